@@ -1,0 +1,41 @@
+"""The two fixtures that every room shares; a folder's own conftest may widen the scope of `server`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Server, serving
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """The embedded server as a process of its own: `.url .key .data .pid`."""
+    with serving(tmp_path / "server") as running:
+        yield running
+
+
+@pytest.fixture
+def wandb_env(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment of a client of `server`, for child processes; in this process it is set already."""
+    home = tmp_path / "home"
+    home.mkdir()
+    own = {
+        "HOME": str(home),
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": server.key,
+        "WANDB_ERROR_REPORTING": "false",  # no crash reports or telemetry to W&B from a test
+        **{f"WANDB_{kind}_DIR": str(tmp_path / f"wandb_{kind.lower()}") for kind in ("CACHE", "DATA", "CONFIG")},
+        "WANDB_DIR": str(tmp_path / "wandb_runs"),
+    }
+    (tmp_path / "wandb_runs").mkdir()  # the SDK writes to /tmp, with a warning, when it is missing
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    yield dict(os.environ)
+    if "wandb" in sys.modules:
+        # The SDK reads its settings once per process: the next test has another server.
+        sys.modules["wandb"].teardown()
