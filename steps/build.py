@@ -1,0 +1,150 @@
+"""
+Record the rows of a use case as a dataset: W&B Tables to look at, and the arrays in one file to train on.
+
+    python -m steps.build --use-case mnist --rows 6000 --eval-rows 1000
+
+Reads   the use case's source of rows (for mnist: the file that MNIST_NPZ names, Keras's cache, or Keras's address).
+Writes  artifact <use_case>_dataset (type dataset): tables train_table and eval_table, arrays.npz.
+Exits   0 done; 1 a check of the rows failed, and nothing was recorded; 2 wrong use; 3 W&B or the source not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import wandb
+
+import usecases
+from steps.common import fingerprint, record
+from steps.common.cli import UNREACHABLE, WRONG_USE, StepError, StepParser, emit, guarded, say
+from steps.common.references import Reference
+from steps.common.row_checks import violations
+from usecases.dataset import Dataset, Source
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = StepParser(__doc__ or "", argv)
+    defaults = parser.config["build"]
+    rows = "rows to %s; the default is the use case's (default: %%(default)s)"
+    parser.add_argument("--rows", type=int, default=defaults["rows"], metavar="N", help=rows % "train on")
+    parser.add_argument("--eval-rows", type=int, default=defaults["eval_rows"], metavar="N", help=rows % "evaluate on")
+    parser.add_argument("--no-cache", action="store_true", help="build even when this was built before")
+    args = parser.parse()
+    if args.rows < 1 or args.eval_rows < 1:
+        parser.error("--rows and --eval-rows must be at least 1")
+    return args
+
+
+# --- the work --------------------------------------------------------------------------------------------------------
+
+
+def read_source(data: ModuleType) -> Source:
+    """Where the rows come from; exit 3 when they cannot be had."""
+    try:
+        source: Source = data.source()
+    except usecases.SourceUnavailable as error:
+        name = f"{data.__name__.split('.')[1]}_unavailable"
+        raise StepError(name, str(error), error.hint, UNREACHABLE) from error
+    return source
+
+
+def read_rows(data: ModuleType, rows: int, eval_rows: int) -> Dataset:
+    """The rows, checked; exit 1 when a check is violated."""
+    try:
+        dataset: Dataset = data.load(rows, eval_rows)
+    except ValueError as error:
+        raise StepError("too_many_rows", str(error), "ask for fewer rows", WRONG_USE) from error
+    if found := violations(dataset, data.CLASSES, data.SHAPE):
+        message = "; ".join(f"{finding.check}: {finding.message}" for finding in found)
+        raise StepError(found[0].check, message, f"mend {data.__name__} or its source; nothing was recorded")
+    return dataset
+
+
+def table(split: str, images: Any, labels: Any, picture: Any) -> wandb.Table:
+    """The walkthrough's table: columns `x_<split>` (float32 images), `y_<split>` (labels) and `img` (to look at)."""
+    made = wandb.Table(columns=[], data=[])
+    made.add_column(f"x_{split}", images)
+    made.add_column(f"y_{split}", labels)
+    # uint8, because wandb.Image takes floats as they are and an image in [0, 1] would be black.
+    made.add_computed_columns(lambda index, _row: {"img": wandb.Image(picture(images[index]))})
+    return made
+
+
+def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: Any) -> wandb.Artifact:
+    """The dataset as an artifact, not yet logged; the same rows give the same digest."""
+    counts = {
+        split: {str(label): int(count) for label, count in zip(*np.unique(labels, return_counts=True), strict=True)}
+        for split, labels in (("train", dataset.y_train), ("eval", dataset.y_eval))
+    }
+    artifact = wandb.Artifact(
+        f"{use_case}_dataset",
+        type="dataset",
+        metadata={
+            "source": source.name,
+            "sha256": source.sha256,
+            "rows": len(dataset.x_train),
+            "eval_rows": len(dataset.x_eval),
+            "class_counts": counts,
+        },
+    )
+    artifact.add(table("train", dataset.x_train, dataset.y_train, picture), "train_table")
+    artifact.add(table("eval", dataset.x_eval, dataset.y_eval, picture), "eval_table")
+    with artifact.new_file("arrays.npz", mode="wb") as file:
+        np.savez_compressed(file, **vars(dataset))
+    return artifact
+
+
+# --- the step --------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    config = usecases.config(args.use_case)
+    data = usecases.part(args.use_case, "data")
+    flags = {"rows": args.rows, "eval_rows": args.eval_rows}
+
+    # 1) has this been built before?
+    source = read_source(data)
+    inputs = fingerprint.alias("steps.build", [data.__name__], flags, {"source": source.sha256})
+    api = record.connect()
+    project = record.project_of(config)
+    collection = f"{record.entity_of(api)}/{project}/{args.use_case}_dataset"
+    if not args.no_cache and (found := record.find(api, f"{collection}:{inputs}")):
+        say(f"reused {Reference.of(found)}: the same rows were built before ({inputs})")
+        emit(result(found, None), args.out)
+        return 0
+
+    # 2) read and check, before anything is recorded
+    dataset = read_rows(data, args.rows, args.eval_rows)
+    say(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
+
+    # 3) record
+    with record.run(api, "build_dataset", project, flags | {"use_case": args.use_case}) as run:
+        say("making the tables")
+        artifact = dataset_artifact(args.use_case, dataset, source, data.picture)
+        say(f"uploading {len(artifact.manifest.entries)} files")
+        logged = record.log(run, artifact, ["latest", inputs])
+        answer = result(logged, run.url)
+    emit(answer, args.out)
+    return 0
+
+
+def result(artifact: wandb.Artifact, run_url: str | None) -> dict[str, Any]:
+    """The step's answer; without a run the version was there already."""
+    return {
+        "dataset": str(Reference.of(artifact)),
+        "digest": artifact.digest,
+        "reused": run_url is None,
+        "run_url": run_url,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,116 @@
+"""
+W&B, where everything is recorded: is it there, what does it hold, and a run to write with.
+
+The address and key come from W&B's own variables (WANDB_BASE_URL, WANDB_API_KEY, WANDB_ENTITY, WANDB_PROJECT).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import wandb
+from wandb.errors import AuthenticationError, CommError, UsageError
+
+from steps.common.cli import UNREACHABLE, WRONG_USE, StepError
+from steps.common.references import Reference
+
+if TYPE_CHECKING:
+    from wandb import Artifact, Run
+
+REACH_TIMEOUT_S = 5  # wandb.init itself would wait 90 s for a host that is not there
+
+
+def connect() -> wandb.Api:
+    """W&B's public API, once its host has been seen to answer and to take the key."""
+    base_url = wandb.Settings().base_url
+    _require_host(base_url)
+    try:
+        api = wandb.Api()
+        if api.default_entity is None:
+            raise AuthenticationError("the key names nobody")
+    except (AuthenticationError, UsageError) as error:
+        raise StepError(
+            "key_refused",
+            f"{base_url} did not take the API key: {_first_line(error)}",
+            "set WANDB_API_KEY to a key of that host",
+            WRONG_USE,
+        ) from error
+    return api
+
+
+def _require_host(base_url: str) -> None:
+    url = urlsplit(base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname or "", port), timeout=REACH_TIMEOUT_S).close()
+    except OSError as error:
+        raise StepError(
+            "wandb_unreachable",
+            f"W&B at {base_url} is not reachable: {error}",
+            "start the embedded server with `make serve`, or set WANDB_BASE_URL",
+            UNREACHABLE,
+        ) from error
+
+
+def project_of(config: Mapping[str, Any]) -> str:
+    """The W&B project to work in: WANDB_PROJECT, else the use case's."""
+    return os.environ.get("WANDB_PROJECT") or str(config["project"])
+
+
+def entity_of(api: wandb.Api) -> str:
+    """The W&B entity to work in: WANDB_ENTITY, else the key's own."""
+    return os.environ.get("WANDB_ENTITY") or str(api.default_entity)
+
+
+@contextmanager
+def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) -> Iterator[Run]:
+    """A W&B run, finished at the end of the block; marked failed when the block raises."""
+    settings = wandb.Settings(silent=True)
+    with wandb.init(
+        entity=entity_of(api), project=project, job_type=job_type, config=dict(config), settings=settings
+    ) as opened:
+        yield opened
+
+
+def find(api: wandb.Api, name: str) -> Artifact | None:
+    """The version that `entity/project/name:alias` names now, or None."""
+    try:
+        found: Artifact = api.artifact(name)
+        return found
+    except CommError as error:
+        if "not found" in str(error).lower():
+            return None
+        raise StepError(
+            "wandb_failed", f"W&B could not be asked for {name!r}: {_first_line(error)}", "try again", UNREACHABLE
+        ) from error
+
+
+def get(api: wandb.Api, reference: Reference, flag: str) -> Artifact:
+    """The version that a flag names; an unknown one is wrong use."""
+    if (artifact := find(api, str(reference))) is None:
+        raise StepError(
+            "version_not_found",
+            f"{flag} {str(reference)!r} does not exist in W&B",
+            "give the reference that the step before printed",
+            WRONG_USE,
+        )
+    return artifact
+
+
+def log(run: Run, artifact: Artifact, aliases: list[str]) -> Artifact:
+    """
+    Log a version and wait until W&B has all of it.
+
+    The aliases are part of the commit: there is no moment at which the version exists without them.
+    The same content again is the same version.
+    """
+    return run.log_artifact(artifact, aliases=aliases).wait()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,112 @@
+"""The evaluation as Markdown, for the person who decides: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from steps.common import gate
+from steps.common.gate import Outcome, Scores
+
+
+def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Scores) -> str:
+    """The whole page."""
+    parts = [
+        f"# {evidence['version']['name']}: {evidence['verdict']}",
+        _sentence(evidence, outcomes),
+        _comparison(evidence),
+        _rules(outcomes),
+    ]
+    if all(outcome.passed for outcome in outcomes if outcome.rule in ("every_row_scored", "finite_scores")):
+        parts += [_per_class(scores), _confusion(scores)]
+    return "\n\n".join([*parts, _lineage(evidence)]) + "\n"
+
+
+def unchanged(version: str, production: str) -> str:
+    """The page for a candidate that is the very model in production."""
+    return (
+        f"# {version}: unchanged\n\nThis is the model that `production` ({production}) already is. Nothing to decide.\n"
+    )
+
+
+def per_class(scores: Scores) -> list[list[Any]]:
+    """For each class: class, rows, the fraction that the candidate has right, and production (None without one)."""
+    models = [scores.candidate, scores.production]
+    answers = [None if rows is None else gate.right(scores.labels, rows) for rows in models]
+    table: list[list[Any]] = []
+    for label in range(scores.candidate.shape[1]):
+        of_class = scores.labels == label
+        rows = int(of_class.sum())
+        fractions = [None if right is None or rows == 0 else float(right[of_class].mean()) for right in answers]
+        table.append([label, rows, *fractions])
+    return table
+
+
+def _sentence(evidence: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
+    refused = [outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed]
+    if refused:
+        return f"Refused by {', '.join(f'`{rule}`' for rule in refused)}."
+    against = evidence["production"]
+    compared = f"compared with production, {against['name']}" if against else "nothing is in production yet"
+    return f"Every rule of the policy `{evidence['policy']['name']}` passed; {compared}."
+
+
+def _comparison(evidence: Mapping[str, Any]) -> str:
+    ours, theirs = evidence["metrics"]["candidate"], evidence["metrics"]["production"] or {}
+    rows = [
+        [label, _number(ours[key]), _number(theirs.get(key)), _change(ours[key], theirs.get(key))]
+        for label, key in (("accuracy (fraction)", "accuracy"), ("loss (nats per row)", "loss"))
+    ]
+    return _table(["", "candidate", "production", "change"], rows)
+
+
+def _rules(outcomes: Sequence[Outcome]) -> str:
+    rows = [
+        [
+            f"`{outcome.rule}`",
+            "passed" if outcome.passed else "**refused**" if outcome.blocking else "shown only",
+            outcome.reason,
+        ]
+        for outcome in outcomes
+    ]
+    return "## Rules\n\n" + _table(["rule", "", "why"], rows)
+
+
+def _per_class(scores: Scores) -> str:
+    rows = [
+        [str(label), str(count), _number(ours), _number(theirs), _change(ours, theirs)]
+        for label, count, ours, theirs in per_class(scores)
+    ]
+    return "## Per class\n\n" + _table(["class", "rows", "candidate", "production", "change"], rows)
+
+
+def _confusion(scores: Scores) -> str:
+    counts = gate.confusion(scores.labels, scores.candidate)
+    rows = [[f"**{label}**", *(str(n) if n else "·" for n in row)] for label, row in enumerate(counts)]
+    heading = "## Confusion of the candidate (rows: truth, columns: answer)\n\n"
+    return heading + _table(["", *(str(label) for label in range(len(counts)))], rows)
+
+
+def _lineage(evidence: Mapping[str, Any]) -> str:
+    named = {key: evidence[key] or {"name": "none", "digest": "-"} for key in ("version", "dataset", "production")}
+    rows = [
+        *([key, f"`{value['name']}`", f"`{value['digest']}`"] for key, value in named.items()),
+        ["commit", f"`{evidence['commit'] or 'not given'}`", ""],
+        ["evaluation", evidence["evaluation_run"]["url"], ""],
+    ]
+    return "## What was judged\n\n" + _table(["", "name", "digest"], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or not np.isfinite(value) else f"{value:.4f}"
+
+
+def _change(ours: float | None, theirs: float | None) -> str:
+    return "-" if ours is None or theirs is None else f"{ours - theirs:+.4f}"

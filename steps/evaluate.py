@@ -1,0 +1,308 @@
+"""
+Evaluate a registered version and say whether it may replace the one in production.
+
+    python -m steps.evaluate --version org/wandb-registry-model/MNIST-dev:v3 \\
+                             --dataset team/model-registry-dev/mnist_dataset:v1
+
+Reads   the registry version, the dataset, and the version that is production now.
+Writes  run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row);
+        artifact <use_case>_evaluation: evidence.json, report.md, predictions, confusion matrix.
+Exits   0 pass, or unchanged: the version is the model that production already is; 1 fail; 2 wrong use;
+        3 W&B not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import wandb
+
+import usecases
+from steps.common import evidence as frozen
+from steps.common import fingerprint, gate, keras_session, ledger, model_file, record
+from steps.common import report as page
+from steps.common.cli import NO, WRONG_USE, StepError, StepParser, emit, guarded, say
+from steps.common.gate import Outcome, Policy, Scores
+from steps.common.references import Reference
+from steps.common.row_checks import seen_in_training
+from usecases.dataset import Dataset
+
+if TYPE_CHECKING:
+    from wandb import Artifact, Run
+
+PRODUCTION = "production"
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = StepParser(__doc__ or "", argv)
+    parser.add_argument(
+        "--version",
+        required=True,
+        metavar="REF",
+        help="the registry version, entity/project/name:vN; or `previous`, the one that production replaced",
+    )
+    parser.add_argument(
+        "--dataset", metavar="REF", help="the dataset, entity/project/name:vN (default: what production was judged on)"
+    )
+    parser.add_argument(
+        "--policy",
+        choices=gate.POLICIES,
+        default=parser.config["gate"]["policy"],
+        help="no_worse compares with production; rollback shows the comparison only (default: %(default)s)",
+    )
+    parser.add_argument("--commit", default="", metavar="SHA", help="the commit of this code, for the evidence")
+    parser.add_argument("--images", type=Path, metavar="FILE", help="JSON, image name to digest, for the evidence")
+    parser.add_argument("--no-cache", action="store_true", help="evaluate even when this was evaluated before")
+    return parser.parse()
+
+
+# --- the work --------------------------------------------------------------------------------------------------------
+
+
+def scores_of(candidate: Path, production: Path | None, dataset: Dataset) -> Scores:
+    """What both models say about the eval rows."""
+    keras_session.start(seed=0, threads=1)
+
+    def answers(path: Path) -> Any:
+        return np.asarray(model_file.load(path).predict(dataset.x_eval, batch_size=256, verbose=0), dtype=np.float32)
+
+    seen = np.flatnonzero(seen_in_training(dataset.x_eval, dataset.x_train))
+    return Scores(
+        labels=dataset.y_eval,
+        candidate=answers(candidate),
+        production=None if production is None else answers(production),
+        rows=len(dataset.x_eval),
+        seen=tuple(seen.tolist()),
+    )
+
+
+def metrics(labels: Any, probabilities: Any) -> dict[str, float | None]:
+    """accuracy (fraction) and loss (nats per row); None for a number that is not finite."""
+    values = {"accuracy": gate.accuracy(labels, probabilities), "loss": gate.loss(labels, probabilities)}
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+def predictions_table(scores: Scores) -> wandb.Table:
+    """One line a row: the truth, both answers, and how sure the candidate was."""
+    table = wandb.Table(columns=["row", "label", "answer", "confidence", "right", "production_answer"])
+    answers = scores.candidate.argmax(axis=1)
+    theirs = [None] * len(answers) if scores.production is None else scores.production.argmax(axis=1).tolist()
+    for row, (label, answer) in enumerate(zip(scores.labels.tolist(), answers.tolist(), strict=True)):
+        table.add_data(row, label, answer, float(scores.candidate[row].max()), label == answer, theirs[row])
+    return table
+
+
+def confusion_table(scores: Scores) -> wandb.Table:
+    """Rows: truth; columns: answer of the candidate."""
+    counts = gate.confusion(scores.labels, scores.candidate)
+    columns: list[str | int] = ["label", *(str(label) for label in range(len(counts)))]
+    return wandb.Table(columns=columns, data=[[label, *row] for label, row in enumerate(counts.tolist())])
+
+
+# --- what is judged --------------------------------------------------------------------------------------------------
+
+
+def previous_version(api: wandb.Api, ledger_name: str) -> Reference:
+    """The version that the one in production replaced, by the ledger."""
+    last = ledger.head(ledger.read(api, ledger_name))
+    if last is None or last.content["from"] is None:
+        raise StepError(
+            "no_previous_version",
+            "the ledger names no version before the one in production",
+            "name a version: --version entity/project/name:vN",
+            WRONG_USE,
+        )
+    return Reference.parse(last.content["from"]["name"], "--version")
+
+
+def judged_dataset(api: wandb.Api, ledger_name: str) -> Reference:
+    """The dataset that the version in production was judged on, by the ledger."""
+    if (last := ledger.head(ledger.read(api, ledger_name))) is None:
+        raise StepError("no_dataset", "nothing was promoted yet: --dataset has no default", "give it", WRONG_USE)
+    return Reference.parse(last.content["dataset"]["name"], "--dataset")
+
+
+def read_images(path: Path | None) -> dict[str, str] | None:
+    """The image digests that the workflow ran, name to digest."""
+    if path is None:
+        return None
+    try:
+        images = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StepError("images_unreadable", f"--images {str(path)!r}: {error}", "give JSON", WRONG_USE) from error
+    if not isinstance(images, dict) or not all(isinstance(value, str) for value in images.values()):
+        raise StepError("images_unreadable", f"--images {str(path)!r} is no map of name to digest", "", WRONG_USE)
+    return images
+
+
+# --- the step --------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    config = usecases.config(args.use_case)
+    policy = Policy(args.policy, config["gate"]["floor_accuracy"], config["gate"]["margin"])
+    images = read_images(args.images)
+    api = record.connect()
+    project = record.project_of(config)
+    home = f"{record.entity_of(api)}/{project}"
+    ledger_name = f"{home}/{ledger.name_of(args.use_case)}"
+
+    # 1) what is to be judged, and against what
+    if args.version == "previous":
+        reference = previous_version(api, ledger_name)
+    else:
+        reference = Reference.parse(args.version, "--version")
+    version = record.get(api, reference, "--version")
+    production = record.find(api, f"{reference.collection}:{PRODUCTION}")
+    if production and production.digest == version.digest:
+        say(f"{reference} is the model that production already is")
+        text = page.unchanged(str(reference), str(Reference.of(production)))
+        emit(unchanged(reference, production), args.out, text)
+        return 0
+    dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(api, ledger_name)
+    dataset_version = record.get(api, dataset_name, "--dataset")
+
+    # 2) has this been judged before?
+    flags = {"policy": vars(policy), "commit": args.commit, "images": images}
+    inputs = fingerprint.alias(
+        "steps.evaluate",
+        [],
+        flags,
+        {
+            "version": f"{reference}@{version.digest}",
+            "dataset": dataset_version.digest,
+            "production": f"{Reference.of(production)}@{production.digest}" if production else None,
+        },
+    )
+    if not args.no_cache and (found := record.find(api, f"{home}/{frozen.name_of(args.use_case)}:{inputs}")):
+        evidence, report, _ = frozen.read(found)
+        say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
+        return answer(evidence, found, True, version.url, args.out, report)
+
+    # 3) judge, and freeze what was judged
+    with record.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
+        say("importing TensorFlow")
+        scores = judge_inputs(run, reference, production, dataset_name)
+        outcomes = gate.judge(scores, policy)
+        evidence = {
+            "schema": 1,
+            "use_case": args.use_case,
+            "verdict": "pass" if gate.passes(outcomes) else "fail",
+            "rules": [vars(outcome) for outcome in outcomes],
+            "policy": vars(policy),
+            "metrics": {
+                "candidate": metrics(scores.labels, scores.candidate),
+                "production": None if scores.production is None else metrics(scores.labels, scores.production),
+            },
+            "version": {"name": str(reference), "digest": version.digest},
+            "model": {"name": source_name(version), "digest": version.digest},
+            "dataset": {
+                "name": str(dataset_name),
+                "digest": dataset_version.digest,
+                "eval_rows": scores.rows,
+                "eval_rows_seen_in_training": list(scores.seen),
+            },
+            "production": production and {"name": str(Reference.of(production)), "digest": production.digest},
+            "commit": args.commit,
+            "images": images,
+            "evaluation_run": {"name": f"{home}/{run.id}", "url": run.url},
+            "github": None,
+            "evaluated_at": ledger.now(),
+        }
+        report = page.report(evidence, outcomes, scores)
+        logged = log_evaluation(run, args.use_case, evidence, report, scores, outcomes, inputs)
+    return answer(evidence, logged, False, version.url, args.out, report)
+
+
+def judge_inputs(run: Run, version: Reference, production: Artifact | None, dataset: Reference) -> Scores:
+    """Fetch models and rows through the run, so that W&B knows the lineage, and score the rows."""
+    with np.load(run.use_artifact(str(dataset)).get_entry("arrays.npz").download()) as arrays:
+        rows = Dataset(**arrays)
+    candidate = Path(run.use_model(str(version)))
+    theirs = Path(run.use_model(str(Reference.of(production)))) if production else None
+    return scores_of(candidate, theirs, rows)
+
+
+def log_evaluation(
+    run: Run,
+    use_case: str,
+    evidence: dict[str, Any],
+    report: str,
+    scores: Scores,
+    outcomes: list[Outcome],
+    inputs: str,
+) -> Artifact:
+    """Metrics and charts on the run, the evidence as an artifact version."""
+    artifact = wandb.Artifact(
+        frozen.name_of(use_case),
+        type=frozen.ARTIFACT_TYPE,
+        metadata={"verdict": evidence["verdict"], "version": evidence["version"], "metrics": evidence["metrics"]},
+    )
+    frozen.add_to(artifact, evidence, report, scores)
+    logs = {f"eval/{name}": value for name, value in evidence["metrics"]["candidate"].items()}
+    if evidence["metrics"]["production"]:
+        logs |= {f"eval/production_{name}": value for name, value in evidence["metrics"]["production"].items()}
+    if all(outcome.passed for outcome in outcomes if outcome.rule in ("every_row_scored", "finite_scores")):
+        columns: list[str | int] = ["class", "rows", "candidate", "production"]
+        logs["eval/per_class"] = wandb.Table(columns=columns, data=page.per_class(scores))
+        logs["eval/confusion_matrix"] = wandb.plot.confusion_matrix(
+            y_true=scores.labels.tolist(),
+            preds=scores.candidate.argmax(axis=1).tolist(),
+            class_names=[str(label) for label in range(scores.candidate.shape[1])],
+        )
+        artifact.add(predictions_table(scores), "predictions")
+        artifact.add(confusion_table(scores), "confusion_matrix")
+    run.log(logs)
+    return record.log(run, artifact, ["latest", inputs])
+
+
+def source_name(version: Artifact) -> str:
+    """The model version that a registry version is a link to, pinned."""
+    return f"{version.source_entity}/{version.source_project}/{version.source_name}"
+
+
+def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
+    return {
+        "verdict": "unchanged",
+        "version": str(reference),
+        "production": str(Reference.of(production)),
+        "evidence": None,
+        "reasons": [],
+        "reused": True,
+        "run_url": None,
+        "url": production.url,
+    }
+
+
+def answer(evidence: dict[str, Any], artifact: Artifact, reused: bool, url: str, out: Path | None, report: str) -> int:
+    """Give the step's answer and return its exit code."""
+    refused = [rule for rule in evidence["rules"] if rule["blocking"] and not rule["passed"]]
+    theirs = evidence["metrics"]["production"] or {}
+    result = {
+        "verdict": evidence["verdict"],
+        "version": evidence["version"]["name"],
+        "production": evidence["production"] and evidence["production"]["name"],
+        "evidence": str(Reference.of(artifact)),
+        "reasons": [f"{rule['rule']}: {rule['reason']}" for rule in refused],
+        "reused": reused,
+        "run_url": None if reused else evidence["evaluation_run"]["url"],
+        "url": url,
+        **evidence["metrics"]["candidate"],
+        **{f"production_{name}": theirs.get(name) for name in ("accuracy", "loss")},
+    }
+    say(f"verdict: {evidence['verdict']}")
+    for reason in result["reasons"]:
+        say(f"refused by {reason}")
+    emit(result, out, report)
+    return NO if evidence["verdict"] == "fail" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

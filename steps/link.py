@@ -1,0 +1,95 @@
+"""
+Link a model into the registry, as the candidate for production.
+
+    python -m steps.link --use-case mnist --model team/model-registry-dev/mnist_model:v0
+
+Reads   the model version.
+Writes  a version of the registry's collection with the alias candidate; the same model again is the same version.
+Exits   0 done, 2 wrong use, 3 W&B not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import wandb
+
+import usecases
+from steps.common import record
+from steps.common.cli import StepParser, emit, guarded, say
+from steps.common.references import Reference
+
+ALIAS = "candidate"
+LEGACY_REGISTRY = "model-registry"  # a project of the entity's own, which run.link_model links to
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = StepParser(__doc__ or "", argv)
+    parser.add_argument("--model", required=True, metavar="REF", help="the model: entity/project/name:vN")
+    parser.add_argument(
+        "--registry",
+        default="wandb-registry-model",
+        help=f"wandb-registry-<name> of the organisation, or the older {LEGACY_REGISTRY} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--collection", default=parser.config["collection"], help="the registered model (default: %(default)s)"
+    )
+    return parser.parse()
+
+
+def link(run: wandb.Run, model: wandb.Artifact, registry: str, collection: str) -> wandb.Artifact:
+    """The registry version that the model is linked as, carrying the alias `candidate`."""
+    if registry == LEGACY_REGISTRY:
+        # link_model logs a file; the same bytes are the same version of the model, so nothing is doubled.
+        with tempfile.TemporaryDirectory() as folder:
+            path = model.get_entry("model.keras").download(root=folder)
+            linked = run.link_model(path, collection, name=model.name.split(":")[0], aliases=[ALIAS])
+    else:
+        linked = run.link_artifact(model, f"{registry}/{collection}", aliases=[ALIAS])
+    if linked is None:
+        raise RuntimeError("W&B linked nothing and said nothing")
+    return linked
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    reference = Reference.parse(args.model, "--model")
+    api = record.connect()
+    model = record.get(api, reference, "--model")
+
+    target = f"{args.registry}/{args.collection}"
+    if args.registry == LEGACY_REGISTRY:
+        target = f"{model.source_entity}/{target}"
+    candidate = record.find(api, f"{target}:{ALIAS}")
+    if candidate and candidate.digest == model.digest:
+        say(f"{Reference.of(candidate)} is this model already")
+        emit(result(candidate, None), args.out)
+        return 0
+
+    project = record.project_of(usecases.config(args.use_case))
+    with record.run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
+        run.use_artifact(str(reference))
+        linked = link(run, model, args.registry, args.collection)
+        answer = result(linked, run.url)
+    say(f"linked {reference} as {answer['version']}")
+    emit(answer, args.out)
+    return 0
+
+
+def result(version: wandb.Artifact, run_url: str | None) -> dict[str, Any]:
+    """The step's answer; without a run the version was there already."""
+    return {
+        "version": str(Reference.of(version)),
+        "digest": version.digest,
+        "reused": run_url is None,
+        "run_url": run_url,
+        "url": version.url,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,214 @@
+"""
+Move the alias `production` to the version that was evaluated and approved.
+
+    python -m steps.promote --evidence team/model-registry-dev/mnist_evaluation:v4 --approver ada
+
+Reads   the evidence, the ledger, and what the registry holds now.
+Writes  an entry in the ledger (artifact <use_case>_promotions), then the alias. Run again, it changes nothing,
+        or finishes what was cut off.
+Exits   0 done, 1 refused and nothing moved, 2 wrong use, 3 W&B not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import wandb
+
+import usecases
+from steps.common import approval, gate, ledger, record
+from steps.common import evidence as frozen
+from steps.common.cli import StepError, StepParser, emit, guarded, say
+from steps.common.ledger import Entry
+from steps.common.references import Reference
+
+if TYPE_CHECKING:
+    from wandb import Artifact, Run
+
+PRODUCTION = "production"
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = StepParser(__doc__ or "", argv)
+    parser.add_argument("--evidence", required=True, metavar="REF", help="the evaluation: entity/project/name:vN")
+    parser.add_argument("--approver", metavar="NAME", help="who read the report and says yes")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger")
+    parser.add_argument("--dry-run", action="store_true", help="make every check, move nothing")
+    return parser.parse()
+
+
+# --- the checks: each refuses by its own name ------------------------------------------------------------------------
+
+
+def check_verdict(evidence: dict[str, Any], scores: gate.Scores) -> None:
+    """The evidence says pass, and its own predictions say so again."""
+    if evidence["verdict"] != "pass":
+        raise StepError(
+            "verdict_not_pass",
+            f"the evidence says {evidence['verdict']!r}: only a version that passed is promoted",
+            "train a better model, or read the report for what refused this one",
+        )
+    outcomes = gate.judge(scores, frozen.policy_of(evidence))
+    if not gate.passes(outcomes):
+        rules = ", ".join(outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed)
+        raise StepError(
+            "verdict_not_reproduced",
+            f"the evidence says pass, but its predictions are refused by {rules}",
+            "evaluate the version again",
+        )
+
+
+def check_digest(api: wandb.Api, evidence: dict[str, Any], what: str) -> Artifact:
+    """`version`, `model` or `dataset` of the evidence is still there with the digest that was judged."""
+    judged = evidence[what]
+    now = record.find(api, judged["name"])
+    if now is None or now.digest != judged["digest"]:
+        raise StepError(
+            f"{what}_changed",
+            f"{judged['name']} is {'gone' if now is None else now.digest}, and {judged['digest']} was evaluated",
+            "evaluate again",
+        )
+    return now
+
+
+def check_production(evidence: dict[str, Any], production: Artifact | None) -> None:
+    """Production is still the version that the candidate was compared with."""
+    compared = evidence["production"]
+    now = production and {"name": str(Reference.of(production)), "digest": production.digest}
+    if now != compared:
+        raise StepError(
+            "production_moved",
+            f"compared with {compared['name'] if compared else 'nothing'}, "
+            f"and production is now {now['name'] if now else 'nothing'}",
+            "evaluate again, against what is in production now",
+        )
+
+
+def check_unfinished(last: Entry | None, evidence: dict[str, Any]) -> None:
+    """No other promotion was cut off between its entry and its alias."""
+    if last and not last.applied and last.content["to"] != evidence["version"]:
+        raise StepError(
+            "promotion_unfinished",
+            f"entry v{last.number} promotes {last.content['to']['name']} (approved by {last.content['approver']}) "
+            "and was cut off before the alias moved",
+            f"finish it first: python -m steps.promote --use-case {evidence['use_case']} "
+            f"--evidence {last.content['evidence']['name']} --approver NAME",
+        )
+
+
+# --- the step --------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    reference = Reference.parse(args.evidence, "--evidence")
+    approver = approval.by_name(args.approver)
+    api = record.connect()
+
+    # 1) the evidence holds
+    source = record.get(api, reference, "--evidence")
+    evidence, _, scores = frozen.read(source)
+    check_verdict(evidence, scores)
+    version = check_digest(api, evidence, "version")
+    for what in ("model", "dataset"):
+        check_digest(api, evidence, what)
+
+    # 2) what the ledger and the registry say now
+    project = record.project_of(usecases.config(args.use_case))
+    ledger_name = f"{record.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
+    last = ledger.head(ledger.read(api, ledger_name))
+    target = Reference.parse(evidence["version"]["name"], "--evidence")
+    production = record.find(api, f"{target.collection}:{PRODUCTION}")
+    check_unfinished(last, evidence)
+    done = last if last and last.content["to"] == evidence["version"] else None
+    holds = production is not None and Reference.of(production) == target
+    if done is None or not holds:
+        check_production(evidence, production)
+    if done and done.applied and not holds:
+        done = None  # production has been elsewhere since, and is promoted to this version once more
+    if args.dry_run:
+        say(f"every check passed; {target} would become {PRODUCTION}")
+        emit(result(evidence, approver, version), args.out)
+        return 0
+
+    # 3) the entry, then the alias, then the mark
+    if done is None:
+        with record.run(api, "promote_model", project, {"evidence": str(reference), "approver": approver}) as run:
+            content = entry(run, args, evidence, source, approver, last)
+            done = write_entry(run, api, ledger_name, args.use_case, content)
+    approver = done.content["approver"]
+    if done.applied:
+        say(f"{target} is {PRODUCTION} already, by entry v{done.number}")
+    else:
+        move_alias(api, target)
+        ledger.mark_applied(api, ledger_name, done)
+        say(f"{target} is {PRODUCTION}; approved by {approver}, entry v{done.number}")
+    emit(result(evidence, approver, version), args.out)
+    return 0
+
+
+def entry(
+    run: Run, args: argparse.Namespace, evidence: dict[str, Any], source: Artifact, approver: str, last: Entry | None
+) -> dict[str, Any]:
+    """What the ledger will say of this promotion."""
+    return {
+        "schema": 1,
+        "previous": last.sha256 if last else None,
+        "from": evidence["production"],
+        "to": evidence["version"],
+        "model": evidence["model"],
+        "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
+        "evidence": {"name": str(Reference.of(source)), "digest": source.digest},
+        "policy": evidence["policy"],
+        "approver": approver,
+        "commit": evidence["commit"],
+        "run_url": run.url,
+        "reason": args.reason,
+        "time": ledger.now(),
+    }
+
+
+def write_entry(run: Run, api: wandb.Api, ledger_name: str, use_case: str, content: dict[str, Any]) -> Entry:
+    """Write the entry and see whether it won; void means that another promotion came first."""
+    run.use_artifact(content["evidence"]["name"])
+    run.use_artifact(content["to"]["name"])
+    number = ledger.append(run, use_case, content)
+    written = next(entry for entry in ledger.read(api, ledger_name) if entry.number == number)
+    if written.void:
+        raise StepError(
+            "promotion_lost",
+            f"another promotion was written first, so entry v{number} is void",
+            "evaluate again, against what is in production now",
+        )
+    return written
+
+
+def move_alias(api: wandb.Api, target: Reference) -> None:
+    """Give the version the alias, and read it back from W&B."""
+    version = api.artifact(str(target))
+    if PRODUCTION not in version.aliases:
+        version.aliases.append(PRODUCTION)
+        version.save()
+    now = record.find(api, f"{target.collection}:{PRODUCTION}")
+    if now is None or Reference.of(now) != target:
+        raise StepError(
+            "alias_not_moved",
+            f"W&B was asked to make {target} {PRODUCTION} and still names {now and Reference.of(now)}",
+            "run the same command again",
+        )
+
+
+def result(evidence: dict[str, Any], approver: str, version: Artifact) -> dict[str, Any]:
+    return {
+        "version": evidence["version"]["name"],
+        "previous": evidence["production"] and evidence["production"]["name"],
+        "approver": approver,
+        "url": version.url,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

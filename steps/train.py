@@ -1,0 +1,180 @@
+"""
+Train the use case's model on a dataset.
+
+    python -m steps.train --use-case mnist --dataset team/model-registry-dev/mnist_dataset:v0
+
+Reads   the dataset version, declared as the run's input.
+Writes  metrics per epoch (epoch/loss, epoch/accuracy, epoch/val_loss, epoch/val_accuracy);
+        artifact <use_case>_model (type model): model.keras. The same inputs give the same bytes, and no new version.
+Exits   0 done, 2 wrong use, 3 W&B not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import wandb
+
+import usecases
+from steps.common import fingerprint, keras_session, model_file, record
+from steps.common.cli import StepParser, emit, guarded, say
+from steps.common.references import Reference
+from usecases.dataset import Dataset
+
+if TYPE_CHECKING:
+    import keras
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = StepParser(__doc__ or "", argv)
+    defaults = parser.config["train"]
+    parser.add_argument("--dataset", required=True, metavar="REF", help="the dataset: entity/project/name:vN")
+    # hyperparameters; their defaults are the use case's
+    given = "(default: %(default)s)"
+    parser.add_argument("--optimizer", default=defaults["optimizer"], help=f"a Keras optimizer by name {given}")
+    parser.add_argument("--batch-size", type=int, default=defaults["batch_size"], help=f"rows a step {given}")
+    parser.add_argument("--epochs", type=int, default=defaults["epochs"], help=f"passes over the rows {given}")
+    parser.add_argument(
+        "--validation-split", type=float, default=defaults["validation_split"], help=f"fraction held out {given}"
+    )
+    # reproducibility
+    parser.add_argument("--seed", type=int, default=defaults["seed"], help=f"of split, weights and dropout {given}")
+    parser.add_argument(
+        "--threads", type=int, default=1, help=f"TensorFlow's; another number gives other weights {given}"
+    )
+    parser.add_argument("--no-cache", action="store_true", help="train even when this was trained before")
+    args = parser.parse()
+    if min(args.batch_size, args.epochs, args.threads) < 1 or not 0 < args.validation_split < 1:
+        parser.error("--batch-size, --epochs and --threads are at least 1, --validation-split is between 0 and 1")
+    return args
+
+
+# --- the work --------------------------------------------------------------------------------------------------------
+
+
+def split(x: Any, y: Any, validation_split: float, seed: int) -> tuple[Any, Any, Any, Any]:
+    """Rows to learn from and rows held out, each class in both in the same proportion: x_t, x_v, y_t, y_v."""
+    from sklearn.model_selection import train_test_split
+
+    x_t, x_v, y_t, y_v = train_test_split(x, y, test_size=validation_split, random_state=seed, stratify=y)
+    return x_t, x_v, y_t, y_v
+
+
+def fit(dataset: Dataset, build_model: Any, args: argparse.Namespace, callbacks: list[Any]) -> keras.Model:
+    """The trained model. args: optimizer, batch_size, epochs, validation_split, seed."""
+    import keras
+
+    classes = int(dataset.y_train.max()) + 1
+    model: keras.Model = build_model(classes, dataset.x_train.shape[1:])
+    model.compile(loss="categorical_crossentropy", optimizer=args.optimizer, metrics=["accuracy"])
+    x_t, x_v, y_t, y_v = split(dataset.x_train, dataset.y_train, args.validation_split, args.seed)
+    say(f"{model.count_params():,} parameters; {len(x_t)} rows to learn from, {len(x_v)} held out")
+    one_hot = keras.utils.to_categorical
+    model.fit(
+        x_t,
+        one_hot(y_t, classes),
+        batch_size=args.batch_size,
+        epochs=args.epochs,
+        validation_data=(x_v, one_hot(y_v, classes)),
+        callbacks=callbacks,
+        verbose=0,
+    )
+    return model
+
+
+def epoch_lines(epochs: int) -> Any:
+    """A Keras callback that says one line an epoch."""
+    import keras
+
+    started = time.monotonic()
+
+    def line(epoch: int, logs: dict[str, float]) -> None:
+        shown = " | ".join(f"{key} {logs[key]:.4f}" for key in ("loss", "accuracy", "val_loss", "val_accuracy"))
+        say(f"epoch {epoch + 1:02d}/{epochs:02d} | {shown} | {time.monotonic() - started:.1f} s")
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=line)
+
+
+# --- the step --------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    reference = Reference.parse(args.dataset, "--dataset")
+    config = usecases.config(args.use_case)
+    project = record.project_of(config)
+    model_part = usecases.part(args.use_case, "model")
+    hyperparameters = {key: vars(args)[key] for key in (*config["train"], "threads")}
+
+    # 1) has this been trained before?
+    api = record.connect()
+    dataset_version = record.get(api, reference, "--dataset")
+    inputs = fingerprint.alias(
+        "steps.train", [model_part.__name__], hyperparameters, {"dataset": dataset_version.digest}
+    )
+    collection = f"{record.entity_of(api)}/{project}/{args.use_case}_model"
+    if not args.no_cache and (found := record.find(api, f"{collection}:{inputs}")):
+        say(f"reused {Reference.of(found)}: the same training was run before ({inputs})")
+        emit(result(found, None), args.out)
+        return 0
+
+    settings = hyperparameters | {
+        "use_case": args.use_case,
+        "dataset": str(reference),
+        "onednn_max_cpu_isa": keras_session.ONEDNN_MAX_CPU_ISA,
+    }
+    with record.run(api, "train_model", project, settings) as run, tempfile.TemporaryDirectory() as folder:
+        # 2) the input, through the run, so that W&B knows the lineage
+        entry = run.use_artifact(str(reference)).get_entry("arrays.npz")
+        with np.load(entry.download(root=folder)) as arrays:
+            dataset = Dataset(**arrays)
+
+        # 3) the training
+        say("importing TensorFlow")
+        keras_session.start(args.seed, args.threads)
+        from wandb.integration.keras import WandbMetricsLogger
+
+        callbacks = [WandbMetricsLogger(), epoch_lines(args.epochs)]
+        model = fit(dataset, model_part.build_model, args, callbacks)
+
+        # 4) the output
+        path = Path(folder) / "model.keras"
+        model_file.save(model, path)
+        artifact = model_artifact(args.use_case, path, settings | {"dataset_digest": dataset_version.digest})
+        logged = record.log(run, artifact, ["latest", inputs])
+        answer = result(logged, run.url)
+    emit(answer, args.out)
+    return 0
+
+
+def model_artifact(use_case: str, path: Path, settings: dict[str, Any]) -> wandb.Artifact:
+    """The model as an artifact, not yet logged."""
+    import keras
+    import tensorflow as tf
+
+    made_by = {"keras": keras.__version__, "tensorflow": tf.__version__, "machine": platform.machine()}
+    artifact = wandb.Artifact(f"{use_case}_model", type="model", metadata=settings | made_by)
+    artifact.add_file(str(path), name="model.keras")
+    return artifact
+
+
+def result(artifact: wandb.Artifact, run_url: str | None) -> dict[str, Any]:
+    """The step's answer; without a run the version was there already."""
+    return {
+        "model": str(Reference.of(artifact)),
+        "digest": artifact.digest,
+        "reused": run_url is None,
+        "run_url": run_url,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

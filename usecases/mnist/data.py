@@ -1,0 +1,118 @@
+"""
+MNIST as Keras publishes it: one `mnist.npz`, 60,000 + 10,000 images of 28 by 28 pixels, values 0 to 255.
+
+The file is looked for in this order: the one that MNIST_NPZ names, Keras's own cache, Keras's own address.
+The download is ours because Keras's has no time-out, and importing Keras for it costs seconds.
+Source: keras/src/datasets/mnist.py (address and sha256).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from usecases import SourceUnavailable
+from usecases.dataset import Dataset, Source
+
+CLASSES = tuple(range(10))
+SHAPE = (28, 28, 1)
+ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+TIMEOUT_S = 10
+_ARRAYS = {"x_train": np.uint8, "y_train": np.uint8, "x_test": np.uint8, "y_test": np.uint8}
+_HINT = "set MNIST_NPZ to a copy of Keras's mnist.npz, or use --use-case digits, which needs no file"
+
+
+def source() -> Source:
+    """Where the rows come from, and the sha256 of that file. Downloads it if need be; raises SourceUnavailable."""
+    name, path = _file()
+    return Source(name, _sha256(path))
+
+
+def load(rows: int, eval_rows: int) -> Dataset:
+    """The first `rows` of Keras's training rows and the first `eval_rows` of its test rows."""
+    _, path = _file()
+    arrays = _read(path)
+    for flag, asked, there in (("rows", rows, arrays["x_train"]), ("eval-rows", eval_rows, arrays["x_test"])):
+        if asked > len(there):
+            raise ValueError(f"{path} has {len(there)} rows for --{flag}; asked for {asked}")
+    return Dataset(
+        _scaled(arrays["x_train"][:rows]),
+        arrays["y_train"][:rows].astype(np.int64),
+        _scaled(arrays["x_test"][:eval_rows]),
+        arrays["y_test"][:eval_rows].astype(np.int64),
+    )
+
+
+def picture(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """What a person sees of a row: uint8 (height, width), the pixels of the source."""
+    return np.rint(image[..., 0] * 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _file() -> tuple[str, Path]:
+    """The file to read and a name for where it came from."""
+    if named := os.environ.get("MNIST_NPZ"):
+        if not Path(named).is_file():
+            raise SourceUnavailable(f"MNIST_NPZ names {named!r}, and there is no such file", _HINT)
+        return "MNIST_NPZ", Path(named)
+    cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
+    # A cache of other bytes is Keras's to mend, and not ours to trust.
+    if not cached.is_file() or _sha256(cached) != SHA256:
+        _download(cached)
+    return "Keras's mnist.npz", cached
+
+
+def _download(target: Path) -> None:
+    """Fetch Keras's file into Keras's cache: whole and checked, or not at all."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            urllib.request.urlopen(ADDRESS, timeout=TIMEOUT_S) as answer,
+            tempfile.NamedTemporaryFile(dir=target.parent, prefix="mnist.", delete=False) as partial,
+        ):
+            part = Path(partial.name)
+            try:
+                while chunk := answer.read(1 << 20):
+                    partial.write(chunk)
+                partial.flush()
+                if (found := _sha256(part)) != SHA256:
+                    raise SourceUnavailable(f"{ADDRESS} answered with other bytes (sha256 {found})", _HINT)
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise SourceUnavailable(f"MNIST could not be downloaded from {ADDRESS}: {reason}", _HINT) from error
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
+    """The four arrays of the file, their types checked."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in _ARRAYS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise SourceUnavailable(f"{path} is not Keras's mnist.npz: {error}", _HINT) from error
+    for name, array in arrays.items():
+        if array.dtype != _ARRAYS[name] or array.shape[1:] not in ((), SHAPE[:2]):
+            raise SourceUnavailable(f"{path}: {name} is {array.dtype} {array.shape}, not Keras's", _HINT)
+    return arrays
+
+
+def _scaled(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return (images.astype(np.float32) / np.float32(255))[..., np.newaxis]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
