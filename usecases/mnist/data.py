@@ -14,6 +14,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise SourceUnavailable(f"{path} is not Keras's mnist.npz: {error}", _HINT) from error
     for name, array in arrays.items():
         if array.dtype != _ARRAYS[name] or array.shape[1:] not in ((), SHAPE[:2]):

@@ -1,0 +1,105 @@
+"""One server for a file's tests; each test works in a W&B project and a registry collection of its own."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import Server, serving
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a step ended: its exit code, its JSON, and the report if it wrote one."""
+
+    exit: int
+    result: dict[str, Any]
+    report: str | None
+
+    def __getitem__(self, key: str) -> Any:
+        return self.result[key]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def collection(request: pytest.FixtureRequest) -> str:
+    """A registry collection of the test's own."""
+    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:100]
+
+
+@pytest.fixture
+def step(
+    wandb_env: dict[str, str], tmp_path: Path, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Answer]:
+    """Call a step's main() with the digits: `step("build", "--rows", 100)`; a refusal raises its StepError."""
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    numbers = itertools.count()
+
+    def call(name: str, *flags: object) -> Answer:
+        out = tmp_path / f"{next(numbers)}-{name}"
+        own = ["--use-case", "digits", "--out", str(out)]
+        own += ["--collection", collection] if name == "link" else []
+        code = importlib.import_module(f"steps.{name}").main([*own, *map(str, flags)])
+        report = out / "report.md"
+        text = report.read_text(encoding="utf-8") if report.exists() else None
+        return Answer(code, json.loads((out / "result.json").read_text(encoding="utf-8")), text)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Answer]:
+    """What the tests of a file have made once and share."""
+    return {}
+
+
+@pytest.fixture
+def dataset(step: Callable[..., Answer], made: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """The digits as a dataset version."""
+    monkeypatch.setenv("WANDB_PROJECT", "shared")
+    if "dataset" not in made:
+        made["dataset"] = step("build")
+    return made["dataset"]
+
+
+@pytest.fixture
+def model(
+    step: Callable[..., Answer],
+    dataset: Answer,
+    made: dict[str, Answer],
+    collection: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[int], Answer]:
+    """A good model by its seed: `model(0)`, as a version of the shared project."""
+
+    def trained(seed: int) -> Answer:
+        if f"model-{seed}" not in made:
+            monkeypatch.setenv("WANDB_PROJECT", "shared")
+            made[f"model-{seed}"] = step("train", "--dataset", dataset["dataset"], "--seed", seed, "--epochs", 10)
+        monkeypatch.setenv("WANDB_PROJECT", collection)
+        return made[f"model-{seed}"]
+
+    return trained
+
+
+@pytest.fixture
+def evaluated(step: Callable[..., Answer], model: Callable[[int], Answer], dataset: Answer) -> Callable[..., Answer]:
+    """Train, link and evaluate: `evaluated(seed)`."""
+
+    def judged(seed: int, *flags: object) -> Answer:
+        version = step("link", "--model", model(seed)["model"])["version"]
+        return step("evaluate", "--version", version, "--dataset", dataset["dataset"], *flags)
+
+    return judged

@@ -1,0 +1,161 @@
+"""
+evaluate, through the real SDK against the embedded server.
+
+    pytest tests/steps/test_evaluate.py
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import wandb
+
+from steps.common import evidence as frozen
+from steps.common import gate
+from steps.common.cli import WRONG_USE, StepError
+
+
+@pytest.fixture
+def shuffled(step, dataset, made, monkeypatch, collection, tmp_path):
+    """A model that was trained on shuffled labels."""
+    if "shuffled" not in made:
+        monkeypatch.setenv("WANDB_PROJECT", "shuffled")
+        path = wandb.Api().artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
+        with wandb.init(project="shuffled") as run:
+            artifact = wandb.Artifact("digits_dataset", type="dataset")
+            with artifact.new_file("arrays.npz", mode="wb") as file:
+                np.savez_compressed(file, **arrays)
+            logged = run.log_artifact(artifact).wait()
+        name = f"local/shuffled/{logged.name}"
+        made["shuffled"] = step("train", "--dataset", name, "--epochs", 3)
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    return made["shuffled"]
+
+
+def test_a_good_first_model_passes_and_the_run_holds_its_metrics(evaluated, collection):
+    answer = evaluated(0)
+    assert (answer.exit, answer["verdict"], answer["production"]) == (0, "pass", None)
+    run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "evaluate_model")
+    assert run.state == "finished"
+    assert run.summary["eval/accuracy"] == answer["accuracy"] > 0.9
+    assert run.summary["eval/loss"] == answer["loss"]
+
+
+def test_the_metrics_are_keras_own(evaluated, model, dataset, tmp_path):
+    import keras
+
+    answer = evaluated(0)
+    api = wandb.Api()
+    path = api.artifact(model(0)["model"]).get_entry("model.keras").download(root=tmp_path)
+    with np.load(api.artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)) as arrays:
+        x, y = arrays["x_eval"], keras.utils.to_categorical(arrays["y_eval"], 10)
+    loss, accuracy = keras.saving.load_model(path).evaluate(x, y, verbose=0)
+    assert answer["loss"] == pytest.approx(loss, rel=1e-4)
+    assert answer["accuracy"] == pytest.approx(accuracy)
+
+
+def test_the_evidence_freezes_what_was_judged(evaluated, step, model, dataset):
+    answer = evaluated(0, "--commit", "c0ffee")
+    evidence, report, scores = frozen.read(wandb.Api().artifact(answer["evidence"]))
+    assert evidence["verdict"] == "pass"
+    assert evidence["version"] == {"name": answer["version"], "digest": model(0)["digest"]}
+    assert evidence["model"]["name"] == model(0)["model"]
+    assert evidence["dataset"]["name"] == dataset["dataset"]
+    assert evidence["dataset"]["digest"] == dataset["digest"]
+    assert evidence["commit"] == "c0ffee"
+    assert evidence["policy"]["name"] == "no_worse"
+    assert [rule["rule"] for rule in evidence["rules"]] == [rule.__name__ for rule in (*gate.SANITY, *gate.QUALITY)]
+    assert report == answer.report
+    assert gate.accuracy(scores.labels, scores.candidate) == answer["accuracy"]
+
+
+def test_predictions_and_confusion_are_tables_of_the_evaluation(evaluated):
+    artifact = wandb.Api().artifact(evaluated(0)["evidence"])
+    _, _, scores = frozen.read(artifact)
+    predictions = artifact.get("predictions")
+    assert predictions.get_column("label") == scores.labels.tolist()
+    assert predictions.get_column("answer") == scores.candidate.argmax(axis=1).tolist()
+    confusion = np.array([row[1:] for row in artifact.get("confusion_matrix").data])
+    assert confusion.sum() == len(scores.labels)
+    assert np.trace(confusion) == gate.right(scores.labels, scores.candidate).sum()
+
+
+def test_the_inputs_are_recorded_as_lineage(evaluated, dataset, model, collection):
+    evaluated(0)
+    run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "evaluate_model")
+    assert {artifact.digest for artifact in run.used_artifacts()} == {dataset["digest"], model(0)["digest"]}
+
+
+def test_the_version_in_production_is_compared_with(evaluated, step):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    answer = evaluated(1)
+    assert answer["production"].endswith(":v0")
+    assert answer["production_accuracy"] > 0.9
+    assert "compared with production" in answer.report
+
+
+def test_the_model_in_production_is_unchanged_and_nothing_is_recorded(evaluated, step, collection):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    runs = len(wandb.Api().runs(f"local/{collection}"))
+    answer = evaluated(0)
+    assert (answer.exit, answer["verdict"], answer["evidence"]) == (0, "unchanged", None)
+    assert "unchanged" in answer.report
+    assert len(wandb.Api().runs(f"local/{collection}")) == runs
+
+
+def test_shuffled_labels_are_refused_by_more_than_one_rule(evaluated, step, shuffled, dataset):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    version = step("link", "--model", shuffled["model"])["version"]
+    answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
+    assert (answer.exit, answer["verdict"]) == (1, "fail")
+    assert [reason.split(":")[0] for reason in answer["reasons"]] == ["floor_accuracy", "no_worse"]
+    assert "Refused by `floor_accuracy`, `no_worse`" in answer.report
+
+
+def test_rows_that_were_trained_on_are_refused(step, model, dataset, tmp_path, collection):
+    path = wandb.Api().artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays["x_eval"][7] = arrays["x_train"][0]
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("digits_dataset", type="dataset")
+        with artifact.new_file("arrays.npz", mode="wb") as file:
+            np.savez_compressed(file, **arrays)
+        run.log_artifact(artifact).wait()
+    version = step("link", "--model", model(0)["model"])["version"]
+    answer = step("evaluate", "--version", version, "--dataset", f"local/{collection}/digits_dataset:v0")
+    assert (answer.exit, answer["reasons"]) == (1, ["unseen_rows: 1 eval rows are training rows, the first 7"])
+
+
+def test_evaluating_again_reuses_the_evidence(evaluated, collection):
+    first, second = evaluated(0), evaluated(0)
+    assert (second["evidence"], second["reused"], second["run_url"]) == (first["evidence"], True, None)
+    assert second.report == first.report
+    assert evaluated(0, "--commit", "c0ffee")["evidence"] != first["evidence"]
+
+
+def test_image_digests_go_into_the_evidence(evaluated, tmp_path):
+    (tmp_path / "images.json").write_text(json.dumps({"train": "sha256:abc"}))
+    answer = evaluated(0, "--images", tmp_path / "images.json")
+    evidence, _, _ = frozen.read(wandb.Api().artifact(answer["evidence"]))
+    assert evidence["images"] == {"train": "sha256:abc"}
+
+
+def test_previous_is_what_production_replaced(evaluated, step):
+    for seed in (0, 1):
+        step("promote", "--evidence", evaluated(seed, "--policy", "rollback")["evidence"], "--approver", "ada")
+    answer = step("evaluate", "--version", "previous", "--policy", "rollback")
+    assert answer["version"].endswith(":v0")
+    assert answer["production"].endswith(":v1")
+    assert answer["verdict"] == "pass"
+
+
+def test_previous_without_one_is_wrong_use(step):
+    with pytest.raises(StepError) as refused:
+        step("evaluate", "--version", "previous")
+    assert (refused.value.name, refused.value.exit_code) == ("no_previous_version", WRONG_USE)

@@ -1,0 +1,82 @@
+"""
+What a step's fingerprint covers: the files it imports, its flags and inputs, and nothing of this machine.
+
+    pytest tests/steps/test_fingerprint.py
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from steps.common import fingerprint
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the sources, whose files a test may touch."""
+    for name in ("steps", "usecases", fingerprint.LOCK):
+        path = fingerprint.ROOT / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    return tmp_path
+
+
+STEPS = {
+    "build": ("steps.build", ["usecases.mnist.data"]),
+    "train": ("steps.train", ["usecases.mnist.model"]),
+    "evaluate": ("steps.evaluate", []),
+}
+
+
+def aliases():
+    return {name: fingerprint.alias(module, parts, {}, {}) for name, (module, parts) in STEPS.items()}
+
+
+@pytest.mark.parametrize(
+    ("touched", "changed"),
+    [
+        ("usecases/mnist/data.py", {"build"}),
+        ("usecases/mnist/model.py", {"train"}),
+        ("usecases/digits/model.py", set()),
+        ("usecases/mnist/config.toml", set()),  # its values arrive as flags
+        ("steps/build.py", {"build"}),
+        ("steps/train.py", {"train"}),
+        ("steps/promote.py", set()),
+        ("steps/common/report.py", {"evaluate"}),
+        ("steps/common/model_file.py", {"train", "evaluate"}),
+        ("steps/common/row_checks.py", {"build", "evaluate"}),
+        ("steps/common/record.py", {"build", "train", "evaluate"}),
+        ("requirements.txt", {"build", "train", "evaluate"}),
+    ],
+)
+def test_touching_a_file_changes_the_steps_that_use_it(copy, touched, changed):
+    before = aliases()
+    with (copy / touched).open("a", encoding="utf-8") as file:
+        file.write("\n# touched\n")
+    after = aliases()
+    assert {name for name in STEPS if before[name] != after[name]} == changed
+
+
+def test_flags_and_inputs_change_it():
+    module, parts = STEPS["train"]
+    base = fingerprint.alias(module, parts, {"seed": 0}, {"dataset": "a"})
+    assert base != fingerprint.alias(module, parts, {"seed": 1}, {"dataset": "a"})
+    assert base != fingerprint.alias(module, parts, {"seed": 0}, {"dataset": "b"})
+    assert base == fingerprint.alias(module, parts, {"seed": 0}, {"dataset": "a"})
+
+
+def test_it_does_not_depend_on_where_the_files_are(copy):
+    moved = aliases()
+    fingerprint.ROOT = copy.parent / "elsewhere"
+    shutil.copytree(copy, fingerprint.ROOT)
+    assert aliases() == moved
+
+
+def test_no_step_imports_another_the_server_or_the_runner():
+    for name in ("build", "train", "link", "evaluate", "promote", "audit"):
+        files = fingerprint.sources([f"steps.{name}"])
+        assert [file for file in files if file.count("/") == 1 and file.startswith("steps/")] == sorted(
+            ["steps/__init__.py", f"steps/{name}.py"]
+        )

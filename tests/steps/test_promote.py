@@ -1,0 +1,269 @@
+"""
+promote and audit, through the real SDK against the embedded server: what moves the alias, and all that does not.
+
+    pytest tests/steps/test_promote.py
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import wandb
+
+from steps import promote
+from steps.common import evidence as frozen
+from steps.common import ledger
+from steps.common.cli import StepError
+
+
+@pytest.fixture
+def registry(collection):
+    """What the registry and the ledger say now, read by a client of its own."""
+
+    class Registry:
+        @property
+        def production(self):
+            try:
+                artifact = wandb.Api().artifact(f"local-org/wandb-registry-model/{collection}:production")
+            except wandb.errors.CommError:
+                return None
+            return artifact.version
+
+        @property
+        def entries(self):
+            return ledger.read(wandb.Api(), f"local/{collection}/digits_promotions")
+
+    return Registry()
+
+
+def refused(step, evidence, *flags, approver="ada"):
+    """The name of the rule that refused."""
+    with pytest.raises(StepError) as stopped:
+        step("promote", "--evidence", evidence, *(("--approver", approver) if approver else ()), *flags)
+    assert stopped.value.exit_code == 1
+    return stopped.value.name
+
+
+def forged(reference, collection, change=lambda evidence: None, change_scores=lambda scores: scores):
+    """A copy of the evidence with something changed in it, as whoever holds the training key could log it."""
+    evidence, report, scores = frozen.read(wandb.Api().artifact(reference))
+    change(evidence)
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("digits_evaluation", type="evaluation")
+        frozen.add_to(artifact, evidence, report, change_scores(scores))
+        logged = run.log_artifact(artifact).wait()
+        return f"local/{collection}/{logged.name}"
+
+
+# --- what a promotion does -------------------------------------------------------------------------------------------
+
+
+def test_an_approved_version_becomes_production(evaluated, step, registry):
+    evidence = evaluated(0)
+    answer = step("promote", "--evidence", evidence["evidence"], "--approver", "ada", "--reason", "first")
+    assert (answer["version"], answer["previous"], answer["approver"]) == (evidence["version"], None, "ada")
+    assert registry.production == "v0"
+    (entry,) = registry.entries
+    assert entry.applied
+    assert entry.content["to"]["name"] == evidence["version"]
+    assert entry.content["evidence"]["name"] == evidence["evidence"]
+    assert (entry.content["approver"], entry.content["reason"], entry.content["previous"]) == ("ada", "first", None)
+
+
+def test_promoting_twice_changes_nothing(evaluated, step, registry, collection):
+    flags = ("--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    first = step("promote", *flags)
+    runs = len(wandb.Api().runs(f"local/{collection}"))
+    assert step("promote", *flags).result == first.result
+    assert len(registry.entries) == 1
+    assert len(wandb.Api().runs(f"local/{collection}")) == runs
+
+
+def test_the_next_promotion_follows_the_first_in_the_ledger(evaluated, step, registry):
+    for seed in (0, 1):
+        evidence = evaluated(seed, "--policy", "rollback")["evidence"]
+        answer = step("promote", "--evidence", evidence, "--approver", "ada")
+    assert answer["previous"].endswith(":v0")
+    first, second = registry.entries
+    assert second.content["previous"] == first.sha256
+    assert not second.void
+    assert registry.production == "v1"
+
+
+def test_a_rollback_brings_the_version_before_back(evaluated, step, registry):
+    for seed in (0, 1):
+        step("promote", "--evidence", evaluated(seed, "--policy", "rollback")["evidence"], "--approver", "ada")
+    back = step("evaluate", "--version", "previous", "--policy", "rollback")["evidence"]
+    step("promote", "--evidence", back, "--approver", "ada", "--reason", "v1 is slow")
+    assert registry.production == "v0"
+    assert [entry.content["to"]["name"][-2:] for entry in registry.entries] == ["v0", "v1", "v0"]
+
+
+def test_dry_run_checks_everything_and_moves_nothing(evaluated, step, registry):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada", "--dry-run")
+    assert (registry.production, registry.entries) == (None, [])
+
+
+def test_lineage_leads_from_the_ledger_to_the_version(evaluated, step, collection, model):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    run = wandb.Api().artifact(f"local/{collection}/digits_promotions:v0").logged_by()
+    assert run.job_type == "promote_model"
+    assert model(0)["digest"] in {artifact.digest for artifact in run.used_artifacts()}
+
+
+# --- what is refused, by name ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("approver", [None, "", " "])
+def test_nobody_approved(evaluated, step, registry, approver):
+    evidence = evaluated(0)["evidence"]
+    with pytest.raises(StepError) as stopped:
+        step("promote", "--evidence", evidence, *(() if approver is None else ("--approver", approver)))
+    assert (stopped.value.name, stopped.value.exit_code) == ("no_approval", 1)
+    assert (registry.production, registry.entries) == (None, [])
+
+
+def test_a_name_is_no_approval_on_github(evaluated, step, registry, monkeypatch):
+    evidence = evaluated(0)["evidence"]
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert refused(step, evidence) == "name_is_no_approval"
+    assert registry.production is None
+
+
+def test_a_verdict_of_fail(evaluated, step, registry, collection):
+    evidence = forged(evaluated(0)["evidence"], collection, lambda evidence: evidence.update(verdict="fail"))
+    assert refused(step, evidence) == "verdict_not_pass"
+    assert registry.production is None
+
+
+def test_a_verdict_that_the_predictions_do_not_bear_out(evaluated, step, registry, collection):
+    def shifted(scores):
+        return replace(scores, candidate=np.roll(scores.candidate, 1, axis=1))
+
+    evidence = forged(evaluated(0)["evidence"], collection, change_scores=shifted)
+    assert refused(step, evidence) == "verdict_not_reproduced"
+    assert registry.production is None
+
+
+@pytest.mark.parametrize("what", ["version", "model", "dataset"])
+def test_a_digest_that_is_not_what_was_evaluated(evaluated, step, registry, collection, what):
+    evidence = forged(evaluated(0)["evidence"], collection, lambda evidence: evidence[what].update(digest="0" * 32))
+    assert refused(step, evidence) == f"{what}_changed"
+    assert (registry.production, registry.entries) == (None, [])
+
+
+def test_a_version_that_is_gone(evaluated, step, registry, collection):
+    answer = evaluated(0)
+    wandb.Api().artifact(answer["version"]).unlink()
+    assert refused(step, answer["evidence"]) == "version_changed"
+    assert registry.entries == []
+
+
+def test_production_that_moved_since_the_evaluation(evaluated, step, registry):
+    first, second = evaluated(0), evaluated(1)
+    step("promote", "--evidence", first["evidence"], "--approver", "ada")
+    assert refused(step, second["evidence"]) == "production_moved"
+    assert registry.production == "v0"
+    assert len(registry.entries) == 1
+
+
+def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch):
+    """Another promotion writes its entry between our look at the ledger and our own entry."""
+    first, second = evaluated(0), evaluated(1)
+    append, racing = ledger.append, []
+
+    def raced(*arguments):
+        if not racing:
+            racing.append(True)
+            step("promote", "--evidence", second["evidence"], "--approver", "bob")
+        return append(*arguments)
+
+    monkeypatch.setattr(ledger, "append", raced)
+    assert refused(step, first["evidence"]) == "promotion_lost"
+    assert registry.production == "v1"
+    assert [entry.void for entry in registry.entries] == [False, True]
+
+
+def test_evidence_that_is_none(step, model, registry):
+    with pytest.raises(StepError) as stopped:
+        step("promote", "--evidence", model(0)["model"], "--approver", "ada")
+    assert stopped.value.name == "evidence_unreadable"
+
+
+# --- what is finished after a kill -----------------------------------------------------------------------------------
+
+
+def cut_off_before_alias(step, evidence, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promote, "move_alias", killed)
+        with pytest.raises(KeyboardInterrupt):
+            step("promote", "--evidence", evidence, "--approver", "ada")
+
+
+def test_an_entry_without_its_alias_is_finished_by_the_next_run(evaluated, step, registry, monkeypatch):
+    evidence = evaluated(0)["evidence"]
+    cut_off_before_alias(step, evidence, monkeypatch)
+    assert (registry.production, len(registry.entries)) == (None, 1)
+    answer = step("promote", "--evidence", evidence, "--approver", "bob")
+    assert answer["approver"] == "ada"  # who approved the entry that is finished
+    assert (registry.production, len(registry.entries)) == ("v0", 1)
+    assert registry.entries[0].applied
+
+
+def test_an_alias_without_its_mark_is_marked_by_the_next_run(evaluated, step, registry, monkeypatch):
+    evidence = evaluated(0)["evidence"]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "mark_applied", killed)
+        with pytest.raises(KeyboardInterrupt):
+            step("promote", "--evidence", evidence, "--approver", "ada")
+    assert (registry.production, registry.entries[0].applied) == ("v0", False)
+    step("promote", "--evidence", evidence, "--approver", "ada")
+    assert (len(registry.entries), registry.entries[0].applied) == (1, True)
+
+
+def test_another_promotion_waits_for_one_that_was_cut_off(evaluated, step, registry, monkeypatch):
+    first, second = evaluated(0), evaluated(1)
+    cut_off_before_alias(step, first["evidence"], monkeypatch)
+    assert refused(step, second["evidence"]) == "promotion_unfinished"
+    assert len(registry.entries) == 1
+
+
+def test_newer_evidence_for_the_same_version_finishes_it_too(evaluated, step, registry, monkeypatch):
+    cut_off_before_alias(step, evaluated(0)["evidence"], monkeypatch)
+    again = evaluated(0, "--commit", "c0ffee")["evidence"]
+    step("promote", "--evidence", again, "--approver", "bob")
+    assert (registry.production, len(registry.entries)) == ("v0", 1)
+
+
+# --- audit -----------------------------------------------------------------------------------------------------------
+
+
+def test_audit_prints_the_ledger(evaluated, step, capsys):
+    evidence = evaluated(0)
+    step("promote", "--evidence", evidence["evidence"], "--approver", "ada", "--reason", "first")
+    (entry,) = step("audit")["entries"]
+    assert (entry["approver"], entry["state"], entry["to"]["name"]) == ("ada", "applied", evidence["version"])
+    said = capsys.readouterr().err
+    assert f"nothing -> {evidence['version']}  approved by ada (first)  on {evidence['evidence']}  applied" in said
+
+
+def test_audit_of_an_empty_ledger_says_so(step, capsys):
+    assert step("audit")["entries"] == []
+    assert "nothing was promoted yet" in capsys.readouterr().err
+
+
+def test_the_answer_on_standard_output_is_one_json_object(evaluated, step, capsys):
+    evidence = evaluated(0)["evidence"]
+    capsys.readouterr()
+    step("promote", "--evidence", evidence, "--approver", "ada")
+    assert json.loads(capsys.readouterr().out)["approver"] == "ada"

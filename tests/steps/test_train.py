@@ -1,0 +1,83 @@
+"""
+train, through the real SDK against the embedded server.
+
+    pytest tests/steps/test_train.py
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import wandb
+
+from steps import train
+from steps.common.cli import WRONG_USE, StepError
+
+
+def test_training_twice_gives_the_same_digest_and_no_new_version(step, dataset, monkeypatch, collection):
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    flags = ("--dataset", dataset["dataset"], "--epochs", 1)
+    first = step("train", *flags)
+    second = step("train", *flags, "--no-cache")
+    assert (second["model"], second["digest"]) == (first["model"], first["digest"])
+    assert not second["reused"]
+    assert len(wandb.Api().runs(f"local/{collection}")) == 2
+
+
+def test_training_again_reuses_the_version_and_opens_no_run(step, dataset, monkeypatch, collection):
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    flags = ("--dataset", dataset["dataset"], "--epochs", 1)
+    first = step("train", *flags)
+    second = step("train", *flags)
+    assert (second["model"], second["reused"], second["run_url"]) == (first["model"], True, None)
+    assert len(wandb.Api().runs(f"local/{collection}")) == 1
+
+
+def test_another_seed_gives_another_version(model):
+    assert model(0)["digest"] != model(1)["digest"]
+
+
+def test_the_metrics_of_each_epoch_are_recorded(step, dataset, monkeypatch, collection):
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    step("train", "--dataset", dataset["dataset"], "--epochs", 3)
+    (run,) = wandb.Api().runs(f"local/{collection}")
+    history = list(run.scan_history(keys=["epoch/loss", "epoch/val_accuracy", "epoch/epoch"]))
+    assert [row["epoch/epoch"] for row in history] == [0, 1, 2]
+    assert history[2]["epoch/loss"] < history[0]["epoch/loss"]
+    assert run.state == "finished"
+    assert run.job_type == "train_model"
+    assert (run.config["epochs"], run.config["optimizer"], run.config["threads"]) == (3, "adam", 1)
+
+
+def test_the_dataset_is_the_runs_input_and_the_model_its_output(step, dataset, monkeypatch, collection):
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    answer = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
+    (run,) = wandb.Api().runs(f"local/{collection}")
+    assert [artifact.digest for artifact in run.used_artifacts()] == [dataset["digest"]]
+    assert answer["digest"] in [artifact.digest for artifact in run.logged_artifacts()]
+
+
+def test_the_split_keeps_the_proportion_of_each_class():
+    y = np.repeat(np.arange(4), [100, 50, 30, 20])
+    _, _, y_t, y_v = train.split(np.zeros((200, 1)), y, 0.2, seed=0)
+    assert np.bincount(y_v).tolist() == [20, 10, 6, 4]
+    assert np.bincount(y_t).tolist() == [80, 40, 24, 16]
+
+
+def test_a_dataset_that_is_not_pinned_is_wrong_use(step):
+    with pytest.raises(StepError) as refused:
+        step("train", "--dataset", "local/shared/digits_dataset:latest")
+    assert (refused.value.name, refused.value.exit_code) == ("reference_not_pinned", WRONG_USE)
+
+
+def test_a_dataset_that_is_not_there_is_wrong_use(step):
+    with pytest.raises(StepError) as refused:
+        step("train", "--dataset", "local/nowhere/digits_dataset:v0")
+    assert (refused.value.name, refused.value.exit_code) == ("version_not_found", WRONG_USE)
+
+
+@pytest.mark.parametrize("flags", [["--epochs", "0"], ["--validation-split", "1"], ["--batch-size", "-1"]])
+def test_hyperparameters_out_of_range_are_wrong_use(flags):
+    with pytest.raises(SystemExit) as stopped:
+        train.main(["--use-case", "digits", "--dataset", "a/b/c:v0", *flags])
+    assert stopped.value.code == 2
