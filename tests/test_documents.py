@@ -1,0 +1,83 @@
+"""
+What the documents say, held to the code where it can be.
+
+    pytest tests/test_documents.py
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import usecases
+from steps.common import gate
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "tests" / "README.md"]
+STEPS = ("build", "train", "link", "evaluate", "promote", "audit")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_of_ours_exists(document):
+    rooms = "steps|usecases|server|runner|tests|benchmarks|docs"
+    for path in re.findall(rf"`((?:{rooms})/[\w/.\-]*)`", document.read_text(encoding="utf-8")):
+        if "letters" not in path:  # the use case that a reader makes
+            assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_target_exists(document):
+    targets = set(re.findall(r"^([\w-]+):", text("Makefile"), flags=re.MULTILINE))
+    blocks = re.findall(r"`make ([^`]+)`|^make ([^#\n]+)", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for words in (" ".join(block).split() for block in blocks):
+        assert {word for word in words if "=" not in word} <= targets, words
+
+
+def test_the_readme_names_every_step():
+    for name in STEPS:
+        assert f"`steps/{name}.py`" in text("README.md")
+
+
+def test_the_example_of_every_step_is_understood_by_it():
+    for name in STEPS:
+        module = importlib.import_module(f"steps.{name}")
+        command = re.search(rf"python -m steps\.{name}((?:[^\n]|\\\n)*)", module.__doc__ or "")
+        assert command, name
+        arguments = command[1].replace("\\\n", " ").split()
+        flags = [word for word in arguments if word.startswith("--")]
+        source = text(f"steps/{name}.py") + text("steps/common/cli.py")
+        assert all(f'"{flag}"' in source for flag in flags), (name, flags)
+
+
+def test_adapting_names_every_key_of_the_configuration():
+    page = text("docs/adapting.md")
+    for name in usecases.names():
+        for key, value in usecases.config(name).items():
+            if key == "train":
+                continue  # the hyperparameters are the use case's own
+            for word in value if isinstance(value, dict) else [key]:
+                assert f"`{word}`" in page or f" {word}`" in page, word
+
+
+def test_the_glossary_names_the_gates_policies():
+    for policy in gate.POLICIES:
+        assert f"`{policy}`" in text("docs/glossary.md")
+
+
+def test_no_document_names_a_machine():
+    for document in DOCUMENTS:
+        assert not re.search(r"/(home|root|work|Users)/", document.read_text(encoding="utf-8")), document
