@@ -1,0 +1,129 @@
+"""
+Bytes in and out. Uploads carry no credentials, so every address under /storage is signed and expires; a download by
+the SDK's own address, /artifactsV2/..., carries the API key.
+"""
+
+import mimetypes
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from server.api.http import authenticated, services
+from server.api.shapes import check_signature
+from server.errors import NotFound, TooLarge
+from server.settings import MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
+from server.store import artifacts, files, manifests, projects
+from server.store.blobs import Incoming
+
+# What was uploaded is shown to a person as it came: it may be HTML that a run wrote. It gets no rights on our pages.
+HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
+HARMLESS |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "private"}
+
+
+async def upload_blob(request: Request) -> Response:
+    """PUT /storage/wandb_artifacts/{md5}: no SQL here, thousands of these make one version."""
+    _check(request)
+    md5 = request.path_params["md5"]
+    with services(request).blobs.incoming() as upload:
+        await _receive(request, upload, MAX_UPLOAD_BYTES)
+        upload.keep(md5)
+    return Response(headers={"ETag": f'"{md5}"'})
+
+
+async def upload_manifest(request: Request) -> Response:
+    """PUT /storage/manifests/{id}/wandb_manifest.json"""
+    _check(request)
+    here, number = services(request), request.path_params["number"]
+
+    def expected() -> str | None:
+        with here.database.read() as db:
+            digest = manifests.manifest(db, number).digest
+        return manifests.md5_of_base64(digest) if digest else None
+
+    def register(md5: str) -> None:
+        with here.database.write() as db:
+            manifests.received(db, number, md5)
+
+    with here.blobs.incoming() as upload:
+        await _receive(request, upload, MAX_MANIFEST_BYTES)
+        md5 = upload.keep(await run_in_threadpool(expected))
+    await run_in_threadpool(register, md5)
+    return Response(headers={"ETag": f'"{md5}"'})
+
+
+async def upload_run_file(request: Request) -> Response:
+    """PUT /storage/run_files/{run}/{name}"""
+    _check(request)
+    here, run_id, name = services(request), request.path_params["number"], request.path_params["name"]
+    with here.blobs.incoming() as upload:
+        await _receive(request, upload, MAX_UPLOAD_BYTES)
+        md5, size = upload.keep(), upload.size
+
+    def register() -> None:
+        with here.database.write() as db:
+            files.put(db, run_id, name, md5=md5, size=size)
+
+    await run_in_threadpool(register)
+    return Response(headers={"ETag": f'"{md5}"'})
+
+
+async def _receive(request: Request, upload: Incoming, limit: int) -> None:
+    async for piece in request.stream():
+        if upload.size + len(piece) > limit:
+            raise TooLarge(f"the file has more than {limit} bytes")
+        upload.write(piece)
+
+
+async def download_blob(request: Request) -> Response:
+    """GET /storage/wandb_artifacts/{md5}[/wandb_manifest.json]"""
+    _check(request)
+    return _file(request, request.path_params["md5"], "application/octet-stream")
+
+
+async def download_run_file(request: Request) -> Response:
+    """GET /storage/run_files/{run}/{name}"""
+    _check(request)
+    here, run_id, name = services(request), request.path_params["number"], request.path_params["name"]
+
+    def lookup() -> str | None:
+        with here.database.read() as db:
+            found = files.find(db, run_id, name)
+            return found.md5 if found else None
+
+    md5 = await run_in_threadpool(lookup)
+    if md5 is None:
+        raise NotFound(f'file "{name}" not found')
+    return _file(request, md5, mimetypes.guess_type(name)[0] or "application/octet-stream")
+
+
+async def download_entry(request: Request) -> Response:
+    """GET /artifactsV2/...: the address that the SDK makes itself for a file of a version."""
+    here, at = services(request), request.path_params
+
+    def allowed() -> bool:
+        with here.database.read() as db:
+            user = authenticated(request, db)
+            home = projects.readable(db, user, at["entity"], at["project"])
+            where = artifacts.find_collection(db, home.id, at["collection"]) if home else None
+            return where is not None and artifacts.collection_has_blob(db, where.id, at["md5"])
+
+    if not await run_in_threadpool(allowed):
+        raise NotFound(f'file "{at["name"]}" not found')
+    return _file(request, at["md5"], "application/octet-stream")
+
+
+def _check(request: Request) -> None:
+    method = "GET" if request.method == "HEAD" else request.method
+    query = request.query_params
+    check_signature(
+        services(request).secret, method, request.scope["path"], query.get("expires", ""), query.get("signature", "")
+    )
+
+
+def _file(request: Request, md5: str, media_type: str) -> Response:
+    """The bytes, or the asked range of them."""
+    blobs = services(request).blobs
+    if blobs.size(md5) is None:
+        raise NotFound(f"the bytes {md5} are not here")
+    return FileResponse(blobs.path(md5), media_type=media_type, headers=HARMLESS)

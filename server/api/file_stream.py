@@ -1,0 +1,89 @@
+"""
+POST /files/{entity}/{project}/{run}/file_stream: history, system events, summary and console of a running process.
+
+The SDK repeats a failed request for up to a week; what a line is stored under makes that harmless (store/history.py).
+"""
+
+import json
+import zlib
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from server.api.http import authenticated, body, services
+from server.errors import Invalid, TooLarge
+from server.settings import MAX_FILE_STREAM_BYTES
+from server.store import history, projects, runs
+
+
+async def receive(request: Request) -> Response:
+    received = await body(request, MAX_FILE_STREAM_BYTES)
+    return await run_in_threadpool(_store, request, received)
+
+
+def _store(request: Request, received: bytes) -> Response:
+    at = request.path_params
+    with services(request).database.write() as db:
+        user = authenticated(request, db)
+        message = _parsed(_plain(request, received))
+        home = projects.writable(db, user, at["entity"], at["project"])
+        run = runs.require(db, home, at["run"])
+        for stream, offset, lines in _chunks(message):
+            history.append(db, run.id, stream, offset, lines)
+        runs.heartbeat(
+            db,
+            run,
+            complete=message.get("complete") is True,
+            exit_code=_exit_code(message),
+            preempting=message.get("preempting") is True,
+        )
+        stop = bool(run.stop_requested)
+    return JSONResponse({"exitcode": None, "limits": {}, "stopped": stop})
+
+
+def _plain(request: Request, received: bytes) -> bytes:
+    """The body without its gzip, of which a few kilobytes can hide gigabytes."""
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        return received
+    if encoding != "gzip":
+        raise Invalid(f'the body\'s encoding "{encoding[:40]}" is not known')
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = unpacker.decompress(received, MAX_FILE_STREAM_BYTES)
+    except zlib.error:
+        raise Invalid("the body is not gzip") from None
+    if unpacker.unconsumed_tail:
+        raise TooLarge(f"the unpacked body has more than {MAX_FILE_STREAM_BYTES} bytes")
+    return plain
+
+
+def _parsed(plain: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(plain)
+    except (ValueError, RecursionError):
+        raise Invalid("the body is not JSON") from None
+    if not isinstance(message, dict):
+        raise Invalid("the body must be a JSON object")
+    return message
+
+
+def _chunks(message: dict[str, Any]) -> list[tuple[str, int, list[str]]]:
+    """(stream, number of the first line, lines) of each block."""
+    blocks = message.get("files") or {}
+    if not isinstance(blocks, dict):
+        raise Invalid('"files" must be an object')
+    chunks = []
+    for stream, block in blocks.items():
+        offset, lines = (block.get("offset"), block.get("content")) if isinstance(block, dict) else (None, None)
+        if not isinstance(offset, int) or not isinstance(lines, list) or not all(isinstance(one, str) for one in lines):
+            raise Invalid(f'"{stream[:80]}" needs a whole number "offset" and a list of strings "content"')
+        chunks.append((stream, offset, lines))
+    return chunks
+
+
+def _exit_code(message: dict[str, Any]) -> int | None:
+    code = message.get("exitcode")
+    return code if isinstance(code, int) else None

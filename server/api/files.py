@@ -1,0 +1,94 @@
+"""The files of runs: announced by GraphQL, uploaded to a signed address (blobs.py), listed and downloaded."""
+
+import mimetypes
+from typing import Any
+
+from ariadne import MutationType, ObjectType
+
+from server.api.runs import writable
+from server.api.shapes import Call, Info, node_id, number_of, page, run_file_path
+from server.errors import Invalid
+from server.settings import MAX_FILES_PER_CALL
+from server.store import files, names, projects, runs
+from server.store.files import RunFile
+from server.store.runs import Run
+
+mutation = MutationType()
+run = ObjectType("Run")
+TYPES = (mutation, run)
+
+
+@mutation.field("createRunFiles")
+def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """An address to upload each file to, in the order and under the names of the request."""
+    call = info.context
+    wanted = input["files"]
+    if len(wanted) > MAX_FILES_PER_CALL:
+        raise Invalid(f"at most {MAX_FILES_PER_CALL} files can be announced at once")
+    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    return {
+        "run_id": node_id("Run", found.id),
+        "upload_headers": [],
+        "files": [
+            {"name": name, "upload_url": call.addresses.upload(run_file_path(found.id, names.run_file(name)))}
+            for name in wanted
+        ],
+    }
+
+
+@mutation.field("markRunFilesUploaded")
+def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    """The upload itself has registered them."""
+    call = info.context
+    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    return {"success": len(files.named(call.db, found.id, input["files"])) == len(set(input["files"]))}
+
+
+@mutation.field("deleteFiles")
+def delete_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    for text in input["files"]:
+        found = files.find_by_id(call.db, number_of("File", text))
+        if found is not None:
+            owner = runs.run(call.db, found.run_id)
+            projects.require_writer(call.db, call.user, projects.project(call.db, owner.project_id))
+            files.delete(call.db, found.id)
+    return {"success": True}
+
+
+@run.field("fileCount")
+def run_file_count(found: Run, info: Info) -> int:
+    return files.count(info.context.db, found.id)
+
+
+@run.field("files")
+def run_files(
+    found: Run,
+    info: Info,
+    names: list[str] | None = None,
+    after: str | None = None,
+    first: int | None = None,
+    pattern: str | None = None,
+) -> dict[str, Any]:
+    call = info.context
+    listed = files.named(call.db, found.id, names) if names else files.listing(call.db, found.id, pattern=pattern)
+    connection = page(listed, after, first)
+    for edge in connection["edges"]:
+        edge["node"] = _shape(call, edge["node"])
+    return connection
+
+
+def _shape(call: Call, found: RunFile) -> dict[str, Any]:
+    address = call.addresses.download(run_file_path(found.run_id, found.name))
+    return {
+        "id": node_id("File", found.id),
+        "name": found.name,
+        "display_name": found.name,
+        "url": address,
+        "direct_url": address,
+        "size_bytes": found.size,
+        "mimetype": mimetypes.guess_type(found.name)[0] or "application/octet-stream",
+        "updated_at": found.updated_at,
+        "md5": found.md5,
+        "digest": found.md5,
+    }

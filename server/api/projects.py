@@ -1,0 +1,98 @@
+"""Projects. The wire calls them models in places."""
+
+import base64
+from typing import Any
+
+from ariadne import MutationType, ObjectType, QueryType
+
+from server.api.shapes import Call, Info, node_id, page
+from server.errors import NotFound
+from server.store import accounts, projects
+from server.store.accounts import Entity, User
+from server.store.projects import Project
+
+query = QueryType()
+mutation = MutationType()
+project = ObjectType("Project")
+TYPES = (query, mutation, project)
+
+
+def required(call: Call, entity_name: str | None, name: str) -> Project:
+    """The project to read from; NotFound for a stranger too, who is not to learn that it exists."""
+    found = projects.readable(call.db, call.user, entity_name, name)
+    if found is None:
+        raise NotFound(f'project "{entity_name or ""}/{name}" not found')
+    return found
+
+
+@query.field("project")
+@query.field("model")
+def resolve_project(_: Any, info: Info, name: str | None = None, entity_name: str | None = None) -> Project | None:
+    call = info.context
+    return projects.readable(call.db, call.user, entity_name, name)
+
+
+@query.field("models")
+def resolve_projects(
+    _: Any, info: Info, entity_name: str | None = None, after: str | None = None, first: int | None = None
+) -> dict[str, Any]:
+    call = info.context
+    owner = accounts.find_entity(call.db, entity_name) if entity_name else accounts.default_entity(call.db, call.user)
+    found = projects.of_entity(call.db, owner.id) if owner else []
+    return page([one for one in found if projects.role(call.db, call.user, one)], after, first)
+
+
+@mutation.field("upsertModel")
+def upsert_model(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    call = info.context
+    entity_name, name = input.get("entity_name"), input.get("name") or ""
+    owner = projects.writable_entity(call.db, call.user, entity_name, name)
+    found = projects.find(call.db, owner.id, name)
+    inserted = found is None
+    if found is None:
+        found = projects.ensure(call.db, call.user, entity_name, name)
+    projects.require_writer(call.db, call.user, found)
+    found = projects.edit(call.db, found, description=input.get("description"), views=input.get("views"))
+    return {"project": found, "model": found, "inserted": inserted}
+
+
+@project.field("id")
+def project_id(found: Project, info: Info) -> str:
+    return node_id("Project", found.id)
+
+
+@project.field("internalId")
+def project_internal_id(found: Project, info: Info) -> str:
+    """The client decodes it and compares filters with the number inside."""
+    return base64.b64encode(f"ProjectInternalId:{found.id}".encode()).decode()
+
+
+@project.field("entity")
+def project_entity(found: Project, info: Info) -> Entity:
+    return accounts.entity(info.context.db, found.entity_id)
+
+
+@project.field("entityName")
+def project_entity_name(found: Project, info: Info) -> str:
+    return accounts.entity(info.context.db, found.entity_id).name
+
+
+@project.field("isBenchmark")
+def project_is_benchmark(found: Project, info: Info) -> bool:
+    return False
+
+
+@project.field("readOnly")
+def project_read_only(found: Project, info: Info) -> bool:
+    call = info.context
+    return projects.role(call.db, call.user, found) not in projects.WRITERS
+
+
+@project.field("user")
+def project_user(found: Project, info: Info) -> User | None:
+    return accounts.user(info.context.db, found.user_id) if found.user_id else None
+
+
+@project.field("allowAllArtifactTypesInRegistry")
+def project_allows_all_types(found: Project, info: Info) -> bool:
+    return bool(found.allow_all_types)

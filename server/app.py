@@ -1,0 +1,54 @@
+"""The application: every address that the server answers, on one screen."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from server.api import blobs, file_stream, graphql, internal
+from server.api.http import Services, failure, refuse, refuse_bug
+from server.errors import ServerError
+
+ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
+ROUTES = [
+    Route("/graphql", graphql.endpoint, methods=["POST"]),
+    Route("/files/{entity}/{project}/{run}/file_stream", file_stream.receive, methods=["POST"]),
+    Route("/storage/wandb_artifacts/{md5}", blobs.upload_blob, methods=["PUT"]),
+    Route("/storage/wandb_artifacts/{md5}", blobs.download_blob, methods=["GET"]),
+    Route("/storage/wandb_artifacts/{md5}/wandb_manifest.json", blobs.download_blob, methods=["GET"]),
+    Route("/storage/manifests/{number:int}/wandb_manifest.json", blobs.upload_manifest, methods=["PUT"]),
+    Route("/storage/run_files/{number:int}/{name:path}", blobs.upload_run_file, methods=["PUT"]),
+    Route("/storage/run_files/{number:int}/{name:path}", blobs.download_run_file, methods=["GET"]),
+    Route(ENTRY + "/{artifact}/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
+    Route(ENTRY + "/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
+    Route("/_internal/healthcheck", internal.health),
+    Route("/ready", internal.health),
+    Route("/health", internal.health),
+]
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """An address or a method that is none of ours."""
+    status = error.status_code if isinstance(error, HTTPException) else ServerError.status
+    return JSONResponse(failure([(f"{request.method} {request.url.path} is not known to this server", status)]), status)
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
+    yield
+    services.database.close()
+
+
+def create_app(services: Services) -> Starlette:
+    app = Starlette(
+        routes=ROUTES,
+        lifespan=partial(_lifespan, services=services),
+        exception_handlers={ServerError: refuse, HTTPException: _unknown, Exception: refuse_bug},
+    )
+    app.state.services = services
+    return app

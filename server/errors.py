@@ -1,0 +1,45 @@
+"""
+Everything that the server refuses, one class a cause.
+
+    ServerError           400   base; also what a bug of ours becomes on the wire
+      Invalid             400   a value that breaks a rule
+      Unauthenticated     401   no key, or a key that is not known
+      Forbidden           403   the key is good, the right is missing
+      NotFound            404   no such thing, or none that this user may see
+      TooLarge            413   over a limit of settings.py
+    StartError                  the server cannot start: exit code 2, with a hint
+
+None of them is a 408, 409, 429 or 5xx: on those the SDK tries again for minutes, or for days.
+"""
+
+from typing import ClassVar
+
+
+class ServerError(Exception):
+    status: ClassVar[int] = 400
+
+
+class Invalid(ServerError):
+    pass
+
+
+class Unauthenticated(ServerError):
+    status = 401
+
+
+class Forbidden(ServerError):
+    status = 403
+
+
+class NotFound(ServerError):
+    status = 404
+
+
+class TooLarge(ServerError):
+    status = 413
+
+
+class StartError(Exception):
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint

@@ -1,0 +1,44 @@
+"""What the server was told at its start, and the limits that nobody has to choose."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+# `wandb verify` sends a variable of 10 MB, and a run's config or summary may be as large.
+MAX_GRAPHQL_BYTES = 32 * MIB
+# The SDK writes its documents itself; the longest is under 8 kB. A longer one only costs parsing time.
+MAX_GRAPHQL_DOCUMENT_CHARS = 64 * KIB
+# The SDK nests 12 deep at most; runs -> artifacts -> runs -> ... would grow without end.
+MAX_GRAPHQL_DEPTH = 24
+# The SDK sends at most 10 MiB a request and a line of at most 10 MiB; gzip may hide more than it shows.
+MAX_FILE_STREAM_BYTES = 32 * MIB
+# The SDK sends a file of up to 2 GiB in one PUT. One PUT must not be able to fill a disk unnoticed.
+MAX_UPLOAD_BYTES = 8 * GIB
+# A manifest is read into memory at commit: 256 MiB is about a million files.
+MAX_MANIFEST_BYTES = 256 * MIB
+# The SDK asks for at most 2,000 upload addresses a call.
+MAX_FILES_PER_CALL = 10_000
+# The SDK's largest page is 5,000 files.
+MAX_PAGE = 10_000
+# W&B's own limit for names of projects, collections, aliases and tags.
+MAX_NAME_CHARS = 128
+# A logical path inside an artifact, or the name of a run's file; Linux allows 4,096 bytes for a path.
+MAX_PATH_CHARS = 4096
+# A large artifact may be uploaded over hours; the address is worthless for any other content.
+UPLOAD_TTL_S = 24 * 3600
+# The SDK fetches a list of addresses first and asks for a new one when one has expired.
+DOWNLOAD_TTL_S = 6 * 3600
+# A client that keeps its connection open must not keep the server from stopping.
+SHUTDOWN_S = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`external_url` is the address that is handed to clients, e.g. `http://modelgate-server:8080` when they sit in
+    another container than the person's browser. None: the address by which each request reached the server."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    external_url: str | None = None

@@ -1,0 +1,133 @@
+"""
+SQLite: many readers, one writer, every mutation one transaction.
+
+The rows of a table are frozen dataclasses whose fields are its columns (or some of them); the statements that select,
+insert and update them are put together here, from names that stand in this package's code and never come from outside.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from server.errors import StartError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+READ_TIMEOUT_S = 30.0
+
+
+class Row(Protocol):
+    """A dataclass of column names and the table they are in."""
+
+    TABLE: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Database:
+    """One file. `read()` gives a snapshot on the thread's own connection, `write()` the one writer in a transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._writer = self._connect()
+        migrate(self._writer)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=READ_TIMEOUT_S)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")  # what was acknowledged outlives the machine, not just the process
+        db.execute("PRAGMA foreign_keys = ON")
+        return db
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = self._connect()
+        with _transaction(db, "BEGIN"):
+            yield db
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _transaction(self._writer, "BEGIN IMMEDIATE"):
+            yield self._writer
+
+    def close(self) -> None:
+        with self._lock:
+            self._writer.close()
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
+    db.execute(begin)
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Apply the numbered migrations that this file has not seen, each in a transaction of its own."""
+    scripts = sorted(MIGRATIONS.glob("[0-9]*.sql"))
+    done = db.execute("PRAGMA user_version").fetchone()[0]
+    if done > len(scripts):
+        raise StartError(
+            f"the data folder was written by a newer server (its format is {done}, this one knows {len(scripts)})",
+            "start the newer server, or give another folder with --data",
+        )
+    for number, script in enumerate(scripts[done:], done + 1):
+        db.executescript(f"BEGIN IMMEDIATE;\n{script.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def now() -> str:
+    """The present time as the SDK writes it: ISO 8601 in UTC, ending in Z."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@cache
+def _select(kind: type[Row]) -> str:
+    columns = ", ".join(f"{kind.TABLE}.{field.name}" for field in fields(kind))
+    return f"SELECT {columns} FROM {kind.TABLE} "  # noqa: S608  names of our own code
+
+
+def every(db: sqlite3.Connection, kind: type[R], where: str = "", *values: Any) -> list[R]:
+    """All rows, as `kind`; `where` may also join, order and limit."""
+    return [kind(*row) for row in db.execute(_select(kind) + where, values)]
+
+
+def one(db: sqlite3.Connection, kind: type[R], where: str, *values: Any) -> R | None:
+    row = db.execute(_select(kind) + where, values).fetchone()
+    return None if row is None else kind(*row)
+
+
+def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
+    """The row that is known to be there: a missing one is a bug."""
+    row = one(db, kind, "WHERE id = ?", row_id)
+    if row is None:
+        raise LookupError(f"{kind.TABLE} has no row {row_id}")
+    return row
+
+
+def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
+    """Add a row; returns its id."""
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    cursor = db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
+    return int(cursor.lastrowid or 0)
+
+
+def update(db: sqlite3.Connection, table: str, row_id: int, **columns: Any) -> None:
+    """Change the given columns of one row."""
+    if columns:
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        db.execute(f"UPDATE {table} SET {changes} WHERE id = ?", (*columns.values(), row_id))  # noqa: S608
