@@ -1,0 +1,15 @@
+"""
+The same steps in the same order as on GitHub, on this machine.
+
+    __main__      flags and environment; nothing else reads them
+    loop          what `run`, `approve` and `rollback` do, from the plan to the last line
+    pipeline      the order of the steps as plain data, and what each hands to the next
+    processes     a step as a process; how whatever was started is ended, and nothing else
+    embedded      the W&B-compatible server of this folder, for as long as a run needs it
+    environment   which variables a step gets to see
+    folder        `.modelgate/`: what the runner keeps between two invocations
+    approval      the question to a person
+    progress      lines, the plan, the report, the summary
+
+The runner knows module names, flags, exit codes and JSON. It imports neither steps nor server.
+"""

@@ -1,0 +1,217 @@
+"""
+Run the pipeline on this machine.
+
+    python -m runner run [--use-case NAME] [flags of the steps]   retrain, evaluate, ask, promote
+    python -m runner plan ...                                     what `run` would do, and no more
+    python -m runner approve [--approver NAME]                    answer what a run left open
+    python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
+    python -m runner status | serve | clean
+
+Exits 0 done (or nothing to do), 1 the answer is no, 2 wrong use or configuration, 3 a service is not reachable,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runner import approval, loop, status
+from runner.errors import Busy, Interrupted, RunnerError, WrongUse
+from runner.folder import Folder, remove
+from runner.loop import Order
+from runner.processes import Stop, end_leftover
+from runner.progress import say
+
+GO_ON = "what was finished is kept; the same command goes on from there"
+ROOT = Path(__file__).resolve().parents[1]
+# Flags of the steps that a person may give to `run`; whatever is not given is the use case's own default.
+STEP_FLAGS: tuple[tuple[str, type, str], ...] = (
+    ("--rows", int, "rows to train on"),
+    ("--eval-rows", int, "rows to evaluate on"),
+    ("--optimizer", str, "the name of a Keras optimizer"),
+    ("--batch-size", int, "rows a batch"),
+    ("--epochs", int, "epochs"),
+    ("--validation-split", float, "fraction of the training rows that is held out while training"),
+    ("--seed", int, "seed of every random choice"),
+    ("--threads", int, "threads that train; another number gives other weights"),
+    ("--registry", str, "W&B registry to link into"),
+    ("--collection", str, "collection in the registry"),
+    ("--policy", str, "gate policy: no_worse, better"),
+)
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m runner",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Run the pipeline on this machine: build, train, link, evaluate, a person's yes, promote.",
+        epilog="exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 a service is not reachable, 130 interrupted\n\n"
+        "example: python -m runner run --use-case digits --epochs 20",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, purpose: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=purpose, description=purpose, allow_abbrev=False, epilog=f"example: python -m runner {example}"
+        )
+
+    def use_case_flag(to: argparse.ArgumentParser, default: str) -> None:
+        to.add_argument("--use-case", metavar="NAME", help=f"a folder of usecases/ (default: $USE_CASE or {default})")
+
+    def approver_flag(to: argparse.ArgumentParser) -> None:
+        to.add_argument("--approver", metavar="NAME", help="who says yes (default: $APPROVE, else a terminal is asked)")
+
+    def wandb_flags(to: argparse.ArgumentParser) -> None:
+        to.add_argument(
+            "--wandb",
+            choices=("embedded", "own"),
+            help="`own`: the W&B of your WANDB_* variables (default: $WANDB, else embedded)",
+        )
+        to.add_argument("--yes", action="store_true", help="with `own`: do not ask before the first write")
+
+    for name, purpose in (
+        ("run", "retrain, evaluate and ask for the approval"),
+        ("plan", "show what `run` would do"),
+    ):
+        run = command(name, purpose, f"{name} --use-case digits --epochs 20")
+        use_case_flag(run, "mnist, or digits where MNIST cannot be had")
+        approver_flag(run)
+        wandb_flags(run)
+        for flag, kind, words in STEP_FLAGS:
+            run.add_argument(flag, type=kind, help=f"{words} (default: as in usecases/<use case>/config.toml)")
+        run.add_argument(
+            "--no-cache", action="store_true", default=None, help="run every step, whatever is done already"
+        )
+    approver_flag(command("approve", "approve what a run left open", "approve --approver ada"))
+    rollback = command("rollback", "go back to an earlier version", "rollback --reason 'wrong labels'")
+    rollback.add_argument(
+        "--version", default="previous", help="the registry version to return to (default: %(default)s)"
+    )
+    rollback.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger (default: none)")
+    use_case_flag(rollback, "that of the last run")
+    approver_flag(rollback)
+    wandb_flags(rollback)
+    command("status", "say what is in production and what waits", "status")
+    command("serve", "open the embedded server's pages until Ctrl-C", "serve")
+    clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
+    clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
+    return parser.parse_args(argv)
+
+
+def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> Order:
+    """Flags and environment as one order; a flag wins over its variable."""
+
+    def said(flag: str, variable: str) -> str | None:
+        return getattr(args, flag, None) or environ.get(variable) or None
+
+    wandb = said("wandb", "WANDB") or "embedded"
+    if wandb not in ("embedded", "own"):
+        raise WrongUse(f"WANDB={wandb!r} is neither `embedded` nor `own`", "leave it out for the embedded server")
+    use_case = said("use_case", "USE_CASE")
+    known = sorted(path.parent.name for path in (ROOT / "usecases").glob("*/config.toml"))
+    if use_case is not None and use_case not in known:
+        raise WrongUse(f"there is no use case {use_case!r}", f"there are: {', '.join(known)}")
+    approver = said("approver", "APPROVE")
+    names = [flag[2:].replace("-", "_") for flag, _, _ in STEP_FLAGS] + ["no_cache"]
+    return Order(
+        root=ROOT,
+        folder=Folder(ROOT / ".modelgate"),
+        stop=stop,
+        environ=environ,
+        use_case=use_case,
+        given={name: value for name in names if (value := getattr(args, name, None)) is not None},
+        approver=None if approver is None else approval.checked_name(approver),
+        own=wandb == "own",
+        yes=getattr(args, "yes", False),
+    )
+
+
+def serve(order: Order) -> int:
+    """The embedded server in the foreground, until somebody ends it."""
+    with loop.embedded_server(order) as server:
+        server.refuse_guests()
+        server.wait()
+        say(f"The pages are open at {server.url}")
+        say(f"The API key to log in with lies in {order.folder.key_file}")
+        say(f"For a client of yours: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {order.folder.key_file})")
+        say("Ctrl-C ends the server; what it holds is kept.")
+        try:
+            while True:
+                order.stop.pause()
+        except Interrupted:
+            say("\nThe server has ended.")
+    return 0
+
+
+def clean(order: Order) -> int:
+    """Remove what the runner made in its folder, after saying what; ends only processes that are on record there."""
+    folder = order.folder
+    if not folder.path.is_dir():
+        say(f"There is no {folder.path}: nothing to remove.")
+        return 0
+    with folder.locked("clean"):
+        server_lock = folder.try_lock("server.lock")
+        if server_lock is None:
+            raise Busy(f"the server of {folder.path} is open in another terminal", "end `serve` there first")
+        say(f"This removes from {folder.path}, with every run, model and ledger entry of the embedded server:")
+        for path in folder.ours():
+            say(f"  {path.name}{'/' if path.is_dir() else ''}")
+        if not order.yes:
+            if not approval.on_terminal():
+                raise WrongUse("clean removes the record of your runs, and no terminal is there to ask", "clean --yes")
+            if not approval.confirm("Remove them?", order.stop):
+                say("Nothing was removed.")
+                return 1
+        end_leftover(folder.step_record)
+        end_leftover(folder.server_record)
+        for path in folder.ours():
+            remove(path)
+        os.close(server_lock)
+    if left := sorted(path.name for path in folder.path.iterdir()):
+        say(f"Not made by the runner, and left alone: {', '.join(left)}")
+    else:
+        folder.path.rmdir()
+    say("Removed.")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    stop = Stop()
+    stop.listen()
+    try:
+        order = order_of(args, os.environ, stop)
+        match args.command:
+            case "run":
+                return loop.run(order)
+            case "plan":
+                return loop.plan(order)
+            case "approve":
+                return loop.approve(order)
+            case "rollback":
+                return loop.rollback(order, version=args.version, reason=args.reason)
+            case "serve":
+                return serve(order)
+            case "clean":
+                return clean(order)
+        status.tell(order.folder)
+        return 0
+    except Interrupted as interrupted:
+        sys.stderr.write(f"\nstopped: {interrupted or GO_ON}\n")
+        return 130
+    except RunnerError as error:
+        sys.stderr.write(f"\nerror: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return error.code
+    except BrokenPipeError:
+        # Nobody reads any more (`make run | head`); what was started has ended on the way here.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

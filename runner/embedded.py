@@ -1,0 +1,197 @@
+"""
+The embedded server of this folder, for as long as a block lasts.
+
+Whoever holds `server.lock` owns the server: starts it, starts it again on the same port when it dies (the SDK
+retries), and stops it at the end. A run beside an open `serve` is a guest of that server, and becomes its owner if
+`serve` ends in the middle.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from runner.errors import Busy, Interrupted, RunnerError, ServerFailed
+from runner.folder import Folder, write_whole
+from runner.processes import POLL_S, Child, Stop, end_leftover
+
+HOST = "127.0.0.1"
+# Tried first, so that the address of the pages stays the same from clone to clone.
+FIRST_PORT = 8765
+# Python and the server's libraries take 1 s from a warm disk; the rest is for cold ones and busy machines.
+START_DEADLINE_S = 60.0
+# As much of its log as a person reads to see why it died.
+LOG_LINES = 12
+
+
+class EmbeddedServer:
+    """Use with `with`; after `wait`, `url` answers. `key` is the API key it accepts."""
+
+    def __init__(
+        self, folder: Folder, *, root: Path, env: Mapping[str, str], stop: Stop, say: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._stop = stop
+        self._say = say
+        self._lock: int | None = None
+        self._child: Child | None = None
+        self._watcher: threading.Thread | None = None
+        self._ending = False
+        folder.make()
+        self.key = folder.api_key()
+        self.port = folder.last_port() or FIRST_PORT
+        self._env = {**env, "MODELGATE_SERVER_KEY": self.key}
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    # --- from beginning to end ---------------------------------------------------------------------------------------
+
+    def __enter__(self) -> EmbeddedServer:
+        """Start it, or become the guest of a `serve`; does not wait, so that other work can go on meanwhile."""
+        self._lock = self._folder.try_lock("server.lock")
+        if self._lock is None:
+            return self
+        if end_leftover(self._folder.server_record):
+            self._say("ended the server that an earlier runner left behind")
+        if not _is_free(self.port):
+            taken, self.port = self.port, _free_port()
+            self._say(f"port {taken} is taken by somebody else; the server takes {self.port}")
+        write_whole(self._folder.port_file, f"{self.port}\n")
+        self._folder.server_log.unlink(missing_ok=True)
+        self._start()
+        return self
+
+    def wait(self) -> None:
+        """Return when it answers, and watch over it from then on."""
+        self._wait_until_healthy()
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, daemon=True)
+            self._watcher.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending = True
+        if self._watcher is not None:
+            self._watcher.join()
+        if self._child is not None:
+            self._child.end()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def refuse_guests(self) -> None:
+        """Raise Busy unless this process owns the server."""
+        if self._lock is None:
+            raise Busy(
+                f"the server of {self._folder.path} is running already, for another runner",
+                f"its pages are open at {self.url}",
+            )
+
+    # --- the work ----------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        file = os.open(self._folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(file, "ab") as log:
+            self._child = Child(
+                [sys.executable, "-m", "server", "--data", str(self._folder.server_data), "--port", str(self.port)],
+                env=self._env,
+                cwd=self._root,
+                record=self._folder.server_record,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _wait_until_healthy(self) -> None:
+        """Raises ServerFailed, with the server's own last words, when it ends or does not answer in time."""
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not _healthy(self.port):
+            if self._child is not None and (code := self._child.code()) is not None:
+                raise self._failed(f"the embedded server ended with exit code {code} before it answered")
+            if time.monotonic() > deadline:
+                raise self._failed(f"the embedded server did not answer within {START_DEADLINE_S:.0f} s")
+            self._stop.pause()
+
+    def _failed(self, message: str) -> ServerFailed:
+        try:
+            lines = self._folder.server_log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        except OSError:
+            lines = []
+        words = "".join(f"\n  | {line}" for line in lines)
+        return ServerFailed(message + words, f"all it said is in {self._folder.server_log}")
+
+    def _watch(self) -> None:
+        """The watcher's thread: until the end, see to it that there is a server."""
+        while not self._ending:
+            time.sleep(POLL_S)
+            if self._ending or self._stop.asked:
+                continue
+            if self._lock is None:
+                self._take_over()
+            elif self._child is not None and (code := self._child.code()) is not None:
+                self._say(f"the embedded server died ({_death(code)}); starting it again on port {self.port}")
+                self._restart()
+            else:
+                continue
+            if self._lock is not None and self._child is None:
+                return
+
+    def _take_over(self) -> None:
+        """A guest becomes the owner when the `serve` whose server it used has ended."""
+        self._lock = self._folder.try_lock("server.lock")
+        if self._lock is not None:
+            self._say(f"`serve` ended; starting the embedded server again on port {self.port}")
+            end_leftover(self._folder.server_record)
+            self._restart()
+
+    def _restart(self) -> None:
+        """Start it once more; if that fails, say why: the step then finds nobody and says so, with exit code 3."""
+        try:
+            self._start()
+            self._wait_until_healthy()
+        except Interrupted:
+            return
+        except (RunnerError, OSError) as error:
+            self._say(f"error: {error}")
+            if self._child is not None:
+                self._child.end()
+            self._child = None
+
+
+def _death(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _healthy(port: int) -> bool:
+    """Whether the server answers its health check. A socket, because http.client takes longer to import than to ask."""
+    try:
+        with socket.create_connection((HOST, port), timeout=2) as connection:
+            connection.sendall(f"GET /_internal/healthcheck HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
+            return b" 200 " in connection.recv(64)
+    except OSError:
+        return False
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server does: a port whose last connections are only fading is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

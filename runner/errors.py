@@ -1,0 +1,52 @@
+"""
+What ends the runner before its time; each class is one cause.
+
+    RunnerError            message, hint and exit code; printed without a traceback
+    +-- WrongUse           2  flags or configuration
+    +-- Busy               2  another runner, or `serve`, holds this folder
+    +-- StepFailed         the step's own exit code
+    +-- ServerFailed       3  the embedded server does not start or answer
+    Interrupted            130  a person or the system asked the runner to end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class RunnerError(Exception):
+    """What happened and why (`message`), what to do next (`hint`)."""
+
+    code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class WrongUse(RunnerError):
+    """Flags or configuration that cannot be followed."""
+
+
+class Busy(RunnerError):
+    """Somebody else is at work in the same `.modelgate/`."""
+
+
+class ServerFailed(RunnerError):
+    """The embedded server did not come up, or did not come back."""
+
+    code = 3
+
+
+class StepFailed(RunnerError):
+    """A step ended without doing its work. `error` is what it said of it: {name, message, hint}, or nothing."""
+
+    def __init__(self, message: str, hint: str, *, code: int, error: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.error = error or {}
+
+
+class Interrupted(Exception):
+    """SIGINT, SIGTERM or SIGHUP arrived. The text, if any, says how to go on."""

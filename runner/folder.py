@@ -1,0 +1,163 @@
+"""
+`.modelgate/`: what the runner keeps on this machine between two invocations.
+
+    server/  server.log       the embedded server's data, and what it said last
+    api-key                   the key to it, made at the first start; readable by its owner alone, as the folder is
+    port                      where it listened last
+    wandb/                    the SDK's own folders
+    out/<step>/               what each step answered last
+    state.json                the last run, what waits for an approval, what is in production
+    lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
+    step.pid  server.pid      what was started and has not been seen to end
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runner.errors import Busy, WrongUse
+
+# The locks come last: they go only after everything that they protect.
+OURS = (
+    "server",
+    "server.log",
+    "api-key",
+    "port",
+    "wandb",
+    "out",
+    "state.json",
+    "step.pid",
+    "server.pid",
+    "server.lock",
+    "lock",
+)
+
+
+class Folder:
+    """Names, locks and small files; see the top of this file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.server_data = path / "server"
+        self.server_log = path / "server.log"
+        self.key_file = path / "api-key"
+        self.port_file = path / "port"
+        self.sdk = path / "wandb"
+        self.out = path / "out"
+        self.state_file = path / "state.json"
+        self.step_record = path / "step.pid"
+        self.server_record = path / "server.pid"
+
+    def make(self) -> None:
+        """Make the folder if it is missing, for its owner alone."""
+        try:
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise WrongUse(f"cannot use {self.path}: {error.strerror}", "run from a folder you may write to") from error
+
+    # --- who may use it ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, doing: str) -> Iterator[None]:
+        """The right to run the pipeline here; raises Busy while another runner has it."""
+        file = self.try_lock("lock")
+        if file is None:
+            raise Busy(f"another runner is at work in {self.path} ({self._holder()})", "wait for its end, or end it")
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()}: {doing}".encode(), 0)
+            yield
+        finally:
+            os.close(file)
+
+    def try_lock(self, name: str) -> int | None:
+        """A file descriptor that holds the lock `name` until it is closed or this process ends; None if it is held."""
+        self.make()
+        path = self.path / name
+        while True:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+                return None
+            # `clean` removes lock files: one that is no longer there under its name locks nothing.
+            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+                return file
+            os.close(file)
+
+    def _holder(self) -> str:
+        return (self.path / "lock").read_text(errors="replace") or "just started"
+
+    # --- what lies in it ---------------------------------------------------------------------------------------------
+
+    def api_key(self) -> str:
+        """The local key; made at the first call. The SDK wants at least 40 characters after the first hyphen."""
+        try:
+            key = self.key_file.read_text().strip()
+        except FileNotFoundError:
+            key = ""
+        if not key:
+            key = f"local-{secrets.token_hex(20)}"
+            write_whole(self.key_file, key + "\n")
+        return key
+
+    def last_port(self) -> int | None:
+        """Where the server listened last, if that is known."""
+        try:
+            return int(self.port_file.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def state(self) -> dict[str, Any]:
+        """What the last invocations left to know; empty at first."""
+        try:
+            state = json.loads(self.state_file.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise WrongUse(f"{self.state_file} cannot be read: {error}", "remove that file and run again") from error
+        return state if isinstance(state, dict) else {}
+
+    def remember(self, **changes: Any) -> None:
+        """Change top-level entries of the state, whole or not at all."""
+        write_whole(self.state_file, json.dumps(self.state() | changes, indent=2) + "\n")
+
+    def ours(self) -> list[Path]:
+        """What is there of all that the runner makes; `clean` removes these and nothing else."""
+        paths = [self.path / name for name in OURS] + sorted(self.path.glob("*.part"))
+        return [path for path in paths if path.is_symlink() or path.exists()]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file for its owner alone so that a kill or a power cut leaves the old one or the new one."""
+    # One writer at a time holds the lock, so the name needs no chance in it; a kill's remains are overwritten.
+    part = path.with_name(path.name + ".part")
+    file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(file, "w") as sink:
+        sink.write(text)
+        sink.flush()
+        os.fsync(sink.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with what is in it, or a link (never what it points to)."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""
+The pipeline as plain data: which steps there are, in which order, and what each hands to the next.
+
+How a step is executed is not known here: `run` is given an `Execute`. `processes.py` has the one that starts
+`python -m steps.<name>`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from runner.errors import StepFailed
+
+
+class Step(NamedTuple):
+    """One stage. A name in `inputs` is at once a flag of this step and an output of an earlier one."""
+
+    name: str  # `python -m steps.<name>`
+    purpose: str
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # what a person may say about it; passed on only if said
+
+
+BUILD = Step(
+    "build",
+    "check the data, make it a dataset",
+    outputs=("dataset",),
+    flags=("rows", "eval_rows", "no_cache"),
+)
+TRAIN = Step(
+    "train",
+    "train the model on it",
+    inputs=("dataset",),
+    outputs=("model",),
+    flags=("optimizer", "batch_size", "epochs", "validation_split", "seed", "threads", "no_cache"),
+)
+LINK = Step(
+    "link",
+    "put the model into the registry as `candidate`",
+    inputs=("model",),
+    outputs=("version",),
+    flags=("registry", "collection"),
+)
+EVALUATE = Step(
+    "evaluate",
+    "compare it with `production`, say whether it may follow",
+    inputs=("version", "dataset"),
+    outputs=("evidence",),
+    flags=("policy", "commit", "no_cache"),
+)
+PROMOTE = Step(
+    "promote",
+    "move the alias `production` to it",
+    inputs=("evidence",),
+    flags=("approver", "reason"),
+)
+
+CANDIDATE: tuple[Step, ...] = (BUILD, TRAIN, LINK, EVALUATE)
+# The version to go back to is named, not made; evaluate finds its dataset in the ledger.
+ROLLBACK: tuple[Step, ...] = (EVALUATE._replace(inputs=("version",)),)
+
+Given = Mapping[str, str | int | float | bool]
+
+
+class Outcome(NamedTuple):
+    """What is left of a step that ended: its exit code and everything it wrote to standard output."""
+
+    code: int
+    stdout: str
+
+
+class Finished(NamedTuple):
+    """A step that did its work: its JSON result, and the seconds it took."""
+
+    step: Step
+    result: dict[str, Any]
+    seconds: float
+
+
+Execute = Callable[[Step, Sequence[str]], Outcome]
+
+
+def flags_of(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]) -> list[str]:
+    """
+    The command line of a step: the use case, what earlier steps made, and what the person said about it.
+
+    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag.
+    """
+    words = [f"--use-case={use_case}"]
+    words += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
+    for name in step.flags:
+        if name in given:
+            flag = f"--{name.replace('_', '-')}"
+            words.append(flag if given[name] is True else f"{flag}={given[name]}")
+    return words
+
+
+def run(
+    steps: Sequence[Step],
+    use_case: str,
+    given: Given,
+    *,
+    execute: Execute,
+    clock: Callable[[], float],
+    outputs: Mapping[str, str] | None = None,
+) -> Iterator[Finished]:
+    """
+    Run steps in order and yield each as it finishes; `outputs` is what the first ones take that none of them makes.
+
+    Raises StepFailed at the first one that did not do its work. A verdict `fail` is work done: it is yielded.
+    """
+    made = dict(outputs or {})
+    for step in steps:
+        began = clock()
+        outcome = execute(step, flags_of(step, use_case, given, made))
+        result = result_of(step, outcome)
+        yield Finished(step, result, clock() - began)
+        made |= {name: result[name] for name in step.outputs if result[name] is not None}
+
+
+def result_of(step: Step, outcome: Outcome) -> dict[str, Any]:
+    """The JSON object a step printed, if it did its work by its exit code and by what it says; else StepFailed."""
+    try:
+        result = json.loads(outcome.stdout)
+    except ValueError:
+        result = None
+    if not isinstance(result, dict):
+        result = {}
+    error = result.get("error")
+    answered_no = outcome.code == 1 and result.get("verdict") == "fail"
+    if (outcome.code != 0 and not answered_no) or error or not result:
+        code = outcome.code if outcome.code in (1, 2, 3) else 1
+        raise StepFailed(*_words_for(step, outcome), code=code, error=error if isinstance(error, dict) else None)
+    if missing := [name for name in step.outputs if name not in result]:
+        raise StepFailed(f"{step.name} ended without naming its {missing[0]}", "this is a bug in the step", code=1)
+    return result
+
+
+def _words_for(step: Step, outcome: Outcome) -> tuple[str, str]:
+    """Message and hint for a step that ended early. What went wrong inside, the step said itself, above."""
+    again = "what was finished is kept; run the same command again"
+    if outcome.code == 0:
+        return f"{step.name} ended without its one JSON object on standard output", "this is a bug in the step"
+    if outcome.code < 0:
+        return f"{step.name} was ended by signal {-outcome.code}", again
+    return f"{step.name} stopped with exit code {outcome.code}; its reason stands above", again

@@ -1,0 +1,181 @@
+"""
+Processes that the runner starts, and how they end.
+
+Each gets a session of its own, so that ending it ends what it started as well and nothing else, and so that Ctrl-C
+reaches the runner alone. None outlives a runner that was killed: Linux ends it with its parent, and everywhere it is
+on record (process id and start time), so that the next runner finds and ends exactly that process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from runner.errors import Interrupted
+from runner.pipeline import Execute, Outcome, Step
+
+# A step that is waited for costs at most this much; four steps and a server are far below a tenth of a second.
+POLL_S = 0.02
+# Time to close files after SIGTERM. The SDK's own shutdown takes about one second.
+GRACE_S = 5.0
+
+_PROC = Path("/proc")  # Linux; `ps` answers elsewhere
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Looked up here, because a child between fork and exec must not import anything.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+class Stop:
+    """
+    Whether the runner was asked to end. The signal handler only sets a flag, and whatever waits asks it: no
+    exception can arrive between starting a process and knowing its id. (An Event's lock could be held by the very
+    code that the signal interrupts.)
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def listen(self) -> None:
+        """Take SIGINT, SIGTERM and SIGHUP, but those that are ignored (as under nohup); only in the main thread."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def pause(self) -> None:
+        """Wait one poll; raises Interrupted if the runner was asked to end."""
+        if self.asked:
+            raise Interrupted
+        time.sleep(POLL_S)
+
+
+class Child:
+    """A process of ours, on record in the file `record` from its start until its end is known."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        record: Path,
+        stdout: IO[bytes] | int,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
+        self._record = record
+        sys.stdout.flush()
+        self._popen = subprocess.Popen(
+            command,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if _prctl else None,
+        )
+        self.pid = self._popen.pid
+        record.write_text(f"{self.pid} {started_at(self.pid)}\n")
+
+    def code(self) -> int | None:
+        """The exit code (negative: ended by that signal), or None while it runs."""
+        return self._popen.poll()
+
+    def wait(self) -> int:
+        """Wait for its end, however long."""
+        return self._popen.wait()
+
+    def end(self) -> None:
+        """If it still runs: SIGTERM, and SIGKILL after the grace, to its whole session. Idempotent."""
+        _end_group(self.pid, lambda: self._popen.poll() is None)
+        self._record.unlink(missing_ok=True)
+
+
+def _end_with_parent() -> None:
+    if _prctl:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def end_leftover(record: Path) -> bool:
+    """End the process that a killed runner left on record, if it is still that process. Returns whether it was."""
+    try:
+        pid_text, _, start = record.read_text().strip().partition(" ")
+        pid = int(pid_text)
+    except (OSError, ValueError):
+        pid, start = 0, ""
+    ours = pid > 1 and start != "" and started_at(pid) == start
+    if ours:
+        _end_group(pid, lambda: started_at(pid) == start)
+    record.unlink(missing_ok=True)
+    return ours
+
+
+def started_at(pid: int) -> str:
+    """When a process started, as a word that no later process of the same id shares; empty if there is none."""
+    if _PROC.is_dir():
+        try:
+            fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+            boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        except OSError:
+            return ""
+        # proc(5): state is the third field and comes first here; starttime, in ticks since boot, is the 22nd.
+        return "" if fields[0] == "Z" else f"{boot}/{fields[19]}"
+    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()
+
+
+def _end_group(pid: int, alive: Callable[[], bool]) -> None:
+    """End the session that `pid` leads, if its leader is alive; returns when that is gone."""
+    if not alive():
+        return
+    _signal_group(pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while alive() and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    _signal_group(pid, signal.SIGKILL)
+    while alive():
+        time.sleep(POLL_S)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be signalled
+        return
+
+
+def executor(*, env: Mapping[str, str], root: Path, out: Path, record: Path, stop: Stop) -> Execute:
+    """
+    Steps as processes: `python -m steps.<name>` from the repository's root, standard error live on ours.
+
+    `out` gets a folder a step (its `--out`); a folder of an earlier run is replaced.
+    """
+
+    def execute(step: Step, flags: Sequence[str]) -> Outcome:
+        folder = out / step.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        # A file, not a pipe: nobody has to read while the step writes.
+        with (folder / "stdout").open("w+b") as stdout:
+            command = [sys.executable, "-m", f"steps.{step.name}", *flags, f"--out={folder}"]
+            child = Child(command, env=env, cwd=root, record=record, stdout=stdout)
+            try:
+                while (code := child.code()) is None:
+                    stop.pause()
+            finally:
+                child.end()
+            stdout.seek(0)
+            return Outcome(code, stdout.read().decode(errors="replace"))
+
+    return execute

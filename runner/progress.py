@@ -1,0 +1,64 @@
+"""Lines for people: the plan, what a step made, the report, the summary. Readable without colour and in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from runner.pipeline import Finished, Step
+
+# What a step made, by its first output; evaluate's answer is its verdict.
+_RESULT = {"build": "dataset", "train": "model", "link": "version", "evaluate": "verdict", "promote": "version"}
+
+
+def say(text: str = "") -> None:
+    """One or more whole lines, at once; the watcher's thread speaks as well."""
+    sys.stdout.write(printable(text) + "\n")
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names come from registries, and a terminal obeys escape sequences."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
+
+
+def plan(steps: Sequence[Step], use_case: str, commands: Iterable[str]) -> None:
+    """The steps in order with the command line of each."""
+    say(f"The plan for {use_case}:")
+    for number, (step, command) in enumerate(zip(steps, commands, strict=True), 1):
+        say(f"  {number}. {step.name:<9} {step.purpose}\n       + {command}")
+
+
+def finished(done: Finished) -> None:
+    """One line when a step ends."""
+    say(f"  {done.step.name}: {' '.join(filter(None, [_how(done), _what(done)]))}, {done.seconds:.1f} s")
+
+
+def report(markdown: str) -> None:
+    """The report: rendered on a terminal, as it is in a pipe."""
+    if not sys.stdout.isatty():
+        say(markdown)
+        return
+    # rich takes longer to import than the runner takes for everything else.
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(printable(markdown), hyperlinks=False))
+
+
+def summary(steps: Sequence[Finished]) -> None:
+    """The last table: seconds, reused or not, what was made, and where W&B shows the run."""
+    say(f"\n{'step':<10}{'seconds':>8}  {'':<8}result")
+    for done in steps:
+        say(f"{done.step.name:<10}{done.seconds:>8.1f}  {_how(done):<8}{_what(done)}")
+        if done.result.get("run_url"):
+            say(f"{'':<28}{done.result['run_url']}")
+    say(f"{'in all':<10}{sum(done.seconds for done in steps):>8.1f}")
+
+
+def _how(done: Finished) -> str:
+    return "reused" if done.result.get("reused") else ""
+
+
+def _what(done: Finished) -> str:
+    return str(done.result.get(_RESULT[done.step.name], ""))

@@ -1,0 +1,161 @@
+#!/bin/sh
+# Make the environment .venv/ from requirements.txt: every package by its hash. Once that is done, a no-op that needs
+# no network. Interrupted, it is done again: the stamp, a copy of the lock, is written last.
+#
+# Exits 0 done, 2 this machine has no Python that the locked packages have wheels for (and says what to type),
+# 1 the packages could not be had.
+set -eu
+
+cd "$(dirname "$0")/.."
+venv=.venv
+stamp=$venv/locked-requirements.txt
+lock=requirements.txt
+
+say() { printf '%s\n' "$*"; }
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    printf 'hint: %s\n' "$2" >&2
+    exit 2
+}
+
+# What a Python must be: 3.11 to 3.13, with venv and ensurepip, and not an Intel one on a Mac (also not under Rosetta),
+# for which TensorFlow has no wheels. Says `ok`, or in one word what is missing.
+# shellcheck disable=SC2016
+probe='
+import platform, sys
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+    sys.exit(print("version"))
+if sys.platform == "darwin" and platform.machine() == "x86_64":
+    sys.exit(print("intel"))
+if "t" in getattr(sys, "abiflags", ""):
+    sys.exit(print("freethreaded"))
+try:
+    import ensurepip, venv
+except ImportError:
+    sys.exit(print("venv"))
+print("ok")
+'
+
+# Nothing of the person's environment may lead Python or pip astray. Where packages come from stays the person's to say.
+seal() {
+    unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONSAFEPATH __PYVENV_LAUNCHER__ VIRTUAL_ENV
+    for name in $(env | sed -n 's/^\(PIP_[A-Z_]*\)=.*/\1/p'); do
+        case $name in
+        PIP_INDEX_URL | PIP_EXTRA_INDEX_URL | PIP_FIND_LINKS | PIP_NO_INDEX | PIP_TRUSTED_HOST | PIP_CERT) ;;
+        PIP_CLIENT_CERT | PIP_PROXY | PIP_DEFAULT_TIMEOUT | PIP_TIMEOUT | PIP_RETRIES | PIP_CONFIG_FILE) ;;
+        PIP_CACHE_DIR | PIP_NO_CACHE_DIR | PIP_KEYRING_PROVIDER) ;;
+        *) unset "$name" ;;
+        esac
+    done
+    # A pip.conf may say `user = true`, which does not work in an environment.
+    export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+}
+
+# Print the first Python on the PATH that will do. A name may exist and not run (pyenv's shims), and exist again further
+# along, so every folder of the PATH is tried. What was missing elsewhere is left in $shortcomings.
+find_python() {
+    shortcomings=
+    for name in python3.13 python3.12 python3.11 python3; do
+        old_ifs=$IFS
+        IFS=:
+        for folder in $PATH; do
+            IFS=$old_ifs
+            [ -x "${folder:-.}/$name" ] || continue
+            answer=$("${folder:-.}/$name" -I -c "$probe" 2>/dev/null) || answer=
+            if [ "$answer" = ok ]; then
+                python=${folder:-.}/$name
+                return 0
+            fi
+            shortcomings="$shortcomings $answer"
+        done
+        IFS=$old_ifs
+    done
+    return 1
+}
+
+# Say in one sentence what to type on this system.
+refuse() {
+    if [ "$(uname -s)" = Darwin ] && [ "$(uname -m)" = x86_64 ] && [ "$(sysctl -n hw.optional.arm64 2>/dev/null)" != 1 ]; then
+        fail 'TensorFlow has no wheels for Macs with an Intel processor' \
+            'run modelgate in a Linux container or virtual machine (x86-64), or on a Mac with Apple silicon'
+    fi
+    case $shortcomings in
+    *venv*) fail 'Python is here, but without venv and ensurepip' "$(how_to_get venv)" ;;
+    *intel*) fail 'the Python here is built for Intel, and TensorFlow has no such wheels for a Mac' "$(how_to_get python)" ;;
+    *freethreaded*) fail 'the Python here is the free-threaded build, for which TensorFlow has no wheels' "$(how_to_get python)" ;;
+    *version*) fail 'Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no wheels for others), and only others are here' "$(how_to_get python)" ;;
+    esac
+    fail 'Python 3.11, 3.12 or 3.13 is needed, and there is none on the PATH' "$(how_to_get python)"
+}
+
+how_to_get() {
+    if command -v apt-get >/dev/null 2>&1; then
+        if [ "$1" = venv ]; then
+            say 'type: sudo apt install python3-venv   (then make again)'
+        elif apt-cache policy python3.13 python3.12 python3.11 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+            say "type: sudo apt install $(apt_python) $(apt_python)-venv   (then make again)"
+        else
+            say 'this Debian or Ubuntu has no such Python; type: curl -LsSf https://astral.sh/uv/install.sh | sh   (then make again, in a new terminal)'
+        fi
+    elif command -v dnf >/dev/null 2>&1; then
+        say 'type: sudo dnf install python3.13   (then make again)'
+    elif command -v brew >/dev/null 2>&1; then
+        say 'type: brew install python@3.13   (then make again)'
+    else
+        say 'install uv, which brings its own Python: curl -LsSf https://astral.sh/uv/install.sh | sh   (then make again, in a new terminal)'
+    fi
+}
+
+apt_python() {
+    for name in python3.13 python3.12 python3.11; do
+        if apt-cache policy "$name" 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+            say "$name"
+            return
+        fi
+    done
+}
+
+venv_runs() { "$venv/bin/python" -I -c "$probe" 2>/dev/null | grep -q -e ok -e venv; }
+
+by_pip() {
+    if ! venv_runs || ! "$venv/bin/python" -I -m pip --version >/dev/null 2>&1; then
+        say "making $venv with $python"
+        "$python" -I -m venv --clear "$venv" || return 1
+    fi
+    say "installing what $lock names into $venv (the first time takes minutes)"
+    "$venv/bin/python" -I -m pip install --require-hashes -r "$lock"
+}
+
+by_uv() {
+    unset UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT
+    if ! venv_runs; then
+        say "making $venv with uv"
+        rm -rf "$venv"
+        uv venv --python ">=3.11,<3.14" "$venv" || return 1
+    fi
+    say "installing what $lock names into $venv (the first time takes minutes)"
+    uv pip sync --python "$venv/bin/python" --require-hashes "$lock"
+}
+
+if cmp -s "$lock" "$stamp" && "$venv/bin/python" -I -S -c '' 2>/dev/null; then
+    exit 0
+fi
+seal
+rm -f "$stamp"
+if [ -e /etc/alpine-release ]; then
+    fail 'TensorFlow has no wheels for Alpine (musl)' 'use a system with glibc, such as Debian'
+fi
+if find_python; then
+    by_pip
+elif command -v uv >/dev/null 2>&1; then
+    by_uv
+else
+    refuse
+fi || {
+    printf 'error: the packages could not be installed; the reason stands above\n' >&2
+    printf 'hint: the first make needs a package index (PyPI, or yours by PIP_INDEX_URL); type make again\n' >&2
+    exit 1
+}
+cp "$lock" "$stamp.part"
+mv "$stamp.part" "$stamp"
+say "$venv is ready"
