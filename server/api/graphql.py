@@ -93,6 +93,8 @@ def prepare(text: str) -> Prepared:
         document = parse(text, no_location=False)
     except GraphQLError as error:
         return Prepared(None, [error])
+    except RecursionError:
+        return Prepared(None, [GraphQLError("the query is nested too deep to be read")])
     errors = validate(SCHEMA, document)
     if not errors and _depth(document) > MAX_GRAPHQL_DEPTH:
         errors = [GraphQLError(f"the query is nested deeper than {MAX_GRAPHQL_DEPTH}")]
@@ -143,7 +145,7 @@ def respond(
     if prepared.document is None or prepared.errors:
         for error in prepared.errors:
             log.warning("refused %s: %s", _operation_name(text), error.message)
-        return 400, failure([(error.message, 400) for error in prepared.errors])
+        return 400, failure([(_in_double_quotes(error.message), 400) for error in prepared.errors])
 
     def execute(db: Any) -> ExecutionResult:
         call = Call(db, blobs, user, addresses)
@@ -188,6 +190,11 @@ def _is_mutation(document: DocumentNode) -> bool:
 def _operation_name(text: str) -> str:
     found = re.search(r"\b(?:query|mutation)\s+(\w+)", text)
     return found[1] if found else "an unnamed operation"
+
+
+def _in_double_quotes(message: str) -> str:
+    """Older SDKs look for: Cannot query field "x" on type "Y"."""
+    return message.replace("'", '"')
 
 
 def _answer(result: ExecutionResult, text: str) -> tuple[int, dict[str, Any]]:

@@ -75,6 +75,7 @@ class Incoming:
         self._path = path
         self._digest = hashlib.md5(usedforsecurity=False)
         self._file = path.open("xb")
+        self._kept = False
         self.size = 0
 
     def write(self, piece: bytes) -> None:
@@ -89,14 +90,16 @@ class Incoming:
         if expected is not None and md5 != expected:
             raise Invalid(f"the received bytes have the MD5 {md5}, announced was {expected}: nothing was stored")
         self._path.rename(self._blobs.path(md5))
+        self._kept = True
         return md5
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        if not self._kept:
+            self._file.close()
+            self._path.unlink()
 
 
 def _fsync(path: Path) -> None:

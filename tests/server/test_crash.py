@@ -1,0 +1,116 @@
+"""kill -9 at any moment, then start again: what was acknowledged is there, nothing is there by half.
+
+pytest tests/server/test_crash.py
+"""
+
+import contextlib
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.server.wire import ARTIFACT, MEMBERSHIP, UPSERT_BUCKET, Upload, Wire
+from tests.serving import free_port, serving
+
+PROJECT = "crash"
+
+
+def latest(wire: Wire) -> "dict[str, object] | None":
+    found = wire.data(MEMBERSHIP, project=PROJECT, name="data:latest")["project"]
+    return found["artifactCollectionMembership"] if found else None
+
+
+def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
+    port = free_port()
+    with serving(tmp_path / "data", port=port) as server:
+        wire = Wire.of(server)
+        artifact = Upload(wire, PROJECT, {"a.txt": b"a", "b/c.txt": b"c" * 1000}).run()
+        lines = {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"_step": 0, "loss": 1.5}']}}}
+        assert wire.file_stream(PROJECT, "run-1", lines).status_code == 200
+        server.kill()
+    with serving(tmp_path / "data", port=port) as server:
+        wire = Wire.of(server)
+        found = wire.data(ARTIFACT, id=artifact)["artifact"]
+        assert (found["state"], found["fileCount"], found["size"], found["versionIndex"]) == ("COMMITTED", 2, 1001, 0)
+        assert (
+            wire.data(UPSERT_BUCKET, project=PROJECT, name="run-1")["upsertBucket"]["bucket"]["historyLineCount"] == 1
+        )
+        assert Upload(wire, PROJECT, {"a.txt": b"a", "b/c.txt": b"c" * 1000}).create() == artifact
+
+
+def test_an_upload_that_a_kill_cut_off_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    port, data = free_port(), b"0" * (8 << 20)
+    upload_of = {"big.bin": data}
+    with serving(tmp_path / "data", port=port) as server:
+        upload = Upload(Wire.of(server), PROJECT, upload_of)
+        artifact = upload.create()
+        url = upload.upload_urls(artifact)["big.bin"]
+        assert url is not None
+        half_sent = threading.Event()
+
+        def slowly():  # type: ignore[no-untyped-def]
+            yield data[: len(data) // 2]
+            half_sent.set()
+            time.sleep(2)
+            yield data[len(data) // 2 :]
+
+        def send() -> None:
+            with contextlib.suppress(requests.RequestException):
+                requests.put(url, data=slowly(), timeout=10)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        assert half_sent.wait(10)
+        time.sleep(0.2)
+        server.kill()
+        sender.join()
+        assert list((tmp_path / "data" / "blobs" / "incoming").iterdir())
+    with serving(tmp_path / "data", port=port) as server:
+        wire = Wire.of(server)
+        assert not list((tmp_path / "data" / "blobs" / "incoming").iterdir())
+        assert latest(wire) is None
+        assert requests.put(url, data=data, timeout=10).status_code == 200  # the address outlives the restart
+        again = Upload(wire, PROJECT, upload_of)
+        again.put_manifest(artifact)
+        assert again.commit(artifact).status_code == 200
+        assert wire.data(ARTIFACT, id=artifact)["artifact"]["digest"] == again.digest()
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.03, 0.06])
+def test_a_commit_that_a_kill_cut_off_is_whole_or_absent_and_can_be_repeated(tmp_path: Path, delay_s: float) -> None:
+    port = free_port()
+    contents = {f"file-{i:03}.bin": f"{i}".encode() * 50 for i in range(300)}
+    with serving(tmp_path / "data", port=port) as server:
+        upload = Upload(Wire.of(server), PROJECT, contents)
+        artifact = upload.create()
+        upload.put_files(artifact)
+        upload.put_manifest(artifact)
+        acknowledged = threading.Event()
+
+        def commit() -> None:
+            with contextlib.suppress(requests.RequestException):
+                if upload.commit(artifact).status_code == 200:
+                    acknowledged.set()
+
+        sender = threading.Thread(target=commit)
+        sender.start()
+        time.sleep(delay_s)
+        server.kill()
+        sender.join()
+    with serving(tmp_path / "data", port=port) as server:
+        wire = Wire.of(server)
+        found = latest(wire)
+        assert found is not None or not acknowledged.is_set()
+        if found is not None:
+            assert wire.data(ARTIFACT, id=artifact)["artifact"]["fileCount"] == len(contents)
+        again = Upload(wire, PROJECT, contents)
+        assert again.commit(artifact).status_code == 200
+        assert again.commit(artifact).status_code == 200
+        found = latest(wire)
+        assert found is not None and found["versionIndex"] == 0
+        for path in contents:
+            md5 = hashlib.md5(contents[path]).hexdigest()  # noqa: S324
+            assert (tmp_path / "data" / "blobs" / md5[:2] / md5).read_bytes() == contents[path]

@@ -1,0 +1,57 @@
+"""Every GraphQL document that the SDK's Python half carries is answered, or is refused on purpose.
+
+pytest tests/server/test_documents.py
+"""
+
+import importlib
+
+import pytest
+
+from server.api.graphql import prepare
+
+MODULES = (
+    "wandb.apis._generated.operations",
+    "wandb.sdk.artifacts._generated.operations",
+    "wandb.sdk.internal._generated.operations",
+)
+DOCUMENTS = {name: getattr(module, name) for module in map(importlib.import_module, MODULES) for name in module.__all__}
+# Administration of other people's accounts, teams, registries, and sweeps.
+REFUSED = {
+    "CREATE_INVITE_GQL",
+    "CREATE_REGISTRY_MEMBERS_GQL",
+    "CREATE_SERVICE_ACCOUNT_GQL",
+    "CREATE_TEAM_GQL",
+    "CREATE_USER_FROM_ADMIN_GQL",
+    "DELETE_API_KEY_GQL",
+    "DELETE_INVITE_GQL",
+    "DELETE_REGISTRY_GQL",
+    "DELETE_REGISTRY_MEMBERS_GQL",
+    "FETCH_REGISTRIES_GQL",
+    "GENERATE_API_KEY_GQL",
+    "GET_AGENT_RUNS_GQL",
+    "GET_SWEEPS_GQL",
+    "GET_SWEEP_AGENTS_GQL",
+    "GET_SWEEP_AGENT_GQL",
+    "GET_SWEEP_GQL",
+    "GET_SWEEP_LEGACY_GQL",
+    "GET_TEAM_ENTITY_GQL",
+    "REGISTRY_COLLECTIONS_GQL",
+    "REGISTRY_TEAM_MEMBERS_GQL",
+    "REGISTRY_USER_MEMBERS_GQL",
+    "REGISTRY_VERSIONS_GQL",
+    "RENAME_REGISTRY_GQL",
+    "SEARCH_USERS_GQL",
+    "UPDATE_TEAM_REGISTRY_ROLE_GQL",
+    "UPDATE_USER_REGISTRY_ROLE_GQL",
+}
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+def test_a_document_of_the_sdk_is_answered_unless_it_is_refused_on_purpose(name: str) -> None:
+    errors = [error.message for error in prepare(DOCUMENTS[name]).errors]
+    assert bool(errors) == (name in REFUSED), errors
+
+
+def test_a_document_is_parsed_once() -> None:
+    text = "query Once { viewer { id } }"
+    assert prepare(text) is prepare(text)
