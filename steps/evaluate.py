@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from wandb import Artifact, Run
 
 PRODUCTION = "production"
+_DOWNLOADS = "WANDB_ARTIFACT_DIR"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -223,11 +226,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def judge_inputs(run: Run, version: Reference, production: Artifact | None, dataset: Reference) -> Scores:
     """Fetch models and rows through the run, so that W&B knows the lineage, and score the rows."""
-    with np.load(run.use_artifact(str(dataset)).get_entry("arrays.npz").download()) as arrays:
-        rows = Dataset(**arrays)
-    candidate = Path(run.use_model(str(version)))
-    theirs = Path(run.use_model(str(Reference.of(production)))) if production else None
-    return scores_of(candidate, theirs, rows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        entry = run.use_artifact(str(dataset)).get_entry("arrays.npz")
+        with np.load(entry.download(root=str(folder))) as arrays:
+            rows = Dataset(**arrays)
+        candidate = fetch_model(run, version, folder / "candidate")
+        theirs = fetch_model(run, Reference.of(production), folder / "production") if production else None
+        return scores_of(candidate, theirs, rows)
+
+
+def fetch_model(run: Run, version: Reference, folder: Path) -> Path:
+    """The model's file. A folder each: use_model names its own by the source version, which two links may share."""
+    before = os.environ.get(_DOWNLOADS)
+    os.environ[_DOWNLOADS] = str(folder)
+    try:
+        return Path(run.use_model(str(version)))
+    finally:
+        if before is None:
+            del os.environ[_DOWNLOADS]
+        else:
+            os.environ[_DOWNLOADS] = before
 
 
 def log_evaluation(

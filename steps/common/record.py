@@ -27,7 +27,7 @@ REACH_TIMEOUT_S = 5  # wandb.init itself would wait 90 s for a host that is not 
 
 def connect() -> wandb.Api:
     """W&B's public API, once its host has been seen to answer and to take the key."""
-    base_url = wandb.Settings().base_url
+    base_url = wandb.setup().settings.base_url
     _require_host(base_url)
     try:
         api = wandb.Api()

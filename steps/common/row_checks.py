@@ -123,8 +123,7 @@ def _splits(
 
 def _any_pixel(wrong: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which images have a wrong pixel: bool (N,)."""
-    marked: npt.NDArray[np.bool_] = wrong.reshape(len(wrong), -1).any(axis=1)
-    return marked
+    return np.fromiter((image.any() for image in wrong), dtype=np.bool_, count=len(wrong))
 
 
 def _named(wrong: npt.NDArray[np.bool_]) -> str:

@@ -117,6 +117,22 @@ def test_shuffled_labels_are_refused_by_more_than_one_rule(evaluated, step, shuf
     assert "Refused by `floor_accuracy`, `no_worse`" in answer.report
 
 
+def test_two_models_of_one_name_and_version_are_not_mixed_up(evaluated, step, shuffled, dataset, model):
+    """Both are called digits_model:v0, in two projects; evaluate once fetched both to one place."""
+    assert shuffled["model"].split("/")[2] == model(0)["model"].split("/")[2]
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    version = step("link", "--model", shuffled["model"])["version"]
+    answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
+    assert answer["accuracy"] < 0.5 < 0.9 < answer["production_accuracy"]
+
+
+def test_nothing_is_left_in_the_working_folder(evaluated, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    evaluated(0)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 def test_rows_that_were_trained_on_are_refused(step, model, dataset, tmp_path, collection):
     path = wandb.Api().artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)
     with np.load(path) as stored:

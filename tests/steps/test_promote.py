@@ -7,6 +7,8 @@ promote and audit, through the real SDK against the embedded server: what moves 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,7 @@ import wandb
 
 from steps import promote
 from steps.common import evidence as frozen
-from steps.common import ledger
+from steps.common import fingerprint, ledger
 from steps.common.cli import StepError
 
 
@@ -170,15 +172,15 @@ def test_production_that_moved_since_the_evaluation(evaluated, step, registry):
     assert len(registry.entries) == 1
 
 
-def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch):
-    """Another promotion writes its entry between our look at the ledger and our own entry."""
+def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch, wandb_env, collection):
+    """Another process writes its entry between our look at the ledger and our own entry."""
     first, second = evaluated(0), evaluated(1)
-    append, racing = ledger.append, []
+    append = ledger.append
+    command = [sys.executable, "-m", "steps.promote", "--use-case", "digits", "--evidence", second["evidence"]]
 
     def raced(*arguments):
-        if not racing:
-            racing.append(True)
-            step("promote", "--evidence", second["evidence"], "--approver", "bob")
+        other = {**wandb_env, "WANDB_PROJECT": collection}
+        subprocess.run([*command, "--approver", "bob"], check=True, cwd=fingerprint.ROOT, env=other)
         return append(*arguments)
 
     monkeypatch.setattr(ledger, "append", raced)
