@@ -51,6 +51,10 @@ def tag(text: str) -> str:
     return text
 
 
+def run_tag(text: str) -> str:
+    return _limited(text, "tag")
+
+
 def version(text: str) -> int | None:
     """3 for "v3", None for anything else."""
     match = _VERSION.fullmatch(text)

@@ -104,7 +104,7 @@ def edit(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in fields.items() if value is not None}
     if "tags" in given:
-        given["tags"] = json.dumps([names.tag(tag) for tag in given["tags"]])
+        given["tags"] = json.dumps([names.run_tag(tag) for tag in given["tags"]])
     for name in ("config", "summary"):
         if name in given:
             _require_object(given[name], name)

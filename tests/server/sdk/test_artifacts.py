@@ -148,9 +148,10 @@ def test_a_linked_version_is_found_used_and_promoted(start_run: StartRun, api: A
     version.save()
     promoted = wandb.Api().artifact(f"{REGISTRY}/{project}:production")
     assert sorted(promoted.aliases) == ["candidate", "latest", "production"]
-    assert [version.source_qualified_name for version in promoted.linked_artifacts] == [f"local/{project}/model:v0"]
     # An alias belongs to its collection: the source has none of these.
-    assert api.artifact(f"local/{project}/model:v0").aliases == ["latest"]
+    origin = api.artifact(f"local/{project}/model:v0")
+    assert origin.aliases == ["latest"]
+    assert [link.qualified_name for link in origin.linked_artifacts] == [f"local-org/{REGISTRY}/{project}:v0"]
 
 
 def test_versions_of_a_registry_have_numbers_of_their_own(start_run: StartRun, api: Any, project: str) -> None:

@@ -1,0 +1,230 @@
+"""Versions, aliases and links, without any protocol.
+
+pytest tests/server/store/test_artifacts.py
+"""
+
+import base64
+import hashlib
+import json
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from server.errors import Forbidden, Invalid
+from server.store import accounts, artifacts, manifests, projects, registry
+from server.store.accounts import User
+from server.store.artifacts import Artifact
+from server.store.blobs import Blobs
+from server.store.manifests import Draft
+from server.store.projects import Project
+
+
+class Maker:
+    """Makes versions of `name` from texts."""
+
+    def __init__(self, db: sqlite3.Connection, blobs: Blobs, user: User, project: Project, name: str) -> None:
+        self.db, self.blobs, self.user, self.project, self.name = db, blobs, user, project, name
+
+    def contents(self, texts: dict[str, str]) -> dict[str, Any]:
+        digests = {path: hashlib.md5(text.encode()).digest() for path, text in texts.items()}  # noqa: S324
+        return {
+            path: {"digest": base64.b64encode(digest).decode(), "size": len(texts[path].encode())}
+            for path, digest in digests.items()
+        }
+
+    def draft(self, texts: dict[str, str], **changes: Any) -> Draft:
+        plain = Draft(
+            type_name="model",
+            collection_name=self.name,
+            digest=manifests.content_digest(self.contents(texts)),
+            run=None,
+            description=None,
+            metadata=None,
+            aliases=[],
+            tags=[],
+            ttl_seconds=None,
+            history_step=None,
+            deduplicate=True,
+            distributed_id=None,
+            client_id=None,
+            sequence_client_id=None,
+        )
+        return replace(plain, **changes)
+
+    def announce(self, texts: dict[str, str], **changes: Any) -> Artifact:
+        return manifests.announce(self.db, self.project, self.user, self.draft(texts, **changes))
+
+    def send(self, found: Artifact, texts: dict[str, str], kind: str = "FULL", base: int | None = None) -> None:
+        for text in texts.values():
+            self.blobs.write(text.encode())
+        made = manifests.create(self.db, found, kind=kind, digest="", base_id=base)
+        document = {"version": 1, "contents": self.contents(texts)}
+        manifests.received(self.db, made.id, self.blobs.write(json.dumps(document).encode()))
+
+    def log(self, texts: dict[str, str], **changes: Any) -> Artifact:
+        found = self.announce(texts, **changes)
+        if found.state == "PENDING":
+            self.send(found, texts)
+        return manifests.commit(self.db, self.blobs, found)
+
+
+@pytest.fixture
+def maker(db: sqlite3.Connection, blobs: Blobs, user: User, project: Project) -> Maker:
+    return Maker(db, blobs, user, project, "model")
+
+
+def aliases(db: sqlite3.Connection, collection_id: int) -> dict[str, int]:
+    """Which version each alias names."""
+    found = {there.id: there.version_index for there in artifacts.versions(db, collection_id)}
+    return {alias.name: found[alias.membership_id] for alias in artifacts.aliases_in(db, collection_id)}
+
+
+def test_versions_are_numbered_in_the_order_of_their_commits(maker: Maker, db: sqlite3.Connection) -> None:
+    first, second = maker.announce({"a": "1"}), maker.announce({"a": "2"})
+    maker.send(second, {"a": "2"})
+    maker.send(first, {"a": "1"})
+    assert manifests.commit(db, maker.blobs, second).version_index == 0
+    assert manifests.commit(db, maker.blobs, first).version_index == 1
+
+
+def test_committing_twice_is_the_same_as_once(maker: Maker, db: sqlite3.Connection) -> None:
+    found = maker.log({"a": "1"})
+    assert manifests.commit(db, maker.blobs, found) == found
+    assert len(artifacts.versions(db, found.sequence_id)) == 1
+
+
+def test_the_same_content_is_the_same_version_and_takes_the_aliases(maker: Maker, db: sqlite3.Connection) -> None:
+    first = maker.log({"a": "1"})
+    maker.log({"a": "2"})
+    again = maker.announce({"a": "1"}, aliases=["best"])
+    assert (again.id, again.state) == (first.id, "COMMITTED")
+    assert aliases(db, first.sequence_id) == {"latest": 1, "best": 0}
+
+
+def test_a_client_that_asks_again_gets_the_same_draft(maker: Maker) -> None:
+    assert maker.announce({"a": "1"}, client_id="c1").id == maker.announce({"a": "1"}, client_id="c1").id
+    assert maker.announce({"a": "1"}, client_id="c2").id != maker.announce({"a": "1"}, client_id="c3").id
+
+
+def test_a_pending_version_is_not_to_be_seen(maker: Maker, db: sqlite3.Connection) -> None:
+    found = maker.announce({"a": "1"}, aliases=["best"])
+    assert artifacts.versions(db, found.sequence_id) == []
+    assert artifacts.resolve(db, found.sequence_id, "best") is None
+
+
+def test_the_aliases_of_a_draft_take_effect_at_its_commit(maker: Maker, db: sqlite3.Connection) -> None:
+    found = maker.log({"a": "1"}, aliases=["best"])
+    assert aliases(db, found.sequence_id) == {"latest": 0, "best": 0}
+
+
+def test_a_version_without_all_of_its_blobs_is_not_committed(maker: Maker, db: sqlite3.Connection) -> None:
+    found = maker.announce({"a": "1"})
+    maker.send(found, {"a": "1"})
+    maker.blobs.path(hashlib.md5(b"1").hexdigest()).unlink()  # noqa: S324
+    with pytest.raises(Invalid, match="has not arrived"):
+        manifests.commit(db, maker.blobs, found)
+    assert artifacts.versions(db, found.sequence_id) == []
+
+
+def test_an_incremental_version_overlays_its_base(maker: Maker, db: sqlite3.Connection) -> None:
+    base = maker.log({"a": "1", "b": "1"})
+    found = maker.announce({"b": "2", "c": "3"})
+    maker.send(found, {"b": "2", "c": "3"}, "INCREMENTAL", base.id)
+    done = manifests.commit(db, maker.blobs, found)
+    whole = maker.contents({"a": "1", "b": "2", "c": "3"})
+    assert done.digest == manifests.content_digest(whole) and done.file_count == 3
+    assert {entry.path: entry.digest for entry in artifacts.entries(db, done.id)} == {
+        path: entry["digest"] for path, entry in whole.items()
+    }
+
+
+def test_patches_of_several_writers_become_one_version(maker: Maker, db: sqlite3.Connection) -> None:
+    writers = [maker.announce({"x": "x"}, distributed_id="d") for _ in range(2)]
+    assert writers[0].id == writers[1].id
+    for text, writer in zip("ab", writers, strict=True):
+        maker.send(writer, {text: text}, "PATCH")
+    done = manifests.commit(db, maker.blobs, writers[0])
+    assert [entry.path for entry in artifacts.entries(db, done.id)] == ["a", "b"]
+
+
+def test_latest_goes_to_the_newest_that_is_left(maker: Maker, db: sqlite3.Connection) -> None:
+    first, second = maker.log({"a": "1"}), maker.log({"a": "2"})
+    artifacts.delete(db, second, with_aliases=True)
+    assert aliases(db, first.sequence_id) == {"latest": 0}
+    assert maker.log({"a": "3"}).version_index == 2
+
+
+def test_the_number_of_another_version_cannot_be_an_alias(maker: Maker, db: sqlite3.Connection) -> None:
+    found = maker.log({"a": "1"})
+    artifacts.add_alias(db, found.sequence_id, found.id, "v0")
+    assert aliases(db, found.sequence_id) == {"latest": 0}
+    with pytest.raises(Invalid, match="name of a version"):
+        artifacts.add_alias(db, found.sequence_id, found.id, "v1")
+
+
+def test_taking_an_alias_from_another_version_changes_nothing(maker: Maker, db: sqlite3.Connection) -> None:
+    first, second = maker.log({"a": "1"}), maker.log({"a": "2"}, aliases=["best"])
+    artifacts.remove_alias(db, first.sequence_id, first.id, "best")
+    assert aliases(db, second.sequence_id)["best"] == 1
+
+
+def test_one_name_has_one_type_and_one_kind(maker: Maker, project: Project, db: sqlite3.Connection) -> None:
+    found = maker.log({"a": "1"})
+    with pytest.raises(Invalid, match='holds artifacts of type "model", not "dataset"'):
+        maker.announce({"a": "2"}, type_name="dataset")
+    with pytest.raises(Invalid, match="is a sequence"):
+        registry.link(db, found, project, "model", [])
+
+
+def registry_of(db: sqlite3.Connection) -> Project:
+    owner = accounts.find_entity(db, "local-org")
+    assert owner is not None
+    found = projects.find(db, owner.id, registry.MODEL_REGISTRY)
+    assert found is not None
+    return found
+
+
+def test_linking_twice_keeps_one_version(maker: Maker, db: sqlite3.Connection) -> None:
+    found = maker.log({"a": "1"})
+    target = registry_of(db)
+    first = registry.link(db, found, target, "MNIST-dev", ["candidate"])
+    assert registry.link(db, found, target, "MNIST-dev", ["candidate", "best"]) == first
+    assert aliases(db, first.collection_id) == {"latest": 0, "candidate": 0, "best": 0}
+
+
+def test_linked_versions_have_numbers_and_aliases_of_their_own(maker: Maker, db: sqlite3.Connection) -> None:
+    maker.log({"a": "0"})
+    found = maker.log({"a": "1"})
+    there = registry.link(db, found, registry_of(db), "MNIST-dev", ["candidate"])
+    assert (found.version_index, there.version_index) == (1, 0)
+    assert "candidate" not in aliases(db, found.sequence_id)
+
+
+def test_a_deleted_version_leaves_the_registry_too(maker: Maker, db: sqlite3.Connection) -> None:
+    found = maker.log({"a": "1"})
+    there = registry.link(db, found, registry_of(db), "MNIST-dev", ["candidate"])
+    artifacts.delete(db, found, with_aliases=True)
+    assert artifacts.versions(db, there.collection_id) == []
+
+
+def test_a_registry_takes_only_its_own_types_and_organization(
+    maker: Maker, blobs: Blobs, db: sqlite3.Connection
+) -> None:
+    data = Maker(db, blobs, maker.user, maker.project, "data").log({"a": "1"}, type_name="dataset")
+    with pytest.raises(Invalid, match='does not take artifacts of type "dataset"'):
+        registry.link(db, data, registry_of(db), "MNIST-dev", [])
+    stranger = accounts.create_user(db, "stranger")
+    theirs = projects.ensure(db, stranger, None, "p")
+    found = Maker(db, blobs, stranger, theirs, "model").log({"a": "1"})
+    with pytest.raises(Forbidden, match="not of the organization"):
+        registry.link(db, found, registry_of(db), "MNIST-dev", [])
+
+
+def test_a_stranger_sees_no_project(db: sqlite3.Connection, project: Project) -> None:
+    stranger = accounts.create_user(db, "stranger")
+    assert projects.readable(db, stranger, "local", "p") is None
+    assert projects.readable(db, stranger, "local-org", registry.MODEL_REGISTRY) is None
+    with pytest.raises(Forbidden):
+        projects.ensure(db, stranger, "local", "p")

@@ -1,0 +1,78 @@
+"""Filters in MongoDB's words.
+
+pytest tests/server/store/test_filters.py
+"""
+
+from typing import Any
+
+import pytest
+
+from server.errors import Invalid
+from server.store import filters
+
+ROWS: list[dict[str, Any]] = [
+    {"name": "a", "n": 1, "tags": ["x"], "at": "2026-01-01T00:00:00Z"},
+    {"name": "b", "n": 2, "tags": ["x", "y"], "at": "2026-02-01T00:00:00Z"},
+    {"name": "c", "n": None, "tags": [], "at": "2026-03-01T00:00:00Z"},
+]
+
+
+def value_of(row: dict[str, Any], name: str) -> Any:
+    if name not in row:
+        raise Invalid(f'no field "{name}"')
+    return row[name]
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ({}, "abc"),
+        ({"name": "a"}, "a"),
+        ({"n": {"$gt": 1}}, "b"),
+        ({"n": {"$gte": 1, "$lt": 2}}, "a"),
+        ({"n": {"$exists": False}}, "c"),
+        ({"tags": "y"}, "b"),
+        ({"tags": {"$in": ["x", "z"]}}, "ab"),
+        ({"tags": {"$nin": ["x"]}}, "c"),
+        ({"tags": {"$ne": "y"}}, "ac"),
+        ({"$or": [{"name": "a"}, {"n": 2}]}, "ab"),
+        ({"$nor": [{"name": "a"}, {"n": 2}]}, "c"),
+        ({"$and": [{"tags": "x"}, {"$not": {"name": "a"}}]}, "b"),
+        ({"name": {"$not": {"$regex": "^[ab]$"}}}, "c"),
+        ({"name": {"$contains": "c"}}, "c"),
+        ({"at": {"$gt": "2026-01-15"}}, "bc"),
+        ({"at": "2026-02-01T00:00:00+00:00"}, "b"),
+    ],
+)
+def test_a_filter_selects(condition: dict[str, Any], names: str) -> None:
+    assert "".join(row["name"] for row in filters.select(ROWS, condition, value_of)) == names
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"shoe": 1},
+        {"$where": "1"},
+        {"n": {"$where": "1"}},
+        {"$or": 1},
+        {"n": {"$in": 1}},
+        {"name": {"$regex": "("}},
+        {"name": {"$regex": "a" * 300}},
+    ],
+)
+def test_a_filter_that_is_none_is_refused(condition: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        filters.select(ROWS, condition, value_of)
+
+
+def test_a_filter_nested_without_end_is_refused() -> None:
+    condition: dict[str, Any] = {"name": "a"}
+    for _ in range(100):
+        condition = {"$not": condition}
+    with pytest.raises(Invalid, match="nested"):
+        filters.select(ROWS, condition, value_of)
+
+
+def test_order_goes_both_ways() -> None:
+    assert [row["name"] for row in filters.order(ROWS, "-at", value_of)] == ["c", "b", "a"]
+    assert [row["name"] for row in filters.order(ROWS, "+n", value_of)] == ["c", "a", "b"]
