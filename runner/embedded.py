@@ -8,11 +8,13 @@ retries), and stops it at the end. A run beside an open `serve` is a guest of th
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -62,17 +64,21 @@ class EmbeddedServer:
             return self
         if end_leftover(self._folder.server_record):
             self._say("ended the server that an earlier runner left behind")
-        if not _is_free(self.port):
-            taken, self.port = self.port, _free_port()
-            self._say(f"port {taken} is taken by somebody else; the server takes {self.port}")
-        write_whole(self._folder.port_file, f"{self.port}\n")
         self._folder.server_log.unlink(missing_ok=True)
-        self._start()
+        self._start_on_free_port()
         return self
 
     def wait(self) -> None:
         """Return when it answers, and watch over it from then on."""
-        self._wait_until_healthy()
+        while True:
+            try:
+                self._wait_until_healthy()
+                break
+            except ServerFailed:
+                # Free a moment ago, and taken by somebody else before the server was there.
+                if self._lock is None or _is_free(self.port):
+                    raise
+                self._start_on_free_port()
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, daemon=True)
             self._watcher.start()
@@ -98,6 +104,13 @@ class EmbeddedServer:
 
     # --- the work ----------------------------------------------------------------------------------------------------
 
+    def _start_on_free_port(self) -> None:
+        if not _is_free(self.port):
+            taken, self.port = self.port, _free_port()
+            self._say(f"port {taken} is taken by somebody else; the server takes {self.port}")
+        write_whole(self._folder.port_file, f"{self.port}\n")
+        self._start()
+
     def _start(self) -> None:
         file = os.open(self._folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(file, "ab") as log:
@@ -113,7 +126,7 @@ class EmbeddedServer:
     def _wait_until_healthy(self) -> None:
         """Raises ServerFailed, with the server's own last words, when it ends or does not answer in time."""
         deadline = time.monotonic() + START_DEADLINE_S
-        while not _healthy(self.port):
+        while not (_healthy(self.port) and _takes(self.port, self.key)):
             if self._child is not None and (code := self._child.code()) is not None:
                 raise self._failed(f"the embedded server ended with exit code {code} before it answered")
             if time.monotonic() > deadline:
@@ -171,13 +184,27 @@ def _death(code: int) -> str:
 
 
 def _healthy(port: int) -> bool:
-    """Whether the server answers its health check. A socket, because http.client takes longer to import than to ask."""
+    """Whether a server on this port answers the health check."""
+    return _status(port, "GET /_internal/healthcheck", {}) == b"200"
+
+
+def _takes(port: int, key: str) -> bool:
+    """Whether it takes our key: another folder's server, which may have got the port first, does not."""
+    login = b64encode(f"api:{key}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+    return _status(port, "POST /graphql", headers, json.dumps({"query": "query Viewer { viewer { id } }"})) == b"200"
+
+
+def _status(port: int, what: str, headers: Mapping[str, str], body: str = "") -> bytes:
+    """The status of one HTTP answer, empty without one. A socket: importing http.client takes longer than asking."""
+    lines = [f"{what} HTTP/1.0", f"Host: {HOST}:{port}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     try:
         with socket.create_connection((HOST, port), timeout=2) as connection:
-            connection.sendall(f"GET /_internal/healthcheck HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
-            return b" 200 " in connection.recv(64)
+            connection.sendall("\r\n".join([*lines, "", body]).encode())
+            return connection.recv(64).partition(b" ")[2][:3]
     except OSError:
-        return False
+        return b""
 
 
 def _is_free(port: int) -> bool:

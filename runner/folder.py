@@ -106,6 +106,11 @@ class Folder:
             key = self.key_file.read_text().strip()
         except FileNotFoundError:
             key = ""
+        if not key and self.server_data.exists():
+            raise WrongUse(
+                f"{self.key_file} is gone, and only with that key the embedded server opens {self.server_data}",
+                "put it back, or begin anew: make clean",
+            )
         if not key:
             key = f"local-{secrets.token_hex(20)}"
             write_whole(self.key_file, key + "\n")

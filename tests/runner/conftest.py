@@ -1,0 +1,169 @@
+"""
+A checkout of the project in a temporary folder: the real runner, and beside it steps and a server that are small
+programs (`fakes.py`). What a step does stands in `behaviour.json`; what each was given is read from `calls.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STEPS = ("build", "train", "link", "evaluate", "promote")
+DEADLINE_S = 20.0
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """The first true answer of `condition`, polled; fails the test after DEADLINE_S."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@dataclass
+class Checkout:
+    root: Path
+    home: Path
+    children: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / ".modelgate"
+
+    def behave(self, **steps: dict[str, Any]) -> None:
+        """What fake steps do: result (changes of their JSON), exit, stdout, sleep_s, child."""
+        (self.root / "behaviour.json").write_text(json.dumps(steps))
+
+    def env(self, **more: str) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", **more}
+
+    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
+        """The runner in a pipe, with no terminal; standard error in the same pipe."""
+        child = subprocess.Popen(
+            [sys.executable, "-m", "runner", *words],
+            cwd=self.root,
+            env=self.env(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.children.append(child)
+        return child
+
+    def runner(self, *words: str, **more: str) -> tuple[int, str]:
+        """Its exit code and everything it said."""
+        child = self.start(*words, **more)
+        said, _ = child.communicate(timeout=60)
+        return child.returncode, said
+
+    def state(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "state.json").read_text()))
+
+    def port(self) -> int:
+        return int((self.folder / "port").read_text())
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What was started, in order: {name, argv, env, pid}; the server among them."""
+        path = self.root / "calls.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def steps(self) -> list[str]:
+        return [call["name"] for call in self.calls() if call["name"] in STEPS]
+
+    def pids(self, name: str) -> list[int]:
+        return [call["pid"] for call in self.calls() if call["name"] == name]
+
+    def call(self, name: str) -> dict[str, Any]:
+        """The last call of that name."""
+        return next(call for call in reversed(self.calls()) if call["name"] == name)
+
+    def wait_for(self, name: str) -> int:
+        """The process id of a step (or `server`), once it has started."""
+        return int(until(lambda: self.pids(name), f"{name} to start")[-1])
+
+    def everything_ended(self) -> bool:
+        return not any(alive(call["pid"]) for call in self.calls())
+
+
+class Terminal:
+    """The runner on a terminal of its own (a pty), as a person has it."""
+
+    def __init__(self, checkout: Checkout, *words: str, **more: str) -> None:
+        self.said = ""
+        self.pid, self._descriptor = os.forkpty()
+        if self.pid == 0:
+            os.chdir(checkout.root)
+            os.execve(sys.executable, [sys.executable, "-m", "runner", *words], checkout.env(TERM="xterm", **more))  # noqa: S606
+
+    def read_until(self, text: str) -> None:
+        def seen() -> bool:
+            self._read()
+            return text in self.said
+
+        until(seen, f"{text!r}, and the terminal shows {self.said[-500:]!r}")
+
+    def _read(self) -> bool:
+        if not select.select([self._descriptor], [], [], 0.02)[0]:
+            return True
+        try:
+            data = os.read(self._descriptor, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self.said += data.decode(errors="replace")
+        return bool(data)
+
+    def type(self, text: str) -> None:
+        os.write(self._descriptor, text.encode())
+
+    def exit_code(self) -> int:
+        while self._read():
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    root = tmp_path / "checkout"
+    shutil.copytree(ROOT / "runner", root / "runner", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (*STEPS, "server"):
+        module = root / ("server/__main__.py" if name == "server" else f"steps/{name}.py")
+        module.parent.mkdir(exist_ok=True)
+        shutil.copy(Path(__file__).with_name("fakes.py"), module)
+    for name in ("mnist", "digits"):
+        config = root / "usecases" / name / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(f'project = "model-registry-dev"\ncollection = "{name}-dev"\n')
+    home = tmp_path / "home"
+    home.mkdir()
+    made = Checkout(root, home)
+    yield made
+    for child in made.children:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    for call in made.calls():
+        if alive(call["pid"]):
+            os.kill(call["pid"], signal.SIGKILL)

@@ -1,0 +1,126 @@
+"""What a step gets to see of the person's environment, and what it must not.
+
+python -m pytest tests/runner/test_environment.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+from .conftest import Checkout, Terminal
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_foreign_key_is_named_first_never_printed_and_not_passed_on(checkout: Checkout) -> None:
+    (checkout.home / ".netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
+    _, said = checkout.runner("run", "--use-case", "digits", WANDB_API_KEY=KEY, WANDB_PROJECT="theirs")
+    first = said[: said.index("The plan")]
+    assert "embedded server" in first
+    assert "Found WANDB_API_KEY in your environment: not used" in first
+    assert f"Found an entry for wandb.ai in {checkout.home / '.netrc'}: not used" in first
+    assert KEY not in said
+    for call in checkout.calls():
+        assert KEY not in str(call)
+        assert "WANDB_PROJECT" not in call["env"]
+
+
+def test_steps_see_what_is_on_the_list_and_nothing_else(checkout: Checkout) -> None:
+    told = {"MNIST_NPZ": "/x.npz", "LC_ALL": "C.UTF-8", "HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "intranet"}
+    kept_back = {
+        "WANDB_MODE": "offline", "WANDB_ENTITY": "theirs", "AWS_SECRET_ACCESS_KEY": "s", "GITHUB_TOKEN": "t",
+        "PYTHONPATH": "/nowhere", "MODELGATE_SERVER_KEY": "k",
+    }  # fmt: skip
+    checkout.runner("run", "--use-case", "digits", APPROVE="ada", **told, **kept_back)
+    seen = checkout.call("train")["env"]
+    assert {name: seen[name] for name in told if name != "NO_PROXY"} == {
+        k: v for k, v in told.items() if k != "NO_PROXY"
+    }
+    assert not set(kept_back) & set(seen)
+    assert set(seen) - set(told) <= {
+        "PATH", "HOME", "LANG", "LC_CTYPE", "no_proxy", "WANDB_BASE_URL", "WANDB_API_KEY", "WANDB_ERROR_REPORTING",
+        "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR",
+    }  # fmt: skip
+    for name in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR"):
+        assert seen[f"WANDB_{name}"].startswith(str(checkout.folder / "wandb"))
+
+
+def test_embedded_server_is_not_looked_for_behind_a_proxy(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits", HTTP_PROXY="http://proxy:1", NO_PROXY="intranet")
+    seen = checkout.call("build")["env"]
+    assert seen["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+    assert seen["no_proxy"] == "127.0.0.1,localhost"
+
+
+def test_evaluate_gets_the_commit_and_whether_files_differ_from_it(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits")
+    assert not [word for word in checkout.call("evaluate")["argv"] if word.startswith("--commit")]
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(
+            ["git", *identity, *words],
+            cwd=checkout.root,
+            env=checkout.env(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", "usecases")
+    git("commit", "-q", "-m", "x")
+    commit = git("rev-parse", "HEAD")
+    checkout.runner("run", "--use-case", "digits")
+    assert f"--commit={commit}" in checkout.call("evaluate")["argv"]
+    (checkout.root / "usecases" / "mnist" / "config.toml").write_text("")
+    checkout.runner("run", "--use-case", "digits")
+    assert f"--commit={commit}-dirty" in checkout.call("evaluate")["argv"]
+
+
+OWN = {"WANDB": "own", "WANDB_BASE_URL": "https://wandb.example", "WANDB_API_KEY": KEY, "WANDB_ENTITY": "team"}
+
+
+def test_own_wandb_without_terminal_is_refused_until_somebody_says_yes(checkout: Checkout) -> None:
+    code, said = checkout.runner("run", "--use-case", "digits", **OWN)
+    assert code == 2
+    assert "say yes with --yes" in said
+    for word in ("https://wandb.example", "team", "model-registry-dev", "wandb-registry-model/digits-dev"):
+        assert word in said
+    assert KEY not in said
+    assert checkout.calls() == []
+
+
+def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) -> None:
+    code, _ = checkout.runner("run", "--use-case", "digits", "--yes", APPROVE="ada", **OWN)
+    assert code == 0
+    assert checkout.pids("server") == []
+    seen = checkout.call("promote")["env"]
+    assert {name: value for name, value in seen.items() if name.startswith("WANDB_")} == {
+        name: value for name, value in OWN.items() if name != "WANDB"
+    }
+
+
+def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout) -> None:
+    terminal = Terminal(checkout, "run", "--use-case", "digits", **OWN)
+    terminal.read_until("Go on? [y/N]: ")
+    assert checkout.calls() == []
+    terminal.type("n\n")
+    assert terminal.exit_code() == 130
+    assert "nothing was written" in terminal.said
+    assert checkout.calls() == []
+
+
+def test_approval_goes_to_the_wandb_that_was_evaluated_on(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits", "--yes", **OWN)
+    code, said = checkout.runner("approve", APPROVE="ada", **OWN | {"WANDB_BASE_URL": "https://another.example"})
+    assert code == 2 and "set WANDB_BASE_URL as it was for the run" in said
+    assert checkout.runner("approve", APPROVE="ada", **OWN)[0] == 0
+    assert checkout.call("promote")["env"]["WANDB_BASE_URL"] == "https://wandb.example"
+    assert checkout.pids("server") == []
+
+
+def test_wandb_that_is_neither_is_refused(checkout: Checkout) -> None:
+    code, said = checkout.runner("run", WANDB="mine")
+    assert code == 2 and "neither `embedded` nor `own`" in said

@@ -1,0 +1,339 @@
+"""Interrupted, killed, crowded: the runner ends what it started and nothing else, and the next run goes on.
+
+python -m pytest tests/runner/test_processes.py
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Checkout, alive, until
+
+SLOW = {"sleep_s": 30}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_what_the_runner_started_and_nothing_else(checkout: Checkout, number: signal.Signals) -> None:
+    checkout.behave(train=SLOW)
+    foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        runner = checkout.start("run", "--use-case", "digits")
+        checkout.wait_for("train")
+        began = time.monotonic()
+        runner.send_signal(number)
+        said, _ = runner.communicate(timeout=20)
+        assert runner.returncode == 130
+        assert time.monotonic() - began < 3
+        assert said.splitlines()[-1].startswith("stopped: ") and "Traceback" not in said
+        assert checkout.everything_ended()
+        assert foreign.poll() is None
+    finally:
+        foreign.kill()
+        foreign.wait()
+
+
+def test_signal_ends_what_a_step_started_and_a_step_that_will_not_listen(checkout: Checkout) -> None:
+    train = checkout.root / "steps" / "train.py"
+    deaf = "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    below = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid"
+    train.write_text(
+        train.read_text()
+        .replace("import json\n", f"import json\n{deaf}")
+        .replace('"pid": os.getpid()', f'"pid": {below}')
+    )
+    checkout.behave(train=SLOW)
+    # The grace is for files that are being written; here it only costs time.
+    processes = checkout.root / "runner" / "processes.py"
+    processes.write_text(processes.read_text().replace("GRACE_S = 5.0", "GRACE_S = 0.5"))
+    runner = checkout.start("run", "--use-case", "digits")
+    grandchild = checkout.wait_for("train")
+    runner.send_signal(signal.SIGINT)
+    assert runner.wait(20) == 130
+    assert not alive(grandchild)
+
+
+def test_run_ignores_a_hangup_under_nohup(checkout: Checkout) -> None:
+    checkout.behave(train={"sleep_s": 1})
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runner = checkout.start("run", "--use-case", "digits")
+    finally:
+        signal.signal(signal.SIGHUP, old)
+    checkout.wait_for("train")
+    runner.send_signal(signal.SIGHUP)
+    assert runner.wait(20) == 0
+
+
+@pytest.mark.parametrize("step", ["build", "evaluate"])
+def test_run_completes_after_the_runner_was_killed(checkout: Checkout, step: str) -> None:
+    checkout.behave(**{step: SLOW})
+    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    checkout.wait_for(step)
+    runner.kill()
+    runner.wait()
+    checkout.behave()
+    code, _ = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    assert code == 0
+    assert checkout.everything_ended()
+
+
+def test_approval_that_was_killed_is_given_again(checkout: Checkout) -> None:
+    checkout.behave(promote=SLOW)
+    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    checkout.wait_for("promote")
+    runner.kill()
+    runner.wait()
+    checkout.behave()
+    assert checkout.runner("approve", APPROVE="ada")[0] == 0
+    assert checkout.state()["pending"] is None
+
+
+def test_leftover_of_a_killed_runner_is_ended_by_its_record(checkout: Checkout) -> None:
+    """As on a system that does not end children with their parent."""
+    processes = checkout.root / "runner" / "processes.py"
+    processes.write_text(processes.read_text().replace('if sys.platform == "linux" else None', "if False else None"))
+    checkout.behave(train=SLOW)
+    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    step, server = checkout.wait_for("train"), checkout.pids("server")[-1]
+    until((checkout.folder / "step.pid").exists, "the record")
+    runner.kill()
+    runner.wait()
+    assert alive(step) and alive(server)
+    checkout.behave()
+    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    assert code == 0
+    assert "ended the server that an earlier runner left behind" in said
+    assert "ended the step that an earlier runner left behind" in said
+    assert not alive(step) and not alive(server)
+
+
+def test_process_that_took_over_a_recorded_id_is_left_alone(checkout: Checkout) -> None:
+    foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        checkout.folder.mkdir()
+        for name in ("step.pid", "server.pid"):
+            (checkout.folder / name).write_text(f"{foreign.pid} another-start-time\n")
+        assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 0
+        assert checkout.runner("clean", "--yes")[0] == 0
+        assert foreign.poll() is None
+    finally:
+        foreign.kill()
+        foreign.wait()
+
+
+def test_step_that_was_killed_ends_the_run_with_a_sentence(checkout: Checkout) -> None:
+    checkout.behave(train=SLOW)
+    runner = checkout.start("run", "--use-case", "digits")
+    os.kill(checkout.wait_for("train"), signal.SIGKILL)
+    said, _ = runner.communicate(timeout=20)
+    assert runner.returncode == 1
+    assert "error: train was ended by signal 9" in said
+
+
+def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> None:
+    checkout.folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        (checkout.folder / "port").write_text(str(taken))
+        code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+        assert code == 0
+        assert f"port {taken} is taken by somebody else" in said
+    kept = checkout.port()
+    assert kept != taken
+    checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    assert checkout.port() == kept
+    assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{kept}"
+
+
+def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout) -> None:
+    """It was free when the runner looked, and another checkout's server answers on it before ours does."""
+    embedded = checkout.root / "runner" / "embedded.py"
+    port = _another_server(checkout)
+    seen = "def _is_free(port: int) -> bool:\n"
+    look_away = f"{seen}    global looked; looked = globals().get('looked', 0) + 1\n    if looked == 1: return True\n"
+    embedded.write_text(embedded.read_text().replace(seen, look_away))
+    (checkout.folder / "port").write_text(str(port))
+    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    assert code == 0
+    assert f"port {port} is taken by somebody else" in said
+    assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{checkout.port()}"
+    assert checkout.port() != port
+
+
+def test_lost_key_is_named(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits")
+    (checkout.folder / "api-key").unlink()
+    code, said = checkout.runner("run", "--use-case", "digits")
+    assert code == 2
+    assert "api-key is gone" in said and "make clean" in said
+    assert len(checkout.pids("server")) == 1
+    assert checkout.runner("clean", "--yes")[0] == 0
+
+
+def test_server_that_died_is_started_again_on_the_same_port(checkout: Checkout) -> None:
+    checkout.behave(train={"sleep_s": 2})
+    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    checkout.wait_for("train")
+    first = checkout.call("server")
+    os.kill(first["pid"], signal.SIGKILL)
+    said, _ = runner.communicate(timeout=20)
+    assert runner.returncode == 0
+    assert f"the embedded server died (signal 9); starting it again on port {checkout.port()}" in said
+    second = checkout.call("server")
+    assert second["pid"] != first["pid"] and second["argv"] == first["argv"]
+    assert checkout.everything_ended()
+
+
+def test_server_that_does_not_start_is_quoted(checkout: Checkout) -> None:
+    checkout.behave(server={"says": "error: the data folder is on fire", "exit": 2})
+    code, said = checkout.runner("run", "--use-case", "digits")
+    assert code == 3
+    assert "ended with exit code 2 before it answered\n  | error: the data folder is on fire" in said
+    assert "server.log" in said and "Traceback" not in said
+    assert checkout.steps() == []
+
+
+def test_second_runner_in_the_same_folder_is_refused(checkout: Checkout) -> None:
+    checkout.behave(build=SLOW)
+    first = checkout.start("run", "--use-case", "digits")
+    checkout.wait_for("build")
+    for words in (["run", "--use-case", "digits"], ["approve"], ["rollback"], ["clean", "--yes"]):
+        code, said = checkout.runner(*words)
+        assert code == 2, words
+        assert f"another runner is at work in {checkout.folder} (process {first.pid}: run)" in said
+    assert "is going on" in checkout.runner("status")[1]
+    assert len(checkout.pids("build")) == 1
+
+
+def test_serve_opens_the_pages_until_it_is_interrupted(checkout: Checkout) -> None:
+    serve = checkout.start("serve")
+    server = checkout.wait_for("server")
+    until((checkout.folder / "api-key").exists, "the key")
+    until(lambda: _answers(checkout), "the server to answer")
+    time.sleep(0.2)
+    serve.send_signal(signal.SIGINT)
+    said, _ = serve.communicate(timeout=20)
+    assert serve.returncode == 0
+    assert f"http://127.0.0.1:{checkout.port()}" in said and str(checkout.folder / "api-key") in said
+    assert (checkout.folder / "api-key").read_text().strip() not in said
+    assert not alive(server)
+
+
+def test_run_uses_the_server_of_an_open_serve_and_leaves_it_open(checkout: Checkout) -> None:
+    checkout.start("serve")
+    server = checkout.wait_for("server")
+    until(lambda: _answers(checkout), "the server to answer")
+    assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 0
+    assert checkout.pids("server") == [server] and alive(server)
+    code, said = checkout.runner("serve")
+    assert (code, "its pages are open at" in said) == (2, True)
+    assert checkout.runner("clean", "--yes")[0] == 2
+
+
+def test_run_goes_on_when_serve_ends_in_the_middle(checkout: Checkout) -> None:
+    serve = checkout.start("serve")
+    checkout.wait_for("server")
+    until(lambda: _answers(checkout), "the server to answer")
+    checkout.behave(train={"sleep_s": 2})
+    run = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    checkout.wait_for("train")
+    serve.send_signal(signal.SIGINT)
+    said, _ = run.communicate(timeout=20)
+    assert run.returncode == 0
+    assert "`serve` ended; starting the embedded server again" in said
+    assert len(checkout.pids("server")) == 2
+    assert checkout.everything_ended()
+
+
+def test_folder_and_key_are_for_their_owner_alone(checkout: Checkout) -> None:
+    old = os.umask(0)
+    try:
+        checkout.runner("run", "--use-case", "digits")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(checkout.folder.stat().st_mode) == 0o700
+    files = [path for path in checkout.folder.iterdir() if path.is_file()]
+    assert {"api-key", "state.json", "server.log", "port", "lock"} <= {path.name for path in files}
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in files} == {path.name: 0o600 for path in files}
+
+
+def test_key_is_made_once_and_given_to_server_and_steps(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits")
+    key = (checkout.folder / "api-key").read_text().strip()
+    assert len(key.partition("-")[2]) >= 40
+    checkout.runner("run", "--use-case", "digits")
+    assert {call["env"]["MODELGATE_SERVER_KEY"] for call in checkout.calls() if call["name"] == "server"} == {key}
+    assert {call["env"]["WANDB_API_KEY"] for call in checkout.calls() if call["name"] != "server"} == {key}
+
+
+def test_state_that_cannot_be_read_is_named(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits")
+    (checkout.folder / "state.json").write_text('{"pending": ')
+    code, said = checkout.runner("approve", APPROVE="ada")
+    assert code == 2
+    assert "state.json cannot be read" in said and "Traceback" not in said
+
+
+def test_clean_removes_what_the_runner_made_and_nothing_else(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("x")
+    (checkout.folder / "mine.txt").write_text("x")
+    (checkout.folder / "wandb" / "link").symlink_to(elsewhere)
+    code, said = checkout.runner("clean")
+    assert code == 2 and (checkout.folder / "state.json").exists()
+    code, said = checkout.runner("clean", "--yes")
+    assert code == 0
+    assert "server/" in said and "Not made by the runner, and left alone: mine.txt" in said
+    assert [path.name for path in checkout.folder.iterdir()] == ["mine.txt"]
+    assert (elsewhere / "precious").exists()
+    (checkout.folder / "mine.txt").unlink()
+    checkout.runner("run", "--use-case", "digits")
+    assert checkout.runner("clean", "--yes")[0] == 0
+    assert not checkout.folder.exists()
+    assert checkout.runner("clean", "--yes")[0] == 0
+
+
+def test_reader_that_goes_away_ends_the_run_cleanly(checkout: Checkout) -> None:
+    runner = checkout.start("run", "--use-case", "digits")
+    assert runner.stdout is not None
+    runner.stdout.readline()
+    runner.stdout.close()
+    assert runner.wait(20) == 1
+    assert checkout.everything_ended()
+
+
+def _another_server(checkout: Checkout) -> int:
+    """The port of a fake server that takes another key; it is ended with the checkout's processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    checkout.folder.mkdir()
+    data = checkout.root / "another"
+    command = [sys.executable, "-m", "server", "--data", str(data), "--port", str(port)]
+    env = checkout.env(MODELGATE_SERVER_KEY="another")
+    subprocess.Popen(command, cwd=checkout.root, env=env)
+    until(lambda: _listens(port), "the other server")
+    return port
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _answers(checkout: Checkout) -> bool:
+    return (checkout.folder / "port").exists() and _listens(checkout.port())

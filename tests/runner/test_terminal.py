@@ -1,0 +1,99 @@
+"""The prompt, on a real terminal (a pty).
+
+python -m pytest tests/runner/test_terminal.py
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from .conftest import Checkout, Terminal
+
+QUESTION = "move `production` from nothing yet to digits-dev:v3? [y/N]: "
+
+
+def at_the_question(checkout: Checkout, *words: str) -> Terminal:
+    terminal = Terminal(checkout, *(words or ("run", "--use-case", "digits")), LOGNAME="ada")
+    terminal.read_until(QUESTION)
+    return terminal
+
+
+def test_yes_and_enter_promote_in_the_name_of_the_user(checkout: Checkout) -> None:
+    terminal = at_the_question(checkout)
+    assert "The report" in terminal.said and "| --- |" not in terminal.said
+    terminal.type("y\n")
+    terminal.read_until("Your name, for the ledger [ada]: ")
+    terminal.type("\n")
+    assert terminal.exit_code() == 0
+    assert "--approver=ada" in checkout.call("promote")["argv"]
+
+
+def test_yes_and_a_name_promote_in_that_name(checkout: Checkout) -> None:
+    terminal = at_the_question(checkout)
+    terminal.type("yes\ngrace hopper\n")
+    assert terminal.exit_code() == 0
+    assert "--approver=grace hopper" in checkout.call("promote")["argv"]
+
+
+def test_enter_alone_is_no_and_leaves_the_question_open(checkout: Checkout) -> None:
+    terminal = at_the_question(checkout)
+    terminal.type("\n")
+    assert terminal.exit_code() == 1
+    assert "Not approved" in terminal.said and "make approve" in terminal.said
+    assert "promote" not in checkout.steps()
+    again = at_the_question(checkout, "approve")
+    again.type("y\n\n")
+    assert again.exit_code() == 0
+    assert checkout.steps()[-1] == "promote"
+
+
+def test_end_of_input_is_no(checkout: Checkout) -> None:
+    terminal = at_the_question(checkout)
+    terminal.type("\x04")
+    assert terminal.exit_code() == 1
+    assert "promote" not in checkout.steps()
+
+
+def test_ctrl_c_at_the_question_says_how_to_approve_later(checkout: Checkout) -> None:
+    terminal = at_the_question(checkout)
+    terminal.type("\x03")
+    assert terminal.exit_code() == 130
+    assert "nothing was promoted; approve later: make approve APPROVE=NAME" in terminal.said
+    assert checkout.everything_ended()
+    assert checkout.runner("approve", APPROVE="ada")[0] == 0
+
+
+def test_kill_at_the_question_leaves_it_open(checkout: Checkout) -> None:
+    terminal = at_the_question(checkout)
+    os.kill(terminal.pid, signal.SIGKILL)
+    assert terminal.exit_code() == -9
+    assert checkout.runner("approve", APPROVE="ada")[0] == 0
+    assert checkout.everything_ended()
+
+
+def test_ctrl_c_during_a_step_ends_it(checkout: Checkout) -> None:
+    checkout.behave(train={"sleep_s": 30})
+    terminal = Terminal(checkout, "run", "--use-case", "digits")
+    terminal.read_until("train says this on standard error")
+    terminal.type("\x03")
+    assert terminal.exit_code() == 130
+    assert checkout.everything_ended()
+
+
+def test_server_answers_while_the_person_thinks(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits")
+    terminal = at_the_question(checkout, "approve")
+    assert len(checkout.pids("server")) == 2
+    os.kill(checkout.pids("server")[-1], 0)
+    terminal.type("n\n")
+    assert terminal.exit_code() == 1
+
+
+def test_clean_asks_first(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "digits")
+    terminal = Terminal(checkout, "clean")
+    terminal.read_until("Remove them? [y/N]: ")
+    terminal.type("n\n")
+    assert terminal.exit_code() == 1
+    assert (checkout.folder / "state.json").exists()
