@@ -2,6 +2,7 @@
 The embedded W&B-compatible server.
 
     python -m server --data DIR --port N
+    python -m server admin --data DIR COMMAND        users, organizations, teams
 
 Exits 0 when it was stopped, 2 when it cannot start. The first start makes an API key and leaves it in DIR/api_key, or
 takes the one in MODELGATE_SERVER_KEY. This is the only place that reads flags and environment.
@@ -21,7 +22,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m server",
         description="The embedded W&B-compatible server: runs, artifacts and registries in one folder.",
-        epilog="example: python -m server --data .modelgate/server --port 8080",
+        epilog="example: python -m server --data .modelgate/server --port 8080; "
+        "users and teams: python -m server admin --help",
         allow_abbrev=False,
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the database and the blobs")
@@ -45,10 +47,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    # Not at the top: each loads only what it needs, and a wrong flag is answered at once.
     try:
-        settings = settings_of(args)
-        # Not at the top: a wrong flag is answered at once, without loading the server first.
+        if given[:1] == ["admin"]:
+            from server import admin
+
+            return admin.main(given[1:])
+        settings = settings_of(parse_args(given))
         from server.process import serve
 
         return serve(settings, os.environ.get("MODELGATE_SERVER_KEY"))

@@ -91,6 +91,10 @@ def add_key(db: sqlite3.Connection, user_id: int, key: str, description: str | N
     )
 
 
+def revoke_keys(db: sqlite3.Connection, user_id: int) -> None:
+    db.execute("DELETE FROM api_keys WHERE user_id = ?", (user_id,))
+
+
 def user_of_key(db: sqlite3.Connection, key: str) -> User | None:
     return one(db, User, "JOIN api_keys ON api_keys.user_id = users.id WHERE api_keys.hash = ?", hash_key(key))
 
@@ -221,3 +225,24 @@ def team_role(db: sqlite3.Connection, entity_id: int, user_id: int) -> str | Non
         "SELECT role FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id)
     ).fetchone()
     return None if row is None else str(row[0])
+
+
+def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) -> Entity:
+    if find_entity(db, names.plain(name, "team")) is not None:
+        raise Invalid(f'the name "{name}" is taken')
+    return get(
+        db, Entity, insert(db, "entities", name=name, kind="team", organization_id=organization_id, created_at=now())
+    )
+
+
+def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: str) -> None:
+    """A team's people are of its organization too."""
+    db.execute(
+        "INSERT INTO team_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role",
+        (entity_id, user_id, role),
+    )
+    db.execute(
+        "INSERT OR IGNORE INTO organization_members SELECT organization_id, ?, 'member' FROM entities"
+        " WHERE id = ? AND organization_id IS NOT NULL",
+        (user_id, entity_id),
+    )
