@@ -16,7 +16,7 @@ def start(seed: int, threads: int) -> None:
     """
     os.environ["ONEDNN_MAX_CPU_ISA"] = ONEDNN_MAX_CPU_ISA
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its notes about this CPU ask for nothing
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ notes that ask for nothing; real errors are raised
     import keras
     import tensorflow as tf
 

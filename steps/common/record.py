@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ REACH_TIMEOUT_S = 5  # wandb.init itself would wait 90 s for a host that is not 
 
 def connect() -> wandb.Api:
     """W&B's public API, once its host has been seen to answer and to take the key."""
-    base_url = wandb.setup().settings.base_url
+    # The steps say themselves what they do; W&B's own words would repeat it once a step.
+    base_url = wandb.setup(wandb.Settings(silent=True)).settings.base_url
     _require_host(base_url)
     try:
         api = wandb.Api()
@@ -44,17 +46,24 @@ def connect() -> wandb.Api:
 
 
 def _require_host(base_url: str) -> None:
+    """Try for 5 s, so that a server that is just starting, or being started again, is waited for."""
     url = urlsplit(base_url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        socket.create_connection((url.hostname or "", port), timeout=REACH_TIMEOUT_S).close()
-    except OSError as error:
-        raise StepError(
-            "wandb_unreachable",
-            f"W&B at {base_url} is not reachable: {error}",
-            "start the embedded server with `make serve`, or set WANDB_BASE_URL",
-            UNREACHABLE,
-        ) from error
+    address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
+    deadline = time.monotonic() + REACH_TIMEOUT_S
+    while True:
+        try:
+            socket.create_connection(address, timeout=max(0.1, deadline - time.monotonic())).close()
+            return
+        except OSError as error:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            raise StepError(
+                "wandb_unreachable",
+                f"W&B at {base_url} is not reachable: {error}",
+                "start the embedded server with `make serve`, or set WANDB_BASE_URL",
+                UNREACHABLE,
+            ) from error
 
 
 def project_of(config: Mapping[str, Any]) -> str:
@@ -70,10 +79,8 @@ def entity_of(api: wandb.Api) -> str:
 @contextmanager
 def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) -> Iterator[Run]:
     """A W&B run, finished at the end of the block; marked failed when the block raises."""
-    settings = wandb.Settings(silent=True)
-    with wandb.init(
-        entity=entity_of(api), project=project, job_type=job_type, config=dict(config), settings=settings
-    ) as opened:
+    entity = entity_of(api)
+    with wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config)) as opened:
         yield opened
 
 

@@ -1,0 +1,128 @@
+"""A clone of this repository, as a new user would have it, with the environment that is installed already."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("steps", "usecases", "server", "runner", "requirements.txt", "pyproject.toml")
+DEADLINE_S = 280
+
+
+@dataclass
+class Clone:
+    """A clone and the environment of the person who uses it."""
+
+    path: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        """`python -m runner ...` in a process group of its own, its words in `runner.log`."""
+        with (self.path.parent / "runner.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "runner", *arguments],
+                cwd=self.path,
+                env={**self.env, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def run(self, *arguments: str, **env: str) -> tuple[int, str]:
+        """The exit code of `python -m runner ...`, and all that it said."""
+        before = len(self.said)
+        process = self.start(*arguments, **env)
+        try:
+            return process.wait(DEADLINE_S), self.said[before:]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+    @property
+    def said(self) -> str:
+        log = self.path.parent / "runner.log"
+        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+    def pid(self, record: str) -> int | None:
+        """The process that the runner noted in `.modelgate/<record>`: the step or the server that runs now."""
+        try:
+            return int(json.loads((self.path / ".modelgate" / record).read_text())["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def client(self) -> dict[str, str]:
+        """What the W&B SDK needs to talk to the clone's server while that runs."""
+        folder = self.path / ".modelgate"
+        port = (folder / "port").read_text().strip()
+        return {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": (folder / "api-key").read_text().strip()}
+
+    def ask(self, question: str, timeout_s: float = 60) -> Any:
+        """
+        Start the server, and let a client of its own, with an empty cache, ask it something.
+
+        question: an expression over `api`, a wandb.Api(); or a program that puts what it found into `answer`.
+        """
+        cache = self.path.parent / f"cache-{time.monotonic_ns()}"
+        serving = self.start("serve")
+        try:
+            program = question if "answer =" in question else f"answer = {question}"
+            program = f"import json, wandb\napi = wandb.Api()\n{textwrap.dedent(program)}\nprint(json.dumps(answer))"
+            deadline = time.monotonic() + 30
+            while True:
+                asked = subprocess.run(
+                    [sys.executable, "-c", program],
+                    env={**self.env, **self.client(), "WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(cache)},
+                    cwd=self.path.parent,
+                    capture_output=True,
+                    text=True,
+                    timeout=timeout_s,
+                )
+                if asked.returncode == 0:
+                    return json.loads(asked.stdout)
+                assert time.monotonic() < deadline, asked.stderr
+                time.sleep(0.3)
+        finally:
+            serving.send_signal(signal.SIGINT)
+            serving.wait(20)
+
+
+def clean_environment(home: Path) -> Mapping[str, str]:
+    """The person's environment: no W&B, no GitHub, a HOME of its own."""
+    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ")
+    return {"HOME": str(home), **{name: os.environ[name] for name in kept if name in os.environ}}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Clone]:
+    path = tmp_path / "clone"
+    path.mkdir()
+    for name in ROOMS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, path / name)
+    (tmp_path / "home").mkdir()
+    made = Clone(path, dict(clean_environment(tmp_path / "home")))
+    yield made
+    for record in ("step.pid", "server.pid"):  # a test that failed half-way must not leave a process behind
+        if pid := made.pid(record):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue

@@ -1,0 +1,110 @@
+"""
+`kill -9` anywhere in the loop, then the same command: it completes, and nothing is doubled.
+
+    pytest tests/e2e/test_kills.py                 three moments, and the one between ledger entry and alias
+    pytest tests/e2e/test_kills.py -m prove        twenty moments
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.e2e.test_loop import facts
+
+LOOP = ("run", "--use-case", "digits", "--policy", "rollback", "--epochs", "8")
+
+
+def kill_at(clone, seconds: float, victim: str, *arguments: str) -> None:
+    """Run the loop, and kill the step, the server or the runner after so many seconds, if it still runs then."""
+    process = clone.start(*arguments, APPROVE="ada")
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    pid = process.pid if victim == "runner" else clone.pid(f"{victim}.pid")
+    if process.poll() is None and pid:
+        with contextlib.suppress(ProcessLookupError):  # it may end between the look and the kill
+            os.kill(pid, signal.SIGKILL)
+    process.wait(280)
+
+
+def duration(clone) -> float:
+    """The seconds of one undisturbed loop here."""
+    began = time.monotonic()
+    code, said = clone.run(*LOOP, "--seed", "0", APPROVE="ada")
+    assert code == 0, said
+    return time.monotonic() - began
+
+
+def kills(clone, moments: int, seed: int) -> None:
+    """Each moment in a loop of its own (a training of its own), drawn over the whole length of the loop."""
+    drawn = random.Random(seed)
+    whole = duration(clone)
+    for number in range(1, moments + 1):
+        victim = drawn.choice(("step", "step", "server", "runner"))
+        loop = (*LOOP, "--seed", str(number))
+        kill_at(clone, drawn.uniform(0, whole), victim, *loop)
+        code, said = clone.run(*loop, APPROVE="ada")
+        assert code == 0, f"after kill {number} of {victim}:\n{said}"
+    found = clone.ask(facts("digits-dev", "digits"))
+    del found["runs"]  # a killed run stays
+    promoted = moments + 1
+    assert found == {
+        "production": f"v{moments}",
+        "datasets": 1,
+        "models": promoted,
+        "versions": promoted,
+        "entries": promoted,
+    }
+
+
+def test_three_moments(clone):
+    kills(clone, 3, seed=1)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3000)
+def test_twenty_moments(clone):
+    kills(clone, 20, seed=20)
+
+
+def test_between_ledger_entry_and_alias(clone):
+    code, said = clone.run(*LOOP)  # nobody approves: it stops there
+    assert code == 0, said
+    serving = clone.start("serve")
+    program = (
+        "import os, signal, sys; from steps import promote; "
+        "promote.move_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL); promote.main(sys.argv[1:])"
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while "The pages are open" not in clone.said:
+            assert time.monotonic() < deadline, clone.said
+            time.sleep(0.1)
+        evidence = "local/model-registry-dev/digits_evaluation:v0"
+        killed = subprocess.run(
+            [sys.executable, "-c", program, "--use-case", "digits", "--evidence", evidence, "--approver", "ada"],
+            cwd=clone.path,
+            env={**clone.env, **clone.client()},
+            timeout=60,
+        )
+        assert killed.returncode == -signal.SIGKILL
+    finally:
+        serving.send_signal(signal.SIGINT)
+        serving.wait(20)
+    exists = "api.artifact_exists('local-org/wandb-registry-model/digits-dev:production')"
+    assert clone.ask(exists) is False
+    assert clone.ask("len(api.artifacts('promotion', 'local/model-registry-dev/digits_promotions'))") == 1
+
+    code, said = clone.run(*LOOP, APPROVE="bob")
+    assert code == 0, said
+    found = clone.ask(facts("digits-dev", "digits"))
+    assert (found["production"], found["entries"], found["versions"]) == ("v0", 1, 1)
+    assert "approved by ada" in said  # the entry that was finished is hers
