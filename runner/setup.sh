@@ -52,9 +52,11 @@ seal() {
 }
 
 # Print the first Python on the PATH that will do. A name may exist and not run (pyenv's shims), and exist again further
-# along, so every folder of the PATH is tried. What was missing elsewhere is left in $shortcomings.
+# along, so every folder of the PATH is tried. What was missing elsewhere is left in
+# $shortcomings, and in $without_venv the name of the first that lacks only venv.
 find_python() {
     shortcomings=
+    without_venv=
     for name in python3.13 python3.12 python3.11 python3; do
         old_ifs=$IFS
         IFS=:
@@ -67,6 +69,7 @@ find_python() {
                 return 0
             fi
             shortcomings="$shortcomings $answer"
+            [ "$answer" != venv ] || without_venv=${without_venv:-$name}
         done
         IFS=$old_ifs
     done
@@ -90,10 +93,11 @@ refuse() {
 
 how_to_get() {
     if command -v apt-get >/dev/null 2>&1; then
+        name=$(apt_python)
         if [ "$1" = venv ]; then
-            say 'type: sudo apt install python3-venv   (then make again)'
-        elif apt-cache policy python3.13 python3.12 python3.11 2>/dev/null | grep -q 'Candidate: [0-9]'; then
-            say "type: sudo apt install $(apt_python) $(apt_python)-venv   (then make again)"
+            say "type: sudo apt install $without_venv-venv   (then make again)"
+        elif [ -n "$name" ]; then
+            say "type: sudo apt install $name $name-venv   (then make again)"
         else
             say 'this Debian or Ubuntu has no such Python; type: curl -LsSf https://astral.sh/uv/install.sh | sh   (then make again, in a new terminal)'
         fi

@@ -1,0 +1,258 @@
+"""`runner/setup.sh` on machines that are pretended by their PATH, and for real with one small package.
+
+python -m pytest tests/runner/test_setup.py
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("sh", "env", "sed", "grep", "cmp", "cp", "mv", "rm", "dirname", "mkdir")
+# How a pretended Python differs from the one that runs this test, before it answers what setup.sh asks.
+NO_VENV = "sys.modules['ensurepip'] = None"
+TOO_NEW = "sys.version_info = (3, 14, 0)"
+INTEL_MAC = "sys.platform = 'darwin'; import platform; platform.machine = lambda: 'x86_64'"
+THREADED = "sys.abiflags = 't'"
+
+
+class Machine:
+    """A project folder with `setup.sh`, and a PATH on which stands only what a test puts there."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.root = tmp_path / "project"
+        (self.root / "runner").mkdir(parents=True)
+        shutil.copy(ROOT / "runner" / "setup.sh", self.root / "runner")
+        (self.root / "requirements.txt").write_text("# nothing\n")
+        self.bin = tmp_path / "bin"
+        self.bin.mkdir()
+        for tool in TOOLS:
+            (self.bin / tool).symlink_to(shutil.which(tool) or tool)
+        self.program("uname", "case $1 in -s) echo Linux;; -m) echo x86_64;; esac")
+
+    def program(self, name: str, script: str, folder: Path | None = None) -> None:
+        path = (folder or self.bin) / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def python(self, name: str, pretending: str, folder: Path | None = None) -> None:
+        """The Python that runs this test, telling one lie about itself."""
+        self.program(name, f'exec {sys.executable} -I -c "import sys; {pretending}; exec(sys.argv[1])" "$3"', folder)
+
+    def setup(self, **env: str) -> subprocess.CompletedProcess[str]:
+        path = env.pop("PATH", str(self.bin))
+        return subprocess.run(
+            ["sh", "runner/setup.sh"],
+            cwd=self.root,
+            env={"PATH": path, "HOME": str(self.root), **env},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def refused(machine: Machine, **env: str) -> str:
+    """What setup.sh says when it gives up; nothing is left behind."""
+    done = machine.setup(**env)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert not (machine.root / ".venv").exists()
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
+    return done.stderr
+
+
+def test_no_python_at_all_is_answered_with_uv(machine: Machine) -> None:
+    said = refused(machine)
+    assert "there is none on the PATH" in said
+    assert "https://astral.sh/uv/install.sh" in said
+
+
+def test_only_python_314_names_the_versions_that_work(machine: Machine) -> None:
+    for name in ("python3", "python3.14"):
+        machine.python(name, TOO_NEW)
+    assert "Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no wheels for others)" in refused(machine)
+
+
+def test_debian_without_venv_is_told_the_package(machine: Machine) -> None:
+    machine.program("apt-get", "")
+    machine.python("python3.11", NO_VENV)
+    said = refused(machine)
+    assert "without venv and ensurepip" in said
+    assert "sudo apt install python3.11-venv" in said
+
+
+def test_debian_that_has_a_good_python_is_told_its_package(machine: Machine) -> None:
+    machine.program("apt-get", "")
+    machine.program("apt-cache", '[ "$2" = python3.12 ] && echo "  Candidate: 3.12.3"; true')
+    machine.python("python3", TOO_NEW)
+    assert "sudo apt install python3.12 python3.12-venv" in refused(machine)
+
+
+def test_debian_that_has_none_is_told_of_uv(machine: Machine) -> None:
+    machine.program("apt-get", "")
+    machine.program("apt-cache", 'echo "  Candidate: (none)"')
+    machine.python("python3", TOO_NEW)
+    assert "https://astral.sh/uv/install.sh" in refused(machine)
+
+
+def test_intel_mac_is_told_that_tensorflow_has_no_wheels(machine: Machine) -> None:
+    machine.program("uname", "case $1 in -s) echo Darwin;; -m) echo x86_64;; esac")
+    machine.python("python3.12", INTEL_MAC)
+    said = refused(machine)
+    assert "no wheels for Macs with an Intel processor" in said and "Linux container" in said
+
+
+def test_intel_python_on_apple_silicon_is_told_apart(machine: Machine) -> None:
+    machine.program("uname", "case $1 in -s) echo Darwin;; -m) echo x86_64;; esac")
+    machine.program("sysctl", "echo 1")
+    machine.program("brew", "")
+    machine.python("python3.12", INTEL_MAC)
+    said = refused(machine)
+    assert "the Python here is built for Intel" in said and "brew install python@3.13" in said
+
+
+def test_free_threaded_python_is_refused(machine: Machine) -> None:
+    machine.python("python3", THREADED)
+    assert "free-threaded" in refused(machine)
+
+
+def test_shim_that_does_not_run_is_no_python(machine: Machine) -> None:
+    machine.program("python3.13", 'echo "pyenv: python3.13: command not found" >&2; exit 127')
+    assert "there is none on the PATH" in refused(machine)
+
+
+def test_uv_is_taken_where_no_python_will_do(machine: Machine) -> None:
+    machine.python("python3", TOO_NEW)
+    machine.program(
+        "uv",
+        f'echo "$@" >>uv-calls; [ "$1" = venv ] || exit 0; mkdir -p .venv/bin; ln -s {sys.executable} .venv/bin/python',
+    )
+    (machine.bin / "ln").symlink_to(shutil.which("ln") or "ln")
+    done = machine.setup(UV_PYTHON="3.14", UV_SYSTEM_PYTHON="1")
+    assert done.returncode == 0, done.stderr
+    assert (machine.root / "uv-calls").read_text().splitlines() == [
+        "venv --python >=3.11,<3.14 .venv",
+        "pip sync --python .venv/bin/python --require-hashes requirements.txt",
+    ]
+    assert machine.setup(PATH="/nowhere:" + str(machine.bin)).stdout == ""
+    assert len((machine.root / "uv-calls").read_text().splitlines()) == 2
+
+
+def test_uv_that_fails_leaves_no_stamp(machine: Machine) -> None:
+    machine.program("uv", "echo no network >&2; exit 1")
+    done = machine.setup()
+    assert done.returncode == 1
+    assert "no network" in done.stderr and "type make again" in done.stderr
+    assert not list(machine.root.glob(".venv/locked*"))
+
+
+# --- for real --------------------------------------------------------------------------------------------------------
+
+
+def wheel(folder: Path) -> str:
+    """Make a wheel of the package `tinypackage`; returns its line in a lock."""
+    folder.mkdir()
+    files = {
+        "tinypackage.py": "answer = 42\n",
+        "tinypackage-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tinypackage\nVersion: 1.0\n",
+        "tinypackage-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = ""
+    for name, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record += f"{name},sha256={digest},{len(text)}\n"
+    files["tinypackage-1.0.dist-info/RECORD"] = record + "tinypackage-1.0.dist-info/RECORD,,\n"
+    path = folder / "tinypackage-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return f"tinypackage==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Machine:
+    """A machine with this Python and one package to install, from a folder."""
+    machine = Machine(tmp_path)
+    lock = wheel(tmp_path / "index")
+    (machine.root / "requirements.txt").write_text(lock)
+    machine.program("python3.11", f'exec {Path(sys.executable).resolve()} "$@"')
+    return machine
+
+
+def answer(machine: Machine) -> str:
+    done = subprocess.run(
+        [str(machine.root / ".venv" / "bin" / "python"), "-c", "import tinypackage; print(tinypackage.answer)"],
+        capture_output=True, text=True, env={}, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_setup_installs_the_lock_whatever_pip_and_python_are_told(real: Machine, tmp_path: Path) -> None:
+    """With a shim that does not run and hostile variables; then again without an index."""
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    real.program("python3.13", "exit 127", shims)
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    (trap / "venv.py").write_text("raise SystemExit('PYTHONPATH was followed')")
+    (trap / "pip.py").write_text("raise SystemExit('PYTHONPATH was followed')")
+    hostile = {
+        "PYTHONPATH": str(trap), "PYTHONHOME": str(trap), "PIP_TARGET": str(tmp_path / "target"), "PIP_USER": "1",
+        "PIP_NO_DEPS": "maybe", "PIP_PREFIX": str(tmp_path / "prefix"), "PIP_REQUIRE_VIRTUALENV": "1",
+    }  # fmt: skip
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index")}
+    done = real.setup(PATH=f"{shims}:{real.bin}", **hostile, **index)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert answer(real) == "42"
+    assert not (tmp_path / "target").exists() and not (tmp_path / "prefix").exists()
+
+    again = real.setup(PIP_NO_INDEX="1")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_broken_or_interrupted_setup_is_done_again(real: Machine, tmp_path: Path) -> None:
+    """First an environment whose Python is gone, then a package that is not what the lock says, then all is well."""
+    python = real.root / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(tmp_path / "gone")
+    shutil.copy(real.root / "requirements.txt", real.root / ".venv" / "locked-requirements.txt")
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index")}
+    lock = (real.root / "requirements.txt").read_text()
+    (real.root / "requirements.txt").write_text(lock.replace("sha256:", "sha256:0000")[:-5] + "\n")
+    done = real.setup(**index)
+    assert done.returncode == 1
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+    assert "the packages could not be installed" in done.stderr
+    (real.root / "requirements.txt").write_text(lock)
+    assert real.setup(**index).returncode == 0
+    assert answer(real) == "42"
+
+
+def test_makefile_asks_for_nothing_newer_than_make_381() -> None:
+    """What macOS's make does not have: `!=`, `.ONESHELL`, `$(file ...)`, `&:`, `::=`, `undefine`, `private`."""
+    for line in (ROOT / "Makefile").read_text().splitlines():
+        if line.startswith("\t"):
+            continue
+        for newer in ("!=", ".ONESHELL", "$(file", "&:", "::=", "undefine", "private", ".RECIPEPREFIX", ".SHELLSTATUS"):
+            assert newer not in line, line
+
+
+def test_make_alone_prints_what_there_is() -> None:
+    said = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert said.returncode == 0
+    targets = {line.split()[1] for line in said.stdout.splitlines() if line.startswith("make ")}
+    phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY"))
+    assert targets == set(phony.split()[1:]) - {"help"}
