@@ -1,10 +1,12 @@
 """The application: every address that the server answers, on one screen."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,6 +15,9 @@ from starlette.routing import Route
 from server.api import blobs, file_stream, graphql, internal
 from server.api.http import Services, failure, refuse, refuse_bug
 from server.errors import ServerError
+from server.settings import CRASH_CHECK_S, RUN_SILENCE_S
+from server.store import runs
+from server.store.db import now
 
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
@@ -40,8 +45,22 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 @asynccontextmanager
 async def _lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
+    watch = asyncio.create_task(_watch_runs(services))
     yield
+    watch.cancel()
     services.database.close()
+
+
+async def _watch_runs(services: Services) -> None:
+    """Runs whose process was killed say nothing any more; W&B calls them crashed, and so do we."""
+    while True:
+        await run_in_threadpool(_mark_crashed, services)
+        await asyncio.sleep(CRASH_CHECK_S)
+
+
+def _mark_crashed(services: Services) -> None:
+    with services.database.write() as db:
+        runs.mark_crashed(db, now(ago_s=RUN_SILENCE_S))
 
 
 def create_app(services: Services) -> Starlette:

@@ -29,6 +29,10 @@ MAX_PATH_CHARS = 4096
 UPLOAD_TTL_S = 24 * 3600
 # The SDK fetches a list of addresses first and asks for a new one when one has expired.
 DOWNLOAD_TTL_S = 6 * 3600
+# The SDK gives a sign of life every 30 s: who missed three of them has crashed.
+RUN_SILENCE_S = 120
+# How often that is looked at.
+CRASH_CHECK_S = 15
 # A client that keeps its connection open must not keep the server from stopping.
 SHUTDOWN_S = 3
 

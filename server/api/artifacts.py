@@ -18,6 +18,7 @@ from server.api.shapes import (
     number_of,
     page,
     page_size,
+    storage_path,
     whole,
 )
 from server.errors import Forbidden, Invalid, NotFound
@@ -191,7 +192,7 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
         nodes.append(
             {
                 "name": spec["name"],
-                "storage_path": path,
+                "storage_path": storage_path(md5),
                 "upload_url": None if here else call.addresses.upload(path),
                 "upload_headers": [f"Content-MD5:{spec['md5']}"],
                 "upload_multipart_urls": None,  # the client then sends the file in one PUT
@@ -434,7 +435,7 @@ def select_collections(
         if name in ("updated_at", "updatedAt"):
             return one.updated_at
         if name in ("id", "artifact_collection_id"):
-            return one.id
+            return [one.id, node_id("ArtifactCollection", one.id)]
         if name == "type":
             return artifacts.artifact_type(call.db, one.type_id).name
         if name in ("tag", "tags"):
@@ -527,13 +528,13 @@ def select_versions(call: Call, found: list[Membership], condition: str | None, 
         if name in ("state", "size", "digest", "description"):
             return getattr(there, name)
         if name in ("version", "version_index", "versionIndex"):
-            return one.version_index
+            return [one.version_index, f"v{one.version_index}"]
         if name in ("created_at", "createdAt"):
             return one.created_at
         if name in ("updated_at", "updatedAt"):
             return there.updated_at
         if name == "id":
-            return node_id("Artifact", there.id)
+            return [there.id, node_id("Artifact", there.id)]
         if name in ("tag", "tags"):
             return [tag.name for tag in artifacts.tags(call.db, there.id)]
         if name in ("alias", "aliases"):
@@ -701,7 +702,7 @@ def _file(call: Call, owner: Artifact, entry: artifacts.Entry) -> dict[str, Any]
         "url": address,
         "direct_url": address,
         "size_bytes": entry.size,
-        "storage_path": None if entry.md5 is None else blob_path(entry.md5),
+        "storage_path": None if entry.md5 is None else storage_path(entry.md5),
         "mimetype": mimetypes.guess_type(entry.path)[0] or "application/octet-stream",
         "updated_at": owner.updated_at,
         "digest": entry.digest,

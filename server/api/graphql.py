@@ -32,7 +32,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.api import artifacts, files, projects, registry, runs, viewer
+from server.api import artifacts, files, projects, registry, runs, teams, viewer
 from server.api.http import addresses, authenticated, body, failure, services
 from server.api.shapes import Addresses, Call
 from server.errors import Invalid, ServerError
@@ -83,6 +83,7 @@ SCHEMA = make_executable_schema(
     *files.TYPES,
     *artifacts.TYPES,
     *registry.TYPES,
+    *teams.TYPES,
     convert_names_case=_snake_case,
 )
 

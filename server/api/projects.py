@@ -5,9 +5,9 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType
 
-from server.api.shapes import Call, Info, node_id, page
+from server.api.shapes import Call, Info, node_id, number_of, page
 from server.errors import NotFound
-from server.store import accounts, projects
+from server.store import accounts, projects, registry
 from server.store.accounts import Entity, User
 from server.store.projects import Project
 
@@ -43,17 +43,70 @@ def resolve_projects(
 
 
 @mutation.field("upsertModel")
-def upsert_model(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+def upsert_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """Make or edit a project, or a registry when the entity is an organization's."""
     call = info.context
     entity_name, name = input.get("entity_name"), input.get("name") or ""
     owner = projects.writable_entity(call.db, call.user, entity_name, name)
     found = projects.find(call.db, owner.id, name)
-    inserted = found is None
     if found is None:
-        found = projects.ensure(call.db, call.user, entity_name, name)
-    projects.require_writer(call.db, call.user, found)
-    found = projects.edit(call.db, found, description=input.get("description"), views=input.get("views"))
-    return {"project": found, "model": found, "inserted": inserted}
+        made = _create(call, owner, name, input)
+        return {"project": made, "model": made, "inserted": True}
+    (projects.require_admin if found.is_registry else projects.require_writer)(call.db, call.user, found)
+    if found.is_registry:
+        registry.add_types(call.db, found, _types(input))
+    allows_all = input.get("allow_all_artifact_types_in_registry")
+    changed = projects.edit(
+        call.db,
+        found,
+        description=input.get("description"),
+        views=input.get("views"),
+        access=input.get("access"),
+        allow_all_types=None if allows_all is None else int(allows_all),
+    )
+    return {"project": changed, "model": changed, "inserted": False}
+
+
+def _create(call: Call, owner: Entity, name: str, input: dict[str, Any]) -> Project:
+    if owner.kind != "organization":
+        return projects.create(call.db, owner, name, call.user, description=input.get("description"))
+    takes_all = input.get("allow_all_artifact_types_in_registry") is not False
+    return registry.create(
+        call.db,
+        owner,
+        name,
+        call.user,
+        description=input.get("description"),
+        access=input.get("access"),
+        types=None if takes_all else _types(input),
+    )
+
+
+def _types(input: dict[str, Any]) -> list[str]:
+    return [one["name"] for one in input.get("artifact_types") or []]
+
+
+@mutation.field("renameProject")
+def rename_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    call = info.context
+    found = required(call, input["entity_name"], input["old_project_name"])
+    renamed = projects.rename(call.db, projects.require_admin(call.db, call.user, found), input["new_project_name"])
+    return {"project": renamed, "model": renamed, "inserted": False}
+
+
+@mutation.field("deleteModel")
+def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    projects.delete(call.db, administered(call, input["id"]))
+    return {"success": True}
+
+
+def administered(call: Call, text: str) -> Project:
+    """The project behind an id, when the user is its admin."""
+    found = projects.find_by_id(call.db, number_of("Project", text))
+    if found is None or projects.role(call.db, call.user, found) is None:
+        raise NotFound(f'project "{text[:80]}" not found')
+    return projects.require_admin(call.db, call.user, found)
 
 
 @project.field("id")

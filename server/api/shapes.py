@@ -152,9 +152,13 @@ def check_signature(secret: bytes, method: str, path: str, expires: str, signatu
         raise Forbidden("the address has expired")
 
 
-def blob_path(md5: str) -> str:
+def storage_path(md5: str) -> str:
     """The SDK's own tests look for `wandb_artifacts/` and `wandb_manifest.json` in these."""
-    return f"{STORAGE}/wandb_artifacts/{md5}"
+    return f"wandb_artifacts/{md5}"
+
+
+def blob_path(md5: str) -> str:
+    return f"{STORAGE}/{storage_path(md5)}"
 
 
 def manifest_path(manifest_id: int, name: str = "wandb_manifest.json") -> str:
@@ -162,7 +166,7 @@ def manifest_path(manifest_id: int, name: str = "wandb_manifest.json") -> str:
 
 
 def manifest_blob_path(md5: str) -> str:
-    return f"{STORAGE}/wandb_artifacts/{md5}/wandb_manifest.json"
+    return f"{blob_path(md5)}/wandb_manifest.json"
 
 
 def run_file_path(run_id: int, name: str) -> str:

@@ -62,7 +62,7 @@ def resolve_entity(_: Any, info: Info, name: str | None = None) -> Entity | dict
     if not name:
         return accounts.default_entity(call.db, call.user)
     # An unknown name is an object that says it is free, not null: the SDK reads its fields unchecked.
-    return accounts.find_entity(call.db, name) or {"id": "", "name": name, "available": True, "is_team": False}
+    return accounts.find_entity(call.db, name) or {"name": name}
 
 
 @query.field("organization")

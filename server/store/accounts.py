@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import ClassVar
 
-from server.errors import Invalid
+from server.errors import Invalid, NotFound
 from server.store import names
 from server.store.db import every, get, insert, now, one
 
@@ -130,6 +130,14 @@ def user(db: sqlite3.Connection, user_id: int) -> User:
     return get(db, User, user_id)
 
 
+def find_user_by_email(db: sqlite3.Connection, email: str) -> User | None:
+    return one(db, User, "WHERE email = ?", email)
+
+
+def find_user_by_id(db: sqlite3.Connection, user_id: int) -> User | None:
+    return one(db, User, "WHERE id = ?", user_id)
+
+
 def find_user(db: sqlite3.Connection, username: str) -> User | None:
     return one(db, User, "WHERE username = ?", username)
 
@@ -227,6 +235,10 @@ def team_role(db: sqlite3.Connection, entity_id: int, user_id: int) -> str | Non
     return None if row is None else str(row[0])
 
 
+def find_team_by_id(db: sqlite3.Connection, entity_id: int) -> Entity | None:
+    return one(db, Entity, "WHERE id = ? AND kind = 'team'", entity_id)
+
+
 def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) -> Entity:
     if find_entity(db, names.plain(name, "team")) is not None:
         raise Invalid(f'the name "{name}" is taken')
@@ -246,3 +258,27 @@ def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: 
         " WHERE id = ? AND organization_id IS NOT NULL",
         (user_id, entity_id),
     )
+
+
+def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> None:
+    db.execute("DELETE FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id))
+
+
+def team_members(db: sqlite3.Connection, entity_id: int) -> list[tuple[User, str]]:
+    """Who is in a team, and as what."""
+    rows = db.execute("SELECT user_id, role FROM team_members WHERE entity_id = ? ORDER BY user_id", (entity_id,))
+    return [(user(db, user_id), role) for user_id, role in rows.fetchall()]
+
+
+def organization_members(db: sqlite3.Connection, organization_id: int) -> list[tuple[User, str]]:
+    """Who is in an organization, and as what."""
+    sql = "SELECT user_id, role FROM organization_members WHERE organization_id = ? ORDER BY user_id"
+    return [(user(db, user_id), role) for user_id, role in db.execute(sql, (organization_id,)).fetchall()]
+
+
+def set_default_entity(db: sqlite3.Connection, found: User, name: str) -> None:
+    """Where the user's runs go when they do not say. Only where the user may log."""
+    if name not in {mine.name for mine in teams(db, found.id)}:
+        raise NotFound(f'entity "{name}" is not one of yours')
+    owner = one(db, Entity, "WHERE name = ?", name)
+    db.execute("UPDATE users SET default_entity_id = ? WHERE id = ?", (owner.id if owner else None, found.id))

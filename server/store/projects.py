@@ -2,9 +2,9 @@
 
 import sqlite3
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from server.errors import Forbidden, NotFound
+from server.errors import Forbidden, Invalid, NotFound
 from server.store import accounts, names
 from server.store.accounts import Entity, User
 from server.store.db import every, get, insert, now, one, update
@@ -39,6 +39,10 @@ class Project:
 
 def project(db: sqlite3.Connection, project_id: int) -> Project:
     return get(db, Project, project_id)
+
+
+def find_by_id(db: sqlite3.Connection, project_id: int) -> Project | None:
+    return one(db, Project, "WHERE id = ?", project_id)
 
 
 def find(db: sqlite3.Connection, entity_id: int, name: str) -> Project | None:
@@ -133,14 +137,32 @@ def create(
     return project(db, project_id)
 
 
-def edit(
-    db: sqlite3.Connection, found: Project, *, description: str | None = None, views: str | None = None
-) -> Project:
-    """Change what is given."""
-    changes = {"description": description, "views": views}
+def edit(db: sqlite3.Connection, found: Project, **changes: Any) -> Project:
+    """Change the columns that are given."""
     given = {name: value for name, value in changes.items() if value is not None}
+    if "access" in given and found.is_registry and given["access"] not in (ORGANIZATION_ACCESS, RESTRICTED_ACCESS):
+        raise Invalid(f'a registry\'s access cannot be "{given["access"]}"')
     update(db, "projects", found.id, updated_at=now(), **given)
     return project(db, found.id)
+
+
+def rename(db: sqlite3.Connection, found: Project, name: str) -> Project:
+    if name != found.name and find(db, found.entity_id, names.plain(name, "project")) is not None:
+        raise Invalid(f'the name "{name}" is taken')
+    if found.is_registry != name.startswith(REGISTRY_PREFIX):
+        raise Invalid(f"a registry's name starts with \"{REGISTRY_PREFIX}\", and only a registry's")
+    return edit(db, found, name=name)
+
+
+def delete(db: sqlite3.Connection, found: Project) -> None:
+    """With all that is in it."""
+    db.execute("DELETE FROM projects WHERE id = ?", (found.id,))
+
+
+def require_admin(db: sqlite3.Connection, user: User, found: Project) -> Project:
+    if role(db, user, found) != "admin":
+        raise Forbidden(f'only an admin of "{found.name}" may do this')
+    return found
 
 
 def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:

@@ -130,11 +130,18 @@ def _display_name(db: sqlite3.Connection, project_id: int) -> str:
 def heartbeat(db: sqlite3.Connection, found: Run, *, complete: bool, exit_code: int | None, preempting: bool) -> None:
     """A sign of life from the run's process, perhaps its last."""
     changes: dict[str, Any] = {"heartbeat_at": now()}
+    if found.state == "crashed":
+        changes["state"] = "running"  # it was only silent for long: a suspended machine, a server that was down
     if preempting:
         changes["state"] = "preempting"
     if complete:
         changes |= {"state": "finished" if exit_code == 0 else "failed", "exit_code": exit_code}
     update(db, "runs", found.id, **changes)
+
+
+def mark_crashed(db: sqlite3.Connection, silent_since: str) -> None:
+    """Runs that nobody has heard of since then are not running any more: their process was killed."""
+    db.execute("UPDATE runs SET state = 'crashed' WHERE state = 'running' AND heartbeat_at < ?", (silent_since,))
 
 
 def request_stop(db: sqlite3.Connection, run_id: int) -> None:
