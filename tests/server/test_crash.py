@@ -5,6 +5,7 @@ pytest tests/server/test_crash.py
 
 import contextlib
 import hashlib
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -114,3 +115,18 @@ def test_a_commit_that_a_kill_cut_off_is_whole_or_absent_and_can_be_repeated(tmp
         for path in contents:
             md5 = hashlib.md5(contents[path]).hexdigest()  # noqa: S324
             assert (tmp_path / "data" / "blobs" / md5[:2] / md5).read_bytes() == contents[path]
+
+
+def test_a_run_whose_process_was_killed_is_called_crashed(tmp_path: Path) -> None:
+    """Its heartbeat is set back in the file, in place of waiting for two minutes."""
+    with serving(tmp_path / "data") as server:
+        Wire.of(server).data(UPSERT_BUCKET, project=PROJECT, name="run-1")
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "server.db")) as db, db:
+        db.execute("UPDATE runs SET heartbeat_at = '2020-01-01T00:00:00.000000Z'")
+    query = "query S($project: String!, $name: String!) { project(name: $project) { run(name: $name) { state } } }"
+    with serving(tmp_path / "data") as server:
+        wire, deadline = Wire.of(server), time.monotonic() + 10
+        while (state := wire.data(query, project=PROJECT, name="run-1")["project"]["run"]["state"]) == "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert state == "crashed"
