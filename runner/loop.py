@@ -9,6 +9,7 @@ later, from another invocation, even after this one was killed.
 from __future__ import annotations
 
 import itertools
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,7 +168,7 @@ def _run(
 
 
 def _command(step: Step, flags: Sequence[str]) -> str:
-    return " ".join([f"python -m steps.{step.name}", *flags])
+    return shlex.join(["python", "-m", f"steps.{step.name}", *flags])
 
 
 def _commit(order: Order) -> dict[str, str]:
@@ -318,10 +319,10 @@ def _greet(order: Order) -> None:
 
 
 def _print_plan(order: Order, steps: Sequence[Step], use_case: str, outputs: Mapping[str, str]) -> None:
-    """The steps and their command lines; what a step will make stands as <name>."""
+    """The steps and their command lines; what a step will make stands as its NAME."""
     every = (*steps, pipeline.PROMOTE)
-    made = {name: f"<{name}>" for step in every for name in step.outputs} | dict(outputs)
-    given = dict(order.given) | {"approver": order.approver or "<you>"}
+    made = {name: name.upper() for step in every for name in step.outputs} | dict(outputs)
+    given = dict(order.given) | {"approver": order.approver or "YOU"}
     commands = [_command(step, pipeline.flags_of(step, use_case, given, made)) for step in every]
     fallback = "" if order.use_case or steps is pipeline.ROLLBACK else f" ({OFFLINE_USE_CASE} if MNIST cannot be had)"
     progress.plan(every, f"{use_case}{fallback}", commands)

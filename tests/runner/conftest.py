@@ -25,11 +25,11 @@ STEPS = ("build", "train", "link", "evaluate", "promote")
 DEADLINE_S = 20.0
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """The first true answer of `condition`, polled; fails the test after DEADLINE_S."""
-    deadline = time.monotonic() + DEADLINE_S
+def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """The first true answer of `condition`, polled; fails the test after the deadline."""
+    deadline = time.monotonic() + deadline_s
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for {what}"
+        assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
         time.sleep(0.02)
     return answer
 

@@ -28,7 +28,7 @@ def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -
     assert [command.split()[3] for command in commands] == [
         "steps.build", "steps.train", "steps.link", "steps.evaluate", "steps.promote",
     ]  # fmt: skip
-    assert "--dataset=<dataset> --epochs=2" in commands[1]
+    assert "--dataset=DATASET --epochs=2" in commands[1]
     assert checkout.calls() == []
     assert not checkout.folder.exists()
 
