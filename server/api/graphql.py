@@ -32,7 +32,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.api import artifacts, files, projects, registry, runs, teams, viewer
+from server.api import artifacts, files, projects, registry, runs, sweeps, teams, viewer
 from server.api.http import addresses, authenticated, body, failure, services
 from server.api.shapes import Addresses, Call
 from server.errors import Invalid, ServerError
@@ -84,6 +84,7 @@ SCHEMA = make_executable_schema(
     *artifacts.TYPES,
     *registry.TYPES,
     *teams.TYPES,
+    *sweeps.TYPES,
     convert_names_case=_snake_case,
 )
 

@@ -15,34 +15,13 @@ MODULES = (
     "wandb.sdk.internal._generated.operations",
 )
 DOCUMENTS = {name: getattr(module, name) for module in map(importlib.import_module, MODULES) for name in module.__all__}
-# Administration of other people's accounts, teams, registries, and sweeps.
+# Service accounts, keys and users are made by `python -m server admin`; which runs an agent made is not kept.
 REFUSED = {
-    "CREATE_INVITE_GQL",
-    "CREATE_REGISTRY_MEMBERS_GQL",
     "CREATE_SERVICE_ACCOUNT_GQL",
-    "CREATE_TEAM_GQL",
     "CREATE_USER_FROM_ADMIN_GQL",
     "DELETE_API_KEY_GQL",
-    "DELETE_INVITE_GQL",
-    "DELETE_REGISTRY_GQL",
-    "DELETE_REGISTRY_MEMBERS_GQL",
-    "FETCH_REGISTRIES_GQL",
     "GENERATE_API_KEY_GQL",
     "GET_AGENT_RUNS_GQL",
-    "GET_SWEEPS_GQL",
-    "GET_SWEEP_AGENTS_GQL",
-    "GET_SWEEP_AGENT_GQL",
-    "GET_SWEEP_GQL",
-    "GET_SWEEP_LEGACY_GQL",
-    "GET_TEAM_ENTITY_GQL",
-    "REGISTRY_COLLECTIONS_GQL",
-    "REGISTRY_TEAM_MEMBERS_GQL",
-    "REGISTRY_USER_MEMBERS_GQL",
-    "REGISTRY_VERSIONS_GQL",
-    "RENAME_REGISTRY_GQL",
-    "SEARCH_USERS_GQL",
-    "UPDATE_TEAM_REGISTRY_ROLE_GQL",
-    "UPDATE_USER_REGISTRY_ROLE_GQL",
 }
 
 

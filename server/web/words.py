@@ -1,0 +1,115 @@
+"""How values are written for people; each is a filter of the templates."""
+
+import json
+import math
+import re
+from datetime import datetime
+from typing import Any
+
+SIZE_UNITS = ("kB", "MB", "GB", "TB")
+# Colour and cursor codes that a progress bar leaves in a console log.
+_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CONSOLE_LINE = re.compile(r"(ERROR )?(\d{4}-\d\d-\d\dT[\d:.]+) ?")
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units: 70419 is "70.4 kB"."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in SIZE_UNITS:
+        value /= 1000
+        if value < 999.5 or unit == SIZE_UNITS[-1]:
+            break
+    return f"{value:.3g} {unit}"
+
+
+def number(value: float) -> str:
+    """Four digits are enough to compare, and a whole number is written whole."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) < 10**15:
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return str(float(value))
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def text_of(value: Any) -> str:
+    """Any JSON value on one line."""
+    if is_number(value):
+        return number(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def moment(iso: str) -> str:
+    """ "2026-11-23T20:43:31.5Z" is "2026-11-23 20:43 UTC"; where scripts run, the browser makes it local time."""
+    return f"{iso[:10]} {iso[11:16]} UTC"
+
+
+def duration(seconds: float) -> str:
+    """ "7 s", "1 min 12 s", "3 h 5 min" """
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def between(start: str, end: str) -> str:
+    """The duration between two times of the store."""
+    return duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def console_line(text: str) -> str:
+    """What the process printed: without the time that the SDK puts before it, and without a terminal's codes."""
+    return _TERMINAL.sub("", _CONSOLE_LINE.sub("", text, count=1)).rpartition("\r")[2]
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested objects as dotted keys; a media object (`_type`) stays whole, the SDK's own keys (`_...`) are left out."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if key.startswith("_"):
+            continue
+        if isinstance(value, dict) and value and "_type" not in value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def numbers(tree: dict[str, Any]) -> dict[str, float]:
+    """Only what can be compared, by dotted key."""
+    return {key: value for key, value in flat(tree).items() if is_number(value)}
+
+
+def parsed(text: str | None) -> dict[str, Any]:
+    """A stored JSON object, empty when there is none."""
+    value = json.loads(text) if text else None
+    return value if isinstance(value, dict) else {}
+
+
+# What people look for first, best first; the rest follows in the order of the alphabet.
+_TELLING = ("accuracy", "loss", "f1", "auc", "error", "score")
+
+
+def key_metrics(rows: list[dict[str, float]], limit: int = 4) -> list[str]:
+    """The keys to make columns of: those that tell how good something is, then those that most rows have."""
+
+    def rank(key: str) -> tuple[int, int, str]:
+        telling = next((i for i, word in enumerate(_TELLING) if word in key.lower()), len(_TELLING))
+        return telling, -sum(key in row for row in rows), key
+
+    return sorted({key for row in rows for key in row}, key=rank)[:limit]

@@ -1,0 +1,86 @@
+"""Users, organizations and teams from the command line, while the server runs.
+
+pytest tests/server/test_admin.py
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server.wire import Wire
+from tests.serving import ROOT, Server, serving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    with serving(tmp_path_factory.mktemp("admin") / "server") as running:
+        yield running
+
+
+def admin(data: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "server", "admin", "--data", str(data), *arguments]
+    environment = {"PATH": os.environ["PATH"]}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20)
+
+
+def test_a_new_user_can_use_the_printed_key_at_once(server: Server) -> None:
+    done = admin(server.data, "add-user", "ann")
+    assert done.returncode == 0, done.stderr
+    wire = Wire(server.url, done.stdout.strip())
+    teams = "{ viewer { username entity teams { edges { node { name } } } } }"
+    assert wire.data(teams)["viewer"] == {
+        "username": "ann",
+        "entity": "ann",
+        "teams": {"edges": [{"node": {"name": "ann"}}]},
+    }
+
+
+def test_a_revoked_user_is_shut_out(server: Server) -> None:
+    key = admin(server.data, "add-user", "bob").stdout.strip()
+    assert Wire(server.url, key).graphql("{ viewer { id } }").status_code == 200
+    assert admin(server.data, "revoke-user", "bob").returncode == 0
+    assert Wire(server.url, key).graphql("{ viewer { id } }").status_code == 401
+
+
+def test_organizations_and_teams_are_made_and_repeating_changes_nothing(server: Server) -> None:
+    key = admin(server.data, "add-user", "carol").stdout.strip()
+    admin(server.data, "add-user", "dave")
+    for _ in range(2):
+        assert admin(server.data, "add-organization", "acme", "--admin", "carol").returncode == 0
+        assert admin(server.data, "add-member", "acme", "dave", "--role", "viewer").returncode == 0
+        assert admin(server.data, "add-team", "vision", "--organization", "acme", "--admin", "carol").returncode == 0
+    query = """{ entity(name: "vision") { isTeam organization { name } members { username role } }
+                 organization(name: "acme") { orgEntity { name entityType } } }"""
+    assert Wire(server.url, key).data(query) == {
+        "entity": {
+            "isTeam": True,
+            "organization": {"name": "acme"},
+            "members": [{"username": "carol", "role": "admin"}],
+        },
+        "organization": {"orgEntity": {"name": "acme_wandb-org", "entityType": "organization"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["add-user", "a/b"], "may not contain"),
+        (["add-user", "local-org"], "is taken"),
+        (["add-user", "erin", "--key", "short"], "at least 40 characters"),
+        (["revoke-user", "nobody"], 'user "nobody" not found'),
+        (["add-member", "nothing", "local"], 'organization "nothing" not found'),
+        (["add-team", "local", "--organization", "local-org", "--admin", "local"], "is taken"),
+    ],
+)
+def test_a_mistake_is_one_clear_error(server: Server, arguments: list[str], sentence: str) -> None:
+    done = admin(server.data, *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_without_a_server_is_refused(tmp_path: Path) -> None:
+    done = admin(tmp_path, "add-user", "ann")
+    assert done.returncode == 2 and "is not the data folder of a server" in done.stderr
