@@ -1,0 +1,111 @@
+"""
+Measure what the project claims, paired in one run.
+
+    python -m benchmarks [loop|second|upload] [--repeat N] [--out FILE]
+
+Exits 0 everything was measured and every target was met, 1 a target was missed, 2 wrong use or a measurement failed,
+3 MLflow could not be had: its row is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import loop, machine, mlflow_environment, second, upload
+from benchmarks.project import ROOT, Project, use_case
+from benchmarks.timing import Failed
+
+DONE, MISSED, FAILED, UNREACHABLE = 0, 1, 2, 3
+MEASUREMENTS = {"loop": loop, "second": second, "upload": upload}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("only", nargs="?", choices=MEASUREMENTS, help="measure this alone (default: everything)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the figures go as JSON (default: .modelgate/bench/<time>.json)"
+    )
+    args = parser.parse_args(argv)
+    if args.repeat < 1:
+        parser.error("--repeat must be at least 1")
+    return args
+
+
+def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str, list[dict[str, Any]]]:
+    """Every sample of every measurement, by its name; the sides of a comparison take turns at going first."""
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory(prefix="modelgate-bench-") as folder:
+        files = upload.prepare(Path(folder)) if "upload" in names else None
+        machine.warm_up()
+        for number in range(repeat):
+            say(f"repetition {number + 1} of {repeat}")
+            ours_first = number % 2 == 0
+            with tempfile.TemporaryDirectory(dir=folder) as place:
+                project = Project(Path(place))
+                if "loop" in names:
+                    samples["loop"].append(loop.sample(project, ours_first))
+                if "second" in names:
+                    samples["second"].append(second.sample(project))
+            if files is not None:
+                samples["upload"].append(upload.sample(files, mlflow, ours_first))
+    return samples
+
+
+def write(samples: dict[str, list[dict[str, Any]]], facts: dict[str, Any], path: Path | None) -> Path:
+    if path is None:
+        folder = ROOT / ".modelgate"
+        folder.mkdir(mode=0o700, exist_ok=True)  # the runner keeps its key there
+        path = folder / "bench" / f"{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": facts, "use_case": use_case(), "samples": samples}, indent=2) + "\n")
+    return path
+
+
+def say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    names = [args.only] if args.only else list(MEASUREMENTS)
+    python, why_not = None, ""
+    if "upload" in names:
+        try:
+            python = mlflow_environment.python()
+        except mlflow_environment.Unavailable as error:
+            why_not = str(error)
+            say(f"\nERROR: no comparison with MLflow: {why_not}\n")
+    facts = machine.facts()
+    try:
+        samples = measure(names, args.repeat, python)
+    except Failed as error:
+        say(f"error: {error}")
+        return FAILED
+
+    # Everything below is the answer; what came before went to standard error.
+    print("\n".join(f"{name:<12}{value}" for name, value in facts.items()))
+    print(f"{'repetitions':<12}{args.repeat}, interleaved; medians, and ranges in parentheses")
+    met = [MEASUREMENTS[name].show(taken) for name, taken in samples.items()]
+    if why_not:
+        print(f"\nLEFT OUT: the upload to MLflow, because {why_not}")
+    print(f"\nThe figures are in {write(samples, facts, args.out)}")
+    if why_not:
+        return UNREACHABLE
+    return DONE if all(met) else MISSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

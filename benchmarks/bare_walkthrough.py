@@ -1,0 +1,69 @@
+"""
+The walkthrough without W&B: read, train, evaluate, print. What the loop is measured against.
+
+    python -m benchmarks.bare_walkthrough --use-case mnist
+
+Rows, network and hyperparameters are the use case's own (data.py, model.py, config.toml), and seed, split and threads
+are train's, so that the model is the one that the loop makes: the accuracy is the same, digit for digit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+import usecases
+
+
+def start_tensorflow(seed: int) -> None:
+    """One thread and the settings without which the same inputs do not give the same weights."""
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def walk(use_case: str) -> tuple[float, float]:
+    """Loss (nats per row) and accuracy (fraction) on the eval rows, after training as `config.toml` says."""
+    config = usecases.config(use_case)
+    rows: dict[str, int] = config["build"]
+    train: dict[str, Any] = config["train"]
+
+    data = usecases.part(use_case, "data").load(rows["rows"], rows["eval_rows"])
+    start_tensorflow(train["seed"])
+    import keras
+    from sklearn.model_selection import train_test_split
+
+    x_t, x_v, y_t, y_v = train_test_split(
+        data.x_train,
+        data.y_train,
+        test_size=train["validation_split"],
+        random_state=train["seed"],
+        stratify=data.y_train,
+    )
+    classes = int(data.y_train.max()) + 1
+    y_t, y_v, y_eval = (keras.utils.to_categorical(labels, classes) for labels in (y_t, y_v, data.y_eval))
+
+    model = usecases.part(use_case, "model").build_model(classes, data.x_train.shape[1:])
+    model.compile(loss="categorical_crossentropy", optimizer=train["optimizer"], metrics=["accuracy"])
+    model.fit(x_t, y_t, batch_size=train["batch_size"], epochs=train["epochs"], validation_data=(x_v, y_v), verbose=0)
+    loss, accuracy = model.evaluate(data.x_eval, y_eval, verbose=0)
+    return loss, accuracy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bare_walkthrough", description=__doc__)
+    parser.add_argument("--use-case", choices=usecases.names(), default="mnist", help="(default: %(default)s)")
+    loss, accuracy = walk(parser.parse_args().use_case)
+    print(f"loss {loss:.6f}")
+    print(f"accuracy {accuracy:.6f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks import mlflow_environment
+
+PACKAGES = ("wandb", "keras", "tensorflow", "tensorflow-cpu", "numpy")
+
+
+def facts() -> dict[str, Any]:
+    """Processor, cores, system, versions, and how busy the machine was before the first measurement."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": platform.platform(),
+        "versions": ", ".join([f"Python {platform.python_version()}", *_packages(), *mlflow_environment.pinned()]),
+        "load before": ", ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 minutes)",
+    }
+
+
+def warm_up() -> None:
+    """Read every library from the disk once, so that the first measurement does not pay for the others."""
+    subprocess.run([sys.executable, "-c", "import tensorflow, keras, sklearn, wandb"], capture_output=True, check=False)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _packages() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except ModuleNotFoundError:  # one of the two TensorFlows is never there
+            continue
+    return found

@@ -1,0 +1,53 @@
+"""A copy of the project in a folder of its own: its `.modelgate/` is fresh, and the person's stays untouched."""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import Timed, environment, timed
+
+ROOT = Path(__file__).resolve().parents[1]
+# What a run reads; git's own files would only tell the commit.
+PARTS = ("runner", "server", "steps", "usecases", "requirements.txt")
+
+
+def use_case() -> str:
+    """MNIST where the person says where it is, else the digits that need no file."""
+    return "mnist" if os.environ.get("MNIST_NPZ") else "digits"
+
+
+class Project:
+    """`run` is `make run` without make: the runner, approved in advance."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "project"
+        self.root.mkdir()
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, self.root / part)
+        # As in a clone that was used before; compiling is not what is measured.
+        compileall.compile_dir(self.root, quiet=1)
+        home = folder / "home"
+        home.mkdir()
+        self.env = environment(home)
+        self.was_run = False
+
+    def run(self) -> Timed:
+        command = [sys.executable, "-m", "runner", "run", "--use-case", use_case(), "--approver", "bench"]
+        done = timed(command, self.env, self.root)
+        self.was_run = True
+        return done
+
+    def answer(self, step: str) -> dict[str, Any]:
+        """What a step answered in the last run."""
+        answer: dict[str, Any] = json.loads((self.root / ".modelgate" / "out" / step / "result.json").read_text())
+        return answer

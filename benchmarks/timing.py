@@ -1,0 +1,63 @@
+"""A process and the seconds it took; samples and their median and range."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# No measurement takes a tenth of it; what hangs is ended and said.
+DEADLINE_S = 1800
+
+
+class Failed(Exception):
+    """What was to be measured did not do its work; the message holds its last words."""
+
+
+class Timed(NamedTuple):
+    """Wall-clock seconds from the start of a process to its end, and its standard output."""
+
+    seconds: float
+    output: str
+
+
+def timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
+    """Run to the end; raises Failed when that is not exit code 0."""
+    began = time.perf_counter()
+    try:
+        done = subprocess.run(
+            command, env=env, cwd=cwd, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"`{' '.join(command)}` did not end within {DEADLINE_S} s") from error
+    seconds = time.perf_counter() - began
+    if done.returncode != 0:
+        words = "\n".join(f"  | {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
+        raise Failed(f"`{' '.join(command)}` ended with exit code {done.returncode}\n{words}")
+    return Timed(seconds, done.stdout)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The person's environment without what would steer one of the sides, and with a HOME of its own."""
+    steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    return kept | {"HOME": str(home)}
+
+
+def column(samples: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [float(sample[name]) for sample in samples]
+
+
+def shown(values: Sequence[float], unit: str = "s", digits: int = 1) -> str:
+    """`12.3 s (11.9 to 14.0)`."""
+    median = statistics.median(values)
+    return f"{median:.{digits}f} {unit} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def judged(met: bool, target: str) -> str:
+    """The target, and whether it was met."""
+    return f"target {target}: {'met' if met else 'MISSED'}"

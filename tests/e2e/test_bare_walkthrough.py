@@ -1,0 +1,60 @@
+"""
+The bare walkthrough that the loop is timed against trains the same model as the steps do.
+
+    pytest tests/e2e/test_bare_walkthrough.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What train and evaluate do, without what records it.
+STEPS = """
+import sys, tempfile
+from pathlib import Path
+import usecases
+from steps import evaluate, train
+from steps.common import keras_session, model_file
+
+seed = sys.argv[1]
+args = train.parse_args(["--use-case", "digits", "--dataset", "local/p/digits_dataset:v0", "--seed", seed])
+rows = usecases.config("digits")["build"]
+dataset = usecases.part("digits", "data").load(rows["rows"], rows["eval_rows"])
+keras_session.start(args.seed, args.threads)
+model = train.fit(dataset, usecases.part("digits", "model").build_model, args, [])
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "model.keras"
+    model_file.save(model, path)
+    scores = evaluate.scores_of(path, None, dataset)
+found = evaluate.metrics(scores.labels, scores.candidate)
+print(f"loss {found['loss']:.4f}")
+print(f"accuracy {found['accuracy']:.6f}")
+"""
+
+
+def last_words(*arguments: str) -> dict[str, float]:
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines()[-2:])}
+
+
+@pytest.fixture(scope="module")
+def bare() -> dict[str, float]:
+    return last_words("-m", "benchmarks.bare_walkthrough", "--use-case", "digits")
+
+
+def test_the_bare_walkthrough_has_the_accuracy_of_the_steps_digit_for_digit(bare):
+    steps = last_words("-c", STEPS, "0")
+    assert steps["accuracy"] == bare["accuracy"]
+    assert steps["accuracy"] > 0.9
+    assert steps["loss"] == pytest.approx(bare["loss"], abs=6e-5)  # nats; it is printed with four digits here
+
+
+@pytest.mark.prove
+def test_another_seed_is_another_model(bare):
+    assert last_words("-c", STEPS, "1")["loss"] != pytest.approx(bare["loss"], abs=6e-5)
