@@ -76,7 +76,7 @@ async def _receive(request: Request, upload: Incoming, limit: int) -> None:
 
 
 async def download_blob(request: Request) -> Response:
-    """GET /storage/wandb_artifacts/{md5}[/wandb_manifest.json]"""
+    """GET /storage/wandb_artifacts/{md5} and /storage/manifests/{md5}/wandb_manifest.json"""
     _check(request)
     return _file(request, request.path_params["md5"], "application/octet-stream")
 

@@ -153,7 +153,7 @@ def check_signature(secret: bytes, method: str, path: str, expires: str, signatu
 
 
 def storage_path(md5: str) -> str:
-    """The SDK's own tests look for `wandb_artifacts/` and `wandb_manifest.json` in these."""
+    """The SDK's own tests look for `wandb_artifacts/` here, and in a manifest's address for `wandb_manifest.json`."""
     return f"wandb_artifacts/{md5}"
 
 
@@ -166,7 +166,7 @@ def manifest_path(manifest_id: int, name: str = "wandb_manifest.json") -> str:
 
 
 def manifest_blob_path(md5: str) -> str:
-    return f"{blob_path(md5)}/wandb_manifest.json"
+    return f"{STORAGE}/manifests/{md5}/wandb_manifest.json"
 
 
 def run_file_path(run_id: int, name: str) -> str:
