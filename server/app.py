@@ -1,6 +1,8 @@
 """The application: every address that the server answers, on one screen."""
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,6 +21,7 @@ from server.settings import CRASH_CHECK_S, RUN_SILENCE_S
 from server.store import runs
 from server.store.db import now
 
+log = logging.getLogger("server")
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
     Route("/graphql", graphql.endpoint, methods=["POST"]),
@@ -54,7 +57,10 @@ async def _lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
 async def _watch_runs(services: Services) -> None:
     """Runs whose process was killed say nothing any more; W&B calls them crashed, and so do we."""
     while True:
-        await run_in_threadpool(_mark_crashed, services)
+        try:
+            await run_in_threadpool(_mark_crashed, services)
+        except sqlite3.OperationalError as error:  # somebody else holds the database for long: try again later
+            log.warning("runs could not be looked over: %s", error)
         await asyncio.sleep(CRASH_CHECK_S)
 
 

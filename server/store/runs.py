@@ -91,7 +91,8 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
 
 def resume(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
     """Another process has started to write this run."""
-    update(db, "runs", found.id, **{"state": "running", "exit_code": None, "stop_requested": 0, **_columns(fields)})
+    fresh = {"state": "running", "exit_code": None, "stop_requested": 0, "heartbeat_at": now()}
+    update(db, "runs", found.id, **(fresh | _columns(fields)))
     return run(db, found.id)
 
 
