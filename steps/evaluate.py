@@ -26,8 +26,8 @@ import numpy as np
 import wandb
 
 import usecases
+from steps.common import approval, fingerprint, gate, keras_session, ledger, model_file, record
 from steps.common import evidence as frozen
-from steps.common import fingerprint, gate, keras_session, ledger, model_file, record
 from steps.common import report as page
 from steps.common.cli import NO, WRONG_USE, StepError, StepParser, emit, guarded, say
 from steps.common.gate import Outcome, Policy, Scores
@@ -173,7 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset_version = record.get(api, dataset_name, "--dataset")
 
     # 2) has this been judged before?
-    flags = {"policy": vars(policy), "commit": args.commit, "images": images}
+    github = approval.context()
+    flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github}
     inputs = fingerprint.alias(
         "steps.evaluate",
         [],
@@ -216,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "commit": args.commit,
             "images": images,
             "evaluation_run": {"name": f"{home}/{run.id}", "url": run.url},
-            "github": None,
+            "github": github,
             "evaluated_at": ledger.now(),
         }
         report = page.report(evidence, outcomes, scores)
