@@ -20,6 +20,7 @@ from server.errors import ServerError
 from server.settings import CRASH_CHECK_S, RUN_SILENCE_S
 from server.store import runs
 from server.store.db import now
+from server.web import pages
 
 log = logging.getLogger("server")
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
@@ -42,6 +43,8 @@ ROUTES = [
 
 async def _unknown(request: Request, error: Exception) -> Response:
     """An address or a method that is none of ours."""
+    if pages.is_for_a_person(request):
+        return pages.nothing_here()
     status = error.status_code if isinstance(error, HTTPException) else ServerError.status
     return JSONResponse(failure([(f"{request.method} {request.url.path} is not known to this server", status)]), status)
 
@@ -71,7 +74,7 @@ def _mark_crashed(services: Services) -> None:
 
 def create_app(services: Services) -> Starlette:
     app = Starlette(
-        routes=ROUTES,
+        routes=[*ROUTES, *pages.routes(services)],
         lifespan=partial(_lifespan, services=services),
         exception_handlers={ServerError: refuse, HTTPException: _unknown, Exception: refuse_bug},
     )

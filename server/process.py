@@ -18,7 +18,7 @@ import uvicorn
 from server.api.http import Services
 from server.app import create_app
 from server.errors import Invalid, StartError
-from server.settings import SHUTDOWN_S, Settings
+from server.settings import KEEP_ALIVE_S, SHUTDOWN_S, Settings
 from server.store import accounts, registry
 from server.store.blobs import Blobs
 from server.store.db import Database
@@ -41,6 +41,7 @@ def serve(settings: Settings, given_key: str | None) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
         for number in (signal.SIGTERM, signal.SIGINT):

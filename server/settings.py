@@ -33,6 +33,8 @@ DOWNLOAD_TTL_S = 6 * 3600
 RUN_SILENCE_S = 120
 # How often that is looked at.
 CRASH_CHECK_S = 15
+# The SDK's process is silent for up to 30 s and then uses the same connection: closing it just then costs it a retry.
+KEEP_ALIVE_S = 120
 # A client that keeps its connection open must not keep the server from stopping.
 SHUTDOWN_S = 3
 

@@ -11,7 +11,6 @@ from server.api.shapes import (
     Info,
     blob_path,
     connection,
-    json_object,
     manifest_blob_path,
     manifest_path,
     node_id,
@@ -26,6 +25,7 @@ from server.settings import MAX_FILES_PER_CALL
 from server.store import artifacts, filters, history, manifests, projects, runs
 from server.store.accounts import User
 from server.store.artifacts import Alias, Artifact, ArtifactType, Collection, CollectionTag, Membership, Tag
+from server.store.documents import json_object
 from server.store.manifests import Draft, Manifest
 from server.store.projects import Project
 from server.store.runs import Run

@@ -4,7 +4,6 @@ POST /files/{entity}/{project}/{run}/file_stream: history, system events, summar
 The SDK repeats a failed request for up to a week; what a line is stored under makes that harmless (store/history.py).
 """
 
-import json
 import zlib
 from typing import Any
 
@@ -16,6 +15,7 @@ from server.api.http import authenticated, body, services
 from server.errors import Invalid, TooLarge
 from server.settings import MAX_FILE_STREAM_BYTES
 from server.store import history, projects, runs
+from server.store.documents import json_object
 
 
 async def receive(request: Request) -> Response:
@@ -27,7 +27,7 @@ def _store(request: Request, received: bytes) -> Response:
     at = request.path_params
     with services(request).database.write() as db:
         user = authenticated(request, db)
-        message = _parsed(_plain(request, received))
+        message = json_object(_plain(request, received), "the body")
         home = projects.writable(db, user, at["entity"], at["project"])
         run = runs.require(db, home, at["run"])
         for stream, offset, lines in _chunks(message):
@@ -58,16 +58,6 @@ def _plain(request: Request, received: bytes) -> bytes:
     if unpacker.unconsumed_tail:
         raise TooLarge(f"the unpacked body has more than {MAX_FILE_STREAM_BYTES} bytes")
     return plain
-
-
-def _parsed(plain: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(plain)
-    except (ValueError, RecursionError):
-        raise Invalid("the body is not JSON") from None
-    if not isinstance(message, dict):
-        raise Invalid("the body must be a JSON object")
-    return message
 
 
 def _chunks(message: dict[str, Any]) -> list[tuple[str, int, list[str]]]:

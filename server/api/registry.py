@@ -6,11 +6,12 @@ from ariadne import MutationType, ObjectType
 
 from server.api.artifacts import readable, select_collections, select_versions
 from server.api.projects import administered
-from server.api.shapes import Call, Info, json_object, node_id, number_of, page
+from server.api.shapes import Call, Info, node_id, number_of, page
 from server.errors import Invalid, NotFound
 from server.store import accounts, artifacts, filters, projects, registry
 from server.store.accounts import Entity
 from server.store.artifacts import Artifact, Collection
+from server.store.documents import json_object
 from server.store.projects import Project
 
 mutation = MutationType()

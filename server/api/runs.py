@@ -7,10 +7,11 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from server.api.shapes import Call, Info, finite, json_object, node_id, number_of, page, page_size
+from server.api.shapes import Call, Info, finite, node_id, number_of, page, page_size
 from server.errors import Invalid, NotFound
 from server.store import accounts, artifacts, filters, history, projects, runs
 from server.store.accounts import User
+from server.store.documents import json_object
 from server.store.projects import Project
 from server.store.runs import Run
 

@@ -8,7 +8,6 @@ in the file of its noun.
 import base64
 import binascii
 import hmac
-import json
 import math
 import re
 import sqlite3
@@ -100,17 +99,6 @@ def finite(value: Any) -> Any:
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
         return [finite(item) for item in value]
-    return value
-
-
-def json_object(text: str | None, what: str) -> dict[str, Any]:
-    """A JSONString argument that must hold an object; empty when it is not given."""
-    try:
-        value = json.loads(text) if text else {}
-    except ValueError as error:
-        raise Invalid(f"{what} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Invalid(f"{what} must be a JSON object")
     return value
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from server.api.shapes import Call, Info, json_object, node_id, number_of, page, whole
+from server.api.shapes import Call, Info, node_id, number_of, page, whole
 from server.errors import Invalid, NotFound
 from server.store import filters, projects, sweeps
+from server.store.documents import json_object
 from server.store.projects import Project
 from server.store.sweeps import Agent, Sweep
 

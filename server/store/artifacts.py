@@ -5,7 +5,6 @@ A version sits in collections by memberships: one in the sequence it was logged 
 into, each with a version number of its own. An alias belongs to a membership and is unique in its collection.
 """
 
-import json
 import sqlite3
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from server.errors import Invalid, NotFound
 from server.store import names
 from server.store.db import every, get, insert, now, one, update
+from server.store.documents import json_object
 from server.store.projects import Project
 from server.store.runs import Run
 
@@ -329,14 +329,9 @@ def edit(
 
 def checked_metadata(text: str | None) -> str | None:
     """A JSON object as text, or nothing."""
-    if text is None:
+    if text is None or text == "null":
         return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise Invalid(f"an artifact's metadata must be JSON: {error}") from None
-    if value is not None and not isinstance(value, dict):
-        raise Invalid("an artifact's metadata must be a JSON object")
+    json_object(text, "an artifact's metadata")
     return text
 
 

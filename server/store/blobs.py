@@ -15,8 +15,11 @@ from typing import Self
 from uuid import uuid4
 
 from server.errors import Invalid
+from server.settings import KIB
 
 MD5 = re.compile(r"[0-9a-f]{32}")
+# Of each of the 128 uploads that one client may have under way.
+MAX_IN_MEMORY = 256 * KIB
 
 
 class Blobs:
@@ -26,8 +29,10 @@ class Blobs:
         self._incoming.mkdir(parents=True, exist_ok=True)
         for leftover in self._incoming.iterdir():  # of uploads that the last process did not live to finish
             leftover.unlink()
-        for number in range(256):
-            (folder / f"{number:02x}").mkdir(exist_ok=True)
+        if not (folder / "ff").exists():
+            for number in range(256):
+                (folder / f"{number:02x}").mkdir(exist_ok=True)
+            _fsync(folder)
 
     def path(self, md5: str) -> Path:
         """Where a blob is, or would be. Raises Invalid for anything but 32 hex digits."""
@@ -55,7 +60,7 @@ class Blobs:
             return upload.keep()
 
     def incoming(self) -> "Incoming":
-        return Incoming(self, self._incoming / uuid4().hex)
+        return Incoming(self, f"{self._incoming}/{uuid4().hex}")
 
     def make_durable(self, md5s: Iterable[str]) -> None:
         """Return when the blobs, and their names in their folders, would outlive a power cut."""
@@ -68,38 +73,56 @@ class Blobs:
 
 
 class Incoming:
-    """A blob that is arriving: write its pieces, then `keep()`. Left without, it is as if it had never come."""
+    """
+    A blob that is arriving: write its pieces, then `keep()`. Left without, it is as if it had never come.
 
-    def __init__(self, blobs: Blobs, path: Path) -> None:
+    Most are small and wait in memory until they are known to be right.
+    """
+
+    def __init__(self, blobs: Blobs, path: str) -> None:
         self._blobs = blobs
         self._path = path
         self._digest = hashlib.md5(usedforsecurity=False)
-        self._file = path.open("xb")
-        self._kept = False
+        self._waiting: list[bytes] = []
+        self._file: int | None = None
         self.size = 0
 
     def write(self, piece: bytes) -> None:
-        self._file.write(piece)
         self._digest.update(piece)
         self.size += len(piece)
+        self._waiting.append(piece)
+        if self.size > MAX_IN_MEMORY:
+            self._flush()
 
     def keep(self, expected: str | None = None) -> str:
         """Give the blob its place and return its MD5; Invalid when it is not the expected one."""
-        self._file.close()
         md5 = self._digest.hexdigest()
         if expected is not None and md5 != expected:
             raise Invalid(f"the received bytes have the MD5 {md5}, announced was {expected}: nothing was stored")
-        self._path.rename(self._blobs.path(md5))
-        self._kept = True
+        if self._blobs.size(md5) is None:  # else it stays as it is: it may have been made durable already
+            file = self._flush()
+            os.close(file)
+            self._file = None
+            os.rename(self._path, self._blobs.path(md5))  # noqa: PTH104
         return md5
+
+    def _flush(self) -> int:
+        """Move what waits in memory to the file, made if this is the first time."""
+        if self._file is None:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        rest = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        return self._file
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not self._kept:
-            self._file.close()
-            self._path.unlink()
+        if self._file is not None:
+            os.close(self._file)
+            os.unlink(self._path)  # noqa: PTH108
 
 
 def _fsync(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from server.errors import Invalid
 from server.store.db import update
+from server.store.documents import json_object
 
 # The SDK's own names for the streams.
 HISTORY, EVENTS, SUMMARY, CONSOLE = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"
@@ -28,7 +29,7 @@ def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines:
         db.executemany("INSERT OR REPLACE INTO console VALUES (?, ?, ?)", _numbered(run_id, offset, lines))
     elif stream == SUMMARY:
         if lines:
-            _parsed(lines[-1])
+            json_object(lines[-1], "the summary")
             update(db, "runs", run_id, summary=lines[-1])
     else:
         raise Invalid(f'"{stream[:80]}" is not a stream of a run')
@@ -41,21 +42,11 @@ def _numbered(run_id: int, offset: int, lines: list[str]) -> Iterable[tuple[int,
 def _append_history(db: sqlite3.Connection, run_id: int, offset: int, lines: list[str]) -> None:
     rows = []
     for i, line in enumerate(lines):
-        step = _parsed(line).get("_step", offset + i)
+        step = json_object(line, "a line of history").get("_step", offset + i)
         if not isinstance(step, int):
             raise Invalid(f"line {offset + i} of the history has the step {step!r}, which is no whole number")
         rows.append((run_id, offset + i, step, line))
     db.executemany("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", rows)
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise Invalid(f"a line of a stream is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Invalid("a line of a stream must be a JSON object")
-    return value
 
 
 def count(db: sqlite3.Connection, run_id: int) -> int:

@@ -20,6 +20,7 @@ from server.store.accounts import User
 from server.store.artifacts import Artifact, Collection
 from server.store.blobs import Blobs
 from server.store.db import every, get, insert, now, one, update
+from server.store.documents import json_object
 from server.store.projects import Project
 from server.store.runs import Run
 
@@ -266,13 +267,7 @@ def _base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> 
 
 
 def _document(blobs: Blobs, md5: str | None) -> dict[str, Any]:
-    try:
-        document = json.loads(blobs.read(str(md5)))
-    except ValueError as error:
-        raise Invalid(f"the manifest is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise Invalid("the manifest must be a JSON object")
-    return document
+    return json_object(blobs.read(str(md5)), "the manifest")
 
 
 def _contents(document: dict[str, Any]) -> dict[str, Any]:

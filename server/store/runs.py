@@ -10,6 +10,7 @@ from server.errors import Invalid, NotFound
 from server.store import names
 from server.store.accounts import User
 from server.store.db import every, get, insert, now, one, update
+from server.store.documents import json_object
 from server.store.projects import Project
 
 STATES = ("running", "finished", "failed", "crashed", "killed", "pending", "preempting", "preempted")
@@ -108,19 +109,10 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
         given["tags"] = json.dumps([names.run_tag(tag) for tag in given["tags"]])
     for name in ("config", "summary"):
         if name in given:
-            _require_object(given[name], name)
+            json_object(given[name], f"a run's {name}")
     if given.get("state", STATES[0]) not in STATES:
         raise Invalid(f'run state "{given["state"]}" is not one of {", ".join(STATES)}')
     return given
-
-
-def _require_object(text: str, what: str) -> None:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise Invalid(f"a run's {what} must be JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Invalid(f"a run's {what} must be a JSON object")
 
 
 def _display_name(db: sqlite3.Connection, project_id: int) -> str:
