@@ -2,7 +2,6 @@
 
 import fnmatch
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ DOTS_UP_TO = 30
 
 @dataclass(frozen=True)
 class Chart:
-    """`line` and `dots` are in the SVG's own units; `points` is [[x, y, x value, y value], ...] as JSON, to point at."""
+    """`line` and `dots` are in the SVG's own units; `points` is [[x, y, x value, y value], ...] in JSON."""
 
     key: str
     axis: str
@@ -41,9 +40,9 @@ def of_run(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[Chart]:
     for index, row in enumerate(rows):
         values = words.numbers(row)
         for key, value in values.items():
-            if key not in steps and math.isfinite(value):
-                x = values.get(_axis_of(key, axes), row.get("_step", index))
-                series.setdefault(key, []).append((x, value))
+            if key not in steps and words.is_finite(value):
+                x = values.get(_axis_of(key, axes), row.get("_step"))
+                series.setdefault(key, []).append((x if words.is_finite(x) else index, value))
     kept = [key for key in sorted(series) if len(series[key]) > 1][:MAX_CHARTS]
     return [chart(key, _axis_of(key, axes), series[key]) for key in kept]
 
@@ -53,8 +52,10 @@ def chart(key: str, axis: str, values: list[tuple[float, float]]) -> Chart:
     picked = _spread(values)
     xs, ys = [x for x, _ in picked], [y for _, y in picked]
     low, high = min(ys), max(ys)
-    places = [(_scaled(x, min(xs), max(xs), LEFT, WIDTH - RIGHT), _scaled(y, low, high, HEIGHT - BOTTOM, TOP))
-              for x, y in picked]  # fmt: skip
+    places = [
+        (_scaled(x, min(xs), max(xs), LEFT, WIDTH - RIGHT), _scaled(y, low, high, HEIGHT - BOTTOM, TOP))
+        for x, y in picked
+    ]
     points = [[px, py, words.number(x), words.number(y)] for (px, py), (x, y) in zip(places, picked, strict=True)]
     return Chart(
         key=key,
@@ -80,9 +81,7 @@ def _spread(values: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _scaled(value: float, low: float, high: float, start: float, end: float) -> float:
     """`low` to `start` and `high` to `end`; a flat line lies in the middle."""
-    # Halves, because the difference of two huge numbers can be infinite.
-    span = high / 2 - low / 2
-    share = (value / 2 - low / 2) / span if span else 0.5
+    share = (value - low) / (high - low) if high > low else 0.5
     return round(start + share * (end - start), 1)
 
 

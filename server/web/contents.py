@@ -3,6 +3,7 @@ Files that somebody uploaded, shown or handed out. They are hostile: nothing of 
 a picture is one only when its first bytes say so.
 """
 
+import codecs
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,8 +76,9 @@ def _table(path: Path, size: int, page: int, picture_url: Callable[[str], str]) 
 def _text(head: bytes) -> str | None:
     """The start of the file as text, None when it is none."""
     try:
-        # The last character may be cut in two.
-        text = head[:MAX_TEXT_BYTES].decode(errors="strict" if len(head) <= MAX_TEXT_BYTES else "ignore")
+        # Incremental, because the last character of a longer file may be cut in two.
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        text = decoder.decode(head[:MAX_TEXT_BYTES], final=len(head) <= MAX_TEXT_BYTES)
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text

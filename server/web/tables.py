@@ -48,7 +48,7 @@ def read(data: bytes, page: int, picture_url: Callable[[str], str]) -> Table:
         document = json.loads(data)
         columns, rows = document["columns"], document["data"]
         arrays = _arrays(document)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Invalid("the file is called a table and is none: download it to see what it is") from None
     if not isinstance(columns, list) or not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise Invalid("the table has no columns or no rows: download it to see what it is")
@@ -65,7 +65,7 @@ def _arrays(document: dict[str, Any]) -> dict[str, str]:
     """Column -> "array 28 x 28 x 1" for columns that are kept beside the table."""
     types = document.get("column_types", {}).get("params", {}).get("type_map", {})
     return {
-        name: "array " + " × ".join(str(length) for length in kind.get("params", {}).get("shape", []))
+        name: "array " + " x ".join(str(length) for length in kind.get("params", {}).get("shape", []))
         for name, kind in types.items()
         if kind.get("wb_type") == "ndarray"
     }
@@ -73,7 +73,7 @@ def _arrays(document: dict[str, Any]) -> dict[str, str]:
 
 def _cell(value: Any, array: str, picture_url: Callable[[str], str]) -> Cell:
     if value is None:
-        return Cell("empty", array or "–")
+        return Cell("empty", array or "-")
     if words.is_number(value):
         return Cell("number", words.number(value))
     if isinstance(value, dict) and value.get("_type") == "image-file" and isinstance(value.get("path"), str):

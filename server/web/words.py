@@ -1,10 +1,10 @@
 """How values are written for people; each is a filter of the templates."""
 
 import json
-import math
 import re
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeGuard
 
 SIZE_UNITS = ("kB", "MB", "GB", "TB")
 # Colour and cursor codes that a progress bar leaves in a console log.
@@ -28,17 +28,20 @@ def number(value: float) -> str:
     """Four digits are enough to compare, and a whole number is written whole."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int) and abs(value) < 10**15:
-        return f"{value:,}"
-    if not math.isfinite(value):
-        return str(float(value))
-    if value == int(value) and abs(value) < 1e6:
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**15 else f"{Decimal(value):.4g}"
+    if value.is_integer() and abs(value) < 1e6:
         return f"{int(value):,}"
     return f"{value:.4g}"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_finite(value: Any) -> TypeGuard[float]:
+    """A number that can be drawn: no NaN, no infinity, and none of JSON's integers that no float can hold."""
+    return is_number(value) and -1e300 < value < 1e300
 
 
 def text_of(value: Any) -> str:
