@@ -1,5 +1,6 @@
 """One server for the whole session; tests keep apart by project. What kills or breaks a server starts its own."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -22,4 +23,4 @@ def wire(server: Server) -> Wire:
 @pytest.fixture
 def project(request: pytest.FixtureRequest) -> str:
     """A project that no other test writes to."""
-    return request.node.name.removeprefix("test_").replace("[", "-").replace("]", "")[:100]
+    return re.sub(r"\W+", "-", request.node.name.removeprefix("test_"))[:100]

@@ -1,0 +1,110 @@
+"""The addresses that the server hands out, and what comes back from them.
+
+pytest tests/server/test_addresses.py
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.server.wire import Upload, Wire
+from tests.serving import KEY, ROOT, Server, free_port, healthy
+
+FILES = """query($project: String, $names: [String]) {
+  project(name: $project) { run(name: "run-1") { files(names: $names) { edges { node { name url directUrl } } } } } }"""
+DIRECT_URLS = """query($project: String, $after: String, $first: Int) {
+  project(name: $project) { artifactCollection(name: "data") { artifactMembership(aliasName: "v0") {
+    files(after: $after, first: $first) {
+      pageInfo { endCursor hasNextPage } edges { node { name directUrl } } } } } } }"""
+CREATE_RUN_FILES = """mutation($project: String!, $files: [String!]!) {
+  createRunFiles(input: {entityName: "local", projectName: $project, runName: "run-1", files: $files}) {
+    runID files { name uploadUrl } } }"""
+
+
+def direct_urls(wire: Wire, project: str, **page: object) -> "tuple[dict[str, str], dict[str, object]]":
+    found = wire.data(DIRECT_URLS, project=project, **page)["project"]["artifactCollection"]["artifactMembership"]
+    edges = found["files"]["edges"]
+    return {edge["node"]["name"]: edge["node"]["directUrl"] for edge in edges}, found["files"]["pageInfo"]
+
+
+def test_a_part_of_a_file_can_be_fetched(wire: Wire, project: str) -> None:
+    Upload(wire, project, {"a.bin": b"0123456789"}).run()
+    url = direct_urls(wire, project)[0]["a.bin"]
+    part = requests.get(url, headers={"Range": "bytes=2-4"}, timeout=10)
+    assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")
+    assert requests.get(url, headers={"Range": "bytes=7-"}, timeout=10).content == b"789"
+    assert requests.head(url, timeout=10).headers["Content-Length"] == "10"
+
+
+def test_a_long_list_of_files_comes_in_pages(wire: Wire, project: str) -> None:
+    Upload(wire, project, {f"{n}.txt": f"{project} {n}".encode() for n in range(5)}).run()
+    seen: list[str] = []
+    page: dict[str, object] = {"endCursor": None}
+    while page.get("hasNextPage", True):
+        urls, page = direct_urls(wire, project, after=page["endCursor"], first=2)
+        seen += urls
+    assert seen == [f"{n}.txt" for n in range(5)]
+
+
+def test_what_a_run_uploaded_gets_no_rights_in_a_browser(wire: Wire, project: str) -> None:
+    wire.start_run(project)
+    name = "media/html/evil <&>.html"
+    made = wire.data(CREATE_RUN_FILES, project=project, files=[name])["createRunFiles"]["files"]
+    assert [file["name"] for file in made] == [name]
+    assert requests.put(made[0]["uploadUrl"], data=b"<script>alert(1)</script>", timeout=10).status_code == 200
+    found = wire.data(FILES, project=project, names=[f"./{name}"])["project"]["run"]["files"]["edges"][0]["node"]
+    answer = requests.get(found["url"], timeout=10)
+    assert answer.content == b"<script>alert(1)</script>"
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox;")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_address_that_the_sdk_makes_itself_needs_the_key(server: Server, wire: Wire, project: str) -> None:
+    artifact = Upload(wire, project, {"a.txt": project.encode()}).run()
+    md5 = direct_urls(wire, project)[0]["a.txt"].partition("?")[0].rsplit("/", 1)[1]
+    for path in (f"{artifact}/{artifact}/{md5}/a.txt", f"{artifact}/{md5}/a.txt"):
+        url = f"{server.url}/artifactsV2/default/local/{project}/data/{path}"
+        assert requests.get(url, auth=("api", server.key), timeout=10).content == project.encode()
+        assert requests.get(url, timeout=10).status_code == 401
+    other = f"{server.url}/artifactsV2/default/local/{project}/data/{artifact}/{artifact}/{'0' * 32}/a.txt"
+    assert requests.get(other, auth=("api", server.key), timeout=10).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["localhost", "modelgate-server:8080", "[::1]:80"])
+def test_a_client_is_given_the_address_by_which_it_came(server: Server, wire: Wire, project: str, host: str) -> None:
+    Upload(wire, project, {"a.txt": b"hosts"}).run()
+    answer = requests.post(
+        f"{server.url}/graphql",
+        json={"query": DIRECT_URLS, "variables": {"project": project}},
+        auth=("api", server.key),
+        headers={"Host": host},
+        timeout=10,
+    )
+    edges = answer.json()["data"]["project"]["artifactCollection"]["artifactMembership"]["files"]["edges"]
+    assert edges[0]["node"]["directUrl"].startswith(f"http://{host}/storage/")
+
+
+def test_an_external_url_is_given_to_everybody(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "server", "--data", str(tmp_path / "data"), "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--external-url", "http://outside.example:9999/"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "MODELGATE_SERVER_KEY": KEY},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None and process.stderr.readline()
+        assert healthy(f"http://127.0.0.1:{port}")
+        wire = Wire(f"http://127.0.0.1:{port}", KEY)
+        wire.start_run("p")
+        made = wire.data(CREATE_RUN_FILES, project="p", files=["a.txt"])["createRunFiles"]["files"]
+        assert made[0]["uploadUrl"].startswith("http://outside.example:9999/storage/run_files/")
+    finally:
+        process.terminate()
+        process.wait(10)
