@@ -14,6 +14,8 @@ from server.web.access import Visit, see_other
 from server.web.addresses import Place, place
 
 RUNS_A_PAGE = 50
+# Columns of numbers beside a run's name, state and times: more do not fit a screen.
+METRICS = 3
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def show(visit: Visit) -> Response:
         "project.html",
         place=home,
         runs=rows,
-        metrics=words.key_metrics([row.metrics for row in rows]),
+        metrics=words.key_metrics([row.metrics for row in rows], METRICS),
         count=len(everything),
         first=first,
         page_size=RUNS_A_PAGE,

@@ -20,6 +20,8 @@ FILES_A_PAGE = 100
 REPORT = "report.md"
 # Tables that the SDK logs by itself, one a call of run.log(): in a lineage they only stand in the way.
 BY_THE_WAY = "run_table"
+# Aliases for machines: what a version was made from.
+INPUTS = "inputs-"
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,9 @@ def _other_aliases(visit: Visit, found: Version) -> list[tuple[str, int]]:
     numbers = {one.id: one.version_index for one in artifacts.versions(visit.db, found.collection.id)}
     everything = artifacts.aliases_in(visit.db, found.collection.id)
     return [
-        (alias.name, numbers[alias.membership_id]) for alias in everything if alias.membership_id != found.membership.id
+        (alias.name, numbers[alias.membership_id])
+        for alias in everything
+        if alias.membership_id != found.membership.id and alias.name != LATEST and not alias.name.startswith(INPUTS)
     ]
 
 
