@@ -7,8 +7,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 # `wandb verify` sends a variable of 10 MB, and a run's config or summary may be as large.
 MAX_GRAPHQL_BYTES = 32 * MIB
-# The SDK writes its documents itself; the longest is under 8 kB. A longer one only costs parsing time.
-MAX_GRAPHQL_DOCUMENT_CHARS = 64 * KIB
+# The SDK writes its documents itself; the longest is under 8 kB. A longer one only costs time, and memory in the cache.
+MAX_GRAPHQL_DOCUMENT_CHARS = 32 * KIB
 # The SDK nests 12 deep at most; runs -> artifacts -> runs -> ... would grow without end.
 MAX_GRAPHQL_DEPTH = 24
 # The SDK sends at most 10 MiB a request and a line of at most 10 MiB; gzip may hide more than it shows.

@@ -76,4 +76,4 @@ def _chunks(message: dict[str, Any]) -> list[tuple[str, int, list[str]]]:
 
 def _exit_code(message: dict[str, Any]) -> int | None:
     code = message.get("exitcode")
-    return code if isinstance(code, int) else None
+    return code if isinstance(code, int) and abs(code) < 2**31 else None

@@ -42,7 +42,7 @@ from server.store.blobs import Blobs
 from server.store.db import Database
 
 log = logging.getLogger("server")
-CACHED_DOCUMENTS = 512
+CACHED_DOCUMENTS = 256
 
 
 class MutationFailed(Exception):

@@ -13,13 +13,15 @@ from server.errors import Invalid
 from server.store.db import update
 from server.store.documents import json_object
 
+# More lines or steps than any run has; SQLite could not hold a number of arbitrary length.
+MAX_NUMBER = 10**15
 # The SDK's own names for the streams.
 HISTORY, EVENTS, SUMMARY, CONSOLE = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"
 
 
 def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str]) -> None:
     """Write `lines[i]` as line `offset + i`. Raises Invalid for a stream or a line that is none."""
-    if offset < 0:
+    if not 0 <= offset <= MAX_NUMBER:
         raise Invalid(f"stream {stream} has no line {offset}")
     if stream == HISTORY:
         _append_history(db, run_id, offset, lines)
@@ -43,8 +45,8 @@ def _append_history(db: sqlite3.Connection, run_id: int, offset: int, lines: lis
     rows = []
     for i, line in enumerate(lines):
         step = json_object(line, "a line of history").get("_step", offset + i)
-        if not isinstance(step, int):
-            raise Invalid(f"line {offset + i} of the history has the step {step!r}, which is no whole number")
+        if not isinstance(step, int) or abs(step) > MAX_NUMBER:
+            raise Invalid(f"line {offset + i} of the history has the step {step!r}, which is no step")
         rows.append((run_id, offset + i, step, line))
     db.executemany("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", rows)
 

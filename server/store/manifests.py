@@ -26,6 +26,8 @@ from server.store.runs import Run
 
 KINDS = ("FULL", "INCREMENTAL", "PATCH")
 DIGEST_HEADER = b"wandb-artifact-manifest-v1\n"
+# A reference may name anything, but not more than there is: an exabyte.
+MAX_ENTRY_BYTES = 10**18
 # SQLite takes at most 999 values in one statement by default.
 CHUNK = 500
 
@@ -283,7 +285,7 @@ def _contents(document: dict[str, Any]) -> dict[str, Any]:
 def _entry(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str, str, str | None, str | None, int]:
     """A manifest's entry as a row of `entries`."""
     ref, size = entry.get("ref"), entry.get("size") or 0
-    if not isinstance(size, int) or size < 0 or not (ref is None or isinstance(ref, str)):
+    if not isinstance(size, int) or not 0 <= size <= MAX_ENTRY_BYTES or not (ref is None or isinstance(ref, str)):
         raise Invalid(f'the manifest\'s entry "{path[:80]}" has a size or reference that is none')
     md5 = None if ref is not None else md5_of_base64(entry["digest"])
     return artifact_id, names.entry_path(path), entry["digest"], md5, ref, size

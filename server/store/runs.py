@@ -91,9 +91,11 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
 
 
 def resume(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
-    """Another process has started to write this run."""
-    fresh = {"state": "running", "exit_code": None, "stop_requested": 0, "heartbeat_at": now()}
-    update(db, "runs", found.id, **(fresh | _columns(fields)))
+    """The process that writes this run says so: the first time after an end, or again while it is at it."""
+    changes = {"heartbeat_at": now(), **_columns(fields)}
+    if found.state != "running":
+        changes = {"state": "running", "exit_code": None, "stop_requested": 0, **changes}
+    update(db, "runs", found.id, **changes)
     return run(db, found.id)
 
 

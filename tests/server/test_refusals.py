@@ -16,7 +16,7 @@ from tests.serving import Server
 
 RETRIED_BY_THE_SDK = {408, 409, 429} | set(range(500, 600)) - {501}
 
-NESTED = json.dumps({"query": "{a" * 20_000}).encode()
+NESTED = json.dumps({"query": "{a" * 16_000}).encode()
 
 
 def assert_refused(answer: requests.Response, status: int, sentence: str) -> None:
@@ -264,6 +264,9 @@ def test_a_manifest_that_is_none_is_refused(wire: Wire, manifest: bytes) -> None
         {"files": ["wandb-history.jsonl"]},
         {"files": {"wandb-history.jsonl": {"offset": "0", "content": ["{}"]}}},
         {"files": {"wandb-history.jsonl": {"offset": -1, "content": ["{}"]}}},
+        {"files": {"wandb-history.jsonl": {"offset": 10**30, "content": ["{}"]}}},
+        {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"_step": 1' + "0" * 30 + "}"]}}},
+        {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"a":' * 5000]}}},
         {"files": {"wandb-history.jsonl": {"offset": 0, "content": ["no json"]}}},
         {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"_step": "two"}']}}},
         {"files": {"../../etc/passwd": {"offset": 0, "content": ["x"]}}},
