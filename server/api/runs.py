@@ -147,7 +147,10 @@ def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 @mutation.field("deleteRun")
 def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """Deleting twice is the same as once."""
     call = info.context
+    if runs.find_by_id(call.db, number_of("Run", input["id"])) is None:
+        return {"client_mutation_id": None}
     found = by_id(call, input["id"])
     if input.get("delete_artifacts"):
         for made in artifacts.of_run(call.db, found.id, "output"):

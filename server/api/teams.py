@@ -89,10 +89,7 @@ def _administered(call: Call, name: str) -> Entity:
 
 @entity.field("members")
 def entity_members(found: Any, info: Info) -> list[dict[str, Any]]:
-    """Of a team, for its own people and those of its organization; nobody for a name that is free."""
-    call = info.context
-    if not isinstance(found, Entity) or found.kind != "team" or not _of_its_people(call, found):
-        return []
+    """Of a team, for its people and its organization's; of one's own entity, oneself; of a free name, nobody."""
     return [
         {
             "id": node_id("Member", user.id),
@@ -102,16 +99,20 @@ def entity_members(found: Any, info: Info) -> list[dict[str, Any]]:
             "email": user.email,
             "username": user.username,
             "name": user.name,
-            "account_type": "user",
+            "account_type": "USER",
         }
-        for user, role in accounts.team_members(call.db, found.id)
+        for user, role in (_members(info.context, found) if isinstance(found, Entity) else [])
     ]
 
 
-def _of_its_people(call: Call, team: Entity) -> bool:
-    if accounts.team_role(call.db, team.id, call.user.id) is not None:
-        return True
-    return accounts.organization_role(call.db, team.organization_id or 0, call.user.id) is not None
+def _members(call: Call, found: Entity) -> list[tuple[User, str]]:
+    if found.user_id == call.user.id:
+        return [(call.user, "admin")]
+    mine = (
+        accounts.team_role(call.db, found.id, call.user.id),
+        accounts.organization_role(call.db, found.organization_id or 0, call.user.id),
+    )
+    return accounts.team_members(call.db, found.id) if any(mine) else []
 
 
 @entity.field("readOnlyAdmin")

@@ -143,6 +143,7 @@ def test_a_stranger_sees_nothing_of_a_project(api: Any, project: str, add_user: 
 
 def test_a_team_logs_and_links(api: Any, project: str, add_user: Callable[..., str]) -> None:
     add_user("teammate")
+    assert [member.username for member in api.team("local").members] == ["local"]
     team = api.create_team("team-1")
     assert team.invite("teammate") and not team.invite("nobody-at-all")
     assert sorted(member.username for member in wandb.Api().team("team-1").members) == ["local", "teammate"]

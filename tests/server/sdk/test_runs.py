@@ -142,7 +142,9 @@ def test_a_deleted_run_is_gone_and_its_artifacts_stay(start_run: StartRun, api: 
         with artifact.new_file("a.txt") as file:
             file.write("a")
         run.log_artifact(artifact).wait()
-    api.run(f"local/{project}/{run.id}").delete()
+    found = api.run(f"local/{project}/{run.id}")
+    found.delete()
+    found.delete()
     with pytest.raises(wandb.errors.CommError, match="Could not find run"):
         wandb.Api().run(f"local/{project}/{run.id}")
     assert api.artifact(f"local/{project}/kept:v0").logged_by() is None
