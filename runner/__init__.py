@@ -5,6 +5,7 @@ The same steps in the same order as on GitHub, on this machine.
     loop          what `run`, `approve` and `rollback` do, from the plan to the last line
     pipeline      the order of the steps as plain data, and what each hands to the next
     processes     a step as a process; how whatever was started is ended, and nothing else
+    prepared      an interpreter that has imported the SDK and waits to be told which step it is
     embedded      the W&B-compatible server of this folder, for as long as a run needs it
     environment   which variables a step gets to see
     folder        `.modelgate/`: what the runner keeps between two invocations

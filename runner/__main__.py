@@ -168,6 +168,7 @@ def clean(order: Order) -> int:
                 say("Nothing was removed.")
                 return 1
         end_leftover(folder.step_record)
+        end_leftover(folder.next_record)
         end_leftover(folder.server_record)
         for path in folder.ours():
             remove(path)

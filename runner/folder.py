@@ -8,7 +8,8 @@
     out/<step>/               what each step answered last
     state.json                the last run, what waits for an approval, what is in production
     lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
-    step.pid  server.pid      what was started and has not been seen to end
+    step.pid  next.pid        what was started and has not been seen to end: a step, an interpreter for the next one,
+    server.pid                and the server
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ OURS = (
     "out",
     "state.json",
     "step.pid",
+    "next.pid",
     "server.pid",
     "server.lock",
     "lock",
@@ -54,6 +56,7 @@ class Folder:
         self.out = path / "out"
         self.state_file = path / "state.json"
         self.step_record = path / "step.pid"
+        self.next_record = path / "next.pid"
         self.server_record = path / "server.pid"
 
     def make(self) -> None:

@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from runner.embedded import EmbeddedServer
 from runner.errors import Interrupted, StepFailed, WrongUse
 from runner.folder import Folder
 from runner.pipeline import Execute, Finished, Given, Outcome, Step
-from runner.processes import Stop, end_leftover, executor
+from runner.processes import StepProcesses, Stop, end_leftover
 from runner.progress import say
 
 DEFAULT_USE_CASE, OFFLINE_USE_CASE = "mnist", "digits"
@@ -122,21 +122,37 @@ def _wandb(order: Order) -> Iterator[Callable[[], Execute]]:
     a step is executed there.
     """
     folder = order.folder
+    if end_leftover(folder.step_record) | end_leftover(folder.next_record):
+        say("ended the step that an earlier runner left behind")
 
-    def execute_with(env: Mapping[str, str]) -> Execute:
-        if end_leftover(folder.step_record):
-            say("ended the step that an earlier runner left behind")
-        return executor(env=env, root=order.root, out=folder.out, record=folder.step_record, stop=order.stop)
+    def processes(env: Mapping[str, str]) -> StepProcesses:
+        return StepProcesses(
+            env=env,
+            root=order.root,
+            out=folder.out,
+            record=folder.step_record,
+            next_record=folder.next_record,
+            stop=order.stop,
+        )
 
     if order.own:
-        yield lambda: execute_with(environment.for_own(order.environ))
+        with processes(environment.for_own(order.environ)) as execute:
+            yield lambda: execute
         return
-    with embedded_server(order) as server:
+
+    with embedded_server(order) as server, ExitStack() as stack:
+
+        def beside(url: str) -> StepProcesses:
+            env = environment.for_embedded(order.environ, url=url, api_key=server.key, folder=folder.sdk)
+            return stack.enter_context(processes(env))
+
+        expected = server.url
+        # The first interpreter imports the SDK while the server starts.
+        execute = beside(expected)
 
         def ready() -> Execute:
             server.wait()
-            env = environment.for_embedded(order.environ, url=server.url, api_key=server.key, folder=folder.sdk)
-            return execute_with(env)
+            return execute if server.url == expected else beside(server.url)
 
         yield ready
 

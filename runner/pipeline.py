@@ -22,6 +22,7 @@ class Step(NamedTuple):
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # what a person may say about it; passed on only if said
+    then_a_person: bool = False  # whether anything follows is for a person to say
 
 
 BUILD = Step(
@@ -50,12 +51,14 @@ EVALUATE = Step(
     inputs=("version", "dataset"),
     outputs=("evidence",),
     flags=("policy", "commit", "no_cache"),
+    then_a_person=True,
 )
 PROMOTE = Step(
     "promote",
     "move the alias `production` to it",
     inputs=("evidence",),
     flags=("approver", "reason"),
+    then_a_person=True,
 )
 
 CANDIDATE: tuple[Step, ...] = (BUILD, TRAIN, LINK, EVALUATE)

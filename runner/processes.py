@@ -9,6 +9,7 @@ on record (process id and start time), so that the next runner finds and ends ex
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -16,11 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import IO
 
 from runner.errors import Interrupted
-from runner.pipeline import Execute, Outcome, Step
+from runner.folder import remove
+from runner.pipeline import Outcome, Step
 
 # A step that is waited for costs at most this much; four steps and a server are far below a tenth of a second.
 POLL_S = 0.02
@@ -69,7 +71,8 @@ class Child:
         env: Mapping[str, str],
         cwd: Path,
         record: Path,
-        stdout: IO[bytes] | int,
+        stdin: int = subprocess.DEVNULL,
+        stdout: IO[bytes] | None = None,
         stderr: IO[bytes] | None = None,
     ) -> None:
         self._record = record
@@ -78,7 +81,7 @@ class Child:
             command,
             env=dict(env),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
@@ -91,9 +94,15 @@ class Child:
         """The exit code (negative: ended by that signal), or None while it runs."""
         return self._popen.poll()
 
-    def wait(self) -> int:
-        """Wait for its end, however long."""
-        return self._popen.wait()
+    def tell(self, line: str, *, record: Path) -> None:
+        """Give a process with `stdin=PIPE` its one line; it is on record in another file from now on."""
+        self._record = self._record.replace(record)
+        if self._popen.stdin is not None:
+            try:
+                with self._popen.stdin as pipe:
+                    pipe.write(line.encode() + b"\n")
+            except BrokenPipeError:
+                return  # it has ended; its exit code says so
 
     def end(self) -> None:
         """If it still runs: SIGTERM, and SIGKILL after the grace, to its whole session. Idempotent."""
@@ -154,28 +163,56 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         return
 
 
-def executor(*, env: Mapping[str, str], root: Path, out: Path, record: Path, stop: Stop) -> Execute:
+class StepProcesses:
     """
-    Steps as processes: `python -m steps.<name>` from the repository's root, standard error live on ours.
+    An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours.
+    One interpreter is kept ready for the next step; see `prepared.py`. Use with `with`.
 
-    `out` gets a folder a step (its `--out`); a folder of an earlier run is replaced.
+    `out` gets a folder a step (its `--out`); what an earlier run left there is removed.
     """
 
-    def execute(step: Step, flags: Sequence[str]) -> Outcome:
-        folder = out / step.name
+    def __init__(
+        self, *, env: Mapping[str, str], root: Path, out: Path, record: Path, next_record: Path, stop: Stop
+    ) -> None:
+        self._env = env
+        self._root = root
+        self._out = out
+        self._record = record
+        self._next_record = next_record
+        self._stop = stop
+        self._next: Child | None = None
+
+    def __enter__(self) -> StepProcesses:
+        self._next = self._prepared()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._next is not None:
+            self._next.end()
+
+    def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
+        folder = self._out / step.name
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
-            old.unlink()
+            remove(old)
         # A file, not a pipe: nobody has to read while the step writes.
-        with (folder / "stdout").open("w+b") as stdout:
-            command = [sys.executable, "-m", f"steps.{step.name}", *flags, f"--out={folder}"]
-            child = Child(command, env=env, cwd=root, record=record, stdout=stdout)
-            try:
-                while (code := child.code()) is None:
-                    stop.pause()
-            finally:
-                child.end()
-            stdout.seek(0)
-            return Outcome(code, stdout.read().decode(errors="replace"))
+        stdout = folder / "stdout"
+        stdout.touch()
+        waiting, self._next = self._next, None
+        child = waiting if waiting is not None and waiting.code() is None else self._prepared()
+        told = {"module": f"steps.{step.name}", "argv": [*flags, f"--out={folder}"], "stdout": str(stdout)}
+        try:
+            child.tell(json.dumps(told), record=self._record)
+            if not step.then_a_person:
+                self._next = self._prepared()
+            while (code := child.code()) is None:
+                self._stop.pause()
+        finally:
+            child.end()
+        return Outcome(code, stdout.read_text(errors="replace"))
 
-    return execute
+    def _prepared(self) -> Child:
+        command = [sys.executable, "-m", "runner.prepared"]
+        return Child(command, env=self._env, cwd=self._root, record=self._next_record, stdin=subprocess.PIPE)

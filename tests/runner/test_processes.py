@@ -139,6 +139,45 @@ def test_step_that_was_killed_ends_the_run_with_a_sentence(checkout: Checkout) -
     assert "error: train was ended by signal 9" in said
 
 
+def test_interpreter_of_the_next_step_is_ready_while_a_step_runs(checkout: Checkout) -> None:
+    checkout.behave(build={"sleep_s": 2}, train=SLOW)
+    runner = checkout.start("run", "--use-case", "digits")
+    checkout.wait_for("build")
+    ready = _next_interpreter(checkout)
+    assert checkout.wait_for("train") == ready
+    assert (checkout.folder / "step.pid").read_text().split()[0] == str(ready)
+    runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=20)
+    assert not alive(ready) and not list(checkout.folder.glob("*.pid"))
+
+
+def test_next_interpreter_that_was_killed_is_replaced(checkout: Checkout) -> None:
+    checkout.behave(build={"sleep_s": 1})
+    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    checkout.wait_for("build")
+    os.kill(_next_interpreter(checkout), signal.SIGKILL)
+    assert runner.wait(20) == 0
+    assert checkout.steps() == ["build", "train", "link", "evaluate", "promote"]
+
+
+def test_step_runs_as_python_m_would_run_it(checkout: Checkout) -> None:
+    """In the interpreter that was ready: name, file, path and standard input are those of `python -m steps.build`."""
+    facts = "{'name': __name__, 'argv': sys.argv[0], 'path': sys.path[0], 'input': os.readlink('/proc/self/fd/0')}"
+    build = checkout.root / "steps" / "build.py"
+    build.write_text(build.read_text().replace('"pid": os.getpid()', f'"pid": os.getpid(), "facts": {facts}'))
+    checkout.runner("run", "--use-case", "digits")
+    subprocess.run(
+        [sys.executable, "-m", "steps.build"],
+        cwd=checkout.root,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    ran, by_hand = (call["facts"] for call in checkout.calls() if call["name"] == "build")
+    assert ran == by_hand
+    assert ran["name"] == "__main__" and ran["argv"] == str(build) and ran["input"] == "/dev/null"
+
+
 def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> None:
     checkout.folder.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as foreign:
@@ -311,6 +350,11 @@ def test_reader_that_goes_away_ends_the_run_cleanly(checkout: Checkout) -> None:
     runner.stdout.close()
     assert runner.wait(20) == 1
     assert checkout.everything_ended()
+
+
+def _next_interpreter(checkout: Checkout) -> int:
+    record = checkout.folder / "next.pid"
+    return int(until(lambda: record.exists() and record.read_text(), "the next interpreter").split()[0])
 
 
 def _another_server(checkout: Checkout) -> int:
