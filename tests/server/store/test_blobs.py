@@ -20,6 +20,24 @@ def test_what_is_written_is_read_back_under_its_md5(blobs: Blobs) -> None:
     blobs.make_durable([HELLO])
 
 
+def test_many_blobs_are_made_durable_at_once(blobs: Blobs) -> None:
+    blobs.make_durable([blobs.write(str(number).encode()) for number in range(100)])
+
+
+def test_a_blob_that_is_there_is_not_written_again(blobs: Blobs) -> None:
+    before = blobs.path(blobs.write(b"hello")).stat()
+    assert blobs.path(blobs.write(b"hello")).stat() == before
+
+
+def test_a_large_blob_does_not_wait_in_memory(blobs: Blobs, tmp_path: Path) -> None:
+    with blobs.incoming() as upload:
+        for _ in range(5):
+            upload.write(b"0" * (100 << 10))
+        assert [path.stat().st_size for path in (tmp_path / "blobs" / "incoming").iterdir()] == [500 << 10]
+        md5 = upload.keep()
+    assert blobs.read(md5) == b"0" * (500 << 10)
+
+
 def test_other_bytes_than_announced_are_not_kept(blobs: Blobs, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="nothing was stored"), blobs.incoming() as upload:
         upload.write(b"hallo")
