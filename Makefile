@@ -13,7 +13,7 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 	unset APPROVE USE_CASE; HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-.PHONY: help setup run plan approve rollback status serve clean test prove lint lock
+.PHONY: help setup run plan approve rollback status serve clean test prove lint lock bench
 
 help:
 	@echo 'make run        retrain, evaluate and be asked to approve; nothing leaves this machine'
@@ -31,6 +31,7 @@ help:
 	@echo 'make test       every test that this machine can run'
 	@echo 'make prove      the long proofs'
 	@echo 'make lint       ruff, mypy, shellcheck'
+	@echo 'make bench      what the project claims about speed, measured here'
 	@echo 'make lock       remake requirements.txt from pyproject.toml'
 
 setup:
@@ -51,6 +52,8 @@ lint: setup
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh' .ci/run); \
 	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
 
+bench: setup
+	@$(SEALED) $(PYTHON) -m benchmarks $(ARGS)
 
 lock: setup
 	@PATH="$$PATH:.venv/bin"; if command -v uv >/dev/null; then \

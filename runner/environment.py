@@ -51,8 +51,12 @@ def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder
 
 
 def for_own(inherited: Mapping[str, str]) -> dict[str, str]:
-    """A step's environment with the person's own W&B: every WANDB_* variable unchanged."""
-    return basis(inherited) | {name: value for name, value in inherited.items() if name.startswith("WANDB_")}
+    """
+    A step's environment with the person's own W&B: every WANDB_* variable unchanged, and the one by which promote
+    knows that it is on GitHub, where a name in APPROVE must approve nothing.
+    """
+    theirs = {name: value for name, value in inherited.items() if name.startswith("WANDB_")}
+    return basis(inherited) | theirs | {name: inherited[name] for name in ("GITHUB_ACTIONS",) if name in inherited}
 
 
 def found_credentials(inherited: Mapping[str, str]) -> list[str]:

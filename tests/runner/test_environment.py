@@ -93,13 +93,14 @@ def test_own_wandb_without_terminal_is_refused_until_somebody_says_yes(checkout:
 
 
 def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) -> None:
-    code, _ = checkout.runner("run", "--use-case", "digits", "--yes", APPROVE="ada", **OWN)
+    code, _ = checkout.runner("run", "--use-case", "digits", "--yes", APPROVE="ada", GITHUB_ACTIONS="true", **OWN)
     assert code == 0
     assert checkout.pids("server") == []
     seen = checkout.call("promote")["env"]
     assert {name: value for name, value in seen.items() if name.startswith("WANDB_")} == {
         name: value for name, value in OWN.items() if name != "WANDB"
     }
+    assert seen["GITHUB_ACTIONS"] == "true"
 
 
 def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout) -> None:
