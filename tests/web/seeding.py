@@ -1,0 +1,94 @@
+"""
+What the pages' tests look at, written by the real SDK: a small pipeline, and a project in which every name is hostile.
+
+    WANDB_BASE_URL=... WANDB_API_KEY=... python -m tests.web.seeding
+"""
+
+import json
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import wandb
+
+PROJECT = "pages"
+REGISTRY = "wandb-registry-model"
+COLLECTION = "seen-dev"
+HOSTILE = "<script>alert(1)</script>\"'&"
+# Names of projects and types stand in addresses: `/` and a few more may not be in them.
+HOSTILE_NAME = "<img src=x onerror=alert(1)>\"'&"
+EVIL_FILES = {
+    "evil.html": b"<script>alert(1)</script>",
+    "evil.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    "fake.png": b"<script>alert(1)</script>",
+    f"dir/{HOSTILE_NAME}.txt": b"a text",
+}
+ROWS = 60
+
+
+def picture(row: int, side: int) -> np.ndarray:
+    """A bright square on black, elsewhere in each row: uint8 (side, side)."""
+    pixels = np.zeros((side, side), dtype=np.uint8)
+    pixels[row % (side - 2) : row % (side - 2) + 2, 1:4] = 255
+    return pixels
+
+
+def dataset() -> wandb.Artifact:
+    artifact = wandb.Artifact("seen_dataset", type="dataset", metadata={"rows": ROWS})
+    table = wandb.Table(columns=["label", "small", "large", "note"])
+    for row in range(ROWS):
+        table.add_data(row % 10, wandb.Image(picture(row, 8)), wandb.Image(picture(row, 28)), HOSTILE)
+    artifact.add(table, "digits")
+    return artifact
+
+
+def model(seed: int) -> wandb.Artifact:
+    artifact = wandb.Artifact("seen_model", type="model", metadata={"accuracy": 0.9 + seed / 100, "seed": seed})
+    with artifact.new_file("model.bin", mode="wb") as file:
+        file.write(bytes([0, seed]))
+    with artifact.new_file("report.md") as file:
+        file.write(f"# The report of seed {seed}\n")
+    with artifact.new_file("evidence.json") as file:
+        file.write(json.dumps({"verdict": "pass", "score": math.nan}))
+    return artifact
+
+
+def pipeline() -> None:
+    with wandb.init(project=PROJECT, job_type="build_dataset", id="builder") as run:
+        run.log_artifact(dataset()).wait()
+    with wandb.init(project=PROJECT, job_type="train_model", id="trainer", config={"epochs": 5}) as run:
+        run.use_artifact("seen_dataset:latest")
+        for epoch in range(5):
+            run.log({"loss": 1 / (epoch + 1), "broken": math.nan if epoch == 2 else epoch})
+        print("a line on the console")
+        for seed in (0, 1):
+            logged = run.log_artifact(model(seed)).wait()
+            run.link_artifact(logged, f"{REGISTRY}/{COLLECTION}", aliases=["candidate"])
+    with wandb.init(project=PROJECT, job_type="evaluate_model", id="evaluator") as run:
+        run.use_artifact("seen_model:v1")
+        run.log({"eval/accuracy": 0.91})
+
+
+def hostile() -> None:
+    config = {HOSTILE: HOSTILE}
+    with wandb.init(
+        project=HOSTILE_NAME, job_type=HOSTILE, id="evil", name=HOSTILE, notes=HOSTILE, config=config
+    ) as run:
+        run.log({HOSTILE: 1.0})
+        run.log({HOSTILE: 2.0})
+        print(HOSTILE)
+        artifact = wandb.Artifact("evil", type=HOSTILE_NAME, description=HOSTILE, metadata={HOSTILE: HOSTILE})
+        with tempfile.TemporaryDirectory() as folder:
+            for number, (name, content) in enumerate(EVIL_FILES.items()):
+                path = Path(folder) / str(number)
+                path.write_bytes(content)
+                artifact.add_file(str(path), name=name)
+            table = wandb.Table(columns=[HOSTILE], data=[[HOSTILE]])
+            artifact.add(table, "evil")
+            run.log_artifact(artifact, aliases=[HOSTILE_NAME]).wait()
+
+
+if __name__ == "__main__":
+    pipeline()
+    hostile()

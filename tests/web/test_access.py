@@ -1,0 +1,177 @@
+"""
+Who gets in, and what a form must bring: logins, sessions, redirects, other people's sites.
+
+    pytest tests/web/test_access.py
+"""
+
+import re
+
+import pytest
+
+from server.store.accounts import User
+from server.store.db import Database
+from server.web import session as session_module
+from server.web.addresses import local_path
+from server.web.session import Sessions
+from tests.web.conftest import Visitor, alias_form, registry_version
+
+PAGES = (
+    "/",
+    "/local",
+    "/local/pages",
+    "/local/pages/workspace",
+    "/local/pages/runs/trainer",
+    "/local/pages/artifacts/model/seen_model/v0",
+    "/local/pages/artifacts/model/seen_model/v0/download?path=model.bin",
+    "/local/pages/artifacts/model/seen_model/v0/picture?path=model.bin",
+    "/orgs/local-org/registry/model",
+    registry_version("v0"),
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_stranger_is_sent_to_the_login_and_sees_nothing(stranger: Visitor, path: str) -> None:
+    answer = stranger.get(path)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/login")
+    assert answer.text == ""
+
+
+def test_after_the_login_one_is_where_one_wanted_to_go(stranger: Visitor) -> None:
+    login = stranger.get(registry_version("v0")).headers["location"]
+    wanted = re.search(r'name="next" value="([^"]*)"', stranger.get(login).text)
+    assert wanted
+    answer = stranger.post("/login", key=stranger.server.key, next=wanted[1].replace("&amp;", "&"))
+    assert answer.headers["location"] == registry_version("v0")
+    assert stranger.get(answer.headers["location"]).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "local-" + "f" * 40, "local-0123456789"])
+def test_a_wrong_key_is_refused_and_not_repeated(stranger: Visitor, key: str) -> None:
+    answer = stranger.post("/login", key=key)
+    assert answer.status_code == 401
+    assert "does not know that key" in answer.text
+    assert "set-cookie" not in answer.headers
+    assert not key or key not in answer.text
+
+
+def test_the_cookie_is_out_of_reach_and_has_no_key_in_it(stranger: Visitor) -> None:
+    cookie = stranger.post("/login", key=stranger.server.key).headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert stranger.server.key not in cookie
+    assert stranger.server.key not in stranger.server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", "evil"],
+)
+def test_next_leads_to_no_other_site(stranger: Visitor, target: str) -> None:
+    assert local_path(target) == "/"
+    assert stranger.post("/login", key=stranger.server.key, next=target).headers["location"] == "/"
+
+
+def test_a_logout_ends_the_session_for_a_kept_cookie_too(visitor: Visitor) -> None:
+    kept = visitor.http.cookies.copy()
+    assert visitor.post("/logout", csrf=visitor.csrf()).status_code == 303
+    visitor.http.cookies = kept
+    assert visitor.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_changed_cookie_is_none(visitor: Visitor, part: int) -> None:
+    name, token = next(iter(visitor.http.cookies.items()))
+    parts = token.split(".")
+    parts[part] = str(int(parts[part]) + 1) if parts[part].isdigit() else parts[part][::-1]
+    visitor.http.cookies.clear()
+    visitor.http.cookies.set(name, ".".join(parts))
+    assert visitor.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("csrf", ["", "0" * 64])
+def test_a_form_without_the_token_of_its_session_changes_nothing(visitor: Visitor, csrf: str) -> None:
+    answer = visitor.post(alias_form("v0"), csrf=csrf, alias="smuggled", do="add")
+    assert answer.status_code == 403
+    assert "not one of this session" in answer.text
+    assert "smuggled" not in visitor.get(registry_version("v0")).text
+
+
+def test_the_token_of_another_session_does_not_count(visitor: Visitor, stranger: Visitor) -> None:
+    other = stranger.log_in().csrf()
+    assert visitor.post(alias_form("v0"), csrf=other, alias="smuggled", do="add").status_code == 403
+
+
+def test_a_form_from_another_site_is_refused(visitor: Visitor) -> None:
+    answer = visitor.post(
+        alias_form("v0"), headers={"Origin": "http://evil.example"}, csrf=visitor.csrf(), alias="smuggled", do="add"
+    )
+    assert answer.status_code == 403
+    assert "another site" in answer.text
+
+
+def test_a_form_without_a_session_is_sent_to_the_login(stranger: Visitor) -> None:
+    answer = stranger.post(alias_form("v0"), csrf="0" * 64, alias="smuggled", do="add")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+def test_a_form_that_is_too_long_or_none_is_refused(visitor: Visitor) -> None:
+    assert visitor.post("/login", key="k" * 20_000).status_code == 413
+    assert visitor.post("/login", headers={"Content-Type": "application/json"}, key="k").status_code == 400
+    assert visitor.post("/login", **{f"field{number}": "" for number in range(50)}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/login", "/", "/local/nothing", "/-/pages.css", "/local/pages"])
+def test_every_answer_forbids_frames_and_foreign_scripts(visitor: Visitor, path: str) -> None:
+    headers = visitor.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+
+
+# --- sessions, without HTTP -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def user(tmp_path) -> tuple[Database, User]:
+    from server.store import accounts
+
+    database = Database(tmp_path / "server.db")
+    with database.write() as db:
+        made = accounts.create_user(db, "ada")
+        accounts.add_key(db, made.id, "local-" + "a" * 40)
+    return database, made
+
+
+def test_a_session_ends_with_its_time(user: tuple[Database, User], monkeypatch: pytest.MonkeyPatch) -> None:
+    database, ada = user
+    sessions = Sessions(b"secret")
+    with database.read() as db:
+        fresh = sessions.start(db, ada)
+        monkeypatch.setattr(session_module, "SESSION_TTL_S", -1)
+        old = sessions.start(db, ada)
+        assert sessions.find(db, fresh)
+        assert sessions.find(db, old) is None
+
+
+def test_a_session_ends_with_the_users_key(user: tuple[Database, User]) -> None:
+    from server.store import accounts
+
+    database, ada = user
+    sessions = Sessions(b"secret")
+    with database.write() as db:
+        token = sessions.start(db, ada)
+        assert sessions.find(db, token)
+        accounts.revoke_keys(db, ada.id)
+        accounts.add_key(db, ada.id, "local-" + "b" * 40)
+        assert sessions.find(db, token) is None
+
+
+def test_a_session_is_of_one_server(user: tuple[Database, User]) -> None:
+    database, ada = user
+    with database.read() as db:
+        token = Sessions(b"secret").start(db, ada)
+        assert Sessions(b"another").find(db, token) is None

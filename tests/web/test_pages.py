@@ -1,0 +1,256 @@
+"""
+What the pages show, at the addresses that the SDK prints; what they refuse; the form that moves an alias.
+
+    pytest tests/web/test_pages.py
+"""
+
+import re
+from html import escape
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from tests.web.conftest import REGISTRY, Visitor, registry_version
+from tests.web.seeding import EVIL_FILES, HOSTILE, HOSTILE_NAME
+
+EVIL_PROJECT = f"/local/{quote(HOSTILE_NAME, safe='')}"
+EVIL_VERSION = f"{EVIL_PROJECT}/artifacts/{quote(HOSTILE_NAME, safe='')}/evil/v0"
+MODEL = "/local/pages/artifacts/model/seen_model"
+DATASET = "/local/pages/artifacts/dataset/seen_dataset/v0"
+COLLECTION = f"{REGISTRY}?selectionPath=local-org%2Fwandb-registry-model%2Fseen-dev"
+
+
+def text(page: str) -> str:
+    """The words of a page, without its tags."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+
+
+def shown(visitor: Visitor, path: str) -> str:
+    answer = visitor.get(path)
+    assert answer.status_code == 200, text(answer.text)
+    return answer.text
+
+
+# --- what is shown --------------------------------------------------------------------------------------------------
+
+
+def test_the_first_page_lists_registries_and_projects(visitor: Visitor) -> None:
+    page = shown(visitor, "/")
+    assert f'href="{REGISTRY}"' in page
+    assert 'href="/local/pages"' in page
+
+
+def test_a_project_lists_its_runs_and_its_artifacts(visitor: Visitor) -> None:
+    page = shown(visitor, "/local/pages")
+    assert all(job in page for job in ("build_dataset", "train_model", "evaluate_model"))
+    assert 'class="state finished"' in page
+    assert "eval/accuracy" in page
+    assert "0.91" in page
+    assert "seen_dataset" in page
+    assert "seen_model" in page
+    assert shown(visitor, "/local/pages/workspace") == page
+
+
+def test_a_run_shows_config_history_artifacts_files_and_console(visitor: Visitor) -> None:
+    page = shown(visitor, "/local/pages/runs/trainer")
+    words = text(page)
+    assert "epochs 5" in words
+    assert "a line on the console" in words
+    assert "seen_dataset:v0" in words
+    assert "seen_model:v1" in words
+    assert "wandb-metadata.json" in words
+    charts = re.findall(r"<polyline points=\"([^\"]*)\"", page)
+    assert [len(line.split()) for line in charts] == [4, 5]  # `broken` has a NaN, `loss` has not
+    assert shown(visitor, "/local/pages/runs/trainer/file?path=wandb-metadata.json")
+
+
+def test_a_version_shows_what_it_is_and_where_it_comes_from(visitor: Visitor) -> None:
+    words = text(shown(visitor, f"{MODEL}/v1"))
+    assert "accuracy 0.91" in words
+    assert "model.bin 2 B" in words
+    assert "The report of seed 1" in words
+    assert "local/pages/seen_model:v1" in words
+    assert "made by" in words
+    assert "seen_dataset:v0" in words
+    assert "used by" in words
+    assert "also seen-dev:v1" in words
+
+
+def test_a_version_is_found_by_its_alias(visitor: Visitor) -> None:
+    assert shown(visitor, f"{MODEL}/latest") == shown(visitor, f"{MODEL}/v1")
+
+
+def test_a_table_is_shown_in_pages_with_its_pictures(visitor: Visitor) -> None:
+    first = shown(visitor, f"{DATASET}/file?path=digits.table.json")
+    last = shown(visitor, f"{DATASET}/file?path=digits.table.json&page=2")
+    pictures = [re.findall(r'<img class="pixels" src="([^"]*)"', page) for page in (first, last)]
+    assert [len(found) for found in pictures] == [100, 20]  # 60 rows of two
+    answer = visitor.get(pictures[0][0].replace("&amp;", "&"))
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content.startswith(b"\x89PNG")
+
+
+def test_json_is_indented_even_where_it_has_nan(visitor: Visitor) -> None:
+    page = shown(visitor, f"{MODEL}/v0/file?path=evidence.json")
+    assert escape('{\n  "verdict": "pass",\n  "score": NaN\n}').replace("&quot;", "&#34;") in page
+
+
+def test_a_folder_of_many_files_is_one_line(visitor: Visitor) -> None:
+    assert "media/ 32 files" in text(shown(visitor, DATASET))  # of 120 pictures, so many are different
+    assert "media/images/" in shown(visitor, f"{DATASET}?folder=media/")
+
+
+def test_a_download_gives_the_very_bytes_to_be_saved(visitor: Visitor) -> None:
+    answer = visitor.get(f"{MODEL}/v1/download?path=model.bin")
+    assert answer.content == bytes([0, 1])
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == 'attachment; filename="model.bin"'
+
+
+def test_the_registry_lists_collections_and_versions_with_their_metrics(visitor: Visitor) -> None:
+    assert "seen-dev" in shown(visitor, REGISTRY)
+    words = text(shown(visitor, COLLECTION))
+    assert "accuracy" in words
+    assert "0.91" in words
+    assert "candidate" in words
+
+
+def test_the_sdks_own_addresses_are_those_of_the_pages(visitor: Visitor, wandb_env: dict[str, str]) -> None:
+    import wandb
+
+    api = wandb.Api()
+    things = {
+        api.run("local/pages/trainer").url: "trainer",
+        api.artifact("local/pages/seen_model:v0").url: "seen_model:v0",
+        api.artifact("local-org/wandb-registry-model/seen-dev:v1").url: "seen-dev:v1",
+        next(iter(api.projects("local"))).url: "Runs",
+    }
+    assert len(things) == 4
+    for url, expected in things.items():
+        assert expected in shown(visitor, url.removeprefix(visitor.server.url))
+
+
+# --- the form -------------------------------------------------------------------------------------------------------
+
+
+def test_an_alias_added_on_the_page_is_read_back_by_the_sdk(visitor: Visitor, wandb_env: dict[str, str]) -> None:
+    import wandb
+
+    answer = visitor.change_alias("v0", "production")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(registry_version("v0"))
+    name = "local-org/wandb-registry-model/seen-dev"
+    assert wandb.Api().artifact(f"{name}:production").version == "v0"
+
+    visitor.change_alias("v1", "production")
+    visitor.change_alias("v1", "production")  # twice is the same as once
+    assert wandb.Api().artifact(f"{name}:production").version == "v1"
+    assert "production" not in wandb.Api().artifact(f"{name}:v0").aliases
+    assert "production on v1" in text(shown(visitor, registry_version("v0")))
+
+    visitor.change_alias("v0", "production", do="remove")  # v1 holds it: nothing to remove here
+    assert "production" in wandb.Api().artifact(f"{name}:v1").aliases
+    visitor.change_alias("v1", "production", do="remove")
+    assert "production" not in wandb.Api().artifact(f"{name}:v1").aliases
+
+
+@pytest.mark.parametrize(
+    ("alias", "message"),
+    [
+        ("a/b", "may not contain / or :"),
+        ("a:b", "may not contain / or :"),
+        ("v0", "is the name of a version"),
+        ("", "must have 1 to 128 characters"),
+        ("x" * 129, "must have 1 to 128 characters"),
+        ("<script>alert(1)</script>", "may not contain / or :"),
+    ],
+)
+def test_a_bad_alias_is_refused_on_the_page_in_words(visitor: Visitor, alias: str, message: str) -> None:
+    answer = visitor.change_alias("v1", alias)
+    assert answer.status_code == 400
+    assert "seen-dev:v1" in answer.text
+    assert message in answer.text
+    assert "<script>alert" not in answer.text
+
+
+# --- hostile names and files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/local", EVIL_PROJECT, f"{EVIL_PROJECT}/runs/evil", EVIL_VERSION, EVIL_VERSION.rpartition("/")[0]]
+    + [f"{EVIL_VERSION}/file?{urlencode({'path': path})}" for path in [*EVIL_FILES, "evil.table.json"]],
+)
+def test_hostile_names_stay_text(visitor: Visitor, path: str) -> None:
+    page = shown(visitor, path)
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert not re.search(r"""<[^>]*\son\w+\s*=""", re.sub(r'"[^"]*"', '""', page))
+
+
+def test_every_link_of_a_hostile_page_leads_somewhere(visitor: Visitor) -> None:
+    page = shown(visitor, EVIL_VERSION) + shown(visitor, f"{EVIL_VERSION}?folder=dir/") + shown(visitor, EVIL_PROJECT)
+    links = {link.replace("&amp;", "&").replace("&#34;", '"') for link in re.findall(r'href="(/[^"]*)"', page)}
+    assert len(links) > 12
+    assert {link: visitor.get(link).status_code for link in links if visitor.get(link).status_code != 200} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in EVIL_FILES if name.startswith(("evil", "fake"))])
+def test_a_hostile_file_is_neither_a_page_nor_a_picture(visitor: Visitor, name: str) -> None:
+    assert visitor.get(f"{EVIL_VERSION}/picture?path={name}").status_code == 404
+    answer = visitor.get(f"{EVIL_VERSION}/download?path={name}")
+    assert answer.content == EVIL_FILES[name]
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-security-policy"].startswith("sandbox")
+
+
+def test_hostile_metadata_is_shown_as_it_was_written(visitor: Visitor) -> None:
+    page = shown(visitor, EVIL_VERSION)
+    assert str(escape(HOSTILE)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;") in page
+
+
+# --- what is not there ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nobody",
+        "/local/nothing",
+        "/local/pages/runs/nothing",
+        "/local/pages/runs/trainer/file?path=nothing",
+        "/local/pages/runs/trainer/download?path=nothing",
+        "/local/pages/artifacts/model/nothing",
+        f"{MODEL}/v99",
+        f"{MODEL}/v0/file",
+        f"{MODEL}/v0/download?path=../../../../etc/passwd",
+        f"{MODEL}/v0/picture?path=model.bin",
+        "/orgs/nobody/registry/model",
+        "/orgs/local-org/registry/nothing",
+        "/local/registry/model",
+        f"{REGISTRY}?selectionPath=local%2Fpages%2Fseen_model",
+        f"{REGISTRY}?selectionPath=local-org%2Fwandb-registry-model%2Fnothing",
+        registry_version("v99"),
+        "/a/b/c/d/e/f",
+        "/-/nothing",
+    ],
+)
+def test_what_is_not_there_is_a_readable_404(visitor: Visitor, path: str) -> None:
+    answer = visitor.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Traceback" not in answer.text
+    assert '<a href="/">' in answer.text
+
+
+def test_a_path_that_leaves_its_run_is_refused(visitor: Visitor) -> None:
+    answer = visitor.get("/local/pages/runs/trainer/download?path=../../etc/passwd")
+    assert answer.status_code == 400
+    assert "must be relative" in answer.text
+
+
+def test_another_client_still_gets_json(visitor: Visitor) -> None:
+    answer = visitor.http.get(visitor.server.url + "/a/b/c/d/e/f", timeout=10)
+    assert answer.status_code == 404
+    assert "is not known to this server" in answer.json()["errors"][0]["message"]
