@@ -43,6 +43,22 @@ FIELDS = {
     "sweep": "sweep_name",
 }
 
+# What runs may be filtered and ordered by, besides config, summary, tags and user.
+FILTERS = {
+    "name": "name",
+    "state": "state",
+    "group": "group_name",
+    "displayName": "display_name",
+    "display_name": "display_name",
+    "jobType": "job_type",
+    "job_type": "job_type",
+    "sweep": "sweep_name",
+    "createdAt": "created_at",
+    "created_at": "created_at",
+    "heartbeatAt": "heartbeat_at",
+    "heartbeat_at": "heartbeat_at",
+}
+
 
 # --- finding ------------------------------------------------------------------------------------------------------
 
@@ -98,25 +114,13 @@ def _selected(call: Call, found: Project, condition: str | None, order: str | No
 
 def _field(call: Call, one: Run, name: str) -> Any:
     """The value of a field that runs may be filtered and ordered by."""
-    if name.startswith(("config.", "summary_metrics.", "summaryMetrics.")):
-        kind, _, key = name.partition(".")
-        tree = json.loads(one.config if kind == "config" else one.summary)
-        return history.lookup(tree, key.removesuffix(".value") + (".value" if kind == "config" else ""))
-    names = {
-        "createdAt": "created_at",
-        "heartbeatAt": "heartbeat_at",
-        "displayName": "display_name",
-        "sweep": "sweep_name",
-    }
-    names |= {
-        "display_name": "display_name",
-        "created_at": "created_at",
-        "heartbeat_at": "heartbeat_at",
-        "name": "name",
-    }
-    names |= {"state": "state", "group": "group_name", "jobType": "job_type", "job_type": "job_type"}
-    if name in names:
-        return getattr(one, names[name])
+    kind, _, key = name.partition(".")
+    if kind == "config" and key:
+        return history.lookup(runs.config(one), key.removesuffix(".value"))
+    if kind in ("summary_metrics", "summaryMetrics") and key:
+        return history.lookup(json.loads(one.summary), key)
+    if name in FILTERS:
+        return getattr(one, FILTERS[name])
     if name == "tags":
         return json.loads(one.tags)
     if name in ("username", "user.username"):
@@ -277,7 +281,7 @@ def run_system_metrics(found: Run, info: Info) -> str:
 @run.field("wandbConfig")
 def run_wandb_config(found: Run, info: Info, keys: list[str] | None = None) -> str:
     """Part of what the SDK keeps in the config about itself; without it the client takes the run for a new one."""
-    internal = runs.config_value(found, "_wandb") or {}
+    internal = runs.config(found).get("_wandb") or {}
     return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
 
 

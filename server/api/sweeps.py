@@ -18,6 +18,16 @@ sweep = ObjectType("Sweep")
 agent = ObjectType("Agent")
 TYPES = (mutation, project, sweep, agent)
 
+FILTERS = {
+    "name": "name",
+    "state": "state",
+    "description": "description",
+    "displayName": "display_name",
+    "display_name": "display_name",
+    "createdAt": "created_at",
+    "created_at": "created_at",
+}
+
 
 @mutation.field("upsertSweep")
 def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
@@ -84,17 +94,13 @@ def project_sweeps(
 
 
 def _selected(call: Call, found: Project, condition: str | None) -> list[Sweep]:
-    names = {"name": "name", "state": "state", "displayName": "display_name", "display_name": "display_name"}
-    names |= {"createdAt": "created_at", "created_at": "created_at", "description": "description"}
-
     def value_of(one: Sweep, name: str) -> Any:
-        if name not in names:
+        if name not in FILTERS:
             raise Invalid(f'sweeps cannot be filtered by "{name}"')
-        return getattr(one, names[name])
+        return getattr(one, FILTERS[name])
 
-    return filters.select(
-        sweeps.of_project(call.db, found.id), json_object(condition, "the filter for sweeps"), value_of
-    )
+    condition_object = json_object(condition, "the filter for sweeps")
+    return filters.select(sweeps.of_project(call.db, found.id), condition_object, value_of)
 
 
 @sweep.field("id")

@@ -157,7 +157,9 @@ def delete(db: sqlite3.Connection, run_id: int) -> None:
     db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 
-def config_value(found: Run, key: str) -> Any:
-    """One value of the config, None when it has none; the SDK wraps each as {"value": ...}."""
-    entry = json.loads(found.config).get(key)
-    return entry.get("value") if isinstance(entry, dict) and "value" in entry else entry
+def config(found: Run) -> dict[str, Any]:
+    """The config's values; the SDK wraps each as {"value": ...}."""
+    return {
+        key: entry["value"] if isinstance(entry, dict) and "value" in entry else entry
+        for key, entry in json.loads(found.config).items()
+    }

@@ -109,7 +109,7 @@ def test_a_file_can_be_added_and_deleted_later(start_run: StartRun, api: Any, pr
 
 def test_runs_can_be_filtered_and_ordered(start_run: StartRun, api: Any, project: str) -> None:
     for lr in (0.3, 0.1, 0.2):
-        with start_run(config={"lr": lr}, tags=[f"lr-{lr}"]) as run:
+        with start_run(config={"lr": lr, "deep": {"lr": lr}}, tags=[f"lr-{lr}"]) as run:
             run.log({"loss": lr * 10})
 
     def rates(**query: Any) -> list[float]:
@@ -119,6 +119,7 @@ def test_runs_can_be_filtered_and_ordered(start_run: StartRun, api: Any, project
     assert rates(order="-created_at") == [0.2, 0.1, 0.3]
     assert rates(order="+summary_metrics.loss") == [0.1, 0.2, 0.3]
     assert rates(filters={"config.lr": {"$gt": 0.15}}) == [0.3, 0.2]
+    assert rates(filters={"config.lr.value": 0.1}) == rates(filters={"config.deep.lr": 0.1}) == [0.1]
     assert rates(filters={"$or": [{"tags": "lr-0.1"}, {"summary_metrics.loss": 3.0}]}) == [0.3, 0.1]
     assert rates(filters={"state": {"$ne": "finished"}}) == []
 
