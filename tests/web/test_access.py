@@ -5,14 +5,17 @@ Who gets in, and what a form must bring: logins, sessions, redirects, other peop
 """
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
+from server.store import accounts
 from server.store.accounts import User
 from server.store.db import Database
 from server.web import session as session_module
 from server.web.addresses import local_path
 from server.web.session import Sessions
+from tests.serving import Server
 from tests.web.conftest import Visitor, alias_form, registry_version
 
 PAGES = (
@@ -132,13 +135,65 @@ def test_every_answer_forbids_frames_and_foreign_scripts(visitor: Visitor, path:
     assert headers["referrer-policy"] == "same-origin"
 
 
+# --- other users ----------------------------------------------------------------------------------------------------
+
+EVES_KEY = "local-" + "e" * 40
+
+
+@pytest.fixture(scope="session")
+def eve(server: Server) -> str:
+    """Somebody who is in no organisation: her key."""
+    with Database(server.data / "server.db").write() as db:
+        accounts.add_key(db, accounts.create_user(db, "eve").id, EVES_KEY)
+    return EVES_KEY
+
+
+@pytest.fixture
+def eve_may_look(server: Server, eve: str) -> Iterator[None]:
+    """Eve as a viewer of the organisation, for one test."""
+    database = Database(server.data / "server.db")
+    with database.write() as db:
+        user, organization = accounts.find_user(db, "eve"), accounts.find_organization(db, "local-org")
+        assert user
+        assert organization
+        accounts.set_organization_member(db, organization.id, user.id, "viewer")
+    yield
+    with database.write() as db:
+        db.execute("DELETE FROM organization_members WHERE user_id = ?", (user.id,))
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path not in ("/", "/local")])
+def test_what_is_not_ones_own_is_not_there(stranger: Visitor, eve: str, path: str) -> None:
+    answer = stranger.log_in(eve).get(path)
+    assert answer.status_code == 404
+    assert "seen_model:v0" not in answer.text
+
+
+def test_another_user_finds_nothing_of_ours_on_the_first_pages(stranger: Visitor, eve: str) -> None:
+    stranger.log_in(eve)
+    assert not any("/local/pages" in stranger.get(path).text for path in ("/", "/local"))
+
+
+def test_a_form_of_somebody_elses_version_is_refused(stranger: Visitor, visitor: Visitor, eve: str) -> None:
+    assert stranger.log_in(eve).change_alias("v0", "stolen").status_code == 404
+    assert "stolen" not in visitor.get(registry_version("v0")).text
+
+
+@pytest.mark.usefixtures("eve_may_look")
+def test_a_viewer_sees_the_version_and_no_form_and_cannot_move_an_alias(stranger: Visitor, eve: str) -> None:
+    stranger.log_in(eve)
+    page = stranger.get(registry_version("v0"))
+    assert page.status_code == 200
+    assert "Add alias" not in page.text
+    assert "/local/pages" not in page.text  # nor where it was logged, which she may not see
+    assert stranger.change_alias("v0", "stolen").status_code == 403
+
+
 # --- sessions, without HTTP -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def user(tmp_path) -> tuple[Database, User]:
-    from server.store import accounts
-
     database = Database(tmp_path / "server.db")
     with database.write() as db:
         made = accounts.create_user(db, "ada")
@@ -158,8 +213,6 @@ def test_a_session_ends_with_its_time(user: tuple[Database, User], monkeypatch: 
 
 
 def test_a_session_ends_with_the_users_key(user: tuple[Database, User]) -> None:
-    from server.store import accounts
-
     database, ada = user
     sessions = Sessions(b"secret")
     with database.write() as db:

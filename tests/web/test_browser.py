@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.serving import Server
 from tests.web.conftest import REGISTRY, registry_version
@@ -38,19 +38,25 @@ BRIGHT = """image => {
 }"""
 
 
-@pytest.fixture
-def page(server: Server, chromium: str) -> Iterator[Page]:
-    """A fresh browser; the test fails on what it complains about and on a request to another host."""
-    troubles: list[str] = []
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(base_url=server.url)
-        page.set_default_timeout(10_000)
-        page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda sent: None if sent.url.startswith(server.url) else troubles.append(sent.url))
-        yield page
-        browser.close()
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(server: Server, browser: Browser) -> Iterator[Page]:
+    """A person with no cookies; the test fails on what the browser complains of and on a request to another host."""
+    troubles: list[str] = []
+    page = browser.new_page(base_url=server.url)
+    page.set_default_timeout(10_000)
+    page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda sent: None if sent.url.startswith(server.url) else troubles.append(sent.url))
+    yield page
+    page.close()
     assert troubles == []
 
 
