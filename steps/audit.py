@@ -1,57 +1,194 @@
 """
-Print the ledger: what was promoted, when, on what evidence, and who approved.
+Say what was promoted, when, on what evidence and who approved; and whether the ledger can still be believed.
 
-    python -m steps.audit --use-case mnist
+    python -m steps.audit --use-case mnist --verify --html promotions.html
 
 Reads   the ledger (artifact <use_case>_promotions) and what the registry holds now.
-Writes  nothing.
-Exits   0 done, 2 wrong use, 3 W&B not reachable.
+Writes  nothing in W&B; with --html a page of its own, to publish.
+Exits   0 done, 1 --verify found something, 2 wrong use, 3 W&B not reachable.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import wandb
 
 import usecases
-from steps.common import ledger, record
-from steps.common.cli import StepParser, emit, guarded, say
+from steps.common import audit_page, ledger, record, verify
+from steps.common.approval import plain
+from steps.common.cli import NO, WRONG_USE, StepError, StepParser, emit, guarded, say
 from steps.common.ledger import Entry
+from steps.common.references import Reference
+from steps.common.verify import Registered
+
+PRODUCTION = "production"
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = StepParser(__doc__ or "", argv)
+    parser.add_argument(
+        "--on", metavar="DATE", help="what was in production then: 2026-11-23 (its end, UTC) or 2026-11-23T14:00:00Z"
+    )
+    parser.add_argument("--verify", action="store_true", help="look for what was changed, lost or done outside")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else")
+    return parser.parse()
+
+
+# --- what the ledger says --------------------------------------------------------------------------------------------
 
 
 def state(entry: Entry) -> str:
     """What became of an entry."""
     if entry.void:
-        return "void: another promotion came first"
+        return "void: another promotion came first" if ledger.readable(entry.content) else "void: says nothing"
     return "applied" if entry.applied else "unfinished: the alias has not moved"
 
 
 def line(entry: Entry) -> str:
     """An entry for people."""
     content = entry.content
+    if not ledger.readable(content):
+        return f"v{entry.number}  {state(entry)}"
     before = content["from"]["name"] if content["from"] else "nothing"
     reason = f" ({content['reason']})" if content["reason"] else ""
-    return (
-        f"v{entry.number}  {content['time']}  {before} -> {content['to']['name']}  "
-        f"approved by {content['approver']}{reason}  on {content['evidence']['name']}  {state(entry)}"
+    parts = (
+        f"v{entry.number}",
+        content["time"],
+        f"{before} -> {content['to']['name']}",
+        f"approved by {content['approver']}{reason}",
+        f"on {content['evidence']['name']}",
+        state(entry),
     )
+    return "  ".join(plain(part) for part in parts)
+
+
+def as_json(entry: Entry) -> dict[str, Any]:
+    """An entry for machines. What the entry says of itself does not hide what is known of it."""
+    known = {"version": entry.number, "sha256": entry.sha256, "state": state(entry).split(":")[0]}
+    return {**entry.content, **known}
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """The time that --on names: a day means its end, and nothing is known of the future."""
+    try:
+        try:
+            day = date.fromisoformat(text)
+            then = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1, seconds=-1)
+        except ValueError:
+            then = ledger.time_of(text)
+        return min(then, now)
+    except (ValueError, OverflowError) as error:
+        raise StepError(
+            "date_unreadable",
+            f"--on {text!r} is no date: {error}",
+            "give 2026-11-23 or 2026-11-23T14:00:00Z",
+            WRONG_USE,
+        ) from error
+
+
+def applied_at(entry: Entry) -> datetime:
+    """When the alias moved, by the mark on the entry's version; else when the entry was written."""
+    try:
+        return ledger.time_of(str(entry.noted.get("applied_at")))
+    except ValueError:
+        return ledger.time_of(entry.content["time"])
+
+
+def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
+    """The entry by which something was in production at a time."""
+    moved = [entry for entry in entries if entry.applied and not entry.void and applied_at(entry) <= then]
+    return moved[-1] if moved else None
+
+
+# --- what the registry says ------------------------------------------------------------------------------------------
+
+
+def registered(api: wandb.Api, entries: Sequence[Entry], collection: str) -> Registered:
+    """
+    The versions that the registry holds, their seals, and the one in production.
+
+    The collection is the one that the last entry promoted in; without an entry the use case's own, if it has a version
+    in production. W&B keeps no history of an alias: only where it is now can be asked.
+    """
+    last = next((entry for entry in reversed(entries) if not entry.void), None)
+    if last:
+        collection = Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection
+    else:
+        collection = f"wandb-registry-model/{collection}"
+    holder = record.find(api, f"{collection}:{PRODUCTION}")
+    if holder:
+        collection = Reference.of(holder).collection
+    elif last is None:
+        return Registered()
+    versions = api.artifact_collection("model", collection).artifacts()
+    named = {str(Reference.of(version)): version.aliases for version in versions}
+    seals = tuple(seal for name, aliases in named.items() for seal in verify.seals_in(aliases, name))
+    return Registered(frozenset(named), seals, str(Reference.of(holder)) if holder else None)
+
+
+def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
+    """Where W&B shows each version that the entries name, and what it measured; a version that is gone is left out."""
+    contents = [entry.content for entry in entries if ledger.readable(entry.content)]
+    names = {content[key]["name"] for content in contents for key in ("to", "model", "dataset", "evidence")}
+    found = {name: record.find(api, name) for name in sorted(names)}
+    return {name: audit_page.Linked(version.url, version.metadata) for name, version in found.items() if version}
+
+
+# --- the step --------------------------------------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = StepParser(__doc__ or "", argv).parse()
+    args = parse_args(argv)
+    now = ledger.time_of(ledger.now())
+    then = moment(args.on, now) if args.on else None
     api = record.connect()
-    project = record.project_of(usecases.config(args.use_case))
-    entries = ledger.read(api, f"{record.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}")
-    for entry in entries:
-        say(line(entry))
-    if not entries:
-        say(f"nothing was promoted yet for {args.use_case}")
-    answer = [
-        {"version": entry.number, "sha256": entry.sha256, "state": state(entry).split(":")[0], **entry.content}
-        for entry in entries
-    ]
-    emit({"entries": answer}, args.out)
-    return 0
+    config = usecases.config(args.use_case)
+    ledger_name = f"{record.entity_of(api)}/{record.project_of(config)}/{ledger.name_of(args.use_case)}"
+    entries = ledger.read(api, ledger_name)
+    answer: dict[str, Any] = {}
+    findings: list[verify.Finding] = []
+
+    # 1) is it to be believed?
+    if args.verify or args.html:
+        entries, findings = verify.verify(entries, registered(api, entries, config["collection"]))
+    answer["entries"] = [as_json(entry) for entry in entries]
+
+    # 2) what it says
+    if then:
+        entry = in_production(entries, then)
+        answer |= {"on": then.isoformat(), "production": entry and as_json(entry)}
+        say(f"in production on {then.isoformat()}, by the ledger: {line(entry) if entry else 'nothing'}")
+    else:
+        for entry in entries:
+            say(line(entry))
+        if not entries:
+            say(f"nothing was promoted yet for {args.use_case}")
+    if args.verify:
+        answer["findings"] = [vars(finding) for finding in findings]
+        for finding in findings:
+            say(f"found {finding.name}: {plain(finding.message)}")
+        if not findings:
+            say(f"{len(entries)} entries and the registry agree")
+    if args.html:
+        write_page(args.html, audit_page.page(args.use_case, now, entries, findings, links(api, entries)))
+        say(f"wrote {args.html}")
+    emit(answer, args.out)
+    return NO if args.verify and findings else 0
+
+
+def write_page(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StepError(
+            "html_not_writable", f"--html {str(path)!r}: {error}", "name another file", WRONG_USE
+        ) from error
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import wandb
@@ -21,6 +21,7 @@ import wandb
 import usecases
 from steps.common import approval, gate, ledger, record
 from steps.common import evidence as frozen
+from steps.common.approval import Approval
 from steps.common.cli import StepError, StepParser, emit, guarded, say
 from steps.common.ledger import Entry
 from steps.common.references import Reference
@@ -34,7 +35,12 @@ PRODUCTION = "production"
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
     parser.add_argument("--evidence", required=True, metavar="REF", help="the evaluation: entity/project/name:vN")
-    parser.add_argument("--approver", metavar="NAME", help="who read the report and says yes")
+    parser.add_argument("--approver", metavar="NAME", help="who read the report and says yes; not on GitHub")
+    parser.add_argument(
+        "--approval",
+        choices=approval.WAYS,
+        help="ask GitHub who approved: the reviewer of this workflow run, or of the pull request that was merged",
+    )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger")
     parser.add_argument("--dry-run", action="store_true", help="make every check, move nothing")
     return parser.parse()
@@ -87,13 +93,38 @@ def check_production(evidence: dict[str, Any], production: Artifact | None) -> N
         )
 
 
+def check_use_case(evidence: dict[str, Any], use_case: str) -> None:
+    """The evidence is of the use case whose policy it is promoted under."""
+    if evidence["use_case"] != use_case:
+        raise StepError(
+            "other_use_case",
+            f"the evidence is of the use case {evidence['use_case']!r}, and --use-case is {use_case!r}",
+            f"give --use-case {evidence['use_case']}",
+        )
+
+
+def check_age(evidence: dict[str, Any], source: Artifact, max_hours: float) -> None:
+    """The evidence is young enough, by its own word and by when W&B was given it."""
+    try:
+        made = min(ledger.time_of(evidence["evaluated_at"]), ledger.time_of(source.created_at))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StepError("evidence_unreadable", f"the evidence has no time: {error}", "evaluate again") from error
+    hours = (ledger.time_of(ledger.now()) - made).total_seconds() / 3600
+    if hours > max_hours:
+        raise StepError(
+            "evidence_too_old",
+            f"the evidence is {hours:.0f} hours old, and {max_hours:g} are allowed",
+            "evaluate again: python -m steps.evaluate --no-cache ...",
+        )
+
+
 def check_unfinished(last: Entry | None, evidence: dict[str, Any]) -> None:
     """No other promotion was cut off between its entry and its alias."""
     if last and not last.applied and last.content["to"] != evidence["version"]:
         raise StepError(
             "promotion_unfinished",
-            f"entry v{last.number} promotes {last.content['to']['name']} (approved by {last.content['approver']}) "
-            "and was cut off before the alias moved",
+            f"entry v{last.number} promotes {last.content['to']['name']} "
+            f"(approved by {approval.plain(last.content['approver'])}) and was cut off before the alias moved",
             f"finish it first: python -m steps.promote --use-case {evidence['use_case']} "
             f"--evidence {last.content['evidence']['name']} --approver NAME",
         )
@@ -105,19 +136,22 @@ def check_unfinished(last: Entry | None, evidence: dict[str, Any]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.evidence, "--evidence")
-    approver = approval.by_name(args.approver)
+    approval.check_flags(args.approver, args.approval)
+    config = usecases.config(args.use_case)
     api = record.connect()
 
     # 1) the evidence holds
     source = record.get(api, reference, "--evidence")
     evidence, _, scores = frozen.read(source)
+    check_use_case(evidence, args.use_case)
     check_verdict(evidence, scores)
     version = check_digest(api, evidence, "version")
     for what in ("model", "dataset"):
         check_digest(api, evidence, what)
+    approved = approval.of(args.approver, args.approval, evidence, self_approval=config["gate"]["self_approval"])
 
     # 2) what the ledger and the registry say now
-    project = record.project_of(usecases.config(args.use_case))
+    project = record.project_of(config)
     ledger_name = f"{record.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
     last = ledger.head(ledger.read(api, ledger_name))
     target = Reference.parse(evidence["version"]["name"], "--evidence")
@@ -129,29 +163,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_production(evidence, production)
     if done and done.applied and not holds:
         done = None  # production has been elsewhere since, and is promoted to this version once more
+    if done is None:
+        check_age(evidence, source, config["gate"]["max_evidence_age_hours"])
     if args.dry_run:
         say(f"every check passed; {target} would become {PRODUCTION}")
-        emit(result(evidence, approver, version), args.out)
+        emit(result(evidence, vars(approved), version), args.out)
         return 0
 
     # 3) the entry, then the alias, then the mark
     if done is None:
-        with record.run(api, "promote_model", project, {"evidence": str(reference), "approver": approver}) as run:
-            content = entry(run, args, evidence, source, approver, last)
+        about = {"evidence": str(reference), "approver": approved.approver}
+        with record.run(api, "promote_model", project, about) as run:
+            content = entry(run, evidence, source, approved, args.reason, last)
             done = write_entry(run, api, ledger_name, args.use_case, content)
-    approver = done.content["approver"]
+    approver = approval.plain(done.content["approver"])
     if done.applied:
         say(f"{target} is {PRODUCTION} already, by entry v{done.number}")
     else:
-        move_alias(api, target)
+        move_alias(api, target, ledger.seal_of(done))
         ledger.mark_applied(api, ledger_name, done)
         say(f"{target} is {PRODUCTION}; approved by {approver}, entry v{done.number}")
-    emit(result(evidence, approver, version), args.out)
+    emit(result(evidence, done.content, version), args.out)
     return 0
 
 
 def entry(
-    run: Run, args: argparse.Namespace, evidence: dict[str, Any], source: Artifact, approver: str, last: Entry | None
+    run: Run, evidence: dict[str, Any], source: Artifact, approved: Approval, reason: str, last: Entry | None
 ) -> dict[str, Any]:
     """What the ledger will say of this promotion."""
     return {
@@ -163,10 +200,13 @@ def entry(
         "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
         "evidence": {"name": str(Reference.of(source)), "digest": source.digest},
         "policy": evidence["policy"],
-        "approver": approver,
+        "approver": approved.approver,
+        "approval": approved.how,
+        "comment": approved.comment,
+        "approval_url": approved.url,
         "commit": evidence["commit"],
         "run_url": run.url,
-        "reason": args.reason,
+        "reason": approval.plain(reason),
         "time": ledger.now(),
     }
 
@@ -186,11 +226,11 @@ def write_entry(run: Run, api: wandb.Api, ledger_name: str, use_case: str, conte
     return written
 
 
-def move_alias(api: wandb.Api, target: Reference) -> None:
-    """Give the version the alias, and read it back from W&B."""
+def move_alias(api: wandb.Api, target: Reference, seal: str) -> None:
+    """Give the version the alias, with the seal of the entry that it moves by, and read it back from W&B."""
     version = api.artifact(str(target))
-    if PRODUCTION not in version.aliases:
-        version.aliases.append(PRODUCTION)
+    if wanted := [alias for alias in (PRODUCTION, seal) if alias not in version.aliases]:
+        version.aliases.extend(wanted)
         version.save()
     now = record.find(api, f"{target.collection}:{PRODUCTION}")
     if now is None or Reference.of(now) != target:
@@ -201,11 +241,11 @@ def move_alias(api: wandb.Api, target: Reference) -> None:
         )
 
 
-def result(evidence: dict[str, Any], approver: str, version: Artifact) -> dict[str, Any]:
+def result(evidence: dict[str, Any], approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:
     return {
         "version": evidence["version"]["name"],
         "previous": evidence["production"] and evidence["production"]["name"],
-        "approver": approver,
+        "approver": approved["approver"],
         "url": version.url,
     }
 

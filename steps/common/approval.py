@@ -84,12 +84,6 @@ def check_flags(approver: str | None, how: str | None) -> None:
         )
 
 
-def by_name(approver: str | None) -> str:
-    """The person who approves, as named on the command line; refused when nobody is, or on GitHub."""
-    check_flags(approver, None)
-    return plain(approver or "", _MAX_NAME_CHARS)
-
-
 def of(approver: str | None, how: str | None, evidence: Mapping[str, Any], *, self_approval: bool) -> Approval:
     """The approval of this evidence; refused by name when there is none. Flags have passed `check_flags`."""
     if how == "github":
@@ -212,7 +206,7 @@ def _is_merge(path: str, pull: Any, here: Mapping[str, Any]) -> bool:
     base, head = _field(path, pull, "base", dict), _field(path, pull, "head", dict)
     repository = _field(path, base, "repo", dict)
     return (
-        pull.get("merged_at") is not None
+        isinstance(pull.get("merged_at"), str)
         and _field(path, repository, "full_name", str).lower() == str(here["repository"]).lower()
         and _field(path, base, "ref", str) == _field(path, repository, "default_branch", str)
         and here["sha"] in (pull.get("merge_commit_sha"), _field(path, head, "sha", str))
@@ -259,7 +253,7 @@ def _here() -> dict[str, Any]:
     """This job, from the variables that GitHub sets."""
     logins = _LOGIN.pattern
     return {
-        "repository": _variable("GITHUB_REPOSITORY", r"[\w.-]+/[\w.-]+"),
+        "repository": _variable("GITHUB_REPOSITORY", r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+"),
         "run_id": int(_variable("GITHUB_RUN_ID", r"[0-9]{1,18}")),
         "run_attempt": int(_variable("GITHUB_RUN_ATTEMPT", r"[0-9]{1,9}")),
         "sha": _variable("GITHUB_SHA", r"[0-9a-f]{40,64}"),

@@ -5,6 +5,10 @@ W&B has no compare-and-swap on an alias, but it numbers the versions of an artif
 So the ledger decides: the first entry written on a predecessor wins, a later one on the same predecessor is void.
 An entry is written before the alias moves, and marked applied (in the version's metadata) after it; one that is not
 marked is an intent that somebody was killed over, and is completed by the next promotion of the same version.
+
+The alias moves together with a seal: an alias of the promoted version that holds the entry's number and hash. It lies
+in the registry, where another key is needed than in the project, and outlives the entry: verify.py
+reads the ledger against it.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.common import record
+from steps.common.cli import StepError
 from steps.common.references import Reference
 
 if TYPE_CHECKING:
@@ -35,13 +40,15 @@ class Entry:
     One promotion, as written.
 
     number: the artifact version. content: what the entry says. applied: whether the alias is known to have moved.
-    void: whether another entry on the same predecessor came first.
+    void: whether another entry on the same predecessor came first. noted: the version's metadata, which repeats the
+    content and says when it was applied.
     """
 
     number: int
     content: Mapping[str, Any]
     applied: bool
     void: bool = False
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -104,7 +111,49 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def time_of(text: str) -> datetime:
+    """A time as W&B, entries and people write it (ISO 8601; UTC where no zone is given); ValueError otherwise."""
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def seal_of(entry: Entry) -> str:
+    """The alias that a promoted version keeps of its entry."""
+    return f"promotion-v{entry.number}-{entry.sha256[:12]}"
+
+
+def readable(content: object) -> bool:
+    """Whether this says all that a promotion says, each in its type: the ledger's project may have other writers."""
+
+    def version(value: object) -> bool:
+        if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("name", "digest")):
+            return False
+        try:
+            Reference.parse(value["name"], "")
+        except StepError:
+            return False
+        return True
+
+    return (
+        isinstance(content, dict)
+        and all(version(content.get(key)) for key in ("to", "model", "dataset", "evidence"))
+        and (content.get("from") is None or version(content["from"]))
+        and all(isinstance(content.get(key), str) for key in ("approver", "time", "reason"))
+        and isinstance(content.get("previous"), str | None)
+    )
+
+
 def _entry(version: Artifact) -> Entry:
+    noted = dict(version.metadata)
+    return Entry(Reference.of(version).number, _content(version), "applied_at" in noted, noted=noted)
+
+
+def _content(version: Artifact) -> dict[str, Any]:
+    """What an entry says; what is no promotion says nothing, follows nothing, and is void."""
     with tempfile.TemporaryDirectory() as folder:
-        content = json.loads(Path(version.get_entry(_FILE).download(root=folder)).read_text(encoding="utf-8"))
-    return Entry(Reference.of(version).number, content, "applied_at" in version.metadata)
+        try:
+            path = version.get_entry(_FILE).download(root=folder)
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (KeyError, ValueError, RecursionError):  # no such file, not the bytes of its digest, no JSON
+            content = None
+    return content if readable(content) else {"previous": "unreadable"}

@@ -1,0 +1,500 @@
+"""
+Who approved: every refusal by its name, against a GitHub of the test's own whose answers have GitHub's published shape.
+
+    pytest tests/steps/test_approval.py
+
+GITHUB_OPENAPI=FILE (api.github.com.json of github.com/github/rest-api-description) also holds the answers that the
+tests give to that description.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from steps.common import approval
+from steps.common.cli import StepError
+
+TOKEN = "ghs_TheTokenThatNobodyMayRead"
+REPOSITORY = "team/models"
+HEAD, MERGE, OTHER = "a" * 40, "b" * 40, "c" * 40
+RUN = f"/repos/{REPOSITORY}/actions/runs/4711/approvals"
+PULLS = f"/repos/{REPOSITORY}/commits/{MERGE}/pulls"
+REVIEWS = f"/repos/{REPOSITORY}/pulls/7/reviews"
+
+
+# --- a GitHub to ask -------------------------------------------------------------------------------------------------
+
+
+class GitHub:
+    """Answers GET by path: a list or object as JSON, bytes as they are, a number as that status."""
+
+    def __init__(self):
+        self.answers = {}
+        self.asked = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                url = urlsplit(self.path)
+                outer.asked.append((self.path, self.headers["Authorization"]))
+                answer = outer.answers.get(url.path, 404)
+                if callable(answer):
+                    answer = answer(self)
+                if answer is None:
+                    return
+                status, body = (answer, b"{}") if isinstance(answer, int) else (200, answer)
+                if isinstance(body, list):
+                    query = parse_qs(url.query)
+                    size, page = (int(query.get(key, [default])[0]) for key, default in (("per_page", 30), ("page", 1)))
+                    body = body[size * (page - 1) : size * page] if url.path != RUN else body
+                if not isinstance(body, bytes):
+                    body = json.dumps(body).encode()
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def github(monkeypatch):
+    """On GitHub: attempt 2 of run 4711, started by ada."""
+    for name in [name for name in os.environ if name.startswith("GITHUB_") and name != "GITHUB_OPENAPI"]:
+        monkeypatch.delenv(name)
+    fake = GitHub()
+    fake.answers |= {RUN: [], PULLS: [pull()], REVIEWS: [], **may_write("bob")}
+    variables = {
+        "ACTIONS": "true",
+        "API_URL": fake.url,
+        "SERVER_URL": "https://github.com",
+        "REPOSITORY": REPOSITORY,
+        "RUN_ID": "4711",
+        "RUN_ATTEMPT": "2",
+        "SHA": MERGE,
+        "ACTOR": "ada",
+        "TRIGGERING_ACTOR": "ada",
+        "TOKEN": TOKEN,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    yield fake
+    fake.close()
+
+
+def user(login):
+    urls = ("url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url")
+    urls += ("organizations_url", "repos_url", "events_url", "received_events_url", "avatar_url")
+    about = {"login": login, "id": 1, "node_id": "U_1", "gravatar_id": None, "type": "User", "site_admin": False}
+    return about | {key: f"https://api.github.com/{login}/{key}" for key in urls}
+
+
+def approved(login, comment="Looks right.", environment="production", state="approved"):
+    place = {"id": 5, "node_id": "E_5", "name": environment, "url": "https://api.github.com/e", "html_url": "https://x"}
+    times = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
+    return {"state": state, "comment": comment, "environments": [place | times], "user": user(login)}
+
+
+def repository():
+    return {"full_name": REPOSITORY, "default_branch": "main", "name": "models"}
+
+
+def pull(author="ada", number=7, **changes):
+    side = {"label": "team:x", "user": user(author), "repo": repository()}
+    return {
+        "number": number,
+        "user": user(author),
+        "merged_at": "2026-11-02T10:00:00Z",
+        "merge_commit_sha": MERGE,
+        "head": side | {"ref": "better", "sha": HEAD},
+        "base": side | {"ref": "main", "sha": OTHER},
+    } | changes
+
+
+def review(login, state="APPROVED", commit=HEAD, body="Ship it."):
+    page = f"https://github.com/{REPOSITORY}/pull/7#pullrequestreview-1"
+    links = {"html": {"href": page}, "pull_request": {"href": page}}
+    about = {"id": 80, "node_id": "PRR_80", "html_url": page, "pull_request_url": page, "_links": links}
+    said = {"user": user(login), "state": state, "commit_id": commit, "body": body, "author_association": "MEMBER"}
+    return about | said
+
+
+def may_write(login, permission="write"):
+    path = f"/repos/{REPOSITORY}/collaborators/{login}/permission"
+    return {path: {"permission": permission, "role_name": permission, "user": user(login)}}
+
+
+def evidence(**changes):
+    """Evidence of this attempt, made before anybody approved."""
+    here = {"repository": REPOSITORY, "run_id": 4711, "run_attempt": 2, "sha": MERGE}
+    who = {"actor": "ada", "triggering_actor": "ada", "approvals": 0, "approvers": []}
+    return {"github": here | who | changes}
+
+
+def asked(how="github", of=None, self_approval=False):
+    approval.check_flags(None, how)
+    return approval.of(None, how, of or evidence(), self_approval=self_approval)
+
+
+def refused(how="github", **arguments):
+    with pytest.raises(StepError) as stopped:
+        asked(how, **arguments)
+    assert TOKEN not in f"{stopped.value} {stopped.value.hint}"
+    return stopped.value.name
+
+
+# --- which flag, where -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("on_github", "approver", "how", "name", "code"),
+    [
+        (False, None, None, "no_approval", 1),
+        (False, " \n", None, "no_approval", 1),
+        (False, "ada", "github", "two_approvals", 2),
+        (False, None, "github", "not_on_github", 1),
+        (False, None, "merge", "not_on_github", 1),
+        (True, "ada", None, "name_is_no_approval", 1),
+        (True, None, None, "name_is_no_approval", 1),
+        (True, "ada", "github", "two_approvals", 2),
+    ],
+)
+def test_flags_that_approve_nothing_here(monkeypatch, on_github, approver, how, name, code):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    if on_github:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with pytest.raises(StepError) as stopped:
+        approval.check_flags(approver, how)
+    assert (stopped.value.name, stopped.value.exit_code) == (name, code)
+
+
+def test_a_name_approves_on_a_machine_of_ones_own(monkeypatch):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    approval.check_flags("Grace\x1b[31m Hopper ", None)
+    assert approval.of("Grace\x1b[31m Hopper ", None, {}, self_approval=False) == approval.Approval(
+        "Grace [31m Hopper", "name"
+    )
+
+
+# --- what evaluate notes ---------------------------------------------------------------------------------------------
+
+
+def test_off_github_there_is_no_context(monkeypatch):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    assert approval.context() is None
+
+
+def test_the_context_counts_the_approvals_so_far(github):
+    github.answers[RUN] = [approved("bob"), approved("eve", environment="staging"), approved("eve", state="rejected")]
+    assert approval.context() == evidence(approvals=1, approvers=["bob"])["github"]
+    assert github.asked == [(RUN, f"Bearer {TOKEN}")]
+
+
+# --- the reviewer of the environment ---------------------------------------------------------------------------------
+
+
+def test_a_reviewer_approves_this_attempt(github):
+    github.answers[RUN] = [approved("bob", "Fine\x1b[2J‮ by me")]
+    assert asked() == approval.Approval(
+        "bob", "github", "Fine [2J by me", f"https://github.com/{REPOSITORY}/actions/runs/4711/attempts/2"
+    )
+
+
+def test_nobody_approved(github):
+    assert refused() == "no_approval"
+
+
+def test_an_environment_without_reviewers_is_no_approval(github):
+    github.answers[RUN] = [approved("bob", environment="training")]
+    assert refused() == "no_approval"
+
+
+def test_a_rejection_is_no_approval(github):
+    github.answers[RUN] = [approved("bob", state="rejected")]
+    assert refused() == "no_approval"
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_an_approval_of_the_attempt_before_does_not_count(github, newest_first):
+    before = evidence(approvals=1, approvers=["bob"])
+    github.answers[RUN] = [approved("bob")]
+    assert refused(of=before) == "no_approval"
+    github.answers[RUN] = [approved("bob"), approved("carol")][:: -1 if newest_first else 1]
+    assert asked(of=before).approver == "carol"
+
+
+def test_the_same_reviewer_may_approve_again(github):
+    github.answers[RUN] = [approved("bob"), approved("bob", "Again.")]
+    assert asked(of=evidence(approvals=1, approvers=["bob"])).approver == "bob"
+
+
+@pytest.mark.parametrize("change", [{"run_attempt": 1}, {"run_id": 4710}, {"repository": "team/other"}])
+def test_evidence_of_another_attempt(github, change):
+    github.answers[RUN] = [approved("bob")]
+    assert refused(of=evidence(**change)) == "approval_other_attempt"
+
+
+def test_evidence_from_a_laptop(github):
+    github.answers[RUN] = [approved("bob")]
+    assert refused(of={"github": None}) == "approval_other_attempt"
+
+
+@pytest.mark.parametrize("starter", ["GITHUB_ACTOR", "GITHUB_TRIGGERING_ACTOR"])
+def test_who_started_the_run_may_not_approve_it(github, monkeypatch, starter):
+    monkeypatch.setenv(starter, "Bob")
+    github.answers[RUN] = [approved("bob")]
+    assert refused() == "self_approval"
+    assert asked(self_approval=True).approver == "bob"
+
+
+def test_self_approval_hides_behind_no_older_approval(github):
+    github.answers[RUN] = [approved("ada"), approved("bob")]
+    assert refused(of=evidence(approvals=1, approvers=["bob"])) == "self_approval"
+
+
+def test_another_reviewer_beside_the_starter_is_enough(github):
+    github.answers[RUN] = [approved("ada"), approved("bob")]
+    assert asked().approver == "bob"
+
+
+# --- the review of the merged pull request ---------------------------------------------------------------------------
+
+
+def test_a_review_of_what_was_merged_approves(github):
+    github.answers[REVIEWS] = [review("bob")]
+    assert asked("merge") == approval.Approval(
+        "bob", "merge", "Ship it.", f"https://github.com/{REPOSITORY}/pull/7#pullrequestreview-1"
+    )
+
+
+@pytest.mark.parametrize(
+    "pulls",
+    [
+        [],
+        [pull(merged_at=None)],
+        [pull(merge_commit_sha=OTHER)],
+        [pull(base=pull()["base"] | {"ref": "playground"})],
+        [pull(base=pull()["base"] | {"repo": repository() | {"full_name": "fork/models"}})],
+    ],
+)
+def test_a_commit_that_no_merge_made(github, pulls):
+    github.answers |= {PULLS: pulls, REVIEWS: [review("bob")]}
+    assert refused("merge") == "not_merged"
+
+
+@pytest.mark.parametrize(
+    "reviews",
+    [
+        [],
+        [review("bob", "COMMENTED")],
+        [review("bob"), review("bob", "DISMISSED")],
+        [review("bob"), review("bob", "CHANGES_REQUESTED")],
+        [review("mallory")],
+    ],
+)
+def test_nobody_with_a_say_approved_the_merge(github, reviews):
+    github.answers |= {REVIEWS: reviews, **may_write("mallory", "read")}
+    assert refused("merge") == "no_approving_review"
+
+
+def test_a_comment_after_the_approval_takes_nothing_back(github):
+    github.answers[REVIEWS] = [review("bob"), review("bob", "COMMENTED")]
+    assert asked("merge").approver == "bob"
+
+
+def test_the_author_approved_the_merge(github):
+    github.answers |= {REVIEWS: [review("Ada")], **may_write("Ada")}
+    assert refused("merge") == "self_approval"
+
+
+@pytest.mark.parametrize("commit", [OTHER, None])
+def test_the_review_was_of_another_commit(github, commit):
+    github.answers[REVIEWS] = [review("bob", commit=commit)]
+    assert refused("merge") == "review_of_other_commit"
+
+
+def test_the_evidence_was_of_another_commit(github):
+    github.answers[REVIEWS] = [review("bob")]
+    assert refused("merge", of=evidence(sha=OTHER)) == "evidence_of_other_commit"
+    assert refused("merge", of={"github": None}) == "evidence_of_other_commit"
+
+
+def test_reviews_are_read_to_the_last_page(github):
+    github.answers[REVIEWS] = [review("bob"), *[review("carol", "COMMENTED")] * 150, review("bob", "DISMISSED")]
+    assert refused("merge") == "no_approving_review"
+
+
+# --- answers that are none -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b"[" * 100_000,
+        {"message": "hello"},
+        [None],
+        ["approved"],
+        [{"state": "approved"}],
+        [approved("bob") | {"user": None}],
+        [approved("bob") | {"user": {"login": 5}}],
+        [approved("bob\x1b]0;") | {"state": "approved"}],
+        [approved("bob") | {"environments": "production"}],
+        [approved("bob") | {"environments": [{"name": True}]}],
+        [approved("bob") | {"comment": None}],
+        [approved("bob") | {"state": 1}],
+    ],
+    ids=range(13),
+)
+def test_nothing_is_concluded_from_an_answer_of_another_shape(github, answer):
+    github.answers[RUN] = answer
+    assert refused() == "github_answer_unknown"
+
+
+def test_an_answer_without_end_is_given_up(github, monkeypatch):
+    monkeypatch.setattr(approval, "_MAX_ANSWER_BYTES", 1000)
+    github.answers[RUN] = b"[" + b" " * 2000 + b"]"
+    assert refused() == "github_answer_unknown"
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 2), (403, 2), (404, 2), (500, 3), (302, 2)])
+def test_github_says_no(github, status, code):
+    github.answers[RUN] = status
+    with pytest.raises(StepError) as stopped:
+        asked()
+    assert (stopped.value.name, stopped.value.exit_code) == ("github_refused", code)
+    assert [path for path, _ in github.asked] == [RUN]  # a redirect is not followed: the token stays here
+
+
+def test_github_that_is_not_there(github, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("GITHUB_API_URL", f"http://127.0.0.1:{probe.getsockname()[1]}")
+        with pytest.raises(StepError) as stopped:
+            approval.context()
+    assert (stopped.value.name, stopped.value.exit_code) == ("github_unreachable", 3)
+
+
+def test_github_that_answers_a_byte_at_a_time_is_given_up(github, monkeypatch):
+    def drip(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            time.sleep(0.05)
+            try:
+                handler.wfile.write(b" ")
+            except OSError:
+                break
+
+    monkeypatch.setattr(approval, "TIMEOUT_S", 0.5)
+    github.answers[RUN] = drip
+    began = time.monotonic()
+    assert refused() == "github_unreachable"
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("API_URL", ""),
+        ("API_URL", "http://api.example.com"),
+        ("API_URL", "file:///etc"),
+        ("API_URL", "https://me:secret@api.github.com"),
+        ("REPOSITORY", "team/.."),
+        ("REPOSITORY", "team"),
+        ("RUN_ID", "4711/../1"),
+        ("RUN_ATTEMPT", ""),
+        ("SHA", "main"),
+        ("TRIGGERING_ACTOR", ""),
+    ],
+)
+def test_a_variable_that_is_not_githubs(github, monkeypatch, variable, value):
+    monkeypatch.setenv(f"GITHUB_{variable}", value)
+    assert refused() == "github_variable"
+    assert github.asked == []
+
+
+@pytest.mark.parametrize("token", ["", "a b", "x\r\nX-Evil: 1"])
+def test_a_token_that_is_none(github, monkeypatch, token):
+    monkeypatch.setenv("GITHUB_TOKEN", token)
+    assert refused() == "github_token"
+
+
+def test_what_is_printed_is_one_short_line():
+    assert approval.plain("a\x00b\u202ec\nd\te") == "a b c d e"
+    assert len(approval.plain("x" * 10_000, 50)) == 50
+
+
+# --- the shapes, by GitHub's own description -------------------------------------------------------------------------
+
+
+def differs(value, schema, whole, at="answer"):
+    """Where a value is not what an OpenAPI 3.0 schema says; only the words that GitHub's schemas use for these."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return differs(value, whole["components"]["schemas"][name], whole, at)
+    if value is None and (schema.get("nullable") or "type" not in schema):
+        return []
+    kinds = {"array": list, "object": dict, "string": str, "integer": int, "boolean": bool}
+    if (kind := schema.get("type")) and not isinstance(value, kinds[kind]):
+        return [f"{at} is no {kind}"]
+    if value not in schema.get("enum", [value]):
+        return [f"{at} is none of {schema['enum']}"]
+    if isinstance(value, list):
+        return [text for item in value for text in differs(item, schema["items"], whole, f"{at}[]")]
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        fields = [(key, differs(item, known[key], whole, f"{at}.{key}")) for key, item in value.items() if key in known]
+        unknown = [f"{at}.{key} is not described" for key in value if key not in known]
+        return unknown + [text for _, texts in fields for text in texts]
+    return []
+
+
+@pytest.mark.skipif(not os.environ.get("GITHUB_OPENAPI"), reason="GITHUB_OPENAPI names no copy of GitHub's description")
+@pytest.mark.parametrize(
+    ("path", "answer", "whole_shape"),
+    [
+        ("/repos/{owner}/{repo}/actions/runs/{run_id}/approvals", [approved("bob")], True),
+        ("/repos/{owner}/{repo}/commits/{commit_sha}/pulls", [pull()], False),
+        ("/repos/{owner}/{repo}/pulls/{pull_number}/reviews", [review("bob")], True),
+        ("/repos/{owner}/{repo}/collaborators/{username}/permission", next(iter(may_write("bob").values())), False),
+    ],
+)
+def test_the_answers_of_these_tests_are_githubs(path, answer, whole_shape):
+    """whole_shape: nothing that GitHub always sends is left out; the others are given without what nobody reads."""
+    whole = json.loads(Path(os.environ["GITHUB_OPENAPI"]).read_text(encoding="utf-8"))
+    schema = whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert differs(answer, schema, whole) == []
+    assert differs([{**answer[0], "state": 5}] if isinstance(answer, list) else {"permission": 5}, schema, whole)
+    if whole_shape:
+        item = whole["components"]["schemas"][schema["items"]["$ref"].rsplit("/", 1)[1]]
+        assert set(item["required"]) <= set(answer[0])
+
+
+def test_the_fields_that_are_read_are_in_the_fakes_answers():
+    """What approval.py asks of an answer is what the description was checked for."""
+    source = Path(approval.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r'_field\([^"]*"(\w+)"', source))
+    given = json.dumps([approved("a"), pull(), review("a"), may_write("a")])
+    assert read
+    assert all(f'"{name}"' in given for name in read)
