@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from server.api.http import Services, body
+from server.api.http import Services, body, services
 from server.errors import Forbidden, Invalid, NotFound, ServerError
 from server.settings import KIB
 from server.store.accounts import User
@@ -156,7 +156,8 @@ class Access:
 async def read_form(request: Request) -> Form:
     """The fields of a form that was sent from a page of this very server."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    ours = {request.headers.get("host"), urlsplit(services(request).settings.external_url or "").netloc}
+    if origin is not None and urlsplit(origin).netloc not in ours - {""}:
         raise Forbidden("the form was sent from a page of another site")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise Invalid("this is no form of these pages")
