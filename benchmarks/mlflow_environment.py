@@ -58,7 +58,10 @@ def _run(command: list[str]) -> None:
         if "error" in line.lower():
             last = line.strip()
     if process.wait() != 0:
-        raise Unavailable(f"it could not be installed: {last or f'`{command[0]}` failed'}")
+        raise Unavailable(
+            f"it could not be installed, which needs a package index (PyPI, or yours by PIP_INDEX_URL) the first time: "
+            f"{last or f'`{command[0]}` failed'}"
+        )
 
 
 def _say(words: str) -> None:
