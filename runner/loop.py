@@ -62,37 +62,40 @@ def plan(order: Order) -> int:
 def run(order: Order) -> int:
     """Build, train, link and evaluate; then the approval and promote. Returns the exit code."""
     use_case = order.use_case or DEFAULT_USE_CASE
-    with order.folder.locked("run"), _wandb(order) as ready:
+    with order.folder.locked("run"):
         _greet(order)
         _print_plan(order, pipeline.CANDIDATE, use_case, {})
         _consent(order, use_case)
-        order = order._replace(given=dict(order.given) | _commit(order))
-        execute = ready()
-        try:
-            done = _run(order, pipeline.CANDIDATE, use_case, execute)
-        except StepFailed as failure:
-            if order.use_case or failure.error.get("name") != "mnist_unavailable":
-                raise
-            use_case = OFFLINE_USE_CASE
-            say(f"\nMNIST cannot be had here: {failure.error.get('message', '')}")
-            say(f"To use it: {failure.error.get('hint', '')}")
-            say(f"Nobody asked for a use case, so this run goes on with {use_case}, which needs no download.")
-            done = _run(order, pipeline.CANDIDATE, use_case, execute)
-        return _conclude(order, use_case, done, execute)
+        with _wandb(order) as ready:
+            order = order._replace(given=dict(order.given) | _commit(order))
+            execute = ready()
+            try:
+                done = _run(order, pipeline.CANDIDATE, use_case, execute)
+            except StepFailed as failure:
+                if order.use_case or failure.error.get("name") != "mnist_unavailable":
+                    raise
+                use_case = OFFLINE_USE_CASE
+                say(f"\nMNIST cannot be had here: {failure.error.get('message', '')}")
+                say(f"To use it: {failure.error.get('hint', '')}")
+                say(f"Nobody asked for a use case, so this run goes on with {use_case}, which needs no download.")
+                done = _run(order, pipeline.CANDIDATE, use_case, execute)
+            return _conclude(order, use_case, done, execute)
 
 
 def rollback(order: Order, *, version: str, reason: str) -> int:
     """Evaluate an earlier version under the policy `rollback`; then the approval and promote."""
     use_case = order.use_case or _last_use_case(order.folder)
     outputs = {"version": version}
-    with order.folder.locked("rollback"), _wandb(order) as ready:
+    order = order._replace(given={"policy": "rollback"})
+    with order.folder.locked("rollback"):
         _greet(order)
-        order = order._replace(given={"policy": "rollback"} | _commit(order))
         _print_plan(order, pipeline.ROLLBACK, use_case, outputs)
         _consent(order, use_case)
-        execute = ready()
-        done = _run(order, pipeline.ROLLBACK, use_case, execute, outputs)
-        return _conclude(order, use_case, done, execute, reason)
+        with _wandb(order) as ready:
+            order = order._replace(given=dict(order.given) | _commit(order))
+            execute = ready()
+            done = _run(order, pipeline.ROLLBACK, use_case, execute, outputs)
+            return _conclude(order, use_case, done, execute, reason)
 
 
 def approve(order: Order) -> int:
@@ -166,7 +169,7 @@ def embedded_server(order: Order) -> EmbeddedServer:
 def _run(
     order: Order, steps: Sequence[Step], use_case: str, execute: Execute, outputs: Mapping[str, str] | None = None
 ) -> list[Finished]:
-    """Run the steps, saying so; what is known afterwards, finished or not, goes into the state."""
+    """Run the steps, saying so; how far they came goes into the state."""
     numbers = itertools.count(1)
 
     def announced(step: Step, flags: Sequence[str]) -> Outcome:
@@ -179,7 +182,7 @@ def _run(
     for one in pipeline.run(steps, use_case, order.given, execute=announced, clock=time.monotonic, outputs=outputs):
         progress.finished(one)
         done.append(one)
-        order.folder.remember(run=last | {"reached": one.step.name, "verdict": one.result.get("verdict")})
+        order.folder.remember(run=last | {"reached": one.step.name})
     return done
 
 
@@ -211,7 +214,9 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
     """What follows from the verdict: nothing, a no, or the question."""
     evaluated = done[-1].result
     version, production = evaluated["version"], evaluated.get("production")
+    # One change of the state: no kill can leave a verdict `pass` without the question that follows from it.
     changes: dict[str, Any] = {"pending": None}
+    changes["run"] = order.folder.state()["run"] | {"verdict": evaluated["verdict"]}
     if production:
         changes |= _in_production(order.folder, use_case, production)
     if evaluated["verdict"] == "unchanged":
