@@ -116,7 +116,8 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str) -> Reg
     The collection is the one that the last entry promoted in; without an entry the use case's own, if it has a version
     in production. W&B keeps no history of an alias: only where it is now can be asked.
     """
-    last = next((entry for entry in reversed(entries) if not entry.void), None)
+    said = [entry for entry in entries if ledger.readable(entry.content)]
+    last = next((entry for entry in reversed(said) if entry.applied), said[-1] if said else None)
     if last:
         collection = Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection
     else:

@@ -188,8 +188,11 @@ def _walk(
                 )
                 follows = True
             seen.add(previous)
-        # A valid entry that was cut off lets no other promotion pass, so one that was passed by was void.
-        follows = follows and (moved(entry) or entry.number > last_moved)
+        # A valid entry that was cut off lets no other promotion pass, so one that was passed by was void. One with its
+        # seal was not, whatever it follows: promote goes on after a loss.
+        follows = entry.sha256[:12] in _sealed(entry.number, registered) or (
+            follows and (moved(entry) or entry.number > last_moved)
+        )
         order.append(replace(entry, void=not follows))
         seen.add(entry.sha256)
         if follows:

@@ -1,0 +1,94 @@
+"""Promotions without training: tiny models, evidence that passes, and the real steps promote and audit over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import wandb
+
+from steps.common import evidence as frozen
+from steps.common import gate, ledger
+from steps.common.gate import Policy, Scores
+
+ROWS = 200
+
+
+class Desk:
+    """A project and a registry collection of one test's own; `step` is the fixture that calls a step's main()."""
+
+    def __init__(self, step: Callable[..., Any], collection: str) -> None:
+        self.step = step
+        self.collection = collection
+        self.registry = f"local-org/wandb-registry-model/{collection}"
+        self.ledger = f"local/{collection}/digits_promotions"
+
+    def evidence(self, number: int, production: int | None = None, **changes: Any) -> str:
+        """Evidence for version `number`, compared with `production`; logged as evaluate would. Returns its name."""
+        with wandb.init(project=self.collection) as run:
+            model, dataset = wandb.Artifact("digits_model", type="model"), wandb.Artifact("digits_dataset", type="data")
+            for artifact, content in ((model, f"model {number}"), (dataset, "rows")):
+                with artifact.new_file("content.txt", mode="w") as file:
+                    file.write(content)
+            model, dataset = run.log_artifact(model).wait(), run.log_artifact(dataset).wait()
+            linked = run.link_artifact(model, f"wandb-registry-model/{self.collection}")
+            before = None if production is None else self.version(production)
+            said = {
+                "schema": 1,
+                "use_case": "digits",
+                "verdict": "pass",
+                "policy": vars(Policy("no_worse", 0.9, 0.005)),
+                "rules": [],
+                "metrics": {"candidate": {"accuracy": 1.0, "loss": 0.1}, "production": None},
+                "comparison": None,
+                "version": {"name": f"{self.registry}:{linked.version}", "digest": linked.digest},
+                "model": {"name": f"local/{self.collection}/{model.name}", "digest": model.digest},
+                "dataset": {
+                    "name": f"local/{self.collection}/{dataset.name}",
+                    "digest": dataset.digest,
+                    "eval_rows": ROWS,
+                    "eval_rows_seen_in_training": [],
+                },
+                "production": before and {"name": f"{self.registry}:v{production}", "digest": before.digest},
+                "commit": "c0ffee",
+                "github": None,
+                "evaluated_at": ledger.now(),
+            } | changes
+            artifact = wandb.Artifact("digits_evaluation", type="evaluation", metadata={"metrics": said["metrics"]})
+            frozen.add_to(artifact, said, "a report", scores())
+            return f"local/{self.collection}/{run.log_artifact(artifact).wait().name}"
+
+    def promoted(self, number: int, production: int | None = None, *flags: object) -> Any:
+        return self.step("promote", "--evidence", self.evidence(number, production), "--approver", "ada", *flags)
+
+    def version(self, number: int) -> Any:
+        return wandb.Api().artifact(f"{self.registry}:v{number}")
+
+    def entry(self, number: int) -> Any:
+        return wandb.Api().artifact(f"{self.ledger}:v{number}")
+
+    def move_by_hand(self, number: int) -> None:
+        """What a person with the key does in the browser."""
+        version = self.version(number)
+        version.aliases.append("production")
+        version.save()
+
+    @property
+    def entries(self) -> list[ledger.Entry]:
+        return ledger.read(wandb.Api(), self.ledger)
+
+    def findings(self) -> set[tuple[str, int | None]]:
+        """What audit --verify says; its exit code agrees."""
+        answer = self.step("audit", "--verify")
+        assert answer.exit == (1 if answer["findings"] else 0)
+        return {(finding["name"], finding["entry"]) for finding in answer["findings"]}
+
+
+def scores() -> Scores:
+    """Answers that every rule lets pass."""
+    labels = np.arange(ROWS) % 10
+    right = np.full((ROWS, 10), 0.01, dtype=np.float32)
+    right[np.arange(ROWS), labels] = 0.91
+    assert gate.accuracy(labels, right) == 1
+    return Scores(labels=labels, candidate=right, production=None, rows=ROWS, seen=())

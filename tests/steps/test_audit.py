@@ -1,0 +1,273 @@
+"""
+audit, through the real SDK against the embedded server: what was in production, and what was done to the ledger.
+
+    pytest tests/steps/test_audit.py
+
+What `verify` makes of any history at all is in test_verify.py; here each tampering is done for real.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+import wandb
+
+from steps import audit, promote
+from steps.common import audit_page, ledger
+from steps.common.cli import StepError
+from steps.common.ledger import Entry
+from steps.common.verify import Finding
+from tests.steps.desk import Desk
+
+
+@pytest.fixture
+def desk(step, collection):
+    return Desk(step, collection)
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+# --- verify, on what was really done ---------------------------------------------------------------------------------
+
+
+def test_a_ledger_that_nobody_touched_is_verified(desk):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    assert desk.findings() == set()
+    seals = [alias for alias in desk.version(1).aliases if alias.startswith("promotion-")]
+    assert seals == [ledger.seal_of(desk.entries[1])]
+
+
+def test_an_empty_ledger_is_verified(desk):
+    assert desk.findings() == set()
+
+
+def test_metadata_that_was_changed(desk):
+    desk.promoted(0)
+    entry = desk.entry(0)
+    entry.metadata["entry"] = {**entry.metadata["entry"], "approver": "mallory"}
+    entry.save()
+    assert desk.findings() == {("entry_changed", 0)}
+
+
+def test_an_entry_that_was_deleted(desk):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    desk.entry(0).delete(delete_aliases=True)
+    assert desk.findings() == {("entry_missing", 0)}
+
+
+def test_promotion_goes_on_after_a_loss_and_the_loss_stays_known(desk):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    desk.entry(0).delete(delete_aliases=True)
+    desk.promoted(2, 1)
+    assert desk.findings() == {("entry_missing", 0)}
+    assert [entry["state"] for entry in desk.step("audit", "--verify")["entries"]] == ["applied", "applied"]
+
+
+def test_a_ledger_that_was_cut_off(desk):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    desk.entry(1).delete(delete_aliases=True)
+    assert desk.findings() == {("ledger_cut_off", 1)}
+
+
+def test_an_entry_that_somebody_without_the_second_key_forged(desk):
+    desk.promoted(0)
+    desk.evidence(1, 0)
+    before = desk.entries[0]
+    content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
+    content["to"] = {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest}
+    with wandb.init(project=desk.collection) as run:
+        ledger.append(run, "digits", content)
+    ledger.mark_applied(wandb.Api(), desk.ledger, desk.entries[1])
+    assert desk.findings() == {("entry_not_sealed", 1), ("moved_outside", None)}
+
+
+def test_production_that_was_moved_by_hand(desk):
+    desk.promoted(0)
+    desk.evidence(1, 0)
+    desk.move_by_hand(1)
+    assert desk.findings() == {("moved_outside", None)}
+
+
+def test_a_move_by_hand_is_still_told_after_the_next_promotion(desk):
+    desk.promoted(0)
+    desk.evidence(1, 0)
+    desk.move_by_hand(1)
+    desk.promoted(2, 1)
+    assert desk.findings() == {("moved_outside", 1)}
+
+
+def test_production_that_was_taken_away(desk):
+    desk.promoted(0)
+    version = desk.version(0)
+    version.aliases.remove("production")
+    version.save()
+    assert desk.findings() == {("production_gone", None)}
+
+
+def test_a_promotion_that_was_cut_off_is_named_until_it_is_finished(desk, monkeypatch):
+    evidence = desk.evidence(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(promote, "move_alias", killed)
+        with pytest.raises(KeyboardInterrupt):
+            desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert desk.findings() == {("promotion_unfinished", 0)}
+    desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert desk.findings() == set()
+
+
+def test_a_version_that_is_no_entry_is_named_and_does_not_stop_promotions(desk):
+    desk.promoted(0)
+    with wandb.init(project=desk.collection) as run:
+        stray = wandb.Artifact("digits_promotions", type="promotion")
+        with stray.new_file("entry.json", mode="w") as file:
+            file.write('{"previous": null, "approver": {}}')
+        run.log_artifact(stray).wait()
+    assert desk.findings() == {("entry_unreadable", 1)}
+    desk.promoted(1, 0)
+    assert desk.findings() == {("entry_unreadable", 1)}
+    assert desk.step("audit")["entries"][1]["state"] == "void"
+
+
+def test_a_lost_race_is_listed_and_is_no_finding(desk, capsys):
+    desk.promoted(0)
+    first = desk.entries[0]
+    desk.promoted(1, 0)
+    with wandb.init(project=desk.collection) as run:
+        ledger.append(run, "digits", {**first.content, "previous": first.sha256, "reason": "too late"})
+    assert desk.findings() == set()
+    assert [entry["state"] for entry in desk.step("audit", "--verify")["entries"]] == ["applied", "applied", "void"]
+
+
+# --- what was in production then -------------------------------------------------------------------------------------
+
+
+def at(number, time, applied_at=None, void=False):
+    content = {"time": time, "to": {"name": f"o/r/c:v{number}"}}
+    return Entry(number, content, applied_at is not None, void, {"applied_at": applied_at})
+
+
+HISTORY = [
+    at(0, "2026-11-20T10:00:00Z", "2026-11-20T10:00:01Z"),
+    at(1, "2026-11-21T10:00:00Z", "2026-11-23T09:00:00Z"),  # finished two days after it was cut off
+    at(2, "2026-11-23T10:00:00Z", void=True),
+    at(3, "2026-11-23T11:00:00Z"),
+]
+
+
+@pytest.mark.parametrize(
+    ("on", "number"),
+    [
+        ("2026-11-19", None),
+        ("2026-11-20", 0),
+        ("2026-11-20T10:00:00Z", None),
+        ("2026-11-22", 0),
+        ("2026-11-23T09:59:59+01:00", 0),
+        ("2026-11-23T09:00:00", 1),
+        ("2026-11-23", 1),
+        ("2099-01-01", 1),
+    ],
+)
+def test_what_was_in_production_then(on, number):
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    then = audit.moment(on, now)
+    assert then <= now
+    entry = audit.in_production(HISTORY, then)
+    assert (entry and entry.number) == number
+
+
+@pytest.mark.parametrize("on", ["yesterday", "2026-13-01", "", "9999-99-99", "9999-12-31T23:59:59-23:59x"])
+def test_a_date_that_is_none(step, on):
+    with pytest.raises(StepError) as stopped:
+        audit.moment(on, datetime.now(UTC))
+    assert (stopped.value.name, stopped.value.exit_code) == ("date_unreadable", 2)
+
+
+def test_audit_on_a_date_names_version_evidence_and_approver(desk, capsys):
+    evidence = desk.evidence(0)
+    desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    answer = desk.step("audit", "--on", "2999-01-01")["production"]
+    assert (answer["to"]["name"], answer["evidence"]["name"], answer["approver"]) == (
+        f"{desk.registry}:v0",
+        evidence,
+        "ada",
+    )
+    assert desk.step("audit", "--on", "2001-01-01")["production"] is None
+    assert "by the ledger: nothing" in capsys.readouterr().err
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """The tags of a page, and every address in it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.addresses = set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.addresses += [value for name, value in attrs if name in ("href", "src", "action", "srcset", "data")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+
+def test_the_page_shows_the_promotions_and_loads_nothing(desk, tmp_path):
+    desk.promoted(0, None, "--reason", "the <first> one")
+    desk.promoted(1, 0)
+    path = tmp_path / "promotions.html"
+    assert desk.step("audit", "--html", path).exit == 0
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.tags & {"script", "img", "link", "iframe", "object", "form"}
+    assert "url(" not in text and "@import" not in text
+    assert "the &lt;first&gt; one" in text
+    assert "Verified: 2 entries" in text and "1.0000" in text and "Approved by <b>ada</b>" in text
+    assert len(page.addresses) == len([url for url in page.addresses if url.startswith("http://127.0.0.1")]) > 10
+
+
+def test_words_from_outside_are_text_on_the_page():
+    evil = '"><script>alert(1)</script>\x1b[2J\u202e'
+    content = {
+        **{key: {"name": f"a/b/c{number}:v0", "digest": "d"} for number, key in enumerate(("to", "model", "dataset"))},
+        "evidence": {"name": "a/b/e:v0", "digest": "d"},
+        "from": None,
+        "previous": evil,
+        **dict.fromkeys(("approver", "time", "reason", "comment", "commit", "run_url", "approval"), evil),
+        "approval_url": "javascript:alert(1)",
+        "policy": {"name": evil},
+    }
+    links = {
+        "a/b/c0:v0": audit_page.Linked("javascript:alert(1)", {}),
+        "a/b/e:v0": audit_page.Linked(evil, {"metrics": 5}),
+    }
+    entries = [Entry(0, content, True), Entry(1, {"previous": evil}, False, True)]
+    text = audit_page.page("digits", datetime.now(UTC), entries, [Finding(evil, evil)], links)
+    page = Page(text)
+    assert "script" not in page.tags
+    assert page.addresses == []
+    assert not re.search("[\x1b\u202e]", text)
+
+
+def test_the_page_says_what_was_found(desk, tmp_path):
+    desk.promoted(0)
+    desk.evidence(1, 0)
+    desk.move_by_hand(1)
+    path = tmp_path / "promotions.html"
+    desk.step("audit", "--html", path)
+    assert '<b class="bad">moved_outside</b>' in path.read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written(desk, tmp_path):
+    with pytest.raises(StepError) as stopped:
+        desk.step("audit", "--html", tmp_path / "nowhere" / "page.html")
+    assert (stopped.value.name, stopped.value.exit_code) == ("html_not_writable", 2)
