@@ -18,21 +18,22 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import wandb
 
 import usecases
-from steps.common import approval, fingerprint, gate, keras_session, ledger, model_file, record
+from steps.common import answers, approval, charts, fingerprint, gate, keras_session, ledger, record
 from steps.common import evidence as frozen
 from steps.common import report as page
+from steps.common.answers import Answers
 from steps.common.cli import NO, WRONG_USE, StepError, StepParser, emit, guarded, say
 from steps.common.gate import Outcome, Policy, Scores
 from steps.common.references import Reference
-from steps.common.row_checks import seen_in_training
 from usecases.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -63,49 +64,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=Path, metavar="FILE", help="JSON, image name to digest, for the evidence")
     parser.add_argument("--no-cache", action="store_true", help="evaluate even when this was evaluated before")
     return parser.parse()
-
-
-# --- the work --------------------------------------------------------------------------------------------------------
-
-
-def scores_of(candidate: Path, production: Path | None, dataset: Dataset) -> Scores:
-    """What both models say about the eval rows."""
-    keras_session.start(seed=0, threads=1)
-
-    def answers(path: Path) -> Any:
-        return np.asarray(model_file.load(path).predict(dataset.x_eval, batch_size=256, verbose=0), dtype=np.float32)
-
-    seen = np.flatnonzero(seen_in_training(dataset.x_eval, dataset.x_train))
-    return Scores(
-        labels=dataset.y_eval,
-        candidate=answers(candidate),
-        production=None if production is None else answers(production),
-        rows=len(dataset.x_eval),
-        seen=tuple(seen.tolist()),
-    )
-
-
-def metrics(labels: Any, probabilities: Any) -> dict[str, float | None]:
-    """accuracy (fraction) and loss (nats per row); None for a number that is not finite."""
-    values = {"accuracy": gate.accuracy(labels, probabilities), "loss": gate.loss(labels, probabilities)}
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
-
-
-def predictions_table(scores: Scores) -> wandb.Table:
-    """One line a row: the truth, both answers, and how sure the candidate was."""
-    table = wandb.Table(columns=["row", "label", "answer", "confidence", "right", "production_answer"])
-    answers = scores.candidate.argmax(axis=1)
-    theirs = [None] * len(answers) if scores.production is None else scores.production.argmax(axis=1).tolist()
-    for row, (label, answer) in enumerate(zip(scores.labels.tolist(), answers.tolist(), strict=True)):
-        table.add_data(row, label, answer, float(scores.candidate[row].max()), label == answer, theirs[row])
-    return table
-
-
-def confusion_table(scores: Scores) -> wandb.Table:
-    """Rows: truth; columns: answer of the candidate."""
-    counts = gate.confusion(scores.labels, scores.candidate)
-    columns: list[str | int] = ["label", *(str(label) for label in range(len(counts)))]
-    return wandb.Table(columns=columns, data=[[label, *row] for label, row in enumerate(counts.tolist())])
 
 
 # --- what is judged --------------------------------------------------------------------------------------------------
@@ -171,13 +129,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(api, ledger_name)
     dataset_version = record.get(api, dataset_name, "--dataset")
+    behaviour, data = usecases.part(args.use_case, "behaviour"), usecases.part(args.use_case, "data")
 
     # 2) has this been judged before?
     github = approval.context()
     flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github}
     inputs = fingerprint.alias(
         "steps.evaluate",
-        [],
+        [behaviour.__name__, data.__name__],
         flags,
         {
             "version": f"{reference}@{version.digest}",
@@ -188,12 +147,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.no_cache and (found := record.find(api, f"{home}/{frozen.name_of(args.use_case)}:{inputs}")):
         evidence, report, _ = frozen.read(found)
         say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
-        return answer(evidence, found, True, version.url, args.out, report)
+        return give(evidence, found, True, version.url, args.out, report)
 
     # 3) judge, and freeze what was judged
     with record.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
-        say("importing TensorFlow")
-        scores = judge_inputs(run, reference, production, dataset_name)
+        rows, candidate, theirs = ask_both(run, reference, production, dataset_name, behaviour)
+        scores = answers.side_by_side(rows, behaviour, candidate, theirs)
         outcomes = gate.judge(scores, policy)
         evidence = {
             "schema": 1,
@@ -202,9 +161,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "rules": [vars(outcome) for outcome in outcomes],
             "policy": vars(policy),
             "metrics": {
-                "candidate": metrics(scores.labels, scores.candidate),
-                "production": None if scores.production is None else metrics(scores.labels, scores.production),
+                "candidate": answers.metrics(scores.labels, candidate),
+                "production": theirs and answers.metrics(scores.labels, theirs),
             },
+            "comparison": answers.comparison(scores, policy, ledger.drops(ledger.read(api, ledger_name))),
             "version": {"name": str(reference), "digest": version.digest},
             "model": {"name": source_name(version), "digest": version.digest},
             "dataset": {
@@ -221,12 +181,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             "evaluated_at": ledger.now(),
         }
         report = page.report(evidence, outcomes, scores)
-        logged = log_evaluation(run, args.use_case, evidence, report, scores, outcomes, inputs)
-    return answer(evidence, logged, False, version.url, args.out, report)
+        logged = log_evaluation(
+            run, evidence, outcomes, scores, lambda row: data.picture(rows.x_eval[row]), report, inputs
+        )
+    return give(evidence, logged, False, version.url, args.out, report)
 
 
-def judge_inputs(run: Run, version: Reference, production: Artifact | None, dataset: Reference) -> Scores:
-    """Fetch models and rows through the run, so that W&B knows the lineage, and score the rows."""
+def ask_both(
+    run: Run, version: Reference, production: Artifact | None, dataset: Reference, behaviour: ModuleType
+) -> tuple[Dataset, Answers, Answers | None]:
+    """Fetch rows and models through the run, so that W&B knows the lineage, and let the models answer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         entry = run.use_artifact(str(dataset)).get_entry("arrays.npz")
@@ -234,7 +198,11 @@ def judge_inputs(run: Run, version: Reference, production: Artifact | None, data
             rows = Dataset(**arrays)
         candidate = fetch_model(run, version, folder / "candidate")
         theirs = fetch_model(run, Reference.of(production), folder / "production") if production else None
-        return scores_of(candidate, theirs, rows)
+        say("importing TensorFlow")
+        keras_session.start(seed=0, threads=1)
+        variations = behaviour.variations(rows.x_eval)
+        ours = answers.ask(candidate, rows.x_eval, variations)
+        return rows, ours, answers.ask(theirs, rows.x_eval, variations) if theirs else None
 
 
 def fetch_model(run: Run, version: Reference, folder: Path) -> Path:
@@ -252,33 +220,27 @@ def fetch_model(run: Run, version: Reference, folder: Path) -> Path:
 
 def log_evaluation(
     run: Run,
-    use_case: str,
     evidence: dict[str, Any],
-    report: str,
-    scores: Scores,
     outcomes: list[Outcome],
+    scores: Scores,
+    pictures: Callable[[int], Any],
+    report: str,
     inputs: str,
 ) -> Artifact:
-    """Metrics and charts on the run, the evidence as an artifact version."""
+    """Metrics and charts on the run, the evidence as an artifact version. pictures: a row's image, uint8."""
     artifact = wandb.Artifact(
-        frozen.name_of(use_case),
+        frozen.name_of(evidence["use_case"]),
         type=frozen.ARTIFACT_TYPE,
-        metadata={"verdict": evidence["verdict"], "version": evidence["version"], "metrics": evidence["metrics"]},
+        metadata={key: evidence[key] for key in ("verdict", "version", "metrics", "comparison")},
     )
     frozen.add_to(artifact, evidence, report, scores)
     logs = {f"eval/{name}": value for name, value in evidence["metrics"]["candidate"].items()}
     if evidence["metrics"]["production"]:
         logs |= {f"eval/production_{name}": value for name, value in evidence["metrics"]["production"].items()}
-    if all(outcome.passed for outcome in outcomes if outcome.rule in ("every_row_scored", "finite_scores")):
-        columns: list[str | int] = ["class", "rows", "candidate", "production"]
-        logs["eval/per_class"] = wandb.Table(columns=columns, data=page.per_class(scores))
-        logs["eval/confusion_matrix"] = wandb.plot.confusion_matrix(
-            y_true=scores.labels.tolist(),
-            preds=scores.candidate.argmax(axis=1).tolist(),
-            class_names=[str(label) for label in range(scores.candidate.shape[1])],
-        )
-        artifact.add(predictions_table(scores), "predictions")
-        artifact.add(confusion_table(scores), "confusion_matrix")
+    if page.complete(outcomes):
+        logs |= charts.of(scores)
+        artifact.add(charts.predictions(scores, pictures), "predictions")
+        artifact.add(charts.confusion(scores), "confusion_matrix")
     run.log(logs)
     return record.log(run, artifact, ["latest", inputs])
 
@@ -301,7 +263,7 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
     }
 
 
-def answer(evidence: dict[str, Any], artifact: Artifact, reused: bool, url: str, out: Path | None, report: str) -> int:
+def give(evidence: dict[str, Any], artifact: Artifact, reused: bool, url: str, out: Path | None, report: str) -> int:
     """Give the step's answer and return its exit code."""
     refused = [rule for rule in evidence["rules"] if rule["blocking"] and not rule["passed"]]
     theirs = evidence["metrics"]["production"] or {}

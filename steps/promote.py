@@ -200,6 +200,7 @@ def entry(
         "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
         "evidence": {"name": str(Reference.of(source)), "digest": source.digest},
         "policy": evidence["policy"],
+        "drop": evidence["comparison"] and evidence["comparison"]["drop"],
         "approver": approved.approver,
         "approval": approved.how,
         "comment": approved.comment,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steps.common.cli import StepError
-from steps.common.gate import Policy, Scores
+from steps.common.gate import Policy, Scores, Varied
 
 if TYPE_CHECKING:
     from wandb import Artifact
@@ -35,6 +35,11 @@ def add_to(artifact: Artifact, evidence: Mapping[str, Any], report: str, scores:
     arrays: dict[str, Any] = {"labels": scores.labels, "candidate": scores.candidate}
     if scores.production is not None:
         arrays["production"] = scores.production
+    arrays |= {f"slices/{name}": groups for name, groups in scores.slices.items()}
+    for name, varied in scores.varied.items():
+        arrays[f"varied/{name}/candidate"] = varied.candidate
+        if varied.production is not None:
+            arrays[f"varied/{name}/production"] = varied.production
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **arrays)
     for name, content in (
@@ -62,6 +67,11 @@ def read(artifact: Artifact) -> tuple[dict[str, Any], str, Scores]:
                     production=arrays.get("production", None),
                     rows=evidence["dataset"]["eval_rows"],
                     seen=tuple(evidence["dataset"]["eval_rows_seen_in_training"]),
+                    slices={key.split("/")[1]: arrays[key] for key in arrays if key.startswith("slices/")},
+                    varied={
+                        name: Varied(arrays[f"varied/{name}/candidate"], arrays.get(f"varied/{name}/production", None))
+                        for name in (key.split("/")[1] for key in arrays if key.endswith("/candidate"))
+                    },
                 )
             return evidence, content(REPORT).decode(), scores
         except (KeyError, ValueError) as error:

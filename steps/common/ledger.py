@@ -82,6 +82,11 @@ def head(entries: Iterable[Entry]) -> Entry | None:
     return next((entry for entry in reversed(list(entries)) if not entry.void), None)
 
 
+def drops(entries: Iterable[Entry]) -> float:
+    """How much accuracy (a fraction) all promotions together have given up since the first, by their evaluations."""
+    return sum(entry.content.get("drop") or 0.0 for entry in entries if not entry.void)
+
+
 def read(api: wandb.Api, ledger: str) -> list[Entry]:
     """All entries of the ledger `entity/project/name`, void ones marked, oldest first; empty when there is none."""
     if not api.artifact_collection_exists(ledger, ARTIFACT_TYPE):

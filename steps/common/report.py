@@ -17,11 +17,17 @@ def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Sco
         f"# {evidence['version']['name']}: {evidence['verdict']}",
         _sentence(evidence, outcomes),
         _comparison(evidence),
+        _caveat(evidence),
         _rules(outcomes),
     ]
-    if all(outcome.passed for outcome in outcomes if outcome.rule in ("every_row_scored", "finite_scores")):
-        parts += [_per_class(scores), _confusion(scores)]
-    return "\n\n".join([*parts, _lineage(evidence)]) + "\n"
+    if complete(outcomes):
+        parts += [_slices(scores), _behaviour(scores), _per_class(scores), _confusion(scores), _reliability(scores)]
+    return "\n\n".join(filter(None, [*parts, _lineage(evidence)])) + "\n"
+
+
+def complete(outcomes: Sequence[Outcome]) -> bool:
+    """Whether there is a finite answer to every row, so that tables can be made of them."""
+    return all(outcome.passed for outcome in outcomes if outcome.rule in ("every_row_scored", "finite_scores"))
 
 
 def unchanged(version: str, production: str) -> str:
@@ -57,9 +63,26 @@ def _comparison(evidence: Mapping[str, Any]) -> str:
     ours, theirs = evidence["metrics"]["candidate"], evidence["metrics"]["production"] or {}
     rows = [
         [label, _number(ours[key]), _number(theirs.get(key)), _change(ours[key], theirs.get(key))]
-        for label, key in (("accuracy (fraction)", "accuracy"), ("loss (nats per row)", "loss"))
+        for label, key in (
+            ("accuracy (fraction)", "accuracy"),
+            ("loss (nats per row)", "loss"),
+            ("calibration error (fraction)", "calibration_error"),
+            ("latency (ms per row)", "latency_ms"),
+        )
     ]
-    return _table(["", "candidate", "production", "change"], rows)
+    sizes = [f"{value['size_bytes']:,}" if value else "-" for value in (ours, theirs)]
+    return _table(["", "candidate", "production", "change"], [*rows, ["size (bytes)", *sizes, "-"]])
+
+
+def _caveat(evidence: Mapping[str, Any]) -> str:
+    """Passing is no proof of equality: what these rows could not have shown."""
+    if not (compared := evidence["comparison"]):
+        return ""
+    return (
+        f"On {evidence['dataset']['eval_rows']} rows like these, a drop of {_points(compared['smallest_drop'])} or "
+        f"more is refused four times in five; a smaller one may pass. All promotions since the first, this one "
+        f"included, add up to a drop of {_points(compared['drops_since_first'])}."
+    )
 
 
 def _rules(outcomes: Sequence[Outcome]) -> str:
@@ -72,6 +95,34 @@ def _rules(outcomes: Sequence[Outcome]) -> str:
         for outcome in outcomes
     ]
     return "## Rules\n\n" + _table(["rule", "", "why"], rows)
+
+
+def _slices(scores: Scores) -> str:
+    """The slices that moved most."""
+    moved = sorted(gate.slice_table(scores), key=lambda row: row[3] - row[2])
+    rows = [[name, str(count), str(lost), str(won)] for name, count, lost, won in moved if lost or won]
+    if not rows:
+        return ""
+    return "## Slices, the worst first\n\n" + _table(["slice", "rows", "lost", "won"], rows)
+
+
+def _behaviour(scores: Scores) -> str:
+    """Accuracy on rows that were varied."""
+    if not scores.varied:
+        return ""
+    rows = [
+        [name, _number(ours), _number(theirs), _change(ours, theirs)]
+        for name, ours, theirs in gate.behaviour_table(scores)
+    ]
+    return "## Accuracy under small changes\n\n" + _table(["", "candidate", "production", "change"], rows)
+
+
+def _reliability(scores: Scores) -> str:
+    rows = [
+        [f"up to {edge:.1f}", str(count), _number(confidence), _number(answered)]
+        for edge, count, confidence, answered in gate.reliability(scores.labels, scores.candidate)
+    ]
+    return "## How sure the candidate is, and how right\n\n" + _table(["confidence", "rows", "mean", "right"], rows)
 
 
 def _per_class(scores: Scores) -> str:
@@ -102,6 +153,10 @@ def _lineage(evidence: Mapping[str, Any]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:.1f} points"
 
 
 def _number(value: float | None) -> str:

@@ -61,8 +61,8 @@ class Clone:
     def pid(self, record: str) -> int | None:
         """The process that the runner noted in `.modelgate/<record>`: the step or the server that runs now."""
         try:
-            return int(json.loads((self.path / ".modelgate" / record).read_text())["pid"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return int((self.path / ".modelgate" / record).read_text().split()[0])
+        except (OSError, ValueError, IndexError):
             return None
 
     def client(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ def copy(tmp_path, monkeypatch):
 STEPS = {
     "build": ("steps.build", ["usecases.mnist.data"]),
     "train": ("steps.train", ["usecases.mnist.model"]),
-    "evaluate": ("steps.evaluate", []),
+    "evaluate": ("steps.evaluate", ["usecases.mnist.behaviour", "usecases.mnist.data"]),
 }
 
 
@@ -37,7 +37,8 @@ def aliases():
 @pytest.mark.parametrize(
     ("touched", "changed"),
     [
-        ("usecases/mnist/data.py", {"build"}),
+        ("usecases/mnist/data.py", {"build", "evaluate"}),  # evaluate shows the pictures of mistakes
+        ("usecases/mnist/behaviour.py", {"evaluate"}),
         ("usecases/mnist/model.py", {"train"}),
         ("usecases/digits/model.py", set()),
         ("usecases/mnist/config.toml", set()),  # its values arrive as flags

@@ -1,0 +1,25 @@
+"""
+How a model for these digits should behave: the same answer under small changes, and no group of rows left behind.
+
+evaluate asks both models; the gate compares.
+"""
+
+from __future__ import annotations
+
+from usecases.dataset import Images, Labels
+from usecases.images import noisy, rotated, shifted, thirds_by_ink
+
+
+def variations(images: Images) -> dict[str, Images]:
+    """The images changed in ways that leave the digit as it is; each float32 (N, 28, 28, 1) in [0, 1]."""
+    return {
+        "shift right by a pixel": shifted(images, 0, 1),
+        "shift down by a pixel": shifted(images, 1, 0),
+        "rotation by 10 degrees": rotated(images, 10),
+        "noise of 0.1": noisy(images, 0.1),
+    }
+
+
+def slices(images: Images, _labels: Labels) -> dict[str, Labels]:
+    """Groups of rows that must not be worse than under production: int64 (N,)."""
+    return {"ink": thirds_by_ink(images)}
