@@ -1,7 +1,9 @@
 """
 A server that speaks W&B's protocol to the unmodified `wandb` SDK (0.31), for one machine and for CI.
 
-It keeps runs, history, files, artifacts, lineage, aliases and registries in one folder: SQLite and a folder of blobs.
-It has no users' interface of W&B's, no reports, launch, automations or integrations; what the SDK asks for and is not
-here is refused by name.
+It keeps runs, history, files, artifacts, lineage, aliases, registries, teams and sweeps in one folder (SQLite and a
+folder of blobs) and shows them on pages of its own. What the SDK asks for and is not here is refused by name: reports,
+launch, automations, integrations, custom charts, Bayesian sweeps, service accounts. Not done either: a version's time
+to live is kept and not enforced, the bytes of deleted versions stay on the disk, and a file comes in one PUT of at most
+8 GiB instead of in parts.
 """

@@ -41,6 +41,7 @@ def serve(settings: Settings, given_key: str | None) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nobody stands between the server and its clients to be believed
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
