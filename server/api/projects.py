@@ -7,7 +7,7 @@ from ariadne import MutationType, ObjectType, QueryType
 
 from server.api.shapes import Call, Info, node_id, number_of, page
 from server.errors import NotFound
-from server.store import accounts, projects, registry
+from server.store import accounts, artifacts, projects, registry
 from server.store.accounts import Entity, User
 from server.store.projects import Project
 
@@ -97,7 +97,10 @@ def rename_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 @mutation.field("deleteModel")
 def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    projects.delete(call.db, administered(call, input["id"]))
+    found = administered(call, input["id"])
+    for collection in artifacts.collections(call.db, found.id):
+        artifacts.delete_collection(call.db, collection)  # in other collections `latest` then names what is left
+    projects.delete(call.db, found)
     return {"success": True}
 
 

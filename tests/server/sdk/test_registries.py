@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import wandb
 
+from tests.server.wire import Wire
 from tests.serving import ROOT, Server
 
 ORG = "local-org"
@@ -153,3 +154,16 @@ def test_a_team_logs_and_links(api: Any, project: str, add_user: Callable[..., s
     assert linked.qualified_name == f"{ORG}/wandb-registry-of-teams/things:v0"
     next(member for member in wandb.Api().team("team-1").members if member.username == "teammate").delete()
     assert [member.username for member in wandb.Api().team("team-1").members] == ["local"]
+
+
+def test_deleting_a_project_leaves_latest_on_what_is_left_elsewhere(
+    api: Any, project: str, server: Server, wandb_env: dict[str, str]
+) -> None:
+    api.create_registry("left-over", visibility="organization", organization=ORG)
+    for name in ("stays", "goes"):
+        logged("local", f"{project}-{name}", name).link(f"{ORG}/wandb-registry-left-over/things")
+    wire = Wire.of(server)
+    found = wire.data("query($name: String) { project(name: $name) { id } }", name=f"{project}-goes")["project"]
+    query = "mutation($id: String!) { deleteModel(input: {id: $id}) { success } }"
+    assert wire.data(query, id=found["id"]) == {"deleteModel": {"success": True}}
+    assert wandb.Api().artifact(f"{ORG}/wandb-registry-left-over/things:latest").version == "v0"
