@@ -37,7 +37,8 @@ p { margin: .35rem 0; }
 .tag { display: inline-block; border: 1px solid currentColor; border-radius: 99px; padding: 0 .6rem; font-size: .8rem;
   white-space: nowrap; }
 .applied, .good { color: var(--good); } .unfinished { color: var(--wait); } .void { color: var(--none); }
-.bad { color: var(--bad); } .findings { border-color: var(--bad); } .findings li { overflow-wrap: anywhere; }
+.bad { color: var(--bad); } .findings { border-color: var(--bad); } .findings ul { margin: 0; padding-left: 1.2rem; }
+.findings li { overflow-wrap: anywhere; }
 .now h3 { font-size: 1.3rem; }
 ol { list-style: none; margin: 0; padding: 0 0 0 1.4rem; border-left: 2px solid var(--line); }
 ol > li { position: relative; margin: 0 0 1rem; }
@@ -102,7 +103,7 @@ def _found(findings: Sequence[Finding], entries: int) -> str:
     items = "".join(
         f'<li><b class="bad">{_text(finding.name)}</b> {_text(finding.message)}</li>' for finding in findings
     )
-    return f'<h2 class="bad">Found</h2><div class="card findings"><ul>{items}</ul></div>'
+    return f'<h2 class="bad">Findings</h2><div class="card findings"><ul>{items}</ul></div>'
 
 
 def _current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
@@ -122,7 +123,8 @@ def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
     if not readable(content):
         return f'<li class="void"><div class="card"><h3>v{entry.number}</h3><p>This entry says nothing.</p></div></li>'
     before = _version(content["from"]["name"], links) if content["from"] else "nothing"
-    words = [f"<blockquote>{_text(content[key])}</blockquote>" for key in ("reason", "comment") if content.get(key)]
+    said = (("reason", "Why"), ("comment", "The reviewer"))
+    words = [f"<blockquote>{label}: {_text(content[key])}</blockquote>" for key, label in said if content.get(key)]
     parts = [("dataset", "dataset"), ("model", "model"), ("to", "registry version"), ("evidence", "evidence")]
     lineage = "".join(f"<span>{_version(content[key]['name'], links, label)}</span>" for key, label in parts)
     run = _link(content.get("run_url"), "promoting run")
@@ -131,7 +133,7 @@ def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
         f'<li class="{state}"><div class="card"><div class="top">'
         f"<h3>{before} &rarr; {_version(content['to']['name'], links)}</h3>"
         f'<span class="tag {state}">{state}</span></div>'
-        f'<p class="soft">v{entry.number}, {_time(content["time"])}</p>'
+        f'<p class="soft">entry v{entry.number}, {_time(content["time"])}</p>'
         f"<p>{_approved(content)}</p>{''.join(words)}{_figures(content, links)}"
         f'<p class="lineage">{lineage}<span>{run}</span></p>'
         f'<p class="soft"><code>{_text(follows)} &rarr; {entry.sha256[:13]}</code>'

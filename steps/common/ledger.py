@@ -7,8 +7,7 @@ An entry is written before the alias moves, and marked applied (in the version's
 marked is an intent that somebody was killed over, and is completed by the next promotion of the same version.
 
 The alias moves together with a seal: an alias of the promoted version that holds the entry's number and hash. It lies
-in the registry, where another key is needed than in the project, and outlives the entry: verify.py
-reads the ledger against it.
+in the registry, apart from the ledger, and outlives the entry: verify.py reads the ledger against it.
 """
 
 from __future__ import annotations

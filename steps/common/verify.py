@@ -2,8 +2,8 @@
 Does the ledger still say what was done? Pure functions over its entries and over what the registry holds; no W&B.
 
 Three things have to agree: each entry's file with the copy in its version's metadata, each entry with the hash that the
-next one carries, and the whole with the seals, which lie in the registry and need another key. What they cannot show
-is said in docs/promotion.md.
+next one carries, and the whole with the seals, which lie in the registry. What they cannot show is said in
+docs/promotion.md.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import wandb
 
 from steps import audit, promote
-from steps.common import audit_page, ledger
+from steps.common import approval, audit_page, fingerprint, ledger, verify
 from steps.common.cli import StepError
 from steps.common.ledger import Entry
 from steps.common.verify import Finding
@@ -78,7 +79,7 @@ def test_a_ledger_that_was_cut_off(desk):
     assert desk.findings() == {("ledger_cut_off", 1)}
 
 
-def test_an_entry_that_somebody_without_the_second_key_forged(desk):
+def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
     desk.promoted(0)
     desk.evidence(1, 0)
     before = desk.entries[0]
@@ -271,3 +272,18 @@ def test_a_page_that_cannot_be_written(desk, tmp_path):
     with pytest.raises(StepError) as stopped:
         desk.step("audit", "--html", tmp_path / "nowhere" / "page.html")
     assert (stopped.value.name, stopped.value.exit_code) == ("html_not_writable", 2)
+
+
+# --- what the document says ------------------------------------------------------------------------------------------
+
+
+def test_the_document_names_every_refusal_and_every_finding():
+    page = (fingerprint.ROOT / "docs" / "promotion.md").read_text(encoding="utf-8")
+    for module, pattern in (
+        (verify, r'Finding\(\s*"(\w+)"'),
+        (approval, r'StepError\(\s*"(\w+)"'),
+        (promote, r'StepError\(\s*"(\w+)"'),
+    ):
+        names = set(re.findall(pattern, Path(module.__file__).read_text(encoding="utf-8")))
+        assert len(names) > 5
+        assert {name for name in names if f"`{name}`" not in page} == set()
