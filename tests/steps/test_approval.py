@@ -20,9 +20,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import wandb
 
 from steps import promote
 from steps.common import approval, ledger
+from steps.common import evidence as frozen
 from steps.common.cli import StepError
 from tests.steps.desk import Desk
 
@@ -585,3 +587,23 @@ def test_evidence_of_another_use_case_is_not_promoted_under_this_ones_policy(des
         desk.step("promote", "--evidence", desk.evidence(0, use_case="mnist"), "--approver", "ada")
     assert (stopped.value.name, stopped.value.exit_code) == ("other_use_case", 1)
     assert desk.entries == []
+
+
+def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step, monkeypatch):
+    """The real evaluate, in attempt 2 after bob approved attempt 1; bob approves again; attempt 3 is another one."""
+    github.answers[RUN] = [approved("bob")]
+    made = evaluated(0)["evidence"]
+    said, _, _ = frozen.read(wandb.Api().artifact(made))
+    assert said["github"] == evidence(approvals=1, approvers=["bob"])["github"]
+    flags = ("promote", "--evidence", made, "--approval", "github", "--dry-run")
+    with pytest.raises(StepError, match="nobody approved"):
+        step(*flags)
+    github.answers[RUN] += [approved("bob", "Again.")]
+    assert step(*flags)["approver"] == "bob"
+    monkeypatch.setenv("GITHUB_RUN_ATTEMPT", "3")
+    with pytest.raises(StepError) as stopped:
+        step(*flags)
+    assert stopped.value.name == "approval_other_attempt"
+    assert "re-run all jobs" in stopped.value.hint
+    again = evaluated(0)
+    assert not again["reused"] and again["evidence"] != made
