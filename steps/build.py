@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import wandb
+from PIL import Image
 
 import usecases
 from steps.common import fingerprint, record
@@ -27,6 +31,8 @@ from usecases.dataset import Dataset, Source
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+Picture = Callable[[Any], npt.NDArray[np.uint8]]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -67,18 +73,27 @@ def read_rows(data: ModuleType, rows: int, eval_rows: int) -> Dataset:
     return dataset
 
 
-def table(split: str, images: Any, labels: Any, picture: Any) -> wandb.Table:
-    """The walkthrough's table: columns `x_<split>` (float32 images), `y_<split>` (labels) and `img` (to look at)."""
-    made = wandb.Table(columns=[], data=[])
-    made.add_column(f"x_{split}", images)
-    made.add_column(f"y_{split}", labels)
-    # uint8, because wandb.Image takes floats as they are and an image in [0, 1] would be black.
-    made.add_computed_columns(lambda index, _row: {"img": wandb.Image(picture(images[index]))})
-    return made
+def add_table(artifact: wandb.Artifact, split: str, images: Any, labels: Any, picture: Picture, folder: Path) -> None:
+    """
+    The walkthrough's table: columns `x_<split>` (float32 images), `y_<split>` (labels) and `img` (to look at).
+
+    The pictures are written to `folder`, which has to stay until the artifact is logged, and added to it together:
+    one by one, the SDK would copy each of them twice.
+    """
+    folder.mkdir()
+    paths = [folder / f"{row:05d}.png" for row in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(picture(image)).save(path, compress_level=1)
+    artifact.add_dir(str(folder), name=f"media/images/{split}", policy="immutable", skip_cache=True)
+    table = wandb.Table(columns=[], data=[])
+    table.add_column(f"x_{split}", images)
+    table.add_column(f"y_{split}", labels)
+    table.add_column("img", [wandb.Image(str(path)) for path in paths])
+    artifact.add(table, f"{split}_table")
 
 
-def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: Any) -> wandb.Artifact:
-    """The dataset as an artifact, not yet logged; the same rows give the same digest."""
+def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: Picture, folder: Path) -> wandb.Artifact:
+    """The dataset as an artifact, not yet logged; the same rows give the same digest. folder: stays until it is."""
     counts = {
         split: {str(label): int(count) for label, count in zip(*np.unique(labels, return_counts=True), strict=True)}
         for split, labels in (("train", dataset.y_train), ("eval", dataset.y_eval))
@@ -94,8 +109,8 @@ def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: A
             "class_counts": counts,
         },
     )
-    artifact.add(table("train", dataset.x_train, dataset.y_train, picture), "train_table")
-    artifact.add(table("eval", dataset.x_eval, dataset.y_eval, picture), "eval_table")
+    add_table(artifact, "train", dataset.x_train, dataset.y_train, picture, folder / "train")
+    add_table(artifact, "eval", dataset.x_eval, dataset.y_eval, picture, folder / "eval")
     with artifact.new_file("arrays.npz", mode="wb") as file:
         np.savez_compressed(file, **vars(dataset))
     return artifact
@@ -126,9 +141,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     say(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
 
     # 3) record
-    with record.run(api, "build_dataset", project, flags | {"use_case": args.use_case}) as run:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        record.run(api, "build_dataset", project, flags | {"use_case": args.use_case}) as run,
+    ):
         say("making the tables")
-        artifact = dataset_artifact(args.use_case, dataset, source, data.picture)
+        artifact = dataset_artifact(args.use_case, dataset, source, data.picture, Path(folder))
         say(f"uploading {len(artifact.manifest.entries)} files")
         logged = record.log(run, artifact, ["latest", inputs])
         answer = result(logged, run.url)

@@ -16,9 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -49,7 +51,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--version",
         required=True,
         metavar="REF",
-        help="the registry version, entity/project/name:vN; or `previous`, the one that production replaced",
+        help="the registry version, entity/project/name:vN; `previous`, the one that production replaced; or vN of the "
+        "same collection",
     )
     parser.add_argument(
         "--dataset", metavar="REF", help="the dataset, entity/project/name:vN (default: what production was judged on)"
@@ -69,17 +72,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 # --- what is judged --------------------------------------------------------------------------------------------------
 
 
-def previous_version(api: wandb.Api, ledger_name: str) -> Reference:
-    """The version that the one in production replaced, by the ledger."""
+def version_of(api: wandb.Api, text: str, ledger_name: str) -> Reference:
+    """What --version names: a pinned version, `previous` (what production replaced), or `vN` beside production."""
+    if text != "previous" and not re.fullmatch(r"v\d+", text):
+        return Reference.parse(text, "--version")
     last = ledger.head(ledger.read(api, ledger_name))
-    if last is None or last.content["from"] is None:
+    named = last and (last.content["to"] if text != "previous" else last.content["from"])
+    if not named:
         raise StepError(
             "no_previous_version",
-            "the ledger names no version before the one in production",
+            f"--version {text}: the ledger names no {'version before the one' if last else 'version'} in production",
             "name a version: --version entity/project/name:vN",
             WRONG_USE,
         )
-    return Reference.parse(last.content["from"]["name"], "--version")
+    reference = Reference.parse(named["name"], "--version")
+    return reference if text == "previous" else replace(reference, number=int(text[1:]))
 
 
 def judged_dataset(api: wandb.Api, ledger_name: str) -> Reference:
@@ -116,10 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ledger_name = f"{home}/{ledger.name_of(args.use_case)}"
 
     # 1) what is to be judged, and against what
-    if args.version == "previous":
-        reference = previous_version(api, ledger_name)
-    else:
-        reference = Reference.parse(args.version, "--version")
+    reference = version_of(api, args.version, ledger_name)
     version = record.get(api, reference, "--version")
     production = record.find(api, f"{reference.collection}:{PRODUCTION}")
     if production and production.digest == version.digest:

@@ -186,6 +186,17 @@ def test_previous_is_what_production_replaced(evaluated, step):
     assert answer["verdict"] == "pass"
 
 
+def test_a_number_names_a_version_beside_production(evaluated, step):
+    for seed in (0, 1):
+        step("promote", "--evidence", evaluated(seed, "--policy", "rollback")["evidence"], "--approver", "ada")
+    answer = step("evaluate", "--version", "v0", "--policy", "rollback")
+    assert answer["version"].endswith(":v0")
+    assert step("evaluate", "--version", "v1")["verdict"] == "unchanged"
+    with pytest.raises(StepError) as refused:
+        step("evaluate", "--version", "v7")
+    assert refused.value.name == "version_not_found"
+
+
 def test_previous_without_one_is_wrong_use(step):
     with pytest.raises(StepError) as refused:
         step("evaluate", "--version", "previous")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from usecases import SourceUnavailable
 from usecases.dataset import Dataset, Source
 
 CLASSES = tuple(range(10))
@@ -22,8 +24,11 @@ _MAX_VALUE = 16  # the pixels are counts of dark cells in blocks of 4 by 4
 
 
 def _bytes() -> bytes:
-    # Read as a file and not through load_digits(): importing sklearn.datasets costs a second.
-    return (files("sklearn") / "datasets" / "data" / _FILE).read_bytes()
+    # Read as a file and not through load_digits(): finding the package is quick, importing it costs a second.
+    package = find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise SourceUnavailable("scikit-learn is not installed", "make setup")
+    return (Path(package.submodule_search_locations[0]) / "datasets" / "data" / _FILE).read_bytes()
 
 
 def source() -> Source:
