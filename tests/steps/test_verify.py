@@ -315,3 +315,14 @@ def test_a_promotion_that_says_less_is_unreadable(change):
     assert ledger.readable(content)
     assert not ledger.readable({**content, **change})
     assert not ledger.readable([content])
+
+
+def test_a_promotion_after_a_loss_is_not_void():
+    """promote sees no head where the first entry is gone, and starts the chain again."""
+    history = played([("promote", 0), ("promote", 1)])
+    entry = history.write(2, None, applied=True)
+    history.seal(entry)
+    history.production = 2
+    order, found = verified(history, history.entries[1:])
+    assert found == {("entry_missing", 0)}
+    assert [entry.void for entry in order] == [False, False]
