@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import wandb
 
 import usecases
@@ -63,6 +65,32 @@ def check_verdict(evidence: dict[str, Any], scores: gate.Scores) -> None:
         raise StepError(
             "verdict_not_reproduced",
             f"the evidence says pass, but its predictions are refused by {rules}",
+            "evaluate the version again",
+        )
+
+
+def check_policy(evidence: dict[str, Any], config: dict[str, Any]) -> None:
+    """The evidence was judged by the floor and the margin that the use case has now."""
+    for key in ("floor_accuracy", "margin"):
+        if evidence["policy"][key] != config["gate"][key]:
+            raise StepError(
+                "policy_changed",
+                f"judged with {key} {evidence['policy'][key]}, and the use case's is {config['gate'][key]}",
+                "evaluate the version again",
+            )
+
+
+def check_rows(dataset: Artifact, scores: gate.Scores) -> None:
+    """The rows that were scored are the dataset's eval rows, all of them and with its labels."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        np.load(dataset.get_entry("arrays.npz").download(root=folder)) as rows,
+    ):
+        labels = rows["y_eval"]
+    if not np.array_equal(labels, scores.labels) or len(labels) != scores.rows:
+        raise StepError(
+            "other_eval_rows",
+            f"the answers are to {len(scores.labels)} rows with labels that are not those of {dataset.name}",
             "evaluate the version again",
         )
 
@@ -144,10 +172,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = record.get(api, reference, "--evidence")
     evidence, _, scores = frozen.read(source)
     check_use_case(evidence, args.use_case)
+    check_policy(evidence, config)
     check_verdict(evidence, scores)
     version = check_digest(api, evidence, "version")
-    for what in ("model", "dataset"):
-        check_digest(api, evidence, what)
+    check_digest(api, evidence, "model")
+    check_rows(check_digest(api, evidence, "dataset"), scores)
     approved = approval.of(args.approver, args.approval, evidence, self_approval=config["gate"]["self_approval"])
 
     # 2) what the ledger and the registry say now

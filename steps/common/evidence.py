@@ -1,7 +1,8 @@
 """
 What an approval is given for, frozen as an artifact version: which model, on which rows, against what, by which rules.
 
-`evidence.json` says it, `predictions.npz` holds every answer, so that promote can compute the verdict again.
+`evidence.json` says it, in the form that `evidence.schema.json` beside this file publishes; `predictions.npz` holds
+every answer, so that promote can compute the verdict again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from wandb import Artifact
 
 ARTIFACT_TYPE = "evaluation"
+SCHEMA = Path(__file__).with_name("evidence.schema.json")
 EVIDENCE, REPORT, PREDICTIONS = "evidence.json", "report.md", "predictions.npz"
 
 
@@ -59,10 +61,10 @@ def read(artifact: Artifact) -> tuple[dict[str, Any], str, Scores]:
             return Path(artifact.get_entry(name).download(root=folder)).read_bytes()
 
         try:
-            evidence = json.loads(content(EVIDENCE))
+            evidence = checked(json.loads(content(EVIDENCE)))
             with np.load(io.BytesIO(content(PREDICTIONS)), allow_pickle=False) as arrays:
                 scores = Scores(
-                    labels=arrays["labels"],
+                    labels=arrays["labels"].astype(np.int64),
                     candidate=arrays["candidate"],
                     production=arrays.get("production", None),
                     rows=evidence["dataset"]["eval_rows"],
@@ -78,6 +80,16 @@ def read(artifact: Artifact) -> tuple[dict[str, Any], str, Scores]:
             raise StepError(
                 "evidence_unreadable", f"{artifact.name} is no evidence: {error}", "evaluate the version again"
             ) from error
+
+
+def checked(evidence: Any) -> dict[str, Any]:
+    """The evidence, if it follows its published schema; else ValueError that names what is missing or wrong."""
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for error in sorted(Draft202012Validator(schema).iter_errors(evidence), key=lambda error: error.json_path):
+        raise ValueError(f"{EVIDENCE} at {error.json_path}: {error.message}")
+    return dict(evidence)
 
 
 def policy_of(evidence: Mapping[str, Any]) -> Policy:

@@ -7,6 +7,7 @@ evaluate, through the real SDK against the embedded server.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,6 +162,58 @@ def test_rows_that_were_trained_on_are_refused(step, model, dataset, tmp_path, c
     version = step("link", "--model", model(0)["model"])["version"]
     answer = step("evaluate", "--version", version, "--dataset", f"local/{collection}/digits_dataset:v0")
     assert (answer.exit, answer["reasons"]) == (1, ["unseen_rows: 1 eval rows are training rows, the first 7"])
+
+
+def planted_model(step, collection, source, spoil, tmp_path):
+    """A registry version whose model file is `source` with something done to its bytes."""
+    path = Path(wandb.Api().artifact(source).get_entry("model.keras").download(root=tmp_path))
+    spoiled = tmp_path / "spoiled.keras"
+    spoiled.write_bytes(spoil(path))
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("digits_model", type="model")
+        artifact.add_file(str(spoiled), name="model.keras")
+        logged = run.log_artifact(artifact).wait()
+    return step("link", "--model", f"local/{collection}/{logged.name}")["version"]
+
+
+def one_byte_flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    return bytes(content)
+
+
+def test_a_model_file_with_one_byte_flipped_is_refused(step, model, dataset, collection, tmp_path):
+    version = planted_model(step, collection, model(0)["model"], one_byte_flipped, tmp_path)
+    with pytest.raises(StepError) as refused:
+        step("evaluate", "--version", version, "--dataset", dataset["dataset"])
+    assert (refused.value.name, refused.value.exit_code) == ("model_file_refused", 1)
+
+
+def test_a_model_whose_weights_are_nan_is_refused(step, model, dataset, collection, tmp_path):
+    """As a training whose loss became NaN leaves it."""
+
+    def nan(path):
+        import keras
+
+        from steps.common import model_file
+
+        loaded = keras.saving.load_model(path)
+        loaded.set_weights([np.full_like(weights, np.nan) for weights in loaded.get_weights()])
+        model_file.save(loaded, tmp_path / "nan.keras")
+        return (tmp_path / "nan.keras").read_bytes()
+
+    version = planted_model(step, collection, model(0)["model"], nan, tmp_path)
+    answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
+    assert (answer.exit, answer["verdict"], answer["loss"]) == (1, "fail", None)
+    assert answer["reasons"] == [f"finite_scores: candidate answered {497} rows with NaN or infinity"]
+
+
+def test_the_evidence_follows_its_published_schema(evaluated):
+    evidence, _, _ = frozen.read(wandb.Api().artifact(evaluated(0)["evidence"]))
+    assert frozen.checked(evidence) == evidence
+    for key in evidence:
+        with pytest.raises(ValueError, match=key):
+            frozen.checked({name: value for name, value in evidence.items() if name != key})
 
 
 def test_evaluating_again_reuses_the_evidence(evaluated, collection):

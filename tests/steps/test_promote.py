@@ -157,6 +157,52 @@ def test_a_digest_that_is_not_what_was_evaluated(evaluated, step, registry, coll
     assert (registry.production, registry.entries) == (None, [])
 
 
+@pytest.mark.parametrize(("key", "value"), [("floor_accuracy", 0.5), ("margin", 0.5)])
+def test_a_policy_that_is_not_the_use_cases(evaluated, step, registry, collection, key, value):
+    evidence = forged(evaluated(0)["evidence"], collection, lambda evidence: evidence["policy"].update({key: value}))
+    assert refused(step, evidence) == "policy_changed"
+    assert registry.production is None
+
+
+def test_answers_to_an_eval_set_that_was_swapped(evaluated, step, registry, collection):
+    """The same answers and the same labels, in another order: still a fine accuracy, and not this dataset's rows."""
+
+    def reordered(scores):
+        turn = np.roll(np.arange(scores.rows), 1)
+        varied = {name: replace(both, candidate=both.candidate[turn]) for name, both in scores.varied.items()}
+        return replace(scores, labels=scores.labels[turn], candidate=scores.candidate[turn], varied=varied)
+
+    evidence = forged(evaluated(0)["evidence"], collection, change_scores=reordered)
+    assert refused(step, evidence) == "other_eval_rows"
+    assert registry.production is None
+
+
+def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, collection):
+    """The rows that were answered wrongly are left out, and the evidence says that there are no more."""
+
+    def fewer(scores):
+        kept = scores.candidate.argmax(axis=1) == scores.labels
+        varied = {name: replace(both, candidate=both.candidate[kept]) for name, both in scores.varied.items()}
+        slices = {name: groups[kept] for name, groups in scores.slices.items()}
+        return replace(
+            scores, labels=scores.labels[kept], candidate=scores.candidate[kept], varied=varied, slices=slices
+        )
+
+    reference = evaluated(0)["evidence"]
+    _, _, scores = frozen.read(wandb.Api().artifact(reference))
+    rows = len(fewer(scores).labels)
+    evidence = forged(reference, collection, lambda evidence: evidence["dataset"].update(eval_rows=rows), fewer)
+    assert refused(step, evidence) == "other_eval_rows"
+
+
+@pytest.mark.parametrize("missing", ["accuracy", "loss"])
+def test_evidence_without_a_metric(evaluated, step, registry, collection, missing):
+    reference = evaluated(0)["evidence"]
+    evidence = forged(reference, collection, lambda evidence: evidence["metrics"]["candidate"].pop(missing))
+    assert refused(step, evidence) == "evidence_unreadable"
+    assert registry.production is None
+
+
 def test_a_version_that_is_gone(evaluated, step, registry, collection):
     answer = evaluated(0)
     wandb.Api().artifact(answer["version"]).unlink()
