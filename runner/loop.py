@@ -289,11 +289,12 @@ def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execu
         if failure.code == 1 and failure.error:
             order.folder.remember(pending=None)  # refused for good: this evidence no longer holds
         raise
+    approver = promoted.result["approver"]  # of the entry: another person's, if this finished what was cut off
     order.folder.remember(
-        pending=None, **_in_production(order.folder, use_case, promoted.result["version"], approver=name)
+        pending=None, **_in_production(order.folder, use_case, promoted.result["version"], approver=approver)
     )
     progress.summary([*done, promoted])
-    say(f"\nproduction of {use_case} is {_short(promoted.result['version'])}, approved by {name}.")
+    say(f"\nproduction of {use_case} is {_short(promoted.result['version'])}, approved by {approver}.")
     return 0
 
 
