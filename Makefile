@@ -13,7 +13,7 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 	unset APPROVE USE_CASE; HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-.PHONY: help setup run plan approve rollback status serve clean test prove lint lock bench
+.PHONY: help setup run plan approve rollback status serve clean test prove lint lock drill bench
 
 help:
 	@echo 'make run        retrain, evaluate and be asked to approve; nothing leaves this machine'
@@ -30,6 +30,7 @@ help:
 	@echo 'make setup      the environment in .venv/; every other target does it by itself'
 	@echo 'make test       every test that this machine can run'
 	@echo 'make prove      the long proofs'
+	@echo 'make drill      rehearse a rollback, and print the seconds'
 	@echo 'make lint       ruff, mypy, shellcheck'
 	@echo 'make bench      what the project claims about speed, measured here'
 	@echo 'make lock       remake requirements.txt from pyproject.toml'
@@ -41,7 +42,7 @@ run plan approve rollback status serve clean: setup
 	@$(PYTHON) -m runner $@ $(ARGS)
 
 test: setup
-	@$(SEALED) $(PYTHON) -m pytest -n 2 -m 'not prove' $(ARGS)
+	@$(SEALED) $(PYTHON) -m pytest -n 2 --dist loadfile -m 'not prove' $(ARGS)
 
 prove: setup
 	@$(SEALED) $(PYTHON) -m pytest -m prove $(ARGS)
@@ -54,6 +55,9 @@ lint: setup
 
 bench: setup
 	@$(SEALED) $(PYTHON) -m benchmarks $(ARGS)
+
+drill: setup
+	@$(SEALED) $(PYTHON) -m benchmarks.drill
 
 lock: setup
 	@PATH="$$PATH:.venv/bin"; if command -v uv >/dev/null; then \

@@ -13,6 +13,8 @@ from steps.common import gate, ledger
 from steps.common.gate import Policy, Scores
 
 ROWS = 200
+POLICY = Policy("no_worse", 0.9, 0.005)
+METRICS = {"accuracy": 1.0, "loss": 0.1, "calibration_error": 0.09, "latency_ms": 0.1, "size_bytes": 7}
 
 
 class Desk:
@@ -27,10 +29,12 @@ class Desk:
     def evidence(self, number: int, production: int | None = None, **changes: Any) -> str:
         """Evidence for version `number`, compared with `production`; logged as evaluate would. Returns its name."""
         with wandb.init(project=self.collection) as run:
-            model, dataset = wandb.Artifact("digits_model", type="model"), wandb.Artifact("digits_dataset", type="data")
-            for artifact, content in ((model, f"model {number}"), (dataset, "rows")):
-                with artifact.new_file("content.txt", mode="w") as file:
-                    file.write(content)
+            model = wandb.Artifact("digits_model", type="model")
+            dataset = wandb.Artifact("digits_dataset", type="dataset")
+            with model.new_file("content.txt", mode="w") as file:
+                file.write(f"model {number}")
+            with dataset.new_file("arrays.npz", mode="wb") as file:
+                np.savez(file, y_eval=scores().labels)
             model, dataset = run.log_artifact(model).wait(), run.log_artifact(dataset).wait()
             linked = run.link_artifact(model, f"wandb-registry-model/{self.collection}")
             before = None if production is None else self.version(production)
@@ -38,9 +42,9 @@ class Desk:
                 "schema": 1,
                 "use_case": "digits",
                 "verdict": "pass",
-                "policy": vars(Policy("no_worse", 0.9, 0.005)),
-                "rules": [],
-                "metrics": {"candidate": {"accuracy": 1.0, "loss": 0.1}, "production": None},
+                "policy": vars(POLICY),
+                "rules": [vars(outcome) for outcome in gate.judge(scores(), POLICY)],
+                "metrics": {"candidate": METRICS, "production": None},
                 "comparison": None,
                 "version": {"name": f"{self.registry}:{linked.version}", "digest": linked.digest},
                 "model": {"name": f"local/{self.collection}/{model.name}", "digest": model.digest},
@@ -52,6 +56,8 @@ class Desk:
                 },
                 "production": before and {"name": f"{self.registry}:v{production}", "digest": before.digest},
                 "commit": "c0ffee",
+                "images": None,
+                "evaluation_run": {"name": f"local/{self.collection}/{run.id}", "url": run.url},
                 "github": None,
                 "evaluated_at": ledger.now(),
             } | changes
