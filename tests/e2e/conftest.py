@@ -97,7 +97,7 @@ class Clone:
                 assert time.monotonic() < deadline, asked.stderr
                 time.sleep(0.3)
         finally:
-            serving.send_signal(signal.SIGINT)
+            serving.terminate()
             serving.wait(20)
 
 

@@ -99,7 +99,7 @@ def test_between_ledger_entry_and_alias(clone):
         )
         assert killed.returncode == -signal.SIGKILL
     finally:
-        serving.send_signal(signal.SIGINT)
+        serving.terminate()
         serving.wait(20)
     exists = "api.artifact_exists('local-org/wandb-registry-model/digits-dev:production')"
     assert clone.ask(exists) is False

@@ -25,6 +25,14 @@ STEPS = ("build", "train", "link", "evaluate", "promote")
 DEADLINE_S = 20.0
 
 
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_on_a_terminal() -> None:
+    """A job in the background of a script ignores SIGINT, under nohup also SIGHUP, and children would inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
     """The first true answer of `condition`, polled; fails the test after the deadline."""
     deadline = time.monotonic() + deadline_s
