@@ -11,7 +11,7 @@ from tests.serving import Server, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share what they made, so they stay on one worker; the long ones of e2e share nothing and spread."""
+    """A file's tests share what they made and stay on one worker; the long ones of e2e share nothing, and spread."""
     for item in items:
         if "e2e" not in item.path.parts:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
