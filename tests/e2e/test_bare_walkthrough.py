@@ -18,8 +18,8 @@ STEPS = """
 import sys, tempfile
 from pathlib import Path
 import usecases
-from steps import evaluate, train
-from steps.common import keras_session, model_file
+from steps import train
+from steps.common import answers, keras_session, model_file
 
 seed = sys.argv[1]
 args = train.parse_args(["--use-case", "digits", "--dataset", "local/p/digits_dataset:v0", "--seed", seed])
@@ -30,8 +30,8 @@ model = train.fit(dataset, usecases.part("digits", "model").build_model, args, [
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.keras"
     model_file.save(model, path)
-    scores = evaluate.scores_of(path, None, dataset)
-found = evaluate.metrics(scores.labels, scores.candidate)
+    asked = answers.ask(path, dataset.x_eval, {})
+found = answers.metrics(dataset.y_eval, asked)
 print(f"loss {found['loss']:.4f}")
 print(f"accuracy {found['accuracy']:.6f}")
 """
