@@ -176,9 +176,10 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         config = root / "usecases" / name / "config.toml"
         config.parent.mkdir(parents=True)
         config.write_text(f'project = "model-registry-dev"\ncollection = "{name}-dev"\n')
-    # The SDK costs a second each time, and no fake needs it.
+    # The SDK costs a second each time, and no fake needs it. Without __init__.py the installed one would win.
     (root / "wandb" / "apis").mkdir(parents=True)
-    (root / "wandb" / "apis" / "public.py").touch()
+    for module in ("__init__.py", "apis/__init__.py", "apis/public.py"):
+        (root / "wandb" / module).touch()
     home = tmp_path / "home"
     home.mkdir()
     made = Checkout(root, home)
