@@ -3,19 +3,32 @@ The embedded W&B-compatible server.
 
     python -m server --data DIR --port N
     python -m server admin --data DIR COMMAND        users, roles, protected aliases
+    python -m server check | gc | backup | export | import --data DIR ...        what is in the folder; docs/server.md
 
 Exits 0 when it was stopped, 2 when it cannot start. The first start makes an API key and leaves it in DIR/api_key, or
 takes the one in MODELGATE_SERVER_KEY. This is the only place that reads flags and environment.
 """
 
 import argparse
+import importlib
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from server.errors import StartError
 from server.settings import Settings
+from server.store.faults import fault
+
+COMMANDS = {
+    "admin": "server.admin",
+    "check": "server.check",
+    "gc": "server.gc",
+    "backup": "server.backup",
+    "export": "server.exporting",
+    "import": "server.importing",
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -23,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         prog="python -m server",
         description="The embedded W&B-compatible server: runs, artifacts and registries in one folder.",
         epilog="example: python -m server --data .modelgate/server --port 8080; "
-        "users and teams: python -m server admin --help",
+        f"also: python -m server {' | '.join(COMMANDS)} --help",
         allow_abbrev=False,
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the database and the blobs")
@@ -50,16 +63,19 @@ def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     # Not at the top: each loads only what it needs, and a wrong flag is answered at once.
     try:
-        if given[:1] == ["admin"]:
-            from server import admin
-
-            return admin.main(given[1:])
+        if given and given[0] in COMMANDS:
+            return int(importlib.import_module(COMMANDS[given[0]]).main(given[1:]))
         settings = settings_of(parse_args(given))
         from server.process import serve
 
         return serve(settings, os.environ.get("MODELGATE_SERVER_KEY"))
     except StartError as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
+        return 2
+    except (OSError, sqlite3.Error) as error:
+        if fault(error) is None:
+            raise  # a bug keeps its traceback
+        print(f"error: {error}\nhint: see to the disk or the folder, then do the same again", file=sys.stderr)
         return 2
 
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from server.api import blobs, file_stream, graphql, internal
-from server.api.http import Services, failure, refuse, refuse_bug
+from server.api.http import Services, failure, refuse, refuse_bug, refuse_fault
 from server.errors import ServerError
 from server.settings import CRASH_CHECK_S, RUN_SILENCE_S
 from server.store import runs
@@ -76,7 +76,13 @@ def create_app(services: Services) -> Starlette:
     app = Starlette(
         routes=[*ROUTES, *pages.routes(services)],
         lifespan=partial(_lifespan, services=services),
-        exception_handlers={ServerError: refuse, HTTPException: _unknown, Exception: refuse_bug},
+        exception_handlers={
+            ServerError: refuse,
+            sqlite3.Error: refuse_fault,
+            OSError: refuse_fault,
+            HTTPException: _unknown,
+            Exception: refuse_bug,
+        },
     )
     app.state.services = services
     return app

@@ -7,9 +7,12 @@ Everything that the server refuses, one class a cause.
       Forbidden           403   the key is good, the right is missing
       NotFound            404   no such thing, or none that this user may see
       TooLarge            413   over a limit of settings.py
-    StartError                  the server cannot start: exit code 2, with a hint
+      Broken              400   the disk, the folder or the database does not take or give what it should
+      Stopping            503   the server is on its way out
+    StartError                  the server or a command cannot start: exit code 2, with a hint
 
-None of them is a 408, 409, 429 or 5xx: on those the SDK tries again for minutes, or for days.
+None of them but one is a 408, 409, 429 or 5xx: on those the SDK tries again for minutes, or for days. While the server
+stops that is right: the next try finds the server that comes after it, or nobody, as it would without an answer.
 """
 
 from typing import ClassVar
@@ -37,6 +40,14 @@ class NotFound(ServerError):
 
 class TooLarge(ServerError):
     status = 413
+
+
+class Broken(ServerError):
+    pass
+
+
+class Stopping(ServerError):
+    status = 503
 
 
 class StartError(Exception):

@@ -20,7 +20,7 @@ from server.app import create_app
 from server.errors import Invalid, StartError
 from server.settings import KEEP_ALIVE_S, SHUTDOWN_S, Settings
 from server.store import accounts, registry
-from server.store.blobs import Blobs
+from server.store.blobs import Blobs, fsync
 from server.store.db import Database
 
 KEY_HINT = 'unset MODELGATE_SERVER_KEY to have a key made, or give one like "local-" and 40 hex digits'
@@ -80,7 +80,9 @@ def data_folder(folder: Path) -> Iterator[None]:
     if folder.exists() and not folder.is_dir():
         raise StartError(f'the data folder "{folder}" is not a directory', hint)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            fsync(folder.resolve().parent)
         lock = (folder / "lock").open("w")
     except OSError as error:
         raise StartError(f'the data folder "{folder}" is not writable ({error.strerror})', hint) from None
@@ -116,6 +118,7 @@ def open_services(settings: Settings, key: str | None) -> Services:
     try:
         database = Database(folder / "server.db")
         blobs = Blobs(folder / "blobs")
+        blobs.sweep()
         _admit(database, folder, key)
         secret = bytes.fromhex(_kept(folder / "secret", secrets.token_hex(32)))
     except (sqlite3.DatabaseError, OSError, ValueError) as error:
@@ -149,4 +152,5 @@ def _kept(path: Path, fresh: str) -> str:
         file.flush()
         os.fsync(file.fileno())
     beside.rename(path)
+    fsync(path.parent)
     return fresh

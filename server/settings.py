@@ -33,6 +33,11 @@ DOWNLOAD_TTL_S = 6 * 3600
 RUN_SILENCE_S = 120
 # How often that is looked at.
 CRASH_CHECK_S = 15
+# What another process may hold the database for (admin, gc, a copy of its pages) is over in this time; a client that
+# waits longer would rather know.
+BUSY_S = 5.0
+# After a burst the write-ahead log is cut back to this: a few seconds of the fastest client.
+KEPT_WAL_BYTES = 64 * MIB
 # The SDK's process is silent for up to 30 s and then uses the same connection: closing it just then costs it a retry.
 KEEP_ALIVE_S = 120
 # A client that keeps its connection open must not keep the server from stopping.

@@ -61,6 +61,7 @@ async def upload_run_file(request: Request) -> Response:
         md5, size = upload.keep(), upload.size
 
     def register() -> None:
+        here.blobs.make_durable([md5])
         with here.database.write() as db:
             files.put(db, run_id, name, md5=md5, size=size)
 

@@ -40,6 +40,7 @@ from server.settings import MAX_GRAPHQL_BYTES, MAX_GRAPHQL_DEPTH, MAX_GRAPHQL_DO
 from server.store.accounts import User
 from server.store.blobs import Blobs
 from server.store.db import Database
+from server.store.faults import fault
 
 log = logging.getLogger("server")
 CACHED_DOCUMENTS = 256
@@ -212,6 +213,10 @@ def _refusal(error: GraphQLError, operation: str) -> tuple[str, int]:
     if isinstance(cause, ServerError):
         log.info("%s: %s", operation, cause)
         return str(cause), cause.status
+    broken = fault(cause)
+    if broken is not None:
+        log.error("%s: %s (%s)", operation, broken, cause)
+        return str(broken), broken.status
     if cause is None or isinstance(cause, GraphQLError):
         log.warning("refused %s: %s", operation, error.message)
         return error.message, 400

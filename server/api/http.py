@@ -17,6 +17,7 @@ from server.store import accounts
 from server.store.accounts import User
 from server.store.blobs import Blobs
 from server.store.db import Database
+from server.store.faults import fault
 
 log = logging.getLogger("server")
 # A host name, an IPv4 or a bracketed IPv6 address, and perhaps a port. It ends up in addresses that clients call.
@@ -89,6 +90,16 @@ async def refuse(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, ServerError) else ServerError.status
     log.info("%s %s: %s", request.method, request.url.path, error)
     return JSONResponse(failure([(str(error), status)]), status)
+
+
+async def refuse_fault(request: Request, error: Exception) -> Response:
+    """What the disk or the database would not do; a bug when it is not one of those."""
+    broken = fault(error)
+    if broken is None:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return await refuse_bug(request, error)
+    log.error("%s %s: %s (%s)", request.method, request.url.path, broken, error)
+    return JSONResponse(failure([(str(broken), broken.status)]), broken.status)
 
 
 async def refuse_bug(request: Request, error: Exception) -> Response:

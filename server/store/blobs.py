@@ -3,39 +3,63 @@ Bytes, addressed by their MD5 because the protocol's digests are MD5.
 
 A file in the folder is whole: it is written beside its place, checked and renamed. Its name is always made from 32 hex
 digits, never from a name that came from outside.
+
+Whole is not yet durable: a power cut may leave the name and not the bytes. So a blob is trusted when its row says that
+it was made durable, when this process itself has written it, or when its bytes have just been read and found right; and
+what is in a place already is replaced only by bytes that are on the disk.
 """
 
 import ctypes
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
 from server.errors import Invalid
-from server.settings import KIB
+from server.settings import KIB, MIB
 
 MD5 = re.compile(r"[0-9a-f]{32}")
 # Up to here files are synced one by one. Thousands take many seconds so, and less than one all at once.
 FEW = 16
 # Of each of the 128 uploads that one client may have under way.
 MAX_IN_MEMORY = 256 * KIB
+PIECE_BYTES = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file in the folder: `md5` is its name, or None when the name is none of ours."""
+
+    path: Path
+    md5: str | None
+    size: int
+    modified: float
 
 
 class Blobs:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, make: bool = True) -> None:
+        """`make=False` is for who only reads, perhaps where nothing can be made."""
         self._folder = folder
         self._incoming = folder / "incoming"
+        self._unsynced: set[str] = set()  # in their places and right, but perhaps not yet on the disk
+        if not make:
+            return
         self._incoming.mkdir(parents=True, exist_ok=True)
-        for leftover in self._incoming.iterdir():  # of uploads that the last process did not live to finish
-            leftover.unlink()
         if not (folder / "ff").exists():
             for number in range(256):
                 (folder / f"{number:02x}").mkdir(exist_ok=True)
-            _fsync(folder)
+            fsync(folder)
+
+    def sweep(self) -> None:
+        """Remove what the last process did not live to finish. Only for the one that holds the folder alone."""
+        for leftover in self._incoming.iterdir():
+            leftover.unlink()
 
     def path(self, md5: str) -> Path:
         """Where a blob is, or would be. Raises Invalid for anything but 32 hex digits."""
@@ -56,23 +80,92 @@ class Blobs:
     def read(self, md5: str) -> bytes:
         return self.path(md5).read_bytes()
 
+    def md5_of(self, md5: str) -> str:
+        """What the bytes in a blob's place really are."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self.pieces(md5):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def pieces(self, md5: str) -> Iterator[bytes]:
+        with self.path(md5).open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+    def renew(self, md5: str) -> bool:
+        """Whether a blob is here, and if so let it be as young as an upload: somebody is about to refer to it."""
+        try:
+            os.utime(self._name(md5))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_unsynced(self, md5: str) -> bool:
+        return md5 in self._unsynced
+
+    def is_right(self, md5: str) -> bool:
+        """Whether a blob that no row calls durable is what its name says: as this process wrote it, or by its bytes."""
+        if md5 not in self._unsynced:
+            if self.size(md5) is None or self.md5_of(md5) != md5:
+                return False
+            self._unsynced.add(md5)
+        return True
+
     def write(self, data: bytes) -> str:
         """Store what the server itself made; returns its MD5."""
         with self.incoming() as upload:
             upload.write(data)
             return upload.keep()
 
+    def place(self, path: str, md5: str) -> None:
+        """Give a whole file its name."""
+        self._unsynced.add(md5)
+        os.rename(path, self._name(md5))  # noqa: PTH104
+
     def incoming(self) -> "Incoming":
         return Incoming(self, f"{self._incoming}/{uuid4().hex}")
 
     def make_durable(self, md5s: Collection[str]) -> None:
         """Return when the blobs, and their names in their folders, would outlive a power cut."""
-        if len(md5s) > FEW and _sync_file_system(self._folder):
-            return
-        for md5 in md5s:
-            _fsync(self.path(md5))
-        for folder in {md5[:2] for md5 in md5s}:
-            _fsync(self._folder / folder)
+        if len(md5s) <= FEW or not _sync_file_system(self._folder):
+            for md5 in md5s:
+                fsync(self.path(md5))
+            for folder in {md5[:2] for md5 in md5s}:
+                fsync(self._folder / folder)
+        self._unsynced.difference_update(md5s)
+
+    def everything(self) -> Iterator[Found]:
+        """Every file in the blobs' places, folder by folder."""
+        for folder in sorted(self._folder.iterdir()):
+            if folder == self._incoming:
+                continue
+            for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
+                known = bool(MD5.fullmatch(path.name)) and path == self.path(path.name)
+                yield from _found(path, path.name if known else None)
+
+    def arriving(self) -> Iterator[Found]:
+        """Every file that is not in its place: uploads under way, and what a killed server has left of them."""
+        for path in sorted(self._incoming.glob("*")):
+            yield from _found(path, None)
+
+    def remove(self, md5: str, *, before: float) -> int | None:
+        """
+        Remove a blob that nothing refers to, unless somebody has asked for it since `before`; returns its bytes.
+
+        It is taken out of its place first: whoever renewed it just then is seen, and it is put back; whoever comes
+        later finds it gone, and sends it again.
+        """
+        aside = Path(f"{self._incoming}/{uuid4().hex}")
+        try:
+            self.path(md5).rename(aside)
+        except FileNotFoundError:
+            return None
+        found = aside.stat()
+        if found.st_mtime >= before:
+            aside.rename(self.path(md5))
+            return None
+        aside.unlink()
+        return found.st_size
 
 
 class Incoming:
@@ -97,16 +190,24 @@ class Incoming:
         if self.size > MAX_IN_MEMORY:
             self._flush()
 
+    def md5(self) -> str:
+        """Of what has been written so far."""
+        return self._digest.hexdigest()
+
     def keep(self, expected: str | None = None) -> str:
         """Give the blob its place and return its MD5; Invalid when it is not the expected one."""
-        md5 = self._digest.hexdigest()
+        md5 = self.md5()
         if expected is not None and md5 != expected:
             raise Invalid(f"the received bytes have the MD5 {md5}, announced was {expected}: nothing was stored")
-        if self._blobs.size(md5) is None:  # else it stays as it is: it may have been made durable already
-            file = self._flush()
-            os.close(file)
-            self._file = None
-            os.rename(self._path, self._blobs.path(md5))  # noqa: PTH104
+        here = self._blobs.renew(md5)
+        if here and self._blobs.is_unsynced(md5):
+            return md5
+        file = self._flush()
+        if here:
+            os.fsync(file)
+        os.close(file)
+        self._file = None
+        self._blobs.place(self._path, md5)
         return md5
 
     def _flush(self) -> int:
@@ -128,7 +229,17 @@ class Incoming:
             os.unlink(self._path)  # noqa: PTH108
 
 
-def _fsync(path: Path) -> None:
+def _found(path: Path, md5: str | None) -> Iterator[Found]:
+    """A file, unless it has gone since its folder was read."""
+    try:
+        stat = path.lstat()
+    except FileNotFoundError:
+        return
+    if not S_ISDIR(stat.st_mode):
+        yield Found(path, md5, stat.st_size, stat.st_mtime)
+
+
+def fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -7,6 +7,7 @@ insert and update them are put together here, from names that stand in this pack
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,10 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from server.errors import StartError
+from server.errors import StartError, Stopping
+from server.settings import BUSY_S, KEPT_WAL_BYTES
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-READ_TIMEOUT_S = 30.0
+# However long a writer has waited for those of this process, another process's transaction may just be at its end.
+LAST_TRY_S = 0.1
 
 
 class Row(Protocol):
@@ -38,14 +41,17 @@ class Database:
         self._path = path
         self._local = threading.local()
         self._lock = threading.Lock()
+        self._closed = False
         self._writer = self._connect()
         migrate(self._writer)
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=READ_TIMEOUT_S)
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")  # what was acknowledged outlives the machine, not just the process
+        db.execute("PRAGMA fullfsync = ON")  # macOS: through the disk's own cache; elsewhere it means nothing
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute(f"PRAGMA journal_size_limit = {KEPT_WAL_BYTES}")
         return db
 
     @contextmanager
@@ -58,11 +64,19 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _transaction(self._writer, "BEGIN IMMEDIATE"):
-            yield self._writer
+        """Waits for the other writers of this process, and `BUSY_S` in all for one of another process."""
+        began = time.monotonic()
+        with self._lock:
+            if self._closed:
+                raise Stopping("the server is stopping")
+            left_s = max(BUSY_S - (time.monotonic() - began), LAST_TRY_S)
+            self._writer.execute(f"PRAGMA busy_timeout = {left_s * 1000:.0f}")
+            with _transaction(self._writer, "BEGIN IMMEDIATE"):
+                yield self._writer
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             self._writer.close()
 
 
@@ -71,23 +85,63 @@ def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
     db.execute(begin)
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        # Not after a full disk or a failed write, where SQLite itself has rolled back; but after a COMMIT that failed.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Apply the numbered migrations that this file has not seen, each in a transaction of its own."""
-    scripts = sorted(MIGRATIONS.glob("[0-9]*.sql"))
-    done = db.execute("PRAGMA user_version").fetchone()[0]
-    if done > len(scripts):
+    """Apply the numbered migrations that this file has not seen, in one transaction: no other process does it too."""
+    if format_of(db) == len(scripts()):
+        return
+    with _transaction(db, "BEGIN IMMEDIATE"):
+        for number, script in enumerate(scripts()[format_of(db) :], format_of(db) + 1):
+            for statement in _statements(script.read_text()):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {number}")
+
+
+def scripts() -> list[Path]:
+    return sorted(MIGRATIONS.glob("[0-9]*.sql"))
+
+
+def format_of(db: sqlite3.Connection) -> int:
+    """How many migrations a file has seen. StartError when it is more than there are here."""
+    done = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if done > len(scripts()):
         raise StartError(
-            f"the data folder was written by a newer server (its format is {done}, this one knows {len(scripts)})",
+            f"the data folder was written by a newer server (its format is {done}, this one knows {len(scripts())})",
             "start the newer server, or give another folder with --data",
         )
-    for number, script in enumerate(scripts[done:], done + 1):
-        db.executescript(f"BEGIN IMMEDIATE;\n{script.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;")
+    return done
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit the transaction that they are in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """One moment of a file that a server may be writing, for a command of its own that only reads."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
+    try:
+        format_of(db)
+        with _transaction(db, "BEGIN"):
+            yield db
+    finally:
+        db.close()
 
 
 def now(ago_s: float = 0) -> str:

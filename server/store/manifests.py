@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -147,19 +147,31 @@ def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Dra
 def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str]]) -> list[tuple[int, bool]]:
     """
     For each (artifact id, md5): the artifact that the blob was first announced for, and whether its bytes are here.
+
+    The client will not send what is here, so that must be right, and stay until the client commits.
     """
     md5s = list(dict.fromkeys(md5 for _, md5 in wanted))
     db.executemany(
         "INSERT OR IGNORE INTO blobs (md5, birth_artifact_id) VALUES (?, ?)", [(md5, owner) for owner, md5 in wanted]
     )
     first: dict[str, int] = {}
+    durable: set[str] = set()
+    for md5, birth, synced in _rows(db, md5s):
+        if birth is not None:
+            first[md5] = birth
+        if synced:
+            durable.add(md5)
+    here = {md5: blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
+    return [(first.get(md5, owner), here[md5]) for owner, md5 in wanted]
+
+
+def _rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
+    """(md5, birth artifact, durable) of each blob that has been announced."""
     for start in range(0, len(md5s), CHUNK):
         chunk = md5s[start : start + CHUNK]
         marks = ", ".join("?" * len(chunk))
-        sql = f"SELECT md5, birth_artifact_id FROM blobs WHERE md5 IN ({marks})"  # noqa: S608  only question marks
-        first.update((md5, birth) for md5, birth in db.execute(sql, chunk) if birth is not None)
-    here = {md5: blobs.size(md5) is not None for md5 in md5s}
-    return [(first.get(md5, owner), here[md5]) for owner, md5 in wanted]
+        sql = f"SELECT md5, birth_artifact_id, durable FROM blobs WHERE md5 IN ({marks})"  # noqa: S608  question marks
+        yield from db.execute(sql, chunk).fetchall()
 
 
 # --- manifests ----------------------------------------------------------------------------------------------------
@@ -209,11 +221,13 @@ def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) ->
         raise Invalid("the version was deleted and cannot be committed")
     manifest_md5, contents, merged = _final_contents(db, blobs, found)
     rows = [_entry(found.id, path, entry) for path, entry in contents.items()]
-    _check_blobs(blobs, rows)
+    wanted = {md5 for *_, md5, _ref, _size in rows if md5} | {manifest_md5}
+    durable = {md5 for md5, _birth, synced in _rows(db, list(wanted)) if synced}
+    _check_blobs(blobs, rows, durable)
     digest = content_digest(contents)
     if not merged and digest != found.digest:
         raise Invalid(f"the manifest's digest is {digest}, announced was {found.digest}: the version was not committed")
-    _make_durable(db, blobs, {md5 for *_, md5, _ref, _size in rows if md5} | {manifest_md5})
+    _make_durable(db, blobs, {md5 for md5 in wanted if md5 not in durable or blobs.is_unsynced(md5)})
     db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
     sequence = artifacts.collection(db, found.sequence_id)
     there = artifacts.add_to(db, sequence, found.id)
@@ -269,7 +283,11 @@ def _base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> 
 
 
 def _document(blobs: Blobs, md5: str | None) -> dict[str, Any]:
-    return json_object(blobs.read(str(md5)), "the manifest")
+    """Read as it is on the disk: a power cut may have left the row and not the bytes."""
+    data = blobs.read(str(md5)) if blobs.size(str(md5)) is not None else b""
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+        raise Invalid("the manifest has not arrived: the version was not committed")
+    return json_object(data, "the manifest")
 
 
 def _contents(document: dict[str, Any]) -> dict[str, Any]:
@@ -291,12 +309,14 @@ def _entry(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str
     return artifact_id, names.entry_path(path), entry["digest"], md5, ref, size
 
 
-def _check_blobs(blobs: Blobs, rows: list[tuple[int, str, str, str | None, str | None, int]]) -> None:
+def _check_blobs(
+    blobs: Blobs, rows: list[tuple[int, str, str, str | None, str | None, int]], durable: set[str]
+) -> None:
     for _, path, _, md5, _, size in rows:
         if md5 is None:
             continue
         here = blobs.size(md5)
-        if here is None:
+        if here is None or not (md5 in durable or blobs.is_right(md5)):
             raise Invalid(f'the file "{path}" has not arrived: the version was not committed')
         if here != size:
             raise Invalid(
@@ -306,15 +326,7 @@ def _check_blobs(blobs: Blobs, rows: list[tuple[int, str, str, str | None, str |
 
 def _make_durable(db: sqlite3.Connection, blobs: Blobs, md5s: set[str]) -> None:
     """Sync the blobs that no earlier commit has synced, before the row that says so is committed."""
-    waiting = list(md5s)
-    done: set[str] = set()
-    for start in range(0, len(waiting), CHUNK):
-        chunk = waiting[start : start + CHUNK]
-        marks = ", ".join("?" * len(chunk))
-        sql = f"SELECT md5 FROM blobs WHERE durable AND md5 IN ({marks})"  # noqa: S608  only question marks
-        done.update(md5 for (md5,) in db.execute(sql, chunk))
-    blobs.make_durable(md5s - done)
+    blobs.make_durable(md5s)
     db.executemany(
-        "INSERT INTO blobs (md5, durable) VALUES (?, 1) ON CONFLICT DO UPDATE SET durable = 1",
-        [(md5,) for md5 in md5s - done],
+        "INSERT INTO blobs (md5, durable) VALUES (?, 1) ON CONFLICT DO UPDATE SET durable = 1", [(md5,) for md5 in md5s]
     )

@@ -1,0 +1,72 @@
+"""What refers to blobs. A blob that is not among these belongs to an upload under way, or to nothing any more."""
+
+import sqlite3
+from collections.abc import Iterable
+
+# A version that is still announced keeps the manifests that it has: they are small, and what they name may follow.
+_BLOBS = (
+    "SELECT md5 FROM entries WHERE md5 IS NOT NULL",
+    "SELECT md5 FROM run_files",
+    "SELECT manifest_md5 AS md5 FROM artifacts WHERE state = 'COMMITTED'",
+    "SELECT manifests.md5 FROM manifests JOIN artifacts ON artifacts.id = artifact_id"
+    " WHERE state = 'PENDING' AND manifests.md5 IS NOT NULL",
+)
+# SQLite takes at most 999 values in one statement by default.
+_CHUNK = 500
+
+
+def blobs(db: sqlite3.Connection) -> set[str]:
+    """The MD5 of every blob that something refers to."""
+    return {md5 for (md5,) in db.execute(" UNION ".join(_BLOBS))}
+
+
+def among(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
+    """Those of some blobs that something refers to."""
+    found: set[str] = set()
+    for start in range(0, len(md5s), _CHUNK):
+        chunk = md5s[start : start + _CHUNK]
+        marks = ", ".join("?" * len(chunk))
+        sql = f"SELECT md5 FROM ({' UNION ALL '.join(_BLOBS)}) WHERE md5 IN ({marks})"  # noqa: S608  our own text
+        found.update(md5 for (md5,) in db.execute(sql, chunk))
+    return found
+
+
+def forget(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
+    """Drop what is known of blobs: whoever brings one again makes it durable again."""
+    db.executemany("DELETE FROM blobs WHERE md5 = ?", [(md5,) for md5 in md5s])
+
+
+def sizes(db: sqlite3.Connection) -> dict[str, int | None]:
+    """For every blob that something refers to: how many bytes it has to have, where a row says so."""
+    found: dict[str, int | None] = dict.fromkeys(blobs(db))
+    found.update(db.execute("SELECT md5, size FROM run_files"))
+    found.update(db.execute("SELECT md5, size FROM entries WHERE md5 IS NOT NULL"))
+    return found
+
+
+def owner(db: sqlite3.Connection, md5: str) -> str:
+    """One of those that refer to a blob, in words."""
+    entry = db.execute("SELECT path, artifact_id FROM entries WHERE md5 = ?", (md5,)).fetchone()
+    if entry:
+        return f'file "{entry[0]}" of version {version_name(db, entry[1])}'
+    file = db.execute(
+        "SELECT run_files.name, entities.name || '/' || projects.name || '/' || runs.name"
+        " FROM run_files JOIN runs ON runs.id = run_id JOIN projects ON projects.id = project_id"
+        " JOIN entities ON entities.id = entity_id WHERE md5 = ?",
+        (md5,),
+    ).fetchone()
+    if file:
+        return f'file "{file[0]}" of run {file[1]}'
+    version = db.execute("SELECT id FROM artifacts WHERE manifest_md5 = ?", (md5,)).fetchone()
+    return f"the manifest of version {version_name(db, version[0])}" if version else "the manifest of a draft"
+
+
+def version_name(db: sqlite3.Connection, artifact_id: int) -> str:
+    """As people write it: entity/project/name:v3."""
+    sql = (
+        "SELECT entities.name || '/' || projects.name || '/' || collections.name || ':v' || version_index"
+        " FROM artifacts JOIN collections ON collections.id = sequence_id"
+        " JOIN projects ON projects.id = collections.project_id JOIN entities ON entities.id = entity_id"
+        " WHERE artifacts.id = ?"
+    )
+    return str(db.execute(sql, (artifact_id,)).fetchone()[0])
