@@ -32,7 +32,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.api import artifacts, files, projects, registry, runs, sweeps, teams, viewer
+from server.api import artifacts, collections, files, projects, registry, runs, sweeps, teams, viewer
 from server.api.http import addresses, authenticated, body, failure, services
 from server.api.shapes import Addresses, Call
 from server.errors import Invalid, ServerError
@@ -82,6 +82,7 @@ SCHEMA = make_executable_schema(
     *runs.TYPES,
     *files.TYPES,
     *artifacts.TYPES,
+    *collections.TYPES,
     *registry.TYPES,
     *teams.TYPES,
     *sweeps.TYPES,
