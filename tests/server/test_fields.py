@@ -157,7 +157,8 @@ def seeded(server: Any) -> Callable[[str], str]:
     upload.put_manifest(made)
     assert upload.commit(made).status_code == 200
     home = 'entityName: "local", projectName: "fields", runName: "r1"'
-    announced = wire.data(
+    create = f'createRunFiles(input: {{{home}, files: ["f.txt"]}}) {{ files {{ uploadUrl }} }}'
+    announced = wire.data(f"mutation {{ {create} }}")
         f'mutation {{ createRunFiles(input: {{{home}, files: ["f.txt"]}}) {{ files {{ uploadUrl }} }} }}'
     )
     assert requests.put(announced["createRunFiles"]["files"][0]["uploadUrl"], data=b"f", timeout=10).status_code == 200
