@@ -4,7 +4,8 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from server.api.artifacts import readable, select_collections, select_versions
+from server.api.artifacts import readable
+from server.api.collections import select_collections, select_versions
 from server.api.projects import administered
 from server.api.shapes import Call, Info, node_id, number_of, page
 from server.errors import Invalid, NotFound
