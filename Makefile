@@ -10,15 +10,16 @@ unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
 
 # For tests: none of the person's W&B variables, and a HOME of their own.
 SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$$name"; done; \
-	unset APPROVE USE_CASE; HOME=$$(mktemp -d) && export HOME || exit 1; \
+	unset APPROVE USE_CASE RUNNER; HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-.PHONY: help setup run plan approve rollback status serve clean test prove lint lock drill bench
+.PHONY: help setup run plan approve rollback status serve clean images test prove lint lock drill bench
 
 help:
 	@echo 'make run        retrain, evaluate and be asked to approve; nothing leaves this machine'
 	@echo '                APPROVE=you     approve in advance, for want of a terminal'
 	@echo '                USE_CASE=digits a folder of usecases/'
+	@echo '                RUNNER=docker   each step in its container; needs a Docker engine'
 	@echo '                WANDB=own       your own W&B instead of the embedded server; asks first'
 	@echo '                ARGS="..."      more flags: .venv/bin/python -m runner run --help'
 	@echo 'make plan       what `make run` would do, and no more'
@@ -27,18 +28,19 @@ help:
 	@echo 'make status     what is in production, what waits, what ran last'
 	@echo 'make serve      open the pages of the embedded server'
 	@echo 'make clean      remove what the runner keeps in .modelgate/'
+	@echo 'make images     build the images of the steps and the server that are missing'
 	@echo 'make setup      the environment in .venv/; every other target does it by itself'
 	@echo 'make test       every test that this machine can run'
 	@echo 'make prove      the long proofs'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
 	@echo 'make lint       ruff, mypy, shellcheck'
 	@echo 'make bench      what the project claims about speed, measured here'
-	@echo 'make lock       remake requirements.txt from pyproject.toml'
+	@echo 'make lock       remake requirements.txt from pyproject.toml, and the locks of the images from it'
 
 setup:
 	@sh runner/setup.sh
 
-run plan approve rollback status serve clean: setup
+run plan approve rollback status serve clean images: setup
 	@$(PYTHON) -m runner $@ $(ARGS)
 
 test: setup
@@ -62,6 +64,8 @@ drill: setup
 lock: setup
 	@PATH="$$PATH:.venv/bin"; if command -v uv >/dev/null; then \
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url -q -o requirements.txt; \
+	--no-emit-index-url -q -o requirements.txt && for wanted in docker/*.in docker/*/*.in; do \
+	uv pip compile "$$wanted" -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-emit-package libclang -q -o "$${wanted%.in}.txt" || exit; done; \
 	else echo 'error: uv is needed to remake the lock' >&2; \
 	echo 'hint: https://docs.astral.sh/uv/getting-started/installation/' >&2; exit 2; fi

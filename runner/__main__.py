@@ -6,6 +6,7 @@ Run the pipeline on this machine.
     python -m runner approve [--approver NAME]                    answer what a run left open
     python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
     python -m runner status | serve | clean
+    python -m runner images [--list]                              build the images that are missing, and name them
 
 Exits 0 done (or nothing to do), 1 the answer is no, 2 wrong use or configuration, 3 a service is not reachable,
 130 interrupted.
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runner import approval, loop, status
+from runner import approval, images, loop, status
 from runner.errors import Busy, Interrupted, RunnerError, WrongUse
 from runner.folder import Folder, remove
 from runner.loop import Order
@@ -100,6 +101,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command("serve", "open the embedded server's pages until Ctrl-C", "serve")
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
+    built = command("images", "build the images that are missing; print NAME=TAG, one a line", "images --list")
+    built.add_argument("only", nargs="*", metavar="NAME", help=f"these alone: {', '.join(images.NAMES)} (default: all)")
+    built.add_argument("--list", action="store_true", help="build nothing and ask no engine")
+    built.add_argument(
+        "--repository", default=images.REPOSITORY, metavar="PREFIX", help="before /NAME:HASH (default: %(default)s)"
+    )
     return parser.parse_args(argv)
 
 
@@ -129,6 +136,19 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
         own=wandb == "own",
         yes=getattr(args, "yes", False),
     )
+
+
+def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> int:
+    """Build what is missing, saying so on standard error; every name and tag goes to standard output."""
+    if unknown := sorted(set(args.only) - set(images.NAMES)):
+        raise WrongUse(f"there is no image {unknown[0]!r}", f"there are: {', '.join(images.NAMES)}")
+    every = images.wanted(ROOT, base=environ.get("BASE_IMAGE") or None, repository=args.repository)
+    chosen = [image for name, image in every.items() if not args.only or name in args.only]
+    if not args.list:
+        images.prepare(ROOT, chosen, stop)
+    for image in chosen:
+        say(f"{image.name}={image.reference}")
+    return 0
 
 
 def serve(order: Order) -> int:
@@ -186,6 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = Stop()
     stop.listen()
     try:
+        if args.command == "images":
+            return make_images(args, os.environ, stop)
         order = order_of(args, os.environ, stop)
         match args.command:
             case "run":

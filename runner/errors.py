@@ -6,6 +6,8 @@ What ends the runner before its time; each class is one cause.
     +-- Busy               2  another runner, or `serve`, holds this folder
     +-- StepFailed         the step's own exit code
     +-- ServerFailed       3  the embedded server does not start or answer
+    +-- EngineUnusable     3  no container engine that this can work with
+    +-- BuildFailed        1  an image could not be built
     Interrupted            130  a person or the system asked the runner to end
 """
 
@@ -37,6 +39,18 @@ class ServerFailed(RunnerError):
     """The embedded server did not come up, or did not come back."""
 
     code = 3
+
+
+class EngineUnusable(RunnerError):
+    """The container engine is missing, not permitted, or of a kind that cannot work."""
+
+    code = 3
+
+
+class BuildFailed(RunnerError):
+    """An image could not be built."""
+
+    code = 1
 
 
 class StepFailed(RunnerError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from runner.pipeline import Finished, Step
 
@@ -32,6 +34,45 @@ def plan(steps: Sequence[Step], use_case: str, commands: Iterable[str]) -> None:
 def finished(done: Finished) -> None:
     """One line when a step ends."""
     say(f"  {done.step.name}: {' '.join(filter(None, [_how(done), _what(done)]))}, {done.seconds:.1f} s")
+
+
+# The image's name, the step its build is at, how many steps there are, and the step's words.
+BuildReport = Callable[[str, int, int, str], None]
+
+
+@contextmanager
+def building(names: Sequence[str]) -> Iterator[BuildReport]:
+    """Show builds while they go on, on standard error: a bar each on a terminal, else a line a step."""
+    began = time.monotonic()
+    _say_aside(f"building {', '.join(names)}; the first time takes minutes")
+    if sys.stderr.isatty():
+        with _bars(names) as report:
+            yield report
+    else:
+        yield lambda name, step, steps, words: _say_aside(f"  {name:<9} {step:>2}/{steps}  {words[:100]}")
+    _say_aside(f"built {', '.join(names)} in {time.monotonic() - began:.0f} s")
+
+
+@contextmanager
+def _bars(names: Sequence[str]) -> Iterator[BuildReport]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("  {task.fields[image]:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True)) as shown:
+        tasks = {name: shown.add_task("", image=name, total=None, start=False) for name in names}
+
+        def report(name: str, step: int, steps: int, words: str) -> None:
+            shown.start_task(tasks[name])
+            shown.update(tasks[name], completed=step, total=steps, description=printable(words)[:60])
+
+        yield report
+
+
+def _say_aside(text: str) -> None:
+    """A line for people where standard output is an answer."""
+    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.flush()
 
 
 def report(markdown: str) -> None:

@@ -1,0 +1,54 @@
+"""
+The container engine of this machine: is there one, may we use it, and is it of a kind that works.
+
+Asked through the `docker` command, because that alone knows which engine the person has chosen (`docker context`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+from runner.errors import EngineUnusable
+
+WITHOUT = "start it, or run without containers: make run"
+
+
+def ask(*words: str) -> subprocess.CompletedProcess[str]:
+    """The `docker` command with these words, to its end."""
+    try:
+        return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EngineUnusable(
+            f"there is no `docker` command here ({error.strerror})",
+            "install Docker Engine (https://docs.docker.com/engine/install/), or run without containers: make run",
+        ) from error
+
+
+def require() -> str:
+    """The address of an engine that works for us; raises EngineUnusable, which says what is wrong with it."""
+    answer = ask("info", "--format", "{{json .SecurityOptions}}")
+    said = answer.stderr.strip()
+    address = _address()
+    if "permission denied" in said.lower():
+        raise EngineUnusable(
+            f"you are not permitted to use the Docker engine at {address}",
+            "ask for membership of the group `docker` (it is as good as root), or run without containers: make run",
+        )
+    if answer.returncode != 0 or not answer.stdout.strip().startswith("["):
+        why = said.splitlines()[-1] if said else "it gave no answer"
+        raise EngineUnusable(f"no Docker engine answers at {address}: {why}", WITHOUT)
+    if any("rootless" in option for option in json.loads(answer.stdout)):
+        raise EngineUnusable(
+            f"the Docker engine at {address} is a rootless one, whose containers cannot write to your folder as you",
+            "choose a rootful engine (docker context use default), or run without containers: make run",
+        )
+    return address
+
+
+def _address() -> str:
+    """Where the `docker` command looks for its engine."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    return ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").stdout.strip()

@@ -1,0 +1,204 @@
+"""
+The images of the steps and of the server: what each is made of, its tag, and how it is built.
+
+A tag is the hash of all that an image is made of: the Dockerfile, the files that it copies, the base that is named. So
+the same tag is the same image, and a tag that is there is not built again. A build gets exactly the files that were
+hashed, with modes of our own: nothing else of the folder, no key and no umask, can end up in an image.
+
+Needs Python alone, so that a workflow can ask for the tags before anything is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from runner import engine, progress
+from runner.errors import BuildFailed
+from runner.processes import Stop
+
+NAMES = ("build", "train", "link", "evaluate", "promote", "server")
+REPOSITORY = "modelgate"
+# Two builds at once use two cores; train and evaluate share their long first layer, which is then built once.
+AT_ONCE = 2
+LOG_LINES = 20
+# BuildKit's plain progress: `#7 [stage-0  3/12] RUN ...`, in newer ones without the stage.
+_STEP = re.compile(r"^#\d+ \[(?:\S+ )? *(\d+)/(\d+)\] (.*)")
+
+
+class Image(NamedTuple):
+    """An image as it must be now. inputs: paths from the root, sorted. base: None for the Dockerfile's own."""
+
+    name: str
+    reference: str
+    inputs: tuple[str, ...]
+    base: str | None
+
+
+def wanted(root: Path, *, base: str | None = None, repository: str = REPOSITORY) -> dict[str, Image]:
+    """Every image by its name, tagged by its inputs."""
+    return {name: _image(root, name, base, repository) for name in NAMES}
+
+
+def _image(root: Path, name: str, base: str | None, repository: str) -> Image:
+    paths = inputs(root, name)
+    files = {path: hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths}
+    text = json.dumps({"base": base, "files": files}, sort_keys=True)
+    tag = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Image(name, f"{repository}/{name}:{tag}", paths, base)
+
+
+def dockerfile(name: str) -> str:
+    return f"docker/{name}/Dockerfile"
+
+
+def inputs(root: Path, name: str) -> tuple[str, ...]:
+    """The Dockerfile and every file that it copies, as paths from the root."""
+    found = {dockerfile(name)}
+    for source in copied((root / dockerfile(name)).read_text(encoding="utf-8")):
+        path = root / source
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        if not files:
+            raise BuildFailed(f"{dockerfile(name)} copies {source}, and there is no such file", "mend its COPY line")
+        found |= {str(file.relative_to(root)) for file in files if "__pycache__" not in file.parts}
+    return tuple(sorted(found))
+
+
+def copied(text: str) -> list[str]:
+    """The sources of a Dockerfile's COPY lines, each ARG in them as its default says."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    instructions = [line.split() for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
+    defaults = dict(words[1].split("=", 1) for words in instructions if words[0] == "ARG" and "=" in words[1])
+    sources = [source for words in instructions if words[0] == "COPY" for source in words[1:-1]]
+    return [re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], source) for source in sources]
+
+
+# --- building --------------------------------------------------------------------------------------------------------
+
+
+def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
+    """See that the engine has these images; what it lacks is built. Raises EngineUnusable, BuildFailed, Interrupted."""
+    engine.require()
+    if lacking := missing(images):
+        with progress.building([image.name for image in lacking]) as report:
+            build(root, lacking, stop, report)
+
+
+def missing(images: Sequence[Image]) -> list[Image]:
+    """Those whose tag the engine does not have."""
+    return [image for image in images if engine.ask("image", "inspect", image.reference).returncode != 0]
+
+
+def build(root: Path, images: Sequence[Image], stop: Stop, report: progress.BuildReport) -> None:
+    """Build these, two at a time; raises BuildFailed with the last words of the first that failed, or Interrupted."""
+    labels = _labels(root)
+    waiting, running = deque(images), list[_Build]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                running.append(_Build(root, waiting.popleft(), labels, report))
+            stop.pause()
+            for done in [build for build in running if build.ended()]:
+                running.remove(done)
+                done.check()
+    finally:
+        for left in running:
+            left.end()
+
+
+class _Build:
+    """One `docker build`, whose progress a thread reads."""
+
+    def __init__(self, root: Path, image: Image, labels: Mapping[str, str], report: progress.BuildReport) -> None:
+        self._image = image
+        self._report = report
+        self._said: deque[str] = deque(maxlen=LOG_LINES)
+        self._began = time.monotonic()
+        arguments = dict(labels) | ({"BASE": image.base} if image.base else {})
+        command = ["docker", "build", "--progress=plain", "--tag", image.reference, "--file", dockerfile(image.name)]
+        command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+        self._process = subprocess.Popen(
+            [*command, "-"],
+            env=os.environ | {"DOCKER_BUILDKIT": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the runner alone, which ends this
+        )
+        self._reader = threading.Thread(target=self._talk, args=[context(root, image.inputs)], daemon=True)
+        self._reader.start()
+
+    def _talk(self, archive: bytes) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101
+        try:
+            with self._process.stdin as pipe:
+                pipe.write(archive)
+        except BrokenPipeError:
+            pass  # it ended before it had read: what it says tells why
+        for raw in self._process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            self._said.append(line)
+            if step := _STEP.match(line):
+                self._report(self._image.name, int(step[1]), int(step[2]), " ".join(step[3].split()))
+
+    def ended(self) -> bool:
+        return not self._reader.is_alive() and self._process.poll() is not None
+
+    def check(self) -> None:
+        if self._process.returncode == 0:
+            return
+        words = "".join(f"\n  | {line}" for line in self._said)
+        hint = "the reason stands above; run without containers: make run"
+        if "buildx" in words or "BuildKit" in words:
+            hint = "install docker-buildx, which builds for this `docker` command; or run without containers: make run"
+        raise BuildFailed(f"the image of {self._image.name} could not be built{words}", hint)
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def context(root: Path, paths: Sequence[str]) -> bytes:
+    """The files of a build as a tar archive: their names and bytes, and nothing of whose they are or when."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path in paths:
+            data = (root / path).read_bytes()
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(data), 0o644
+            tar.addfile(entry, io.BytesIO(data))
+    return archive.getvalue()
+
+
+def _labels(root: Path) -> dict[str, str]:
+    """Where the files come from, for the labels; of no influence on the image's content or tag."""
+    commit = _git(root, "rev-parse", "HEAD")
+    return {"SOURCE": _without_credentials(_git(root, "remote", "get-url", "origin")), "COMMIT": commit}
+
+
+def _without_credentials(address: str) -> str:
+    """A remote's address as anybody may read it: https://host/path, or nothing for a folder of this machine."""
+    if not address.startswith(("https://", "http://", "ssh://")) and ":" in address:
+        address = f"ssh://{address.replace(':', '/', 1)}"  # git@host:owner/name
+    url = urlsplit(address)
+    return f"https://{url.hostname}{url.path.removesuffix('.git')}" if url.hostname else ""
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
