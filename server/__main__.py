@@ -2,7 +2,7 @@
 The embedded W&B-compatible server.
 
     python -m server --data DIR --port N
-    python -m server admin --data DIR COMMAND        users, organizations, teams
+    python -m server admin --data DIR COMMAND        users, roles, protected aliases
 
 Exits 0 when it was stopped, 2 when it cannot start. The first start makes an API key and leaves it in DIR/api_key, or
 takes the one in MODELGATE_SERVER_KEY. This is the only place that reads flags and environment.

@@ -1,13 +1,18 @@
 """
-Users, organizations and teams of a data folder, while its server runs or not. Each command may be repeated.
+Who may do what in a data folder, while its server runs or not. Each command may be repeated.
 
     python -m server admin --data DIR add-user ann
     python -m server admin --data DIR add-organization acme --admin ann
     python -m server admin --data DIR add-member acme bob --role viewer
     python -m server admin --data DIR add-team vision --organization acme --admin ann
+    python -m server admin --data DIR add-team-member vision bob --role viewer
+    python -m server admin --data DIR add-registry-member acme/wandb-registry-model bob --role member
+    python -m server admin --data DIR protect-alias acme/wandb-registry-model production
+    python -m server admin --data DIR protected-aliases
     python -m server admin --data DIR revoke-user ann
 
 Exits 0 done, 2 wrong use. add-user prints the user's API key on standard output, once: only a hash of it is kept.
+What each role may do stands in docs/server.md.
 """
 
 import argparse
@@ -17,15 +22,19 @@ import sys
 from pathlib import Path
 
 from server.errors import Invalid, ServerError, StartError
-from server.store import accounts
-from server.store.accounts import Organization, User
+from server.store import accounts, projects, protection, registry
+from server.store.accounts import Entity, Organization, User
 from server.store.db import Database
+from server.store.projects import Project
+
+ROLES = ("admin", "member", "viewer")
+REGISTRY = "organization and name, like acme/wandb-registry-model"
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m server admin",
-        description="Users, organizations and teams of a data folder, while its server runs or not.",
+        description="Users, organizations, teams, registries and protected aliases, while the server runs or not.",
         epilog="example: python -m server admin --data .modelgate/server add-user ann",
         allow_abbrev=False,
     )
@@ -42,11 +51,29 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     member = commands.add_parser("add-member", help="put a user into an organization", allow_abbrev=False)
     member.add_argument("organization")
     member.add_argument("user")
-    member.add_argument("--role", choices=("admin", "member", "viewer"), default="member")
+    member.add_argument("--role", choices=ROLES, default="member")
     team = commands.add_parser("add-team", help="make a team of an organization", allow_abbrev=False)
     team.add_argument("name")
     team.add_argument("--organization", required=True)
     team.add_argument("--admin", required=True, metavar="USER", help="who runs it")
+    member = commands.add_parser("add-team-member", help="put a user into a team", allow_abbrev=False)
+    member.add_argument("team")
+    member.add_argument("user")
+    member.add_argument("--role", choices=ROLES, default="member")
+    member = commands.add_parser(
+        "add-registry-member", help="say what a user is in a registry, whatever in its organization", allow_abbrev=False
+    )
+    member.add_argument("registry", help=REGISTRY)
+    member.add_argument("user")
+    member.add_argument("--role", choices=ROLES, default="member")
+    member = commands.add_parser("remove-registry-member", help="let a user be in a registry what he is in general")
+    member.add_argument("registry", help=REGISTRY)
+    member.add_argument("user")
+    for name, does in (("protect-alias", "let only admins of a registry set an alias"), ("unprotect-alias", "undo it")):
+        alias = commands.add_parser(name, help=does, allow_abbrev=False)
+        alias.add_argument("registry", help=REGISTRY)
+        alias.add_argument("alias")
+    commands.add_parser("protected-aliases", help="print which aliases are protected where", allow_abbrev=False)
     return parser.parse_args(argv)
 
 
@@ -101,12 +128,43 @@ def add_team(db: sqlite3.Connection, args: argparse.Namespace) -> None:
     accounts.set_team_member(db, found.id, user.id, "admin")
 
 
+def add_team_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    accounts.set_team_member(db, _team(db, args.team).id, _user(db, args.user).id, args.role)
+
+
+def add_registry_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    registry.set_member(db, _registry(db, args.registry), _user(db, args.user).id, args.role)
+
+
+def remove_registry_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    registry.remove_member(db, _registry(db, args.registry), _user(db, args.user).id)
+
+
+def protect_alias(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    protection.protect(db, _project(db, args.registry), args.alias)
+
+
+def unprotect_alias(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    protection.unprotect(db, _project(db, args.registry), args.alias)
+
+
+def protected_aliases(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    for home, alias in protection.everywhere(db):
+        sys.stdout.write(f"{accounts.entity(db, home.entity_id).name}/{home.name} {alias}\n")
+
+
 COMMANDS = {
     "add-user": add_user,
     "revoke-user": revoke_user,
     "add-organization": add_organization,
     "add-member": add_member,
     "add-team": add_team,
+    "add-team-member": add_team_member,
+    "add-registry-member": add_registry_member,
+    "remove-registry-member": remove_registry_member,
+    "protect-alias": protect_alias,
+    "unprotect-alias": unprotect_alias,
+    "protected-aliases": protected_aliases,
 }
 
 
@@ -121,4 +179,28 @@ def _organization(db: sqlite3.Connection, name: str) -> Organization:
     found = accounts.find_organization(db, name)
     if found is None:
         raise Invalid(f'organization "{name}" not found')
+    return found
+
+
+def _team(db: sqlite3.Connection, name: str) -> Entity:
+    found = accounts.find_entity(db, name)
+    if found is None or found.kind != "team":
+        raise Invalid(f'team "{name}" not found')
+    return found
+
+
+def _project(db: sqlite3.Connection, reference: str) -> Project:
+    """A registry, or a team's project: the older `model-registry` is one."""
+    owner_name, _, name = reference.partition("/")
+    owner = accounts.find_entity(db, owner_name)
+    found = projects.find(db, owner.id, name) if owner else None
+    if found is None:
+        raise Invalid(f'registry "{reference}" not found: it is written like acme/wandb-registry-model')
+    return found
+
+
+def _registry(db: sqlite3.Connection, reference: str) -> Project:
+    found = _project(db, reference)
+    if not found.is_registry:
+        raise Invalid(f'"{reference}" is no registry: who may do what in it is a matter of its team')
     return found

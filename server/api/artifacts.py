@@ -27,6 +27,7 @@ from server.store.accounts import User
 from server.store.artifacts import Alias, Artifact, ArtifactType, Collection, CollectionTag, Membership, Tag
 from server.store.documents import json_object
 from server.store.manifests import Draft, Manifest
+from server.store.names import LATEST
 from server.store.projects import Project
 from server.store.runs import Run
 
@@ -205,7 +206,7 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
 @mutation.field("commitArtifact")
 def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
-    return {"artifact": manifests.commit(call.db, call.blobs, writable(call, input["artifact_id"]))}
+    return {"artifact": manifests.commit(call.db, call.blobs, call.user, writable(call, input["artifact_id"]))}
 
 
 @mutation.field("useArtifact")
@@ -227,7 +228,7 @@ def update_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
     artifacts.add_tags(call.db, found.id, [one["tag_name"] for one in input.get("tags_to_add") or []])
     artifacts.remove_tags(call.db, found.id, [one["tag_name"] for one in input.get("tags_to_delete") or []])
     for one in input.get("aliases") or []:
-        artifacts.add_alias(call.db, found.sequence_id, found.id, one["alias"])
+        artifacts.add_alias(call.db, call.user, found.sequence_id, found.id, one["alias"])
     changed = artifacts.edit(
         call.db,
         found,
@@ -242,7 +243,7 @@ def update_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
 def delete_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
     found = writable(call, input["artifact_id"])
-    artifacts.delete(call.db, found, with_aliases=bool(input.get("delete_aliases")))
+    artifacts.delete(call.db, call.user, found, with_aliases=bool(input.get("delete_aliases")))
     return {"artifact": found}
 
 
@@ -251,7 +252,7 @@ def add_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
     found = readable(call, input["artifact_id"])
     for one in input["aliases"]:
-        artifacts.add_alias(call.db, named_collection(call, one).id, found.id, one["alias"])
+        artifacts.add_alias(call.db, call.user, named_collection(call, one).id, found.id, one["alias"])
     return {"success": True}
 
 
@@ -260,7 +261,7 @@ def delete_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]
     call = info.context
     found = readable(call, input["artifact_id"])
     for one in input["aliases"]:
-        artifacts.remove_alias(call.db, named_collection(call, one).id, found.id, one["alias"])
+        artifacts.remove_alias(call.db, call.user, named_collection(call, one).id, found.id, one["alias"])
     return {"success": True}
 
 
@@ -280,7 +281,8 @@ def update_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Col
 
 
 def _edited(call: Call, found: Collection, input: dict[str, Any]) -> Collection:
-    return artifacts.edit_collection(call.db, found, name=input.get("name"), description=input.get("description"))
+    name, description = input.get("name"), input.get("description")
+    return artifacts.edit_collection(call.db, call.user, found, name=name, description=description)
 
 
 @mutation.field("moveArtifactSequence")
@@ -303,7 +305,7 @@ def delete_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any
 
 
 def _deleted(call: Call, found: Collection) -> dict[str, Any]:
-    artifacts.delete_collection(call.db, found)
+    artifacts.delete_collection(call.db, call.user, found)
     return {"artifact_collection": {"__typename": _typename(found), "state": "DELETED"}}
 
 
@@ -360,7 +362,7 @@ def _by_name(call: Call, found: Project, name: str) -> Membership | None:
     """`collection:alias`, `collection:v3` or `collection:digest`; without the second half it is `latest`."""
     collection_name, _, version = name.partition(":")
     where = artifacts.find_collection(call.db, found.id, collection_name)
-    return artifacts.resolve(call.db, where.id, version or artifacts.LATEST) if where else None
+    return artifacts.resolve(call.db, where.id, version or LATEST) if where else None
 
 
 @project.field("artifactTypes")

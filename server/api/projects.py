@@ -99,7 +99,8 @@ def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]
     call = info.context
     found = administered(call, input["id"])
     for collection in artifacts.collections(call.db, found.id):
-        artifacts.delete_collection(call.db, collection)  # in other collections `latest` then names what is left
+        # In other collections `latest` then names what is left.
+        artifacts.delete_collection(call.db, call.user, collection)
     projects.delete(call.db, found)
     return {"success": True}
 

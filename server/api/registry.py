@@ -34,7 +34,7 @@ def link_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
         raise Invalid("to link a version, name the project and the portfolio")
     target = projects.ensure(call.db, call.user, input.get("entity_name"), input["project_name"])
     aliases = [one["alias"] for one in input.get("aliases") or []]
-    there = registry.link(call.db, _linked(call, input), target, name, aliases)
+    there = registry.link(call.db, call.user, _linked(call, input), target, name, aliases)
     return {"version_index": there.version_index, "artifact_membership": there}
 
 
@@ -56,7 +56,7 @@ def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool
     if where is None:
         raise NotFound("the portfolio was not found")
     projects.require_writer(call.db, call.user, projects.project(call.db, where.project_id))
-    registry.unlink(call.db, found, where.id)
+    registry.unlink(call.db, call.user, found, where.id)
     return {"success": True}
 
 

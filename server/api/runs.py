@@ -158,7 +158,7 @@ def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     found = by_id(call, input["id"])
     if input.get("delete_artifacts"):
         for made in artifacts.of_run(call.db, found.id, "output"):
-            artifacts.delete(call.db, made, with_aliases=True)
+            artifacts.delete(call.db, call.user, made, with_aliases=True)
     runs.delete(call.db, found.id)
     return {"client_mutation_id": None}
 

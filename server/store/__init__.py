@@ -10,5 +10,5 @@ What the pages may rely on (`with database.read() as db`, and `database.write()`
   artifacts.resolve(db, collection_id, "v3" or an alias or a digest), artifacts.aliases_of(db, membership_id)
   artifacts.artifact(db, id), artifacts.entries(db, artifact_id), artifacts.memberships(db, artifact_id)
   artifacts.used_by(db, artifact_id), artifacts.created_by(db, artifact_id), artifacts.of_run(db, run_id, "input")
-  artifacts.add_alias(db, collection_id, artifact_id, alias)              moves it if another version holds it
+  artifacts.add_alias(db, user, collection_id, artifact_id, alias)        moves it if another version holds it
 """

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from server.errors import Invalid, NotFound
-from server.store import names
+from server.store import names, protection
+from server.store.accounts import User
 from server.store.db import every, get, insert, now, one, update
 from server.store.documents import json_object
+from server.store.names import LATEST
 from server.store.projects import Project
 from server.store.runs import Run
-
-LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +182,11 @@ def ensure_collection(
 
 
 def edit_collection(
-    db: sqlite3.Connection, found: Collection, *, name: str | None, description: str | None
+    db: sqlite3.Connection, user: User, found: Collection, *, name: str | None, description: str | None
 ) -> Collection:
     changes: dict[str, Any] = {"updated_at": now()}
     if name is not None and name != found.name:
+        _require(db, user, found, aliases_in(db, found.id), "rename this collection")
         if find_collection(db, found.project_id, names.collection(name)) is not None:
             raise Invalid(f'a collection "{name}" exists already')
         changes["name"] = name
@@ -200,12 +201,13 @@ def move_collection(db: sqlite3.Connection, project: Project, found: Collection,
     return collection(db, found.id)
 
 
-def delete_collection(db: sqlite3.Connection, found: Collection) -> None:
+def delete_collection(db: sqlite3.Connection, user: User, found: Collection) -> None:
     """A sequence goes with its versions, wherever they are linked; a portfolio only loses its links."""
+    _require(db, user, found, aliases_in(db, found.id), "delete this collection")
     if found.kind == "sequence":
         linked = "SELECT artifact_id FROM memberships WHERE collection_id = ?"
         for (artifact_id,) in db.execute(linked, (found.id,)).fetchall():
-            delete(db, artifact(db, artifact_id), with_aliases=True)
+            delete(db, user, artifact(db, artifact_id), with_aliases=True)
     db.execute("DELETE FROM collections WHERE id = ?", (found.id,))
 
 
@@ -285,29 +287,30 @@ def add_to(db: sqlite3.Connection, found: Collection, artifact_id: int) -> Membe
     created = now()
     insert(db, "memberships", collection_id=found.id, artifact_id=artifact_id, version_index=number, created_at=created)
     update(db, "collections", found.id, next_version=number + 1, updated_at=created)
-    add_alias(db, found.id, artifact_id, LATEST)
+    _assign(db, collection(db, found.id), artifact_id, LATEST)
     added = membership(db, found.id, artifact_id)
     if added is None:
         raise LookupError(f"the membership of artifact {artifact_id} was not written")
     return added
 
 
-def remove_from(db: sqlite3.Connection, found: Membership) -> None:
+def remove_from(db: sqlite3.Connection, user: User, found: Membership, action: str) -> None:
     """Take a version out of a collection, with its aliases there; `latest` goes to the newest that is left."""
-    was_latest = any(alias.name == LATEST for alias in aliases_of(db, found.id))
+    there, lost = collection(db, found.collection_id), aliases_of(db, found.id)
+    _require(db, user, there, lost, action)
     db.execute("DELETE FROM memberships WHERE id = ?", (found.id,))
-    newest = latest(db, found.collection_id)
-    if was_latest and newest is not None:
-        add_alias(db, found.collection_id, newest.artifact_id, LATEST)
+    newest = latest(db, there.id)
+    if newest is not None and any(alias.name == LATEST for alias in lost):
+        _assign(db, there, newest.artifact_id, LATEST)
 
 
-def delete(db: sqlite3.Connection, found: Artifact, *, with_aliases: bool) -> None:
+def delete(db: sqlite3.Connection, user: User, found: Artifact, *, with_aliases: bool) -> None:
     """Take a version out of every collection. Its number is never given again."""
     mine = [alias.name for alias in aliases(db, found.id) if alias.name != LATEST]
     if mine and not with_aliases:
         raise Invalid(f"the version has aliases ({', '.join(mine)}): delete them too, or first")
     for there in memberships(db, found.id):
-        remove_from(db, there)
+        remove_from(db, user, there, "delete this artifact")
     db.execute("DELETE FROM entries WHERE artifact_id = ?", (found.id,))
     update(db, "artifacts", found.id, state="DELETED", updated_at=now())
 
@@ -367,28 +370,43 @@ def aliases_in(db: sqlite3.Connection, collection_id: int) -> list[Alias]:
     return every(db, Alias, "WHERE collection_id = ? ORDER BY id", collection_id)
 
 
-def add_alias(db: sqlite3.Connection, collection_id: int, artifact_id: int, name: str) -> None:
-    """Let `name` stand for this version and no other of the collection."""
-    there = membership(db, collection_id, artifact_id)
+def add_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
+    """Let `name` stand for this version and no other of the collection. Repeating it changes nothing."""
+    there = collection(db, collection_id)
+    if not _holds(db, there, artifact_id, name):
+        protection.require(db, user, there.project_id, [name], "add this alias to this artifact")
+        _assign(db, there, artifact_id, name)
+
+
+def remove_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
+    """Take a name away from this version; another version that holds it keeps it."""
+    there = collection(db, collection_id)
+    if _holds(db, there, artifact_id, name):
+        protection.require(db, user, there.project_id, [name], "delete this alias from this artifact")
+        db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (collection_id, name))
+
+
+def _holds(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> bool:
+    there = membership(db, found.id, artifact_id)
+    return there is not None and any(alias.name == name for alias in aliases_of(db, there.id))
+
+
+def _assign(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> None:
+    there = membership(db, found.id, artifact_id)
     if there is None:
-        raise NotFound(f'the version is not in collection "{collection(db, collection_id).name}"')
+        raise NotFound(f'the version is not in collection "{found.name}"')
     number = names.version(names.alias(name))
     if number == there.version_index:
         return  # every version has its own number as a name; it is not stored
     if number is not None:
         raise Invalid(f'"{name}" is the name of a version and cannot be an alias of v{there.version_index}')
-    held = one(db, Alias, "WHERE collection_id = ? AND name = ?", collection_id, name)
-    if held is not None and held.membership_id == there.id:
-        return
-    db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (collection_id, name))
-    insert(db, "aliases", collection_id=collection_id, membership_id=there.id, name=name)
+    db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (found.id, name))
+    insert(db, "aliases", collection_id=found.id, membership_id=there.id, name=name)
 
 
-def remove_alias(db: sqlite3.Connection, collection_id: int, artifact_id: int, name: str) -> None:
-    """Take a name away from this version; another version that holds it keeps it."""
-    there = membership(db, collection_id, artifact_id)
-    if there is not None:
-        db.execute("DELETE FROM aliases WHERE membership_id = ? AND name = ?", (there.id, name))
+def _require(db: sqlite3.Connection, user: User, found: Collection, lost: list[Alias], action: str) -> None:
+    """Forbidden when a protected alias would be lost by what somebody does who is no admin."""
+    protection.require(db, user, found.project_id, [alias.name for alias in lost], action)
 
 
 def tags(db: sqlite3.Connection, artifact_id: int) -> list[Tag]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from server.errors import Invalid
-from server.store import artifacts, names
+from server.store import artifacts, names, protection
 from server.store.accounts import User
 from server.store.artifacts import Artifact, Collection
 from server.store.blobs import Blobs
@@ -85,13 +85,13 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
     if retried is not None:
         return retried
-    for alias in draft.aliases:
-        names.alias(alias)
+    # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
+    protection.require(db, user, project.id, map(names.alias, draft.aliases), "add this alias to this artifact")
     sequence = artifacts.ensure_collection(db, project, draft.collection_name, draft.type_name, kind="sequence")
     if draft.sequence_client_id:
         row = (draft.sequence_client_id, sequence.id)
         db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", row)
-    found = _shared(db, sequence, draft) or _same_content(db, sequence, draft)
+    found = _shared(db, sequence, draft) or _same_content(db, user, sequence, draft)
     if found is None:
         found = _insert(db, sequence, user, draft)
     if draft.client_id:
@@ -110,7 +110,7 @@ def _shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artif
     return next(iter(every(db, Artifact, where, sequence.id, draft.distributed_id)), None)
 
 
-def _same_content(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
+def _same_content(db: sqlite3.Connection, user: User, sequence: Collection, draft: Draft) -> Artifact | None:
     """The committed version with the same digest; the given aliases move to it at once."""
     if not draft.deduplicate:
         return None
@@ -118,7 +118,7 @@ def _same_content(db: sqlite3.Connection, sequence: Collection, draft: Draft) ->
     found = next(iter(every(db, Artifact, where, sequence.id, draft.digest)), None)
     if found is not None:
         for alias in draft.aliases:
-            artifacts.add_alias(db, sequence.id, found.id, alias)
+            artifacts.add_alias(db, user, sequence.id, found.id, alias)
     return found
 
 
@@ -201,7 +201,7 @@ def received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
 # --- committing ---------------------------------------------------------------------------------------------------
 
 
-def commit(db: sqlite3.Connection, blobs: Blobs, found: Artifact) -> Artifact:
+def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) -> Artifact:
     """Make a version visible, whole. Repeating it changes nothing; Invalid when anything is missing."""
     if found.state == "COMMITTED":
         return found
@@ -218,7 +218,7 @@ def commit(db: sqlite3.Connection, blobs: Blobs, found: Artifact) -> Artifact:
     sequence = artifacts.collection(db, found.sequence_id)
     there = artifacts.add_to(db, sequence, found.id)
     for alias in json.loads(found.pending_aliases):
-        artifacts.add_alias(db, sequence.id, found.id, alias)
+        artifacts.add_alias(db, user, sequence.id, found.id, alias)
     update(
         db,
         "artifacts",

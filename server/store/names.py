@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 from server.errors import Invalid
 from server.settings import MAX_NAME_CHARS, MAX_PATH_CHARS
 
+# The alias that the server itself keeps on the newest version of every collection.
+LATEST = "latest"
 _NAME = re.compile(r"[^/\\#?%:]+")
 _COLLECTION = re.compile(r"[\w.-]+", re.ASCII)
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")

@@ -15,7 +15,9 @@ from server.store.projects import Project
 MODEL_REGISTRY = "wandb-registry-model"
 
 
-def link(db: sqlite3.Connection, found: Artifact, target: Project, portfolio: str, aliases: list[str]) -> Membership:
+def link(
+    db: sqlite3.Connection, user: User, found: Artifact, target: Project, portfolio: str, aliases: list[str]
+) -> Membership:
     """The version's place in the portfolio, made if it is missing. Linking twice is the same as once."""
     if found.state != "COMMITTED":
         raise Invalid("only a committed version can be linked")
@@ -27,17 +29,17 @@ def link(db: sqlite3.Connection, found: Artifact, target: Project, portfolio: st
     collection = artifacts.ensure_collection(db, target, names.collection(portfolio), type_name, kind="portfolio")
     there = artifacts.add_to(db, collection, found.id)
     for alias in aliases:
-        artifacts.add_alias(db, collection.id, found.id, alias)
+        artifacts.add_alias(db, user, collection.id, found.id, alias)
     return there
 
 
-def unlink(db: sqlite3.Connection, found: Artifact, portfolio_id: int) -> None:
+def unlink(db: sqlite3.Connection, user: User, found: Artifact, portfolio_id: int) -> None:
     """Take a version out of a portfolio; twice is the same as once."""
     if artifacts.collection(db, portfolio_id).kind != "portfolio":
         raise Invalid("a version cannot be unlinked from the collection that it was logged to")
     there = artifacts.membership(db, portfolio_id, found.id)
     if there is not None:
-        artifacts.remove_from(db, there)
+        artifacts.remove_from(db, user, there, "unlink this artifact")
 
 
 def _check_organization(db: sqlite3.Connection, source: Project, target: Project) -> None:

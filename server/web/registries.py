@@ -6,7 +6,7 @@ Artifact.url: `?selectionPath=entity/project/collection&view=membership&version=
 from starlette.responses import Response
 
 from server.errors import NotFound
-from server.store import accounts
+from server.store import accounts, projects, protection
 from server.store.projects import REGISTRY_PREFIX, Project
 from server.web import links, versions
 from server.web.access import Visit
@@ -31,7 +31,13 @@ def legacy(visit: Visit) -> Response:
 def _show(visit: Visit, found: Project, home: Place) -> Response:
     selected = visit.asked("selectionPath")
     if not selected:
-        return visit.show("registry.html", place=home, types=collections_by_type(visit, found, home))
+        return visit.show(
+            "registry.html",
+            place=home,
+            types=collections_by_type(visit, found, home),
+            protected=protection.protected(visit.db, found.id),
+            is_admin=projects.role(visit.db, visit.user, found) == "admin",
+        )
     where, _, name = selected.rpartition("/")
     if where != f"{home.entity}/{home.project}":
         raise NotFound(f'there is no collection "{selected}" in this registry')

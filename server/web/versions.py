@@ -6,9 +6,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from server.errors import Invalid, NotFound
-from server.store import artifacts, projects
-from server.store.artifacts import LATEST, Artifact, Collection, Entry, Membership
+from server.errors import Forbidden, Invalid, NotFound
+from server.store import artifacts, projects, protection
+from server.store.artifacts import Artifact, Collection, Entry, Membership
+from server.store.names import LATEST
 from server.store.projects import Project
 from server.web import contents, links, words
 from server.web.access import Form, Visit, see_other
@@ -146,6 +147,7 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
     entries = artifacts.entries(visit.db, artifact.id)
     folders, files = _folder(entries, visit.asked("folder"))
     report = next((entry for entry in entries if entry.path == REPORT), None)
+    role = projects.role(visit.db, visit.user, found.project)
     return visit.show(
         "version.html",
         status,
@@ -155,7 +157,9 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
         others=_other_aliases(visit, found),
         latest=LATEST,
         tags=[tag.name for tag in artifacts.tags(visit.db, artifact.id)],
-        may_write=projects.role(visit.db, visit.user, found.project) in projects.WRITERS,
+        may_write=role in projects.WRITERS,
+        is_admin=role == "admin",
+        protected=protection.protected(visit.db, found.project.id),
         metadata=words.flat(words.parsed(artifact.metadata)),
         made_by=_maker(visit, artifact),
         used_by=_users(visit, artifact),
@@ -234,10 +238,10 @@ def change_alias(visit: Visit, fields: Form) -> Response:
     name = fields.get("alias", "").strip()
     try:
         if fields.get("do") == "remove":
-            artifacts.remove_alias(visit.db, found.collection.id, found.artifact.id, name)
+            artifacts.remove_alias(visit.db, visit.user, found.collection.id, found.artifact.id, name)
         else:
-            artifacts.add_alias(visit.db, found.collection.id, found.artifact.id, name)
-    except Invalid as error:
+            artifacts.add_alias(visit.db, visit.user, found.collection.id, found.artifact.id, name)
+    except (Invalid, Forbidden) as error:
         return show_version(visit, found, status=error.status, message=str(error), typed=name)
     return see_other(f"{found.url}#aliases")
 

@@ -64,6 +64,41 @@ def test_organizations_and_teams_are_made_and_repeating_changes_nothing(server: 
     }
 
 
+def test_roles_in_registries_and_teams_are_set_and_taken_back(server: Server) -> None:
+    key = admin(server.data, "add-user", "fred").stdout.strip()
+    assert admin(server.data, "add-member", "local-org", "fred", "--role", "viewer").returncode == 0
+    query = """{ entity(name: "local-org") { project(name: "wandb-registry-model") { readOnly } } }"""
+
+    def may_write() -> bool:
+        return not Wire(server.url, key).data(query)["entity"]["project"]["readOnly"]
+
+    assert not may_write()
+    for _ in range(2):
+        assert admin(server.data, "add-registry-member", "local-org/wandb-registry-model", "fred").returncode == 0
+    assert may_write()
+    for _ in range(2):
+        assert admin(server.data, "remove-registry-member", "local-org/wandb-registry-model", "fred").returncode == 0
+    assert not may_write()
+    assert admin(server.data, "add-team", "sound", "--organization", "local-org", "--admin", "local").returncode == 0
+    for _ in range(2):
+        assert admin(server.data, "add-team-member", "sound", "fred", "--role", "viewer").returncode == 0
+    team = """{ entity(name: "sound") { members { username role } } }"""
+    assert Wire(server.url, key).data(team)["entity"]["members"] == [
+        {"username": "local", "role": "admin"},
+        {"username": "fred", "role": "viewer"},
+    ]
+
+
+def test_aliases_are_protected_listed_and_let_go(server: Server) -> None:
+    for alias in ("staging", "production", "production"):
+        assert admin(server.data, "protect-alias", "local-org/wandb-registry-model", alias).returncode == 0
+    listed = admin(server.data, "protected-aliases").stdout.splitlines()
+    assert listed == ["local-org/wandb-registry-model production", "local-org/wandb-registry-model staging"]
+    for _ in range(2):
+        assert admin(server.data, "unprotect-alias", "local-org/wandb-registry-model", "staging").returncode == 0
+    assert admin(server.data, "protected-aliases").stdout == "local-org/wandb-registry-model production\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -73,6 +108,11 @@ def test_organizations_and_teams_are_made_and_repeating_changes_nothing(server: 
         (["revoke-user", "nobody"], 'user "nobody" not found'),
         (["add-member", "nothing", "local"], 'organization "nothing" not found'),
         (["add-team", "local", "--organization", "local-org", "--admin", "local"], "is taken"),
+        (["add-team-member", "local", "local"], 'team "local" not found'),
+        (["add-registry-member", "local-org/model", "local"], 'registry "local-org/model" not found'),
+        (["protect-alias", "local-org/wandb-registry-model", "latest"], "cannot be protected"),
+        (["protect-alias", "local-org/wandb-registry-model", "a/b"], "may not contain"),
+        (["protect-alias", "wandb-registry-model", "production"], "is written like acme/wandb-registry-model"),
     ],
 )
 def test_a_mistake_is_one_clear_error(server: Server, arguments: list[str], sentence: str) -> None:

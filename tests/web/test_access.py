@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.store import accounts
+from server.store import accounts, projects, protection, registry
 from server.store.accounts import User
 from server.store.db import Database
 from server.web import session as session_module
 from server.web.addresses import local_path
 from server.web.session import Sessions
 from tests.serving import Server
-from tests.web.conftest import Visitor, alias_form, registry_version
+from tests.web.conftest import REGISTRY, Visitor, alias_form, registry_version
 
 PAGES = (
     "/",
@@ -187,6 +187,46 @@ def test_a_viewer_sees_the_version_and_no_form_and_cannot_move_an_alias(stranger
     assert "Add alias" not in page.text
     assert "/local/pages" not in page.text  # nor where it was logged, which she may not see
     assert stranger.change_alias("v0", "stolen").status_code == 403
+
+
+@pytest.fixture
+def eve_is_a_member(server: Server, eve_may_look: None) -> Iterator[None]:
+    """Eve may write to the registry, in which `guarded` is protected, for one test."""
+    database = Database(server.data / "server.db")
+    with database.write() as db:
+        user, owner = accounts.find_user(db, "eve"), accounts.find_entity(db, "local-org")
+        assert user
+        assert owner
+        home = projects.find(db, owner.id, "wandb-registry-model")
+        assert home
+        registry.set_member(db, home, user.id, "member")
+        protection.protect(db, home, "guarded")
+    yield
+    with database.write() as db:
+        registry.remove_member(db, home, user.id)
+        protection.unprotect(db, home, "guarded")
+
+
+@pytest.mark.usefixtures("eve_is_a_member")
+def test_a_protected_alias_is_marked_and_only_an_admin_sets_it_on_the_page(
+    stranger: Visitor, visitor: Visitor, eve: str
+) -> None:
+    stranger.log_in(eve)
+    refused = stranger.change_alias("v0", "guarded")
+    assert refused.status_code == 403
+    assert (
+        "You do not have permission to add this alias to this artifact: the alias &#34;guarded&#34; is protected in"
+        " &#34;wandb-registry-model&#34;, and only an admin there may set, move or remove it." in refused.text
+    )
+    assert visitor.change_alias("v0", "guarded").status_code == 303
+    mark = re.compile(r"<span>guarded</span><small>protected</small>")
+    remove = 'aria-label="Remove the alias guarded"'
+    mine, theirs = (who.get(registry_version("v0")).text for who in (visitor, stranger))
+    assert mark.search(mine) and remove in mine
+    assert mark.search(theirs) and remove not in theirs and "you are not one" in theirs
+    assert "Protected: <b" in stranger.get(REGISTRY).text
+    assert stranger.change_alias("v0", "guarded", do="remove").status_code == 403
+    assert visitor.change_alias("v0", "guarded", do="remove").status_code == 303
 
 
 # --- sessions, without HTTP -----------------------------------------------------------------------------------------

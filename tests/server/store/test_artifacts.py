@@ -67,7 +67,7 @@ class Maker:
         found = self.announce(texts, **changes)
         if found.state == "PENDING":
             self.send(found, texts)
-        return manifests.commit(self.db, self.blobs, found)
+        return manifests.commit(self.db, self.blobs, self.user, found)
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def test_versions_are_numbered_in_the_order_of_their_commits(maker: Maker, db: s
     first, second = maker.announce({"a": "1"}), maker.announce({"a": "2"})
     maker.send(second, {"a": "2"})
     maker.send(first, {"a": "1"})
-    assert manifests.commit(db, maker.blobs, second).version_index == 0
-    assert manifests.commit(db, maker.blobs, first).version_index == 1
+    assert manifests.commit(db, maker.blobs, maker.user, second).version_index == 0
+    assert manifests.commit(db, maker.blobs, maker.user, first).version_index == 1
 
 
 def test_committing_twice_is_the_same_as_once(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
-    assert manifests.commit(db, maker.blobs, found) == found
+    assert manifests.commit(db, maker.blobs, maker.user, found) == found
     assert len(artifacts.versions(db, found.sequence_id)) == 1
 
 
@@ -124,7 +124,7 @@ def test_a_version_without_all_of_its_blobs_is_not_committed(maker: Maker, db: s
     maker.send(found, {"a": "1"})
     maker.blobs.path(hashlib.md5(b"1").hexdigest()).unlink()  # noqa: S324
     with pytest.raises(Invalid, match="has not arrived"):
-        manifests.commit(db, maker.blobs, found)
+        manifests.commit(db, maker.blobs, maker.user, found)
     assert artifacts.versions(db, found.sequence_id) == []
 
 
@@ -132,7 +132,7 @@ def test_an_incremental_version_overlays_its_base(maker: Maker, db: sqlite3.Conn
     base = maker.log({"a": "1", "b": "1"})
     found = maker.announce({"b": "2", "c": "3"})
     maker.send(found, {"b": "2", "c": "3"}, "INCREMENTAL", base.id)
-    done = manifests.commit(db, maker.blobs, found)
+    done = manifests.commit(db, maker.blobs, maker.user, found)
     whole = maker.contents({"a": "1", "b": "2", "c": "3"})
     assert done.digest == manifests.content_digest(whole) and done.file_count == 3
     assert {entry.path: entry.digest for entry in artifacts.entries(db, done.id)} == {
@@ -145,28 +145,28 @@ def test_patches_of_several_writers_become_one_version(maker: Maker, db: sqlite3
     assert writers[0].id == writers[1].id
     for text, writer in zip("ab", writers, strict=True):
         maker.send(writer, {text: text}, "PATCH")
-    done = manifests.commit(db, maker.blobs, writers[0])
+    done = manifests.commit(db, maker.blobs, maker.user, writers[0])
     assert [entry.path for entry in artifacts.entries(db, done.id)] == ["a", "b"]
 
 
 def test_latest_goes_to_the_newest_that_is_left(maker: Maker, db: sqlite3.Connection) -> None:
     first, second = maker.log({"a": "1"}), maker.log({"a": "2"})
-    artifacts.delete(db, second, with_aliases=True)
+    artifacts.delete(db, maker.user, second, with_aliases=True)
     assert aliases(db, first.sequence_id) == {"latest": 0}
     assert maker.log({"a": "3"}).version_index == 2
 
 
 def test_the_number_of_another_version_cannot_be_an_alias(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
-    artifacts.add_alias(db, found.sequence_id, found.id, "v0")
+    artifacts.add_alias(db, maker.user, found.sequence_id, found.id, "v0")
     assert aliases(db, found.sequence_id) == {"latest": 0}
     with pytest.raises(Invalid, match="name of a version"):
-        artifacts.add_alias(db, found.sequence_id, found.id, "v1")
+        artifacts.add_alias(db, maker.user, found.sequence_id, found.id, "v1")
 
 
 def test_taking_an_alias_from_another_version_changes_nothing(maker: Maker, db: sqlite3.Connection) -> None:
     first, second = maker.log({"a": "1"}), maker.log({"a": "2"}, aliases=["best"])
-    artifacts.remove_alias(db, first.sequence_id, first.id, "best")
+    artifacts.remove_alias(db, maker.user, first.sequence_id, first.id, "best")
     assert aliases(db, second.sequence_id)["best"] == 1
 
 
@@ -175,7 +175,7 @@ def test_one_name_has_one_type_and_one_kind(maker: Maker, project: Project, db: 
     with pytest.raises(Invalid, match='holds artifacts of type "model", not "dataset"'):
         maker.announce({"a": "2"}, type_name="dataset")
     with pytest.raises(Invalid, match="is a sequence"):
-        registry.link(db, found, project, "model", [])
+        registry.link(db, maker.user, found, project, "model", [])
 
 
 def registry_of(db: sqlite3.Connection) -> Project:
@@ -189,23 +189,23 @@ def registry_of(db: sqlite3.Connection) -> Project:
 def test_linking_twice_keeps_one_version(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
     target = registry_of(db)
-    first = registry.link(db, found, target, "MNIST-dev", ["candidate"])
-    assert registry.link(db, found, target, "MNIST-dev", ["candidate", "best"]) == first
+    first = registry.link(db, maker.user, found, target, "MNIST-dev", ["candidate"])
+    assert registry.link(db, maker.user, found, target, "MNIST-dev", ["candidate", "best"]) == first
     assert aliases(db, first.collection_id) == {"latest": 0, "candidate": 0, "best": 0}
 
 
 def test_linked_versions_have_numbers_and_aliases_of_their_own(maker: Maker, db: sqlite3.Connection) -> None:
     maker.log({"a": "0"})
     found = maker.log({"a": "1"})
-    there = registry.link(db, found, registry_of(db), "MNIST-dev", ["candidate"])
+    there = registry.link(db, maker.user, found, registry_of(db), "MNIST-dev", ["candidate"])
     assert (found.version_index, there.version_index) == (1, 0)
     assert "candidate" not in aliases(db, found.sequence_id)
 
 
 def test_a_deleted_version_leaves_the_registry_too(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
-    there = registry.link(db, found, registry_of(db), "MNIST-dev", ["candidate"])
-    artifacts.delete(db, found, with_aliases=True)
+    there = registry.link(db, maker.user, found, registry_of(db), "MNIST-dev", ["candidate"])
+    artifacts.delete(db, maker.user, found, with_aliases=True)
     assert artifacts.versions(db, there.collection_id) == []
 
 
@@ -214,12 +214,12 @@ def test_a_registry_takes_only_its_own_types_and_organization(
 ) -> None:
     data = Maker(db, blobs, maker.user, maker.project, "data").log({"a": "1"}, type_name="dataset")
     with pytest.raises(Invalid, match='does not take artifacts of type "dataset"'):
-        registry.link(db, data, registry_of(db), "MNIST-dev", [])
+        registry.link(db, maker.user, data, registry_of(db), "MNIST-dev", [])
     stranger = accounts.create_user(db, "stranger")
     theirs = projects.ensure(db, stranger, None, "p")
     found = Maker(db, blobs, stranger, theirs, "model").log({"a": "1"})
     with pytest.raises(Forbidden, match="not of the organization"):
-        registry.link(db, found, registry_of(db), "MNIST-dev", [])
+        registry.link(db, maker.user, found, registry_of(db), "MNIST-dev", [])
 
 
 def test_a_stranger_sees_no_project(db: sqlite3.Connection, project: Project) -> None:
