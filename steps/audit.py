@@ -27,8 +27,6 @@ from steps.common.ledger import Entry
 from steps.common.references import Reference
 from steps.common.verify import Registered
 
-PRODUCTION = "production"
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
@@ -47,6 +45,8 @@ def state(entry: Entry) -> str:
     """What became of an entry."""
     if entry.void:
         return "void: another promotion came first" if ledger.readable(entry.content) else "void: says nothing"
+    if entry.refused:
+        return "refused: W&B did not let the key move the alias"
     return "applied" if entry.applied else "unfinished: the alias has not moved"
 
 
@@ -122,7 +122,7 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str) -> Reg
         collection = Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection
     else:
         collection = f"wandb-registry-model/{collection}"
-    holder = record.find(api, f"{collection}:{PRODUCTION}")
+    holder = record.production(api, collection)
     if holder:
         collection = Reference.of(holder).collection
     elif last is None:

@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     collection = f"{record.entity_of(api)}/{project}/{args.use_case}_dataset"
     if not args.no_cache and (found := record.find(api, f"{collection}:{inputs}")):
         say(f"reused {Reference.of(found)}: the same rows were built before ({inputs})")
-        emit(result(found, None), args.out)
+        emit(record.made("dataset", found), args.out)
         return 0
 
     # 2) read and check, before anything is recorded
@@ -149,19 +149,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         artifact = dataset_artifact(args.use_case, dataset, source, data.picture, Path(folder))
         say(f"uploading {len(artifact.manifest.entries)} files")
         logged = record.log(run, artifact, ["latest", inputs])
-        answer = result(logged, run.url)
+        answer = record.made("dataset", logged, run.url)
     emit(answer, args.out)
     return 0
-
-
-def result(artifact: wandb.Artifact, run_url: str | None) -> dict[str, Any]:
-    """The step's answer; without a run the version was there already."""
-    return {
-        "dataset": str(Reference.of(artifact)),
-        "digest": artifact.digest,
-        "reused": run_url is None,
-        "run_url": run_url,
-    }
 
 
 if __name__ == "__main__":

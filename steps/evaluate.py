@@ -41,7 +41,6 @@ from usecases.dataset import Dataset
 if TYPE_CHECKING:
     from wandb import Artifact, Run
 
-PRODUCTION = "production"
 _DOWNLOADS = "WANDB_ARTIFACT_DIR"
 
 
@@ -125,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 1) what is to be judged, and against what
     reference = version_of(api, args.version, ledger_name)
     version = record.get(api, reference, "--version")
-    production = record.find(api, f"{reference.collection}:{PRODUCTION}")
+    production = record.production(api, reference.collection)
     if production and production.digest == version.digest:
         say(f"{reference} is the model that production already is")
         text = page.unchanged(str(reference), str(Reference.of(production)))

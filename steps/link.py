@@ -14,7 +14,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 import wandb
 
@@ -67,28 +66,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     candidate = record.find(api, f"{target}:{ALIAS}")
     if candidate and candidate.digest == model.digest:
         say(f"{Reference.of(candidate)} is this model already")
-        emit(result(candidate, None), args.out)
+        emit(record.made("version", candidate) | {"url": candidate.url}, args.out)
         return 0
 
     project = record.project_of(usecases.config(args.use_case))
     with record.run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
         run.use_artifact(str(reference))
         linked = link(run, model, args.registry, args.collection)
-        answer = result(linked, run.url)
+        answer = record.made("version", linked, run.url) | {"url": linked.url}
     say(f"linked {reference} as {answer['version']}")
     emit(answer, args.out)
     return 0
-
-
-def result(version: wandb.Artifact, run_url: str | None) -> dict[str, Any]:
-    """The step's answer; without a run the version was there already."""
-    return {
-        "version": str(Reference.of(version)),
-        "digest": version.digest,
-        "reused": run_url is None,
-        "run_url": run_url,
-        "url": version.url,
-    }
 
 
 if __name__ == "__main__":

@@ -31,8 +31,6 @@ from steps.common.references import Reference
 if TYPE_CHECKING:
     from wandb import Artifact, Run
 
-PRODUCTION = "production"
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
@@ -148,7 +146,7 @@ def check_age(evidence: dict[str, Any], source: Artifact, max_hours: float) -> N
 
 def check_unfinished(last: Entry | None, evidence: dict[str, Any]) -> None:
     """No other promotion was cut off between its entry and its alias."""
-    if last and not last.applied and last.content["to"] != evidence["version"]:
+    if last and not (last.applied or last.refused) and last.content["to"] != evidence["version"]:
         raise StepError(
             "promotion_unfinished",
             f"entry v{last.number} promotes {last.content['to']['name']} "
@@ -184,9 +182,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     ledger_name = f"{record.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
     last = ledger.head(ledger.read(api, ledger_name))
     target = Reference.parse(evidence["version"]["name"], "--evidence")
-    production = record.find(api, f"{target.collection}:{PRODUCTION}")
+    production = record.production(api, target.collection)
     check_unfinished(last, evidence)
-    done = last if last and last.content["to"] == evidence["version"] else None
+    done = last if last and not last.refused and last.content["to"] == evidence["version"] else None
     holds = production is not None and Reference.of(production) == target
     if done is None or not holds:
         check_production(evidence, production)
@@ -195,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done is None:
         check_age(evidence, source, config["gate"]["max_evidence_age_hours"])
     if args.dry_run:
-        say(f"every check passed; {target} would become {PRODUCTION}")
+        say(f"every check passed; {target} would become {record.PRODUCTION}")
         emit(result(evidence, vars(approved), version), args.out)
         return 0
 
@@ -207,11 +205,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             done = write_entry(run, api, ledger_name, args.use_case, content)
     approver = approval.plain(done.content["approver"])
     if done.applied:
-        say(f"{target} is {PRODUCTION} already, by entry v{done.number}")
+        say(f"{target} is {record.PRODUCTION} already, by entry v{done.number}")
     else:
-        move_alias(api, target, ledger.seal_of(done))
+        move_alias(api, ledger_name, target, done)
         ledger.mark_applied(api, ledger_name, done)
-        say(f"{target} is {PRODUCTION}; approved by {approver}, entry v{done.number}")
+        say(f"{target} is {record.PRODUCTION}; approved by {approver}, entry v{done.number}")
     emit(result(evidence, done.content, version), args.out)
     return 0
 
@@ -256,17 +254,23 @@ def write_entry(run: Run, api: wandb.Api, ledger_name: str, use_case: str, conte
     return written
 
 
-def move_alias(api: wandb.Api, target: Reference, seal: str) -> None:
-    """Give the version the alias, with the seal of the entry that it moves by, and read it back from W&B."""
-    version = api.artifact(str(target))
-    if wanted := [alias for alias in (PRODUCTION, seal) if alias not in version.aliases]:
-        version.aliases.extend(wanted)
-        version.save()
-    now = record.find(api, f"{target.collection}:{PRODUCTION}")
+def move_alias(api: wandb.Api, ledger_name: str, target: Reference, entry: Entry) -> None:
+    """
+    Give the version the alias, with the seal of the entry that it moves by, and read it back from W&B.
+
+    Where this key may not, the entry says so from now on: production stays what it is, and no promotion waits for it.
+    """
+    try:
+        record.add_aliases(api.artifact(str(target)), [record.PRODUCTION, ledger.seal_of(entry)])
+    except StepError as error:
+        if error.name == "alias_refused":
+            ledger.mark_refused(api, ledger_name, entry)
+        raise
+    now = record.production(api, target.collection)
     if now is None or Reference.of(now) != target:
         raise StepError(
             "alias_not_moved",
-            f"W&B was asked to make {target} {PRODUCTION} and still names {now and Reference.of(now)}",
+            f"W&B was asked to make {target} {record.PRODUCTION} and still names {now and Reference.of(now)}",
             "run the same command again",
         )
 

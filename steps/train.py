@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     collection = f"{record.entity_of(api)}/{project}/{args.use_case}_model"
     if not args.no_cache and (found := record.find(api, f"{collection}:{inputs}")):
         say(f"reused {Reference.of(found)}: the same training was run before ({inputs})")
-        emit(result(found, None), args.out)
+        emit(record.made("model", found), args.out)
         return 0
 
     settings = hyperparameters | {
@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         model_file.save(model, path)
         artifact = model_artifact(args.use_case, path, settings | {"dataset_digest": dataset_version.digest})
         logged = record.log(run, artifact, ["latest", inputs])
-        answer = result(logged, run.url)
+        answer = record.made("model", logged, run.url)
     emit(answer, args.out)
     return 0
 
@@ -164,16 +164,6 @@ def model_artifact(use_case: str, path: Path, settings: dict[str, Any]) -> wandb
     artifact = wandb.Artifact(f"{use_case}_model", type="model", metadata=settings | made_by)
     artifact.add_file(str(path), name="model.keras")
     return artifact
-
-
-def result(artifact: wandb.Artifact, run_url: str | None) -> dict[str, Any]:
-    """The step's answer; without a run the version was there already."""
-    return {
-        "model": str(Reference.of(artifact)),
-        "digest": artifact.digest,
-        "reused": run_url is None,
-        "run_url": run_url,
-    }
 
 
 if __name__ == "__main__":

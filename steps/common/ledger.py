@@ -4,7 +4,8 @@ The ledger of promotions: a W&B artifact, one version an entry, each entry with 
 W&B has no compare-and-swap on an alias, but it numbers the versions of an artifact and never changes their files.
 So the ledger decides: the first entry written on a predecessor wins, a later one on the same predecessor is void.
 An entry is written before the alias moves, and marked applied (in the version's metadata) after it; one that is not
-marked is an intent that somebody was killed over, and is completed by the next promotion of the same version.
+marked is an intent that somebody was killed over, and is completed by the next promotion of the same version. One that
+W&B refused the alias for is marked refused: it never takes effect, and the next promotion follows it.
 
 The alias moves together with a seal: an alias of the promoted version that holds the entry's number and hash. It lies
 in the registry, apart from the ledger, and outlives the entry: verify.py reads the ledger against it.
@@ -40,7 +41,7 @@ class Entry:
 
     number: the artifact version. content: what the entry says. applied: whether the alias is known to have moved.
     void: whether another entry on the same predecessor came first. noted: the version's metadata, which repeats the
-    content and says when it was applied.
+    content and says when it was applied, or refused.
     """
 
     number: int
@@ -48,6 +49,11 @@ class Entry:
     applied: bool
     void: bool = False
     noted: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the key that wrote it was not let move the alias."""
+        return not self.applied and "refused_at" in self.noted
 
     @property
     def sha256(self) -> str:
@@ -77,13 +83,18 @@ def chained(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def head(entries: Iterable[Entry]) -> Entry | None:
-    """The last valid entry."""
+    """The last valid entry, which the next one follows."""
     return next((entry for entry in reversed(list(entries)) if not entry.void), None)
+
+
+def promotions(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries that took effect, or will when they are finished."""
+    return [entry for entry in entries if not entry.void and not entry.refused]
 
 
 def drops(entries: Iterable[Entry]) -> float:
     """How much accuracy (a fraction) all promotions together have given up since the first, by their evaluations."""
-    return sum(entry.content.get("drop") or 0.0 for entry in entries if not entry.void)
+    return sum(entry.content.get("drop") or 0.0 for entry in promotions(entries))
 
 
 def read(api: wandb.Api, ledger: str) -> list[Entry]:
@@ -105,8 +116,17 @@ def append(run: Run, use_case: str, content: Mapping[str, Any]) -> int:
 
 def mark_applied(api: wandb.Api, ledger: str, entry: Entry) -> None:
     """Note on the entry's version that its alias has moved."""
+    _note(api, ledger, entry, "applied_at")
+
+
+def mark_refused(api: wandb.Api, ledger: str, entry: Entry) -> None:
+    """Note on the entry's version that W&B did not let the key move the alias."""
+    _note(api, ledger, entry, "refused_at")
+
+
+def _note(api: wandb.Api, ledger: str, entry: Entry, what: str) -> None:
     version = api.artifact(f"{ledger}:v{entry.number}")
-    version.metadata["applied_at"] = now()
+    version.metadata[what] = now()
     version.save()
 
 

@@ -23,6 +23,7 @@ from steps.common.references import Reference
 if TYPE_CHECKING:
     from wandb import Artifact, Run
 
+PRODUCTION = "production"
 REACH_TIMEOUT_S = 5  # wandb.init itself would wait 90 s for a host that is not there
 
 
@@ -80,7 +81,18 @@ def entity_of(api: wandb.Api) -> str:
 def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) -> Iterator[Run]:
     """A W&B run, finished at the end of the block; marked failed when the block raises."""
     entity = entity_of(api)
-    with wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config)) as opened:
+    try:
+        opened = wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config))
+    except CommError as error:
+        if "timed out" in str(error):
+            raise _failed(f"start a run in {entity}/{project}", error) from error
+        raise StepError(
+            "run_refused",
+            f"W&B does not start a run in {entity}/{project}: {_first_line(error)}",
+            "name an entity and a project that the key may write to: WANDB_ENTITY, WANDB_PROJECT",
+            WRONG_USE,
+        ) from error
+    with opened:
         yield opened
 
 
@@ -92,9 +104,12 @@ def find(api: wandb.Api, name: str) -> Artifact | None:
     except CommError as error:
         if "not found" in str(error).lower():
             return None
-        raise StepError(
-            "wandb_failed", f"W&B could not be asked for {name!r}: {_first_line(error)}", "try again", UNREACHABLE
-        ) from error
+        raise _failed(f"show {name!r}", error) from error
+
+
+def production(api: wandb.Api, collection: str) -> Artifact | None:
+    """The version of a registry's collection `entity/project/name` that is in production now, or None."""
+    return find(api, f"{collection}:{PRODUCTION}")
 
 
 def get(api: wandb.Api, reference: Reference, flag: str) -> Artifact:
@@ -117,6 +132,44 @@ def log(run: Run, artifact: Artifact, aliases: list[str]) -> Artifact:
     The same content again is the same version.
     """
     return run.log_artifact(artifact, aliases=aliases).wait()
+
+
+def made(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
+    """The answer of a step that makes a version; without a run the version was there already."""
+    return {what: str(Reference.of(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
+
+
+def add_aliases(version: Artifact, aliases: list[str]) -> None:
+    """
+    Let the version have these aliases too, all of them in one request.
+
+    Raises StepError `alias_refused` when W&B does not let this key do that: the aliases that a registry protects are
+    set by its admins. Which aliases are protected can only be found out by trying: the SDK has no question for it.
+    """
+    if not (wanted := [alias for alias in aliases if alias not in version.aliases]):
+        return
+    try:
+        version.aliases.extend(wanted)
+        version.save()
+    except CommError as error:
+        if _answered_no(error):
+            raise StepError(
+                "alias_refused",
+                f"W&B does not let this key give {Reference.of(version)} the alias {wanted[0]!r}: {_first_line(error)}",
+                "set WANDB_API_KEY to the key of an admin of the registry, who may set its protected aliases",
+            ) from error
+        raise _failed(f"give {Reference.of(version)} the alias {wanted[0]!r}", error) from error
+
+
+def _answered_no(error: CommError) -> bool:
+    """Whether W&B itself refused; else it could not be asked, or failed."""
+    response = getattr(error.exc, "response", None)  # of the SDK's WandbApiFailedError; None: there was no answer
+    return response is not None and response.http_status < 500
+
+
+def _failed(what: str, error: CommError) -> StepError:
+    message = f"W&B could not be asked to {what}: {_first_line(error)}"
+    return StepError("wandb_failed", message, "try again", UNREACHABLE)
 
 
 def _first_line(error: Exception) -> str:

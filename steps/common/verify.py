@@ -55,7 +55,8 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     """
     The entries in their true order, void ones marked, and everything that is wrong with them.
 
-    Void entries are no finding: they are what losing a race leaves behind.
+    Void and refused entries are no finding: they are what losing a race leaves behind, and a key that W&B did not let
+    move the alias.
     """
     known = {entry.number: entry for entry in entries}
     findings = [
@@ -83,6 +84,11 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
 
 def _sealed(number: int, registered: Registered) -> set[str]:
     return {seal.hash12 for seal in registered.seals if seal.number == number}
+
+
+def _refused(entry: Entry, registered: Registered) -> bool:
+    """Whether the entry left production as it was; one that is sealed did not, whatever is noted on it."""
+    return entry.refused and not _sealed(entry.number, registered)
 
 
 def _broken_seals(known: Mapping[int, Entry], registered: Registered) -> list[int]:
@@ -161,8 +167,8 @@ def _walk(
     that one is sealed: then this one was forged.
     """
 
-    def moved(entry: Entry) -> bool:
-        return entry.applied or bool(_sealed(entry.number, registered))
+    def dealt_with(entry: Entry) -> bool:
+        return entry.applied or entry.refused or bool(_sealed(entry.number, registered))
 
     applied = {entry.number for entry in known.values() if entry.applied}
     last_moved = max(applied | {seal.number for seal in registered.seals}, default=-1)
@@ -191,7 +197,7 @@ def _walk(
         # A valid entry that was cut off lets no other promotion pass, so one that was passed by was void. One with its
         # seal was not, whatever it follows: promote goes on after a loss.
         follows = entry.sha256[:12] in _sealed(entry.number, registered) or (
-            follows and (moved(entry) or entry.number > last_moved)
+            follows and (dealt_with(entry) or entry.number > last_moved)
         )
         order.append(replace(entry, void=not follows))
         seen.add(entry.sha256)
@@ -226,22 +232,27 @@ def _outside(order: list[Entry], registered: Registered, wrong: set[int | None])
     found = []
     for before, after in pairwise(valid):
         adjoining = after.content["previous"] == before.sha256
-        if adjoining and not {before.number, after.number} & wrong and after.content["from"] != before.content["to"]:
-            then = after.content["from"]["name"] if after.content["from"] else "nothing"
+        left = before.content["from" if _refused(before, registered) else "to"]
+        if adjoining and not {before.number, after.number} & wrong and after.content["from"] != left:
             found.append(
                 Finding(
                     "moved_outside",
-                    f"v{before.number} made {before.content['to']['name']} production, and before v{after.number} "
-                    f"{then} was: the alias was moved outside the gate",
+                    f"v{before.number} left {_name(left)} in production, and before v{after.number} "
+                    f"{_name(after.content['from'])} was: the alias was moved outside the gate, or its version deleted",
                     after.number,
                 )
             )
     return found
 
 
+def _name(version: Mapping[str, str] | None) -> str:
+    return version["name"] if version else "nothing"
+
+
 def _production(order: list[Entry], registered: Registered) -> list[Finding]:
     """What is in production, against the last entry, or against the last seal where its entry is gone or changed."""
-    head = next((entry for entry in reversed(order) if not entry.void), None)
+    lasting = (entry for entry in reversed(order) if not entry.void and not _refused(entry, registered))
+    head = next(lasting, None)
     seal = max(registered.seals, key=lambda seal: seal.number, default=None)
     found = []
     allowed: set[str | None] = {None}

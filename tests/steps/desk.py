@@ -20,15 +20,16 @@ METRICS = {"accuracy": 1.0, "loss": 0.1, "calibration_error": 0.09, "latency_ms"
 class Desk:
     """A project and a registry collection of one test's own; `step` is the fixture that calls a step's main()."""
 
-    def __init__(self, step: Callable[..., Any], collection: str) -> None:
+    def __init__(self, step: Callable[..., Any], collection: str, entity: str = "local") -> None:
         self.step = step
         self.collection = collection
+        self.entity = entity
         self.registry = f"local-org/wandb-registry-model/{collection}"
-        self.ledger = f"local/{collection}/digits_promotions"
+        self.ledger = f"{entity}/{collection}/digits_promotions"
 
     def evidence(self, number: int, production: int | None = None, **changes: Any) -> str:
         """Evidence for version `number`, compared with `production`; logged as evaluate would. Returns its name."""
-        with wandb.init(project=self.collection) as run:
+        with wandb.init(entity=self.entity, project=self.collection) as run:
             model = wandb.Artifact("digits_model", type="model")
             dataset = wandb.Artifact("digits_dataset", type="dataset")
             with model.new_file("content.txt", mode="w") as file:
@@ -47,9 +48,9 @@ class Desk:
                 "metrics": {"candidate": METRICS, "production": None},
                 "comparison": None,
                 "version": {"name": f"{self.registry}:{linked.version}", "digest": linked.digest},
-                "model": {"name": f"local/{self.collection}/{model.name}", "digest": model.digest},
+                "model": {"name": f"{self.entity}/{self.collection}/{model.name}", "digest": model.digest},
                 "dataset": {
-                    "name": f"local/{self.collection}/{dataset.name}",
+                    "name": f"{self.entity}/{self.collection}/{dataset.name}",
                     "digest": dataset.digest,
                     "eval_rows": ROWS,
                     "eval_rows_seen_in_training": [],
@@ -57,13 +58,13 @@ class Desk:
                 "production": before and {"name": f"{self.registry}:v{production}", "digest": before.digest},
                 "commit": "c0ffee",
                 "images": None,
-                "evaluation_run": {"name": f"local/{self.collection}/{run.id}", "url": run.url},
+                "evaluation_run": {"name": f"{self.entity}/{self.collection}/{run.id}", "url": run.url},
                 "github": None,
                 "evaluated_at": ledger.now(),
             } | changes
             artifact = wandb.Artifact("digits_evaluation", type="evaluation", metadata={"metrics": said["metrics"]})
             frozen.add_to(artifact, said, "a report", scores())
-            return f"local/{self.collection}/{run.log_artifact(artifact).wait().name}"
+            return f"{self.entity}/{self.collection}/{run.log_artifact(artifact).wait().name}"
 
     def promoted(self, number: int, production: int | None = None, *flags: object) -> Any:
         return self.step("promote", "--evidence", self.evidence(number, production), "--approver", "ada", *flags)

@@ -70,7 +70,7 @@ class History:
 
     def finish(self):
         """The next promote finishes what was cut off."""
-        if (head := self.head) is None or head.applied:
+        if (head := self.head) is None or head.applied or head.refused:
             return
         if head.number not in {seal.number for seal in self.seals}:
             self.seal(head)
@@ -105,6 +105,13 @@ class History:
         self.seal(self.entries[-1])
         self.production = to
 
+    def refused(self, to):
+        """W&B does not let this key move the alias, and the entry says so."""
+        self.finish()
+        entry = self.write(to, self.head and self.head.sha256, applied=False)
+        noted = {**entry.noted, "refused_at": "2026-11-23T10:00:01Z"}
+        self.entries[entry.number] = replace(entry, noted=noted)
+
     def outside(self, to):
         """Somebody sets the alias by hand."""
         self.finish()
@@ -116,9 +123,9 @@ def told(history):
     expected = set()
     valid = [entry for entry in history.entries if not entry.void]
     for before, after in pairwise(valid):
-        if after.content["from"] != before.content["to"]:
+        if after.content["from"] != before.content["from" if before.refused else "to"]:
             expected.add(("moved_outside", after.number))
-    head = history.head
+    head = next((entry for entry in reversed(valid) if not entry.refused), None)
     if head and not head.applied:
         expected.add(("promotion_unfinished", head.number))
         return expected
@@ -128,7 +135,7 @@ def told(history):
     return expected
 
 
-OPERATIONS = ["promote", "race", "killed_before_alias", "killed_before_mark", "outside"]
+OPERATIONS = ["promote", "race", "killed_before_alias", "killed_before_mark", "refused", "outside"]
 STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 5)), min_size=0, max_size=8)
 
 
@@ -270,6 +277,14 @@ def test_a_seal_on_a_version_that_was_deleted_is_not_missed():
     del history.seals[0]
     registered = Registered(VERSIONS - {named(0)["name"]}, tuple(history.seals), named(1)["name"])
     assert verify.verify(history.entries, registered)[1] == []
+
+
+def test_a_promotion_that_took_effect_cannot_be_passed_off_as_refused():
+    """Whoever may edit metadata takes the mark away and puts the other one there."""
+    history = played([("promote", 0), ("promote", 1)])
+    entry = history.entries[1]
+    history.entries[1] = replace(entry, applied=False, noted={"entry": entry.content, "refused_at": "now"})
+    assert verified(history)[1] == {("promotion_unfinished", 1)}
 
 
 def test_production_that_nobody_holds_is_named():

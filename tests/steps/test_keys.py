@@ -1,0 +1,99 @@
+"""
+promote with a key that may not set the alias: refused by its own name, nothing moved, and nobody has to wait for it.
+
+    pytest tests/steps/test_keys.py
+
+Each promotion is a process of its own, because the SDK reads the key once a process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from steps.common.fingerprint import ROOT
+from tests.steps.desk import Desk
+
+TEAM = "vision"
+
+
+def admin(server, *arguments):
+    command = [sys.executable, "-m", "server", "admin", "--data", str(server.data), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def training_key(server):
+    """The key of somebody who may do everything in the team and the registry but set the protected alias."""
+    admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
+    admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
+    return member(server, "trainer", "member")
+
+
+def member(server, name, role):
+    """Put somebody into the organization and the team; returns the key."""
+    key = admin(server, "add-user", name)
+    admin(server, "add-member", "local-org", name, "--role", role)
+    admin(server, "add-team-member", TEAM, name, "--role", role)
+    return key
+
+
+@pytest.fixture
+def desk(step, collection, wandb_env, training_key, monkeypatch):
+    """
+    A desk in the team's project.
+
+    `promote` gives the exit code and the answer of `python -m steps.promote`, and what it said.
+    """
+    monkeypatch.setenv("WANDB_ENTITY", TEAM)
+    desk = Desk(step, collection, TEAM)
+    env = {**wandb_env, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": collection}
+
+    def promote(evidence, key=wandb_env["WANDB_API_KEY"], approver="ada"):
+        flags = ["--use-case", "digits", "--evidence", evidence, "--approver", approver]
+        command = [sys.executable, "-m", "steps.promote", *flags]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**env, "WANDB_API_KEY": key}, capture_output=True, text=True, timeout=60
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, json.loads(done.stdout), done.stderr
+
+    desk.promote = promote
+    return desk
+
+
+def states(desk):
+    return [entry["state"] for entry in desk.step("audit")["entries"]]
+
+
+def test_a_key_that_may_not_set_the_alias_is_refused_and_nothing_moves(desk, training_key):
+    desk.promote(desk.evidence(0))
+    code, answer, said = desk.promote(desk.evidence(1, 0), training_key)
+    assert (code, answer["error"]["name"]) == (1, "alias_refused")
+    assert "production" in answer["error"]["message"]
+    assert 'the alias "production" is protected' in answer["error"]["message"]  # W&B's own words
+    assert "admin of the registry" in said
+    assert "production" in desk.version(0).aliases
+    assert not [alias for alias in desk.version(1).aliases if alias.startswith("promotion-")]
+    assert states(desk) == ["applied", "refused"]
+    assert desk.findings() == set()
+
+
+def test_the_right_key_promotes_after_all_the_same_version_or_another(desk, training_key):
+    evidence = desk.evidence(0)
+    assert desk.promote(evidence, training_key, "ada")[0] == 1
+    code, answer, _ = desk.promote(evidence, approver="bob")
+    assert (code, answer["approver"]) == (0, "bob")
+    assert desk.promote(desk.evidence(1, 0), training_key)[0] == 1
+    assert desk.promote(desk.evidence(2, 0))[0] == 0
+    assert "production" in desk.version(2).aliases
+    assert states(desk) == ["refused", "applied", "refused", "applied"]
+    assert desk.findings() == set()
+
+
+def test_a_key_that_may_not_write_the_ledger_is_told_so(desk, server):
+    code, answer, _ = desk.promote(desk.evidence(0), member(server, "onlooker", "viewer"))
+    assert (code, answer["error"]["name"]) == (2, "run_refused")
