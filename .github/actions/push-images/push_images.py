@@ -2,7 +2,7 @@
 Build and push the images whose tag the image registry does not have, and give the digests of all.
 
 Beside action.yml, which passes its input as REPOSITORY. Run at the root of a checkout; needs Python and docker alone.
-BASE_IMAGE names another base image, for a runner that cannot pull the one that the Dockerfiles name.
+What the images are, and how they are built, `python3 -m runner images` knows.
 """
 
 from __future__ import annotations
@@ -13,61 +13,52 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runner import images
-from runner.errors import RunnerError
-from runner.images import Image
-from runner.processes import Stop
-
 STEPS = ("build", "train", "link", "evaluate", "promote")
 
 
 def main() -> int:
-    root = Path.cwd()
-    wanted = images.wanted(root, base=os.environ.get("BASE_IMAGE") or None, repository=os.environ["REPOSITORY"].lower())
-    chosen = [wanted[name] for name in STEPS]
-    missing = [image for image in chosen if digest(image) is None]
-    for image in chosen:
-        print(f"{image.reference}: {'to be built' if image in missing else 'is there'}", flush=True)
-    try:
-        with Stop() as stop:
-            images.build(root, images.missing(missing), stop, say)
-    except RunnerError as error:
-        print(f"error: {error}", flush=True)
-        return error.code
-    for image in missing:
-        subprocess.run(["docker", "push", "--quiet", image.reference], check=True)
-    found = {image.name: by_digest(image) for image in chosen}
+    repository = os.environ["REPOSITORY"].lower()  # GitHub's names may have capitals, an image's may not
+    wanted = images("--list", "--repository", repository, *STEPS)
+    lacking = [name for name, reference in wanted.items() if digest(reference) is None]
+    for name, reference in wanted.items():
+        print(f"{reference}: {'not there yet' if name in lacking else 'there already'}", flush=True)
+    if lacking:
+        images("--repository", repository, *lacking)
+    for name in lacking:
+        subprocess.run(["docker", "push", "--quiet", wanted[name]], check=True)
+    pinned = {name: by_digest(reference) for name, reference in wanted.items()}
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
-        file.write(f"images={json.dumps(found)}\n")
+        file.write(f"images={json.dumps(pinned)}\n")
     return 0
 
 
-def by_digest(image: Image) -> str:
-    """The image's reference, pinned by what the image registry itself says that it holds."""
-    found = digest(image)
-    if found is None:
-        raise SystemExit(f"error: {image.reference} was pushed, and the image registry does not have it")
-    return f"{image.reference.rpartition(':')[0]}@{found}"
+def images(*arguments: str) -> dict[str, str]:
+    """What `runner images` answers, name to tag; its words go to the log."""
+    command = [sys.executable, "-m", "runner", "images", *arguments]
+    # Attestations of the builder would make an index of each image, whose digest says when it was built.
+    environ = os.environ | {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)  # it has said why
+    lines = [line.partition("=") for line in done.stdout.splitlines()]
+    return {name: reference for name, _, reference in lines}
 
 
-def digest(image: Image) -> str | None:
-    """The digest that the image registry holds under the image's tag, or None."""
+def by_digest(reference: str) -> str:
+    """The image pinned by what the image registry itself says that it holds."""
+    if (found := digest(reference)) is None:
+        sys.exit(f"error: {reference} was pushed, and the image registry does not have it")
+    return f"{reference.rpartition(':')[0]}@{found}"
+
+
+def digest(reference: str) -> str | None:
+    """The digest that the image registry holds under a tag, or None."""
     # A registry on this machine speaks plain HTTP, and docker wants to be told so.
-    plain = ["--insecure"] if image.reference.startswith(("localhost:", "127.0.0.1:")) else []
+    plain = ["--insecure"] if reference.startswith(("localhost:", "127.0.0.1:")) else []
     answer = subprocess.run(
-        ["docker", "manifest", "inspect", "--verbose", *plain, image.reference],
-        env=os.environ | {"DOCKER_CLI_EXPERIMENTAL": "enabled"},
-        capture_output=True,
-        text=True,
-        check=False,
+        ["docker", "manifest", "inspect", "--verbose", *plain, reference], capture_output=True, text=True, check=False
     )
-    if answer.returncode != 0:
-        return None
-    return str(json.loads(answer.stdout)["Descriptor"]["digest"])
-
-
-def say(name: str, step: int, steps: int, words: str) -> None:
-    print(f"{name} {step}/{steps} {words}", flush=True)
+    return str(json.loads(answer.stdout)["Descriptor"]["digest"]) if answer.returncode == 0 else None
 
 
 if __name__ == "__main__":
