@@ -1,0 +1,134 @@
+"""
+Run one step's image, and tell GitHub what came of it. Beside action.yml, which passes its inputs as variables.
+
+A step knows flags, exit codes and one JSON object on standard output. GitHub knows outputs, a summary and annotations.
+This is the translation, and nothing else: it decides nothing, and it ends with the step's own exit code.
+
+Whatever a step says is text. While it runs, GitHub is told to take nothing in the log for a command; what goes into an
+output or an annotation is escaped. Needs Python alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+OUTPUTS = ("dataset", "model", "version", "evidence", "verdict", "url")
+MAX_SUMMARY_BYTES = 1_000_000  # GitHub refuses a summary above 1 MiB, and then shows none at all
+INSIDE = "/out"
+WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
+# What steps/common/approval.py reads, and so only a step that asks GitHub gets to see.
+GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN")
+GITHUB += ("TRIGGERING_ACTOR",)
+
+
+def main() -> int:
+    given = os.environ
+    out = Path(given["OUT"]).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    flags = json.loads(given["FLAGS"]) | {"out": INSIDE}
+    if given["IMAGES"]:
+        (out / "images.json").write_text(given["IMAGES"], encoding="utf-8")
+        flags["images"] = f"{INSIDE}/images.json"
+    names = [*WANDB, *(f"GITHUB_{name}" for name in GITHUB if given["ASKS_GITHUB"] == "true")]
+    command = docker_run(given["IMAGE"], names, given["NETWORK"], out, flags)
+    code, stdout = run(command)
+    try:
+        result = json.loads(stdout)
+    except ValueError:
+        result = {}
+    if not isinstance(result, dict):
+        result = {}
+    write_outputs(result)
+    write_summary(out / "report.md", given["STEP"], result)
+    for line in annotations(given["STEP"], code, result):
+        print(line, flush=True)
+    return code
+
+
+def docker_run(image: str, environment: list[str], network: str, out: Path, flags: Mapping[str, Any]) -> list[str]:
+    """The command line. A variable's value never stands in it: docker takes it from our own environment."""
+    words = ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL"]  # noqa: S108
+    words += ["--security-opt", "no-new-privileges", "--user", f"{os.getuid()}:{os.getgid()}"]
+    words += ["--network", network, "--volume", f"{out}:{INSIDE}"]
+    words += [word for name in environment if os.environ.get(name) for word in ("--env", name)]
+    words.append(image)
+    for name, value in flags.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value not in (None, False, ""):
+            words.append(f"--{name}={value}")  # one word with its flag, so that no value is taken for a flag
+    return words
+
+
+def run(command: list[str]) -> tuple[int, str]:
+    """Exit code and standard output; standard error goes to the log, in which nothing is a command meanwhile."""
+    print(f"+ {' '.join(json.dumps(word) if ' ' in word else word for word in command)}", flush=True)
+    token = secrets.token_hex(16)
+    print(f"::stop-commands::{token}", flush=True)
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=sys.stdout, text=True, errors="replace", check=False
+        )
+        print(done.stdout, flush=True)
+    finally:
+        print(f"\n::{token}::", flush=True)
+    return done.returncode, done.stdout
+
+
+def write_outputs(result: Mapping[str, Any]) -> None:
+    """Outputs between delimiters that no text of a step can guess."""
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
+        for name in OUTPUTS:
+            value = result.get(name)
+            if isinstance(value, str):
+                mark = secrets.token_hex(16)
+                file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
+
+
+def write_summary(report: Path, step: str, result: Mapping[str, Any]) -> None:
+    """The report, or what the step answered, as a block of code: nothing in it is Markdown."""
+    if report.is_file():
+        text = report.read_text(encoding="utf-8", errors="replace")
+    else:
+        answer = json.dumps(result, indent=2, sort_keys=True)
+        text = f"### {step}\n\n" + "".join(f"    {line}\n" for line in answer.splitlines())
+    data = text.encode()
+    if len(data) > MAX_SUMMARY_BYTES:
+        data = data[:MAX_SUMMARY_BYTES] + b"\n\n(cut off here; the whole report is with the evidence in W&B)\n"
+    with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("ab") as file:
+        file.write(data)
+
+
+def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
+    """What went wrong, as workflow commands."""
+    if code == 0:
+        return []
+    error = result.get("error")
+    if isinstance(error, dict):
+        message = f"{error.get('message')}\n{error.get('hint') or ''}".strip()
+        return [annotation(f"{step}: {error.get('name')}", message)]
+    if reasons := result.get("reasons"):
+        return [annotation(f"{step}: {result.get('verdict')}", str(reason)) for reason in reasons]
+    return [annotation(step, f"ended with exit code {code} and without its JSON object; its last words stand above")]
+
+
+def annotation(title: str, message: str) -> str:
+    return f"::error title={escaped(title, ',:')}::{escaped(message)}"
+
+
+def escaped(text: str, also: str = "") -> str:
+    """As GitHub's toolkit escapes data and properties of a command."""
+    for sign in "%\r\n" + also:
+        text = text.replace(sign, f"%{ord(sign):02X}")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

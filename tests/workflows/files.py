@@ -1,0 +1,59 @@
+"""The workflow files as the tests read them: their text, what it says, and where its jobs and steps are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = ROOT / ".github" / "workflows"
+ACTIONS = ROOT / ".github" / "actions"
+
+
+def program(name: str) -> Path:
+    """A development tool of the environment that runs the tests."""
+    path = Path(sys.executable).parent / name
+    assert path.exists(), f"{name} is not in this environment: make setup"
+    return path
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow, or an action. `said` has every value as text, so that `on` is a key like any other."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def said(self) -> dict[str, Any]:
+        return yaml.load(self.text, yaml.BaseLoader)  # noqa: S506 - BaseLoader makes text only
+
+    @property
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        return self.said.get("jobs", {})
+
+    def steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(where, step) of every step of every job; of an action, of its own."""
+        for name, job in self.jobs.items():
+            for number, step in enumerate(job.get("steps", []), 1):
+                yield f"{self.name}: {name}, step {number}", step
+        for number, step in enumerate(self.said.get("runs", {}).get("steps", []), 1):
+            yield f"{self.name}: step {number}", step
+
+
+def workflows() -> dict[str, Workflow]:
+    found = {path.name: Workflow(path.name, path.read_text(encoding="utf-8")) for path in WORKFLOWS.glob("*.yml")}
+    assert found
+    return found
+
+
+def actions() -> dict[str, Workflow]:
+    found = {path.parent.name: Workflow(path.parent.name, path.read_text()) for path in ACTIONS.glob("*/action.yml")}
+    assert found
+    return found
