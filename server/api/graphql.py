@@ -253,7 +253,7 @@ def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
         return str(cause), cause.status
     broken = fault(cause)
     if broken is not None:
-        log.error("%s: %s (%s)", operation, broken, cause)
+        log.error("%s: %s (%s)", asked.operation, broken, cause)
         return str(broken), broken.status
     if cause is None or isinstance(cause, GraphQLError):
         return asked.refuse(error), 400
