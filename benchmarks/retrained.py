@@ -12,54 +12,50 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import usecases
+from benchmarks.gate import Trainings
 from steps import train
 from steps.common import answers, keras_session, model_file
 from usecases.dataset import Dataset
 
-USE_CASE = "mnist"
 SEEDS = range(20)
 
 
-def rows() -> Dataset:
-    """The rows that the use case trains and evaluates on by default."""
-    defaults = usecases.config(USE_CASE)["build"]
-    dataset: Dataset = usecases.part(USE_CASE, "data").load(defaults["rows"], defaults["eval_rows"])
-    return dataset
+def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
+    """Models of a use case, trained here and now as its defaults say, and what they answer."""
+    defaults = usecases.config(use_case)["build"]
+    dataset: Dataset = usecases.part(use_case, "data").load(defaults["rows"], defaults["eval_rows"])
+    groups = usecases.part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
+    given = []
+    for seed in seeds:
+        given.append(answers_of(use_case, dataset, seed))
+        print(f"seed {seed}: accuracy {(given[-1][0] == dataset.y_eval).mean():.4f}", flush=True)
+    return Trainings(dataset.y_eval, groups["ink"], np.stack(given).astype(np.int64))
 
 
-def answers_of(dataset: Dataset, seed: int) -> Any:
-    """What a model trained with this seed answers: uint8 (1 + variations, N)."""
-    settings = argparse.Namespace(**usecases.config(USE_CASE)["train"] | {"seed": seed})
+def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
+    """What a model trained with this seed answers: int64 (1 + variations, N)."""
+    settings = argparse.Namespace(**usecases.config(use_case)["train"] | {"seed": seed})
     keras_session.start(seed, threads=1)
-    model = train.fit(dataset, usecases.part(USE_CASE, "model").build_model, settings, callbacks=[])
-    variations = usecases.part(USE_CASE, "behaviour").variations(dataset.x_eval)
+    model = train.fit(dataset, usecases.part(use_case, "model").build_model, settings, callbacks=[])
+    variations = usecases.part(use_case, "behaviour").variations(dataset.x_eval)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model_file.save(model, path)
         asked = answers.ask(path, dataset.x_eval, variations)
-    return np.stack([asked.probabilities.argmax(axis=1), *asked.varied.values()]).astype(np.uint8)
+    return np.stack([asked.probabilities.argmax(axis=1), *asked.varied.values()])
 
 
 def main(argv: list[str]) -> int:
     (target,) = argv
-    dataset = rows()
-    groups = usecases.part(USE_CASE, "behaviour").slices(dataset.x_eval, dataset.y_eval)
-    given = []
-    for seed in SEEDS:
-        given.append(answers_of(dataset, seed))
-        print(f"seed {seed}: accuracy {(given[-1][0] == dataset.y_eval).mean():.4f}", flush=True)
-    np.savez_compressed(
-        target,
-        labels=dataset.y_eval.astype(np.uint8),
-        ink=groups["ink"].astype(np.uint8),
-        answers=np.stack(given),
-    )
+    made = trainings("mnist")
+    np.savez_compressed(target, **{name: values.astype(np.uint8) for name, values in vars(made).items()})
     return 0
 
 

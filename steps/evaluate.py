@@ -35,6 +35,7 @@ from steps.common import report as page
 from steps.common.answers import Answers
 from steps.common.cli import NO, WRONG_USE, StepError, StepParser, emit, guarded, say
 from steps.common.gate import Outcome, Policy, Scores
+from steps.common.ledger import Entry
 from steps.common.references import Reference
 from usecases.dataset import Dataset
 
@@ -71,16 +72,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 # --- what is judged --------------------------------------------------------------------------------------------------
 
 
-def version_of(api: wandb.Api, text: str, ledger_name: str) -> Reference:
+def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
     """What --version names: a pinned version, `previous` (what production replaced), or `vN` beside production."""
     if text != "previous" and not re.fullmatch(r"v\d+", text):
         return Reference.parse(text, "--version")
-    last = ledger.head(ledger.read(api, ledger_name))
-    named = last and (last.content["to"] if text != "previous" else last.content["from"])
+    named = promotions and promotions[-1].content["from" if text == "previous" else "to"]
     if not named:
+        before = "version before the one" if promotions else "version"
         raise StepError(
             "no_previous_version",
-            f"--version {text}: the ledger names no {'version before the one' if last else 'version'} in production",
+            f"--version {text}: the ledger names no {before} in production",
             "name a version: --version entity/project/name:vN",
             WRONG_USE,
         )
@@ -88,11 +89,26 @@ def version_of(api: wandb.Api, text: str, ledger_name: str) -> Reference:
     return reference if text == "previous" else replace(reference, number=int(text[1:]))
 
 
-def judged_dataset(api: wandb.Api, ledger_name: str) -> Reference:
+def judged_dataset(promotions: Sequence[Entry]) -> Reference:
     """The dataset that the version in production was judged on, by the ledger."""
-    if (last := ledger.head(ledger.read(api, ledger_name))) is None:
+    if not promotions:
         raise StepError("no_dataset", "nothing was promoted yet: --dataset has no default", "give it", WRONG_USE)
-    return Reference.parse(last.content["dataset"]["name"], "--dataset")
+    return Reference.parse(promotions[-1].content["dataset"]["name"], "--dataset")
+
+
+def return_of(version: Artifact, promotions: Sequence[Entry]) -> dict[str, Any] | None:
+    """When this very model was in production last, by the ledger; None when it never was."""
+    for number in reversed(range(len(promotions))):
+        entry = promotions[number]
+        if entry.applied and entry.content["to"]["digest"] == version.digest:
+            after = promotions[number + 1 : number + 2]
+            return {
+                "entry": entry.number,
+                "version": entry.content["to"]["name"],
+                "since": entry.content["time"],
+                "until": after[0].content["time"] if after else None,
+            }
+    return None
 
 
 def read_images(path: Path | None) -> dict[str, str] | None:
@@ -119,10 +135,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = record.connect()
     project = record.project_of(config)
     home = f"{record.entity_of(api)}/{project}"
-    ledger_name = f"{home}/{ledger.name_of(args.use_case)}"
+    promotions = ledger.promotions(ledger.read(api, f"{home}/{ledger.name_of(args.use_case)}"))
 
     # 1) what is to be judged, and against what
-    reference = version_of(api, args.version, ledger_name)
+    reference = version_of(args.version, promotions)
     version = record.get(api, reference, "--version")
     production = record.production(api, reference.collection)
     if production and production.digest == version.digest:
@@ -130,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = page.unchanged(str(reference), str(Reference.of(production)))
         emit(unchanged(reference, production), args.out, text)
         return 0
-    dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(api, ledger_name)
+    dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(promotions)
     dataset_version = record.get(api, dataset_name, "--dataset")
     behaviour, data = usecases.part(args.use_case, "behaviour"), usecases.part(args.use_case, "data")
 
@@ -145,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "version": f"{reference}@{version.digest}",
             "dataset": dataset_version.digest,
             "production": f"{Reference.of(production)}@{production.digest}" if production else None,
+            "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
     if not args.no_cache and (found := record.find(api, f"{home}/{frozen.name_of(args.use_case)}:{inputs}")):
@@ -167,7 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "candidate": answers.metrics(scores.labels, candidate),
                 "production": theirs and answers.metrics(scores.labels, theirs),
             },
-            "comparison": answers.comparison(scores, policy, ledger.drops(ledger.read(api, ledger_name))),
+            "comparison": answers.comparison(scores, policy, ledger.drops(promotions)),
+            "return": return_of(version, promotions),
             "version": {"name": str(reference), "digest": version.digest},
             "model": {"name": source_name(version), "digest": version.digest},
             "dataset": {
@@ -259,6 +277,7 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
         "version": str(reference),
         "production": str(Reference.of(production)),
         "evidence": None,
+        "return": None,
         "reasons": [],
         "reused": True,
         "run_url": None,
@@ -275,6 +294,7 @@ def give(evidence: dict[str, Any], artifact: Artifact, reused: bool, url: str, o
         "version": evidence["version"]["name"],
         "production": evidence["production"] and evidence["production"]["name"],
         "evidence": str(Reference.of(artifact)),
+        "return": evidence["return"],
         "reasons": [f"{rule['rule']}: {rule['reason']}" for rule in refused],
         "reused": reused,
         "run_url": None if reused else evidence["evaluation_run"]["url"],
@@ -282,6 +302,8 @@ def give(evidence: dict[str, Any], artifact: Artifact, reused: bool, url: str, o
         **evidence["metrics"]["candidate"],
         **{f"production_{name}": theirs.get(name) for name in ("accuracy", "loss")},
     }
+    if evidence["return"]:
+        say(page.a_return(evidence["return"]))
     say(f"verdict: {evidence['verdict']}")
     for reason in result["reasons"]:
         say(f"refused by {reason}")

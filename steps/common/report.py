@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from steps.common import gate
+from steps.common.approval import plain
 from steps.common.gate import Outcome, Scores
 
 
@@ -16,6 +17,7 @@ def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Sco
     parts = [
         f"# {evidence['version']['name']}: {evidence['verdict']}",
         _sentence(evidence, outcomes),
+        evidence["return"] and f"**{a_return(evidence['return'])}**",
         _comparison(evidence),
         _caveat(evidence),
         _rules(outcomes),
@@ -34,6 +36,15 @@ def unchanged(version: str, production: str) -> str:
     """The page for a candidate that is the very model in production."""
     return (
         f"# {version}: unchanged\n\nThis is the model that `production` ({production}) already is. Nothing to decide.\n"
+    )
+
+
+def a_return(was: Mapping[str, Any]) -> str:
+    """That the candidate is a model that was in production before; the words of the ledger in code quotes."""
+    until = f" to {_quoted(was['until'])}" if was["until"] else ""
+    return (
+        f"A return: this model was production before, as {_quoted(was['version'])}, by entry v{was['entry']} of the "
+        f"ledger, from {_quoted(was['since'])}{until}."
     )
 
 
@@ -153,6 +164,10 @@ def _lineage(evidence: Mapping[str, Any]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _quoted(text: str) -> str:
+    return f"`{plain(text).replace('`', ' ')}`"
 
 
 def _points(fraction: float) -> str:

@@ -47,6 +47,7 @@ class Desk:
                 "rules": [vars(outcome) for outcome in gate.judge(scores(), POLICY)],
                 "metrics": {"candidate": METRICS, "production": None},
                 "comparison": None,
+                "return": None,
                 "version": {"name": f"{self.registry}:{linked.version}", "digest": linked.digest},
                 "model": {"name": f"{self.entity}/{self.collection}/{model.name}", "digest": model.digest},
                 "dataset": {

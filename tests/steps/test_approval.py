@@ -3,21 +3,15 @@ Who approved: every refusal by its name, against a GitHub of the test's own whos
 
     pytest tests/steps/test_approval.py
 
-GITHUB_OPENAPI=FILE (api.github.com.json of github.com/github/rest-api-description) also holds the answers that the
-tests give to that description.
+The GitHub that they ask is the stand-in of github.py.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import wandb
@@ -27,65 +21,27 @@ from steps.common import approval, ledger
 from steps.common import evidence as frozen
 from steps.common.cli import StepError
 from tests.steps.desk import Desk
-
-TOKEN = "ghs_TheTokenThatNobodyMayRead"
-REPOSITORY = "team/models"
-HEAD, MERGE, OTHER = "a" * 40, "b" * 40, "c" * 40
-RUN = f"/repos/{REPOSITORY}/actions/runs/4711/approvals"
-PULLS = f"/repos/{REPOSITORY}/commits/{MERGE}/pulls"
-REVIEWS = f"/repos/{REPOSITORY}/pulls/7/reviews"
-
-
-# --- a GitHub to ask -------------------------------------------------------------------------------------------------
-
-
-class GitHub:
-    """Answers GET by path: a list or object as JSON, bytes as they are, a number as that status."""
-
-    def __init__(self):
-        self.answers = {}
-        self.asked = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                url = urlsplit(self.path)
-                outer.asked.append((self.path, self.headers["Authorization"]))
-                answer = outer.answers.get(url.path, 404)
-                if callable(answer):
-                    answer = answer(self)
-                if answer is None:
-                    return
-                status, body = (answer, b"{}") if isinstance(answer, int) else (200, answer)
-                if isinstance(body, list):
-                    query = parse_qs(url.query)
-                    size, page = (int(query.get(key, [default])[0]) for key, default in (("per_page", 30), ("page", 1)))
-                    body = body[size * (page - 1) : size * page] if url.path != RUN else body
-                if not isinstance(body, bytes):
-                    body = json.dumps(body).encode()
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+from tests.steps.github import (
+    MERGE,
+    OTHER,
+    PULLS,
+    REPOSITORY,
+    REVIEWS,
+    RUN,
+    TOKEN,
+    GitHub,
+    approved,
+    may_write,
+    pull,
+    repository,
+    review,
+)
 
 
 @pytest.fixture
 def github(monkeypatch):
     """On GitHub: attempt 2 of run 4711, started by ada."""
-    for name in [name for name in os.environ if name.startswith("GITHUB_") and name != "GITHUB_OPENAPI"]:
+    for name in [name for name in os.environ if name.startswith("GITHUB_")]:
         monkeypatch.delenv(name)
     fake = GitHub()
     fake.answers |= {RUN: [], PULLS: [pull()], REVIEWS: [], **may_write("bob")}
@@ -105,48 +61,6 @@ def github(monkeypatch):
         monkeypatch.setenv(f"GITHUB_{name}", value)
     yield fake
     fake.close()
-
-
-def user(login):
-    urls = ("url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url")
-    urls += ("organizations_url", "repos_url", "events_url", "received_events_url", "avatar_url")
-    about = {"login": login, "id": 1, "node_id": "U_1", "gravatar_id": None, "type": "User", "site_admin": False}
-    return about | {key: f"https://api.github.com/{login}/{key}" for key in urls}
-
-
-def approved(login, comment="Looks right.", environment="production", state="approved"):
-    place = {"id": 5, "node_id": "E_5", "name": environment, "url": "https://api.github.com/e", "html_url": "https://x"}
-    times = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
-    return {"state": state, "comment": comment, "environments": [place | times], "user": user(login)}
-
-
-def repository():
-    return {"full_name": REPOSITORY, "default_branch": "main", "name": "models"}
-
-
-def pull(author="ada", number=7, **changes):
-    side = {"label": "team:x", "user": user(author), "repo": repository()}
-    return {
-        "number": number,
-        "user": user(author),
-        "merged_at": "2026-11-02T10:00:00Z",
-        "merge_commit_sha": MERGE,
-        "head": side | {"ref": "better", "sha": HEAD},
-        "base": side | {"ref": "main", "sha": OTHER},
-    } | changes
-
-
-def review(login, state="APPROVED", commit=HEAD, body="Ship it."):
-    page = f"https://github.com/{REPOSITORY}/pull/7#pullrequestreview-1"
-    links = {"html": {"href": page}, "pull_request": {"href": page}}
-    about = {"id": 80, "node_id": "PRR_80", "html_url": page, "pull_request_url": page, "_links": links}
-    said = {"user": user(login), "state": state, "commit_id": commit, "body": body, "author_association": "MEMBER"}
-    return about | said
-
-
-def may_write(login, permission="write"):
-    path = f"/repos/{REPOSITORY}/collaborators/{login}/permission"
-    return {path: {"permission": permission, "role_name": permission, "user": user(login)}}
 
 
 def evidence(**changes):
@@ -447,61 +361,6 @@ def test_a_token_that_is_none(github, monkeypatch, token):
 def test_what_is_printed_is_one_short_line():
     assert approval.plain("a\x00b\u202ec\nd\te") == "a b c d e"
     assert len(approval.plain("x" * 10_000, 50)) == 50
-
-
-# --- the shapes, by GitHub's own description -------------------------------------------------------------------------
-
-
-def differs(value, schema, whole, at="answer"):
-    """Where a value is not what an OpenAPI 3.0 schema says; only the words that GitHub's schemas use for these."""
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[1]
-        return differs(value, whole["components"]["schemas"][name], whole, at)
-    if value is None and (schema.get("nullable") or "type" not in schema):
-        return []
-    kinds = {"array": list, "object": dict, "string": str, "integer": int, "boolean": bool}
-    if (kind := schema.get("type")) and not isinstance(value, kinds[kind]):
-        return [f"{at} is no {kind}"]
-    if value not in schema.get("enum", [value]):
-        return [f"{at} is none of {schema['enum']}"]
-    if isinstance(value, list):
-        return [text for item in value for text in differs(item, schema["items"], whole, f"{at}[]")]
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        fields = [(key, differs(item, known[key], whole, f"{at}.{key}")) for key, item in value.items() if key in known]
-        unknown = [f"{at}.{key} is not described" for key in value if key not in known]
-        return unknown + [text for _, texts in fields for text in texts]
-    return []
-
-
-@pytest.mark.skipif(not os.environ.get("GITHUB_OPENAPI"), reason="GITHUB_OPENAPI names no copy of GitHub's description")
-@pytest.mark.parametrize(
-    ("path", "answer", "whole_shape"),
-    [
-        ("/repos/{owner}/{repo}/actions/runs/{run_id}/approvals", [approved("bob")], True),
-        ("/repos/{owner}/{repo}/commits/{commit_sha}/pulls", [pull()], False),
-        ("/repos/{owner}/{repo}/pulls/{pull_number}/reviews", [review("bob")], True),
-        ("/repos/{owner}/{repo}/collaborators/{username}/permission", next(iter(may_write("bob").values())), False),
-    ],
-)
-def test_the_answers_of_these_tests_are_githubs(path, answer, whole_shape):
-    """whole_shape: nothing that GitHub always sends is left out; the others are given without what nobody reads."""
-    whole = json.loads(Path(os.environ["GITHUB_OPENAPI"]).read_text(encoding="utf-8"))
-    schema = whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-    assert differs(answer, schema, whole) == []
-    assert differs([{**answer[0], "state": 5}] if isinstance(answer, list) else {"permission": 5}, schema, whole)
-    if whole_shape:
-        item = whole["components"]["schemas"][schema["items"]["$ref"].rsplit("/", 1)[1]]
-        assert set(item["required"]) <= set(answer[0])
-
-
-def test_the_fields_that_are_read_are_in_the_fakes_answers():
-    """What approval.py asks of an answer is what the description was checked for."""
-    source = Path(approval.__file__).read_text(encoding="utf-8")
-    read = set(re.findall(r'_field\([^"]*"(\w+)"', source))
-    given = json.dumps([approved("a"), pull(), review("a"), may_write("a")])
-    assert read
-    assert all(f'"{name}"' in given for name in read)
 
 
 # --- promote, with all of it -----------------------------------------------------------------------------------------

@@ -87,6 +87,33 @@ def test_predictions_and_confusion_are_tables_of_the_evaluation(evaluated):
     assert np.trace(confusion) == gate.right(scores.labels, scores.candidate).sum()
 
 
+def test_confusion_and_reliability_are_charts_of_the_run(evaluated, collection, tmp_path):
+    """A custom chart is a panel in the run's config over a table that the run logged."""
+    _, _, scores = frozen.read(wandb.Api().artifact(evaluated(0)["evidence"]))
+    run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "evaluate_model")
+
+    def drawn(chart, fields):
+        panel = run.rawconfig["_wandb"]["value"]["visualize"][chart]
+        assert panel["panel_type"] == "Vega2"
+        assert panel["panel_config"]["fieldSettings"] == fields
+        query = panel["panel_config"]["userQuery"]["queryFields"][0]["fields"]
+        (key,) = (arg["value"] for one in query if one["name"] == "summaryTable" for arg in one["args"])
+        path = run.summary[key]["path"]
+        return json.loads(Path(run.file(path).download(root=tmp_path).name).read_text(encoding="utf-8"))
+
+    matrix = drawn(
+        "eval/confusion_matrix", {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"}
+    )
+    assert matrix["columns"] == ["Actual", "Predicted", "nPredictions"]
+    counts = {(actual, predicted): count for actual, predicted, count in matrix["data"]}
+    expected = np.ndenumerate(gate.confusion(scores.labels, scores.candidate))
+    assert counts == {(str(truth), str(answer)): count for (truth, answer), count in expected}
+
+    curve = drawn("eval/reliability", {"x": "confidence", "y": "right"})
+    assert curve["columns"] == ["up_to", "rows", "confidence", "right"]
+    assert np.allclose(curve["data"], gate.reliability(scores.labels, scores.candidate))
+
+
 def test_the_inputs_are_recorded_as_lineage(evaluated, dataset, model, collection):
     evaluated(0)
     run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "evaluate_model")

@@ -41,6 +41,20 @@ def registry(collection):
     return Registry()
 
 
+@pytest.fixture
+def copy_of_model(model, collection, tmp_path):
+    """A model of the test's own, which it may delete: `copy_of_model(seed)`."""
+
+    def logged(seed):
+        source = wandb.Api().artifact(model(seed)["model"])
+        with wandb.init(project=collection) as run:
+            artifact = wandb.Artifact("digits_model", type="model")
+            artifact.add_file(source.get_entry("model.keras").download(root=tmp_path), name="model.keras")
+            return f"local/{collection}/{run.log_artifact(artifact).wait().name}"
+
+    return logged
+
+
 def refused(step, evidence, *flags, approver="ada"):
     """The name of the rule that refused."""
     with pytest.raises(StepError) as stopped:
@@ -95,15 +109,6 @@ def test_the_next_promotion_follows_the_first_in_the_ledger(evaluated, step, reg
     assert registry.production == "v1"
 
 
-def test_a_rollback_brings_the_version_before_back(evaluated, step, registry):
-    for seed in (0, 1):
-        step("promote", "--evidence", evaluated(seed, "--policy", "rollback")["evidence"], "--approver", "ada")
-    back = step("evaluate", "--version", "previous", "--policy", "rollback")["evidence"]
-    step("promote", "--evidence", back, "--approver", "ada", "--reason", "v1 is slow")
-    assert registry.production == "v0"
-    assert [entry.content["to"]["name"][-2:] for entry in registry.entries] == ["v0", "v1", "v0"]
-
-
 def test_dry_run_checks_everything_and_moves_nothing(evaluated, step, registry):
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada", "--dry-run")
     assert (registry.production, registry.entries) == (None, [])
@@ -114,6 +119,52 @@ def test_lineage_leads_from_the_ledger_to_the_version(evaluated, step, collectio
     run = wandb.Api().artifact(f"local/{collection}/digits_promotions:v0").logged_by()
     assert run.job_type == "promote_model"
     assert model(0)["digest"] in {artifact.digest for artifact in run.used_artifacts()}
+
+
+# --- going back ------------------------------------------------------------------------------------------------------
+
+
+def back(step):
+    return step("evaluate", "--version", "previous", "--policy", "rollback")
+
+
+def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evaluated, step, registry):
+    """The same code trains the same model again: the gate lets it pass as it did before, and a person should know."""
+    first = evaluated(0)
+    step("promote", "--evidence", first["evidence"], "--approver", "ada")
+    bad = evaluated(1, "--policy", "rollback")
+    step("promote", "--evidence", bad["evidence"], "--approver", "ada")
+    assert (first["return"], bad["return"]) == (None, None)
+
+    answer = back(step)
+    zero, one = registry.entries
+    was = {"entry": 0, "version": first["version"], "since": zero.content["time"], "until": one.content["time"]}
+    assert answer["return"] == was
+    assert frozen.read(wandb.Api().artifact(answer["evidence"]))[0]["return"] == was
+    assert f"A return: this model was production before, as `{first['version']}`, by entry v0" in answer.report
+    step("promote", "--evidence", answer["evidence"], "--approver", "ada", "--reason", "v1 is slow")
+    assert registry.production == "v0"
+    assert [entry.content["to"]["name"][-2:] for entry in registry.entries] == ["v0", "v1", "v0"]
+
+    again = evaluated(1, "--policy", "rollback")
+    assert again["evidence"] != bad["evidence"]
+    assert again["return"]["entry"] == 1
+
+
+def test_a_rollback_works_when_the_bad_version_was_deleted(evaluated, step, registry, copy_of_model):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    bad = step("link", "--model", copy_of_model(1))["version"]
+    evidence = step("evaluate", "--version", bad, "--policy", "rollback")["evidence"]
+    step("promote", "--evidence", evidence, "--approver", "ada")
+    wandb.Api().artifact(bad).source_artifact.delete(delete_aliases=True)
+    assert registry.production is None
+    answer = back(step)
+    assert (answer["verdict"], answer["production"], answer["return"]["entry"]) == ("pass", None, 0)
+    step("promote", "--evidence", answer["evidence"], "--approver", "ada", "--reason", "v1 was deleted")
+    assert registry.production == "v0"
+    (finding,) = step("audit", "--verify")["findings"]
+    assert (finding["name"], finding["entry"]) == ("moved_outside", 2)
+    assert "or its version deleted" in finding["message"]
 
 
 # --- what is refused, by name ----------------------------------------------------------------------------------------

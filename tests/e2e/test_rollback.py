@@ -1,0 +1,44 @@
+"""
+Going back, as a person does it: the drill that `make drill` is, and a bad version that was deleted already.
+
+    pytest tests/e2e/test_rollback.py -m prove
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks import drill
+from tests.e2e.test_loop import PRODUCTION
+
+LOOP = ("run", "--use-case", "digits", "--policy", "rollback", "--epochs", "8")
+DELETE = """
+    bad = api.artifact("local-org/wandb-registry-model/digits-dev:production")
+    answer = bad.version
+    bad.source_artifact.delete(delete_aliases=True)
+"""
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1200)
+def test_the_drill_comes_back_to_the_first_model_and_says_the_seconds(capsys):
+    assert drill.main() == 0
+    said = capsys.readouterr().out
+    for part in ("promote A", "promote B", "go back to A", "load production by its alias and score it", "in all"):
+        assert re.search(rf"^{part}: \d+\.\d s", said, re.MULTILINE), said
+    assert "; v0, accuracy 0.9" in said
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(900)
+def test_rollback_when_the_bad_version_was_deleted(clone):
+    for seed in ("0", "1"):
+        code, said = clone.run(*LOOP, "--seed", seed, APPROVE="ada")
+        assert code == 0, said
+    assert clone.ask(DELETE) == "v1"
+    code, said = clone.run("rollback", "--reason", "v1 was deleted", APPROVE="ada")
+    assert code == 0, said
+    assert "A return: this model was production before" in said
+    assert clone.ask(PRODUCTION.format(collection="digits-dev") + ".version") == "v0"

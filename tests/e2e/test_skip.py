@@ -1,0 +1,84 @@
+"""
+Skip what has not changed, for real: what is touched in a clone runs exactly the steps that depend on it.
+
+    pytest tests/e2e/test_skip.py -m prove
+
+Which files each fingerprint covers is in tests/steps/test_fingerprint.py.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+STEPS = ("build", "train", "link", "evaluate")
+EVERY_STEP = set(STEPS)
+FROM_TRAIN = {"train", "link", "evaluate"}
+DIGESTS = """
+    project = "local/model-registry-dev"
+    runs = list(api.runs(project))
+    trainings = [run for run in runs if run.job_type == "train_model"]
+    names = {"dataset": f"{project}/digits_dataset", "model": f"{project}/digits_model"}
+    answer = {
+        kind: [version.digest for version in api.artifacts(kind, name)] for kind, name in names.items()
+    }
+    answer["runs"] = sorted(run.job_type for run in runs)
+    answer["epochs"] = [len(list(run.scan_history(keys=["epoch/loss"]))) for run in trainings]
+"""
+
+
+def loop(clone, *flags):
+    """Run the loop up to the question; returns the steps that really ran."""
+    code, said = clone.run("run", "--use-case", "digits", *flags)
+    assert code == 0, said
+    return {step for step in STEPS if not answer(clone, step)["reused"]}
+
+
+def answer(clone, step):
+    return json.loads((clone.path / ".modelgate" / "out" / step / "result.json").read_text(encoding="utf-8"))
+
+
+def edit(clone, name, old="", new="# a remark\n"):
+    path = clone.path / name
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else text + new, encoding="utf-8")
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1200)
+def test_what_is_touched_runs_the_steps_that_depend_on_it_and_no_other(clone):
+    eight, nine = ("--epochs", "8"), ("--epochs", "9")
+    assert loop(clone, *eight) == EVERY_STEP
+    assert loop(clone, *eight) == set()
+    edit(clone, "README.md")
+    assert loop(clone, *eight) == set()
+    assert loop(clone, *nine) == FROM_TRAIN
+    edit(clone, "usecases/digits/model.py", "Dropout(0.5)", "Dropout(0.4)")
+    assert loop(clone, *nine) == FROM_TRAIN
+    edit(clone, "usecases/digits/model.py")  # train has to run to find that it makes the same model
+    assert loop(clone, *nine) == {"train"}
+    edit(clone, "steps/common/report.py")
+    assert loop(clone, *nine) == {"evaluate"}
+    edit(clone, "usecases/digits/data.py", "default_rng(0)", "default_rng(1)")
+    assert loop(clone, *nine) == EVERY_STEP
+    edit(clone, "usecases/digits/data.py")  # the same rows; evaluate shows mistakes by data.picture
+    assert loop(clone, *nine) == {"build", "evaluate"}
+    edit(clone, "requirements.txt")
+    assert loop(clone, *nine) == {"build", "train", "evaluate"}
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(600)
+def test_without_the_cache_everything_runs_again_and_gives_the_same_digests(clone):
+    flags = ("--epochs", "8")
+    assert loop(clone, *flags) == EVERY_STEP
+    first, digest = clone.ask(DIGESTS), answer(clone, "link")["digest"]
+    assert loop(clone, *flags, "--no-cache") == {"build", "train", "evaluate"}  # the model is the candidate already
+    again = clone.ask(DIGESTS)
+    assert again["dataset"] == first["dataset"] and len(again["dataset"]) == 1
+    assert again["model"] == first["model"] == [digest]
+    assert answer(clone, "link")["digest"] == digest
+    assert again["runs"] == sorted([*first["runs"], "build_dataset", "train_model", "evaluate_model"])
+    assert again["epochs"] == [8, 8]

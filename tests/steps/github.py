@@ -1,0 +1,100 @@
+"""A stand-in of GitHub's API, and the answers of it that approval.py asks for."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "ghs_TheTokenThatNobodyMayRead"
+REPOSITORY = "team/models"
+HEAD, MERGE, OTHER = "a" * 40, "b" * 40, "c" * 40
+RUN = f"/repos/{REPOSITORY}/actions/runs/4711/approvals"
+PULLS = f"/repos/{REPOSITORY}/commits/{MERGE}/pulls"
+REVIEWS = f"/repos/{REPOSITORY}/pulls/7/reviews"
+
+
+class GitHub:
+    """Answers GET by path: a list or object as JSON, bytes as they are, a number as that status."""
+
+    def __init__(self):
+        self.answers = {}
+        self.asked = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                url = urlsplit(self.path)
+                outer.asked.append((self.path, self.headers["Authorization"]))
+                answer = outer.answers.get(url.path, 404)
+                if callable(answer):
+                    answer = answer(self)
+                if answer is None:
+                    return
+                status, body = (answer, b"{}") if isinstance(answer, int) else (200, answer)
+                if isinstance(body, list):
+                    query = parse_qs(url.query)
+                    size, page = (int(query.get(key, [default])[0]) for key, default in (("per_page", 30), ("page", 1)))
+                    body = body[size * (page - 1) : size * page] if url.path != RUN else body
+                if not isinstance(body, bytes):
+                    body = json.dumps(body).encode()
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def user(login):
+    urls = ("url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url")
+    urls += ("organizations_url", "repos_url", "events_url", "received_events_url", "avatar_url")
+    about = {"login": login, "id": 1, "node_id": "U_1", "gravatar_id": None, "type": "User", "site_admin": False}
+    return about | {key: f"https://api.github.com/{login}/{key}" for key in urls}
+
+
+def approved(login, comment="Looks right.", environment="production", state="approved"):
+    place = {"id": 5, "node_id": "E_5", "name": environment, "url": "https://api.github.com/e", "html_url": "https://x"}
+    times = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
+    return {"state": state, "comment": comment, "environments": [place | times], "user": user(login)}
+
+
+def repository():
+    return {"full_name": REPOSITORY, "default_branch": "main", "name": "models"}
+
+
+def pull(author="ada", number=7, **changes):
+    side = {"label": "team:x", "user": user(author), "repo": repository()}
+    return {
+        "number": number,
+        "user": user(author),
+        "merged_at": "2026-11-02T10:00:00Z",
+        "merge_commit_sha": MERGE,
+        "head": side | {"ref": "better", "sha": HEAD},
+        "base": side | {"ref": "main", "sha": OTHER},
+    } | changes
+
+
+def review(login, state="APPROVED", commit=HEAD, body="Ship it."):
+    page = f"https://github.com/{REPOSITORY}/pull/7#pullrequestreview-1"
+    links = {"html": {"href": page}, "pull_request": {"href": page}}
+    about = {"id": 80, "node_id": "PRR_80", "html_url": page, "pull_request_url": page, "_links": links}
+    said = {"user": user(login), "state": state, "commit_id": commit, "body": body, "author_association": "MEMBER"}
+    return about | said
+
+
+def may_write(login, permission="write"):
+    path = f"/repos/{REPOSITORY}/collaborators/{login}/permission"
+    return {path: {"permission": permission, "role_name": permission, "user": user(login)}}

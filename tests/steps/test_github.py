@@ -1,0 +1,78 @@
+"""
+Are the answers of the stand-in in github.py GitHub's? They are held to GitHub's own description of its API.
+
+    GITHUB_OPENAPI=$(.ci/github-description.sh) pytest tests/steps/test_github.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from steps.common import approval
+from tests.steps.github import approved, may_write, pull, review
+
+
+def differs(value, schema, whole, at="answer"):
+    """Where a value is not what an OpenAPI 3.0 schema says; only the words that GitHub's schemas use for these."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return differs(value, whole["components"]["schemas"][name], whole, at)
+    if value is None and (schema.get("nullable") or "type" not in schema):
+        return []
+    kinds = {"array": list, "object": dict, "string": str, "integer": int, "boolean": bool}
+    if (kind := schema.get("type")) and not isinstance(value, kinds[kind]):
+        return [f"{at} is no {kind}"]
+    if value not in schema.get("enum", [value]):
+        return [f"{at} is none of {schema['enum']}"]
+    if isinstance(value, list):
+        return [text for item in value for text in differs(item, schema["items"], whole, f"{at}[]")]
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        fields = [(key, differs(item, known[key], whole, f"{at}.{key}")) for key, item in value.items() if key in known]
+        unknown = [f"{at}.{key} is not described" for key in value if key not in known]
+        return unknown + [text for _, texts in fields for text in texts]
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """GitHub's description; CI must have it, elsewhere its lack is a reason to skip."""
+    if path := os.environ.get("GITHUB_OPENAPI"):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    reason = "GITHUB_OPENAPI names no copy of GitHub's description (.ci/github-description.sh fetches it)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "whole_shape"),
+    [
+        ("/repos/{owner}/{repo}/actions/runs/{run_id}/approvals", [approved("bob")], True),
+        ("/repos/{owner}/{repo}/commits/{commit_sha}/pulls", [pull()], False),
+        ("/repos/{owner}/{repo}/pulls/{pull_number}/reviews", [review("bob")], True),
+        ("/repos/{owner}/{repo}/collaborators/{username}/permission", next(iter(may_write("bob").values())), False),
+    ],
+)
+def test_the_answers_of_these_tests_are_githubs(whole, path, answer, whole_shape):
+    """whole_shape: nothing that GitHub always sends is left out; the others are given without what nobody reads."""
+    schema = whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert differs(answer, schema, whole) == []
+    assert differs([{**answer[0], "state": 5}] if isinstance(answer, list) else {"permission": 5}, schema, whole)
+    if whole_shape:
+        item = whole["components"]["schemas"][schema["items"]["$ref"].rsplit("/", 1)[1]]
+        assert set(item["required"]) <= set(answer[0])
+
+
+def test_the_fields_that_are_read_are_in_the_fakes_answers():
+    """What approval.py asks of an answer is what the description was checked for."""
+    source = Path(approval.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r'_field\([^"]*"(\w+)"', source))
+    given = json.dumps([approved("a"), pull(), review("a"), may_write("a")])
+    assert read
+    assert all(f'"{name}"' in given for name in read)
