@@ -90,10 +90,7 @@ def _copy_database(source: Path, target: Path) -> set[str]:
 
 def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) -> tuple[int, int, list[str]]:
     """(copied, their bytes, those that are not there or not right). What an earlier backup has is not copied again."""
-    earlier: set[str] = set()
-    if (folder / "server.db").exists():
-        with snapshot(folder / "server.db") as db:
-            earlier = references.blobs(db)
+    earlier = _earlier(folder)
     copied, size, broken = 0, 0, []
     progress = Progress("looked at", "blobs", len(needed))
     for md5 in sorted(needed):
@@ -109,6 +106,17 @@ def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) ->
         progress.add(got or 0)
     target.make_durable([md5 for md5 in needed - earlier if target.size(md5) is not None])
     return copied, size, broken
+
+
+def _earlier(target: Path) -> set[str]:
+    """What the last complete backup in the folder refers to; nothing where another version of the server made it."""
+    if not (target / "server.db").exists():
+        return set()
+    try:
+        with snapshot(target / "server.db") as db:
+            return references.blobs(db)
+    except StartError:
+        return set()
 
 
 def _copy_blob(source: Blobs, target: Blobs, md5: str) -> int | None:

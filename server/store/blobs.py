@@ -92,6 +92,15 @@ class Blobs:
             while piece := file.read(PIECE_BYTES):
                 yield piece
 
+    def copy(self, md5: str, path: Path) -> str:
+        """Write a blob's bytes elsewhere; returns what they really are."""
+        digest = hashlib.md5(usedforsecurity=False)
+        with path.open("wb") as file:
+            for piece in self.pieces(md5):
+                digest.update(piece)
+                file.write(piece)
+        return digest.hexdigest()
+
     def renew(self, md5: str) -> bool:
         """Whether a blob is here, and if so let it be as young as an upload: somebody is about to refer to it."""
         try:
@@ -127,7 +136,7 @@ class Blobs:
 
     def make_durable(self, md5s: Collection[str]) -> None:
         """Return when the blobs, and their names in their folders, would outlive a power cut."""
-        if len(md5s) <= FEW or not _sync_file_system(self._folder):
+        if len(md5s) <= FEW or not sync_file_system(self._folder):
             for md5 in md5s:
                 fsync(self.path(md5))
             for folder in {md5[:2] for md5 in md5s}:
@@ -247,7 +256,7 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
-def _sync_file_system(folder: Path) -> bool:
+def sync_file_system(folder: Path) -> bool:
     """Linux's syncfs(2): wait until all of a file system is on the disk. False where there is no such call."""
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:

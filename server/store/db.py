@@ -137,7 +137,11 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     uri = f"{path.resolve().as_uri()}?mode=ro"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     try:
-        format_of(db)
+        if format_of(db) < len(scripts()):
+            raise StartError(
+                f"{path} was written by an older server (its format is {format_of(db)})",
+                "start this server on it once: it brings it up to date",
+            )
         with _transaction(db, "BEGIN"):
             yield db
     finally:

@@ -6,7 +6,7 @@ is the same as once. Lines are kept as text: they may hold NaN and Infinity, whi
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from server.errors import Invalid
@@ -17,6 +17,8 @@ from server.store.documents import json_object
 MAX_NUMBER = 10**15
 # The SDK's own names for the streams.
 HISTORY, EVENTS, SUMMARY, CONSOLE = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"
+# The tables of those that have numbered lines.
+TABLES = {"history": HISTORY, "events": EVENTS, "console": CONSOLE}
 
 
 def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str]) -> None:
@@ -100,6 +102,13 @@ def last_event(db: sqlite3.Connection, run_id: int) -> str | None:
 def console(db: sqlite3.Connection, run_id: int) -> list[tuple[int, str]]:
     """(number, line), in order; a number may be missing."""
     return db.execute("SELECT line, data FROM console WHERE run_id = ? ORDER BY line", (run_id,)).fetchall()
+
+
+def numbered(db: sqlite3.Connection, run_id: int, table: str) -> Iterator[tuple[int, str]]:
+    """(number, line) of a stream, by its table's name; not all in memory at once."""
+    if table not in TABLES:
+        raise LookupError(table)
+    yield from db.execute(f"SELECT line, data FROM {table} WHERE run_id = ? ORDER BY line", (run_id,))  # noqa: S608
 
 
 def rewind(db: sqlite3.Connection, run_id: int, last_step: int) -> None:

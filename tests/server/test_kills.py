@@ -25,7 +25,14 @@ def client_environment(url: str, home: Path) -> dict[str, str]:
     home.mkdir()
     own = {"HOME": str(home), "WANDB_BASE_URL": url, "WANDB_API_KEY": KEY, "WANDB_ERROR_REPORTING": "false"}
     folders = {f"WANDB_{kind}": str(home) for kind in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
-    return {"PATH": os.environ["PATH"], **own, **folders}
+    # Short waits between the SDK's tries, so that it meets more kills in the same time; and more tries than it would
+    # make by itself, because here the server is down for most of the time.
+    tries = {
+        f"WANDB_X_{part}_RETRY_{name}": value
+        for part in ("GRAPHQL", "FILE_STREAM", "FILE_TRANSFER")
+        for name, value in (("WAIT_MIN_SECONDS", "0.1"), ("WAIT_MAX_SECONDS", "1"), ("MAX", "10000"))
+    }
+    return {"PATH": os.environ["PATH"], **own, **folders, **tries, "WANDB_HTTP_TIMEOUT": "120"}
 
 
 def start(data: Path, port: int) -> "subprocess.Popen[bytes]":

@@ -1,0 +1,376 @@
+"""check, gc and backup: each defect is planted, and found by name; what is needed stays.
+
+pytest tests/server/test_upkeep.py
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from server.check import check
+from server.store.blobs import Blobs
+from tests.server.wire import ARTIFACT, Upload, Wire
+from tests.serving import KEY, ROOT, Server, serving
+
+CONTENTS = {"a.txt": b"a", "b/c.txt": b"c" * 1000}
+OLD_S = 3 * 24 * 3600
+DELETE = "mutation D($id: ID!) { deleteArtifact(input: {artifactID: $id, deleteAliases: true}) { artifact { id } } }"
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()  # noqa: S324
+
+
+def command(name: str, *arguments: Any) -> "subprocess.CompletedProcess[str]":
+    line = [sys.executable, "-m", "server", name, *map(str, arguments)]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def age(path: Path, seconds: float = OLD_S) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def age_all(data: Path) -> None:
+    for path in (data / "blobs").rglob("*"):
+        age(path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stopped data folder with one version and one run file."""
+    data = tmp_path_factory.mktemp("upkeep") / "made"
+    with serving(data) as server:
+        fill(server)
+    return data
+
+
+def fill(server: Server, project: str = "p") -> str:
+    wire = Wire.of(server)
+    artifact = Upload(wire, project, CONTENTS).run()
+    make = """mutation C($p: String!, $files: [String!]!) {
+      createRunFiles(input: {entityName: "local", projectName: $p, runName: "run-1", files: $files}) {
+        files { uploadUrl } } }"""
+    url = wire.data(make, p=project, files=["notes.txt"])["createRunFiles"]["files"][0]["uploadUrl"]
+    assert requests.put(url, data=b"notes", timeout=10).status_code == 200
+    return artifact
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+def blob(data: Path, contents: bytes) -> Path:
+    return Blobs(data / "blobs").path(md5(contents))
+
+
+# --- check ---------------------------------------------------------------------------------------------------------
+
+
+def flip(data: Path) -> None:
+    blob(data, b"a").write_bytes(b"b")
+
+
+def cut(data: Path) -> None:
+    os.truncate(blob(data, b"c" * 1000), 10)
+
+
+def write(data: Path, sql: str) -> None:
+    with contextlib.closing(sqlite3.connect(data / "server.db")) as db, db:
+        db.execute(sql)
+
+
+def leave_extra(data: Path) -> None:
+    age(Blobs(data / "blobs").path(Blobs(data / "blobs").write(b"extra")))
+
+
+def leave_half(data: Path) -> None:
+    (data / "blobs" / "incoming" / "half").write_bytes(b"ha")
+    age(data / "blobs" / "incoming" / "half")
+
+
+DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "a lost file of a version": (lambda data: blob(data, b"a").unlink(), "missing", 'file "a.txt" of version local/p/'),
+    "a lost file of a run": (lambda data: blob(data, b"notes").unlink(), "missing", '"notes.txt" of run local/p/run-1'),
+    "a flipped bit": (flip, "corrupt", 'file "a.txt" of version local/p/data:v0'),
+    "a file cut short": (cut, "corrupt", 'file "b/c.txt" of version local/p/data:v0'),
+    "an extra blob": (leave_extra, "extra", md5(b"extra")),
+    "half an upload": (leave_half, "half-written", "half"),
+    "a stranger": (lambda data: (data / "blobs" / "00" / "x").write_text(""), "unknown", "is no file of the server"),
+    "a row without its blob": (
+        lambda data: write(data, f"INSERT INTO blobs (md5, durable) VALUES ('{'0' * 32}', 1)"),  # noqa: S608
+        "row",
+        "noted and not there",
+    ),
+    "a version with an entry too few": (
+        lambda data: write(data, "DELETE FROM entries WHERE path = 'a.txt'"),
+        "row",
+        "version local/p/data:v0 is not what its digest",
+    ),
+    "a version of no collection": (lambda data: write(data, "DELETE FROM memberships"), "row", "own collection"),
+    "a row that refers to none": (
+        lambda data: write(data, "INSERT INTO history VALUES (99, 0, 0, '{}')"),
+        "database",
+        "refers to a row of runs that is not there",
+    ),
+}
+
+
+def test_a_folder_is_clean_and_the_command_says_so(data: Path) -> None:
+    done = command("check", "--data", data)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["clean"] and (found["versions"], found["blobs"]) == (1, 4)
+    assert done.stderr.endswith(": clean\n")
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_is_found_by_name_with_what_to_do(data: Path, name: str) -> None:
+    plant, kind, words = DEFECTS[name]
+    plant(data)
+    findings = [finding for finding in check(data).findings if finding.kind == kind]
+    assert len(findings) == 1 and words in findings[0].what and findings[0].todo
+
+
+def test_a_finding_is_exit_code_1_and_its_remedy_works(data: Path, made: Path) -> None:
+    flip(data)
+    done = command("check", "--data", data)
+    assert done.returncode == 1 and not json.loads(done.stdout)["clean"]
+    assert "corrupt: blob" in done.stderr and "to do: copy" in done.stderr and "Traceback" not in done.stderr
+    shutil.copy(blob(made, b"a"), blob(data, b"a"))
+    assert command("check", "--data", data).returncode == 0
+
+
+def test_a_page_of_the_database_that_was_overwritten_is_found(data: Path) -> None:
+    with (data / "server.db").open("r+b") as file:
+        file.seek(5 * 4096)
+        file.write(b"\xff" * 4096)
+    done = command("check", "--data", data)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert "database:" in done.stderr or "malformed" in done.stderr
+
+
+def test_a_young_blob_that_nothing_refers_to_waits_for_its_version(data: Path) -> None:
+    Blobs(data / "blobs").write(b"young")
+    report = check(data)
+    assert report.findings == [] and report.waiting == 1
+
+
+@pytest.mark.parametrize("name", ["check", "gc", "backup", "export", "import"])
+def test_every_command_has_help_and_refuses_a_folder_without_a_server(tmp_path: Path, name: str) -> None:
+    shown = command(name, "--help")
+    assert shown.returncode == 0 and f"python -m server {name} --data" in shown.stdout
+    rest = {"backup": ["x"], "export": ["local/p", "x"], "import": ["x"]}.get(name, [])
+    done = command(name, "--data", tmp_path, *rest)
+    assert done.returncode == 2 and "is not the data folder of a server" in done.stderr
+    assert "hint: " in done.stderr and "Traceback" not in done.stderr
+
+
+# --- gc ------------------------------------------------------------------------------------------------------------
+
+
+def test_gc_frees_what_a_deleted_version_left_and_nothing_else(data: Path) -> None:
+    with serving(data) as server:
+        wire = Wire.of(server)
+        other = Upload(wire, "p", {"a.txt": b"a", "d.txt": b"d" * 5000}, name="other").run()
+        wire.data(DELETE, id=other)
+        assert json.loads(command("gc", "--data", data).stdout)["files"] == 0  # all of it is too young
+        age_all(data)
+        said = command("gc", "--data", data, "--dry-run")
+        assert said.returncode == 0 and "would free" in said.stderr
+        done = json.loads(command("gc", "--data", data).stdout)
+        assert {**json.loads(said.stdout), "dry_run": False} == done
+        assert done["files"] == 2 and done["bytes"] > 5000  # d.txt, and the manifest
+        assert blob(data, b"a").exists() and not blob(data, b"d" * 5000).exists()
+        assert check(data).findings == []
+        assert Upload(wire, "p", {"d.txt": b"d" * 5000}, name="again").run()  # it is sent again, and kept
+    assert check(data).findings == []
+
+
+def test_gc_leaves_what_a_client_was_just_told_is_here(data: Path) -> None:
+    """A deleted version's blob is offered to an upload; gc must not take it from under it."""
+    with serving(data) as server:
+        wire = Wire.of(server)
+        gone = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="gone").run()
+        wire.data(DELETE, id=gone)
+        age_all(data)
+        upload = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="new")
+        artifact = upload.create()
+        assert upload.upload_urls(artifact) == {"d.txt": None}
+        command("gc", "--data", data)
+        upload.put_manifest(artifact)
+        assert upload.commit(artifact).status_code == 200
+    assert check(data).findings == []
+
+
+def test_gc_under_load_takes_nothing_from_any_upload(data: Path) -> None:
+    """Every blob is old all the time: the server's uploads and gc meet at each of them."""
+    stop, failed = threading.Event(), []
+
+    def collect() -> None:
+        while not stop.is_set():
+            for path in (data / "blobs").rglob("*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file() and path.parent.name != "incoming" and time.time() - path.stat().st_mtime > 1:
+                        age(path)
+            done = command("gc", "--data", data)
+            if done.returncode:
+                failed.append(done.stderr)
+
+    with serving(data) as server:
+        thread = threading.Thread(target=collect)
+        thread.start()
+        try:
+            wire = Wire.of(server)
+            for number in range(20):
+                contents = {"same.txt": b"same", f"{number}.txt": str(number).encode()}
+                made = Upload(wire, "p", contents, name=f"v{number}").run()
+                assert wire.data(ARTIFACT, id=made)["artifact"]["state"] == "COMMITTED"
+                if number % 2:
+                    wire.data(DELETE, id=made)
+        finally:
+            stop.set()
+            thread.join()
+        assert failed == []
+    assert [finding for finding in check(data).findings if finding.kind != "extra"] == []
+
+
+def test_a_gc_that_was_killed_between_row_and_blob_leaves_a_blob_that_is_read_before_it_is_believed(data: Path) -> None:
+    with serving(data) as server:
+        wire = Wire.of(server)
+        gone = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="gone").run()
+        wire.data(DELETE, id=gone)
+    write(data, f"DELETE FROM blobs WHERE md5 = '{md5(b'd' * 5000)}'")  # noqa: S608
+    blob(data, b"d" * 5000).write_bytes(b"x" * 5000)  # and a power cut has spoilt it
+    with serving(data) as server:
+        Upload(Wire.of(server), "p", {"d.txt": b"d" * 5000}, name="new").run()
+    assert check(data).findings == [] and blob(data, b"d" * 5000).read_bytes() == b"d" * 5000
+
+
+def test_gc_waits_for_no_backup_but_says_that_one_is_at_work(data: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from server.upkeep import holding\n"
+    code += "with holding(Path(sys.argv[1]), alone=False): print('held', flush=True); time.sleep(60)"
+    line = [sys.executable, "-c", code, str(data)]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+            done = command("gc", "--data", data)
+            assert done.returncode == 2 and "is at work on" in done.stderr
+            assert command("check", "--data", data).returncode == 0  # readers do not keep each other out
+        finally:
+            holder.kill()
+
+
+# --- backup --------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_of_a_busy_server_is_clean_and_a_server_starts_on_it(data: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+    copies = [tmp_path / f"copy-{number}" for number in range(2)]
+
+    def write_on(server: Server) -> None:
+        number = 0
+        while not stop.is_set():
+            Upload(Wire.of(server), "p", {f"{number}.txt": str(number).encode() * 500}, name="busy").run()
+            number += 1
+
+    with serving(data) as server:
+        thread = threading.Thread(target=write_on, args=(server,))
+        thread.start()
+        try:
+            for copy in copies:
+                done = command("backup", "--data", data, copy)
+                assert done.returncode == 0, done.stderr
+        finally:
+            stop.set()
+            thread.join()
+    for copy in copies:
+        report = check(copy)
+        assert report.findings == [] and report.waiting == 0 and report.versions >= 2
+    with serving(copies[0]) as server:
+        query = (
+            'query M($n: String!) { project(name: "p") { artifactCollectionMembership(name: $n) { versionIndex } } }'
+        )
+        found = Wire.of(server).data(query, n="data:latest")
+        assert found["project"]["artifactCollectionMembership"] == {"versionIndex": 0}
+    assert (copies[0] / "secret").read_bytes() == (data / "secret").read_bytes()
+    assert oct((copies[0] / "secret").stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_second_backup_copies_only_what_is_new_and_drops_what_is_gone(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 4
+    with serving(data) as server:
+        wire = Wire.of(server)
+        new = Upload(wire, "p", {"new.txt": b"new"}, name="new").run()
+        assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 2  # the file, the manifest
+        wire.data(DELETE, id=new)
+        assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 0
+    assert not blob(copy, b"new").exists() and check(copy).findings == []
+
+
+def test_a_backup_that_is_killed_again_and_again_completes(data: Path, tmp_path: Path) -> None:
+    with serving(data) as server:
+        contents = {f"{number}.bin": str(number).encode() * 50_000 for number in range(60)}
+        Upload(Wire.of(server), "p", contents, name="large").run()
+    copy = tmp_path / "copy"
+    line = [sys.executable, "-m", "server", "backup", "--data", str(data), str(copy)]
+    for delay_s in (0.2, 0.3, 0.4, 0.5):
+        with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(delay_s)
+            process.send_signal(signal.SIGKILL)
+    done = command("backup", "--data", data, copy)
+    assert done.returncode == 0, done.stderr
+    assert check(copy).findings == [] and check(copy).versions == 2
+
+
+def test_a_blob_that_a_killed_backup_left_and_a_power_cut_spoilt_is_copied_again(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    assert command("backup", "--data", data, copy).returncode == 0
+    (copy / "server.db").unlink()  # as if it had not come so far
+    flip(copy)
+    assert command("backup", "--data", data, copy).returncode == 0
+    assert check(copy).findings == []
+
+
+def test_a_blob_that_is_corrupt_is_not_copied_and_is_named(data: Path, tmp_path: Path) -> None:
+    flip(data)
+    done = command("backup", "--data", data, tmp_path / "copy")
+    assert done.returncode == 1 and json.loads(done.stdout)["broken"] == [md5(b"a")]
+    assert [finding.kind for finding in check(tmp_path / "copy").findings] == ["missing"]
+
+
+@pytest.mark.parametrize("where", ["inside", "strange", "file"])
+def test_a_target_that_is_no_backup_is_refused(data: Path, tmp_path: Path, where: str) -> None:
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "thesis.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    target = data / "backup" if where == "inside" else tmp_path / where
+    done = command("backup", "--data", data, target)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert (tmp_path / "strange" / "thesis.txt").exists() and not (data / "backup").exists()
+
+
+def test_the_backup_keeps_the_api_key_of_a_folder_that_made_one(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "server", "--data", str(tmp_path / "own")]
+    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None and "modelgate server at" in server.stderr.readline()
+        server.terminate()
+    assert command("backup", "--data", tmp_path / "own", tmp_path / "copy").returncode == 0
+    key = (tmp_path / "copy" / "api_key").read_text()
+    assert key == (tmp_path / "own" / "api_key").read_text() and KEY not in key
