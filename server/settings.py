@@ -17,6 +17,9 @@ MAX_FILE_STREAM_BYTES = 32 * MIB
 MAX_UPLOAD_BYTES = 8 * GIB
 # A manifest is read into memory at commit: 256 MiB is about a million files.
 MAX_MANIFEST_BYTES = 256 * MIB
+# The status page counts operations and what was refused; the SDK has some 150 operations, a hostile client more.
+MAX_TALLIED = 500
+MAX_TALLIED_CHARS = 200
 # The SDK asks for at most 2,000 upload addresses a call.
 MAX_FILES_PER_CALL = 10_000
 # The SDK's largest page is 5,000 files.

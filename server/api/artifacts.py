@@ -8,6 +8,7 @@ from server.api import runs as run_api
 from server.api.collections import named_collection, visible_project
 from server.api.shapes import (
     Call,
+    File,
     Info,
     blob_path,
     manifest_blob_path,
@@ -146,14 +147,16 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     for spec, (_owner, md5), (birth, here) in zip(specs, wanted, born, strict=True):
         path = blob_path(md5)
         nodes.append(
-            {
-                "name": spec["name"],
-                "storage_path": storage_path(md5),
-                "upload_url": None if here else call.addresses.upload(path),
-                "upload_headers": [f"Content-MD5:{spec['md5']}"],
-                "upload_multipart_urls": None,  # the client then sends the file in one PUT
-                "artifact": artifacts.artifact(call.db, birth) if birth != _owner else owners[spec["artifact_id"]],
-            }
+            File(
+                id=f"{node_id('ArtifactFile', birth)}:{spec['name']}",
+                name=spec["name"],
+                address=call.addresses.download(path) if here else None,
+                upload_url=None if here else call.addresses.upload(path),
+                upload_headers=[f"Content-MD5:{spec['md5']}"],
+                digest=spec["md5"],
+                storage_path=storage_path(md5),
+                artifact=artifacts.artifact(call.db, birth) if birth != _owner else owners[spec["artifact_id"]],
+            )
         )
     return {"files": whole(nodes)}
 
@@ -289,8 +292,9 @@ def artifact_manifest(found: Artifact, info: Info) -> dict[str, Any] | None:
     call = info.context
     if found.manifest_md5 is None or found.state != "COMMITTED":
         return None
+    number = node_id("Manifest", found.id)
     address = call.addresses.download(manifest_blob_path(found.manifest_md5))
-    return {"id": node_id("Manifest", found.id), "file": {"direct_url": address, "name": "wandb_manifest.json"}}
+    return {"id": number, "file": File(id=number, name="wandb_manifest.json", address=address)}
 
 
 @artifact.field("artifactMemberships")
@@ -341,14 +345,12 @@ def manifest_id(found: Manifest | dict[str, Any], info: Info) -> str:
 
 
 @manifest.field("file")
-def manifest_file(found: Manifest | dict[str, Any], info: Info) -> dict[str, Any]:
-    call = info.context
+def manifest_file(found: Manifest | dict[str, Any], info: Info) -> File:
     if not isinstance(found, Manifest):
-        file: dict[str, Any] = found["file"]
+        file: File = found["file"]
         return file
-    return {
-        "id": node_id("ManifestFile", found.id),
-        "name": "wandb_manifest.json",
-        "upload_url": call.addresses.upload(manifest_path(found.id)),
-        "upload_headers": [],
-    }
+    return File(
+        id=node_id("ManifestFile", found.id),
+        name="wandb_manifest.json",
+        upload_url=info.context.addresses.upload(manifest_path(found.id)),
+    )

@@ -1,12 +1,12 @@
 """Collections of versions, and finding what is in them. The wire calls them sequences and portfolios."""
 
-import mimetypes
 from typing import Any
 
 from ariadne import InterfaceType, MutationType, ObjectType, QueryType
 
 from server.api.shapes import (
     Call,
+    File,
     Info,
     blob_path,
     connection,
@@ -85,18 +85,18 @@ def move_sequence(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collec
 
 
 @mutation.field("deleteArtifactSequence")
-def delete_sequence(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+def delete_sequence(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collection]:
     return _deleted(info.context, writable_collection(info.context, input["artifact_sequence_id"], "sequence"))
 
 
 @mutation.field("deleteArtifactPortfolio")
-def delete_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+def delete_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collection]:
     return _deleted(info.context, writable_collection(info.context, input["artifact_portfolio_id"], "portfolio"))
 
 
-def _deleted(call: Call, found: Collection) -> dict[str, Any]:
+def _deleted(call: Call, found: Collection) -> dict[str, Collection]:
     artifacts.delete_collection(call.db, found)
-    return {"artifact_collection": {"__typename": _typename(found), "state": "DELETED"}}
+    return {"artifact_collection": found}
 
 
 @mutation.field("createArtifactCollectionTagAssignments")
@@ -229,13 +229,9 @@ def select_collections(
 # --- a collection's fields ------------------------------------------------------------------------------------------
 
 
-def _typename(found: Collection) -> str:
-    return "ArtifactSequence" if found.kind == "sequence" else "ArtifactPortfolio"
-
-
 @collection.type_resolver
-def collection_type(found: Collection | dict[str, Any], *_: Any) -> str:
-    return _typename(found) if isinstance(found, Collection) else str(found["__typename"])
+def collection_type(found: Collection, *_: Any) -> str:
+    return "ArtifactSequence" if found.kind == "sequence" else "ArtifactPortfolio"
 
 
 def visible_project(call: Call, found: Collection) -> Project | None:
@@ -250,8 +246,8 @@ def collection_id(found: Collection, info: Info) -> str:
 
 
 @collection.field("state")
-def collection_state(found: Collection | dict[str, Any], info: Info) -> str:
-    return "READY" if isinstance(found, Collection) else str(found["state"])
+def collection_state(found: Collection, info: Info) -> str:
+    return "READY" if artifacts.find_collection_by_id(info.context.db, found.id) else "DELETED"
 
 
 @collection.field("project")
@@ -373,22 +369,17 @@ def membership_files(
     return connection(edges, len(entries) > size, len(entries) if names else there.file_count)
 
 
-def _file(call: Call, owner: Artifact, entry: artifacts.Entry) -> dict[str, Any]:
-    address = entry.ref if entry.md5 is None else call.addresses.download(blob_path(entry.md5))
-    return {
-        "id": node_id("ArtifactFile", owner.id) + f":{entry.path}",
-        "name": entry.path,
-        "display_name": entry.path,
-        "url": address,
-        "direct_url": address,
-        "size_bytes": entry.size,
-        "storage_path": None if entry.md5 is None else storage_path(entry.md5),
-        "mimetype": mimetypes.guess_type(entry.path)[0] or "application/octet-stream",
-        "updated_at": owner.updated_at,
-        "digest": entry.digest,
-        "md5": entry.digest,
-        "artifact": owner,
-    }
+def _file(call: Call, owner: Artifact, entry: artifacts.Entry) -> File:
+    return File(
+        id=f"{node_id('ArtifactFile', owner.id)}:{entry.path}",
+        name=entry.path,
+        address=entry.ref if entry.md5 is None else call.addresses.download(blob_path(entry.md5)),
+        size_bytes=entry.size,
+        updated_at=owner.updated_at,
+        digest=entry.digest,
+        storage_path=None if entry.md5 is None else storage_path(entry.md5),
+        artifact=owner,
+    )
 
 
 @alias.field("id")

@@ -1,12 +1,11 @@
 """The files of runs: announced by GraphQL, uploaded to a signed address (blobs.py), listed and downloaded."""
 
-import mimetypes
 from typing import Any
 
 from ariadne import MutationType, ObjectType
 
 from server.api.runs import writable
-from server.api.shapes import Call, Info, node_id, number_of, page, run_file_path
+from server.api.shapes import Call, File, Info, node_id, number_of, page, run_file_path
 from server.errors import Invalid
 from server.settings import MAX_FILES_PER_CALL
 from server.store import files, names, projects, runs
@@ -15,7 +14,8 @@ from server.store.runs import Run
 
 mutation = MutationType()
 run = ObjectType("Run")
-TYPES = (mutation, run)
+file = ObjectType("File")
+TYPES = (mutation, run, file)
 
 
 @mutation.field("createRunFiles")
@@ -30,7 +30,11 @@ def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any
         "run_id": node_id("Run", found.id),
         "upload_headers": [],
         "files": [
-            {"name": name, "upload_url": call.addresses.upload(run_file_path(found.id, names.run_file(name)))}
+            File(
+                id=f"{node_id('Run', found.id)}:{name}",
+                name=name,
+                upload_url=call.addresses.upload(run_file_path(found.id, names.run_file(name))),
+            )
             for name in wanted
         ],
     }
@@ -78,17 +82,42 @@ def run_files(
     return connection
 
 
-def _shape(call: Call, found: RunFile) -> dict[str, Any]:
-    address = call.addresses.download(run_file_path(found.run_id, found.name))
-    return {
-        "id": node_id("File", found.id),
-        "name": found.name,
-        "display_name": found.name,
-        "url": address,
-        "direct_url": address,
-        "size_bytes": found.size,
-        "mimetype": mimetypes.guess_type(found.name)[0] or "application/octet-stream",
-        "updated_at": found.updated_at,
-        "md5": found.md5,
-        "digest": found.md5,
-    }
+def _shape(call: Call, found: RunFile) -> File:
+    path = run_file_path(found.run_id, found.name)
+    return File(
+        id=node_id("File", found.id),
+        name=found.name,
+        address=call.addresses.download(path),
+        upload_url=call.addresses.upload(path),
+        size_bytes=found.size,
+        updated_at=found.updated_at,
+        digest=found.md5,
+    )
+
+
+# --- a file's fields, of runs and of versions -----------------------------------------------------------------------
+
+
+@file.field("url")
+def file_url(found: File, info: Info, upload: bool | None = None) -> str | None:
+    return found.upload_url if upload else found.address
+
+
+@file.field("directUrl")
+def file_direct_url(found: File, info: Info) -> str | None:
+    return found.address
+
+
+@file.field("displayName")
+def file_display_name(found: File, info: Info) -> str:
+    return found.name
+
+
+@file.field("md5")
+def file_md5(found: File, info: Info) -> str | None:
+    return found.digest
+
+
+@file.field("uploadMultipartUrls")
+def file_upload_parts(found: File, info: Info) -> None:
+    """None, so that the client sends a file in one PUT, however large it is."""

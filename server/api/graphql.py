@@ -8,18 +8,21 @@ with `errors` and a status on which the SDK does not try again (see errors.py).
 import json
 import logging
 import re
+import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from ariadne import ScalarType, make_executable_schema
+from ariadne import ScalarType, SchemaBindable, make_executable_schema
 from graphql import (
     DocumentNode,
     ExecutionResult,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
@@ -34,11 +37,10 @@ from starlette.responses import JSONResponse, Response
 
 from server.api import artifacts, collections, files, projects, registry, runs, sweeps, teams, viewer
 from server.api.http import addresses, authenticated, body, failure, services
-from server.api.shapes import Addresses, Call
+from server.api.shapes import Call, Info
+from server.api.tally import Tally
 from server.errors import Invalid, ServerError
 from server.settings import MAX_GRAPHQL_BYTES, MAX_GRAPHQL_DEPTH, MAX_GRAPHQL_DOCUMENT_CHARS
-from server.store.accounts import User
-from server.store.blobs import Blobs
 from server.store.db import Database
 
 log = logging.getLogger("server")
@@ -61,7 +63,26 @@ class Prepared:
     errors: list[GraphQLError]
 
 
-def _snake_case(name: str, _schema: GraphQLSchema, _path: tuple[str, ...]) -> str:
+@dataclass(frozen=True)
+class Asked:
+    """The operation of one request, and who sent it."""
+
+    operation: str
+    client: str
+    tally: Tally
+
+    def answered(self) -> None:
+        self.tally.answered(self.operation, self.client)
+
+    def refuse(self, error: GraphQLError) -> str:
+        """Log and count what is not known here; returns what to tell the client."""
+        log.warning("refused %s: %s", self.operation, error.message)
+        self.tally.refused(self.operation, error.message, self.client)
+        return error.message.replace("'", '"')  # older SDKs look for: Cannot query field "x" on type "Y".
+
+
+@lru_cache(None)
+def _snake_case(name: str) -> str:
     """artifactID -> artifact_id, hexMD5 -> hex_md5."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
@@ -72,6 +93,22 @@ def _integer(value: Any) -> int:
     if not -(2**63) <= value < 2**63:
         raise Invalid(f"{value} does not fit into 64 bits")
     return value
+
+
+class Rows(SchemaBindable):
+    """Gives every field that has no resolver of its own the row's or the dictionary's value of its name."""
+
+    def bind_to_schema(self, schema: GraphQLSchema) -> None:
+        for kind in schema.type_map.values():
+            if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
+                for field in kind.fields.values():
+                    field.resolve = field.resolve or self.value
+
+    @staticmethod
+    def value(source: Any, info: Info, **_: Any) -> Any:
+        """A value that is missing is a bug of ours, and not a null: nothing is half-answered."""
+        name = _snake_case(info.field_name)
+        return source[name] if isinstance(source, dict) else getattr(source, name)
 
 
 SCHEMA = make_executable_schema(
@@ -86,7 +123,8 @@ SCHEMA = make_executable_schema(
     *registry.TYPES,
     *teams.TYPES,
     *sweeps.TYPES,
-    convert_names_case=_snake_case,
+    Rows(),  # last: only what the others have left
+    convert_names_case=lambda name, *_: _snake_case(name),
 )
 
 
@@ -135,37 +173,39 @@ def _respond(request: Request, received: bytes) -> Response:
     here = services(request)
     with here.database.read() as db:
         user = authenticated(request, db)
-    status, answer = respond(here.database, here.blobs, user, addresses(request), received)
+    text, variables, operation = _request(received)
+    asked = Asked(_operation_name(text), request.headers.get("user-agent", ""), here.tally)
+    prepared = prepare(text)
+    if prepared.document is None or prepared.errors:
+        status, answer = 400, failure([(asked.refuse(error), 400) for error in prepared.errors])
+    else:
+        call = partial(Call, blobs=here.blobs, user=user, addresses=addresses(request))
+        result = _execute(here.database, prepared.document, call, variables, operation)
+        status, answer = _answer(result, asked)
     return JSONResponse(answer, status)
 
 
-def respond(
-    database: Database, blobs: Blobs, user: User, addresses: Addresses, body: bytes
-) -> tuple[int, dict[str, Any]]:
-    """Status and JSON answer of a GraphQL request."""
-    text, variables, operation = _request(body)
-    prepared = prepare(text)
-    if prepared.document is None or prepared.errors:
-        for error in prepared.errors:
-            log.warning("refused %s: %s", _operation_name(text), error.message)
-        return 400, failure([(_in_double_quotes(error.message), 400) for error in prepared.errors])
+def _execute(
+    database: Database,
+    document: DocumentNode,
+    call: Callable[[sqlite3.Connection], Call],
+    variables: dict[str, Any],
+    operation: str | None,
+) -> ExecutionResult:
+    def run(db: sqlite3.Connection) -> ExecutionResult:
+        return execute_sync(SCHEMA, document, None, call(db), variables, operation)
 
-    def execute(db: Any) -> ExecutionResult:
-        call = Call(db, blobs, user, addresses)
-        assert prepared.document is not None  # noqa: S101  for the type checker; checked above
-        return execute_sync(SCHEMA, prepared.document, None, call, variables, operation)
-
-    if not _is_mutation(prepared.document):
+    if not _is_mutation(document):
         with database.read() as db:
-            return _answer(execute(db), text)
+            return run(db)
     try:
         with database.write() as db:
-            result = execute(db)
+            result = run(db)
             if result.errors:
                 raise MutationFailed(result)
     except MutationFailed as failed:
-        result = failed.result
-    return _answer(result, text)
+        return failed.result
+    return result
 
 
 def _request(body: bytes) -> tuple[str, dict[str, Any], str | None]:
@@ -195,26 +235,22 @@ def _operation_name(text: str) -> str:
     return found[1] if found else "an unnamed operation"
 
 
-def _in_double_quotes(message: str) -> str:
-    """Older SDKs look for: Cannot query field "x" on type "Y"."""
-    return message.replace("'", '"')
+def _answer(result: ExecutionResult, asked: Asked) -> tuple[int, dict[str, Any]]:
+    refusals = [_refusal(error, asked) for error in result.errors or []]
+    if refusals:
+        return refusals[0][1], failure(refusals)
+    asked.answered()
+    return 200, {"data": result.data}
 
 
-def _answer(result: ExecutionResult, text: str) -> tuple[int, dict[str, Any]]:
-    if not result.errors:
-        return 200, {"data": result.data}
-    refusals = [_refusal(error, _operation_name(text)) for error in result.errors]
-    return refusals[0][1], failure(refusals)
-
-
-def _refusal(error: GraphQLError, operation: str) -> tuple[str, int]:
+def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
     """What to tell the client: the sentence of an error of ours, and of a bug only that it is one."""
     cause = error.original_error
     if isinstance(cause, ServerError):
-        log.info("%s: %s", operation, cause)
+        log.info("%s: %s", asked.operation, cause)
+        asked.answered()
         return str(cause), cause.status
     if cause is None or isinstance(cause, GraphQLError):
-        log.warning("refused %s: %s", operation, error.message)
-        return error.message, 400
-    log.error("%s failed", operation, exc_info=cause)
-    return f"internal error in {operation}: see the server's log", 400
+        return asked.refuse(error), 400
+    log.error("%s failed", asked.operation, exc_info=cause)
+    return f"internal error in {asked.operation}: see the server's log", 400

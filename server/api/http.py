@@ -5,12 +5,13 @@ import binascii
 import logging
 import re
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from server.api.shapes import Addresses
+from server.api.tally import Tally
 from server.errors import Invalid, ServerError, TooLarge, Unauthenticated
 from server.settings import Settings
 from server.store import accounts
@@ -31,6 +32,7 @@ class Services:
     database: Database
     blobs: Blobs
     secret: bytes
+    tally: Tally = field(default_factory=Tally)
 
 
 def services(request: Request) -> Services:

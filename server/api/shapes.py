@@ -9,6 +9,7 @@ import base64
 import binascii
 import hmac
 import math
+import mimetypes
 import re
 import sqlite3
 import time
@@ -22,6 +23,7 @@ from graphql import GraphQLResolveInfo
 from server.errors import Forbidden, Invalid, NotFound
 from server.settings import DOWNLOAD_TTL_S, MAX_PAGE, UPLOAD_TTL_S
 from server.store.accounts import User
+from server.store.artifacts import Artifact
 from server.store.blobs import Blobs
 
 DEFAULT_PAGE = 50
@@ -100,6 +102,29 @@ def finite(value: Any) -> Any:
     if isinstance(value, list):
         return [finite(item) for item in value]
     return value
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a run or of a version. `address` is where to fetch it, `upload_url` where to send it."""
+
+    id: str
+    name: str
+    address: str | None = None
+    upload_url: str | None = None
+    upload_headers: Sequence[str] = ()
+    size_bytes: int | None = None
+    updated_at: str | None = None
+    digest: str | None = None
+    storage_path: str | None = None
+    artifact: Artifact | None = None
+
+    @property
+    def mimetype(self) -> str:
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------

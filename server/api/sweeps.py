@@ -18,6 +18,14 @@ sweep = ObjectType("Sweep")
 agent = ObjectType("Agent")
 TYPES = (mutation, project, sweep, agent)
 
+# What a sweep may be given elsewhere. To take it and do nothing would be a sweep that nobody asked for.
+NOT_HERE = {
+    "controller": "a sweep with a controller of its own",
+    "scheduler": "a sweep with a scheduler",
+    "launch_scheduler": "a sweep with a launch scheduler",
+    "template_variable_values": "a sweep with template variables",
+    "prior_runs_filters": "a sweep that goes on from earlier runs",
+}
 FILTERS = {
     "name": "name",
     "state": "state",
@@ -32,13 +40,17 @@ FILTERS = {
 @mutation.field("upsertSweep")
 def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
+    for name, what in NOT_HERE.items():
+        if input.get(name):
+            raise Invalid(f"{what} is not known to this server")
     if input.get("id"):
         found = sweeps.find_by_id(call.db, number_of("Sweep", input["id"]))
         if found is None:
             raise NotFound(f'sweep "{input["id"][:80]}" not found')
         projects.require_writer(call.db, call.user, projects.project(call.db, found.project_id))
         names = ("state", "config", "display_name", "description")
-        return {"sweep": sweeps.edit(call.db, found, **{name: input.get(name) for name in names})}
+        changed = sweeps.edit(call.db, found, **{name: input.get(name) for name in names})
+        return {"sweep": changed, "config_validation_warnings": []}
     if not input.get("config"):
         raise Invalid("a sweep needs a configuration")
     home = projects.ensure(call.db, call.user, input.get("entity_name"), input.get("project_name") or "uncategorized")
@@ -121,6 +133,12 @@ def sweep_method(found: Sweep, info: Info) -> str:
 @sweep.field("heartbeatAt")
 def sweep_heartbeat_at(found: Sweep, info: Info) -> str:
     return found.updated_at
+
+
+@sweep.field("controller")
+@sweep.field("scheduler")
+def sweep_controller(found: Sweep, info: Info) -> None:
+    """Nobody but this server hands out the points of a sweep."""
 
 
 @sweep.field("earlyStopJobRunning")

@@ -99,7 +99,9 @@ def entity_members(found: Any, info: Info) -> list[dict[str, Any]]:
             "email": user.email,
             "username": user.username,
             "name": user.name,
+            "photo_url": None,
             "account_type": "USER",
+            "api_key": None,  # only hashes are kept
         }
         for user, role in (_members(info.context, found) if isinstance(found, Entity) else [])
     ]
@@ -118,9 +120,17 @@ def _members(call: Call, found: Entity) -> list[tuple[User, str]]:
 @entity.field("readOnlyAdmin")
 @entity.field("privateOnly")
 @entity.field("codeSavingEnabled")
+@entity.field("isPaid")
 def entity_has_not(found: Any, info: Info) -> bool:
     """Settings of W&B's teams that there are none of here."""
     return False
+
+
+@entity.field("photoUrl")
+@entity.field("readOnly")
+@entity.field("limits")
+def entity_says_nothing(found: Any, info: Info) -> None:
+    """What W&B's pages show, and no client asks for a decision."""
 
 
 @entity.field("storageBytes")

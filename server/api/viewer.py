@@ -88,6 +88,11 @@ def user_flags(found: User, info: Info) -> str:
     return "{}"  # a flag `code_saving_enabled`, true or false, would override the user's own setting
 
 
+@user.field("deletedAt")
+def user_deleted_at(found: User, info: Info) -> None:
+    """Users are not deleted: their keys are."""
+
+
 @user.field("entity")
 def user_entity(found: User, info: Info) -> str:
     return accounts.default_entity(info.context.db, found).name

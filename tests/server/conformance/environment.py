@@ -1,0 +1,33 @@
+"""
+An environment with another version of the SDK than the one that this project is locked to.
+
+It lies under `build/`, which git ignores, and is made once for a list of requirements; a half-made one is made again.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.serving import ROOT
+
+BUILD = ROOT / "build" / "sdk"
+
+
+def python(name: str, requirements: list[str]) -> Path:
+    """The interpreter of the environment `build/sdk/<name>` with these packages in it."""
+    folder = BUILD / name
+    wanted = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()
+    done = folder / "made-from"
+    if not done.is_file() or done.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        listed = folder / "requirements.txt"
+        listed.write_text("\n".join(requirements) + "\n")
+        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "-r", str(listed)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        subprocess.run(command, check=True, env=environment)
+        done.write_text(wanted)
+    return folder / "bin" / "python"

@@ -1,0 +1,88 @@
+"""docs/conformance.md, from the results of `make conformance`."""
+
+from collections import Counter
+from itertools import groupby
+
+from tests.server.conformance.suite import FOLDERS, Outcome, Result
+from tests.serving import ROOT
+
+PATH = ROOT / "docs" / "conformance.md"
+
+HEAD = """# Conformance
+
+What W&B's own system tests say about the embedded server. `make conformance WANDB_TESTS=<checkout>` runs them and
+writes this page; the tests stay in their checkout of github.com/wandb/wandb. They were made for a private server image
+and run against any server: a plugin gives them this one's address, and `python -m server admin` makes the users that
+they want (`tests/server/conformance/`). A test that fails is run once more alone, and counts when it passes there.
+"""
+
+
+def line(result: Result, folder: str) -> str:
+    return f"wandb {result.sdk}: {folder}: {_said(result.of(folder))}"
+
+
+def total(result: Result) -> str:
+    return f"wandb {result.sdk}: {_said(result.outcomes)}"
+
+
+def _said(outcomes: list[Outcome]) -> str:
+    ran = [one for one in outcomes if one.together != "skipped"]
+    passed = sum(one.passes for one in ran)
+    said = f"{passed} of {len(ran)} passed"
+    if alone := sum(one.alone == "passed" for one in ran):
+        said += f" ({alone} only alone)"
+    return said + f", {len(outcomes) - len(ran)} skip themselves"
+
+
+def of(results: list[Result]) -> str:
+    parts = [HEAD, _figures(results)]
+    for result in results:
+        parts += [f"## wandb {result.sdk}\n", _folders(result), _failed(result), _skipped(result), _left_out(result)]
+    return "\n".join(part for part in parts if part)
+
+
+def _figures(results: list[Result]) -> str:
+    rows = ["| SDK | passed | skip themselves | left out | date | tests |", "|---|---|---|---|---|---|"]
+    for result in results:
+        ran = [one for one in result.outcomes if one.together != "skipped"]
+        rows.append(
+            f"| {result.sdk} | **{sum(one.passes for one in ran)} of {len(ran)}** | {len(result.outcomes) - len(ran)} |"
+            f" {len(result.exclusions)} | {result.date} | `{result.tests}` |"
+        )
+    return "\n".join(rows) + "\n\n`tests` is a hash over the files that were run. What is left out is listed below.\n"
+
+
+def _folders(result: Result) -> str:
+    rows = ["| folder | passed | failed | skip themselves |", "|---|---|---|---|"]
+    for folder in FOLDERS:
+        found = Counter("passed" if one.passes else one.together for one in result.of(folder))
+        rows.append(f"| `{folder}` | {found['passed']} | {found['failed']} | {found['skipped']} |")
+    return "\n".join(rows) + "\n"
+
+
+def _failed(result: Result) -> str:
+    failed = [one for one in result.outcomes if one.together == "failed"]
+    if not failed:
+        return ""
+    rows = ["Failed when run with the others:\n", "| test | alone | cause |", "|---|---|---|"]
+    rows += [f"| `{one.test}` | {one.alone} | {_cell(one.cause)} |" for one in failed]
+    return "\n".join(rows) + "\n"
+
+
+def _skipped(result: Result) -> str:
+    causes = Counter(one.cause for one in result.outcomes if one.together == "skipped")
+    rows = ["Skip themselves, in their own words:\n"]
+    rows += [f"- {_cell(cause) or 'without a word'} ({count})" for cause, count in sorted(causes.items())]
+    return "\n".join(rows) + "\n" if causes else ""
+
+
+def _left_out(result: Result) -> str:
+    rows = ["Left out, because the test:\n"]
+    for reason, tests in groupby(result.exclusions, key=lambda one: one[1]):
+        rows.append(f"- {reason}:")
+        rows += [f"  - `{test}`" for test, _ in tests]
+    return "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
