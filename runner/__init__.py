@@ -5,6 +5,11 @@ The same steps in the same order as on GitHub, on this machine.
     loop          what `run`, `approve` and `rollback` do, from the plan to the last line
     pipeline      the order of the steps as plain data, and what each hands to the next
     processes     a step as a process; how whatever was started is ended, and nothing else
+    order         what a person asked for
+    places        where steps are executed: processes or containers, the embedded server or the person's own W&B
+    containers    a step, and the server, as containers; how whatever was left of them is found
+    images        what the images are made of, their tags, how they are built
+    engine        the container engine: is there one, and may we use it
     prepared      an interpreter that has imported the SDK and waits to be told which step it is
     embedded      the W&B-compatible server of this folder, for as long as a run needs it
     environment   which variables a step gets to see

@@ -20,10 +20,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runner import approval, images, loop, status
+from runner import approval, engine, images, loop, places, status
 from runner.errors import Busy, Interrupted, RunnerError, WrongUse
 from runner.folder import Folder, remove
-from runner.loop import Order
+from runner.order import Order
 from runner.processes import Stop, end_leftover
 from runner.progress import say
 
@@ -75,6 +75,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         )
         to.add_argument("--yes", action="store_true", help="with `own`: do not ask before the first write")
 
+    def docker_flag(to: argparse.ArgumentParser) -> None:
+        to.add_argument(
+            "--docker", action="store_true", help="steps and server in containers (default: if $RUNNER is docker)"
+        )
+
     for name, purpose in (
         ("run", "retrain, evaluate and ask for the approval"),
         ("plan", "show what `run` would do"),
@@ -83,12 +88,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         use_case_flag(run, "mnist, or digits where MNIST cannot be had")
         approver_flag(run)
         wandb_flags(run)
+        docker_flag(run)
         for flag, kind, words in STEP_FLAGS:
             run.add_argument(flag, type=kind, help=f"{words} (default: as in usecases/<use case>/config.toml)")
         run.add_argument(
             "--no-cache", action="store_true", default=None, help="run every step, whatever is done already"
         )
-    approver_flag(command("approve", "approve what a run left open", "approve --approver ada"))
+    approve = command("approve", "approve what a run left open", "approve --approver ada")
+    approver_flag(approve)
+    docker_flag(approve)
     rollback = command("rollback", "go back to an earlier version", "rollback --reason 'wrong labels'")
     rollback.add_argument(
         "--version", default="previous", help="the registry version to return to (default: %(default)s)"
@@ -97,8 +105,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     use_case_flag(rollback, "that of the last run")
     approver_flag(rollback)
     wandb_flags(rollback)
+    docker_flag(rollback)
     command("status", "say what is in production and what waits", "status")
-    command("serve", "open the embedded server's pages until Ctrl-C", "serve")
+    docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
     built = command("images", "build the images that are missing; print NAME=TAG, one a line", "images --list")
@@ -119,6 +128,8 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
     wandb = said("wandb", "WANDB") or "embedded"
     if wandb not in ("embedded", "own"):
         raise WrongUse(f"WANDB={wandb!r} is neither `embedded` nor `own`", "leave it out for the embedded server")
+    if (runner := environ.get("RUNNER") or "processes") not in ("processes", "docker"):
+        raise WrongUse(f"RUNNER={runner!r} is neither `processes` nor `docker`", "leave it out for processes")
     use_case = said("use_case", "USE_CASE")
     known = sorted(path.parent.name for path in (ROOT / "usecases").glob("*/config.toml"))
     if use_case is not None and use_case not in known:
@@ -135,6 +146,7 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
         approver=None if approver is None else approval.checked_name(approver),
         own=wandb == "own",
         yes=getattr(args, "yes", False),
+        docker=getattr(args, "docker", False) or runner == "docker",
     )
 
 
@@ -145,6 +157,7 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
     every = images.wanted(ROOT, base=environ.get("BASE_IMAGE") or None, repository=args.repository)
     chosen = [image for name, image in every.items() if not args.only or name in args.only]
     if not args.list:
+        engine.require()
         images.prepare(ROOT, chosen, stop)
     for image in chosen:
         say(f"{image.name}={image.reference}")
@@ -153,7 +166,7 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
 
 def serve(order: Order) -> int:
     """The embedded server in the foreground, until somebody ends it."""
-    with loop.embedded_server(order) as server:
+    with places.server(order) as server:
         server.refuse_guests()
         server.wait()
         say(f"The pages are open at {server.url}")
@@ -190,6 +203,7 @@ def clean(order: Order) -> int:
         end_leftover(folder.step_record)
         end_leftover(folder.next_record)
         end_leftover(folder.server_record)
+        places.end_containers(folder)
         for path in folder.ours():
             remove(path)
         os.close(server_lock)

@@ -18,6 +18,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from runner.errors import Busy, Interrupted, RunnerError, ServerFailed
 from runner.folder import Folder, write_whole
@@ -32,24 +33,53 @@ START_DEADLINE_S = 60.0
 LOG_LINES = 12
 
 
+class Running(Protocol):
+    """A server that was started: a process, or a container."""
+
+    def code(self) -> int | None:
+        """Its exit code, None while it runs."""
+
+    def end(self) -> None:
+        """Stop it. Idempotent."""
+
+
+# Starts a server of the folder on a port of HOST, with the API key it shall accept.
+Start = Callable[[int, str], Running]
+
+
+def as_process(folder: Folder, *, root: Path, env: Mapping[str, str]) -> Start:
+    """The server as a process of this machine."""
+
+    def start(port: int, key: str) -> Child:
+        file = os.open(folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(file, "ab") as log:
+            return Child(
+                [sys.executable, "-m", "server", "--data", str(folder.server_data), "--port", str(port)],
+                env={**env, "MODELGATE_SERVER_KEY": key},
+                cwd=root,
+                record=folder.server_record,
+                stdout=log,
+                stderr=log,
+            )
+
+    return start
+
+
 class EmbeddedServer:
     """Use with `with`; after `wait`, `url` answers. `key` is the API key it accepts."""
 
-    def __init__(
-        self, folder: Folder, *, root: Path, env: Mapping[str, str], stop: Stop, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, folder: Folder, start: Start, *, stop: Stop, say: Callable[[str], None]) -> None:
         self._folder = folder
-        self._root = root
+        self._start_on = start
         self._stop = stop
         self._say = say
         self._lock: int | None = None
-        self._child: Child | None = None
+        self._child: Running | None = None
         self._watcher: threading.Thread | None = None
         self._ending = False
         folder.make()
         self.key = folder.api_key()
         self.port = folder.last_port() or FIRST_PORT
-        self._env = {**env, "MODELGATE_SERVER_KEY": self.key}
 
     @property
     def url(self) -> str:
@@ -94,9 +124,14 @@ class EmbeddedServer:
         if self._lock is not None:
             os.close(self._lock)
 
+    @property
+    def is_guest(self) -> bool:
+        """Whether the server is an open `serve`'s."""
+        return self._lock is None
+
     def refuse_guests(self) -> None:
         """Raise Busy unless this process owns the server."""
-        if self._lock is None:
+        if self.is_guest:
             raise Busy(
                 f"the server of {self._folder.path} is running already, for another runner",
                 f"its pages are open at {self.url}",
@@ -112,16 +147,7 @@ class EmbeddedServer:
         self._start()
 
     def _start(self) -> None:
-        file = os.open(self._folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(file, "ab") as log:
-            self._child = Child(
-                [sys.executable, "-m", "server", "--data", str(self._folder.server_data), "--port", str(self.port)],
-                env=self._env,
-                cwd=self._root,
-                record=self._folder.server_record,
-                stdout=log,
-                stderr=log,
-            )
+        self._child = self._start_on(self.port, self.key)
 
     def _wait_until_healthy(self) -> None:
         """Raises ServerFailed, with the server's own last words, when it ends or does not answer in time."""

@@ -39,10 +39,15 @@ def require() -> str:
     if answer.returncode != 0 or not answer.stdout.strip().startswith("["):
         why = said.splitlines()[-1] if said else "it gave no answer"
         raise EngineUnusable(f"no Docker engine answers at {address}: {why}", WITHOUT)
+    if not address.startswith(("unix://", "npipe://")):
+        raise EngineUnusable(
+            f"the Docker engine at {address} is reached over a network, where your folders are not",
+            "choose one of this machine (docker context use default), or run without containers: make run",
+        )
     if any("rootless" in option for option in json.loads(answer.stdout)):
         raise EngineUnusable(
-            f"the Docker engine at {address} is a rootless one, whose containers cannot write to your folder as you",
-            "choose a rootful engine (docker context use default), or run without containers: make run",
+            f"the Docker engine at {address} is a rootless one, whose containers do not write into your folder as you",
+            "choose one that runs as root (docker context use default), or run without containers: make run",
         )
     return address
 

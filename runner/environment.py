@@ -5,8 +5,10 @@ person, above all every WANDB_* variable, which could send what a step does to s
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 # What a process needs to start, to find MNIST, and to download it once through the network's own gate.
 PASSED_ON = (
@@ -25,6 +27,9 @@ PASSED_ON = (
     "https_proxy",
 )
 _LOOPBACK = ("127.0.0.1", "localhost")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+# Folders of this machine; an image has its own.
+_FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
 
 
 def basis(inherited: Mapping[str, str]) -> dict[str, str]:
@@ -48,6 +53,57 @@ def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder
         path.mkdir(parents=True, exist_ok=True)
         env[f"WANDB_{name}"] = str(path)
     return env
+
+
+class Variables(NamedTuple):
+    """
+    What a container gets to see, and how a person would type it.
+
+    files: variables whose value is a secret, and the file that it lies in. inherited: those that the person's shell has
+    already, whose values may be secrets too.
+    """
+
+    values: Mapping[str, str]
+    files: Mapping[str, Path] = {}
+    inherited: frozenset[str] = frozenset()
+
+    def typed(self, name: str) -> str:
+        """A variable as docker's `--env` takes it in a shell; the value of a secret is not in it."""
+        if name in self.inherited:
+            return name
+        if name in self.files:
+            return f'{name}="$(cat {shlex.quote(str(self.files[name]))})"'
+        return shlex.quote(f"{name}={self.values[name]}")
+
+    def with_more(self, other: Variables) -> Variables:
+        return Variables(
+            {**self.values, **other.values}, {**self.files, **other.files}, self.inherited | other.inherited
+        )
+
+
+def embedded_from_container(*, host: str, url: str, key_file: Path) -> Variables:
+    """A step's variables in a container: the server is at `host` there, and at `url` for a person's browser."""
+    values = {
+        "WANDB_BASE_URL": host,
+        "WANDB_APP_URL": url,
+        "WANDB_API_KEY": key_file.read_text().strip(),
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    return Variables(values, {"WANDB_API_KEY": key_file})
+
+
+def own_from_container(inherited: Mapping[str, str]) -> Variables:
+    """A step's variables in a container with the person's own W&B."""
+    wanted = [name for name in inherited if name.startswith("WANDB_") and name not in _FOLDERS]
+    values = {name: inherited[name] for name in (*wanted, *_PROXIES, "GITHUB_ACTIONS") if name in inherited}
+    return Variables(values, inherited=frozenset(values))
+
+
+def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables:
+    """The network's own gate, for a container that downloads; `not_by_proxy` is a host that it finds directly."""
+    values = {name: inherited[name] for name in _PROXIES if name in inherited}
+    direct = {name: ",".join([*filter(None, [inherited.get(name)]), not_by_proxy]) for name in ("NO_PROXY", "no_proxy")}
+    return Variables({**values, **direct} if values else {}, inherited=frozenset(values))
 
 
 def for_own(inherited: Mapping[str, str]) -> dict[str, str]:

@@ -5,11 +5,13 @@
     api-key                   the key to it, made at the first start; readable by its owner alone, as the folder is
     port                      where it listened last
     wandb/                    the SDK's own folders
+    keras/                    MNIST, where a container had to download it
     out/<step>/               what each step answered last
     state.json                the last run, what waits for an approval, what is in production
     lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
     step.pid  next.pid        what was started and has not been seen to end: a step, an interpreter for the next one,
     server.pid                and the server
+    engine                    the container engine in which something of this folder may be; there while it may
 """
 
 from __future__ import annotations
@@ -33,11 +35,13 @@ OURS = (
     "api-key",
     "port",
     "wandb",
+    "keras",
     "out",
     "state.json",
     "step.pid",
     "next.pid",
     "server.pid",
+    "engine",
     "server.lock",
     "lock",
 )
@@ -53,11 +57,13 @@ class Folder:
         self.key_file = path / "api-key"
         self.port_file = path / "port"
         self.sdk = path / "wandb"
+        self.keras = path / "keras"
         self.out = path / "out"
         self.state_file = path / "state.json"
         self.step_record = path / "step.pid"
         self.next_record = path / "next.pid"
         self.server_record = path / "server.pid"
+        self.engine_file = path / "engine"
 
     def make(self) -> None:
         """Make the folder if it is missing, for its owner alone."""

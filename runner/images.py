@@ -89,8 +89,7 @@ def copied(text: str) -> list[str]:
 
 
 def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
-    """See that the engine has these images; what it lacks is built. Raises EngineUnusable, BuildFailed, Interrupted."""
-    engine.require()
+    """See that the engine has these images; what it lacks is built. Raises BuildFailed, Interrupted."""
     if lacking := missing(images):
         with progress.building([image.name for image in lacking]) as report:
             build(root, lacking, stop, report)

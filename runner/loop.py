@@ -12,41 +12,19 @@ import itertools
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from runner import approval, environment, pipeline, progress
-from runner.embedded import EmbeddedServer
+from runner import approval, environment, images, pipeline, places, processes, progress
 from runner.errors import Interrupted, StepFailed, WrongUse
 from runner.folder import Folder
-from runner.pipeline import Execute, Finished, Given, Outcome, Step
-from runner.processes import StepProcesses, Stop, end_leftover
+from runner.order import Order
+from runner.pipeline import Finished, Outcome, Step
+from runner.places import Executor, Ready
 from runner.progress import say
 
 DEFAULT_USE_CASE, OFFLINE_USE_CASE = "mnist", "digits"
-OWN_DEFAULT_HOST = "https://api.wandb.ai"
 LATER = "make approve APPROVE=NAME   (or: python -m runner approve --approver NAME)"
-
-
-class Order(NamedTuple):
-    """What a person asked for. `environ` is the environment as it was inherited."""
-
-    root: Path
-    folder: Folder
-    stop: Stop
-    environ: Mapping[str, str]
-    use_case: str | None = None  # None: nobody asked for one
-    given: Given = {}  # noqa: RUF012
-    approver: str | None = None
-    own: bool = False  # the person's own W&B instead of the embedded server
-    yes: bool = False  # answers the question before the first write to it
-
-    @property
-    def host(self) -> str | None:
-        """The W&B that is written to, if it is the person's own."""
-        return (self.environ.get("WANDB_BASE_URL") or OWN_DEFAULT_HOST) if self.own else None
 
 
 # --- what can be asked for -------------------------------------------------------------------------------------------
@@ -66,7 +44,7 @@ def run(order: Order) -> int:
         _greet(order)
         _print_plan(order, pipeline.CANDIDATE, use_case, {})
         _consent(order, use_case)
-        with _wandb(order) as ready:
+        with places.opened(order) as ready:
             order = order._replace(given=dict(order.given) | _commit(order))
             execute = ready()
             try:
@@ -91,7 +69,7 @@ def rollback(order: Order, *, version: str, reason: str) -> int:
         _greet(order)
         _print_plan(order, pipeline.ROLLBACK, use_case, outputs)
         _consent(order, use_case)
-        with _wandb(order) as ready:
+        with places.opened(order) as ready:
             order = order._replace(given=dict(order.given) | _commit(order))
             execute = ready()
             done = _run(order, pipeline.ROLLBACK, use_case, execute, outputs)
@@ -110,7 +88,7 @@ def approve(order: Order) -> int:
                 f"what waits was evaluated at {pending['host']}, and WANDB_BASE_URL names {order.host}",
                 "set WANDB_BASE_URL as it was for the run",
             )
-        with _wandb(order) as ready:
+        with places.opened(order) as ready:
             progress.report(pending["report"])
             return _ask_and_promote(order, pending, ready, [])
 
@@ -118,62 +96,14 @@ def approve(order: Order) -> int:
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _wandb(order: Order) -> Iterator[Callable[[], Execute]]:
-    """
-    The W&B that the steps talk to, for the length of the block. What is yielded waits until it is ready and says how
-    a step is executed there.
-    """
-    folder = order.folder
-    if end_leftover(folder.step_record) | end_leftover(folder.next_record):
-        say("ended the step that an earlier runner left behind")
-
-    def processes(env: Mapping[str, str]) -> StepProcesses:
-        return StepProcesses(
-            env=env,
-            root=order.root,
-            out=folder.out,
-            record=folder.step_record,
-            next_record=folder.next_record,
-            stop=order.stop,
-        )
-
-    if order.own:
-        with processes(environment.for_own(order.environ)) as execute:
-            yield lambda: execute
-        return
-
-    with embedded_server(order) as server, ExitStack() as stack:
-
-        def beside(url: str) -> StepProcesses:
-            env = environment.for_embedded(order.environ, url=url, api_key=server.key, folder=folder.sdk)
-            return stack.enter_context(processes(env))
-
-        expected = server.url
-        # The first interpreter imports the SDK while the server starts.
-        execute = beside(expected)
-
-        def ready() -> Execute:
-            server.wait()
-            return execute if server.url == expected else beside(server.url)
-
-        yield ready
-
-
-def embedded_server(order: Order) -> EmbeddedServer:
-    """The server of the order's folder, not yet started."""
-    env = environment.basis(order.environ)
-    return EmbeddedServer(order.folder, root=order.root, env=env, stop=order.stop, say=say)
-
-
 def _run(
-    order: Order, steps: Sequence[Step], use_case: str, execute: Execute, outputs: Mapping[str, str] | None = None
+    order: Order, steps: Sequence[Step], use_case: str, execute: Executor, outputs: Mapping[str, str] | None = None
 ) -> list[Finished]:
     """Run the steps, saying so; how far they came goes into the state."""
     numbers = itertools.count(1)
 
     def announced(step: Step, flags: Sequence[str]) -> Outcome:
-        say(f"\n[{next(numbers)}/{len(steps)}] {step.name}: {step.purpose}\n  + {_command(step, flags)}")
+        say(f"\n[{next(numbers)}/{len(steps)}] {step.name}: {step.purpose}\n  + {execute.command(step, flags)}")
         return execute(step, flags)
 
     last = {"use_case": use_case, "started": _now(), "reached": None}
@@ -184,10 +114,6 @@ def _run(
         done.append(one)
         order.folder.remember(run=last | {"reached": one.step.name})
     return done
-
-
-def _command(step: Step, flags: Sequence[str]) -> str:
-    return shlex.join(["python", "-m", f"steps.{step.name}", *flags])
 
 
 def _commit(order: Order) -> dict[str, str]:
@@ -210,7 +136,7 @@ def _commit(order: Order) -> dict[str, str]:
 # --- the conclusion --------------------------------------------------------------------------------------------------
 
 
-def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execute, reason: str = "") -> int:
+def _conclude(order: Order, use_case: str, done: list[Finished], execute: Executor, reason: str = "") -> int:
     """What follows from the verdict: nothing, a no, or the question."""
     evaluated = done[-1].result
     version, production = evaluated["version"], evaluated.get("production")
@@ -248,9 +174,7 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
     return _ask_and_promote(order, pending, lambda: execute, done)
 
 
-def _ask_and_promote(
-    order: Order, pending: Mapping[str, Any], ready: Callable[[], Execute], done: list[Finished]
-) -> int:
+def _ask_and_promote(order: Order, pending: Mapping[str, Any], ready: Ready, done: list[Finished]) -> int:
     """Get the answer; on yes, promote. `done` are the steps so far, for the summary."""
     if pending["page"]:
         say(f"\n{_short(pending['version'])} at {pending['page']}")
@@ -277,7 +201,7 @@ def _ask_and_promote(
     return _promote(order, pending, name, execute, done)
 
 
-def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execute, done: list[Finished]) -> int:
+def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Executor, done: list[Finished]) -> int:
     """Run promote with the pending evidence; run again after a kill, it finishes or changes nothing."""
     say(f"\napproved by {name}")
     use_case = pending["use_case"]
@@ -298,9 +222,9 @@ def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execu
     return 0
 
 
-def _promotion(order: Order, use_case: str, execute: Execute, evidence: str) -> Finished:
+def _promotion(order: Order, use_case: str, execute: Executor, evidence: str) -> Finished:
     step = pipeline.PROMOTE
-    command = _command(step, pipeline.flags_of(step, use_case, order.given, {"evidence": evidence}))
+    command = execute.command(step, pipeline.flags_of(step, use_case, order.given, {"evidence": evidence}))
     say(f"promote: {step.purpose}\n  + {command}")
     outputs = {"evidence": evidence}
     (finished,) = pipeline.run((step,), use_case, order.given, execute=execute, clock=time.monotonic, outputs=outputs)
@@ -345,9 +269,16 @@ def _print_plan(order: Order, steps: Sequence[Step], use_case: str, outputs: Map
     every = (*steps, pipeline.PROMOTE)
     made = {name: name.upper() for step in every for name in step.outputs} | dict(outputs)
     given = dict(order.given) | {"approver": order.approver or "YOU"}
-    commands = [_command(step, pipeline.flags_of(step, use_case, given, made)) for step in every]
+    every_image = images.wanted(order.root, base=order.base_image) if order.docker else {}
+
+    def command(step: Step) -> str:
+        flags = pipeline.flags_of(step, use_case, given, made)
+        if order.docker:
+            return shlex.join(["docker", "run", every_image[step.name].reference, *flags])
+        return processes.command(step, flags)
+
     fallback = "" if order.use_case or steps is pipeline.ROLLBACK else f" ({OFFLINE_USE_CASE} if MNIST cannot be had)"
-    progress.plan(every, f"{use_case}{fallback}", commands)
+    progress.plan(every, f"{use_case}{fallback}", map(command, every))
     say(
         "  Before promote, the report is shown and a person is asked."
         if not order.approver

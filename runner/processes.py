@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -163,6 +164,11 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         return
 
 
+def command(step: Step, flags: Sequence[str]) -> str:
+    """A step as a person would type it, without containers."""
+    return shlex.join(["python", "-m", f"steps.{step.name}", *flags])
+
+
 class StepProcesses:
     """
     An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours.
@@ -191,6 +197,10 @@ class StepProcesses:
     ) -> None:
         if self._next is not None:
             self._next.end()
+
+    def command(self, step: Step, flags: Sequence[str]) -> str:
+        """The line that a person would type."""
+        return command(step, flags)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
         folder = self._out / step.name

@@ -1,0 +1,372 @@
+"""
+The steps and the server as containers, by the docker SDK: a network, the server, and one step at a time.
+
+Everything that is made carries the label `modelgate.folder` with the path of the `.modelgate/` it works for, so that
+what a killed runner left behind is found by a query, and removed by the next command of whichever kind. That something
+may be there is noted in `.modelgate/engine` before the first of it is made.
+
+No container keeps anything: the server writes into the same data folder as without containers, a step into its folder
+of `out/`. All run as the person whose folder it is, without capabilities, on a root that is read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runner import engine
+from runner.embedded import HOST
+from runner.environment import Variables, to_download
+from runner.errors import EngineUnusable
+from runner.folder import Folder, remove
+from runner.images import Image
+from runner.pipeline import Outcome, Step
+from runner.processes import Stop
+
+LABEL, ROLE = "modelgate.folder", "modelgate.role"
+SERVER_PORT = 8080  # inside its container
+# docker(1): a program that signal n ended has exit code 128 + n; 125 is docker's own.
+SIGNALLED, NOT_STARTED = 128, 125
+STOP_S = 5
+MNIST = "/mnist.npz"
+KERAS_HOME = "/keras"
+
+
+class Mount(NamedTuple):
+    """A file or folder of the person's, and where a container sees it."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+class Container(NamedTuple):
+    """What a container is to be; `create` makes it, `command` is the line that a person would type for it."""
+
+    name: str
+    role: str
+    image: str
+    words: Sequence[str]
+    variables: Variables
+    mounts: Sequence[Mount]
+    network: str | None
+    port: int | None = None  # of this machine, where the server's own is published
+
+    def command(self) -> str:
+        """`docker run ...`, to paste into a shell; no secret stands in it."""
+        words = ["docker", "run", "--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+        words += ["--tmpfs=/tmp:mode=1777", f"--user={_user()}"]
+        words += [f"--network={self.network}"] if self.network else []
+        words += [f"--publish={HOST}:{self.port}:{SERVER_PORT}"] if self.port else []
+        words += [f"--volume={mount.source}:{mount.target}:{_mode(mount)}" for mount in self.mounts]
+        line = shlex.join(words)
+        for name in self.variables.values:
+            line += f" --env={self.variables.typed(name)}"
+        return f"{line} {shlex.join([self.image, *self.words])}"
+
+    def create(self, client: Any, labels: Mapping[str, str]) -> Any:
+        """The docker SDK's container, not started: a runner that is killed here leaves nothing that runs."""
+        return client.containers.create(
+            self.image,
+            list(self.words),
+            name=self.name,
+            labels={**labels, ROLE: self.role},
+            environment=dict(self.variables.values),
+            volumes={str(m.source): {"bind": m.target, "mode": _mode(m)} for m in self.mounts},
+            network=self.network,
+            ports={f"{SERVER_PORT}/tcp": (HOST, self.port)} if self.port else None,
+            user=_user(),
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            tmpfs={"/tmp": "mode=1777"},  # noqa: S108
+            log_config={"type": "json-file"},  # whatever the engine's default is: this one can be read
+        )
+
+
+class Engine:
+    """What one folder has in the container engine at `address`."""
+
+    def __init__(self, folder: Folder, address: str) -> None:
+        self._folder = folder
+        self.client = _connect(address)
+        self._address = address
+        self.labels = {LABEL: str(folder.path)}
+        # Docker's names are for the whole machine, which may have many such folders.
+        self.name = f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
+
+    def containers(self, role: str | None = None) -> list[Any]:
+        """Those of this folder; those of a role."""
+        labels = [f"{name}={value}" for name, value in self.labels.items()] + ([f"{ROLE}={role}"] if role else [])
+        found: list[Any] = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+        return found
+
+    def remove(self, role: str) -> bool:
+        """End and remove the containers of a role; returns whether there were any."""
+        found = self.containers(role)
+        for container in found:
+            _unless_gone(container.remove, force=True)
+        return bool(found)
+
+    def begin(self) -> None:
+        """Note that something may be there, and make the network unless it is."""
+        self._folder.engine_file.write_text(self._address + "\n")
+        if not self._networks():
+            self.client.networks.create(self.name, labels=self.labels)
+
+    def finish(self) -> None:
+        """Remove the network and the note, unless a container is still there or the engine has gone."""
+        try:
+            if self.containers():
+                return
+            for network in self._networks():
+                _unless_gone(network.remove)
+        except _errors():
+            return
+        self._folder.engine_file.unlink(missing_ok=True)
+
+    def _networks(self) -> list[Any]:
+        found: list[Any] = self.client.networks.list(filters={"label": [f"{LABEL}={self.labels[LABEL]}"]})
+        return found
+
+
+def chosen(folder: Folder) -> Engine:
+    """The engine of this machine; raises EngineUnusable."""
+    return Engine(folder, engine.require())
+
+
+def noted(folder: Folder) -> Engine | None:
+    """The engine in which an earlier runner may have left something, if any; raises EngineUnusable."""
+    try:
+        return Engine(folder, folder.engine_file.read_text().strip())
+    except FileNotFoundError:
+        return None
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+class ServerContainer:
+    """The embedded server of a folder; what it says is copied to `server.log` when it ends. Like a Child."""
+
+    def __init__(self, here: Engine, image: Image, folder: Folder, *, port: int, key: str) -> None:
+        folder.server_data.mkdir(mode=0o700, exist_ok=True)  # the engine would make it as root
+        self._log = folder.server_log
+        self._remains: Any = None
+        self._ending: _Ending | None = None
+        variables = Variables({"MODELGATE_SERVER_KEY": key}, {"MODELGATE_SERVER_KEY": folder.key_file})
+        wanted = Container(
+            server_name(here),
+            "server",
+            image.reference,
+            (),
+            variables,
+            [Mount(folder.server_data, "/data", writable=True)],
+            here.name,
+            port,
+        )
+        try:
+            here.remove("server")
+            self._remains = wanted.create(here.client, here.labels)
+            self._ending = _Ending(self._remains)
+        except _errors() as error:  # the port was taken in this very moment, or the engine has gone
+            self._write(f"{error}\n".encode())
+
+    def code(self) -> int | None:
+        try:
+            return NOT_STARTED if self._ending is None else self._ending.code()
+        except _errors():
+            return NOT_STARTED
+
+    def end(self) -> None:
+        """Stop it, keep its words, remove it. Idempotent."""
+        container, self._remains = self._remains, None
+        if container is None:
+            return
+        try:
+            _unless_gone(container.stop, timeout=STOP_S)
+            _unless_gone(lambda: self._write(container.logs()))
+            _unless_gone(container.remove, force=True)
+        except _errors() as error:
+            self._write(f"{error}\n".encode())  # the engine has gone; its container is looked for next time
+
+    def _write(self, words: bytes) -> None:
+        with os.fdopen(os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
+            log.write(words)
+
+
+def server_name(here: Engine) -> str:
+    """The server's name in the network, which is a host name there."""
+    return f"{here.name}-server"
+
+
+# --- the steps -------------------------------------------------------------------------------------------------------
+
+
+class StepContainers:
+    """An Execute: each step in its image, standard error live on ours. `out` gets a folder a step."""
+
+    def __init__(
+        self,
+        here: Engine,
+        images: Mapping[str, Image],
+        *,
+        variables: Variables,
+        rows: tuple[Variables, Sequence[Mount]],
+        network: str | None,
+        out: Path,
+        stop: Stop,
+    ) -> None:
+        self._here = here
+        self._images = images
+        self._variables = variables
+        self._rows = rows
+        self._network = network
+        self._out = out
+        self._stop = stop
+
+    def command(self, step: Step, flags: Sequence[str]) -> str:
+        """The line that a person would type."""
+        return self._container(step, flags).command()
+
+    def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
+        folder = self._out / step.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            remove(old)
+        self._here.remove("step")
+        try:
+            container = self._container(step, flags).create(self._here.client, self._here.labels)
+            try:
+                ending = _Ending(container, sys.stderr.buffer)
+                while (code := ending.code()) is None:
+                    self._stop.pause()
+                stdout: bytes = container.logs(stdout=True, stderr=False)
+            finally:
+                _unless_gone(container.remove, force=True)
+        except _errors() as error:
+            raise EngineUnusable(
+                f"the container of {step.name} was lost: {error}",
+                "see whether the engine runs (docker info); what was finished is kept, the same command goes on",
+            ) from error
+        return Outcome(SIGNALLED - code if code > SIGNALLED else code, stdout.decode(errors="replace"))
+
+    def _container(self, step: Step, flags: Sequence[str]) -> Container:
+        mounts = [Mount(self._out / step.name, "/out", writable=True)]
+        variables = self._variables
+        if step.name == "build":  # the one that reads rows from outside
+            variables = variables.with_more(self._rows[0])
+            mounts += self._rows[1]
+        return Container(
+            f"{self._here.name}-{step.name}",
+            "step",
+            self._images[step.name].reference,
+            (*flags, "--out=/out"),
+            variables,
+            mounts,
+            self._network,
+        )
+
+
+def rows(
+    inherited: Mapping[str, str], root: Path, folder: Folder, not_by_proxy: str
+) -> tuple[Variables, Sequence[Mount]]:
+    """
+    How build finds MNIST: the person's file or Keras's cache, read-only; else a folder to download it to.
+
+    not_by_proxy: a host that is not looked for behind the proxy that the download may need.
+    """
+    if named := inherited.get("MNIST_NPZ"):
+        path = (root / named).resolve()
+        if not path.is_file():
+            return Variables({"MNIST_NPZ": named}), []  # build says so
+        return Variables({"MNIST_NPZ": MNIST}), [Mount(path, MNIST)]
+    home = Path(inherited.get("KERAS_HOME") or Path(inherited.get("HOME", "/")) / ".keras")
+    cached = (root / home / "datasets" / "mnist.npz").resolve()
+    if cached.is_file():
+        return Variables({"KERAS_HOME": KERAS_HOME}), [Mount(cached, f"{KERAS_HOME}/datasets/mnist.npz")]
+    folder.keras.mkdir(exist_ok=True)
+    variables = to_download(inherited, not_by_proxy=not_by_proxy).with_more(Variables({"KERAS_HOME": KERAS_HOME}))
+    return variables, [Mount(folder.keras, KERAS_HOME, writable=True)]
+
+
+# --- with the SDK ----------------------------------------------------------------------------------------------------
+
+
+class _Ending:
+    """Starts a container, and a thread each that waits for its end and that copies its standard error to `words`."""
+
+    def __init__(self, container: Any, words: Any = None) -> None:
+        self._code: int | None = None
+        self._error: Exception | None = None
+        self._copier = threading.Thread(target=self._copy, args=[container, words], daemon=True)
+        self._waiter = threading.Thread(target=self._wait, args=[container], daemon=True)
+        container.start()
+        if words is not None:
+            self._copier.start()
+        self._waiter.start()
+
+    def code(self) -> int | None:
+        """Its exit code, None while it runs; raises what came in between, such as the engine's end."""
+        if self._error is not None:
+            raise self._error
+        return None if self._copier.is_alive() else self._code
+
+    def _wait(self, container: Any) -> None:
+        try:
+            self._code = container.wait(timeout=None)["StatusCode"]
+        except _errors() as error:
+            self._error = error
+
+    def _copy(self, container: Any, words: Any) -> None:
+        try:
+            for chunk in container.logs(stdout=False, stderr=True, stream=True, follow=True):
+                words.write(chunk)
+                words.flush()
+        except _errors():
+            return  # the waiter says what happened
+
+
+def _connect(address: str) -> Any:
+    try:
+        from docker.client import DockerClient
+        from docker.errors import DockerException
+    except ImportError as error:  # `docker` is then the folder of that name in this project
+        raise EngineUnusable("the docker SDK is not installed in this environment", "make setup") from error
+    try:
+        return DockerClient(base_url=address, version="auto")
+    except DockerException as error:
+        raise EngineUnusable(f"no Docker engine answers at {address}: {error}", engine.WITHOUT) from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What the SDK raises: its own, and those of the library it speaks HTTP with."""
+    from docker.errors import DockerException
+    from requests import RequestException
+
+    return DockerException, RequestException
+
+
+def _unless_gone(call: Callable[..., Any], **options: Any) -> None:
+    """Do it; a container that somebody else has removed, or is removing, is as it should be."""
+    from docker.errors import APIError
+
+    try:
+        call(**options)
+    except APIError as error:
+        if error.status_code not in (404, 409):
+            raise
+
+
+def _mode(mount: Mount) -> str:
+    return "rw" if mount.writable else "ro"
+
+
+def _user() -> str:
+    return f"{os.getuid()}:{os.getgid()}"

@@ -1,0 +1,196 @@
+"""
+Where the steps are executed: as processes or in containers, with the embedded server or with the person's own W&B.
+
+Whatever an earlier runner left behind is ended first, by the record of the processes and by the query of the
+containers, in whichever of the two this run is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
+
+from runner import containers, embedded, environment, images
+from runner.containers import Engine, ServerContainer, StepContainers
+from runner.embedded import EmbeddedServer
+from runner.errors import Busy, EngineUnusable
+from runner.folder import Folder
+from runner.images import Image
+from runner.order import Order
+from runner.pipeline import Outcome, Step
+from runner.processes import StepProcesses, end_leftover
+from runner.progress import say
+
+
+class Executor(Protocol):
+    """A pipeline.Execute that can say what it executes."""
+
+    def command(self, step: Step, flags: Sequence[str]) -> str:
+        """The line that a person would type."""
+
+    def __call__(self, step: Step, flags: Sequence[str]) -> Outcome: ...
+
+
+# Waits until W&B is there for the steps, and says how one is executed.
+Ready = Callable[[], Executor]
+
+
+@contextmanager
+def opened(order: Order) -> Iterator[Ready]:
+    """The place that was asked for, for the length of the block."""
+    _end_left_steps(order.folder)
+    with ExitStack() as stack:
+        if order.docker:
+            yield _in_containers(order, stack)
+        elif order.own:
+            execute = stack.enter_context(_processes(order, environment.for_own(order.environ)))
+            yield lambda: execute
+        else:
+            yield _beside_server(order, stack)
+
+
+@contextmanager
+def server(order: Order) -> Iterator[EmbeddedServer]:
+    """The embedded server alone, started and not yet waited for; in its container if that was asked for."""
+    with ExitStack() as stack:
+        if order.docker:
+            here, every = stack.enter_context(_engine(order, ["server"]))
+            yield stack.enter_context(_server(order, _as_container(order.folder, here, every["server"])))
+        else:
+            yield stack.enter_context(_server(order, _as_process(order)))
+
+
+# --- as processes ----------------------------------------------------------------------------------------------------
+
+
+def _beside_server(order: Order, stack: ExitStack) -> Ready:
+    running = stack.enter_context(_server(order, _as_process(order)))
+
+    def beside(url: str) -> StepProcesses:
+        env = environment.for_embedded(order.environ, url=url, api_key=running.key, folder=order.folder.sdk)
+        return stack.enter_context(_processes(order, env))
+
+    expected = running.url
+    # The first interpreter imports the SDK while the server starts.
+    execute = beside(expected)
+
+    def ready() -> Executor:
+        running.wait()
+        return execute if running.url == expected else beside(running.url)
+
+    return ready
+
+
+def _processes(order: Order, env: Mapping[str, str]) -> StepProcesses:
+    folder = order.folder
+    return StepProcesses(
+        env=env,
+        root=order.root,
+        out=folder.out,
+        record=folder.step_record,
+        next_record=folder.next_record,
+        stop=order.stop,
+    )
+
+
+def _server(order: Order, start: embedded.Start) -> EmbeddedServer:
+    return EmbeddedServer(order.folder, start, stop=order.stop, say=say)
+
+
+def _as_process(order: Order) -> embedded.Start:
+    start = embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
+
+    def alone(port: int, key: str) -> embedded.Running:
+        _end_left_containers(order.folder, "server")
+        return start(port, key)
+
+    return alone
+
+
+# --- in containers ---------------------------------------------------------------------------------------------------
+
+
+def _in_containers(order: Order, stack: ExitStack) -> Ready:
+    names = [name for name in images.NAMES if not (order.own and name == "server")]
+    here, every = stack.enter_context(_engine(order, names))
+    folder = order.folder
+    if order.own:
+        execute = StepContainers(
+            here,
+            every,
+            variables=environment.own_from_container(order.environ),
+            rows=containers.rows(order.environ, order.root, folder, ""),
+            network=None,
+            out=folder.out,
+            stop=order.stop,
+        )
+        return lambda: execute
+    running = stack.enter_context(_server(order, _as_container(folder, here, every["server"])))
+    if running.is_guest and not here.containers("server"):
+        raise Busy(
+            f"the server of {folder.path} runs as a process, for an open `serve`: no container reaches it",
+            "end that `serve`, or open it in a container: make serve RUNNER=docker",
+        )
+
+    def ready() -> Executor:
+        running.wait()
+        host = containers.server_name(here)
+        return StepContainers(
+            here,
+            every,
+            variables=environment.embedded_from_container(
+                host=f"http://{host}:{containers.SERVER_PORT}", url=running.url, key_file=folder.key_file
+            ),
+            rows=containers.rows(order.environ, order.root, folder, host),
+            network=here.name,
+            out=folder.out,
+            stop=order.stop,
+        )
+
+    return ready
+
+
+@contextmanager
+def _engine(order: Order, names: Sequence[str]) -> Iterator[tuple[Engine, dict[str, Image]]]:
+    """The engine with these images in it and a network of the folder's."""
+    order.folder.make()
+    here = containers.chosen(order.folder)
+    every = images.wanted(order.root, base=order.base_image)
+    images.prepare(order.root, [every[name] for name in names], order.stop)
+    here.begin()
+    try:
+        yield here, every
+    finally:
+        here.finish()
+
+
+def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:
+    return lambda port, key: ServerContainer(here, image, folder, port=port, key=key)
+
+
+# --- what was left behind --------------------------------------------------------------------------------------------
+
+
+def _end_left_steps(folder: Folder) -> None:
+    """Nobody else's: the right to run the pipeline here is ours."""
+    left = [end_leftover(folder.step_record), end_leftover(folder.next_record), _end_left_containers(folder, "step")]
+    if any(left):
+        say("ended the step that an earlier runner left behind")
+
+
+def _end_left_containers(folder: Folder, role: str) -> bool:
+    try:
+        here = containers.noted(folder)
+        return here is not None and here.remove(role)
+    except EngineUnusable as error:
+        say(f"what an earlier runner may have left in containers is looked for again next time: {error}")
+        return False
+
+
+def end_containers(folder: Folder) -> None:
+    """Everything of the folder that is in an engine; for `clean`. Raises EngineUnusable."""
+    if (here := containers.noted(folder)) is not None:
+        here.remove("step")
+        here.remove("server")
+        here.finish()
