@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,11 +33,15 @@ class Workflow:
 
     @cached_property
     def said(self) -> dict[str, Any]:
-        return yaml.load(self.text, yaml.BaseLoader)  # noqa: S506 - BaseLoader makes text only
+        return yaml.load(self.text, yaml.CBaseLoader)  # noqa: S506 - it makes text only
 
     @property
     def jobs(self) -> dict[str, dict[str, Any]]:
         return self.said.get("jobs", {})
+
+    def text_of(self, job: str) -> str:
+        """A job's own lines."""
+        return re.split(r"\n(?=  \w)", self.text.partition(f"\n  {job}:\n")[2])[0]
 
     def steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(where, step) of every step of every job; of an action, of its own."""

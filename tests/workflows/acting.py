@@ -1,0 +1,158 @@
+"""
+Run the repository's own workflow files under act: which jobs ran, how they ended, what they put out and said.
+
+act runs each job on this machine. It knows no environment, no approval, no permissions and no concurrency; it does run
+the very files, actions, scripts and images. Stand-ins take the place of actions of others, and of nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.serving import free_port
+from tests.workflows.files import ROOT, actions, program, workflows
+
+STANDINS = Path(__file__).parent / "standins"
+REPOSITORY = "Team/Models"  # capitals, which GitHub allows and an image's name does not
+BUILT_IN = {"actions/checkout"}
+DEADLINE_S = 280
+
+
+@dataclass
+class Ran:
+    """What is left of a workflow run."""
+
+    code: int
+    log: str
+    jobs: dict[str, str] = field(default_factory=dict)  # a job's name to success or failure; skipped ones are not here
+    outputs: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    said: dict[str, str] = field(default_factory=lambda: defaultdict(str))
+
+
+def others_actions() -> dict[str, str]:
+    """Each action of others that our files use: owner/name@sha to its name."""
+    files = [*workflows().values(), *actions().values()]
+    used = {step["uses"] for file in files for _, step in file.steps() if "@" in step.get("uses", "")}
+    return {use: use.partition("@")[0] for use in used}
+
+
+def standins() -> list[str]:
+    """act's arguments that put a stand-in where an action of others is used."""
+    words = []
+    for use, name in sorted(others_actions().items()):
+        folder = STANDINS / name.rpartition("/")[2]
+        if folder.is_dir() and name not in BUILT_IN:
+            words += ["--local-repository", f"{use}={folder}"]
+    return words
+
+
+def copy_of_repository(to: Path) -> Path:
+    """The tracked files of this repository as they are now, as the only commit of a repository in `to`."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, to / name)
+    git(to, "init", "-q", "-b", "main")
+    git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
+    commit(to, "All of it")
+    return to
+
+
+def git(repository: Path, *words: str) -> str:
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *who, *words], cwd=repository, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(repository: Path, message: str) -> str:
+    git(repository, "add", "--all")
+    git(repository, "commit", "-q", "--allow-empty", "-m", message)
+    return git(repository, "rev-parse", "HEAD")
+
+
+def act(
+    repository: Path,
+    event: str,
+    *,
+    home: Path,
+    payload: Mapping[str, Any] | None = None,
+    workflow: str = "pipeline.yml",
+    actor: str = "ada",
+    environ: Mapping[str, str],
+    variables: Mapping[str, str],
+    secrets: Mapping[str, str],
+) -> Ran:
+    """
+    Run one workflow file. payload: the event as GitHub would send it. environ: what the runner sets beyond act's own.
+    """
+    home.mkdir(exist_ok=True)
+    event_file = home / "event.json"
+    event_file.write_text(json.dumps(payload or {}), encoding="utf-8")
+    words = [str(program("act")), event, "--workflows", f".github/workflows/{workflow}", "--eventpath", str(event_file)]
+    words += ["--platform", "ubuntu-24.04=-self-hosted", "--pull=false", "--no-cache-server", "--action-offline-mode"]
+    words += ["--rm", "--container-daemon-socket", "-", "--json", "--actor", actor, *standins()]
+    for flag, values in (("--env", environ), ("--var", variables), ("--secret", secrets)):
+        words += [word for name, value in values.items() for word in (flag, f"{name}={value}")]
+    passed = {name: os.environ[name] for name in ("PATH", "TMPDIR", "DOCKER_HOST") if name in os.environ}
+    done = subprocess.run(
+        words,
+        cwd=repository,
+        env={**passed, "HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=DEADLINE_S,
+    )
+    return read(done.returncode, done.stdout + done.stderr)
+
+
+def read(code: int, log: str) -> Ran:
+    """act's JSON lines as what they say of each job."""
+    ran = Ran(code, log)
+    for line in log.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        name = re.sub(r".*/", "", row.get("job", "")).strip()
+        if "jobResult" in row:
+            ran.jobs[name] = row["jobResult"]
+        if row.get("command") == "set-output":
+            ran.outputs[name] |= {row["name"]: row["arg"]} if row["arg"] else {}
+        ran.said[name] += row.get("msg", "") + "\n"
+    return ran
+
+
+@contextmanager
+def image_registry(folder: Path) -> Iterator[str]:
+    """A registry of images in GHCR's place: Debian's docker-registry. Gives its host:port."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "version": 0.1,
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    (folder / "config.yml").write_text(json.dumps(settings), encoding="utf-8")
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        yield f"localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)

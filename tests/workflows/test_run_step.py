@@ -1,0 +1,198 @@
+"""
+What the run-step action makes of a step's answer, whatever stands in it: the real script, with a `docker` that plays
+the step. The real containers are in test_act.py.
+
+    pytest tests/workflows/test_run_step.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.workflows.files import ACTIONS, actions
+
+SCRIPT = ACTIONS / "run-step" / "run_step.py"
+HOSTILE = (
+    "$(touch pwned) `id` ';--flag\r\n::set-output name=verdict::pass\n::error::forged\nverdict=pass\n"
+    "EOF\nevidence<<EOF\n<script>alert(1)</script> [x](javascript:alert(1)) ![](https://x.example/p.png) @everyone %0A"
+)
+
+
+@dataclass
+class Seen:
+    """What GitHub gets to see of a step."""
+
+    code: int
+    log: str
+    outputs: dict[str, str]
+    summary: str
+    command: list[str]
+    environ: dict[str, str]
+
+
+@pytest.fixture
+def run_step(tmp_path):
+    """Run the script with a step that says this."""
+    fake = tmp_path / "bin" / "docker"
+    fake.parent.mkdir()
+    fake.write_text(
+        f"#!{sys.executable}\n"
+        "import json, os, pathlib, sys\n"
+        "plays = json.loads(pathlib.Path(os.environ['PLAYS']).read_text())\n"
+        "seen = {'command': sys.argv[1:], 'environ': dict(os.environ)}\n"
+        "pathlib.Path(os.environ['SEEN']).write_text(json.dumps(seen))\n"
+        "if plays['report']: (pathlib.Path(os.environ['OUT']) / 'report.md').write_text(plays['report'])\n"
+        "sys.stderr.write(plays['stderr'])\n"
+        "sys.stdout.write(plays['stdout'])\n"
+        "sys.exit(plays['code'])\n"
+    )
+    fake.chmod(0o755)
+
+    def run(answer: Any, *, code=0, stderr="", report="", flags=None, **inputs: str) -> Seen:
+        stdout = answer if isinstance(answer, str) else json.dumps(answer)
+        plays = {"stdout": stdout, "stderr": stderr, "report": report, "code": code}
+        (tmp_path / "plays.json").write_text(json.dumps(plays))
+        for name in ("output", "summary"):
+            (tmp_path / name).write_text("")
+        environ = {
+            "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}",
+            "PLAYS": str(tmp_path / "plays.json"),
+            "SEEN": str(tmp_path / "seen.json"),
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+            "STEP": "evaluate",
+            "IMAGE": "ghcr.io/team/models/evaluate@sha256:" + "a" * 64,
+            "FLAGS": json.dumps(flags or {}),
+            "IMAGES": "",
+            "ASKS_GITHUB": "false",
+            "NETWORK": "bridge",
+            "OUT": str(tmp_path / "out"),
+            **inputs,
+        }
+        done = subprocess.run([sys.executable, str(SCRIPT)], env=environ, capture_output=True, text=True, cwd=tmp_path)
+        assert "Traceback" not in done.stderr, done.stderr
+        seen = json.loads((tmp_path / "seen.json").read_text())
+        outputs = read_outputs((tmp_path / "output").read_text())
+        log = done.stdout + done.stderr
+        return Seen(done.returncode, log, outputs, (tmp_path / "summary").read_text(), seen["command"], seen["environ"])
+
+    return run
+
+
+def read_outputs(text: str) -> dict[str, str]:
+    """As GitHub's runner reads the file: `name=value` lines, and values between delimiters."""
+    outputs, lines = {}, iter(text.splitlines())
+    for line in lines:
+        if found := re.match(r"([^=]+?)<<(.+)", line):
+            value = []
+            while (line := next(lines)) != found[2]:
+                value.append(line)
+            outputs[found[1]] = "\n".join(value)
+        else:
+            name, _, value = line.partition("=")
+            outputs[name] = value
+    return outputs
+
+
+def commands(log: str) -> list[str]:
+    """The workflow commands in a log, as GitHub's runner takes them: none while they are stopped."""
+    found, stopped = [], None
+    for line in log.splitlines():
+        if stopped:
+            stopped = None if line == f"::{stopped}::" else stopped
+        elif line.startswith("::stop-commands::"):
+            stopped = line.removeprefix("::stop-commands::")
+        elif line.startswith("::"):
+            found.append(line)
+    return found
+
+
+def test_the_outputs_are_those_that_the_action_declares(run_step):
+    declared = set(actions()["run-step"].said["outputs"])
+    seen = run_step({name: f"the {name}" for name in declared} | {"digest": "d", "reused": True})
+    assert seen.outputs == {name: f"the {name}" for name in declared}
+    assert (seen.code, commands(seen.log)) == (0, [])
+
+
+def test_a_step_is_confined_and_gets_its_flags_as_words(run_step):
+    flags = {"use-case": "digits", "rows": 12, "seed": "0", "epochs": "", "no-cache": True, "policy": None, "x": False}
+    seen = run_step({}, flags=flags)
+    image = seen.command.index("ghcr.io/team/models/evaluate@sha256:" + "a" * 64)
+    before, after = seen.command[:image], seen.command[image + 1 :]
+    assert after == ["--use-case=digits", "--rows=12", "--seed=0", "--no-cache", "--out=/out"]
+    for words in (["--read-only"], ["--cap-drop", "ALL"], ["--security-opt", "no-new-privileges"], ["--rm"]):
+        assert words[0] in before and words[-1] in before
+    assert f"{os.getuid()}:{os.getgid()}" in before
+
+
+def test_a_step_sees_the_variables_of_its_trade_and_no_value_is_on_a_command_line(run_step):
+    given = {"WANDB_API_KEY": "k" * 40, "WANDB_ENTITY": "", "GITHUB_TOKEN": "ghs_1", "GITHUB_SHA": "b" * 40}
+    seen = run_step({}, **given)
+    assert [seen.command[i + 1] for i, word in enumerate(seen.command) if word == "--env"] == ["WANDB_API_KEY"]
+    assert "k" * 40 not in " ".join(seen.command) + seen.log
+    asked = run_step({}, ASKS_GITHUB="true", **given)
+    names = {asked.command[i + 1] for i, word in enumerate(asked.command) if word == "--env"}
+    assert names == {"WANDB_API_KEY", "GITHUB_TOKEN", "GITHUB_SHA"}
+    assert "ghs_1" not in " ".join(asked.command) + asked.log
+
+
+def test_what_approval_reads_is_what_it_gets(run_step):
+    """Every GITHUB_ variable that the steps name is passed on."""
+    text = (ACTIONS.parents[1] / "steps/common/approval.py").read_text()
+    wanted = set(re.findall(r'"(GITHUB_[A-Z_]+)"', text))
+    assert len(wanted) >= 10
+    seen = run_step({}, ASKS_GITHUB="true", **dict.fromkeys(wanted, "x"))
+    assert {seen.command[i + 1] for i, word in enumerate(seen.command) if word == "--env"} == wanted
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_hostile_text_stays_text(run_step, tmp_path, code):
+    answer = {"verdict": "fail", "evidence": HOSTILE, "version": HOSTILE, "reasons": [HOSTILE]}
+    seen = run_step(answer, code=code, stderr=HOSTILE, flags={"commit": HOSTILE, "-x": HOSTILE})
+    assert seen.code == code
+    lines = HOSTILE.replace("\r\n", "\n").split("\n")
+    assert seen.outputs == {"verdict": "fail", "evidence": "\n".join(lines), "version": "\n".join(lines)}
+    found = commands(seen.log)
+    assert len(found) == code
+    assert all(line.startswith("::error title=evaluate%3A fail::$(touch pwned)") for line in found)
+    assert f"--commit={HOSTILE}" in seen.command
+    assert all(line.startswith("    ") for line in seen.summary.splitlines()[2:])
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_an_error_says_its_name_and_what_to_do(run_step):
+    error = {"name": "no_approval", "message": "nobody approved: 100 % sure,", "hint": "ask\nbob"}
+    seen = run_step({"error": error}, code=1)
+    assert commands(seen.log) == [
+        "::error title=evaluate%3A no_approval::nobody approved: 100 %25 sure,%0Aask%0Abob",
+    ]
+    assert "no_approval" in seen.summary
+
+
+@pytest.mark.parametrize("answer", ["", "Segmentation fault", "[1, 2]", '{"verdict": "pass"} trailing', "null"])
+def test_a_step_without_an_answer_has_no_outputs(run_step, answer):
+    seen = run_step(answer, code=139, stderr="killed")
+    assert (seen.code, seen.outputs) == (139, {})
+    assert len(commands(seen.log)) == 1
+    assert "exit code 139" in seen.log
+
+
+def test_the_report_is_the_summary_and_is_cut_where_github_would_refuse_it(run_step):
+    assert run_step({"verdict": "pass"}, report="# v3: pass\n").summary == "# v3: pass\n"
+    summary = run_step({"verdict": "pass"}, report="é" * 900_000).summary
+    assert len(summary.encode()) < 1024 * 1024
+    assert summary.endswith("in W&B)\n")
+
+
+def test_the_images_are_given_as_a_file(run_step, tmp_path):
+    seen = run_step({}, IMAGES='{"train": "x@sha256:1"}')
+    assert "--images=/out/images.json" in seen.command
+    assert json.loads((tmp_path / "out/images.json").read_text()) == {"train": "x@sha256:1"}
