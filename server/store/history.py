@@ -4,10 +4,10 @@ is the same as once. Lines are kept as text: they may hold NaN and Infinity, whi
 """
 
 import json
+import re
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from server.errors import Invalid
 from server.store.db import update
@@ -15,10 +15,13 @@ from server.store.documents import json_object
 
 # More lines or steps than any run has; SQLite could not hold a number of arbitrary length.
 MAX_NUMBER = 10**15
+# Rows that are parsed together: many at once are faster, all at once would take much memory.
+AT_ONCE = 1000
 # The SDK's own names for the streams.
 HISTORY, EVENTS, SUMMARY, CONSOLE = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"
 # The tables of those that have numbered lines.
 TABLES = {"history": HISTORY, "events": EVENTS, "console": CONSOLE}
+Item = TypeVar("Item")
 
 
 def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str]) -> None:
@@ -72,13 +75,14 @@ def _count(db: sqlite3.Connection, sql: str, run_id: int) -> int:
 
 def lines(db: sqlite3.Connection, run_id: int, *, min_step: int = 0, max_step: int | None = None) -> list[str]:
     """History as it was logged, `min_step <= _step < max_step`."""
-    return [
-        row[0]
-        for row in db.execute(
-            "SELECT data FROM history WHERE run_id = ?1 AND step >= ?2 AND (?3 IS NULL OR step < ?3) ORDER BY line",
-            (run_id, min_step, max_step),
-        )
-    ]
+    # The plus keeps SQLite from reading a whole run in the order of its lines to find the few of a page.
+    order = "line" if max_step is None else "+line"
+    sql = f"SELECT data {_WITHIN} ORDER BY {order}"
+    return [row[0] for row in db.execute(sql, (run_id, min_step, max_step))]
+
+
+# A bound that may be missing, in a form that an index can follow.
+_WITHIN = f"FROM history WHERE run_id = ?1 AND step >= ?2 AND step < coalesce(?3, {2 * MAX_NUMBER})"
 
 
 def rows(db: sqlite3.Connection, run_id: int) -> list[dict[str, Any]]:
@@ -116,31 +120,63 @@ def rewind(db: sqlite3.Connection, run_id: int, last_step: int) -> None:
     db.execute("DELETE FROM history WHERE run_id = ? AND step > ?", (run_id, last_step))
 
 
-def sample(lines: list[str], samples: int | None) -> list[str]:
-    """At most so many lines, evenly spread, the first and the last among them."""
-    if samples is None or samples <= 0 or len(lines) <= samples:
-        return lines
-    if samples == 1:
-        return lines[-1:]
-    stride = (len(lines) - 1) / (samples - 1)
-    return [lines[round(i * stride)] for i in range(samples)]
+def sample(items: Sequence[Item], wanted: int | None) -> list[Item]:
+    """At most so many, evenly spread, the first and the last among them."""
+    if not wanted or wanted <= 0 or len(items) <= wanted:
+        return list(items)
+    if wanted == 1:
+        return [items[-1]]
+    stride = (len(items) - 1) / (wanted - 1)
+    return [items[round(i * stride)] for i in range(wanted)]
 
 
 def sampled(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows that have all of the spec's keys, with only those; both ends of the steps are included."""
-    keys = [str(key) for key in spec.get("keys") or []]
+    keys, wanted = [str(key) for key in spec.get("keys") or []], spec.get("samples")
     last = spec.get("maxStep")
-    found = lines(db, run_id, min_step=spec.get("minStep") or 0, max_step=None if last is None else last + 1)
-    picked = []
-    for line in found:
-        row = json.loads(line)
-        values = {key: _find(row, key) for key in keys} if keys else row
-        if not any(value is _MISSING for value in values.values()):
-            picked.append(values)
-    wanted = spec.get("samples")
-    if not wanted or len(picked) <= wanted:
-        return picked
-    return [picked[i] for i in sorted({round(n * (len(picked) - 1) / max(wanted - 1, 1)) for n in range(wanted)})]
+    within = (run_id, spec.get("minStep") or 0, None if last is None else last + 1)
+    if wanted:
+        # A long history is not read for a few hundred points, if those that are picked turn out to have the keys.
+        for candidates in (_every_line, _lines_that_mention):
+            numbers = candidates(db, within, keys)
+            if numbers is not None:
+                rows = [json.loads(_line(db, run_id, number)) for number in sample(numbers, wanted)]
+                picked = [values for row in rows if (values := _values(row, keys)) is not None]
+                if len(picked) == len(rows):
+                    return picked
+    found = lines(db, run_id, min_step=within[1], max_step=within[2])
+    return sample([values for line in found if (values := _values(json.loads(line), keys)) is not None], wanted)
+
+
+Within = tuple[int, int, int | None]
+# The end of a key that stands for itself in the JSON that the SDK writes.
+_PLAIN = re.compile(r"[\w :-]+\Z", re.ASCII)
+
+
+def _every_line(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
+    """The numbers of the lines between these steps; None when they have gaps."""
+    first, last, count = db.execute(f"SELECT min(line), max(line), count(*) {_WITHIN}", within).fetchone()
+    return range(first, last + 1) if count and last - first + 1 == count else None
+
+
+def _lines_that_mention(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
+    """The numbers of the lines in whose text the end of every key stands; None when a key has no plain end."""
+    ends = [_PLAIN.search(key) for key in keys]
+    words = [f'{end[0]}"' for end in ends if end]
+    if len(words) < len(keys):
+        return None
+    mentions = "".join(f" AND instr(data, ?{number})" for number in range(4, 4 + len(words)))
+    return [line for (line,) in db.execute(f"SELECT line {_WITHIN}{mentions} ORDER BY line", (*within, *words))]
+
+
+def _line(db: sqlite3.Connection, run_id: int, number: int) -> str:
+    return str(db.execute("SELECT data FROM history WHERE run_id = ? AND line = ?", (run_id, number)).fetchone()[0])
+
+
+def _values(row: dict[str, Any], keys: list[str]) -> dict[str, Any] | None:
+    """The values of these keys, of all keys for none; None when one is missing."""
+    values = {key: _find(row, key) for key in keys} if keys else row
+    return None if any(value is _MISSING for value in values.values()) else values
 
 
 _MISSING = object()
@@ -166,29 +202,38 @@ def _find(row: dict[str, Any], key: str) -> Any:
 
 def keys(db: sqlite3.Connection, run_id: int) -> dict[str, Any]:
     """Which keys were logged, how often and as what, and the last step; in the words that the SDK reads."""
-    types: dict[str, Counter[str]] = {}
-    last: dict[str, Any] = {}
-    monotonic: dict[str, bool] = {}
+    found: dict[str, _Logged] = {}
     last_step = -1
-    for line in lines(db, run_id):
-        row = json.loads(line)
-        last_step = max(last_step, row.get("_step", last_step))
-        for key, value in _flat(row):
-            types.setdefault(key, Counter())[_type(value)] += 1
-            monotonic[key] = monotonic.get(key, True) and _not_below(value, last.get(key))
-            last[key] = value
-    return {
-        "sets": [],
-        "lastStep": last_step,
-        "keys": {
-            key: {
-                "typeCounts": [{"type": kind, "count": number} for kind, number in counts.items()],
-                "monotonic": monotonic[key],
-                "previousValue": last[key],
-            }
-            for key, counts in types.items()
-        },
-    }
+    logged = lines(db, run_id)
+    for start in range(0, len(logged), AT_ONCE):
+        for row in json.loads(f"[{','.join(logged[start : start + AT_ONCE])}]"):
+            last_step = max(last_step, row.get("_step", last_step))
+            for key, value in _flat(row):
+                if key not in found:
+                    found[key] = _Logged()
+                found[key].add(value)
+    return {"sets": [], "lastStep": last_step, "keys": {key: one.shape() for key, one in found.items()}}
+
+
+class _Logged:
+    """What is known of one key after some rows."""
+
+    __slots__ = ("_counts", "_last", "_monotonic")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._monotonic = True
+        self._last: Any = None
+
+    def add(self, value: Any) -> None:
+        kind = _type(value)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        self._monotonic = self._monotonic and _not_below(value, self._last)
+        self._last = value
+
+    def shape(self) -> dict[str, Any]:
+        counts = [{"type": kind, "count": number} for kind, number in self._counts.items()]
+        return {"typeCounts": counts, "monotonic": self._monotonic, "previousValue": self._last}
 
 
 def _flat(row: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -208,7 +253,7 @@ def _not_below(value: Any, before: Any) -> bool:
 def _type(value: Any) -> str:
     if isinstance(value, dict):
         return str(value.get("_type", "map"))
-    if isinstance(value, bool) or value is None:
-        return "boolean" if value is not None else "nil"
-    names = {int: "number", float: "number", str: "string", list: "list"}
-    return names.get(type(value), "unknown")
+    return _TYPES.get(type(value), "unknown")
+
+
+_TYPES = {int: "number", float: "number", str: "string", list: "list", bool: "boolean", type(None): "nil"}

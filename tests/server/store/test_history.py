@@ -3,6 +3,7 @@
 pytest tests/server/store/test_history.py
 """
 
+import itertools
 import json
 import sqlite3
 
@@ -70,6 +71,44 @@ def test_a_sample_has_the_ends_and_only_full_rows(db: sqlite3.Connection, run: R
     found = history.sampled(db, run.id, {"keys": ["_step", "loss"], "minStep": 10, "maxStep": 12})
     assert [row["_step"] for row in found] == [10, 11, 12]
     assert len(history.sample(history.lines(db, run.id), 3)) == 3
+
+
+# What rows there are decides how they are looked for: in every line, in those that mention the keys, in all parsed.
+@pytest.mark.parametrize(
+    "only",
+    [
+        [{"loss": 1.0}],
+        [{"loss": 1.0}, {"other": 2.0}],
+        [{"loss": 1.0}, {"other": 2.0}, {"other": {"lossy": "loss"}}],
+        [{"train": {"loss": 1.0}}, {"loss": 0.5}],
+        [{"odd \u00e9/\n": 1.0}, {"other": 2.0}],
+    ],
+)
+def test_a_sample_is_of_the_rows_that_have_the_key_however_they_are_found(
+    db: sqlite3.Connection, run: Run, only: list[dict[str, object]]
+) -> None:
+    rows = [{"_step": step, **only[step % len(only)]} for step in range(300)]
+    history.append(db, run.id, history.HISTORY, 0, [json.dumps(row) for row in rows])
+    for key, samples in itertools.product(["loss", "train.loss", "odd \u00e9/\n", "nothing"], [1, 2, 7, 400]):
+        having = [row["_step"] for row in rows if history.lookup(row, key) is not None]
+        found = [row["_step"] for row in history.sampled(db, run.id, {"keys": ["_step", key], "samples": samples})]
+        assert len(found) == min(samples, len(having))
+        assert set(found) <= set(having) and found == sorted(found)
+        assert found[-1:] == having[-1:] and (samples == 1 or found[:1] == having[:1])
+
+
+def test_a_sample_of_lines_with_gaps_has_no_line_that_is_none(db: sqlite3.Connection, run: Run) -> None:
+    history.append(db, run.id, history.HISTORY, 0, rows(*range(10)))
+    history.append(db, run.id, history.HISTORY, 1000, rows(*range(1000, 1010)))
+    found = history.sampled(db, run.id, {"keys": ["loss", "_step"], "samples": 3})
+    assert [row["_step"] for row in found] == [0, 1000, 1009]
+
+
+def test_keys_are_counted_over_more_rows_than_are_parsed_at_once(db: sqlite3.Connection, run: Run) -> None:
+    history.append(db, run.id, history.HISTORY, 0, rows(*range(2 * history.AT_ONCE + 1)))
+    assert history.keys(db, run.id)["keys"]["loss"]["typeCounts"] == [
+        {"type": "number", "count": 2 * history.AT_ONCE + 1}
+    ]
 
 
 @pytest.mark.parametrize(
