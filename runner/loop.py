@@ -25,6 +25,7 @@ from runner.progress import say
 
 DEFAULT_USE_CASE, OFFLINE_USE_CASE = "mnist", "digits"
 LATER = "make approve APPROVE=NAME   (or: python -m runner approve --approver NAME)"
+WRONG_KEY = "alias_refused"  # promote's word for a key that may not move the alias; the evidence still holds
 
 
 # --- what can be asked for -------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execu
     try:
         promoted = _promotion(promote, use_case, execute, pending["evidence"])
     except StepFailed as failure:
-        if failure.code == 1 and failure.error:
+        if failure.code == 1 and failure.error and failure.error.get("name") != WRONG_KEY:
             order.folder.remember(pending=None)  # refused for good: this evidence no longer holds
         raise
     approver = promoted.result["approver"]  # of the entry: another person's, if this finished what was cut off

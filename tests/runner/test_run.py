@@ -211,6 +211,14 @@ def test_promotion_that_was_refused_waits_no_longer(checkout: Checkout) -> None:
     assert checkout.state()["pending"] is None
 
 
+def test_promotion_with_the_wrong_key_waits_for_the_right_one(checkout: Checkout) -> None:
+    checkout.behave(promote={"error": {"name": "alias_refused", "message": "m", "hint": "h"}, "exit": 1})
+    assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 1
+    checkout.behave()
+    assert checkout.runner("approve", APPROVE="ada")[0] == 0
+    assert checkout.state()["production"]["digits"]["approver"] == "ada"
+
+
 def test_promotion_that_could_not_reach_the_server_waits_on(checkout: Checkout) -> None:
     checkout.behave(promote={"error": {"name": "unreachable", "message": "m", "hint": "h"}, "exit": 3})
     assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 3

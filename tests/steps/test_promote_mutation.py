@@ -1,0 +1,50 @@
+"""
+Each check of promote is needed: without it, its own test goes red. A new check without a test fails here by itself.
+
+    pytest tests/steps/test_promote_mutation.py -m prove
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+
+from steps import promote
+from steps.common.fingerprint import ROOT
+
+CHECKS = sorted(name for name, _ in inspect.getmembers(promote, inspect.isfunction) if name.startswith("check_"))
+TESTS = {
+    "check_verdict": "test_promote.py::test_a_verdict_that_the_predictions_do_not_bear_out",
+    "check_policy": "test_promote.py::test_a_policy_that_is_not_the_use_cases",
+    "check_rows": "test_promote.py::test_answers_to_an_eval_set_that_was_swapped",
+    "check_digest": "test_promote.py::test_a_digest_that_is_not_what_was_evaluated",
+    "check_production": "test_promote.py::test_production_that_moved_since_the_evaluation",
+    "check_use_case": "test_approval.py::test_evidence_of_another_use_case_is_not_promoted_under_this_ones_policy",
+    "check_age": "test_approval.py::test_evidence_that_is_too_old",
+    "check_unfinished": "test_promote.py::test_another_promotion_waits_for_one_that_was_cut_off",
+}
+
+
+def test_every_check_has_a_test():
+    assert sorted(TESTS) == CHECKS
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("check", CHECKS)
+def test_without_the_check_its_test_goes_red(check):
+    plugin = ["-p", "tests.steps.without_check", "-p", "no:cacheprovider", "--show-capture=no"]
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", f"tests/steps/{TESTS[check]}", *plugin],
+        cwd=ROOT,
+        env={**os.environ, "WITHOUT_CHECK": check, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert tests.returncode == 1, tests.stdout  # 1: tests ran and failed; 4 would be: there is no such test
+    assert "failed" in tests.stdout
