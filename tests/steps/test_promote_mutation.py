@@ -34,7 +34,7 @@ def test_every_check_has_a_test():
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("check", CHECKS)
 def test_without_the_check_its_test_goes_red(check):
     plugin = ["-p", "tests.steps.without_check", "-p", "no:cacheprovider", "--show-capture=no"]
@@ -44,7 +44,7 @@ def test_without_the_check_its_test_goes_red(check):
         env={**os.environ, "WITHOUT_CHECK": check, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1100,
     )
     assert tests.returncode == 1, tests.stdout  # 1: tests ran and failed; 4 would be: there is no such test
     assert "failed" in tests.stdout
