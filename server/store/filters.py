@@ -34,7 +34,7 @@ def order(items: list[T], by: str | None, value_of: Callable[[T, str], Any]) -> 
         value = _comparable(value_of(item, name))
         if value is None:
             return 0, 0.0, ""
-        return (1, float(value), "") if isinstance(value, int | float) else (2, 0.0, str(value))
+        return (1, value, "") if isinstance(value, int | float) else (2, 0.0, str(value))
 
     return sorted(items, key=key, reverse=by.startswith("-"))
 

@@ -84,6 +84,8 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     """
     retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
     if retried is not None:
+        if artifacts.collection(db, retried.sequence_id).project_id != project.id:
+            raise Invalid("the client's id of the version is one of another project's")
         return retried
     # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
     protection.require(db, user, project.id, map(names.alias, draft.aliases), "add this alias to this artifact")
