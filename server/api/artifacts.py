@@ -46,8 +46,8 @@ TYPES = (query, mutation, run, artifact, creator, manifest)
 
 def readable(call: Call, text: str) -> Artifact:
     """The version behind an id, if the user may see a project that it is in."""
-    found = artifacts.find_artifact(call.db, number_of("Artifact", text))
-    if found is not None and _roles(call, found):
+    found = _seen(call, number_of("Artifact", text))
+    if found is not None:
         return found
     raise NotFound(f'artifact "{text[:80]}" not found')
 
@@ -65,6 +65,11 @@ def writable(call: Call, text: str) -> Artifact:
     if _source_role(call, found) not in projects.WRITERS:
         raise Forbidden("you may not change this artifact: it is of a project that you cannot write to")
     return found
+
+
+def _seen(call: Call, number: int) -> Artifact | None:
+    found = artifacts.find_artifact(call.db, number)
+    return found if found is not None and _roles(call, found) else None
 
 
 def _source_role(call: Call, found: Artifact) -> str | None:
@@ -149,19 +154,21 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
     wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
     born = manifests.births(call.db, call.blobs, wanted)
+    # Whether somebody else has the same bytes in a place of his own is not to be learnt: they are sent again.
+    seen = {birth: found for birth in {birth for birth, _ in born} if (found := _seen(call, birth))}
     nodes = []
-    for spec, (_owner, md5), (birth, here) in zip(specs, wanted, born, strict=True):
-        path = blob_path(md5)
+    for spec, (owner, md5), (birth, there) in zip(specs, wanted, born, strict=True):
+        path, here = blob_path(md5), there and (birth in seen or birth == owner)
         nodes.append(
             File(
-                id=f"{node_id('ArtifactFile', birth)}:{spec['name']}",
+                id=f"{node_id('ArtifactFile', owner)}:{spec['name']}",
                 name=spec["name"],
                 address=call.addresses.download(path) if here else None,
                 upload_url=None if here else call.addresses.upload(path),
                 upload_headers=[f"Content-MD5:{spec['md5']}"],
                 digest=spec["md5"],
                 storage_path=storage_path(md5),
-                artifact=artifacts.artifact(call.db, birth) if birth != _owner else owners[spec["artifact_id"]],
+                artifact=seen.get(birth, owners[spec["artifact_id"]]),
             )
         )
     return {"files": whole(nodes)}
