@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from server.api.http import authenticated, services
-from server.api.shapes import check_signature
+from server.api.shapes import MAX_ID, check_signature
 from server.errors import NotFound, TooLarge
 from server.settings import MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
-from server.store import artifacts, files, manifests, projects
+from server.store import artifacts, files, manifests, projects, runs
 from server.store.blobs import Incoming
 
 # What was uploaded is shown to a person as it came: it may be HTML that a run wrote. It gets no rights on our pages.
@@ -34,12 +34,14 @@ async def upload_blob(request: Request) -> Response:
 async def upload_manifest(request: Request) -> Response:
     """PUT /storage/manifests/{id}/wandb_manifest.json"""
     _check(request)
-    here, number = services(request), request.path_params["number"]
+    here, number = services(request), _number(request)
 
     def expected() -> str | None:
         with here.database.read() as db:
-            digest = manifests.manifest(db, number).digest
-        return manifests.md5_of_base64(digest) if digest else None
+            found = manifests.find(db, number)
+        if found is None:
+            raise NotFound("the manifest to upload is not of a version any more")
+        return manifests.md5_of_base64(found.digest) if found.digest else None
 
     def register(md5: str) -> None:
         with here.database.write() as db:
@@ -55,7 +57,7 @@ async def upload_manifest(request: Request) -> Response:
 async def upload_run_file(request: Request) -> Response:
     """PUT /storage/run_files/{run}/{name}"""
     _check(request)
-    here, run_id, name = services(request), request.path_params["number"], request.path_params["name"]
+    here, run_id, name = services(request), _number(request), request.path_params["name"]
     with here.blobs.incoming() as upload:
         await _receive(request, upload, MAX_UPLOAD_BYTES)
         md5, size = upload.keep(), upload.size
@@ -63,6 +65,8 @@ async def upload_run_file(request: Request) -> Response:
     def register() -> None:
         here.blobs.make_durable([md5])
         with here.database.write() as db:
+            if runs.find_by_id(db, run_id) is None:
+                raise NotFound(f'the run of file "{name}" was deleted')
             files.put(db, run_id, name, md5=md5, size=size)
 
     await run_in_threadpool(register)
@@ -85,7 +89,7 @@ async def download_blob(request: Request) -> Response:
 async def download_run_file(request: Request) -> Response:
     """GET /storage/run_files/{run}/{name}"""
     _check(request)
-    here, run_id, name = services(request), request.path_params["number"], request.path_params["name"]
+    here, run_id, name = services(request), _number(request), request.path_params["name"]
 
     def lookup() -> str | None:
         with here.database.read() as db:
@@ -106,12 +110,20 @@ async def download_entry(request: Request) -> Response:
         with here.database.read() as db:
             user = authenticated(request, db)
             home = projects.readable(db, user, at["entity"], at["project"])
-            where = artifacts.find_collection(db, home.id, at["collection"]) if home else None
+            reader = home is not None and projects.role(db, user, home) in projects.READERS
+            where = artifacts.find_collection(db, home.id, at["collection"]) if home and reader else None
             return where is not None and artifacts.collection_has_blob(db, where.id, at["md5"])
 
     if not await run_in_threadpool(allowed):
         raise NotFound(f'file "{at["name"]}" not found')
     return _file(request, at["md5"], "application/octet-stream")
+
+
+def _number(request: Request) -> int:
+    text: str = request.path_params["number"]
+    if not text.isascii() or not text.isdigit() or int(text[:20]) > MAX_ID:
+        raise NotFound(f'"{text[:20]}" is not the number of anything')
+    return int(text)
 
 
 def _check(request: Request) -> None:

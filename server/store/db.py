@@ -178,10 +178,17 @@ def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
 
 
 def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
-    """Add a row; returns its id."""
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    cursor = db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
-    return int(cursor.lastrowid or 0)
+    """Add a row; returns its id, which no row of the table has had before."""
+    names, marks = ", ".join(("id", *columns)), ", ".join("?" * (len(columns) + 1))
+    row_id = next_id(db, table)
+    db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", (row_id, *columns.values()))  # noqa: S608
+    return row_id
+
+
+def next_id(db: sqlite3.Connection, table: str) -> int:
+    """SQLite itself would give the id of a deleted row again, if it was the last."""
+    ids = f"SELECT max(id) AS id FROM {table} UNION ALL SELECT id FROM last_ids WHERE name = ?"  # noqa: S608
+    return int(db.execute(f"SELECT coalesce(max(id), 0) FROM ({ids})", (table,)).fetchone()[0]) + 1  # noqa: S608
 
 
 def update(db: sqlite3.Connection, table: str, row_id: int, **columns: Any) -> None:

@@ -84,6 +84,8 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     """
     retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
     if retried is not None:
+        if artifacts.collection(db, retried.sequence_id).project_id != project.id:
+            raise Invalid("the client's id of the version is one of another project's")
         return retried
     # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
     protection.require(db, user, project.id, map(names.alias, draft.aliases), "add this alias to this artifact")
@@ -166,11 +168,12 @@ def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str
 
 
 def _rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
-    """(md5, birth artifact, durable) of each blob that has been announced."""
+    """(md5, birth artifact if it is still there, durable) of each blob that has been announced."""
     for start in range(0, len(md5s), CHUNK):
         chunk = md5s[start : start + CHUNK]
         marks = ", ".join("?" * len(chunk))
-        sql = f"SELECT md5, birth_artifact_id, durable FROM blobs WHERE md5 IN ({marks})"  # noqa: S608  question marks
+        birth = "(SELECT id FROM artifacts WHERE artifacts.id = birth_artifact_id)"
+        sql = f"SELECT md5, {birth}, durable FROM blobs WHERE md5 IN ({marks})"  # noqa: S608  only question marks
         yield from db.execute(sql, chunk).fetchall()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from server.api.graphql import SCHEMA
 from tests.serving import Server
 
 TIMEOUT_S = 20
@@ -66,6 +67,18 @@ class Wire:
         answer = self.graphql(query, **variables)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
+
+    def mutation(self, name: str, selection: str, /, **fields: Any) -> requests.Response:
+        """The mutation with these fields as its input."""
+        kind = SCHEMA.mutation_type.fields[name].args["input"].type
+        document = f"mutation Try($input: {kind}) {{ {name}(input: $input) {{ {selection} }} }}"
+        return self.graphql(document, input=fields)
+
+    def done(self, name: str, selection: str, /, **fields: Any) -> Any:
+        """What the mutation answers; fails on errors."""
+        answer = self.mutation(name, selection, **fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"][name]
 
     def start_run(self, project: str, name: str = "run-1") -> None:
         self.data(UPSERT_BUCKET, project=project, name=name)
