@@ -164,6 +164,9 @@ def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str
         if synced:
             durable.add(md5)
     here = {md5: blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
+    # A gc that was killed may have left the row of a blob: what comes in its place is not durable yet.
+    lost = [(md5,) for md5 in durable if not here[md5]]
+    db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", lost)
     return [(first.get(md5, owner), here[md5]) for owner, md5 in wanted]
 
 
