@@ -36,6 +36,7 @@ ROUTES = [
     Route(ENTRY + "/{artifact}/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
     Route(ENTRY + "/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
     Route("/_internal/healthcheck", internal.health),
+    Route("/_internal/operations", internal.operations),
     Route("/ready", internal.health),
     Route("/health", internal.health),
 ]

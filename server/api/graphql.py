@@ -78,8 +78,9 @@ class Asked:
 
     def refuse(self, error: GraphQLError) -> str:
         """Log and count what is not known here; returns what to tell the client."""
-        log.warning("refused %s: %s", self.operation, error.message)
-        self.tally.refused(self.operation, error.message, self.client)
+        named = error.message.partition(", found: ")[0]  # what the client sent stays out of the log and the page
+        log.warning("refused %s: %s", self.operation, named)
+        self.tally.refused(self.operation, named, self.client)
         return error.message.replace("'", '"')  # older SDKs look for: Cannot query field "x" on type "Y".
 
 

@@ -62,6 +62,25 @@ def test_an_unknown_field_is_refused_by_name_in_the_answer_and_in_the_log(server
     assert "LookAround" in server.log.read_text() and "shoeSize" in server.log.read_text()
 
 
+def test_an_unknown_field_of_an_input_is_refused_by_name_without_what_else_was_sent(server: Server, wire: Wire) -> None:
+    query = "mutation CreateWish($input: UpsertBucketInput!) { upsertBucket(input: $input) { inserted } }"
+    answer = wire.graphql(query, input={"shoeSize": 5, "notes": "a-secret"})
+    assert_refused(answer, 400, "not to include unknown field")
+    (counted,) = [one for one in wire.operations() if one["operation"] == "CreateWish"]
+    assert "shoeSize" in counted["refused"] and "a-secret" not in counted["refused"] + server.log.read_text()
+
+
+def test_what_is_refused_is_counted_for_the_holder_of_a_key(server: Server, wire: Wire) -> None:
+    for _ in range(3):
+        wire.graphql("query CountMe { viewer { hatSize } }")
+    wire.graphql("query CountMe { viewer { id } }")
+    refused, answered = [one for one in wire.operations() if one["operation"] == "CountMe"]
+    assert refused["refused"] == "Cannot query field 'hatSize' on type 'User'." and answered["refused"] == ""
+    assert (refused["times"], answered["times"]) == (3, 1)
+    assert refused["client"].startswith("python-requests/") and refused["first"] < refused["last"]
+    assert requests.get(f"{server.url}/_internal/operations", timeout=10).status_code == 401
+
+
 def test_an_unknown_operation_is_refused_by_name(wire: Wire) -> None:
     answer = wire.graphql("mutation LaunchRocket { launchRocket(input: {}) { success } }")
     assert_refused(answer, 400, 'Cannot query field "launchRocket" on type "Mutation".')

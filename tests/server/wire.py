@@ -80,6 +80,17 @@ class Wire:
         assert answer.status_code == 200, answer.text
         return answer.json()["data"][name]
 
+    def operations(self) -> list[dict[str, Any]]:
+        """What the server has counted."""
+        answer = requests.get(f"{self.url}/_internal/operations", auth=("api", self.key), timeout=TIMEOUT_S)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["operations"]
+        return found
+
+    def answered(self) -> dict[str, int]:
+        """How often each operation was answered since the server's start."""
+        return {one["operation"]: one["times"] for one in self.operations() if not one["refused"]}
+
     def start_run(self, project: str, name: str = "run-1") -> None:
         self.data(UPSERT_BUCKET, project=project, name=name)
 
