@@ -71,6 +71,7 @@ def zip_headers(*python: str) -> str:
     return subprocess.run([*python, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.timeout(900)
 def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, images):
     code, said = clone.run(*LOOP)
     assert code == 0, said
@@ -104,6 +105,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     assert (found["production"], found["models"], found["versions"], found["entries"]) == ("v0", 1, 1, 1)
 
 
+@pytest.mark.timeout(900)
 def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "build")
