@@ -1,10 +1,10 @@
 """
 Measure what the project claims, paired in one run.
 
-    python -m benchmarks [loop|second|upload] [--repeat N] [--out FILE]
+    python -m benchmarks [loop|second|upload|containers] [--repeat N] [--out FILE]
 
 Exits 0 everything was measured and every target was met, 1 a target was missed, 2 wrong use or a measurement failed,
-3 MLflow could not be had: its row is left out.
+3 MLflow or a container engine could not be had: its rows are left out.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import loop, machine, mlflow_environment, second, upload
+from benchmarks import containers, loop, machine, mlflow_environment, second, upload
 from benchmarks.project import ROOT, Project, use_case
 from benchmarks.timing import Failed
 
 DONE, MISSED, FAILED, UNREACHABLE = 0, 1, 2, 3
-MEASUREMENTS = {"loop": loop, "second": second, "upload": upload}
+MEASUREMENTS = {"loop": loop, "second": second, "upload": upload, "containers": containers}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -60,18 +60,27 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
                     samples["loop"].append(loop.sample(project, ours_first))
                 if "second" in names:
                     samples["second"].append(second.sample(project))
+            if "containers" in names:
+                with tempfile.TemporaryDirectory(dir=folder) as one, tempfile.TemporaryDirectory(dir=folder) as other:
+                    samples["containers"].append(
+                        containers.sample(Project(Path(one)), Project(Path(other)), ours_first)
+                    )
             if files is not None:
                 samples["upload"].append(upload.sample(files, mlflow, ours_first))
     return samples
 
 
-def write(samples: dict[str, list[dict[str, Any]]], facts: dict[str, Any], path: Path | None) -> Path:
+def write(
+    samples: dict[str, list[dict[str, Any]]], sizes: dict[str, float], facts: dict[str, Any], path: Path | None
+) -> Path:
     if path is None:
         folder = ROOT / ".modelgate"
         folder.mkdir(mode=0o700, exist_ok=True)  # the runner keeps its key there
         path = folder / "bench" / f"{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": facts, "use_case": use_case(), "samples": samples}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({"machine": facts, "use_case": use_case(), "samples": samples, "image_mb": sizes}, indent=2) + "\n"
+    )
     return path
 
 
@@ -84,16 +93,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Ended from outside, it still ends the servers that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = [args.only] if args.only else list(MEASUREMENTS)
-    python, why_not = None, ""
+    python, left_out = None, []
     if "upload" in names:
         try:
             python = mlflow_environment.python()
         except mlflow_environment.Unavailable as error:
-            why_not = str(error)
-            say(f"\nERROR: no comparison with MLflow: {why_not}\n")
+            left_out.append(f"the upload to MLflow, because {error}")
+    references: dict[str, str] = {}
+    if "containers" in names:
+        try:
+            references = containers.prepare()
+        except containers.NoEngine as error:
+            names.remove("containers")
+            left_out.append(f"the containers, because {error}")
+    for words in left_out:
+        say(f"\nERROR: LEFT OUT: {words}\n")
     facts = machine.facts()
     try:
         samples = measure(names, args.repeat, python)
+        sizes = containers.sizes(references)
     except Failed as error:
         say(f"error: {error}")
         return FAILED
@@ -102,10 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items()))
     print(f"{'repetitions':<12}{args.repeat}, interleaved; medians, and ranges in parentheses")
     met = [MEASUREMENTS[name].show(taken) for name, taken in samples.items()]
-    if why_not:
-        print(f"\nLEFT OUT: the upload to MLflow, because {why_not}")
-    print(f"\nThe figures are in {write(samples, facts, args.out)}")
-    if why_not:
+    if sizes:
+        met.append(containers.show_sizes(sizes))
+    for words in left_out:
+        print(f"\nLEFT OUT: {words}")
+    print(f"\nThe figures are in {write(samples, sizes, facts, args.out)}")
+    if left_out:
         return UNREACHABLE
     return DONE if all(met) else MISSED
 

@@ -43,7 +43,7 @@ def timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
 
 def environment(home: Path) -> dict[str, str]:
     """The person's environment without what would steer one of the sides, and with a HOME of its own."""
-    steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE")
+    steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE", "RUNNER")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return kept | {"HOME": str(home)}
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from runner import containers, embedded, environment, images
 from runner.containers import Engine, ServerContainer, StepContainers
 from runner.embedded import EmbeddedServer
-from runner.errors import Busy, EngineUnusable
+from runner.errors import Busy, EngineUnusable, WrongUse
 from runner.folder import Folder
 from runner.images import Image
 from runner.order import Order
@@ -157,12 +157,24 @@ def _engine(order: Order, names: Sequence[str]) -> Iterator[tuple[Engine, dict[s
     order.folder.make()
     here = containers.chosen(order.folder)
     every = images.wanted(order.root, base=order.base_image)
+    _require_use_case(order, every)
     images.prepare(order.root, [every[name] for name in names], order.stop)
     here.begin()
     try:
         yield here, every
     finally:
         here.finish()
+
+
+def _require_use_case(order: Order, every: Mapping[str, Image]) -> None:
+    """An image has the use cases that its Dockerfile names, and no other."""
+    config = f"usecases/{order.use_case}/config.toml"
+    without = [name for name, image in every.items() if name != "server" and config not in image.inputs]
+    if order.use_case and without:
+        raise WrongUse(
+            f"there is no use case {order.use_case!r} in the image of {without[0]}",
+            f"name its files in {images.dockerfile(without[0])}: docs/adapting.md; or run without containers: make run",
+        )
 
 
 def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("steps", "usecases", "server", "runner", "requirements.txt", "pyproject.toml")
+ROOMS = ("steps", "usecases", "server", "runner", "docker", "requirements.txt", "pyproject.toml")
 DEADLINE_S = 280
 
 
@@ -103,7 +103,7 @@ class Clone:
 
 def clean_environment(home: Path) -> Mapping[str, str]:
     """The person's environment: no W&B, no GitHub, a HOME of its own."""
-    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ")
+    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ", "BASE_IMAGE", "DOCKER_HOST")
     return {"HOME": str(home), **{name: os.environ[name] for name in kept if name in os.environ}}
 
 
