@@ -25,7 +25,7 @@ from tests.workflows.files import ROOT, actions, program, workflows
 STANDINS = Path(__file__).parent / "standins"
 REPOSITORY = "Team/Models"  # capitals, which GitHub allows and an image's name does not
 BUILT_IN = {"actions/checkout"}
-DEADLINE_S = 280
+DEADLINE_S = 800
 
 
 @dataclass
@@ -63,6 +63,7 @@ def copy_of_repository(to: Path) -> Path:
         if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, to / name)
+    to.mkdir(parents=True, exist_ok=True)
     git(to, "init", "-q", "-b", "main")
     git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
     commit(to, "All of it")
@@ -137,7 +138,7 @@ def read(code: int, log: str) -> Ran:
 
 @contextmanager
 def image_registry(folder: Path) -> Iterator[str]:
-    """A registry of images in GHCR's place: Debian's docker-registry. Gives its host:port."""
+    """A registry of images in GHCR's place, Debian's docker-registry: its host:port. `folder` keeps the images."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     settings = {

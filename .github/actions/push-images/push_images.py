@@ -37,7 +37,9 @@ def images(*arguments: str) -> dict[str, str]:
     command = [sys.executable, "-m", "runner", "images", *arguments]
     # Attestations of the builder would make an index of each image, whose digest says when it was built.
     environ = os.environ | {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    # Through `cat`, because on a terminal, which the log is under act, the runner would draw bars.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as log:
+        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=log.stdin, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)  # it has said why
     lines = [line.partition("=") for line in done.stdout.splitlines()]
