@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 from server.errors import Invalid
 
