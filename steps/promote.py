@@ -263,16 +263,21 @@ def move_alias(api: wandb.Api, ledger_name: str, target: Reference, entry: Entry
     try:
         record.add_aliases(api.artifact(str(target)), [record.PRODUCTION, ledger.seal_of(entry)])
     except StepError as error:
-        if error.name == "alias_refused":
+        if error.name == "alias_refused" and holder(api, target) != target:
             ledger.mark_refused(api, ledger_name, entry)
         raise
-    now = record.production(api, target.collection)
-    if now is None or Reference.of(now) != target:
+    if (now := holder(api, target)) != target:
         raise StepError(
             "alias_not_moved",
-            f"W&B was asked to make {target} {record.PRODUCTION} and still names {now and Reference.of(now)}",
+            f"W&B was asked to make {target} {record.PRODUCTION} and still names {now}",
             "run the same command again",
         )
+
+
+def holder(api: wandb.Api, target: Reference) -> Reference | None:
+    """The version of the target's collection that is in production now."""
+    now = record.production(api, target.collection)
+    return Reference.of(now) if now else None
 
 
 def result(evidence: dict[str, Any], approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def of(scores: Scores) -> dict[str, Any]:
             y_true=scores.labels.tolist(),
             preds=scores.candidate.argmax(axis=1).tolist(),
             class_names=[str(label) for label in range(scores.candidate.shape[1])],
+            title="Confusion matrix",
         ),
         "eval/reliability": reliability(scores),
     }

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import wandb
 
+import usecases
 from steps.common import evidence as frozen
 from steps.common import gate
 from steps.common.cli import WRONG_USE, StepError
@@ -76,42 +77,33 @@ def test_the_evidence_freezes_what_was_judged(evaluated, step, model, dataset):
     assert gate.accuracy(scores.labels, scores.candidate) == answer["accuracy"]
 
 
-def test_predictions_and_confusion_are_tables_of_the_evaluation(evaluated):
+def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(evaluated, collection, tmp_path):
     artifact = wandb.Api().artifact(evaluated(0)["evidence"])
     _, _, scores = frozen.read(artifact)
+    expected = gate.confusion(scores.labels, scores.candidate)
     predictions = artifact.get("predictions")
     assert predictions.get_column("label") == scores.labels.tolist()
     assert predictions.get_column("answer") == scores.candidate.argmax(axis=1).tolist()
-    confusion = np.array([row[1:] for row in artifact.get("confusion_matrix").data])
-    assert confusion.sum() == len(scores.labels)
-    assert np.trace(confusion) == gate.right(scores.labels, scores.candidate).sum()
+    assert np.array_equal([row[1:] for row in artifact.get("confusion_matrix").data], expected)
+
+    run = artifact.logged_by()
+    matrix = drawn(run, "eval/confusion_matrix", ("Actual", "Predicted", "nPredictions"), tmp_path)
+    assert {(truth, answer): count for truth, answer, count in matrix} == {
+        (str(truth), str(answer)): count for (truth, answer), count in np.ndenumerate(expected)
+    }
+    curve = drawn(run, "eval/reliability", ("confidence", "right"), tmp_path)
+    assert np.allclose(curve, [row[2:] for row in gate.reliability(scores.labels, scores.candidate)])
 
 
-def test_confusion_and_reliability_are_charts_of_the_run(evaluated, collection, tmp_path):
-    """A custom chart is a panel in the run's config over a table that the run logged."""
-    _, _, scores = frozen.read(wandb.Api().artifact(evaluated(0)["evidence"]))
-    run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "evaluate_model")
-
-    def drawn(chart, fields):
-        panel = run.rawconfig["_wandb"]["value"]["visualize"][chart]
-        assert panel["panel_type"] == "Vega2"
-        assert panel["panel_config"]["fieldSettings"] == fields
-        query = panel["panel_config"]["userQuery"]["queryFields"][0]["fields"]
-        (key,) = (arg["value"] for one in query if one["name"] == "summaryTable" for arg in one["args"])
-        path = run.summary[key]["path"]
-        return json.loads(Path(run.file(path).download(root=tmp_path).name).read_text(encoding="utf-8"))
-
-    matrix = drawn(
-        "eval/confusion_matrix", {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"}
-    )
-    assert matrix["columns"] == ["Actual", "Predicted", "nPredictions"]
-    counts = {(actual, predicted): count for actual, predicted, count in matrix["data"]}
-    expected = np.ndenumerate(gate.confusion(scores.labels, scores.candidate))
-    assert counts == {(str(truth), str(answer)): count for (truth, answer), count in expected}
-
-    curve = drawn("eval/reliability", {"x": "confidence", "y": "right"})
-    assert curve["columns"] == ["up_to", "rows", "confidence", "right"]
-    assert np.allclose(curve["data"], gate.reliability(scores.labels, scores.candidate))
+def drawn(run, chart, columns, folder):
+    """The rows of these columns that a custom chart draws: a panel in the run's config, over a table of the run."""
+    panel = run.rawconfig["_wandb"]["visualize"][chart]["panel_config"]
+    assert {field for field in panel["fieldSettings"].values() if field} == set(columns)
+    query = panel["userQuery"]["queryFields"][0]["fields"]
+    (key,) = (arg["value"] for field in query if field["name"] == "summaryTable" for arg in field["args"])
+    file = run.file(run.summary[key]["path"]).download(root=folder)
+    table = json.loads(Path(file.name).read_text(encoding="utf-8"))
+    return [[row[table["columns"].index(column)] for column in columns] for row in table["data"]]
 
 
 def test_the_inputs_are_recorded_as_lineage(evaluated, dataset, model, collection):
@@ -136,9 +128,13 @@ def test_the_version_in_production_is_compared_with(evaluated, step):
 def test_each_mistake_is_shown_with_its_image(evaluated, dataset):
     artifact = wandb.Api().artifact(evaluated(0)["evidence"])
     table = artifact.get("predictions")
-    shown = {row for row, image in enumerate(table.get_column("mistake")) if image is not None}
-    assert shown == {row for row, right in enumerate(table.get_column("right")) if not right}
+    shown = {row: image for row, image in enumerate(table.get_column("mistake")) if image is not None}
+    assert set(shown) == {row for row, right in enumerate(table.get_column("right")) if not right}
     assert shown
+    data = usecases.part("digits", "data")
+    rows = data.load(*(usecases.config("digits")["build"][key] for key in ("rows", "eval_rows"))).x_eval
+    for row, image in shown.items():
+        assert np.array_equal(np.asarray(image.image), data.picture(rows[row]))
 
 
 def test_the_model_in_production_is_unchanged_and_nothing_is_recorded(evaluated, step, collection):
