@@ -22,8 +22,9 @@ MAX_MANIFEST_BYTES = 256 * MIB
 # The status page counts operations and what was refused; the SDK has some 150 operations, a hostile client more.
 MAX_TALLIED = 500
 MAX_TALLIED_CHARS = 200
-# The SDK asks for at most 2,000 upload addresses a call.
-MAX_FILES_PER_CALL = 10_000
+# The SDK asks for at most 2,000 upload addresses a call. Each item costs some statements, in a transaction that holds
+# everybody else up.
+MAX_LIST_ITEMS = 10_000
 # The SDK's largest page is 5,000 files.
 MAX_PAGE = 10_000
 # W&B's own limit for names of projects, collections, aliases and tags.

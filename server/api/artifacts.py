@@ -20,7 +20,6 @@ from server.api.shapes import (
     whole,
 )
 from server.errors import Forbidden, Invalid, NotFound
-from server.settings import MAX_FILES_PER_CALL
 from server.store import artifacts, manifests, projects, runs
 from server.store.accounts import User
 from server.store.artifacts import Alias, Artifact, ArtifactType, Collection, Tag
@@ -149,8 +148,6 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     """One edge a file, in the order of the request; no upload address where the bytes are here already."""
     call = info.context
     specs = input["artifact_files"]
-    if len(specs) > MAX_FILES_PER_CALL:
-        raise Invalid(f"at most {MAX_FILES_PER_CALL} files can be announced at once")
     owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
     wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
     born = manifests.births(call.db, call.blobs, wanted)

@@ -39,10 +39,16 @@ from server.api import artifacts, collections, files, projects, registry, runs, 
 from server.api.http import addresses, authenticated, body, failure, services
 from server.api.shapes import Call, Info
 from server.api.tally import Tally
-from server.errors import Invalid, ServerError
-from server.settings import MAX_GRAPHQL_BYTES, MAX_GRAPHQL_DEPTH, MAX_GRAPHQL_DOCUMENT_CHARS, MAX_GRAPHQL_TOKENS
+from server.errors import Invalid, ServerError, TooLarge
+from server.settings import (
+    MAX_GRAPHQL_BYTES,
+    MAX_GRAPHQL_DEPTH,
+    MAX_GRAPHQL_DOCUMENT_CHARS,
+    MAX_GRAPHQL_TOKENS,
+    MAX_LIST_ITEMS,
+)
 from server.store.db import Database
-from server.store.documents import sent
+from server.store.documents import longest_list, sent
 from server.store.faults import fault
 
 log = logging.getLogger("server")
@@ -228,6 +234,8 @@ def _request(body: bytes) -> tuple[str, dict[str, Any], str | None]:
         raise Invalid(f"the query has more than {MAX_GRAPHQL_DOCUMENT_CHARS} characters")
     if not isinstance(variables, dict) or not (operation is None or isinstance(operation, str)):
         raise Invalid('"variables" must be an object and "operationName" a string')
+    if longest_list(variables) > MAX_LIST_ITEMS:
+        raise TooLarge(f"a list in the variables has more than {MAX_LIST_ITEMS} items")
     return text, variables, operation
 
 

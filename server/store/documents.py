@@ -1,6 +1,8 @@
 """JSON that came from outside and is kept as text."""
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from server.errors import Invalid
@@ -35,9 +37,20 @@ def sent(body: bytes, what: str) -> dict[str, Any]:
     return value
 
 
+def longest_list(value: Any) -> int:
+    """How many items the longest list in a document has."""
+    return max((len(one) for level in _levels(value) for one in level if isinstance(one, list)), default=0)
+
+
 def _is_deeper(value: Any, limit: int) -> bool:
+    return next(islice(_levels(value), limit, None), None) is not None
+
+
+def _levels(value: Any) -> Iterator[list[Any]]:
+    """The document itself, what is directly in it, what is in that, and so on."""
     level = [value]
-    for _ in range(limit):
+    while level:
+        yield level
         inside: list[Any] = []
         for one in level:
             if isinstance(one, dict):
@@ -45,6 +58,3 @@ def _is_deeper(value: Any, limit: int) -> bool:
             elif isinstance(one, list):
                 inside += one
         level = inside
-        if not level:
-            return False
-    return True

@@ -41,7 +41,10 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
 # Of a data folder: nothing else may ever lie there.
 PLACES = re.compile(r"server\.db(-wal|-shm)?|lock|secret|api_key|blobs(/incoming|/[0-9a-f]{2}(/[0-9a-f]{32})?)?")
 
-FEW, MANY = 3, 400
+# Each answer takes milliseconds; on a machine that does ten other things, seconds.
+HANGS_S = 60
+# Rounds: some seconds of each in `make test`, some minutes in `make prove`.
+FEW, MANY = 3, 100
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ class World:
         wire.data('mutation { updateUser(input: {defaultEntity: "local"}) { user { id } } }')
         text = f"{self.number}".encode()
         upload = Upload(wire, project, {"a.txt": text, "t.table.json": b'{"columns": ["a"], "data": [[1]]}'})
-        artifact = upload.run()
+        artifact, draft = upload.run(), Upload(wire, project, {"b.txt": text}).create()
         wire.file_stream(project, "run-1", {"files": {name: {"offset": 0, "content": LINES} for name in STREAMS}})
         at = {"entityName": "local", "projectName": project}
         made = wire.done("createRunFiles", "files { uploadUrl }", files=["x.txt"], runName="run-1", **at)
@@ -85,7 +88,7 @@ class World:
         files = [edge["node"]["id"] for edge in found["project"]["run"]["files"]["edges"]]
         me = found["viewer"]["id"]
         one_of = {
-            "artifactID": [artifact], "baseArtifactID": [artifact], "artifactPortfolioID": [portfolio],
+            "artifactID": [artifact, draft], "baseArtifactID": [artifact], "artifactPortfolioID": [portfolio],
             "artifactSequenceID": [sequence], "projectId": homes, "userIds": [me], "userId": [me], "teamId": [team],
             "teamIds": [team], "entityName": ["local", "local", "local-org", f"fuzzers-{self.number}"],
             "projectName": [project, project, home], "modelName": [project], "runName": ["run-1"], "run": ["run-1"],
@@ -110,7 +113,7 @@ class World:
     def graphql(self, request: dict[str, Any]) -> requests.Response:
         body = json.dumps(request)
         address = f"{self.server.url}/graphql"
-        return self.session.post(address, data=body, auth=("api", self.server.key), timeout=30)
+        return self.session.post(address, data=body, auth=("api", self.server.key), timeout=HANGS_S)
 
 
 WHATS_THERE = """query($project: String!, $registry: String!) {
@@ -160,13 +163,11 @@ def fuzz_operations(world: World, seed: int, rounds: int) -> None:
         dice.known = world.make()
         for root, name in dice.dice.sample(OPERATIONS, len(OPERATIONS)):
             request = dice.operation(root, name)
-            began = time.monotonic()
             answer = world.graphql(request)
             shown = f"seed {seed}, round {number}: {json.dumps(request)[:6_000]} -> {answer.text[:1_000]}"
             assert answer.status_code in ALLOWED, shown
             assert "internal error" not in answer.text, shown
             assert strict(answer.text).keys() in ({"data"}, {"data", "errors"}), shown
-            assert time.monotonic() - began < 5, shown
 
 
 @pytest.mark.usefixtures("well")
@@ -177,7 +178,7 @@ def test_every_operation_answers_whatever_is_asked(world: World) -> None:
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("well")
-def test_every_operation_answers_whatever_is_asked_a_hundred_times(world: World) -> None:
+def test_every_operation_answers_whatever_is_asked_many_times(world: World) -> None:
     fuzz_operations(world, seed=random.SystemRandom().randrange(10**9), rounds=MANY)
 
 
@@ -186,7 +187,7 @@ def test_every_operation_answers_whatever_is_asked_a_hundred_times(world: World)
 
 def send(server: Server, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
     """As it is: no library puts the address right first."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=HANGS_S)
     try:
         connection.putrequest(method, path or "/", skip_host="Host" in headers, skip_accept_encoding=True)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():

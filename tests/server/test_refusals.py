@@ -94,6 +94,34 @@ def test_a_body_that_is_no_request_is_refused(server: Server, body: bytes) -> No
     assert answer.status_code == 400 and answer.json()["errors"]
 
 
+def test_a_list_without_end_is_refused(wire: Wire) -> None:
+    specs = [{"artifactID": "x", "name": "a", "md5": "x"}] * 10_001
+    assert_refused(wire.graphql(CREATE_FILES, input={"artifactFiles": specs}), 413, "more than 10000 items")
+
+
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '"\\udfff"'])
+def test_half_a_surrogate_pair_is_refused_where_it_would_be_stored(server: Server, text: str) -> None:
+    body = f'{{"query": "query($n: String) {{ project(name: $n) {{ id }} }}", "variables": {{"n": {text}}}}}'
+    answer = requests.post(f"{server.url}/graphql", data=body, auth=("api", server.key), timeout=10)
+    assert_refused(answer, 400, "half a surrogate pair")
+
+
+def test_what_a_run_logged_in_half_a_pair_is_read_back(wire: Wire, project: str) -> None:
+    wire.start_run(project)
+    line = '{"_step": 0, "\\ud800": 1}'
+    message = {"files": {"wandb-history.jsonl": {"offset": 0, "content": [line]}}}
+    assert wire.file_stream(project, "run-1", message).status_code == 200
+    query = 'query($p: String) { project(name: $p) { run(name: "run-1") { history historyKeys } } }'
+    found = wire.data(query, p=project)["project"]["run"]
+    assert found["history"] == [line] and "\ud800" in found["historyKeys"]["keys"]
+
+
+def test_a_document_nested_deeper_than_a_page_could_show_is_refused(wire: Wire, project: str) -> None:
+    for depth, status in ((190, 200), (210, 400), (5_000, 400)):
+        config = '{"a":' * depth + "1" + "}" * depth
+        assert wire.graphql(UPSERT_BUCKET, project=project, name="run-1", config=config).status_code == status
+
+
 def test_a_variable_of_the_wrong_type_is_refused(wire: Wire) -> None:
     assert_refused(wire.graphql(CREATE_ARTIFACT, input={"digest": 5}), 400, "$input")
 

@@ -328,5 +328,5 @@ def test_two_clients_keep_every_rule_of_aliases() -> None:
 @pytest.mark.usefixtures("pair")
 def test_two_clients_keep_every_rule_of_aliases_for_long() -> None:
     run_state_machine_as_test(
-        Registry, settings=settings(COMMON, max_examples=400, stateful_step_count=50, database=None)
+        Registry, settings=settings(COMMON, max_examples=150, stateful_step_count=40, database=None)
     )
