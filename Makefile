@@ -13,7 +13,8 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 	unset APPROVE USE_CASE RUNNER; HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-.PHONY: help setup run plan approve rollback status serve clean images test prove lint lock drill bench github-setup github-doctor
+.PHONY: help setup run plan approve rollback status serve clean images test prove conformance lint lock drill bench \
+	github-setup github-doctor
 
 help:
 	@echo 'make run        retrain, evaluate and be asked to approve; nothing leaves this machine'
@@ -35,6 +36,7 @@ help:
 	@echo 'make github-doctor  what a repository on GitHub lacks   (REPO=owner/name)'
 	@echo 'make test       every test that this machine can run'
 	@echo 'make prove      the long proofs'
+	@echo 'make conformance  W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
 	@echo 'make lint       ruff, mypy, shellcheck'
 	@echo 'make bench      what the project claims about speed, measured here'
@@ -51,6 +53,10 @@ test: setup
 
 prove: setup
 	@$(SEALED) $(PYTHON) -m pytest -m prove $(ARGS)
+
+# Its name is one of those that SEALED takes away.
+conformance: setup
+	@checkout="$$WANDB_TESTS"; $(SEALED) $(PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
 
 lint: setup
 	@$(PYTHON) -m ruff check .

@@ -252,11 +252,11 @@ def _operation_name(text: str) -> str:
 
 
 def _answer(result: ExecutionResult, asked: Asked) -> tuple[int, dict[str, Any]]:
-    refusals = [_refusal(error, asked) for error in result.errors or []]
-    if refusals:
-        return refusals[0][1], failure(refusals)
-    asked.answered()
-    return 200, {"data": result.data}
+    errors = result.errors or []
+    if all(isinstance(error.original_error, ServerError) for error in errors):
+        asked.answered()  # with a value or a no: it is known
+    refusals = [_refusal(error, asked) for error in errors]
+    return (refusals[0][1], failure(refusals)) if refusals else (200, {"data": result.data})
 
 
 def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
@@ -264,7 +264,6 @@ def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
     cause = error.original_error
     if isinstance(cause, ServerError):
         log.info("%s: %s", asked.operation, cause)
-        asked.answered()
         return str(cause), cause.status
     broken = fault(cause)
     if broken is not None:

@@ -28,12 +28,13 @@ class Clone:
 
     path: Path
     env: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """`python -m runner ...` in a process group of its own, its words in `runner.log`."""
         with (self.path.parent / "runner.log").open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "runner", *arguments],
+                [self.python, "-m", "runner", *arguments],
                 cwd=self.path,
                 env={**self.env, **env},
                 stdin=subprocess.DEVNULL,
@@ -85,7 +86,7 @@ class Clone:
             deadline = time.monotonic() + 30
             while True:
                 asked = subprocess.run(
-                    [sys.executable, "-c", program],
+                    [self.python, "-c", program],
                     env={**self.env, **self.client(), "WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(cache)},
                     cwd=self.path.parent,
                     capture_output=True,

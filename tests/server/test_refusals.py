@@ -81,6 +81,24 @@ def test_what_is_refused_is_counted_for_the_holder_of_a_key(server: Server, wire
     assert requests.get(f"{server.url}/_internal/operations", timeout=10).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ("priorRunsFilters", "goes on from earlier runs"),
+        ("launchScheduler", "launch scheduler"),
+        ("templateVariableValues", "template variables"),
+        ("controller", "controller of its own"),
+        ("scheduler", "a scheduler"),
+    ],
+)
+def test_a_sweep_is_not_made_with_half_of_what_was_asked(wire: Wire, project: str, field: str, sentence: str) -> None:
+    query = "mutation UpsertSweep($input: UpsertSweepInput!) { upsertSweep(input: $input) { sweep { name } } }"
+    config = "{method: grid, parameters: {x: {values: [1]}}}"
+    answer = wire.graphql(query, input={"projectName": project, "config": config, field: '{"a": 1}'})
+    assert_refused(answer, 400, sentence)
+    assert wire.data("query($p: String) { project(name: $p) { id } }", p=project) == {"project": None}
+
+
 def test_an_unknown_operation_is_refused_by_name(wire: Wire) -> None:
     answer = wire.graphql("mutation LaunchRocket { launchRocket(input: {}) { success } }")
     assert_refused(answer, 400, 'Cannot query field "launchRocket" on type "Mutation".')
