@@ -95,17 +95,13 @@ def _processes(order: Order, env: Mapping[str, str]) -> StepProcesses:
 
 
 def _server(order: Order, start: embedded.Start) -> EmbeddedServer:
-    return EmbeddedServer(order.folder, start, stop=order.stop, say=say)
+    return EmbeddedServer(
+        order.folder, start, lambda: _end_left_containers(order.folder, "server"), stop=order.stop, say=say
+    )
 
 
 def _as_process(order: Order) -> embedded.Start:
-    start = embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
-
-    def alone(port: int, key: str) -> embedded.Running:
-        _end_left_containers(order.folder, "server")
-        return start(port, key)
-
-    return alone
+    return embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
 
 
 # --- in containers ---------------------------------------------------------------------------------------------------

@@ -109,9 +109,16 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
 def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "build")
+    runner.send_signal(signal.SIGTERM)  # as Ctrl-C, which a job in the background does not hear
+    assert runner.wait(20) == 130
+    assert not of(clone)
+
+    runner = clone.start(*LOOP, "--docker")
+    wait_for(clone, "step", "build")
     runner.kill()
     runner.wait(20)
     assert of(clone, "step") and of(clone, "server")  # the engine's, and not the runner's children
+    address = clone.client()["WANDB_BASE_URL"]
 
     runner = clone.start(*LOOP, "--docker")
     docker("kill", wait_for(clone, "step", "train"))
@@ -125,6 +132,8 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner.wait(20)
     code, said = clone.run(*LOOP, APPROVE="ada")  # without containers
     assert code == 0, said
+    assert clone.said.count("that an earlier runner left behind") == 4  # a step and a server, twice
+    assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
     found = clone.ask(facts("digits-dev", "digits"))
     del found["runs"]  # a killed run stays
     assert found == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
