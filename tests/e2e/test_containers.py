@@ -37,9 +37,9 @@ def nothing_is_left(clone):
     assert not docker("network", "ls", "--quiet", f"--filter=label=modelgate.folder={clone.path}/.modelgate").split()
 
 
-def of(clone, role: str = "") -> list[str]:
+def of(clone, role: str = "", *more: str) -> list[str]:
     """The containers of a clone, by the query that the labels allow."""
-    wanted = [f"--filter=label=modelgate.folder={clone.path}/.modelgate"]
+    wanted = [f"--filter=label=modelgate.folder={clone.path}/.modelgate", *more]
     wanted += [f"--filter=label=modelgate.role={role}"] if role else []
     return docker("ps", "--all", "--quiet", *wanted).split()
 
@@ -47,13 +47,10 @@ def of(clone, role: str = "") -> list[str]:
 def wait_for(clone, role: str, step: str = "") -> str:
     """The container of a role, once it runs."""
     deadline = time.monotonic() + 200
-    while True:
-        for found in of(clone, role):
-            state = json.loads(docker("inspect", "--format={{json .}}", found, check=False) or "{}")
-            if state and state["State"]["Running"] and state["Name"].endswith(step):
-                return found
+    while not (found := of(clone, role, "--filter=status=running", f"--filter=name={step}")):
         assert time.monotonic() < deadline, clone.said
-        time.sleep(0.05)
+        time.sleep(0.1)
+    return found[0]
 
 
 def answers(clone) -> dict[str, Any]:
