@@ -39,7 +39,7 @@ Ready = Callable[[], Executor]
 @contextmanager
 def opened(order: Order) -> Iterator[Ready]:
     """The place that was asked for, for the length of the block."""
-    _end_left_steps(order.folder)
+    _end_left_steps(order)
     with ExitStack() as stack:
         if order.docker:
             yield _in_containers(order, stack)
@@ -95,17 +95,11 @@ def _processes(order: Order, env: Mapping[str, str]) -> StepProcesses:
 
 
 def _server(order: Order, start: embedded.Start) -> EmbeddedServer:
-    return EmbeddedServer(order.folder, start, stop=order.stop, say=say)
+    return EmbeddedServer(order.folder, start, lambda: _end_left_containers(order, "server"), stop=order.stop, say=say)
 
 
 def _as_process(order: Order) -> embedded.Start:
-    start = embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
-
-    def alone(port: int, key: str) -> embedded.Running:
-        _end_left_containers(order.folder, "server")
-        return start(port, key)
-
-    return alone
+    return embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
 
 
 # --- in containers ---------------------------------------------------------------------------------------------------
@@ -184,20 +178,26 @@ def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:
 # --- what was left behind --------------------------------------------------------------------------------------------
 
 
-def _end_left_steps(folder: Folder) -> None:
+def _end_left_steps(order: Order) -> None:
     """Nobody else's: the right to run the pipeline here is ours."""
-    left = [end_leftover(folder.step_record), end_leftover(folder.next_record), _end_left_containers(folder, "step")]
+    folder = order.folder
+    left = [end_leftover(folder.step_record), end_leftover(folder.next_record), _end_left_containers(order, "step")]
     if any(left):
         say("ended the step that an earlier runner left behind")
 
 
-def _end_left_containers(folder: Folder, role: str) -> bool:
+def _end_left_containers(order: Order, role: str) -> bool:
     try:
-        here = containers.noted(folder)
-        return here is not None and here.remove(role)
+        here = containers.noted(order.folder)
     except EngineUnusable as error:
         say(f"what an earlier runner may have left in containers is looked for again next time: {error}")
         return False
+    if here is None:
+        return False
+    left = here.remove(role)
+    if not order.docker:  # else the network is wanted again
+        here.finish()
+    return left
 
 
 def end_containers(folder: Folder) -> None:

@@ -37,9 +37,9 @@ def nothing_is_left(clone):
     assert not docker("network", "ls", "--quiet", f"--filter=label=modelgate.folder={clone.path}/.modelgate").split()
 
 
-def of(clone, role: str = "") -> list[str]:
+def of(clone, role: str = "", *more: str) -> list[str]:
     """The containers of a clone, by the query that the labels allow."""
-    wanted = [f"--filter=label=modelgate.folder={clone.path}/.modelgate"]
+    wanted = [f"--filter=label=modelgate.folder={clone.path}/.modelgate", *more]
     wanted += [f"--filter=label=modelgate.role={role}"] if role else []
     return docker("ps", "--all", "--quiet", *wanted).split()
 
@@ -47,13 +47,10 @@ def of(clone, role: str = "") -> list[str]:
 def wait_for(clone, role: str, step: str = "") -> str:
     """The container of a role, once it runs."""
     deadline = time.monotonic() + 200
-    while True:
-        for found in of(clone, role):
-            state = json.loads(docker("inspect", "--format={{json .}}", found, check=False) or "{}")
-            if state and state["State"]["Running"] and state["Name"].endswith(step):
-                return found
+    while not (found := of(clone, role, "--filter=status=running", f"--filter=name={step}")):
         assert time.monotonic() < deadline, clone.said
-        time.sleep(0.05)
+        time.sleep(0.1)
+    return found[0]
 
 
 def answers(clone) -> dict[str, Any]:
@@ -109,9 +106,16 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
 def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "build")
+    runner.send_signal(signal.SIGTERM)  # as Ctrl-C, which a job in the background does not hear
+    assert runner.wait(20) == 130
+    assert not of(clone)
+
+    runner = clone.start(*LOOP, "--docker")
+    wait_for(clone, "step", "build")
     runner.kill()
     runner.wait(20)
     assert of(clone, "step") and of(clone, "server")  # the engine's, and not the runner's children
+    address = clone.client()["WANDB_BASE_URL"]
 
     runner = clone.start(*LOOP, "--docker")
     docker("kill", wait_for(clone, "step", "train"))
@@ -125,6 +129,8 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner.wait(20)
     code, said = clone.run(*LOOP, APPROVE="ada")  # without containers
     assert code == 0, said
+    assert clone.said.count("that an earlier runner left behind") == 4  # a step and a server, twice
+    assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
     found = clone.ask(facts("digits-dev", "digits"))
     del found["runs"]  # a killed run stays
     assert found == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
