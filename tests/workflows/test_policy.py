@@ -24,6 +24,7 @@ STEPS = [*pipeline.CANDIDATE, pipeline.PROMOTE]
 MAY_WRITE = {
     ("pipeline.yml", "images"): {"packages"},
     ("pipeline.yml", "comment"): {"pull-requests"},
+    ("promote.yml", "images"): {"packages"},
     ("comment.yml", "comment"): {"pull-requests"},
 }
 # Which environment's jobs may name which secret.

@@ -206,7 +206,7 @@ def quoted(report: str, room: int, from_stranger: bool) -> str:
         return ""
     before, after = "\n\n<details><summary>The whole report</summary>\n\n", "\n\n</details>"
     if from_stranger:
-        fence = "~" * (3 + max((len(run) for run in re.findall(r"~+", report)), default=0))
+        fence = "~" * (1 + max([2, *map(len, re.findall(r"~+", report))]))
         before, after = f"{before}{fence}text\n", f"\n{fence}{after}"
     room -= len(before) + len(after) + 100
     if len(report) > room:
