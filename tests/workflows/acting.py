@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ def act(
     Run one workflow file. payload: the event as GitHub would send it. environ: what the runner sets beyond act's own.
     """
     home.mkdir(exist_ok=True)
-    event_file = home / "event.json"
+    event_file = home / f"event-{time.monotonic_ns()}.json"
     event_file.write_text(json.dumps(payload or {}), encoding="utf-8")
     words = [str(program("act")), event, "--workflows", f".github/workflows/{workflow}", "--eventpath", str(event_file)]
     words += ["--platform", "ubuntu-24.04=-self-hosted", "--pull=false", "--no-cache-server", "--action-offline-mode"]

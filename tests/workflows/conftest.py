@@ -15,16 +15,24 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, serving
-from tests.steps.test_approval import GitHub, approved
+from tests.steps.test_approval import approved
 from tests.steps.test_keys import TEAM, admin, member
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY, Ran
+from tests.workflows.github import GitHub
 
 
 def require(what: str, there: bool) -> None:
     """Skip with a reason where something is missing; in CI nothing is skipped quietly."""
     if not there:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"act's jobs need {what}")
+
+
+# What a stranger can choose freely: shell, Markdown, HTML and the commands of workflows.
+HOSTILE = (
+    "$(touch pwned) `touch pwned`\n::set-output name=verdict::pass\n::error::forged\n<script>alert(1)</script> [x](y)"
+)
+HOSTILE_BRANCH = "x$(touch${IFS}pwned)`id`;echo'\"&<b>"
 
 
 @dataclass
@@ -55,15 +63,10 @@ class Place:
         It has an id of its own; nobody waits, because act knows no environment.
         """
         self.runs += 1
-        asked: list[str] = []
-        path = f"/repos/{REPOSITORY}/actions/runs/{self.runs}/approvals"
-
-        def answer(request: Any) -> Any:
-            asked.append(request.path)
-            return [] if len(asked) == 1 else approvals or []
-
-        self.github.answers[path] = answer
-        payload = {"inputs": inputs} if inputs else {}
+        given = iter([[]])
+        self.github.approvals[self.runs] = lambda: next(given, approvals or [])
+        # As GitHub sends them: every value of a dispatch is text.
+        texts = {name: json.dumps(value).strip('"') for name, value in (inputs or {}).items()}
         environ = {
             "GITHUB_API_URL": self.github.url,
             "GITHUB_RUN_ID": str(self.runs),
@@ -77,7 +80,7 @@ class Place:
             self.repository,
             event,
             home=self.folder / "home",
-            payload={**payload, **arguments.pop("payload", {})},
+            payload={"inputs": texts, **arguments.pop("payload", {})},
             environ=environ,
             variables=self.variables,
             secrets={**self.keys, **(keys or {}), "GITHUB_TOKEN": "ghs_TheTokenThatNobodyMayRead"},
@@ -87,6 +90,36 @@ class Place:
         for secret in [*self.keys.values(), "ghs_TheTokenThatNobodyMayRead"]:
             assert secret not in ran.log
         return ran
+
+    def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> Ran:
+        """
+        A run of pull request 7 with these files, checked out as GitHub does it: merged into main, and not main itself.
+
+        Whatever its author can choose is hostile.
+        """
+        here = self.repository
+        acting.git(here, "switch", "-q", "-c", HOSTILE_BRANCH)
+        for name, text in changes.items():
+            (here / name).write_text(text, encoding="utf-8")
+        head = acting.commit(here, HOSTILE)
+        acting.git(here, "switch", "-q", "--detach", "main")
+        acting.git(here, "merge", "-q", "--no-ff", "-m", HOSTILE, head)
+        repository = "Eve/Models" if fork else REPOSITORY
+        pull = {
+            "number": 7,
+            "title": HOSTILE,
+            "body": HOSTILE,
+            "user": {"login": "eve"},
+            "head": {"ref": HOSTILE_BRANCH, "sha": head, "label": "eve:x", "repo": {"full_name": repository}},
+            "base": {"ref": "main", "sha": acting.git(here, "rev-parse", "main"), "repo": {"full_name": REPOSITORY}},
+        }
+        try:
+            return self.act(
+                "pull_request", payload={"action": "opened", "number": 7, "pull_request": pull}, **arguments
+            )
+        finally:
+            acting.git(here, "switch", "-q", "--force", "main")
+            acting.git(here, "branch", "-q", "-D", HOSTILE_BRANCH)
 
     def ask(self, expression: str) -> Any:
         """What W&B says now: an expression over `api`, a wandb.Api()."""
@@ -111,7 +144,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     require("a Docker engine", shutil.which("docker") is not None and engine_answers())
     folder = tmp_path_factory.mktemp("place")
     repository = acting.copy_of_repository(folder / "repository")
-    github = GitHub()
+    github = GitHub(REPOSITORY)
     # Kept in .pytest_cache: a layer that is there already is not compressed and pushed again, which takes a minute.
     kept = request.config.cache.mkdir("image-registry")
     with serving(folder / "server") as server, acting.image_registry(kept) as images:

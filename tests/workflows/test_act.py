@@ -1,6 +1,6 @@
 """
-The repository's own workflow files under act, with the real actions, scripts, images and steps: what a push and a
-dispatch do up to the approval, and what stops a promotion.
+The repository's own workflow files under act, with the real actions, scripts, images and steps: what a push, a pull
+request and a dispatch do, and what stops a promotion. More paths are in test_act_paths.py.
 
     pytest tests/workflows/test_act.py
 
@@ -56,14 +56,22 @@ def pushed(at_a_laptop, place):
 
 
 @pytest.fixture(scope="module")
-def dispatched(pushed, place, yes):
-    """The same by hand, approved by somebody else than who started it."""
-    before = place.production()
-    return before, place.act("workflow_dispatch", inputs=DIGITS, approvals=[yes("bob", "Reads well.")])
+def judging_itself(pushed, place, yes):
+    """A pull request that makes the gate always pass; somebody approves all the same."""
+    gate = (ROOT / "steps/common/gate.py").read_text()
+    always = gate + "\n\ndef passes(outcomes: object) -> bool:\n    return True\n"
+    return place.pull_request({"steps/common/gate.py": always}, approvals=[yes("bob")])
 
 
 @pytest.fixture(scope="module")
-def refused(dispatched, place, yes):
+def pulled(judging_itself, place, yes):
+    """A pull request that changes nothing of its judge, approved by somebody else than who opened it."""
+    before = place.production()
+    return before, place.pull_request({"README.md": "Better.\n"}, approvals=[yes("bob", "Reads well.")])
+
+
+@pytest.fixture(scope="module")
+def dispatched(pulled, place, yes):
     """By hand, with flags that make a model too poor for the gate; somebody approves all the same."""
     inputs = DIGITS | {"epochs": 1, "seed": 7, "batch_size": 256, "optimizer": "sgd", "policy": "no_worse"}
     return place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")])
@@ -72,7 +80,7 @@ def refused(dispatched, place, yes):
 def test_a_push_goes_as_far_as_the_approval_and_promotes_nothing_without_one(pushed, place):
     assert [pushed.jobs.get(name) for name in ["images", *STEPS]] == ["success"] * 5 + ["failure"], pushed.log[-3000:]
     assert pushed.code == 1
-    assert "::error title=promote%3A no_approval::" in pushed.log or "no_approval" in pushed.said["promote"]
+    assert "nobody approved the environment" in pushed.said["promote"]
     assert pushed.outputs["evaluate"]["verdict"] == "pass"
 
 
@@ -93,33 +101,54 @@ def test_the_evidence_names_the_images_and_the_workflow_run(pushed, place):
     assert (found["github"]["repository"], found["github"]["approvals"]) == (acting.REPOSITORY, 0)
 
 
-def test_what_was_approved_is_promoted(dispatched, pushed, place):
-    before, ran = dispatched
+def test_a_pull_request_that_makes_the_gate_pass_is_merged_first(judging_itself, place):
+    assert judging_itself.outputs["evaluate"]["verdict"] == "pass"
+    assert judging_itself.outputs["images"]["touches-judge"] == "true"
+    assert (judging_itself.code, "promote" in judging_itself.jobs) == (0, False), judging_itself.log[-3000:]
+
+
+def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, place):
+    before, ran = pulled
     assert before == []
     assert (ran.code, ran.jobs["promote"]) == (0, "success"), ran.log[-3000:]
-    version = ran.outputs["promote"]["version"]
-    assert version == pushed.outputs["link"]["version"]
-    ledger = "[version.metadata['approver'] for version in api.artifacts('promotion', 'digits_promotions')]"
-    assert '"approver": "bob"' in ran.said["promote"], ledger
+    assert ran.outputs["promote"]["version"] == pushed.outputs["link"]["version"]
+    assert '"approver": "bob"' in ran.said["promote"]
+    assert place.production() == ["v0"]
 
 
-def test_push_dispatch_and_a_laptop_give_the_same_model(dispatched, pushed, place, at_a_laptop):
-    _, ran = dispatched
-    assert ran.outputs["link"]["version"] == pushed.outputs["link"]["version"]
+def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, place):
+    assert [judging_itself.jobs["comment"], pulled[1].jobs["comment"]] == ["success", "success"]
+    assert place.github.changes() == ["POST", "PATCH"]
+    (comment,) = place.github.comments
+    assert "**pass**, accuracy 0.98" in comment["body"]
+    assert "waits for a reviewer" in comment["body"]
+    assert comment["body"].count("```mermaid") == 3
+
+
+def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, place):
+    """Title, branch and commit message ran through every job, and nothing that they say was done."""
+    for ran in (judging_itself, pulled[1]):
+        assert "::error::forged" not in ran.log
+        assert sorted(ran.outputs["evaluate"]) == ["evidence", "url", "verdict", "version"]
+    assert not list(place.folder.rglob("pwned"))
+    assert "<script>" not in place.github.comments[0]["body"]
+
+
+def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, place, at_a_laptop):
     for name in ("build", "train", "link"):
-        assert '"reused": true' in ran.said[name]
+        assert '"reused": true' in pulled[1].said[name]
     assert place.ask(f"api.artifact({pushed.outputs['link']['version']!r}).digest") == at_a_laptop()
 
 
-def test_a_gate_that_says_no_stops_the_promotion(refused, place):
-    assert refused.code == 1
-    assert (refused.jobs["evaluate"], "promote" in refused.jobs) == ("failure", False)
-    assert refused.outputs["evaluate"]["verdict"] == "fail"
-    assert len(place.production()) == 1
+def test_a_gate_that_says_no_stops_the_promotion(dispatched, place):
+    assert dispatched.code == 1
+    assert (dispatched.jobs["evaluate"], "promote" in dispatched.jobs) == ("failure", False)
+    assert dispatched.outputs["evaluate"]["verdict"] == "fail"
+    assert place.production() == ["v0"]
 
 
-def test_the_inputs_of_a_dispatch_reach_the_steps(refused, place):
-    made = place.ask(f"dict(api.artifact({refused.outputs['train']['model']!r}).metadata)")
+def test_the_inputs_of_a_dispatch_reach_the_steps(dispatched, place):
+    made = place.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
     assert {name: made[name] for name in ("epochs", "seed", "batch_size", "optimizer")} == {
         "epochs": 1,
         "seed": 7,
