@@ -3,7 +3,8 @@ Small PUTs over kept connections to one worker of each HTTP server; runs in `.ve
 
     python -m benchmarks.stack.http_servers REQUESTS
 
-Prints JSON: for each server a sample of {requests a second, resident MiB after it, seconds from start to first answer}.
+Prints JSON: for each server a sample of {requests a second, the server's milliseconds of processor time a request,
+resident MiB after it, seconds from start to first answer}. Processor time says the same on a busy machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -47,10 +49,11 @@ def sample(command: list[str], requests: int) -> dict[str, float]:
         asyncio.run(_first_answer(port, began + START_DEADLINE_S))
         started = time.perf_counter() - began
         asyncio.run(_load(port, requests // 10))  # what is compiled or cached on the way is not measured
-        began = time.perf_counter()
+        began, used = time.perf_counter(), _processor_s(server.pid)
         asyncio.run(_load(port, requests))
-        seconds = time.perf_counter() - began
-        return {"rate": requests / seconds, "memory": _memory(server.pid), "started": started}
+        seconds, used = time.perf_counter() - began, _processor_s(server.pid) - used
+        rate, each = requests / seconds, 1000 * used / requests
+        return {"rate": rate, "processor": each, "memory": _memory(server.pid), "started": started}
     finally:
         server.terminate()
         server.wait(10)
@@ -87,14 +90,29 @@ async def _puts(port: int, requests: int) -> None:
         writer.close()
 
 
+def _processes(pid: int) -> list[Path]:
+    """Of a process and its children; none where there is no /proc."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [Path(f"/proc/{one}") for one in [pid, *children.read_text().split()]] if children.exists() else []
+
+
 def _memory(pid: int) -> float:
-    """Resident MiB of a process and its children; 0 where there is no /proc."""
-    task = Path(f"/proc/{pid}/task/{pid}/children")
-    if not task.exists():
-        return 0.0
-    pids = [pid, *(int(child) for child in task.read_text().split())]
-    kib = [re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{one}/status").read_text()) for one in pids]
-    return sum(int(found[1]) for found in kib if found) / 1024
+    """Resident MiB."""
+    return sum(resident_mib(process) for process in _processes(pid))
+
+
+def resident_mib(process: Path) -> float:
+    found = re.search(r"VmRSS:\s+(\d+)", (process / "status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def _processor_s(pid: int) -> float:
+    """Seconds of processor time, user and system."""
+    ticks = 0
+    for process in _processes(pid):
+        fields = (process / "stat").read_text().rpartition(") ")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -105,6 +105,9 @@ def test_what_is_compared_is_what_the_project_has():
 
 
 def test_the_table_of_the_comparison_has_a_row_each():
-    http, graphql = {"rate": 1, "memory": 2, "started": 3}, {"large": 1, "small": 2, "memory": 3, "started": 4}
+    http, graphql = (
+        {"rate": 1, "processor": 0.5, "memory": 2, "started": 3},
+        {"large": 1, "small": 2, "memory": 3, "started": 4},
+    )
     table = stack.table({"a": [http]}, {"b": [graphql]}, {"processor": "P"})
-    assert "| a | 1 /s | 2 MiB | 3.00 s |" in table and "| b | 1.0 ms | 2.00 ms | 3 MiB | 4.00 s |" in table
+    assert "| a | 1 /s | 0.500 ms | 2 MiB | 3.00 s |" in table and "| b | 1.0 ms | 2.00 ms | 3 MiB | 4.00 s |" in table
