@@ -117,10 +117,10 @@ async def download_entry(request: Request) -> Response:
 
 def _check(request: Request) -> None:
     method = "GET" if request.method == "HEAD" else request.method
-    query = request.query_params
-    check_signature(
-        services(request).secret, method, request.scope["path"], query.get("expires", ""), query.get("signature", "")
-    )
+    # Taken apart by hand, as it was put together: starlette's own way takes a tenth of an upload's processor time.
+    query: str = request.scope["query_string"].decode("latin-1")
+    expires, _, signature = query.removeprefix("expires=").partition("&signature=")
+    check_signature(services(request).secret, method, request.scope["path"], expires, signature)
 
 
 def _file(request: Request, md5: str, media_type: str) -> Response:
