@@ -12,13 +12,15 @@ from starlette.responses import FileResponse, Response
 from server.api.http import authenticated, services
 from server.api.shapes import MAX_ID, check_signature
 from server.errors import NotFound, TooLarge
-from server.settings import MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
+from server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
 from server.store import artifacts, files, manifests, projects, runs
 from server.store.blobs import Incoming
 
 # What was uploaded is shown to a person as it came: it may be HTML that a run wrote. It gets no rights on our pages.
 HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 HARMLESS |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "private"}
+# Up to here a file is read at once: thousands of them make one version, and handing each to a thread takes longer.
+MAX_AT_ONCE = 256 * KIB
 
 
 async def upload_blob(request: Request) -> Response:
@@ -128,15 +130,19 @@ def _number(request: Request) -> int:
 
 def _check(request: Request) -> None:
     method = "GET" if request.method == "HEAD" else request.method
-    query = request.query_params
-    check_signature(
-        services(request).secret, method, request.scope["path"], query.get("expires", ""), query.get("signature", "")
-    )
+    # Taken apart by hand, as it was put together: starlette's own way takes a tenth of an upload's processor time.
+    query: str = request.scope["query_string"].decode("latin-1")
+    expires, _, signature = query.removeprefix("expires=").partition("&signature=")
+    check_signature(services(request).secret, method, request.scope["path"], expires, signature)
 
 
 def _file(request: Request, md5: str, media_type: str) -> Response:
     """The bytes, or the asked range of them."""
     blobs = services(request).blobs
-    if blobs.size(md5) is None:
+    size = blobs.size(md5)
+    if size is None:
         raise NotFound(f"the bytes {md5} are not here")
+    if size <= MAX_AT_ONCE and request.method == "GET" and "range" not in request.headers:
+        headers = HARMLESS | {"ETag": f'"{md5}"', "Accept-Ranges": "bytes"}
+        return Response(blobs.read(md5), media_type=media_type, headers=headers)
     return FileResponse(blobs.path(md5), media_type=media_type, headers=HARMLESS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from server.api import blobs
 from tests.server.wire import Upload, Wire
 from tests.serving import KEY, ROOT, Server, free_port, healthy, serving
 
@@ -38,6 +39,15 @@ def test_a_part_of_a_file_can_be_fetched(wire: Wire, project: str) -> None:
     assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")
     assert requests.get(url, headers={"Range": "bytes=7-"}, timeout=10).content == b"789"
     assert requests.head(url, timeout=10).headers["Content-Length"] == "10"
+
+
+@pytest.mark.parametrize("size", [0, 10, blobs.MAX_AT_ONCE, blobs.MAX_AT_ONCE + 1])
+def test_a_whole_file_comes_back_harmless_whatever_its_size(wire: Wire, project: str, size: int) -> None:
+    Upload(wire, project, {"a.bin": b"x" * size}).run()
+    answer = requests.get(direct_urls(wire, project)[0]["a.bin"], timeout=10)
+    assert (answer.status_code, answer.content) == (200, b"x" * size)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers.items() >= blobs.HARMLESS.items()
 
 
 def test_a_long_list_of_files_comes_in_pages(wire: Wire, project: str) -> None:
