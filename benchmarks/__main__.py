@@ -101,7 +101,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts = machine.facts()
     try:
         samples = measure(names, args.repeat, python)
-        sizes = containers.sizes(references)
     except Failed as error:
         say(f"error: {error}")
         return FAILED
