@@ -47,7 +47,7 @@ def edit(clone, name, old="", new="# a remark\n"):
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_what_is_touched_runs_the_steps_that_depend_on_it_and_no_other(clone):
     eight, nine = ("--epochs", "8"), ("--epochs", "9")
     assert loop(clone, *eight) == EVERY_STEP
@@ -70,7 +70,7 @@ def test_what_is_touched_runs_the_steps_that_depend_on_it_and_no_other(clone):
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_without_the_cache_everything_runs_again_and_gives_the_same_digests(clone):
     flags = ("--epochs", "8")
     assert loop(clone, *flags) == EVERY_STEP
