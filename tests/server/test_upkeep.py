@@ -167,6 +167,12 @@ def test_a_page_of_the_database_that_was_overwritten_is_found(data: Path) -> Non
     assert "database:" in done.stderr or "malformed" in done.stderr
 
 
+def test_a_blob_that_cannot_be_read_is_a_finding_and_not_the_end(data: Path) -> None:
+    blob(data, b"a").unlink()
+    blob(data, b"a").symlink_to(blob(data, b"a"))  # reading it fails, as a bad sector does
+    assert [finding.kind for finding in check(data).findings] == ["corrupt"]
+
+
 def test_a_lost_folder_of_blobs_is_every_one_of_them_missing(data: Path) -> None:
     shutil.rmtree(data / "blobs")
     assert [finding.kind for finding in check(data).findings] == ["missing"] * 4
@@ -374,6 +380,16 @@ def test_a_blob_that_a_killed_backup_left_and_a_power_cut_spoilt_is_copied_again
     (copy / "server.db").unlink()  # as if it had not come so far
     flip(copy)
     assert command("backup", "--data", data, copy).returncode == 0
+    assert check(copy).findings == []
+
+
+def test_what_sqlite_left_beside_a_killed_backup_is_no_stranger(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("server.db.new", "server.db.new-wal", "server.db.new-shm", "server.db.new-journal", "secret.new"):
+        (copy / name).write_bytes(b"half")
+    assert command("backup", "--data", data, copy).returncode == 0
+    assert {path.name for path in copy.iterdir()} == {"server.db", "secret", "blobs"}
     assert check(copy).findings == []
 
 

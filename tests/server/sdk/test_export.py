@@ -286,6 +286,8 @@ def spoil(path: Path, old: str, new: str) -> None:
         ("artifacts/net/v2/manifest.json", '"size":100', '"size":101', "its manifest says 101"),
         ("runs/trained/run.json", '"name": "trained"', '"name": "../trained"', "may not contain"),
         ("runs/trained/run.json", '"lines"', '"limes"', "cannot be imported: KeyError('lines')"),
+        ("runs/trained/run.json", '"exit_code": 0', '"exit_code": {}', "cannot be imported"),
+        ("runs/trained/run.json", '"exit_code": 0', f'"exit_code": {10**30}', "cannot be imported"),
         ("export.json", '"format": 1', '"format": 2', "format is 2"),
         ("export.json", '"runs": [', '"runs": {[', "is damaged"),
     ],
