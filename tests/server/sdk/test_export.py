@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,7 @@ def test_a_killed_import_is_completed_by_the_next(exported: Path, data: Path, tm
     assert json.loads(again.stdout) == {"runs": 2, "versions": 4, "collections": 3, "files": 20, "broken": []}
 
 
+@pytest.mark.prove
 def test_what_went_on_in_the_other_server_stays(exported: Path, second: Server, tmp_path: Path) -> None:
     assert command("import", "--data", second.data, exported).returncode == 0
     sdk(second, tmp_path / "home", GO_ON)
@@ -244,6 +247,33 @@ def test_a_project_can_be_brought_in_under_another_name(exported: Path, second: 
     assert done.returncode == 0 and json.loads(done.stdout)["versions"] == 4, done.stderr
     export = command("export", "--data", second.data, "local/renamed", second.data.parent / "again")
     assert json.loads(export.stdout)["versions"] == 4
+
+
+def test_lines_of_any_letters_and_streams_with_gaps_come_back_as_they_were(second: Server, tmp_path: Path) -> None:
+    wire = Wire.of(second)
+    wire.start_run("lines")
+    odd = '{"_step": 0, "text": "a\u2028b\x85c"}'
+    streams = {
+        "wandb-history.jsonl": {"offset": 0, "content": [odd, '{"_step": 1,\n "x": NaN}']},
+        "output.log": {"offset": 7, "content": ["one\ntwo", "\u2028", ""]},
+    }
+    for offset in (0, 5):
+        streams["wandb-events.jsonl"] = {"offset": offset, "content": ["{}"]}
+        assert wire.file_stream("lines", "run-1", {"files": streams}).status_code == 200
+    assert command("export", "--data", second.data, "local/lines", tmp_path / "lines").returncode == 0
+    assert command("import", "--data", second.data, tmp_path / "lines", "--to", "local/again").returncode == 0
+    with closing(sqlite3.connect(second.data / "server.db")) as db:
+
+        def kept(table: str) -> list[list[tuple[int, str]]]:
+            sql = f"SELECT line, data FROM {table} JOIN runs ON id = run_id WHERE project_id = ? ORDER BY line"  # noqa: S608
+            found = db.execute("SELECT id FROM projects WHERE name IN ('lines', 'again') ORDER BY name")
+            return [db.execute(sql, key).fetchall() for key in found.fetchall()]
+
+        again, before = kept("history")
+        assert before[0] == (0, odd) and again == [(0, odd), (1, '{"_step": 1,  "x": NaN}')]
+        for table, numbers in (("events", [0, 5]), ("console", [7, 8, 9])):
+            again, before = kept(table)
+            assert again == before and [line for line, _ in again] == numbers
 
 
 def test_another_run_or_version_under_the_same_name_is_refused_before_anything_is_written(
