@@ -34,6 +34,11 @@ from server.store.projects import Project
 from server.store.runs import Run
 from server.upkeep import Progress, database_of, holding, parser, result, say
 
+# What a document that is not as `export` writes them leads to.
+DAMAGE = (
+    *(LookupError, TypeError, ValueError, AttributeError, OverflowError),
+    *(sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError),
+)
 LINES = 10_000  # of a stream in one transaction, so that the server's own writers have their turn
 SWEEP_FIELDS = ("name", "display_name", "description", "config", "state", "points", "created_at", "updated_at")
 RUN_FIELDS = (
@@ -64,7 +69,7 @@ def main(argv: list[str]) -> int:
         try:
             done = Import(database, Blobs(args.data / "blobs"), Source(args.source), args.to)
             done.read()
-        except (ServerError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (ServerError, *DAMAGE) as error:
             raise StartError(
                 f'"{args.source}" cannot be imported: {error if isinstance(error, ServerError) else repr(error)}',
                 "what was imported so far is whole; export again, or mend it, and import again",

@@ -146,7 +146,7 @@ class Blobs:
 
     def everything(self) -> Iterator[Found]:
         """Every file in the blobs' places, folder by folder."""
-        for folder in sorted(self._folder.iterdir()):
+        for folder in sorted(self._folder.glob("*")):
             if folder == self._incoming:
                 continue
             for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):

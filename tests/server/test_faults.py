@@ -148,6 +148,22 @@ def test_gc_makes_room_on_a_full_disk(server: Server, small_disk: Path) -> None:
     assert wire.file_stream("p", "run-1", history_lines(0, 100)).status_code == 200
 
 
+def test_a_backup_onto_a_full_disk_is_a_clear_error_and_completes_when_there_is_room(
+    server: Server, tmp_path: Path
+) -> None:
+    Upload(Wire.of(server), "p", {"a.bin": os.urandom(2 * MIB)}).run()
+    line = [sys.executable, "-m", "server", "backup", "--data", str(server.data), str(tmp_path / "target" / "copy")]
+    with mounted(tmp_path / "target", "size=2m"):
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+        as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        subprocess.run([*as_root, "mount", "-o", "remount,size=8m", str(tmp_path / "target")], check=True)
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert check(tmp_path / "target" / "copy").findings == []
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit the files of another process")
 def test_a_write_that_fails_in_the_middle_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     """Without a file system of its own: no file of the server may grow beyond 64 KiB for a while."""
     with serving(tmp_path / "data") as server:
