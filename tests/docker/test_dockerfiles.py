@@ -36,7 +36,13 @@ READ_BY = {
     "steps/common/fingerprint.py": [fingerprint.LOCK],
 }
 # The name that is imported, where it is not that of the package.
-PACKAGES = {"PIL": "pillow", "graphql": "graphql-core", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+PACKAGES = {
+    "PIL": "pillow",
+    "graphql": "graphql-core",
+    "re2": "google-re2",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
 # What is wanted though no file of ours imports it, and why.
 NOT_IMPORTED = {
