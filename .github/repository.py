@@ -116,7 +116,8 @@ def differences(wanted: Wanted) -> Iterator[Difference]:
     if not repository.get("permissions", {}).get("admin"):
         raise Refused(f"you do not administer {wanted.repository}", "log in as somebody who does: gh auth login")
     at = f"repos/{wanted.repository}"
-    variables = {row["name"]: row["value"] for row in (get(f"{at}/actions/variables?per_page=100") or {})["variables"]}
+    said = get(f"{at}/actions/variables?per_page=100") or {"variables": []}
+    variables = {row["name"]: row["value"] for row in said["variables"]}
     approval = wanted.approval or variables.get("APPROVAL") or "github"
     promote_from = wanted.promote_from or variables.get("PROMOTE_FROM") or "pr"
     yield from of_actions(at)

@@ -142,6 +142,8 @@ def image_registry(folder: Path) -> Iterator[str]:
     """A registry of images in GHCR's place, Debian's docker-registry: its host:port. `folder` keeps the images."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
+    for tags in folder.glob("data/docker/registry/v2/repositories/**/_manifests/tags"):
+        shutil.rmtree(tags)  # what is kept is layers: every image is pushed anew
     settings = {
         "version": 0.1,
         "log": {"level": "warn"},

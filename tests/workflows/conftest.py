@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, serving
-from tests.steps.test_approval import approved
+from tests.steps.github import approved
 from tests.steps.test_keys import TEAM, admin, member
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY, Ran

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -52,7 +53,7 @@ def laptop_s_answer(process, clone, log):
 @pytest.fixture(scope="module")
 def pushed(at_a_laptop, place):
     """A push that nobody approves."""
-    return place.act("push")
+    return place.act("push", payload={"repository": {"visibility": "public"}})
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,14 @@ def test_each_step_ran_in_its_image_by_digest(pushed):
         assert f"team/models/{name}@sha256:" in images[name]
         assert "docker run --rm --read-only" in pushed.said[name]
         assert images[name] in pushed.said[name]
+
+
+def test_what_was_pushed_is_attested_by_digest(pushed):
+    images = json.loads(pushed.outputs["images"]["images"])
+    new = [f"{one['name']}@{one['digest']}" for one in json.loads(pushed.outputs["images"]["pushed"])]
+    assert sorted(new) == sorted(images.values())
+    said = "".join(pushed.said[name] for name in pushed.said if name.startswith("attest"))
+    assert sorted(re.findall(r"to attest - (\S+)", said)) == sorted(new)
 
 
 def test_the_evidence_names_the_images_and_the_workflow_run(pushed, place):

@@ -24,7 +24,9 @@ STEPS = [*pipeline.CANDIDATE, pipeline.PROMOTE]
 MAY_WRITE = {
     ("pipeline.yml", "images"): {"packages"},
     ("pipeline.yml", "comment"): {"pull-requests"},
+    ("pipeline.yml", "attest"): {"attestations", "id-token", "packages"},
     ("promote.yml", "images"): {"packages"},
+    ("promote.yml", "attest"): {"attestations", "id-token", "packages"},
     ("comment.yml", "comment"): {"pull-requests"},
 }
 # Which environment's jobs may name which secret.

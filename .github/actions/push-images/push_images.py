@@ -29,7 +29,13 @@ def main() -> int:
     pinned = {name: by_digest(reference) for name, reference in wanted.items()}
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(f"images={json.dumps(pinned)}\n")
+        file.write(f"pushed={json.dumps([parts(pinned[name]) for name in lacking])}\n")
     return 0
+
+
+def parts(pinned: str) -> dict[str, str]:
+    name, _, found = pinned.partition("@")
+    return {"name": name, "digest": found}
 
 
 def images(*arguments: str) -> dict[str, str]:
