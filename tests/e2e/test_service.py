@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import engine
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
 
@@ -48,7 +50,6 @@ def test_the_fixture_of_the_page_starts_the_server_as_a_process(stranger):
 
 
 def test_the_fixture_of_the_page_starts_the_server_as_a_container(stranger):
-    engine = pytest.importorskip("tests.engine", reason="nothing here builds the server's image")
     done = stranger(MODELGATE_IMAGE=engine.references()["server"])
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
