@@ -13,7 +13,8 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 	unset APPROVE USE_CASE RUNNER; HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-.PHONY: help setup run plan approve rollback status serve clean images test prove lint lock drill bench
+.PHONY: help setup run plan approve rollback status serve clean images test prove conformance lint lock drill bench \
+	github-setup github-doctor
 
 help:
 	@echo 'make run        retrain, evaluate and be asked to approve; nothing leaves this machine'
@@ -30,8 +31,12 @@ help:
 	@echo 'make clean      remove what the runner keeps in .modelgate/'
 	@echo 'make images     build the images of the steps and the server that are missing'
 	@echo 'make setup      the environment in .venv/; every other target does it by itself'
+	@echo 'make github-setup   environments, reviewers, rules, variables and secrets of a repository on GitHub'
+	@echo '                REPO=owner/name REVIEWERS="login org/team" ENTITY=team [ARGS=--dry-run]'
+	@echo 'make github-doctor  what a repository on GitHub lacks   (REPO=owner/name)'
 	@echo 'make test       every test that this machine can run'
 	@echo 'make prove      the long proofs'
+	@echo 'make conformance  W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
 	@echo 'make lint       ruff, mypy, shellcheck'
 	@echo 'make bench      what the project claims about speed, measured here'
@@ -48,6 +53,10 @@ test: setup
 
 prove: setup
 	@$(SEALED) $(PYTHON) -m pytest -m prove $(ARGS)
+
+# Its name is one of those that SEALED takes away.
+conformance: setup
+	@checkout="$$WANDB_TESTS"; $(SEALED) $(PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
 
 lint: setup
 	@$(PYTHON) -m ruff check .
@@ -69,3 +78,9 @@ lock: setup
 	--no-annotate --no-emit-package libclang -q -o "$${wanted%.in}.txt" || exit; done; \
 	else echo 'error: uv is needed to remake the lock' >&2; \
 	echo 'hint: https://docs.astral.sh/uv/getting-started/installation/' >&2; exit 2; fi
+
+# Python alone, and gh: whoever administers the repository need not install what the steps need.
+github-setup github-doctor:
+	@python3 .github/repository.py $(@:github-%=%) "$$REPO" $${REVIEWERS:+--reviewer "$$REVIEWERS"} \
+	$${ENTITY:+--entity "$$ENTITY"} $${BASE_URL:+--base-url "$$BASE_URL"} $${APPROVAL:+--approval "$$APPROVAL"} \
+	$${PROMOTE_FROM:+--promote-from "$$PROMOTE_FROM"} $(ARGS)

@@ -1,16 +1,15 @@
 """
 Measure what the project claims, paired in one run.
 
-    python -m benchmarks [loop|second|upload] [--repeat N] [--out FILE]
+    python -m benchmarks [loop|second|start|upload|containers|load] [--repeat N] [--out FILE]
 
 Exits 0 everything was measured and every target was met, 1 a target was missed, 2 wrong use or a measurement failed,
-3 MLflow could not be had: its row is left out.
+3 MLflow or a container engine could not be had: its rows are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import tempfile
@@ -19,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import loop, machine, mlflow_environment, second, upload
-from benchmarks.project import ROOT, Project, use_case
+from benchmarks import containers, load, loop, machine, page, second, start, upload
+from benchmarks.environments import MLFLOW, Unavailable
+from benchmarks.project import Project
+from benchmarks.report import met, text
 from benchmarks.timing import Failed
 
 DONE, MISSED, FAILED, UNREACHABLE = 0, 1, 2, 3
-MEASUREMENTS = {"loop": loop, "second": second, "upload": upload}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,7 +34,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("only", nargs="?", choices=MEASUREMENTS, help="measure this alone (default: everything)")
+    parser.add_argument("only", nargs="?", choices=page.MEASUREMENTS, help="measure this alone (default: everything)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where the figures go as JSON (default: .modelgate/bench/<time>.json)"
@@ -60,19 +60,19 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
                     samples["loop"].append(loop.sample(project, ours_first))
                 if "second" in names:
                     samples["second"].append(second.sample(project))
+            if "containers" in names:
+                with tempfile.TemporaryDirectory(dir=folder) as one, tempfile.TemporaryDirectory(dir=folder) as other:
+                    samples["containers"].append(
+                        containers.sample(Project(Path(one)), Project(Path(other)), ours_first)
+                    )
+            if "start" in names:
+                samples["start"].append(start.sample())
             if files is not None:
                 samples["upload"].append(upload.sample(files, mlflow, ours_first))
+        if "load" in names:
+            say("one server under load, once: it takes some minutes")
+            samples["load"].append(load.sample())
     return samples
-
-
-def write(samples: dict[str, list[dict[str, Any]]], facts: dict[str, Any], path: Path | None) -> Path:
-    if path is None:
-        folder = ROOT / ".modelgate"
-        folder.mkdir(mode=0o700, exist_ok=True)  # the runner keeps its key there
-        path = folder / "bench" / f"{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": facts, "use_case": use_case(), "samples": samples}, indent=2) + "\n")
-    return path
 
 
 def say(words: str) -> None:
@@ -83,14 +83,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     # Ended from outside, it still ends the servers that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    names = [args.only] if args.only else list(MEASUREMENTS)
-    python, why_not = None, ""
+    names = [args.only] if args.only else list(page.MEASUREMENTS)
+    python, left_out = None, []
     if "upload" in names:
         try:
-            python = mlflow_environment.python()
-        except mlflow_environment.Unavailable as error:
-            why_not = str(error)
-            say(f"\nERROR: no comparison with MLflow: {why_not}\n")
+            python = MLFLOW.python()
+        except Unavailable as error:
+            left_out.append(f"the upload to MLflow, because {error}")
+    if "containers" in names:
+        try:
+            containers.prepare()
+        except Unavailable as error:
+            names.remove("containers")
+            left_out.append(f"the containers, because {error}")
+    for words in left_out:
+        say(f"\nERROR: LEFT OUT: {words}\n")
     facts = machine.facts()
     try:
         samples = measure(names, args.repeat, python)
@@ -100,14 +107,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Everything below is the answer; what came before went to standard error.
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items()))
-    print(f"{'repetitions':<12}{args.repeat}, interleaved; medians, and ranges in parentheses")
-    met = [MEASUREMENTS[name].show(taken) for name, taken in samples.items()]
-    if why_not:
-        print(f"\nLEFT OUT: the upload to MLflow, because {why_not}")
-    print(f"\nThe figures are in {write(samples, facts, args.out)}")
-    if why_not:
+    print(f"{'repetitions':<12}{args.repeat}, interleaved, of the load 1; medians, and ranges in parentheses")
+    reports = page.reports(samples)
+    print("\n".join(text(report) for report in reports))
+    for words in left_out:
+        print(f"\nLEFT OUT: {words}")
+    kept = {"machine": facts, "samples": samples}
+    name = f"{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.json"
+    print(f"\nThe figures are in {page.keep(kept, args.out, name)}")
+    if left_out:
         return UNREACHABLE
-    return DONE if all(met) else MISSED
+    return DONE if met(reports) else MISSED
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""MLflow in an environment of its own, `.venv-bench/`: it is what we measure against, and no part of the project."""
+"""What we measure against and is no part of the project: in environments of its own, each made from a hashed lock."""
 
 from __future__ import annotations
 
@@ -6,46 +6,72 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / ".venv-bench"
-LOCK = Path(__file__).parent / "requirements.txt"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 
 
 class Unavailable(Exception):
-    """MLflow cannot be had here; the message says why."""
+    """It cannot be had here; the message says why."""
 
 
-def pinned() -> list[str]:
-    """`["mlflow 3.17.2"]`, as the lock has it."""
-    return [f"mlflow {found[1]}" for found in [re.search(r"^mlflow==(\S+)", LOCK.read_text(), re.MULTILINE)] if found]
+@dataclass(frozen=True)
+class Environment:
+    """`packages` are those whose versions are worth saying."""
 
+    folder: Path
+    lock: Path
+    what: str
+    packages: tuple[str, ...]
 
-def python() -> Path:
-    """Its interpreter; made on first use and when the lock has changed. Raises Unavailable."""
-    interpreter = FOLDER / "bin" / "python"
-    installed = FOLDER / "installed.txt"  # written last: without it, what is there may be half of it
-    if installed.exists() and installed.read_text() == LOCK.read_text():
+    def pinned(self) -> list[str]:
+        """`["mlflow 3.17.2"]`, as the lock has it."""
+        versions = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", self.lock.read_text(), re.MULTILINE))
+        return [f"{name} {versions[name]}" for name in self.packages]
+
+    def python(self) -> Path:
+        """Its interpreter; made on first use and when the lock has changed. Raises Unavailable."""
+        interpreter = self.folder / "bin" / "python"
+        installed = self.folder / "installed.txt"  # written last: without it, what is there may be half of it
+        if installed.exists() and installed.read_text() == self.lock.read_text():
+            return interpreter
+        _say(f"{self.what} into {self.folder.name}/ (once)")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._make(interpreter)
+        installed.write_text(self.lock.read_text())
+        _say(f"{self.folder.name}/ is there")
         return interpreter
-    _say(f"MLflow, to measure against, goes into {FOLDER.name}/ (once; about 100 packages, some minutes)")
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    _make(interpreter)
-    installed.write_text(LOCK.read_text())
-    _say("MLflow is installed")
-    return interpreter
+
+    def _make(self, interpreter: Path) -> None:
+        lock = ["--require-hashes", "-r", str(self.lock)]
+        if find_spec("ensurepip"):
+            _run([sys.executable, "-m", "venv", str(self.folder)])
+            _run([str(interpreter), "-m", "pip", "install", "--progress-bar=off", *lock])
+        elif uv := shutil.which("uv"):
+            _run([uv, "venv", "--python", sys.executable, str(self.folder)])
+            _run([uv, "pip", "install", "--python", str(interpreter), *lock])
+        else:
+            raise Unavailable("this Python has no ensurepip to make an environment with, and there is no uv")
 
 
-def _make(interpreter: Path) -> None:
-    if find_spec("ensurepip"):
-        _run([sys.executable, "-m", "venv", str(FOLDER)])
-        _run([str(interpreter), "-m", "pip", "install", "--require-hashes", "--progress-bar=off", "-r", str(LOCK)])
-    elif uv := shutil.which("uv"):
-        _run([uv, "venv", "--python", sys.executable, str(FOLDER)])
-        _run([uv, "pip", "install", "--python", str(interpreter), "--require-hashes", "-r", str(LOCK)])
-    else:
-        raise Unavailable("this Python has no ensurepip to make an environment with, and there is no uv")
+MLFLOW = Environment(
+    ROOT / ".venv-bench",
+    HERE / "requirements.txt",
+    "MLflow, to measure against, goes with about 100 packages, some minutes,",
+    ("mlflow",),
+)
+STACK = Environment(
+    ROOT / ".venv-stack",
+    HERE / "stack" / "requirements.txt",
+    "HTTP servers and GraphQL libraries, to measure the chosen ones against, go",
+    (
+        "starlette", "uvicorn", "httptools", "uvloop", "hypercorn", "granian", "aiohttp",
+        "graphql-core", "ariadne", "strawberry-graphql", "graphene",
+    ),
+)  # fmt: skip
 
 
 def _run(command: list[str]) -> None:

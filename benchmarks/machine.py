@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import mlflow_environment
+from benchmarks.environments import MLFLOW
 
 PACKAGES = ("wandb", "keras", "tensorflow", "tensorflow-cpu", "numpy")
 
@@ -21,7 +21,7 @@ def facts() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.platform(),
-        "versions": ", ".join([f"Python {platform.python_version()}", *_packages(), *mlflow_environment.pinned()]),
+        "versions": ", ".join([f"Python {platform.python_version()}", *_packages(), *MLFLOW.pinned()]),
         "load before": ", ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 minutes)",
     }
 

@@ -14,7 +14,7 @@ from benchmarks.timing import Timed, environment, timed
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a run reads; git's own files would only tell the commit.
-PARTS = ("runner", "server", "steps", "usecases", "requirements.txt")
+PARTS = ("runner", "server", "steps", "usecases", "docker", "requirements.txt")
 
 
 def use_case() -> str:
@@ -41,8 +41,8 @@ class Project:
         self.env = environment(home)
         self.was_run = False
 
-    def run(self) -> Timed:
-        command = [sys.executable, "-m", "runner", "run", "--use-case", use_case(), "--approver", "bench"]
+    def run(self, *flags: str) -> Timed:
+        command = [sys.executable, "-m", "runner", "run", "--use-case", use_case(), "--approver", "bench", *flags]
         done = timed(command, self.env, self.root)
         self.was_run = True
         return done

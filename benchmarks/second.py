@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.project import Project, use_case
-from benchmarks.timing import Failed, column, judged, shown
+from benchmarks.report import Report, column, under
+from benchmarks.timing import Failed
 
 UNDER_S = 5.0
 
@@ -19,12 +19,9 @@ def sample(project: Project) -> dict[str, Any]:
     done = project.run()
     if (verdict := project.answer("evaluate")["verdict"]) != "unchanged":
         raise Failed(f"the second run ended {verdict!r}, not 'unchanged'")
-    return {"second": done.seconds}
+    return {"use_case": use_case(), "second": done.seconds}
 
 
-def show(samples: Sequence[Mapping[str, Any]]) -> bool:
-    seconds = column(samples, "second")
-    met = statistics.median(seconds) < UNDER_S
-    print(f"\nAn unchanged second run: {use_case()}, everything reused, verdict `unchanged`")
-    print(f"  {'second run':<18}{shown(seconds):<26}{judged(met, f'under {UNDER_S:g} s')}")
-    return met
+def report(samples: Sequence[Mapping[str, Any]]) -> Report:
+    title = f"An unchanged second run: {samples[0]['use_case']}, everything reused, verdict `unchanged`"
+    return Report(title, [under("second run", column(samples, "second"), UNDER_S, "s")])

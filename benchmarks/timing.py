@@ -1,14 +1,13 @@
-"""A process and the seconds it took; samples and their median and range."""
+"""A process and the seconds it took, or why it has none."""
 
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 # No measurement takes a tenth of it; what hangs is ended and said.
 DEADLINE_S = 1800
@@ -43,21 +42,6 @@ def timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
 
 def environment(home: Path) -> dict[str, str]:
     """The person's environment without what would steer one of the sides, and with a HOME of its own."""
-    steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE")
+    steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE", "RUNNER")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return kept | {"HOME": str(home)}
-
-
-def column(samples: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    return [float(sample[name]) for sample in samples]
-
-
-def shown(values: Sequence[float], unit: str = "s", digits: int = 1) -> str:
-    """`12.3 s (11.9 to 14.0)`."""
-    median = statistics.median(values)
-    return f"{median:.{digits}f} {unit} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def judged(met: bool, target: str) -> str:
-    """The target, and whether it was met."""
-    return f"target {target}: {'met' if met else 'MISSED'}"

@@ -1,9 +1,14 @@
-"""Write the dataset's files into a folder: `python -m benchmarks.upload_files DIR`. Tables, a PNG a row, the arrays."""
+"""
+Write the dataset's files into a folder: tables, a PNG a row, the arrays.
+
+    python -m benchmarks.upload_files DIR [ROWS [EVAL_ROWS]]
+"""
 
 from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +21,30 @@ from usecases.dataset import Dataset, Source
 ROWS, EVAL_ROWS = 6000, 1000
 
 
-def dataset() -> Dataset:
+def dataset(rows: int, eval_rows: int) -> Dataset:
     """MNIST; without it as many images of its size: the digits enlarged, with noise that makes each one its own."""
     if use_case() == "mnist":
-        rows: Dataset = usecases.part("mnist", "data").load(ROWS, EVAL_ROWS)
-        return rows
+        given: Dataset = usecases.part("mnist", "data").load(rows, eval_rows)
+        return given
     small: Dataset = usecases.part("digits", "data").load(1300, 497)
     chance = np.random.default_rng(0)
     images, labels = np.concatenate([small.x_train, small.x_eval]), np.concatenate([small.y_train, small.y_eval])
-    chosen = chance.integers(len(images), size=ROWS + EVAL_ROWS)
+    chosen = chance.integers(len(images), size=rows + eval_rows)
     large = np.pad(images[chosen].repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2), (0, 0)))
     noisy = (large * chance.uniform(0.5, 1.0, size=large.shape)).astype(np.float32)
-    return Dataset(noisy[:ROWS], labels[chosen[:ROWS]], noisy[ROWS:], labels[chosen[ROWS:]])
+    return Dataset(noisy[:rows], labels[chosen[:rows]], noisy[rows:], labels[chosen[rows:]])
 
 
 def main() -> None:
-    target = Path(sys.argv[1])
+    target, counts = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
     picture = usecases.part("mnist", "data").picture
-    artifact = dataset_artifact("bench", dataset(), Source("benchmark", ""), picture)
-    for name, entry in artifact.manifest.entries.items():
-        file = target / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(str(entry.local_path), file)
+    rows = dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
+    with tempfile.TemporaryDirectory() as pictures:
+        artifact = dataset_artifact("bench", rows, Source("benchmark", ""), picture, Path(pictures))
+        for name, entry in artifact.manifest.entries.items():
+            file = target / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(str(entry.local_path), file)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,16 @@ class Mount(NamedTuple):
     target: str
     writable: bool = False
 
+    def typed(self) -> str:
+        """As docker's `--volume` takes it."""
+        return f"{self.source}:{self.target}:{'rw' if self.writable else 'ro'}"
+
+    def to_docker(self) -> Any:
+        """The docker SDK's; unlike `--volume` it takes every path, and makes none that is missing."""
+        from docker.types import Mount as Bind
+
+        return Bind(self.target, str(self.source), type="bind", read_only=not self.writable)
+
 
 class Container(NamedTuple):
     """What a container is to be; `create` makes it, `command` is the line that a person would type for it."""
@@ -64,7 +74,7 @@ class Container(NamedTuple):
         words += ["--tmpfs=/tmp:mode=1777", f"--user={_user()}"]
         words += [f"--network={self.network}"] if self.network else []
         words += [f"--publish={HOST}:{self.port}:{SERVER_PORT}"] if self.port else []
-        words += [f"--volume={mount.source}:{mount.target}:{_mode(mount)}" for mount in self.mounts]
+        words += [f"--volume={mount.typed()}" for mount in self.mounts]
         line = shlex.join(words)
         for name in self.variables.values:
             line += f" --env={self.variables.typed(name)}"
@@ -78,7 +88,7 @@ class Container(NamedTuple):
             name=self.name,
             labels={**labels, ROLE: self.role},
             environment=dict(self.variables.values),
-            volumes={str(m.source): {"bind": m.target, "mode": _mode(m)} for m in self.mounts},
+            mounts=[mount.to_docker() for mount in self.mounts],
             network=self.network,
             ports={f"{SERVER_PORT}/tcp": (HOST, self.port)} if self.port else None,
             user=_user(),
@@ -346,11 +356,12 @@ def _connect(address: str) -> Any:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What the SDK raises: its own, and those of the library it speaks HTTP with."""
+    """What the SDK raises: its own, and those of the libraries it speaks HTTP with."""
     from docker.errors import DockerException
     from requests import RequestException
+    from urllib3.exceptions import HTTPError
 
-    return DockerException, RequestException
+    return DockerException, RequestException, HTTPError
 
 
 def _unless_gone(call: Callable[..., Any], **options: Any) -> None:
@@ -362,10 +373,6 @@ def _unless_gone(call: Callable[..., Any], **options: Any) -> None:
     except APIError as error:
         if error.status_code not in (404, 409):
             raise
-
-
-def _mode(mount: Mount) -> str:
-    return "rw" if mount.writable else "ro"
 
 
 def _user() -> str:

@@ -66,11 +66,18 @@ def as_process(folder: Folder, *, root: Path, env: Mapping[str, str]) -> Start:
 
 
 class EmbeddedServer:
-    """Use with `with`; after `wait`, `url` answers. `key` is the API key it accepts."""
+    """
+    Use with `with`; after `wait`, `url` answers. `key` is the API key it accepts.
 
-    def __init__(self, folder: Folder, start: Start, *, stop: Stop, say: Callable[[str], None]) -> None:
+    end_left: ends a server that an earlier runner left in a container; returns whether there was one.
+    """
+
+    def __init__(
+        self, folder: Folder, start: Start, end_left: Callable[[], bool], *, stop: Stop, say: Callable[[str], None]
+    ) -> None:
         self._folder = folder
         self._start_on = start
+        self._end_left = end_left
         self._stop = stop
         self._say = say
         self._lock: int | None = None
@@ -92,7 +99,8 @@ class EmbeddedServer:
         self._lock = self._folder.try_lock("server.lock")
         if self._lock is None:
             return self
-        if end_leftover(self._folder.server_record):
+        # Both, for it may have been of either kind; now, for it holds the port.
+        if end_leftover(self._folder.server_record) | self._end_left():
             self._say("ended the server that an earlier runner left behind")
         self._folder.server_log.unlink(missing_ok=True)
         self._start_on_free_port()
@@ -189,6 +197,7 @@ class EmbeddedServer:
         if self._lock is not None:
             self._say(f"`serve` ended; starting the embedded server again on port {self.port}")
             end_leftover(self._folder.server_record)
+            self._end_left()
             self._restart()
 
     def _restart(self) -> None:

@@ -29,16 +29,9 @@ def ask(*words: str) -> subprocess.CompletedProcess[str]:
 def require() -> str:
     """The address of an engine that works for us; raises EngineUnusable, which says what is wrong with it."""
     answer = ask("info", "--format", "{{json .SecurityOptions}}")
-    said = answer.stderr.strip()
     address = _address()
-    if "permission denied" in said.lower():
-        raise EngineUnusable(
-            f"you are not permitted to use the Docker engine at {address}",
-            "ask for membership of the group `docker` (it is as good as root), or run without containers: make run",
-        )
-    if answer.returncode != 0 or not answer.stdout.strip().startswith("["):
-        why = said.splitlines()[-1] if said else "it gave no answer"
-        raise EngineUnusable(f"no Docker engine answers at {address}: {why}", WITHOUT)
+    if answer.returncode != 0 or not answer.stdout.startswith("["):
+        raise _unreachable(address, answer.stderr.strip())
     if not address.startswith(("unix://", "npipe://")):
         raise EngineUnusable(
             f"the Docker engine at {address} is reached over a network, where your folders are not",
@@ -50,6 +43,16 @@ def require() -> str:
             "choose one that runs as root (docker context use default), or run without containers: make run",
         )
     return address
+
+
+def _unreachable(address: str, said: str) -> EngineUnusable:
+    if "permission denied" in said.lower():
+        return EngineUnusable(
+            f"you are not permitted to use the Docker engine at {address}",
+            "ask for membership of the group `docker` (it is as good as root), or run without containers: make run",
+        )
+    why = said.splitlines()[-1] if said else "it gave no answer"
+    return EngineUnusable(f"no Docker engine answers at {address}: {why}", WITHOUT)
 
 
 def _address() -> str:

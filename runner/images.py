@@ -72,8 +72,14 @@ def inputs(root: Path, name: str) -> tuple[str, ...]:
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         if not files:
             raise BuildFailed(f"{dockerfile(name)} copies {source}, and there is no such file", "mend its COPY line")
-        found |= {str(file.relative_to(root)) for file in files if "__pycache__" not in file.parts}
+        below = {file.relative_to(root) for file in files}
+        found |= {str(file) for file in below if not _is_private(file)}
     return tuple(sorted(found))
+
+
+def _is_private(file: Path) -> bool:
+    """Whether a file in a folder that is copied whole is this machine's own: compiled, or hidden as `.env` is."""
+    return any(part == "__pycache__" or part.startswith(".") for part in file.parts)
 
 
 def copied(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Protocol
 from runner import containers, embedded, environment, images
 from runner.containers import Engine, ServerContainer, StepContainers
 from runner.embedded import EmbeddedServer
-from runner.errors import Busy, EngineUnusable
+from runner.errors import Busy, EngineUnusable, WrongUse
 from runner.folder import Folder
 from runner.images import Image
 from runner.order import Order
@@ -39,7 +39,7 @@ Ready = Callable[[], Executor]
 @contextmanager
 def opened(order: Order) -> Iterator[Ready]:
     """The place that was asked for, for the length of the block."""
-    _end_left_steps(order.folder)
+    _end_left_steps(order)
     with ExitStack() as stack:
         if order.docker:
             yield _in_containers(order, stack)
@@ -95,17 +95,11 @@ def _processes(order: Order, env: Mapping[str, str]) -> StepProcesses:
 
 
 def _server(order: Order, start: embedded.Start) -> EmbeddedServer:
-    return EmbeddedServer(order.folder, start, stop=order.stop, say=say)
+    return EmbeddedServer(order.folder, start, lambda: _end_left_containers(order, "server"), stop=order.stop, say=say)
 
 
 def _as_process(order: Order) -> embedded.Start:
-    start = embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
-
-    def alone(port: int, key: str) -> embedded.Running:
-        _end_left_containers(order.folder, "server")
-        return start(port, key)
-
-    return alone
+    return embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
 
 
 # --- in containers ---------------------------------------------------------------------------------------------------
@@ -157,12 +151,24 @@ def _engine(order: Order, names: Sequence[str]) -> Iterator[tuple[Engine, dict[s
     order.folder.make()
     here = containers.chosen(order.folder)
     every = images.wanted(order.root, base=order.base_image)
+    _require_use_case(order, every)
     images.prepare(order.root, [every[name] for name in names], order.stop)
     here.begin()
     try:
         yield here, every
     finally:
         here.finish()
+
+
+def _require_use_case(order: Order, every: Mapping[str, Image]) -> None:
+    """An image has the use cases that its Dockerfile names, and no other."""
+    config = f"usecases/{order.use_case}/config.toml"
+    without = [name for name, image in every.items() if name != "server" and config not in image.inputs]
+    if order.use_case and without:
+        raise WrongUse(
+            f"there is no use case {order.use_case!r} in the image of {without[0]}",
+            f"name its files in {images.dockerfile(without[0])}: docs/adapting.md; or run without containers: make run",
+        )
 
 
 def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:
@@ -172,20 +178,26 @@ def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:
 # --- what was left behind --------------------------------------------------------------------------------------------
 
 
-def _end_left_steps(folder: Folder) -> None:
+def _end_left_steps(order: Order) -> None:
     """Nobody else's: the right to run the pipeline here is ours."""
-    left = [end_leftover(folder.step_record), end_leftover(folder.next_record), _end_left_containers(folder, "step")]
+    folder = order.folder
+    left = [end_leftover(folder.step_record), end_leftover(folder.next_record), _end_left_containers(order, "step")]
     if any(left):
         say("ended the step that an earlier runner left behind")
 
 
-def _end_left_containers(folder: Folder, role: str) -> bool:
+def _end_left_containers(order: Order, role: str) -> bool:
     try:
-        here = containers.noted(folder)
-        return here is not None and here.remove(role)
+        here = containers.noted(order.folder)
     except EngineUnusable as error:
         say(f"what an earlier runner may have left in containers is looked for again next time: {error}")
         return False
+    if here is None:
+        return False
+    left = here.remove(role)
+    if not order.docker:  # else the network is wanted again
+        here.finish()
+    return left
 
 
 def end_containers(folder: Folder) -> None:

@@ -21,6 +21,8 @@ from server.store.db import snapshot
 from server.upkeep import Progress, amount, database_of, holding, parser, result, say
 
 SECRETS = ("secret", "api_key")
+# What SQLite keeps beside a database that it is writing.
+BESIDE = (".new-journal", ".new-wal", ".new-shm")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -61,7 +63,7 @@ def _check_target(source: Path, target: Path) -> None:
     within, of = target.resolve(), source.resolve()
     if within == of or of in within.parents or within in of.parents:
         raise StartError("TARGET and DIR are in each other", "give a TARGET elsewhere, best on another disk")
-    mine = {f"{name}{end}" for name in ("server.db", *SECRETS) for end in ("", ".new", ".new-journal")} | {"blobs"}
+    mine = {f"{name}{end}" for name in ("server.db", *SECRETS) for end in ("", ".new", *BESIDE)} | {"blobs"}
     strange = sorted(path.name for path in target.iterdir() if path.name not in mine) if target.is_dir() else []
     if strange:
         raise StartError(
@@ -73,7 +75,8 @@ def _check_target(source: Path, target: Path) -> None:
 def _copy_database(source: Path, target: Path) -> set[str]:
     """A snapshot beside the last one; returns the blobs that it refers to."""
     beside = target / "server.db.new"
-    beside.unlink(missing_ok=True)
+    for end in (".new", *BESIDE):  # of a backup that was killed
+        (target / f"server.db{end}").unlink(missing_ok=True)
     say(f"copying the database ({amount(database_of(source).stat().st_size)})")
     with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
         beside.chmod(0o600)
@@ -104,7 +107,7 @@ def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) ->
         else:
             copied, size = copied + 1, size + got
         progress.add(got or 0)
-    target.make_durable([md5 for md5 in needed - earlier if target.size(md5) is not None])
+    target.make_durable([md5 for md5 in needed if target.is_unsynced(md5)])
     return copied, size, broken
 
 

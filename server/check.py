@@ -129,7 +129,7 @@ def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report:
                 report.add("extra", what, "python -m server gc")
             else:
                 report.waiting += 1
-        elif blobs.md5_of(found.md5) != found.md5 or needed[found.md5] not in (None, found.size):
+        elif not _is_right(blobs, found.md5) or needed[found.md5] not in (None, found.size):
             broken[found.md5] = "corrupt"
         else:
             del broken[found.md5]
@@ -143,3 +143,10 @@ def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report:
     for md5 in sorted(known - here - needed.keys()):
         report.add("row", f"blob {md5} is noted and not there; nothing refers to it", "python -m server gc")
     return broken
+
+
+def _is_right(blobs: Blobs, md5: str) -> bool:
+    try:
+        return blobs.md5_of(md5) == md5
+    except OSError:  # a bad sector, or one that this user may not read
+        return False

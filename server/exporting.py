@@ -205,7 +205,8 @@ class Export:
         with (self.folder / where).open("w", encoding="utf-8", newline="\n") as file:
             for number, line in history.numbered(self.db, run_id, stream):
                 # A line break inside a JSON object can only be white space.
-                file.write((json.dumps(line) if stream == "console" else " ".join(line.splitlines())) + "\n")
+                plain = json.dumps(line) if stream == "console" else line.replace("\r", " ").replace("\n", " ")
+                file.write(plain + "\n")
                 if blocks and sum(blocks[-1]) == number:
                     blocks[-1][1] += 1
                 else:

@@ -63,25 +63,26 @@ def _count(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
 
 def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
     """
-    First the row that calls a blob durable, then the blob, each only while no writer can begin to refer to it. Killed
-    in between, a blob is left that nobody trusts until it was read, and that the next gc finds.
+    The blobs of each batch while no writer can begin to refer to them; then the rows that call them durable, for which
+    a full disk has room only after that. Killed in between, a row is left of a blob that is not there: the next gc
+    removes it, and nobody believes it before (manifests.births).
     """
     extra, halves = _unneeded(database, blobs, before)
-    files = freed = 0
+    for half in halves:
+        half.path.unlink(missing_ok=True)
+    files, freed = len(halves), sum(half.size for half in halves)
     progress = Progress("removed", "blobs", len(extra))
     for start in range(0, len(extra), BATCH):
         batch = [str(one.md5) for one in extra[start : start + BATCH]]
         with database.write() as db:
-            references.forget(db, set(batch) - references.among(db, batch))
-        with database.write() as db:
             for md5 in sorted(set(batch) - references.among(db, batch)):
                 size = blobs.remove(md5, before=before)
-                files, freed = files + (size is not None), freed + (size or 0)
-                progress.add(size or 0)
-    for half in halves:
-        half.path.unlink(missing_ok=True)
+                if size is not None:
+                    references.forget(db, [md5])
+                    files, freed = files + 1, freed + size
+                    progress.add(size)
     _forget_absent(database, blobs)
-    return files + len(halves), freed + sum(half.size for half in halves)
+    return files, freed
 
 
 def _forget_absent(database: Database, blobs: Blobs) -> None:

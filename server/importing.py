@@ -29,10 +29,16 @@ from server.store.artifacts import Artifact, Collection
 from server.store.blobs import Blobs
 from server.store.db import Database, insert, one, update
 from server.store.manifests import Draft
+from server.store.names import LATEST
 from server.store.projects import Project
 from server.store.runs import Run
 from server.upkeep import Progress, database_of, holding, parser, result, say
 
+# What a document that is not as `export` writes them leads to.
+DAMAGE = (
+    *(LookupError, TypeError, ValueError, AttributeError, OverflowError),
+    *(sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError),
+)
 LINES = 10_000  # of a stream in one transaction, so that the server's own writers have their turn
 SWEEP_FIELDS = ("name", "display_name", "description", "config", "state", "points", "created_at", "updated_at")
 RUN_FIELDS = (
@@ -63,7 +69,7 @@ def main(argv: list[str]) -> int:
         try:
             done = Import(database, Blobs(args.data / "blobs"), Source(args.source), args.to)
             done.read()
-        except (ServerError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (ServerError, *DAMAGE) as error:
             raise StartError(
                 f'"{args.source}" cannot be imported: {error if isinstance(error, ServerError) else repr(error)}',
                 "what was imported so far is whole; export again, or mend it, and import again",
@@ -290,7 +296,7 @@ class Import:
         manifest = manifests.create(db, found, kind="FULL", digest="", base_id=None)
         manifests.received(db, manifest.id, self.blobs.write(self._manifest(db, folder, document, found.id)))
         with _number(db, found.sequence_id, int(document["number"])):
-            manifests.commit(db, self.blobs, found)
+            manifests.commit(db, self.blobs, user, found)
         maker = runs.find(db, project.id, document["run"]) if document["run"] else None
         update(
             db,
@@ -350,7 +356,7 @@ class Import:
         held = {}
         for document in collections:
             found = artifacts.find_collection(db, project.id, document["name"])
-            latest = artifacts.resolve(db, found.id, artifacts.LATEST) if found else None
+            latest = artifacts.resolve(db, found.id, LATEST) if found else None
             if latest is not None and latest.version_index >= document["next_version"]:
                 held[document["name"]] = latest
         return held
@@ -370,9 +376,9 @@ class Import:
                 self.not_carried.append(f"{name}:v{document['number']}: it was deleted here")
                 continue
             for alias in document["aliases"]:
-                artifacts.add_alias(db, sequence.id, found.id, alias)
+                artifacts.assign(db, sequence, found.id, alias)
         for latest in held.values():
-            artifacts.add_alias(db, latest.collection_id, latest.artifact_id, artifacts.LATEST)
+            artifacts.assign(db, artifacts.collection(db, latest.collection_id), latest.artifact_id, LATEST)
 
     def _links(self, db: sqlite3.Connection, user: User, links: list[dict[str, Any]]) -> None:
         """First the versions under their numbers, then the aliases; `latest` stays on a newer one of this folder."""
@@ -381,18 +387,18 @@ class Import:
         for link in sorted(links, key=lambda link: (link["collection"], link["number"])):
             try:
                 portfolio, found = self._portfolio(db, user, link)
-                held.setdefault(portfolio.id, artifacts.resolve(db, portfolio.id, artifacts.LATEST))
-                placed.append((link, self._place(db, portfolio, found, link)))
+                held.setdefault(portfolio.id, artifacts.resolve(db, portfolio.id, LATEST))
+                placed.append((link, self._place(db, user, portfolio, found, link)))
             except ServerError as error:
                 where = f"{link['entity']}/{link['project']}/{link['collection']}"
                 self.not_carried.append(f"the link of {link['version']} in {where}: {error}")
         for link, there in placed:
             for alias in link["aliases"]:
-                artifacts.add_alias(db, there.collection_id, there.artifact_id, alias)
+                artifacts.assign(db, artifacts.collection(db, there.collection_id), there.artifact_id, alias)
         for portfolio_id, latest in held.items():
             newest = max(there.version_index for _, there in placed if there.collection_id == portfolio_id)
             if latest is not None and latest.version_index > newest:
-                artifacts.add_alias(db, portfolio_id, latest.artifact_id, artifacts.LATEST)
+                artifacts.assign(db, artifacts.collection(db, portfolio_id), latest.artifact_id, LATEST)
 
     def _portfolio(self, db: sqlite3.Connection, user: User, link: dict[str, Any]) -> tuple[Collection, Artifact]:
         """Where a link leads, made if it is missing, and the version. A registry is not made in passing."""
@@ -414,7 +420,7 @@ class Import:
         return artifacts.ensure_collection(db, target, link["collection"], kind, kind="portfolio"), found
 
     def _place(
-        self, db: sqlite3.Connection, portfolio: Collection, found: Artifact, link: dict[str, Any]
+        self, db: sqlite3.Connection, user: User, portfolio: Collection, found: Artifact, link: dict[str, Any]
     ) -> artifacts.Membership:
         """Link a version under the number that it had, or under the next one where another version has that."""
         there = artifacts.membership(db, portfolio.id, found.id)
@@ -426,7 +432,7 @@ class Import:
             self.not_carried.append(f"v{link['number']} of {portfolio.name} is another's here: it is v{number}")
         with _number(db, portfolio.id, number):
             target = projects.project(db, portfolio.project_id)
-            there = registry.link(db, found, target, portfolio.name, [])
+            there = registry.link(db, user, found, target, portfolio.name, [])
         update(db, "memberships", there.id, created_at=link["created_at"])
         return there
 

@@ -30,6 +30,7 @@ def serve(settings: Settings, given_key: str | None) -> int:
     """Run until a signal ends it; returns the exit code. Raises StartError."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     key = _checked_key(given_key)
+    os.umask(0o077)  # what others logged and the hashes of their keys are nobody else's, wherever the folder is
     with data_folder(settings.data_dir), _listening(settings) as listener:
         services = open_services(settings, key)
         host, port = listener.getsockname()[:2]

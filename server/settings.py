@@ -9,6 +9,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 MAX_GRAPHQL_BYTES = 32 * MIB
 # The SDK writes its documents itself; the longest is under 8 kB. A longer one only costs time, and memory in the cache.
 MAX_GRAPHQL_DOCUMENT_CHARS = 32 * KIB
+# The SDK's longest has 250; to compare thousands of fields of one name takes seconds.
+MAX_GRAPHQL_TOKENS = 6_000
 # The SDK nests 12 deep at most; runs -> artifacts -> runs -> ... would grow without end.
 MAX_GRAPHQL_DEPTH = 24
 # The SDK sends at most 10 MiB a request and a line of at most 10 MiB; gzip may hide more than it shows.
@@ -20,12 +22,15 @@ MAX_MANIFEST_BYTES = 256 * MIB
 # The status page counts operations and what was refused; the SDK has some 150 operations, a hostile client more.
 MAX_TALLIED = 500
 MAX_TALLIED_CHARS = 200
-# The SDK asks for at most 2,000 upload addresses a call.
-MAX_FILES_PER_CALL = 10_000
+# The SDK asks for at most 2,000 upload addresses a call. Each item costs some statements, in a transaction that holds
+# everybody else up.
+MAX_LIST_ITEMS = 10_000
 # The SDK's largest page is 5,000 files.
 MAX_PAGE = 10_000
 # W&B's own limit for names of projects, collections, aliases and tags.
 MAX_NAME_CHARS = 128
+# A sweep's configuration is written by a person; YAML is read at less than a megabyte a second.
+MAX_SWEEP_CHARS = 128 * KIB
 # A logical path inside an artifact, or the name of a run's file; Linux allows 4,096 bytes for a path.
 MAX_PATH_CHARS = 4096
 # A large artifact may be uploaded over hours; the address is worthless for any other content.

@@ -43,12 +43,12 @@ def holding(folder: Path, *, alone: bool) -> Iterator[None]:
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = f'another check, gc, backup, export or import is at work on "{folder}"'
+            raise StartError(what, "wait for it, then try again") from None
         yield
-    except BlockingIOError:
-        raise StartError(
-            f'another check, gc, backup or export is at work on "{folder}"', "wait for it, then try again"
-        ) from None
     finally:
         os.close(handle)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import usecases
+from server.__main__ import COMMANDS
 from steps.common import gate
 
 ROOT = Path(__file__).parents[1]
@@ -81,3 +82,25 @@ def test_the_glossary_names_the_gates_policies():
 def test_no_document_names_a_machine():
     for document in DOCUMENTS:
         assert not re.search(r"/(home|root|work|Users)/", document.read_text(encoding="utf-8")), document
+
+
+def test_the_servers_page_names_every_command_and_flag():
+    page = text("docs/server.md")
+    for command in COMMANDS:
+        assert f"python -m server {command} " in page, command
+    for flag in re.findall(r'add_argument\("(--[\w-]+)"', text("server/__main__.py")):
+        assert f"`{flag}`" in page, flag
+
+
+def test_the_commands_of_the_servers_page_are_understood():
+    commands = re.findall(r"^(?:ExecStart=\S+|python) -m server(.*)$", text("docs/server.md"), flags=re.MULTILINE)
+    assert len(commands) == 7
+    for line in commands:
+        name, *rest = line.split()
+        module = importlib.import_module(COMMANDS.get(name, "server.__main__"))
+        module.parse_args([name, *rest] if name.startswith("--") else rest)
+
+
+def test_the_servers_page_names_every_finding_of_check():
+    kinds = set(re.findall(r'report\.add\("([\w-]+)"', text("server/check.py"))) | {"missing", "corrupt"}
+    assert all(f"`{kind}`" in text("docs/server.md") for kind in kinds), kinds

@@ -20,7 +20,6 @@ from server.api.shapes import (
     whole,
 )
 from server.errors import Forbidden, Invalid, NotFound
-from server.settings import MAX_FILES_PER_CALL
 from server.store import artifacts, manifests, projects, runs
 from server.store.accounts import User
 from server.store.artifacts import Alias, Artifact, ArtifactType, Collection, Tag
@@ -46,10 +45,17 @@ TYPES = (query, mutation, run, artifact, creator, manifest)
 
 def readable(call: Call, text: str) -> Artifact:
     """The version behind an id, if the user may see a project that it is in."""
-    found = artifacts.find_artifact(call.db, number_of("Artifact", text))
-    if found is not None and (_source_role(call, found) or _linked_role(call, found)):
+    found = _seen(call, number_of("Artifact", text))
+    if found is not None:
         return found
     raise NotFound(f'artifact "{text[:80]}" not found')
+
+
+def usable(call: Call, text: str) -> Artifact:
+    """The version behind an id, if the user may have its files."""
+    found = readable(call, text)
+    projects.require_reader(_roles(call, found))
+    return found
 
 
 def writable(call: Call, text: str) -> Artifact:
@@ -60,18 +66,22 @@ def writable(call: Call, text: str) -> Artifact:
     return found
 
 
+def _seen(call: Call, number: int) -> Artifact | None:
+    found = artifacts.find_artifact(call.db, number)
+    return found if found is not None and _roles(call, found) else None
+
+
 def _source_role(call: Call, found: Artifact) -> str | None:
     source = artifacts.collection(call.db, found.sequence_id)
     return projects.role(call.db, call.user, projects.project(call.db, source.project_id))
 
 
-def _linked_role(call: Call, found: Artifact) -> str | None:
-    for there in artifacts.memberships(call.db, found.id):
-        home = artifacts.collection(call.db, there.collection_id)
-        role = projects.role(call.db, call.user, projects.project(call.db, home.project_id))
-        if role is not None:
-            return role
-    return None
+def _roles(call: Call, found: Artifact) -> set[str]:
+    """What the user is in the project that it was logged to and in those that it is linked into."""
+    places = {found.sequence_id, *(there.collection_id for there in artifacts.memberships(call.db, found.id))}
+    homes = {artifacts.collection(call.db, place).project_id for place in places}
+    roles = (projects.role(call.db, call.user, projects.project(call.db, home)) for home in homes)
+    return {role for role in roles if role is not None}
 
 
 # --- writing a version ----------------------------------------------------------------------------------------------
@@ -129,8 +139,8 @@ def update_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Mani
 
 
 def _base_id(call: Call, input: dict[str, Any]) -> int | None:
-    """The version that an incremental one starts from; its contents become the new one's, so it must be readable."""
-    return readable(call, input["base_artifact_id"]).id if input.get("base_artifact_id") else None
+    """The version that an incremental one starts from; its contents become the new one's."""
+    return usable(call, input["base_artifact_id"]).id if input.get("base_artifact_id") else None
 
 
 @mutation.field("createArtifactFiles")
@@ -138,24 +148,24 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     """One edge a file, in the order of the request; no upload address where the bytes are here already."""
     call = info.context
     specs = input["artifact_files"]
-    if len(specs) > MAX_FILES_PER_CALL:
-        raise Invalid(f"at most {MAX_FILES_PER_CALL} files can be announced at once")
     owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
     wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
     born = manifests.births(call.db, call.blobs, wanted)
+    # Whether somebody else has the same bytes in a place of his own is not to be learnt: they are sent again.
+    seen = {birth: found for birth in {birth for birth, _ in born} if (found := _seen(call, birth))}
     nodes = []
-    for spec, (_owner, md5), (birth, here) in zip(specs, wanted, born, strict=True):
-        path = blob_path(md5)
+    for spec, (owner, md5), (birth, there) in zip(specs, wanted, born, strict=True):
+        path, here = blob_path(md5), there and (birth in seen or birth == owner)
         nodes.append(
             File(
-                id=f"{node_id('ArtifactFile', birth)}:{spec['name']}",
+                id=f"{node_id('ArtifactFile', owner)}:{spec['name']}",
                 name=spec["name"],
                 address=call.addresses.download(path) if here else None,
                 upload_url=None if here else call.addresses.upload(path),
                 upload_headers=[f"Content-MD5:{spec['md5']}"],
                 digest=spec["md5"],
                 storage_path=storage_path(md5),
-                artifact=artifacts.artifact(call.db, birth) if birth != _owner else owners[spec["artifact_id"]],
+                artifact=seen.get(birth, owners[spec["artifact_id"]]),
             )
         )
     return {"files": whole(nodes)}
@@ -171,7 +181,7 @@ def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
 def use_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
     user_run = run_api.writable(call, input["entity_name"], input["project_name"], input["run_name"])
-    found = readable(call, input["artifact_id"])
+    found = usable(call, input["artifact_id"])
     artifacts.record(call.db, user_run.id, found.id, "input")
     return {"artifact": found}
 
@@ -284,7 +294,9 @@ def artifact_commit_hash(found: Artifact, info: Info) -> str | None:
 
 @artifact.field("aliases")
 def artifact_aliases(found: Artifact, info: Info) -> list[Alias]:
-    return artifacts.aliases(info.context.db, found.id)
+    call = info.context
+    everything = artifacts.aliases(call.db, found.id)
+    return [one for one in everything if visible_project(call, artifacts.collection(call.db, one.collection_id))]
 
 
 @artifact.field("currentManifest")
@@ -331,7 +343,10 @@ def creator_type(found: Run | User, *_: Any) -> str:
 
 @run.field("inputArtifacts")
 def run_inputs(found: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    return page(artifacts.of_run(info.context.db, found.id, "input"), after, first)
+    """A run may have used what not everybody in its project may see."""
+    call = info.context
+    used = artifacts.of_run(call.db, found.id, "input")
+    return page([one for one in used if _roles(call, one)], after, first)
 
 
 @run.field("outputArtifacts")

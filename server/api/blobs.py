@@ -10,15 +10,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from server.api.http import authenticated, services
-from server.api.shapes import check_signature
+from server.api.shapes import MAX_ID, check_signature
 from server.errors import NotFound, TooLarge
-from server.settings import MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
-from server.store import artifacts, files, manifests, projects
+from server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
+from server.store import artifacts, files, manifests, projects, runs
 from server.store.blobs import Incoming
 
 # What was uploaded is shown to a person as it came: it may be HTML that a run wrote. It gets no rights on our pages.
 HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 HARMLESS |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "private"}
+# Up to here a file is read at once: thousands of them make one version, and handing each to a thread takes longer.
+MAX_AT_ONCE = 256 * KIB
 
 
 async def upload_blob(request: Request) -> Response:
@@ -34,12 +36,14 @@ async def upload_blob(request: Request) -> Response:
 async def upload_manifest(request: Request) -> Response:
     """PUT /storage/manifests/{id}/wandb_manifest.json"""
     _check(request)
-    here, number = services(request), request.path_params["number"]
+    here, number = services(request), _number(request)
 
     def expected() -> str | None:
         with here.database.read() as db:
-            digest = manifests.manifest(db, number).digest
-        return manifests.md5_of_base64(digest) if digest else None
+            found = manifests.find(db, number)
+        if found is None:
+            raise NotFound("the manifest to upload is not of a version any more")
+        return manifests.md5_of_base64(found.digest) if found.digest else None
 
     def register(md5: str) -> None:
         with here.database.write() as db:
@@ -55,7 +59,7 @@ async def upload_manifest(request: Request) -> Response:
 async def upload_run_file(request: Request) -> Response:
     """PUT /storage/run_files/{run}/{name}"""
     _check(request)
-    here, run_id, name = services(request), request.path_params["number"], request.path_params["name"]
+    here, run_id, name = services(request), _number(request), request.path_params["name"]
     with here.blobs.incoming() as upload:
         await _receive(request, upload, MAX_UPLOAD_BYTES)
         md5, size = upload.keep(), upload.size
@@ -63,6 +67,8 @@ async def upload_run_file(request: Request) -> Response:
     def register() -> None:
         here.blobs.make_durable([md5])
         with here.database.write() as db:
+            if runs.find_by_id(db, run_id) is None:
+                raise NotFound(f'the run of file "{name}" was deleted')
             files.put(db, run_id, name, md5=md5, size=size)
 
     await run_in_threadpool(register)
@@ -85,7 +91,7 @@ async def download_blob(request: Request) -> Response:
 async def download_run_file(request: Request) -> Response:
     """GET /storage/run_files/{run}/{name}"""
     _check(request)
-    here, run_id, name = services(request), request.path_params["number"], request.path_params["name"]
+    here, run_id, name = services(request), _number(request), request.path_params["name"]
 
     def lookup() -> str | None:
         with here.database.read() as db:
@@ -106,7 +112,8 @@ async def download_entry(request: Request) -> Response:
         with here.database.read() as db:
             user = authenticated(request, db)
             home = projects.readable(db, user, at["entity"], at["project"])
-            where = artifacts.find_collection(db, home.id, at["collection"]) if home else None
+            reader = home is not None and projects.role(db, user, home) in projects.READERS
+            where = artifacts.find_collection(db, home.id, at["collection"]) if home and reader else None
             return where is not None and artifacts.collection_has_blob(db, where.id, at["md5"])
 
     if not await run_in_threadpool(allowed):
@@ -114,17 +121,28 @@ async def download_entry(request: Request) -> Response:
     return _file(request, at["md5"], "application/octet-stream")
 
 
+def _number(request: Request) -> int:
+    text: str = request.path_params["number"]
+    if not text.isascii() or not text.isdigit() or int(text[:20]) > MAX_ID:
+        raise NotFound(f'"{text[:20]}" is not the number of anything')
+    return int(text)
+
+
 def _check(request: Request) -> None:
     method = "GET" if request.method == "HEAD" else request.method
-    query = request.query_params
-    check_signature(
-        services(request).secret, method, request.scope["path"], query.get("expires", ""), query.get("signature", "")
-    )
+    # Taken apart by hand, as it was put together: starlette's own way takes a tenth of an upload's processor time.
+    query: str = request.scope["query_string"].decode("latin-1")
+    expires, _, signature = query.removeprefix("expires=").partition("&signature=")
+    check_signature(services(request).secret, method, request.scope["path"], expires, signature)
 
 
 def _file(request: Request, md5: str, media_type: str) -> Response:
     """The bytes, or the asked range of them."""
     blobs = services(request).blobs
-    if blobs.size(md5) is None:
+    size = blobs.size(md5)
+    if size is None:
         raise NotFound(f"the bytes {md5} are not here")
+    if size <= MAX_AT_ONCE and request.method == "GET" and "range" not in request.headers:
+        headers = HARMLESS | {"ETag": f'"{md5}"', "Accept-Ranges": "bytes"}
+        return Response(blobs.read(md5), media_type=media_type, headers=headers)
     return FileResponse(blobs.path(md5), media_type=media_type, headers=HARMLESS)

@@ -194,14 +194,16 @@ def type_collections(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    mine = [one for one in artifacts.collections(call.db, found.project_id) if one.type_id == found.id]
+    everything = artifacts.collections(call.db, found.project_id) if _visible(call, found.project_id) else []
+    mine = [one for one in everything if one.type_id == found.id]
     return page(select_collections(call, mine, filters, order), after, first)
 
 
 @artifact_type.field("artifactCollection")
 def type_collection(found: ArtifactType, info: Info, name: str) -> Collection | None:
     there = artifacts.find_collection(info.context.db, found.project_id, name)
-    return there if there is not None and there.type_id == found.id else None
+    mine = there is not None and there.type_id == found.id and _visible(info.context, found.project_id)
+    return there if mine else None
 
 
 def select_collections(
@@ -237,8 +239,12 @@ def collection_type(found: Collection, *_: Any) -> str:
 
 
 def visible_project(call: Call, found: Collection) -> Project | None:
-    """Null for who may not see it: a linked version's source, for instance."""
-    home = projects.project(call.db, found.project_id)
+    """Null for who may not see it: of a linked version's source the name is all that there is to know."""
+    return _visible(call, found.project_id)
+
+
+def _visible(call: Call, project_id: int) -> Project | None:
+    home = projects.project(call.db, project_id)
     return home if projects.role(call.db, call.user, home) is not None else None
 
 
@@ -271,12 +277,14 @@ def collection_tags(found: Collection, info: Info) -> dict[str, Any]:
 def collection_aliases(
     found: Collection, info: Info, after: str | None = None, first: int | None = None
 ) -> dict[str, Any]:
-    return page(artifacts.aliases_in(info.context.db, found.id), after, first)
+    visible = visible_project(info.context, found)
+    return page(artifacts.aliases_in(info.context.db, found.id) if visible else [], after, first)
 
 
 @collection.field("artifactMembership")
 def collection_membership(found: Collection, info: Info, alias_name: str) -> Membership | None:
-    return artifacts.resolve(info.context.db, found.id, alias_name)
+    visible = visible_project(info.context, found)
+    return artifacts.resolve(info.context.db, found.id, alias_name) if visible else None
 
 
 @collection.field("artifacts")
@@ -290,7 +298,8 @@ def collection_artifacts(
 ) -> dict[str, Any]:
     """Versions, newest first; `edge.version` is the number in this collection."""
     call = info.context
-    chosen = select_versions(call, artifacts.versions(call.db, found.id), filters, order)
+    everything = artifacts.versions(call.db, found.id) if visible_project(call, found) else []
+    chosen = select_versions(call, everything, filters, order)
     paged = page(chosen, after, first)
     for edge in paged["edges"]:
         there: Membership = edge["node"]
@@ -327,7 +336,7 @@ def select_versions(call: Call, found: list[Membership], condition: str | None, 
 
 @sequence.field("latestArtifact")
 def sequence_latest(found: Collection, info: Info) -> Artifact | None:
-    newest = artifacts.latest(info.context.db, found.id)
+    newest = artifacts.latest(info.context.db, found.id) if visible_project(info.context, found) else None
     return artifacts.artifact(info.context.db, newest.artifact_id) if newest else None
 
 
@@ -365,6 +374,8 @@ def membership_files(
     """Every entry of the manifest, references too: downloads follow this list. The cursor is the path."""
     call = info.context
     there = artifacts.artifact(call.db, found.artifact_id)
+    home = projects.project(call.db, artifacts.collection(call.db, found.collection_id).project_id)
+    projects.require_reader({projects.role(call.db, call.user, home) or ""})
     size = page_size(first)
     entries = artifacts.entries(call.db, there.id, after=after or "", limit=size + 1, paths=names or None)
     edges = [{"node": _file(call, there, entry), "cursor": entry.path} for entry in entries[:size]]

@@ -15,7 +15,7 @@ from server.api.http import authenticated, body, services
 from server.errors import Invalid, TooLarge
 from server.settings import MAX_FILE_STREAM_BYTES
 from server.store import history, projects, runs
-from server.store.documents import json_object
+from server.store.documents import sent
 
 
 async def receive(request: Request) -> Response:
@@ -27,7 +27,7 @@ def _store(request: Request, received: bytes) -> Response:
     at = request.path_params
     with services(request).database.write() as db:
         user = authenticated(request, db)
-        message = json_object(_plain(request, received), "the body")
+        message = sent(_plain(request, received), "the body")
         home = projects.writable(db, user, at["entity"], at["project"])
         run = runs.require(db, home, at["run"])
         for stream, offset, lines in _chunks(message):

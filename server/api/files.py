@@ -6,8 +6,6 @@ from ariadne import MutationType, ObjectType
 
 from server.api.runs import writable
 from server.api.shapes import Call, File, Info, node_id, number_of, page, run_file_path
-from server.errors import Invalid
-from server.settings import MAX_FILES_PER_CALL
 from server.store import files, names, projects, runs
 from server.store.files import RunFile
 from server.store.runs import Run
@@ -23,8 +21,6 @@ def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any
     """An address to upload each file to, in the order and under the names of the request."""
     call = info.context
     wanted = input["files"]
-    if len(wanted) > MAX_FILES_PER_CALL:
-        raise Invalid(f"at most {MAX_FILES_PER_CALL} files can be announced at once")
     found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
     return {
         "run_id": node_id("Run", found.id),

@@ -33,15 +33,22 @@ from graphql import (
 )
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from server.api import artifacts, collections, files, projects, registry, runs, sweeps, teams, viewer
 from server.api.http import addresses, authenticated, body, failure, services
 from server.api.shapes import Call, Info
 from server.api.tally import Tally
-from server.errors import Invalid, ServerError
-from server.settings import MAX_GRAPHQL_BYTES, MAX_GRAPHQL_DEPTH, MAX_GRAPHQL_DOCUMENT_CHARS
+from server.errors import Invalid, ServerError, TooLarge
+from server.settings import (
+    MAX_GRAPHQL_BYTES,
+    MAX_GRAPHQL_DEPTH,
+    MAX_GRAPHQL_DOCUMENT_CHARS,
+    MAX_GRAPHQL_TOKENS,
+    MAX_LIST_ITEMS,
+)
 from server.store.db import Database
+from server.store.documents import longest_list, sent
 from server.store.faults import fault
 
 log = logging.getLogger("server")
@@ -77,8 +84,9 @@ class Asked:
 
     def refuse(self, error: GraphQLError) -> str:
         """Log and count what is not known here; returns what to tell the client."""
-        log.warning("refused %s: %s", self.operation, error.message)
-        self.tally.refused(self.operation, error.message, self.client)
+        named = error.message.partition(", found: ")[0]  # what the client sent stays out of the log and the page
+        log.warning("refused %s: %s", self.operation, named)
+        self.tally.refused(self.operation, named, self.client)
         return error.message.replace("'", '"')  # older SDKs look for: Cannot query field "x" on type "Y".
 
 
@@ -93,6 +101,12 @@ def _integer(value: Any) -> int:
         raise Invalid(f"{value!r} is not a whole number")
     if not -(2**63) <= value < 2**63:
         raise Invalid(f"{value} does not fit into 64 bits")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid("JSON is sent as a string here")
     return value
 
 
@@ -115,6 +129,7 @@ class Rows(SchemaBindable):
 SCHEMA = make_executable_schema(
     (Path(__file__).parent / "schema.graphql").read_text(),
     ScalarType("Int64", value_parser=_integer),
+    ScalarType("JSONString", value_parser=_text),
     *viewer.TYPES,
     *projects.TYPES,
     *runs.TYPES,
@@ -132,7 +147,7 @@ SCHEMA = make_executable_schema(
 @lru_cache(CACHED_DOCUMENTS)
 def prepare(text: str) -> Prepared:
     try:
-        document = parse(text, no_location=False)
+        document = parse(text, max_tokens=MAX_GRAPHQL_TOKENS)
     except GraphQLError as error:
         return Prepared(None, [error])
     except RecursionError:
@@ -183,7 +198,8 @@ def _respond(request: Request, received: bytes) -> Response:
         call = partial(Call, blobs=here.blobs, user=user, addresses=addresses(request))
         result = _execute(here.database, prepared.document, call, variables, operation)
         status, answer = _answer(result, asked)
-    return JSONResponse(answer, status)
+    # Escaped, so that half a surrogate pair in what somebody logged does not cost the whole answer.
+    return Response(json.dumps(answer, allow_nan=False), status, media_type="application/json")
 
 
 def _execute(
@@ -210,17 +226,16 @@ def _execute(
 
 
 def _request(body: bytes) -> tuple[str, dict[str, Any], str | None]:
-    try:
-        request = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Invalid("the request's body is not JSON") from None
-    if not isinstance(request, dict) or not isinstance(request.get("query"), str):
+    request = sent(body, "the request's body")
+    if not isinstance(request.get("query"), str):
         raise Invalid('the request must be a JSON object with a string "query"')
     text, variables, operation = request["query"], request.get("variables") or {}, request.get("operationName") or None
     if len(text) > MAX_GRAPHQL_DOCUMENT_CHARS:
         raise Invalid(f"the query has more than {MAX_GRAPHQL_DOCUMENT_CHARS} characters")
     if not isinstance(variables, dict) or not (operation is None or isinstance(operation, str)):
         raise Invalid('"variables" must be an object and "operationName" a string')
+    if longest_list(variables) > MAX_LIST_ITEMS:
+        raise TooLarge(f"a list in the variables has more than {MAX_LIST_ITEMS} items")
     return text, variables, operation
 
 
@@ -237,11 +252,11 @@ def _operation_name(text: str) -> str:
 
 
 def _answer(result: ExecutionResult, asked: Asked) -> tuple[int, dict[str, Any]]:
-    refusals = [_refusal(error, asked) for error in result.errors or []]
-    if refusals:
-        return refusals[0][1], failure(refusals)
-    asked.answered()
-    return 200, {"data": result.data}
+    errors = result.errors or []
+    if all(isinstance(error.original_error, ServerError) for error in errors):
+        asked.answered()  # with a value or a no: it is known
+    refusals = [_refusal(error, asked) for error in errors]
+    return (refusals[0][1], failure(refusals)) if refusals else (200, {"data": result.data})
 
 
 def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
@@ -249,7 +264,6 @@ def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
     cause = error.original_error
     if isinstance(cause, ServerError):
         log.info("%s: %s", asked.operation, cause)
-        asked.answered()
         return str(cause), cause.status
     broken = fault(cause)
     if broken is not None:

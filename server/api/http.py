@@ -70,7 +70,7 @@ def authenticated(request: Request, db: sqlite3.Connection) -> User:
 async def body(request: Request, limit: int) -> bytes:
     """The whole body; TooLarge as soon as it is over the limit."""
     announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limit:
+    if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise TooLarge(f"the request has {announced} bytes, at most {limit} are taken")
     pieces, size = [], 0
     async for piece in request.stream():

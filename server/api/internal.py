@@ -1,10 +1,12 @@
-"""What is not W&B's: the health check. It stands apart from the emulated API."""
+"""What is not W&B's: the health check, and what was asked for. It stands apart from the emulated API."""
+
+from dataclasses import asdict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.api.http import services
+from server.api.http import authenticated, services
 
 
 async def health(request: Request) -> Response:
@@ -16,3 +18,15 @@ async def health(request: Request) -> Response:
 
     await run_in_threadpool(ask)
     return JSONResponse({"status": "ok"})
+
+
+async def operations(request: Request) -> Response:
+    """The tally as JSON, for the holder of an API key; people have the page /_internal/status."""
+    here = services(request)
+
+    def ask() -> None:
+        with here.database.read() as db:
+            authenticated(request, db)
+
+    await run_in_threadpool(ask)
+    return JSONResponse({"since": here.tally.since, "operations": [asdict(one) for one in here.tally.listing()]})

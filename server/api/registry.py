@@ -4,7 +4,7 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from server.api.artifacts import readable
+from server.api.artifacts import readable, usable
 from server.api.collections import select_collections, select_versions
 from server.api.projects import administered
 from server.api.shapes import Call, Info, node_id, number_of, page
@@ -42,11 +42,11 @@ def link_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 def _linked(call: Call, input: dict[str, Any]) -> Artifact:
     """The version that an input names, by its id or by the client's own."""
     if input.get("artifact_id"):
-        return readable(call, input["artifact_id"])
+        return usable(call, input["artifact_id"])
     found = artifacts.of_client(call.db, input.get("client_id") or "")
     if found is None:
         raise NotFound("the version to link was not found")
-    return readable(call, node_id("Artifact", found.id))
+    return usable(call, node_id("Artifact", found.id))
 
 
 @mutation.field("unlinkArtifact")

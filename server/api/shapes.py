@@ -68,7 +68,7 @@ def number_of(kind: str, text: str) -> int:
 
 def page(items: Sequence[Any], after: str | None, first: int | None) -> dict[str, Any]:
     """A relay connection over a list; the cursor is the position after an item."""
-    start = int(after) if after and after.isdigit() and len(after) < 10 else 0
+    start = int(after) if after and after.isascii() and after.isdigit() and len(after) < 10 else 0
     stop = start + page_size(first)
     edges = [{"node": item, "cursor": str(start + i + 1)} for i, item in enumerate(items[start:stop])]
     return connection(edges, has_next=stop < len(items), total=len(items))

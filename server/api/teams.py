@@ -6,7 +6,7 @@ from ariadne import MutationType, ObjectType, QueryType
 
 from server.api.shapes import Call, Info, node_id, number_of, whole
 from server.errors import Forbidden, Invalid, NotFound
-from server.store import accounts
+from server.store import accounts, projects
 from server.store.accounts import Entity, User
 from server.store.db import now
 
@@ -43,7 +43,10 @@ def create_team(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Entity]:
     if admin.id != call.user.id and not call.user.admin:
         raise Forbidden("only an administrator of the server may make a team for somebody else")
     mine = accounts.organizations_of(call.db, call.user.id)
-    team = accounts.create_team(call.db, input["team_name"], mine[0].id if len(mine) == 1 else None)
+    home = mine[0].id if len(mine) == 1 else None
+    if home is not None and accounts.organization_role(call.db, home, call.user.id) not in projects.WRITERS:
+        raise Forbidden(f'you may only look at organization "{mine[0].name}"')
+    team = accounts.create_team(call.db, input["team_name"], home)
     accounts.set_team_member(call.db, team.id, admin.id, "admin")
     return {"entity": team}
 

@@ -106,12 +106,17 @@ def user_api_keys(found: User, info: Info) -> dict[str, Any]:
 
 @user.field("teams")
 def user_teams(found: User, info: Info) -> dict[str, Any]:
-    return whole(accounts.teams(info.context.db, found.id))  # the SDK expects the personal entity among them
+    """Those that the user who asks is in too; the SDK expects the personal entity among one's own."""
+    call = info.context
+    mine = {one.id for one in accounts.teams(call.db, call.user.id)}
+    return whole([one for one in accounts.teams(call.db, found.id) if one.id in mine])
 
 
 @user.field("organizations")
 def user_organizations(found: User, info: Info) -> list[Organization]:
-    return accounts.organizations_of(info.context.db, found.id)
+    call = info.context
+    mine = accounts.organizations_of(call.db, call.user.id)
+    return [one for one in accounts.organizations_of(call.db, found.id) if one in mine]
 
 
 @api_key.field("id")
@@ -146,9 +151,12 @@ def entity_is_team(found: Entity | dict[str, Any], info: Info) -> bool:
 
 @entity.field("organization")
 def entity_organization(found: Entity | dict[str, Any], info: Info) -> Organization | None:
+    """For the people of the organization."""
+    call = info.context
     if not isinstance(found, Entity) or found.organization_id is None:
         return None
-    return accounts.organization(info.context.db, found.organization_id)
+    member = accounts.organization_role(call.db, found.organization_id, call.user.id)
+    return accounts.organization(call.db, found.organization_id) if member is not None else None
 
 
 @entity.field("user")

@@ -287,7 +287,7 @@ def add_to(db: sqlite3.Connection, found: Collection, artifact_id: int) -> Membe
     created = now()
     insert(db, "memberships", collection_id=found.id, artifact_id=artifact_id, version_index=number, created_at=created)
     update(db, "collections", found.id, next_version=number + 1, updated_at=created)
-    _assign(db, collection(db, found.id), artifact_id, LATEST)
+    assign(db, collection(db, found.id), artifact_id, LATEST)
     added = membership(db, found.id, artifact_id)
     if added is None:
         raise LookupError(f"the membership of artifact {artifact_id} was not written")
@@ -301,7 +301,7 @@ def remove_from(db: sqlite3.Connection, user: User, found: Membership, action: s
     db.execute("DELETE FROM memberships WHERE id = ?", (found.id,))
     newest = latest(db, there.id)
     if newest is not None and any(alias.name == LATEST for alias in lost):
-        _assign(db, there, newest.artifact_id, LATEST)
+        assign(db, there, newest.artifact_id, LATEST)
 
 
 def delete(db: sqlite3.Connection, user: User, found: Artifact, *, with_aliases: bool) -> None:
@@ -375,7 +375,7 @@ def add_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_i
     there = collection(db, collection_id)
     if not _holds(db, there, artifact_id, name):
         protection.require(db, user, there.project_id, [name], "add this alias to this artifact")
-        _assign(db, there, artifact_id, name)
+        assign(db, there, artifact_id, name)
 
 
 def remove_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
@@ -391,7 +391,8 @@ def _holds(db: sqlite3.Connection, found: Collection, artifact_id: int, name: st
     return there is not None and any(alias.name == name for alias in aliases_of(db, there.id))
 
 
-def _assign(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> None:
+def assign(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> None:
+    """Let `name` stand for a version, whoever wants it: for the server itself, and for who holds its data folder."""
     there = membership(db, found.id, artifact_id)
     if there is None:
         raise NotFound(f'the version is not in collection "{found.name}"')

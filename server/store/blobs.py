@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISREG
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -71,11 +71,12 @@ class Blobs:
         return f"{self._folder}/{md5[:2]}/{md5}"
 
     def size(self, md5: str) -> int | None:
-        """Bytes of a blob, None when it is not here."""
+        """Bytes of a blob, None when it is not here. A link is none: it could lead out of the folder."""
         try:
-            return os.stat(self._name(md5)).st_size  # noqa: PTH116  called thousands of times a commit
+            found = os.lstat(self._name(md5))  # called thousands of times a commit
         except FileNotFoundError:
             return None
+        return found.st_size if S_ISREG(found.st_mode) else None
 
     def read(self, md5: str) -> bytes:
         return self.path(md5).read_bytes()
@@ -145,7 +146,7 @@ class Blobs:
 
     def everything(self) -> Iterator[Found]:
         """Every file in the blobs' places, folder by folder."""
-        for folder in sorted(self._folder.iterdir()):
+        for folder in sorted(self._folder.glob("*")):
             if folder == self._incoming:
                 continue
             for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):

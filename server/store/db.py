@@ -5,6 +5,7 @@ The rows of a table are frozen dataclasses whose fields are its columns (or some
 insert and update them are put together here, from names that stand in this package's code and never come from outside.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -135,6 +136,8 @@ def _statements(script: str) -> Iterator[str]:
 def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """One moment of a file that a server may be writing, for a command of its own that only reads."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
+    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        uri += "&immutable=1"  # SQLite could not make the files that it needs beside one that may be written
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     try:
         if format_of(db) < len(scripts()):
@@ -178,10 +181,17 @@ def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
 
 
 def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
-    """Add a row; returns its id."""
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    cursor = db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
-    return int(cursor.lastrowid or 0)
+    """Add a row; returns its id, which no row of the table has had before."""
+    names, marks = ", ".join(("id", *columns)), ", ".join("?" * (len(columns) + 1))
+    row_id = next_id(db, table)
+    db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", (row_id, *columns.values()))  # noqa: S608
+    return row_id
+
+
+def next_id(db: sqlite3.Connection, table: str) -> int:
+    """SQLite itself would give the id of a deleted row again, if it was the last."""
+    ids = f"SELECT max(id) AS id FROM {table} UNION ALL SELECT id FROM last_ids WHERE name = ?"  # noqa: S608
+    return int(db.execute(f"SELECT coalesce(max(id), 0) FROM ({ids})", (table,)).fetchone()[0]) + 1  # noqa: S608
 
 
 def update(db: sqlite3.Connection, table: str, row_id: int, **columns: Any) -> None:

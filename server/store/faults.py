@@ -15,6 +15,7 @@ FULL = "the server's disk is full: make room on it (python -m server gc finds wh
 READ_ONLY = "the server's data folder cannot be written: look at its owner, its permissions and its mount"
 HELD = "another process has held the server's database for long: end it"
 DAMAGED = "the server's database is damaged: stop the server, look with python -m server check, restore a backup"
+GONE = "a file or folder of the server's data is gone: look with python -m server check"
 FAILED = "the server's disk fails: look at the machine's log"
 
 SQLITE = {
@@ -34,6 +35,8 @@ SYSTEM = {
     errno.EROFS: READ_ONLY,
     errno.EACCES: READ_ONLY,
     errno.EPERM: READ_ONLY,
+    errno.ENOENT: GONE,
+    errno.ENOTDIR: GONE,
     errno.EIO: FAILED,
 }
 
@@ -48,4 +51,4 @@ def fault(error: BaseException | None) -> Broken | None:
         cause = None
     if cause is None:
         return None
-    return Broken(f"{cause}. This request was not carried out; after that, `wandb sync` sends the local run again")
+    return Broken(f"{cause}. This request was not carried out; after that, `wandb sync --include-online` sends the run")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from server.store import names
-from server.store.db import every, now, one
+from server.store.db import every, next_id, now, one
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class RunFile:
 def put(db: sqlite3.Connection, run_id: int, name: str, *, md5: str, size: int) -> None:
     """What a name stands for from now on."""
     db.execute(
-        "INSERT INTO run_files (run_id, name, md5, size, updated_at) VALUES (?, ?, ?, ?, ?)"
+        "INSERT INTO run_files (id, run_id, name, md5, size, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (run_id, name) DO UPDATE"
         " SET md5 = excluded.md5, size = excluded.size, updated_at = excluded.updated_at",
-        (run_id, names.run_file(name), md5, size, now()),
+        (next_id(db, "run_files"), run_id, names.run_file(name), md5, size, now()),
     )
 
 

@@ -117,6 +117,8 @@ def numbered(db: sqlite3.Connection, run_id: int, table: str) -> Iterator[tuple[
 
 def rewind(db: sqlite3.Connection, run_id: int, last_step: int) -> None:
     """Forget what was logged after a step."""
+    if abs(last_step) > MAX_NUMBER:
+        raise Invalid(f"a history has no step {last_step}")
     db.execute("DELETE FROM history WHERE run_id = ? AND step > ?", (run_id, last_step))
 
 
@@ -132,9 +134,11 @@ def sample(items: Sequence[Item], wanted: int | None) -> list[Item]:
 
 def sampled(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows that have all of the spec's keys, with only those; both ends of the steps are included."""
-    keys, wanted = [str(key) for key in spec.get("keys") or []], spec.get("samples")
-    last = spec.get("maxStep")
-    within = (run_id, spec.get("minStep") or 0, None if last is None else last + 1)
+    keys = spec.get("keys") or []
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise Invalid('"keys" of a history spec must be a list of strings')
+    first, last, wanted = (_number_in(spec, name) for name in ("minStep", "maxStep", "samples"))
+    within = (run_id, first or 0, None if last is None else last + 1)
     if wanted:
         # A long history is not read for a few hundred points, if those that are picked turn out to have the keys.
         for candidates in (_every_line, _lines_that_mention):
@@ -177,6 +181,13 @@ def _values(row: dict[str, Any], keys: list[str]) -> dict[str, Any] | None:
     """The values of these keys, of all keys for none; None when one is missing."""
     values = {key: _find(row, key) for key in keys} if keys else row
     return None if any(value is _MISSING for value in values.values()) else values
+
+
+def _number_in(spec: dict[str, Any], name: str) -> int | None:
+    value = spec.get(name)
+    if value is not None and (not isinstance(value, int) or abs(value) > MAX_NUMBER):
+        raise Invalid(f'"{name}" of a history spec must be a whole number')
+    return value
 
 
 _MISSING = object()

@@ -84,6 +84,8 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     """
     retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
     if retried is not None:
+        if artifacts.collection(db, retried.sequence_id).project_id != project.id:
+            raise Invalid("the client's id of the version is one of another project's")
         return retried
     # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
     protection.require(db, user, project.id, map(names.alias, draft.aliases), "add this alias to this artifact")
@@ -162,15 +164,19 @@ def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str
         if synced:
             durable.add(md5)
     here = {md5: blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
+    # A gc that was killed may have left the row of a blob: what comes in its place is not durable yet.
+    lost = [(md5,) for md5 in durable if not here[md5]]
+    db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", lost)
     return [(first.get(md5, owner), here[md5]) for owner, md5 in wanted]
 
 
 def _rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
-    """(md5, birth artifact, durable) of each blob that has been announced."""
+    """(md5, birth artifact if it is still there, durable) of each blob that has been announced."""
     for start in range(0, len(md5s), CHUNK):
         chunk = md5s[start : start + CHUNK]
         marks = ", ".join("?" * len(chunk))
-        sql = f"SELECT md5, birth_artifact_id, durable FROM blobs WHERE md5 IN ({marks})"  # noqa: S608  question marks
+        birth = "(SELECT id FROM artifacts WHERE artifacts.id = birth_artifact_id)"
+        sql = f"SELECT md5, {birth}, durable FROM blobs WHERE md5 IN ({marks})"  # noqa: S608  only question marks
         yield from db.execute(sql, chunk).fetchall()
 
 

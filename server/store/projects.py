@@ -14,6 +14,8 @@ REGISTRY_PREFIX = "wandb-registry-"
 ORGANIZATION_ACCESS = "PRIVATE"
 RESTRICTED_ACCESS = "RESTRICTED"
 WRITERS = ("admin", "member")
+# Who may have the files; a restricted viewer only sees what there is.
+READERS = (*WRITERS, "viewer")
 # From most to least: where somebody has two roles, the better one counts.
 ROLES = ("admin", "member", "viewer", "restricted_viewer")
 
@@ -98,6 +100,11 @@ def require_writer(db: sqlite3.Connection, user: User, found: Project) -> Projec
     if role(db, user, found) not in WRITERS:
         raise Forbidden(f'you may not write to project "{found.name}"')
     return found
+
+
+def require_reader(roles: set[str]) -> None:
+    if not roles & set(READERS):
+        raise Forbidden("a restricted viewer may look at versions, but neither use nor download them")
 
 
 def ensure(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:

@@ -12,13 +12,15 @@ import random
 import secrets
 import sqlite3
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import yaml  # type: ignore[import-untyped]
 
 from server.errors import Invalid
-from server.settings import MAX_NAME_CHARS
+from server.settings import MAX_NAME_CHARS, MAX_SWEEP_CHARS
 from server.store import runs
 from server.store.db import every, get, insert, now, one, update
 from server.store.projects import Project
@@ -128,18 +130,49 @@ def _name() -> str:
 
 def parse(text: str) -> dict[str, Any]:
     """A sweep's configuration, which the client sends as YAML. Raises Invalid for what cannot be run here."""
+    if len(text) > MAX_SWEEP_CHARS:
+        raise Invalid(f"the sweep's configuration has more than {MAX_SWEEP_CHARS} characters")
     try:
         config = _loaded(text)
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # of a date in the 13th month, for instance
         raise Invalid("the sweep's configuration is not YAML") from None
+    _check_values(config)
     if not isinstance(config, dict) or not isinstance(config.get("parameters"), dict):
         raise Invalid('the sweep\'s configuration must be an object with an object "parameters"')
     if config.get("method") not in METHODS:
         raise Invalid(f'sweep method "{config.get("method")}" is not available here ({", ".join(METHODS)})')
-    _draw(config["parameters"], random.Random(0))  # noqa: S311  a try, to refuse what cannot be drawn
-    if config["method"] == "grid":
-        grid_size(config["parameters"])
+    with _refusing():
+        _draw(config["parameters"], random.Random(0))  # noqa: S311  a try, to refuse what cannot be drawn
+        if config["method"] == "grid":
+            grid_size(config["parameters"])
     return config
+
+
+def _check_values(config: Any) -> None:
+    """YAML may hold what JSON cannot, in a circle, or a few lines that unfold to billions."""
+    waiting, seen = [config], 0
+    while waiting:
+        one = waiting.pop()
+        seen += 1
+        if seen > MAX_GRID_POINTS:
+            raise Invalid(f"the sweep's configuration has more than {MAX_GRID_POINTS} values")
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            waiting += one
+        elif not isinstance(one, str | int | float | None):
+            raise Invalid(
+                f'the sweep\'s configuration has a value of type "{type(one).__name__}", which is none of JSON'
+            )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever a configuration can have that no point can be drawn from: a sigma of text, weights of another number."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, RecursionError, AttributeError) as error:
+        raise Invalid(f"no point can be drawn from the sweep's configuration: {error}") from None
 
 
 def _loaded(text: str) -> Any:
@@ -170,9 +203,10 @@ def values_of(found: Sweep, point: int) -> dict[str, Any] | None:
     expected = expected_points(config)
     if expected is not None and point >= expected:
         return None
-    if config["method"] == "grid":
-        return _grid_point(config["parameters"], point)
-    return _draw(config["parameters"], random.Random(f"{found.id}:{point}"))  # noqa: S311  no secret
+    with _refusing():
+        if config["method"] == "grid":
+            return _grid_point(config["parameters"], point)
+        return _draw(config["parameters"], random.Random(f"{found.id}:{point}"))  # noqa: S311  no secret
 
 
 def _axes(parameters: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[Any]]]:

@@ -62,7 +62,8 @@ def _environment() -> Environment:
 
 def html(template: str, status: int = 200, *, session: Session | None = None, **values: Any) -> Response:
     text = _environment().get_template(template).render(session=session, **values)
-    return HTMLResponse(text, status, HEADERS)
+    # What somebody logged may have half a surrogate pair in it, which no page can show.
+    return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)
 
 
 def see_other(path: str) -> Response:
@@ -157,7 +158,7 @@ async def read_form(request: Request) -> Form:
     """The fields of a form that was sent from a page of this very server."""
     origin = request.headers.get("origin")
     ours = {request.headers.get("host"), urlsplit(services(request).settings.external_url or "").netloc}
-    if origin is not None and urlsplit(origin).netloc not in ours - {""}:
+    if origin is not None and origin.partition("://")[2] not in ours - {""}:
         raise Forbidden("the form was sent from a page of another site")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise Invalid("this is no form of these pages")

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from server.api.http import Services
 from server.errors import NotFound
-from server.web import login, projects, registries, runs, versions
+from server.web import login, projects, registries, runs, status, versions
 from server.web.access import HEADERS, Access, refusal
 from server.web.session import Sessions
 
@@ -30,6 +30,7 @@ def routes(services: Services) -> list[Route]:
         Route("/login", partial(login.receive, access), methods=["POST"]),
         Route("/logout", form(partial(login.leave, access)), methods=["POST"]),
         Route("/-/{name}", static, methods=["GET"]),
+        Route("/_internal/status", page(partial(status.show, services.tally)), methods=["GET"]),
         Route("/", page(projects.home), methods=["GET"]),
         Route("/orgs/{organization}/registry/{registry}", page(registries.registry), methods=["GET"]),
         Route("/{entity}/registry/model", page(registries.legacy), methods=["GET"]),

@@ -146,8 +146,8 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
     artifact = found.artifact
     entries = artifacts.entries(visit.db, artifact.id)
     folders, files = _folder(entries, visit.asked("folder"))
-    report = next((entry for entry in entries if entry.path == REPORT), None)
     role = projects.role(visit.db, visit.user, found.project)
+    report = next((entry for entry in entries if entry.path == REPORT and role in projects.READERS), None)
     return visit.show(
         "version.html",
         status,
@@ -278,6 +278,8 @@ def download(visit: Visit) -> Response:
 
 def _entry(visit: Visit, found: Version) -> Entry:
     path = visit.asked("path")
+    if projects.role(visit.db, visit.user, found.project) not in projects.READERS:
+        raise Forbidden("a restricted viewer may look at versions, but neither open nor download their files")
     entries = artifacts.entries(visit.db, found.artifact.id, paths=[path])
     if not path or not entries:
         raise NotFound(f'there is no file "{path}" in "{found.name}"')

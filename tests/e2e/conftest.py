@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("steps", "usecases", "server", "runner", "requirements.txt", "pyproject.toml")
+ROOMS = ("steps", "usecases", "server", "runner", "docker", "requirements.txt", "pyproject.toml")
 DEADLINE_S = 280
 
 
@@ -28,12 +28,13 @@ class Clone:
 
     path: Path
     env: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """`python -m runner ...` in a process group of its own, its words in `runner.log`."""
         with (self.path.parent / "runner.log").open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "runner", *arguments],
+                [self.python, "-m", "runner", *arguments],
                 cwd=self.path,
                 env={**self.env, **env},
                 stdin=subprocess.DEVNULL,
@@ -85,7 +86,7 @@ class Clone:
             deadline = time.monotonic() + 30
             while True:
                 asked = subprocess.run(
-                    [sys.executable, "-c", program],
+                    [self.python, "-c", program],
                     env={**self.env, **self.client(), "WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(cache)},
                     cwd=self.path.parent,
                     capture_output=True,
@@ -103,7 +104,7 @@ class Clone:
 
 def clean_environment(home: Path) -> Mapping[str, str]:
     """The person's environment: no W&B, no GitHub, a HOME of its own."""
-    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ")
+    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ", "BASE_IMAGE", "DOCKER_HOST")
     return {"HOME": str(home), **{name: os.environ[name] for name in kept if name in os.environ}}
 
 

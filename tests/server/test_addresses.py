@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from server.api import blobs
 from tests.server.wire import Upload, Wire
-from tests.serving import KEY, ROOT, Server, free_port, healthy
+from tests.serving import KEY, ROOT, Server, free_port, healthy, serving
 
 FILES = """query($project: String, $names: [String]) {
   project(name: $project) { run(name: "run-1") { files(names: $names) { edges { node { name url directUrl } } } } } }"""
@@ -38,6 +39,15 @@ def test_a_part_of_a_file_can_be_fetched(wire: Wire, project: str) -> None:
     assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")
     assert requests.get(url, headers={"Range": "bytes=7-"}, timeout=10).content == b"789"
     assert requests.head(url, timeout=10).headers["Content-Length"] == "10"
+
+
+@pytest.mark.parametrize("size", [0, 10, blobs.MAX_AT_ONCE, blobs.MAX_AT_ONCE + 1])
+def test_a_whole_file_comes_back_harmless_whatever_its_size(wire: Wire, project: str, size: int) -> None:
+    Upload(wire, project, {"a.bin": b"x" * size}).run()
+    answer = requests.get(direct_urls(wire, project)[0]["a.bin"], timeout=10)
+    assert (answer.status_code, answer.content) == (200, b"x" * size)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers.items() >= blobs.HARMLESS.items()
 
 
 def test_a_long_list_of_files_comes_in_pages(wire: Wire, project: str) -> None:
@@ -72,6 +82,41 @@ def test_the_address_that_the_sdk_makes_itself_needs_the_key(server: Server, wir
         assert requests.get(url, timeout=10).status_code == 401
     other = f"{server.url}/artifactsV2/default/local/{project}/data/{artifact}/{artifact}/{'0' * 32}/a.txt"
     assert requests.get(other, auth=("api", server.key), timeout=10).status_code == 404
+
+
+def test_a_download_address_is_good_for_its_own_bytes_only(server: Server, wire: Wire, project: str) -> None:
+    Upload(wire, project, {"a.txt": f"{project} a".encode(), "b.txt": f"{project} b".encode()}).run()
+    urls, _ = direct_urls(wire, project)
+    path, _, question = urls["a.txt"].partition("?")
+    for changed in (
+        f"{urls['b.txt'].partition('?')[0]}?{question}",  # another file's bytes
+        f"{server.url}/storage/manifests/{path.rsplit('/', 1)[1]}/wandb_manifest.json?{question}",
+        path,
+        f"{path}?{question.replace('expires=', 'expires=9')}",
+        f"{path}?expires=1&signature={'0' * 64}",
+        f"{path}?{question}&signature=0",
+    ):
+        assert requests.get(changed, timeout=10).status_code == 403, changed
+    assert requests.get(urls["a.txt"], timeout=10).content == f"{project} a".encode()
+
+
+def test_the_address_of_a_deleted_run_leads_to_no_other_run(wire: Wire, project: str) -> None:
+    wire.start_run(project, "first")
+    found = wire.data('query($p: String) { project(name: $p) { run(name: "first") { id } } }', p=project)["project"]
+    announced = {"entityName": "local", "projectName": project, "runName": "first", "files": ["a.txt"]}
+    address = wire.done("createRunFiles", "files { uploadUrl }", **announced)["files"][0]["uploadUrl"]
+    wire.done("deleteRun", "clientMutationId", id=found["run"]["id"])
+    wire.start_run(project, "run-1")
+    answer = requests.put(address, data=b"x", timeout=10)
+    assert answer.status_code == 404 and "was deleted" in answer.text
+    assert wire.data(FILES, project=project)["project"]["run"]["files"]["edges"] == []
+
+
+def test_what_is_kept_is_nobody_elses_on_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir(mode=0o755)  # somebody made the folder before, for all to read
+    with serving(tmp_path / "server") as server:
+        Upload(Wire.of(server), "p", {"a.txt": b"1"}).run()
+        assert {path.stat().st_mode & 0o077 for path in server.data.rglob("*")} == {0}
 
 
 @pytest.mark.parametrize("host", ["localhost", "modelgate-server:8080", "[::1]:80"])

@@ -25,6 +25,7 @@ from graphql import (
 
 from server.api import graphql
 from server.api.graphql import SCHEMA
+from tests.server.conformance.protocol import marked
 from tests.server.wire import Upload, Wire
 
 PROJECT = "fields"
@@ -115,6 +116,7 @@ NULL_HERE = {
     "Project.description": "none was given",
     "LogLine.level": "of lines on standard error only",
     "PageInfo.endCursor": "of an empty page",
+    "File.uploadHeaders": "of an artifact's files only",
 }
 
 
@@ -209,22 +211,8 @@ def answered(value: Any) -> Iterator[tuple[str, bool]]:
             yield from answered(one)
     elif isinstance(value, dict) and "__typename" in value:
         for name, inner in value.items():
-            yield f"{value['__typename']}.{name}", inner is not None
+            yield f"{value['__typename']}.{name}", inner not in (None, [])
             yield from answered(inner)
-
-
-def marked(directive: str) -> dict[str, str]:
-    """Type.field -> reason, of what carries a directive in the schema; arguments are Type.field(argument)."""
-    found = {}
-    for kind in SCHEMA.type_map.values():
-        for name, field in getattr(kind, "fields", {}).items():
-            places = {f"{kind.name}.{name}": field.ast_node}
-            places |= {f"{kind.name}.{name}({key})": one.ast_node for key, one in getattr(field, "args", {}).items()}
-            for place, node in places.items():
-                for used in (node and node.directives) or ():
-                    if used.name.value == directive:
-                        found[place] = used.arguments[0].value.value
-    return found
 
 
 def output_fields() -> set[str]:

@@ -18,7 +18,8 @@ from server.check import check
 from tests.server.kill_client import FILES, STEPS
 from tests.serving import KEY, ROOT, free_port, healthy, serving
 
-CLIENT_DEADLINE_S = 120.0
+START_DEADLINE_S = 120.0
+CLIENT_DEADLINE_S = 240.0
 
 
 def client_environment(url: str, home: Path) -> dict[str, str]:
@@ -48,7 +49,7 @@ def kill_once(dice: random.Random, data: Path, port: int) -> None:
             if dice.random() < 0.2:
                 time.sleep(dice.uniform(0.0, 0.7))
                 return
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + START_DEADLINE_S
             while not healthy(f"http://127.0.0.1:{port}"):
                 assert server.poll() is None and time.monotonic() < deadline
                 time.sleep(0.02)

@@ -62,6 +62,43 @@ def test_an_unknown_field_is_refused_by_name_in_the_answer_and_in_the_log(server
     assert "LookAround" in server.log.read_text() and "shoeSize" in server.log.read_text()
 
 
+def test_an_unknown_field_of_an_input_is_refused_by_name_without_what_else_was_sent(server: Server, wire: Wire) -> None:
+    query = "mutation CreateWish($input: UpsertBucketInput!) { upsertBucket(input: $input) { inserted } }"
+    answer = wire.graphql(query, input={"shoeSize": 5, "notes": "a-secret"})
+    assert_refused(answer, 400, "not to include unknown field")
+    (counted,) = [one for one in wire.operations() if one["operation"] == "CreateWish"]
+    assert "shoeSize" in counted["refused"] and "a-secret" not in counted["refused"] + server.log.read_text()
+
+
+def test_what_is_refused_is_counted_for_the_holder_of_a_key(server: Server, wire: Wire) -> None:
+    for _ in range(3):
+        wire.graphql("query CountMe { viewer { hatSize } }")
+    wire.graphql("query CountMe { viewer { id } }")
+    refused, answered = [one for one in wire.operations() if one["operation"] == "CountMe"]
+    assert refused["refused"] == "Cannot query field 'hatSize' on type 'User'." and answered["refused"] == ""
+    assert (refused["times"], answered["times"]) == (3, 1)
+    assert refused["client"].startswith("python-requests/") and refused["first"] < refused["last"]
+    assert requests.get(f"{server.url}/_internal/operations", timeout=10).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ("priorRunsFilters", "goes on from earlier runs"),
+        ("launchScheduler", "launch scheduler"),
+        ("templateVariableValues", "template variables"),
+        ("controller", "controller of its own"),
+        ("scheduler", "a scheduler"),
+    ],
+)
+def test_a_sweep_is_not_made_with_half_of_what_was_asked(wire: Wire, project: str, field: str, sentence: str) -> None:
+    query = "mutation UpsertSweep($input: UpsertSweepInput!) { upsertSweep(input: $input) { sweep { name } } }"
+    config = "{method: grid, parameters: {x: {values: [1]}}}"
+    answer = wire.graphql(query, input={"projectName": project, "config": config, field: '{"a": 1}'})
+    assert_refused(answer, 400, sentence)
+    assert wire.data("query($p: String) { project(name: $p) { id } }", p=project) == {"project": None}
+
+
 def test_an_unknown_operation_is_refused_by_name(wire: Wire) -> None:
     answer = wire.graphql("mutation LaunchRocket { launchRocket(input: {}) { success } }")
     assert_refused(answer, 400, 'Cannot query field "launchRocket" on type "Mutation".')
@@ -73,6 +110,34 @@ def test_an_unknown_operation_is_refused_by_name(wire: Wire) -> None:
 def test_a_body_that_is_no_request_is_refused(server: Server, body: bytes) -> None:
     answer = requests.post(f"{server.url}/graphql", data=body, auth=("api", server.key), timeout=10)
     assert answer.status_code == 400 and answer.json()["errors"]
+
+
+def test_a_list_without_end_is_refused(wire: Wire) -> None:
+    specs = [{"artifactID": "x", "name": "a", "md5": "x"}] * 10_001
+    assert_refused(wire.graphql(CREATE_FILES, input={"artifactFiles": specs}), 413, "more than 10000 items")
+
+
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '"\\udfff"'])
+def test_half_a_surrogate_pair_is_refused_where_it_would_be_stored(server: Server, text: str) -> None:
+    body = f'{{"query": "query($n: String) {{ project(name: $n) {{ id }} }}", "variables": {{"n": {text}}}}}'
+    answer = requests.post(f"{server.url}/graphql", data=body, auth=("api", server.key), timeout=10)
+    assert_refused(answer, 400, "half a surrogate pair")
+
+
+def test_what_a_run_logged_in_half_a_pair_is_read_back(wire: Wire, project: str) -> None:
+    wire.start_run(project)
+    line = '{"_step": 0, "\\ud800": 1}'
+    message = {"files": {"wandb-history.jsonl": {"offset": 0, "content": [line]}}}
+    assert wire.file_stream(project, "run-1", message).status_code == 200
+    query = 'query($p: String) { project(name: $p) { run(name: "run-1") { history historyKeys } } }'
+    found = wire.data(query, p=project)["project"]["run"]
+    assert found["history"] == [line] and "\ud800" in found["historyKeys"]["keys"]
+
+
+def test_a_document_nested_deeper_than_a_page_could_show_is_refused(wire: Wire, project: str) -> None:
+    for depth, status in ((190, 200), (210, 400), (5_000, 400)):
+        config = '{"a":' * depth + "1" + "}" * depth
+        assert wire.graphql(UPSERT_BUCKET, project=project, name="run-1", config=config).status_code == status
 
 
 def test_a_variable_of_the_wrong_type_is_refused(wire: Wire) -> None:

@@ -22,7 +22,9 @@ import pytest
 import requests
 
 from server.check import check
+from server.settings import GIB, MIB
 from server.store.blobs import Blobs
+from server.upkeep import Progress
 from tests.server.wire import ARTIFACT, Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
 
@@ -165,6 +167,17 @@ def test_a_page_of_the_database_that_was_overwritten_is_found(data: Path) -> Non
     assert "database:" in done.stderr or "malformed" in done.stderr
 
 
+def test_a_blob_that_cannot_be_read_is_a_finding_and_not_the_end(data: Path) -> None:
+    blob(data, b"a").unlink()
+    blob(data, b"a").symlink_to(blob(data, b"a"))  # reading it fails, as a bad sector does
+    assert [finding.kind for finding in check(data).findings] == ["corrupt"]
+
+
+def test_a_lost_folder_of_blobs_is_every_one_of_them_missing(data: Path) -> None:
+    shutil.rmtree(data / "blobs")
+    assert [finding.kind for finding in check(data).findings] == ["missing"] * 4
+
+
 def test_a_young_blob_that_nothing_refers_to_waits_for_its_version(data: Path) -> None:
     Blobs(data / "blobs").write(b"young")
     report = check(data)
@@ -179,6 +192,18 @@ def test_every_command_has_help_and_refuses_a_folder_without_a_server(tmp_path: 
     done = command(name, "--data", tmp_path, *rest)
     assert done.returncode == 2 and "is not the data folder of a server" in done.stderr
     assert "hint: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("server.upkeep.PROGRESS_S", 0)
+    progress = Progress("checked", "blobs", 3)
+    for size in (512, 2 * MIB, 4 * GIB):
+        progress.add(size)
+    assert capsys.readouterr().err.splitlines() == [
+        "checked 1 of 3 blobs | 512 bytes | 0 s",
+        "checked 2 of 3 blobs | 2.0 MiB | 0 s",
+        "checked 3 of 3 blobs | 4.0 GiB | 0 s",
+    ]
 
 
 # --- gc ------------------------------------------------------------------------------------------------------------
@@ -218,6 +243,7 @@ def test_gc_leaves_what_a_client_was_just_told_is_here(data: Path) -> None:
     assert check(data).findings == []
 
 
+@pytest.mark.prove
 def test_gc_under_load_takes_nothing_from_any_upload(data: Path) -> None:
     """Every blob is old all the time: the server's uploads and gc meet at each of them."""
     stop, failed = threading.Event(), []
@@ -250,15 +276,24 @@ def test_gc_under_load_takes_nothing_from_any_upload(data: Path) -> None:
     assert [finding for finding in check(data).findings if finding.kind != "extra"] == []
 
 
-def test_a_gc_that_was_killed_between_row_and_blob_leaves_a_blob_that_is_read_before_it_is_believed(data: Path) -> None:
+def test_a_row_that_a_killed_gc_left_makes_nobody_believe_what_comes_in_the_place_of_its_blob(data: Path) -> None:
+    contents = {"a.txt": b"a", "d.txt": b"d" * 5000}
     with serving(data) as server:
         wire = Wire.of(server)
-        gone = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="gone").run()
-        wire.data(DELETE, id=gone)
-    write(data, f"DELETE FROM blobs WHERE md5 = '{md5(b'd' * 5000)}'")  # noqa: S608
+        wire.data(DELETE, id=Upload(wire, "p", contents, name="gone").run())
+        blob(data, b"d" * 5000).unlink()
+        upload = Upload(wire, "p", contents, name="new")
+        artifact = upload.create()
+        upload.put_files(artifact)
+        upload.put_manifest(artifact)
+        server.kill()
     blob(data, b"d" * 5000).write_bytes(b"x" * 5000)  # and a power cut has spoilt it
     with serving(data) as server:
-        Upload(Wire.of(server), "p", {"d.txt": b"d" * 5000}, name="new").run()
+        again = Upload(Wire.of(server), "p", contents, name="new")
+        refused = again.commit(artifact)
+        assert refused.status_code == 400 and "has not arrived" in refused.text
+        again.put_files(artifact)
+        assert again.commit(artifact).status_code == 200
     assert check(data).findings == [] and blob(data, b"d" * 5000).read_bytes() == b"d" * 5000
 
 
@@ -345,6 +380,16 @@ def test_a_blob_that_a_killed_backup_left_and_a_power_cut_spoilt_is_copied_again
     (copy / "server.db").unlink()  # as if it had not come so far
     flip(copy)
     assert command("backup", "--data", data, copy).returncode == 0
+    assert check(copy).findings == []
+
+
+def test_what_sqlite_left_beside_a_killed_backup_is_no_stranger(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("server.db.new", "server.db.new-wal", "server.db.new-shm", "server.db.new-journal", "secret.new"):
+        (copy / name).write_bytes(b"half")
+    assert command("backup", "--data", data, copy).returncode == 0
+    assert {path.name for path in copy.iterdir()} == {"server.db", "secret", "blobs"}
     assert check(copy).findings == []
 
 

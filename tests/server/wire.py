@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from server.api.graphql import SCHEMA
 from tests.serving import Server
 
 TIMEOUT_S = 20
@@ -66,6 +67,29 @@ class Wire:
         answer = self.graphql(query, **variables)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
+
+    def mutation(self, name: str, selection: str, /, **fields: Any) -> requests.Response:
+        """The mutation with these fields as its input."""
+        kind = SCHEMA.mutation_type.fields[name].args["input"].type
+        document = f"mutation Try($input: {kind}) {{ {name}(input: $input) {{ {selection} }} }}"
+        return self.graphql(document, input=fields)
+
+    def done(self, name: str, selection: str, /, **fields: Any) -> Any:
+        """What the mutation answers; fails on errors."""
+        answer = self.mutation(name, selection, **fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"][name]
+
+    def operations(self) -> list[dict[str, Any]]:
+        """What the server has counted."""
+        answer = requests.get(f"{self.url}/_internal/operations", auth=("api", self.key), timeout=TIMEOUT_S)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["operations"]
+        return found
+
+    def answered(self) -> dict[str, int]:
+        """How often each operation was answered since the server's start."""
+        return {one["operation"]: one["times"] for one in self.operations() if not one["refused"]}
 
     def start_run(self, project: str, name: str = "run-1") -> None:
         self.data(UPSERT_BUCKET, project=project, name=name)

@@ -40,6 +40,18 @@ def test_the_first_page_lists_registries_and_projects(visitor: Visitor) -> None:
     assert 'href="/local/pages"' in page
 
 
+def test_the_status_names_what_the_server_did_not_know(visitor: Visitor) -> None:
+    query = {"query": "query <b>Look { viewer { shoeSize } }", "operationName": None}
+    visitor.http.post(f"{visitor.server.url}/graphql", json=query, auth=("api", visitor.server.key), timeout=10)
+    query["query"] = "query LookAround { viewer { shoeSize } }"
+    visitor.http.post(f"{visitor.server.url}/graphql", json=query, auth=("api", visitor.server.key), timeout=10)
+    page = shown(visitor, "/_internal/status")
+    words = text(page)
+    assert "LookAround Cannot query field &#39;shoeSize&#39; on type &#39;User&#39;. 1" in words
+    assert "UpsertBucket" in words and "wandb-core" in words
+    assert "<b>" not in page and 'href="/_internal/status"' in shown(visitor, "/")
+
+
 def test_a_project_lists_its_runs_and_its_artifacts(visitor: Visitor) -> None:
     page = shown(visitor, "/local/pages")
     assert all(job in page for job in ("build_dataset", "train_model", "evaluate_model"))

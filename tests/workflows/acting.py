@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from tests.workflows.files import ROOT, actions, program, workflows
 STANDINS = Path(__file__).parent / "standins"
 REPOSITORY = "Team/Models"  # capitals, which GitHub allows and an image's name does not
 BUILT_IN = {"actions/checkout"}
-DEADLINE_S = 280
+DEADLINE_S = 800
 
 
 @dataclass
@@ -63,6 +64,7 @@ def copy_of_repository(to: Path) -> Path:
         if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, to / name)
+    to.mkdir(parents=True, exist_ok=True)
     git(to, "init", "-q", "-b", "main")
     git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
     commit(to, "All of it")
@@ -97,7 +99,7 @@ def act(
     Run one workflow file. payload: the event as GitHub would send it. environ: what the runner sets beyond act's own.
     """
     home.mkdir(exist_ok=True)
-    event_file = home / "event.json"
+    event_file = home / f"event-{time.monotonic_ns()}.json"
     event_file.write_text(json.dumps(payload or {}), encoding="utf-8")
     words = [str(program("act")), event, "--workflows", f".github/workflows/{workflow}", "--eventpath", str(event_file)]
     words += ["--platform", "ubuntu-24.04=-self-hosted", "--pull=false", "--no-cache-server", "--action-offline-mode"]
@@ -137,9 +139,11 @@ def read(code: int, log: str) -> Ran:
 
 @contextmanager
 def image_registry(folder: Path) -> Iterator[str]:
-    """A registry of images in GHCR's place: Debian's docker-registry. Gives its host:port."""
+    """A registry of images in GHCR's place, Debian's docker-registry: its host:port. `folder` keeps the images."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
+    for tags in folder.glob("data/docker/registry/v2/repositories/**/_manifests/tags"):
+        shutil.rmtree(tags)  # what is kept is layers: every image is pushed anew
     settings = {
         "version": 0.1,
         "log": {"level": "warn"},

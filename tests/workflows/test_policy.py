@@ -21,7 +21,14 @@ from tests.workflows.files import Workflow, actions, workflows
 
 STEPS = [*pipeline.CANDIDATE, pipeline.PROMOTE]
 # Which job may write what. Everything else may read at most.
-MAY_WRITE = {("pipeline.yml", "images"): {"packages"}}
+MAY_WRITE = {
+    ("pipeline.yml", "images"): {"packages"},
+    ("pipeline.yml", "comment"): {"pull-requests"},
+    ("pipeline.yml", "attest"): {"attestations", "id-token", "packages"},
+    ("promote.yml", "images"): {"packages"},
+    ("promote.yml", "attest"): {"attestations", "id-token", "packages"},
+    ("comment.yml", "comment"): {"pull-requests"},
+}
 # Which environment's jobs may name which secret.
 SECRETS = {"WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": "production"}
 MAX_SHELL_LINES = 10
@@ -216,6 +223,46 @@ def jobs_are_the_steps(files: Files) -> Found:
             yield step.name, None if flag.replace("-", "_") in known else f"{step.name} has no flag {flag}"
 
 
+# --- who is asked ----------------------------------------------------------------------------------------------------
+
+# What makes promote wait for a reviewer: event, verdict, promote of a dispatch, touches the judge, PROMOTE_FROM.
+ASKS = {
+    ("push", "pass", None, "false", ""): True,
+    ("push", "pass", None, "false", "main"): True,
+    ("push", "unchanged", None, "false", ""): False,
+    ("push", "fail", None, "false", ""): False,
+    ("push", "", None, "false", ""): False,
+    ("workflow_dispatch", "pass", True, "false", ""): True,
+    ("workflow_dispatch", "pass", False, "false", ""): False,
+    ("workflow_dispatch", "fail", True, "false", ""): False,
+    ("pull_request", "pass", None, "false", ""): True,
+    ("pull_request", "pass", None, "false", "pr"): True,
+    ("pull_request", "pass", None, "false", "main"): False,
+    ("pull_request", "pass", None, "true", ""): False,
+    ("pull_request", "pass", None, "", ""): False,
+    ("pull_request", "unchanged", None, "false", ""): False,
+}
+
+
+@pytest.mark.parametrize("case", ASKS)
+def test_promote_asks_whom_it_should(case):
+    """The job's `if:`, whose operators mean in Python what they mean on GitHub for these values."""
+    event, verdict, promote, touches, promote_from = case
+    text = files()["pipeline.yml"].jobs["promote"]["if"]
+    values = {
+        "needs.evaluate.outputs.verdict": verdict,
+        "needs.images.outputs.touches-judge": touches,
+        "github.event_name": event,
+        "vars.PROMOTE_FROM": promote_from,
+        "inputs.promote": promote,
+    }
+    for name, value in values.items():
+        assert name in text
+        text = text.replace(name, repr(value))
+    asked = eval(text.replace("&&", "and").replace("||", "or"), {"__builtins__": {}})  # noqa: S307
+    assert bool(asked) == ASKS[case]
+
+
 class Rule(NamedTuple):
     """A rule, the least number of places it must have looked at, and a violation: in file, this text for that."""
 
@@ -255,7 +302,7 @@ RULES = [
     ),
     Rule(no_trigger_runs_strangers_code_with_secrets, 2, "ci.yml", "  pull_request:\n", "  pull_request_target:\n"),
     Rule(an_approval_waits_apart, 2, "pipeline.yml", "group: promote-${{ github.run_id }}", "group: promote"),
-    Rule(an_approval_waits_apart, 2, "pipeline.yml", "group: pipeline-${{ github.run_id }}", "group: pipeline"),
+    Rule(an_approval_waits_apart, 2, "pipeline.yml", "number || github.run_id }}", "number }}"),
     Rule(promote_asks_github, 1, "pipeline.yml", "toJSON(vars.APPROVAL || 'github')", "toJSON(github.actor)"),
     Rule(promote_asks_github, 1, "pipeline.yml", "name: production", "name: training"),
     Rule(

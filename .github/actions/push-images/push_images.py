@@ -29,7 +29,13 @@ def main() -> int:
     pinned = {name: by_digest(reference) for name, reference in wanted.items()}
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(f"images={json.dumps(pinned)}\n")
+        file.write(f"pushed={json.dumps([parts(pinned[name]) for name in lacking])}\n")
     return 0
+
+
+def parts(pinned: str) -> dict[str, str]:
+    name, _, found = pinned.partition("@")
+    return {"name": name, "digest": found}
 
 
 def images(*arguments: str) -> dict[str, str]:
@@ -37,7 +43,9 @@ def images(*arguments: str) -> dict[str, str]:
     command = [sys.executable, "-m", "runner", "images", *arguments]
     # Attestations of the builder would make an index of each image, whose digest says when it was built.
     environ = os.environ | {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    # Through `cat`, because on a terminal, which the log is under act, the runner would draw bars.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as log:
+        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=log.stdin, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)  # it has said why
     lines = [line.partition("=") for line in done.stdout.splitlines()]

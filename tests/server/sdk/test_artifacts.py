@@ -23,6 +23,9 @@ def artifact_of(name: str, type_name: str = "dataset", **contents: str) -> Any:
     return artifact
 
 
+@pytest.mark.covers(
+    "Viewer", "GetDefaultEntity", "ServerFeaturesQuery", "ArtifactType", "OrganizationCoreWeaveOrganizationID"
+)
 def test_the_same_content_makes_no_new_version(start_run: StartRun, api: Any, project: str) -> None:
     with start_run() as run:
         first = run.log_artifact(artifact_of("data", a="1")).wait()
@@ -73,6 +76,7 @@ def test_a_version_with_aliases_is_not_deleted_by_accident(start_run: StartRun, 
     assert api.artifact(f"local/{project}/data:production").version == "v0"
 
 
+@pytest.mark.covers("FetchArtifactManifest", "GetArtifactMembershipFileUrls")
 def test_a_download_without_the_cache_is_byte_for_byte(
     start_run: StartRun, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +123,7 @@ def test_a_table_with_images_and_arrays_comes_back(
             assert np.array_equal(np.asarray(image.image.convert("L")), images[index])
 
 
+@pytest.mark.covers("ArtifactCreatedBy", "ArtifactUsedBy", "RunInputArtifacts", "RunOutputArtifacts")
 def test_lineage_has_no_gap(start_run: StartRun, api: Any, project: str) -> None:
     with start_run(job_type="build") as build:
         build.log_artifact(artifact_of("data", a="1")).wait()
@@ -191,6 +196,7 @@ def test_what_is_not_there_is_said_at_once(api: Any, project: str) -> None:
     assert not api.artifact_exists(f"local/{project}/nothing:latest")
 
 
+@pytest.mark.covers("UpdateArtifactManifest")
 def test_an_incremental_version_builds_on_the_last(start_run: StartRun, api: Any, project: str, tmp_path: Path) -> None:
     with start_run() as run:
         run.log_artifact(artifact_of("data", a="1", b="1")).wait()

@@ -4,19 +4,26 @@ pytest tests/server/sdk/test_protection.py
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import wandb
 
 from tests.server.test_admin import admin
-from tests.serving import Server
+from tests.serving import Server, serving
 
 REGISTRY = "local-org/wandb-registry-guarded"
 WORDS = 'the alias "production" is protected in "wandb-registry-guarded", and only an admin there may set'
 # The SDK would try for minutes on a status that it takes for a passing fault.
-AT_ONCE_S = 10
+AT_ONCE_S = 15
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One of its own: who is in which team is what other files ask about."""
+    with serving(tmp_path_factory.mktemp("protection") / "server") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,7 @@ def logged(team: str, project: str, text: str = "1", type_name: str = "dataset")
         return run.log_artifact(artifact).wait()
 
 
+@pytest.mark.covers("UpsertRegistry", "FetchRegistry", "FetchOrganization", "RenameRegistry", "DeleteRegistry")
 def test_a_registry_is_made_edited_renamed_and_deleted(api: Any) -> None:
     made = api.create_registry("crud", visibility="organization", organization=ORG, description="first")
     assert (made.full_name, made.description, made.allow_all_artifact_types) == ("wandb-registry-crud", "first", True)
@@ -63,6 +64,9 @@ def test_a_second_registry_of_the_same_name_is_refused(api: Any) -> None:
         api.create_registry("double", visibility="organization", organization=ORG)
 
 
+@pytest.mark.covers(
+    "FetchRegistries", "RegistryCollections", "RegistryVersions", "FetchAdvancedRegistryFeatures", "OrgFeatureFlags"
+)
 def test_registries_collections_and_versions_are_searched(api: Any, project: str) -> None:
     for name in ("search-a", "search-b"):
         api.create_registry(name, visibility="organization", organization=ORG)
@@ -76,8 +80,10 @@ def test_registries_collections_and_versions_are_searched(api: Any, project: str
     assert [collection.name for collection in found.collections(filter={"name": "letters"})] == ["letters"]
     versions = wandb.Api().registries(ORG, filter={"name": "wandb-registry-search-a"}).versions(filter={"alias": "n1"})
     assert [version.name for version in versions] == ["numbers:v1"]
+    assert api._service_api.org_feature_flags(ORG, "anything") == {}
 
 
+@pytest.mark.covers("SearchUsers", "CreateRegistryMembers", "UpdateUserRegistryRole", "DeleteRegistryMembers")
 def test_members_are_added_changed_and_removed(api: Any, add_user: Callable[..., str]) -> None:
     add_user("member-1")
     registry = api.create_registry("members", visibility="restricted", organization=ORG)
@@ -142,6 +148,7 @@ def test_a_stranger_sees_nothing_of_a_project(api: Any, project: str, add_user: 
         theirs.run(f"local/{project}/{source.logged_by().id}")
 
 
+@pytest.mark.covers("CreateInvite", "DeleteInvite")
 def test_a_team_logs_and_links(api: Any, project: str, add_user: Callable[..., str]) -> None:
     add_user("teammate")
     assert [member.username for member in api.team("local").members] == ["local"]

@@ -31,6 +31,9 @@ def test_a_run_reads_back_as_it_was_logged(start_run: StartRun, api: Any, projec
     assert found.lastHistoryStep == 19
 
 
+@pytest.mark.covers(
+    "RunFullHistory", "RunSampledHistory", "RunHistoryKeys", "RunParquetHistory", "HistoryPage", "SampledHistoryPage"
+)
 def test_history_reads_back_by_all_three_ways(start_run: StartRun, api: Any, project: str) -> None:
     with start_run() as run:
         for step in range(30):
@@ -73,9 +76,29 @@ def test_a_resumed_run_goes_on_where_it_stopped(start_run: StartRun, api: Any, p
     assert found.config == {"a": 1} and found.state == "finished"
 
 
-def test_resuming_what_is_not_there_is_refused_by_the_client(start_run: StartRun) -> None:
+@pytest.mark.covers("RunResumeStatus")
+def test_resuming_is_allowed_forbidden_or_found_out(
+    start_run: StartRun, api: Any, project: str, wandb_env: dict[str, str]
+) -> None:
     with pytest.raises(wandb.errors.UsageError, match="does not exist"), start_run(id="nobody01", resume="must"):
         pass
+    with start_run(id="maybe1", resume="allow") as run:
+        assert not run.resumed
+        run.log({"loss": 0})
+    with start_run(id="maybe1", resume="allow") as run:
+        assert run.resumed and run.starting_step == 1
+        run.log({"loss": 1})
+    with pytest.raises(wandb.errors.UsageError, match="already exists"), start_run(id="maybe1", resume="never"):
+        pass
+    # `auto` remembers the run of a process that died, in its folder.
+    code = (
+        f"import os, wandb; run = wandb.init(project={project!r}, resume='auto'); open('ids', 'a').write(run.id + ' ')"
+    )
+    for ending in ("os._exit(9)", "run.finish()"):
+        subprocess.run([sys.executable, "-c", f"{code}; {ending}"], env=wandb_env, cwd=wandb_env["HOME"], timeout=60)
+    first, second = (Path(wandb_env["HOME"]) / "ids").read_text().split()
+    assert first == second and api.run(f"local/{project}/{first}").state == "finished"
+    assert [row["loss"] for row in api.run(f"local/{project}/maybe1").scan_history()] == [0, 1]
 
 
 def test_files_of_a_run_come_back_unchanged(
@@ -96,6 +119,7 @@ def test_files_of_a_run_come_back_unchanged(
     assert [file.name for file in found.files(pattern="%.yaml")] == ["config.yaml"]
 
 
+@pytest.mark.covers("MarkRunFilesUploaded", "deleteFiles", "RunFiles")
 def test_a_file_can_be_added_and_deleted_later(start_run: StartRun, api: Any, project: str, tmp_path: Path) -> None:
     with start_run() as run:
         pass
@@ -160,21 +184,3 @@ def test_a_run_asked_to_stop_is_told(start_run: StartRun, api: Any, project: str
 
         wire = Wire(wandb_env["WANDB_BASE_URL"], wandb_env["WANDB_API_KEY"])
         assert wire.file_stream(project, run.id, {}).json()["stopped"] is True
-
-
-def test_an_offline_run_is_synced_later(wandb_env: dict[str, str], api: Any, project: str, tmp_path: Path) -> None:
-    code = f"""
-import wandb
-with wandb.init(project={project!r}, id="offline1", mode="offline") as run:
-    run.log({{"loss": 1}})
-    artifact = wandb.Artifact("data", "dataset")
-    with artifact.new_file("a.txt") as file:
-        file.write("offline")
-    run.log_artifact(artifact)
-"""
-    subprocess.run([sys.executable, "-c", code], env=wandb_env, cwd=tmp_path, check=True, timeout=60)
-    folder = next(Path(wandb_env["WANDB_DIR"]).glob("wandb/offline-run-*"))
-    command = [sys.executable, "-m", "wandb", "sync", str(folder)]
-    subprocess.run(command, env=wandb_env, cwd=tmp_path, check=True, timeout=60)
-    assert [row["loss"] for row in api.run(f"local/{project}/offline1").scan_history()] == [1]
-    assert api.artifact(f"local/{project}/data:latest").logged_by().id == "offline1"

@@ -7,6 +7,9 @@ import pytest
 import wandb
 
 
+@pytest.mark.covers(
+    "UpsertSweep", "CreateAgent", "Heartbeat", "GetSweep", "GetSweeps", "GetSweepAgent", "GetSweepAgents"
+)
 def test_an_agent_runs_every_point_of_a_grid(
     wandb_env: dict[str, str], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -25,3 +28,6 @@ def test_an_agent_runs_every_point_of_a_grid(
     assert sorted(run.config["x"] for run in found.runs) == [1, 3]
     assert found.best_run().config == {"x": 1, "y": 5}
     assert found.expected_run_count == 2
+    (agent,) = found.agents()
+    assert found.agent(agent.name).id == agent.id
+    assert [one.id for one in wandb.Api().project(project, "local").sweeps()] == [sweep]

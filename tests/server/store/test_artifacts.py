@@ -228,3 +228,22 @@ def test_a_stranger_sees_no_project(db: sqlite3.Connection, project: Project) ->
     assert projects.readable(db, stranger, "local-org", registry.MODEL_REGISTRY) is None
     with pytest.raises(Forbidden):
         projects.ensure(db, stranger, "local", "p")
+
+
+def test_no_id_is_given_twice(maker: Maker, project: Project, db: sqlite3.Connection) -> None:
+    first = maker.log({"a": "1"})
+    artifacts.delete_collection(db, maker.user, artifacts.collection(db, first.sequence_id))
+    second = maker.log({"a": "1"})
+    assert second.id > first.id and second.sequence_id > first.sequence_id
+    other = projects.ensure(db, maker.user, None, "other")
+    projects.delete(db, other)
+    assert projects.ensure(db, maker.user, None, "third").id > other.id
+
+
+def test_bytes_outlive_the_version_that_they_came_with(maker: Maker, db: sqlite3.Connection) -> None:
+    first = maker.log({"a": "1"})
+    md5 = hashlib.md5(b"1").hexdigest()  # noqa: S324
+    manifests.births(db, maker.blobs, [(first.id, md5)])
+    artifacts.delete_collection(db, maker.user, artifacts.collection(db, first.sequence_id))
+    second = maker.log({"a": "1"})
+    assert manifests.births(db, maker.blobs, [(second.id, md5)]) == [(second.id, True)]

@@ -103,3 +103,12 @@ def test_only_32_hex_digits_are_a_name(blobs: Blobs, name: str) -> None:
     for ask in (blobs.path, blobs.size, blobs.read):
         with pytest.raises(Invalid, match="is not an MD5"):
             ask(name)
+
+
+def test_a_link_in_a_blobs_place_is_no_blob(blobs: Blobs, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"not of this folder")
+    md5 = "0" * 32
+    blobs.path(md5).symlink_to(secret)
+    assert blobs.size(md5) is None
+    assert not blobs.is_right(md5)

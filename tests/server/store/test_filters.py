@@ -3,6 +3,7 @@
 pytest tests/server/store/test_filters.py
 """
 
+import time
 from typing import Any
 
 import pytest
@@ -58,6 +59,10 @@ def test_a_filter_selects(condition: dict[str, Any], names: str) -> None:
         {"n": {"$in": 1}},
         {"name": {"$regex": "("}},
         {"name": {"$regex": "a" * 300}},
+        {"name": {"$regex": "(?=a)"}},  # what cannot be matched in linear time
+        {"name": {"$regex": "(a{100}){100}"}},
+        {"name": {"$regex": "\ud800"}},
+        {"name": {"$regex": 5}},
     ],
 )
 def test_a_filter_that_is_none_is_refused(condition: dict[str, Any]) -> None:
@@ -73,6 +78,20 @@ def test_a_filter_nested_without_end_is_refused() -> None:
         filters.select(ROWS, condition, value_of)
 
 
+@pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(.*)*x", "a*" * 60 + "x"])
+def test_no_pattern_holds_the_server_up(pattern: str) -> None:
+    began = time.monotonic()
+    rows = [{"name": "a" * 100_000 + "b"}] * 20
+    assert filters.select(rows, {"name": {"$regex": pattern}}, value_of) == []
+    assert time.monotonic() - began < 30  # Python's own engine would not end
+
+
+def test_a_pattern_looks_also_into_what_is_no_text() -> None:
+    assert filters.select([{"name": "\ud800b"}], {"name": {"$regex": "b$"}}, value_of)
+
+
 def test_order_goes_both_ways() -> None:
     assert [row["name"] for row in filters.order(ROWS, "-at", value_of)] == ["c", "b", "a"]
     assert [row["name"] for row in filters.order(ROWS, "+n", value_of)] == ["c", "a", "b"]
+    huge = [{"n": 10**400}, {"n": 1.5}]
+    assert filters.order(huge, "+n", value_of) == huge[::-1]

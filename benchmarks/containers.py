@@ -1,0 +1,83 @@
+"""The loop in containers against the loop as processes, and the size of each image."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.environments import Unavailable
+from benchmarks.project import ROOT, Project, use_case
+from benchmarks.report import Line, Report, at_most, column, shown
+from benchmarks.timing import Failed
+
+# MB over the base, the most that each may have.
+LIMITS = {"build": 420, "train": 1250, "link": 130, "evaluate": 1250, "promote": 400, "server": 60}
+
+
+def prepare() -> dict[str, str]:
+    """Every image's reference by its name, built where it is missing; raises Unavailable without an engine."""
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", "images"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Unavailable(done.stderr.strip().splitlines()[0])
+    return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+
+def sample(place: Project, other: Project, ours_first: bool) -> dict[str, Any]:
+    """
+    Seconds of the loop from nothing to the promotion, and of the same command again: in containers and as processes;
+    and MB of each image over the base that all of them share.
+
+    place, other: two copies of the project that nothing was run in.
+    """
+    sides = [("container", place, ("--docker",)), ("process", other, ())]
+    taken: dict[str, Any] = {"use_case": use_case(), "image_mb": _sizes(prepare())}
+    for side, project, flags in sides if ours_first else reversed(sides):
+        taken[f"{side}_cold"] = project.run(*flags).seconds
+        taken[f"{side}_warm"] = project.run(*flags).seconds
+        if (verdict := project.answer("evaluate")["verdict"]) != "unchanged":
+            raise Failed(f"the second run ended {verdict!r}, not 'unchanged'")
+    return taken
+
+
+def report(samples: Sequence[Mapping[str, Any]]) -> Report:
+    lines = []
+    for words, kind in (("from nothing", "cold"), ("nothing changed", "warm")):
+        container, process = column(samples, f"container_{kind}"), column(samples, f"process_{kind}")
+        over = [one - other for one, other in zip(container, process, strict=True)]
+        lines.append(Line(f"{words}: containers", shown(container)))
+        lines.append(Line(f"{words}: processes", shown(process)))
+        lines.append(Line(f"{words}: the difference", shown(over)))
+    for name, limit in LIMITS.items():
+        sizes = [sample["image_mb"][name] for sample in samples]
+        lines.append(at_most(f"image {name}, over its base", sizes[-1:], limit, "MB", 0))
+    return Report(f"The loop in containers: {samples[0]['use_case']}, images built before", lines)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _sizes(references: Mapping[str, str]) -> dict[str, float]:
+    base = _inspected(_base())["Size"]
+    return {name: (_inspected(reference)["Size"] - base) / 1e6 for name, reference in references.items()}
+
+
+def _base() -> str:
+    text = (ROOT / "docker" / "link" / "Dockerfile").read_text()
+    named = re.search(r"^ARG BASE=(.*)$", text, re.MULTILINE)
+    return os.environ.get("BASE_IMAGE") or (named[1] if named else "")
+
+
+def _inspected(reference: str) -> dict[str, Any]:
+    command = ["docker", "image", "inspect", "--format={{json .}}", reference]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{reference} is not there: {done.stderr.strip()}")
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts

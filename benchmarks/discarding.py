@@ -1,0 +1,67 @@
+"""
+Our server, except that it throws away every file of an artifact: what is left is HTTP, GraphQL and the client.
+
+    python -m benchmarks.discarding --data DIR --port N
+
+The address of an upload is not checked, its bytes are neither hashed nor written, nothing is synced to the disk. Only
+their number is kept: the commit compares it with the manifest's, as it does for real.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import server.process
+from server import __main__, app
+from server.store import blobs, db
+
+sizes: dict[str, int] = {}
+
+
+class Discarding(blobs.Blobs):
+    """Holds the manifests, and says of the files that they are there."""
+
+    def size(self, md5: str) -> int | None:
+        return sizes[md5] if md5 in sizes else super().size(md5)
+
+    def is_right(self, md5: str) -> bool:
+        """There are no bytes to look at."""
+        return self.size(md5) is not None
+
+    def make_durable(self, md5s: Collection[str]) -> None:
+        pass
+
+
+class Forgetful(db.Database):
+    """A commit does not wait for the disk."""
+
+    def _connect(self) -> Any:
+        connection = super()._connect()
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+
+async def discard(request: Request) -> Response:
+    """PUT /storage/wandb_artifacts/{md5}"""
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+    sizes[request.path_params["md5"]] = size
+    return Response()
+
+
+def main() -> int:
+    app.ROUTES.insert(0, Route("/storage/wandb_artifacts/{md5}", discard, methods=["PUT"]))
+    server.process.Blobs = Discarding
+    server.process.Database = Forgetful
+    return __main__.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""
+Log many steps in one run, or read them all back.
+
+    python -m benchmarks.load_runs log RUN STEPS
+    python -m benchmarks.load_runs count RUN
+
+Prints JSON: the Unix times of the first `log` and of the finished run; or how many rows came back, each of which has to
+be the one that was logged.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import wandb
+
+
+def row(step: int) -> dict[str, float]:
+    """What is logged at a step, and found again."""
+    return {"loss": 1 / (step + 1), "accuracy": step % 1000 / 1000, "epoch": step // 100}
+
+
+def log(name: str, steps: int) -> dict[str, float]:
+    with wandb.init(project="load", id=name) as run:
+        began = time.time()
+        for step in range(steps):
+            run.log(row(step))
+    return {"began": began, "ended": time.time()}
+
+
+def count(name: str) -> dict[str, int]:
+    found = 0
+    for number, logged in enumerate(wandb.Api().run(f"local/load/{name}").scan_history()):
+        expected = row(number) | {"_step": number}
+        if {key: logged.get(key) for key in expected} != expected:
+            sys.exit(f"row {number} of {name} came back as {logged}")
+        found += 1
+    return {"rows": found}
+
+
+def main() -> None:
+    task, name, *rest = sys.argv[1:]
+    print(json.dumps(log(name, int(rest[0])) if task == "log" else count(name)))
+
+
+if __name__ == "__main__":
+    main()

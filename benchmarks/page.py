@@ -1,0 +1,85 @@
+"""
+Write the figures of a `make bench` into docs/performance.md.
+
+    python -m benchmarks.page [FILE...]
+
+FILE: what `make bench` or `python -m benchmarks.stack` left in .modelgate/bench/; without one, the newest of each. Only
+what stands between a pair of marks in the page is written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import containers, load, loop, second, start, upload
+from benchmarks.environments import ROOT
+from benchmarks.report import Report, markdown
+
+MEASUREMENTS = {
+    "loop": loop,
+    "second": second,
+    "start": start,
+    "upload": upload,
+    "containers": containers,
+    "load": load,
+}
+KEPT = ROOT / ".modelgate" / "bench"
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def reports(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Report]:
+    return [MEASUREMENTS[name].report(taken) for name, taken in samples.items() if taken]
+
+
+def keep(figures: Mapping[str, Any], path: Path | None, name: str) -> Path:
+    """Write the figures as JSON, under this name in .modelgate/bench/ if no path is given; returns where."""
+    if path is None:
+        KEPT.parent.mkdir(mode=0o700, exist_ok=True)  # the runner keeps its key there
+        path = KEPT / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+    return path
+
+
+def rendered(kept: Mapping[str, Any]) -> str:
+    """The machine, and a table of each measurement."""
+    machine = [f"- {name}: {value}" for name, value in kept["machine"].items()]
+    return "\n".join([*machine, *(markdown(report) for report in reports(kept["samples"]))])
+
+
+def between(text: str, mark: str, fresh: str) -> str:
+    """The text with what stands between a pair of marks replaced."""
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    changed, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{fresh}\n{end}", text, flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"error: the page has not one pair of marks `{begin}` and `{end}`")
+    return changed
+
+
+def main() -> int:
+    given = [Path(name) for name in sys.argv[1:]] or _newest()
+    if not given:
+        print(f"error: there are no figures in {KEPT}\nhint: `make bench` makes them", file=sys.stderr)
+        return 2
+    text = PAGE.read_text(encoding="utf-8")
+    for path in given:
+        kept = json.loads(path.read_text())
+        text = between(text, "stack", kept["table"]) if "table" in kept else between(text, "bench", rendered(kept))
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)} has the figures of {', '.join(path.name for path in given)}")
+    return 0
+
+
+def _newest() -> list[Path]:
+    found = sorted(KEPT.glob("*.json"))
+    kinds = [[path for path in found if path.name.startswith("stack-") is of_stack] for of_stack in (False, True)]
+    return [kind[-1] for kind in kinds if kind]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

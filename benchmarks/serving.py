@@ -1,0 +1,105 @@
+"""A server as a process of its own until a block ends: where it listens, how soon it did, the memory it takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.project import ROOT
+from benchmarks.timing import Failed, environment
+
+START_DEADLINE_S = 180.0  # MLflow makes its database and starts four workers first
+KEY = "local-" + "0" * 40
+
+
+@dataclass(frozen=True)
+class Server:
+    """`started` is the seconds from its process to its first answer."""
+
+    url: str
+    pid: int
+    started: float
+
+    def memory(self) -> dict[str, float]:
+        """Resident MiB, now and at their highest, of this process alone; nothing where there is no /proc."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return {}
+        kib = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.MULTILINE))
+        return {"now": int(kib["VmRSS"]) / 1024, "peak": int(kib["VmHWM"]) / 1024}
+
+
+@contextmanager
+def ours(folder: Path, module: str = "server") -> Iterator[Server]:
+    """Our server, or a `module` that takes its flags, on an empty data folder."""
+    port = free_port()
+    command = [sys.executable, "-m", module, "--data", str(folder / "server"), "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    env = environment(folder) | {"MODELGATE_SERVER_KEY": KEY}
+    with serving(command, env, url, "/_internal/healthcheck", folder) as server:
+        yield server
+
+
+def client(server: Server, folder: Path) -> dict[str, str]:
+    """The environment of a wandb client of `ours`, whose caches begin empty in `folder`."""
+    folder.mkdir(exist_ok=True)
+    env = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
+    places = {f"WANDB_{kind}": str(folder) for kind in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
+    return environment(folder) | env | places
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(command: Sequence[str], env: Mapping[str, str], url: str, health: str, folder: Path) -> Iterator[Server]:
+    """A server and all that it starts, until the block ends; raises Failed when it does not come up."""
+    log = folder / "server.log"
+    began = time.perf_counter()
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, env=dict(env), cwd=ROOT, stdout=sink, stderr=sink, start_new_session=True)
+    try:
+        while not _answers(url + health):
+            if process.poll() is not None or time.perf_counter() - began > START_DEADLINE_S:
+                words = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+                raise Failed(f"`{' '.join(command)}` did not come up:\n{words}")
+            time.sleep(0.02)
+        yield Server(url, process.pid, time.perf_counter() - began)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, then SIGKILL, to the whole session: MLflow's workers do not all end with their parent."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(10)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+            status: int = answer.status
+            return status == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False

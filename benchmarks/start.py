@@ -1,0 +1,31 @@
+"""How soon our server answers after its process was started, on an empty data folder and on one it knows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import serving
+from benchmarks.report import Report, column, under
+
+UNDER_S = 1.0
+
+
+def sample() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        with serving.ours(Path(folder)) as server:
+            first = server.started
+        with serving.ours(Path(folder)) as server:
+            return {"first": first, "again": server.started}
+
+
+def report(samples: Sequence[Mapping[str, Any]]) -> Report:
+    return Report(
+        "From starting our server's process to its first answer",
+        [
+            under("on an empty data folder", column(samples, "first"), UNDER_S, "s", 2),
+            under("again, on the same", column(samples, "again"), UNDER_S, "s", 2),
+        ],
+    )

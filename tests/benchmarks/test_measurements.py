@@ -1,0 +1,113 @@
+"""
+The measurements of `make bench` still work, at sizes that say nothing about speed.
+
+    pytest tests/benchmarks
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import load, page, start, upload
+from benchmarks.environments import STACK
+from benchmarks.report import Line, Report, at_least, at_most, markdown, met, text, under
+from benchmarks.stack import __main__ as stack
+from benchmarks.stack import graphql_libraries, http_servers
+
+
+@pytest.fixture(autouse=True)
+def digits(monkeypatch):
+    """As if there were no MNIST: its rows would take longer to read than all else here."""
+    monkeypatch.delenv("MNIST_NPZ", raising=False)
+
+
+def test_the_upload_is_measured_against_a_server_that_throws_it_away(tmp_path):
+    files = upload.prepare(tmp_path, 20, 10)
+    sample = upload.sample(files, None, ours_first=True)
+    assert sample["files"] == 35  # a PNG a row, two tables and their images as arrays, the arrays
+    assert min(sample["wandb"], sample["discarding"]) > 0
+    assert [line.what for line in upload.report([sample]).lines][-1] == "ours / thrown away"
+
+
+def test_the_load_is_measured_and_each_row_and_file_compared():
+    sample = load.sample(load.Size(runs=1, steps=30, rows=600, files=40))
+    report = load.report([sample])
+    assert sample["read_back"] == 30
+    assert len(sample["chart"]) == load.CHARTS
+    assert {line.what: line.met for line in report.lines}["  rows read back, each compared"] is True
+
+
+def test_a_row_that_is_missing_is_a_missed_target():
+    sample = {**load.Size(runs=2, steps=30)._asdict(), "logging": 1.0, "read_back": 59, "chart": [1.0], "idle": None}
+    sample |= dict.fromkeys(("logs", "prepares", "lists", "downloads"), 1.0)
+    assert not met([load.report([sample])])
+    assert met([load.report([{**sample, "read_back": 60}])])
+
+
+def test_the_start_is_measured():
+    sample = start.sample()
+    assert 0 < sample["again"] < 60
+    assert start.report([{"first": 0.5, "again": 1.5}]).lines[1].met is False
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        (under("x", [1.0, 2.0, 9.0], 2.0, "s"), False),
+        (under("x", [1.0, 1.9, 9.0], 2.0, "s"), True),
+        (at_least("x", [1.0, 2.0, 3.0], 2.0, "x"), True),
+        (at_least("x", [1.0, 1.9, 3.0], 2.0, "x"), False),
+        (at_most("x", [1.0, 2.0, 3.0], 2.0, "x"), True),
+        (at_most("x", [1.0, 2.1, 3.0], 2.0, "x"), False),
+    ],
+)
+def test_the_median_decides_whether_a_target_is_met(line, right):
+    report = Report("title", [line, Line("no target", "1 s")])
+    assert line.met is met([report]) is right
+    assert (": met" in text(report)) is right and (": MISSED" in text(report)) is not right
+    assert ("| met |" in markdown(report)) is right
+
+
+def test_the_page_takes_the_figures_between_its_marks_and_keeps_the_rest():
+    kept = {"machine": {"processor": "P"}, "samples": {"start": [{"first": 0.5, "again": 0.25}]}}
+    before = Path("docs/performance.md").read_text(encoding="utf-8")
+    after = page.between(before, "bench", page.rendered(kept))
+    assert "- processor: P" in after and "| on an empty data folder | 0.50 s | under 1 s | met |" in after
+    assert before.split("<!-- bench: begin -->")[0] == after.split("<!-- bench: begin -->")[0]
+    assert before.split("<!-- bench: end -->")[1] == after.split("<!-- bench: end -->")[1]
+
+
+def test_a_page_without_marks_is_refused():
+    with pytest.raises(SystemExit, match="marks"):
+        page.between("nothing", "bench", "fresh")
+
+
+def test_the_application_of_the_http_servers_takes_hashes_and_acknowledges():
+    """The one library of the comparison that is in the project's environment too; the others need `.venv-stack`."""
+    sample = http_servers.sample(http_servers.SERVERS["uvicorn, httptools"], 160)
+    assert sample["rate"] > 0 and sample["started"] > 0
+
+
+def test_the_graphql_library_that_was_chosen_answers_what_is_measured():
+    sample = graphql_libraries.measured(graphql_libraries.with_ariadne(), 1)
+    assert sample["large"] > sample["small"] > 0
+
+
+def test_what_is_compared_is_what_the_project_has():
+    """The chosen ones at the project's own versions, or the figures are of something else."""
+    ours = dict(re.findall(r'"([a-z0-9-]+)==([^" ;]+)', Path("pyproject.toml").read_text()))
+    pinned = dict(word.split() for word in STACK.pinned())
+    chosen = ("starlette", "uvicorn", "httptools", "ariadne")
+    assert {name: pinned[name] for name in chosen} == {name: ours[name] for name in chosen}
+
+
+def test_the_table_of_the_comparison_has_a_row_each():
+    http, graphql = (
+        {"rate": 1, "processor": 0.5, "memory": 2, "started": 3},
+        {"large": 1, "small": 2, "memory": 3, "started": 4},
+    )
+    table = stack.table({"a": [http]}, {"b": [graphql]}, {"processor": "P"})
+    assert "| a | 1 /s | 0.500 ms | 2 MiB | 3.00 s |" in table and "| b | 1.0 ms | 2.00 ms | 3 MiB | 4.00 s |" in table

@@ -1,0 +1,259 @@
+"""
+What the Dockerfiles and their locks say, held to the code; needs no engine.
+
+    pytest tests/docker/test_dockerfiles.py
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import usecases
+from runner import images
+from steps.common import fingerprint
+
+ROOT = Path(__file__).parents[2]
+# The steps of an image, and the parts of a use case that they load by name.
+STEPS = {
+    "build": (["build"], ["data"]),
+    "train": (["train"], ["model"]),
+    "link": (["link"], []),
+    "evaluate": (["evaluate"], ["behaviour", "data"]),
+    "promote": (["promote", "audit"], []),
+}
+# What a step reads that is no code, by the module that reads it.
+READ_BY = {
+    "usecases/__init__.py": [f"usecases/{name}/config.toml" for name in usecases.names()],
+    "steps/common/evidence.py": ["steps/common/evidence.schema.json"],
+    "steps/common/fingerprint.py": [fingerprint.LOCK],
+}
+# The name that is imported, where it is not that of the package.
+PACKAGES = {
+    "PIL": "pillow",
+    "graphql": "graphql-core",
+    "re2": "google-re2",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
+# What is wanted though no file of ours imports it, and why.
+NOT_IMPORTED = {
+    "build": {"scikit-learn"},  # the digits lie in its package
+    "train": {"scipy"},  # in the layer that it shares with evaluate; scikit-learn needs it
+    "evaluate": {"pillow"},  # the SDK makes pictures with it
+    "server": {"httptools"},  # uvicorn's parser, named as a string
+}
+
+
+def dockerfile(name: str) -> str:
+    return (ROOT / images.dockerfile(name)).read_text(encoding="utf-8")
+
+
+def code_of(name: str) -> set[str]:
+    """The files of ours that the steps of an image import."""
+    steps, parts = STEPS[name]
+    modules = [f"steps.{step}" for step in steps]
+    return set(
+        fingerprint.sources(modules + [f"usecases.{case}.{part}" for case in usecases.names() for part in parts])
+    )
+
+
+def difference(name: str, text: str) -> dict[str, list[str]]:
+    """What the COPY lines of a step's Dockerfile leave out, and what they bring that nothing reads."""
+    copied = {path for path in images.copied(text) if not path.startswith("docker/")}
+    wanted = code_of(name)
+    wanted |= {data for reader, data_files in READ_BY.items() if reader in wanted for data in data_files}
+    return {"missing": sorted(wanted - copied), "needless": sorted(copied - wanted)}
+
+
+def locks(name: str) -> list[str]:
+    """The locks that an image is built from."""
+    return [path for path in images.copied(dockerfile(name)) if path.startswith("docker/")]
+
+
+def entries(text: str) -> dict[str, tuple[str, ...]]:
+    """A lock as {package: (version, hashes...)}; what a marker says is not compared."""
+    found: dict[str, tuple[str, ...]] = {}
+    for block in re.split(r"\n(?=[a-z0-9])", text):
+        if head := re.match(r"([a-z0-9.\-]+)(?:\[[^]]*\])?==(\S+)", block):
+            found[head[1]] = (head[2], *sorted(re.findall(r"sha256:[0-9a-f]{64}", block)))
+    return found
+
+
+# --- the code --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_image_has_the_files_that_its_step_reads_and_no_other(name):
+    assert difference(name, dockerfile(name)) == {"missing": [], "needless": []}
+
+
+def test_a_forgotten_and_a_needless_file_would_be_named():
+    text = dockerfile("promote").replace("steps/common/gate.py", "steps/common/row_checks.py")
+    assert difference("promote", text) == {
+        "missing": ["steps/common/gate.py"],
+        "needless": ["steps/common/row_checks.py"],
+    }
+
+
+def test_the_server_is_its_room_and_nothing_else():
+    assert images.copied(dockerfile("server")) == ["docker/server/requirements.txt", "server/"]
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_nothing_is_copied_by_a_pattern(name):
+    assert not [path for path in images.copied(dockerfile(name)) if set(path) & set("*?[") or path in (".", "./")]
+
+
+# --- what is installed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lock", [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docker").rglob("*.txt"))])
+def test_a_lock_is_a_part_of_the_projects(lock):
+    whole = entries((ROOT / "requirements.txt").read_text())
+    ours = entries((ROOT / lock).read_text())
+    assert ours
+    others = {name: entry for name, entry in ours.items() if whole.get(name) != entry}
+    if lock == "docker/tensorflow-cuda.txt":
+        others = {name: entry for name, entry in others.items() if not name.startswith("nvidia-")}
+    assert others == {}
+    assert all(len(entry) > 1 for entry in ours.values()), "a package without a hash"
+
+
+def test_another_version_or_hash_would_be_seen():
+    text = (ROOT / "docker/link/requirements.txt").read_text()
+    changed = re.sub(r"(wandb==\S+ \\\n +--hash=sha256:)[0-9a-f]", r"\g<1>_", text)
+    assert entries(changed)["wandb"] != entries(text)["wandb"]
+    assert entries(text.replace("wandb==0", "wandb==1"))["wandb"] != entries(text)["wandb"]
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_nothing_is_asked_for_that_no_file_imports(name):
+    asked = {
+        line.split()[0].partition("[")[0]
+        for lock in locks(name)
+        for line in (ROOT / lock).with_suffix(".in").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    files = [ROOT / path for path in code_of(name)] if name in STEPS else (ROOT / "server").rglob("*.py")
+    imported = {package for file in files for package in packages(file)}
+    assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(name, set()) - imported
+    assert imported <= asked | {"graphql-core"}  # the server's, which ariadne is built on
+    assert bool(asked & TENSORFLOW) == ("tensorflow" in imported)
+
+
+def packages(file: Path) -> set[str]:
+    """The packages of others that a file imports, wherever in it; but not what only a type checker would."""
+    found: set[str] = set()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    unread = {id(node) for test in ast.walk(tree) if isinstance(test, ast.If) and "TYPE_CHECKING" in ast.dump(test.test)
+              for node in ast.walk(test)}  # fmt: skip
+    for node in ast.walk(tree):
+        if id(node) in unread:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    own = {"steps", "usecases", "server"} | set(sys.stdlib_module_names)
+    return {PACKAGES.get(name, name) for name in found - own}
+
+
+def test_train_and_evaluate_begin_with_the_same_lines():
+    first = [
+        re.split(r"\n(?=COPY docker/\w+/)", dockerfile(name).partition("ARG BASE")[2])[0]
+        for name in ("train", "evaluate")
+    ]
+    assert first[0] == first[1]
+    assert "pip install" in first[0] and "strip" in first[0]
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_the_base_is_one_for_all_and_pinned_by_its_digest(name):
+    (base,) = re.findall(r"^ARG BASE=(.*)$", dockerfile(name), re.MULTILINE)
+    assert re.fullmatch(r"python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base)
+    assert base in dockerfile("build")
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_a_dockerfile_needs_nothing_that_an_older_builder_lacks(name):
+    text = dockerfile(name)
+    assert not re.search(r"^# *syntax=|<<|COPY +--", text, re.MULTILINE)
+    assert text.count("pip install") == text.count("--require-hashes") == text.count("id=modelgate-pip")
+
+
+# --- the tag, and what a build gets to see ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    for part in ("docker", "server", "steps", "usecases"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("touched", "changed"),
+    [
+        ("steps/link.py", {"link"}),
+        ("steps/common/gate.py", {"evaluate", "promote"}),
+        ("usecases/mnist/model.py", {"train"}),
+        ("docker/tensorflow-cpu.txt", {"train", "evaluate"}),
+        ("docker/tensorflow-cuda.txt", set()),
+        ("docker/build/Dockerfile", {"build"}),
+        ("server/store/schema.py", {"server"}),
+        ("server/__pycache__/app.pyc", set()),
+        ("README.md", set()),
+    ],
+)
+def test_a_tag_changes_with_what_the_image_is_made_of(checkout, touched, changed):
+    before = images.wanted(checkout)
+    (checkout / touched).parent.mkdir(exist_ok=True)
+    with (checkout / touched).open("a") as file:
+        file.write("\n# touched\n")
+    after = images.wanted(checkout)
+    assert {name for name in images.NAMES if before[name].reference != after[name].reference} == changed
+
+
+def test_a_tag_is_the_same_in_another_folder_and_another_on_another_base(checkout):
+    assert images.wanted(checkout) == images.wanted(ROOT)
+    other = images.wanted(checkout, base="debian")
+    assert all(other[name].reference != images.wanted(ROOT)[name].reference for name in images.NAMES)
+
+
+def test_a_build_sees_what_was_hashed_with_modes_of_our_own(checkout):
+    (checkout / "steps" / "link.py").chmod(0o600)  # as under umask 077
+    (checkout / "steps" / "secret.pem").write_text("s")
+    image = images.wanted(checkout)["link"]
+    with tarfile.open(fileobj=io.BytesIO(images.context(checkout, image.inputs))) as archive:
+        assert sorted(archive.getnames()) == list(image.inputs)
+        assert {(entry.mode, entry.uid, entry.mtime) for entry in archive} == {(0o644, 0, 0)}
+    assert "steps/secret.pem" not in image.inputs
+
+
+def test_a_missing_file_is_named_by_its_copy_line(checkout):
+    (checkout / "steps" / "link.py").unlink()
+    with pytest.raises(images.BuildFailed, match=r"docker/link/Dockerfile copies steps/link\.py"):
+        images.wanted(checkout)
+
+
+@pytest.mark.parametrize(
+    ("remote", "label"),
+    [
+        ("https://ada:ghp_secret@github.com/team/modelgate.git", "https://github.com/team/modelgate"),
+        ("git@github.com:team/modelgate.git", "https://github.com/team/modelgate"),
+        ("/srv/git/modelgate", ""),
+        ("", ""),
+    ],
+)
+def test_the_label_of_the_source_has_no_credentials(remote, label):
+    assert images._without_credentials(remote) == label

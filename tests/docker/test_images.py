@@ -1,0 +1,193 @@
+"""
+What is in the images, and how they run; needs an engine.
+
+    pytest tests/docker/test_images.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import images
+from tests.docker.test_dockerfiles import ROOT, dockerfile, entries, locks
+from tests.engine import docker, references
+
+# MB over the base, the most that each may have.
+LIMITS = {"build": 420, "train": 1250, "link": 130, "evaluate": 1250, "promote": 400, "server": 60}
+# As the runner and the workflows run them.
+SEALED = ("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:mode=1777")
+CANARY = "canary-5f1c0f7e2b"
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, str]:
+    return references()
+
+
+def inspected(reference: str) -> dict[str, Any]:
+    return dict(json.loads(docker("image", "inspect", "--format={{json .}}", reference)))
+
+
+def base_name() -> str:
+    (named,) = re.findall(r"^ARG BASE=(.*)$", dockerfile("link"), re.MULTILINE)
+    return os.environ.get("BASE_IMAGE") or str(named)
+
+
+def base() -> dict[str, Any]:
+    return inspected(base_name())
+
+
+def python(reference: str, program: str, *options: str) -> str:
+    return docker("run", *SEALED, *options, "--network=none", "--entrypoint=python", reference, "-c", program)
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_it_says_how_it_is_used_with_nothing_given_and_nothing_allowed(built, name):
+    assert f"usage: python -m {'server' if name == 'server' else f'steps.{name}'} " in docker(
+        "run", *SEALED, built[name], "--help"
+    )
+
+
+def test_audit_is_promotes_image_with_another_entrypoint(built):
+    said = docker("run", *SEALED, "--entrypoint=python", built["promote"], "-m", "steps.audit", "--help")
+    assert "usage: python -m steps.audit " in said
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_it_says_what_it_is_and_runs_as_nobody_in_particular(built, name):
+    config = inspected(built[name])["Config"]
+    assert config["User"] == "10001:10001"
+    assert config["Labels"]["modelgate.image"] == name
+    assert {"org.opencontainers.image.source", "org.opencontainers.image.revision"} <= set(config["Labels"])
+    assert not config.get("Cmd") and not config.get("Volumes")
+    assert not [word for word in config["Env"] if re.search(r"KEY|TOKEN|SECRET|PASSWORD", word)]
+    assert ("healthcheck" in str(config.get("Healthcheck", ""))) == (name == "server")
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_it_is_no_larger_than_it_has_to_be(built, name):
+    over = (inspected(built[name])["Size"] - base()["Size"]) / 1e6
+    assert over <= LIMITS[name], f"{name} has {over:.0f} MB over its base"
+
+
+def test_train_and_evaluate_share_their_largest_layers(built):
+    layers = [inspected(built[name])["RootFS"]["Layers"] for name in ("train", "evaluate")]
+    shared = [one for one, other in zip(*layers, strict=False) if one == other]
+    assert len(shared) >= len(base()["RootFS"]["Layers"]) + 3  # the folder, the lock, what it names
+
+
+@pytest.mark.parametrize("name", ["link", "evaluate"])
+def test_it_has_the_packages_of_its_locks_and_no_others(built, name):
+    listed = "import importlib.metadata as m; print(*{d.name.lower().replace('_', '-') for d in m.distributions()})"
+    wanted = {package for lock in locks(name) for package in entries((ROOT / lock).read_text())}
+    theirs = set(python(base_name(), listed).split())
+    there = set(python(built[name], listed).split())
+    # Of two TensorFlows, the marker chooses one.
+    assert there - theirs <= wanted
+    assert wanted - there <= {"tensorflow", "tensorflow-cpu"}
+
+
+def test_tensorflow_is_there_without_what_only_a_compiler_reads(built):
+    program = (
+        "from importlib.util import find_spec as f; from pathlib import Path; "
+        "p = Path(f('tensorflow').submodule_search_locations[0]); "
+        "print((p / 'include').exists(), any(p.rglob('*.pyc')), f('clang') is not None)"
+    )
+    assert python(built["train"], program).split() == ["False", "False", "False"]
+
+
+def test_it_may_do_nothing_but_its_work(built):
+    program = (
+        "import os, re; print(os.getuid(), re.search('CapEff:\\\\s*(\\\\w+)', open('/proc/self/status').read())[1])\n"
+        "for path in ('/app/x', '/x', '/tmp/x'):\n"
+        "    try: open(path, 'w'); print('wrote', path)\n"
+        "    except OSError as error: print(error.strerror)"
+    )
+    said = python(built["link"], program).splitlines()
+    assert said == ["10001 0000000000000000", "Read-only file system", "Read-only file system", "wrote /tmp/x"]
+
+
+def test_the_server_is_healthy_on_a_folder_of_its_user(built, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    sealed = [word for word in SEALED if word != "--rm"]
+    user = f"--user={os.getuid()}:{os.getgid()}"
+    watch = ("--health-interval=1s", "--label=modelgate.folder=test")
+    server = docker("run", "--detach", *sealed, user, *watch, f"--volume={data}:/data", built["server"]).strip()
+    try:
+        deadline = time.monotonic() + 60
+        while docker("inspect", "--format={{.State.Health.Status}}", server).strip() != "healthy":
+            assert time.monotonic() < deadline, docker("logs", server)
+            time.sleep(0.2)
+        assert (data / "server.db").stat().st_uid == os.getuid()
+    finally:
+        docker("rm", "--force", server)
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def found_in_layers(reference: str, folder: Path, text: str) -> list[str]:
+    """Files of an image's layers, over those of the base, in which a text stands; and its history, if it does there."""
+    archive = folder / "image.tar"
+    docker("save", "--output", str(archive), reference)
+    found = ["history"] if text in docker("history", "--no-trunc", reference) + json.dumps(inspected(reference)) else []
+    with tarfile.open(archive) as image:
+        (manifest,) = json.load(image.extractfile("manifest.json"))  # type: ignore[arg-type]
+        for layer in manifest["Layers"][len(base()["RootFS"]["Layers"]) :]:
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                for file in files:
+                    if file.isfile() and text.encode() in files.extractfile(file).read():  # type: ignore[union-attr]
+                        found.append(file.name)
+    archive.unlink()
+    return found
+
+
+@pytest.fixture
+def secretive(tmp_path) -> Path:
+    """A checkout with secrets wherever a person may have them."""
+    root = tmp_path / "checkout"
+    (root / ".modelgate").mkdir(parents=True)
+    for part in ("docker", "runner", "server", "steps", "usecases", "requirements.txt", ".dockerignore"):
+        subprocess.run(["cp", "-r", ROOT / part, root], check=True)
+    for name in (".modelgate/api-key", ".env", ".netrc", "server/.env", "steps/key.pem", "docker/link/.netrc"):
+        (root / name).write_text(f"{CANARY}\n")
+    return root
+
+
+def test_no_secret_of_the_folder_or_the_environment_gets_into_an_image(built, secretive, tmp_path):
+    secrets = dict.fromkeys(("WANDB_API_KEY", "GITHUB_TOKEN", "MODELGATE_SERVER_KEY", "PIP_PASSWORD"), CANARY)
+    command = [sys.executable, "-m", "runner", "images", "--repository=modelgate-test", "link", "server"]
+    done = subprocess.run(command, cwd=secretive, env=os.environ | secrets, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        name, _, reference = line.partition("=")
+        try:
+            assert reference.rpartition(":")[2] == built[name].rpartition(":")[2]
+            assert found_in_layers(reference, tmp_path, CANARY) == []
+        finally:
+            docker("rmi", reference)
+
+
+def test_a_secret_in_a_layer_would_be_found(built, secretive, tmp_path):
+    lines = f"FROM {built['link']}\nUSER 0\nCOPY .env hidden\nRUN rm hidden\nLABEL token={CANARY}\n"
+    (secretive / "Dockerfile").write_text(lines)
+    (secretive / ".dockerignore").unlink()
+    subprocess.run(
+        ["docker", "build", "--quiet", "--tag=modelgate-test:planted", "."],
+        cwd=secretive, env=os.environ | {"DOCKER_BUILDKIT": "1"}, check=True, capture_output=True,
+    )  # fmt: skip
+    try:
+        assert found_in_layers("modelgate-test:planted", tmp_path, CANARY) == ["history", "app/hidden"]
+    finally:
+        docker("rmi", "modelgate-test:planted")

@@ -1,0 +1,164 @@
+"""
+The loop in containers: the same folder, the same versions and the same digests as without them.
+
+    pytest tests/e2e/test_containers.py                 the loop, and three kills
+    pytest tests/e2e/test_containers.py -m prove        ten moments
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_loop import facts
+from tests.engine import docker, references
+
+LOOP = ("run", "--use-case", "digits", "--policy", "rollback", "--epochs", "8")
+
+
+@pytest.fixture(autouse=True)
+def images() -> dict[str, str]:
+    return references()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(clone):
+    yield
+    left = of(clone)
+    docker("rm", "--force", *left, check=False)
+    assert not left
+    assert not docker("network", "ls", "--quiet", f"--filter=label=modelgate.folder={clone.path}/.modelgate").split()
+
+
+def of(clone, role: str = "", *more: str) -> list[str]:
+    """The containers of a clone, by the query that the labels allow."""
+    wanted = [f"--filter=label=modelgate.folder={clone.path}/.modelgate", *more]
+    wanted += [f"--filter=label=modelgate.role={role}"] if role else []
+    return docker("ps", "--all", "--quiet", *wanted).split()
+
+
+def wait_for(clone, role: str, step: str = "") -> str:
+    """The container of a role, once it runs."""
+    deadline = time.monotonic() + 200
+    while not (found := of(clone, role, "--filter=status=running", f"--filter=name={step}")):
+        assert time.monotonic() < deadline, clone.said
+        time.sleep(0.1)
+    return found[0]
+
+
+def answers(clone) -> dict[str, Any]:
+    """What build, train and link answered last."""
+    out = clone.path / ".modelgate" / "out"
+    return {step: json.loads((out / step / "result.json").read_text()) for step in ("build", "train", "link")}
+
+
+def zip_headers(*python: str) -> str:
+    """How this Python begins a file in a zip: changed in 3.11.4 (python/cpython#103861), and digests with it."""
+    program = (
+        "import io, zipfile\nfile = io.BytesIO()\nwith zipfile.ZipFile(file, 'w') as zip:\n"
+        "    with zip.open(zipfile.ZipInfo('a'), 'w', force_zip64=True): pass\nprint(file.getvalue().hex())"
+    )
+    return subprocess.run([*python, "-c", program], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.timeout(900)
+def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, images):
+    code, said = clone.run(*LOOP)
+    assert code == 0, said
+    made = answers(clone)
+
+    code, said = clone.run(*LOOP, "--docker")
+    assert code == 0, said
+    assert {step: answer["reused"] for step, answer in answers(clone).items()} == dict.fromkeys(made, True)
+    assert {step: answer["digest"] for step, answer in answers(clone).items()} == {
+        step: answer["digest"] for step, answer in made.items()
+    }
+    assert "local-" not in said.replace("local-org", "")  # the key stands in no line that is to be pasted
+    assert "docker run --rm --read-only --cap-drop=ALL" in said
+
+    # Everything again, in containers, the server killed beneath it: train waits for the next one.
+    process = clone.start(*LOOP, "--docker", "--no-cache", APPROVE="ada")
+    wait_for(clone, "step", "train")
+    docker("kill", wait_for(clone, "server"))
+    assert process.wait(280) == 0, clone.said
+    assert "the embedded server died" in clone.said
+    again = answers(clone)
+    assert not again["train"]["reused"]
+    assert again["train"] | {"run_url": None} == made["train"] | {"run_url": None}
+    assert again["link"]["digest"] == made["link"]["digest"]
+    assert again["train"]["run_url"].startswith(clone.client()["WANDB_BASE_URL"])
+    same_zip = zip_headers(sys.executable) == zip_headers(
+        "docker", "run", "--rm", "--entrypoint=python", images["build"]
+    )
+    assert (again["build"]["digest"] == made["build"]["digest"]) == same_zip
+    found = clone.ask(facts("digits-dev", "digits"))
+    assert (found["production"], found["models"], found["versions"], found["entries"]) == ("v0", 1, 1, 1)
+
+
+@pytest.mark.timeout(900)
+def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
+    runner = clone.start(*LOOP, "--docker")
+    wait_for(clone, "step", "build")
+    runner.send_signal(signal.SIGTERM)  # as Ctrl-C, which a job in the background does not hear
+    assert runner.wait(20) == 130
+    assert not of(clone)
+
+    runner = clone.start(*LOOP, "--docker")
+    wait_for(clone, "step", "build")
+    runner.kill()
+    runner.wait(20)
+    assert of(clone, "step") and of(clone, "server")  # the engine's, and not the runner's children
+    address = clone.client()["WANDB_BASE_URL"]
+
+    runner = clone.start(*LOOP, "--docker")
+    docker("kill", wait_for(clone, "step", "train"))
+    assert runner.wait(280) == 1
+    assert "train was ended by signal 9" in clone.said
+    assert not of(clone)
+
+    runner = clone.start(*LOOP, "--docker")
+    wait_for(clone, "step", "train")
+    runner.kill()
+    runner.wait(20)
+    code, said = clone.run(*LOOP, APPROVE="ada")  # without containers
+    assert code == 0, said
+    assert clone.said.count("that an earlier runner left behind") == 4  # a step and a server, twice
+    assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
+    found = clone.ask(facts("digits-dev", "digits"))
+    del found["runs"]  # a killed run stays
+    assert found == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1800)
+def test_ten_moments(clone):
+    """A step's container, the server's or the runner is killed somewhere in the loop; the next command completes it."""
+    drawn = random.Random(11)
+    began = time.monotonic()
+    code, said = clone.run(*LOOP, "--docker", APPROVE="ada")
+    assert code == 0, said
+    whole = time.monotonic() - began
+    for number in range(1, 11):
+        victim = drawn.choice(("step", "server", "runner"))
+        loop = (*LOOP, "--docker", "--seed", str(number))
+        runner = clone.start(*loop, APPROVE="ada")
+        deadline = time.monotonic() + drawn.uniform(0, whole)
+        while runner.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if victim == "runner":
+            runner.send_signal(signal.SIGKILL)
+        elif found := of(clone, victim):
+            docker("kill", *found, check=False)  # it may end between the look and the kill
+        runner.wait(280)
+        code, said = clone.run(*loop, APPROVE="ada")
+        assert code == 0, f"after kill {number} of {victim}:\n{said}"
+    found = clone.ask(facts("digits-dev", "digits"))
+    del found["runs"]
+    assert found == {"production": "v10", "datasets": 1, "models": 11, "versions": 11, "entries": 11}

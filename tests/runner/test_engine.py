@@ -1,0 +1,192 @@
+"""
+Without an engine that can be used, the runner says which is the matter and how to do without.
+
+    pytest tests/runner/test_engine.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socketserver
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from runner import engine
+from runner.errors import EngineUnusable
+from tests.engine import references
+
+from .conftest import Checkout, until
+
+ROOT = Path(__file__).parents[2]
+HOW_TO_RUN_WITHOUT = "make run"
+
+
+@pytest.fixture
+def command() -> str:
+    """The folder of the `docker` command; its engine is not needed."""
+    found = shutil.which("docker")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no docker command")
+        pytest.skip("there is no docker command here")
+    return str(Path(found).parent)
+
+
+class _Info(BaseHTTPRequestHandler):
+    """An engine as far as `docker info` asks it."""
+
+    options: tuple[str, ...] = ()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        body = b"OK"
+        if self.path.endswith("/info"):
+            body = json.dumps({"SecurityOptions": list(self.options), "ServerVersion": "20.10.24"}).encode()
+        self.send_response(200)
+        self.send_header("Api-Version", "1.41")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "socket"
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@contextmanager
+def engine_that_says(folder: Path, *options: str) -> Iterator[str]:
+    """The address of a stand-in for an engine of another kind, which cannot be had here."""
+    path = folder / "engine.sock"
+    handler = type("Info", (_Info,), {"options": options})
+    with socketserver.ThreadingUnixStreamServer(str(path), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"unix://{path}"
+        server.shutdown()
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name: a socket's may have 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="mg") as folder:
+        yield Path(folder)
+
+
+def make_real(checkout: Checkout) -> None:
+    """What the images are made of, in place of the small programs."""
+    for part in ("docker", "steps", "usecases", "server", "requirements.txt"):
+        if (checkout.root / part).is_dir():
+            shutil.rmtree(checkout.root / part)
+        (checkout.root / part).symlink_to(ROOT / part)
+
+
+def run(checkout: Checkout, **env: str) -> tuple[int, str]:
+    make_real(checkout)
+    return checkout.runner("run", "--use-case", "digits", "--docker", **env)
+
+
+def test_no_docker_command(checkout: Checkout) -> None:
+    code, said = run(checkout, PATH="/nowhere")
+    assert code == 3
+    assert "error: there is no `docker` command here" in said
+    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
+    assert checkout.calls() == []
+
+
+def test_no_engine_answers(checkout: Checkout, command: str) -> None:
+    code, said = run(checkout, DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert code == 3
+    assert "error: no Docker engine answers at unix:///nowhere/docker.sock" in said
+    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
+    assert "Traceback" not in said and checkout.calls() == []
+
+
+def test_a_rootless_engine(checkout: Checkout, command: str, short: Path) -> None:
+    with engine_that_says(short, "name=seccomp,profile=default", "name=rootless") as address:
+        code, said = run(checkout, DOCKER_HOST=address)
+    assert code == 3
+    assert f"error: the Docker engine at {address} is a rootless one" in said
+    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
+
+
+def test_an_engine_of_another_machine(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Info) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(EngineUnusable, match="reached over a network, where your folders are not"):
+            engine.require()
+        server.shutdown()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who is not permitted")
+def test_an_engine_that_is_not_permitted(command: str, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short.chmod(0o755)
+    with engine_that_says(short) as address:
+        Path(address.removeprefix("unix://")).chmod(0o660)
+        monkeypatch.setenv("DOCKER_HOST", address)
+        assert engine.require() == address
+        as_nobody = short / "docker"
+        as_nobody.write_text(
+            f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {command}/docker "$@"\n'
+        )
+        as_nobody.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{short}:{os.environ['PATH']}")
+        with pytest.raises(EngineUnusable, match="you are not permitted to use the Docker engine") as refused:
+            engine.require()
+    assert HOW_TO_RUN_WITHOUT in refused.value.hint
+
+
+def test_a_run_without_containers_goes_on_where_the_engine_is_gone(checkout: Checkout) -> None:
+    checkout.folder.mkdir(mode=0o700)
+    (checkout.folder / "engine").write_text("unix:///nowhere/docker.sock\n")
+    code, said = checkout.runner("run", "--use-case", "digits")
+    assert code == 0, said
+    assert "what an earlier runner may have left in containers is looked for again next time" in said
+    assert (checkout.folder / "engine").exists()
+    code, said = checkout.runner("clean", "--yes")
+    assert code == 3
+    assert checkout.folder.exists()  # nothing is removed as long as it cannot be known that nothing uses it
+
+
+def test_an_unknown_kind_of_runner_is_refused(checkout: Checkout) -> None:
+    code, said = checkout.runner("run", RUNNER="podman")
+    assert code == 2
+    assert "RUNNER='podman' is neither `processes` nor `docker`" in said
+
+
+def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout) -> None:
+    references()  # skips without an engine
+    make_real(checkout)
+    checkout.start("serve")
+    until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server", deadline_s=60)
+    engine_env = {name: os.environ[name] for name in ("BASE_IMAGE", "DOCKER_HOST") if name in os.environ}
+    code, said = checkout.runner("run", "--use-case", "digits", "--docker", **engine_env)
+    assert code == 2, said
+    assert "runs as a process, for an open `serve`: no container reaches it" in said
+    assert "make serve RUNNER=docker" in said
+    assert not (checkout.folder / "engine").exists()
+
+
+def test_a_use_case_that_no_image_has_is_refused_before_anything_is_built(checkout: Checkout, command: str) -> None:
+    references()
+    make_real(checkout)
+    (checkout.root / "usecases").unlink()
+    shutil.copytree(ROOT / "usecases", checkout.root / "usecases")
+    shutil.copytree(ROOT / "usecases" / "digits", checkout.root / "usecases" / "letters")
+    code, said = checkout.runner("run", "--use-case", "letters", "--docker")
+    assert code == 2, said
+    assert "there is no use case 'letters' in the image of build" in said
+    assert "docker/build/Dockerfile" in said

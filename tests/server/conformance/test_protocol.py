@@ -1,0 +1,48 @@
+"""docs/protocol.md says what the code does, and no operation is without a test.
+
+pytest tests/server/conformance/test_protocol.py
+"""
+
+import pytest
+
+from tests.server.conformance import protocol
+from tests.server.conformance.protocol import NEVER_SENT, Operation
+
+
+def test_the_page_is_what_the_sdk_the_schema_and_the_tests_say() -> None:
+    hint = "make it anew: .venv/bin/python -m tests.server.conformance.protocol"
+    assert protocol.PATH.read_text(encoding="utf-8") == protocol.page(), hint
+
+
+def uncovered(found: list[Operation]) -> list[str]:
+    known = [one.name for one in found if one.status != "refused"]
+    return [name for name in known if name not in protocol.covered() and name not in NEVER_SENT]
+
+
+def test_every_operation_that_is_not_refused_has_a_test_of_the_sdk() -> None:
+    found = protocol.operations()
+    assert len(found) > 150  # else the SDK keeps its documents elsewhere than before
+    assert uncovered(list(found.values())) == []
+
+
+def test_no_test_claims_an_operation_that_the_sdk_does_not_have() -> None:
+    assert set(protocol.covered()) <= set(protocol.operations())
+    assert set(NEVER_SENT) <= set(protocol.operations()) - set(protocol.covered())
+
+
+def test_an_operation_without_a_test_would_be_caught() -> None:
+    assert uncovered([Operation("LookAtIt", "query", ["query LookAtIt { viewer { id } }"])]) == ["LookAtIt"]
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        ("query Q { viewer { id } }", "implemented"),
+        ("query Q { viewer { shoeSize } }", "refused"),
+        ('query Q { entity(name: "e") { organization { coreWeaveOrganizationId } } }', "ignored"),
+        ("query Q { HOLE { id } }", "refused"),
+        ("query Q($p: String) { project(name: $p) { HOLE } }", "implemented"),
+    ],
+)
+def test_the_schema_is_asked_for_each_operation(document: str, status: str) -> None:
+    assert Operation("Q", "query", [document]).status == status

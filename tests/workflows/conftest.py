@@ -1,0 +1,172 @@
+"""A place to run workflows in: a copy of the repository, an image registry, W&B, and a GitHub to ask who approved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import Server, serving
+from tests.steps.github import approved
+from tests.steps.test_keys import TEAM, admin, member
+from tests.workflows import acting
+from tests.workflows.acting import REPOSITORY, Ran
+from tests.workflows.github import GitHub
+
+
+def require(what: str, there: bool) -> None:
+    """Skip with a reason where something is missing; in CI nothing is skipped quietly."""
+    if not there:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"act's jobs need {what}")
+
+
+# What a stranger can choose freely: shell, Markdown, HTML and the commands of workflows.
+HOSTILE = (
+    "$(touch pwned) `touch pwned`\n::set-output name=verdict::pass\n::error::forged\n<script>alert(1)</script> [x](y)"
+)
+HOSTILE_BRANCH = "x$(touch${IFS}pwned)`id`;echo'\"&<b>"
+
+
+@dataclass
+class Place:
+    """Where workflows run, and what GitHub says while they do."""
+
+    folder: Path
+    repository: Path
+    server: Server
+    github: GitHub
+    variables: dict[str, str]
+    keys: dict[str, str]
+    runs: int = 4700
+
+    def act(
+        self,
+        event: str,
+        *,
+        inputs: dict[str, Any] | None = None,
+        approvals: list[dict[str, Any]] | None = None,
+        attempt: int = 1,
+        keys: dict[str, str] | None = None,
+        **arguments: Any,
+    ) -> Ran:
+        """
+        One workflow run, in which these approvals arrive after evaluate has counted those that there were: none.
+
+        It has an id of its own; nobody waits, because act knows no environment.
+        """
+        self.runs += 1
+        given = iter([[]])
+        self.github.approvals[self.runs] = lambda: next(given, approvals or [])
+        # As GitHub sends them: every value of a dispatch is text.
+        texts = {name: json.dumps(value).strip('"') for name, value in (inputs or {}).items()}
+        environ = {
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_RUN_ID": str(self.runs),
+            "GITHUB_RUN_ATTEMPT": str(attempt),
+            "GITHUB_TRIGGERING_ACTOR": arguments.get("actor", "ada"),
+            "TEST_ARTIFACTS": str(self.folder / "artifacts" / str(self.runs)),
+        }
+        if base := os.environ.get("BASE_IMAGE"):
+            environ["BASE_IMAGE"] = base
+        ran = acting.act(
+            self.repository,
+            event,
+            home=self.folder / "home",
+            payload={"inputs": texts, **arguments.pop("payload", {})},
+            environ=environ,
+            variables=self.variables,
+            secrets={**self.keys, **(keys or {}), "GITHUB_TOKEN": "ghs_TheTokenThatNobodyMayRead"},
+            **arguments,
+        )
+        (self.folder / f"act-{self.runs}.log").write_text(ran.log)
+        for secret in [*self.keys.values(), "ghs_TheTokenThatNobodyMayRead"]:
+            assert secret not in ran.log
+        return ran
+
+    def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> Ran:
+        """
+        A run of pull request 7 with these files, checked out as GitHub does it: merged into main, and not main itself.
+
+        Whatever its author can choose is hostile.
+        """
+        here = self.repository
+        acting.git(here, "switch", "-q", "-c", HOSTILE_BRANCH)
+        for name, text in changes.items():
+            (here / name).write_text(text, encoding="utf-8")
+        head = acting.commit(here, HOSTILE)
+        acting.git(here, "switch", "-q", "--detach", "main")
+        acting.git(here, "merge", "-q", "--no-ff", "-m", HOSTILE, head)
+        repository = "Eve/Models" if fork else REPOSITORY
+        pull = {
+            "number": 7,
+            "title": HOSTILE,
+            "body": HOSTILE,
+            "user": {"login": "eve"},
+            "head": {"ref": HOSTILE_BRANCH, "sha": head, "label": "eve:x", "repo": {"full_name": repository}},
+            "base": {"ref": "main", "sha": acting.git(here, "rev-parse", "main"), "repo": {"full_name": REPOSITORY}},
+        }
+        try:
+            return self.act(
+                "pull_request", payload={"action": "opened", "number": 7, "pull_request": pull}, **arguments
+            )
+        finally:
+            acting.git(here, "switch", "-q", "--force", "main")
+            acting.git(here, "branch", "-q", "-D", HOSTILE_BRANCH)
+
+    def ask(self, expression: str) -> Any:
+        """What W&B says now: an expression over `api`, a wandb.Api()."""
+        program = f"import json, wandb\napi = wandb.Api()\nprint(json.dumps({expression}))"
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_SILENT": "true"}
+        wandb = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": self.server.key, "WANDB_ENTITY": TEAM}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environ | wandb, cwd=self.folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def production(self) -> list[str]:
+        """The registry's versions that are `production`, which is one at most."""
+        versions = "api.artifacts('model', 'local-org/wandb-registry-model/digits-dev')"
+        return self.ask(f"[version.version for version in {versions} if 'production' in version.aliases]")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Place]:
+    require("the program docker-registry", shutil.which("docker-registry") is not None)
+    require("a Docker engine", shutil.which("docker") is not None and engine_answers())
+    folder = tmp_path_factory.mktemp("place")
+    repository = acting.copy_of_repository(folder / "repository")
+    github = GitHub(REPOSITORY)
+    # Kept in .pytest_cache: a layer that is there already is not compressed and pushed again, which takes a minute.
+    kept = request.config.cache.mkdir("image-registry")
+    with serving(folder / "server") as server, acting.image_registry(kept) as images:
+        admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
+        admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
+        keys = {"WANDB_API_KEY": member(server, "trainer", "member"), "WANDB_PROMOTE_KEY": server.key}
+        variables = {
+            "CONTAINER_NETWORK": "host",  # W&B is a process of this machine here
+            "IMAGE_REGISTRY": images,
+            "USE_CASE": "digits",
+            "WANDB_BASE_URL": server.url,
+            "WANDB_ENTITY": TEAM,
+        }
+        yield Place(folder, repository, server, github, variables, keys)
+    github.close()
+
+
+def engine_answers() -> bool:
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def yes() -> Any:
+    """An approval as GitHub lists it."""
+    return approved

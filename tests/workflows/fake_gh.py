@@ -1,0 +1,77 @@
+"""
+A `gh` that keeps a repository's settings in a file in place of asking GitHub, and notes every call. Run as `gh`.
+
+GH_STATE: the settings, path to answer. GH_CALLS: the calls, one JSON object a line. Changes are made to the settings as
+GitHub would make them, so that what is asked afterwards sees them. Answers have the shape of GitHub's published API.
+"""
+
+import json
+import os
+import sys
+
+# Started a thousand times by the tests: it imports no more than it needs.
+STATE = os.environ["GH_STATE"]
+
+
+def main(words):
+    given = "" if sys.stdin.isatty() else sys.stdin.read()
+    with open(os.environ["GH_CALLS"], "a", encoding="utf-8") as calls:  # noqa: PTH123
+        calls.write(json.dumps({"words": words, "given": given}) + "\n")
+    with open(STATE, encoding="utf-8") as file:  # noqa: PTH123
+        state = json.load(file)
+    if state.get("down"):
+        sys.exit("error connecting to api.github.com")
+    if words[0] == "api" and "--method" not in words:
+        return answer(state.get(words[1].partition("?")[0], 404))
+    change(state, words, json.loads(given) if words[-2:] == ["--input", "-"] else given)
+    with open(STATE, "w", encoding="utf-8") as file:  # noqa: PTH123
+        json.dump(state, file)
+    return 0
+
+
+def answer(found):
+    if isinstance(found, int):
+        print(f"gh: it says {found} (HTTP {found})", file=sys.stderr)
+        return 1
+    print(json.dumps(found))
+    return 0
+
+
+def change(state, words, given):
+    if words[:2] in (["secret", "set"], ["secret", "delete"]):
+        place = f"environments/{words[words.index('--env') + 1]}" if "--env" in words else "actions"
+        path = f"repos/{words[words.index('--repo') + 1]}/{place}/secrets"
+        rows = [row for row in state.setdefault(path, {"secrets": []})["secrets"] if row["name"] != words[2]]
+        state[path]["secrets"] = rows + ([{"name": words[2]}] if words[1] == "set" else [])
+        return
+    method, path = words[2], words[3]
+    if state.get("refuses") == path:
+        sys.exit(f"gh: Validation Failed, in {json.dumps(given)} (HTTP 422)")
+    if path.rpartition("/")[0].endswith("/environments"):
+        reviewers = [{"type": one["type"], "reviewer": {"id": one["id"]}} for one in given.get("reviewers") or []]
+        rule = {"type": "required_reviewers", "prevent_self_review": given.get("prevent_self_review", False)}
+        state[path] = {
+            "protection_rules": [rule | {"reviewers": reviewers}] if reviewers else [],
+            "deployment_branch_policy": given.get("deployment_branch_policy"),
+        }
+    elif path.endswith("/deployment-branch-policies"):
+        rows = state.setdefault(path, {"branch_policies": []})["branch_policies"]
+        rows.append({"id": 100 + len(rows), "name": given["name"]})
+    elif method == "DELETE":
+        folder, _, number = path.rpartition("/")
+        rows = state[folder]["branch_policies"]
+        state[folder]["branch_policies"] = [row for row in rows if row["id"] != int(number)]
+    elif "/actions/variables" in path:
+        rows = state[path.partition("/variables")[0] + "/variables"]["variables"]
+        rows[:] = [row for row in rows if row["name"] != given["name"]] + [given]
+    elif path.endswith("/rulesets"):
+        state[path.replace("/rulesets", "/rules/branches/main")] = given["rules"]
+    elif path.endswith("/rename"):
+        repository = path.split("/branches/")[0]
+        state[repository]["default_branch"] = given["new_name"]
+    else:
+        state[path] = state.get(path, {}) | given
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,178 @@
+"""
+The repository's own workflow files under act, with the real actions, scripts, images and steps: what a push, a pull
+request and a dispatch do, and what stops a promotion. More paths are in test_act_paths.py.
+
+    pytest tests/workflows/test_act.py
+
+What act does not know (environments, permissions, concurrency, filters) is in test_policy.py. All tests share one image
+registry, into which the first of them builds and pushes; what it took is most of what they cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.workflows import acting
+from tests.workflows.acting import STANDINS
+from tests.workflows.files import ROOT
+
+pytestmark = pytest.mark.timeout(900)  # building and pushing the images, on a machine that has none of them
+
+STEPS = ["build", "train", "link", "evaluate", "promote"]
+DIGITS = {"use_case": "digits", "promote": True, "no_cache": False}
+
+
+@pytest.fixture(scope="module")
+def at_a_laptop(tmp_path_factory):
+    """`make run` on the same files, begun before anything else so that it runs beside the first workflow."""
+    folder = tmp_path_factory.mktemp("laptop")
+    clone = acting.copy_of_repository(folder / "clone")
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    with (folder / "log").open("wb") as log:
+        command = [sys.executable, "-m", "runner", "run", "--use-case", "digits", "--approver", "ada"]
+        process = subprocess.Popen(command, cwd=clone, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield lambda: laptop_s_answer(process, clone, folder / "log")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def laptop_s_answer(process, clone, log):
+    assert process.wait(acting.DEADLINE_S) == 0, log.read_text()
+    return json.loads((clone / ".modelgate/out/link/result.json").read_text())["digest"]
+
+
+@pytest.fixture(scope="module")
+def pushed(at_a_laptop, place):
+    """A push that nobody approves."""
+    return place.act("push", payload={"repository": {"visibility": "public"}})
+
+
+@pytest.fixture(scope="module")
+def judging_itself(pushed, place, yes):
+    """A pull request that makes the gate always pass; somebody approves all the same."""
+    gate = (ROOT / "steps/common/gate.py").read_text()
+    always = gate + "\n\ndef passes(outcomes: object) -> bool:\n    return True\n"
+    return place.pull_request({"steps/common/gate.py": always}, approvals=[yes("bob")])
+
+
+@pytest.fixture(scope="module")
+def pulled(judging_itself, place, yes):
+    """A pull request that changes nothing of its judge, approved by somebody else than who opened it."""
+    before = place.production()
+    return before, place.pull_request({"README.md": "Better.\n"}, approvals=[yes("bob", "Reads well.")])
+
+
+@pytest.fixture(scope="module")
+def dispatched(pulled, place, yes):
+    """By hand, with flags that make a model too poor for the gate; somebody approves all the same."""
+    inputs = DIGITS | {"epochs": 1, "seed": 7, "batch_size": 256, "optimizer": "sgd", "policy": "no_worse"}
+    return place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")])
+
+
+def test_a_push_goes_as_far_as_the_approval_and_promotes_nothing_without_one(pushed, place):
+    assert [pushed.jobs.get(name) for name in ["images", *STEPS]] == ["success"] * 5 + ["failure"], pushed.log[-3000:]
+    assert pushed.code == 1
+    assert "nobody approved the environment" in pushed.said["promote"]
+    assert pushed.outputs["evaluate"]["verdict"] == "pass"
+
+
+def test_each_step_ran_in_its_image_by_digest(pushed):
+    images = json.loads(pushed.outputs["images"]["images"])
+    assert sorted(images) == sorted(STEPS)
+    for name in STEPS:
+        assert f"team/models/{name}@sha256:" in images[name]
+        assert "docker run --rm --read-only" in pushed.said[name]
+        assert images[name] in pushed.said[name]
+
+
+def test_what_was_pushed_is_attested_by_digest(pushed):
+    images = json.loads(pushed.outputs["images"]["images"])
+    new = [f"{one['name']}@{one['digest']}" for one in json.loads(pushed.outputs["images"]["pushed"])]
+    assert sorted(new) == sorted(images.values())
+    said = "".join(pushed.said[name] for name in pushed.said if name.startswith("attest"))
+    assert sorted(re.findall(r"to attest - (\S+)", said)) == sorted(new)
+
+
+def test_the_evidence_names_the_images_and_the_workflow_run(pushed, place):
+    name = pushed.outputs["evaluate"]["evidence"]
+    found = place.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
+    assert found["images"] == json.loads(pushed.outputs["images"]["images"])
+    assert found["commit"] == acting.git(place.repository, "rev-parse", "HEAD")
+    assert (found["github"]["repository"], found["github"]["approvals"]) == (acting.REPOSITORY, 0)
+
+
+def test_a_pull_request_that_makes_the_gate_pass_is_merged_first(judging_itself, place):
+    assert judging_itself.outputs["evaluate"]["verdict"] == "pass"
+    assert judging_itself.outputs["images"]["touches-judge"] == "true"
+    assert (judging_itself.code, "promote" in judging_itself.jobs) == (0, False), judging_itself.log[-3000:]
+
+
+def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, place):
+    before, ran = pulled
+    assert before == []
+    assert (ran.code, ran.jobs["promote"]) == (0, "success"), ran.log[-3000:]
+    assert ran.outputs["promote"]["version"] == pushed.outputs["link"]["version"]
+    assert '"approver": "bob"' in ran.said["promote"]
+    assert place.production() == ["v0"]
+
+
+def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, place):
+    assert [judging_itself.jobs["comment"], pulled[1].jobs["comment"]] == ["success", "success"]
+    assert place.github.changes() == ["POST", "PATCH"]
+    (comment,) = place.github.comments
+    assert "**pass**, accuracy 0.98" in comment["body"]
+    assert "waits for a reviewer" in comment["body"]
+    assert comment["body"].count("```mermaid") == 3
+
+
+def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, place):
+    """Title, branch and commit message ran through every job, and nothing that they say was done."""
+    for ran in (judging_itself, pulled[1]):
+        assert "::error::forged" not in ran.log
+        assert sorted(ran.outputs["evaluate"]) == ["evidence", "url", "verdict", "version"]
+    assert not list(place.folder.rglob("pwned"))
+    assert "<script>" not in place.github.comments[0]["body"]
+
+
+def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, place, at_a_laptop):
+    for name in ("build", "train", "link"):
+        assert '"reused": true' in pulled[1].said[name]
+    assert place.ask(f"api.artifact({pushed.outputs['link']['version']!r}).digest") == at_a_laptop()
+
+
+def test_a_gate_that_says_no_stops_the_promotion(dispatched, place):
+    assert dispatched.code == 1
+    assert (dispatched.jobs["evaluate"], "promote" in dispatched.jobs) == ("failure", False)
+    assert dispatched.outputs["evaluate"]["verdict"] == "fail"
+    assert place.production() == ["v0"]
+
+
+def test_the_inputs_of_a_dispatch_reach_the_steps(dispatched, place):
+    made = place.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
+    assert {name: made[name] for name in ("epochs", "seed", "batch_size", "optimizer")} == {
+        "epochs": 1,
+        "seed": 7,
+        "batch_size": 256,
+        "optimizer": "sgd",
+    }
+
+
+def test_what_ran_is_what_is_tracked(pushed, place):
+    """The files that act ran are this repository's, byte for byte; stand-ins only for actions of others."""
+    tracked = subprocess.run(["git", "ls-files", ".github"], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = tracked.stdout.split()
+    assert len(names) >= 8
+    for name in names:
+        ran, ours = ((root / name).read_bytes() for root in (place.repository, ROOT))
+        assert hashlib.sha256(ran).digest() == hashlib.sha256(ours).digest(), name
+    others = {name.rpartition("/")[2] for name in acting.others_actions().values()}
+    assert {path.name for path in STANDINS.iterdir()} <= others

@@ -1,0 +1,129 @@
+"""
+The paths that a promotion must not take, and those that are rarely taken, under act with the real images.
+
+    make prove ARGS=tests/workflows/test_act_paths.py
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+
+import pytest
+
+from tests.workflows import acting
+from tests.workflows.acting import REPOSITORY
+from tests.workflows.files import ROOT
+
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
+
+DIGITS = {"use_case": "digits", "promote": True, "no_cache": False}
+REGISTRY = "local-org/wandb-registry-model/digits-dev"
+
+
+@pytest.fixture(scope="module")
+def promoted(place, yes):
+    """v0 is in production: pushed, and approved."""
+    ran = place.act("push", approvals=[yes("bob")])
+    assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
+    return ran
+
+
+@pytest.fixture(scope="module")
+def second(promoted, place, yes):
+    """v1 is in production, made by other flags."""
+    inputs = DIGITS | {"seed": 3, "epochs": 20}
+    ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")])
+    assert (ran.code, place.production()) == (0, ["v1"]), ran.log[-3000:]
+    return ran
+
+
+def refused(place, ran, name):
+    """Promote refused by this name, and production is where it was."""
+    assert (ran.jobs.get("evaluate"), ran.jobs.get("promote")) == ("success", "failure"), ran.log[-3000:]
+    return f'"name": "{name}"' in ran.said["promote"]
+
+
+def test_an_unchanged_model_asks_nobody(promoted, place):
+    ran = place.act("push")
+    assert (ran.code, ran.outputs["evaluate"]["verdict"]) == (0, "unchanged")
+    assert "promote" not in ran.jobs
+
+
+@pytest.mark.parametrize("how", ["self_approval", "approval_other_attempt", "alias_refused"])
+def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
+    before = place.production()
+    inputs = DIGITS | {"seed": 5, "epochs": 20}
+    if how == "self_approval":
+        ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("ada")])
+    elif how == "alias_refused":  # the training key in the place of the second one
+        keys = {"WANDB_PROMOTE_KEY": place.keys["WANDB_API_KEY"]}
+        ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], keys=keys)
+    else:
+        # "Re-run failed jobs": the second attempt's promote beside the evidence of the first.
+        first = place.act("workflow_dispatch", inputs=inputs)
+        evidence = first.outputs["evaluate"]["evidence"]
+        pipeline = place.repository / ".github/workflows/pipeline.yml"
+        text = pipeline.read_text()
+        frozen = text.replace("toJSON(needs.evaluate.outputs.evidence)", f"toJSON('{evidence}')")
+        assert frozen != text
+        pipeline.write_text(frozen)
+        try:
+            ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], attempt=2)
+        finally:
+            pipeline.write_text(text)
+    assert refused(place, ran, how), ran.said["promote"]
+    assert place.production() == before
+
+
+def test_a_rollback_goes_back_and_says_why(second, place, yes):
+    inputs = {"use_case": "digits", "version": "previous", "reason": "Wrong labels.", "policy": "rollback"}
+    ran = place.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")])
+    assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
+    ledger = (
+        "sorted(api.artifacts('promotion', 'vision/model-registry-dev/digits_promotions'), key=lambda v: v.version)"
+    )
+    assert place.ask(f"{ledger}[-1].metadata['reason']") == "Wrong labels."
+
+
+def test_of_two_runs_at_once_one_wins(second, place, yes):
+    """Both are evaluated against the same production and both are approved."""
+    ends = []
+
+    def run(seed):
+        ran = place.act("workflow_dispatch", inputs=DIGITS | {"seed": seed, "epochs": 20}, approvals=[yes("bob")])
+        ends.append(ran.jobs.get("promote"))
+
+    both = [threading.Thread(target=run, args=(seed,)) for seed in (11, 12)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert sorted(ends) == ["failure", "success"]
+    assert len(place.production()) == 1
+
+
+def test_a_fork_runs_the_loop_without_secrets_and_main_comments(place):
+    (place.repository / ".venv").symlink_to(ROOT / ".venv")  # `make setup` finds what is installed here
+    ran = place.pull_request({"README.md": "From a fork.\n"}, fork=True, keys=dict.fromkeys(place.keys, ""))
+    assert (ran.code, set(ran.jobs)) == (0, {"fork"}), ran.log[-3000:]
+    kept = place.folder / "artifacts" / str(place.runs) / "report"
+    assert (kept / "report.md").read_text().startswith("# ")
+    shutil.copytree(kept, place.folder / "artifacts" / str(place.runs + 1) / "report")
+    head = "a" * 40
+    place.github.pulls = [{"number": 7, "head": {"label": "eve:better", "sha": head}}]
+    other = {
+        "id": place.runs,
+        "event": "pull_request",
+        "head_branch": "better",
+        "head_sha": head,
+        "html_url": f"https://github.com/{REPOSITORY}/actions/runs/{place.runs}",
+        "head_repository": {"full_name": "eve/models", "owner": {"login": "eve"}},
+    }
+    said = place.act("workflow_run", workflow="comment.yml", payload={"action": "completed", "workflow_run": other})
+    assert (said.code, said.jobs) == (0, {"comment": "success"}), said.log[-3000:]
+    assert "**pass**" in place.github.comments[-1]["body"]
+    assert "~~~text\n# " in place.github.comments[-1]["body"]
+    assert subprocess.run(["git", "status", "--short"], cwd=place.repository, capture_output=True).returncode == 0
+    assert acting.git(place.repository, "rev-parse", "--abbrev-ref", "HEAD") == "main"

@@ -1,0 +1,342 @@
+"""
+Setting a repository up, and saying what it lacks: the real script with a `gh` that holds the settings in a file.
+
+    pytest tests/workflows/test_repository.py
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workflows.files import ROOT
+
+AT = "repos/acme/models"
+KEYS = {"WANDB_API_KEY": "k1-" + "a" * 37, "WANDB_PROMOTE_KEY": "k2-" + "b" * 37}
+# As GitHub makes a repository.
+FRESH = {
+    AT: {
+        "visibility": "public",
+        "default_branch": "main",
+        "owner": {"login": "acme", "type": "Organization"},
+        "permissions": {"admin": True},
+    },
+    f"{AT}/actions/permissions": {"enabled": True, "allowed_actions": "all"},
+    f"{AT}/actions/permissions/workflow": {
+        "default_workflow_permissions": "write",
+        "can_approve_pull_request_reviews": False,
+    },
+    f"{AT}/actions/variables": {"total_count": 0, "variables": []},
+    f"{AT}/actions/secrets": {"total_count": 0, "secrets": []},
+    f"{AT}/codeowners/errors": {"errors": []},
+    f"{AT}/rules/branches/main": [],
+    "users/bob": {"id": 7},
+    "users/carol": {"id": 8},
+    "orgs/acme/teams/ml": {"id": 70},
+}
+
+
+class GitHub:
+    """The settings, and what was asked of them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.state_file, self.calls_file = folder / "state.json", folder / "calls.jsonl"
+        (folder / "bin").mkdir()
+        gh = folder / "bin" / "gh"
+        gh.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {ROOT}/tests/workflows/fake_gh.py "$@"\n')
+        gh.chmod(0o755)
+        self.state = FRESH
+        self.said = ""
+
+    @property
+    def state(self):
+        return json.loads(self.state_file.read_text())
+
+    @state.setter
+    def state(self, state):
+        self.state_file.write_text(json.dumps(state))
+
+    def changes(self):
+        """The calls so far that change something."""
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        rows = [json.loads(line) for line in lines]
+        return [row for row in rows if row["words"][0] != "api" or "--method" in row["words"]]
+
+    def environ(self):
+        return {
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "GH_STATE": str(self.state_file),
+            "GH_CALLS": str(self.calls_file),
+        }
+
+    def run(self, *words, **environ):
+        done = subprocess.run(
+            [sys.executable, ".github/repository.py", *words],
+            cwd=ROOT,
+            env=self.environ() | environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.said = done.stdout + done.stderr
+        assert "Traceback" not in self.said, self.said
+        return done.returncode
+
+    def setup_on_a_terminal(self, *words, answers):
+        """As a person: each question is answered when it is asked; what the terminal shows is kept."""
+        child, terminal = pty.fork()
+        if child == 0:
+            os.chdir(ROOT)
+            command = [sys.executable, ".github/repository.py", "setup", *words]
+            os.execve(sys.executable, command, self.environ())  # noqa: S606
+        shown, waiting = b"", list(answers.items())
+        while True:
+            try:
+                shown += os.read(terminal, 4096)
+            except OSError:
+                break
+            if waiting and f"  {waiting[0][0]}: ".encode() in shown:
+                os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
+        self.said = shown.decode()
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture
+def github(tmp_path):
+    return GitHub(tmp_path)
+
+
+def is_set_up(github):
+    """A repository that lacks nothing."""
+    words = ("acme/models", "--reviewer", "bob acme/ml", "--entity", "acme")
+    assert github.setup_on_a_terminal(*words, answers=KEYS) == 0, github.said
+    return github
+
+
+def test_a_fresh_repository_is_set_up_and_the_second_time_changes_nothing(github):
+    is_set_up(github)
+    made = github.changes()
+    assert len(made) >= 8
+    assert github.run("doctor", "acme/models") == 0, github.said
+    assert github.run("setup", "acme/models", "--reviewer", "bob acme/ml", "--entity", "acme") == 0, github.said
+    assert github.changes() == made
+    production = github.state[f"{AT}/environments/production"]["protection_rules"][0]
+    assert production["prevent_self_review"] is True
+    assert [(one["type"], one["reviewer"]["id"]) for one in production["reviewers"]] == [("User", 7), ("Team", 70)]
+    patterns = github.state[f"{AT}/environments/production/deployment-branch-policies"]["branch_policies"]
+    assert [row["name"] for row in patterns] == ["main", "refs/pull/*/merge"]
+
+
+def test_a_secret_goes_to_gh_alone(github):
+    is_set_up(github)
+    for name, value in KEYS.items():
+        assert value not in github.said
+        calls = [call for call in github.changes() if call["words"][:3] == ["secret", "set", name]]
+        assert [call["given"] for call in calls] == [value]
+        assert all(value not in " ".join(call["words"]) for call in github.changes())
+
+
+def test_without_a_terminal_a_secret_is_left_and_named(github):
+    assert github.run("setup", "acme/models", "--reviewer", "bob", "--entity", "acme") == 1
+    assert "WANDB_PROMOTE_KEY was not given" in github.said
+    assert not [call for call in github.changes() if call["words"][0] == "secret"]
+
+
+def test_a_dry_run_prints_every_call_and_makes_none(github):
+    words = ("setup", "acme/models", "--reviewer", "bob", "--entity", "acme", "--dry-run")
+    assert github.run(*words) == 0
+    assert github.changes() == []
+    for path in ("environments/training", "environments/production", "rulesets", "actions/variables"):
+        assert "gh api --method" in github.said and f"{AT}/{path}" in github.said
+    assert "gh secret set WANDB_PROMOTE_KEY --env production --repo acme/models" in github.said
+
+
+def production(state):
+    return state[f"{AT}/environments/production"]
+
+
+def policies(state):
+    return state[f"{AT}/environments/production/deployment-branch-policies"]["branch_policies"]
+
+
+# What was done to the repository, and what the doctor says of it.
+DIFFERENCES = {
+    "actions off": (lambda s: s[f"{AT}/actions/permissions"].update(enabled=False), "GitHub Actions is off"),
+    "token writes": (
+        lambda s: s[f"{AT}/actions/permissions/workflow"].update(default_workflow_permissions="write"),
+        "the token of a workflow may write",
+    ),
+    "token approves": (
+        lambda s: s[f"{AT}/actions/permissions/workflow"].update(can_approve_pull_request_reviews=True),
+        "or approve pull requests",
+    ),
+    "no training": (lambda s: s.pop(f"{AT}/environments/training"), "the environment training is missing"),
+    "no production": (lambda s: s.pop(f"{AT}/environments/production"), "the environment production is missing"),
+    "no reviewers": (lambda s: production(s).update(protection_rules=[]), "has no required reviewers"),
+    "self-review": (
+        lambda s: production(s)["protection_rules"][0].update(prevent_self_review=False),
+        "lets who started a run approve it",
+    ),
+    "any branch": (lambda s: production(s).update(deployment_branch_policy=None), "open to every branch"),
+    "main not let in": (lambda s: policies(s).pop(0), "production does not let main in"),
+    "others let in": (lambda s: policies(s).append({"id": 9, "name": "feature/*"}), "production lets feature/* in"),
+    "no training key": (
+        lambda s: (
+            s[f"{AT}/environments/training"].clear() or s[f"{AT}/environments/training/secrets"].update(secrets=[])
+        ),
+        "training has no secret WANDB_API_KEY",
+    ),
+    "no second key": (
+        lambda s: s[f"{AT}/environments/production/secrets"].update(secrets=[]),
+        "production has no secret WANDB_PROMOTE_KEY",
+    ),
+    "second key in training": (
+        lambda s: s[f"{AT}/environments/training/secrets"]["secrets"].append({"name": "WANDB_PROMOTE_KEY"}),
+        "training has the secret WANDB_PROMOTE_KEY",
+    ),
+    "key for every job": (
+        lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "WANDB_PROMOTE_KEY"}),
+        "the repository has the secret WANDB_PROMOTE_KEY for every job",
+    ),
+    "no entity": (lambda s: s[f"{AT}/actions/variables"].update(variables=[]), "WANDB_ENTITY is missing"),
+    "unknown approval": (
+        lambda s: s[f"{AT}/actions/variables"]["variables"].append({"name": "APPROVAL", "value": "anybody"}),
+        "the variable APPROVAL is 'anybody'",
+    ),
+    "pull requests may not": (
+        lambda s: s[f"{AT}/actions/variables"]["variables"].append({"name": "PROMOTE_FROM", "value": "main"}),
+        "production lets refs/pull/*/merge in",
+    ),
+    "private": (
+        lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "team"}}}),
+        "required reviewers do not exist for a private repository on the plan team",
+    ),
+    "private, plan not told": (lambda s: s[AT].update(visibility="private"), "that GitHub does not tell you"),
+    "other default branch": (
+        lambda s: s[AT].update(default_branch="trunk") or s.update({f"{AT}/rules/branches/trunk": ruled(s)}),
+        "the default branch is trunk",
+    ),
+    "owners nobody": (
+        lambda s: s[f"{AT}/codeowners/errors"]["errors"].append(
+            {"path": ".github/CODEOWNERS", "line": 3, "kind": "Unknown owner"}
+        ),
+        ".github/CODEOWNERS, line 3: Unknown owner",
+    ),
+    "no check": (lambda s: s.update({f"{AT}/rules/branches/main": ruled(s)[:3]}), "without the check `done`"),
+    "no owner's review": (
+        lambda s: ruled(s)[2]["parameters"].update(require_code_owner_review=False),
+        "the review of a code owner",
+    ),
+}
+BY_HAND = {"no reviewers", "no production", "no entity", "private", "private, plan not told", "owners nobody"}
+BY_HAND |= {"unknown approval"}
+ASKS = {"no training key", "no second key"}
+
+
+def ruled(state):
+    return state[f"{AT}/rules/branches/main"]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """The settings of a repository that lacks nothing."""
+    return is_set_up(GitHub(tmp_path_factory.mktemp("good"))).state
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_the_doctor_names_the_difference_and_setup_mends_it(github, good, name):
+    spoil, words = DIFFERENCES[name]
+    state = copy.deepcopy(good)
+    spoil(state)
+    github.state = state
+    assert github.run("doctor", "acme/models") == 1
+    assert words in github.said
+    assert github.said.count("\n- ") + github.said.startswith("- ") == 1, github.said
+    assert "mend: " in github.said
+    assert github.changes() == []
+    if name in BY_HAND | ASKS:
+        return
+    assert github.run("setup", "acme/models") == 0, github.said
+    assert github.run("doctor", "acme/models") == 0, github.said
+
+
+def test_where_required_reviewers_do_not_exist_the_merge_approves(github, good):
+    state = copy.deepcopy(good)
+    state[AT]["visibility"] = "private"
+    production(state)["protection_rules"] = []
+    github.state = state
+    assert github.run("setup", "acme/models", "--approval", "merge") == 0, github.said
+    assert github.run("doctor", "acme/models") == 0, github.said
+    assert {"name": "APPROVAL", "value": "merge"} in github.state[f"{AT}/actions/variables"]["variables"]
+
+
+def test_an_enterprise_has_reviewers_in_private_too(github, good):
+    state = copy.deepcopy(good)
+    state[AT]["visibility"] = "internal"
+    state["orgs/acme"] = {"plan": {"name": "enterprise"}}
+    github.state = state
+    assert github.run("doctor", "acme/models") == 0, github.said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "code", "said"),
+    [
+        (lambda s: s.pop(AT), ["acme/models"], 2, "is not found"),
+        (lambda s: s[AT]["permissions"].update(admin=False), ["acme/models"], 2, "you do not administer"),
+        (lambda s: s.update({f"{AT}/actions/permissions": 403}), ["acme/models"], 2, "is not permitted"),
+        (lambda s: s.update(down=True), ["acme/models"], 3, "was not answered"),
+        (lambda s: None, ["models"], 2, "is no repository"),
+        (lambda s: None, ["acme/.."], 2, "is no repository"),
+        (lambda s: None, ["acme/models", "--reviewer", "nobody"], 2, "there is no user 'nobody'"),
+        (lambda s: None, ["acme/models", "--reviewer", "acme/none"], 2, "there is no team 'acme/none'"),
+        (lambda s: None, ["acme/models", "--reviewer", "a b c d e f g"], 2, "7 reviewers were named"),
+    ],
+)
+def test_a_mistake_is_named(github, good, spoil, words, code, said):
+    state = copy.deepcopy(good)
+    spoil(state)
+    github.state = state
+    assert github.run("doctor", *words) == code
+    assert said in github.said
+    assert "hint: " in github.said
+
+
+def test_without_gh_it_says_where_to_get_it(github, tmp_path):
+    assert github.run("doctor", "acme/models", PATH=str(tmp_path / "nothing")) == 3
+    assert "https://cli.github.com" in github.said
+
+
+def test_what_github_refuses_is_said_and_is_not_done(github, good):
+    state = copy.deepcopy(good)
+    ruled(state).pop()
+    state["refuses"] = f"{AT}/rulesets"
+    github.state = state
+    assert github.run("setup", "acme/models") == 1
+    assert "Validation Failed" in github.said
+    assert "1 left to mend" in github.said
+
+
+def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
+    github.state = good
+    hostile = "acme/models; touch pwned"
+    for word, repository, code in (("doctor", "acme/models", 0), ("doctor", hostile, 2), ("setup", "", 2)):
+        done = subprocess.run(
+            ["make", "--silent", f"github-{word}", f"REPO={repository}", "REVIEWERS=bob acme/ml"],
+            cwd=ROOT,
+            env=github.environ(),
+            capture_output=True,
+            text=True,
+        )
+        # make itself exits 2 for whatever a recipe's exit code is
+        assert (done.returncode != 0) == (code != 0), done.stderr
+        assert ("is no repository" in done.stderr) == (code == 2)
+    assert not (ROOT / "pwned").exists()
