@@ -145,10 +145,12 @@ def request_stop(db: sqlite3.Connection, run_id: int) -> None:
 
 
 def move_state(db: sqlite3.Connection, found: Run, state: str) -> None:
-    """A person's correction: a run that was lost has failed, or is to be tried again."""
+    """A person's correction: a run that was lost has failed, or is to be tried again. The rules are W&B's."""
     allowed = {"pending": ("running", "failed", "crashed", "preempted"), "failed": ("pending", "running")}
-    if found.state != state and found.state not in allowed.get(state, ()):
-        raise Invalid(f'a run that is {found.state} cannot be set to "{state}"')
+    if found.state not in allowed.get(state, ()):
+        raise Invalid(f'invalid state transition: a run that is {found.state} cannot be set to "{state}"')
+    if found.sweep_name:
+        raise Invalid("invalid state transition: the sweep sets the states of its runs")
     update(db, "runs", found.id, state=state)
 
 

@@ -178,6 +178,8 @@ def test_a_run_is_rewound_lost_and_deleted(start_run: StartRun, api: Any, projec
     assert [row["loss"] for row in found.scan_history()] == [0, 1, 2, 33]
     pending = api.create_run(project=project, entity="local")
     assert pending.update_state("failed") and api.run(f"local/{project}/{pending.id}").state == "failed"
+    with pytest.raises(wandb.Error, match="invalid state transition"):
+        pending.update_state("failed")
     found.delete(delete_artifacts=True)
     assert [one.id for one in wandb.Api().runs(f"local/{project}")] == [pending.id]
 
