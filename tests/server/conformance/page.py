@@ -37,7 +37,8 @@ def _said(outcomes: list[Outcome]) -> str:
 def of(results: list[Result]) -> str:
     parts = [HEAD, _figures(results)]
     for result in results:
-        parts += [f"## wandb {result.sdk}\n", _folders(result), _failed(result), _skipped(result), _left_out(result)]
+        parts += [f"## wandb {result.sdk}\n", _folders(result), _failed(result), _later(result), _skipped(result)]
+        parts.append(_left_out(result))
     return "\n".join(part for part in parts if part)
 
 
@@ -67,6 +68,12 @@ def _failed(result: Result) -> str:
     rows = ["Failed when run with the others:\n", "| test | alone | cause |", "|---|---|---|"]
     rows += [f"| `{one.test}` | {one.alone} | {_cell(one.cause)} |" for one in failed]
     return "\n".join(rows) + "\n"
+
+
+def _later(result: Result) -> str:
+    rows = ["Measured again by themselves, after the run of their folder:\n"]
+    rows += [f"- `{one.test}`: {one.before} before, {one.together} now" for one in result.outcomes if one.before]
+    return "\n".join(rows) + "\n" if len(rows) > 1 else ""
 
 
 def _skipped(result: Result) -> str:

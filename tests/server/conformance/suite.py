@@ -40,12 +40,16 @@ markers =
 
 @dataclass
 class Outcome:
-    """Of one test: in the run of its folder and, when it failed there, once more `alone`."""
+    """Of one test: in the run of its folder and, when it failed there, once more `alone`.
+
+    `before`: what came of it in the run of its folder, where this is of a later run of a few tests by themselves.
+    """
 
     test: str
     together: str
     cause: str = ""
     alone: str = ""
+    before: str = ""
 
     @property
     def passes(self) -> bool:
@@ -116,12 +120,12 @@ class Suite:
         (scratch / "home").mkdir()
         return cls(scratch=scratch, **others)  # type: ignore[arg-type]
 
-    def run(self, folder: str) -> list[Outcome]:
-        """Every test of a folder together, then each that failed once more alone."""
-        found = self._pytest([folder], folder, workers=self.workers)
+    def run(self, *chosen: str, name: str) -> list[Outcome]:
+        """Every test of a folder together, or these tests, then each that failed once more alone."""
+        found = self._pytest(list(chosen), name, workers=self.workers)
         for one in found:
             if one.together == "failed":
-                again = self._pytest([one.test], f"{folder}-alone", workers=0)
+                again = self._pytest([one.test], f"{name}-alone", workers=0)
                 one.alone = "failed" if any(other.together == "failed" for other in again) or not again else "passed"
         return found
 

@@ -69,7 +69,7 @@ def test_each_test_is_accounted_for_and_a_failing_one_is_run_again_alone(tmp_pat
         workers=2,
         left_out=["test_core/test_one.py::test_that_is_left_out"],
     )
-    found = {one.test.partition("::")[2]: one for one in suite.run("test_core")}
+    found = {one.test.partition("::")[2]: one for one in suite.run("test_core", name="test_core")}
     assert {name: (one.together, one.alone) for name, one in found.items()} == {
         "test_it_is_told_where_the_server_is": ("passed", ""),
         "test_that_always_fails": ("failed", "failed"),
@@ -92,7 +92,7 @@ def test_a_module_that_cannot_be_imported_is_a_failure(tmp_path: Path) -> None:
         workers=0,
         left_out=[],
     )
-    broken = [one for one in suite.run("test_api") if one.together == "failed"]
+    broken = [one for one in suite.run("test_api", name="test_api") if one.together == "failed"]
     assert [one.test for one in broken] == ["test_api/test_broken.py"] and broken[0].alone == "failed"
 
 
