@@ -112,7 +112,7 @@ def test_the_evidence_names_the_images_and_the_workflow_run(pushed, place):
 
 def test_a_pull_request_that_makes_the_gate_pass_is_merged_first(judging_itself, place):
     assert judging_itself.outputs["evaluate"]["verdict"] == "pass"
-    assert judging_itself.outputs["images"]["touches-judge"] == "true"
+    assert judging_itself.outputs["images"]["touches"] == "true"
     assert (judging_itself.code, "promote" in judging_itself.jobs) == (0, False), judging_itself.log[-3000:]
 
 
