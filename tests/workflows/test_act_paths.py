@@ -84,7 +84,7 @@ def test_a_rollback_goes_back_and_says_why(second, place, yes):
     ledger = (
         "sorted(api.artifacts('promotion', 'vision/model-registry-dev/digits_promotions'), key=lambda v: v.version)"
     )
-    assert place.ask(f"{ledger}[-1].metadata['reason']") == "Wrong labels."
+    assert place.ask(f"{ledger}[-1].metadata['entry']['reason']") == "Wrong labels."
 
 
 def test_of_two_runs_at_once_one_wins(second, place, yes):
