@@ -254,5 +254,6 @@ def test_make_alone_prints_what_there_is() -> None:
     said = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     assert said.returncode == 0
     targets = {line.split()[1] for line in said.stdout.splitlines() if line.startswith("make ")}
-    phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY"))
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")  # a line may go on in the next
+    phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY"))
     assert targets == set(phony.split()[1:]) - {"help"}
