@@ -31,6 +31,12 @@ def references() -> dict[str, str]:
     return dict(line.split("=", 1) for line in answer.splitlines())
 
 
+def to_the_engine() -> dict[str, str]:
+    """What the `docker` command of an emptied environment needs, so as to find the engine that the person has chosen."""
+    kept = ("BASE_IMAGE", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
 def docker(*words: str, check: bool = True) -> str:
     """What the `docker` command answers, standard error with it."""
     done = subprocess.run(["docker", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

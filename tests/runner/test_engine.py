@@ -21,7 +21,7 @@ import pytest
 
 from runner import engine
 from runner.errors import EngineUnusable
-from tests.engine import references
+from tests.engine import references, to_the_engine
 
 from .conftest import Checkout, until
 
@@ -172,8 +172,7 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     make_real(checkout)
     checkout.start("serve")
     until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server", deadline_s=60)
-    engine_env = {name: os.environ[name] for name in ("BASE_IMAGE", "DOCKER_HOST") if name in os.environ}
-    code, said = checkout.runner("run", "--use-case", "digits", "--docker", **engine_env)
+    code, said = checkout.runner("run", "--use-case", "digits", "--docker", **to_the_engine())
     assert code == 2, said
     assert "runs as a process, for an open `serve`: no container reaches it" in said
     assert "make serve RUNNER=docker" in said
