@@ -64,7 +64,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
 
 
 def _sizes(references: Mapping[str, str]) -> dict[str, float]:
-    base = _inspected(_base())["Size"]
+    base = _inspected(_pulled(_base()))["Size"]
     return {name: (_inspected(reference)["Size"] - base) / 1e6 for name, reference in references.items()}
 
 
@@ -74,10 +74,20 @@ def _base() -> str:
     return os.environ.get("BASE_IMAGE") or (named[1] if named else "")
 
 
+def _pulled(reference: str) -> str:
+    """The base, which a build alone need not leave among the engine's images: BuildKit keeps it in its own cache."""
+    if _docker("image", "inspect", reference).returncode != 0:
+        _docker("pull", "--quiet", reference)
+    return reference
+
+
 def _inspected(reference: str) -> dict[str, Any]:
-    command = ["docker", "image", "inspect", "--format={{json .}}", reference]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _docker("image", "inspect", "--format={{json .}}", reference)
     if done.returncode != 0:
         raise Failed(f"{reference} is not there: {done.stderr.strip()}")
     facts: dict[str, Any] = json.loads(done.stdout)
     return facts
+
+
+def _docker(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
