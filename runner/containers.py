@@ -96,6 +96,7 @@ class Container(NamedTuple):
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             tmpfs={"/tmp": "mode=1777"},  # noqa: S108
+            use_config_proxy=False,  # the server is not looked for behind a proxy; what downloads is told of it by us
             log_config={"type": "json-file"},  # whatever the engine's default is: this one can be read
         )
 
