@@ -32,7 +32,7 @@ def references() -> dict[str, str]:
 
 
 def to_the_engine() -> dict[str, str]:
-    """What the `docker` command of an emptied environment needs, so as to find the engine that the person has chosen."""
+    """What `docker` needs in an emptied environment, to find the engine that the person has chosen."""
     kept = ("BASE_IMAGE", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT")
     return {name: os.environ[name] for name in kept if name in os.environ}
 
