@@ -166,7 +166,8 @@ def secretive(tmp_path) -> Path:
     (root / ".modelgate").mkdir(parents=True)
     for part in ("docker", "runner", "server", "steps", "usecases", "requirements.txt", ".dockerignore"):
         subprocess.run(["cp", "-r", ROOT / part, root], check=True)
-    for name in (".modelgate/api-key", ".env", ".netrc", "server/.env", "steps/key.pem", "docker/link/.netrc"):
+    keys = (".modelgate/api-key", "server/key.pem", "steps/key.pem")
+    for name in (*keys, ".env", ".netrc", "server/.env", "docker/link/.netrc"):
         (root / name).write_text(f"{CANARY}\n")
     return root
 
