@@ -15,17 +15,20 @@ from benchmarks.project import ROOT, Project, use_case
 from benchmarks.report import Line, Report, at_most, column, shown
 from benchmarks.timing import Failed
 
+NO_ENGINE = 3  # of the runner: there is none that can be used
 # MB over the base, the most that each may have.
 LIMITS = {"build": 420, "train": 1250, "link": 130, "evaluate": 1250, "promote": 400, "server": 60}
 
 
 def prepare() -> dict[str, str]:
-    """Every image's reference by its name, built where it is missing; raises Unavailable without an engine."""
+    """Every image's reference by its name, built where it is missing; raises Unavailable without an engine, Failed."""
     done = subprocess.run(
         [sys.executable, "-m", "runner", "images"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise Unavailable(done.stderr.strip().splitlines()[0])
+        # What stands before it is the progress of the builds.
+        why = f"\n{done.stderr}".partition("\nerror: ")[2].strip() or done.stderr.strip()
+        raise Unavailable(why.splitlines()[0]) if done.returncode == NO_ENGINE else Failed(why)
     return dict(line.split("=", 1) for line in done.stdout.splitlines())
 
 
