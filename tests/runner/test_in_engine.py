@@ -60,8 +60,7 @@ def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it
     here.begin()
     here.finish()
     assert not folder.engine_file.exists()
-    outcome = steps(here, images, folder)(LINK, ["--help"])
-    assert outcome.code == 0 and "usage: python -m steps.link " in outcome.stdout
+    assert steps(here, images, folder)(LINK, ["--help"]).code == 0
     here.finish()
     server = ServerContainer(here, images["server"], folder, port=free_port(), key="local-" + "0" * 40)
     assert server.code() is None
