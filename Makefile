@@ -8,9 +8,10 @@ PYTHON = .venv/bin/python
 # Somebody's PYTHONPATH or PYTHONHOME must not put other libraries in front of the locked ones.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
 
-# For tests: none of the person's W&B variables, and a HOME of their own.
+# For tests: none of the person's W&B variables, and a HOME of their own, but the engine that the person has chosen.
 SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$$name"; done; \
-	unset APPROVE USE_CASE RUNNER; HOME=$$(mktemp -d) && export HOME || exit 1; \
+	unset APPROVE USE_CASE RUNNER; DOCKER_CONFIG="$${DOCKER_CONFIG:-$$HOME/.docker}"; export DOCKER_CONFIG; \
+	HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
 .PHONY: help setup run plan approve rollback status serve clean images test prove conformance lint lock drill bench \

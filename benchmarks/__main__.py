@@ -96,6 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Unavailable as error:
             names.remove("containers")
             left_out.append(f"the containers, because {error}")
+        except Failed as error:
+            say(f"error: {error}")
+            return FAILED
     for words in left_out:
         say(f"\nERROR: LEFT OUT: {words}\n")
     facts = machine.facts()

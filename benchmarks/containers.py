@@ -15,17 +15,20 @@ from benchmarks.project import ROOT, Project, use_case
 from benchmarks.report import Line, Report, at_most, column, shown
 from benchmarks.timing import Failed
 
+NO_ENGINE = 3  # of the runner: there is none that can be used
 # MB over the base, the most that each may have.
 LIMITS = {"build": 420, "train": 1250, "link": 130, "evaluate": 1250, "promote": 400, "server": 60}
 
 
 def prepare() -> dict[str, str]:
-    """Every image's reference by its name, built where it is missing; raises Unavailable without an engine."""
+    """Every image's reference by its name, built where it is missing; raises Unavailable without an engine, Failed."""
     done = subprocess.run(
         [sys.executable, "-m", "runner", "images"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise Unavailable(done.stderr.strip().splitlines()[0])
+        # What stands before it is the progress of the builds.
+        why = f"\n{done.stderr}".partition("\nerror: ")[2].strip() or done.stderr.strip()
+        raise Unavailable(why.splitlines()[0]) if done.returncode == NO_ENGINE else Failed(why)
     return dict(line.split("=", 1) for line in done.stdout.splitlines())
 
 
@@ -64,7 +67,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
 
 
 def _sizes(references: Mapping[str, str]) -> dict[str, float]:
-    base = _inspected(_base())["Size"]
+    base = _inspected(_pulled(_base()))["Size"]
     return {name: (_inspected(reference)["Size"] - base) / 1e6 for name, reference in references.items()}
 
 
@@ -74,10 +77,20 @@ def _base() -> str:
     return os.environ.get("BASE_IMAGE") or (named[1] if named else "")
 
 
+def _pulled(reference: str) -> str:
+    """The base, which a build alone need not leave among the engine's images: BuildKit keeps it in its own cache."""
+    if _docker("image", "inspect", reference).returncode != 0:
+        _docker("pull", "--quiet", reference)
+    return reference
+
+
 def _inspected(reference: str) -> dict[str, Any]:
-    command = ["docker", "image", "inspect", "--format={{json .}}", reference]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _docker("image", "inspect", "--format={{json .}}", reference)
     if done.returncode != 0:
         raise Failed(f"{reference} is not there: {done.stderr.strip()}")
     facts: dict[str, Any] = json.loads(done.stdout)
     return facts
+
+
+def _docker(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)

@@ -3,8 +3,8 @@ Write the figures of a `make bench` into docs/performance.md.
 
     python -m benchmarks.page [FILE...]
 
-FILE: what `make bench` or `python -m benchmarks.stack` left in .modelgate/bench/; without one, the newest of each. Only
-what stands between a pair of marks in the page is written anew.
+FILE: what `make bench` or `python -m benchmarks.stack` left in .modelgate/bench/; without one, the newest of each that
+has every measurement. Only what stands between a pair of marks in the page is written anew.
 """
 
 from __future__ import annotations
@@ -61,14 +61,22 @@ def between(text: str, mark: str, fresh: str) -> str:
     return changed
 
 
+def lacking(kept: Mapping[str, Any]) -> list[str]:
+    """The measurements that a file of `make bench` does not have, and whose rows the page would lose."""
+    return [] if "table" in kept else [name for name in MEASUREMENTS if not kept["samples"].get(name)]
+
+
 def main() -> int:
     given = [Path(name) for name in sys.argv[1:]] or _newest()
     if not given:
-        print(f"error: there are no figures in {KEPT}\nhint: `make bench` makes them", file=sys.stderr)
+        print(f"error: there are no figures of everything in {KEPT}\nhint: `make bench` makes them", file=sys.stderr)
         return 2
     text = PAGE.read_text(encoding="utf-8")
     for path in given:
         kept = json.loads(path.read_text())
+        if absent := lacking(kept):
+            print(f"error: {path} has no figures of {', '.join(absent)}\nhint: `make bench` makes all", file=sys.stderr)
+            return 2
         text = between(text, "stack", kept["table"]) if "table" in kept else between(text, "bench", rendered(kept))
     PAGE.write_text(text, encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)} has the figures of {', '.join(path.name for path in given)}")
@@ -76,7 +84,7 @@ def main() -> int:
 
 
 def _newest() -> list[Path]:
-    found = sorted(KEPT.glob("*.json"))
+    found = [path for path in sorted(KEPT.glob("*.json")) if not lacking(json.loads(path.read_text()))]
     kinds = [[path for path in found if path.name.startswith("stack-") is of_stack] for of_stack in (False, True)]
     return [kind[-1] for kind in kinds if kind]
 

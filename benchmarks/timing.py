@@ -44,4 +44,4 @@ def environment(home: Path) -> dict[str, str]:
     """The person's environment without what would steer one of the sides, and with a HOME of its own."""
     steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE", "RUNNER")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
-    return kept | {"HOME": str(home)}
+    return {"DOCKER_CONFIG": str(Path.home() / ".docker")} | kept | {"HOME": str(home)}

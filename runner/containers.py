@@ -16,7 +16,8 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,6 +97,7 @@ class Container(NamedTuple):
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             tmpfs={"/tmp": "mode=1777"},  # noqa: S108
+            use_config_proxy=False,  # the server is not looked for behind a proxy; what downloads is told of it by us
             log_config={"type": "json-file"},  # whatever the engine's default is: this one can be read
         )
 
@@ -107,6 +109,7 @@ class Engine:
         self._folder = folder
         self.client = _connect(address)
         self._address = address
+        self._beginning = threading.Lock()
         self.labels = {LABEL: str(folder.path)}
         # Docker's names are for the whole machine, which may have many such folders.
         self.name = f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
@@ -114,32 +117,54 @@ class Engine:
     def containers(self, role: str | None = None) -> list[Any]:
         """Those of this folder; those of a role."""
         labels = [f"{name}={value}" for name, value in self.labels.items()] + ([f"{ROLE}={role}"] if role else [])
-        found: list[Any] = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+        with self._asked():
+            found: list[Any] = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         return found
 
     def remove(self, role: str) -> bool:
         """End and remove the containers of a role; returns whether there were any."""
         found = self.containers(role)
-        for container in found:
-            _unless_gone(container.remove, force=True)
+        with self._asked():
+            for container in found:
+                _unless_gone(container.remove, force=True)
         return bool(found)
 
     def begin(self) -> None:
-        """Note that something may be there, and make the network unless it is."""
-        self._folder.engine_file.write_text(self._address + "\n")
-        if not self._networks():
-            self.client.networks.create(self.name, labels=self.labels)
+        """
+        Note that something may be there, and make the network unless it is. Before each container: another runner of
+        the folder, which ended meanwhile, may have removed both.
+        """
+        with self._beginning, self._asked():  # the server's thread and the steps' one make one network
+            self._folder.engine_file.write_text(self._address + "\n")
+            if not self._networks():
+                self.client.networks.create(self.name, labels=self.labels)
 
     def finish(self) -> None:
-        """Remove the network and the note, unless a container is still there or the engine has gone."""
+        """
+        Remove the network and the note, unless a container is still there or the engine has gone.
+
+        For whoever holds `server.lock`: nobody else then starts a server in that network.
+        """
         try:
             if self.containers():
                 return
-            for network in self._networks():
-                _unless_gone(network.remove)
-        except _errors():
+            with self._asked():
+                for network in self._networks():
+                    _unless_gone(network.remove)
+        except EngineUnusable:
             return
         self._folder.engine_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """What the engine does not do for us is EngineUnusable, in its own words."""
+        try:
+            yield
+        except _errors() as error:
+            raise EngineUnusable(
+                f"the Docker engine at {self._address} did not do what it was asked: {error}",
+                "mend what it names; or run without containers: make run",
+            ) from error
 
     def _networks(self) -> list[Any]:
         found: list[Any] = self.client.networks.list(filters={"label": [f"{LABEL}={self.labels[LABEL]}"]})
@@ -163,13 +188,18 @@ def noted(folder: Folder) -> Engine | None:
 
 
 class ServerContainer:
-    """The embedded server of a folder; what it says is copied to `server.log` when it ends. Like a Child."""
+    """
+    The embedded server of a folder; what it says is copied to `server.log` when it ends. Like a Child.
+
+    Raises EngineUnusable.
+    """
 
     def __init__(self, here: Engine, image: Image, folder: Folder, *, port: int, key: str) -> None:
         folder.server_data.mkdir(mode=0o700, exist_ok=True)  # the engine would make it as root
         self._log = folder.server_log
         self._remains: Any = None
         self._ending: _Ending | None = None
+        self._kept = False
         variables = Variables({"MODELGATE_SERVER_KEY": key}, {"MODELGATE_SERVER_KEY": folder.key_file})
         wanted = Container(
             server_name(here),
@@ -181,8 +211,9 @@ class ServerContainer:
             here.name,
             port,
         )
+        here.begin()
+        here.remove("server")
         try:
-            here.remove("server")
             self._remains = wanted.create(here.client, here.labels)
             self._ending = _Ending(self._remains)
         except _errors() as error:  # the port was taken in this very moment, or the engine has gone
@@ -190,21 +221,31 @@ class ServerContainer:
 
     def code(self) -> int | None:
         try:
-            return NOT_STARTED if self._ending is None else self._ending.code()
+            code = NOT_STARTED if self._ending is None else self._ending.code()
+            if code is not None:
+                self._keep_words()
         except _errors():
             return NOT_STARTED
+        return code
 
     def end(self) -> None:
         """Stop it, keep its words, remove it. Idempotent."""
-        container, self._remains = self._remains, None
+        container = self._remains
         if container is None:
             return
         try:
             _unless_gone(container.stop, timeout=STOP_S)
-            _unless_gone(lambda: self._write(container.logs()))
+            self._keep_words()
             _unless_gone(container.remove, force=True)
         except _errors() as error:
             self._write(f"{error}\n".encode())  # the engine has gone; its container is looked for next time
+        self._remains = None
+
+    def _keep_words(self) -> None:
+        """Copy to `server.log` what it said. Once: as soon as its end is seen, for that is when they are wanted."""
+        if self._remains is not None and not self._kept:
+            self._kept = True
+            _unless_gone(lambda: self._write(self._remains.logs()))
 
     def _write(self, words: bytes) -> None:
         with os.fdopen(os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
@@ -251,6 +292,7 @@ class StepContainers:
         for old in folder.iterdir():
             remove(old)
         self._here.remove("step")
+        self._here.begin()
         try:
             container = self._container(step, flags).create(self._here.client, self._here.labels)
             try:

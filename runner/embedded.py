@@ -155,6 +155,8 @@ class EmbeddedServer:
         self._start()
 
     def _start(self) -> None:
+        if self._child is not None:
+            self._child.end()  # it is dead; a container lies there still
         self._child = self._start_on(self.port, self.key)
 
     def _wait_until_healthy(self) -> None:

@@ -28,6 +28,7 @@ PASSED_ON = (
 )
 _LOOPBACK = ("127.0.0.1", "localhost")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+_NOT_BY_PROXY = ("NO_PROXY", "no_proxy")
 # Folders of this machine; an image has its own.
 _FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
 
@@ -35,7 +36,7 @@ _FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR"
 def basis(inherited: Mapping[str, str]) -> dict[str, str]:
     """The variables that every process of ours gets. The embedded server is never looked for behind a proxy."""
     env = {name: value for name, value in inherited.items() if name in PASSED_ON or name.startswith("LC_")}
-    for name in ("NO_PROXY", "no_proxy"):
+    for name in _NOT_BY_PROXY:
         env[name] = ",".join([*filter(None, [inherited.get(name)]), *_LOOPBACK])
     return env
 
@@ -95,14 +96,15 @@ def embedded_from_container(*, host: str, url: str, key_file: Path) -> Variables
 def own_from_container(inherited: Mapping[str, str]) -> Variables:
     """A step's variables in a container with the person's own W&B."""
     wanted = [name for name in inherited if name.startswith("WANDB_") and name not in _FOLDERS]
-    values = {name: inherited[name] for name in (*wanted, *_PROXIES, "GITHUB_ACTIONS") if name in inherited}
+    wanted += [*_PROXIES, *_NOT_BY_PROXY, "GITHUB_ACTIONS"]
+    values = {name: inherited[name] for name in wanted if name in inherited}
     return Variables(values, inherited=frozenset(values))
 
 
 def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables:
     """The network's own gate, for a container that downloads; `not_by_proxy` is a host that it finds directly."""
     values = {name: inherited[name] for name in _PROXIES if name in inherited}
-    direct = {name: ",".join([*filter(None, [inherited.get(name)]), not_by_proxy]) for name in ("NO_PROXY", "no_proxy")}
+    direct = {name: ",".join(filter(None, [inherited.get(name), not_by_proxy])) for name in _NOT_BY_PROXY}
     return Variables({**values, **direct} if values else {}, inherited=frozenset(values))
 
 

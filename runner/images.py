@@ -3,7 +3,7 @@ The images of the steps and of the server: what each is made of, its tag, and ho
 
 A tag is the hash of all that an image is made of: the Dockerfile, the files that it copies, the base that is named. So
 the same tag is the same image, and a tag that is there is not built again. A build gets exactly the files that were
-hashed, with modes of our own: nothing else of the folder, no key and no umask, can end up in an image.
+hashed, with modes of our own: nothing else of the folder, no key and no umask, ends up in an image.
 
 Needs Python alone, so that a workflow can ask for the tags before anything is installed.
 """
@@ -31,6 +31,8 @@ from runner.processes import Stop
 
 NAMES = ("build", "train", "link", "evaluate", "promote", "server")
 REPOSITORY = "modelgate"
+# What is taken of a folder that is copied whole: the kinds of files that the server has, and no key that lies there.
+WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg"}
 # Two builds at once use two cores; train and evaluate share their long first layer, which is then built once.
 AT_ONCE = 2
 LOG_LINES = 20
@@ -69,8 +71,8 @@ def inputs(root: Path, name: str) -> tuple[str, ...]:
     found = {dockerfile(name)}
     for source in copied((root / dockerfile(name)).read_text(encoding="utf-8")):
         path = root / source
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-        if not files:
+        files = [path, *(file for file in path.rglob("*") if file.suffix in WHOLE)]
+        if not (files := [file for file in files if file.is_file()]):
             raise BuildFailed(f"{dockerfile(name)} copies {source}, and there is no such file", "mend its COPY line")
         below = {file.relative_to(root) for file in files}
         found |= {str(file) for file in below if not _is_private(file)}

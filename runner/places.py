@@ -7,6 +7,7 @@ containers, in whichever of the two this run is executed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
@@ -147,17 +148,16 @@ def _in_containers(order: Order, stack: ExitStack) -> Ready:
 
 @contextmanager
 def _engine(order: Order, names: Sequence[str]) -> Iterator[tuple[Engine, dict[str, Image]]]:
-    """The engine with these images in it and a network of the folder's."""
+    """The engine with these images in it; what is made there for the folder is cleared away at the end."""
     order.folder.make()
     here = containers.chosen(order.folder)
     every = images.wanted(order.root, base=order.base_image)
     _require_use_case(order, every)
     images.prepare(order.root, [every[name] for name in names], order.stop)
-    here.begin()
     try:
         yield here, every
     finally:
-        here.finish()
+        _finish(order.folder, here)
 
 
 def _require_use_case(order: Order, every: Mapping[str, Image]) -> None:
@@ -189,15 +189,25 @@ def _end_left_steps(order: Order) -> None:
 def _end_left_containers(order: Order, role: str) -> bool:
     try:
         here = containers.noted(order.folder)
+        left = here is not None and here.remove(role)
     except EngineUnusable as error:
         say(f"what an earlier runner may have left in containers is looked for again next time: {error}")
         return False
-    if here is None:
-        return False
-    left = here.remove(role)
-    if not order.docker:  # else the network is wanted again
-        here.finish()
+    if here is not None and not order.docker:  # else the network is wanted again
+        if role == "server":  # its lock is ours already
+            here.finish()
+        else:
+            _finish(order.folder, here)
     return left
+
+
+def _finish(folder: Folder, here: Engine) -> None:
+    """Unless somebody else owns the server, who may be about to start it in the network."""
+    if (lock := folder.try_lock("server.lock")) is not None:
+        try:
+            here.finish()
+        finally:
+            os.close(lock)
 
 
 def end_containers(folder: Folder) -> None:

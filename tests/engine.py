@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from runner import engine, images
+from runner.errors import EngineUnusable
+
 ROOT = Path(__file__).parents[1]
 
 
-@cache
-def _prepared() -> tuple[int, str, str]:
-    """Exit code, answer and words of `python -m runner images`, which builds what is missing."""
-    done = subprocess.run([sys.executable, "-m", "runner", "images"], cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
-
-
 def references() -> dict[str, str]:
-    """Every image by its name. Without an engine the test is skipped, and fails where CI is set."""
-    code, answer, words = _prepared()
-    if code != 0:
-        why = words.strip().splitlines()[0] if code == 3 else words
-        if code == 3 and not os.environ.get("CI"):
-            pytest.skip(f"no container can run here: {why}")
-        pytest.fail(f"the images are not there: {why}")
-    return dict(line.split("=", 1) for line in answer.splitlines())
+    """
+    Every image by its name. Without an engine, or the images in it, the test is skipped, and fails where CI is set.
+
+    Nothing is built: that may take longer than a test has, and two workers would do it at once.
+    """
+    every = images.wanted(ROOT, base=os.environ.get("BASE_IMAGE") or None)
+    if why := _lacking(tuple(every.values())):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no container can run here: {why}")
+    return {name: image.reference for name, image in every.items()}
+
+
+@cache
+def _lacking(wanted: tuple[images.Image, ...]) -> str:
+    """What is not there, in words; nothing if all is."""
+    try:
+        engine.require()
+    except EngineUnusable as error:
+        return error.message
+    lacking = [image.name for image in images.missing(wanted)]
+    return f"the engine has not the images {', '.join(lacking)}; build them first: make images" if lacking else ""
+
+
+def to_the_engine() -> dict[str, str]:
+    """What `docker` needs in an emptied environment, to find the engine that the person has chosen."""
+    kept = ("BASE_IMAGE", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT")
+    return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def docker(*words: str, check: bool = True) -> str:

@@ -48,6 +48,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def give_a_port_of_its_own(runner: Path) -> None:
+    """
+    Let a copy of the runner try another port first than everybody's 8765.
+
+    Tests that run at once would all try that one, and some find it taken between looking and starting.
+    """
+    embedded = runner / "embedded.py"
+    shared = "\nFIRST_PORT = 8765\n"
+    text = embedded.read_text()
+    assert shared in text
+    embedded.write_text(text.replace(shared, f"\nFIRST_PORT = {free_port()}\n"))
+
+
 def healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/_internal/healthcheck", timeout=2) as answer:  # noqa: S310

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from wandb import Artifact, Run
 
 PRODUCTION = "production"
+# How W&B says it to a key that lacks a right, where the status does not.
+_REFUSALS = ("permission", "forbidden", "not authorized", "denied")
 REACH_TIMEOUT_S = 5  # wandb.init itself would wait 90 s for a host that is not there
 
 
@@ -162,9 +164,14 @@ def add_aliases(version: Artifact, aliases: list[str]) -> None:
 
 
 def _answered_no(error: CommError) -> bool:
-    """Whether W&B itself refused; else it could not be asked, or failed."""
+    """Whether W&B itself refused, and so did nothing; after any other error it may have done what it was asked."""
     response = getattr(error.exc, "response", None)  # of the SDK's WandbApiFailedError; None: there was no answer
-    return response is not None and response.http_status < 500
+    if response is None:
+        return False
+    # 0 where the SDK has no status to tell: for an error that GraphQL puts into a 200, but for an answer cut off, too.
+    if response.http_status in (0, 200):
+        return any(word in str(error).lower() for word in _REFUSALS)
+    return response.http_status in (401, 403)
 
 
 def _failed(what: str, error: CommError) -> StepError:

@@ -6,16 +6,19 @@ The measurements of `make bench` still work, at sizes that say nothing about spe
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import load, page, start, upload
-from benchmarks.environments import STACK
+from benchmarks import containers, load, page, start, upload
+from benchmarks.environments import STACK, Unavailable
 from benchmarks.report import Line, Report, at_least, at_most, markdown, met, text, under
 from benchmarks.stack import __main__ as stack
 from benchmarks.stack import graphql_libraries, http_servers
+from benchmarks.timing import Failed
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +81,37 @@ def test_the_page_takes_the_figures_between_its_marks_and_keeps_the_rest():
     assert "- processor: P" in after and "| on an empty data folder | 0.50 s | under 1 s | met |" in after
     assert before.split("<!-- bench: begin -->")[0] == after.split("<!-- bench: begin -->")[0]
     assert before.split("<!-- bench: end -->")[1] == after.split("<!-- bench: end -->")[1]
+
+
+def whole(**changes):
+    samples = {name: [{}] for name in page.MEASUREMENTS} | changes
+    return json.dumps({"machine": {}, "samples": {name: taken for name, taken in samples.items() if taken}})
+
+
+def test_the_page_takes_the_newest_figures_that_are_of_everything(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "KEPT", tmp_path)
+    for name, kept in (("1", whole()), ("2", whole()), ("3", whole(load=[])), ("stack-1", '{"table": ""}')):
+        (tmp_path / f"{name}.json").write_text(kept)
+    assert [path.name for path in page._newest()] == ["2.json", "stack-1.json"]
+
+
+def test_figures_that_are_not_of_everything_are_refused_and_the_page_stays(tmp_path, monkeypatch, capsys):
+    before = page.PAGE.read_text(encoding="utf-8")
+    (tmp_path / "part.json").write_text(whole(load=[], containers=[]))
+    monkeypatch.setattr(sys, "argv", ["page", str(tmp_path / "part.json")])
+    assert page.main() == 2
+    assert "part.json has no figures of containers, load" in capsys.readouterr().err
+    assert page.PAGE.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(("code", "raised"), [(3, "Unavailable: no engine"), (1, "Failed: not built\n  | error: x")])
+def test_images_that_cannot_be_had_are_said_by_the_reason_and_not_by_the_progress(tmp_path, monkeypatch, code, raised):
+    words = f"building train 1/9\n\nerror: {raised.partition(': ')[2]}\n"
+    (tmp_path / "runner.py").write_text(f"import sys\nsys.stderr.write({words!r})\nsys.exit({code})\n")
+    monkeypatch.setattr(containers, "ROOT", tmp_path)
+    with pytest.raises((Unavailable, Failed)) as ended:
+        containers.prepare()
+    assert f"{type(ended.value).__name__}: {ended.value}" == raised
 
 
 def test_a_page_without_marks_is_refused():

@@ -106,6 +106,9 @@ def test_a_forgotten_and_a_needless_file_would_be_named():
 
 def test_the_server_is_its_room_and_nothing_else():
     assert images.copied(dockerfile("server")) == ["docker/server/requirements.txt", "server/"]
+    room = {str(path.relative_to(ROOT)) for path in (ROOT / "server").rglob("*.*") if "__pycache__" not in path.parts}
+    # A file of a new kind is to be named in images.WHOLE.
+    assert room == {path for path in images.inputs(ROOT, "server") if path.startswith("server/")}
 
 
 @pytest.mark.parametrize("name", images.NAMES)
@@ -211,7 +214,10 @@ def checkout(tmp_path):
         ("docker/tensorflow-cuda.txt", set()),
         ("docker/build/Dockerfile", {"build"}),
         ("server/store/schema.py", {"server"}),
+        ("server/web/static/pages.css", {"server"}),
         ("server/__pycache__/app.pyc", set()),
+        ("server/key.pem", set()),
+        ("server/api/id_ed25519", set()),
         ("README.md", set()),
     ],
 )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,14 @@ def inspected(reference: str) -> dict[str, Any]:
     return dict(json.loads(docker("image", "inspect", "--format={{json .}}", reference)))
 
 
+@cache
 def base_name() -> str:
+    """The base, which a build alone need not leave among the engine's images: BuildKit keeps it in its own cache."""
     (named,) = re.findall(r"^ARG BASE=(.*)$", dockerfile("link"), re.MULTILINE)
-    return os.environ.get("BASE_IMAGE") or str(named)
+    name = os.environ.get("BASE_IMAGE") or str(named)
+    if subprocess.run(["docker", "image", "inspect", name], capture_output=True).returncode != 0:
+        docker("pull", "--quiet", name)
+    return name
 
 
 def base() -> dict[str, Any]:
@@ -160,7 +166,8 @@ def secretive(tmp_path) -> Path:
     (root / ".modelgate").mkdir(parents=True)
     for part in ("docker", "runner", "server", "steps", "usecases", "requirements.txt", ".dockerignore"):
         subprocess.run(["cp", "-r", ROOT / part, root], check=True)
-    for name in (".modelgate/api-key", ".env", ".netrc", "server/.env", "steps/key.pem", "docker/link/.netrc"):
+    keys = (".modelgate/api-key", "server/key.pem", "steps/key.pem")
+    for name in (*keys, ".env", ".netrc", "server/.env", "docker/link/.netrc"):
         (root / name).write_text(f"{CANARY}\n")
     return root
 

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.engine import to_the_engine
+from tests.serving import give_a_port_of_its_own
+
 ROOT = Path(__file__).parents[2]
 ROOMS = ("steps", "usecases", "server", "runner", "docker", "requirements.txt", "pyproject.toml")
 DEADLINE_S = 280
@@ -104,8 +107,8 @@ class Clone:
 
 def clean_environment(home: Path) -> Mapping[str, str]:
     """The person's environment: no W&B, no GitHub, a HOME of its own."""
-    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ", "BASE_IMAGE", "DOCKER_HOST")
-    return {"HOME": str(home), **{name: os.environ[name] for name in kept if name in os.environ}}
+    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ")
+    return {"HOME": str(home), **{name: os.environ[name] for name in kept if name in os.environ}, **to_the_engine()}
 
 
 @pytest.fixture
@@ -118,6 +121,7 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
             shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, path / name)
+    give_a_port_of_its_own(path / "runner")
     (tmp_path / "home").mkdir()
     made = Clone(path, dict(clean_environment(tmp_path / "home")))
     yield made

@@ -10,7 +10,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.serving import give_a_port_of_its_own
 
 ROOT = Path(__file__).parents[2]
 STEPS = ("build", "train", "link", "evaluate", "promote")
@@ -153,21 +154,11 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def _give_a_port_of_its_own(embedded: Path) -> None:
-    """Tests that run at once would all try the same port first, and some find it taken between looking and starting."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    shared = "\nFIRST_PORT = 8765\n"
-    text = embedded.read_text()
-    assert shared in text
-    embedded.write_text(text.replace(shared, f"\nFIRST_PORT = {port}\n"))
-
-
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     root = tmp_path / "checkout"
     shutil.copytree(ROOT / "runner", root / "runner", ignore=shutil.ignore_patterns("__pycache__"))
-    _give_a_port_of_its_own(root / "runner" / "embedded.py")
+    give_a_port_of_its_own(root / "runner")
     for name in (*STEPS, "server"):
         module = root / ("server/__main__.py" if name == "server" else f"steps/{name}.py")
         module.parent.mkdir(exist_ok=True)

@@ -94,8 +94,15 @@ def test_the_persons_own_variables_are_passed_by_name_and_their_folders_are_not(
     inherited = {
         "WANDB_API_KEY": "secret", "WANDB_ENTITY": "team", "WANDB_DIR": "/home/ada", "WANDB_CACHE_DIR": "/home/ada",
         "GITHUB_ACTIONS": "true", "AWS_SECRET_ACCESS_KEY": "secret", "HTTPS_PROXY": "http://ada:secret@proxy:1",
+        "NO_PROXY": "wandb.intranet",
     }  # fmt: skip
     variables = environment.own_from_container(inherited)
-    assert set(variables.values) == {"WANDB_API_KEY", "WANDB_ENTITY", "GITHUB_ACTIONS", "HTTPS_PROXY"}
+    assert set(variables.values) == {"WANDB_API_KEY", "WANDB_ENTITY", "GITHUB_ACTIONS", "HTTPS_PROXY", "NO_PROXY"}
     line = container(variables).command()
     assert "secret" not in line and "--env=WANDB_API_KEY " in line
+
+
+def test_a_download_with_the_persons_own_wandb_names_no_empty_host(tmp_path: Path, folder: Folder) -> None:
+    inherited = {"HOME": str(tmp_path), "https_proxy": "http://proxy:1", "NO_PROXY": "wandb.intranet"}
+    variables, _ = rows(inherited, tmp_path, folder, "")
+    assert variables.values["NO_PROXY"] == "wandb.intranet"

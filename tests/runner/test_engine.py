@@ -21,12 +21,13 @@ import pytest
 
 from runner import engine
 from runner.errors import EngineUnusable
-from tests.engine import references
+from tests.engine import references, to_the_engine
 
 from .conftest import Checkout, until
 
 ROOT = Path(__file__).parents[2]
 HOW_TO_RUN_WITHOUT = "make run"
+UNWELL = "input/output error of the engine's disk"
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def command() -> str:
 
 
 class _Info(BaseHTTPRequestHandler):
-    """An engine as far as `docker info` asks it."""
+    """An engine as far as `docker info` asks it; with containers it does nothing."""
 
     options: tuple[str, ...] = ()
 
@@ -49,10 +50,14 @@ class _Info(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        body = b"OK"
+        status, body = 200, b"OK"
         if self.path.endswith("/info"):
             body = json.dumps({"SecurityOptions": list(self.options), "ServerVersion": "20.10.24"}).encode()
-        self.send_response(200)
+        elif self.path.endswith("/version"):
+            body = json.dumps({"ApiVersion": "1.41"}).encode()
+        elif "/containers/" in self.path:
+            status, body = 500, json.dumps({"message": UNWELL}).encode()
+        self.send_response(status)
         self.send_header("Api-Version", "1.41")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -161,6 +166,20 @@ def test_a_run_without_containers_goes_on_where_the_engine_is_gone(checkout: Che
     assert checkout.folder.exists()  # nothing is removed as long as it cannot be known that nothing uses it
 
 
+def test_what_the_engine_fails_to_do_is_said_in_its_own_words(checkout: Checkout, short: Path) -> None:
+    checkout.folder.mkdir(mode=0o700)
+    with engine_that_says(short) as address:
+        (checkout.folder / "engine").write_text(f"{address}\n")
+        code, said = checkout.runner("run", "--use-case", "digits")
+        assert code == 0, said
+        assert "is looked for again next time" in said and UNWELL in said
+        code, said = checkout.runner("clean", "--yes")
+    assert code == 3
+    assert f"error: the Docker engine at {address} did not do what it was asked" in said and UNWELL in said
+    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
+    assert checkout.folder.exists()
+
+
 def test_an_unknown_kind_of_runner_is_refused(checkout: Checkout) -> None:
     code, said = checkout.runner("run", RUNNER="podman")
     assert code == 2
@@ -172,8 +191,7 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     make_real(checkout)
     checkout.start("serve")
     until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server", deadline_s=60)
-    engine_env = {name: os.environ[name] for name in ("BASE_IMAGE", "DOCKER_HOST") if name in os.environ}
-    code, said = checkout.runner("run", "--use-case", "digits", "--docker", **engine_env)
+    code, said = checkout.runner("run", "--use-case", "digits", "--docker", **to_the_engine())
     assert code == 2, said
     assert "runs as a process, for an open `serve`: no container reaches it" in said
     assert "make serve RUNNER=docker" in said

@@ -63,6 +63,7 @@ def test_every_flag_goes_to_the_steps_that_know_it_and_to_no_other(checkout: Che
 
 
 def test_last_lines_say_seconds_what_was_reused_and_where_the_run_is(checkout: Checkout) -> None:
+    checkout.behave(build={"sleep_s": 0.1})
     _, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
     table = said[said.index("step       seconds") :].splitlines()
     assert table[1].split()[0] == "build" and float(table[1].split()[1]) > 0

@@ -254,5 +254,18 @@ def test_make_alone_prints_what_there_is() -> None:
     said = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     assert said.returncode == 0
     targets = {line.split()[1] for line in said.stdout.splitlines() if line.startswith("make ")}
-    phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY"))
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")  # a line may go on in the next
+    phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY"))
     assert targets == set(phony.split()[1:]) - {"help"}
+
+
+@pytest.mark.parametrize("chosen", [{}, {"DOCKER_CONFIG": "/elsewhere"}])
+def test_tests_get_a_home_of_their_own_and_keep_the_persons_engine(tmp_path: Path, chosen: dict[str, str]) -> None:
+    shown = "include Makefile\nshown:\n\t@$(SEALED) env\n"
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "WANDB_API_KEY": "theirs", **chosen}
+    said = subprocess.run(
+        ["make", "-s", "-f", "-", "shown"], input=shown, cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    seen = dict(line.split("=", 1) for line in said.stdout.splitlines() if "=" in line)
+    assert seen["DOCKER_CONFIG"] == chosen.get("DOCKER_CONFIG", f"{tmp_path}/.docker")
+    assert "WANDB_API_KEY" not in seen and seen["HOME"] != str(tmp_path) and not Path(seen["HOME"]).exists()

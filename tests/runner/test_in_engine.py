@@ -1,0 +1,113 @@
+"""
+What the runner has in a real engine, container by container; the loop in containers is in tests/e2e.
+
+    pytest tests/runner/test_in_engine.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner import containers, places
+from runner.containers import Engine, ServerContainer, StepContainers
+from runner.environment import Variables
+from runner.folder import Folder
+from runner.images import Image
+from runner.pipeline import LINK
+from runner.processes import Stop
+from tests.engine import references
+from tests.serving import free_port
+
+from .conftest import until
+
+
+@pytest.fixture
+def images() -> dict[str, Image]:
+    return {name: Image(name, reference, (), None) for name, reference in references().items()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / ".modelgate")
+    made.make()
+    return made
+
+
+@pytest.fixture
+def here(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
+    made = containers.chosen(folder)
+    yield made
+    made.remove("step")
+    made.remove("server")
+    made.finish()
+
+
+def steps(here: Engine, images: dict[str, Image], folder: Folder) -> StepContainers:
+    nothing = Variables({})
+    return StepContainers(
+        here, images, variables=nothing, rows=(nothing, []), network=here.name, out=folder.out, stop=Stop()
+    )
+
+
+def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it_away(
+    here: Engine, images: dict[str, Image], folder: Folder
+) -> None:
+    here.begin()
+    here.finish()
+    assert not folder.engine_file.exists()
+    assert steps(here, images, folder)(LINK, ["--help"]).code == 0
+    here.finish()
+    server = ServerContainer(here, images["server"], folder, port=free_port(), key="local-" + "0" * 40)
+    assert server.code() is None
+    assert folder.engine_file.exists()
+    server.end()
+    here.finish()
+    assert not folder.engine_file.exists()
+
+
+def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(here: Engine, folder: Folder) -> None:
+    here.begin()
+    owner = folder.try_lock("server.lock")
+    assert owner is not None
+    places._finish(folder, here)
+    assert folder.engine_file.exists() and here._networks()
+    os.close(owner)
+    places._finish(folder, here)
+    assert not folder.engine_file.exists() and not here._networks()
+
+
+def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
+    here: Engine, images: dict[str, Image], folder: Folder
+) -> None:
+    ends = images["link"]  # a step that was given nothing: it says what is missing, and ends with exit code 2
+    server = ServerContainer(here, ends, folder, port=free_port(), key="local-" + "0" * 40)
+    assert until(server.code, "its end") == 2
+    said = folder.server_log.read_text()
+    assert "error: " in said
+    assert server.code() == 2
+    server.end()
+    assert folder.server_log.read_text() == said
+    assert not here.containers()
+
+
+def test_the_proxies_of_dockers_own_configuration_are_not_those_of_a_container(
+    images: dict[str, Image], folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = containers.chosen(folder)._address
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": "http://proxy:1"}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    here = Engine(folder, address)
+    here.begin()
+    try:
+        wanted = steps(here, images, folder)._container(LINK, [])
+        (folder.out / "link").mkdir(parents=True)
+        made = wanted.create(here.client, here.labels)
+        assert not [word for word in made.attrs["Config"]["Env"] if "proxy" in word.lower()]
+    finally:
+        here.remove("step")
+        here.finish()

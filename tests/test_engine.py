@@ -1,0 +1,39 @@
+"""
+Where no container can run, a test of one says why: it is skipped, and fails where CI is set.
+
+    pytest tests/test_engine.py
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import engine
+
+
+def said(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) -> str:
+    monkeypatch.setenv("CI", ci)
+    engine._lacking.cache_clear()
+    try:
+        with pytest.raises(kind) as ended:
+            engine.references()
+    finally:
+        engine._lacking.cache_clear()
+    return str(ended.value)
+
+
+@pytest.mark.parametrize(("ci", "kind"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_without_an_engine_it_says_so(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "no container can run here: there is no `docker` command" in said(monkeypatch, ci, kind)
+
+
+@pytest.mark.parametrize(("ci", "kind"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_images_that_are_missing_are_named_and_not_built(
+    monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]
+) -> None:
+    engine.references()  # skips without an engine
+    monkeypatch.setenv("BASE_IMAGE", "modelgate-test/nowhere")
+    assert "has not the images build, train, link, evaluate, promote, server; build them first: make images" in said(
+        monkeypatch, ci, kind
+    )
