@@ -50,7 +50,7 @@ run plan approve rollback status serve clean images: setup
 	@$(PYTHON) -m runner $@ $(ARGS)
 
 test: setup
-	@$(SEALED) $(PYTHON) -m pytest -n 2 --dist loadgroup -m 'not prove' $(ARGS)
+	@$(SEALED) $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not prove' $(ARGS)
 
 prove: setup
 	@$(SEALED) $(PYTHON) -m pytest -m prove $(ARGS)

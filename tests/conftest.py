@@ -11,14 +11,8 @@ from tests.serving import Server, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    A file's tests share what they made and stay on one worker; the long ones of e2e share nothing, and spread. The
-    longest begin first, so that no worker waits for another in the end.
-    """
+    """The longest files begin first, so that no worker waits for another in the end; `make test` keeps this order."""
     items.sort(key=lambda item: (item.path.name != "test_act.py", "e2e" not in item.path.parts))
-    for item in items:
-        if "e2e" not in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 @pytest.fixture

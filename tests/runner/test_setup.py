@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -248,6 +249,23 @@ def test_makefile_asks_for_nothing_newer_than_make_381() -> None:
             continue
         for newer in ("!=", ".ONESHELL", "$(file", "&:", "::=", "undefine", "private", ".RECIPEPREFIX", ".SHELLSTATUS"):
             assert newer not in line, line
+
+
+def test_make_test_keeps_the_tests_of_a_file_on_one_worker(tmp_path: Path) -> None:
+    """They share what they made. (Not by `loadgroup`: xdist 3.8 puts a group where pytest 9.2 no longer looks.)"""
+    flags = re.findall(r"-m pytest (-n 2 --dist .*) -m ", (ROOT / "Makefile").read_text())
+    assert len(flags) == 1
+    for name in ("a", "b", "c"):
+        (tmp_path / f"test_{name}.py").write_text(
+            "import os, pytest\n"
+            "@pytest.mark.parametrize('n', range(6))\n"
+            f"def test(n): open('{name}', 'a').write(os.environ['PYTEST_XDIST_WORKER'] + '\\n')\n"
+        )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *flags[0].split(), str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    ran = {name: (tmp_path / name).read_text().split() for name in ("a", "b", "c")}
+    assert {name: (len(workers), len(set(workers))) for name, workers in ran.items()} == dict.fromkeys(ran, (6, 1))
 
 
 def test_make_alone_prints_what_there_is() -> None:

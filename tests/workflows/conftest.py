@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ class Place:
     github: GitHub
     variables: dict[str, str]
     keys: dict[str, str]
-    runs: int = 4700
+    runs: int = 4700  # the id of the workflow run that began last
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(4701))
 
     def act(
         self,
@@ -53,6 +55,8 @@ class Place:
         *,
         inputs: dict[str, Any] | None = None,
         approvals: list[dict[str, Any]] | None = None,
+        evaluated: Callable[[], Any] = lambda: None,
+        reviewed: Path | None = None,
         attempt: int = 1,
         keys: dict[str, str] | None = None,
         **arguments: Any,
@@ -60,20 +64,30 @@ class Place:
         """
         One workflow run, in which these approvals arrive after evaluate has counted those that there were: none.
 
-        It has an id of its own; nobody waits, because act knows no environment.
+        It has an id of its own. evaluated: called while evaluate, which knows by then what is in production, counts.
+        reviewed: a file that promote waits for; else nothing waits, because act knows no environment.
         """
-        self.runs += 1
-        given = iter([[]])
-        self.github.approvals[self.runs] = lambda: next(given, approvals or [])
+        run = self.runs = next(self.ids)
+        asked = itertools.count()
+
+        def answer() -> list[dict[str, Any]]:
+            if next(asked):
+                return approvals or []
+            evaluated()
+            return []
+
+        self.github.approvals[run] = answer
         # As GitHub sends them: every value of a dispatch is text.
         texts = {name: json.dumps(value).strip('"') for name, value in (inputs or {}).items()}
         environ = {
             "GITHUB_API_URL": self.github.url,
-            "GITHUB_RUN_ID": str(self.runs),
+            "GITHUB_RUN_ID": str(run),
             "GITHUB_RUN_ATTEMPT": str(attempt),
             "GITHUB_TRIGGERING_ACTOR": arguments.get("actor", "ada"),
-            "TEST_ARTIFACTS": str(self.folder / "artifacts" / str(self.runs)),
+            "TEST_ARTIFACTS": str(self.folder / "artifacts" / str(run)),
         }
+        if reviewed:
+            environ["TEST_REVIEWED"] = str(reviewed)
         if base := os.environ.get("BASE_IMAGE"):
             environ["BASE_IMAGE"] = base
         ran = acting.act(
@@ -86,7 +100,7 @@ class Place:
             secrets={**self.keys, **(keys or {}), "GITHUB_TOKEN": "ghs_TheTokenThatNobodyMayRead"},
             **arguments,
         )
-        (self.folder / f"act-{self.runs}.log").write_text(ran.log)
+        (self.folder / f"act-{run}.log").write_text(ran.log)
         for secret in [*self.keys.values(), "ghs_TheTokenThatNobodyMayRead"]:
             assert secret not in ran.log
         return ran

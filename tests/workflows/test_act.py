@@ -143,6 +143,11 @@ def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, place):
     assert "<script>" not in place.github.comments[0]["body"]
 
 
+def test_of_images_that_are_there_only_that_of_promote_is_pushed_again(pulled):
+    pushed = [one["name"].rpartition("/")[2] for one in json.loads(pulled[1].outputs["images"]["pushed"])]
+    assert pushed == ["promote"]
+
+
 def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, place, at_a_laptop):
     for name in ("build", "train", "link"):
         assert '"reused": true' in pulled[1].said[name]

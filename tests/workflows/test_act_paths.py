@@ -7,7 +7,6 @@ The paths that a promotion must not take, and those that are rarely taken, under
 from __future__ import annotations
 
 import shutil
-import subprocess
 import threading
 
 import pytest
@@ -87,12 +86,18 @@ def test_a_rollback_goes_back_and_says_why(second, place, yes):
     assert place.ask(f"{ledger}[-1].metadata['entry']['reason']") == "Wrong labels."
 
 
-def test_of_two_runs_at_once_one_wins(second, place, yes):
-    """Both are evaluated against the same production and both are approved."""
-    ends = []
+def test_of_two_runs_at_once_one_wins(second, place, yes, tmp_path):
+    """Both are evaluated against the same production, before either promotes, and both are approved."""
+    ends, evaluated, reviewed = [], [], tmp_path / "reviewed"
+
+    def count():
+        evaluated.append(True)
+        if len(evaluated) == 2:
+            reviewed.touch()
 
     def run(seed):
-        ran = place.act("workflow_dispatch", inputs=DIGITS | {"seed": seed, "epochs": 20}, approvals=[yes("bob")])
+        inputs = DIGITS | {"seed": seed, "epochs": 20}
+        ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], evaluated=count, reviewed=reviewed)
         ends.append(ran.jobs.get("promote"))
 
     both = [threading.Thread(target=run, args=(seed,)) for seed in (11, 12)]
@@ -100,6 +105,7 @@ def test_of_two_runs_at_once_one_wins(second, place, yes):
         thread.start()
     for thread in both:
         thread.join()
+    assert len(evaluated) == 2
     assert sorted(ends) == ["failure", "success"]
     assert len(place.production()) == 1
 
@@ -125,5 +131,5 @@ def test_a_fork_runs_the_loop_without_secrets_and_main_comments(place):
     assert (said.code, said.jobs) == (0, {"comment": "success"}), said.log[-3000:]
     assert "**pass**" in place.github.comments[-1]["body"]
     assert "~~~text\n# " in place.github.comments[-1]["body"]
-    assert subprocess.run(["git", "status", "--short"], cwd=place.repository, capture_output=True).returncode == 0
+    assert acting.git(place.repository, "status", "--short") == "?? .venv"  # the link that stands above
     assert acting.git(place.repository, "rev-parse", "--abbrev-ref", "HEAD") == "main"

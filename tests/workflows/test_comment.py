@@ -100,6 +100,7 @@ def real_report():
             for who in ("candidate", "production")
         },
         "comparison": None,
+        "return": None,
         "version": {"name": RESULT["version"], "digest": "e" * 32},
         "production": {"name": "acme/wandb-registry-model/digits-dev:v1", "digest": "f" * 32},
         "dataset": named | {"eval_rows": 500},
@@ -185,6 +186,33 @@ def test_a_stranger_s_text_is_quoted_and_none_of_it_is_in_a_picture_or_a_link(sa
     for part in ("everyone", "<img", "javascript", "mermaid", "x.example"):
         assert part not in before
     assert HOSTILE in quoted
+
+
+JUDGED = """## What was judged
+
+| | name |
+| --- | --- |
+| version | `acme/wandb-registry-model/digits-dev:v2` |
+| dataset | `vision/model-registry-dev/digits_dataset:v1` |
+"""
+
+
+def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say):
+    """Every other name is in its form, so that the lineage would be drawn."""
+    assert '"pass"' in say(RESULT, JUDGED, FROM_STRANGER="true")
+    hostile = f'x"}}\n```\n{HOSTILE}'
+    for verdict in (hostile, [hostile], "PASS", None):
+        before, _, _ = say(RESULT | {"verdict": verdict}, JUDGED, FROM_STRANGER="true").partition("<details>")
+        assert "**no verdict**" in before
+        assert "```" not in before and "everyone" not in before
+
+
+@pytest.mark.parametrize("number", ["²", "٣", "1" * 5000, "-1", "1e3"])
+def test_what_is_no_count_is_in_no_picture(say, number):
+    slices = f"## Slices\n\n| slice | rows | lost | won |\n|---|---|---|---|\n| thin | 9 | {number} | 1 |\n"
+    confusion = f"## Confusion\n\n| | 0 | 1 |\n|---|---|---|\n| 0 | 1 | {number} |\n| {number} | 5 | 5 |\n"
+    before, _, _ = say(RESULT, slices + confusion, FROM_STRANGER="true").partition("<details>")
+    assert "Slices that moved" not in before and "sankey" not in before
 
 
 def test_a_long_report_is_cut_within_what_github_takes(say):

@@ -246,9 +246,7 @@ ASKS = {
 
 @pytest.mark.parametrize("case", ASKS)
 def test_promote_asks_whom_it_should(case):
-    """The job's `if:`, whose operators mean in Python what they mean on GitHub for these values."""
     event, verdict, promote, touches, promote_from = case
-    text = files()["pipeline.yml"].jobs["promote"]["if"]
     values = {
         "needs.evaluate.outputs.verdict": verdict,
         "needs.images.outputs.touches-judge": touches,
@@ -256,11 +254,57 @@ def test_promote_asks_whom_it_should(case):
         "vars.PROMOTE_FROM": promote_from,
         "inputs.promote": promote,
     }
+    assert holds(files()["pipeline.yml"].jobs["promote"]["if"], values) == ASKS[case]
+
+
+def holds(condition: str, values: Mapping[str, Any]) -> bool:
+    """A job's `if:`, whose operators mean in Python what they mean on GitHub for these values."""
     for name, value in values.items():
-        assert name in text
-        text = text.replace(name, repr(value))
-    asked = eval(text.replace("&&", "and").replace("||", "or"), {"__builtins__": {}})  # noqa: S307
-    assert bool(asked) == ASKS[case]
+        assert name in condition
+        condition = condition.replace(name, repr(value))
+    return bool(eval(condition.replace("&&", "and").replace("||", "or"), {"__builtins__": {}}))  # noqa: S307
+
+
+@pytest.mark.parametrize(
+    ("event", "head", "login", "job"),
+    [
+        ("push", "", "", "images"),
+        ("workflow_dispatch", "", "", "images"),
+        ("pull_request", "team/models", "ada", "images"),
+        ("pull_request", "eve/models", "eve", "fork"),
+        ("pull_request", "team/models", "dependabot[bot]", "fork"),
+        ("pull_request", "eve/models", "dependabot[bot]", "fork"),
+    ],
+)
+def test_who_has_no_secrets_runs_the_loop_without(event, head, login, job):
+    """Of the two jobs that a workflow run can begin with, exactly this one runs."""
+    values = {
+        "github.event.pull_request.head.repo.full_name": head,
+        "github.event.pull_request.user.login": login,
+        "github.event_name": event,
+        "github.repository": "team/models",
+    }
+    pipeline = files()["pipeline.yml"]
+    assert [name for name in ("images", "fork") if holds(pipeline.jobs[name]["if"], values)] == [job]
+
+
+@pytest.mark.parametrize(
+    ("event", "head", "branch", "comments"),
+    [
+        ("pull_request", "eve/models", "better", True),
+        ("pull_request", "team/models", "dependabot/pip/wandb-1", True),
+        ("pull_request", "team/models", "better", False),
+        ("push", "team/models", "main", False),
+    ],
+)
+def test_main_comments_for_who_may_not(event, head, branch, comments):
+    values = {
+        "startsWith(github.event.workflow_run.head_branch, 'dependabot/')": branch.startswith("dependabot/"),
+        "github.event.workflow_run.head_repository.full_name": head,
+        "github.event.workflow_run.event": event,
+        "github.repository": "team/models",
+    }
+    assert holds(files()["comment.yml"].jobs["comment"]["if"], values) == comments
 
 
 class Rule(NamedTuple):

@@ -168,6 +168,13 @@ def test_hostile_text_stays_text(run_step, tmp_path, code):
     assert not list(tmp_path.rglob("pwned"))
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_flag_without_blanks_is_no_command_in_the_line_that_shows_it(run_step, newline):
+    seen = run_step({}, flags={"reason": f"x{newline}::error::forged", "rows": 12})
+    assert "::error::forged" in seen.log and "--rows=12" in seen.log
+    assert commands(seen.log) == []
+
+
 def test_an_error_says_its_name_and_what_to_do(run_step):
     error = {"name": "no_approval", "message": "nobody approved: 100 % sure,", "hint": "ask\nbob"}
     seen = run_step({"error": error}, code=1)

@@ -28,6 +28,7 @@ VERDICTS = {
 MAX_COMMENT = 65_000  # GitHub takes 65,536 characters
 MAX_FILE = 1_000_000
 MAX_ROWS = 8
+COUNT = r"[0-9]{1,8}"  # str.isdigit() takes "²" too, which int() does not
 NAME = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v\d{1,9}"
 
 
@@ -157,8 +158,8 @@ def gate_picture(rules: list[list[str]]) -> str:
 
 def slices(tables: dict[str, list[list[str]]]) -> str:
     """The slices that moved most, as a table."""
-    rows = [row for row in tables.get("Slices", []) if len(row) == 4 and all(cell.isdigit() for cell in row[1:])]
-    rows = [row for row in rows if re.fullmatch(r"[\w .=:-]{1,60}", row[0])][:MAX_ROWS]
+    rows = [row for row in tables.get("Slices", []) if len(row) == 4 and re.fullmatch(r"[\w .=:-]{1,60}", row[0])]
+    rows = [row for row in rows if all(re.fullmatch(COUNT, cell) for cell in row[1:])][:MAX_ROWS]
     if not rows:
         return ""
     lines = ["| slice | rows | lost | won |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
@@ -168,10 +169,10 @@ def slices(tables: dict[str, list[list[str]]]) -> str:
 def confusion_picture(tables: dict[str, list[list[str]]]) -> str:
     """What is taken for what, the most frequent first: truth on the left, answer on the right."""
     wrong = []
-    for row in tables.get("Confusion", []):
-        for answer, count in enumerate(row[1:]):
-            if count.isdigit() and row[0].isdigit() and int(row[0]) != answer and len(count) < 9:
-                wrong.append((int(count), int(row[0]), answer))
+    for truth, *counts in filter(None, tables.get("Confusion", [])):
+        for answer, count in enumerate(counts):
+            if re.fullmatch(COUNT, count) and re.fullmatch(COUNT, truth) and int(truth) != answer:
+                wrong.append((int(count), int(truth), answer))
     if not wrong:
         return ""
     lines = [
@@ -183,20 +184,20 @@ def confusion_picture(tables: dict[str, list[list[str]]]) -> str:
 def lineage_picture(result: dict[str, Any], tables: dict[str, list[list[str]]]) -> str:
     """From the dataset to what stands for approval."""
     names = judged(tables)
-    evidence = result.get("evidence")
-    if not {"dataset", "version"} <= names.keys() or not re.fullmatch(NAME, str(evidence)):
+    evidence, verdict = str(result.get("evidence")), str(result.get("verdict"))
+    if not {"dataset", "version"} <= names.keys() or not re.fullmatch(NAME, evidence) or verdict not in VERDICTS:
         return ""
     short = {kind: name.rpartition("/")[2] for kind, name in names.items()}
     lines = [
         "```mermaid",
         "flowchart LR",
         f'  d[("dataset<br/>{short["dataset"]}")] --> m["candidate<br/>{short["version"]}"]',
-        f'  m --> e["evidence<br/>{str(evidence).rpartition("/")[2]}"]',
+        f'  m --> e["evidence<br/>{evidence.rpartition("/")[2]}"]',
         "  d --> e",
     ]
     if production := short.get("production"):
         lines.append(f'  p["production<br/>{production}"] --> e')
-    lines += [f'  e --> v{{"{result["verdict"]}"}}', "```"]
+    lines += [f'  e --> v{{"{verdict}"}}', "```"]
     return "**Where it comes from**\n\n" + "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -68,10 +69,12 @@ def docker_run(image: str, environment: list[str], network: str, out: Path, flag
 
 
 def run(command: list[str]) -> tuple[int, str]:
-    """Exit code and standard output; standard error goes to the log, in which nothing is a command meanwhile."""
-    print(f"+ {' '.join(json.dumps(word) if ' ' in word else word for word in command)}", flush=True)
+    """
+    Exit code and standard output; standard error goes to the log, in which nothing is a command meanwhile: a flag that
+    somebody chose has lines of its own there too.
+    """
     token = secrets.token_hex(16)
-    print(f"::stop-commands::{token}", flush=True)
+    print(f"::stop-commands::{token}\n+ {shlex.join(command)}", flush=True)
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=sys.stdout, text=True, errors="replace", check=False
