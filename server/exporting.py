@@ -311,7 +311,8 @@ class Export:
     def _text(self, where: str, text: str) -> None:
         path = self.folder / where
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        # Half a surrogate pair, which a version's metadata may have, is no UTF-8: Python's escape of it is JSON's too.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def artifact_number(hexadecimal: str) -> int:

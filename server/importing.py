@@ -385,13 +385,18 @@ class Import:
         held: dict[int, artifacts.Membership | None] = {}
         placed = []
         for link in sorted(links, key=lambda link: (link["collection"], link["number"])):
+            db.execute("SAVEPOINT link")
             try:
                 portfolio, found = self._portfolio(db, user, link)
-                held.setdefault(portfolio.id, artifacts.resolve(db, portfolio.id, LATEST))
+                latest = artifacts.resolve(db, portfolio.id, LATEST)
                 placed.append((link, self._place(db, user, portfolio, found, link)))
+                held.setdefault(portfolio.id, latest)
             except ServerError as error:
+                # Else it leaves a collection without a version, or a number that was only lent.
+                db.execute("ROLLBACK TO link")
                 where = f"{link['entity']}/{link['project']}/{link['collection']}"
                 self.not_carried.append(f"the link of {link['version']} in {where}: {error}")
+            db.execute("RELEASE link")
         for link, there in placed:
             for alias in link["aliases"]:
                 artifacts.assign(db, artifacts.collection(db, there.collection_id), there.artifact_id, alias)

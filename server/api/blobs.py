@@ -46,6 +46,7 @@ async def upload_manifest(request: Request) -> Response:
         return manifests.md5_of_base64(found.digest) if found.digest else None
 
     def register(md5: str) -> None:
+        here.blobs.make_durable([md5])
         with here.database.write() as db:
             manifests.received(db, number, md5)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from server.store import names
+from server.store import names, references
 from server.store.db import every, next_id, now, one
 
 
@@ -21,13 +21,14 @@ class RunFile:
 
 
 def put(db: sqlite3.Connection, run_id: int, name: str, *, md5: str, size: int) -> None:
-    """What a name stands for from now on."""
+    """What a name stands for from now on. Its bytes are durable already."""
     db.execute(
         "INSERT INTO run_files (id, run_id, name, md5, size, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (run_id, name) DO UPDATE"
         " SET md5 = excluded.md5, size = excluded.size, updated_at = excluded.updated_at",
         (next_id(db, "run_files"), run_id, names.run_file(name), md5, size, now()),
     )
+    references.remember(db, [md5])
 
 
 def find_by_id(db: sqlite3.Connection, file_id: int) -> RunFile | None:

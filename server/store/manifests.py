@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from server.errors import Invalid
-from server.store import artifacts, names, protection
+from server.store import artifacts, names, protection, references
 from server.store.accounts import User
 from server.store.artifacts import Artifact, Collection
 from server.store.blobs import Blobs
@@ -154,7 +154,9 @@ def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str
     """
     md5s = list(dict.fromkeys(md5 for _, md5 in wanted))
     db.executemany(
-        "INSERT OR IGNORE INTO blobs (md5, birth_artifact_id) VALUES (?, ?)", [(md5, owner) for owner, md5 in wanted]
+        "INSERT INTO blobs (md5, birth_artifact_id) VALUES (?, ?) ON CONFLICT DO UPDATE"
+        " SET birth_artifact_id = excluded.birth_artifact_id WHERE birth_artifact_id IS NULL",
+        [(md5, owner) for owner, md5 in wanted],
     )
     first: dict[str, int] = {}
     durable: set[str] = set()
@@ -212,7 +214,7 @@ def edit(db: sqlite3.Connection, found: Manifest, *, digest: str | None, base_id
 
 
 def received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
-    """The bytes of a manifest are in the blob folder."""
+    """The bytes of a manifest are in the blob folder, and are made durable before this is committed."""
     update(db, "manifests", manifest_id, md5=md5)
 
 
@@ -333,6 +335,4 @@ def _check_blobs(
 def _make_durable(db: sqlite3.Connection, blobs: Blobs, md5s: set[str]) -> None:
     """Sync the blobs that no earlier commit has synced, before the row that says so is committed."""
     blobs.make_durable(md5s)
-    db.executemany(
-        "INSERT INTO blobs (md5, durable) VALUES (?, 1) ON CONFLICT DO UPDATE SET durable = 1", [(md5,) for md5 in md5s]
-    )
+    references.remember(db, md5s)

@@ -31,6 +31,12 @@ def among(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
     return found
 
 
+def remember(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
+    """Note that blobs were made durable: nobody has to read their bytes to believe in them."""
+    sql = "INSERT INTO blobs (md5, durable) VALUES (?, 1) ON CONFLICT DO UPDATE SET durable = 1"
+    db.executemany(sql, [(md5,) for md5 in md5s])
+
+
 def forget(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
     """Drop what is known of blobs: whoever brings one again makes it durable again."""
     db.executemany("DELETE FROM blobs WHERE md5 = ?", [(md5,) for md5 in md5s])

@@ -5,10 +5,10 @@ pytest tests/server/test_upkeep.py
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +25,7 @@ from server.check import check
 from server.settings import GIB, MIB
 from server.store.blobs import Blobs
 from server.upkeep import Progress
+from tests.server.killing import kill_at_the_next_blob
 from tests.server.wire import ARTIFACT, Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
 
@@ -245,34 +246,41 @@ def test_gc_leaves_what_a_client_was_just_told_is_here(data: Path) -> None:
 
 @pytest.mark.prove
 def test_gc_under_load_takes_nothing_from_any_upload(data: Path) -> None:
-    """Every blob is old all the time: the server's uploads and gc meet at each of them."""
+    """Every blob of a finished version is old all the time: the server's uploads and gc meet at each of them."""
     stop, failed = threading.Event(), []
+    finished: list[bytes] = []
+    freed: list[int] = []
 
     def collect() -> None:
         while not stop.is_set():
-            for path in (data / "blobs").rglob("*"):
+            for contents in list(finished):
                 with contextlib.suppress(FileNotFoundError):
-                    if path.is_file() and path.parent.name != "incoming" and time.time() - path.stat().st_mtime > 1:
-                        age(path)
+                    age(blob(data, contents))
             done = command("gc", "--data", data)
             if done.returncode:
                 failed.append(done.stderr)
+            else:
+                freed.append(json.loads(done.stdout)["files"])
 
     with serving(data) as server:
         thread = threading.Thread(target=collect)
         thread.start()
         try:
             wire = Wire.of(server)
-            for number in range(20):
+            for number in itertools.count():
                 contents = {"same.txt": b"same", f"{number}.txt": str(number).encode()}
-                made = Upload(wire, "p", contents, name=f"v{number}").run()
+                upload = Upload(wire, "p", contents, name=f"v{number}")
+                made = upload.run()
                 assert wire.data(ARTIFACT, id=made)["artifact"]["state"] == "COMMITTED"
                 if number % 2:
                     wire.data(DELETE, id=made)
+                finished += [*contents.values(), json.dumps(upload.manifest()).encode()]
+                if number >= 20 and (sum(freed) > 20 or failed or not thread.is_alive()):
+                    break
         finally:
             stop.set()
             thread.join()
-        assert failed == []
+        assert failed == [] and sum(freed) > 20
     assert [finding for finding in check(data).findings if finding.kind != "extra"] == []
 
 
@@ -365,10 +373,11 @@ def test_a_backup_that_is_killed_again_and_again_completes(data: Path, tmp_path:
         Upload(Wire.of(server), "p", contents, name="large").run()
     copy = tmp_path / "copy"
     line = [sys.executable, "-m", "server", "backup", "--data", str(data), str(copy)]
-    for delay_s in (0.2, 0.3, 0.4, 0.5):
-        with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            time.sleep(delay_s)
-            process.send_signal(signal.SIGKILL)
+    midway = 0
+    for _ in range(4):
+        killed = kill_at_the_next_blob(line, copy)
+        midway += killed and not (copy / "server.db").exists()
+    assert midway
     done = command("backup", "--data", data, copy)
     assert done.returncode == 0, done.stderr
     assert check(copy).findings == [] and check(copy).versions == 2

@@ -8,12 +8,13 @@ import hashlib
 import json
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from server.errors import Forbidden, Invalid
-from server.store import accounts, artifacts, manifests, projects, registry
+from server.store import accounts, artifacts, files, manifests, projects, registry, runs
 from server.store.accounts import User
 from server.store.artifacts import Artifact
 from server.store.blobs import Blobs
@@ -247,3 +248,26 @@ def test_bytes_outlive_the_version_that_they_came_with(maker: Maker, db: sqlite3
     artifacts.delete_collection(db, maker.user, artifacts.collection(db, first.sequence_id))
     second = maker.log({"a": "1"})
     assert manifests.births(db, maker.blobs, [(second.id, md5)]) == [(second.id, True)]
+
+
+class Watched(Blobs):
+    """Counts how often bytes are read to be believed."""
+
+    reads = 0
+
+    def md5_of(self, md5: str) -> str:
+        self.reads += 1
+        return super().md5_of(md5)
+
+
+def test_a_version_of_a_runs_file_does_not_have_it_read_again(
+    db: sqlite3.Connection, user: User, project: Project, tmp_path: Path
+) -> None:
+    blobs = Watched(tmp_path / "watched")
+    md5 = blobs.write(b"a model")
+    blobs.make_durable([md5])
+    files.put(db, runs.create(db, project, user, "run-1", {}).id, "model.h5", md5=md5, size=7)
+    first, second = (Maker(db, blobs, user, project, name).announce({"a": name}) for name in ("first", "second"))
+    assert manifests.births(db, blobs, [(first.id, md5)]) == [(first.id, True)]
+    assert manifests.births(db, blobs, [(second.id, md5)]) == [(first.id, True)]
+    assert blobs.reads == 0

@@ -104,7 +104,7 @@ def test_a_database_that_another_process_keeps_is_waited_for_five_seconds_in_all
             thread.start()
         for thread in threads:
             thread.join()
-    assert min(took_s) > 4.5 and max(took_s) < 10
+    assert min(took_s) > 4.5 and max(took_s) < 30
     assert len(refused) == 4
     assert "another process has held" in refused[0] and "`wandb sync" in refused[0]
     with database.write() as db:
