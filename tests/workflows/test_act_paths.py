@@ -50,6 +50,13 @@ def test_an_unchanged_model_asks_nobody(promoted, place):
     assert "promote" not in ran.jobs
 
 
+def test_a_dispatch_with_the_same_flags_makes_the_same_model_once_more(promoted, place):
+    ran = place.act("workflow_dispatch", inputs=DIGITS | {"no_cache": True})
+    assert (ran.code, ran.outputs["evaluate"]["verdict"]) == (0, "unchanged"), ran.log[-3000:]
+    assert '"reused": false' in ran.said["train"]
+    assert ran.outputs["link"]["version"] == promoted.outputs["link"]["version"]
+
+
 @pytest.mark.parametrize("how", ["self_approval", "approval_other_attempt", "alias_refused"])
 def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
     before = place.production()
