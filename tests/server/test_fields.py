@@ -84,7 +84,7 @@ ARGUMENTS = {
     "Project.artifactType": '(name: "model")',
     "Run.sampledHistory": '(specs: ["{\\"keys\\": [\\"loss\\"], \\"samples\\": 5}"])',
     "Run.parquetHistory": '(liveKeys: ["_step"])',
-    "Sweep.agent": '(agentName: "1")',
+    "Sweep.agent": '(agentName: "AGENT")',
     "ArtifactType.artifactCollection": '(name: "data")',
     "ArtifactSequence.artifactMembership": '(aliasName: "latest")',
     "ArtifactPortfolio.artifactMembership": '(aliasName: "latest")',
@@ -129,9 +129,8 @@ def seeded(server: Any) -> Callable[[str], str]:
     )
     name = sweep["upsertSweep"]["sweep"]["name"]
     wire.data(SEED_RUN % name)
-    wire.data(
-        f'mutation {{ createAgent(input: {{host: "h", projectName: "fields", sweep: "{name}"}}) {{ agent {{ id }} }} }}'
-    )
+    at = f'host: "h", projectName: "fields", sweep: "{name}"'
+    agent = wire.data(f"mutation {{ createAgent(input: {{{at}}}) {{ agent {{ name }} }} }}")["createAgent"]["agent"]
     lines = [f'{{"_step": {step}, "loss": {step}}}' for step in range(3)]
     wire.file_stream(
         PROJECT,
@@ -178,7 +177,12 @@ def seeded(server: Any) -> Callable[[str], str]:
     add = 'createProjectMembers(input: {projectId: "%s", teamIds: ["%s"]}) { success }'
     wire.data(f"mutation {{ {add % (registry, team)} }}")
     found = wire.data('{ project(name: "fields") { artifactCollection(name: "data") { id } } }')
-    names = {"SWEEP": name, "ARTIFACT": made, "COLLECTION": found["project"]["artifactCollection"]["id"]}
+    names = {
+        "SWEEP": name,
+        "AGENT": agent["name"],
+        "ARTIFACT": made,
+        "COLLECTION": found["project"]["artifactCollection"]["id"],
+    }
 
     def filled(query: str) -> str:
         for placeholder, value in names.items():
