@@ -323,19 +323,21 @@ def test_gc_waits_for_no_backup_but_says_that_one_is_at_work(data: Path) -> None
 
 
 def test_a_backup_of_a_busy_server_is_clean_and_a_server_starts_on_it(data: Path, tmp_path: Path) -> None:
-    stop = threading.Event()
+    stop, written = threading.Event(), threading.Event()
     copies = [tmp_path / f"copy-{number}" for number in range(2)]
 
     def write_on(server: Server) -> None:
         number = 0
         while not stop.is_set():
             Upload(Wire.of(server), "p", {f"{number}.txt": str(number).encode() * 500}, name="busy").run()
+            written.set()
             number += 1
 
     with serving(data) as server:
         thread = threading.Thread(target=write_on, args=(server,))
         thread.start()
         try:
+            assert written.wait(60), "the writer never had a version"
             for copy in copies:
                 done = command("backup", "--data", data, copy)
                 assert done.returncode == 0, done.stderr
