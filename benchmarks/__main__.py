@@ -54,17 +54,13 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
         for number in range(repeat):
             say(f"repetition {number + 1} of {repeat}")
             ours_first = number % 2 == 0
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                project = Project(Path(place))
-                if "loop" in names:
-                    samples["loop"].append(loop.sample(project, ours_first))
-                if "second" in names:
-                    samples["second"].append(second.sample(project))
+            project = copy_in(folder)
+            if "loop" in names:
+                samples["loop"].append(loop.sample(project, ours_first))
+            if "second" in names:
+                samples["second"].append(second.sample(project))
             if "containers" in names:
-                with tempfile.TemporaryDirectory(dir=folder) as one, tempfile.TemporaryDirectory(dir=folder) as other:
-                    samples["containers"].append(
-                        containers.sample(Project(Path(one)), Project(Path(other)), ours_first)
-                    )
+                samples["containers"].append(containers.sample(copy_in(folder), copy_in(folder), ours_first))
             if "start" in names:
                 samples["start"].append(start.sample())
             if files is not None:
@@ -73,6 +69,11 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
             say("one server under load, once: it takes some minutes")
             samples["load"].append(load.sample())
     return samples
+
+
+def copy_in(folder: str) -> Project:
+    """A copy of the project, removed with `folder` and not before: see upload.py."""
+    return Project(Path(tempfile.mkdtemp(dir=folder)))
 
 
 def say(words: str) -> None:
