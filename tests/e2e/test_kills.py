@@ -95,7 +95,7 @@ def test_between_ledger_entry_and_alias(clone):
             [sys.executable, "-c", program, "--use-case", "digits", "--evidence", evidence, "--approver", "ada"],
             cwd=clone.path,
             env={**clone.env, **clone.client()},
-            timeout=60,
+            timeout=240,
         )
         assert killed.returncode == -signal.SIGKILL
     finally:
