@@ -86,6 +86,14 @@ def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_
     return answer
 
 
+def listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20):
+            return True
+    except OSError:
+        return False
+
+
 def healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/_internal/healthcheck", timeout=20) as answer:  # noqa: S310

@@ -1,4 +1,4 @@
-"""Kill a command in the middle of its work. It is made to kill itself there, so that no clock decides what is killed."""
+"""Kill a command in the middle of its work: it is made to do that itself, so that no clock decides where."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ sys.exit(main())
 
 
 def kill_at_blob(number: int, *command: Any) -> None:
-    """Run a command, and `kill -9` it at its so many-th blob: when that has its name; just before, if the number is even."""
+    """Run a command, and `kill -9` it at its so many-th blob: when that has its name; before, for an even number."""
     line = [sys.executable, "-c", ENDING, str(number), *map(str, command)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == -signal.SIGKILL, f"it ended before blob {number}: {done.stderr}"
