@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[1]
 KEY = "local-" + "0123456789abcdef" * 2 + "01234567"
 # Nothing that is waited for takes a tenth of it, but on a cold disk and a machine that does other things.
 DEADLINE_S = 120.0
-# Lower than those that the system gives to whoever asks for any, and each worker's its own.
-PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
+# Lower than those that the system gives to whoever asks for any, higher than those that a browser refuses; each worker
+# has its own.
+PORTS = range(11_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
 _next_port = itertools.count(random.randrange(len(PORTS)))
 
 
