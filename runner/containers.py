@@ -35,6 +35,8 @@ SERVER_PORT = 8080  # inside its container
 # docker(1): a program that signal n ended has exit code 128 + n; 125 is docker's own.
 SIGNALLED, NOT_STARTED = 128, 125
 STOP_S = 5
+# The SDK's own 60 s are few for an engine that is just building on a slow disk.
+ANSWER_S = 300
 MNIST = "/mnist.npz"
 KERAS_HOME = "/keras"
 
@@ -392,7 +394,7 @@ def _connect(address: str) -> Any:
     except ImportError as error:  # `docker` is then the folder of that name in this project
         raise EngineUnusable("the docker SDK is not installed in this environment", "make setup") from error
     try:
-        return DockerClient(base_url=address, version="auto")
+        return DockerClient(base_url=address, version="auto", timeout=ANSWER_S)
     except DockerException as error:
         raise EngineUnusable(f"no Docker engine answers at {address}: {error}", engine.WITHOUT) from error
 

@@ -32,6 +32,7 @@ def wandb_env(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "WANDB_BASE_URL": server.url,
         "WANDB_API_KEY": server.key,
         "WANDB_ERROR_REPORTING": "false",  # no crash reports or telemetry to W&B from a test
+        "WANDB_X_SERVICE_WAIT": "120",  # seconds for the SDK's own process to come up
         **{f"WANDB_{kind}_DIR": str(tmp_path / f"wandb_{kind.lower()}") for kind in ("CACHE", "DATA", "CONFIG")},
         "WANDB_DIR": str(tmp_path / "wandb_runs"),
     }

@@ -1,6 +1,8 @@
 """Start the embedded server as a real process, as a person would, and wait until it answers."""
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -8,14 +10,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 KEY = "local-" + "0123456789abcdef" * 2 + "01234567"
-START_DEADLINE_S = 20.0
+# Nothing that is waited for takes a tenth of it, but on a cold disk and a machine that does other things.
+DEADLINE_S = 120.0
+# Lower than those that the system gives to whoever asks for any, higher than those that a browser refuses; each worker
+# has its own.
+PORTS = range(11_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
+_next_port = itertools.count(random.randrange(len(PORTS)))
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,22 @@ class Server:
     def kill(self) -> None:
         """`kill -9`, as a crash or the out-of-memory killer would."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """
+    A port on which nobody listens. It stays so until its server is there: no other worker tries it, no client and no
+    other program is given it by the system, and it is not given again here.
+    """
+    while True:
+        port = PORTS[next(_next_port) % len(PORTS)]
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def give_a_port_of_its_own(runner: Path) -> None:
@@ -61,9 +78,26 @@ def give_a_port_of_its_own(runner: Path) -> None:
     embedded.write_text(text.replace(shared, f"\nFIRST_PORT = {free_port()}\n"))
 
 
+def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """The first true answer of `condition`, polled; fails the test after the deadline."""
+    deadline = time.monotonic() + deadline_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20):
+            return True
+    except OSError:
+        return False
+
+
 def healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/_internal/healthcheck", timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{url}/_internal/healthcheck", timeout=20) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
@@ -85,7 +119,7 @@ def serving(data: Path, *, port: int | None = None, key: str = KEY) -> Iterator[
         )
     server = Server(f"http://127.0.0.1:{port}", key, data, process, log)
     try:
-        deadline = time.monotonic() + START_DEADLINE_S
+        deadline = time.monotonic() + DEADLINE_S
         while not healthy(server.url):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start:\n{log.read_text()}")
@@ -95,6 +129,6 @@ def serving(data: Path, *, port: int | None = None, key: str = KEY) -> Iterator[
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 server.kill()

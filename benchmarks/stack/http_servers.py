@@ -36,7 +36,7 @@ SERVERS = {
 CONNECTIONS = 16  # as many as wandb's Go client has under way with small files
 BODY = b"0123456789" * 40  # a PNG of MNIST has about so many bytes
 ETAG = hashlib.md5(BODY, usedforsecurity=False).hexdigest().encode()
-START_DEADLINE_S = 30
+START_DEADLINE_S = 120
 
 
 def sample(command: list[str], requests: int) -> dict[str, float]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pytest
 from runner import images
 from tests.docker.test_dockerfiles import ROOT, dockerfile, entries, locks
 from tests.engine import docker, references
+from tests.serving import until
 
 # MB over the base, the most that each may have.
 LIMITS = {"build": 420, "train": 1250, "link": 130, "evaluate": 1250, "promote": 400, "server": 60}
@@ -131,10 +132,7 @@ def test_the_server_is_healthy_on_a_folder_of_its_user(built, tmp_path):
     watch = ("--health-interval=1s", "--label=modelgate.folder=test")
     server = docker("run", "--detach", *sealed, user, *watch, f"--volume={data}:/data", built["server"]).strip()
     try:
-        deadline = time.monotonic() + 60
-        while docker("inspect", "--format={{.State.Health.Status}}", server).strip() != "healthy":
-            assert time.monotonic() < deadline, docker("logs", server)
-            time.sleep(0.2)
+        until(lambda: docker("inspect", "--format={{.State.Health.Status}}", server).strip() == "healthy", "its health")
         assert (data / "server.db").stat().st_uid == os.getuid()
     finally:
         docker("rm", "--force", server)
@@ -164,8 +162,10 @@ def secretive(tmp_path) -> Path:
     """A checkout with secrets wherever a person may have them."""
     root = tmp_path / "checkout"
     (root / ".modelgate").mkdir(parents=True)
-    for part in ("docker", "runner", "server", "steps", "usecases", "requirements.txt", ".dockerignore"):
-        subprocess.run(["cp", "-r", ROOT / part, root], check=True)
+    for part in ("docker", "runner", "server", "steps", "usecases"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("requirements.txt", ".dockerignore"):
+        shutil.copy(ROOT / part, root)
     keys = (".modelgate/api-key", "server/key.pem", "steps/key.pem")
     for name in (*keys, ".env", ".netrc", "server/.env", "docker/link/.netrc"):
         (root / name).write_text(f"{CANARY}\n")

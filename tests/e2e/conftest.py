@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from typing import Any
 import pytest
 
 from tests.engine import to_the_engine
-from tests.serving import give_a_port_of_its_own
+from tests.serving import give_a_port_of_its_own, until
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("steps", "usecases", "server", "runner", "docker", "requirements.txt", "pyproject.toml")
-DEADLINE_S = 280
+DEADLINE_S = 600
 
 
 @dataclass
@@ -75,34 +76,39 @@ class Clone:
         port = (folder / "port").read_text().strip()
         return {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": (folder / "api-key").read_text().strip()}
 
-    def ask(self, question: str, timeout_s: float = 60) -> Any:
+    def ask(self, question: str) -> Any:
         """
         Start the server, and let a client of its own, with an empty cache, ask it something.
 
         question: an expression over `api`, a wandb.Api(); or a program that puts what it found into `answer`.
         """
         cache = self.path.parent / f"cache-{time.monotonic_ns()}"
+        program = question if "answer =" in question else f"answer = {question}"
+        program = f"import json, wandb\napi = wandb.Api()\n{textwrap.dedent(program)}\nprint(json.dumps(answer))"
+        with self.open() as client:
+            asked = subprocess.run(
+                [self.python, "-c", program],
+                env={**client, "WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(cache)},
+                cwd=self.path.parent,
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+            )
+        assert asked.returncode == 0, asked.stderr
+        return json.loads(asked.stdout)
+
+    @contextmanager
+    def open(self) -> Iterator[dict[str, str]]:
+        """`make serve` until the block ends; gives the environment of its client."""
+        before = len(self.said)
         serving = self.start("serve")
         try:
-            program = question if "answer =" in question else f"answer = {question}"
-            program = f"import json, wandb\napi = wandb.Api()\n{textwrap.dedent(program)}\nprint(json.dumps(answer))"
-            deadline = time.monotonic() + 30
-            while True:
-                asked = subprocess.run(
-                    [self.python, "-c", program],
-                    env={**self.env, **self.client(), "WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(cache)},
-                    cwd=self.path.parent,
-                    capture_output=True,
-                    text=True,
-                    timeout=timeout_s,
-                )
-                if asked.returncode == 0:
-                    return json.loads(asked.stdout)
-                assert time.monotonic() < deadline, asked.stderr
-                time.sleep(0.3)
+            until(lambda: "The pages are open" in self.said[before:] or serving.poll() is not None, "the pages")
+            assert serving.poll() is None, self.said[before:]
+            yield {**self.env, **self.client()}
         finally:
             serving.terminate()
-            serving.wait(20)
+            serving.wait(DEADLINE_S)
 
 
 def clean_environment(home: Path) -> Mapping[str, str]:
@@ -125,6 +131,7 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     (tmp_path / "home").mkdir()
     made = Clone(path, dict(clean_environment(tmp_path / "home")))
     yield made
+    print(made.said)  # for a test that failed
     for record in ("step.pid", "server.pid"):  # a test that failed half-way must not leave a process behind
         if pid := made.pid(record):
             try:

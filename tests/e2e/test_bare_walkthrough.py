@@ -38,7 +38,7 @@ print(f"accuracy {found['accuracy']:.6f}")
 
 
 def last_words(*arguments: str) -> dict[str, float]:
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines()[-2:])}
 

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import DEADLINE_S
 from tests.e2e.test_loop import facts
 from tests.engine import docker, references
+from tests.serving import until
 
 LOOP = ("run", "--use-case", "digits", "--policy", "rollback", "--epochs", "8")
 
@@ -46,11 +48,8 @@ def of(clone, role: str = "", *more: str) -> list[str]:
 
 def wait_for(clone, role: str, step: str = "") -> str:
     """The container of a role, once it runs."""
-    deadline = time.monotonic() + 200
-    while not (found := of(clone, role, "--filter=status=running", f"--filter=name={step}")):
-        assert time.monotonic() < deadline, clone.said
-        time.sleep(0.1)
-    return found[0]
+    running = ("--filter=status=running", f"--filter=name={step}")
+    return str(until(lambda: of(clone, role, *running), f"the {role} {step}", DEADLINE_S)[0])
 
 
 def answers(clone) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def zip_headers(*python: str) -> str:
     return subprocess.run([*python, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, images):
     code, said = clone.run(*LOOP)
     assert code == 0, said
@@ -83,11 +82,13 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     assert "local-" not in said.replace("local-org", "")  # the key stands in no line that is to be pasted
     assert "docker run --rm --read-only --cap-drop=ALL" in said
 
-    # Everything again, in containers, the server killed beneath it: train waits for the next one.
+    # Everything again, in containers, the server killed beneath it: train waits for the next one with its model.
+    before = len(clone.said)
     process = clone.start(*LOOP, "--docker", "--no-cache", APPROVE="ada")
-    wait_for(clone, "step", "train")
+    until(lambda: "epoch 01/08" in clone.said[before:] or process.poll() is not None, "train", DEADLINE_S)
+    assert process.poll() is None, clone.said
     docker("kill", wait_for(clone, "server"))
-    assert process.wait(280) == 0, clone.said
+    assert process.wait(DEADLINE_S) == 0, clone.said
     assert "the embedded server died" in clone.said
     again = answers(clone)
     assert not again["train"]["reused"]
@@ -102,31 +103,31 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     assert (found["production"], found["models"], found["versions"], found["entries"]) == ("v0", 1, 1, 1)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "build")
     runner.send_signal(signal.SIGTERM)  # as Ctrl-C, which a job in the background does not hear
-    assert runner.wait(20) == 130
+    assert runner.wait(DEADLINE_S) == 130
     assert not of(clone)
 
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "build")
     runner.kill()
-    runner.wait(20)
+    runner.wait(DEADLINE_S)
     assert of(clone, "step") and of(clone, "server")  # the engine's, and not the runner's children
     address = clone.client()["WANDB_BASE_URL"]
 
     runner = clone.start(*LOOP, "--docker")
     docker("kill", wait_for(clone, "step", "train"))
-    assert runner.wait(280) == 1
+    assert runner.wait(DEADLINE_S) == 1
     assert "train was ended by signal 9" in clone.said
     assert not of(clone)
 
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "train")
     runner.kill()
-    runner.wait(20)
+    runner.wait(DEADLINE_S)
     code, said = clone.run(*LOOP, APPROVE="ada")  # without containers
     assert code == 0, said
     assert clone.said.count("that an earlier runner left behind") == 4  # a step and a server, twice
@@ -156,7 +157,7 @@ def test_ten_moments(clone):
             runner.send_signal(signal.SIGKILL)
         elif found := of(clone, victim):
             docker("kill", *found, check=False)  # it may end between the look and the kill
-        runner.wait(280)
+        runner.wait(DEADLINE_S)
         code, said = clone.run(*loop, APPROVE="ada")
         assert code == 0, f"after kill {number} of {victim}:\n{said}"
     found = clone.ask(facts("digits-dev", "digits"))

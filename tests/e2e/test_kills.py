@@ -17,6 +17,7 @@ import time
 
 import pytest
 
+from tests.e2e.conftest import DEADLINE_S
 from tests.e2e.test_loop import facts
 
 LOOP = ("run", "--use-case", "digits", "--policy", "rollback", "--epochs", "8")
@@ -32,7 +33,7 @@ def kill_at(clone, seconds: float, victim: str, *arguments: str) -> None:
     if process.poll() is None and pid:
         with contextlib.suppress(ProcessLookupError):  # it may end between the look and the kill
             os.kill(pid, signal.SIGKILL)
-    process.wait(280)
+    process.wait(DEADLINE_S)
 
 
 def duration(clone) -> float:
@@ -80,27 +81,15 @@ def test_twenty_moments(clone, seed):
 def test_between_ledger_entry_and_alias(clone):
     code, said = clone.run(*LOOP)  # nobody approves: it stops there
     assert code == 0, said
-    serving = clone.start("serve")
     program = (
         "import os, signal, sys; from steps import promote; "
         "promote.move_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL); promote.main(sys.argv[1:])"
     )
-    try:
-        deadline = time.monotonic() + 30
-        while "The pages are open" not in clone.said:
-            assert time.monotonic() < deadline, clone.said
-            time.sleep(0.1)
-        evidence = "local/model-registry-dev/digits_evaluation:v0"
-        killed = subprocess.run(
-            [sys.executable, "-c", program, "--use-case", "digits", "--evidence", evidence, "--approver", "ada"],
-            cwd=clone.path,
-            env={**clone.env, **clone.client()},
-            timeout=60,
-        )
-        assert killed.returncode == -signal.SIGKILL
-    finally:
-        serving.terminate()
-        serving.wait(20)
+    evidence = "local/model-registry-dev/digits_evaluation:v0"
+    command = [sys.executable, "-c", program, "--use-case", "digits", "--evidence", evidence, "--approver", "ada"]
+    with clone.open() as client:
+        killed = subprocess.run(command, cwd=clone.path, env=client, timeout=DEADLINE_S)
+    assert killed.returncode == -signal.SIGKILL
     exists = "api.artifact_exists('local-org/wandb-registry-model/digits-dev:production')"
     assert clone.ask(exists) is False
     assert clone.ask("len(api.artifacts('promotion', 'local/model-registry-dev/digits_promotions'))") == 1

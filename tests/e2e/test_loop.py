@@ -81,7 +81,7 @@ def test_without_mnist_it_runs_digits_and_without_an_approval_it_stops_until_app
 def test_mnist_reaches_96_percent_and_every_picture_is_its_source(clone):
     code, said = clone.run("run", APPROVE="ada")
     assert code == 0, said
-    seen = clone.ask(LOOK_AT_MNIST, timeout_s=200)
+    seen = clone.ask(LOOK_AT_MNIST)
     assert seen["accuracy"] >= 0.96
     assert seen["rows"] == [["float32", 6000, 28, 28, 1], ["float32", 1000, 28, 28, 1]]
     assert seen["images"] == 7000

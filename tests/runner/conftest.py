@@ -12,19 +12,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.serving import give_a_port_of_its_own
+from tests.serving import DEADLINE_S, give_a_port_of_its_own, until
 
 ROOT = Path(__file__).parents[2]
 STEPS = ("build", "train", "link", "evaluate", "promote")
-DEADLINE_S = 20.0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,15 +31,6 @@ def signals_as_on_a_terminal() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-
-
-def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """The first true answer of `condition`, polled; fails the test after the deadline."""
-    deadline = time.monotonic() + deadline_s
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
-        time.sleep(0.02)
-    return answer
 
 
 def alive(pid: int) -> bool:
@@ -63,8 +52,12 @@ class Checkout:
         return self.root / ".modelgate"
 
     def behave(self, **steps: dict[str, Any]) -> None:
-        """What fake steps do: result (changes of their JSON), exit, stdout, sleep_s, child."""
+        """What fake steps do: result (changes of their JSON), error, exit, stdout, sleep_s, until."""
         (self.root / "behaviour.json").write_text(json.dumps(steps))
+
+    def say(self, word: str) -> None:
+        """What a step that behaves `until` this word waits for."""
+        (self.root / word).touch()
 
     def env(self, **more: str) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", **more}
@@ -86,7 +79,7 @@ class Checkout:
     def runner(self, *words: str, **more: str) -> tuple[int, str]:
         """Its exit code and everything it said."""
         child = self.start(*words, **more)
-        said, _ = child.communicate(timeout=60)
+        said, _ = child.communicate(timeout=2 * DEADLINE_S)
         return child.returncode, said
 
     def state(self) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def write_down() -> None:
 def step(does: dict) -> int:
     print(f"{NAME} says this on standard error", file=sys.stderr, flush=True)
     time.sleep(does.get("sleep_s", 0))
+    while "until" in does and not (ROOT / does["until"]).exists():
+        time.sleep(0.02)
     if "stdout" in does:
         sys.stdout.write(does["stdout"])
         return does.get("exit", 0)

@@ -22,8 +22,9 @@ import pytest
 from runner import engine
 from runner.errors import EngineUnusable
 from tests.engine import references, to_the_engine
+from tests.serving import until
 
-from .conftest import Checkout, until
+from .conftest import Checkout
 
 ROOT = Path(__file__).parents[2]
 HOW_TO_RUN_WITHOUT = "make run"
@@ -190,7 +191,7 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     references()  # skips without an engine
     make_real(checkout)
     checkout.start("serve")
-    until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server", deadline_s=60)
+    until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server")
     code, said = checkout.runner("run", "--use-case", "digits", "--docker", **to_the_engine())
     assert code == 2, said
     assert "runs as a process, for an open `serve`: no container reaches it" in said

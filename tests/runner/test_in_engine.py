@@ -21,9 +21,7 @@ from runner.images import Image
 from runner.pipeline import LINK
 from runner.processes import Stop
 from tests.engine import references
-from tests.serving import free_port
-
-from .conftest import until
+from tests.serving import free_port, until
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Checkout, until
+from tests.serving import DEADLINE_S, until
+
+from .conftest import ROOT, Checkout
 
 
 @pytest.fixture
@@ -41,11 +43,11 @@ def processes_of(checkout: Checkout) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_of_steps_server_or_sdk_outlives_the_runner(real: Checkout, number: signal.Signals) -> None:
     runner = real.start("run", "--use-case", "digits", "--epochs", "500")
-    until(lambda: runner.poll() is not None or "wandb-core" in str(processes_of(real)), "the SDK", deadline_s=100)
+    until(lambda: runner.poll() is not None or "wandb-core" in str(processes_of(real)), "the SDK", deadline_s=300)
     assert runner.poll() is None
     assert any("-m server" in command for command in processes_of(real))
     assert any("-m runner.prepared" in command for command in processes_of(real))
     runner.send_signal(number)
-    runner.communicate(timeout=30)
+    runner.communicate(timeout=DEADLINE_S)
     assert runner.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
     until(lambda: not processes_of(real), "their end")

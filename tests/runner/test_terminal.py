@@ -74,7 +74,7 @@ def test_kill_at_the_question_leaves_it_open(checkout: Checkout) -> None:
 
 
 def test_ctrl_c_during_a_step_ends_it(checkout: Checkout) -> None:
-    checkout.behave(train={"sleep_s": 30})
+    checkout.behave(train={"sleep_s": 600})
     terminal = Terminal(checkout, "run", "--use-case", "digits")
     terminal.read_until("train says this on standard error")
     terminal.type("\x03")
@@ -89,7 +89,7 @@ def test_server_answers_while_the_person_thinks(checkout: Checkout) -> None:
     # More than one where a port was taken by somebody else between looking and starting.
     *_, answering = checkout.pids("server")
     assert answering not in of_the_run and alive(answering)
-    with socket.create_connection(("127.0.0.1", checkout.port()), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", checkout.port()), timeout=60) as connection:
         connection.sendall(b"GET /_internal/healthcheck HTTP/1.0\r\n\r\n")
         assert b"200 OK" in connection.recv(64)
     terminal.type("n\n")

@@ -7,7 +7,8 @@ import wandb
 
 STEPS = 20
 FILES = 5
-SETTINGS = wandb.Settings(x_file_stream_transmit_interval=0.2, x_disable_meta=True, silent=True)
+# Not the SDK's 90 s for the start of a run: here the server is down for most of them.
+SETTINGS = wandb.Settings(x_file_stream_transmit_interval=0.2, x_disable_meta=True, silent=True, init_timeout=600)
 
 
 def one_run(project: str, number: int) -> None:

@@ -35,16 +35,16 @@ def direct_urls(wire: Wire, project: str, **page: object) -> "tuple[dict[str, st
 def test_a_part_of_a_file_can_be_fetched(wire: Wire, project: str) -> None:
     Upload(wire, project, {"a.bin": b"0123456789"}).run()
     url = direct_urls(wire, project)[0]["a.bin"]
-    part = requests.get(url, headers={"Range": "bytes=2-4"}, timeout=10)
+    part = requests.get(url, headers={"Range": "bytes=2-4"}, timeout=60)
     assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")
-    assert requests.get(url, headers={"Range": "bytes=7-"}, timeout=10).content == b"789"
-    assert requests.head(url, timeout=10).headers["Content-Length"] == "10"
+    assert requests.get(url, headers={"Range": "bytes=7-"}, timeout=60).content == b"789"
+    assert requests.head(url, timeout=60).headers["Content-Length"] == "10"
 
 
 @pytest.mark.parametrize("size", [0, 10, blobs.MAX_AT_ONCE, blobs.MAX_AT_ONCE + 1])
 def test_a_whole_file_comes_back_harmless_whatever_its_size(wire: Wire, project: str, size: int) -> None:
     Upload(wire, project, {"a.bin": b"x" * size}).run()
-    answer = requests.get(direct_urls(wire, project)[0]["a.bin"], timeout=10)
+    answer = requests.get(direct_urls(wire, project)[0]["a.bin"], timeout=60)
     assert (answer.status_code, answer.content) == (200, b"x" * size)
     assert answer.headers["Accept-Ranges"] == "bytes"
     assert answer.headers.items() >= blobs.HARMLESS.items()
@@ -65,9 +65,9 @@ def test_what_a_run_uploaded_gets_no_rights_in_a_browser(wire: Wire, project: st
     name = "media/html/evil <&>.html"
     made = wire.data(CREATE_RUN_FILES, project=project, files=[name])["createRunFiles"]["files"]
     assert [file["name"] for file in made] == [name]
-    assert requests.put(made[0]["uploadUrl"], data=b"<script>alert(1)</script>", timeout=10).status_code == 200
+    assert requests.put(made[0]["uploadUrl"], data=b"<script>alert(1)</script>", timeout=60).status_code == 200
     found = wire.data(FILES, project=project, names=[f"./{name}"])["project"]["run"]["files"]["edges"][0]["node"]
-    answer = requests.get(found["url"], timeout=10)
+    answer = requests.get(found["url"], timeout=60)
     assert answer.content == b"<script>alert(1)</script>"
     assert answer.headers["Content-Security-Policy"].startswith("sandbox;")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -78,10 +78,10 @@ def test_the_address_that_the_sdk_makes_itself_needs_the_key(server: Server, wir
     md5 = direct_urls(wire, project)[0]["a.txt"].partition("?")[0].rsplit("/", 1)[1]
     for path in (f"{artifact}/{artifact}/{md5}/a.txt", f"{artifact}/{md5}/a.txt"):
         url = f"{server.url}/artifactsV2/default/local/{project}/data/{path}"
-        assert requests.get(url, auth=("api", server.key), timeout=10).content == project.encode()
-        assert requests.get(url, timeout=10).status_code == 401
+        assert requests.get(url, auth=("api", server.key), timeout=60).content == project.encode()
+        assert requests.get(url, timeout=60).status_code == 401
     other = f"{server.url}/artifactsV2/default/local/{project}/data/{artifact}/{artifact}/{'0' * 32}/a.txt"
-    assert requests.get(other, auth=("api", server.key), timeout=10).status_code == 404
+    assert requests.get(other, auth=("api", server.key), timeout=60).status_code == 404
 
 
 def test_a_download_address_is_good_for_its_own_bytes_only(server: Server, wire: Wire, project: str) -> None:
@@ -96,8 +96,8 @@ def test_a_download_address_is_good_for_its_own_bytes_only(server: Server, wire:
         f"{path}?expires=1&signature={'0' * 64}",
         f"{path}?{question}&signature=0",
     ):
-        assert requests.get(changed, timeout=10).status_code == 403, changed
-    assert requests.get(urls["a.txt"], timeout=10).content == f"{project} a".encode()
+        assert requests.get(changed, timeout=60).status_code == 403, changed
+    assert requests.get(urls["a.txt"], timeout=60).content == f"{project} a".encode()
 
 
 def test_the_address_of_a_deleted_run_leads_to_no_other_run(wire: Wire, project: str) -> None:
@@ -107,7 +107,7 @@ def test_the_address_of_a_deleted_run_leads_to_no_other_run(wire: Wire, project:
     address = wire.done("createRunFiles", "files { uploadUrl }", **announced)["files"][0]["uploadUrl"]
     wire.done("deleteRun", "clientMutationId", id=found["run"]["id"])
     wire.start_run(project, "run-1")
-    answer = requests.put(address, data=b"x", timeout=10)
+    answer = requests.put(address, data=b"x", timeout=60)
     assert answer.status_code == 404 and "was deleted" in answer.text
     assert wire.data(FILES, project=project)["project"]["run"]["files"]["edges"] == []
 
@@ -127,7 +127,7 @@ def test_a_client_is_given_the_address_by_which_it_came(server: Server, wire: Wi
         json={"query": DIRECT_URLS, "variables": {"project": project}},
         auth=("api", server.key),
         headers={"Host": host},
-        timeout=10,
+        timeout=60,
     )
     edges = answer.json()["data"]["project"]["artifactCollection"]["artifactMembership"]["files"]["edges"]
     assert edges[0]["node"]["directUrl"].startswith(f"http://{host}/storage/")
@@ -152,4 +152,4 @@ def test_an_external_url_is_given_to_everybody(tmp_path: Path) -> None:
         assert made[0]["uploadUrl"].startswith("http://outside.example:9999/storage/run_files/")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.server.wire import ARTIFACT, MEMBERSHIP, UPSERT_BUCKET, Upload, Wire
-from tests.serving import free_port, serving
+from tests.serving import free_port, serving, until
 
 PROJECT = "crash"
 
@@ -50,30 +50,29 @@ def test_an_upload_that_a_kill_cut_off_leaves_nothing_and_can_be_repeated(tmp_pa
         artifact = upload.create()
         url = upload.upload_urls(artifact)["big.bin"]
         assert url is not None
-        half_sent = threading.Event()
+        incoming, killed = tmp_path / "data" / "blobs" / "incoming", threading.Event()
 
         def slowly():  # type: ignore[no-untyped-def]
             yield data[: len(data) // 2]
-            half_sent.set()
-            time.sleep(2)
+            killed.wait(120)
             yield data[len(data) // 2 :]
 
         def send() -> None:
             with contextlib.suppress(requests.RequestException):
-                requests.put(url, data=slowly(), timeout=10)
+                requests.put(url, data=slowly(), timeout=120)
 
         sender = threading.Thread(target=send)
         sender.start()
-        assert half_sent.wait(10)
-        time.sleep(0.2)
+        until(lambda: list(incoming.iterdir()), "the half that is sent")
         server.kill()
+        killed.set()
         sender.join()
-        assert list((tmp_path / "data" / "blobs" / "incoming").iterdir())
+        assert list(incoming.iterdir())
     with serving(tmp_path / "data", port=port) as server:
         wire = Wire.of(server)
-        assert not list((tmp_path / "data" / "blobs" / "incoming").iterdir())
+        assert not list(incoming.iterdir())
         assert latest(wire) is None
-        assert requests.put(url, data=data, timeout=10).status_code == 200  # the address outlives the restart
+        assert requests.put(url, data=data, timeout=60).status_code == 200  # the address outlives the restart
         again = Upload(wire, PROJECT, upload_of)
         again.put_manifest(artifact)
         assert again.commit(artifact).status_code == 200
@@ -125,8 +124,10 @@ def test_a_run_whose_process_was_killed_is_called_crashed(tmp_path: Path) -> Non
         db.execute("UPDATE runs SET heartbeat_at = '2020-01-01T00:00:00.000000Z'")
     query = "query S($project: String!, $name: String!) { project(name: $project) { run(name: $name) { state } } }"
     with serving(tmp_path / "data") as server:
-        wire, deadline = Wire.of(server), time.monotonic() + 10
-        while (state := wire.data(query, project=PROJECT, name="run-1")["project"]["run"]["state"]) == "running":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    assert state == "crashed"
+        wire = Wire.of(server)
+
+        def state() -> str:
+            return str(wire.data(query, project=PROJECT, name="run-1")["project"]["run"]["state"])
+
+        until(lambda: state() != "running", "the end of its silence")
+        assert state() == "crashed"

@@ -160,7 +160,7 @@ def seeded(server: Any) -> Callable[[str], str]:
     home = 'entityName: "local", projectName: "fields", runName: "r1"'
     create = f'createRunFiles(input: {{{home}, files: ["f.txt"]}}) {{ files {{ uploadUrl }} }}'
     announced = wire.data(f"mutation {{ {create} }}")
-    assert requests.put(announced["createRunFiles"]["files"][0]["uploadUrl"], data=b"f", timeout=10).status_code == 200
+    assert requests.put(announced["createRunFiles"]["files"][0]["uploadUrl"], data=b"f", timeout=60).status_code == 200
     use = f'useArtifact(input: {{{home}, artifactID: "%s"}})'
     wire.data(f"mutation {{ {use % made} {{ artifact {{ id }} }} }}")
     wire.data(

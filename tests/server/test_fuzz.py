@@ -73,7 +73,7 @@ class World:
         wire.file_stream(project, "run-1", {"files": {name: {"offset": 0, "content": LINES} for name in STREAMS}})
         at = {"entityName": "local", "projectName": project}
         made = wire.done("createRunFiles", "files { uploadUrl }", files=["x.txt"], runName="run-1", **at)
-        assert self.session.put(made["files"][0]["uploadUrl"], data=b"x", timeout=20).status_code == 200
+        assert self.session.put(made["files"][0]["uploadUrl"], data=b"x", timeout=60).status_code == 200
         wire.done("upsertModel", "inserted", entityName="local-org", name=home)
         there = {"entityName": "local-org", "projectName": home, "artifactPortfolioName": "port"}
         wire.done("linkArtifact", "versionIndex", artifactID=artifact, **there)
@@ -218,7 +218,7 @@ def fuzz_routes(world: World, seed: int, rounds: int) -> None:
 
 
 def log_in(server: Server) -> str:
-    answer = requests.post(f"{server.url}/login", {"key": server.key}, allow_redirects=False, timeout=10)
+    answer = requests.post(f"{server.url}/login", {"key": server.key}, allow_redirects=False, timeout=60)
     return answer.headers["set-cookie"].partition(";")[0]
 
 

@@ -16,9 +16,8 @@ import pytest
 
 from server.check import check
 from tests.server.kill_client import FILES, STEPS
-from tests.serving import KEY, ROOT, free_port, healthy, serving
+from tests.serving import DEADLINE_S, KEY, ROOT, free_port, healthy, serving
 
-START_DEADLINE_S = 120.0
 CLIENT_DEADLINE_S = 240.0
 
 
@@ -49,7 +48,7 @@ def kill_once(dice: random.Random, data: Path, port: int) -> None:
             if dice.random() < 0.2:
                 time.sleep(dice.uniform(0.0, 0.7))
                 return
-            deadline = time.monotonic() + START_DEADLINE_S
+            deadline = time.monotonic() + DEADLINE_S
             while not healthy(f"http://127.0.0.1:{port}"):
                 assert server.poll() is None and time.monotonic() < deadline
                 time.sleep(0.02)

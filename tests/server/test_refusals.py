@@ -38,7 +38,7 @@ def test_a_wrong_key_is_refused(server: Server, key: str) -> None:
 
 
 def test_a_request_without_credentials_is_refused(server: Server) -> None:
-    answer = requests.post(f"{server.url}/graphql", json={"query": "{ viewer { id } }"}, timeout=10)
+    answer = requests.post(f"{server.url}/graphql", json={"query": "{ viewer { id } }"}, timeout=60)
     assert_refused(answer, 401, "an API key is needed")
 
 
@@ -78,7 +78,7 @@ def test_what_is_refused_is_counted_for_the_holder_of_a_key(server: Server, wire
     assert refused["refused"] == "Cannot query field 'hatSize' on type 'User'." and answered["refused"] == ""
     assert (refused["times"], answered["times"]) == (3, 1)
     assert refused["client"].startswith("python-requests/") and refused["first"] < refused["last"]
-    assert requests.get(f"{server.url}/_internal/operations", timeout=10).status_code == 401
+    assert requests.get(f"{server.url}/_internal/operations", timeout=60).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_an_unknown_operation_is_refused_by_name(wire: Wire) -> None:
     "body", [b"", b"[]", b"{", b'{"query": 1}', b'{"query": "{"}', b"\xff\xfe", b"[" * 100_000, NESTED]
 )
 def test_a_body_that_is_no_request_is_refused(server: Server, body: bytes) -> None:
-    answer = requests.post(f"{server.url}/graphql", data=body, auth=("api", server.key), timeout=10)
+    answer = requests.post(f"{server.url}/graphql", data=body, auth=("api", server.key), timeout=60)
     assert answer.status_code == 400 and answer.json()["errors"]
 
 
@@ -120,7 +120,7 @@ def test_a_list_without_end_is_refused(wire: Wire) -> None:
 @pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '"\\udfff"'])
 def test_half_a_surrogate_pair_is_refused_where_it_would_be_stored(server: Server, text: str) -> None:
     body = f'{{"query": "query($n: String) {{ project(name: $n) {{ id }} }}", "variables": {{"n": {text}}}}}'
-    answer = requests.post(f"{server.url}/graphql", data=body, auth=("api", server.key), timeout=10)
+    answer = requests.post(f"{server.url}/graphql", data=body, auth=("api", server.key), timeout=60)
     assert_refused(answer, 400, "half a surrogate pair")
 
 
@@ -152,7 +152,7 @@ def test_a_query_that_never_ends_is_refused(wire: Wire) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read(server: Server) -> None:
-    answer = requests.post(f"{server.url}/graphql", data=b"x" * (33 << 20), auth=("api", server.key), timeout=30)
+    answer = requests.post(f"{server.url}/graphql", data=b"x" * (33 << 20), auth=("api", server.key), timeout=60)
     assert answer.status_code == 413
 
 
@@ -217,7 +217,7 @@ def test_a_host_header_that_is_no_host_is_refused(server: Server) -> None:
         json={"query": "{ viewer { id } }"},
         auth=("api", server.key),
         headers={"Host": "evil.example/path?"},
-        timeout=10,
+        timeout=60,
     )
     assert_refused(answer, 400, "Host header")
 
@@ -235,7 +235,7 @@ def address(wire: Wire, project: str) -> str:
 
 
 def test_an_upload_without_a_signature_is_refused(address: str, project: str) -> None:
-    answer = requests.put(address.partition("?")[0], data=f"hello {project}", timeout=10)
+    answer = requests.put(address.partition("?")[0], data=f"hello {project}", timeout=60)
     assert_refused(answer, 403, "not one that this server handed out")
 
 
@@ -247,7 +247,7 @@ def test_an_upload_to_a_tampered_address_is_refused(address: str, project: str) 
         re.sub(r"signature=.", "signature=g", address),
     ):
         assert changed != address
-        assert requests.put(changed, data=f"hello {project}", timeout=10).status_code in (403, 404)
+        assert requests.put(changed, data=f"hello {project}", timeout=60).status_code in (403, 404)
 
 
 def test_an_upload_to_an_expired_address_is_refused(server: Server, address: str, project: str) -> None:
@@ -256,16 +256,16 @@ def test_an_upload_to_an_expired_address_is_refused(server: Server, address: str
     secret = bytes.fromhex((server.data / "secret").read_text().strip())
     path = "/" + address.partition("?")[0].split("/", 3)[3]
     expired = f"{server.url}{path}?expires=1000&signature={sign(secret, 'PUT', path, '1000')}"
-    assert_refused(requests.put(expired, data=f"hello {project}", timeout=10), 403, "has expired")
+    assert_refused(requests.put(expired, data=f"hello {project}", timeout=60), 403, "has expired")
 
 
 def test_an_upload_address_does_not_permit_a_download(address: str) -> None:
-    assert_refused(requests.get(address, timeout=10), 403, "not one that this server handed out")
+    assert_refused(requests.get(address, timeout=60), 403, "not one that this server handed out")
 
 
 def test_an_upload_of_other_bytes_is_refused_and_the_right_ones_still_fit(address: str, project: str) -> None:
-    assert_refused(requests.put(address, data=b"something else", timeout=10), 400, "nothing was stored")
-    assert requests.put(address, data=f"hello {project}", timeout=10).status_code == 200
+    assert_refused(requests.put(address, data=b"something else", timeout=60), 400, "nothing was stored")
+    assert requests.put(address, data=f"hello {project}", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("md5", ["", "xyz", "../../etc", md5_base64(b"a")[:-4]])
@@ -306,7 +306,7 @@ def test_a_file_of_another_size_than_its_manifest_says_is_refused(wire: Wire, pr
     manifest = upload.manifest()
     manifest["contents"]["a.txt"]["size"] = 7
     data = json.dumps(manifest).encode()
-    assert requests.put(upload.manifest_url(artifact, data), data=data, timeout=10).status_code == 200
+    assert requests.put(upload.manifest_url(artifact, data), data=data, timeout=60).status_code == 200
     assert_refused(upload.commit(artifact), 400, "its manifest says 7")
 
 
@@ -315,7 +315,7 @@ def test_a_manifest_that_is_none_is_refused(wire: Wire, manifest: bytes) -> None
     upload = Upload(wire, "no-manifest", {"a.txt": b"a"}, name="bad")
     artifact = upload.create()
     url = upload.manifest_url(artifact, manifest)
-    assert requests.put(url, data=manifest, timeout=10).status_code == 200
+    assert requests.put(url, data=manifest, timeout=60).status_code == 200
     assert_refused(upload.commit(artifact), 400, "manifest")
 
 
@@ -355,11 +355,11 @@ def test_a_body_that_unpacks_to_gigabytes_is_refused(server: Server, wire: Wire,
         data=bomb,
         headers={"Content-Encoding": "gzip"},
         auth=("api", server.key),
-        timeout=20,
+        timeout=60,
     )
     assert len(bomb) < 100_000
     assert_refused(answer, 413, "unpacked body")
 
 
 def test_telemetry_is_told_that_there_is_nothing(server: Server) -> None:
-    assert requests.post(f"{server.url}/sdk/otel/v1/metrics", timeout=10).status_code == 404
+    assert requests.post(f"{server.url}/sdk/otel/v1/metrics", timeout=60).status_code == 404

@@ -124,7 +124,7 @@ Action = Callable[[Wire, Thing], requests.Response]
 
 def entry(wire: Wire, entity: str, project: str, thing: Thing) -> requests.Response:
     where = f"{entity}/{project}/{thing.collection}/x/{base64.b64decode(thing.md5).hex()}/a.txt"
-    return requests.get(f"{wire.url}/artifactsV2/default/{where}", auth=("api", wire.key), timeout=10)
+    return requests.get(f"{wire.url}/artifactsV2/default/{where}", auth=("api", wire.key), timeout=60)
 
 
 IN_A_TEAM: dict[str, tuple[tuple[str, ...], Action]] = {
@@ -141,7 +141,7 @@ IN_A_TEAM: dict[str, tuple[tuple[str, ...], Action]] = {
     "log history": (
         WRITERS,
         lambda w, t: requests.post(
-            f"{w.url}/files/{TEAM}/{t.project}/run-1/file_stream", json={}, auth=("api", w.key), timeout=10
+            f"{w.url}/files/{TEAM}/{t.project}/run-1/file_stream", json={}, auth=("api", w.key), timeout=60
         ),
     ),
     "announce a run's file": (

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from server.settings import KEEP_ALIVE_S
 from tests.serving import KEY, ROOT, Server, free_port, serving
 
 
-def start(*arguments: str, key: str | None = KEY, timeout_s: float = 20) -> "subprocess.CompletedProcess[str]":
+def start(*arguments: str, key: str | None = KEY, timeout_s: float = 240) -> "subprocess.CompletedProcess[str]":
     """A start that is expected to end by itself."""
     environment = {"PATH": os.environ["PATH"]} | ({"MODELGATE_SERVER_KEY": key} if key is not None else {})
     command = [sys.executable, "-m", "server", *arguments]
@@ -53,12 +54,12 @@ def test_the_first_start_makes_a_key_that_only_its_owner_can_read(tmp_path: Path
             f"http://127.0.0.1:{port}/graphql",
             json={"query": "{ viewer { username entity } }"},
             auth=("api", key),
-            timeout=10,
+            timeout=60,
         )
         assert answer.json() == {"data": {"viewer": {"username": "local", "entity": "local"}}}
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_the_database_holds_no_key_but_a_hash_of_it(tmp_path: Path) -> None:
@@ -80,10 +81,10 @@ def test_port_zero_is_any_free_port(tmp_path: Path) -> None:
     try:
         assert process.stderr is not None
         url = process.stderr.readline().split()[-1]
-        assert requests.get(f"{url}/_internal/healthcheck", timeout=10).json() == {"status": "ok"}
+        assert requests.get(f"{url}/_internal/healthcheck", timeout=60).json() == {"status": "ok"}
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_a_taken_port_is_refused(tmp_path: Path) -> None:
@@ -146,19 +147,20 @@ def test_an_external_url_that_is_no_address_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_quickly_though_a_client_keeps_its_connection(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path / "data") as server, requests.Session() as session:
-        session.get(f"{server.url}/_internal/healthcheck", timeout=10)
+        session.get(f"{server.url}/_internal/healthcheck", timeout=60)
         server.process.send_signal(number)
-        began = time.monotonic()
-        assert server.process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert server.process.wait(KEEP_ALIVE_S / 2) == 0
 
 
 def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers(server: Server) -> None:
     """Nagle's algorithm and a client's delayed acknowledgement would make it 40 ms, every time."""
-    seconds = []
     with requests.Session() as session:
-        for _ in range(30):
+
+        def took_s() -> float:
             began = time.monotonic()
-            session.get(f"{server.url}/_internal/healthcheck", timeout=10)
-            seconds.append(time.monotonic() - began)
-    assert min(seconds[10:]) < 0.03
+            session.get(f"{server.url}/_internal/healthcheck", timeout=60)
+            return time.monotonic() - began
+
+        for _ in range(10):  # a new connection is acknowledged at once for a while
+            took_s()
+        assert any(took_s() < 0.03 for _ in range(200))

@@ -11,7 +11,7 @@ import requests
 from server.api.graphql import SCHEMA
 from tests.serving import Server
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 UPSERT_BUCKET = """
 mutation UpsertBucket($entity: String, $project: String, $name: String, $id: String, $config: JSONString) {

@@ -317,7 +317,7 @@ def test_github_that_is_not_there(github, monkeypatch):
 def test_github_that_answers_a_byte_at_a_time_is_given_up(github, monkeypatch):
     def drip(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(100):
+        for _ in range(1000):
             time.sleep(0.05)
             try:
                 handler.wfile.write(b" ")
@@ -328,7 +328,7 @@ def test_github_that_answers_a_byte_at_a_time_is_given_up(github, monkeypatch):
     github.answers[RUN] = drip
     began = time.monotonic()
     assert refused() == "github_unreachable"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30  # all of it takes 50
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from steps.common import fingerprint
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of the sources, whose files a test may touch."""
-    for name in ("steps", "usecases", fingerprint.LOCK):
-        path = fingerprint.ROOT / name
-        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
+    for name in ("steps", "usecases"):
+        # Not what other processes are compiling just now.
+        shutil.copytree(fingerprint.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(fingerprint.ROOT / fingerprint.LOCK, tmp_path)
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     return tmp_path
 

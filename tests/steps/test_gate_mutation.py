@@ -27,7 +27,7 @@ def test_without_the_rule_its_test_goes_red(rule):
         env={**os.environ, "WITHOUT_RULE": rule, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert tests.returncode == 1, tests.stdout  # 1: tests ran and failed; 5 would be: there is no such test
     assert "failed" in tests.stdout

@@ -56,7 +56,7 @@ def desk(step, collection, wandb_env, training_key, monkeypatch):
         flags = ["--use-case", "digits", "--evidence", evidence, "--approver", approver]
         command = [sys.executable, "-m", "steps.promote", *flags]
         done = subprocess.run(
-            command, cwd=ROOT, env={**env, "WANDB_API_KEY": key}, capture_output=True, text=True, timeout=60
+            command, cwd=ROOT, env={**env, "WANDB_API_KEY": key}, capture_output=True, text=True, timeout=240
         )
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, json.loads(done.stdout), done.stderr

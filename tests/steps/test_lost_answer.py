@@ -49,7 +49,7 @@ class _Between(BaseHTTPRequestHandler):
             refusal = {"errors": [{"message": "permission denied", "path": ["addAliases"]}], "data": None}
             self._answer(200, {"Content-Type": "application/json"}, json.dumps(refusal).encode())
             return
-        behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=30)
+        behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
         behind.request(self.command, self.path, body, dict(self.headers.items()))
         answer = behind.getresponse()
         said = answer.read()

@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "WANDB_DIR": str(home),
         }
         command = [sys.executable, "-m", "tests.web.seeding"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
         yield running
 
@@ -48,10 +48,10 @@ class Visitor:
 
     def get(self, path: str) -> requests.Response:
         """One answer; a redirect is not followed."""
-        return self.http.get(self.server.url + path, allow_redirects=False, headers={"Accept": "text/html"}, timeout=10)
+        return self.http.get(self.server.url + path, allow_redirects=False, headers={"Accept": "text/html"}, timeout=60)
 
     def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> requests.Response:
-        return self.http.post(self.server.url + path, fields, allow_redirects=False, headers=headers, timeout=10)
+        return self.http.post(self.server.url + path, fields, allow_redirects=False, headers=headers, timeout=60)
 
     def log_in(self, key: str = "") -> "Visitor":
         answer = self.post("/login", key=key or self.server.key, next="/")

@@ -25,6 +25,8 @@ FLAGS = [
     "--disable-sync",
 ]
 PHONE = {"width": 390, "height": 800}
+DEADLINE_MS = 120_000
+expect.set_options(timeout=DEADLINE_MS)
 # Bright pixels of a picture, counted where a person would see them.
 BRIGHT = """image => {
     const canvas = document.createElement("canvas");
@@ -41,7 +43,7 @@ BRIGHT = """image => {
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=DEADLINE_MS)
         yield launched
         launched.close()
 
@@ -51,7 +53,7 @@ def page(server: Server, browser: Browser) -> Iterator[Page]:
     """A person with no cookies; the test fails on what the browser complains of and on a request to another host."""
     troubles: list[str] = []
     page = browser.new_page(base_url=server.url)
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(DEADLINE_MS)
     page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith(server.url) else troubles.append(sent.url))
@@ -64,6 +66,7 @@ def log_in(page: Page, server: Server, path: str = "/") -> None:
     page.goto(path)
     page.get_by_label("API key").fill(server.key)
     page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda url: "/login" not in url)  # or the next address would cut the login off
 
 
 def test_a_person_walks_from_a_run_to_the_digits(page: Page, server: Server) -> None:

@@ -42,9 +42,9 @@ def test_the_first_page_lists_registries_and_projects(visitor: Visitor) -> None:
 
 def test_the_status_names_what_the_server_did_not_know(visitor: Visitor) -> None:
     query = {"query": "query <b>Look { viewer { shoeSize } }", "operationName": None}
-    visitor.http.post(f"{visitor.server.url}/graphql", json=query, auth=("api", visitor.server.key), timeout=10)
+    visitor.http.post(f"{visitor.server.url}/graphql", json=query, auth=("api", visitor.server.key), timeout=60)
     query["query"] = "query LookAround { viewer { shoeSize } }"
-    visitor.http.post(f"{visitor.server.url}/graphql", json=query, auth=("api", visitor.server.key), timeout=10)
+    visitor.http.post(f"{visitor.server.url}/graphql", json=query, auth=("api", visitor.server.key), timeout=60)
     page = shown(visitor, "/_internal/status")
     words = text(page)
     assert "LookAround Cannot query field &#39;shoeSize&#39; on type &#39;User&#39;. 1" in words
@@ -263,6 +263,6 @@ def test_a_path_that_leaves_its_run_is_refused(visitor: Visitor) -> None:
 
 
 def test_another_client_still_gets_json(visitor: Visitor) -> None:
-    answer = visitor.http.get(visitor.server.url + "/a/b/c/d/e/f", timeout=10)
+    answer = visitor.http.get(visitor.server.url + "/a/b/c/d/e/f", timeout=60)
     assert answer.status_code == 404
     assert "is not known to this server" in answer.json()["errors"][0]["message"]

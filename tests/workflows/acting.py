@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.serving import free_port
+from tests.serving import free_port, listens, until
 from tests.workflows.files import ROOT, actions, program, workflows
 
 STANDINS = Path(__file__).parent / "standins"
 REPOSITORY = "Team/Models"  # capitals, which GitHub allows and an image's name does not
 BUILT_IN = {"actions/checkout"}
-DEADLINE_S = 800
+DEADLINE_S = 1500
 
 
 @dataclass
@@ -156,7 +156,8 @@ def image_registry(folder: Path) -> Iterator[str]:
             ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=subprocess.STDOUT
         )
     try:
+        until(lambda: listens(port), "the image registry")
         yield f"localhost:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

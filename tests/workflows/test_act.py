@@ -23,7 +23,7 @@ from tests.workflows import acting
 from tests.workflows.acting import STANDINS
 from tests.workflows.files import ROOT
 
-pytestmark = pytest.mark.timeout(900)  # building and pushing the images, on a machine that has none of them
+pytestmark = pytest.mark.timeout(1800)  # building and pushing the images, on a machine that has none of them
 
 STEPS = ["build", "train", "link", "evaluate", "promote"]
 DIGITS = {"use_case": "digits", "promote": True, "no_cache": False}
@@ -42,7 +42,7 @@ def at_a_laptop(tmp_path_factory):
         yield lambda: laptop_s_answer(process, clone, folder / "log")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def laptop_s_answer(process, clone, log):

@@ -85,7 +85,7 @@ class GitHub:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         self.said = done.stdout + done.stderr
         assert "Traceback" not in self.said, self.said

@@ -103,7 +103,7 @@ def test_the_fixtures_of_wandb_are_users_teams_and_organizations_here(server: Se
 
         def send(path: str, **body: object) -> int:
             request = urllib.request.Request(f"{url}/{path}", json.dumps(body).encode())  # noqa: S310
-            return int(urllib.request.urlopen(request, timeout=10).status)  # noqa: S310
+            return int(urllib.request.urlopen(request, timeout=60).status)  # noqa: S310
 
         assert send("db/user", command="up", username=name, admin=False) == 200
         assert send("db/user", command="password", username=name, password=name) == 200

@@ -30,7 +30,7 @@ def start_run(wandb_env: dict[str, str], project: str) -> StartRun:
 def api(wandb_env: dict[str, str], project: str) -> Any:
     import wandb
 
-    return wandb.Api(overrides={"project": project}, timeout=19)
+    return wandb.Api(overrides={"project": project}, timeout=60)
 
 
 @pytest.fixture(autouse=True)

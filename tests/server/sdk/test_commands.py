@@ -13,7 +13,7 @@ import pytest
 Environment = dict[str, str]
 
 
-def command(environment: Environment, *arguments: str, timeout_s: int = 60, fails: bool = False) -> str:
+def command(environment: Environment, *arguments: str, timeout_s: int = 240, fails: bool = False) -> str:
     """What `wandb ...` said; it must end well, or badly when that is what is asked."""
     done = subprocess.run(
         [sys.executable, "-m", "wandb", *arguments],
@@ -59,7 +59,7 @@ with wandb.init(project={project!r}, id="offline1", mode="offline") as run:
         file.write("offline")
     run.log_artifact(artifact)
 """
-    subprocess.run([sys.executable, "-c", code], env=wandb_env, cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=wandb_env, cwd=tmp_path, check=True, timeout=240)
     folder = next(Path(wandb_env["WANDB_DIR"]).glob("wandb/offline-run-*"))
     command(wandb_env, "sync", str(folder))
     assert [row["loss"] for row in api.run(f"local/{project}/offline1").scan_history()] == [1]

@@ -16,7 +16,7 @@ from tests.serving import Server, serving
 REGISTRY = "local-org/wandb-registry-guarded"
 WORDS = 'the alias "production" is protected in "wandb-registry-guarded", and only an admin there may set'
 # The SDK would try for minutes on a status that it takes for a passing fault.
-AT_ONCE_S = 15
+AT_ONCE_S = 60
 
 
 @pytest.fixture(scope="module")

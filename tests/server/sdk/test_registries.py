@@ -23,7 +23,7 @@ def add_user(server: Server) -> Callable[..., str]:
 
     def admin(*arguments: str) -> str:
         command = [sys.executable, "-m", "server", "admin", "--data", str(server.data), *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
         return done.stdout.strip()
 
     def add(name: str, role: str | None = None) -> str:

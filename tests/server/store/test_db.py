@@ -130,7 +130,7 @@ def test_two_processes_that_open_an_old_folder_migrate_it_once(tmp_path: Path) -
     code = "import sys; from pathlib import Path; from server.store.db import Database; Database(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "new.db")]
     processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
-    assert [process.wait(30) for process in processes] == [0, 0, 0, 0]
+    assert [process.wait(240) for process in processes] == [0, 0, 0, 0]
 
 
 def test_a_migration_that_fails_leaves_the_format_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
