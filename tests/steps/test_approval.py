@@ -353,7 +353,7 @@ def test_github_that_is_not_there(github, monkeypatch, scheme):
 
 
 def test_github_that_speaks_another_protocol(github):
-    github.answers[RUN] = lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n") and None
+    github.answers[RUN] = lambda request: request.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
     assert refused() == "github_unreachable"
 
 
@@ -361,12 +361,12 @@ def test_github_that_speaks_another_protocol(github):
     "head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"], ids=["never", "drop by drop"]
 )
 def test_github_that_answers_too_slowly_is_given_up(github, monkeypatch, head):
-    def drip(handler):
-        handler.wfile.write(head)
+    def drip(request):
+        request.wfile.write(head)
         for _ in range(40):
             time.sleep(0.05)
             try:
-                handler.wfile.write(b" " if head else b"")
+                request.wfile.write(b" " if head else b"")
             except OSError:
                 break
 
