@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, serving
+from tests.steps.desk import Desk
 from tests.steps.github import MERGE, PULLS, REPOSITORY, REVIEWS, RUN, TOKEN, GitHub, may_write, pull
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def collection(request: pytest.FixtureRequest) -> str:
-    """A registry collection of the test's own."""
-    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:100]
+    """A registry collection of the test's own, also where its name is cut off or the test runs again."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:90]
+    return f"{name}-{next(_numbers)}"
 
 
 @pytest.fixture
@@ -105,6 +109,12 @@ def evaluated(step: Callable[..., Answer], model: Callable[[int], Answer], datas
         return step("evaluate", "--version", version, "--dataset", dataset["dataset"], *flags)
 
     return judged
+
+
+@pytest.fixture
+def desk(step: Callable[..., Answer], collection: str) -> Desk:
+    """Promotions without training, in the test's own project and collection."""
+    return Desk(step, collection)
 
 
 @pytest.fixture

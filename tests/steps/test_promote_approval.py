@@ -1,5 +1,5 @@
 """
-promote with an approval from GitHub, and evidence that is too old or another use case's: what is recorded, what moves.
+promote with an approval from GitHub: what is recorded, and what moves.
 
     pytest tests/steps/test_promote_approval.py
 
@@ -13,17 +13,9 @@ import json
 import pytest
 import wandb
 
-from steps import promote
 from steps.common import evidence as frozen
-from steps.common import ledger
 from steps.common.cli import StepError
-from tests.steps.desk import Desk
 from tests.steps.github import REPOSITORY, REVIEWS, RUN, TOKEN, approved, evidence, review
-
-
-@pytest.fixture
-def desk(step, collection):
-    return Desk(step, collection)
 
 
 def test_promote_on_github_records_who_approved_and_how(github, desk, capfd, tmp_path):
@@ -57,50 +49,6 @@ def test_promote_without_a_reviewer_moves_nothing(github, desk):
     assert (stopped.value.name, stopped.value.exit_code) == ("no_approval", 1)
     assert desk.entries == []
     assert "production" not in desk.version(0).aliases
-
-
-def test_evidence_that_is_too_old(desk):
-    old = desk.evidence(0, evaluated_at="2026-10-01T10:00:00Z")
-    with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", old, "--approver", "ada")
-    assert (stopped.value.name, stopped.value.exit_code) == ("evidence_too_old", 1)
-    assert desk.entries == []
-
-
-def test_evidence_that_says_it_is_young_is_as_old_as_wandb_says(desk, monkeypatch):
-    evidence = desk.evidence(0, evaluated_at="2999-01-01T00:00:00Z")
-    monkeypatch.setattr(ledger, "now", lambda: "2998-01-01T00:00:00Z")
-    with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert stopped.value.name == "evidence_too_old"
-
-
-def test_a_promotion_that_was_cut_off_is_finished_however_old_its_evidence(desk, monkeypatch):
-    evidence = desk.evidence(0)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(promote, "move_alias", killed)
-        with pytest.raises(KeyboardInterrupt):
-            desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    monkeypatch.setattr(ledger, "now", lambda: "2998-01-01T00:00:00Z")
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert "production" in desk.version(0).aliases
-
-
-def test_evidence_without_a_time(desk):
-    with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, evaluated_at=None), "--approver", "ada")
-    assert stopped.value.name == "evidence_unreadable"
-
-
-def test_evidence_of_another_use_case_is_not_promoted(desk):
-    with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, use_case="mnist"), "--approver", "ada")
-    assert (stopped.value.name, stopped.value.exit_code) == ("other_use_case", 1)
-    assert desk.entries == []
 
 
 def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step, monkeypatch):
