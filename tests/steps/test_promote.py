@@ -197,7 +197,9 @@ def test_a_verdict_that_the_predictions_do_not_bear_out(evaluated, step, registr
         return replace(scores, candidate=np.roll(scores.candidate, 1, axis=1))
 
     evidence = forged(evaluated(0)["evidence"], collection, change_scores=shifted)
-    assert refused(step, evidence) == "verdict_not_reproduced"
+    with pytest.raises(StepError, match=r"refused by labels_plausible, floor_accuracy$") as stopped:
+        step("promote", "--evidence", evidence, "--approver", "ada")
+    assert stopped.value.name == "verdict_not_reproduced"
     assert registry.production is None
 
 
@@ -327,9 +329,10 @@ def test_evidence_that_says_it_is_young_is_as_old_as_wandb_says(desk, monkeypatc
     assert stopped.value.name == "evidence_too_old"
 
 
-def test_evidence_without_a_time(desk):
+@pytest.mark.parametrize("time", [None, "2026-13-01T10:00:00Z"], ids=["none", "no time"])
+def test_evidence_without_a_time(desk, time):
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, evaluated_at=None), "--approver", "ada")
+        desk.step("promote", "--evidence", desk.evidence(0, evaluated_at=time), "--approver", "ada")
     assert stopped.value.name == "evidence_unreadable"
 
 
