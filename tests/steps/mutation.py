@@ -1,7 +1,7 @@
 """
 A pytest plugin that takes the rules out of the module named by MUTATE, one at a time, and wants a test to go red.
 
-    MUTATE=steps.common.approval pytest tests/steps/test_approval.py -p tests.steps.mutation
+test_approval_mutation.py has the command. The tests are those of one file.
 
 Rules are found in the source, so a new one is taken out like the others, and fails here until a test needs it. All is
 done in one process: a function gets the code that it would have without the rule, and the tests that come by that
@@ -52,7 +52,7 @@ def without(parent, name, node):
             return [ast.Constant(True)]
         case ast.Tuple(elts=[_, _, *_]), ast.Constant():  # one of several values that are meant
             return []
-        case ast.Tuple(elts=[_, _, *_]), _ if ast.unparse(node).endswith(("Error", "Exception")):
+        case ast.Tuple(elts=[_, _, *_]), _ if ast.unparse(node).endswith(("Error", "Exception")):  # are caught
             return []
         case _, ast.BinOp(op=ast.Sub()):
             return [node.left]
@@ -60,6 +60,7 @@ def without(parent, name, node):
             return [node.func.value]
         case _, ast.Call(func=ast.Name("plain")):
             return [node.args[0]]
+        # What makes a call a careful one.
         case ast.Call(), ast.Name("_NoRedirect") | ast.Attribute(attr="ASCII") | ast.keyword("timeout"):
             return []
         case ast.Call(), ast.Attribute(attr="fullmatch"):
