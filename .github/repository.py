@@ -296,16 +296,26 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
             "a line that GitHub cannot read protects nothing",
             by_hand="write a user or team with write access there, and merge it",
         )
-    rules = {rule["type"]: rule.get("parameters", {}) for rule in get(f"{at}/rules/branches/{branch}") or []}
-    checks = [one["context"] for one in rules.get("required_status_checks", {}).get("required_status_checks", [])]
-    reviewed = rules.get("pull_request", {})
-    good = "done" in checks and reviewed.get("require_code_owner_review")
-    if not good or (approval == "merge" and not reviewed.get("required_approving_review_count")):
+    rules = get(f"{at}/rules/branches/{branch}?per_page=100") or []
+    # Of several rules of a kind, from several rulesets, all hold.
+    reviews = [rule["parameters"] for rule in rules if rule["type"] == "pull_request"]
+    checks = [rule["parameters"] for rule in rules if rule["type"] == "required_status_checks"]
+    good = any(one["context"] == "done" for check in checks for one in check["required_status_checks"])
+    good = good and any(review["require_code_owner_review"] for review in reviews)
+    if approval == "merge":
+        good = good and any(review["required_approving_review_count"] for review in reviews)
+    if not good:
         yield Difference(
             f"{branch} can be changed without the check `done` and the review of a code owner",
             "who can change the steps or the workflows can change what judges a model",
-            (put(f"{at}/rulesets", ruleset(), "POST"),),
+            (with_ruleset(f"{at}/rulesets"),),
         )
+
+
+def with_ruleset(path: str) -> Call:
+    """The call that makes the ruleset, or makes the one of its name again what it was."""
+    found = {row["name"]: row["id"] for row in get(f"{path}?includes_parents=false&per_page=100") or []}
+    return put(f"{path}/{found[RULESET]}", ruleset()) if RULESET in found else put(path, ruleset(), "POST")
 
 
 def ruleset() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from runner.pipeline import Finished, Step
 
@@ -45,7 +46,8 @@ def building(names: Sequence[str]) -> Iterator[BuildReport]:
     """Show builds while they go on, on standard error: a bar each on a terminal, else a line a step."""
     began = time.monotonic()
     _say_aside(f"building {', '.join(names)}; the first time takes minutes")
-    if sys.stderr.isatty():
+    # Images are built with Python alone, where nobody has installed rich.
+    if sys.stderr.isatty() and find_spec("rich"):
         with _bars(names) as report:
             yield report
     else:

@@ -85,7 +85,7 @@ def check_rows(dataset: Artifact, scores: gate.Scores) -> None:
         np.load(dataset.get_entry("arrays.npz").download(root=folder)) as rows,
     ):
         labels = rows["y_eval"]
-    if not np.array_equal(labels, scores.labels) or len(labels) != scores.rows:
+    if not np.array_equal(labels, scores.labels):  # the gate has counted them
         raise StepError(
             "other_eval_rows",
             f"the answers are to {len(scores.labels)} rows with labels that are not those of {dataset.name}",
@@ -133,7 +133,7 @@ def check_age(evidence: dict[str, Any], source: Artifact, max_hours: float) -> N
     """The evidence is young enough, by its own word and by when W&B was given it."""
     try:
         made = min(ledger.time_of(evidence["evaluated_at"]), ledger.time_of(source.created_at))
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise StepError("evidence_unreadable", f"the evidence has no time: {error}", "evaluate again") from error
     hours = (ledger.time_of(ledger.now()) - made).total_seconds() / 3600
     if hours > max_hours:

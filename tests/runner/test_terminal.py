@@ -6,10 +6,13 @@ python -m pytest tests/runner/test_terminal.py
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import socket
+import subprocess
+import sys
 
-from .conftest import Checkout, Terminal, alive
+from .conftest import ROOT, Checkout, Terminal, alive
 
 QUESTION = "move `production` from nothing yet to digits-dev:v3? [y/N]: "
 
@@ -103,3 +106,11 @@ def test_clean_asks_first(checkout: Checkout) -> None:
     terminal.type("n\n")
     assert terminal.exit_code() == 1
     assert (checkout.folder / "state.json").exists()
+
+
+def test_with_python_alone_a_build_is_shown_in_lines() -> None:
+    """-S: without what is installed beside Python."""
+    words = "from runner import progress\nwith progress.building(['train']) as report: report('train', 3, 12, 'RUN')"
+    shown, terminal = pty.openpty()
+    subprocess.run([sys.executable, "-S", "-c", words], cwd=ROOT, stderr=terminal, check=True)
+    assert "  train      3/12  RUN" in os.read(shown, 65536).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, serving
+from tests.steps.desk import Desk
+from tests.steps.github import MERGE, PULLS, REPOSITORY, REVIEWS, RUN, TOKEN, GitHub, may_write, pull
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def collection(request: pytest.FixtureRequest) -> str:
-    """A registry collection of the test's own."""
-    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:100]
+    """A registry collection of the test's own, also where its name is cut off or the test runs again."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:90]
+    return f"{name}-{next(_numbers)}"
 
 
 @pytest.fixture
@@ -103,3 +109,34 @@ def evaluated(step: Callable[..., Answer], model: Callable[[int], Answer], datas
         return step("evaluate", "--version", version, "--dataset", dataset["dataset"], *flags)
 
     return judged
+
+
+@pytest.fixture
+def desk(step: Callable[..., Answer], collection: str) -> Desk:
+    """Promotions without training, in the test's own project and collection."""
+    return Desk(step, collection)
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    """On GitHub: attempt 2 of run 4711, started by ada."""
+    for name in [name for name in os.environ if name.startswith("GITHUB_")]:
+        monkeypatch.delenv(name)
+    fake = GitHub()
+    fake.answers |= {RUN: [], PULLS: [pull()], REVIEWS: [], **may_write("bob")}
+    variables = {
+        "ACTIONS": "true",
+        "API_URL": fake.url,
+        "SERVER_URL": "https://github.com",
+        "REPOSITORY": REPOSITORY,
+        "RUN_ID": "4711",
+        "RUN_ATTEMPT": "2",
+        "SHA": MERGE,
+        "ACTOR": "ada",
+        "TRIGGERING_ACTOR": "ada",
+        "TOKEN": TOKEN,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    yield fake
+    fake.close()

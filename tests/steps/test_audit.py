@@ -21,12 +21,6 @@ from steps.common import approval, audit_page, fingerprint, ledger, verify
 from steps.common.cli import StepError
 from steps.common.ledger import Entry
 from steps.common.verify import Finding
-from tests.steps.desk import Desk
-
-
-@pytest.fixture
-def desk(step, collection):
-    return Desk(step, collection)
 
 
 def killed(*_):

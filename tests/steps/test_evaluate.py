@@ -14,6 +14,7 @@ import pytest
 import wandb
 
 import usecases
+from steps import evaluate
 from steps.common import evidence as frozen
 from steps.common import gate
 from steps.common.cli import WRONG_USE, StepError
@@ -253,6 +254,15 @@ def test_image_digests_go_into_the_evidence(evaluated, tmp_path):
     assert evidence["images"] == {"train": "sha256:abc"}
 
 
+@pytest.mark.parametrize("written", [None, "{", "[]", '{"train": 5}'])
+def test_image_digests_that_are_none(tmp_path, written):
+    if written is not None:
+        (tmp_path / "images.json").write_text(written)
+    with pytest.raises(StepError) as refused:
+        evaluate.read_images(tmp_path / "images.json")
+    assert (refused.value.name, refused.value.exit_code) == ("images_unreadable", WRONG_USE)
+
+
 def test_previous_is_what_production_replaced(evaluated, step):
     for seed in (0, 1):
         step("promote", "--evidence", evaluated(seed, "--policy", "rollback")["evidence"], "--approver", "ada")
@@ -277,3 +287,9 @@ def test_previous_without_one_is_wrong_use(step):
     with pytest.raises(StepError) as refused:
         step("evaluate", "--version", "previous")
     assert (refused.value.name, refused.value.exit_code) == ("no_previous_version", WRONG_USE)
+
+
+def test_without_a_promotion_there_is_no_dataset_to_take():
+    with pytest.raises(StepError) as refused:
+        evaluate.judged_dataset([])
+    assert (refused.value.name, refused.value.exit_code) == ("no_dataset", WRONG_USE)

@@ -17,7 +17,7 @@ import wandb
 
 from steps import promote
 from steps.common import evidence as frozen
-from steps.common import fingerprint, ledger
+from steps.common import fingerprint, ledger, record
 from steps.common.cli import StepError
 
 
@@ -197,7 +197,9 @@ def test_a_verdict_that_the_predictions_do_not_bear_out(evaluated, step, registr
         return replace(scores, candidate=np.roll(scores.candidate, 1, axis=1))
 
     evidence = forged(evaluated(0)["evidence"], collection, change_scores=shifted)
-    assert refused(step, evidence) == "verdict_not_reproduced"
+    with pytest.raises(StepError, match=r"refused by labels_plausible, floor_accuracy$") as stopped:
+        step("promote", "--evidence", evidence, "--approver", "ada")
+    assert stopped.value.name == "verdict_not_reproduced"
     assert registry.production is None
 
 
@@ -286,10 +288,59 @@ def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch, 
     assert [entry.void for entry in registry.entries] == [False, True]
 
 
+def test_an_alias_that_somebody_takes_back_at_once(desk, monkeypatch):
+    """The entry is not marked, and the same command finishes the promotion."""
+    desk.promoted(0)
+    evidence = desk.evidence(1, 0)
+    add_aliases = record.add_aliases
+
+    def taken_back(*arguments):
+        add_aliases(*arguments)
+        desk.move_by_hand(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "add_aliases", taken_back)
+        assert refused(desk.step, evidence) == "alias_not_moved"
+    assert [entry.applied for entry in desk.entries] == [True, False]
+    desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert "production" in desk.version(1).aliases
+    assert [entry.applied for entry in desk.entries] == [True, True]
+
+
 def test_evidence_that_is_none(step, model, registry):
     with pytest.raises(StepError) as stopped:
         step("promote", "--evidence", model(0)["model"], "--approver", "ada")
     assert stopped.value.name == "evidence_unreadable"
+
+
+def test_evidence_that_is_too_old(desk):
+    old = desk.evidence(0, evaluated_at="2026-10-01T10:00:00Z")
+    with pytest.raises(StepError) as stopped:
+        desk.step("promote", "--evidence", old, "--approver", "ada")
+    assert (stopped.value.name, stopped.value.exit_code) == ("evidence_too_old", 1)
+    assert desk.entries == []
+
+
+def test_evidence_that_says_it_is_young_is_as_old_as_wandb_says(desk, monkeypatch):
+    evidence = desk.evidence(0, evaluated_at="2999-01-01T00:00:00Z")
+    monkeypatch.setattr(ledger, "now", lambda: "2998-01-01T00:00:00Z")
+    with pytest.raises(StepError) as stopped:
+        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert stopped.value.name == "evidence_too_old"
+
+
+@pytest.mark.parametrize("time", [None, "2026-13-01T10:00:00Z"], ids=["none", "no time"])
+def test_evidence_without_a_time(desk, time):
+    with pytest.raises(StepError) as stopped:
+        desk.step("promote", "--evidence", desk.evidence(0, evaluated_at=time), "--approver", "ada")
+    assert stopped.value.name == "evidence_unreadable"
+
+
+def test_evidence_of_another_use_case_is_not_promoted(desk):
+    with pytest.raises(StepError) as stopped:
+        desk.step("promote", "--evidence", desk.evidence(0, use_case="mnist"), "--approver", "ada")
+    assert (stopped.value.name, stopped.value.exit_code) == ("other_use_case", 1)
+    assert desk.entries == []
 
 
 # --- what is finished after a kill -----------------------------------------------------------------------------------
@@ -342,6 +393,14 @@ def test_newer_evidence_for_the_same_version_finishes_it_too(evaluated, step, re
     again = evaluated(0, "--commit", "c0ffee")["evidence"]
     step("promote", "--evidence", again, "--approver", "bob")
     assert (registry.production, len(registry.entries)) == ("v0", 1)
+
+
+def test_what_was_cut_off_is_finished_however_old_its_evidence(desk, monkeypatch):
+    evidence = desk.evidence(0)
+    cut_off_before_alias(desk.step, evidence, monkeypatch)
+    monkeypatch.setattr(ledger, "now", lambda: "2998-01-01T00:00:00Z")
+    desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert "production" in desk.version(0).aliases
 
 
 # --- audit -----------------------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ TESTS = {
     "check_rows": "test_promote.py::test_answers_to_an_eval_set_that_was_swapped",
     "check_digest": "test_promote.py::test_a_digest_that_is_not_what_was_evaluated",
     "check_production": "test_promote.py::test_production_that_moved_since_the_evaluation",
-    "check_use_case": "test_approval.py::test_evidence_of_another_use_case_is_not_promoted_under_this_ones_policy",
-    "check_age": "test_approval.py::test_evidence_that_is_too_old",
+    "check_use_case": "test_promote.py::test_evidence_of_another_use_case_is_not_promoted",
+    "check_age": "test_promote.py::test_evidence_that_is_too_old",
     "check_unfinished": "test_promote.py::test_another_promotion_waits_for_one_that_was_cut_off",
 }
 

@@ -4,11 +4,13 @@ What the pages show, at the addresses that the SDK prints; what they refuse; the
     pytest tests/web/test_pages.py
 """
 
+import json
 import re
 from html import escape
 from urllib.parse import quote, urlencode
 
 import pytest
+import requests
 
 from tests.web.conftest import REGISTRY, Visitor, registry_version
 from tests.web.seeding import EVIL_FILES, HOSTILE, HOSTILE_NAME
@@ -220,6 +222,19 @@ def test_a_hostile_file_is_neither_a_page_nor_a_picture(visitor: Visitor, name: 
 def test_hostile_metadata_is_shown_as_it_was_written(visitor: Visitor) -> None:
     page = shown(visitor, EVIL_VERSION)
     assert str(escape(HOSTILE)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;") in page
+
+
+def test_half_a_surrogate_pair_costs_no_page(visitor: Visitor) -> None:
+    """It can be written in JSON and in no page. The SDK does not send it; another client may."""
+    mutation = """mutation UpsertBucket($config: JSONString) {
+        upsertBucket(input: {entityName: "local", modelName: "half", name: "pair", config: $config}) { bucket { id } }
+    }"""
+    config = json.dumps({"word": {"value": "half \ud800"}, "words": {"value": ["half \udfff"]}})
+    body = {"query": mutation, "variables": {"config": config}}
+    answer = requests.post(f"{visitor.server.url}/graphql", json=body, auth=("api", visitor.server.key), timeout=10)
+    assert answer.json()["data"]
+    page = shown(visitor, "/local/half/runs/pair")
+    assert "half ?" in page and "[&#34;half ?&#34;]" in page
 
 
 # --- what is not there ----------------------------------------------------------------------------------------------

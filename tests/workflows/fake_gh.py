@@ -64,8 +64,12 @@ def change(state, words, given):
     elif "/actions/variables" in path:
         rows = state[path.partition("/variables")[0] + "/variables"]["variables"]
         rows[:] = [row for row in rows if row["name"] != given["name"]] + [given]
-    elif path.endswith("/rulesets"):
-        state[path.replace("/rulesets", "/rules/branches/main")] = given["rules"]
+    elif "/rulesets" in path:
+        repository, _, number = path.partition("/rulesets")
+        rows = state.setdefault(f"{repository}/rulesets", [])
+        others = [row for row in rows if f"/{row['id']}" != number]
+        state[f"{repository}/rulesets"] = [*others, {"id": 1 + len(others), "name": given["name"]}]
+        state[f"{repository}/rules/branches/main"] = given["rules"]
     elif path.endswith("/rename"):
         repository = path.split("/branches/")[0]
         state[repository]["default_branch"] = given["new_name"]

@@ -267,6 +267,18 @@ def test_the_doctor_names_the_difference_and_setup_mends_it(github, good, name):
         return
     assert github.run("setup", "acme/models") == 0, github.said
     assert github.run("doctor", "acme/models") == 0, github.said
+    assert len(github.state[f"{AT}/rulesets"]) == 1
+
+
+def test_rules_of_another_ruleset_take_nothing_from_those_of_this_one(github, good):
+    """GitHub lists the rules of all rulesets, and where there are two of a kind both hold."""
+    state = copy.deepcopy(good)
+    review = {"require_code_owner_review": False, "required_approving_review_count": 0}
+    checks = {"required_status_checks": [{"context": "licences"}]}
+    ruled(state).append({"type": "pull_request", "parameters": review})
+    ruled(state).append({"type": "required_status_checks", "parameters": checks})
+    github.state = state
+    assert github.run("doctor", "acme/models") == 0, github.said
 
 
 def test_where_required_reviewers_do_not_exist_the_merge_approves(github, good):
@@ -318,7 +330,7 @@ def test_without_gh_it_says_where_to_get_it(github, tmp_path):
 def test_what_github_refuses_is_said_and_is_not_done(github, good):
     state = copy.deepcopy(good)
     ruled(state).pop()
-    state["refuses"] = f"{AT}/rulesets"
+    state["refuses"] = f"{AT}/rulesets/1"
     github.state = state
     assert github.run("setup", "acme/models") == 1
     assert "Validation Failed" in github.said

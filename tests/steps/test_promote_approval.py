@@ -1,0 +1,71 @@
+"""
+promote with an approval from GitHub: what is recorded, and what moves.
+
+    pytest tests/steps/test_promote_approval.py
+
+The GitHub that they ask is the stand-in of github.py.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import wandb
+
+from steps.common import evidence as frozen
+from steps.common.cli import StepError
+from tests.steps.github import REPOSITORY, REVIEWS, RUN, TOKEN, approved, evidence, review
+
+
+def test_promote_on_github_records_who_approved_and_how(github, desk, capfd, tmp_path):
+    github.answers[RUN] = [approved("bob", "Good on the sevens.")]
+    answer = desk.step("promote", "--evidence", desk.evidence(0, **evidence()), "--approval", "github")
+    assert answer["approver"] == "bob"
+    (entry,) = desk.entries
+    assert {key: entry.content[key] for key in ("approver", "approval", "comment", "approval_url")} == {
+        "approver": "bob",
+        "approval": "github",
+        "comment": "Good on the sevens.",
+        "approval_url": f"https://github.com/{REPOSITORY}/actions/runs/4711/attempts/2",
+    }
+    said = capfd.readouterr()
+    assert TOKEN not in said.out + said.err + json.dumps([answer.result, entry.content])
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
+
+
+def test_promote_by_merge_records_the_review(github, desk):
+    github.answers[REVIEWS] = [review("bob")]
+    desk.step("promote", "--evidence", desk.evidence(0, **evidence()), "--approval", "merge")
+    (entry,) = desk.entries
+    assert (entry.content["approver"], entry.content["approval"]) == ("bob", "merge")
+
+
+def test_promote_without_a_reviewer_moves_nothing(github, desk):
+    with pytest.raises(StepError) as stopped:
+        desk.step("promote", "--evidence", desk.evidence(0, **evidence()), "--approval", "github")
+    assert (stopped.value.name, stopped.value.exit_code) == ("no_approval", 1)
+    assert desk.entries == []
+    assert "production" not in desk.version(0).aliases
+
+
+def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step, monkeypatch):
+    """The real evaluate, in attempt 2 after bob approved attempt 1; bob approves again; attempt 3 is another one."""
+    github.answers[RUN] = [approved("bob")]
+    made = evaluated(0)["evidence"]
+    said, _, _ = frozen.read(wandb.Api().artifact(made))
+    assert said["github"] == evidence(approvals=1, approvers=["bob"])["github"]
+    flags = ("promote", "--evidence", made, "--approval", "github", "--dry-run")
+    with pytest.raises(StepError, match="nobody approved"):
+        step(*flags)
+    github.answers[RUN] += [approved("bob", "Again.")]
+    assert step(*flags)["approver"] == "bob"
+    monkeypatch.setenv("GITHUB_RUN_ATTEMPT", "3")
+    with pytest.raises(StepError) as stopped:
+        step(*flags)
+    assert stopped.value.name == "approval_other_attempt"
+    assert "re-run all jobs" in stopped.value.hint
+    again = evaluated(0)
+    assert not again["reused"] and again["evidence"] != made
