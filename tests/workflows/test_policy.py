@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from runner import pipeline
-from tests.workflows.files import Workflow, actions, workflows
+from tests.workflows.files import ROOT, Workflow, actions, workflows
 
 STEPS = [*pipeline.CANDIDATE, pipeline.PROMOTE]
 # Which job may write what. Everything else may read at most.
@@ -401,3 +401,22 @@ def test_a_violation_that_is_planted_is_caught(rule):
     assert rule.old in text
     planted = {**real, rule.file: Workflow(rule.file, text.replace(rule.old, rule.new, 1))}
     assert violations(rule, planted)[1]
+
+
+def test_the_page_names_every_permission_secret_and_variable_and_no_other():
+    page = (ROOT / "docs/github.md").read_text()
+    section = page.partition("## Permissions, secrets, variables")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:3] == "| `"]
+    said = {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+    given: dict[str, set[str]] = {}
+    for _, name, job in jobs(files()):
+        for what, how in job["permissions"].items():
+            given.setdefault(f"{what}: {how}", set()).add(name)
+    secrets, variables = ({*re.findall(rf"\b{kind}\.(\w+)", str(files()))} for kind in ("secrets", "vars"))
+    assert said.keys() == given.keys() | secrets | variables
+    everybody = {name for _, name, _ in jobs(files())}
+    for permission, who in given.items():
+        named = set(re.findall(r"`(\w+)(?:\.yml)?`", said[permission]))
+        named |= {step.name for step in STEPS} if said[permission] == "the steps" else set()
+        assert who == (everybody - named if said[permission].startswith("all but") else named), permission
+    assert {name: said[name].partition("`, ")[0].strip("`") for name in secrets} == SECRETS
