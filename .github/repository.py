@@ -304,8 +304,14 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
         yield Difference(
             f"{branch} can be changed without the check `done` and the review of a code owner",
             "who can change the steps or the workflows can change what judges a model",
-            (put(f"{at}/rulesets", ruleset(), "POST"),),
+            (of_ruleset(f"{at}/rulesets"),),
         )
+
+
+def of_ruleset(path: str) -> Call:
+    """Make the ruleset, or write it anew where there is one of its name, of which GitHub takes one alone."""
+    ours = [one["id"] for one in get(f"{path}?includes_parents=false&per_page=100") or [] if one["name"] == RULESET]
+    return put(f"{path}/{ours[0]}", ruleset()) if ours else put(path, ruleset(), "POST")
 
 
 def ruleset() -> dict[str, Any]:

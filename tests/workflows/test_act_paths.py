@@ -59,6 +59,7 @@ def test_a_push_of_what_was_approved_in_its_pull_request_asks_nobody(promoted, p
 
 def test_a_branch_that_is_dispatched_is_judged_and_not_promoted(promoted, place, yes):
     acting.git(place.repository, "switch", "-q", "-c", "easy")
+    acting.commit(place.repository, "Easy")  # act takes the first branch that has the commit
     try:
         ran = place.act("workflow_dispatch", inputs=DIGITS | {"seed": 5, "epochs": 20}, approvals=[yes("bob")])
     finally:
