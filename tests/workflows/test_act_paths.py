@@ -68,6 +68,17 @@ def test_a_branch_that_is_dispatched_is_judged_and_not_promoted(promoted, place,
     assert "promote" not in ran.jobs
 
 
+def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
+    config = place.repository / "usecases/digits/config.toml"
+    poor = config.read_text().replace("epochs = 16", "epochs = 1").replace('"adam"', '"sgd"')
+    ran = place.pull_request({"usecases/digits/config.toml": poor})
+    assert (ran.code, ran.jobs["evaluate"], ran.jobs["comment"]) == (1, "failure", "success"), ran.log[-3000:]
+    assert "promote" not in ran.jobs
+    (comment,) = place.github.comments
+    lines = comment["body"].splitlines()
+    assert "**fail**" in lines[2] and "Refused by `floor_accuracy`" in lines[4]
+
+
 def test_what_a_person_types_into_the_form_stays_text(promoted, place):
     ran = place.act("workflow_dispatch", inputs=DIGITS | {"collection": HOSTILE})
     assert (ran.jobs["link"], "evaluate" in ran.jobs) == ("failure", False), ran.log[-3000:]
