@@ -225,6 +225,24 @@ DIFFERENCES = {
         lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "team"}}}),
         "required reviewers do not exist for a private repository on the plan team",
     ),
+    "private, on Free": (
+        lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "free"}}}),
+        "environments do not exist for a private repository on the plan free",
+    ),
+    "private, a person's": (
+        lambda s: (
+            s[AT].update(visibility="private", owner={"login": "ada", "type": "User"})
+            or s.update({"user": {"login": "ada", "plan": {"name": "pro"}}})
+        ),
+        "required reviewers do not exist for a private repository on the plan pro",
+    ),
+    "private, another person's": (
+        lambda s: (
+            s[AT].update(visibility="private", owner={"login": "ada", "type": "User"})
+            or s.update({"user": {"login": "bob", "plan": {"name": "free"}}})
+        ),
+        "on the plan that GitHub does not tell you",
+    ),
     "private, plan not told": (lambda s: s[AT].update(visibility="private"), "that GitHub does not tell you"),
     "other default branch": (
         lambda s: s[AT].update(default_branch="trunk") or s.update({f"{AT}/rules/branches/trunk": ruled(s)}),
@@ -243,7 +261,7 @@ DIFFERENCES = {
     ),
 }
 BY_HAND = {"no reviewers", "no production", "no entity", "private", "private, plan not told", "owners nobody"}
-BY_HAND |= {"unknown approval"}
+BY_HAND |= {"unknown approval", "private, on Free", "private, a person's", "private, another person's"}
 ASKS = {"no training key", "no second key"}
 
 
