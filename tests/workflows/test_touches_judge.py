@@ -13,7 +13,6 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatch
-from pathlib import Path
 
 import pytest
 
@@ -180,8 +179,7 @@ def test_the_network_that_a_pull_request_may_change_gets_into_no_image_but_train
     models = {name for name in tracked() if fnmatch(name, script().MODEL)}
     assert len(models) >= 2
     for name in push_images_steps():
-        assert (set(images.inputs(ROOT, name)) & models == models) == (name == "train")
-        assert name == "train" or not set(images.inputs(ROOT, name)) & models
+        assert set(images.inputs(ROOT, name)) & models == (models if name == "train" else set())
 
 
 def push_images_steps():
@@ -200,9 +198,9 @@ def test_who_owns_the_judge_owns_every_file_of_it():
 
     def owned(name, pattern):
         assert pattern.startswith("/")  # else it would fit at any depth
-        return (
-            name.startswith(pattern[1:]) if pattern.endswith("/") else Path(name).match(pattern[1:]) and "/" not in name
-        )
+        if pattern.endswith("/"):
+            return name.startswith(pattern[1:])
+        return "/" not in name and fnmatch(name, pattern[1:])
 
     for name in [*tracked(), "json.py", "steps/README.md", "steps/docs/x.py"]:
         assert bool(owners(name)) != script().harmless(name), name
