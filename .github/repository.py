@@ -146,19 +146,32 @@ def of_actions(at: str) -> Iterator[Difference]:
 
 
 def of_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
-    """Required reviewers exist in public repositories; in private ones on GitHub Enterprise alone."""
-    if repository["visibility"] == "public" or approval != "github":
+    """A public repository has everything; a private one no environments on Free, and reviewers on Enterprise alone."""
+    if repository["visibility"] == "public":
         return
-    owner = repository["owner"]
-    plan = ((get(f"orgs/{owner['login']}") or {}).get("plan") or {}).get("name") if owner["type"] != "User" else "free"
-    if plan == "enterprise":
-        return
-    yield Difference(
-        f"required reviewers do not exist for a {repository['visibility']} repository on the plan "
-        f"{plan or 'that GitHub does not tell you'}",
-        "an environment without them lets every job in, and promote refuses each of them",
-        by_hand="approve by the review of the merged pull request (APPROVAL=merge), or make the repository public",
-    )
+    plan = plan_of(repository["owner"])
+    where = f"for a {repository['visibility']} repository on the plan {plan or 'that GitHub does not tell you'}"
+    if plan == "free":
+        yield Difference(
+            f"environments do not exist {where}",
+            "no job gets its key, and nobody is asked",
+            by_hand="make the repository public, or take a plan that has them: Pro, Team or Enterprise",
+        )
+    elif approval == "github" and plan != "enterprise":
+        yield Difference(
+            f"required reviewers do not exist {where}",
+            "an environment without them lets every job in, and promote refuses each of them",
+            by_hand="approve by the review of the merged pull request (APPROVAL=merge), or make the repository public",
+        )
+
+
+def plan_of(owner: dict[str, Any]) -> str | None:
+    """The owner's plan; of a person GitHub tells it to that person alone."""
+    found = get("user" if owner["type"] == "User" else f"orgs/{owner['login']}") or {}
+    if owner["type"] == "User" and found.get("login") != owner["login"]:
+        return None
+    name = (found.get("plan") or {}).get("name")
+    return str(name) if name else None
 
 
 def of_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
@@ -264,7 +277,7 @@ def of_variables(at: str, wanted: Wanted, found: dict[str, str]) -> Iterator[Dif
             there = name in found
             path = f"{at}/actions/variables{'/' + name if there else ''}"
             yield Difference(
-                f"the variable {name} is {found.get(name)!r}, and you said {value!r}",
+                f"the variable {name} is {repr(found[name]) if there else 'not set'}, and you said {value!r}",
                 "the workflows read it",
                 (put(path, body, "PATCH" if there else "POST"),),
             )
@@ -308,14 +321,14 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
         yield Difference(
             f"{branch} can be changed without the check `done` and the review of a code owner",
             "who can change the steps or the workflows can change what judges a model",
-            (with_ruleset(f"{at}/rulesets"),),
+            (of_ruleset(f"{at}/rulesets"),),
         )
 
 
-def with_ruleset(path: str) -> Call:
-    """The call that makes the ruleset, or makes the one of its name again what it was."""
-    found = {row["name"]: row["id"] for row in get(f"{path}?includes_parents=false&per_page=100") or []}
-    return put(f"{path}/{found[RULESET]}", ruleset()) if RULESET in found else put(path, ruleset(), "POST")
+def of_ruleset(path: str) -> Call:
+    """Make the ruleset, or write it anew where there is one of its name, of which GitHub takes one alone."""
+    ours = [one["id"] for one in get(f"{path}?includes_parents=false&per_page=100") or [] if one["name"] == RULESET]
+    return put(f"{path}/{ours[0]}", ruleset()) if ours else put(path, ruleset(), "POST")
 
 
 def ruleset() -> dict[str, Any]:

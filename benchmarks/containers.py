@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from benchmarks.environments import Unavailable
 from benchmarks.project import ROOT, Project, use_case
 from benchmarks.report import Line, Report, at_most, column, shown
 from benchmarks.timing import Failed
+from runner import engine, images
 
 NO_ENGINE = 3  # of the runner: there is none that can be used
 # MB over the base, the most that each may have.
@@ -67,30 +67,13 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
 
 
 def _sizes(references: Mapping[str, str]) -> dict[str, float]:
-    base = _inspected(_pulled(_base()))["Size"]
+    base = _inspected(images.fetch_base(ROOT, os.environ.get("BASE_IMAGE")))["Size"]
     return {name: (_inspected(reference)["Size"] - base) / 1e6 for name, reference in references.items()}
 
 
-def _base() -> str:
-    text = (ROOT / "docker" / "link" / "Dockerfile").read_text()
-    named = re.search(r"^ARG BASE=(.*)$", text, re.MULTILINE)
-    return os.environ.get("BASE_IMAGE") or (named[1] if named else "")
-
-
-def _pulled(reference: str) -> str:
-    """The base, which a build alone need not leave among the engine's images: BuildKit keeps it in its own cache."""
-    if _docker("image", "inspect", reference).returncode != 0:
-        _docker("pull", "--quiet", reference)
-    return reference
-
-
 def _inspected(reference: str) -> dict[str, Any]:
-    done = _docker("image", "inspect", "--format={{json .}}", reference)
+    done = engine.ask("image", "inspect", "--format={{json .}}", reference)
     if done.returncode != 0:
         raise Failed(f"{reference} is not there: {done.stderr.strip()}")
     facts: dict[str, Any] = json.loads(done.stdout)
     return facts
-
-
-def _docker(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)

@@ -93,6 +93,19 @@ def copied(text: str) -> list[str]:
     return [re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], source) for source in sources]
 
 
+def fetch_base(root: Path, chosen: str | None = None) -> str:
+    """
+    What every image is built on, once the engine has it: a build may leave it in BuildKit's own cache alone.
+
+    chosen: its name, if not the one in the Dockerfiles.
+    """
+    named = re.findall(r"^ARG BASE=(.*)$", (root / dockerfile("link")).read_text(encoding="utf-8"), re.MULTILINE)
+    name = chosen or named[0]
+    if engine.ask("image", "inspect", name).returncode != 0:
+        engine.ask("pull", "--quiet", name)
+    return name
+
+
 # --- building --------------------------------------------------------------------------------------------------------
 
 

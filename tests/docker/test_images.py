@@ -19,13 +19,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.containers import LIMITS
 from runner import images
-from tests.docker.test_dockerfiles import ROOT, dockerfile, entries, locks
+from tests.docker.test_dockerfiles import ROOT, entries, locks
 from tests.engine import docker, references
 from tests.serving import until
 
-# MB over the base, the most that each may have.
-LIMITS = {"build": 420, "train": 1250, "link": 130, "evaluate": 1250, "promote": 400, "server": 60}
 # As the runner and the workflows run them.
 SEALED = ("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:mode=1777")
 CANARY = "canary-5f1c0f7e2b"
@@ -42,12 +41,7 @@ def inspected(reference: str) -> dict[str, Any]:
 
 @cache
 def base_name() -> str:
-    """The base, which a build alone need not leave among the engine's images: BuildKit keeps it in its own cache."""
-    (named,) = re.findall(r"^ARG BASE=(.*)$", dockerfile("link"), re.MULTILINE)
-    name = os.environ.get("BASE_IMAGE") or str(named)
-    if subprocess.run(["docker", "image", "inspect", name], capture_output=True).returncode != 0:
-        docker("pull", "--quiet", name)
-    return name
+    return images.fetch_base(ROOT, os.environ.get("BASE_IMAGE"))
 
 
 def base() -> dict[str, Any]:

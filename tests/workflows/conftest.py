@@ -78,7 +78,8 @@ class Place:
 
         self.github.approvals[run] = answer
         # As GitHub sends them: every value of a dispatch is text.
-        texts = {name: json.dumps(value).strip('"') for name, value in (inputs or {}).items()}
+        given = (inputs or {}).items()
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given}
         environ = {
             "GITHUB_API_URL": self.github.url,
             "GITHUB_RUN_ID": str(run),

@@ -64,11 +64,15 @@ def change(state, words, given):
     elif "/actions/variables" in path:
         rows = state[path.partition("/variables")[0] + "/variables"]["variables"]
         rows[:] = [row for row in rows if row["name"] != given["name"]] + [given]
-    elif "/rulesets" in path:
-        repository, _, number = path.partition("/rulesets")
-        rows = state.setdefault(f"{repository}/rulesets", [])
-        others = [row for row in rows if f"/{row['id']}" != number]
-        state[f"{repository}/rulesets"] = [*others, {"id": 1 + len(others), "name": given["name"]}]
+    elif path.endswith("/rulesets"):
+        rows = state.setdefault(path, [])
+        if given["name"] in [row["name"] for row in rows]:
+            sys.exit("gh: Validation Failed: Name must be unique (HTTP 422)")
+        rows.append({"id": 40 + len(rows), "name": given["name"]})
+        state[path.replace("/rulesets", "/rules/branches/main")] = given["rules"]
+    elif "/rulesets/" in path:
+        repository, _, number = path.partition("/rulesets/")
+        assert int(number) in [row["id"] for row in state[f"{repository}/rulesets"]]
         state[f"{repository}/rules/branches/main"] = given["rules"]
     elif path.endswith("/rename"):
         repository = path.split("/branches/")[0]

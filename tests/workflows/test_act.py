@@ -123,6 +123,13 @@ def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, place):
     assert ran.outputs["promote"]["version"] == pushed.outputs["link"]["version"]
     assert '"approver": "bob"' in ran.said["promote"]
     assert place.production() == ["v0"]
+    said = place.ask(
+        "[v.metadata['entry'] for v in api.artifacts('promotion', 'vision/model-registry-dev/digits_promotions')]"
+    )
+    where = f"https://github.com/{acting.REPOSITORY}/actions/runs/4703/attempts/1"
+    assert [(entry["approver"], entry["comment"], entry["approval_url"]) for entry in said] == [
+        ("bob", "Reads well.", where)
+    ]
 
 
 def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, place):

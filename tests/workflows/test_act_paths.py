@@ -13,6 +13,7 @@ import pytest
 
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY
+from tests.workflows.conftest import HOSTILE
 from tests.workflows.files import ROOT
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
@@ -23,9 +24,14 @@ REGISTRY = "local-org/wandb-registry-model/digits-dev"
 
 @pytest.fixture(scope="module")
 def promoted(place, yes):
-    """v0 is in production: pushed, and approved."""
-    ran = place.act("push", approvals=[yes("bob")])
+    """v0 is in production: approved in a pull request that trains longer, which was merged then."""
+    config = place.repository / "usecases/digits/config.toml"
+    longer = config.read_text().replace("epochs = 15", "epochs = 16")
+    assert longer != config.read_text()
+    ran = place.pull_request({"usecases/digits/config.toml": longer}, approvals=[yes("bob")])
     assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
+    config.write_text(longer)
+    acting.commit(place.repository, "Train longer")
     return ran
 
 
@@ -44,10 +50,41 @@ def refused(place, ran, name):
     return f'"name": "{name}"' in ran.said["promote"]
 
 
-def test_an_unchanged_model_asks_nobody(promoted, place):
+def test_a_push_of_what_was_approved_in_its_pull_request_asks_nobody(promoted, place):
     ran = place.act("push")
     assert (ran.code, ran.outputs["evaluate"]["verdict"]) == (0, "unchanged")
+    assert ran.outputs["link"]["version"] == promoted.outputs["link"]["version"]
     assert "promote" not in ran.jobs
+
+
+def test_a_branch_that_is_dispatched_is_judged_and_not_promoted(promoted, place, yes):
+    acting.git(place.repository, "switch", "-q", "-c", "easy")
+    acting.commit(place.repository, "Easy")  # act takes the first branch that has the commit
+    try:
+        ran = place.act("workflow_dispatch", inputs=DIGITS | {"seed": 5, "epochs": 20}, approvals=[yes("bob")])
+    finally:
+        acting.git(place.repository, "switch", "-q", "main")
+    assert (ran.code, ran.outputs["evaluate"]["verdict"]) == (0, "pass"), ran.log[-3000:]
+    assert "promote" not in ran.jobs
+
+
+def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
+    config = place.repository / "usecases/digits/config.toml"
+    poor = config.read_text().replace("epochs = 16", "epochs = 1").replace('"adam"', '"sgd"')
+    ran = place.pull_request({"usecases/digits/config.toml": poor})
+    assert (ran.code, ran.jobs["evaluate"], ran.jobs["comment"]) == (1, "failure", "success"), ran.log[-3000:]
+    assert "promote" not in ran.jobs
+    (comment,) = place.github.comments
+    lines = comment["body"].splitlines()
+    assert "**fail**" in lines[2] and "Refused by `floor_accuracy`" in lines[4]
+
+
+def test_what_a_person_types_into_the_form_stays_text(promoted, place):
+    ran = place.act("workflow_dispatch", inputs=DIGITS | {"collection": HOSTILE})
+    assert (ran.jobs["link"], "evaluate" in ran.jobs) == ("failure", False), ran.log[-3000:]
+    assert ran.outputs["link"] == {}
+    assert "$(touch pwned)" in ran.said["link"]
+    assert not list(place.folder.rglob("pwned"))
 
 
 def test_a_dispatch_with_the_same_flags_makes_the_same_model_once_more(promoted, place):
@@ -83,7 +120,7 @@ def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
     assert place.production() == before
 
 
-def test_a_rollback_goes_back_and_says_why(second, place, yes):
+def test_a_rollback_goes_back_and_says_why_and_so_does_a_version_that_is_named(second, place, yes):
     inputs = {"use_case": "digits", "version": "previous", "reason": "Wrong labels.", "policy": "rollback"}
     ran = place.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")])
     assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
@@ -91,6 +128,11 @@ def test_a_rollback_goes_back_and_says_why(second, place, yes):
         "sorted(api.artifacts('promotion', 'vision/model-registry-dev/digits_promotions'), key=lambda v: v.version)"
     )
     assert place.ask(f"{ledger}[-1].metadata['entry']['reason']") == "Wrong labels."
+    # And to a version that is named.
+    name = second.outputs["link"]["version"]
+    inputs |= {"version": name, "reason": "The labels were right.", "policy": "no_worse"}
+    ran = place.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")])
+    assert (ran.code, place.production()) == (0, [name.rpartition(":")[2]]), ran.log[-3000:]
 
 
 def test_of_two_runs_at_once_one_wins(second, place, yes, tmp_path):

@@ -28,6 +28,8 @@ RESULT = {
     "verdict": "pass",
     "accuracy": 0.9859,
     "production_accuracy": 0.98,
+    "loss": 0.0834,
+    "production_loss": 0.09,
     "evidence": "vision/model-registry-dev/digits_evaluation:v3",
     "version": "acme/wandb-registry-model/digits-dev:v2",
     "url": "https://wandb.ai/orgs/acme/registry/model?selectionPath=acme%2Fx&version=v2",
@@ -124,8 +126,11 @@ def test_the_verdict_comes_first_and_the_pictures_are_of_the_report(say, real_re
         assert f"[{link}" in body
     assert "[dataset](https://wandb.ai/vision/model-registry-dev/artifacts/dataset/digits_dataset/v1)" in body
     assert body.count("```mermaid") == 3
-    gate_lines = [line for line in lines if ":::" in line]
-    assert len(gate_lines) >= 4 and all("passed" in line or "shown" in line or "refused" in line for line in gate_lines)
+    assert "| accuracy | 0.9859 | 0.9800 | +0.0059 |" in lines and "| loss | 0.0834 | 0.0900 | -0.0066 |" in lines
+    boxes = {box[1]: box[2].split("<br/>") for box in re.finditer(r'\["<b>([a-z ]+)</b><br/>([a-z_<br/>]+)"\]', body)}
+    ends = re.findall(r"^\| `([a-z_]+)` \| \**([a-z ]+?)\** \|", text, re.MULTILINE)
+    assert len(ends) >= 8
+    assert boxes == {how: [name for name, end in ends if end == how] for how in {end for _, end in ends}}
     drawn = re.findall(r"^is (\d),taken for (\d),(\d+)$", body, re.MULTILINE)
     counts = gate.confusion(scores.labels, scores.candidate)
     assert [int(count) for _, _, count in drawn] == sorted((counts - np.diag(counts.diagonal())).ravel())[:-9:-1]
@@ -164,6 +169,13 @@ def test_every_end_has_its_words(say, result, jobs, words):
     assert ("The job promote waits." in body) == ("pass" in str(result))
 
 
+def test_a_refusal_is_named_beside_the_verdict(say):
+    rules = "| rule |  | why |\n|---|---|---|\n| `floor_accuracy` | passed | x |\n| `no_worse` | **refused** | y |\n"
+    lines = say(RESULT | {"verdict": "fail"}, f"## Rules\n\n{rules}").splitlines()
+    assert lines[4] == "Refused by `no_worse`."
+    assert '  r1["<b>refused</b><br/>no_worse"]:::c1' in lines
+
+
 HOSTILE = (
     "@everyone <img src=x onerror=alert(1)> [click](javascript:alert(1)) ![](https://x.example/p) "
     "``` ~~~~ #1 </details>"
@@ -199,7 +211,8 @@ JUDGED = """## What was judged
 
 def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say):
     """Every other name is in its form, so that the lineage would be drawn."""
-    assert '"pass"' in say(RESULT, JUDGED, FROM_STRANGER="true")
+    body = say(RESULT, JUDGED, FROM_STRANGER="true")
+    assert '"pass"' in body and "wandb.ai" not in body  # whose pages a stranger names may be anybody's
     hostile = f'x"}}\n```\n{HOSTILE}'
     for verdict in (hostile, [hostile], "PASS", None):
         before, _, _ = say(RESULT | {"verdict": verdict}, JUDGED, FROM_STRANGER="true").partition("<details>")
@@ -213,6 +226,19 @@ def test_what_is_no_count_is_in_no_picture(say, number):
     confusion = f"## Confusion\n\n| | 0 | 1 |\n|---|---|---|\n| 0 | 1 | {number} |\n| {number} | 5 | 5 |\n"
     before, _, _ = say(RESULT, slices + confusion, FROM_STRANGER="true").partition("<details>")
     assert "Slices that moved" not in before and "sankey" not in before
+
+
+def test_a_file_of_any_size_is_read_to_its_limit_and_a_link_is_not_followed(say, github, tmp_path):
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    secret = tmp_path / "secret"
+    secret.write_text("only for the runner\n")
+    with (folder / "result.json").open("wb") as file:
+        file.write(json.dumps(RESULT).encode())
+        file.truncate(1 << 34)  # 16 GB of nothing
+    (folder / "report.md").symlink_to(secret)
+    body = say(FOLDER=str(folder), FROM_STRANGER="true")
+    assert "**no verdict**" in body and "only for the runner" not in body
 
 
 def test_a_long_report_is_cut_within_what_github_takes(say):

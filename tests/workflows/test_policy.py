@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from runner import pipeline
-from tests.workflows.files import Workflow, actions, workflows
+from tests.workflows.files import ROOT, Workflow, actions, workflows
 
 STEPS = [*pipeline.CANDIDATE, pipeline.PROMOTE]
 # Which job may write what. Everything else may read at most.
@@ -177,14 +177,14 @@ def an_approval_waits_apart(files: Files) -> Found:
 
 
 def promote_asks_github(files: Files) -> Found:
-    """Every promotion waits in `production`, asks GitHub who approved, and names nobody itself."""
+    """Every promotion waits in `production`, beside a link to the version; asks GitHub who approved; names nobody."""
     for file, name, job in jobs(files):
         for step in job["steps"]:
             given = step.get("with", {})
             if given.get("step") != "promote":
                 continue
             good = (
-                environment_of(job) == "production"
+                job.get("environment") == {"name": "production", "url": "${{ needs.evaluate.outputs.url }}"}
                 and given.get("asks-github") == "true"
                 and "\"approval\": ${{ toJSON(vars.APPROVAL || 'github') }}" in given["flags"]
                 and "approver" not in given["flags"]
@@ -225,36 +225,55 @@ def jobs_are_the_steps(files: Files) -> Found:
 
 # --- who is asked ----------------------------------------------------------------------------------------------------
 
-# What makes promote wait for a reviewer: event, verdict, promote of a dispatch, touches the judge, PROMOTE_FROM.
+MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
+# What makes promote wait for a reviewer: event, ref, verdict, promote of a dispatch, touches the judge, PROMOTE_FROM.
 ASKS = {
-    ("push", "pass", None, "false", ""): True,
-    ("push", "pass", None, "false", "main"): True,
-    ("push", "unchanged", None, "false", ""): False,
-    ("push", "fail", None, "false", ""): False,
-    ("push", "", None, "false", ""): False,
-    ("workflow_dispatch", "pass", True, "false", ""): True,
-    ("workflow_dispatch", "pass", False, "false", ""): False,
-    ("workflow_dispatch", "fail", True, "false", ""): False,
-    ("pull_request", "pass", None, "false", ""): True,
-    ("pull_request", "pass", None, "false", "pr"): True,
-    ("pull_request", "pass", None, "false", "main"): False,
-    ("pull_request", "pass", None, "true", ""): False,
-    ("pull_request", "pass", None, "", ""): False,
-    ("pull_request", "unchanged", None, "false", ""): False,
+    ("push", MAIN, "pass", None, "false", ""): True,
+    ("push", MAIN, "pass", None, "false", "main"): True,
+    ("push", MAIN, "unchanged", None, "false", ""): False,
+    ("push", MAIN, "fail", None, "false", ""): False,
+    ("push", MAIN, "", None, "false", ""): False,
+    ("workflow_dispatch", MAIN, "pass", True, "false", ""): True,
+    ("workflow_dispatch", MAIN, "pass", False, "false", ""): False,
+    ("workflow_dispatch", MAIN, "fail", True, "false", ""): False,
+    ("workflow_dispatch", "refs/heads/easy", "pass", True, "false", ""): False,
+    ("workflow_dispatch", "refs/tags/main", "pass", True, "false", ""): False,
+    ("pull_request", PULL, "pass", None, "false", ""): True,
+    ("pull_request", PULL, "pass", None, "false", "pr"): True,
+    ("pull_request", PULL, "pass", None, "false", "main"): False,
+    ("pull_request", PULL, "pass", None, "true", ""): False,
+    ("pull_request", PULL, "pass", None, "", ""): False,
+    ("pull_request", PULL, "unchanged", None, "false", ""): False,
 }
 
 
 @pytest.mark.parametrize("case", ASKS)
 def test_promote_asks_whom_it_should(case):
-    event, verdict, promote, touches, promote_from = case
+    event, ref, verdict, promote, touches, promote_from = case
     values = {
         "needs.evaluate.outputs.verdict": verdict,
         "needs.images.outputs.touches-judge": touches,
         "github.event_name": event,
+        "github.ref": ref,
         "vars.PROMOTE_FROM": promote_from,
         "inputs.promote": promote,
     }
     assert holds(files()["pipeline.yml"].jobs["promote"]["if"], values) == ASKS[case]
+
+
+@pytest.mark.parametrize(
+    ("ref", "verdict", "asks"),
+    [
+        (MAIN, "pass", True),
+        (MAIN, "unchanged", False),
+        (MAIN, "fail", False),
+        (MAIN, "", False),
+        ("refs/heads/easy", "pass", False),
+    ],
+)
+def test_a_version_is_promoted_by_hand_from_main_alone(ref, verdict, asks):
+    values = {"needs.evaluate.outputs.verdict": verdict, "github.ref": ref}
+    assert holds(files()["promote.yml"].jobs["promote"]["if"], values) == asks
 
 
 def holds(condition: str, values: Mapping[str, Any]) -> bool:
@@ -347,8 +366,9 @@ RULES = [
     Rule(no_trigger_runs_strangers_code_with_secrets, 2, "ci.yml", "  pull_request:\n", "  pull_request_target:\n"),
     Rule(an_approval_waits_apart, 2, "pipeline.yml", "group: promote-${{ github.run_id }}", "group: promote"),
     Rule(an_approval_waits_apart, 2, "pipeline.yml", "number || github.run_id }}", "number }}"),
-    Rule(promote_asks_github, 1, "pipeline.yml", "toJSON(vars.APPROVAL || 'github')", "toJSON(github.actor)"),
-    Rule(promote_asks_github, 1, "pipeline.yml", "name: production", "name: training"),
+    Rule(promote_asks_github, 2, "pipeline.yml", "toJSON(vars.APPROVAL || 'github')", "toJSON(github.actor)"),
+    Rule(promote_asks_github, 2, "pipeline.yml", "name: production", "name: training"),
+    Rule(promote_asks_github, 2, "promote.yml", "      url: ${{ needs.evaluate.outputs.url }}\n", ""),
     Rule(
         values_reach_flags_as_json, 20, "pipeline.yml", "${{ toJSON(inputs.optimizer) }}", '"${{ inputs.optimizer }}"'
     ),
@@ -381,3 +401,22 @@ def test_a_violation_that_is_planted_is_caught(rule):
     assert rule.old in text
     planted = {**real, rule.file: Workflow(rule.file, text.replace(rule.old, rule.new, 1))}
     assert violations(rule, planted)[1]
+
+
+def test_the_page_names_every_permission_secret_and_variable_and_no_other():
+    page = (ROOT / "docs/github.md").read_text()
+    section = page.partition("## Permissions, secrets, variables")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:3] == "| `"]
+    said = {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+    given: dict[str, set[str]] = {}
+    for _, name, job in jobs(files()):
+        for what, how in job["permissions"].items():
+            given.setdefault(f"{what}: {how}", set()).add(name)
+    secrets, variables = ({*re.findall(rf"\b{kind}\.(\w+)", str(files()))} for kind in ("secrets", "vars"))
+    assert said.keys() == given.keys() | secrets | variables
+    everybody = {name for _, name, _ in jobs(files())}
+    for permission, who in given.items():
+        named = set(re.findall(r"`(\w+)(?:\.yml)?`", said[permission]))
+        named |= {step.name for step in STEPS} if said[permission] == "the steps" else set()
+        assert who == (everybody - named if said[permission].startswith("all but") else named), permission
+    assert {name: said[name].partition("`, ")[0].strip("`") for name in secrets} == SECRETS

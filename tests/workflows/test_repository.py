@@ -14,9 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from tests.steps.test_github import whole
 from tests.workflows.files import ROOT
+
+__all__ = ["whole"]  # a fixture
 
 AT = "repos/acme/models"
 KEYS = {"WANDB_API_KEY": "k1-" + "a" * 37, "WANDB_PROMOTE_KEY": "k2-" + "b" * 37}
@@ -37,6 +41,7 @@ FRESH = {
     f"{AT}/actions/secrets": {"total_count": 0, "secrets": []},
     f"{AT}/codeowners/errors": {"errors": []},
     f"{AT}/rules/branches/main": [],
+    f"{AT}/rulesets": [],
     "users/bob": {"id": 7},
     "users/carol": {"id": 8},
     "orgs/acme/teams/ml": {"id": 70},
@@ -220,6 +225,24 @@ DIFFERENCES = {
         lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "team"}}}),
         "required reviewers do not exist for a private repository on the plan team",
     ),
+    "private, on Free": (
+        lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "free"}}}),
+        "environments do not exist for a private repository on the plan free",
+    ),
+    "private, a person's": (
+        lambda s: (
+            s[AT].update(visibility="private", owner={"login": "ada", "type": "User"})
+            or s.update({"user": {"login": "ada", "plan": {"name": "pro"}}})
+        ),
+        "required reviewers do not exist for a private repository on the plan pro",
+    ),
+    "private, another person's": (
+        lambda s: (
+            s[AT].update(visibility="private", owner={"login": "ada", "type": "User"})
+            or s.update({"user": {"login": "bob", "plan": {"name": "free"}}})
+        ),
+        "on the plan that GitHub does not tell you",
+    ),
     "private, plan not told": (lambda s: s[AT].update(visibility="private"), "that GitHub does not tell you"),
     "other default branch": (
         lambda s: s[AT].update(default_branch="trunk") or s.update({f"{AT}/rules/branches/trunk": ruled(s)}),
@@ -238,7 +261,7 @@ DIFFERENCES = {
     ),
 }
 BY_HAND = {"no reviewers", "no production", "no entity", "private", "private, plan not told", "owners nobody"}
-BY_HAND |= {"unknown approval"}
+BY_HAND |= {"unknown approval", "private, on Free", "private, a person's", "private, another person's"}
 ASKS = {"no training key", "no second key"}
 
 
@@ -327,10 +350,24 @@ def test_without_gh_it_says_where_to_get_it(github, tmp_path):
     assert "https://cli.github.com" in github.said
 
 
+def test_a_ruleset_that_was_taken_away_is_made_again(github, good):
+    state = copy.deepcopy(good)
+    state[f"{AT}/rulesets"] = [{"id": 7, "name": "of somebody else"}]
+    ruled(state).clear()
+    github.state = state
+    assert github.run("setup", "acme/models") == 0, github.said
+    assert [row["name"] for row in github.state[f"{AT}/rulesets"]][1:] == [state_of_ruleset(good)["name"]]
+
+
+def state_of_ruleset(state):
+    (ours,) = state[f"{AT}/rulesets"]
+    return ours
+
+
 def test_what_github_refuses_is_said_and_is_not_done(github, good):
     state = copy.deepcopy(good)
     ruled(state).pop()
-    state["refuses"] = f"{AT}/rulesets/1"
+    state["refuses"] = f"{AT}/rulesets/{state_of_ruleset(good)['id']}"
     github.state = state
     assert github.run("setup", "acme/models") == 1
     assert "Validation Failed" in github.said
@@ -352,3 +389,59 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
         assert (done.returncode != 0) == (code != 0), done.stderr
         assert ("is no repository" in done.stderr) == (code == 2)
     assert not (ROOT / "pwned").exists()
+
+
+# --- held to GitHub's description of its API -------------------------------------------------------------------------
+
+
+def described(whole, path):
+    """The path of the description that a call's path is of: what is named counts more than a placeholder."""
+    words = path.partition("?")[0].strip("/").split("/")
+    fits = [
+        template
+        for template in whole["paths"]
+        if len(parts := template.strip("/").split("/")) == len(words)
+        and all(part == word or part.startswith("{") for part, word in zip(parts, words, strict=True))
+    ]
+    assert fits, f"GitHub has no {path}"
+    return min(fits, key=lambda template: template.count("{"))
+
+
+def wrong_in(whole, method, path, body):
+    """What GitHub's description has against a call."""
+    said = whole["paths"][described(whole, path)].get(method.lower())
+    if said is None:
+        return [f"{method} {path} is not described"]
+    if body is None:
+        return []
+    schema = said["requestBody"]["content"]["application/json"]["schema"]
+    if "$ref" in schema:
+        schema = whole["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    unknown = [f"{name} is not described" for name in body.keys() - schema["properties"].keys()]
+    validator = jsonschema.Draft7Validator(schema | {"components": whole["components"]})
+    return unknown + [error.message for error in validator.iter_errors(body)]
+
+
+def test_every_call_is_one_that_github_describes(github, good, whole):
+    """Every call of a setup, of the mends of all differences, and of the questions before them."""
+    github.state = FRESH
+    is_set_up(github)
+    for spoil, _ in DIFFERENCES.values():
+        state = copy.deepcopy(good)
+        spoil(state)
+        github.state = state
+        github.run("setup", "acme/models")
+    calls = [json.loads(line) for line in github.calls_file.read_text().splitlines()]
+    looked_at = set()
+    for call in calls:
+        words = call["words"]
+        if words[0] != "api":
+            continue
+        method, path = (words[2], words[3]) if words[1] == "--method" else ("GET", words[1])
+        body = json.loads(call["given"]) if words[-1] == "-" else None
+        assert wrong_in(whole, method, path, body) == []
+        looked_at.add((method, described(whole, path)))
+    assert len(looked_at) >= 20
+    assert wrong_in(whole, "PUT", f"{AT}/environments/production", {"prevent_self_reviews": True})
+    assert wrong_in(whole, "PUT", f"{AT}/environments/production", {"prevent_self_review": "yes"})
+    assert wrong_in(whole, "PATCH", f"{AT}/rulesets/40", {})

@@ -6,12 +6,17 @@ Which pull requests would judge themselves: the real script in a repository whos
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
+import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 import pytest
 
+from runner import images
 from tests.workflows.acting import commit, git
 from tests.workflows.files import ACTIONS, ROOT
 
@@ -30,7 +35,7 @@ def repository(tmp_path):
     return tmp_path
 
 
-def touches(repository, change, event="pull_request"):
+def touches(repository, change, event="pull_request", into="main"):
     """What the action answers for a pull request with this change, merged as GitHub does it."""
     git(repository, "switch", "-q", "-c", "better")
     change(repository)
@@ -43,6 +48,7 @@ def touches(repository, change, event="pull_request"):
     output = repository.parent / "output"
     output.write_text("")
     environ = {"PATH": os.environ["PATH"], "GITHUB_EVENT_NAME": event, "GITHUB_OUTPUT": str(output)}
+    environ["GITHUB_BASE_REF"] = into
     done = subprocess.run([sys.executable, SCRIPT], cwd=repository, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return output.read_text(), done.stdout
@@ -73,6 +79,7 @@ def replaces(old, new):
         writes("README.md"),
         writes("tests/steps/test_gate.py"),
         writes("docs/steps/gate.md"),
+        writes("server/store/db.py"),
     ],
 )
 def test_a_pull_request_that_changes_the_model_may_promote(repository, change):
@@ -89,6 +96,11 @@ def test_a_pull_request_that_changes_the_model_may_promote(repository, change):
         writes(".github/actions/touches-judge/touches_judge.py"),
         writes("requirements.txt"),
         writes("runner/images.py"),
+        writes("json.py"),  # `python -m runner` would import it in the place of Python's own
+        writes("json/__init__.py"),
+        writes(".gitattributes", "*.py text eol=crlf\n"),
+        writes("Makefile"),
+        writes("steps/README.md"),
         writes("usecases/digits/data.py"),
         writes("usecases/digits/behaviour.py"),
         writes("usecases/__init__.py"),
@@ -106,6 +118,13 @@ def test_a_pull_request_that_changes_its_judge_is_merged_first(repository, chang
     assert touches(repository, change)[0] == "touches=true\n"
 
 
+def test_a_pull_request_into_a_branch_has_that_branch_s_judge_and_is_merged_first(repository):
+    """It changes the model alone, and what it is judged by is a gate that nobody has merged into main."""
+    output, said = touches(repository, writes("usecases/digits/model.py", "UNITS = 16\n"), into="easy\n::error::x")
+    assert output == "touches=true\n"
+    assert '"easy\\n::error::x"' in said
+
+
 def test_a_file_s_name_is_no_command(repository):
     output, said = touches(repository, writes("steps/x\n::set-output name=touches::false\ntouches=false"))
     assert output == "touches=true\n"
@@ -119,5 +138,69 @@ def test_elsewhere_there_is_no_judge_to_touch(repository):
 def test_without_the_merge_it_fails(repository):
     git(repository, "checkout", "-q", "--detach")
     environ = {"PATH": os.environ["PATH"], "GITHUB_EVENT_NAME": "pull_request", "GITHUB_OUTPUT": "/dev/null"}
+    environ["GITHUB_BASE_REF"] = "main"
     done = subprocess.run([sys.executable, SCRIPT], cwd=repository, env=environ, capture_output=True, text=True)
     assert done.returncode != 0
+
+
+# --- over the real files ---------------------------------------------------------------------------------------------
+
+
+def tracked():
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.split("\0") if name]
+
+
+def script():
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("touches_judge", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it():
+    harmless = [name for name in tracked() if script().harmless(name)]
+    assert len(harmless) > 100
+    for name in push_images_steps():
+        assert not set(images.inputs(ROOT, name)) & set(harmless), name
+    assert not [name for name in harmless if name.startswith((".", "runner/", "steps/", "usecases/", "docker/"))]
+    # What `python -m runner images` loads of this repository, which builds the image that gets the second key.
+    loads = "import runner.__main__, sys; print(*(module.__file__ for module in sys.modules.values() if "
+    loads += "str(getattr(module, '__file__', '')).startswith(sys.argv[1])), sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", loads, f"{ROOT}/"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {os.path.relpath(name, ROOT) for name in done.stdout.splitlines()}
+    assert "runner/images.py" in loaded and not loaded & set(harmless)
+
+
+def test_the_network_that_a_pull_request_may_change_gets_into_no_image_but_train_s():
+    models = {name for name in tracked() if fnmatch(name, script().MODEL)}
+    assert len(models) >= 2
+    for name in push_images_steps():
+        assert set(images.inputs(ROOT, name)) & models == (models if name == "train" else set())
+
+
+def push_images_steps():
+    (found,) = re.findall(r"^STEPS = (.*)$", (ACTIONS / "push-images/push_images.py").read_text(), re.MULTILINE)
+    return ast.literal_eval(found)
+
+
+def test_who_owns_the_judge_owns_every_file_of_it():
+    """The last line of CODEOWNERS that fits a file says whose it is; one without a name says nobody's."""
+    lines = [line.split() for line in (ROOT / ".github/CODEOWNERS").read_text().splitlines()]
+    rules = [(line[0], line[1:]) for line in lines if line and not line[0].startswith("#")]
+
+    def owners(name):
+        fits = [who for pattern, who in rules if pattern == "*" or owned(name, pattern)]
+        return fits[-1]
+
+    def owned(name, pattern):
+        assert pattern.startswith("/")  # else it would fit at any depth
+        if pattern.endswith("/"):
+            return name.startswith(pattern[1:])
+        return "/" not in name and fnmatch(name, pattern[1:])
+
+    for name in [*tracked(), "json.py", "steps/README.md", "steps/docs/x.py"]:
+        assert bool(owners(name)) != script().harmless(name), name

@@ -28,6 +28,15 @@ VERDICTS = {
 MAX_COMMENT = 65_000  # GitHub takes 65,536 characters
 MAX_FILE = 1_000_000
 MAX_ROWS = 8
+MAX_RULES = 20
+# A label is `is 3 (5)`; narrow, so that it is not made smaller where there is little room.
+SANKEY = {"prefix": "(", "suffix": ")", "width": 420, "height": 300}
+# How a rule ends, in the report's words, and its box.
+COLOURS = {
+    "passed": "fill:#dafbe1,stroke:#1a7f37",
+    "shown only": "fill:#fff8c5,stroke:#9a6700",
+    "refused": "fill:#ffebe9,stroke:#cf222e",
+}
 COUNT = r"[0-9]{1,8}"  # str.isdigit() takes "²" too, which int() does not
 NAME = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v\d{1,9}"
 
@@ -46,7 +55,11 @@ def main() -> int:
 
 
 def read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")[:MAX_FILE] if path.is_file() else ""
+    """The beginning of a file that strangers wrote: of whatever size, and no link, which could lead to any other."""
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE).decode(errors="replace")
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -61,19 +74,23 @@ def page(result_text: str, report: str, given: Any) -> str:
     result = result if isinstance(result, dict) else {}
     verdict = VERDICTS.get(str(result.get("verdict")), f"⚠️ **no verdict**: {stopped(given['JOBS'])}")
     tables = tables_of(report)
-    links = [f"[workflow run]({given['RUN_URL']})", *links_of(result, tables)]
+    rules = rules_of(tables)
+    stranger = given["FROM_STRANGER"] != "false"
+    # A stranger's run had a W&B of its own, whose pages are gone; and its addresses may lead anywhere.
+    links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else links_of(result, tables))]
     parts = [
         MARK,
         f"{verdict}{against_production(result)}",
-        given["THEN"] if result.get("verdict") == "pass" else "",
+        given["THEN"] if result.get("verdict") == "pass" else refused_by(rules),
         " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', given['SHA'])[:12]}`",
-        gate_picture(tables.get("Rules", [])),
+        comparison(result),
+        gate_picture(rules, str(result.get("verdict"))),
         slices(tables),
         confusion_picture(tables),
         lineage_picture(result, tables),
     ]
     text = "\n\n".join(filter(None, parts))
-    return text + quoted(report, MAX_COMMENT - len(text), given["FROM_STRANGER"] != "false") + "\n"
+    return text + quoted(report, MAX_COMMENT - len(text), stranger) + "\n"
 
 
 def stopped(jobs: str) -> str:
@@ -90,6 +107,17 @@ def against_production(result: dict[str, Any]) -> str:
     if theirs is None:
         return f", accuracy {ours:.4f}; nothing is in production yet"
     return f", accuracy {ours:.4f} against {theirs:.4f} in production ({ours - theirs:+.4f})"
+
+
+def comparison(result: dict[str, Any]) -> str:
+    """The candidate beside production, where there is one."""
+    lines = ["| | candidate | production | change |", "|---|---|---|---|"]
+    for key in ("accuracy", "loss"):
+        ours, theirs = (number_of(result.get(name)) for name in (key, f"production_{key}"))
+        if ours is None or theirs is None:
+            return ""
+        lines.append(f"| {key} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
+    return "\n".join(lines)
 
 
 def number_of(value: object) -> float | None:
@@ -138,22 +166,26 @@ def judged(tables: dict[str, list[list[str]]]) -> dict[str, str]:
     return {kind: name for kind, name, *_ in rows if re.fullmatch(NAME, name)}
 
 
-def gate_picture(rules: list[list[str]]) -> str:
-    """The rules in their order, each with how it went."""
-    colours = {"passed": "pass", "refused": "refused", "shown only": "shown"}
-    good = [row for row in rules if len(row) == 3 and re.fullmatch(r"[a-z_]{1,60}", row[0]) and row[1] in colours]
-    if not good:
+def rules_of(tables: dict[str, list[list[str]]]) -> dict[str, list[str]]:
+    """How a rule can end, to the names of those that did."""
+    rows = [row for row in tables.get("Rules", []) if len(row) == 3 and re.fullmatch(r"[a-z_]{1,60}", row[0])]
+    return {how: [name for name, end, _ in rows[:MAX_RULES] if end == how] for how in COLOURS}
+
+
+def refused_by(rules: dict[str, list[str]]) -> str:
+    return f"Refused by {', '.join(f'`{name}`' for name in rules['refused'])}." if rules["refused"] else ""
+
+
+def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
+    """The rules by how they ended, one box for each end: a picture as narrow as a telephone can show."""
+    ends = [how for how in COLOURS if rules[how]]
+    if not ends or verdict not in VERDICTS:
         return ""
-    lines = ["```mermaid", "flowchart LR"]
-    lines += [f'  r{i}["{name}<br/>{how}"]:::{colours[how]}' for i, (name, how, _) in enumerate(good[:20])]
-    lines += ["  " + " --> ".join(f"r{i}" for i in range(len(good[:20])))]
-    lines += [
-        "  classDef pass fill:#dafbe1,stroke:#1a7f37,color:#1f2328",
-        "  classDef refused fill:#ffebe9,stroke:#cf222e,color:#1f2328",
-        "  classDef shown fill:#fff8c5,stroke:#9a6700,color:#1f2328",
-        "```",
-    ]
-    return "**The gate**\n\n" + "\n".join(lines)
+    boxes = [f'  r{i}["<b>{how}</b><br/>{"<br/>".join(rules[how])}"]:::c{i}' for i, how in enumerate(ends)]
+    lines = ["```mermaid", "flowchart TB", *boxes, f'  v{{"{verdict}"}}']
+    lines.append("  " + " --> ".join([*(f"r{i}" for i in range(len(ends))), "v"]))
+    lines += [f"  classDef c{i} {COLOURS[how]},color:#1f2328" for i, how in enumerate(ends)]
+    return "**The gate**\n\n" + "\n".join([*lines, "```"])
 
 
 def slices(tables: dict[str, list[list[str]]]) -> str:
@@ -163,7 +195,8 @@ def slices(tables: dict[str, list[list[str]]]) -> str:
     if not rows:
         return ""
     lines = ["| slice | rows | lost | won |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "**Slices that moved**\n\n" + "\n".join(lines)
+    words = "lost: rows that production has right and the candidate has wrong; won: the other way round"
+    return f"**Slices that moved** ({words})\n\n" + "\n".join(lines)
 
 
 def confusion_picture(tables: dict[str, list[list[str]]]) -> str:
@@ -175,10 +208,10 @@ def confusion_picture(tables: dict[str, list[list[str]]]) -> str:
                 wrong.append((int(count), int(truth), answer))
     if not wrong:
         return ""
-    lines = [
-        f"is {truth},taken for {answer},{count}" for count, truth, answer in sorted(wrong, reverse=True)[:MAX_ROWS]
-    ]
-    return "**What is taken for what**\n\n```mermaid\nsankey-beta\n\n" + "\n".join(lines) + "\n```"
+    wrong = sorted(wrong, reverse=True)[:MAX_ROWS]
+    lines = ["```mermaid", f"%%{{init: {json.dumps({'sankey': SANKEY})}}}%%", "sankey-beta", ""]
+    lines += [f"is {truth},taken for {answer},{count}" for count, truth, answer in wrong]
+    return "**What is taken for what** (in rows, the most frequent)\n\n" + "\n".join([*lines, "```"])
 
 
 def lineage_picture(result: dict[str, Any], tables: dict[str, list[list[str]]]) -> str:
@@ -190,7 +223,7 @@ def lineage_picture(result: dict[str, Any], tables: dict[str, list[list[str]]]) 
     short = {kind: name.rpartition("/")[2] for kind, name in names.items()}
     lines = [
         "```mermaid",
-        "flowchart LR",
+        "flowchart TB",
         f'  d[("dataset<br/>{short["dataset"]}")] --> m["candidate<br/>{short["version"]}"]',
         f'  m --> e["evidence<br/>{evidence.rpartition("/")[2]}"]',
         "  d --> e",

@@ -2,7 +2,8 @@
 Does a pull request change what judges a model? Beside action.yml; run at the root of a checkout with depth 2.
 
 GitHub checks out the merge of a pull request: its first parent is what it is merged into. Whatever differs from that is
-looked at, and what is not known to be harmless touches the judge.
+looked at, and what is not known to be harmless touches the judge. So does a pull request into another branch than main:
+what judges there is that branch's own, which nobody has merged.
 
 This rail keeps an honest pull request honest. One that means harm changes this very file; against that stand the
 reviewer, the second key and CODEOWNERS.
@@ -19,37 +20,49 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-# What runs, and what it runs on. Everything else (documents, tests, the embedded server) judges nothing here.
-JUDGE = (".github/*", "docker/*", "steps/*", "usecases/*", "runner/*", "requirements.txt", ".dockerignore")
+MAIN = "main"
+# Nothing of these runs in the pipeline, or gets into an image of a step. Any other file may: a `json.py` at the root
+# would be imported in the place of Python's own.
+HARMLESS = ("docs/*", "tests/*", "server/*", "benchmarks/*")
+PAGES = ("*.md", "LICENSE")  # at the root
 MODEL = "usecases/*/model.py"  # what is judged
 CONFIG = "usecases/*/config.toml"  # the flags of train, and beside them the gate's policy
 
 
 def main() -> int:
-    touched = []
+    why = []
     if os.environ["GITHUB_EVENT_NAME"] == "pull_request":
-        touched = [name for name in changed() if touches(name)]
-    for name in touched:
-        print(f"touches what judges a model: {json.dumps(name)}")
+        why = [f"touches what judges a model: {json.dumps(name)}" for name in changed() if touches(name)]
+        if (base := os.environ["GITHUB_BASE_REF"]) != MAIN:
+            why.append(f"is to be merged into {json.dumps(base)}, which has a judge of its own")
+    for reason in why:
+        print(reason)
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
-        file.write(f"touches={'true' if touched else 'false'}\n")
+        file.write(f"touches={'true' if why else 'false'}\n")
     return 0
 
 
 def changed() -> list[str]:
     """The files that the pull request changes; fails where there is no merge to look at."""
     git("rev-parse", "--verify", "--quiet", "HEAD^2")  # a merge has two parents
-    return git("diff", "--name-only", "--no-renames", "-z", "HEAD^1", "HEAD").rstrip("\0").split("\0")
+    names = git("diff", "--name-only", "--no-renames", "-z", "HEAD^1", "HEAD").split("\0")
+    return [name for name in names if name]
 
 
 def touches(name: str) -> bool:
-    if not any(fnmatch.fnmatchcase(name, pattern) for pattern in JUDGE):
+    if harmless(name):
         return False
-    if fnmatch.fnmatchcase(name, MODEL) and name.count("/") == 2:
+    if name.count("/") == 2 and fnmatch.fnmatchcase(name, MODEL):
         return False
-    if fnmatch.fnmatchcase(name, CONFIG) and name.count("/") == 2:
-        return beside_train("HEAD^1", name) != beside_train("HEAD", name)
+    if name.count("/") == 2 and fnmatch.fnmatchcase(name, CONFIG):
+        before, after = (beside_train(commit, name) for commit in ("HEAD^1", "HEAD"))
+        return after is None or before != after
     return True
+
+
+def harmless(name: str) -> bool:
+    patterns = HARMLESS if "/" in name else PAGES
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def beside_train(commit: str, name: str) -> dict[str, Any] | None:
