@@ -6,15 +6,17 @@ Each client gets the same folder and a server of its own, freshly started on an 
 clock runs inside the client: from handing over what was prepared until the version is committed, or `log_artifacts` has
 returned. A server that does not hold every file afterwards fails the measurement.
 
-What each leaves stays where it is until everything has been measured: for minutes after files were deleted ext4 looks
-for inodes that were not theirs, and a new file takes several times as long.
+What each leaves stays where it is until everything has been measured, and each begins after a quiet minute: so long
+after many files were deleted, as wandb's client deletes its copies, ext4 takes several times as long to make a new one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from benchmarks.timing import Failed, environment, timed
 
 MLFLOW_TIMES = 8.0  # at least so many times MLflow's files a second
 OF_DISCARDING = 70.0  # at least so many percent of the files a second of a server that throws them away
+RECENT_S = 61.0  # for a minute ext4 goes round the inodes of deleted files (RECENTCY_MIN), for longer while unsynced
 
 
 def prepare(folder: Path, *counts: int) -> Path:
@@ -36,7 +39,7 @@ def prepare(folder: Path, *counts: int) -> Path:
     return files
 
 
-def sample(files: Path, mlflow: Path | None, ours_first: bool) -> dict[str, Any]:
+def sample(files: Path, mlflow: Path | None, ours_first: bool, pause_s: float = RECENT_S) -> dict[str, Any]:
     """Files, and each side's seconds; without MLflow's interpreter only ours."""
     sides: list[Callable[[], dict[str, Any]]] = [
         lambda: _wandb(files, "server", "wandb"),
@@ -46,6 +49,8 @@ def sample(files: Path, mlflow: Path | None, ours_first: bool) -> dict[str, Any]
         sides.append(lambda: _mlflow(files, mlflow))
     taken = {"files": sum(path.is_file() for path in files.rglob("*"))}
     for side in sides if ours_first else reversed(sides):
+        os.sync()
+        time.sleep(pause_s)
         taken |= side()
     return taken
 

@@ -33,6 +33,7 @@ ROUTES = [
     Route("/storage/manifests/{number}/wandb_manifest.json", blobs.upload_manifest, methods=["PUT"]),
     Route("/storage/run_files/{number}/{name:path}", blobs.upload_run_file, methods=["PUT"]),
     Route("/storage/run_files/{number}/{name:path}", blobs.download_run_file, methods=["GET"]),
+    Route("/storage/{path:path}", blobs.allow_origin, methods=["OPTIONS"]),
     Route(ENTRY + "/{artifact}/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
     Route(ENTRY + "/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
     Route("/_internal/healthcheck", internal.health),

@@ -104,14 +104,14 @@ def healthy(url: str) -> bool:
 
 
 @contextmanager
-def serving(data: Path, *, port: int | None = None, key: str = KEY) -> Iterator[Server]:
+def serving(data: Path, *flags: str, port: int | None = None, key: str = KEY) -> Iterator[Server]:
     """A server on `data` until the block ends; give `port` to restart one where clients still look for it."""
     port = port or free_port()
     log = data.parent / f"{data.name}.log"
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "server", "--data", str(data), "--port", str(port)],
+            [sys.executable, "-m", "server", "--data", str(data), "--port", str(port), *flags],
             cwd=ROOT,
             env={**environment, "MODELGATE_SERVER_KEY": key},
             stdout=sink,

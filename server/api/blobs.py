@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from server.api.http import authenticated, services
+from server.api.http import addresses, authenticated, services
 from server.api.shapes import MAX_ID, check_signature
 from server.errors import NotFound, TooLarge
 from server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
@@ -120,6 +120,16 @@ async def download_entry(request: Request) -> Response:
     if not await run_in_threadpool(allowed):
         raise NotFound(f'file "{at["name"]}" not found')
     return _file(request, at["md5"], "application/octet-stream")
+
+
+async def allow_origin(request: Request) -> Response:
+    """OPTIONS /storage/...: a browser asks whose pages may fetch here. Those of this server, and nobody else's."""
+    ours = addresses(request).base
+    if request.headers.get("origin") != ours:
+        return Response(status_code=204)
+    return Response(
+        status_code=204, headers={"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}
+    )
 
 
 def _number(request: Request) -> int:

@@ -29,7 +29,7 @@ def digits(monkeypatch):
 
 def test_the_upload_is_measured_against_a_server_that_throws_it_away(tmp_path):
     files = upload.prepare(tmp_path, 20, 10)
-    sample = upload.sample(files, None, ours_first=True)
+    sample = upload.sample(files, None, ours_first=True, pause_s=0)
     assert sample["files"] == 35  # a PNG a row, two tables and their images as arrays, the arrays
     assert min(sample["wandb"], sample["discarding"]) > 0
     assert [line.what for line in upload.report([sample]).lines][-1] == "ours / thrown away"

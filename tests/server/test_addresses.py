@@ -3,9 +3,6 @@
 pytest tests/server/test_addresses.py
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import requests
 
 from server.api import blobs
 from tests.server.wire import Upload, Wire
-from tests.serving import KEY, ROOT, Server, free_port, healthy, serving
+from tests.serving import Server, serving
 
 FILES = """query($project: String, $names: [String]) {
   project(name: $project) { run(name: "run-1") { files(names: $names) { edges { node { name url directUrl } } } } } }"""
@@ -134,22 +131,19 @@ def test_a_client_is_given_the_address_by_which_it_came(server: Server, wire: Wi
 
 
 def test_an_external_url_is_given_to_everybody(tmp_path: Path) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "server", "--data", str(tmp_path / "data"), "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--external-url", "http://outside.example:9999/"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "MODELGATE_SERVER_KEY": KEY},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None and process.stderr.readline()
-        assert healthy(f"http://127.0.0.1:{port}")
-        wire = Wire(f"http://127.0.0.1:{port}", KEY)
+    with serving(tmp_path / "data", "--external-url", "http://outside.example:9999/") as server:
+        wire = Wire.of(server)
         wire.start_run("p")
         made = wire.data(CREATE_RUN_FILES, project="p", files=["a.txt"])["createRunFiles"]["files"]
         assert made[0]["uploadUrl"].startswith("http://outside.example:9999/storage/run_files/")
-    finally:
-        process.terminate()
-        process.wait(60)
+
+
+def test_a_browser_may_fetch_for_pages_of_this_server_alone(server: Server) -> None:
+    def allowed(origin: str) -> str | None:
+        ask = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        answer = requests.options(f"{server.url}/storage/wandb_artifacts/{'0' * 32}", headers=ask, timeout=60)
+        assert answer.status_code == 204 and not answer.content
+        return answer.headers.get("Access-Control-Allow-Origin")
+
+    assert allowed(server.url) == server.url
+    assert allowed("https://elsewhere.example") is allowed("null") is None
