@@ -17,6 +17,7 @@ import uvicorn
 
 from server.api.http import Services
 from server.app import create_app
+from server.connection import Connection
 from server.errors import Invalid, StartError
 from server.settings import KEEP_ALIVE_S, SHUTDOWN_S, Settings
 from server.store import accounts, registry
@@ -36,7 +37,7 @@ def serve(settings: Settings, given_key: str | None) -> int:
         host, port = listener.getsockname()[:2]
         config = uvicorn.Config(
             create_app(services),
-            http="httptools",
+            http=Connection,
             loop="asyncio",
             ws="none",
             log_config=None,

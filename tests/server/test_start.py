@@ -152,6 +152,16 @@ def test_a_signal_stops_it_quickly_though_a_client_keeps_its_connection(tmp_path
         assert server.process.wait(KEEP_ALIVE_S / 2) == 0
 
 
+def test_an_answer_comes_in_one_piece(server: Server) -> None:
+    """Or a server that is killed between its head and its body leaves an SDK that does not ask again."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        for _ in range(300):
+            client.sendall(b"GET /_internal/healthcheck HTTP/1.1\r\nHost: x\r\n\r\n")
+            head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+            length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+            assert len(body) == int(length.partition(b":")[2]) > 0
+
+
 def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers(server: Server) -> None:
     """Nagle's algorithm and a client's delayed acknowledgement would make it 40 ms, every time."""
     with requests.Session() as session:
