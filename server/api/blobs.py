@@ -125,11 +125,9 @@ async def download_entry(request: Request) -> Response:
 async def allow_origin(request: Request) -> Response:
     """OPTIONS /storage/...: a browser asks whose pages may fetch here. Those of this server, and nobody else's."""
     ours = addresses(request).base
-    if request.headers.get("origin") != ours:
-        return Response(status_code=204)
-    return Response(
-        status_code=204, headers={"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}
-    )
+    theirs = request.headers.get("origin") == ours
+    allowed = {"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}
+    return Response(headers=allowed if theirs else None)
 
 
 def _number(request: Request) -> int:
