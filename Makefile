@@ -82,6 +82,6 @@ lock: setup
 
 # Python alone, and gh: whoever administers the repository need not install what the steps need.
 github-setup github-doctor:
-	@python3 .github/repository.py $(@:github-%=%) "$$REPO" $${REVIEWERS:+--reviewer "$$REVIEWERS"} \
+	@python3 tools/github_setup.py $(@:github-%=%) "$$REPO" $${REVIEWERS:+--reviewer "$$REVIEWERS"} \
 	$${ENTITY:+--entity "$$ENTITY"} $${BASE_URL:+--base-url "$$BASE_URL"} $${APPROVAL:+--approval "$$APPROVAL"} \
 	$${PROMOTE_FROM:+--promote-from "$$PROMOTE_FROM"} $(ARGS)

@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import server.process
-from server import __main__, app
-from server.store import blobs, db
+import modelgate_server.process
+from modelgate_server import __main__, app
+from modelgate_server.store import blobs, db
 
 sizes: dict[str, int] = {}
 
@@ -58,8 +58,8 @@ async def discard(request: Request) -> Response:
 
 def main() -> int:
     app.ROUTES.insert(0, Route("/storage/wandb_artifacts/{md5}", discard, methods=["PUT"]))
-    server.process.Blobs = Discarding
-    server.process.Database = Forgetful
+    modelgate_server.process.Blobs = Discarding
+    modelgate_server.process.Database = Forgetful
     return __main__.main()
 
 

@@ -23,14 +23,15 @@ REFERENCE = "local-org/wandb-registry-model/digits-dev:production"
 # What a service does that uses the model, in a process of its own with nothing but the SDK and Keras.
 SCORE = f"""
 import sys, numpy as np, wandb
-from steps.common import gate, model_file
+from modelgate.gate import metrics
+from modelgate.frameworks import keras_format
 api = wandb.Api()
 version = api.artifact("{REFERENCE}")
 dataset = api.artifact(sys.argv[1])
 with np.load(dataset.get_entry("arrays.npz").download(root=sys.argv[2])) as rows:
     x, y = rows["x_eval"], rows["y_eval"]
-model = model_file.load(__import__("pathlib").Path(version.get_entry("model.keras").download(root=sys.argv[2])))
-print(version.version, f"{{gate.accuracy(y, model.predict(x, verbose=0)):.4f}}")
+model = keras_format.load(__import__("pathlib").Path(version.get_entry("model.keras").download(root=sys.argv[2])))
+print(version.version, f"{{metrics.accuracy(y, model.predict(x, verbose=0)):.4f}}")
 """
 START_DEADLINE_S = 60
 

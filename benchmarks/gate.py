@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from steps.common import gate
-from steps.common.gate import Policy, Scores, Varied
+from modelgate.gate import rules, statistics
+from modelgate.gate.rules import Policy
+from modelgate.gate.scores import Scores, Varied
 
-STORED = Path(__file__).parents[1] / "tests" / "steps" / "retrained_mnist.npz"
+STORED = Path(__file__).parents[1] / "tests" / "modelgate" / "retrained_mnist.npz"
 POLICY = Policy("no_worse", floor_accuracy=0.90, margin=0.005)
 SWAPS = 2000
 DROPS = (0.01, 0.02, 0.03, 0.05)
@@ -59,7 +60,7 @@ class Trainings:
 
 def refused_by(scores: Scores) -> tuple[str, ...]:
     """The rules that refuse."""
-    return tuple(outcome.rule for outcome in gate.judge(scores, POLICY) if outcome.blocking and not outcome.passed)
+    return tuple(outcome.rule for outcome in rules.judge(scores, POLICY) if outcome.blocking and not outcome.passed)
 
 
 def null(trainings: Trainings, swaps: int, seed: int = 0) -> list[tuple[str, ...]]:
@@ -98,9 +99,9 @@ def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tu
         candidate = candidate.copy()
         candidate[0, spoiled] = (candidate[0, spoiled] + 1 + spoiled % 9) % 10
         churn = ((ours[0] == trainings.labels) != (theirs[0] == trainings.labels)).mean()
-        passed, _ = gate.no_worse(trainings.scores(candidate, production), POLICY)
+        passed, _ = rules.no_worse(trainings.scores(candidate, production), POLICY)
         caught += not passed
-        stated += gate.power(drop, float(churn), rows, POLICY.margin)
+        stated += statistics.power(drop, float(churn), rows, POLICY.margin)
     return caught / plants, stated / plants
 
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import usecases
 from benchmarks.project import ROOT, Project, use_case
 from benchmarks.report import Line, Report, at_most, column, ratio, shown
 from benchmarks.timing import Failed, timed
+from modelgate import usecase
 
 AT_MOST = 3.0  # times the bare walkthrough's seconds
 STEPS = ("build", "train", "link", "evaluate", "promote")
@@ -40,7 +40,7 @@ def _bare(project: Project) -> dict[str, Any]:
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     name = samples[0]["use_case"]
-    config = usecases.config(name)
+    config = usecase.config(name)
     title = (
         f"The loop against the bare walkthrough: {name}, {config['build']['rows']:,} + "
         f"{config['build']['eval_rows']:,} rows, {config['train']['epochs']} epochs, one thread"

@@ -14,7 +14,7 @@ from benchmarks.timing import Timed, environment, timed
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a run reads; git's own files would only tell the commit.
-PARTS = ("runner", "server", "steps", "usecases", "docker", "requirements.txt")
+PARTS = ("modelgate", "modelgate_server", "runner", "steps", "usecases", "docker", "requirements.txt")
 
 
 def use_case() -> str:

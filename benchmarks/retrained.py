@@ -1,7 +1,7 @@
 """
 Twenty trainings that differ by their seed alone: what the gate must not call a regression.
 
-    MNIST_NPZ=mnist.npz python -m benchmarks.retrained tests/steps/retrained_mnist.npz
+    MNIST_NPZ=mnist.npz python -m benchmarks.retrained tests/modelgate/retrained_mnist.npz
 
 Writes labels (N,), the group of each row by ink (N,), and answers (20, 1 + variations, N), all uint8; the first of
 the answers is to the rows as they are. About ten minutes on two cores.
@@ -18,20 +18,20 @@ from typing import Any
 
 import numpy as np
 
-import usecases
 from benchmarks.gate import Trainings
+from modelgate import predictions, usecase
+from modelgate.frameworks import keras_format
+from modelgate.rows.dataset import Dataset
 from steps import train
-from steps.common import answers, keras_session, model_file
-from usecases.dataset import Dataset
 
 SEEDS = range(20)
 
 
 def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
     """Models of a use case, trained here and now as its defaults say, and what they answer."""
-    defaults = usecases.config(use_case)["build"]
-    dataset: Dataset = usecases.part(use_case, "data").load(defaults["rows"], defaults["eval_rows"])
-    groups = usecases.part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
+    defaults = usecase.config(use_case)["build"]
+    dataset: Dataset = usecase.part(use_case, "data").load(defaults["rows"], defaults["eval_rows"])
+    groups = usecase.part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
     given = []
     for seed in seeds:
         given.append(answers_of(use_case, dataset, seed))
@@ -41,14 +41,14 @@ def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
 
 def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
     """What a model trained with this seed answers: int64 (1 + variations, N)."""
-    settings = argparse.Namespace(**usecases.config(use_case)["train"] | {"seed": seed})
-    keras_session.start(seed, threads=1)
-    model = train.fit(dataset, usecases.part(use_case, "model").build_model, settings, callbacks=[])
-    variations = usecases.part(use_case, "behaviour").variations(dataset.x_eval)
+    settings = argparse.Namespace(**usecase.config(use_case)["train"] | {"seed": seed})
+    keras_format.start(seed, threads=1)
+    model = train.fit(dataset, usecase.part(use_case, "model").build_model, settings, callbacks=[])
+    variations = usecase.part(use_case, "behaviour").variations(dataset.x_eval)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        model_file.save(model, path)
-        asked = answers.ask(path, dataset.x_eval, variations)
+        keras_format.save(model, path)
+        asked = predictions.ask(path, dataset.x_eval, variations)
     return np.stack([asked.probabilities.argmax(axis=1), *asked.varied.values()])
 
 

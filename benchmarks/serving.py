@@ -42,7 +42,7 @@ class Server:
 
 
 @contextmanager
-def ours(folder: Path, module: str = "server") -> Iterator[Server]:
+def ours(folder: Path, module: str = "modelgate_server") -> Iterator[Server]:
     """Our server, or a `module` that takes its flags, on an empty data folder."""
     port = free_port()
     command = [sys.executable, "-m", module, "--data", str(folder / "server"), "--port", str(port)]

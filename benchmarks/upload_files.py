@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-import usecases
 from benchmarks.project import use_case
+from modelgate import usecase
+from modelgate.rows.dataset import Dataset, Source
 from steps.build import dataset_artifact
-from usecases.dataset import Dataset, Source
 
 ROWS, EVAL_ROWS = 6000, 1000
 
@@ -24,9 +24,9 @@ ROWS, EVAL_ROWS = 6000, 1000
 def dataset(rows: int, eval_rows: int) -> Dataset:
     """MNIST; without it as many images of its size: the digits enlarged, with noise that makes each one its own."""
     if use_case() == "mnist":
-        given: Dataset = usecases.part("mnist", "data").load(rows, eval_rows)
+        given: Dataset = usecase.part("mnist", "data").load(rows, eval_rows)
         return given
-    small: Dataset = usecases.part("digits", "data").load(1300, 497)
+    small: Dataset = usecase.part("digits", "data").load(1300, 497)
     chance = np.random.default_rng(0)
     images, labels = np.concatenate([small.x_train, small.x_eval]), np.concatenate([small.y_train, small.y_eval])
     chosen = chance.integers(len(images), size=rows + eval_rows)
@@ -37,7 +37,7 @@ def dataset(rows: int, eval_rows: int) -> Dataset:
 
 def main() -> None:
     target, counts = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
-    picture = usecases.part("mnist", "data").picture
+    picture = usecase.part("mnist", "data").picture
     rows = dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
     with tempfile.TemporaryDirectory() as pictures:
         artifact = dataset_artifact("bench", rows, Source("benchmark", ""), picture, Path(pictures))

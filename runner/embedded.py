@@ -54,7 +54,7 @@ def as_process(folder: Folder, *, root: Path, env: Mapping[str, str]) -> Start:
         file = os.open(folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(file, "ab") as log:
             return Child(
-                [sys.executable, "-m", "server", "--data", str(folder.server_data), "--port", str(port)],
+                [sys.executable, "-m", "modelgate_server", "--data", str(folder.server_data), "--port", str(port)],
                 env={**env, "MODELGATE_SERVER_KEY": key},
                 cwd=root,
                 record=folder.server_record,

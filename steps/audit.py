@@ -19,13 +19,15 @@ from typing import Any
 
 import wandb
 
-import usecases
-from steps.common import audit_page, ledger, record, verify
-from steps.common.approval import plain
-from steps.common.cli import NO, WRONG_USE, StepError, StepParser, emit, guarded, say
-from steps.common.ledger import Entry
-from steps.common.references import Reference
-from steps.common.verify import Registered
+from modelgate import usecase
+from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.errors import NO, WRONG_USE, StepError
+from modelgate.promotion import audit_page, ledger, verify
+from modelgate.promotion.ledger import Entry
+from modelgate.promotion.verify import Registered
+from modelgate.text import one_line
+from modelgate.tracking import client
+from modelgate.tracking.references import Reference
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,7 +67,7 @@ def line(entry: Entry) -> str:
         f"on {content['evidence']['name']}",
         state(entry),
     )
-    return "  ".join(plain(part) for part in parts)
+    return "  ".join(one_line(part) for part in parts)
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str) -> Reg
         collection = Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection
     else:
         collection = f"wandb-registry-model/{collection}"
-    holder = record.production(api, collection)
+    holder = client.production(api, collection)
     if holder:
         collection = Reference.of(holder).collection
     elif last is None:
@@ -137,7 +139,7 @@ def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Link
     """Where W&B shows each version that the entries name, and what it measured; a version that is gone is left out."""
     contents = [entry.content for entry in entries if ledger.readable(entry.content)]
     names = {content[key]["name"] for content in contents for key in ("to", "model", "dataset", "evidence")}
-    found = {name: record.find(api, name) for name in sorted(names)}
+    found = {name: client.find(api, name) for name in sorted(names)}
     return {name: audit_page.Linked(version.url, version.metadata) for name, version in found.items() if version}
 
 
@@ -148,9 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     now = ledger.time_of(ledger.now())
     then = moment(args.on, now) if args.on else None
-    api = record.connect()
-    config = usecases.config(args.use_case)
-    ledger_name = f"{record.entity_of(api)}/{record.project_of(config)}/{ledger.name_of(args.use_case)}"
+    api = client.connect()
+    config = usecase.config(args.use_case)
+    ledger_name = f"{client.entity_of(api)}/{client.project_of(config)}/{ledger.name_of(args.use_case)}"
     entries = ledger.read(api, ledger_name)
     answer: dict[str, Any] = {}
     findings: list[verify.Finding] = []
@@ -173,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.verify:
         answer["findings"] = [vars(finding) for finding in findings]
         for finding in findings:
-            say(f"found {finding.name}: {plain(finding.message)}")
+            say(f"found {finding.name}: {one_line(finding.message)}")
         if not findings:
             say(f"{len(entries)} entries and the registry agree")
     if args.html:

@@ -22,12 +22,13 @@ import numpy.typing as npt
 import wandb
 from PIL import Image
 
-import usecases
-from steps.common import fingerprint, record
-from steps.common.cli import UNREACHABLE, WRONG_USE, StepError, StepParser, emit, guarded, say
-from steps.common.references import Reference
-from steps.common.row_checks import violations
-from usecases.dataset import Dataset, Source
+from modelgate import usecase
+from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
+from modelgate.rows.checks import violations
+from modelgate.rows.dataset import Dataset, Source, SourceUnavailable
+from modelgate.tracking import client, fingerprint
+from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -55,7 +56,7 @@ def read_source(data: ModuleType) -> Source:
     """Where the rows come from; exit 3 when they cannot be had."""
     try:
         source: Source = data.source()
-    except usecases.SourceUnavailable as error:
+    except SourceUnavailable as error:
         name = f"{data.__name__.split('.')[1]}_unavailable"
         raise StepError(name, str(error), error.hint, UNREACHABLE) from error
     return source
@@ -121,19 +122,19 @@ def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: P
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    config = usecases.config(args.use_case)
-    data = usecases.part(args.use_case, "data")
+    config = usecase.config(args.use_case)
+    data = usecase.part(args.use_case, "data")
     flags = {"rows": args.rows, "eval_rows": args.eval_rows}
 
     # 1) has this been built before?
     source = read_source(data)
     inputs = fingerprint.alias("steps.build", [data.__name__], flags, {"source": source.sha256})
-    api = record.connect()
-    project = record.project_of(config)
-    collection = f"{record.entity_of(api)}/{project}/{args.use_case}_dataset"
-    if not args.no_cache and (found := record.find(api, f"{collection}:{inputs}")):
+    api = client.connect()
+    project = client.project_of(config)
+    collection = f"{client.entity_of(api)}/{project}/{args.use_case}_dataset"
+    if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
         say(f"reused {Reference.of(found)}: the same rows were built before ({inputs})")
-        emit(record.made("dataset", found), args.out)
+        emit(client.made("dataset", found), args.out)
         return 0
 
     # 2) read and check, before anything is recorded
@@ -143,13 +144,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 3) record
     with (
         tempfile.TemporaryDirectory() as folder,
-        record.run(api, "build_dataset", project, flags | {"use_case": args.use_case}) as run,
+        client.run(api, "build_dataset", project, flags | {"use_case": args.use_case}) as run,
     ):
         say("making the tables")
         artifact = dataset_artifact(args.use_case, dataset, source, data.picture, Path(folder))
         say(f"uploading {len(artifact.manifest.entries)} files")
-        logged = record.log(run, artifact, ["latest", inputs])
-        answer = record.made("dataset", logged, run.url)
+        logged = client.log(run, artifact, ["latest", inputs])
+        answer = client.made("dataset", logged, run.url)
     emit(answer, args.out)
     return 0
 

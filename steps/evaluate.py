@@ -28,16 +28,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-import usecases
-from steps.common import answers, approval, charts, fingerprint, gate, keras_session, ledger, record
-from steps.common import evidence as frozen
-from steps.common import report as page
-from steps.common.answers import Answers
-from steps.common.cli import NO, WRONG_USE, StepError, StepParser, emit, guarded, say
-from steps.common.gate import Outcome, Policy, Scores
-from steps.common.ledger import Entry
-from steps.common.references import Reference
-from usecases.dataset import Dataset
+from modelgate import predictions, usecase
+from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.errors import NO, WRONG_USE, StepError
+from modelgate.frameworks import keras_format
+from modelgate.gate import report as page
+from modelgate.gate import rules
+from modelgate.gate.rules import Outcome, Policy
+from modelgate.gate.scores import Scores
+from modelgate.predictions import Predictions
+from modelgate.promotion import approval, ledger
+from modelgate.promotion import evidence as frozen
+from modelgate.promotion.ledger import Entry
+from modelgate.rows.dataset import Dataset
+from modelgate.tracking import charts, client, fingerprint
+from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
@@ -59,7 +64,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--policy",
-        choices=gate.POLICIES,
+        choices=rules.POLICIES,
         default=parser.config["gate"]["policy"],
         help="no_worse compares with production; rollback shows the comparison only (default: %(default)s)",
     )
@@ -129,26 +134,26 @@ def read_images(path: Path | None) -> dict[str, str] | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    config = usecases.config(args.use_case)
+    config = usecase.config(args.use_case)
     policy = Policy(args.policy, config["gate"]["floor_accuracy"], config["gate"]["margin"])
     images = read_images(args.images)
-    api = record.connect()
-    project = record.project_of(config)
-    home = f"{record.entity_of(api)}/{project}"
+    api = client.connect()
+    project = client.project_of(config)
+    home = f"{client.entity_of(api)}/{project}"
     promotions = ledger.promotions(ledger.read(api, f"{home}/{ledger.name_of(args.use_case)}"))
 
     # 1) what is to be judged, and against what
     reference = version_of(args.version, promotions)
-    version = record.get(api, reference, "--version")
-    production = record.production(api, reference.collection)
+    version = client.get(api, reference, "--version")
+    production = client.production(api, reference.collection)
     if production and production.digest == version.digest:
         say(f"{reference} is the model that production already is")
         text = page.unchanged(str(reference), str(Reference.of(production)))
         emit(unchanged(reference, production), args.out, text)
         return 0
     dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(promotions)
-    dataset_version = record.get(api, dataset_name, "--dataset")
-    behaviour, data = usecases.part(args.use_case, "behaviour"), usecases.part(args.use_case, "data")
+    dataset_version = client.get(api, dataset_name, "--dataset")
+    behaviour, data = usecase.part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
 
     # 2) has this been judged before?
     github = approval.context()
@@ -164,27 +169,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
-    if not args.no_cache and (found := record.find(api, f"{home}/{frozen.name_of(args.use_case)}:{inputs}")):
+    if not args.no_cache and (found := client.find(api, f"{home}/{frozen.name_of(args.use_case)}:{inputs}")):
         evidence, report, _ = frozen.read(found)
         say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
         return give(evidence, found, True, version.url, args.out, report)
 
     # 3) judge, and freeze what was judged
-    with record.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
+    with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
         rows, candidate, theirs = ask_both(run, reference, production, dataset_name, behaviour)
-        scores = answers.side_by_side(rows, behaviour, candidate, theirs)
-        outcomes = gate.judge(scores, policy)
+        scores = predictions.side_by_side(rows, behaviour, candidate, theirs)
+        outcomes = rules.judge(scores, policy)
         evidence = {
             "schema": 1,
             "use_case": args.use_case,
-            "verdict": "pass" if gate.passes(outcomes) else "fail",
+            "verdict": "pass" if rules.passes(outcomes) else "fail",
             "rules": [vars(outcome) for outcome in outcomes],
             "policy": vars(policy),
             "metrics": {
-                "candidate": answers.metrics(scores.labels, candidate),
-                "production": theirs and answers.metrics(scores.labels, theirs),
+                "candidate": predictions.measure(scores.labels, candidate),
+                "production": theirs and predictions.measure(scores.labels, theirs),
             },
-            "comparison": answers.comparison(scores, policy, ledger.drops(promotions)),
+            "comparison": predictions.comparison(scores, policy, ledger.drops(promotions)),
             "return": return_of(version, promotions),
             "version": {"name": str(reference), "digest": version.digest},
             "model": {"name": source_name(version), "digest": version.digest},
@@ -210,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ask_both(
     run: Run, version: Reference, production: Artifact | None, dataset: Reference, behaviour: ModuleType
-) -> tuple[Dataset, Answers, Answers | None]:
+) -> tuple[Dataset, Predictions, Predictions | None]:
     """Fetch rows and models through the run, so that W&B knows the lineage, and let the models answer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -220,10 +225,10 @@ def ask_both(
         candidate = fetch_model(run, version, folder / "candidate")
         theirs = fetch_model(run, Reference.of(production), folder / "production") if production else None
         say("importing TensorFlow")
-        keras_session.start(seed=0, threads=1)
+        keras_format.start(seed=0, threads=1)
         variations = behaviour.variations(rows.x_eval)
-        ours = answers.ask(candidate, rows.x_eval, variations)
-        return rows, ours, answers.ask(theirs, rows.x_eval, variations) if theirs else None
+        ours = predictions.ask(candidate, rows.x_eval, variations)
+        return rows, ours, predictions.ask(theirs, rows.x_eval, variations) if theirs else None
 
 
 def fetch_model(run: Run, version: Reference, folder: Path) -> Path:
@@ -263,7 +268,7 @@ def log_evaluation(
         artifact.add(charts.predictions(scores, pictures), "predictions")
         artifact.add(charts.confusion(scores), "confusion_matrix")
     run.log(logs)
-    return record.log(run, artifact, ["latest", inputs])
+    return client.log(run, artifact, ["latest", inputs])
 
 
 def source_name(version: Artifact) -> str:

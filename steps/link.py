@@ -17,10 +17,10 @@ from collections.abc import Sequence
 
 import wandb
 
-import usecases
-from steps.common import record
-from steps.common.cli import StepParser, emit, guarded, say
-from steps.common.references import Reference
+from modelgate import usecase
+from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.tracking import client
+from modelgate.tracking.references import Reference
 
 ALIAS = "candidate"
 LEGACY_REGISTRY = "model-registry"  # a project of the entity's own, which run.link_model links to
@@ -57,23 +57,23 @@ def link(run: wandb.Run, model: wandb.Artifact, registry: str, collection: str) 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.model, "--model")
-    api = record.connect()
-    model = record.get(api, reference, "--model")
+    api = client.connect()
+    model = client.get(api, reference, "--model")
 
     target = f"{args.registry}/{args.collection}"
     if args.registry == LEGACY_REGISTRY:
         target = f"{model.source_entity}/{target}"
-    candidate = record.find(api, f"{target}:{ALIAS}")
+    candidate = client.find(api, f"{target}:{ALIAS}")
     if candidate and candidate.digest == model.digest:
         say(f"{Reference.of(candidate)} is this model already")
-        emit(record.made("version", candidate) | {"url": candidate.url}, args.out)
+        emit(client.made("version", candidate) | {"url": candidate.url}, args.out)
         return 0
 
-    project = record.project_of(usecases.config(args.use_case))
-    with record.run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
+    project = client.project_of(usecase.config(args.use_case))
+    with client.run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
         run.use_artifact(str(reference))
         linked = link(run, model, args.registry, args.collection)
-        answer = record.made("version", linked, run.url) | {"url": linked.url}
+        answer = client.made("version", linked, run.url) | {"url": linked.url}
     say(f"linked {reference} as {answer['version']}")
     emit(answer, args.out)
     return 0

@@ -20,13 +20,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-import usecases
-from steps.common import approval, gate, ledger, record
-from steps.common import evidence as frozen
-from steps.common.approval import Approval
-from steps.common.cli import StepError, StepParser, emit, guarded, say
-from steps.common.ledger import Entry
-from steps.common.references import Reference
+from modelgate import usecase
+from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.errors import StepError
+from modelgate.gate import rules, scores
+from modelgate.promotion import approval, ledger
+from modelgate.promotion import evidence as frozen
+from modelgate.promotion.approval import Approval
+from modelgate.promotion.ledger import Entry
+from modelgate.text import one_line
+from modelgate.tracking import client
+from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
@@ -49,7 +53,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 # --- the checks: each refuses by its own name ------------------------------------------------------------------------
 
 
-def check_verdict(evidence: dict[str, Any], scores: gate.Scores) -> None:
+def check_verdict(evidence: dict[str, Any], scores: scores.Scores) -> None:
     """The evidence says pass, and its own predictions say so again."""
     if evidence["verdict"] != "pass":
         raise StepError(
@@ -57,12 +61,12 @@ def check_verdict(evidence: dict[str, Any], scores: gate.Scores) -> None:
             f"the evidence says {evidence['verdict']!r}: only a version that passed is promoted",
             "train a better model, or read the report for what refused this one",
         )
-    outcomes = gate.judge(scores, frozen.policy_of(evidence))
-    if not gate.passes(outcomes):
-        rules = ", ".join(outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed)
+    outcomes = rules.judge(scores, frozen.policy_of(evidence))
+    if not rules.passes(outcomes):
+        names = ", ".join(outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed)
         raise StepError(
             "verdict_not_reproduced",
-            f"the evidence says pass, but its predictions are refused by {rules}",
+            f"the evidence says pass, but its predictions are refused by {names}",
             "evaluate the version again",
         )
 
@@ -78,7 +82,7 @@ def check_policy(evidence: dict[str, Any], config: dict[str, Any]) -> None:
             )
 
 
-def check_rows(dataset: Artifact, scores: gate.Scores) -> None:
+def check_rows(dataset: Artifact, scores: scores.Scores) -> None:
     """The rows that were scored are the dataset's eval rows, all of them and with its labels."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -96,7 +100,7 @@ def check_rows(dataset: Artifact, scores: gate.Scores) -> None:
 def check_digest(api: wandb.Api, evidence: dict[str, Any], what: str) -> Artifact:
     """`version`, `model` or `dataset` of the evidence is still there with the digest that was judged."""
     judged = evidence[what]
-    now = record.find(api, judged["name"])
+    now = client.find(api, judged["name"])
     if now is None or now.digest != judged["digest"]:
         raise StepError(
             f"{what}_changed",
@@ -150,7 +154,7 @@ def check_unfinished(last: Entry | None, evidence: dict[str, Any]) -> None:
         raise StepError(
             "promotion_unfinished",
             f"entry v{last.number} promotes {last.content['to']['name']} "
-            f"(approved by {approval.plain(last.content['approver'])}) and was cut off before the alias moved",
+            f"(approved by {one_line(last.content['approver'])}) and was cut off before the alias moved",
             f"finish it first: python -m steps.promote --use-case {evidence['use_case']} "
             f"--evidence {last.content['evidence']['name']} --approver NAME",
         )
@@ -163,11 +167,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.evidence, "--evidence")
     approval.check_flags(args.approver, args.approval)
-    config = usecases.config(args.use_case)
-    api = record.connect()
+    config = usecase.config(args.use_case)
+    api = client.connect()
 
     # 1) the evidence holds
-    source = record.get(api, reference, "--evidence")
+    source = client.get(api, reference, "--evidence")
     evidence, _, scores = frozen.read(source)
     check_use_case(evidence, args.use_case)
     check_policy(evidence, config)
@@ -178,11 +182,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     approved = approval.of(args.approver, args.approval, evidence, self_approval=config["gate"]["self_approval"])
 
     # 2) what the ledger and the registry say now
-    project = record.project_of(config)
-    ledger_name = f"{record.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
+    project = client.project_of(config)
+    ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
     last = ledger.head(ledger.read(api, ledger_name))
     target = Reference.parse(evidence["version"]["name"], "--evidence")
-    production = record.production(api, target.collection)
+    production = client.production(api, target.collection)
     check_unfinished(last, evidence)
     done = last if last and not last.refused and last.content["to"] == evidence["version"] else None
     holds = production is not None and Reference.of(production) == target
@@ -193,23 +197,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done is None:
         check_age(evidence, source, config["gate"]["max_evidence_age_hours"])
     if args.dry_run:
-        say(f"every check passed; {target} would become {record.PRODUCTION}")
+        say(f"every check passed; {target} would become {client.PRODUCTION}")
         emit(result(evidence, vars(approved), version), args.out)
         return 0
 
     # 3) the entry, then the alias, then the mark
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
-        with record.run(api, "promote_model", project, about) as run:
+        with client.run(api, "promote_model", project, about) as run:
             content = entry(run, evidence, source, approved, args.reason, last)
             done = write_entry(run, api, ledger_name, args.use_case, content)
-    approver = approval.plain(done.content["approver"])
+    approver = one_line(done.content["approver"])
     if done.applied:
-        say(f"{target} is {record.PRODUCTION} already, by entry v{done.number}")
+        say(f"{target} is {client.PRODUCTION} already, by entry v{done.number}")
     else:
         move_alias(api, ledger_name, target, done)
         ledger.mark_applied(api, ledger_name, done)
-        say(f"{target} is {record.PRODUCTION}; approved by {approver}, entry v{done.number}")
+        say(f"{target} is {client.PRODUCTION}; approved by {approver}, entry v{done.number}")
     emit(result(evidence, done.content, version), args.out)
     return 0
 
@@ -234,7 +238,7 @@ def entry(
         "approval_url": approved.url,
         "commit": evidence["commit"],
         "run_url": run.url,
-        "reason": approval.plain(reason),
+        "reason": one_line(reason),
         "time": ledger.now(),
     }
 
@@ -261,7 +265,7 @@ def move_alias(api: wandb.Api, ledger_name: str, target: Reference, entry: Entry
     Where this key may not, the entry says so from now on: production stays what it is, and no promotion waits for it.
     """
     try:
-        record.add_aliases(api.artifact(str(target)), [record.PRODUCTION, ledger.seal_of(entry)])
+        client.add_aliases(api.artifact(str(target)), [client.PRODUCTION, ledger.seal_of(entry)])
     except StepError as error:
         if error.name == "alias_refused" and holder(api, target) != target:
             ledger.mark_refused(api, ledger_name, entry)
@@ -269,14 +273,14 @@ def move_alias(api: wandb.Api, ledger_name: str, target: Reference, entry: Entry
     if (now := holder(api, target)) != target:
         raise StepError(
             "alias_not_moved",
-            f"W&B was asked to make {target} {record.PRODUCTION} and still names {now}",
+            f"W&B was asked to make {target} {client.PRODUCTION} and still names {now}",
             "run the same command again",
         )
 
 
 def holder(api: wandb.Api, target: Reference) -> Reference | None:
     """The version of the target's collection that is in production now."""
-    now = record.production(api, target.collection)
+    now = client.production(api, target.collection)
     return Reference.of(now) if now else None
 
 

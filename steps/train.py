@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-import usecases
-from steps.common import fingerprint, keras_session, model_file, record
-from steps.common.cli import StepParser, emit, guarded, say
-from steps.common.references import Reference
-from usecases.dataset import Dataset
+from modelgate import usecase
+from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.frameworks import keras_format
+from modelgate.rows.dataset import Dataset
+from modelgate.tracking import client, fingerprint
+from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
     import keras
@@ -109,29 +110,29 @@ def epoch_lines(epochs: int) -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.dataset, "--dataset")
-    config = usecases.config(args.use_case)
-    project = record.project_of(config)
-    model_part = usecases.part(args.use_case, "model")
+    config = usecase.config(args.use_case)
+    project = client.project_of(config)
+    model_part = usecase.part(args.use_case, "model")
     hyperparameters = {key: vars(args)[key] for key in (*config["train"], "threads")}
 
     # 1) has this been trained before?
-    api = record.connect()
-    dataset_version = record.get(api, reference, "--dataset")
+    api = client.connect()
+    dataset_version = client.get(api, reference, "--dataset")
     inputs = fingerprint.alias(
         "steps.train", [model_part.__name__], hyperparameters, {"dataset": dataset_version.digest}
     )
-    collection = f"{record.entity_of(api)}/{project}/{args.use_case}_model"
-    if not args.no_cache and (found := record.find(api, f"{collection}:{inputs}")):
+    collection = f"{client.entity_of(api)}/{project}/{args.use_case}_model"
+    if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
         say(f"reused {Reference.of(found)}: the same training was run before ({inputs})")
-        emit(record.made("model", found), args.out)
+        emit(client.made("model", found), args.out)
         return 0
 
     settings = hyperparameters | {
         "use_case": args.use_case,
         "dataset": str(reference),
-        "onednn_max_cpu_isa": keras_session.ONEDNN_MAX_CPU_ISA,
+        "onednn_max_cpu_isa": keras_format.ONEDNN_MAX_CPU_ISA,
     }
-    with record.run(api, "train_model", project, settings) as run, tempfile.TemporaryDirectory() as folder:
+    with client.run(api, "train_model", project, settings) as run, tempfile.TemporaryDirectory() as folder:
         # 2) the input, through the run, so that W&B knows the lineage
         entry = run.use_artifact(str(reference)).get_entry("arrays.npz")
         with np.load(entry.download(root=folder)) as arrays:
@@ -139,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # 3) the training
         say("importing TensorFlow")
-        keras_session.start(args.seed, args.threads)
+        keras_format.start(args.seed, args.threads)
         from wandb.integration.keras import WandbMetricsLogger
 
         callbacks = [WandbMetricsLogger(), epoch_lines(args.epochs)]
@@ -147,10 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # 4) the output
         path = Path(folder) / "model.keras"
-        model_file.save(model, path)
+        keras_format.save(model, path)
         artifact = model_artifact(args.use_case, path, settings | {"dataset_digest": dataset_version.digest})
-        logged = record.log(run, artifact, ["latest", inputs])
-        answer = record.made("model", logged, run.url)
+        logged = client.log(run, artifact, ["latest", inputs])
+        answer = client.made("model", logged, run.url)
     emit(answer, args.out)
     return 0
 

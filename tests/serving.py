@@ -111,7 +111,7 @@ def serving(data: Path, *flags: str, port: int | None = None, key: str = KEY) ->
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "server", "--data", str(data), "--port", str(port), *flags],
+            [sys.executable, "-m", "modelgate_server", "--data", str(data), "--port", str(port), *flags],
             cwd=ROOT,
             env={**environment, "MODELGATE_SERVER_KEY": key},
             stdout=sink,

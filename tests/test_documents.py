@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-import usecases
-from server.__main__ import COMMANDS
-from steps.common import gate
+from modelgate import usecase
+from modelgate.gate import rules
+from modelgate_server.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "tests" / "README.md"]
@@ -34,7 +34,7 @@ def test_every_link_leads_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_of_ours_exists(document):
-    rooms = "steps|usecases|server|runner|tests|benchmarks|docs"
+    rooms = "modelgate|modelgate_server|steps|usecases|runner|tools|tests|benchmarks|docs"
     for path in re.findall(rf"`((?:{rooms})/[\w/.\-]*)`", document.read_text(encoding="utf-8")):
         if "letters" not in path:  # the use case that a reader makes
             assert (ROOT / path).exists(), path
@@ -60,14 +60,14 @@ def test_the_example_of_every_step_is_understood_by_it():
         assert command, name
         arguments = command[1].replace("\\\n", " ").split()
         flags = [word for word in arguments if word.startswith("--")]
-        source = text(f"steps/{name}.py") + text("steps/common/cli.py")
+        source = text(f"steps/{name}.py") + text("modelgate/cli.py")
         assert all(f'"{flag}"' in source for flag in flags), (name, flags)
 
 
 def test_adapting_names_every_key_of_the_configuration():
     page = text("docs/adapting.md")
-    for name in usecases.names():
-        for key, value in usecases.config(name).items():
+    for name in usecase.names():
+        for key, value in usecase.config(name).items():
             if key == "train":
                 continue  # the hyperparameters are the use case's own
             for word in value if isinstance(value, dict) else [key]:
@@ -75,7 +75,7 @@ def test_adapting_names_every_key_of_the_configuration():
 
 
 def test_the_glossary_names_the_gates_policies():
-    for policy in gate.POLICIES:
+    for policy in rules.POLICIES:
         assert f"`{policy}`" in text("docs/glossary.md")
 
 
@@ -87,20 +87,22 @@ def test_no_document_names_a_machine():
 def test_the_servers_page_names_every_command_and_flag():
     page = text("docs/server.md")
     for command in COMMANDS:
-        assert f"python -m server {command} " in page, command
-    for flag in re.findall(r'add_argument\("(--[\w-]+)"', text("server/__main__.py")):
+        assert f"python -m modelgate_server {command} " in page, command
+    for flag in re.findall(r'add_argument\("(--[\w-]+)"', text("modelgate_server/__main__.py")):
         assert f"`{flag}`" in page, flag
 
 
 def test_the_commands_of_the_servers_page_are_understood():
-    commands = re.findall(r"^(?:ExecStart=\S+|python) -m server(.*)$", text("docs/server.md"), flags=re.MULTILINE)
+    commands = re.findall(
+        r"^(?:ExecStart=\S+|python) -m modelgate_server(.*)$", text("docs/server.md"), flags=re.MULTILINE
+    )
     assert len(commands) == 7
     for line in commands:
         name, *rest = line.split()
-        module = importlib.import_module(COMMANDS.get(name, "server.__main__"))
+        module = importlib.import_module(COMMANDS.get(name, "modelgate_server.__main__"))
         module.parse_args([name, *rest] if name.startswith("--") else rest)
 
 
 def test_the_servers_page_names_every_finding_of_check():
-    kinds = set(re.findall(r'report\.add\("([\w-]+)"', text("server/check.py"))) | {"missing", "corrupt"}
+    kinds = set(re.findall(r'report\.add\("([\w-]+)"', text("modelgate_server/check.py"))) | {"missing", "corrupt"}
     assert all(f"`{kind}`" in text("docs/server.md") for kind in kinds), kinds

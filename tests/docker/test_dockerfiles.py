@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-import usecases
+from modelgate import usecase
+from modelgate.tracking import fingerprint
 from runner import images
-from steps.common import fingerprint
 
 ROOT = Path(__file__).parents[2]
 # The steps of an image, and the parts of a use case that they load by name.
@@ -31,9 +31,9 @@ STEPS = {
 }
 # What a step reads that is no code, by the module that reads it.
 READ_BY = {
-    "usecases/__init__.py": [f"usecases/{name}/config.toml" for name in usecases.names()],
-    "steps/common/evidence.py": ["steps/common/evidence.schema.json"],
-    "steps/common/fingerprint.py": [fingerprint.LOCK],
+    "modelgate/usecase.py": [f"usecases/{name}/config.toml" for name in usecase.names()],
+    "modelgate/promotion/evidence.py": ["modelgate/promotion/evidence.schema.json"],
+    "modelgate/tracking/fingerprint.py": [fingerprint.LOCK],
 }
 # The name that is imported, where it is not that of the package.
 PACKAGES = {
@@ -61,9 +61,7 @@ def code_of(name: str) -> set[str]:
     """The files of ours that the steps of an image import."""
     steps, parts = STEPS[name]
     modules = [f"steps.{step}" for step in steps]
-    return set(
-        fingerprint.sources(modules + [f"usecases.{case}.{part}" for case in usecases.names() for part in parts])
-    )
+    return set(fingerprint.sources(modules + [f"usecases.{case}.{part}" for case in usecase.names() for part in parts]))
 
 
 def difference(name: str, text: str) -> dict[str, list[str]]:
@@ -97,18 +95,22 @@ def test_an_image_has_the_files_that_its_step_reads_and_no_other(name):
 
 
 def test_a_forgotten_and_a_needless_file_would_be_named():
-    text = dockerfile("promote").replace("steps/common/gate.py", "steps/common/row_checks.py")
+    text = dockerfile("promote").replace("modelgate/gate/rules.py", "modelgate/rows/checks.py")
     assert difference("promote", text) == {
-        "missing": ["steps/common/gate.py"],
-        "needless": ["steps/common/row_checks.py"],
+        "missing": ["modelgate/gate/rules.py"],
+        "needless": ["modelgate/rows/checks.py"],
     }
 
 
 def test_the_server_is_its_room_and_nothing_else():
-    assert images.copied(dockerfile("server")) == ["docker/server/requirements.txt", "server/"]
-    room = {str(path.relative_to(ROOT)) for path in (ROOT / "server").rglob("*.*") if "__pycache__" not in path.parts}
+    assert images.copied(dockerfile("server")) == ["docker/server/requirements.txt", "modelgate_server/"]
+    room = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "modelgate_server").rglob("*.*")
+        if "__pycache__" not in path.parts
+    }
     # A file of a new kind is to be named in images.WHOLE.
-    assert room == {path for path in images.inputs(ROOT, "server") if path.startswith("server/")}
+    assert room == {path for path in images.inputs(ROOT, "server") if path.startswith("modelgate_server/")}
 
 
 @pytest.mark.parametrize("name", images.NAMES)
@@ -146,7 +148,7 @@ def test_nothing_is_asked_for_that_no_file_imports(name):
         for line in (ROOT / lock).with_suffix(".in").read_text().splitlines()
         if line and not line.startswith("#")
     }
-    files = [ROOT / path for path in code_of(name)] if name in STEPS else (ROOT / "server").rglob("*.py")
+    files = [ROOT / path for path in code_of(name)] if name in STEPS else (ROOT / "modelgate_server").rglob("*.py")
     imported = {package for file in files for package in packages(file)}
     assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(name, set()) - imported
     assert imported <= asked | {"graphql-core"}  # the server's, which ariadne is built on
@@ -166,7 +168,7 @@ def packages(file: Path) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.partition(".")[0])
-    own = {"steps", "usecases", "server"} | set(sys.stdlib_module_names)
+    own = {"modelgate", "modelgate_server", "steps", "usecases"} | set(sys.stdlib_module_names)
     return {PACKAGES.get(name, name) for name in found - own}
 
 
@@ -198,7 +200,7 @@ def test_a_dockerfile_needs_nothing_that_an_older_builder_lacks(name):
 
 @pytest.fixture
 def checkout(tmp_path):
-    for part in ("docker", "server", "steps", "usecases"):
+    for part in ("docker", "modelgate", "modelgate_server", "steps", "usecases"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "requirements.txt", tmp_path)
     return tmp_path
@@ -208,16 +210,16 @@ def checkout(tmp_path):
     ("touched", "changed"),
     [
         ("steps/link.py", {"link"}),
-        ("steps/common/gate.py", {"evaluate", "promote"}),
+        ("modelgate/gate/rules.py", {"evaluate", "promote"}),
         ("usecases/mnist/model.py", {"train"}),
         ("docker/tensorflow-cpu.txt", {"train", "evaluate"}),
         ("docker/tensorflow-cuda.txt", set()),
         ("docker/build/Dockerfile", {"build"}),
-        ("server/store/schema.py", {"server"}),
-        ("server/web/static/pages.css", {"server"}),
-        ("server/__pycache__/app.pyc", set()),
-        ("server/key.pem", set()),
-        ("server/api/id_ed25519", set()),
+        ("modelgate_server/store/schema.py", {"server"}),
+        ("modelgate_server/web/static/pages.css", {"server"}),
+        ("modelgate_server/__pycache__/app.pyc", set()),
+        ("modelgate_server/key.pem", set()),
+        ("modelgate_server/api/id_ed25519", set()),
         ("README.md", set()),
     ],
 )

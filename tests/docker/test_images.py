@@ -156,12 +156,12 @@ def secretive(tmp_path) -> Path:
     """A checkout with secrets wherever a person may have them."""
     root = tmp_path / "checkout"
     (root / ".modelgate").mkdir(parents=True)
-    for part in ("docker", "runner", "server", "steps", "usecases"):
+    for part in ("docker", "modelgate", "modelgate_server", "runner", "steps", "usecases"):
         shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("requirements.txt", ".dockerignore"):
         shutil.copy(ROOT / part, root)
-    keys = (".modelgate/api-key", "server/key.pem", "steps/key.pem")
-    for name in (*keys, ".env", ".netrc", "server/.env", "docker/link/.netrc"):
+    keys = (".modelgate/api-key", "modelgate_server/key.pem", "steps/key.pem")
+    for name in (*keys, ".env", ".netrc", "modelgate_server/.env", "docker/link/.netrc"):
         (root / name).write_text(f"{CANARY}\n")
     return root
 

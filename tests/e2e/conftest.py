@@ -22,7 +22,7 @@ from tests.engine import to_the_engine
 from tests.serving import give_a_port_of_its_own, until
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("steps", "usecases", "server", "runner", "docker", "requirements.txt", "pyproject.toml")
+ROOMS = ("modelgate", "modelgate_server", "steps", "usecases", "runner", "docker", "requirements.txt", "pyproject.toml")
 DEADLINE_S = 600
 
 

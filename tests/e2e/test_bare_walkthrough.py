@@ -17,21 +17,22 @@ ROOT = Path(__file__).parents[2]
 STEPS = """
 import sys, tempfile
 from pathlib import Path
-import usecases
+from modelgate import usecase
 from steps import train
-from steps.common import answers, keras_session, model_file
+from modelgate import predictions
+from modelgate.frameworks import keras_format
 
 seed = sys.argv[1]
 args = train.parse_args(["--use-case", "digits", "--dataset", "local/p/digits_dataset:v0", "--seed", seed])
-rows = usecases.config("digits")["build"]
-dataset = usecases.part("digits", "data").load(rows["rows"], rows["eval_rows"])
-keras_session.start(args.seed, args.threads)
-model = train.fit(dataset, usecases.part("digits", "model").build_model, args, [])
+rows = usecase.config("digits")["build"]
+dataset = usecase.part("digits", "data").load(rows["rows"], rows["eval_rows"])
+keras_format.start(args.seed, args.threads)
+model = train.fit(dataset, usecase.part("digits", "model").build_model, args, [])
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.keras"
-    model_file.save(model, path)
-    asked = answers.ask(path, dataset.x_eval, {})
-found = answers.metrics(dataset.y_eval, asked)
+    keras_format.save(model, path)
+    asked = predictions.ask(path, dataset.x_eval, {})
+found = predictions.metrics(dataset.y_eval, asked)
 print(f"loss {found['loss']:.4f}")
 print(f"accuracy {found['accuracy']:.6f}")
 """

@@ -64,9 +64,9 @@ def test_a_server_that_cannot_start_is_shown_with_its_own_words(stranger, tmp_pa
     clone = tmp_path / "clone"
     clone.mkdir()
     (clone / ".venv").symlink_to(ROOT / ".venv")
-    done = stranger(MODELGATE=str(clone))  # without the folder `server`
+    done = stranger(MODELGATE=str(clone))  # without the folder `modelgate_server`
     assert done.returncode == 1
-    assert "No module named server" in done.stdout
+    assert "No module named modelgate_server" in done.stdout
 
 
 def test_the_workflow_of_the_page_gives_its_tests_the_key_of_its_service():

@@ -3,7 +3,7 @@ Skip what has not changed, for real: what is touched in a clone runs exactly the
 
     pytest tests/e2e/test_skip.py -m prove
 
-Which files each fingerprint covers is in tests/steps/test_fingerprint.py.
+Which files each fingerprint covers is in tests/modelgate/test_fingerprint.py.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def test_what_is_touched_runs_the_steps_that_depend_on_it_and_no_other(clone):
     assert loop(clone, *nine) == FROM_TRAIN
     edit(clone, "usecases/digits/model.py")  # train has to run to find that it makes the same model
     assert loop(clone, *nine) == {"train"}
-    edit(clone, "steps/common/report.py")
+    edit(clone, "modelgate/gate/report.py")
     assert loop(clone, *nine) == {"evaluate"}
     edit(clone, "usecases/digits/data.py", "default_rng(0)", "default_rng(1)")
     assert loop(clone, *nine) == EVERY_STEP

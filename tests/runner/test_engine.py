@@ -93,7 +93,7 @@ def short() -> Iterator[Path]:
 
 def make_real(checkout: Checkout) -> None:
     """What the images are made of, in place of the small programs."""
-    for part in ("docker", "steps", "usecases", "server", "requirements.txt"):
+    for part in ("docker", "modelgate", "modelgate_server", "steps", "usecases", "requirements.txt"):
         if (checkout.root / part).is_dir():
             shutil.rmtree(checkout.root / part)
         (checkout.root / part).symlink_to(ROOT / part)

@@ -380,7 +380,7 @@ def _another_server(checkout: Checkout) -> int:
     port = free_port()
     checkout.folder.mkdir()
     data = checkout.root / "another"
-    command = [sys.executable, "-m", "server", "--data", str(data), "--port", str(port)]
+    command = [sys.executable, "-m", "modelgate_server", "--data", str(data), "--port", str(port)]
     env = checkout.env(MODELGATE_SERVER_KEY="another")
     subprocess.Popen(command, cwd=checkout.root, env=env)
     until(lambda: listens(port), "the other server")

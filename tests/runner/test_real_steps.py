@@ -19,7 +19,7 @@ from .conftest import ROOT, Checkout
 @pytest.fixture
 def real(tmp_path: Path, checkout: Checkout) -> Checkout:
     """The checkout with everything real."""
-    for room in ("server", "steps", "usecases"):
+    for room in ("modelgate", "modelgate_server", "steps", "usecases"):
         shutil.rmtree(checkout.root / room)
         shutil.copytree(ROOT / room, checkout.root / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.rmtree(checkout.root / "wandb")
@@ -45,7 +45,7 @@ def test_no_process_of_steps_server_or_sdk_outlives_the_runner(real: Checkout, n
     runner = real.start("run", "--use-case", "digits", "--epochs", "500")
     until(lambda: runner.poll() is not None or "wandb-core" in str(processes_of(real)), "the SDK", deadline_s=300)
     assert runner.poll() is None
-    assert any("-m server" in command for command in processes_of(real))
+    assert any("-m modelgate_server" in command for command in processes_of(real))
     assert any("-m runner.prepared" in command for command in processes_of(real))
     runner.send_signal(number)
     runner.communicate(timeout=DEADLINE_S)

@@ -27,7 +27,7 @@ from graphql import (
     is_leaf_type,
 )
 
-from server.api.graphql import SCHEMA
+from modelgate_server.api.operations import SCHEMA
 
 DEEP = 3_000
 TEXTS = [

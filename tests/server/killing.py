@@ -9,7 +9,7 @@ from tests.serving import ROOT
 
 ENDING = """
 import itertools, os, signal, sys
-import server.store.blobs as blobs
+import modelgate_server.store.blobs as blobs
 place, last, numbers = blobs.Blobs.place, int(sys.argv.pop(1)), itertools.count(1)
 def placing(self, *arguments):
     number = next(numbers)
@@ -18,7 +18,7 @@ def placing(self, *arguments):
     if number == last:
         os.kill(os.getpid(), signal.SIGKILL)
 blobs.Blobs.place = placing
-from server.__main__ import main
+from modelgate_server.__main__ import main
 sys.exit(main())
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from server.api import blobs
+from modelgate_server.api import blobs
 from tests.server.wire import Upload, Wire
 from tests.serving import Server, serving
 

@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped
 
 
 def admin(data: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "server", "admin", "--data", str(data), *arguments]
+    command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(data), *arguments]
     environment = {"PATH": os.environ["PATH"]}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
 

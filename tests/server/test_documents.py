@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-from server.api.graphql import prepare
+from modelgate_server.api.operations import prepare
 
 MODULES = (
     "wandb.apis._generated.operations",
@@ -15,7 +15,7 @@ MODULES = (
     "wandb.sdk.internal._generated.operations",
 )
 DOCUMENTS = {name: getattr(module, name) for module in map(importlib.import_module, MODULES) for name in module.__all__}
-# Service accounts, keys and users are made by `python -m server admin`; which runs an agent made is not kept.
+# Service accounts, keys and users are made by `python -m modelgate_server admin`; which runs an agent made is not kept.
 REFUSED = {
     "CREATE_SERVICE_ACCOUNT_GQL",
     "CREATE_USER_FROM_ADMIN_GQL",

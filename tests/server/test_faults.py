@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import requests
 
-from server.check import check
-from server.store.blobs import Blobs
+from modelgate_server.check import check
+from modelgate_server.store.blobs import Blobs
 from tests.server.wire import MEMBERSHIP, Upload, Wire
 from tests.serving import DEADLINE_S, KEY, ROOT, Server, free_port, healthy, serving, until
 
@@ -144,7 +144,10 @@ def test_gc_makes_room_on_a_full_disk(server: Server, small_disk: Path) -> None:
     fill(small_disk)
     assert wire.file_stream("p", "run-1", history_lines(0, 100)).status_code == 400
     done = subprocess.run(
-        [sys.executable, "-m", "server", "gc", "--data", str(server.data)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "modelgate_server", "gc", "--data", str(server.data)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0 and "freed 1.0 MiB" in done.stderr, done.stderr
     assert wire.file_stream("p", "run-1", history_lines(0, 100)).status_code == 200
@@ -154,7 +157,15 @@ def test_a_backup_onto_a_full_disk_is_a_clear_error_and_completes_when_there_is_
     server: Server, tmp_path: Path
 ) -> None:
     Upload(Wire.of(server), "p", {"a.bin": os.urandom(2 * MIB)}).run()
-    line = [sys.executable, "-m", "server", "backup", "--data", str(server.data), str(tmp_path / "target" / "copy")]
+    line = [
+        sys.executable,
+        "-m",
+        "modelgate_server",
+        "backup",
+        "--data",
+        str(server.data),
+        str(tmp_path / "target" / "copy"),
+    ]
     with mounted(tmp_path / "target", "size=2m"):
         done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
@@ -204,7 +215,7 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing_and_the_next_one_works(
 def test_a_server_does_not_start_on_a_read_only_folder_but_it_can_be_checked_and_exported(tmp_path: Path) -> None:
     with serving(tmp_path / "made") as server:
         Upload(Wire.of(server), "p", {"a.txt": b"a"}).run()
-    command = [sys.executable, "-m", "server"]
+    command = [sys.executable, "-m", "modelgate_server"]
     copied = [*command, "backup", "--data", str(tmp_path / "made"), str(tmp_path / "copy")]
     subprocess.run(copied, cwd=ROOT, check=True, capture_output=True)
     with mounted(tmp_path / "disk"):
@@ -341,7 +352,7 @@ def test_a_server_that_is_stopped_refuses_nothing_for_good(tmp_path: Path) -> No
 
 SHIFTED = """
 import datetime, sys, time
-import server.store.db as db
+import modelgate_server.store.db as db
 real, shift = time.time, float(sys.argv.pop(1))
 time.time = lambda: real() + shift
 class Shifted(datetime.datetime):
@@ -349,7 +360,7 @@ class Shifted(datetime.datetime):
     def now(cls, tz=None):
         return super().now(tz) + datetime.timedelta(seconds=shift)
 db.datetime = Shifted
-from server.__main__ import main
+from modelgate_server.__main__ import main
 sys.exit(main())
 """
 
@@ -398,13 +409,13 @@ def test_a_clock_that_went_back_a_week_loses_nothing_and_orders_nothing_anew(tmp
 
 NOTING = """
 import sys
-import server.store.blobs as blobs
+import modelgate_server.store.blobs as blobs
 fsync, synced = blobs.fsync, open(sys.argv.pop(1), "a")
 def noting(path):
     fsync(path)
     print(path, file=synced, flush=True)
 blobs.fsync = noting
-from server.__main__ import main
+from modelgate_server.__main__ import main
 sys.exit(main())
 """
 

@@ -2,8 +2,8 @@
 
     pytest tests/server/test_fields.py
 
-What is null for everybody carries `@empty` in server/api/schema.graphql, what is taken and not used `@ignored`, both
-with the reason; docs/protocol.md lists them.
+What is null for everybody carries `@empty` in modelgate_server/api/schema.graphql, what is taken and not used
+`@ignored`, both with the reason; docs/protocol.md lists them.
 """
 
 import ast
@@ -23,8 +23,8 @@ from graphql import (
     get_named_type,
 )
 
-from server.api import graphql
-from server.api.graphql import SCHEMA
+from modelgate_server.api import graphql
+from modelgate_server.api.operations import SCHEMA
 from tests.server.conformance.protocol import marked
 from tests.server.wire import Upload, Wire
 

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 import requests
 
-from server.api import shapes
-from server.api.graphql import SCHEMA
-from server.api.http import Services
-from server.app import ROUTES
-from server.settings import Settings
-from server.web import pages
+from modelgate_server.api import shapes
+from modelgate_server.api.handling import Services
+from modelgate_server.api.operations import SCHEMA
+from modelgate_server.app import ROUTES
+from modelgate_server.settings import Settings
+from modelgate_server.web import pages
 from tests.server.fuzzing import TEXTS, Dice
 from tests.server.wire import Upload, Wire
 from tests.serving import Server, healthy, serving

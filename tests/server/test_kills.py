@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server.check import check
+from modelgate_server.check import check
 from tests.server.kill_client import FILES, STEPS
 from tests.serving import DEADLINE_S, KEY, ROOT, free_port, healthy, serving
 
@@ -37,7 +37,7 @@ def client_environment(url: str, home: Path) -> dict[str, str]:
 
 def start(data: Path, port: int) -> "subprocess.Popen[bytes]":
     environment = {"PATH": os.environ["PATH"], "MODELGATE_SERVER_KEY": KEY}
-    command = [sys.executable, "-m", "server", "--data", str(data), "--port", str(port)]
+    command = [sys.executable, "-m", "modelgate_server", "--data", str(data), "--port", str(port)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
 
 

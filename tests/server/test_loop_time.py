@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from server.check import check
-from server.store.blobs import Blobs
-from server.store.db import MIGRATIONS
+from modelgate_server.check import check
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import MIGRATIONS
 from tests.serving import Server, serving
 
 KEPT = Path(__file__).parent / "loop_time"

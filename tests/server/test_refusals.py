@@ -251,7 +251,7 @@ def test_an_upload_to_a_tampered_address_is_refused(address: str, project: str) 
 
 
 def test_an_upload_to_an_expired_address_is_refused(server: Server, address: str, project: str) -> None:
-    from server.api.shapes import sign
+    from modelgate_server.api.shapes import sign
 
     secret = bytes.fromhex((server.data / "secret").read_text().strip())
     path = "/" + address.partition("?")[0].split("/", 3)[3]

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from server.store import accounts, projects, protection
-from server.store.db import Database
+from modelgate_server.store import accounts, projects, protection
+from modelgate_server.store.db import Database
 from tests.server.wire import Upload, Wire
 from tests.serving import Server, serving
 

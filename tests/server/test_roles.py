@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import requests
 
-from server.store import accounts, projects, protection, registry
-from server.store.db import Database
+from modelgate_server.store import accounts, projects, protection, registry
+from modelgate_server.store.db import Database
 from tests.server.wire import UPSERT_BUCKET, Upload, Wire
 from tests.serving import Server, serving
 

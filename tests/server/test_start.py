@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from server.settings import KEEP_ALIVE_S
+from modelgate_server.settings import KEEP_ALIVE_S
 from tests.serving import KEY, ROOT, Server, free_port, serving
 
 
 def start(*arguments: str, key: str | None = KEY, timeout_s: float = 240) -> "subprocess.CompletedProcess[str]":
     """A start that is expected to end by itself."""
     environment = {"PATH": os.environ["PATH"]} | ({"MODELGATE_SERVER_KEY": key} if key is not None else {})
-    command = [sys.executable, "-m", "server", *arguments]
+    command = [sys.executable, "-m", "modelgate_server", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s)
 
 
@@ -37,7 +37,7 @@ def assert_refused(done: "subprocess.CompletedProcess[str]", sentence: str) -> N
 def test_the_first_start_makes_a_key_that_only_its_owner_can_read(tmp_path: Path) -> None:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "server", "--data", str(tmp_path / "data"), "--port", str(port)],
+        [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "data"), "--port", str(port)],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"]},
         stderr=subprocess.PIPE,
@@ -72,7 +72,7 @@ def test_the_database_holds_no_key_but_a_hash_of_it(tmp_path: Path) -> None:
 
 def test_port_zero_is_any_free_port(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "server", "--data", str(tmp_path / "data")],
+        [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "data")],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"]},
         stderr=subprocess.PIPE,

@@ -3,8 +3,8 @@
 pytest tests/server/test_tally.py
 """
 
-from server.api.tally import Tally
-from server.settings import MAX_TALLIED, MAX_TALLIED_CHARS
+from modelgate_server.api.tally import Tally
+from modelgate_server.settings import MAX_TALLIED, MAX_TALLIED_CHARS
 
 
 def test_names_that_somebody_invents_do_not_fill_the_memory() -> None:

@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 import requests
 
-from server.check import check
-from server.settings import GIB, MIB
-from server.store.blobs import Blobs
-from server.upkeep import Progress
+from modelgate_server.check import check
+from modelgate_server.settings import GIB, MIB
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.upkeep import Progress
 from tests.server.killing import kill_at_blob
 from tests.server.wire import ARTIFACT, Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
@@ -39,7 +39,7 @@ def md5(data: bytes) -> str:
 
 
 def command(name: str, *arguments: Any) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "server", name, *map(str, arguments)]
+    line = [sys.executable, "-m", "modelgate_server", name, *map(str, arguments)]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
@@ -188,7 +188,7 @@ def test_a_young_blob_that_nothing_refers_to_waits_for_its_version(data: Path) -
 @pytest.mark.parametrize("name", ["check", "gc", "backup", "export", "import"])
 def test_every_command_has_help_and_refuses_a_folder_without_a_server(tmp_path: Path, name: str) -> None:
     shown = command(name, "--help")
-    assert shown.returncode == 0 and f"python -m server {name} --data" in shown.stdout
+    assert shown.returncode == 0 and f"python -m modelgate_server {name} --data" in shown.stdout
     rest = {"backup": ["x"], "export": ["local/p", "x"], "import": ["x"]}.get(name, [])
     done = command(name, "--data", tmp_path, *rest)
     assert done.returncode == 2 and "is not the data folder of a server" in done.stderr
@@ -196,7 +196,7 @@ def test_every_command_has_help_and_refuses_a_folder_without_a_server(tmp_path: 
 
 
 def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("server.upkeep.PROGRESS_S", 0)
+    monkeypatch.setattr("modelgate_server.upkeep.PROGRESS_S", 0)
     progress = Progress("checked", "blobs", 3)
     for size in (512, 2 * MIB, 4 * GIB):
         progress.add(size)
@@ -306,7 +306,7 @@ def test_a_row_that_a_killed_gc_left_makes_nobody_believe_what_comes_in_the_plac
 
 
 def test_gc_waits_for_no_backup_but_says_that_one_is_at_work(data: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from server.upkeep import holding\n"
+    code = "import sys, time; from pathlib import Path; from modelgate_server.upkeep import holding\n"
     code += "with holding(Path(sys.argv[1]), alone=False): print('held', flush=True); time.sleep(600)"
     line = [sys.executable, "-c", code, str(data)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
@@ -420,7 +420,7 @@ def test_a_target_that_is_no_backup_is_refused(data: Path, tmp_path: Path, where
 
 
 def test_the_backup_keeps_the_api_key_of_a_folder_that_made_one(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "server", "--data", str(tmp_path / "own")]
+    line = [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "own")]
     with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None and "modelgate server at" in server.stderr.readline()
         server.terminate()

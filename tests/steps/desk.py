@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import wandb
 
-from steps.common import evidence as frozen
-from steps.common import gate, ledger
-from steps.common.gate import Policy, Scores
+from modelgate.gate import metrics, rules
+from modelgate.gate.rules import Policy
+from modelgate.gate.scores import Scores
+from modelgate.promotion import evidence as frozen
+from modelgate.promotion import ledger
 
 ROWS = 200
 POLICY = Policy("no_worse", 0.9, 0.005)
@@ -44,7 +46,7 @@ class Desk:
                 "use_case": "digits",
                 "verdict": "pass",
                 "policy": vars(POLICY),
-                "rules": [vars(outcome) for outcome in gate.judge(scores(), POLICY)],
+                "rules": [vars(outcome) for outcome in rules.judge(scores(), POLICY)],
                 "metrics": {"candidate": METRICS, "production": None},
                 "comparison": None,
                 "return": None,
@@ -98,5 +100,5 @@ def scores() -> Scores:
     labels = np.arange(ROWS) % 10
     right = np.full((ROWS, 10), 0.01, dtype=np.float32)
     right[np.arange(ROWS), labels] = 0.91
-    assert gate.accuracy(labels, right) == 1
+    assert metrics.accuracy(labels, right) == 1
     return Scores(labels=labels, candidate=right, production=None, rows=ROWS, seen=())

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from modelgate.errors import StepError
+from modelgate.promotion import ledger
 from steps import promote
-from steps.common import ledger
-from steps.common.cli import StepError
 
 MEETING_DEADLINE_S = 240
 

@@ -14,8 +14,9 @@ import time
 
 import pytest
 
-from steps.common import approval
-from steps.common.cli import StepError
+from modelgate.errors import StepError
+from modelgate.promotion import approval
+from modelgate.text import one_line
 from tests.steps.github import (
     MERGE,
     OTHER,
@@ -424,5 +425,5 @@ def test_a_token_that_is_none(github, monkeypatch, token):
 
 
 def test_what_is_printed_is_one_short_line():
-    assert approval.plain("a\x00b\u202ec\nd\te") == "a b c d e"
-    assert len(approval.plain("x" * 10_000, 50)) == 50
+    assert one_line("a\x00b\u202ec\nd\te") == "a b c d e"
+    assert len(one_line("x" * 10_000, 50)) == 50

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from steps.common import approval
-from steps.common.fingerprint import ROOT
+from modelgate.promotion import approval
+from modelgate.tracking.fingerprint import ROOT
 
 
 def without_each_rule(*flags):

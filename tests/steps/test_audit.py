@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 import wandb
 
+from modelgate.errors import StepError
+from modelgate.promotion import approval, audit_page, ledger, verify
+from modelgate.promotion.ledger import Entry
+from modelgate.promotion.verify import Finding
+from modelgate.tracking import fingerprint
 from steps import audit, promote
-from steps.common import approval, audit_page, fingerprint, ledger, verify
-from steps.common.cli import StepError
-from steps.common.ledger import Entry
-from steps.common.verify import Finding
 
 
 def killed(*_):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import wandb
 
-import usecases
+from modelgate import usecase
+from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
+from modelgate.rows.dataset import SourceUnavailable
 from steps import build
-from steps.common.cli import UNREACHABLE, WRONG_USE, StepError
-from usecases import SourceUnavailable
 
 ROWS = ("--rows", 60, "--eval-rows", 40)
 
@@ -21,7 +21,7 @@ ROWS = ("--rows", 60, "--eval-rows", 40)
 def test_the_tables_read_back_as_in_the_walkthrough(step, tmp_path):
     answer = step("build", *ROWS)
     artifact = wandb.Api().artifact(answer["dataset"])
-    rows = usecases.part("digits", "data").load(60, 40)
+    rows = usecase.part("digits", "data").load(60, 40)
     for split, images, labels in (("train", rows.x_train, rows.y_train), ("eval", rows.x_eval, rows.y_eval)):
         table = artifact.get(f"{split}_table")
         x = table.get_column(f"x_{split}", convert_to="numpy")
@@ -32,7 +32,7 @@ def test_the_tables_read_back_as_in_the_walkthrough(step, tmp_path):
 
 def test_the_img_column_shows_the_digit(step, tmp_path):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    data = usecases.part("digits", "data")
+    data = usecase.part("digits", "data")
     rows = data.load(60, 40)
     shown = artifact.get("train_table").get_column("img")
     for image, row in zip(shown, rows.x_train, strict=True):
@@ -42,7 +42,7 @@ def test_the_img_column_shows_the_digit(step, tmp_path):
 
 def test_the_array_file_holds_the_rows(step, tmp_path):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    rows = usecases.part("digits", "data").load(60, 40)
+    rows = usecase.part("digits", "data").load(60, 40)
     with np.load(artifact.get_entry("arrays.npz").download(root=tmp_path)) as arrays:
         assert {name: arrays[name].tobytes() for name in arrays} == {
             name: array.tobytes() for name, array in vars(rows).items()
@@ -51,7 +51,7 @@ def test_the_array_file_holds_the_rows(step, tmp_path):
 
 def test_metadata_says_where_the_rows_come_from(step):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    source = usecases.part("digits", "data").source()
+    source = usecase.part("digits", "data").source()
     assert artifact.metadata["source"] == source.name
     assert artifact.metadata["sha256"] == source.sha256
     assert (artifact.metadata["rows"], artifact.metadata["eval_rows"]) == (60, 40)
@@ -91,7 +91,7 @@ def test_other_rows_are_another_version(step):
     ],
 )
 def test_rows_that_fail_a_check_are_refused_and_nothing_is_recorded(step, collection, monkeypatch, check, break_rows):
-    data = usecases.part("digits", "data")
+    data = usecase.part("digits", "data")
     load = data.load
 
     def broken(rows, eval_rows):
@@ -117,7 +117,7 @@ def test_a_source_that_cannot_be_had_exits_3_and_says_what_to_set(step, monkeypa
     def unavailable():
         raise SourceUnavailable("no network", "set MNIST_NPZ")
 
-    monkeypatch.setattr(usecases.part("mnist", "data"), "source", unavailable)
+    monkeypatch.setattr(usecase.part("mnist", "data"), "source", unavailable)
     with pytest.raises(StepError) as refused:
         build.main(["--use-case", "mnist"])
     assert (refused.value.name, refused.value.exit_code) == ("mnist_unavailable", UNREACHABLE)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import wandb
 
-import usecases
+from modelgate import usecase
+from modelgate.errors import WRONG_USE, StepError
+from modelgate.gate import metrics, rules
+from modelgate.promotion import evidence as frozen
 from steps import evaluate
-from steps.common import evidence as frozen
-from steps.common import gate
-from steps.common.cli import WRONG_USE, StepError
 
 
 @pytest.fixture
@@ -72,16 +72,16 @@ def test_the_evidence_freezes_what_was_judged(evaluated, step, model, dataset):
     assert evidence["dataset"]["digest"] == dataset["digest"]
     assert evidence["commit"] == "c0ffee"
     assert evidence["policy"]["name"] == "no_worse"
-    rules = (*gate.SANITY, *gate.QUALITY, *gate.COMPARISON["no_worse"])
-    assert [rule["rule"] for rule in evidence["rules"]] == [rule.__name__ for rule in rules]
+    expected = (*rules.SANITY, *rules.QUALITY, *rules.COMPARISON["no_worse"])
+    assert [rule["rule"] for rule in evidence["rules"]] == [rule.__name__ for rule in expected]
     assert report == answer.report
-    assert gate.accuracy(scores.labels, scores.candidate) == answer["accuracy"]
+    assert metrics.accuracy(scores.labels, scores.candidate) == answer["accuracy"]
 
 
 def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(evaluated, collection, tmp_path):
     artifact = wandb.Api().artifact(evaluated(0)["evidence"])
     _, _, scores = frozen.read(artifact)
-    expected = gate.confusion(scores.labels, scores.candidate)
+    expected = metrics.confusion(scores.labels, scores.candidate)
     predictions = artifact.get("predictions")
     assert predictions.get_column("label") == scores.labels.tolist()
     assert predictions.get_column("answer") == scores.candidate.argmax(axis=1).tolist()
@@ -92,8 +92,8 @@ def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(eval
     assert {(truth, answer): count for truth, answer, count in matrix} == {
         (str(truth), str(answer)): count for (truth, answer), count in np.ndenumerate(expected)
     }
-    curve = drawn(run, "eval/reliability", ("confidence", "right"), tmp_path)
-    assert np.allclose(curve, [row[2:] for row in gate.reliability(scores.labels, scores.candidate)])
+    curve = drawn(run, "eval/reliability", ("confidence", "correct"), tmp_path)
+    assert np.allclose(curve, [row[2:] for row in metrics.reliability(scores.labels, scores.candidate)])
 
 
 def drawn(run, chart, columns, folder):
@@ -130,10 +130,10 @@ def test_each_mistake_is_shown_with_its_image(evaluated, dataset):
     artifact = wandb.Api().artifact(evaluated(0)["evidence"])
     table = artifact.get("predictions")
     shown = {row: image for row, image in enumerate(table.get_column("mistake")) if image is not None}
-    assert set(shown) == {row for row, right in enumerate(table.get_column("right")) if not right}
+    assert set(shown) == {row for row, correct in enumerate(table.get_column("correct")) if not correct}
     assert shown
-    data = usecases.part("digits", "data")
-    rows = data.load(*(usecases.config("digits")["build"][key] for key in ("rows", "eval_rows"))).x_eval
+    data = usecase.part("digits", "data")
+    rows = data.load(*(usecase.config("digits")["build"][key] for key in ("rows", "eval_rows"))).x_eval
     for row, image in shown.items():
         assert np.array_equal(np.asarray(image.image), data.picture(rows[row]))
 
@@ -219,11 +219,11 @@ def test_a_model_whose_weights_are_nan_is_refused(step, model, dataset, collecti
     def nan(path):
         import keras
 
-        from steps.common import model_file
+        from modelgate.frameworks import keras_format
 
         loaded = keras.saving.load_model(path)
         loaded.set_weights([np.full_like(weights, np.nan) for weights in loaded.get_weights()])
-        model_file.save(loaded, tmp_path / "nan.keras")
+        keras_format.save(loaded, tmp_path / "nan.keras")
         return (tmp_path / "nan.keras").read_bytes()
 
     version = planted_model(step, collection, model(0)["model"], nan, tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.common import approval
+from modelgate.promotion import approval
 from tests.steps.github import approved, may_write, pull, review
 
 

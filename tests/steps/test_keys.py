@@ -14,14 +14,14 @@ import sys
 
 import pytest
 
-from steps.common.fingerprint import ROOT
+from modelgate.tracking.fingerprint import ROOT
 from tests.steps.desk import Desk
 
 TEAM = "vision"
 
 
 def admin(server, *arguments):
-    command = [sys.executable, "-m", "server", "admin", "--data", str(server.data), *arguments]
+    command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(server.data), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from steps.common.cli import StepError
+from modelgate.errors import StepError
 from tests.serving import Server
 from tests.steps.desk import Desk
 

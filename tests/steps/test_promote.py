@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import wandb
 
+from modelgate.errors import StepError
+from modelgate.promotion import evidence as frozen
+from modelgate.promotion import ledger
+from modelgate.tracking import client, fingerprint
 from steps import promote
-from steps.common import evidence as frozen
-from steps.common import fingerprint, ledger, record
-from steps.common.cli import StepError
 
 
 @pytest.fixture
@@ -292,14 +293,14 @@ def test_an_alias_that_somebody_takes_back_at_once(desk, monkeypatch):
     """The entry is not marked, and the same command finishes the promotion."""
     desk.promoted(0)
     evidence = desk.evidence(1, 0)
-    add_aliases = record.add_aliases
+    add_aliases = client.add_aliases
 
     def taken_back(*arguments):
         add_aliases(*arguments)
         desk.move_by_hand(0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(record, "add_aliases", taken_back)
+        patch.setattr(client, "add_aliases", taken_back)
         assert refused(desk.step, evidence) == "alias_not_moved"
     assert [entry.applied for entry in desk.entries] == [True, False]
     desk.step("promote", "--evidence", evidence, "--approver", "ada")

@@ -13,8 +13,8 @@ import json
 import pytest
 import wandb
 
-from steps.common import evidence as frozen
-from steps.common.cli import StepError
+from modelgate.errors import StepError
+from modelgate.promotion import evidence as frozen
 from tests.steps.github import REPOSITORY, REVIEWS, RUN, TOKEN, approved, evidence, review
 
 

@@ -13,8 +13,8 @@ import sys
 
 import pytest
 
+from modelgate.tracking.fingerprint import ROOT
 from steps import promote
-from steps.common.fingerprint import ROOT
 
 CHECKS = sorted(name for name, _ in inspect.getmembers(promote, inspect.isfunction) if name.startswith("check_"))
 TESTS = {

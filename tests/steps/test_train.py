@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import wandb
 
+from modelgate.errors import WRONG_USE, StepError
 from steps import train
-from steps.common.cli import WRONG_USE, StepError
 
 
 def test_training_twice_gives_the_same_digest_and_no_new_version(step, dataset, monkeypatch, collection):

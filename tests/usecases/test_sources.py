@@ -13,9 +13,9 @@ import threading
 import numpy as np
 import pytest
 
-import usecases
-from steps.common.row_checks import violations
-from usecases import SourceUnavailable
+from modelgate import usecase
+from modelgate.rows.checks import violations
+from modelgate.rows.dataset import Source, SourceUnavailable
 from usecases.mnist import data as mnist
 
 
@@ -61,8 +61,8 @@ def address(npz, monkeypatch):
 
 
 def test_digits_are_there_without_a_network_and_pass_the_checks():
-    data = usecases.part("digits", "data")
-    defaults = usecases.config("digits")["build"]
+    data = usecase.part("digits", "data")
+    defaults = usecase.config("digits")["build"]
     rows = data.load(defaults["rows"], defaults["eval_rows"])
     assert rows.x_train.shape == (defaults["rows"], 8, 8, 1)
     assert violations(rows, data.CLASSES, data.SHAPE) == []
@@ -71,7 +71,7 @@ def test_digits_are_there_without_a_network_and_pass_the_checks():
 def test_digits_are_scikit_learns_each_once():
     from sklearn.datasets import load_digits
 
-    rows = usecases.part("digits", "data").load(1000, 797)
+    rows = usecase.part("digits", "data").load(1000, 797)
     ours = np.concatenate([rows.x_train, rows.x_eval])[..., 0] * 16
     labels = np.concatenate([rows.y_train, rows.y_eval])
     theirs = load_digits()
@@ -82,12 +82,12 @@ def test_digits_are_scikit_learns_each_once():
 
 def test_too_many_rows_is_said_with_both_numbers():
     with pytest.raises(ValueError, match=r"1797 rows in all; asked for 1797 \+ 1"):
-        usecases.part("digits", "data").load(1797, 1)
+        usecase.part("digits", "data").load(1797, 1)
 
 
 def test_mnist_npz_names_the_file(npz, monkeypatch):
     monkeypatch.setenv("MNIST_NPZ", str(npz))
-    assert mnist.source() == usecases.dataset.Source("MNIST_NPZ", hashlib.sha256(npz.read_bytes()).hexdigest())
+    assert mnist.source() == Source("MNIST_NPZ", hashlib.sha256(npz.read_bytes()).hexdigest())
     rows = mnist.load(30, 20)
     with np.load(npz) as stored:
         assert np.array_equal(np.rint(rows.x_train[..., 0] * 255), stored["x_train"])

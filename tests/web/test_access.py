@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.store import accounts, projects, protection, registry
-from server.store.accounts import User
-from server.store.db import Database
-from server.web import session as session_module
-from server.web.addresses import local_path
-from server.web.session import Sessions
+from modelgate_server.store import accounts, projects, protection, registry
+from modelgate_server.store.accounts import User
+from modelgate_server.store.db import Database
+from modelgate_server.web import session as session_module
+from modelgate_server.web.addresses import local_path
+from modelgate_server.web.session import Sessions
 from tests.serving import Server
 from tests.web.conftest import REGISTRY, Visitor, alias_form, registry_version
 

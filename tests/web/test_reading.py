@@ -9,9 +9,9 @@ import math
 
 import pytest
 
-from server.errors import Invalid
-from server.store.blobs import Blobs
-from server.web import charts, contents, tables, words
+from modelgate_server.errors import Invalid
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.web import charts, contents, tables, words
 
 
 def read(document: object, page: int = 1) -> tables.Table:

@@ -59,9 +59,9 @@ def pushed(at_a_laptop, place):
 @pytest.fixture(scope="module")
 def judging_itself(pushed, place, yes):
     """A pull request that makes the gate always pass; somebody approves all the same."""
-    gate = (ROOT / "steps/common/gate.py").read_text()
+    gate = (ROOT / "modelgate/gate/rules.py").read_text()
     always = gate + "\n\ndef passes(outcomes: object) -> bool:\n    return True\n"
-    return place.pull_request({"steps/common/gate.py": always}, approvals=[yes("bob")])
+    return place.pull_request({"modelgate/gate/rules.py": always}, approvals=[yes("bob")])
 
 
 @pytest.fixture(scope="module")

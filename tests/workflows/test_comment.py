@@ -16,8 +16,9 @@ import sys
 import numpy as np
 import pytest
 
-from steps.common import gate, report
-from steps.common.gate import Policy, Scores
+from modelgate.gate import metrics, report, rules
+from modelgate.gate.rules import Policy
+from modelgate.gate.scores import Scores
 from tests.workflows.files import ACTIONS
 from tests.workflows.github import GitHub, comment
 
@@ -92,10 +93,10 @@ def real_report():
         return scores
 
     scores = Scores(labels, answers(0.97), answers(0.96), 500, ())
-    outcomes = gate.judge(scores, Policy("no_worse", 0.9, 0.005))
+    outcomes = rules.judge(scores, Policy("no_worse", 0.9, 0.005))
     named = {"name": "vision/model-registry-dev/digits_dataset:v1", "digest": "d" * 32}
     evidence = {
-        "verdict": "pass" if gate.passes(outcomes) else "fail",
+        "verdict": "pass" if rules.passes(outcomes) else "fail",
         "policy": {"name": "no_worse"},
         "metrics": {
             who: {"accuracy": 0.97, "loss": 0.1, "calibration_error": 0.01, "latency_ms": 1.0, "size_bytes": 10}
@@ -132,7 +133,7 @@ def test_the_verdict_comes_first_and_the_pictures_are_of_the_report(say, real_re
     assert len(ends) >= 8
     assert boxes == {how: [name for name, end in ends if end == how] for how in {end for _, end in ends}}
     drawn = re.findall(r"^is (\d),taken for (\d),(\d+)$", body, re.MULTILINE)
-    counts = gate.confusion(scores.labels, scores.candidate)
+    counts = metrics.confusion(scores.labels, scores.candidate)
     assert [int(count) for _, _, count in drawn] == sorted((counts - np.diag(counts.diagonal())).ravel())[:-9:-1]
     assert all(counts[int(truth)][int(answer)] == int(count) for truth, answer, count in drawn)
     assert 'e["evidence<br/>digits_evaluation:v3"]' in body
@@ -222,7 +223,7 @@ def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say):
 
 @pytest.mark.parametrize("number", ["²", "٣", "1" * 5000, "-1", "1e3"])
 def test_what_is_no_count_is_in_no_picture(say, number):
-    slices = f"## Slices\n\n| slice | rows | lost | won |\n|---|---|---|---|\n| thin | 9 | {number} | 1 |\n"
+    slices = f"## Slices\n\n| slice | rows | regressed | improved |\n|---|---|---|---|\n| thin | 9 | {number} | 1 |\n"
     confusion = f"## Confusion\n\n| | 0 | 1 |\n|---|---|---|\n| 0 | 1 | {number} |\n| {number} | 5 | 5 |\n"
     before, _, _ = say(RESULT, slices + confusion, FROM_STRANGER="true").partition("<details>")
     assert "Slices that moved" not in before and "sankey" not in before

@@ -84,7 +84,7 @@ class GitHub:
 
     def run(self, *words, **environ):
         done = subprocess.run(
-            [sys.executable, ".github/repository.py", *words],
+            [sys.executable, "tools/github_setup.py", *words],
             cwd=ROOT,
             env=self.environ() | environ,
             stdin=subprocess.DEVNULL,
@@ -101,7 +101,7 @@ class GitHub:
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(ROOT)
-            command = [sys.executable, ".github/repository.py", "setup", *words]
+            command = [sys.executable, "tools/github_setup.py", "setup", *words]
             os.execve(sys.executable, command, self.environ())  # noqa: S606
         shown, waiting = b"", list(answers.items())
         while True:

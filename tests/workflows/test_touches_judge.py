@@ -77,9 +77,9 @@ def replaces(old, new):
         writes("usecases/digits/model.py", "UNITS = 16\n"),
         replaces("epochs = 15", "epochs = 30"),
         writes("README.md"),
-        writes("tests/steps/test_gate.py"),
+        writes("tests/modelgate/test_gate.py"),
         writes("docs/steps/gate.md"),
-        writes("server/store/db.py"),
+        writes("modelgate_server/store/db.py"),
     ],
 )
 def test_a_pull_request_that_changes_the_model_may_promote(repository, change):
@@ -89,7 +89,7 @@ def test_a_pull_request_that_changes_the_model_may_promote(repository, change):
 @pytest.mark.parametrize(
     "change",
     [
-        writes("steps/common/gate.py"),
+        writes("modelgate/gate/rules.py"),
         writes("steps/évaluer.py"),
         writes("docker/evaluate/Dockerfile"),
         writes(".github/workflows/pipeline.yml"),
@@ -132,7 +132,7 @@ def test_a_file_s_name_is_no_command(repository):
 
 
 def test_elsewhere_there_is_no_judge_to_touch(repository):
-    assert touches(repository, writes("steps/common/gate.py"), event="push")[0] == "touches=false\n"
+    assert touches(repository, writes("modelgate/gate/rules.py"), event="push")[0] == "touches=false\n"
 
 
 def test_without_the_merge_it_fails(repository):

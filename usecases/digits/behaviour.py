@@ -6,8 +6,8 @@ evaluate asks both models; the gate compares. A shift is not among the changes: 
 
 from __future__ import annotations
 
-from usecases.dataset import Images, Labels
-from usecases.images import noisy, rotated, thirds_by_ink
+from modelgate.rows.dataset import Images, Labels
+from modelgate.rows.images import noisy, rotated, thirds_by_ink
 
 
 def variations(images: Images) -> dict[str, Images]:

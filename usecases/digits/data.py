@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from usecases import SourceUnavailable
-from usecases.dataset import Dataset, Source
+from modelgate.rows.dataset import Dataset, Source, SourceUnavailable
 
 CLASSES = tuple(range(10))
 SHAPE = (8, 8, 1)

@@ -194,8 +194,9 @@ def slices(tables: dict[str, list[list[str]]]) -> str:
     rows = [row for row in rows if all(re.fullmatch(COUNT, cell) for cell in row[1:])][:MAX_ROWS]
     if not rows:
         return ""
-    lines = ["| slice | rows | lost | won |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    words = "lost: rows that production has right and the candidate has wrong; won: the other way round"
+    head = ["| slice | rows | regressed | improved |", "|---|---|---|---|"]
+    lines = [*head, *(f"| {' | '.join(row)} |" for row in rows)]
+    words = "regressed: rows that production has right and the candidate has wrong; improved: the other way round"
     return f"**Slices that moved** ({words})\n\n" + "\n".join(lines)
 
 

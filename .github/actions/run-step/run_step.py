@@ -24,7 +24,7 @@ OUTPUTS = ("dataset", "model", "version", "evidence", "verdict", "url")
 MAX_SUMMARY_BYTES = 1_000_000  # GitHub refuses a summary above 1 MiB, and then shows none at all
 INSIDE = "/out"
 WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
-# What steps/common/approval.py reads, and so only a step that asks GitHub gets to see.
+# What modelgate/promotion/approval.py reads, and so only a step that asks GitHub gets to see.
 GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN")
 GITHUB += ("TRIGGERING_ACTOR",)
 

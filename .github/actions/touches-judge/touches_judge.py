@@ -23,7 +23,7 @@ from typing import Any
 MAIN = "main"
 # Nothing of these runs in the pipeline, or gets into an image of a step. Any other file may: a `json.py` at the root
 # would be imported in the place of Python's own.
-HARMLESS = ("docs/*", "tests/*", "server/*", "benchmarks/*")
+HARMLESS = ("docs/*", "tests/*", "modelgate_server/*", "benchmarks/*")
 PAGES = ("*.md", "LICENSE")  # at the root
 MODEL = "usecases/*/model.py"  # what is judged
 CONFIG = "usecases/*/config.toml"  # the flags of train, and beside them the gate's policy

@@ -2,7 +2,7 @@
 Users, organizations and teams for W&B's tests, which ask a service beside the server for them.
 
 POST /db/user, /db/organization, /db/team with a JSON command, as W&B's `backend_fixtures.py` sends it. Behind it is
-what a person would type: `python -m server admin`. A user's API key is the username.
+what a person would type: `python -m modelgate_server admin`. A user's API key is the username.
 """
 
 import json
@@ -13,12 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from server import admin
-from server.errors import StartError
+from modelgate_server import admin
+from modelgate_server.errors import StartError
 
 
 def commands(path: str, body: dict[str, Any]) -> list[list[str]]:
-    """What `python -m server admin` has to be told; nothing for what needs no doing here."""
+    """What `python -m modelgate_server admin` has to be told; nothing for what needs no doing here."""
     data = body.get("fixtureData") or {}
     match path, body["command"]:
         case "/db/user", "up":

@@ -12,8 +12,9 @@ HEAD = """# Conformance
 
 What W&B's own system tests say about the embedded server. `make conformance WANDB_TESTS=<checkout>` runs them and
 writes this page; the tests stay in their checkout of github.com/wandb/wandb. They were made for a private server image
-and run against any server: a plugin gives them this one's address, and `python -m server admin` makes the users that
-they want (`tests/server/conformance/`). A test that fails is run once more alone, and counts when it passes there.
+and run against any server: a plugin gives them this one's address, and `python -m modelgate_server admin` makes the
+users that they want (`tests/server/conformance/`). A test that fails is run once more alone, and counts when it passes
+there.
 """
 
 

@@ -28,7 +28,7 @@ from graphql import (
     visit,
 )
 
-from server.api.graphql import SCHEMA
+from modelgate_server.api.operations import SCHEMA
 from tests.serving import ROOT
 
 PATH = ROOT / "docs" / "protocol.md"
@@ -58,8 +58,8 @@ NEVER_SENT = {
 HEAD = """# Protocol
 
 Every GraphQL operation that wandb {version} can send, by the name that the SDK gives it. This page is made by
-`python -m tests.server.conformance.protocol` out of the installed SDK, `server/api/schema.graphql` and the tests, and
-`make test` fails when it is out of date.
+`python -m tests.server.conformance.protocol` out of the installed SDK, `modelgate_server/api/schema.graphql` and the
+tests, and `make test` fails when it is out of date.
 
 - **implemented**: the server does it. The test beside it runs the real SDK, and passes only if the server saw the
   operation while it ran.

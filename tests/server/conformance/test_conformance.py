@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from server.store import accounts
-from server.store.db import Database
+from modelgate_server.store import accounts
+from modelgate_server.store.db import Database
 from tests.server.conformance import __main__ as conformance
 from tests.server.conformance import page
 from tests.server.conformance.fixture_service import serving_fixtures

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from server.__main__ import main
-from server.check import check
-from server.exporting import Shelf
-from server.store import accounts, artifacts, projects, registry
-from server.store.db import Database
+from modelgate_server.__main__ import main
+from modelgate_server.check import check
+from modelgate_server.exporting import Shelf
+from modelgate_server.store import accounts, artifacts, projects, registry
+from modelgate_server.store.db import Database
 from tests.server.killing import kill_at_blob
 from tests.server.wire import Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
@@ -31,7 +31,7 @@ REGISTRY = "local-org/wandb-registry-model/Moved"
 
 
 def command(name: str, *arguments: Any) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "server", name, *map(str, arguments)]
+    line = [sys.executable, "-m", "modelgate_server", name, *map(str, arguments)]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
@@ -182,7 +182,7 @@ def test_the_files_can_be_read_without_this_software(exported: Path) -> None:
     assert [(link["collection"], link["number"], sorted(link["aliases"])) for link in linked] == [
         ("Moved", 1, ["candidate", "latest"])
     ]
-    assert "python -m server import" in (exported / "README.txt").read_text()
+    assert "python -m modelgate_server import" in (exported / "README.txt").read_text()
 
 
 def test_a_killed_import_is_completed_by_the_next(exported: Path, data: Path, tmp_path: Path) -> None:

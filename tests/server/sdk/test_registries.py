@@ -22,7 +22,7 @@ def add_user(server: Server) -> Callable[..., str]:
     """`add_user(name, role)`: somebody else in the organization; returns the API key."""
 
     def admin(*arguments: str) -> str:
-        command = [sys.executable, "-m", "server", "admin", "--data", str(server.data), *arguments]
+        command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(server.data), *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
         return done.stdout.strip()
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from server.store import accounts, projects, registry
-from server.store.accounts import User
-from server.store.blobs import Blobs
-from server.store.db import Database
-from server.store.projects import Project
+from modelgate_server.store import accounts, projects, registry
+from modelgate_server.store.accounts import User
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import Database
+from modelgate_server.store.projects import Project
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from server.errors import Forbidden, Invalid
-from server.store import accounts, artifacts, files, manifests, projects, registry, runs
-from server.store.accounts import User
-from server.store.artifacts import Artifact
-from server.store.blobs import Blobs
-from server.store.manifests import Draft
-from server.store.projects import Project
+from modelgate_server.errors import Forbidden, Invalid
+from modelgate_server.store import accounts, artifacts, files, manifests, projects, registry, runs
+from modelgate_server.store.accounts import User
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.manifests import Draft
+from modelgate_server.store.projects import Project
 
 
 class Maker:

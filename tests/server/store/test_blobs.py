@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from server.errors import Invalid
-from server.store.blobs import Blobs
+from modelgate_server.errors import Invalid
+from modelgate_server.store.blobs import Blobs
 
 HELLO = hashlib.md5(b"hello").hexdigest()  # noqa: S324
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from server.errors import StartError, Stopping
-from server.settings import KEPT_WAL_BYTES
-from server.store.db import MIGRATIONS, Database, insert
-from server.store.faults import fault
+from modelgate_server.errors import StartError, Stopping
+from modelgate_server.settings import KEPT_WAL_BYTES
+from modelgate_server.store.db import MIGRATIONS, Database, insert
+from modelgate_server.store.faults import fault
 from tests.serving import ROOT
 
 
@@ -127,7 +127,8 @@ def test_what_was_committed_is_synced_and_the_log_is_kept_short(database: Databa
 
 
 def test_two_processes_that_open_an_old_folder_migrate_it_once(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from server.store.db import Database; Database(Path(sys.argv[1]))"
+    imports = "import sys; from pathlib import Path; from modelgate_server.store.db import Database"
+    code = f"{imports}; Database(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "new.db")]
     processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
     assert [process.wait(240) for process in processes] == [0, 0, 0, 0]
@@ -138,7 +139,7 @@ def test_a_migration_that_fails_leaves_the_format_as_it_was(tmp_path: Path, monk
     scripts = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, scripts)
     (scripts / "9999_bad.sql").write_text("CREATE TABLE half (id INTEGER);\nCREATE TABLE users (id INTEGER);\n")
-    monkeypatch.setattr("server.store.db.MIGRATIONS", scripts)
+    monkeypatch.setattr("modelgate_server.store.db.MIGRATIONS", scripts)
     with pytest.raises(sqlite3.OperationalError, match="users already exists"):
         Database(tmp_path / "server.db")
     with closing(connect(tmp_path)) as db:

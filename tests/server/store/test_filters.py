@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from server.errors import Invalid
-from server.store import filters
+from modelgate_server.errors import Invalid
+from modelgate_server.store import filters
 
 ROWS: list[dict[str, Any]] = [
     {"name": "a", "n": 1, "tags": ["x"], "at": "2026-01-01T00:00:00Z"},

@@ -9,11 +9,11 @@ import sqlite3
 
 import pytest
 
-from server.errors import Invalid
-from server.store import history, runs
-from server.store.accounts import User
-from server.store.projects import Project
-from server.store.runs import Run
+from modelgate_server.errors import Invalid
+from modelgate_server.store import history, runs
+from modelgate_server.store.accounts import User
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
 
 
 @pytest.fixture

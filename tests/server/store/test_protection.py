@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from server.errors import Forbidden, Invalid
-from server.store import accounts, artifacts, manifests, projects, protection, registry
-from server.store.accounts import User
-from server.store.artifacts import Artifact, Collection
-from server.store.blobs import Blobs
-from server.store.projects import Project
+from modelgate_server.errors import Forbidden, Invalid
+from modelgate_server.store import accounts, artifacts, manifests, projects, protection, registry
+from modelgate_server.store.accounts import User
+from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.projects import Project
 from tests.server.store.test_artifacts import Maker, aliases, registry_of
 
 

@@ -7,12 +7,12 @@ import sqlite3
 
 import pytest
 
-from server.settings import RUN_SILENCE_S
-from server.store import runs
-from server.store.accounts import User
-from server.store.db import now, update
-from server.store.projects import Project
-from server.store.runs import Run
+from modelgate_server.settings import RUN_SILENCE_S
+from modelgate_server.store import runs
+from modelgate_server.store.accounts import User
+from modelgate_server.store.db import now, update
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import sqlite3
 
 import pytest
 
-from server.errors import Invalid
-from server.store import runs, sweeps
-from server.store.accounts import User
-from server.store.projects import Project
-from server.store.sweeps import Sweep
+from modelgate_server.errors import Invalid
+from modelgate_server.store import runs, sweeps
+from modelgate_server.store.accounts import User
+from modelgate_server.store.projects import Project
+from modelgate_server.store.sweeps import Sweep
 
 GRID = {"method": "grid", "parameters": {"a": {"values": [1, 2]}, "b": {"parameters": {"c": {"values": ["x", "y"]}}}}}
 RANDOM = {

@@ -1,0 +1,109 @@
+"""
+How a step is called and how it answers: flags in, one JSON object on standard output, words on standard error.
+
+Exit codes: 0 done (or nothing to do), 1 it ran and the answer is no, 2 wrong use or configuration,
+3 a service or a dataset's source is not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from modelgate import usecase
+from modelgate.errors import WRONG_USE, StepError
+
+# Where the JSON goes. `guarded` keeps the real standard output here and points file descriptor 1 at standard error,
+# so that nothing a library prints can end up inside the answer.
+_answer_fd: int | None = None
+
+
+class StepParser(argparse.ArgumentParser):
+    """argparse with the flags that every step has, and defaults from the use case's `config.toml`."""
+
+    def __init__(self, doc: str, argv: Sequence[str] | None, default_use_case: str = "mnist") -> None:
+        about, _, rest = doc.strip().partition("\n")
+        super().__init__(
+            description=f"{about}\n{rest}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        self.prog = f"python -m steps.{Path(sys._getframe(1).f_code.co_filename).stem}"
+        self.argv = sys.argv[1:] if argv is None else list(argv)
+        self.add_argument("-h", "--help", action="help", help="show this help and exit")
+        self.add_argument(
+            "--use-case",
+            choices=usecase.names(),
+            default=default_use_case,
+            help="the folder of usecases/ to work on (default: %(default)s)",
+        )
+        self.add_argument("--out", type=Path, metavar="DIR", help="also write result.json (and the report) here")
+        self.config = usecase.config(self._chosen_use_case(default_use_case))
+
+    def _chosen_use_case(self, default: str) -> str:
+        # The defaults of the other flags depend on this one, so it is read before them.
+        early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        early.add_argument("--use-case", default=default)
+        name = early.parse_known_args(self.argv)[0].use_case
+        return str(name) if name in usecase.names() else default
+
+    def parse(self) -> argparse.Namespace:
+        return self.parse_args(self.argv)
+
+
+def emit(result: dict[str, Any], out: Path | None, report: str | None = None) -> None:
+    """Give the step's answer: `result.json` (and `report.md`) in `out`, and one JSON object on standard output."""
+    text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if report is not None:
+                _write_whole(out / "report.md", report)
+            _write_whole(out / "result.json", text)
+        except OSError as error:
+            raise StepError(
+                "out_not_writable", f"--out {str(out)!r}: {error}", "name a folder you may write to", WRONG_USE
+            ) from error
+    if _answer_fd is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        os.write(_answer_fd, text.encode())
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that a kill leaves the old one or the new one, never a part."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write(text)
+    Path(file.name).replace(path)
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def guarded(main: Callable[[], int]) -> int:
+    """Run a step as a program: a StepError becomes its message and exit code; a bug keeps its traceback."""
+    global _answer_fd
+    sys.stdout.flush()
+    _answer_fd = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        return main()
+    except StepError as error:
+        say(f"error: {error}")
+        if error.hint:
+            say(f"hint: {error.hint}")
+        emit(error.as_json(), None)
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("stopped; run the same command again and it goes on from what was finished")
+        return 130

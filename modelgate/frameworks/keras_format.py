@@ -1,0 +1,94 @@
+"""
+Keras: import it so that the same inputs give the same numbers, and its `.keras` file, written so that the same model is
+the same bytes, and read so that it cannot run code.
+
+Keras puts the date, the time of zipping and memory addresses (`shared_object_id`) into the file; none of them is part
+of the model, and each would make every training a new version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelgate.errors import StepError
+
+if TYPE_CHECKING:
+    import keras
+
+# oneDNN would pick AVX-512 where it finds it, and the weights would differ between machines of one architecture.
+ONEDNN_MAX_CPU_ISA = "AVX2"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
+
+
+def start(seed: int, threads: int) -> None:
+    """
+    Import both, with this seed and this many threads; seconds the first time.
+
+    TensorFlow reads its settings once, so a second call in the same process cannot change `threads`.
+    """
+    os.environ["ONEDNN_MAX_CPU_ISA"] = ONEDNN_MAX_CPU_ISA
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ notes that ask for nothing; real errors are raised
+    import keras
+    import tensorflow as tf
+
+    if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    keras.utils.clear_session()  # layers are named by a counter, and the names are part of the model's file
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write the model in canonical form: the same weights and layers give the same bytes."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        raw = Path(folder) / "model.keras"
+        model.save(raw)
+        with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+            for name in sorted(source.namelist()):
+                target.writestr(zipfile.ZipInfo(name, _EPOCH), _canonical(name, source.read(name)))
+
+
+def load(path: Path) -> keras.Model:
+    """Read a model, uncompiled; one that asks to run code of its own is refused as `model_file_refused`."""
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise StepError(
+            "model_file_refused", f"{path.name} cannot be loaded safely: {first}", "train the model again"
+        ) from error
+
+
+def _canonical(name: str, content: bytes) -> bytes:
+    if name == "metadata.json":
+        return _text(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"})
+    if name == "config.json":
+        return _text(_renumbered(json.loads(content), {}))
+    return content
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()
+
+
+def _renumbered(value: Any, seen: dict[int, int]) -> Any:
+    """The same tree with `shared_object_id` counted in the order of first appearance, from 1."""
+    if isinstance(value, dict):
+        return {
+            key: seen.setdefault(item, len(seen) + 1)
+            if key == "shared_object_id" and item is not None
+            else _renumbered(item, seen)
+            for key, item in sorted(value.items())
+        }
+    if isinstance(value, list):
+        return [_renumbered(item, seen) for item in value]
+    return value

@@ -1,0 +1,100 @@
+"""What models answer to the rows of an eval set, and the numbers that are made of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from modelgate.frameworks import keras_format
+from modelgate.gate import metrics as measures
+from modelgate.gate import statistics
+from modelgate.gate.rules import Policy
+from modelgate.gate.scores import Scores, Varied
+from modelgate.rows.checks import seen_in_training
+from modelgate.rows.dataset import Dataset, Images
+
+BATCH_ROWS = 256
+
+
+class Predictions(NamedTuple):
+    """
+    What one model says of the eval rows, and what it took.
+
+    probabilities: float32 (N, classes). varied: by variation, the class that is answered, int64 (N,).
+    latency_ms: milliseconds a row, in batches. size_bytes: of the model's file.
+    """
+
+    probabilities: Any
+    varied: dict[str, Any]
+    latency_ms: float
+    size_bytes: int
+
+
+def ask(model_path: Path, images: Images, variations: dict[str, Images]) -> Predictions:
+    """Load a model and let it answer."""
+    model = keras_format.load(model_path)
+
+    def predict(rows: Images) -> Any:
+        return np.asarray(model.predict(rows, batch_size=BATCH_ROWS, verbose=0), dtype=np.float32)
+
+    predict(images[:BATCH_ROWS])  # the first call compiles
+    began = time.perf_counter()
+    probabilities = predict(images)
+    latency_ms = 1000 * (time.perf_counter() - began) / len(images)
+    varied = {name: predict(rows).argmax(axis=1) for name, rows in variations.items()}
+    return Predictions(probabilities, varied, latency_ms, model_path.stat().st_size)
+
+
+def side_by_side(
+    dataset: Dataset, behaviour: ModuleType, candidate: Predictions, production: Predictions | None
+) -> Scores:
+    """Both models' answers, side by side."""
+    seen = np.flatnonzero(seen_in_training(dataset.x_eval, dataset.x_train))
+    return Scores(
+        labels=dataset.y_eval,
+        candidate=candidate.probabilities,
+        production=production and production.probabilities,
+        rows=len(dataset.x_eval),
+        seen=tuple(seen.tolist()),
+        slices=behaviour.slices(dataset.x_eval, dataset.y_eval),
+        varied={
+            name: Varied(answers, production and production.varied[name]) for name, answers in candidate.varied.items()
+        },
+    )
+
+
+def measure(labels: Any, answers: Predictions) -> dict[str, float | None]:
+    """accuracy and calibration_error (fractions), loss (nats per row), latency_ms, size_bytes; None if not finite."""
+    with np.errstate(invalid="ignore"):
+        values = {
+            "accuracy": measures.accuracy(labels, answers.probabilities),
+            "loss": measures.loss(labels, answers.probabilities),
+            "calibration_error": measures.calibration_error(labels, answers.probabilities),
+            "latency_ms": answers.latency_ms,
+            "size_bytes": answers.size_bytes,
+        }
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str, float] | None:
+    """
+    What a person should know of a comparison that passes; None when there is nothing to compare with.
+
+    drop: production's accuracy less the candidate's. smallest_drop: what `no_worse` would refuse four times in five on
+    rows like these. drops_since_first: the sum of all drops since the first promotion, this one included. Fractions.
+    """
+    if scores.production is None or len(scores.production) != len(scores.candidate):
+        return None
+    ours, theirs = (measures.correct(scores.labels, rows) for rows in (scores.candidate, scores.production))
+    regressed, improved = measures.regressed_and_improved(theirs, ours)
+    drop = (regressed - improved) / scores.rows
+    churn = 2 * min(regressed, improved) / scores.rows
+    return {
+        "drop": drop,
+        "smallest_drop": statistics.smallest_drop(churn, scores.rows, policy.margin),
+        "drops_since_first": drops_before + drop,
+    }

@@ -1,0 +1,1 @@
+"""What an approval is of, who gave it, and the ledger of what followed."""

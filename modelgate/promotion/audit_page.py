@@ -1,0 +1,191 @@
+"""
+The ledger as one HTML page to publish: no script, no resource from elsewhere, and every word from outside escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from modelgate.promotion.ledger import Entry, readable
+from modelgate.promotion.verify import Finding
+from modelgate.text import one_line
+
+_HOW = {
+    "name": "named on the command line",
+    "github": "as a required reviewer on GitHub",
+    "merge": "by a review of the merged pull request",
+}
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #5d6878; --line: #dde2ea; --page: #f5f7fa; --card: #fff;
+  --good: #1a7f4b; --bad: #b3261e; --wait: #a15c00; --none: #8a94a3; --link: #1f5fbf; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa5b5; --line: #2d3643; --page: #12161c;
+  --card: #1a2029; --good: #4cc38a; --bad: #ff8a80; --wait: #f0b35a; --none: #6d7888; --link: #7fb1ff; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 52rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.75rem; margin: 0; letter-spacing: -.01em; }
+h2 { font-size: 1.05rem; margin: 2.25rem 0 .75rem; }
+h3 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
+p { margin: .35rem 0; }
+.soft { color: var(--soft); }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.25rem; }
+.top { display: flex; flex-wrap: wrap; gap: .25rem 1rem; justify-content: space-between; align-items: baseline; }
+.tag { display: inline-block; border: 1px solid currentColor; border-radius: 99px; padding: 0 .6rem; font-size: .8rem;
+  white-space: nowrap; }
+.applied, .good { color: var(--good); } .unfinished, .refused { color: var(--wait); }
+.void { color: var(--none); }
+.bad { color: var(--bad); } .findings { border-color: var(--bad); } .findings ul { margin: 0; padding-left: 1.2rem; }
+.findings li { overflow-wrap: anywhere; }
+.now h3 { font-size: 1.3rem; }
+ol { list-style: none; margin: 0; padding: 0 0 0 1.4rem; border-left: 2px solid var(--line); }
+ol > li { position: relative; margin: 0 0 1rem; }
+ol > li::before { content: ""; position: absolute; left: calc(-1.4rem - 7px); top: 1.3rem; width: 12px; height: 12px;
+  border-radius: 50%; background: currentColor; border: 2px solid var(--page); }
+ol .card { color: var(--ink); }
+li.void .card { opacity: .75; }
+blockquote { margin: .5rem 0; padding-left: .8rem; border-left: 3px solid var(--line); color: var(--soft);
+  overflow-wrap: anywhere; }
+.figures { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: .75rem 0; }
+.figures b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
+.figures span { color: var(--soft); font-size: .85rem; }
+.lineage { display: flex; flex-wrap: wrap; gap: .25rem .5rem; font-size: .9rem; margin-top: .75rem; }
+.lineage span + span::before { content: "\\2192"; color: var(--soft); margin-right: .5rem; }
+code { font: .85rem ui-monospace, monospace; overflow-wrap: anywhere; }
+a { color: var(--link); }
+"""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A version that an entry names: where W&B shows it, and its metadata."""
+
+    url: str
+    metadata: Mapping[str, Any]
+
+
+def page(
+    use_case: str, now: datetime, entries: Sequence[Entry], findings: Sequence[Finding], links: Mapping[str, Linked]
+) -> str:
+    """The whole page. now: when W&B was asked. links: by the name of the version; one that is gone has none."""
+    current = next((entry for entry in reversed(entries) if not entry.void and entry.applied), None)
+    timeline = "".join(_item(entry, links) for entry in reversed(entries)) or "<li>Nothing was promoted yet.</li>"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="referrer" content="no-referrer">
+<title>{_text(use_case)}: promotions</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<div class="top"><h1>{_text(use_case)}: promotions</h1><span class="soft">as of {_time(now.isoformat())}</span></div>
+<p class="soft">What was put in production, on what evidence, and who approved.</p>
+{_found(findings, len(entries))}
+<h2>In production, by the ledger</h2>
+{_current(current, links)}
+<h2>History, newest first</h2>
+<ol>{timeline}</ol>
+</main>
+</body>
+</html>
+"""
+
+
+def _found(findings: Sequence[Finding], entries: int) -> str:
+    if not findings:
+        return f'<p class="good">Verified: {entries} entries, the chain of their hashes and the registry agree.</p>'
+    items = "".join(
+        f'<li><b class="bad">{_text(finding.name)}</b> {_text(finding.message)}</li>' for finding in findings
+    )
+    return f'<h2 class="bad">Findings</h2><div class="card findings"><ul>{items}</ul></div>'
+
+
+def _current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
+    if entry is None:
+        return '<div class="card">Nothing.</div>'
+    content = entry.content
+    return (
+        f'<div class="card now"><div class="top"><h3>{_version(content["to"]["name"], links)}</h3>'
+        f'<span class="soft">entry v{entry.number}, {_time(content["time"])}</span></div>'
+        f"{_figures(content, links)}<p>{_approved(content)}</p></div>"
+    )
+
+
+def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
+    content = entry.content
+    state = "void" if entry.void else "refused" if entry.refused else "applied" if entry.applied else "unfinished"
+    if not readable(content):
+        return f'<li class="void"><div class="card"><h3>v{entry.number}</h3><p>This entry says nothing.</p></div></li>'
+    before = _version(content["from"]["name"], links) if content["from"] else "nothing"
+    said = (("reason", "Why"), ("comment", "The reviewer"))
+    words = [f"<blockquote>{label}: {_text(content[key])}</blockquote>" for key, label in said if content.get(key)]
+    parts = [("dataset", "dataset"), ("model", "model"), ("to", "registry version"), ("evidence", "evidence")]
+    lineage = "".join(f"<span>{_version(content[key]['name'], links, label)}</span>" for key, label in parts)
+    run = _link(content.get("run_url"), "promoting run")
+    follows = (content["previous"] or "the beginning")[:13]
+    return (
+        f'<li class="{state}"><div class="card"><div class="top">'
+        f"<h3>{before} &rarr; {_version(content['to']['name'], links)}</h3>"
+        f'<span class="tag {state}">{state}</span></div>'
+        f'<p class="soft">entry v{entry.number}, {_time(content["time"])}</p>'
+        f"<p>{_approved(content)}</p>{''.join(words)}{_figures(content, links)}"
+        f'<p class="lineage">{lineage}<span>{run}</span></p>'
+        f'<p class="soft"><code>{_text(follows)} &rarr; {entry.sha256[:13]}</code>'
+        f"{_commit(content)}</p></div></li>"
+    )
+
+
+def _approved(content: Mapping[str, Any]) -> str:
+    how = _HOW.get(str(content.get("approval")), "")
+    url = content.get("approval_url")
+    return f"Approved by <b>{_text(content['approver'])}</b> {_link(url, how) if url else how}".rstrip()
+
+
+def _figures(content: Mapping[str, Any], links: Mapping[str, Linked]) -> str:
+    """The accuracy of the version and of the one it replaced, as the evidence measured them."""
+    evidence = links.get(content["evidence"]["name"])
+    metrics = evidence.metadata.get("metrics") if evidence else None
+    figures = []
+    for who, label in (("candidate", "accuracy"), ("production", "accuracy of the one before")):
+        measured = metrics.get(who) if isinstance(metrics, Mapping) else None
+        value = measured.get("accuracy") if isinstance(measured, Mapping) else None
+        if isinstance(value, int | float):
+            figures.append((f"{value:.4f}", label))
+    policy = content.get("policy")
+    if isinstance(policy, Mapping) and policy.get("name"):
+        figures.append((one_line(policy["name"], 40), "policy"))
+    return f'<div class="figures">{"".join(f"<div><b>{_text(a)}</b><span>{b}</span></div>" for a, b in figures)}</div>'
+
+
+def _commit(content: Mapping[str, Any]) -> str:
+    return f", commit <code>{_text(str(content['commit'])[:12])}</code>" if content.get("commit") else ""
+
+
+def _version(name: str, links: Mapping[str, Linked], label: str | None = None) -> str:
+    shown = label or name.split("/")[-1]
+    title = f' title="{_text(name)}"'
+    if name not in links:
+        return f"<span{title}>{_text(shown)}</span>" + (" (gone)" if label else "")
+    return _link(links[name].url, shown, title)
+
+
+def _link(url: object, label: str, title: str = "") -> str:
+    """A link where the address is one of the web; else its label alone."""
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        return _text(label)
+    return f'<a rel="noreferrer" href="{escape(url, quote=True)}"{title}>{_text(label)}</a>'
+
+
+def _time(text: str) -> str:
+    return f"<time>{_text(text.replace('T', ' ').replace('+00:00', ' UTC').replace('Z', ' UTC'))}</time>"
+
+
+def _text(text: object) -> str:
+    return escape(one_line(text), quote=True)

@@ -1,0 +1,275 @@
+"""
+Does the ledger still say what was done? Pure functions over its entries and over what the registry holds; no W&B.
+
+Three things have to agree: each entry's file with the copy in its version's metadata, each entry with the hash that the
+next one carries, and the whole with the seals, which lie in the registry. What they cannot show is said in
+docs/promotion.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from modelgate.promotion.ledger import Entry, readable
+
+_SEAL = re.compile(r"promotion-v([0-9]{1,9})-([0-9a-f]{12})")
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What the registry says of one entry: its number, the start of its hash, and the version it promoted."""
+
+    number: int
+    hash12: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the registry holds now: the names of its versions, their seals, and the version that is `production`."""
+
+    versions: frozenset[str] = frozenset()
+    seals: tuple[Seal, ...] = ()
+    production: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not agree. entry: the number of the entry it is about, if it is about one."""
+
+    name: str
+    message: str
+    entry: int | None = None
+
+
+def seals_in(aliases: Iterable[str], version: str) -> list[Seal]:
+    """The seals among a version's aliases."""
+    matches = (_SEAL.fullmatch(alias) for alias in aliases)
+    return [Seal(int(match[1]), match[2], version) for match in matches if match]
+
+
+def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry], list[Finding]]:
+    """
+    The entries in their true order, void ones marked, and everything that is wrong with them.
+
+    Void and refused entries are no finding: they are what losing a race leaves behind, and a key that W&B did not let
+    move the alias.
+    """
+    known = {entry.number: entry for entry in entries}
+    findings = [
+        Finding("entry_unreadable", f"v{number} does not say what a promotion says", number)
+        for number, entry in sorted(known.items())
+        if not readable(entry.content)
+    ]
+    known = {number: entry for number, entry in known.items() if readable(entry.content)}
+    findings += _reordered(known, registered)
+    known = _in_order(known, registered, {finding.entry for finding in findings})
+    wrong = {finding.entry for finding in findings}
+    findings += [finding for finding in _changed(known, registered) if finding.entry not in wrong]
+    findings += _missing(known, registered, {finding.entry for finding in findings})
+    order, of_chain = _walk(known, registered, findings)
+    findings += of_chain
+    wrong = {finding.entry for finding in findings}
+    findings += _unsealed(order, registered, wrong)
+    findings += _outside(order, registered, wrong)
+    findings += _production(order, registered)
+    return order, findings
+
+
+# --- one entry by itself ---------------------------------------------------------------------------------------------
+
+
+def _sealed(number: int, registered: Registered) -> set[str]:
+    return {seal.hash12 for seal in registered.seals if seal.number == number}
+
+
+def _refused(entry: Entry, registered: Registered) -> bool:
+    """Whether the entry left production as it was; one that is sealed did not, whatever is noted on it."""
+    return entry.refused and not _sealed(entry.number, registered)
+
+
+def _broken_seals(known: Mapping[int, Entry], registered: Registered) -> list[int]:
+    """The entries whose hash is not what their seal says."""
+    return [
+        number
+        for number, entry in sorted(known.items())
+        if (hashes := _sealed(number, registered)) and entry.sha256[:12] not in hashes
+    ]
+
+
+def _home(entry: Entry, registered: Registered) -> int | None:
+    """The number under which an entry's hash was sealed."""
+    return next((seal.number for seal in registered.seals if seal.hash12 == entry.sha256[:12]), None)
+
+
+def _reordered(known: Mapping[int, Entry], registered: Registered) -> list[Finding]:
+    homes = {number: _home(entry, registered) for number, entry in known.items()}
+    moved = {number for number, home in homes.items() if home not in (None, number)}
+    places = moved | {home for number in moved if (home := homes[number]) in known}
+    return [
+        Finding("entry_reordered", f"v{number} was not written as entry v{number}: its place was changed", number)
+        for number in sorted(number for number in places if number is not None)
+    ]
+
+
+def _in_order(known: Mapping[int, Entry], registered: Registered, reordered: set[int | None]) -> dict[int, Entry]:
+    """The entries with what was moved put back where its seal says, so that the chain can be followed."""
+    result = {number: entry for number, entry in known.items() if number not in reordered}
+    loose = [entry for number, entry in sorted(known.items()) if number in reordered]
+    free = sorted(number for number in known if number in reordered)
+    for entry in sorted(loose, key=lambda entry: _home(entry, registered) is None):
+        home = _home(entry, registered)
+        number = home if home in free else free[0]
+        free.remove(number)
+        result[number] = replace(entry, number=number)
+    return dict(sorted(result.items()))
+
+
+def _changed(known: Mapping[int, Entry], registered: Registered) -> list[Finding]:
+    broken = _broken_seals(known, registered)
+    found = []
+    for number, entry in known.items():
+        if number in broken:
+            found.append(Finding("entry_changed", f"v{number} is not what the registry's seal says of it", number))
+        elif entry.noted.get("entry") != entry.content:
+            found.append(Finding("entry_changed", f"v{number} and its version's metadata differ", number))
+    return found
+
+
+def _missing(known: Mapping[int, Entry], registered: Registered, accounted: set[int | None]) -> list[Finding]:
+    last = max((number for number in (*known, *accounted) if number is not None), default=-1)
+    end = max((seal.number for seal in registered.seals), default=-1)
+    found = []
+    for number in range(max(last, end) + 1):
+        if number in known or number in accounted:
+            continue
+        if number < last:
+            found.append(Finding("entry_missing", f"v{number} is not there, and v{last} is", number))
+        else:
+            found.append(Finding("ledger_cut_off", f"v{number} is not there, and the registry has its seal", number))
+    return found
+
+
+# --- the chain -------------------------------------------------------------------------------------------------------
+
+
+def _walk(
+    known: Mapping[int, Entry], registered: Registered, found: list[Finding]
+) -> tuple[list[Entry], list[Finding]]:
+    """
+    Follow the hashes from entry to entry, past what is known to be wrong, and mark what is void.
+
+    An entry follows the last valid one; or an earlier one, and is void; or one that is not there (any more). The last
+    is explained by a missing or changed entry before it. If nothing explains it, the entry before was changed, unless
+    that one is sealed: then this one was forged.
+    """
+
+    def dealt_with(entry: Entry) -> bool:
+        return entry.applied or entry.refused or bool(_sealed(entry.number, registered))
+
+    applied = {entry.number for entry in known.values() if entry.applied}
+    last_moved = max(applied | {seal.number for seal in registered.seals}, default=-1)
+    wrong = {finding.entry for finding in found if finding.entry is not None}
+    order: list[Entry] = []
+    findings: list[Finding] = []
+    seen: set[str | None] = {None}
+    last: str | None = None
+    before: Entry | None = None
+    for entry in known.values():
+        previous = entry.content["previous"]
+        follows = previous == last
+        if not follows and previous not in seen:
+            if any(number < entry.number for number in wrong):
+                follows = True
+            elif before is None or _sealed(before.number, registered):
+                findings.append(
+                    Finding("entry_orphaned", f"v{entry.number} follows no entry of this ledger", entry.number)
+                )
+            else:
+                findings.append(
+                    Finding("entry_changed", f"v{before.number} is not what v{entry.number} followed", before.number)
+                )
+                follows = True
+            seen.add(previous)
+        # A valid entry that was cut off lets no other promotion pass, so one that was passed by was void. One with its
+        # seal was not, whatever it follows: promote goes on after a loss.
+        follows = entry.sha256[:12] in _sealed(entry.number, registered) or (
+            follows and (dealt_with(entry) or entry.number > last_moved)
+        )
+        order.append(replace(entry, void=not follows))
+        seen.add(entry.sha256)
+        if follows:
+            last, before = entry.sha256, entry
+    return order, findings
+
+
+# --- against the registry --------------------------------------------------------------------------------------------
+
+
+def _unsealed(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
+    """Entries that say they were applied, of which the promoted version knows nothing."""
+    seals = {(seal.number, seal.version) for seal in registered.seals}
+    return [
+        Finding(
+            "entry_not_sealed",
+            f"v{entry.number} says that {entry.content['to']['name']} was promoted, and that version has no seal of it",
+            entry.number,
+        )
+        for entry in order
+        if entry.applied
+        and entry.number not in wrong
+        and entry.content["to"]["name"] in registered.versions
+        and (entry.number, entry.content["to"]["name"]) not in seals
+    ]
+
+
+def _outside(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
+    """Moves of the alias between two entries that neither of them tells of."""
+    valid = [entry for entry in order if not entry.void]
+    found = []
+    for before, after in pairwise(valid):
+        adjoining = after.content["previous"] == before.sha256
+        left = before.content["from" if _refused(before, registered) else "to"]
+        if adjoining and not {before.number, after.number} & wrong and after.content["from"] != left:
+            found.append(
+                Finding(
+                    "moved_outside",
+                    f"v{before.number} left {_name(left)} in production, and before v{after.number} "
+                    f"{_name(after.content['from'])} was: the alias was moved outside the gate, or its version deleted",
+                    after.number,
+                )
+            )
+    return found
+
+
+def _name(version: Mapping[str, str] | None) -> str:
+    return version["name"] if version else "nothing"
+
+
+def _production(order: list[Entry], registered: Registered) -> list[Finding]:
+    """What is in production, against the last entry, or against the last seal where its entry is gone or changed."""
+    lasting = (entry for entry in reversed(order) if not entry.void and not _refused(entry, registered))
+    head = next(lasting, None)
+    seal = max(registered.seals, key=lambda seal: seal.number, default=None)
+    found = []
+    allowed: set[str | None] = {None}
+    if seal is not None and (head is None or seal.number >= head.number):
+        allowed = {seal.version}
+    elif head is not None:
+        allowed = {head.content["to"]["name"]}
+        if not head.applied:
+            allowed.add(head.content["from"] and head.content["from"]["name"])
+    if head is not None and not head.applied:
+        message = f"v{head.number} promotes {head.content['to']['name']} and was not finished"
+        found.append(Finding("promotion_unfinished", message, head.number))
+    if registered.production in allowed:
+        return found
+    if registered.production is None:
+        names = ", ".join(sorted(name for name in allowed if name))
+        return [*found, Finding("production_gone", f"{names} should be production, and no version is")]
+    named = [entry.number for entry in order if entry.content["to"]["name"] == registered.production]
+    by = f"which v{named[-1]} named and the ledger no longer does" if named else "which the ledger does not name"
+    return [*found, Finding("moved_outside", f"production is {registered.production}, {by}")]

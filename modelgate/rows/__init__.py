@@ -1,0 +1,1 @@
+"""The rows of a dataset: their type, and what must hold of them."""

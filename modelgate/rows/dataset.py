@@ -1,0 +1,41 @@
+"""What every use case's `load()` returns: the rows, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """
+    Rows for training and for evaluation.
+
+    x_train, x_eval: float32 (N, height, width, channels) in [0, 1]. y_train, y_eval: int64 (N,), class indices.
+    """
+
+    x_train: Images
+    y_train: Labels
+    x_eval: Images
+    y_eval: Labels
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from: a name for people, and the sha256 (hex) of the bytes they are read from."""
+
+    name: str
+    sha256: str
+
+
+class SourceUnavailable(Exception):
+    """The rows of a use case cannot be had here; the message says why, `hint` what to set."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint

@@ -1,0 +1,1 @@
+"""W&B, where everything is recorded."""

@@ -1,0 +1,183 @@
+"""
+W&B, where everything is recorded: is it there, what does it hold, and a run to write with.
+
+The address and key come from W&B's own variables (WANDB_BASE_URL, WANDB_API_KEY, WANDB_ENTITY, WANDB_PROJECT).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import wandb
+from wandb.errors import AuthenticationError, CommError, UsageError
+
+from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
+from modelgate.tracking.references import Reference
+
+if TYPE_CHECKING:
+    from wandb import Artifact, Run
+
+PRODUCTION = "production"
+# How W&B says it to a key that lacks a right, where the status does not.
+_REFUSALS = ("permission", "forbidden", "not authorized", "denied")
+REACH_TIMEOUT_S = 5  # wandb.init itself would wait 90 s for a host that is not there
+
+
+def connect() -> wandb.Api:
+    """W&B's public API, once its host has been seen to answer and to take the key."""
+    # The steps say themselves what they do; W&B's own words would repeat it once a step.
+    base_url = wandb.setup(wandb.Settings(silent=True)).settings.base_url
+    _require_host(base_url)
+    try:
+        api = wandb.Api()
+        if api.default_entity is None:
+            raise AuthenticationError("the key names nobody")
+    except (AuthenticationError, UsageError) as error:
+        raise StepError(
+            "key_refused",
+            f"{base_url} did not take the API key: {_first_line(error)}",
+            "set WANDB_API_KEY to a key of that host",
+            WRONG_USE,
+        ) from error
+    return api
+
+
+def _require_host(base_url: str) -> None:
+    """Try for 5 s, so that a server that is just starting, or being started again, is waited for."""
+    url = urlsplit(base_url)
+    address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
+    deadline = time.monotonic() + REACH_TIMEOUT_S
+    while True:
+        try:
+            socket.create_connection(address, timeout=max(0.1, deadline - time.monotonic())).close()
+            return
+        except OSError as error:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            raise StepError(
+                "wandb_unreachable",
+                f"W&B at {base_url} is not reachable: {error}",
+                "start the embedded server with `make serve`, or set WANDB_BASE_URL",
+                UNREACHABLE,
+            ) from error
+
+
+def project_of(config: Mapping[str, Any]) -> str:
+    """The W&B project to work in: WANDB_PROJECT, else the use case's."""
+    return os.environ.get("WANDB_PROJECT") or str(config["project"])
+
+
+def entity_of(api: wandb.Api) -> str:
+    """The W&B entity to work in: WANDB_ENTITY, else the key's own."""
+    return os.environ.get("WANDB_ENTITY") or str(api.default_entity)
+
+
+@contextmanager
+def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) -> Iterator[Run]:
+    """A W&B run, finished at the end of the block; marked failed when the block raises."""
+    entity = entity_of(api)
+    try:
+        opened = wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config))
+    except CommError as error:
+        if "timed out" in str(error):
+            raise _failed(f"start a run in {entity}/{project}", error) from error
+        raise StepError(
+            "run_refused",
+            f"W&B does not start a run in {entity}/{project}: {_first_line(error)}",
+            "name an entity and a project that the key may write to: WANDB_ENTITY, WANDB_PROJECT",
+            WRONG_USE,
+        ) from error
+    with opened:
+        yield opened
+
+
+def find(api: wandb.Api, name: str) -> Artifact | None:
+    """The version that `entity/project/name:alias` names now, or None."""
+    try:
+        found: Artifact = api.artifact(name)
+        return found
+    except CommError as error:
+        if "not found" in str(error).lower():
+            return None
+        raise _failed(f"show {name!r}", error) from error
+
+
+def production(api: wandb.Api, collection: str) -> Artifact | None:
+    """The version of a registry's collection `entity/project/name` that is in production now, or None."""
+    return find(api, f"{collection}:{PRODUCTION}")
+
+
+def get(api: wandb.Api, reference: Reference, flag: str) -> Artifact:
+    """The version that a flag names; an unknown one is wrong use."""
+    if (artifact := find(api, str(reference))) is None:
+        raise StepError(
+            "version_not_found",
+            f"{flag} {str(reference)!r} does not exist in W&B",
+            "give the reference that the step before printed",
+            WRONG_USE,
+        )
+    return artifact
+
+
+def log(run: Run, artifact: Artifact, aliases: list[str]) -> Artifact:
+    """
+    Log a version and wait until W&B has all of it.
+
+    The aliases are part of the commit: there is no moment at which the version exists without them.
+    The same content again is the same version.
+    """
+    return run.log_artifact(artifact, aliases=aliases).wait()
+
+
+def made(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
+    """The answer of a step that makes a version; without a run the version was there already."""
+    return {what: str(Reference.of(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
+
+
+def add_aliases(version: Artifact, aliases: list[str]) -> None:
+    """
+    Let the version have these aliases too, all of them in one request.
+
+    Raises StepError `alias_refused` when W&B does not let this key do that: the aliases that a registry protects are
+    set by its admins. Which aliases are protected can only be found out by trying: the SDK has no question for it.
+    """
+    if not (wanted := [alias for alias in aliases if alias not in version.aliases]):
+        return
+    try:
+        version.aliases.extend(wanted)
+        version.save()
+    except CommError as error:
+        if _answered_no(error):
+            raise StepError(
+                "alias_refused",
+                f"W&B does not let this key give {Reference.of(version)} the alias {wanted[0]!r}: {_first_line(error)}",
+                "set WANDB_API_KEY to the key of an admin of the registry, who may set its protected aliases",
+            ) from error
+        raise _failed(f"give {Reference.of(version)} the alias {wanted[0]!r}", error) from error
+
+
+def _answered_no(error: CommError) -> bool:
+    """Whether W&B itself refused, and so did nothing; after any other error it may have done what it was asked."""
+    response = getattr(error.exc, "response", None)  # of the SDK's WandbApiFailedError; None: there was no answer
+    if response is None:
+        return False
+    # 0 where the SDK has no status to tell: for an error that GraphQL puts into a 200, but for an answer cut off, too.
+    if response.http_status in (0, 200):
+        return any(word in str(error).lower() for word in _REFUSALS)
+    return response.http_status in (401, 403)
+
+
+def _failed(what: str, error: CommError) -> StepError:
+    message = f"W&B could not be asked to {what}: {_first_line(error)}"
+    return StepError("wandb_failed", message, "try again", UNREACHABLE)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

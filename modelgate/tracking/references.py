@@ -1,0 +1,53 @@
+"""
+Names of W&B artifact versions, as the steps hand them on: pinned, `entity/project/name:v3`, never an alias.
+
+An alias may name another version by the time the next step reads it; a version number may not.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelgate.errors import WRONG_USE, StepError
+
+if TYPE_CHECKING:
+    from wandb import Artifact
+
+_PINNED = re.compile(r"(?P<entity>[^/:]+)/(?P<project>[^/:]+)/(?P<name>[A-Za-z0-9_.\-]+):v(?P<number>\d+)")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One version of one artifact collection."""
+
+    entity: str
+    project: str
+    name: str
+    number: int
+
+    @classmethod
+    def parse(cls, text: str, flag: str) -> Reference:
+        """Read `entity/project/name:vN`; anything else, `:latest` included, is wrong use of `flag`."""
+        if not (match := _PINNED.fullmatch(text)):
+            raise StepError(
+                "reference_not_pinned",
+                f"{flag} {text!r} is not a pinned version",
+                "give entity/project/name:vN, as the step before prints it",
+                WRONG_USE,
+            )
+        return cls(match["entity"], match["project"], match["name"], int(match["number"]))
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Reference:
+        """The pinned name of a version that W&B has given a number."""
+        return cls.parse(f"{artifact.entity}/{artifact.project}/{artifact.name.split(':')[0]}:{artifact.version}", "")
+
+    @property
+    def collection(self) -> str:
+        """`entity/project/name`: all versions of it."""
+        return f"{self.entity}/{self.project}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.collection}:v{self.number}"

@@ -1,0 +1,206 @@
+"""
+Who may do what in a data folder, while its server runs or not. Each command may be repeated.
+
+    python -m modelgate_server admin --data DIR add-user ann
+    python -m modelgate_server admin --data DIR add-organization acme --admin ann
+    python -m modelgate_server admin --data DIR add-member acme bob --role viewer
+    python -m modelgate_server admin --data DIR add-team vision --organization acme --admin ann
+    python -m modelgate_server admin --data DIR add-team-member vision bob --role viewer
+    python -m modelgate_server admin --data DIR add-registry-member acme/wandb-registry-model bob --role member
+    python -m modelgate_server admin --data DIR protect-alias acme/wandb-registry-model production
+    python -m modelgate_server admin --data DIR protected-aliases
+    python -m modelgate_server admin --data DIR revoke-user ann
+
+Exits 0 done, 2 wrong use. add-user prints the user's API key on standard output, once: only a hash of it is kept.
+What each role may do stands in docs/server.md.
+"""
+
+import argparse
+import secrets
+import sqlite3
+import sys
+from pathlib import Path
+
+from modelgate_server.errors import Invalid, ServerError, StartError
+from modelgate_server.store import accounts, projects, protection, registry
+from modelgate_server.store.accounts import Entity, Organization, User
+from modelgate_server.store.db import Database
+from modelgate_server.store.projects import Project
+
+ROLES = ("admin", "member", "viewer")
+REGISTRY = "organization and name, like acme/wandb-registry-model"
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m modelgate_server admin",
+        description="Users, organizations, teams, registries and protected aliases, while the server runs or not.",
+        epilog="example: python -m modelgate_server admin --data .modelgate/server add-user ann",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the server's data folder")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    user = commands.add_parser("add-user", help="make a user, and print the API key", allow_abbrev=False)
+    user.add_argument("name")
+    user.add_argument("--key", help="the user's API key (default: one is made)")
+    user.add_argument("--server-admin", action="store_true", help="let the user make other users")
+    commands.add_parser("revoke-user", help="take a user's API keys away").add_argument("name")
+    organization = commands.add_parser("add-organization", help="make an organization", allow_abbrev=False)
+    organization.add_argument("name")
+    organization.add_argument("--admin", required=True, metavar="USER", help="who runs it")
+    member = commands.add_parser("add-member", help="put a user into an organization", allow_abbrev=False)
+    member.add_argument("organization")
+    member.add_argument("user")
+    member.add_argument("--role", choices=ROLES, default="member")
+    team = commands.add_parser("add-team", help="make a team of an organization", allow_abbrev=False)
+    team.add_argument("name")
+    team.add_argument("--organization", required=True)
+    team.add_argument("--admin", required=True, metavar="USER", help="who runs it")
+    member = commands.add_parser("add-team-member", help="put a user into a team", allow_abbrev=False)
+    member.add_argument("team")
+    member.add_argument("user")
+    member.add_argument("--role", choices=ROLES, default="member")
+    member = commands.add_parser(
+        "add-registry-member", help="say what a user is in a registry, whatever in its organization", allow_abbrev=False
+    )
+    member.add_argument("registry", help=REGISTRY)
+    member.add_argument("user")
+    member.add_argument("--role", choices=ROLES, default="member")
+    member = commands.add_parser("remove-registry-member", help="let a user be in a registry what he is in general")
+    member.add_argument("registry", help=REGISTRY)
+    member.add_argument("user")
+    for name, does in (("protect-alias", "let only admins of a registry set an alias"), ("unprotect-alias", "undo it")):
+        alias = commands.add_parser(name, help=does, allow_abbrev=False)
+        alias.add_argument("registry", help=REGISTRY)
+        alias.add_argument("alias")
+    commands.add_parser("protected-aliases", help="print which aliases are protected where", allow_abbrev=False)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    args = parse_args(argv)
+    if not (args.data / "server.db").is_file():
+        raise StartError(f'"{args.data}" is not the data folder of a server', "start the server on it once")
+    database = Database(args.data / "server.db")
+    try:
+        with database.write() as db:
+            COMMANDS[args.command](db, args)
+    except ServerError as error:
+        raise StartError(str(error), "see: python -m modelgate_server admin --help") from None
+    finally:
+        database.close()
+    return 0
+
+
+def add_user(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    key = accounts.checked_key(args.key or f"local-{secrets.token_hex(20)}")
+    found = accounts.find_user(db, args.name) or accounts.create_user(db, args.name, admin=args.server_admin)
+    owner = accounts.user_of_key(db, key)
+    if owner is not None and owner.id != found.id:
+        raise Invalid("the key is another user's")
+    if owner is None:
+        accounts.add_key(db, found.id, key, "made by an administrator")
+    if args.key is None:
+        sys.stdout.write(key + "\n")
+
+
+def revoke_user(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    accounts.revoke_keys(db, _user(db, args.name).id)
+
+
+def add_organization(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    found = accounts.find_organization(db, args.name)
+    if found is None:
+        found = accounts.create_organization(db, args.name, entity_name=f"{args.name}_wandb-org")
+    accounts.set_organization_member(db, found.id, _user(db, args.admin).id, "admin")
+
+
+def add_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    organization = _organization(db, args.organization)
+    accounts.set_organization_member(db, organization.id, _user(db, args.user).id, args.role)
+
+
+def add_team(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    organization, user = _organization(db, args.organization), _user(db, args.admin)
+    found = accounts.find_entity(db, args.name) or accounts.create_team(db, args.name, organization.id)
+    if found.kind != "team" or found.organization_id != organization.id:
+        raise Invalid(f'the name "{args.name}" is taken')
+    accounts.set_team_member(db, found.id, user.id, "admin")
+
+
+def add_team_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    accounts.set_team_member(db, _team(db, args.team).id, _user(db, args.user).id, args.role)
+
+
+def add_registry_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    registry.set_member(db, _registry(db, args.registry), _user(db, args.user).id, args.role)
+
+
+def remove_registry_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    registry.remove_member(db, _registry(db, args.registry), _user(db, args.user).id)
+
+
+def protect_alias(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    protection.protect(db, _project(db, args.registry), args.alias)
+
+
+def unprotect_alias(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    protection.unprotect(db, _project(db, args.registry), args.alias)
+
+
+def protected_aliases(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    for home, alias in protection.everywhere(db):
+        sys.stdout.write(f"{accounts.entity(db, home.entity_id).name}/{home.name} {alias}\n")
+
+
+COMMANDS = {
+    "add-user": add_user,
+    "revoke-user": revoke_user,
+    "add-organization": add_organization,
+    "add-member": add_member,
+    "add-team": add_team,
+    "add-team-member": add_team_member,
+    "add-registry-member": add_registry_member,
+    "remove-registry-member": remove_registry_member,
+    "protect-alias": protect_alias,
+    "unprotect-alias": unprotect_alias,
+    "protected-aliases": protected_aliases,
+}
+
+
+def _user(db: sqlite3.Connection, name: str) -> User:
+    found = accounts.find_user(db, name)
+    if found is None:
+        raise Invalid(f'user "{name}" not found')
+    return found
+
+
+def _organization(db: sqlite3.Connection, name: str) -> Organization:
+    found = accounts.find_organization(db, name)
+    if found is None:
+        raise Invalid(f'organization "{name}" not found')
+    return found
+
+
+def _team(db: sqlite3.Connection, name: str) -> Entity:
+    found = accounts.find_entity(db, name)
+    if found is None or found.kind != "team":
+        raise Invalid(f'team "{name}" not found')
+    return found
+
+
+def _project(db: sqlite3.Connection, reference: str) -> Project:
+    """A registry, or a team's project: the older `model-registry` is one."""
+    owner_name, _, name = reference.partition("/")
+    owner = accounts.find_entity(db, owner_name)
+    found = projects.find(db, owner.id, name) if owner else None
+    if found is None:
+        raise Invalid(f'registry "{reference}" not found: it is written like acme/wandb-registry-model')
+    return found
+
+
+def _registry(db: sqlite3.Connection, reference: str) -> Project:
+    found = _project(db, reference)
+    if not found.is_registry:
+        raise Invalid(f'"{reference}" is no registry: who may do what in it is a matter of its team')
+    return found

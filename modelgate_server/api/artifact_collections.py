@@ -1,0 +1,415 @@
+"""Collections of versions, and finding what is in them. The wire calls them sequences and portfolios."""
+
+from typing import Any
+
+from ariadne import InterfaceType, MutationType, ObjectType, QueryType
+
+from modelgate_server.api.shapes import (
+    Call,
+    File,
+    Info,
+    blob_path,
+    connection,
+    node_id,
+    number_of,
+    page,
+    page_size,
+    storage_path,
+    whole,
+)
+from modelgate_server.errors import Invalid, NotFound
+from modelgate_server.store import artifacts, filters, history, projects
+from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, CollectionTag, Membership, Tag
+from modelgate_server.store.documents import json_object
+from modelgate_server.store.names import LATEST
+from modelgate_server.store.projects import Project
+
+query = QueryType()
+mutation = MutationType()
+project = ObjectType("Project")
+artifact_type = ObjectType("ArtifactType")
+collection = InterfaceType("ArtifactCollection")
+sequence = ObjectType("ArtifactSequence")
+portfolio = ObjectType("ArtifactPortfolio")
+membership = ObjectType("ArtifactCollectionMembership")
+alias = ObjectType("ArtifactAlias")
+tag = ObjectType("Tag")
+TYPES = (query, mutation, project, artifact_type, collection, sequence, portfolio, membership, alias, tag)
+
+
+# --- who may --------------------------------------------------------------------------------------------------------
+
+
+def writable_collection(call: Call, text: str, kind: str) -> Collection:
+    found = artifacts.find_collection_by_id(call.db, number_of("ArtifactCollection", text))
+    if found is None or found.kind != kind:
+        raise NotFound(f'{kind} "{text[:80]}" not found')
+    projects.require_writer(call.db, call.user, projects.project(call.db, found.project_id))
+    return found
+
+
+def named_collection(call: Call, named: dict[str, Any]) -> Collection:
+    """The collection that an input names, for writing."""
+    home = projects.writable(call.db, call.user, named["entity_name"], named["project_name"])
+    found = artifacts.find_collection(call.db, home.id, named["artifact_collection_name"])
+    if found is None:
+        raise NotFound(f'collection "{named["artifact_collection_name"]}" not found in "{home.name}"')
+    return found
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+@mutation.field("updateArtifactSequence")
+def update_sequence(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collection]:
+    found = writable_collection(info.context, input["artifact_sequence_id"], "sequence")
+    return {"artifact_collection": _edited(info.context, found, input)}
+
+
+@mutation.field("updateArtifactPortfolio")
+def update_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collection]:
+    found = writable_collection(info.context, input["artifact_portfolio_id"], "portfolio")
+    return {"artifact_collection": _edited(info.context, found, input)}
+
+
+def _edited(call: Call, found: Collection, input: dict[str, Any]) -> Collection:
+    name, description = input.get("name"), input.get("description")
+    return artifacts.edit_collection(call.db, call.user, found, name=name, description=description)
+
+
+@mutation.field("moveArtifactSequence")
+def move_sequence(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collection]:
+    call = info.context
+    found = writable_collection(call, input["artifact_sequence_id"], "sequence")
+    home = projects.project(call.db, found.project_id)
+    moved = artifacts.move_collection(call.db, home, found, input["destination_artifact_type_name"])
+    return {"artifact_collection": moved}
+
+
+@mutation.field("deleteArtifactSequence")
+def delete_sequence(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collection]:
+    return _deleted(info.context, writable_collection(info.context, input["artifact_sequence_id"], "sequence"))
+
+
+@mutation.field("deleteArtifactPortfolio")
+def delete_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collection]:
+    return _deleted(info.context, writable_collection(info.context, input["artifact_portfolio_id"], "portfolio"))
+
+
+def _deleted(call: Call, found: Collection) -> dict[str, Collection]:
+    artifacts.delete_collection(call.db, call.user, found)
+    return {"artifact_collection": found}
+
+
+@mutation.field("createArtifactCollectionTagAssignments")
+def tag_collection(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    call = info.context
+    found = named_collection(call, input)
+    tags = [one["tag_name"] for one in input["tags"]]
+    return {"tags": artifacts.tag_collection(call.db, found.id, tags)}
+
+
+@mutation.field("deleteArtifactCollectionTagAssignments")
+def untag_collection(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    found = named_collection(call, input)
+    artifacts.untag_collection(call.db, found.id, [one["tag_name"] for one in input["tags"]])
+    return {"success": True}
+
+
+# --- finding --------------------------------------------------------------------------------------------------------
+
+
+@query.field("artifactCollection")
+def resolve_collection(_: Any, info: Info, id: str) -> Collection | None:
+    call = info.context
+    found = artifacts.find_collection_by_id(call.db, number_of("ArtifactCollection", id))
+    return found if found is not None and visible_project(call, found) else None
+
+
+@project.field("artifact")
+def project_artifact(found: Project, info: Info, name: str) -> Artifact | None:
+    there = _by_name(info.context, found, name)
+    return artifacts.artifact(info.context.db, there.artifact_id) if there else None
+
+
+@project.field("artifactCollectionMembership")
+def project_membership(found: Project, info: Info, name: str) -> Membership | None:
+    return _by_name(info.context, found, name)
+
+
+def _by_name(call: Call, found: Project, name: str) -> Membership | None:
+    """`collection:alias`, `collection:v3` or `collection:digest`; without the second half it is `latest`."""
+    collection_name, _, version = name.partition(":")
+    where = artifacts.find_collection(call.db, found.id, collection_name)
+    return artifacts.resolve(call.db, where.id, version or LATEST) if where else None
+
+
+@project.field("artifactTypes")
+def project_types(
+    found: Project,
+    info: Info,
+    after: str | None = None,
+    first: int | None = None,
+    include_all: bool | None = None,
+) -> dict[str, Any]:
+    return page(artifacts.types(info.context.db, found.id), after, first)
+
+
+@project.field("artifactType")
+def project_type(found: Project, info: Info, name: str) -> ArtifactType | None:
+    return artifacts.find_type(info.context.db, found.id, name)
+
+
+@project.field("artifactCollections")
+def project_collections(
+    found: Project,
+    info: Info,
+    after: str | None = None,
+    first: int | None = None,
+    filters: str | None = None,
+    order: str | None = None,
+) -> dict[str, Any]:
+    call = info.context
+    return page(select_collections(call, artifacts.collections(call.db, found.id), filters, order), after, first)
+
+
+@project.field("artifactCollection")
+def project_collection(found: Project, info: Info, name: str) -> Collection | None:
+    return artifacts.find_collection(info.context.db, found.id, name)
+
+
+@artifact_type.field("id")
+def type_id(found: ArtifactType, info: Info) -> str:
+    return node_id("ArtifactType", found.id)
+
+
+@artifact_type.field("artifactCollections")
+def type_collections(
+    found: ArtifactType,
+    info: Info,
+    after: str | None = None,
+    first: int | None = None,
+    filters: str | None = None,
+    order: str | None = None,
+) -> dict[str, Any]:
+    call = info.context
+    everything = artifacts.collections(call.db, found.project_id) if _visible(call, found.project_id) else []
+    mine = [one for one in everything if one.type_id == found.id]
+    return page(select_collections(call, mine, filters, order), after, first)
+
+
+@artifact_type.field("artifactCollection")
+def type_collection(found: ArtifactType, info: Info, name: str) -> Collection | None:
+    there = artifacts.find_collection(info.context.db, found.project_id, name)
+    mine = there is not None and there.type_id == found.id and _visible(info.context, found.project_id)
+    return there if mine else None
+
+
+def select_collections(
+    call: Call, found: list[Collection], condition: str | None, order: str | None
+) -> list[Collection]:
+    """Filtered and ordered as the SDK asks."""
+
+    def value_of(one: Collection, name: str) -> Any:
+        if name in ("name", "description"):
+            return getattr(one, name)
+        if name in ("created_at", "createdAt"):
+            return one.created_at
+        if name in ("updated_at", "updatedAt"):
+            return one.updated_at
+        if name in ("id", "artifact_collection_id"):
+            return [one.id, node_id("ArtifactCollection", one.id)]
+        if name == "type":
+            return artifacts.artifact_type(call.db, one.type_id).name
+        if name in ("tag", "tags"):
+            return [tag.name for tag in artifacts.collection_tags(call.db, one.id)]
+        raise Invalid(f'collections cannot be filtered or ordered by "{name}"')
+
+    chosen = filters.select(found, json_object(condition, "the filter for collections"), value_of)
+    return filters.order(chosen, order, value_of)
+
+
+# --- a collection's fields ------------------------------------------------------------------------------------------
+
+
+@collection.type_resolver
+def collection_type(found: Collection, *_: Any) -> str:
+    return "ArtifactSequence" if found.kind == "sequence" else "ArtifactPortfolio"
+
+
+def visible_project(call: Call, found: Collection) -> Project | None:
+    """Null for who may not see it: of a linked version's source the name is all that there is to know."""
+    return _visible(call, found.project_id)
+
+
+def _visible(call: Call, project_id: int) -> Project | None:
+    home = projects.project(call.db, project_id)
+    return home if projects.role(call.db, call.user, home) is not None else None
+
+
+@collection.field("id")
+def collection_id(found: Collection, info: Info) -> str:
+    return node_id("ArtifactCollection", found.id)
+
+
+@collection.field("state")
+def collection_state(found: Collection, info: Info) -> str:
+    return "READY" if artifacts.find_collection_by_id(info.context.db, found.id) else "DELETED"
+
+
+@collection.field("project")
+def collection_project(found: Collection, info: Info) -> Project | None:
+    return visible_project(info.context, found)
+
+
+@collection.field("defaultArtifactType")
+def collection_artifact_type(found: Collection, info: Info) -> ArtifactType:
+    return artifacts.artifact_type(info.context.db, found.type_id)
+
+
+@collection.field("tags")
+def collection_tags(found: Collection, info: Info) -> dict[str, Any]:
+    return whole(artifacts.collection_tags(info.context.db, found.id))
+
+
+@collection.field("aliases")
+def collection_aliases(
+    found: Collection, info: Info, after: str | None = None, first: int | None = None
+) -> dict[str, Any]:
+    visible = visible_project(info.context, found)
+    return page(artifacts.aliases_in(info.context.db, found.id) if visible else [], after, first)
+
+
+@collection.field("artifactMembership")
+def collection_membership(found: Collection, info: Info, alias_name: str) -> Membership | None:
+    visible = visible_project(info.context, found)
+    return artifacts.resolve(info.context.db, found.id, alias_name) if visible else None
+
+
+@collection.field("artifacts")
+def collection_artifacts(
+    found: Collection,
+    info: Info,
+    after: str | None = None,
+    first: int | None = None,
+    order: str | None = None,
+    filters: str | None = None,
+) -> dict[str, Any]:
+    """Versions, newest first; `edge.version` is the number in this collection."""
+    call = info.context
+    everything = artifacts.versions(call.db, found.id) if visible_project(call, found) else []
+    chosen = select_versions(call, everything, filters, order)
+    paged = page(chosen, after, first)
+    for edge in paged["edges"]:
+        there: Membership = edge["node"]
+        edge |= {"version": f"v{there.version_index}", "node": artifacts.artifact(call.db, there.artifact_id)}
+    return paged
+
+
+def select_versions(call: Call, found: list[Membership], condition: str | None, order: str | None) -> list[Membership]:
+    """Filtered and ordered as the SDK asks."""
+
+    def value_of(one: Membership, name: str) -> Any:
+        there = artifacts.artifact(call.db, one.artifact_id)
+        if name in ("state", "size", "digest", "description"):
+            return getattr(there, name)
+        if name in ("version", "version_index", "versionIndex"):
+            return [one.version_index, f"v{one.version_index}"]
+        if name in ("created_at", "createdAt"):
+            return one.created_at
+        if name in ("updated_at", "updatedAt"):
+            return there.updated_at
+        if name == "id":
+            return [there.id, node_id("Artifact", there.id)]
+        if name in ("tag", "tags"):
+            return [tag.name for tag in artifacts.tags(call.db, there.id)]
+        if name in ("alias", "aliases"):
+            return [alias.name for alias in artifacts.aliases_of(call.db, one.id)]
+        if name.startswith("metadata."):
+            return history.lookup(json_object(there.metadata, "the metadata"), name.removeprefix("metadata."))
+        raise Invalid(f'versions cannot be filtered or ordered by "{name}"')
+
+    chosen = filters.select(found, json_object(condition, "the filter for versions"), value_of)
+    return filters.order(chosen, order, value_of)
+
+
+@sequence.field("latestArtifact")
+def sequence_latest(found: Collection, info: Info) -> Artifact | None:
+    newest = artifacts.latest(info.context.db, found.id) if visible_project(info.context, found) else None
+    return artifacts.artifact(info.context.db, newest.artifact_id) if newest else None
+
+
+# --- memberships, aliases, tags -------------------------------------------------------------------------------------
+
+
+@membership.field("id")
+def membership_id(found: Membership, info: Info) -> str:
+    return node_id("ArtifactCollectionMembership", found.id)
+
+
+@membership.field("aliases")
+def membership_aliases(found: Membership, info: Info) -> list[Alias]:
+    return artifacts.aliases_of(info.context.db, found.id)
+
+
+@membership.field("artifactCollection")
+def membership_collection(found: Membership, info: Info) -> Collection:
+    return artifacts.collection(info.context.db, found.collection_id)
+
+
+@membership.field("artifact")
+def membership_artifact(found: Membership, info: Info) -> Artifact:
+    return artifacts.artifact(info.context.db, found.artifact_id)
+
+
+@membership.field("files")
+def membership_files(
+    found: Membership,
+    info: Info,
+    names: list[str] | None = None,
+    after: str | None = None,
+    first: int | None = None,
+) -> dict[str, Any]:
+    """Every entry of the manifest, references too: downloads follow this list. The cursor is the path."""
+    call = info.context
+    there = artifacts.artifact(call.db, found.artifact_id)
+    home = projects.project(call.db, artifacts.collection(call.db, found.collection_id).project_id)
+    projects.require_reader({projects.role(call.db, call.user, home) or ""})
+    size = page_size(first)
+    entries = artifacts.entries(call.db, there.id, after=after or "", limit=size + 1, paths=names or None)
+    edges = [{"node": _file(call, there, entry), "cursor": entry.path} for entry in entries[:size]]
+    return connection(edges, len(entries) > size, len(entries) if names else there.file_count)
+
+
+def _file(call: Call, owner: Artifact, entry: artifacts.Entry) -> File:
+    return File(
+        id=f"{node_id('ArtifactFile', owner.id)}:{entry.path}",
+        name=entry.path,
+        address=entry.ref if entry.md5 is None else call.addresses.download(blob_path(entry.md5)),
+        size_bytes=entry.size,
+        updated_at=owner.updated_at,
+        digest=entry.digest,
+        storage_path=None if entry.md5 is None else storage_path(entry.md5),
+        artifact=owner,
+    )
+
+
+@alias.field("id")
+def alias_id(found: Alias, info: Info) -> str:
+    return node_id("ArtifactAlias", found.id)
+
+
+@alias.field("alias")
+def alias_name(found: Alias, info: Info) -> str:
+    return found.name
+
+
+@alias.field("artifactCollection")
+def alias_collection(found: Alias, info: Info) -> Collection:
+    return artifacts.collection(info.context.db, found.collection_id)
+
+
+@tag.field("id")
+def tag_id(found: Tag | CollectionTag, info: Info) -> str:
+    return node_id("Tag", found.id)

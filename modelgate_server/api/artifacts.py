@@ -1,0 +1,371 @@
+"""Versions of artifacts, as the SDK writes, changes and reads them. artifact_collections.py is where they are found."""
+
+from typing import Any
+
+from ariadne import MutationType, ObjectType, QueryType, UnionType
+
+from modelgate_server.api import runs as run_api
+from modelgate_server.api.artifact_collections import named_collection, visible_project
+from modelgate_server.api.shapes import (
+    Call,
+    File,
+    Info,
+    blob_path,
+    manifest_blob_path,
+    manifest_path,
+    node_id,
+    number_of,
+    page,
+    storage_path,
+    whole,
+)
+from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.store import artifacts, manifests, projects, runs
+from modelgate_server.store.accounts import User
+from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, Tag
+from modelgate_server.store.manifests import Draft, Manifest
+from modelgate_server.store.runs import Run
+
+# Where the SDK may ask to keep files: all of them are this server's folder.
+REGIONS = (None, "", "default", "minio-local")
+# The SDK's number for "never expires".
+NO_TTL = -2
+
+query = QueryType()
+mutation = MutationType()
+run = ObjectType("Run")
+artifact = ObjectType("Artifact")
+creator = UnionType("ArtifactCreator")
+manifest = ObjectType("ArtifactManifest")
+TYPES = (query, mutation, run, artifact, creator, manifest)
+
+
+# --- who may --------------------------------------------------------------------------------------------------------
+
+
+def readable(call: Call, text: str) -> Artifact:
+    """The version behind an id, if the user may see a project that it is in."""
+    found = _seen(call, number_of("Artifact", text))
+    if found is not None:
+        return found
+    raise NotFound(f'artifact "{text[:80]}" not found')
+
+
+def usable(call: Call, text: str) -> Artifact:
+    """The version behind an id, if the user may have its files."""
+    found = readable(call, text)
+    projects.require_reader(_roles(call, found))
+    return found
+
+
+def writable(call: Call, text: str) -> Artifact:
+    """The version behind an id, if the user may write to the project that it was logged to."""
+    found = readable(call, text)
+    if _source_role(call, found) not in projects.WRITERS:
+        raise Forbidden("you may not change this artifact: it is of a project that you cannot write to")
+    return found
+
+
+def _seen(call: Call, number: int) -> Artifact | None:
+    found = artifacts.find_artifact(call.db, number)
+    return found if found is not None and _roles(call, found) else None
+
+
+def _source_role(call: Call, found: Artifact) -> str | None:
+    source = artifacts.collection(call.db, found.sequence_id)
+    return projects.role(call.db, call.user, projects.project(call.db, source.project_id))
+
+
+def _roles(call: Call, found: Artifact) -> set[str]:
+    """What the user is in the project that it was logged to and in those that it is linked into."""
+    places = {found.sequence_id, *(there.collection_id for there in artifacts.memberships(call.db, found.id))}
+    homes = {artifacts.collection(call.db, place).project_id for place in places}
+    roles = (projects.role(call.db, call.user, projects.project(call.db, home)) for home in homes)
+    return {role for role in roles if role is not None}
+
+
+# --- writing a version ----------------------------------------------------------------------------------------------
+
+
+@mutation.field("createArtifact")
+def create_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
+    call = info.context
+    if input.get("storage_region") not in REGIONS:
+        raise Invalid(f'storage region "{input["storage_region"]}" is not available here')
+    home = projects.ensure(call.db, call.user, input["entity_name"], input["project_name"])
+    name = input.get("artifact_collection_name") or next(iter(input.get("artifact_collection_names") or []), "")
+    maker = runs.require(call.db, home, input["run_name"]) if input.get("run_name") else None
+    draft = Draft(
+        type_name=input["artifact_type_name"],
+        collection_name=name,
+        digest=input["digest"],
+        run=maker,
+        description=input.get("description"),
+        metadata=input.get("metadata"),
+        aliases=[one["alias"] for one in input.get("aliases") or []],
+        tags=[one["tag_name"] for one in input.get("tags") or []],
+        ttl_seconds=input.get("ttl_duration_seconds"),
+        history_step=input.get("history_step"),
+        deduplicate=bool(input.get("enable_digest_deduplication")),
+        distributed_id=input.get("distributed_id") or None,
+        client_id=input.get("client_id") or None,
+        sequence_client_id=input.get("sequence_client_id") or None,
+    )
+    return {"artifact": manifests.announce(call.db, home, call.user, draft)}
+
+
+@mutation.field("createArtifactManifest")
+def create_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Manifest]:
+    call = info.context
+    made = manifests.create(
+        call.db,
+        writable(call, input["artifact_id"]),
+        kind=input.get("type") or "FULL",
+        digest=input["digest"],
+        base_id=_base_id(call, input),
+    )
+    return {"artifact_manifest": made}
+
+
+@mutation.field("updateArtifactManifest")
+def update_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Manifest]:
+    call = info.context
+    found = manifests.find(call.db, number_of("ArtifactManifest", input["artifact_manifest_id"]))
+    if found is None:
+        raise NotFound(f'manifest "{input["artifact_manifest_id"][:80]}" not found')
+    writable(call, node_id("Artifact", found.artifact_id))
+    changed = manifests.edit(call.db, found, digest=input.get("digest"), base_id=_base_id(call, input))
+    return {"artifact_manifest": changed}
+
+
+def _base_id(call: Call, input: dict[str, Any]) -> int | None:
+    """The version that an incremental one starts from; its contents become the new one's."""
+    return usable(call, input["base_artifact_id"]).id if input.get("base_artifact_id") else None
+
+
+@mutation.field("createArtifactFiles")
+def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """One edge a file, in the order of the request; no upload address where the bytes are here already."""
+    call = info.context
+    specs = input["artifact_files"]
+    owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
+    wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
+    born = manifests.births(call.db, call.blobs, wanted)
+    # Whether somebody else has the same bytes in a place of his own is not to be learnt: they are sent again.
+    seen = {birth: found for birth in {birth for birth, _ in born} if (found := _seen(call, birth))}
+    nodes = []
+    for spec, (owner, md5), (birth, there) in zip(specs, wanted, born, strict=True):
+        path, here = blob_path(md5), there and (birth in seen or birth == owner)
+        nodes.append(
+            File(
+                id=f"{node_id('ArtifactFile', owner)}:{spec['name']}",
+                name=spec["name"],
+                address=call.addresses.download(path) if here else None,
+                upload_url=None if here else call.addresses.upload(path),
+                upload_headers=[f"Content-MD5:{spec['md5']}"],
+                digest=spec["md5"],
+                storage_path=storage_path(md5),
+                artifact=seen.get(birth, owners[spec["artifact_id"]]),
+            )
+        )
+    return {"files": whole(nodes)}
+
+
+@mutation.field("commitArtifact")
+def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
+    call = info.context
+    return {"artifact": manifests.commit(call.db, call.blobs, call.user, writable(call, input["artifact_id"]))}
+
+
+@mutation.field("useArtifact")
+def use_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
+    call = info.context
+    user_run = run_api.writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    found = usable(call, input["artifact_id"])
+    artifacts.record(call.db, user_run.id, found.id, "input")
+    return {"artifact": found}
+
+
+# --- changing versions ----------------------------------------------------------------------------------------------
+
+
+@mutation.field("updateArtifact")
+def update_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
+    call = info.context
+    found = writable(call, input["artifact_id"])
+    artifacts.add_tags(call.db, found.id, [one["tag_name"] for one in input.get("tags_to_add") or []])
+    artifacts.remove_tags(call.db, found.id, [one["tag_name"] for one in input.get("tags_to_delete") or []])
+    for one in input.get("aliases") or []:
+        artifacts.add_alias(call.db, call.user, found.sequence_id, found.id, one["alias"])
+    changed = artifacts.edit(
+        call.db,
+        found,
+        description=input.get("description"),
+        metadata=artifacts.checked_metadata(input.get("metadata")),
+        ttl_seconds=input.get("ttl_duration_seconds"),
+    )
+    return {"artifact": changed}
+
+
+@mutation.field("deleteArtifact")
+def delete_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
+    call = info.context
+    found = writable(call, input["artifact_id"])
+    artifacts.delete(call.db, call.user, found, with_aliases=bool(input.get("delete_aliases")))
+    return {"artifact": found}
+
+
+@mutation.field("addAliases")
+def add_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    found = readable(call, input["artifact_id"])
+    for one in input["aliases"]:
+        artifacts.add_alias(call.db, call.user, named_collection(call, one).id, found.id, one["alias"])
+    return {"success": True}
+
+
+@mutation.field("deleteAliases")
+def delete_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    found = readable(call, input["artifact_id"])
+    for one in input["aliases"]:
+        artifacts.remove_alias(call.db, call.user, named_collection(call, one).id, found.id, one["alias"])
+    return {"success": True}
+
+
+# --- finding --------------------------------------------------------------------------------------------------------
+
+
+@query.field("artifact")
+def resolve_artifact(_: Any, info: Info, id: str) -> Artifact | None:
+    return readable(info.context, id)
+
+
+@query.field("clientIDMapping")
+def resolve_client_id(_: Any, info: Info, client_id: str) -> dict[str, str] | None:
+    call = info.context
+    found = artifacts.of_client(call.db, client_id)
+    return {"server_id": node_id("Artifact", found.id)} if found and _source_role(call, found) else None
+
+
+# --- a version's fields ---------------------------------------------------------------------------------------------
+
+
+@artifact.field("id")
+def artifact_id(found: Artifact, info: Info) -> str:
+    return node_id("Artifact", found.id)
+
+
+@artifact.field("artifactSequence")
+def artifact_sequence(found: Artifact, info: Info) -> Collection:
+    return artifacts.collection(info.context.db, found.sequence_id)
+
+
+@artifact.field("artifactType")
+def artifact_artifact_type(found: Artifact, info: Info) -> ArtifactType:
+    home = artifacts.collection(info.context.db, found.sequence_id)
+    return artifacts.artifact_type(info.context.db, home.type_id)
+
+
+@artifact.field("ttlDurationSeconds")
+def artifact_ttl(found: Artifact, info: Info) -> int:
+    return NO_TTL if found.ttl_seconds is None or found.ttl_seconds <= 0 else found.ttl_seconds
+
+
+@artifact.field("ttlIsInherited")
+def artifact_ttl_is_inherited(found: Artifact, info: Info) -> bool:
+    return found.ttl_seconds in (None, -1)
+
+
+@artifact.field("tags")
+def artifact_tags(found: Artifact, info: Info) -> list[Tag]:
+    return artifacts.tags(info.context.db, found.id)
+
+
+@artifact.field("digestAlgorithm")
+def artifact_digest_algorithm(found: Artifact, info: Info) -> str:
+    return "MANIFEST_MD5"
+
+
+@artifact.field("commitHash")
+def artifact_commit_hash(found: Artifact, info: Info) -> str | None:
+    return found.manifest_md5
+
+
+@artifact.field("aliases")
+def artifact_aliases(found: Artifact, info: Info) -> list[Alias]:
+    call = info.context
+    everything = artifacts.aliases(call.db, found.id)
+    return [one for one in everything if visible_project(call, artifacts.collection(call.db, one.collection_id))]
+
+
+@artifact.field("currentManifest")
+def artifact_manifest(found: Artifact, info: Info) -> dict[str, Any] | None:
+    call = info.context
+    if found.manifest_md5 is None or found.state != "COMMITTED":
+        return None
+    number = node_id("Manifest", found.id)
+    address = call.addresses.download(manifest_blob_path(found.manifest_md5))
+    return {"id": number, "file": File(id=number, name="wandb_manifest.json", address=address)}
+
+
+@artifact.field("artifactMemberships")
+def artifact_memberships(found: Artifact, info: Info) -> dict[str, Any]:
+    call = info.context
+    homes = [
+        there
+        for there in artifacts.memberships(call.db, found.id)
+        if visible_project(call, artifacts.collection(call.db, there.collection_id))
+    ]
+    return whole(homes)
+
+
+@artifact.field("usedBy")
+def artifact_used_by(found: Artifact, info: Info) -> dict[str, Any]:
+    return whole([one for one in artifacts.used_by(info.context.db, found.id) if _visible_run(info.context, one)])
+
+
+@artifact.field("createdBy")
+def artifact_created_by(found: Artifact, info: Info) -> Run | User | None:
+    """Null for a version that no run made: the client then asks nothing more."""
+    maker = artifacts.created_by(info.context.db, found.id)
+    return maker if maker is not None and _visible_run(info.context, maker) else None
+
+
+def _visible_run(call: Call, found: Run) -> bool:
+    return projects.role(call.db, call.user, projects.project(call.db, found.project_id)) is not None
+
+
+@creator.type_resolver
+def creator_type(found: Run | User, *_: Any) -> str:
+    return "Run" if isinstance(found, Run) else "User"
+
+
+@run.field("inputArtifacts")
+def run_inputs(found: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+    """A run may have used what not everybody in its project may see."""
+    call = info.context
+    used = artifacts.of_run(call.db, found.id, "input")
+    return page([one for one in used if _roles(call, one)], after, first)
+
+
+@run.field("outputArtifacts")
+def run_outputs(found: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+    return page(artifacts.of_run(info.context.db, found.id, "output"), after, first)
+
+
+@manifest.field("id")
+def manifest_id(found: Manifest | dict[str, Any], info: Info) -> str:
+    return node_id("ArtifactManifest", found.id) if isinstance(found, Manifest) else str(found["id"])
+
+
+@manifest.field("file")
+def manifest_file(found: Manifest | dict[str, Any], info: Info) -> File:
+    if not isinstance(found, Manifest):
+        file: File = found["file"]
+        return file
+    return File(
+        id=node_id("ManifestFile", found.id),
+        name="wandb_manifest.json",
+        upload_url=info.context.addresses.upload(manifest_path(found.id)),
+    )

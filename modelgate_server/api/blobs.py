@@ -1,0 +1,157 @@
+"""
+Bytes in and out. Uploads carry no credentials, so every address under /storage is signed and expires; a download by
+the SDK's own address, /artifactsV2/..., carries the API key.
+"""
+
+import mimetypes
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from modelgate_server.api.handling import addresses, authenticated, services
+from modelgate_server.api.shapes import MAX_ID, check_signature
+from modelgate_server.errors import NotFound, TooLarge
+from modelgate_server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
+from modelgate_server.store import artifacts, files, manifests, projects, runs
+from modelgate_server.store.blobs import Incoming
+
+# What was uploaded is shown to a person as it came: it may be HTML that a run wrote. It gets no rights on our pages.
+HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
+HARMLESS |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "private"}
+# Up to here a file is read at once: thousands of them make one version, and handing each to a thread takes longer.
+MAX_AT_ONCE = 256 * KIB
+
+
+async def upload_blob(request: Request) -> Response:
+    """PUT /storage/wandb_artifacts/{md5}: no SQL here, thousands of these make one version."""
+    _check(request)
+    md5 = request.path_params["md5"]
+    with services(request).blobs.incoming() as upload:
+        await _receive(request, upload, MAX_UPLOAD_BYTES)
+        upload.keep(md5)
+    return Response(headers={"ETag": f'"{md5}"'})
+
+
+async def upload_manifest(request: Request) -> Response:
+    """PUT /storage/manifests/{id}/wandb_manifest.json"""
+    _check(request)
+    here, number = services(request), _number(request)
+
+    def expected() -> str | None:
+        with here.database.read() as db:
+            found = manifests.find(db, number)
+        if found is None:
+            raise NotFound("the manifest to upload is not of a version any more")
+        return manifests.md5_of_base64(found.digest) if found.digest else None
+
+    def register(md5: str) -> None:
+        here.blobs.make_durable([md5])
+        with here.database.write() as db:
+            manifests.received(db, number, md5)
+
+    with here.blobs.incoming() as upload:
+        await _receive(request, upload, MAX_MANIFEST_BYTES)
+        md5 = upload.keep(await run_in_threadpool(expected))
+    await run_in_threadpool(register, md5)
+    return Response(headers={"ETag": f'"{md5}"'})
+
+
+async def upload_run_file(request: Request) -> Response:
+    """PUT /storage/run_files/{run}/{name}"""
+    _check(request)
+    here, run_id, name = services(request), _number(request), request.path_params["name"]
+    with here.blobs.incoming() as upload:
+        await _receive(request, upload, MAX_UPLOAD_BYTES)
+        md5, size = upload.keep(), upload.size
+
+    def register() -> None:
+        here.blobs.make_durable([md5])
+        with here.database.write() as db:
+            if runs.find_by_id(db, run_id) is None:
+                raise NotFound(f'the run of file "{name}" was deleted')
+            files.put(db, run_id, name, md5=md5, size=size)
+
+    await run_in_threadpool(register)
+    return Response(headers={"ETag": f'"{md5}"'})
+
+
+async def _receive(request: Request, upload: Incoming, limit: int) -> None:
+    async for piece in request.stream():
+        if upload.size + len(piece) > limit:
+            raise TooLarge(f"the file has more than {limit} bytes")
+        upload.write(piece)
+
+
+async def download_blob(request: Request) -> Response:
+    """GET /storage/wandb_artifacts/{md5} and /storage/manifests/{md5}/wandb_manifest.json"""
+    _check(request)
+    return _file(request, request.path_params["md5"], "application/octet-stream")
+
+
+async def download_run_file(request: Request) -> Response:
+    """GET /storage/run_files/{run}/{name}"""
+    _check(request)
+    here, run_id, name = services(request), _number(request), request.path_params["name"]
+
+    def lookup() -> str | None:
+        with here.database.read() as db:
+            found = files.find(db, run_id, name)
+            return found.md5 if found else None
+
+    md5 = await run_in_threadpool(lookup)
+    if md5 is None:
+        raise NotFound(f'file "{name}" not found')
+    return _file(request, md5, mimetypes.guess_type(name)[0] or "application/octet-stream")
+
+
+async def download_entry(request: Request) -> Response:
+    """GET /artifactsV2/...: the address that the SDK makes itself for a file of a version."""
+    here, at = services(request), request.path_params
+
+    def allowed() -> bool:
+        with here.database.read() as db:
+            user = authenticated(request, db)
+            home = projects.readable(db, user, at["entity"], at["project"])
+            reader = home is not None and projects.role(db, user, home) in projects.READERS
+            where = artifacts.find_collection(db, home.id, at["collection"]) if home and reader else None
+            return where is not None and artifacts.collection_has_blob(db, where.id, at["md5"])
+
+    if not await run_in_threadpool(allowed):
+        raise NotFound(f'file "{at["name"]}" not found')
+    return _file(request, at["md5"], "application/octet-stream")
+
+
+async def allow_origin(request: Request) -> Response:
+    """OPTIONS /storage/...: a browser asks whose pages may fetch here. Those of this server, and nobody else's."""
+    ours = addresses(request).base
+    theirs = request.headers.get("origin") == ours
+    allowed = {"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}
+    return Response(headers=allowed if theirs else None)
+
+
+def _number(request: Request) -> int:
+    text: str = request.path_params["number"]
+    if not text.isascii() or not text.isdigit() or int(text[:20]) > MAX_ID:
+        raise NotFound(f'"{text[:20]}" is not the number of anything')
+    return int(text)
+
+
+def _check(request: Request) -> None:
+    method = "GET" if request.method == "HEAD" else request.method
+    # Taken apart by hand, as it was put together: starlette's own way takes a tenth of an upload's processor time.
+    query: str = request.scope["query_string"].decode("latin-1")
+    expires, _, signature = query.removeprefix("expires=").partition("&signature=")
+    check_signature(services(request).secret, method, request.scope["path"], expires, signature)
+
+
+def _file(request: Request, md5: str, media_type: str) -> Response:
+    """The bytes, or the asked range of them."""
+    blobs = services(request).blobs
+    size = blobs.size(md5)
+    if size is None:
+        raise NotFound(f"the bytes {md5} are not here")
+    if size <= MAX_AT_ONCE and request.method == "GET" and "range" not in request.headers:
+        headers = HARMLESS | {"ETag": f'"{md5}"', "Accept-Ranges": "bytes"}
+        return Response(blobs.read(md5), media_type=media_type, headers=headers)
+    return FileResponse(blobs.path(md5), media_type=media_type, headers=HARMLESS)

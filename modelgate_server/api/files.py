@@ -1,0 +1,119 @@
+"""The files of runs: announced by GraphQL, uploaded to a signed address (blobs.py), listed and downloaded."""
+
+from typing import Any
+
+from ariadne import MutationType, ObjectType
+
+from modelgate_server.api.runs import writable
+from modelgate_server.api.shapes import Call, File, Info, node_id, number_of, page, run_file_path
+from modelgate_server.store import files, names, projects, runs
+from modelgate_server.store.files import RunFile
+from modelgate_server.store.runs import Run
+
+mutation = MutationType()
+run = ObjectType("Run")
+file = ObjectType("File")
+TYPES = (mutation, run, file)
+
+
+@mutation.field("createRunFiles")
+def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """An address to upload each file to, in the order and under the names of the request."""
+    call = info.context
+    wanted = input["files"]
+    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    return {
+        "run_id": node_id("Run", found.id),
+        "upload_headers": [],
+        "files": [
+            File(
+                id=f"{node_id('Run', found.id)}:{name}",
+                name=name,
+                upload_url=call.addresses.upload(run_file_path(found.id, names.run_file(name))),
+            )
+            for name in wanted
+        ],
+    }
+
+
+@mutation.field("markRunFilesUploaded")
+def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    """The upload itself has registered them."""
+    call = info.context
+    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    return {"success": len(files.named(call.db, found.id, input["files"])) == len(set(input["files"]))}
+
+
+@mutation.field("deleteFiles")
+def delete_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    for text in input["files"]:
+        found = files.find_by_id(call.db, number_of("File", text))
+        if found is not None:
+            owner = runs.run(call.db, found.run_id)
+            projects.require_writer(call.db, call.user, projects.project(call.db, owner.project_id))
+            files.delete(call.db, found.id)
+    return {"success": True}
+
+
+@run.field("fileCount")
+def run_file_count(found: Run, info: Info) -> int:
+    return files.count(info.context.db, found.id)
+
+
+@run.field("files")
+def run_files(
+    found: Run,
+    info: Info,
+    names: list[str] | None = None,
+    after: str | None = None,
+    first: int | None = None,
+    pattern: str | None = None,
+) -> dict[str, Any]:
+    call = info.context
+    listed = files.named(call.db, found.id, names) if names else files.listing(call.db, found.id, pattern=pattern)
+    connection = page(listed, after, first)
+    for edge in connection["edges"]:
+        edge["node"] = _shape(call, edge["node"])
+    return connection
+
+
+def _shape(call: Call, found: RunFile) -> File:
+    path = run_file_path(found.run_id, found.name)
+    return File(
+        id=node_id("File", found.id),
+        name=found.name,
+        address=call.addresses.download(path),
+        upload_url=call.addresses.upload(path),
+        size_bytes=found.size,
+        updated_at=found.updated_at,
+        digest=found.md5,
+    )
+
+
+# --- a file's fields, of runs and of versions -----------------------------------------------------------------------
+
+
+@file.field("url")
+def file_url(found: File, info: Info, upload: bool | None = None) -> str | None:
+    return found.upload_url if upload else found.address
+
+
+@file.field("directUrl")
+def file_direct_url(found: File, info: Info) -> str | None:
+    return found.address
+
+
+@file.field("displayName")
+def file_display_name(found: File, info: Info) -> str:
+    return found.name
+
+
+@file.field("md5")
+def file_md5(found: File, info: Info) -> str | None:
+    return found.digest
+
+
+@file.field("uploadMultipartUrls")
+def file_upload_parts(found: File, info: Info) -> None:
+    """None, so that the client sends a file in one PUT, however large it is."""

@@ -1,0 +1,109 @@
+"""What every handler needs: the services behind it, who is asking, a body that is not too long, an error as JSON."""
+
+import base64
+import binascii
+import logging
+import re
+import sqlite3
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from modelgate_server.api.shapes import Addresses
+from modelgate_server.api.tally import Tally
+from modelgate_server.errors import Invalid, ServerError, TooLarge, Unauthenticated
+from modelgate_server.settings import Settings
+from modelgate_server.store import accounts
+from modelgate_server.store.accounts import User
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import Database
+from modelgate_server.store.faults import fault
+
+log = logging.getLogger("server")
+# A host name, an IPv4 or a bracketed IPv6 address, and perhaps a port. It ends up in addresses that clients call.
+HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Hangs on the application as `app.state.services`."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    secret: bytes
+    tally: Tally = field(default_factory=Tally)
+
+
+def services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+def addresses(request: Request) -> Addresses:
+    """What to hand out to this client: the configured address, else the one by which it reached the server."""
+    here = services(request)
+    if here.settings.external_url:
+        return Addresses(here.settings.external_url, here.secret)
+    host = request.headers.get("host", "")
+    if not HOST.fullmatch(host):
+        raise Invalid("the request's Host header is no host")
+    return Addresses(f"http://{host}", here.secret)
+
+
+def authenticated(request: Request, db: sqlite3.Connection) -> User:
+    """The user whose API key came with the request, as the password of basic authentication."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        _, _, key = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        key = ""
+    if scheme.lower() != "basic" or not key:
+        raise Unauthenticated("an API key is needed: set WANDB_API_KEY")
+    found = accounts.user_of_key(db, key)
+    if found is None:
+        raise Unauthenticated("the API key is not known to this server")
+    return found
+
+
+async def body(request: Request, limit: int) -> bytes:
+    """The whole body; TooLarge as soon as it is over the limit."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+        raise TooLarge(f"the request has {announced} bytes, at most {limit} are taken")
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"the request has more than {limit} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def failure(refusals: list[tuple[str, int]]) -> dict[str, object]:
+    """The error body that every version of the SDK understands; (message, status) of each."""
+    errors = [{"message": message, "path": [], "extensions": {"code": code}} for message, code in refusals]
+    return {"errors": errors, "data": None}
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """A refusal of ours, as JSON."""
+    status = error.status if isinstance(error, ServerError) else ServerError.status
+    log.info("%s %s: %s", request.method, request.url.path, error)
+    return JSONResponse(failure([(str(error), status)]), status)
+
+
+async def refuse_fault(request: Request, error: Exception) -> Response:
+    """What the disk or the database would not do; a bug when it is not one of those."""
+    broken = fault(error)
+    if broken is None:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return await refuse_bug(request, error)
+    log.error("%s %s: %s (%s)", request.method, request.url.path, broken, error)
+    return JSONResponse(failure([(str(broken), broken.status)]), broken.status)
+
+
+async def refuse_bug(request: Request, error: Exception) -> Response:
+    """A bug is a 400 too: on a 500 the SDK would try again for minutes and hang. uvicorn logs the traceback."""
+    return JSONResponse(failure([("internal error: see the server's log", ServerError.status)]), ServerError.status)

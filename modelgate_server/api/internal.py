@@ -1,0 +1,32 @@
+"""What is not W&B's: the health check, and what was asked for. It stands apart from the emulated API."""
+
+from dataclasses import asdict
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from modelgate_server.api.handling import authenticated, services
+
+
+async def health(request: Request) -> Response:
+    """200 when the database answers."""
+
+    def ask() -> None:
+        with services(request).database.read() as db:
+            db.execute("SELECT 1").fetchone()
+
+    await run_in_threadpool(ask)
+    return JSONResponse({"status": "ok"})
+
+
+async def operations(request: Request) -> Response:
+    """The tally as JSON, for the holder of an API key; people have the page /_internal/status."""
+    here = services(request)
+
+    def ask() -> None:
+        with here.database.read() as db:
+            authenticated(request, db)
+
+    await run_in_threadpool(ask)
+    return JSONResponse({"since": here.tally.since, "operations": [asdict(one) for one in here.tally.listing()]})

@@ -1,0 +1,155 @@
+"""Projects. The wire calls them models in places."""
+
+import base64
+from typing import Any
+
+from ariadne import MutationType, ObjectType, QueryType
+
+from modelgate_server.api.shapes import Call, Info, node_id, number_of, page
+from modelgate_server.errors import NotFound
+from modelgate_server.store import accounts, artifacts, projects, registry
+from modelgate_server.store.accounts import Entity, User
+from modelgate_server.store.projects import Project
+
+query = QueryType()
+mutation = MutationType()
+project = ObjectType("Project")
+TYPES = (query, mutation, project)
+
+
+def required(call: Call, entity_name: str | None, name: str) -> Project:
+    """The project to read from; NotFound for a stranger too, who is not to learn that it exists."""
+    found = projects.readable(call.db, call.user, entity_name, name)
+    if found is None:
+        raise NotFound(f'project "{entity_name or ""}/{name}" not found')
+    return found
+
+
+@query.field("project")
+@query.field("model")
+def resolve_project(_: Any, info: Info, name: str | None = None, entity_name: str | None = None) -> Project | None:
+    call = info.context
+    return projects.readable(call.db, call.user, entity_name, name)
+
+
+@query.field("models")
+def resolve_projects(
+    _: Any, info: Info, entity_name: str | None = None, after: str | None = None, first: int | None = None
+) -> dict[str, Any]:
+    call = info.context
+    owner = accounts.find_entity(call.db, entity_name) if entity_name else accounts.default_entity(call.db, call.user)
+    found = projects.of_entity(call.db, owner.id) if owner else []
+    return page([one for one in found if projects.role(call.db, call.user, one)], after, first)
+
+
+@mutation.field("upsertModel")
+def upsert_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """Make or edit a project, or a registry when the entity is an organization's."""
+    call = info.context
+    entity_name, name = input.get("entity_name"), input.get("name") or ""
+    owner = projects.writable_entity(call.db, call.user, entity_name, name)
+    found = projects.find(call.db, owner.id, name)
+    if found is None:
+        made = _create(call, owner, name, input)
+        return {"project": made, "model": made, "inserted": True}
+    (projects.require_admin if found.is_registry else projects.require_writer)(call.db, call.user, found)
+    if found.is_registry:
+        registry.add_types(call.db, found, _types(input))
+    allows_all = input.get("allow_all_artifact_types_in_registry")
+    changed = projects.edit(
+        call.db,
+        found,
+        description=input.get("description"),
+        views=input.get("views"),
+        access=input.get("access"),
+        allow_all_types=None if allows_all is None else int(allows_all),
+    )
+    return {"project": changed, "model": changed, "inserted": False}
+
+
+def _create(call: Call, owner: Entity, name: str, input: dict[str, Any]) -> Project:
+    if owner.kind != "organization":
+        return projects.create(call.db, owner, name, call.user, description=input.get("description"))
+    takes_all = input.get("allow_all_artifact_types_in_registry") is not False
+    return registry.create(
+        call.db,
+        owner,
+        name,
+        call.user,
+        description=input.get("description"),
+        access=input.get("access"),
+        types=None if takes_all else _types(input),
+    )
+
+
+def _types(input: dict[str, Any]) -> list[str]:
+    return [one["name"] for one in input.get("artifact_types") or []]
+
+
+@mutation.field("renameProject")
+def rename_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    call = info.context
+    found = required(call, input["entity_name"], input["old_project_name"])
+    renamed = projects.rename(call.db, projects.require_admin(call.db, call.user, found), input["new_project_name"])
+    return {"project": renamed, "model": renamed, "inserted": False}
+
+
+@mutation.field("deleteModel")
+def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    found = administered(call, input["id"])
+    for collection in artifacts.collections(call.db, found.id):
+        # In other collections `latest` then names what is left.
+        artifacts.delete_collection(call.db, call.user, collection)
+    projects.delete(call.db, found)
+    return {"success": True}
+
+
+def administered(call: Call, text: str) -> Project:
+    """The project behind an id, when the user is its admin."""
+    found = projects.find_by_id(call.db, number_of("Project", text))
+    if found is None or projects.role(call.db, call.user, found) is None:
+        raise NotFound(f'project "{text[:80]}" not found')
+    return projects.require_admin(call.db, call.user, found)
+
+
+@project.field("id")
+def project_id(found: Project, info: Info) -> str:
+    return node_id("Project", found.id)
+
+
+@project.field("internalId")
+def project_internal_id(found: Project, info: Info) -> str:
+    """The client decodes it and compares filters with the number inside."""
+    return base64.b64encode(f"ProjectInternalId:{found.id}".encode()).decode()
+
+
+@project.field("entity")
+def project_entity(found: Project, info: Info) -> Entity:
+    return accounts.entity(info.context.db, found.entity_id)
+
+
+@project.field("entityName")
+def project_entity_name(found: Project, info: Info) -> str:
+    return accounts.entity(info.context.db, found.entity_id).name
+
+
+@project.field("isBenchmark")
+def project_is_benchmark(found: Project, info: Info) -> bool:
+    return False
+
+
+@project.field("readOnly")
+def project_read_only(found: Project, info: Info) -> bool:
+    call = info.context
+    return projects.role(call.db, call.user, found) not in projects.WRITERS
+
+
+@project.field("user")
+def project_user(found: Project, info: Info) -> User | None:
+    return accounts.user(info.context.db, found.user_id) if found.user_id else None
+
+
+@project.field("allowAllArtifactTypesInRegistry")
+def project_allows_all_types(found: Project, info: Info) -> bool:
+    return bool(found.allow_all_types)

@@ -1,0 +1,374 @@
+"""Runs: created and updated by the SDK's process, read back by `wandb.Api()`. The wire calls them buckets in places."""
+
+import json
+import logging
+import re
+from typing import Any
+
+from ariadne import MutationType, ObjectType
+
+from modelgate_server.api.shapes import Call, Info, finite, node_id, number_of, page, page_size
+from modelgate_server.errors import Invalid, NotFound
+from modelgate_server.store import accounts, artifacts, filters, history, projects, runs
+from modelgate_server.store.accounts import User
+from modelgate_server.store.documents import json_object
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
+
+log = logging.getLogger("server")
+DEFAULT_PROJECT = "uncategorized"
+# What a resumed run wants to see of its past: the last row.
+TAIL_LINES = 1
+
+mutation = MutationType()
+project = ObjectType("Project")
+run = ObjectType("Run")
+TYPES = (mutation, project, run)
+
+# The input's names, and the store's.
+FIELDS = {
+    "display_name": "display_name",
+    "description": "description",
+    "notes": "notes",
+    "config": "config",
+    "summary_metrics": "summary",
+    "tags": "tags",
+    "state": "state",
+    "group_name": "group_name",
+    "job_type": "job_type",
+    "commit": "git_commit",
+    "host": "host",
+    "job_program": "program",
+    "job_repo": "repo",
+    "sweep": "sweep_name",
+}
+
+# What runs may be filtered and ordered by, besides config, summary, tags and user.
+FILTERS = {
+    "name": "name",
+    "state": "state",
+    "group": "group_name",
+    "displayName": "display_name",
+    "display_name": "display_name",
+    "jobType": "job_type",
+    "job_type": "job_type",
+    "sweep": "sweep_name",
+    "createdAt": "created_at",
+    "created_at": "created_at",
+    "heartbeatAt": "heartbeat_at",
+    "heartbeat_at": "heartbeat_at",
+}
+
+
+# --- finding ------------------------------------------------------------------------------------------------------
+
+
+def writable(call: Call, entity_name: str | None, project_name: str, run_name: str) -> Run:
+    found = projects.writable(call.db, call.user, entity_name, project_name)
+    return runs.require(call.db, found, run_name)
+
+
+def by_id(call: Call, text: str) -> Run:
+    """The run behind an id, for writing."""
+    found = runs.find_by_id(call.db, number_of("Run", text))
+    if found is None:
+        raise NotFound(f'run "{text[:80]}" not found')
+    projects.require_writer(call.db, call.user, projects.project(call.db, found.project_id))
+    return found
+
+
+@project.field("run")
+def project_run(found: Project, info: Info, name: str, desc: str | None = None) -> Run | None:
+    return runs.find(info.context.db, found.id, name)
+
+
+@project.field("bucket")
+def project_bucket(found: Project, info: Info, name: str, missing_ok: bool | None = None) -> Run | None:
+    return runs.find(info.context.db, found.id, name)
+
+
+@project.field("runCount")
+def project_run_count(found: Project, info: Info, filters: str | None = None) -> int:
+    return len(_selected(info.context, found, filters, None))
+
+
+@project.field("runs")
+def project_runs(
+    found: Project,
+    info: Info,
+    filters: str | None = None,
+    after: str | None = None,
+    first: int | None = None,
+    order: str | None = None,
+) -> dict[str, Any]:
+    return page(_selected(info.context, found, filters, order or "+created_at"), after, first)
+
+
+def _selected(call: Call, found: Project, condition: str | None, order: str | None) -> list[Run]:
+    def value_of(one: Run, name: str) -> Any:
+        return _field(call, one, name)
+
+    chosen = filters.select(runs.of_project(call.db, found.id), json_object(condition, "the filter for runs"), value_of)
+    return filters.order(chosen, order, value_of)
+
+
+def _field(call: Call, one: Run, name: str) -> Any:
+    """The value of a field that runs may be filtered and ordered by."""
+    kind, _, key = name.partition(".")
+    if kind == "config" and key:
+        return history.lookup(runs.config(one), key.removesuffix(".value"))
+    if kind in ("summary_metrics", "summaryMetrics") and key:
+        return history.lookup(json.loads(one.summary), key)
+    if name in FILTERS:
+        return getattr(one, FILTERS[name])
+    if name == "tags":
+        return json.loads(one.tags)
+    if name in ("username", "user.username"):
+        return accounts.user(call.db, one.user_id).username if one.user_id else None
+    raise Invalid(f'runs cannot be filtered or ordered by "{name}"')
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+@mutation.field("upsertBucket")
+def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    call = info.context
+    fields = {ours: input[theirs] for theirs, ours in FIELDS.items() if input.get(theirs) is not None}
+    name = input.get("name")
+    if input.get("id"):
+        found = by_id(call, input["id"])
+        changed = runs.resume(call.db, found, fields) if name else runs.edit(call.db, found, fields)
+        return {"bucket": changed, "inserted": False}
+    if not name:
+        raise Invalid("a run needs a name or an id")
+    target = projects.ensure(call.db, call.user, input.get("entity_name"), input.get("model_name") or DEFAULT_PROJECT)
+    there = runs.find(call.db, target.id, name)
+    if there is not None:
+        return {"bucket": runs.resume(call.db, there, fields), "inserted": False}
+    return {"bucket": runs.create(call.db, target, call.user, name, fields), "inserted": True}
+
+
+@mutation.field("deleteRun")
+def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """Deleting twice is the same as once."""
+    call = info.context
+    if runs.find_by_id(call.db, number_of("Run", input["id"])) is None:
+        return {"client_mutation_id": None}
+    found = by_id(call, input["id"])
+    if input.get("delete_artifacts"):
+        for made in artifacts.of_run(call.db, found.id, "output"):
+            artifacts.delete(call.db, call.user, made, with_aliases=True)
+    runs.delete(call.db, found.id)
+    return {"client_mutation_id": None}
+
+
+@mutation.field("stopRun")
+def stop_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    runs.request_stop(call.db, by_id(call, input["id"]).id)
+    return {"success": True}
+
+
+@mutation.field("updateRunState")
+def update_run_state(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    runs.move_state(call.db, by_id(call, input["id"]), input["state"])
+    return {"success": True}
+
+
+@mutation.field("rewindRun")
+def rewind_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Run]:
+    call = info.context
+    if input["metric_name"] != "_step":
+        raise Invalid(f'a run can be rewound by "_step" only, not by "{input["metric_name"]}"')
+    found = writable(call, input.get("entity_name"), input.get("project_name") or DEFAULT_PROJECT, input["run_name"])
+    history.rewind(call.db, found.id, int(input["metric_value"]))
+    return {"rewound_run": runs.resume(call.db, found, {})}
+
+
+@mutation.field("notifyScriptableRunAlert")
+def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    """There is nobody to send mail to: the alert goes to the server's log."""
+    call = info.context
+    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    log.warning("alert of run %s: %r: %r", found.name, input["title"][:200], input["text"][:1000])
+    return {"success": True}
+
+
+# --- fields -------------------------------------------------------------------------------------------------------
+
+
+@run.field("id")
+def run_id(found: Run, info: Info) -> str:
+    return node_id("Run", found.id)
+
+
+@run.field("projectId")
+def run_project_id(found: Run, info: Info) -> str:
+    return str(found.project_id)  # the client makes an int of it
+
+
+@run.field("project")
+def run_project(found: Run, info: Info) -> Project:
+    return projects.project(info.context.db, found.project_id)
+
+
+@run.field("user")
+def run_user(found: Run, info: Info) -> User | None:
+    return accounts.user(info.context.db, found.user_id) if found.user_id else None
+
+
+@run.field("readOnly")
+def run_read_only(found: Run, info: Info) -> bool:
+    call = info.context
+    where = projects.project(call.db, found.project_id)
+    return projects.role(call.db, call.user, where) not in projects.WRITERS
+
+
+@run.field("tags")
+def run_tags(found: Run, info: Info) -> list[str]:
+    tags: list[str] = json.loads(found.tags)
+    return tags
+
+
+@run.field("group")
+def run_group(found: Run, info: Info) -> str | None:
+    return found.group_name
+
+
+@run.field("commit")
+def run_commit(found: Run, info: Info) -> str | None:
+    return found.git_commit
+
+
+@run.field("updatedAt")
+def run_updated_at(found: Run, info: Info) -> str:
+    return found.heartbeat_at
+
+
+@run.field("exitcode")
+def run_exit_code(found: Run, info: Info) -> int | None:
+    return found.exit_code
+
+
+@run.field("stopped")
+@run.field("shouldStop")
+def run_stopped(found: Run, info: Info) -> bool:
+    return bool(found.stop_requested)
+
+
+@run.field("failed")
+def run_failed(found: Run, info: Info) -> bool:
+    return found.state in ("failed", "crashed")
+
+
+@run.field("running")
+def run_running(found: Run, info: Info) -> bool:
+    return found.state == "running"
+
+
+@run.field("summaryMetrics")
+def run_summary(found: Run, info: Info) -> str:
+    return found.summary
+
+
+@run.field("systemMetrics")
+def run_system_metrics(found: Run, info: Info) -> str:
+    return history.last_event(info.context.db, found.id) or "{}"
+
+
+@run.field("wandbConfig")
+def run_wandb_config(found: Run, info: Info, keys: list[str] | None = None) -> str:
+    """Part of what the SDK keeps in the config about itself; without it the client takes the run for a new one."""
+    internal = runs.config(found).get("_wandb") or {}
+    return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
+
+
+# --- streams ------------------------------------------------------------------------------------------------------
+
+
+@run.field("historyLineCount")
+def run_history_line_count(found: Run, info: Info) -> int:
+    return history.count(info.context.db, found.id)
+
+
+@run.field("eventsLineCount")
+def run_events_line_count(found: Run, info: Info) -> int:
+    return history.event_count(info.context.db, found.id)
+
+
+@run.field("logLineCount")
+def run_log_line_count(found: Run, info: Info) -> int:
+    return history.console_count(info.context.db, found.id)
+
+
+@run.field("historyTail")
+def run_history_tail(found: Run, info: Info) -> str:
+    last = history.last_line(info.context.db, found.id)
+    return json.dumps([last][:TAIL_LINES] if last else [])
+
+
+@run.field("eventsTail")
+def run_events_tail(found: Run, info: Info) -> str:
+    last = history.last_event(info.context.db, found.id)
+    return json.dumps([last][:TAIL_LINES] if last else [])
+
+
+@run.field("historyKeys")
+def run_history_keys(found: Run, info: Info) -> Any:
+    return finite(history.keys(info.context.db, found.id))
+
+
+@run.field("history")
+def run_history(
+    found: Run,
+    info: Info,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    samples: int | None = None,
+) -> list[str]:
+    lines = history.lines(info.context.db, found.id, min_step=min_step or 0, max_step=max_step)
+    return history.sample(lines, samples)
+
+
+@run.field("events")
+def run_events(found: Run, info: Info, samples: int | None = None) -> list[str]:
+    return history.sample(history.events(info.context.db, found.id), samples)
+
+
+@run.field("sampledHistory")
+def run_sampled_history(found: Run, info: Info, specs: list[str]) -> list[Any]:
+    call = info.context
+    return [finite(history.sampled(call.db, found.id, json_object(spec, "a history spec"))) for spec in specs]
+
+
+@run.field("parquetHistory")
+def run_parquet_history(found: Run, info: Info, live_keys: list[str]) -> dict[str, list[Any]]:
+    """There are no parquet files: the client then reads the live history."""
+    return {"parquet_urls": [], "live_data": []}
+
+
+@run.field("logLines")
+def run_log_lines(
+    found: Run,
+    info: Info,
+    first: int | None = None,
+    last: int | None = None,
+    after: str | None = None,
+    use_improved_pagination: bool | None = None,
+) -> dict[str, Any]:
+    lines = [_log_line(number, text) for number, text in history.console(info.context.db, found.id)]
+    return page(lines[max(len(lines) - page_size(last), 0) :] if last is not None else lines, after, first or last)
+
+
+def _log_line(number: int, text: str) -> dict[str, Any]:
+    """A stored line is `[ERROR ]<ISO time> text`."""
+    match = re.match(r"(ERROR )?(\d{4}-\d\d-\d\dT[\d:.]+) ?", text)
+    return {
+        "number": number,
+        "timestamp": match[2] if match else None,
+        "level": "error" if match and match[1] else None,
+        "label": None,
+        "line": text[match.end() :] if match else text,
+    }

@@ -1,0 +1,186 @@
+"""
+The wire's conventions, each in one place: ids, pages, addresses that carry their own permission.
+
+A row of the store goes to GraphQL as it is: its fields are found by their snake_case names. What differs has a resolver
+in the file of its noun.
+"""
+
+import base64
+import binascii
+import hmac
+import math
+import mimetypes
+import re
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from graphql import GraphQLResolveInfo
+
+from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.settings import DOWNLOAD_TTL_S, MAX_PAGE, UPLOAD_TTL_S
+from modelgate_server.store.accounts import User
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.blobs import Blobs
+
+DEFAULT_PAGE = 50
+# What SQLite can hold; a larger number in an id is nobody's.
+MAX_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a resolver works with: `info.context`."""
+
+    db: sqlite3.Connection
+    blobs: Blobs
+    user: User
+    addresses: "Addresses"
+
+
+Info = GraphQLResolveInfo[Call]
+
+
+# --- ids ----------------------------------------------------------------------------------------------------------
+
+
+def node_id(kind: str, number: int) -> str:
+    """Opaque to the client, which only insists on base64 for artifacts: it writes their ids as hex in references."""
+    return base64.b64encode(f"{kind}:{number}".encode()).decode()
+
+
+def number_of(kind: str, text: str) -> int:
+    """The row behind an id; NotFound for anything that is not the id of such a row."""
+    try:
+        got, _, number = base64.b64decode(text, validate=True).decode("ascii").partition(":")
+        if got == kind and number.isdigit() and int(number) <= MAX_ID:
+            return int(number)
+    except (binascii.Error, ValueError):
+        pass
+    raise NotFound(f'{kind.lower()} "{text[:80]}" not found')
+
+
+# --- pages --------------------------------------------------------------------------------------------------------
+
+
+def page(items: Sequence[Any], after: str | None, first: int | None) -> dict[str, Any]:
+    """A relay connection over a list; the cursor is the position after an item."""
+    start = int(after) if after and after.isascii() and after.isdigit() and len(after) < 10 else 0
+    stop = start + page_size(first)
+    edges = [{"node": item, "cursor": str(start + i + 1)} for i, item in enumerate(items[start:stop])]
+    return connection(edges, has_next=stop < len(items), total=len(items))
+
+
+def page_size(first: int | None) -> int:
+    if first is not None and first < 0:
+        raise Invalid(f"a page cannot have {first} items")
+    return min(DEFAULT_PAGE if first is None else first, MAX_PAGE)
+
+
+def whole(items: Sequence[Any]) -> dict[str, Any]:
+    """A connection without pages."""
+    return connection([{"node": item, "cursor": str(i + 1)} for i, item in enumerate(items)], False, len(items))
+
+
+def connection(edges: list[dict[str, Any]], has_next: bool, total: int) -> dict[str, Any]:
+    end = edges[-1]["cursor"] if edges else None
+    return {"edges": edges, "page_info": {"end_cursor": end, "has_next_page": has_next}, "total_count": total}
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def finite(value: Any) -> Any:
+    """JSON without NaN and Infinity, on which the SDK's decoder drops the whole answer: they become strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return value
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a run or of a version. `address` is where to fetch it, `upload_url` where to send it."""
+
+    id: str
+    name: str
+    address: str | None = None
+    upload_url: str | None = None
+    upload_headers: Sequence[str] = ()
+    size_bytes: int | None = None
+    updated_at: str | None = None
+    digest: str | None = None
+    storage_path: str | None = None
+    artifact: Artifact | None = None
+
+    @property
+    def mimetype(self) -> str:
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+# Uploads carry no credentials: what an address permits is signed into it.
+STORAGE = "/storage"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Makes the addresses that one client is given: `base` is where that client reaches the server."""
+
+    base: str
+    secret: bytes
+
+    def upload(self, path: str) -> str:
+        return self._signed("PUT", path, UPLOAD_TTL_S)
+
+    def download(self, path: str) -> str:
+        return self._signed("GET", path, DOWNLOAD_TTL_S)
+
+    def _signed(self, method: str, path: str, ttl_s: int) -> str:
+        expires = str(int(time.time()) + ttl_s)
+        return f"{self.base}{quote(path)}?expires={expires}&signature={sign(self.secret, method, path, expires)}"
+
+
+def sign(secret: bytes, method: str, path: str, expires: str) -> str:
+    return hmac.digest(secret, f"{method}\n{path}\n{expires}".encode(), "sha256").hex()
+
+
+def check_signature(secret: bytes, method: str, path: str, expires: str, signature: str) -> None:
+    """Forbidden unless the server itself handed out this very address, for this method, and not too long ago."""
+    if not re.fullmatch(r"\d{1,12}", expires, re.ASCII) or not hmac.compare_digest(
+        sign(secret, method, path, expires).encode(), signature.encode()
+    ):
+        raise Forbidden("the address is not one that this server handed out")
+    if int(expires) < time.time():
+        raise Forbidden("the address has expired")
+
+
+def storage_path(md5: str) -> str:
+    """The SDK's own tests look for `wandb_artifacts/` here, and in a manifest's address for `wandb_manifest.json`."""
+    return f"wandb_artifacts/{md5}"
+
+
+def blob_path(md5: str) -> str:
+    return f"{STORAGE}/{storage_path(md5)}"
+
+
+def manifest_path(manifest_id: int, name: str = "wandb_manifest.json") -> str:
+    return f"{STORAGE}/manifests/{manifest_id}/{name}"
+
+
+def manifest_blob_path(md5: str) -> str:
+    return f"{STORAGE}/manifests/{md5}/wandb_manifest.json"
+
+
+def run_file_path(run_id: int, name: str) -> str:
+    return f"{STORAGE}/run_files/{run_id}/{name}"

@@ -1,0 +1,195 @@
+"""Sweeps and their agents."""
+
+import json
+from typing import Any
+
+from ariadne import MutationType, ObjectType
+
+from modelgate_server.api.shapes import Call, Info, node_id, number_of, page, whole
+from modelgate_server.errors import Invalid, NotFound
+from modelgate_server.store import filters, projects, sweeps
+from modelgate_server.store.documents import json_object
+from modelgate_server.store.projects import Project
+from modelgate_server.store.sweeps import Agent, Sweep
+
+mutation = MutationType()
+project = ObjectType("Project")
+sweep = ObjectType("Sweep")
+agent = ObjectType("Agent")
+TYPES = (mutation, project, sweep, agent)
+
+# What a sweep may be given elsewhere. To take it and do nothing would be a sweep that nobody asked for.
+NOT_HERE = {
+    "controller": "a sweep with a controller of its own",
+    "scheduler": "a sweep with a scheduler",
+    "launch_scheduler": "a sweep with a launch scheduler",
+    "template_variable_values": "a sweep with template variables",
+    "prior_runs_filters": "a sweep that goes on from earlier runs",
+}
+FILTERS = {
+    "name": "name",
+    "state": "state",
+    "description": "description",
+    "displayName": "display_name",
+    "display_name": "display_name",
+    "createdAt": "created_at",
+    "created_at": "created_at",
+}
+
+
+@mutation.field("upsertSweep")
+def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    call = info.context
+    for name, what in NOT_HERE.items():
+        if input.get(name):
+            raise Invalid(f"{what} is not known to this server")
+    if input.get("id"):
+        found = sweeps.find_by_id(call.db, number_of("Sweep", input["id"]))
+        if found is None:
+            raise NotFound(f'sweep "{input["id"][:80]}" not found')
+        projects.require_writer(call.db, call.user, projects.project(call.db, found.project_id))
+        names = ("state", "config", "display_name", "description")
+        changed = sweeps.edit(call.db, found, **{name: input.get(name) for name in names})
+        return {"sweep": changed, "config_validation_warnings": []}
+    if not input.get("config"):
+        raise Invalid("a sweep needs a configuration")
+    home = projects.ensure(call.db, call.user, input.get("entity_name"), input.get("project_name") or "uncategorized")
+    made = sweeps.create(
+        call.db,
+        home,
+        input["config"],
+        display_name=input.get("display_name"),
+        description=input.get("description"),
+    )
+    return {"sweep": made, "config_validation_warnings": []}
+
+
+@mutation.field("createAgent")
+def create_agent(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Agent]:
+    call = info.context
+    home = projects.writable(call.db, call.user, input.get("entity_name"), input.get("project_name") or "uncategorized")
+    found = sweeps.find(call.db, home.id, input["sweep"])
+    if found is None:
+        raise NotFound(f'sweep "{input["sweep"][:80]}" not found in project "{home.name}"')
+    return {"agent": sweeps.add_agent(call.db, found, input["host"])}
+
+
+@mutation.field("agentHeartbeat")
+def agent_heartbeat(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    """The answer's commands; a 404 tells the agent that its sweep is gone."""
+    call = info.context
+    found = sweeps.find_agent(call.db, number_of("Agent", input["id"]))
+    if found is None:
+        raise NotFound("the agent's sweep was deleted")
+    home = projects.project(call.db, sweeps.sweep(call.db, found.sweep_id).project_id)
+    projects.require_writer(call.db, call.user, home)
+    states = json_object(input.get("run_state"), "the state of the agent's runs")
+    command = sweeps.next_command(call.db, found, {name for name, state in states.items() if state})
+    return {"agent": found, "commands": json.dumps([command] if command else [])}
+
+
+@project.field("sweep")
+def project_sweep(found: Project, info: Info, sweep_name: str) -> Sweep | None:
+    return sweeps.find(info.context.db, found.id, sweep_name)
+
+
+@project.field("totalSweeps")
+def project_total_sweeps(found: Project, info: Info) -> int:
+    return len(sweeps.of_project(info.context.db, found.id))
+
+
+@project.field("sweeps")
+def project_sweeps(
+    found: Project, info: Info, after: str | None = None, first: int | None = None, filters: str | None = None
+) -> dict[str, Any]:
+    return page(_selected(info.context, found, filters), after, first)
+
+
+def _selected(call: Call, found: Project, condition: str | None) -> list[Sweep]:
+    def value_of(one: Sweep, name: str) -> Any:
+        if name not in FILTERS:
+            raise Invalid(f'sweeps cannot be filtered by "{name}"')
+        return getattr(one, FILTERS[name])
+
+    condition_object = json_object(condition, "the filter for sweeps")
+    return filters.select(sweeps.of_project(call.db, found.id), condition_object, value_of)
+
+
+@sweep.field("id")
+def sweep_id(found: Sweep, info: Info) -> str:
+    return node_id("Sweep", found.id)
+
+
+@sweep.field("project")
+def sweep_project(found: Sweep, info: Info) -> Project:
+    return projects.project(info.context.db, found.project_id)
+
+
+@sweep.field("method")
+def sweep_method(found: Sweep, info: Info) -> str:
+    return str(sweeps.parse(found.config)["method"])
+
+
+@sweep.field("heartbeatAt")
+def sweep_heartbeat_at(found: Sweep, info: Info) -> str:
+    return found.updated_at
+
+
+@sweep.field("controller")
+@sweep.field("scheduler")
+def sweep_controller(found: Sweep, info: Info) -> None:
+    """Nobody but this server hands out the points of a sweep."""
+
+
+@sweep.field("earlyStopJobRunning")
+def sweep_early_stop(found: Sweep, info: Info) -> bool:
+    return False
+
+
+@sweep.field("bestLoss")
+def sweep_best_loss(found: Sweep, info: Info) -> float | None:
+    return sweeps.best_loss(info.context.db, found)
+
+
+@sweep.field("runCount")
+def sweep_run_count(found: Sweep, info: Info) -> int:
+    return len(sweeps.runs_of(info.context.db, found))
+
+
+@sweep.field("runCountExpected")
+def sweep_run_count_expected(found: Sweep, info: Info) -> int | None:
+    return sweeps.expected_points(sweeps.parse(found.config))
+
+
+@sweep.field("runs")
+def sweep_runs(found: Sweep, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+    return page(sweeps.runs_of(info.context.db, found), after, first)
+
+
+@sweep.field("agent")
+def sweep_agent(found: Sweep, info: Info, agent_name: str) -> Agent | None:
+    return next((one for one in sweeps.agents(info.context.db, found.id) if _name(one) == agent_name), None)
+
+
+@sweep.field("agents")
+def sweep_agents(found: Sweep, info: Info) -> dict[str, Any]:
+    return whole(sweeps.agents(info.context.db, found.id))
+
+
+def _name(found: Agent) -> str:
+    return str(found.id)
+
+
+@agent.field("id")
+def agent_id(found: Agent, info: Info) -> str:
+    return node_id("Agent", found.id)
+
+
+@agent.field("name")
+def agent_name(found: Agent, info: Info) -> str:
+    return _name(found)
+
+
+@agent.field("state")
+def agent_state(found: Agent, info: Info) -> str:
+    return "RUNNING" if sweeps.sweep(info.context.db, found.sweep_id).state == "RUNNING" else "STOPPED"

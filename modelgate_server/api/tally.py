@@ -1,0 +1,50 @@
+"""
+What clients have asked for since the server's start: how often each operation was answered, and what was refused
+because it is not known here.
+
+It is kept in memory. Who may ask may also invent names, so there is an end to what is counted.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+
+from modelgate_server.settings import MAX_TALLIED, MAX_TALLIED_CHARS
+from modelgate_server.store.db import now
+
+
+@dataclass(frozen=True)
+class Count:
+    """`refused` is the reason in the answer's words, empty for an operation that was answered; `client` is the last."""
+
+    operation: str
+    refused: str
+    client: str
+    times: int
+    first: str
+    last: str
+
+
+class Tally:
+    def __init__(self) -> None:
+        self.since = now()
+        self._counts: dict[tuple[str, str], Count] = {}
+        self._lock = threading.Lock()
+
+    def answered(self, operation: str, client: str) -> None:
+        self._add(operation, "", client)
+
+    def refused(self, operation: str, reason: str, client: str) -> None:
+        self._add(operation, reason[:MAX_TALLIED_CHARS], client)
+
+    def _add(self, operation: str, reason: str, client: str) -> None:
+        key, moment = (operation[:MAX_TALLIED_CHARS], reason), now()
+        with self._lock:
+            if key not in self._counts and len(self._counts) >= MAX_TALLIED:
+                return
+            before = self._counts.get(key) or Count(*key, "", 0, moment, moment)
+            self._counts[key] = replace(before, client=client[:MAX_TALLIED_CHARS], times=before.times + 1, last=moment)
+
+    def listing(self) -> list[Count]:
+        """By name; what was refused first."""
+        with self._lock:
+            return sorted(self._counts.values(), key=lambda one: (not one.refused, one.operation, one.refused))

@@ -1,0 +1,146 @@
+"""Teams and who is in them. There is no mail: who is invited is in the team at once."""
+
+from typing import Any
+
+from ariadne import MutationType, ObjectType, QueryType
+
+from modelgate_server.api.shapes import Call, Info, node_id, number_of, whole
+from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.store import accounts, projects
+from modelgate_server.store.accounts import Entity, User
+from modelgate_server.store.db import now
+
+query = QueryType()
+mutation = MutationType()
+entity = ObjectType("Entity")
+TYPES = (query, mutation, entity)
+
+
+@query.field("users")
+def find_users(_: Any, info: Info, query: str | None = None) -> dict[str, Any]:
+    """By the whole username or address: the people of a server are not to be listed by guessing."""
+    call = info.context
+    found = accounts.find_user(call.db, query or "") or accounts.find_user_by_email(call.db, query or "")
+    return whole([found] if found else [])
+
+
+@mutation.field("updateUser")
+def update_user(_: Any, info: Info, input: dict[str, Any]) -> dict[str, User]:
+    call = info.context
+    if input.get("default_entity"):
+        accounts.set_default_entity(call.db, call.user, input["default_entity"])
+    return {"user": accounts.user(call.db, call.user.id)}
+
+
+@mutation.field("createTeam")
+def create_team(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Entity]:
+    """In the one organization of the user who asks, if there is one."""
+    call = info.context
+    name = input.get("team_admin_user_name")
+    admin = accounts.find_user(call.db, name) if name else call.user
+    if admin is None:
+        raise NotFound(f'user "{name}" not found')
+    if admin.id != call.user.id and not call.user.admin:
+        raise Forbidden("only an administrator of the server may make a team for somebody else")
+    mine = accounts.organizations_of(call.db, call.user.id)
+    home = mine[0].id if len(mine) == 1 else None
+    if home is not None and accounts.organization_role(call.db, home, call.user.id) not in projects.WRITERS:
+        raise Forbidden(f'you may only look at organization "{mine[0].name}"')
+    team = accounts.create_team(call.db, input["team_name"], home)
+    accounts.set_team_member(call.db, team.id, admin.id, "admin")
+    return {"entity": team}
+
+
+@mutation.field("createInvite")
+def invite(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
+    call = info.context
+    team = _administered(call, input["entity_name"])
+    name = input.get("username") or input.get("email") or ""
+    found = accounts.find_user(call.db, name) or accounts.find_user_by_email(call.db, name)
+    if found is None:
+        raise NotFound(f'user "{name}" not found')
+    if accounts.team_role(call.db, team.id, found.id) is not None:
+        raise Invalid(f'user "{name}" is in team "{team.name}" already')
+    accounts.set_team_member(call.db, team.id, found.id, "admin" if input.get("admin") else _role(call, team, found))
+    invited = {"id": node_id("Member", found.id), "name": found.username, "email": found.email, "to_user": found}
+    return {"invite": invited | {"created_at": now()}}
+
+
+def _role(call: Call, team: Entity, found: User) -> str:
+    """Who may only look at the organization may only look at its teams."""
+    role = accounts.organization_role(call.db, team.organization_id or 0, found.id)
+    return "viewer" if role == "viewer" else "member"
+
+
+@mutation.field("deleteInvite")
+def remove_member(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    call = info.context
+    team = _administered(call, input.get("entity_name") or "")
+    accounts.remove_team_member(call.db, team.id, number_of("Member", input.get("id") or ""))
+    return {"success": True}
+
+
+def _administered(call: Call, name: str) -> Entity:
+    """The team, when the user is its admin."""
+    found = accounts.find_entity(call.db, name)
+    if found is None or found.kind != "team":
+        raise NotFound(f'team "{name}" not found')
+    if accounts.team_role(call.db, found.id, call.user.id) != "admin":
+        raise Forbidden(f'only an admin of team "{name}" may do this')
+    return found
+
+
+@entity.field("members")
+def entity_members(found: Any, info: Info) -> list[dict[str, Any]]:
+    """Of a team, for its people and its organization's; of one's own entity, oneself; of a free name, nobody."""
+    return [
+        {
+            "id": node_id("Member", user.id),
+            "role": role,
+            "admin": role == "admin",
+            "pending": False,
+            "email": user.email,
+            "username": user.username,
+            "name": user.name,
+            "photo_url": None,
+            "account_type": "USER",
+            "api_key": None,  # only hashes are kept
+        }
+        for user, role in (_members(info.context, found) if isinstance(found, Entity) else [])
+    ]
+
+
+def _members(call: Call, found: Entity) -> list[tuple[User, str]]:
+    if found.user_id == call.user.id:
+        return [(call.user, "admin")]
+    mine = (
+        accounts.team_role(call.db, found.id, call.user.id),
+        accounts.organization_role(call.db, found.organization_id or 0, call.user.id),
+    )
+    return accounts.team_members(call.db, found.id) if any(mine) else []
+
+
+@entity.field("readOnlyAdmin")
+@entity.field("privateOnly")
+@entity.field("codeSavingEnabled")
+@entity.field("isPaid")
+def entity_has_not(found: Any, info: Info) -> bool:
+    """Settings of W&B's teams that there are none of here."""
+    return False
+
+
+@entity.field("photoUrl")
+@entity.field("readOnly")
+@entity.field("limits")
+def entity_says_nothing(found: Any, info: Info) -> None:
+    """What W&B's pages show, and no client asks for a decision."""
+
+
+@entity.field("storageBytes")
+def entity_storage(found: Any, info: Info) -> int:
+    return 0
+
+
+@entity.field("defaultAccess")
+def entity_default_access(found: Any, info: Info) -> str:
+    return "PRIVATE"

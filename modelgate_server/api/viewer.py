@@ -1,0 +1,198 @@
+"""Who is asking, what this server can do, and the entities and organisations."""
+
+from typing import Any
+
+from ariadne import ObjectType, QueryType
+
+from modelgate_server.api.shapes import Info, node_id, whole
+from modelgate_server.store import accounts, projects
+from modelgate_server.store.accounts import ApiKey, Entity, Organization, User
+from modelgate_server.store.projects import Project
+
+query = QueryType()
+user = ObjectType("User")
+api_key = ObjectType("ApiKey")
+entity = ObjectType("Entity")
+organization = ObjectType("Organization")
+TYPES = (query, user, api_key, entity, organization)
+
+# Everything that this server does and the SDK asks about; a feature that is not named is off. Off on purpose:
+# ARTIFACT_DIGEST_ALGORITHM (all digests are MD5), STRUCTURED_CONSOLE_LOGS (lines stay text).
+FEATURES = (
+    "ARTIFACT_COLLECTIONS_FILTERING_SORTING",
+    "ARTIFACT_COLLECTION_MEMBERSHIP_FILES",
+    "ARTIFACT_COLLECTION_MEMBERSHIP_FILE_DOWNLOAD_HANDLER",
+    "ARTIFACT_MEMBERSHIP_IN_LINK_ARTIFACT_RESPONSE",
+    "ARTIFACT_REGISTRY_SEARCH",
+    "ARTIFACT_TAGS",
+    "ARTIFACT_V2_DOWNLOAD_HANDLER_SUPPORTS_ARTIFACT_ID",
+    "CLIENT_IDS",
+    "FILESTREAM_GZIP",
+    "INCLUDE_ARTIFACT_TYPES_IN_REGISTRY_CREATION",
+    "LARGE_FILENAMES",
+    "MARK_RUN_FILES_UPLOADED",
+    "PROJECT_ARTIFACT_COLLECTION_MEMBERSHIP",
+    "SWEEPS_QUERY_FILTERING",
+    "TOTAL_COUNT_IN_FILE_CONNECTION",
+    "UPDATE_RUN_STATE",
+    "USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION",
+)
+# The SDK compares its own version with these: none is too old or too new.
+CLI_VERSIONS = {"max_cli_version": "99.0.0", "min_cli_version": "0.10.0"}
+
+
+@query.field("viewer")
+def resolve_viewer(_: Any, info: Info) -> User:
+    call = info.context
+    return call.user
+
+
+@query.field("serverInfo")
+def resolve_server_info(_: Any, info: Info) -> dict[str, Any]:
+    unknown = {"out_of_date": False, "latest_version_string": "x", "version_on_this_instance_string": "x"}
+    return {
+        "features": [{"name": name, "is_enabled": True} for name in FEATURES],
+        "cli_version_info": CLI_VERSIONS,
+        "latest_local_version_info": unknown,
+    }
+
+
+@query.field("entity")
+def resolve_entity(_: Any, info: Info, name: str | None = None) -> Entity | dict[str, Any]:
+    call = info.context
+    if not name:
+        return accounts.default_entity(call.db, call.user)
+    # An unknown name is an object that says it is free, not null: the SDK reads its fields unchecked.
+    return accounts.find_entity(call.db, name) or {"name": name}
+
+
+@query.field("organization")
+def resolve_organization(_: Any, info: Info, name: str) -> Organization | None:
+    call = info.context
+    found = accounts.find_organization(call.db, name)
+    if found is None:
+        owner = accounts.find_entity(call.db, name)
+        if owner is None or owner.kind != "organization" or owner.organization_id is None:
+            return None
+        found = accounts.organization(call.db, owner.organization_id)
+    member = accounts.organization_role(call.db, found.id, call.user.id)
+    return found if member is not None else None
+
+
+@user.field("id")
+def user_id(found: User, info: Info) -> str:
+    return node_id("User", found.id)
+
+
+@user.field("flags")
+def user_flags(found: User, info: Info) -> str:
+    return "{}"  # a flag `code_saving_enabled`, true or false, would override the user's own setting
+
+
+@user.field("deletedAt")
+def user_deleted_at(found: User, info: Info) -> None:
+    """Users are not deleted: their keys are."""
+
+
+@user.field("entity")
+def user_entity(found: User, info: Info) -> str:
+    return accounts.default_entity(info.context.db, found).name
+
+
+@user.field("apiKeys")
+def user_api_keys(found: User, info: Info) -> dict[str, Any]:
+    call = info.context
+    return whole(accounts.keys(call.db, found.id) if found.id == call.user.id else [])
+
+
+@user.field("teams")
+def user_teams(found: User, info: Info) -> dict[str, Any]:
+    """Those that the user who asks is in too; the SDK expects the personal entity among one's own."""
+    call = info.context
+    mine = {one.id for one in accounts.teams(call.db, call.user.id)}
+    return whole([one for one in accounts.teams(call.db, found.id) if one.id in mine])
+
+
+@user.field("organizations")
+def user_organizations(found: User, info: Info) -> list[Organization]:
+    call = info.context
+    mine = accounts.organizations_of(call.db, call.user.id)
+    return [one for one in accounts.organizations_of(call.db, found.id) if one in mine]
+
+
+@api_key.field("id")
+def api_key_id(found: ApiKey, info: Info) -> str:
+    return node_id("ApiKey", found.id)
+
+
+@api_key.field("name")
+def api_key_name(found: ApiKey, info: Info) -> str:
+    return found.prefix
+
+
+@entity.field("id")
+def entity_id(found: Entity | dict[str, Any], info: Info) -> str:
+    return node_id("Entity", found.id) if isinstance(found, Entity) else ""
+
+
+@entity.field("available")
+def entity_available(found: Entity | dict[str, Any], info: Info) -> bool:
+    return not isinstance(found, Entity)
+
+
+@entity.field("entityType")
+def entity_type(found: Entity | dict[str, Any], info: Info) -> str | None:
+    return found.kind if isinstance(found, Entity) else None
+
+
+@entity.field("isTeam")
+def entity_is_team(found: Entity | dict[str, Any], info: Info) -> bool:
+    return isinstance(found, Entity) and found.kind == "team"
+
+
+@entity.field("organization")
+def entity_organization(found: Entity | dict[str, Any], info: Info) -> Organization | None:
+    """For the people of the organization."""
+    call = info.context
+    if not isinstance(found, Entity) or found.organization_id is None:
+        return None
+    member = accounts.organization_role(call.db, found.organization_id, call.user.id)
+    return accounts.organization(call.db, found.organization_id) if member is not None else None
+
+
+@entity.field("user")
+def entity_user(found: Entity | dict[str, Any], info: Info) -> User | None:
+    """Of a personal entity, and only for its owner."""
+    call = info.context
+    return call.user if isinstance(found, Entity) and found.user_id == call.user.id else None
+
+
+@entity.field("project")
+def entity_project(found: Entity | dict[str, Any], info: Info, name: str | None = None) -> Project | None:
+    call = info.context
+    return projects.readable(call.db, call.user, found.name, name) if isinstance(found, Entity) else None
+
+
+@organization.field("id")
+def organization_id(found: Organization, info: Info) -> str:
+    return node_id("Organization", found.id)
+
+
+@organization.field("orgEntity")
+def organization_entity(found: Organization, info: Info) -> Entity:
+    return accounts.organization_entity(info.context.db, found.id)
+
+
+@organization.field("coreWeaveOrganizationId")
+def organization_core_weave(found: Organization, info: Info) -> None:
+    return None  # any other answer makes the SDK look for a metadata server on the network
+
+
+@organization.field("featureFlags")
+def organization_flags(found: Organization, info: Info, ramp_idtype: str) -> list[Any]:
+    return []
+
+
+@organization.field("advancedRegistryFeatures")
+def organization_registry_features(found: Organization, info: Info) -> dict[str, bool]:
+    return {"advanced_search": False}

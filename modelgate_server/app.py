@@ -1,0 +1,90 @@
+"""The application: every address that the server answers, on one screen."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from modelgate_server.api import blobs, file_stream, internal, operations
+from modelgate_server.api.handling import Services, failure, refuse, refuse_bug, refuse_fault
+from modelgate_server.errors import ServerError
+from modelgate_server.settings import CRASH_CHECK_S, RUN_SILENCE_S
+from modelgate_server.store import runs
+from modelgate_server.store.db import now
+from modelgate_server.web import pages
+
+log = logging.getLogger("server")
+ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
+ROUTES = [
+    Route("/graphql", operations.endpoint, methods=["POST"]),
+    Route("/files/{entity}/{project}/{run}/file_stream", file_stream.receive, methods=["POST"]),
+    Route("/storage/wandb_artifacts/{md5}", blobs.upload_blob, methods=["PUT"]),
+    Route("/storage/wandb_artifacts/{md5}", blobs.download_blob, methods=["GET"]),
+    Route("/storage/manifests/{md5}/wandb_manifest.json", blobs.download_blob, methods=["GET"]),
+    Route("/storage/manifests/{number}/wandb_manifest.json", blobs.upload_manifest, methods=["PUT"]),
+    Route("/storage/run_files/{number}/{name:path}", blobs.upload_run_file, methods=["PUT"]),
+    Route("/storage/run_files/{number}/{name:path}", blobs.download_run_file, methods=["GET"]),
+    Route("/storage/{path:path}", blobs.allow_origin, methods=["OPTIONS"]),
+    Route(ENTRY + "/{artifact}/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
+    Route(ENTRY + "/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
+    Route("/_internal/healthcheck", internal.health),
+    Route("/_internal/operations", internal.operations),
+    Route("/ready", internal.health),
+    Route("/health", internal.health),
+]
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """An address or a method that is none of ours."""
+    if pages.is_for_a_person(request):
+        return pages.nothing_here()
+    status = error.status_code if isinstance(error, HTTPException) else ServerError.status
+    return JSONResponse(failure([(f"{request.method} {request.url.path} is not known to this server", status)]), status)
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
+    watch = asyncio.create_task(_watch_runs(services))
+    yield
+    watch.cancel()
+    services.database.close()
+
+
+async def _watch_runs(services: Services) -> None:
+    """Runs whose process was killed say nothing any more; W&B calls them crashed, and so do we."""
+    while True:
+        try:
+            await run_in_threadpool(_mark_crashed, services)
+        except sqlite3.OperationalError as error:  # somebody else holds the database for long: try again later
+            log.warning("runs could not be looked over: %s", error)
+        await asyncio.sleep(CRASH_CHECK_S)
+
+
+def _mark_crashed(services: Services) -> None:
+    with services.database.write() as db:
+        runs.mark_crashed(db, now(ago_s=RUN_SILENCE_S))
+
+
+def create_app(services: Services) -> Starlette:
+    app = Starlette(
+        routes=[*ROUTES, *pages.routes(services)],
+        lifespan=partial(_lifespan, services=services),
+        exception_handlers={
+            ServerError: refuse,
+            sqlite3.Error: refuse_fault,
+            OSError: refuse_fault,
+            HTTPException: _unknown,
+            Exception: refuse_bug,
+        },
+    )
+    app.state.services = services
+    return app

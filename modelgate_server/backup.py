@@ -1,0 +1,156 @@
+"""
+Copy a data folder, whole and of one moment, while its server runs.
+
+    python -m modelgate_server backup --data DIR TARGET
+
+The copy is a data folder itself: start a server on it, or `check` it. Run again on the same TARGET, it brings it up to
+date and copies only what is new; killed and run again, it completes. The database comes last, so that TARGET is always
+the last complete copy. Exits 0 done, 1 a blob of DIR is missing or corrupt (each is named), 2 wrong use.
+"""
+
+import argparse
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from modelgate_server.errors import StartError
+from modelgate_server.store import references
+from modelgate_server.store.blobs import Blobs, fsync
+from modelgate_server.store.db import snapshot
+from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say
+
+SECRETS = ("secret", "api_key")
+# What SQLite keeps beside a database that it is writing.
+BESIDE = (".new-journal", ".new-wal", ".new-shm")
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    made = parser(
+        "backup",
+        "Copy a data folder, whole and of one moment, while its server runs.",
+        "--data .modelgate/server /backups/modelgate",
+    )
+    made.add_argument("target", type=Path, metavar="TARGET", help="an earlier backup to bring up to date, or no folder")
+    parsed: argparse.Namespace = made.parse_args(argv)
+    return parsed
+
+
+def main(argv: list[str]) -> int:
+    args = parse_args(argv)
+    source, target = args.data, args.target
+    database_of(source)
+    _check_target(source, target)
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with holding(source, alone=False), holding(target, alone=True):
+        needed = _copy_database(source, target)
+        copied, size, broken = _copy_blobs(Blobs(source / "blobs", make=False), Blobs(target / "blobs"), target, needed)
+        for name in SECRETS:
+            if (source / name).exists():
+                _copy_secret(source / name, target / name)
+        _publish(target)
+        _remove_others(Blobs(target / "blobs"), needed)
+    for md5 in broken:
+        say(f"error: blob {md5} is missing or corrupt in {source}: python -m modelgate_server check says whose it is")
+    say(f"{len(needed)} blobs, of which {copied} were copied ({amount(size)}), and the database: {target}")
+    result({"blobs": len(needed), "copied": copied, "bytes": size, "broken": broken})
+    return 1 if broken else 0
+
+
+def _check_target(source: Path, target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise StartError(f'"{target}" is not a folder', "give another TARGET")
+    within, of = target.resolve(), source.resolve()
+    if within == of or of in within.parents or within in of.parents:
+        raise StartError("TARGET and DIR are in each other", "give a TARGET elsewhere, best on another disk")
+    mine = {f"{name}{end}" for name in ("server.db", *SECRETS) for end in ("", ".new", *BESIDE)} | {"blobs"}
+    strange = sorted(path.name for path in target.iterdir() if path.name not in mine) if target.is_dir() else []
+    if strange:
+        raise StartError(
+            f'"{target}" is neither empty nor a backup: it holds "{strange[0]}"',
+            "give another TARGET; a folder that a server was started on is no backup any more",
+        )
+
+
+def _copy_database(source: Path, target: Path) -> set[str]:
+    """A snapshot beside the last one; returns the blobs that it refers to."""
+    beside = target / "server.db.new"
+    for end in (".new", *BESIDE):  # of a backup that was killed
+        (target / f"server.db{end}").unlink(missing_ok=True)
+    say(f"copying the database ({amount(database_of(source).stat().st_size)})")
+    with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
+        beside.chmod(0o600)
+        with snapshot(database_of(source)) as db:
+            db.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, nothing beside it
+        needed = references.blobs(copy)
+        known = {md5 for (md5,) in copy.execute("SELECT md5 FROM blobs WHERE durable")}
+        copy.execute("BEGIN")
+        references.forget(copy, known - needed)
+        copy.execute("COMMIT")
+    return needed
+
+
+def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) -> tuple[int, int, list[str]]:
+    """(copied, their bytes, those that are not there or not right). What an earlier backup has is not copied again."""
+    earlier = _earlier(folder)
+    copied, size, broken = 0, 0, []
+    progress = Progress("looked at", "blobs", len(needed))
+    for md5 in sorted(needed):
+        # What is there and in no complete backup was left by one that was killed: its bytes are read to be sure.
+        if target.size(md5) is not None and (md5 in earlier or target.is_right(md5)):
+            progress.add(0)
+            continue
+        got = _copy_blob(source, target, md5)
+        if got is None:
+            broken.append(md5)
+        else:
+            copied, size = copied + 1, size + got
+        progress.add(got or 0)
+    target.make_durable([md5 for md5 in needed if target.is_unsynced(md5)])
+    return copied, size, broken
+
+
+def _earlier(target: Path) -> set[str]:
+    """What the last complete backup in the folder refers to; nothing where another version of the server made it."""
+    if not (target / "server.db").exists():
+        return set()
+    try:
+        with snapshot(target / "server.db") as db:
+            return references.blobs(db)
+    except StartError:
+        return set()
+
+
+def _copy_blob(source: Blobs, target: Blobs, md5: str) -> int | None:
+    if source.size(md5) is None:
+        return None
+    with target.incoming() as copy:
+        for piece in source.pieces(md5):
+            copy.write(piece)
+        if copy.md5() != md5:
+            return None
+        copy.keep()
+        return copy.size
+
+
+def _copy_secret(source: Path, target: Path) -> None:
+    beside = target.with_name(f"{target.name}.new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(source.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(target)
+
+
+def _publish(target: Path) -> None:
+    """From here on the folder is the new backup."""
+    fsync(target / "server.db.new")
+    (target / "server.db.new").rename(target / "server.db")
+    fsync(target)
+
+
+def _remove_others(blobs: Blobs, needed: set[str]) -> None:
+    for found in [*blobs.everything(), *blobs.arriving()]:
+        if found.md5 not in needed:
+            found.path.unlink()

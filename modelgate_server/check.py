@@ -1,0 +1,152 @@
+"""
+Whether everything that a data folder's rows speak of is there, and nothing else. The server may be running.
+
+    python -m modelgate_server check --data DIR
+
+Reads every byte of every blob. Exits 0 clean, 1 something is wrong (each finding says what to do), 2 wrong use. The
+words go to standard error, a JSON object with the findings to standard output.
+"""
+
+import argparse
+import sqlite3
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelgate_server.store import artifacts, manifests, references
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import every, snapshot
+from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say, upload_window
+
+RESTORE = "stop the server and restore a backup: see docs/server.md"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`kind` is missing, corrupt, extra, half-written, unknown, row or database; `todo` is for a person."""
+
+    kind: str
+    what: str
+    todo: str
+
+
+@dataclass
+class Report:
+    findings: list[Finding]
+    versions: int = 0
+    blobs: int = 0
+    size: int = 0
+    waiting: int = 0  # blobs of uploads under way
+
+    def add(self, kind: str, what: str, todo: str) -> None:
+        self.findings.append(Finding(kind, what, todo))
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    made = parser(
+        "check",
+        "Whether all that a data folder's rows speak of is there, whole, and nothing else. The server may be running.",
+        "--data .modelgate/server",
+    )
+    parsed: argparse.Namespace = made.parse_args(argv)
+    return parsed
+
+
+def main(argv: list[str]) -> int:
+    folder = parse_args(argv).data
+    database_of(folder)
+    with holding(folder, alone=False):
+        report = check(folder)
+    for finding in report.findings:
+        say(f"{finding.kind}: {finding.what}\n  to do: {finding.todo}")
+    say(
+        f"{report.versions} versions, {report.blobs} blobs, {amount(report.size)}: "
+        + (f"{len(report.findings)} findings" if report.findings else "clean")
+    )
+    result({"clean": not report.findings, **asdict(report)})
+    return 1 if report.findings else 0
+
+
+def check(folder: Path) -> Report:
+    report = Report([])
+    blobs = Blobs(folder / "blobs", make=False)
+    # The rows first: what is uploaded meanwhile is young, and not looked for.
+    with snapshot(database_of(folder)) as db:
+        if not _database(db, report):
+            return report
+        _versions(db, report)
+        needed = references.sizes(db)
+        known = {md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable")}
+    broken = _files(blobs, needed, known, report)
+    with snapshot(database_of(folder)) as db:
+        for md5, kind in sorted(broken.items()):
+            path = blobs.path(md5)
+            todo = f'copy "blobs/{md5[:2]}/{md5}" of a backup to "{path}"'
+            report.add(kind, f"blob {md5}, {references.owner(db, md5)}", todo)
+    return report
+
+
+def _database(db: sqlite3.Connection, report: Report) -> bool:
+    """What SQLite itself finds; False when nothing further can be read."""
+    for (problem,) in db.execute("PRAGMA integrity_check(20)"):
+        if problem != "ok":
+            report.add("database", str(problem), RESTORE)
+    if report.findings:
+        return False
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        report.add("database", f"row {row} of {table} refers to a row of {parent} that is not there", RESTORE)
+    return True
+
+
+def _versions(db: sqlite3.Connection, report: Report) -> None:
+    for found in every(db, Artifact, "WHERE state = 'COMMITTED' ORDER BY id"):
+        report.versions += 1
+        entries = artifacts.entries(db, found.id)
+        digest = manifests.content_digest({entry.path: {"digest": entry.digest} for entry in entries})
+        whole = (digest, len(entries), sum(entry.size for entry in entries))
+        name = references.version_name(db, found.id)
+        if whole != (found.digest, found.file_count, found.size):
+            report.add("row", f"version {name} is not what its digest, number of files and size say", RESTORE)
+        if artifacts.membership(db, found.sequence_id, found.id) is None:
+            report.add("row", f"version {name} is not in its own collection", RESTORE)
+
+
+def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report: Report) -> dict[str, str]:
+    """Look at every file; returns which needed blobs are missing or corrupt."""
+    old = upload_window(time.time())
+    broken = dict.fromkeys(needed, "missing")
+    here: set[str] = set()
+    progress = Progress("checked", "blobs", len(needed))
+    for found in blobs.everything():
+        if found.md5 is None:
+            report.add("unknown", f'"{found.path}" is no file of the server\'s', "move it elsewhere")
+            continue
+        here.add(found.md5)
+        if found.md5 not in needed:
+            if found.modified < old:
+                what = f"nothing refers to blob {found.md5} ({amount(found.size)})"
+                report.add("extra", what, "python -m modelgate_server gc")
+            else:
+                report.waiting += 1
+        elif not _is_right(blobs, found.md5) or needed[found.md5] not in (None, found.size):
+            broken[found.md5] = "corrupt"
+        else:
+            del broken[found.md5]
+            report.blobs += 1
+            report.size += found.size
+            progress.add(found.size)
+    for half in blobs.arriving():
+        if half.modified < old:
+            todo = "python -m modelgate_server gc removes it, and so does the server's next start"
+            report.add("half-written", f'"{half.path}" ({amount(half.size)})', todo)
+    for md5 in sorted(known - here - needed.keys()):
+        report.add("row", f"blob {md5} is noted and not there; nothing refers to it", "python -m modelgate_server gc")
+    return broken
+
+
+def _is_right(blobs: Blobs, md5: str) -> bool:
+    try:
+        return blobs.md5_of(md5) == md5
+    except OSError:  # a bad sector, or one that this user may not read
+        return False

@@ -1,0 +1,334 @@
+"""
+Write a project as plain files: JSON, JSON lines, and the files themselves. The server may be running.
+
+    python -m modelgate_server export --data DIR ENTITY/PROJECT TARGET
+
+Nothing of this software is needed to read them, and `import` reads them into another server. TARGET appears when it is
+complete; until then it is TARGET.part. Exits 0 done, 1 a blob is missing or corrupt (each is named), 2 wrong use.
+"""
+
+import argparse
+import base64
+import json
+import re
+import shutil
+import sqlite3
+import unicodedata
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from modelgate_server.api.shapes import number_of
+from modelgate_server.errors import NotFound, StartError
+from modelgate_server.store import accounts, artifacts, files, history, projects, references, runs, sweeps
+from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.blobs import Blobs, sync_file_system
+from modelgate_server.store.db import now, snapshot
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
+from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say
+
+FORMAT = 1
+INDEX = "export.json"
+MAX_PART_BYTES = 200  # most file systems take 255
+REFERENCE = re.compile(r"wandb-artifact://([0-9a-f]+)(?:/|$)")
+READ_ME = """\
+A project of a W&B-compatible server, as plain files.
+
+export.json                          what is here, and in which order it was made
+runs/RUN/run.json                    the run; config.json and summary.json as the SDK sent them
+runs/RUN/history.jsonl               a line each time the run logged; events.jsonl: the machine; console.jsonl: output
+runs/RUN/files/                      the run's files
+artifacts/NAME/v0/version.json       a version: digest, metadata, aliases, where it is linked, its files by path
+artifacts/NAME/v0/files/             the files of that version
+sweeps.json                          the sweeps
+
+A name that no file can have lies in a folder "renamed" beside; the JSON says which it is.
+To bring it into another server: python -m modelgate_server import --data DIR THIS_FOLDER
+"""
+
+
+@dataclass
+class Shelf:
+    """Gives each name from outside a file of its own, on any file system: under its name, or else under a number."""
+
+    natural: str
+    _files: set[str] = field(default_factory=set)
+    _folders: set[str] = field(default_factory=set)
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    def place(self, name: str) -> str:
+        key = unicodedata.normalize("NFC", name).casefold()
+        folders = {key[:i] for i, letter in enumerate(key) if letter == "/"}
+        parts = name.split("/")
+        possible = all(
+            part not in ("", ".", "..") and len(part.encode()) <= MAX_PART_BYTES and not re.search(r'[\\:*?"<>|]', part)
+            for part in parts
+        )
+        if not possible or len(name) > 1000 or key in self._files | self._folders or folders & self._files:
+            return f"{self.natural}.renamed/{next(self._numbers)}"
+        self._files.add(key)
+        self._folders |= folders
+        return f"{self.natural}/{name}"
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    made = parser(
+        "export",
+        "Write a project as plain files: JSON, JSON lines, and the files themselves. The server may be running.",
+        "--data .modelgate/server local/mnist mnist-export",
+    )
+    made.add_argument("project", metavar="ENTITY/PROJECT", help="the project, e.g. local/mnist")
+    made.add_argument("target", type=Path, metavar="TARGET", help="a folder that is made")
+    parsed: argparse.Namespace = made.parse_args(argv)
+    return parsed
+
+
+def main(argv: list[str]) -> int:
+    args = parse_args(argv)
+    path = database_of(args.data)
+    part = args.target.with_name(f"{args.target.name}.part")
+    _check_target(args.target, part)
+    with holding(args.data, alone=False):
+        with snapshot(path) as db:
+            export = Export(db, _project(db, args.project), part)
+            export.write()
+        broken = export.copy(Blobs(args.data / "blobs", make=False))
+    sync_file_system(part)
+    part.rename(args.target)
+    for md5 in broken:
+        say(
+            f"error: blob {md5} is missing or corrupt in {args.data}: python -m modelgate_server check says whose it is"
+        )
+    say(f"{len(export.index['runs'])} runs and {len(export.index['versions'])} versions: {args.target}")
+    numbers = {name: len(export.index[name]) for name in ("runs", "versions", "collections")}
+    result({**numbers, "files": len(export.files), "broken": broken})
+    return 1 if broken else 0
+
+
+def _check_target(target: Path, part: Path) -> None:
+    if target.exists():
+        raise StartError(f'"{target}" exists', "give a TARGET that does not, or move it away")
+    if part.exists():
+        if not (part / INDEX).is_file():
+            raise StartError(f'"{part}" exists and is not what an export has left', "move it away")
+        shutil.rmtree(part)  # of an export that was killed
+    part.mkdir(parents=True)
+
+
+def _project(db: sqlite3.Connection, name: str) -> Project:
+    entity, _, project = name.partition("/")
+    owner = accounts.find_entity(db, entity)
+    found = projects.find(db, owner.id, project) if owner else None
+    if found is None:
+        raise StartError(f'project "{name}" is not in this data folder', "write it as ENTITY/PROJECT, like local/mnist")
+    return found
+
+
+class Export:
+    """Everything that the rows say is written first, in one snapshot; the bytes follow."""
+
+    def __init__(self, db: sqlite3.Connection, project: Project, folder: Path) -> None:
+        self.db = db
+        self.project = project
+        self.folder = folder
+        self.files: list[tuple[str, str]] = []  # MD5, and where the bytes go
+        self.index: dict[str, Any] = {
+            "format": FORMAT,
+            "exported_at": now(),
+            "entity": accounts.entity(db, project.entity_id).name,
+            "project": _fields(project, leave="id entity_id user_id views"),
+            "runs": [],
+            "collections": [],
+            "versions": [],
+        }
+
+    def write(self) -> None:
+        (self.folder / "README.txt").write_text(READ_ME, encoding="utf-8")
+        self._json(INDEX, self.index)  # says whose the folder is, if this is killed
+        shelf = Shelf("runs")
+        for run in reversed(runs.of_project(self.db, self.project.id)):
+            self.index["runs"].append(folder := shelf.place(run.name))
+            self._run(run, folder)
+        self._json("sweeps.json", [_fields(one, leave="id project_id") for one in self._sweeps()])
+        shelf, versions = Shelf("artifacts"), []
+        for collection in artifacts.collections(self.db, self.project.id):
+            self.index["collections"].append(folder := shelf.place(collection.name))
+            self._collection(collection, folder)
+            if collection.kind == "sequence":
+                for there in artifacts.versions(self.db, collection.id):
+                    where = f"{folder}/v{there.version_index}"
+                    versions.append((there.artifact_id, where))
+                    self._version(artifacts.artifact(self.db, there.artifact_id), where)
+        self.index["versions"] = [where for _, where in sorted(versions)]
+        self._json(INDEX, self.index)
+
+    def copy(self, blobs: Blobs) -> list[str]:
+        """The bytes, each read once and compared with its MD5; returns those that are missing or not right."""
+        placed: dict[str, Path] = {}
+        broken = set()
+        progress = Progress("wrote", "files", len(self.files))
+        for md5, where in self.files:
+            path = self.folder / where
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if md5 in placed:
+                _same(placed[md5], path)
+            elif blobs.size(md5) is None or blobs.copy(md5, path) != md5:
+                broken.add(md5)
+                path.unlink(missing_ok=True)
+                continue
+            placed.setdefault(md5, path)
+            progress.add(path.stat().st_size)
+        say(f"{len(self.files)} files, {amount(sum(path.stat().st_size for path in placed.values()))}")
+        return sorted(broken)
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    def _run(self, run: Run, folder: str) -> None:
+        shelf = Shelf("files")
+        listed = []
+        for one in files.listing(self.db, run.id):
+            where = shelf.place(one.name)
+            self.files.append((one.md5, f"{folder}/{where}"))
+            listed.append({**_fields(one, leave="id run_id"), "file": where})
+        lines = {stream: self._lines(run.id, stream, f"{folder}/{stream}.jsonl") for stream in history.TABLES}
+        self._text(f"{folder}/config.json", run.config)
+        self._text(f"{folder}/summary.json", run.summary)
+        fields = _fields(run, leave="id project_id user_id config summary tags stop_requested")
+        lineage = {direction: self._lineage(run, direction) for direction in ("input", "output")}
+        document = {**fields, "tags": json.loads(run.tags), "user": self._user(run.user_id)}
+        self._json(f"{folder}/run.json", {**document, "lines": lines, "files": listed, "artifacts": lineage})
+
+    def _lines(self, run_id: int, stream: str, where: str) -> list[list[int]]:
+        """Write a stream's lines; returns [first number, how many] of each block, for a number may be missing."""
+        blocks: list[list[int]] = []
+        self._text(where, "")
+        with (self.folder / where).open("w", encoding="utf-8", newline="\n") as file:
+            for number, line in history.numbered(self.db, run_id, stream):
+                # A line break inside a JSON object can only be white space.
+                plain = json.dumps(line) if stream == "console" else line.replace("\r", " ").replace("\n", " ")
+                file.write(plain + "\n")
+                if blocks and sum(blocks[-1]) == number:
+                    blocks[-1][1] += 1
+                else:
+                    blocks.append([number, 1])
+        return blocks
+
+    def _lineage(self, run: Run, direction: str) -> list[dict[str, Any]]:
+        return [
+            {"version": references.version_name(self.db, one.id), "digest": one.digest}
+            for one in artifacts.of_run(self.db, run.id, direction)
+        ]
+
+    def _sweeps(self) -> list[sweeps.Sweep]:
+        return list(reversed(sweeps.of_project(self.db, self.project.id)))
+
+    # --- artifacts --------------------------------------------------------------------------------------------------
+
+    def _collection(self, found: Collection, folder: str) -> None:
+        clients = self.db.execute("SELECT client_id FROM sequence_clients WHERE collection_id = ?", (found.id,))
+        document = {
+            **_fields(found, leave="id project_id type_id"),
+            "type": artifacts.artifact_type(self.db, found.type_id).name,
+            "tags": [tag.name for tag in artifacts.collection_tags(self.db, found.id)],
+            "client_ids": [name for (name,) in clients],
+            # Of a portfolio, what was linked into it; a sequence's versions have folders of their own.
+            "links": self._linked(found) if found.kind == "portfolio" else [],
+        }
+        self._json(f"{folder}/collection.json", document)
+
+    def _linked(self, found: Collection) -> list[dict[str, Any]]:
+        return [self._link(there) for there in reversed(artifacts.versions(self.db, found.id))]
+
+    def _link(self, there: artifacts.Membership) -> dict[str, Any]:
+        """A version's place in a portfolio."""
+        portfolio = artifacts.collection(self.db, there.collection_id)
+        home = projects.project(self.db, portfolio.project_id)
+        return {
+            "version": references.version_name(self.db, there.artifact_id),
+            "digest": artifacts.artifact(self.db, there.artifact_id).digest,
+            "entity": accounts.entity(self.db, home.entity_id).name,
+            "project": home.name,
+            "collection": portfolio.name,
+            "number": there.version_index,
+            "aliases": [alias.name for alias in artifacts.aliases_of(self.db, there.id)],
+            "created_at": there.created_at,
+        }
+
+    def _version(self, found: Artifact, folder: str) -> None:
+        shelf, listed = Shelf("files"), []
+        refers_to: dict[str, dict[str, str]] = {}
+        for entry in artifacts.entries(self.db, found.id):
+            where = None
+            if entry.md5 is not None:
+                where = shelf.place(entry.path)
+                self.files.append((entry.md5, f"{folder}/{where}"))
+            refers_to |= self._referred(entry.ref)
+            listed.append({**_fields(entry, leave="artifact_id"), "file": where})
+        self.files.append((str(found.manifest_md5), f"{folder}/manifest.json"))
+        home, *elsewhere = artifacts.memberships(self.db, found.id)
+        maker = artifacts.created_by(self.db, found.id)
+        clients = self.db.execute("SELECT client_id FROM artifact_clients WHERE artifact_id = ?", (found.id,))
+        fields = _fields(
+            found, leave="id sequence_id state metadata manifest_md5 pending_aliases run_id user_id version_index"
+        )
+        document = {
+            **fields,
+            "number": found.version_index,
+            "metadata": json.loads(found.metadata) if found.metadata else None,
+            "aliases": [alias.name for alias in artifacts.aliases_of(self.db, home.id)],
+            "tags": [tag.name for tag in artifacts.tags(self.db, found.id)],
+            "user": self._user(found.user_id),
+            # A run of another project does not come along.
+            "run": maker.name if maker and maker.project_id == self.project.id else None,
+            "client_ids": [name for (name,) in clients],
+            "links": [self._link(there) for there in elsewhere],
+            "refers_to": refers_to,
+            "files": listed,
+        }
+        self._json(f"{folder}/version.json", document)
+
+    def _referred(self, ref: str | None) -> dict[str, dict[str, str]]:
+        """What an address in another version means: its id is this server's own."""
+        match = REFERENCE.match(ref or "")
+        if not match:
+            return {}
+        try:
+            found = artifacts.find_artifact(self.db, artifact_number(match[1]))
+        except (NotFound, ValueError):
+            return {}  # it is no id of ours
+        if found is None or found.state != "COMMITTED":
+            return {}
+        return {match[1]: {"version": references.version_name(self.db, found.id), "digest": found.digest}}
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def _user(self, user_id: int | None) -> str | None:
+        return accounts.user(self.db, user_id).username if user_id is not None else None
+
+    def _json(self, where: str, value: Any) -> None:
+        self._text(where, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+    def _text(self, where: str, text: str) -> None:
+        path = self.folder / where
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Half a surrogate pair, which a version's metadata may have, is no UTF-8: Python's escape of it is JSON's too.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def artifact_number(hexadecimal: str) -> int:
+    """The row behind an id as references write it: the hex digits of the bytes whose base64 the id is."""
+    return number_of("Artifact", base64.b64encode(bytes.fromhex(hexadecimal)).decode())
+
+
+def _fields(row: Any, *, leave: str) -> dict[str, Any]:
+    return {name: value for name, value in asdict(row).items() if name not in leave.split()}
+
+
+def _same(source: Path, target: Path) -> None:
+    """The same bytes under a second name; a file system without such names gets them twice."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,96 @@
+"""
+Remove the bytes that nothing refers to any more. The server may be running.
+
+    python -m modelgate_server gc --data DIR [--dry-run]
+
+Deleted versions and runs leave their bytes behind, uploads that were given up leave theirs. What is younger than the
+upload window (settings.py) stays: an upload under way may still refer to it. Exits 0 done, 2 wrong use. The words go to
+standard error, a JSON object with the bytes freed to standard output.
+"""
+
+import argparse
+import time
+
+from modelgate_server.settings import UPLOAD_TTL_S
+from modelgate_server.store import references
+from modelgate_server.store.blobs import Blobs, Found
+from modelgate_server.store.db import Database
+from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say, upload_window
+
+# So many at a time, between which the server's own writers have their turn.
+BATCH = 500
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    made = parser(
+        "gc",
+        f"Remove the bytes that nothing refers to and that are older than {UPLOAD_TTL_S // 3600} hours. The server may"
+        " be running.",
+        "--data .modelgate/server --dry-run",
+    )
+    made.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    parsed: argparse.Namespace = made.parse_args(argv)
+    return parsed
+
+
+def main(argv: list[str]) -> int:
+    args = parse_args(argv)
+    path = database_of(args.data)
+    with holding(args.data, alone=True):
+        database, blobs = Database(path), Blobs(args.data / "blobs")
+        try:
+            before = upload_window(time.time())
+            files, size = (_count if args.dry_run else _collect)(database, blobs, before)
+        finally:
+            database.close()
+    say(f"{'would free' if args.dry_run else 'freed'} {amount(size)} in {files} files")
+    result({"files": files, "bytes": size, "dry_run": args.dry_run})
+    return 0
+
+
+def _unneeded(database: Database, blobs: Blobs, before: float) -> tuple[list[Found], list[Found]]:
+    """Blobs that nothing refers to, and halves of uploads that nobody can finish."""
+    with database.read() as db:
+        needed = references.blobs(db)
+    extra = [one for one in blobs.everything() if one.md5 and one.md5 not in needed and one.modified < before]
+    return extra, [one for one in blobs.arriving() if one.modified < before]
+
+
+def _count(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
+    extra, halves = _unneeded(database, blobs, before)
+    return len(extra) + len(halves), sum(one.size for one in extra + halves)
+
+
+def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
+    """
+    The blobs of each batch while no writer can begin to refer to them; then the rows that call them durable, for which
+    a full disk has room only after that. Killed in between, a row is left of a blob that is not there: the next gc
+    removes it, and nobody believes it before (manifests.births).
+    """
+    extra, halves = _unneeded(database, blobs, before)
+    for half in halves:
+        half.path.unlink(missing_ok=True)
+    files, freed = len(halves), sum(half.size for half in halves)
+    progress = Progress("removed", "blobs", len(extra))
+    for start in range(0, len(extra), BATCH):
+        batch = [str(one.md5) for one in extra[start : start + BATCH]]
+        with database.write() as db:
+            for md5 in sorted(set(batch) - references.among(db, batch)):
+                size = blobs.remove(md5, before=before)
+                if size is not None:
+                    references.forget(db, [md5])
+                    files, freed = files + 1, freed + size
+                    progress.add(size)
+    _forget_absent(database, blobs)
+    return files, freed
+
+
+def _forget_absent(database: Database, blobs: Blobs) -> None:
+    """Rows that call a blob durable that is not there, and that nothing refers to."""
+    with database.read() as db:
+        absent = [md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable") if blobs.size(md5) is None]
+    for start in range(0, len(absent), BATCH):
+        batch = absent[start : start + BATCH]
+        with database.write() as db:
+            gone = {md5 for md5 in batch if blobs.size(md5) is None}
+            references.forget(db, gone - references.among(db, batch))

@@ -1,0 +1,470 @@
+"""
+Bring what `export` wrote into a data folder. The server may be running.
+
+    python -m modelgate_server import --data DIR SOURCE [--to ENTITY/PROJECT]
+
+Runs keep their names, versions their numbers, digests, aliases and lineage. What is there already stays: doing it twice
+is the same as once, and a killed import is completed by the next. A run that went on here since, a version that only
+this folder has, and `latest` on it are left alone. Exits 0 done, 2 wrong use, a damaged export, or a project that holds
+other things under the same names.
+"""
+
+import argparse
+import base64
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from modelgate_server.api.shapes import node_id
+from modelgate_server.errors import Invalid, NotFound, ServerError, StartError
+from modelgate_server.exporting import FORMAT, INDEX, REFERENCE
+from modelgate_server.settings import MIB
+from modelgate_server.store import accounts, artifacts, files, history, manifests, projects, registry, runs, sweeps
+from modelgate_server.store.accounts import User
+from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import Database, insert, one, update
+from modelgate_server.store.manifests import Draft
+from modelgate_server.store.names import LATEST
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
+from modelgate_server.upkeep import Progress, database_of, holding, parser, result, say
+
+# What a document that is not as `export` writes them leads to.
+DAMAGE = (
+    *(LookupError, TypeError, ValueError, AttributeError, OverflowError),
+    *(sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError),
+)
+LINES = 10_000  # of a stream in one transaction, so that the server's own writers have their turn
+SWEEP_FIELDS = ("name", "display_name", "description", "config", "state", "points", "created_at", "updated_at")
+RUN_FIELDS = (
+    *("display_name", "description", "notes", "tags", "state", "group_name", "job_type", "git_commit", "host"),
+    *("program", "repo", "sweep_name", "exit_code", "created_at", "heartbeat_at"),
+)
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    made = parser(
+        "import",
+        "Bring what `export` wrote into a data folder. The server may be running; doing it twice is the same as once.",
+        "--data .modelgate/server mnist-export --to ann/mnist",
+    )
+    made.add_argument("source", type=Path, metavar="SOURCE", help="the folder that `export` made")
+    made.add_argument("--to", metavar="ENTITY/PROJECT", help="where to (default: the names it was exported from)")
+    parsed: argparse.Namespace = made.parse_args(argv)
+    return parsed
+
+
+def main(argv: list[str]) -> int:
+    args = parse_args(argv)
+    path = database_of(args.data)
+    if not (args.source / INDEX).is_file():
+        raise StartError(f'"{args.source}" is not an export: it has no {INDEX}', "give the folder that `export` made")
+    with holding(args.data, alone=False):
+        database = Database(path)
+        try:
+            done = Import(database, Blobs(args.data / "blobs"), Source(args.source), args.to)
+            done.read()
+        except (ServerError, *DAMAGE) as error:
+            raise StartError(
+                f'"{args.source}" cannot be imported: {error if isinstance(error, ServerError) else repr(error)}',
+                "what was imported so far is whole; export again, or mend it, and import again",
+            ) from None
+        finally:
+            database.close()
+    for what in done.not_carried:
+        say(f"not carried: {what}")
+    say(f"{done.runs} runs and {done.versions} versions are new in {done.target}; {done.there} were there already")
+    result({"runs": done.runs, "versions": done.versions, "there": done.there, "not_carried": done.not_carried})
+    return 0
+
+
+class Import:
+    """Each run and each version is a transaction of its own, its bytes durable before it."""
+
+    def __init__(self, database: Database, blobs: Blobs, source: "Source", target: str | None) -> None:
+        self.database = database
+        self.blobs = blobs
+        self.source = source
+        self.index = source.document(INDEX)
+        if self.index["format"] != FORMAT:
+            raise StartError(
+                f"the export's format is {self.index['format']}, not {FORMAT}", "use a server that fits it"
+            )
+        self.entity, self.name = self.index["entity"], self.index["project"]["name"]
+        self.target = target or f"{self.entity}/{self.name}"
+        self.runs = self.versions = self.there = 0
+        self.not_carried: list[str] = []
+
+    def read(self) -> None:
+        folders = self.index["runs"]
+        collections = [self.source.document(f"{folder}/collection.json") for folder in self.index["collections"]]
+        versions = [(folder, self.source.document(f"{folder}/version.json")) for folder in self.index["versions"]]
+        with self.database.write() as db:
+            user, project = self._project(db)
+            self._check_runs(db, project)
+            held = self._latest(db, project, collections)
+            self._sweeps(db, project)
+            for document in collections:
+                self._collection(db, project, document)
+        progress = Progress("imported", "runs and versions", len(folders) + len(versions))
+        for folder in folders:
+            self._run(project, user, folder)
+            progress.add(0)
+        for folder, document in versions:
+            self._version(project, user, folder, document)
+            progress.add(0)
+        links = [link for _, document in versions for link in document["links"]]
+        links += [link for document in collections for link in document["links"]]
+        with self.database.write() as db:
+            self._aliases(db, project, versions, held)
+            self._links(db, user, links)
+            for folder in folders:
+                self._lineage(db, project, self.source.document(f"{folder}/run.json"))
+
+    # --- where to ---------------------------------------------------------------------------------------------------
+
+    def _project(self, db: sqlite3.Connection) -> tuple[User, Project]:
+        """The project, made if it is missing, and whose name stands for a user that this folder does not have."""
+        entity, _, name = self.target.partition("/")
+        owner = accounts.find_entity(db, entity)
+        if owner is None or not name:
+            raise StartError(
+                f'there is no entity "{entity}" in this data folder',
+                "make it (python -m modelgate_server admin --help), or give another with --to ENTITY/PROJECT",
+            )
+        user = accounts.user(db, owner.user_id) if owner.user_id else accounts.find_user(db, accounts.LOCAL_USER)
+        if user is None:
+            raise StartError("the data folder has no user yet", "start the server on it once")
+        found = projects.find(db, owner.id, name)
+        if found is None:
+            fields = self.index["project"]
+            found = projects.create(
+                db,
+                owner,
+                name,
+                user,
+                description=fields["description"],
+                access=fields["access"],
+                allow_all_types=bool(fields["allow_all_types"]),
+            )
+        return user, found
+
+    def _check_runs(self, db: sqlite3.Connection, project: Project) -> None:
+        """Before anything is written: a run of the same name that is another one."""
+        for folder in self.index["runs"]:
+            document = self.source.document(f"{folder}/run.json")
+            found = runs.find(db, project.id, document["name"])
+            if found is not None and found.created_at != document["created_at"]:
+                raise StartError(
+                    f'{self.target} has another run "{found.name}", of {found.created_at}',
+                    "import into another project with --to ENTITY/PROJECT",
+                )
+
+    def _user(self, db: sqlite3.Connection, name: str | None) -> int | None:
+        found = accounts.find_user(db, name) if name else None
+        return found.id if found else None
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    def _sweeps(self, db: sqlite3.Connection, project: Project) -> None:
+        for document in self.source.document("sweeps.json"):
+            if sweeps.find(db, project.id, document["name"]) is None:
+                sweeps.parse(document["config"])
+                insert(db, "sweeps", project_id=project.id, **{name: document[name] for name in SWEEP_FIELDS})
+
+    def _run(self, project: Project, user: User, folder: str) -> None:
+        document = self.source.document(f"{folder}/run.json")
+        self._bytes(folder, document["files"])
+        fields = {name: document[name] for name in RUN_FIELDS}
+        for name in ("config", "summary"):
+            fields[name] = self.source.path(f"{folder}/{name}.json").read_text(encoding="utf-8")
+        with self.database.write() as db:
+            found = runs.find(db, project.id, document["name"])
+            if found is None:
+                self.runs += 1
+                found = runs.create(db, project, user, document["name"], fields)
+            else:
+                self.there += 1
+                if found.heartbeat_at > document["heartbeat_at"]:
+                    return  # it went on here
+                runs.edit(db, found, fields)
+            update(db, "runs", found.id, user_id=self._user(db, document["user"]))
+            for listed in document["files"]:
+                size = self.blobs.size(listed["md5"]) or 0
+                files.put(db, found.id, listed["name"], md5=listed["md5"], size=size)
+        for table, stream in history.TABLES.items():
+            self._lines(found, stream, f"{folder}/{table}.jsonl", document["lines"][table])
+
+    def _bytes(self, folder: str, listed: list[dict[str, Any]]) -> None:
+        """Bring files into the blob folder, durable, unless they are there and right."""
+        needed = [(entry["md5"], entry["file"]) for entry in listed if entry["md5"] is not None]
+        for md5, name in needed:
+            if self.blobs.renew(md5) and self.blobs.is_right(md5):
+                continue
+            with self.blobs.incoming() as copy, self.source.path(f"{folder}/{name}").open("rb") as file:
+                while piece := file.read(MIB):
+                    copy.write(piece)
+                if copy.md5() != md5:
+                    raise Invalid(f'"{folder}/{name}" is damaged: its MD5 is {copy.md5()}, not {md5}')
+                copy.keep()
+        self.blobs.make_durable([md5 for md5, _ in needed])
+
+    def _lines(self, run: Run, stream: str, where: str, blocks: list[list[int]]) -> None:
+        with self.source.path(where).open(encoding="utf-8", newline="\n") as file:
+            for first, number in blocks:
+                for start in range(first, first + number, LINES):
+                    lines = [line.rstrip("\n") for line in islice(file, min(LINES, first + number - start))]
+                    if stream == history.CONSOLE:
+                        lines = [str(json.loads(line)) for line in lines]
+                    with self.database.write() as db:
+                        history.append(db, run.id, stream, start, lines)
+
+    def _lineage(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
+        run = runs.require(db, project, document["name"])
+        for direction, listed in document["artifacts"].items():
+            for said in listed:
+                found = self._find(db, said)
+                if found is None:
+                    self.not_carried.append(f"the {direction} {said['version']} of run {run.name}: it is not here")
+                else:
+                    artifacts.record(db, run.id, found.id, direction)
+
+    # --- artifacts --------------------------------------------------------------------------------------------------
+
+    def _collection(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
+        if artifacts.find_type(db, project.id, document["type"]) is None and not project.allow_all_types:
+            registry.add_types(db, project, [document["type"]])
+        found = artifacts.ensure_collection(
+            db, project, document["name"], document["type"], kind=document["kind"], description=document["description"]
+        )
+        number = max(found.next_version, int(document["next_version"]))
+        update(db, "collections", found.id, next_version=number, created_at=document["created_at"])
+        artifacts.tag_collection(db, found.id, document["tags"])
+        for client in document["client_ids"]:
+            db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", (client, found.id))
+
+    def _version(self, project: Project, user: User, folder: str, document: dict[str, Any]) -> None:
+        home = self._home(folder)
+        with self.database.read() as db:
+            sequence = artifacts.find_collection(db, project.id, home["name"])
+            there = self._numbered(db, sequence, document["number"]) if sequence else None
+            if there is not None and there.digest != document["digest"]:
+                raise StartError(
+                    f"{self.target}/{home['name']} has another v{document['number']}",
+                    "import into another project with --to ENTITY/PROJECT",
+                )
+        self._bytes(folder, document["files"])  # also where the version is here: its bytes may be lost
+        if there is not None:
+            self.there += 1
+            return
+        with self.database.write() as db:
+            self._commit(db, project, user, home, folder, document)
+        self.versions += 1
+
+    def _commit(
+        self,
+        db: sqlite3.Connection,
+        project: Project,
+        user: User,
+        home: dict[str, Any],
+        folder: str,
+        document: dict[str, Any],
+    ) -> None:
+        """Make the version as a client would, under the number that it had."""
+        draft = Draft(
+            type_name=home["type"],
+            collection_name=home["name"],
+            digest=document["digest"],
+            run=None,
+            description=document["description"],
+            metadata=json.dumps(document["metadata"]) if document["metadata"] is not None else None,
+            aliases=[],
+            tags=document["tags"],
+            ttl_seconds=document["ttl_seconds"],
+            history_step=document["history_step"],
+            deduplicate=False,
+            distributed_id=None,
+            client_id=None,
+            sequence_client_id=None,
+        )
+        found = manifests.announce(db, project, user, draft)
+        manifest = manifests.create(db, found, kind="FULL", digest="", base_id=None)
+        manifests.received(db, manifest.id, self.blobs.write(self._manifest(db, folder, document, found.id)))
+        with _number(db, found.sequence_id, int(document["number"])):
+            manifests.commit(db, self.blobs, user, found)
+        maker = runs.find(db, project.id, document["run"]) if document["run"] else None
+        update(
+            db,
+            "artifacts",
+            found.id,
+            created_at=document["created_at"],
+            updated_at=document["updated_at"],
+            run_id=maker.id if maker else None,
+            user_id=self._user(db, document["user"]),
+        )
+        for client in document["client_ids"]:
+            db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (client, found.id))
+
+    def _manifest(self, db: sqlite3.Connection, folder: str, document: dict[str, Any], artifact_id: int) -> bytes:
+        """The version's manifest, in which the ids of the other server have become this one's."""
+        manifest = self.source.document(f"{folder}/manifest.json")
+        for entry in manifest["contents"].values():
+            if "birthArtifactID" in entry:
+                entry["birthArtifactID"] = node_id("Artifact", artifact_id)
+            match = REFERENCE.match(entry.get("ref") or "")
+            if match:
+                said = document["refers_to"].get(match[1])
+                found = self._find(db, said) if said else None
+                if found is None:
+                    what = said["version"] if said else entry["ref"]
+                    self.not_carried.append(f"{folder} refers to {what}, which is not here")
+                else:
+                    own = base64.b64decode(node_id("Artifact", found.id)).hex()
+                    entry["ref"] = entry["ref"].replace(match[1], own, 1)
+        return json.dumps(manifest).encode()
+
+    def _home(self, folder: str) -> Any:
+        """What is said about the collection that a version's folder is in."""
+        return self.source.document(f"{folder.rpartition('/')[0]}/collection.json")
+
+    def _numbered(self, db: sqlite3.Connection, sequence: Collection, number: int) -> Artifact | None:
+        """A version by its number, deleted or not: a number is never given again."""
+        return one(db, Artifact, "WHERE sequence_id = ? AND version_index = ?", sequence.id, number)
+
+    def _find(self, db: sqlite3.Connection, said: dict[str, str]) -> Artifact | None:
+        """What this folder has under a name of the other server; one of the same project came along into this one."""
+        home, _, version = said["version"].rpartition("/")
+        entity, _, name = (self.target if home == f"{self.entity}/{self.name}" else home).partition("/")
+        collection_name, _, number = version.rpartition(":v")
+        owner = accounts.find_entity(db, entity)
+        project = projects.find(db, owner.id, name) if owner else None
+        collection = artifacts.find_collection(db, project.id, collection_name) if project else None
+        found = self._numbered(db, collection, int(number)) if collection else None
+        return found if found and found.digest == said["digest"] and found.state == "COMMITTED" else None
+
+    # --- aliases and links ------------------------------------------------------------------------------------------
+
+    def _latest(
+        self, db: sqlite3.Connection, project: Project, collections: list[dict[str, Any]]
+    ) -> dict[str, artifacts.Membership]:
+        """Per collection the `latest` version, where this folder has newer ones than the export."""
+        held = {}
+        for document in collections:
+            found = artifacts.find_collection(db, project.id, document["name"])
+            latest = artifacts.resolve(db, found.id, LATEST) if found else None
+            if latest is not None and latest.version_index >= document["next_version"]:
+                held[document["name"]] = latest
+        return held
+
+    def _aliases(
+        self,
+        db: sqlite3.Connection,
+        project: Project,
+        versions: list[tuple[str, dict[str, Any]]],
+        held: dict[str, artifacts.Membership],
+    ) -> None:
+        for folder, document in versions:
+            name = self._home(folder)["name"]
+            sequence = artifacts.find_collection(db, project.id, name)
+            found = self._numbered(db, sequence, document["number"]) if sequence else None
+            if sequence is None or found is None or found.state != "COMMITTED":
+                self.not_carried.append(f"{name}:v{document['number']}: it was deleted here")
+                continue
+            for alias in document["aliases"]:
+                artifacts.assign(db, sequence, found.id, alias)
+        for latest in held.values():
+            artifacts.assign(db, artifacts.collection(db, latest.collection_id), latest.artifact_id, LATEST)
+
+    def _links(self, db: sqlite3.Connection, user: User, links: list[dict[str, Any]]) -> None:
+        """First the versions under their numbers, then the aliases; `latest` stays on a newer one of this folder."""
+        held: dict[int, artifacts.Membership | None] = {}
+        placed = []
+        for link in sorted(links, key=lambda link: (link["collection"], link["number"])):
+            db.execute("SAVEPOINT link")
+            try:
+                portfolio, found = self._portfolio(db, user, link)
+                latest = artifacts.resolve(db, portfolio.id, LATEST)
+                placed.append((link, self._place(db, user, portfolio, found, link)))
+                held.setdefault(portfolio.id, latest)
+            except ServerError as error:
+                # Else it leaves a collection without a version, or a number that was only lent.
+                db.execute("ROLLBACK TO link")
+                where = f"{link['entity']}/{link['project']}/{link['collection']}"
+                self.not_carried.append(f"the link of {link['version']} in {where}: {error}")
+            db.execute("RELEASE link")
+        for link, there in placed:
+            for alias in link["aliases"]:
+                artifacts.assign(db, artifacts.collection(db, there.collection_id), there.artifact_id, alias)
+        for portfolio_id, latest in held.items():
+            newest = max(there.version_index for _, there in placed if there.collection_id == portfolio_id)
+            if latest is not None and latest.version_index > newest:
+                artifacts.assign(db, artifacts.collection(db, portfolio_id), latest.artifact_id, LATEST)
+
+    def _portfolio(self, db: sqlite3.Connection, user: User, link: dict[str, Any]) -> tuple[Collection, Artifact]:
+        """Where a link leads, made if it is missing, and the version. A registry is not made in passing."""
+        found = self._find(db, link)
+        if found is None:
+            raise NotFound("the version is not here")
+        entity, name = link["entity"], link["project"]
+        if (entity, name) == (self.entity, self.name):
+            entity, _, name = self.target.partition("/")
+        elif entity == self.entity:
+            entity = self.target.partition("/")[0]
+        owner = accounts.find_entity(db, entity)
+        target = projects.find(db, owner.id, name) if owner else None
+        if target is None and owner is not None and owner.kind != "organization":
+            target = projects.create(db, owner, name, user)
+        if target is None:
+            raise NotFound(f'there is no registry "{entity}/{name}": make it and import again')
+        kind = artifacts.artifact_type(db, artifacts.collection(db, found.sequence_id).type_id).name
+        return artifacts.ensure_collection(db, target, link["collection"], kind, kind="portfolio"), found
+
+    def _place(
+        self, db: sqlite3.Connection, user: User, portfolio: Collection, found: Artifact, link: dict[str, Any]
+    ) -> artifacts.Membership:
+        """Link a version under the number that it had, or under the next one where another version has that."""
+        there = artifacts.membership(db, portfolio.id, found.id)
+        if there is not None:
+            return there
+        number = int(link["number"])
+        if artifacts.resolve(db, portfolio.id, f"v{number}") is not None:
+            number = artifacts.collection(db, portfolio.id).next_version
+            self.not_carried.append(f"v{link['number']} of {portfolio.name} is another's here: it is v{number}")
+        with _number(db, portfolio.id, number):
+            target = projects.project(db, portfolio.project_id)
+            there = registry.link(db, user, found, target, portfolio.name, [])
+        update(db, "memberships", there.id, created_at=link["created_at"])
+        return there
+
+
+class Source:
+    """The folder of an export. What it says comes from outside: it may name no file elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    def path(self, where: str) -> Path:
+        path = (self._folder / where).resolve()
+        if not path.is_relative_to(self._folder) or not path.is_file():
+            raise Invalid(f'the export has no file "{where}"')
+        return path
+
+    def document(self, where: str) -> Any:
+        try:
+            return json.loads(self.path(where).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise Invalid(f'"{where}" is damaged: {error}') from None
+
+
+@contextmanager
+def _number(db: sqlite3.Connection, collection_id: int, number: int) -> Iterator[None]:
+    """The next version of a collection gets this number; after that the count goes on where it was."""
+    before = artifacts.collection(db, collection_id).next_version
+    update(db, "collections", collection_id, next_version=number)
+    yield
+    update(db, "collections", collection_id, next_version=max(before, number + 1))

@@ -1,0 +1,159 @@
+"""Starting and stopping: the data folder, its lock, the port, the first user, the signals."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from modelgate_server.api.handling import Services
+from modelgate_server.app import create_app
+from modelgate_server.connection import Connection
+from modelgate_server.errors import Invalid, StartError
+from modelgate_server.settings import KEEP_ALIVE_S, SHUTDOWN_S, Settings
+from modelgate_server.store import accounts, registry
+from modelgate_server.store.blobs import Blobs, fsync
+from modelgate_server.store.db import Database
+
+KEY_HINT = 'unset MODELGATE_SERVER_KEY to have a key made, or give one like "local-" and 40 hex digits'
+
+
+def serve(settings: Settings, given_key: str | None) -> int:
+    """Run until a signal ends it; returns the exit code. Raises StartError."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    key = _checked_key(given_key)
+    os.umask(0o077)  # what others logged and the hashes of their keys are nobody else's, wherever the folder is
+    with data_folder(settings.data_dir), _listening(settings) as listener:
+        services = open_services(settings, key)
+        host, port = listener.getsockname()[:2]
+        config = uvicorn.Config(
+            create_app(services),
+            http=Connection,
+            loop="asyncio",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # nobody stands between the server and its clients to be believed
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn stops on them and then repeats them for whoever handled them before: nobody needs to die of it.
+            signal.signal(number, lambda *_: None)
+        asyncio.run(
+            _Announcing(config, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}").serve([listener])
+        )
+    return 0
+
+
+class _Announcing(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(f"modelgate server at {self._url}", file=sys.stderr, flush=True)
+
+
+def _checked_key(key: str | None) -> str | None:
+    try:
+        return accounts.checked_key(key) if key else None
+    except Invalid as error:
+        raise StartError(f"MODELGATE_SERVER_KEY cannot be used: {error}", KEY_HINT) from None
+
+
+@contextmanager
+def data_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process alone; made if it is missing."""
+    hint = "choose another folder with --data"
+    if folder.exists() and not folder.is_dir():
+        raise StartError(f'the data folder "{folder}" is not a directory', hint)
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            fsync(folder.resolve().parent)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise StartError(f'the data folder "{folder}" is not writable ({error.strerror})', hint) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartError(f'another server is using the data folder "{folder}"', f"stop it, or {hint}") from None
+        yield
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on: an answer's body then waits 40 ms behind its headers.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except (OSError, OverflowError) as error:
+            raise StartError(
+                f"cannot listen on {settings.host} port {settings.port}: {error}",
+                "choose another port with --port, or 0 for a free one",
+            ) from None
+        # Before uvicorn takes it, or two servers could bind the same port and only one find out.
+        listener.listen(2048)
+        yield listener
+
+
+def open_services(settings: Settings, key: str | None) -> Services:
+    """The database and blobs of a folder, made at the first start. Raises StartError when the key is another one."""
+    folder = settings.data_dir
+    try:
+        database = Database(folder / "server.db")
+        blobs = Blobs(folder / "blobs")
+        blobs.sweep()
+        _admit(database, folder, key)
+        secret = bytes.fromhex(_kept(folder / "secret", secrets.token_hex(32)))
+    except (sqlite3.DatabaseError, OSError, ValueError) as error:
+        raise StartError(
+            f'the data folder "{folder}" cannot be used: {error}', "choose another folder with --data, or repair it"
+        ) from None
+    return Services(settings, database, blobs, secret)
+
+
+def _admit(database: Database, folder: Path, key: str | None) -> None:
+    """Make the user `local` at the first start; later, see that a given key is still this user's."""
+    with database.write() as db:
+        local = accounts.find_user(db, accounts.LOCAL_USER)
+        if local is None:
+            registry.create_local(db, key or _kept(folder / "api_key", f"local-{secrets.token_hex(20)}"))
+        elif key is not None and accounts.user_of_key(db, key) != local:
+            raise StartError(
+                f'MODELGATE_SERVER_KEY is not the key that the data folder "{folder}" was made with',
+                "unset it or give the first one; a new folder with --data takes a new key",
+            )
+
+
+def _kept(path: Path, fresh: str) -> str:
+    """A secret in a file that only its owner can read; made once."""
+    if path.exists():
+        return path.read_text().strip()
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(fresh + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+    fsync(path.parent)
+    return fresh

@@ -1,0 +1,284 @@
+"""Users, their keys, and the entities that own projects: a user's own, a team, an organisation."""
+
+import hashlib
+import re
+import sqlite3
+from dataclasses import dataclass
+from typing import ClassVar
+
+from modelgate_server.errors import Invalid, NotFound
+from modelgate_server.store import names
+from modelgate_server.store.db import every, get, insert, now, one
+
+LOCAL_USER = "local"
+LOCAL_ORGANIZATION = "local-org"
+# The SDK (sdk/lib/wbauth/validation.py) itself refuses a key in which less than this follows the first dash.
+MIN_KEY_CHARS = 40
+KEY_PREFIX_CHARS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    TABLE: ClassVar[str] = "users"
+    id: int
+    username: str
+    name: str
+    email: str
+    admin: int
+    default_entity_id: int | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    TABLE: ClassVar[str] = "api_keys"
+    id: int
+    user_id: int
+    prefix: str
+    description: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    TABLE: ClassVar[str] = "entities"
+    id: int
+    name: str
+    kind: str
+    user_id: int | None
+    organization_id: int | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    TABLE: ClassVar[str] = "organizations"
+    id: int
+    name: str
+    created_at: str
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------
+
+
+def hash_key(key: str) -> str:
+    """Keys are long and random, so a plain hash cannot be searched back to one."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def checked_key(key: str) -> str:
+    """A key that the SDK will send. Raises Invalid, without repeating the key."""
+    secret = key.partition("-")[2] or key
+    if len(secret) < MIN_KEY_CHARS:
+        raise Invalid(
+            f"an API key needs at least {MIN_KEY_CHARS} characters after its first dash, this has {len(secret)}"
+        )
+    if not re.fullmatch(r"[\w-]+", key, re.ASCII):
+        raise Invalid("an API key may only have letters, digits, _ and -")
+    return key
+
+
+def add_key(db: sqlite3.Connection, user_id: int, key: str, description: str | None = None) -> int:
+    hashed = hash_key(key)
+    return insert(
+        db,
+        "api_keys",
+        user_id=user_id,
+        hash=hashed,
+        prefix=key[:KEY_PREFIX_CHARS],
+        description=description,
+        created_at=now(),
+    )
+
+
+def revoke_keys(db: sqlite3.Connection, user_id: int) -> None:
+    db.execute("DELETE FROM api_keys WHERE user_id = ?", (user_id,))
+
+
+def user_of_key(db: sqlite3.Connection, key: str) -> User | None:
+    return one(db, User, "JOIN api_keys ON api_keys.user_id = users.id WHERE api_keys.hash = ?", hash_key(key))
+
+
+def keys(db: sqlite3.Connection, user_id: int) -> list[ApiKey]:
+    return every(db, ApiKey, "WHERE user_id = ? ORDER BY id", user_id)
+
+
+# --- users --------------------------------------------------------------------------------------------------------
+
+
+def create_user(db: sqlite3.Connection, username: str, *, email: str = "", admin: bool = False) -> User:
+    """A user and the personal entity of the same name, which is the user's default."""
+    names.plain(username, "username")
+    if find_entity(db, username) is not None:
+        raise Invalid(f'the name "{username}" is taken')
+    created = now()
+    user_id = insert(
+        db,
+        "users",
+        username=username,
+        name=username,
+        email=email or f"{username}@localhost",
+        admin=int(admin),
+        created_at=created,
+    )
+    entity_id = insert(db, "entities", name=username, kind="user", user_id=user_id, created_at=created)
+    db.execute("UPDATE users SET default_entity_id = ? WHERE id = ?", (entity_id, user_id))
+    return get(db, User, user_id)
+
+
+def user(db: sqlite3.Connection, user_id: int) -> User:
+    return get(db, User, user_id)
+
+
+def find_user_by_email(db: sqlite3.Connection, email: str) -> User | None:
+    return one(db, User, "WHERE email = ?", email)
+
+
+def find_user_by_id(db: sqlite3.Connection, user_id: int) -> User | None:
+    return one(db, User, "WHERE id = ?", user_id)
+
+
+def find_user(db: sqlite3.Connection, username: str) -> User | None:
+    return one(db, User, "WHERE username = ?", username)
+
+
+def default_entity(db: sqlite3.Connection, user: User) -> Entity:
+    if user.default_entity_id is None:
+        raise LookupError(f"user {user.id} has no default entity")
+    return get(db, Entity, user.default_entity_id)
+
+
+def teams(db: sqlite3.Connection, user_id: int) -> list[Entity]:
+    """The entities a user may log to: the personal one first."""
+    return every(
+        db,
+        Entity,
+        "LEFT JOIN team_members AS member ON member.entity_id = entities.id AND member.user_id = ?1"
+        " WHERE entities.user_id = ?1 OR member.user_id = ?1 ORDER BY entities.kind = 'team', entities.name",
+        user_id,
+    )
+
+
+# --- entities and organisations -----------------------------------------------------------------------------------
+
+
+def entity(db: sqlite3.Connection, entity_id: int) -> Entity:
+    return get(db, Entity, entity_id)
+
+
+def find_entity(db: sqlite3.Connection, name: str) -> Entity | None:
+    """By its name, or an organisation's entity by the organisation's name: people write either."""
+    found = one(db, Entity, "WHERE name = ?", name)
+    if found is None:
+        organization = find_organization(db, name)
+        found = organization_entity(db, organization.id) if organization else None
+    return found
+
+
+def create_organization(db: sqlite3.Connection, name: str, *, entity_name: str | None = None) -> Organization:
+    names.plain(name, "organization")
+    created = now()
+    organization_id = insert(db, "organizations", name=name, created_at=created)
+    insert(
+        db,
+        "entities",
+        name=entity_name or name,
+        kind="organization",
+        organization_id=organization_id,
+        created_at=created,
+    )
+    return get(db, Organization, organization_id)
+
+
+def organization(db: sqlite3.Connection, organization_id: int) -> Organization:
+    return get(db, Organization, organization_id)
+
+
+def find_organization(db: sqlite3.Connection, name: str) -> Organization | None:
+    return one(db, Organization, "WHERE name = ?", name)
+
+
+def organization_entity(db: sqlite3.Connection, organization_id: int) -> Entity:
+    found = one(db, Entity, "WHERE organization_id = ? AND kind = 'organization'", organization_id)
+    if found is None:
+        raise LookupError(f"organization {organization_id} has no entity")
+    return found
+
+
+def organizations_of(db: sqlite3.Connection, user_id: int) -> list[Organization]:
+    return every(
+        db,
+        Organization,
+        "JOIN organization_members ON organization_id = organizations.id WHERE user_id = ? ORDER BY organizations.name",
+        user_id,
+    )
+
+
+def organization_role(db: sqlite3.Connection, organization_id: int, user_id: int) -> str | None:
+    row = db.execute(
+        "SELECT role FROM organization_members WHERE organization_id = ? AND user_id = ?", (organization_id, user_id)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_organization_member(db: sqlite3.Connection, organization_id: int, user_id: int, role: str) -> None:
+    db.execute(
+        "INSERT INTO organization_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role",
+        (organization_id, user_id, role),
+    )
+
+
+def team_role(db: sqlite3.Connection, entity_id: int, user_id: int) -> str | None:
+    row = db.execute(
+        "SELECT role FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def find_team_by_id(db: sqlite3.Connection, entity_id: int) -> Entity | None:
+    return one(db, Entity, "WHERE id = ? AND kind = 'team'", entity_id)
+
+
+def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) -> Entity:
+    if find_entity(db, names.plain(name, "team")) is not None:
+        raise Invalid(f'the name "{name}" is taken')
+    return get(
+        db, Entity, insert(db, "entities", name=name, kind="team", organization_id=organization_id, created_at=now())
+    )
+
+
+def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: str) -> None:
+    """A team's people are of its organization too."""
+    db.execute(
+        "INSERT INTO team_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role",
+        (entity_id, user_id, role),
+    )
+    db.execute(
+        "INSERT OR IGNORE INTO organization_members SELECT organization_id, ?, 'member' FROM entities"
+        " WHERE id = ? AND organization_id IS NOT NULL",
+        (user_id, entity_id),
+    )
+
+
+def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> None:
+    db.execute("DELETE FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id))
+
+
+def team_members(db: sqlite3.Connection, entity_id: int) -> list[tuple[User, str]]:
+    """Who is in a team, and as what."""
+    rows = db.execute("SELECT user_id, role FROM team_members WHERE entity_id = ? ORDER BY user_id", (entity_id,))
+    return [(user(db, user_id), role) for user_id, role in rows.fetchall()]
+
+
+def organization_members(db: sqlite3.Connection, organization_id: int) -> list[tuple[User, str]]:
+    """Who is in an organization, and as what."""
+    sql = "SELECT user_id, role FROM organization_members WHERE organization_id = ? ORDER BY user_id"
+    return [(user(db, user_id), role) for user_id, role in db.execute(sql, (organization_id,)).fetchall()]
+
+
+def set_default_entity(db: sqlite3.Connection, found: User, name: str) -> None:
+    """Where the user's runs go when they do not say. Only where the user may log."""
+    if name not in {mine.name for mine in teams(db, found.id)}:
+        raise NotFound(f'entity "{name}" is not one of yours')
+    owner = one(db, Entity, "WHERE name = ?", name)
+    db.execute("UPDATE users SET default_entity_id = ? WHERE id = ?", (owner.id if owner else None, found.id))

@@ -1,0 +1,456 @@
+"""
+Artifacts: collections, their versions, aliases, tags and lineage. How a version's contents arrive is manifests.py.
+
+A version sits in collections by memberships: one in the sequence it was logged to, one in each portfolio it was linked
+into, each with a version number of its own. An alias belongs to a membership and is unique in its collection.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from modelgate_server.errors import Invalid, NotFound
+from modelgate_server.store import names, protection
+from modelgate_server.store.accounts import User
+from modelgate_server.store.db import every, get, insert, now, one, update
+from modelgate_server.store.documents import json_object
+from modelgate_server.store.names import LATEST
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactType:
+    TABLE: ClassVar[str] = "artifact_types"
+    id: int
+    project_id: int
+    name: str
+    description: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    TABLE: ClassVar[str] = "collections"
+    id: int
+    project_id: int
+    type_id: int
+    kind: str
+    name: str
+    description: str | None
+    next_version: int
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    TABLE: ClassVar[str] = "artifacts"
+    id: int
+    sequence_id: int
+    state: str
+    version_index: int | None
+    digest: str
+    description: str | None
+    metadata: str | None
+    ttl_seconds: int | None
+    history_step: int | None
+    size: int
+    file_count: int
+    manifest_md5: str | None
+    pending_aliases: str
+    run_id: int | None
+    user_id: int | None
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    TABLE: ClassVar[str] = "memberships"
+    id: int
+    collection_id: int
+    artifact_id: int
+    version_index: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    TABLE: ClassVar[str] = "aliases"
+    id: int
+    membership_id: int
+    collection_id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    TABLE: ClassVar[str] = "artifact_tags"
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionTag:
+    TABLE: ClassVar[str] = "collection_tags"
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a version: `md5` names its blob, or `ref` says where it is."""
+
+    TABLE: ClassVar[str] = "entries"
+    artifact_id: int
+    path: str
+    digest: str
+    md5: str | None
+    ref: str | None
+    size: int
+
+
+# --- types and collections ----------------------------------------------------------------------------------------
+
+
+def artifact_type(db: sqlite3.Connection, type_id: int) -> ArtifactType:
+    return get(db, ArtifactType, type_id)
+
+
+def find_type(db: sqlite3.Connection, project_id: int, name: str) -> ArtifactType | None:
+    return one(db, ArtifactType, "WHERE project_id = ? AND name = ?", project_id, name)
+
+
+def types(db: sqlite3.Connection, project_id: int) -> list[ArtifactType]:
+    return every(db, ArtifactType, "WHERE project_id = ? ORDER BY name", project_id)
+
+
+def ensure_type(db: sqlite3.Connection, project: Project, name: str) -> ArtifactType:
+    """The type, made if it is new to the project; Invalid where a registry does not take it."""
+    found = find_type(db, project.id, names.artifact_type(name))
+    if found is not None:
+        return found
+    if not project.allow_all_types:
+        allowed = ", ".join(kind.name for kind in types(db, project.id)) or "none"
+        raise Invalid(f'"{project.name}" does not take artifacts of type "{name}" (it takes: {allowed})')
+    type_id = insert(db, "artifact_types", project_id=project.id, name=name, created_at=now())
+    return artifact_type(db, type_id)
+
+
+def collection(db: sqlite3.Connection, collection_id: int) -> Collection:
+    return get(db, Collection, collection_id)
+
+
+def find_collection_by_id(db: sqlite3.Connection, collection_id: int) -> Collection | None:
+    return one(db, Collection, "WHERE id = ?", collection_id)
+
+
+def find_collection(db: sqlite3.Connection, project_id: int, name: str) -> Collection | None:
+    return one(db, Collection, "WHERE project_id = ? AND name = ?", project_id, name)
+
+
+def collections(db: sqlite3.Connection, project_id: int) -> list[Collection]:
+    return every(db, Collection, "WHERE project_id = ? ORDER BY name", project_id)
+
+
+def ensure_collection(
+    db: sqlite3.Connection, project: Project, name: str, type_name: str, *, kind: str, description: str | None = None
+) -> Collection:
+    """The collection, made if it is missing. One name has one kind and one type, for good."""
+    found = find_collection(db, project.id, names.collection(name))
+    if found is None:
+        created = now()
+        collection_id = insert(
+            db,
+            "collections",
+            project_id=project.id,
+            type_id=ensure_type(db, project, type_name).id,
+            kind=kind,
+            name=name,
+            description=description,
+            created_at=created,
+            updated_at=created,
+        )
+        return collection(db, collection_id)
+    if found.kind != kind:
+        raise Invalid(f'"{name}" in "{project.name}" is a {found.kind}: it cannot be used as a {kind}')
+    has = artifact_type(db, found.type_id).name
+    if has != type_name:
+        raise Invalid(f'"{name}" in "{project.name}" holds artifacts of type "{has}", not "{type_name}"')
+    return found
+
+
+def edit_collection(
+    db: sqlite3.Connection, user: User, found: Collection, *, name: str | None, description: str | None
+) -> Collection:
+    changes: dict[str, Any] = {"updated_at": now()}
+    if name is not None and name != found.name:
+        _require(db, user, found, aliases_in(db, found.id), "rename this collection")
+        if find_collection(db, found.project_id, names.collection(name)) is not None:
+            raise Invalid(f'a collection "{name}" exists already')
+        changes["name"] = name
+    if description is not None:
+        changes["description"] = description
+    update(db, "collections", found.id, **changes)
+    return collection(db, found.id)
+
+
+def move_collection(db: sqlite3.Connection, project: Project, found: Collection, type_name: str) -> Collection:
+    update(db, "collections", found.id, type_id=ensure_type(db, project, type_name).id, updated_at=now())
+    return collection(db, found.id)
+
+
+def delete_collection(db: sqlite3.Connection, user: User, found: Collection) -> None:
+    """A sequence goes with its versions, wherever they are linked; a portfolio only loses its links."""
+    _require(db, user, found, aliases_in(db, found.id), "delete this collection")
+    if found.kind == "sequence":
+        linked = "SELECT artifact_id FROM memberships WHERE collection_id = ?"
+        for (artifact_id,) in db.execute(linked, (found.id,)).fetchall():
+            delete(db, user, artifact(db, artifact_id), with_aliases=True)
+    db.execute("DELETE FROM collections WHERE id = ?", (found.id,))
+
+
+def collection_tags(db: sqlite3.Connection, collection_id: int) -> list[CollectionTag]:
+    return every(db, CollectionTag, "WHERE collection_id = ? ORDER BY id", collection_id)
+
+
+def tag_collection(db: sqlite3.Connection, collection_id: int, tags: list[str]) -> list[CollectionTag]:
+    rows = [(collection_id, names.tag(tag)) for tag in tags]
+    db.executemany("INSERT OR IGNORE INTO collection_tags (collection_id, name) VALUES (?, ?)", rows)
+    return [tag for tag in collection_tags(db, collection_id) if tag.name in tags]
+
+
+def untag_collection(db: sqlite3.Connection, collection_id: int, tags: list[str]) -> None:
+    rows = [(collection_id, tag) for tag in tags]
+    db.executemany("DELETE FROM collection_tags WHERE collection_id = ? AND name = ?", rows)
+
+
+# --- versions -----------------------------------------------------------------------------------------------------
+
+
+def artifact(db: sqlite3.Connection, artifact_id: int) -> Artifact:
+    return get(db, Artifact, artifact_id)
+
+
+def find_artifact(db: sqlite3.Connection, artifact_id: int) -> Artifact | None:
+    return one(db, Artifact, "WHERE id = ?", artifact_id)
+
+
+def of_client(db: sqlite3.Connection, client_id: str) -> Artifact | None:
+    """The artifact that a client made under an id of its own."""
+    return one(
+        db,
+        Artifact,
+        "JOIN artifact_clients ON artifact_clients.artifact_id = artifacts.id WHERE client_id = ?",
+        client_id,
+    )
+
+
+def versions(db: sqlite3.Connection, collection_id: int) -> list[Membership]:
+    """Newest first."""
+    return every(db, Membership, "WHERE collection_id = ? ORDER BY version_index DESC", collection_id)
+
+
+def latest(db: sqlite3.Connection, collection_id: int) -> Membership | None:
+    return one(db, Membership, "WHERE collection_id = ? ORDER BY version_index DESC LIMIT 1", collection_id)
+
+
+def memberships(db: sqlite3.Connection, artifact_id: int) -> list[Membership]:
+    """Where a version is to be found: its sequence first, then the portfolios in the order of linking."""
+    return every(db, Membership, "WHERE artifact_id = ? ORDER BY id", artifact_id)
+
+
+def membership(db: sqlite3.Connection, collection_id: int, artifact_id: int) -> Membership | None:
+    return one(db, Membership, "WHERE collection_id = ? AND artifact_id = ?", collection_id, artifact_id)
+
+
+def resolve(db: sqlite3.Connection, collection_id: int, name: str) -> Membership | None:
+    """A version by alias, by number (`v3`) or by digest."""
+    number = names.version(name)
+    if number is not None:
+        return one(db, Membership, "WHERE collection_id = ? AND version_index = ?", collection_id, number)
+    by_alias = "JOIN aliases ON membership_id = memberships.id WHERE aliases.collection_id = ? AND name = ?"
+    by_digest = (
+        "JOIN artifacts ON artifacts.id = artifact_id"
+        " WHERE collection_id = ? AND digest = ? ORDER BY memberships.id DESC"
+    )
+    return one(db, Membership, by_alias, collection_id, name) or one(db, Membership, by_digest, collection_id, name)
+
+
+def add_to(db: sqlite3.Connection, found: Collection, artifact_id: int) -> Membership:
+    """Give a version the next number of a collection, and `latest`; unchanged if it is there already."""
+    there = membership(db, found.id, artifact_id)
+    if there is not None:
+        return there
+    number = collection(db, found.id).next_version
+    created = now()
+    insert(db, "memberships", collection_id=found.id, artifact_id=artifact_id, version_index=number, created_at=created)
+    update(db, "collections", found.id, next_version=number + 1, updated_at=created)
+    assign(db, collection(db, found.id), artifact_id, LATEST)
+    added = membership(db, found.id, artifact_id)
+    if added is None:
+        raise LookupError(f"the membership of artifact {artifact_id} was not written")
+    return added
+
+
+def remove_from(db: sqlite3.Connection, user: User, found: Membership, action: str) -> None:
+    """Take a version out of a collection, with its aliases there; `latest` goes to the newest that is left."""
+    there, lost = collection(db, found.collection_id), aliases_of(db, found.id)
+    _require(db, user, there, lost, action)
+    db.execute("DELETE FROM memberships WHERE id = ?", (found.id,))
+    newest = latest(db, there.id)
+    if newest is not None and any(alias.name == LATEST for alias in lost):
+        assign(db, there, newest.artifact_id, LATEST)
+
+
+def delete(db: sqlite3.Connection, user: User, found: Artifact, *, with_aliases: bool) -> None:
+    """Take a version out of every collection. Its number is never given again."""
+    mine = [alias.name for alias in aliases(db, found.id) if alias.name != LATEST]
+    if mine and not with_aliases:
+        raise Invalid(f"the version has aliases ({', '.join(mine)}): delete them too, or first")
+    for there in memberships(db, found.id):
+        remove_from(db, user, there, "delete this artifact")
+    db.execute("DELETE FROM entries WHERE artifact_id = ?", (found.id,))
+    update(db, "artifacts", found.id, state="DELETED", updated_at=now())
+
+
+def edit(
+    db: sqlite3.Connection,
+    found: Artifact,
+    *,
+    description: str | None = None,
+    metadata: str | None = None,
+    ttl_seconds: int | None = None,
+) -> Artifact:
+    """Change what is given."""
+    changes: dict[str, Any] = {"description": description, "metadata": metadata, "ttl_seconds": ttl_seconds}
+    given = {name: value for name, value in changes.items() if value is not None}
+    update(db, "artifacts", found.id, updated_at=now(), **given)
+    return artifact(db, found.id)
+
+
+def checked_metadata(text: str | None) -> str | None:
+    """A JSON object as text, or nothing."""
+    if text is None or text == "null":
+        return None
+    json_object(text, "an artifact's metadata")
+    return text
+
+
+def entries(
+    db: sqlite3.Connection, artifact_id: int, *, after: str = "", limit: int = -1, paths: list[str] | None = None
+) -> list[Entry]:
+    """The files of a version by path; from the one after `after`, or only the given paths."""
+    if paths:
+        found = (one(db, Entry, "WHERE artifact_id = ? AND path = ?", artifact_id, path) for path in paths)
+        return [entry for entry in found if entry is not None]
+    return every(db, Entry, "WHERE artifact_id = ? AND path > ? ORDER BY path LIMIT ?", artifact_id, after, limit)
+
+
+def collection_has_blob(db: sqlite3.Connection, collection_id: int, md5: str) -> bool:
+    sql = "SELECT 1 FROM memberships JOIN entries USING (artifact_id) WHERE collection_id = ? AND md5 = ? LIMIT 1"
+    return db.execute(sql, (collection_id, md5)).fetchone() is not None
+
+
+# --- aliases and tags ---------------------------------------------------------------------------------------------
+
+
+def aliases(db: sqlite3.Connection, artifact_id: int) -> list[Alias]:
+    """In all collections."""
+    where = "JOIN memberships ON memberships.id = membership_id WHERE artifact_id = ? ORDER BY aliases.id"
+    return every(db, Alias, where, artifact_id)
+
+
+def aliases_of(db: sqlite3.Connection, membership_id: int) -> list[Alias]:
+    return every(db, Alias, "WHERE membership_id = ? ORDER BY id", membership_id)
+
+
+def aliases_in(db: sqlite3.Connection, collection_id: int) -> list[Alias]:
+    return every(db, Alias, "WHERE collection_id = ? ORDER BY id", collection_id)
+
+
+def add_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
+    """Let `name` stand for this version and no other of the collection. Repeating it changes nothing."""
+    there = collection(db, collection_id)
+    if not _holds(db, there, artifact_id, name):
+        protection.require(db, user, there.project_id, [name], "add this alias to this artifact")
+        assign(db, there, artifact_id, name)
+
+
+def remove_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
+    """Take a name away from this version; another version that holds it keeps it."""
+    there = collection(db, collection_id)
+    if _holds(db, there, artifact_id, name):
+        protection.require(db, user, there.project_id, [name], "delete this alias from this artifact")
+        db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (collection_id, name))
+
+
+def _holds(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> bool:
+    there = membership(db, found.id, artifact_id)
+    return there is not None and any(alias.name == name for alias in aliases_of(db, there.id))
+
+
+def assign(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> None:
+    """Let `name` stand for a version, whoever wants it: for the server itself, and for who holds its data folder."""
+    there = membership(db, found.id, artifact_id)
+    if there is None:
+        raise NotFound(f'the version is not in collection "{found.name}"')
+    number = names.version(names.alias(name))
+    if number == there.version_index:
+        return  # every version has its own number as a name; it is not stored
+    if number is not None:
+        raise Invalid(f'"{name}" is the name of a version and cannot be an alias of v{there.version_index}')
+    db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (found.id, name))
+    insert(db, "aliases", collection_id=found.id, membership_id=there.id, name=name)
+
+
+def _require(db: sqlite3.Connection, user: User, found: Collection, lost: list[Alias], action: str) -> None:
+    """Forbidden when a protected alias would be lost by what somebody does who is no admin."""
+    protection.require(db, user, found.project_id, [alias.name for alias in lost], action)
+
+
+def tags(db: sqlite3.Connection, artifact_id: int) -> list[Tag]:
+    return every(db, Tag, "WHERE artifact_id = ? ORDER BY id", artifact_id)
+
+
+def add_tags(db: sqlite3.Connection, artifact_id: int, given: list[str]) -> None:
+    rows = [(artifact_id, names.tag(tag)) for tag in given]
+    db.executemany("INSERT OR IGNORE INTO artifact_tags (artifact_id, name) VALUES (?, ?)", rows)
+
+
+def remove_tags(db: sqlite3.Connection, artifact_id: int, given: list[str]) -> None:
+    rows = [(artifact_id, tag) for tag in given]
+    db.executemany("DELETE FROM artifact_tags WHERE artifact_id = ? AND name = ?", rows)
+
+
+# --- lineage ------------------------------------------------------------------------------------------------------
+
+
+def record(db: sqlite3.Connection, run_id: int, artifact_id: int, direction: str) -> None:
+    """A run used (`input`) or made (`output`) a version."""
+    db.execute("INSERT OR IGNORE INTO run_artifacts VALUES (?, ?, ?, ?)", (run_id, artifact_id, direction, now()))
+
+
+def used_by(db: sqlite3.Connection, artifact_id: int) -> list[Run]:
+    return every(
+        db,
+        Run,
+        "JOIN run_artifacts ON run_id = runs.id WHERE artifact_id = ? AND direction = 'input' ORDER BY runs.id",
+        artifact_id,
+    )
+
+
+def created_by(db: sqlite3.Connection, artifact_id: int) -> Run | None:
+    return one(db, Run, "JOIN artifacts ON artifacts.run_id = runs.id WHERE artifacts.id = ?", artifact_id)
+
+
+def of_run(db: sqlite3.Connection, run_id: int, direction: str) -> list[Artifact]:
+    return every(
+        db,
+        Artifact,
+        "JOIN run_artifacts ON artifact_id = artifacts.id"
+        " WHERE run_artifacts.run_id = ? AND direction = ? AND state = 'COMMITTED' ORDER BY artifacts.id",
+        run_id,
+        direction,
+    )

@@ -1,0 +1,271 @@
+"""
+Bytes, addressed by their MD5 because the protocol's digests are MD5.
+
+A file in the folder is whole: it is written beside its place, checked and renamed. Its name is always made from 32 hex
+digits, never from a name that came from outside.
+
+Whole is not yet durable: a power cut may leave the name and not the bytes. So a blob is trusted when its row says that
+it was made durable, when this process itself has written it, or when its bytes have just been read and found right; and
+what is in a place already is replaced only by bytes that are on the disk.
+"""
+
+import ctypes
+import hashlib
+import os
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from modelgate_server.errors import Invalid
+from modelgate_server.settings import KIB, MIB
+
+MD5 = re.compile(r"[0-9a-f]{32}")
+# Up to here files are synced one by one. Thousands take many seconds so, and less than one all at once.
+FEW = 16
+# Of each of the 128 uploads that one client may have under way.
+MAX_IN_MEMORY = 256 * KIB
+PIECE_BYTES = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file in the folder: `md5` is its name, or None when the name is none of ours."""
+
+    path: Path
+    md5: str | None
+    size: int
+    modified: float
+
+
+class Blobs:
+    def __init__(self, folder: Path, *, make: bool = True) -> None:
+        """`make=False` is for who only reads, perhaps where nothing can be made."""
+        self._folder = folder
+        self._incoming = folder / "incoming"
+        self._unsynced: set[str] = set()  # in their places and right, but perhaps not yet on the disk
+        if not make:
+            return
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        if not (folder / "ff").exists():
+            for number in range(256):
+                (folder / f"{number:02x}").mkdir(exist_ok=True)
+            fsync(folder)
+
+    def sweep(self) -> None:
+        """Remove what the last process did not live to finish. Only for the one that holds the folder alone."""
+        for leftover in self._incoming.iterdir():
+            leftover.unlink()
+
+    def path(self, md5: str) -> Path:
+        """Where a blob is, or would be. Raises Invalid for anything but 32 hex digits."""
+        return Path(self._name(md5))
+
+    def _name(self, md5: str) -> str:
+        if not MD5.fullmatch(md5):
+            raise Invalid(f'"{md5[:64]}" is not an MD5 in 32 hex digits')
+        return f"{self._folder}/{md5[:2]}/{md5}"
+
+    def size(self, md5: str) -> int | None:
+        """Bytes of a blob, None when it is not here. A link is none: it could lead out of the folder."""
+        try:
+            found = os.lstat(self._name(md5))  # called thousands of times a commit
+        except FileNotFoundError:
+            return None
+        return found.st_size if S_ISREG(found.st_mode) else None
+
+    def read(self, md5: str) -> bytes:
+        return self.path(md5).read_bytes()
+
+    def md5_of(self, md5: str) -> str:
+        """What the bytes in a blob's place really are."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self.pieces(md5):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def pieces(self, md5: str) -> Iterator[bytes]:
+        with self.path(md5).open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+    def copy(self, md5: str, path: Path) -> str:
+        """Write a blob's bytes elsewhere; returns what they really are."""
+        digest = hashlib.md5(usedforsecurity=False)
+        with path.open("wb") as file:
+            for piece in self.pieces(md5):
+                digest.update(piece)
+                file.write(piece)
+        return digest.hexdigest()
+
+    def renew(self, md5: str) -> bool:
+        """Whether a blob is here, and if so let it be as young as an upload: somebody is about to refer to it."""
+        try:
+            os.utime(self._name(md5))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_unsynced(self, md5: str) -> bool:
+        return md5 in self._unsynced
+
+    def is_right(self, md5: str) -> bool:
+        """Whether a blob that no row calls durable is what its name says: as this process wrote it, or by its bytes."""
+        if md5 not in self._unsynced:
+            if self.size(md5) is None or self.md5_of(md5) != md5:
+                return False
+            self._unsynced.add(md5)
+        return True
+
+    def write(self, data: bytes) -> str:
+        """Store what the server itself made; returns its MD5."""
+        with self.incoming() as upload:
+            upload.write(data)
+            return upload.keep()
+
+    def place(self, path: str, md5: str) -> None:
+        """Give a whole file its name."""
+        self._unsynced.add(md5)
+        os.rename(path, self._name(md5))  # noqa: PTH104
+
+    def incoming(self) -> "Incoming":
+        return Incoming(self, f"{self._incoming}/{uuid4().hex}")
+
+    def make_durable(self, md5s: Collection[str]) -> None:
+        """Return when the blobs, and their names in their folders, would outlive a power cut."""
+        if len(md5s) <= FEW or not sync_file_system(self._folder):
+            for md5 in md5s:
+                fsync(self.path(md5))
+            for folder in {md5[:2] for md5 in md5s}:
+                fsync(self._folder / folder)
+        self._unsynced.difference_update(md5s)
+
+    def everything(self) -> Iterator[Found]:
+        """Every file in the blobs' places, folder by folder."""
+        for folder in sorted(self._folder.glob("*")):
+            if folder == self._incoming:
+                continue
+            for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
+                known = bool(MD5.fullmatch(path.name)) and path == self.path(path.name)
+                yield from _found(path, path.name if known else None)
+
+    def arriving(self) -> Iterator[Found]:
+        """Every file that is not in its place: uploads under way, and what a killed server has left of them."""
+        for path in sorted(self._incoming.glob("*")):
+            yield from _found(path, None)
+
+    def remove(self, md5: str, *, before: float) -> int | None:
+        """
+        Remove a blob that nothing refers to, unless somebody has asked for it since `before`; returns its bytes.
+
+        It is taken out of its place first: whoever renewed it just then is seen, and it is put back; whoever comes
+        later finds it gone, and sends it again.
+        """
+        aside = Path(f"{self._incoming}/{uuid4().hex}")
+        try:
+            self.path(md5).rename(aside)
+        except FileNotFoundError:
+            return None
+        found = aside.stat()
+        if found.st_mtime >= before:
+            aside.rename(self.path(md5))
+            return None
+        aside.unlink()
+        return found.st_size
+
+
+class Incoming:
+    """
+    A blob that is arriving: write its pieces, then `keep()`. Left without, it is as if it had never come.
+
+    Most are small and wait in memory until they are known to be right.
+    """
+
+    def __init__(self, blobs: Blobs, path: str) -> None:
+        self._blobs = blobs
+        self._path = path
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._waiting: list[bytes] = []
+        self._file: int | None = None
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self.size += len(piece)
+        self._waiting.append(piece)
+        if self.size > MAX_IN_MEMORY:
+            self._flush()
+
+    def md5(self) -> str:
+        """Of what has been written so far."""
+        return self._digest.hexdigest()
+
+    def keep(self, expected: str | None = None) -> str:
+        """Give the blob its place and return its MD5; Invalid when it is not the expected one."""
+        md5 = self.md5()
+        if expected is not None and md5 != expected:
+            raise Invalid(f"the received bytes have the MD5 {md5}, announced was {expected}: nothing was stored")
+        here = self._blobs.renew(md5)
+        if here and self._blobs.is_unsynced(md5):
+            return md5
+        file = self._flush()
+        if here:
+            os.fsync(file)
+        os.close(file)
+        self._file = None
+        self._blobs.place(self._path, md5)
+        return md5
+
+    def _flush(self) -> int:
+        """Move what waits in memory to the file, made if this is the first time."""
+        if self._file is None:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        rest = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        return self._file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            os.unlink(self._path)  # noqa: PTH108
+
+
+def _found(path: Path, md5: str | None) -> Iterator[Found]:
+    """A file, unless it has gone since its folder was read."""
+    try:
+        stat = path.lstat()
+    except FileNotFoundError:
+        return
+    if not S_ISDIR(stat.st_mode):
+        yield Found(path, md5, stat.st_size, stat.st_mtime)
+
+
+def fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_file_system(folder: Path) -> bool:
+    """Linux's syncfs(2): wait until all of a file system is on the disk. False where there is no such call."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        return False
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(handle) != 0:
+            raise OSError(ctypes.get_errno(), "the file system could not be synced", str(folder))
+    finally:
+        os.close(handle)
+    return True

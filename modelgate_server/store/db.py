@@ -1,0 +1,201 @@
+"""
+SQLite: many readers, one writer, every mutation one transaction.
+
+The rows of a table are frozen dataclasses whose fields are its columns (or some of them); the statements that select,
+insert and update them are put together here, from names that stand in this package's code and never come from outside.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from modelgate_server.errors import StartError, Stopping
+from modelgate_server.settings import BUSY_S, KEPT_WAL_BYTES
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# However long a writer has waited for those of this process, another process's transaction may just be at its end.
+LAST_TRY_S = 0.1
+
+
+class Row(Protocol):
+    """A dataclass of column names and the table they are in."""
+
+    TABLE: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Database:
+    """One file. `read()` gives a snapshot on the thread's own connection, `write()` the one writer in a transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._writer = self._connect()
+        migrate(self._writer)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")  # what was acknowledged outlives the machine, not just the process
+        db.execute("PRAGMA fullfsync = ON")  # macOS: through the disk's own cache; elsewhere it means nothing
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute(f"PRAGMA journal_size_limit = {KEPT_WAL_BYTES}")
+        return db
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = self._connect()
+        with _transaction(db, "BEGIN"):
+            yield db
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Waits for the other writers of this process, and `BUSY_S` in all for one of another process."""
+        began = time.monotonic()
+        with self._lock:
+            if self._closed:
+                raise Stopping("the server is stopping")
+            left_s = max(BUSY_S - (time.monotonic() - began), LAST_TRY_S)
+            self._writer.execute(f"PRAGMA busy_timeout = {left_s * 1000:.0f}")
+            with _transaction(self._writer, "BEGIN IMMEDIATE"):
+                yield self._writer
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._writer.close()
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
+    db.execute(begin)
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # Not after a full disk or a failed write, where SQLite itself has rolled back; but after a COMMIT that failed.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Apply the numbered migrations that this file has not seen, in one transaction: no other process does it too."""
+    if format_of(db) == len(scripts()):
+        return
+    with _transaction(db, "BEGIN IMMEDIATE"):
+        for number, script in enumerate(scripts()[format_of(db) :], format_of(db) + 1):
+            for statement in _statements(script.read_text()):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {number}")
+
+
+def scripts() -> list[Path]:
+    return sorted(MIGRATIONS.glob("[0-9]*.sql"))
+
+
+def format_of(db: sqlite3.Connection) -> int:
+    """How many migrations a file has seen. StartError when it is more than there are here."""
+    done = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if done > len(scripts()):
+        raise StartError(
+            f"the data folder was written by a newer server (its format is {done}, this one knows {len(scripts())})",
+            "start the newer server, or give another folder with --data",
+        )
+    return done
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit the transaction that they are in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """One moment of a file that a server may be writing, for a command of its own that only reads."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        uri += "&immutable=1"  # SQLite could not make the files that it needs beside one that may be written
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
+    try:
+        if format_of(db) < len(scripts()):
+            raise StartError(
+                f"{path} was written by an older server (its format is {format_of(db)})",
+                "start this server on it once: it brings it up to date",
+            )
+        with _transaction(db, "BEGIN"):
+            yield db
+    finally:
+        db.close()
+
+
+def now(ago_s: float = 0) -> str:
+    """The present time, or so many seconds ago, as the SDK writes it: ISO 8601 in UTC, ending in Z."""
+    return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@cache
+def _select(kind: type[Row]) -> str:
+    columns = ", ".join(f"{kind.TABLE}.{field.name}" for field in fields(kind))
+    return f"SELECT {columns} FROM {kind.TABLE} "  # noqa: S608  names of our own code
+
+
+def every(db: sqlite3.Connection, kind: type[R], where: str = "", *values: Any) -> list[R]:
+    """All rows, as `kind`; `where` may also join, order and limit."""
+    return [kind(*row) for row in db.execute(_select(kind) + where, values)]
+
+
+def one(db: sqlite3.Connection, kind: type[R], where: str, *values: Any) -> R | None:
+    row = db.execute(_select(kind) + where, values).fetchone()
+    return None if row is None else kind(*row)
+
+
+def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
+    """The row that is known to be there: a missing one is a bug."""
+    row = one(db, kind, "WHERE id = ?", row_id)
+    if row is None:
+        raise LookupError(f"{kind.TABLE} has no row {row_id}")
+    return row
+
+
+def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
+    """Add a row; returns its id, which no row of the table has had before."""
+    names, marks = ", ".join(("id", *columns)), ", ".join("?" * (len(columns) + 1))
+    row_id = next_id(db, table)
+    db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", (row_id, *columns.values()))  # noqa: S608
+    return row_id
+
+
+def next_id(db: sqlite3.Connection, table: str) -> int:
+    """SQLite itself would give the id of a deleted row again, if it was the last."""
+    ids = f"SELECT max(id) AS id FROM {table} UNION ALL SELECT id FROM last_ids WHERE name = ?"  # noqa: S608
+    return int(db.execute(f"SELECT coalesce(max(id), 0) FROM ({ids})", (table,)).fetchone()[0]) + 1  # noqa: S608
+
+
+def update(db: sqlite3.Connection, table: str, row_id: int, **columns: Any) -> None:
+    """Change the given columns of one row."""
+    if columns:
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        db.execute(f"UPDATE {table} SET {changes} WHERE id = ?", (*columns.values(), row_id))  # noqa: S608

@@ -1,0 +1,60 @@
+"""JSON that came from outside and is kept as text."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from modelgate_server.errors import Invalid
+
+# Answers and pages walk a document by recursion, and Python gives up at 1,000 calls; people nest a dozen deep.
+MAX_JSON_DEPTH = 200
+
+
+def json_object(text: str | bytes | None, what: str) -> dict[str, Any]:
+    """The object in a text, {} for no text. Raises Invalid for anything else; NaN and Infinity are the SDK's habit."""
+    try:
+        value = json.loads(text) if text else {}
+    except ValueError as error:
+        raise Invalid(f"{what} is not JSON: {error}") from None
+    except RecursionError:
+        value = None
+    if value is None or (text and len(text) > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH)):
+        raise Invalid(f"{what} is nested deeper than {MAX_JSON_DEPTH}")
+    if not isinstance(value, dict):
+        raise Invalid(f"{what} must be a JSON object")
+    return value
+
+
+def sent(body: bytes, what: str) -> dict[str, Any]:
+    """The object that a request's body is. Half a surrogate pair can be written in JSON, but it is no text to store."""
+    value = json_object(body, what)
+    if b"\\ud" in body or b"\\uD" in body:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Invalid(f"{what} has half a surrogate pair in it, which is no text") from None
+    return value
+
+
+def longest_list(value: Any) -> int:
+    """How many items the longest list in a document has."""
+    return max((len(one) for level in _levels(value) for one in level if isinstance(one, list)), default=0)
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    return next(islice(_levels(value), limit, None), None) is not None
+
+
+def _levels(value: Any) -> Iterator[list[Any]]:
+    """The document itself, what is directly in it, what is in that, and so on."""
+    level = [value]
+    while level:
+        yield level
+        inside: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inside += one.values()
+            elif isinstance(one, list):
+                inside += one
+        level = inside

@@ -1,0 +1,57 @@
+"""The files of a run: mutable by name, their bytes in the blob folder."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from modelgate_server.store import names, references
+from modelgate_server.store.db import every, next_id, now, one
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    TABLE: ClassVar[str] = "run_files"
+    id: int
+    run_id: int
+    name: str
+    md5: str
+    size: int
+    updated_at: str
+
+
+def put(db: sqlite3.Connection, run_id: int, name: str, *, md5: str, size: int) -> None:
+    """What a name stands for from now on. Its bytes are durable already."""
+    db.execute(
+        "INSERT INTO run_files (id, run_id, name, md5, size, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (run_id, name) DO UPDATE"
+        " SET md5 = excluded.md5, size = excluded.size, updated_at = excluded.updated_at",
+        (next_id(db, "run_files"), run_id, names.run_file(name), md5, size, now()),
+    )
+    references.remember(db, [md5])
+
+
+def find_by_id(db: sqlite3.Connection, file_id: int) -> RunFile | None:
+    return one(db, RunFile, "WHERE id = ?", file_id)
+
+
+def find(db: sqlite3.Connection, run_id: int, name: str) -> RunFile | None:
+    return one(db, RunFile, "WHERE run_id = ? AND name = ?", run_id, names.run_file(name))
+
+
+def listing(db: sqlite3.Connection, run_id: int, *, pattern: str | None = None) -> list[RunFile]:
+    """By name; `pattern` is SQL's LIKE."""
+    return every(db, RunFile, "WHERE run_id = ? AND name LIKE ? ORDER BY name", run_id, pattern or "%")
+
+
+def named(db: sqlite3.Connection, run_id: int, wanted: Sequence[str]) -> list[RunFile]:
+    found = (find(db, run_id, name) for name in dict.fromkeys(names.run_file(name) for name in wanted))
+    return [one_file for one_file in found if one_file is not None]
+
+
+def count(db: sqlite3.Connection, run_id: int) -> int:
+    return int(db.execute("SELECT count(*) FROM run_files WHERE run_id = ?", (run_id,)).fetchone()[0])
+
+
+def delete(db: sqlite3.Connection, file_id: int) -> None:
+    db.execute("DELETE FROM run_files WHERE id = ?", (file_id,))

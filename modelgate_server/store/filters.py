@@ -1,0 +1,137 @@
+"""
+The SDK's filters, in MongoDB's words, over anything that can say the value of a field.
+
+A field's value may be a list (tags, aliases): a comparison holds if it holds for one of its items.
+https://www.mongodb.com/docs/manual/reference/operator/query/ names the operators.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import re2
+
+from modelgate_server.errors import Invalid
+
+T = TypeVar("T")
+Lookup = Callable[[str], Any]
+# A filter is written by a person; deeper is a mistake or an attack on the stack.
+MAX_DEPTH = 32
+MAX_REGEX_CHARS = 256
+# Python's own `re` can take years over "(a+)+$"; RE2 takes a time in proportion to the text, and little memory.
+_LINEAR = re2.Options()
+_LINEAR.log_errors = False
+
+
+def select(items: Iterable[T], condition: dict[str, Any], value_of: Callable[[T, str], Any]) -> list[T]:
+    """The items that meet a condition; `value_of(item, field)` raises Invalid for a field that it does not know."""
+    return [item for item in items if matches(condition, lambda name, item=item: value_of(item, name))]  # type: ignore[misc]
+
+
+def order(items: list[T], by: str | None, value_of: Callable[[T, str], Any]) -> list[T]:
+    """Sorted by "+field" or "-field"; items without the field come first."""
+    if not by:
+        return items
+    name = by.lstrip("+-")
+
+    def key(item: T) -> tuple[int, float, str]:
+        value = _comparable(value_of(item, name))
+        if value is None:
+            return 0, 0.0, ""
+        return (1, value, "") if isinstance(value, int | float) else (2, 0.0, str(value))
+
+    return sorted(items, key=key, reverse=by.startswith("-"))
+
+
+def matches(condition: Any, lookup: Lookup, depth: int = 0) -> bool:
+    if not isinstance(condition, dict) or depth > MAX_DEPTH:
+        raise Invalid(f"a filter must be an object, nested at most {MAX_DEPTH} deep")
+    return all(_part(name, wanted, lookup, depth + 1) for name, wanted in condition.items())
+
+
+def _part(name: str, wanted: Any, lookup: Lookup, depth: int) -> bool:
+    if name in ("$and", "$or", "$nor"):
+        if not isinstance(wanted, list):
+            raise Invalid(f"{name} in a filter takes a list")
+        met = (matches(part, lookup, depth) for part in wanted)
+        return all(met) if name == "$and" else any(met) == (name == "$or")
+    if name == "$not":
+        return not matches(wanted, lookup, depth)
+    if name.startswith("$"):
+        raise Invalid(f"the filter's operator {name} is not known")
+    return _field(lookup(name), wanted, depth)
+
+
+def _field(value: Any, wanted: Any, depth: int) -> bool:
+    if depth > MAX_DEPTH:
+        raise Invalid(f"a filter may be nested at most {MAX_DEPTH} deep")
+    if not isinstance(wanted, dict) or not any(key.startswith("$") for key in wanted):
+        return _any(value, lambda item: _equal(item, wanted))
+    return all(_operator(operator, value, operand, depth) for operator, operand in wanted.items())
+
+
+def _operator(operator: str, value: Any, operand: Any, depth: int) -> bool:
+    if operator == "$not":
+        return not _field(value, operand, depth + 1)
+    if operator == "$exists":
+        return (value is not None and value != []) == bool(operand)
+    if operator == "$ne":
+        return not _any(value, lambda item: _equal(item, operand))
+    if operator in ("$in", "$nin"):
+        if not isinstance(operand, list):
+            raise Invalid(f"{operator} in a filter takes a list")
+        return _any(value, lambda item: any(_equal(item, one) for one in operand)) == (operator == "$in")
+    test = _TESTS.get(operator)
+    if test is None:
+        raise Invalid(f"the filter's operator {operator} is not known")
+    return _any(value, lambda item: test(item, operand))
+
+
+def _any(value: Any, test: Callable[[Any], bool]) -> bool:
+    return any(test(item) for item in value) if isinstance(value, list) else test(value)
+
+
+def _comparable(value: Any) -> Any:
+    """Times are compared as times, whichever way they are written."""
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value):
+        try:
+            at = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        except ValueError:
+            return value
+    return value
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    return bool(_comparable(value) == _comparable(wanted))
+
+
+def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def compare(value: Any, wanted: Any) -> bool:
+        left, right = _comparable(value), _comparable(wanted)
+        numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        return (numbers or (isinstance(left, str) and isinstance(right, str))) and test(left, right)
+
+    return compare
+
+
+def _regex(value: Any, pattern: Any) -> bool:
+    if not isinstance(pattern, str) or len(pattern) > MAX_REGEX_CHARS:
+        raise Invalid(f"$regex in a filter takes a string of at most {MAX_REGEX_CHARS} characters")
+    try:
+        compiled = re2.compile(pattern, _LINEAR)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise Invalid(f'"{pattern}" is not a regular expression of RE2: {error}') from None
+    return isinstance(value, str) and compiled.search(value.encode("utf-8", "replace").decode()) is not None
+
+
+_TESTS: dict[str, Callable[[Any, Any], bool]] = {
+    "$eq": _equal,
+    "$gt": _ordered(lambda a, b: a > b),
+    "$gte": _ordered(lambda a, b: a >= b),
+    "$lt": _ordered(lambda a, b: a < b),
+    "$lte": _ordered(lambda a, b: a <= b),
+    "$contains": lambda value, wanted: isinstance(value, str) and str(wanted) in value,
+    "$regex": _regex,
+}

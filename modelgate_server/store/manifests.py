@@ -1,0 +1,338 @@
+"""
+How a version comes to be: announced (PENDING), its blobs and manifest received, then committed in one transaction.
+
+A version is whole or absent: the commit checks that every blob is here, makes them durable, and only then gives the
+version its number. https://github.com/wandb/wandb `core/pkg/artifacts` is the client's half.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from modelgate_server.errors import Invalid
+from modelgate_server.store import artifacts, names, protection, references
+from modelgate_server.store.accounts import User
+from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import every, get, insert, now, one, update
+from modelgate_server.store.documents import json_object
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
+
+KINDS = ("FULL", "INCREMENTAL", "PATCH")
+DIGEST_HEADER = b"wandb-artifact-manifest-v1\n"
+# A reference may name anything, but not more than there is: an exabyte.
+MAX_ENTRY_BYTES = 10**18
+# SQLite takes at most 999 values in one statement by default.
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    TABLE: ClassVar[str] = "manifests"
+    id: int
+    artifact_id: int
+    base_artifact_id: int | None
+    kind: str
+    digest: str
+    md5: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a client says about a version before its contents."""
+
+    type_name: str
+    collection_name: str
+    digest: str
+    run: Run | None
+    description: str | None
+    metadata: str | None
+    aliases: list[str]
+    tags: list[str]
+    ttl_seconds: int | None
+    history_step: int | None
+    deduplicate: bool
+    distributed_id: str | None
+    client_id: str | None
+    sequence_client_id: str | None
+
+
+def md5_of_base64(text: str) -> str:
+    """The hex digits of an MD5 in the wire's base64."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 16:
+        raise Invalid(f'"{text[:64]}" is not an MD5 in base64')
+    return raw.hex()
+
+
+# --- announcing ---------------------------------------------------------------------------------------------------
+
+
+def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft) -> Artifact:
+    """
+    The PENDING version to upload to, or the one that is there already: of the same client's earlier try, of the same
+    content in the same collection, or of the other writers of a distributed version.
+    """
+    retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
+    if retried is not None:
+        if artifacts.collection(db, retried.sequence_id).project_id != project.id:
+            raise Invalid("the client's id of the version is one of another project's")
+        return retried
+    # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
+    protection.require(db, user, project.id, map(names.alias, draft.aliases), "add this alias to this artifact")
+    sequence = artifacts.ensure_collection(db, project, draft.collection_name, draft.type_name, kind="sequence")
+    if draft.sequence_client_id:
+        row = (draft.sequence_client_id, sequence.id)
+        db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", row)
+    found = _shared(db, sequence, draft) or _same_content(db, user, sequence, draft)
+    if found is None:
+        found = _insert(db, sequence, user, draft)
+    if draft.client_id:
+        db.execute("INSERT INTO artifact_clients VALUES (?, ?)", (draft.client_id, found.id))
+    if draft.run is not None:
+        artifacts.record(db, draft.run.id, found.id, "output")
+    artifacts.add_tags(db, found.id, draft.tags)
+    return found
+
+
+def _shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
+    """The version that several writers fill together."""
+    if not draft.distributed_id:
+        return None
+    where = "WHERE sequence_id = ? AND distributed_id = ? AND state = 'PENDING'"
+    return next(iter(every(db, Artifact, where, sequence.id, draft.distributed_id)), None)
+
+
+def _same_content(db: sqlite3.Connection, user: User, sequence: Collection, draft: Draft) -> Artifact | None:
+    """The committed version with the same digest; the given aliases move to it at once."""
+    if not draft.deduplicate:
+        return None
+    where = "WHERE sequence_id = ? AND digest = ? AND state = 'COMMITTED' ORDER BY version_index DESC LIMIT 1"
+    found = next(iter(every(db, Artifact, where, sequence.id, draft.digest)), None)
+    if found is not None:
+        for alias in draft.aliases:
+            artifacts.add_alias(db, user, sequence.id, found.id, alias)
+    return found
+
+
+def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Draft) -> Artifact:
+    created = now()
+    artifact_id = insert(
+        db,
+        "artifacts",
+        sequence_id=sequence.id,
+        state="PENDING",
+        digest=draft.digest,
+        description=draft.description,
+        metadata=artifacts.checked_metadata(draft.metadata),
+        ttl_seconds=draft.ttl_seconds,
+        history_step=draft.history_step,
+        pending_aliases=json.dumps(draft.aliases),
+        distributed_id=draft.distributed_id,
+        run_id=draft.run.id if draft.run else None,
+        user_id=user.id,
+        created_at=created,
+        updated_at=created,
+    )
+    return artifacts.artifact(db, artifact_id)
+
+
+def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str]]) -> list[tuple[int, bool]]:
+    """
+    For each (artifact id, md5): the artifact that the blob was first announced for, and whether its bytes are here.
+
+    The client will not send what is here, so that must be right, and stay until the client commits.
+    """
+    md5s = list(dict.fromkeys(md5 for _, md5 in wanted))
+    db.executemany(
+        "INSERT INTO blobs (md5, birth_artifact_id) VALUES (?, ?) ON CONFLICT DO UPDATE"
+        " SET birth_artifact_id = excluded.birth_artifact_id WHERE birth_artifact_id IS NULL",
+        [(md5, owner) for owner, md5 in wanted],
+    )
+    first: dict[str, int] = {}
+    durable: set[str] = set()
+    for md5, birth, synced in _rows(db, md5s):
+        if birth is not None:
+            first[md5] = birth
+        if synced:
+            durable.add(md5)
+    here = {md5: blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
+    # A gc that was killed may have left the row of a blob: what comes in its place is not durable yet.
+    lost = [(md5,) for md5 in durable if not here[md5]]
+    db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", lost)
+    return [(first.get(md5, owner), here[md5]) for owner, md5 in wanted]
+
+
+def _rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
+    """(md5, birth artifact if it is still there, durable) of each blob that has been announced."""
+    for start in range(0, len(md5s), CHUNK):
+        chunk = md5s[start : start + CHUNK]
+        marks = ", ".join("?" * len(chunk))
+        birth = "(SELECT id FROM artifacts WHERE artifacts.id = birth_artifact_id)"
+        sql = f"SELECT md5, {birth}, durable FROM blobs WHERE md5 IN ({marks})"  # noqa: S608  only question marks
+        yield from db.execute(sql, chunk).fetchall()
+
+
+# --- manifests ----------------------------------------------------------------------------------------------------
+
+
+def create(db: sqlite3.Connection, artifact: Artifact, *, kind: str, digest: str, base_id: int | None) -> Manifest:
+    if kind not in KINDS:
+        raise Invalid(f'manifest type "{kind}" is not one of {", ".join(KINDS)}')
+    if artifact.state != "PENDING":
+        raise Invalid("the version is committed: its manifest cannot be written again")
+    manifest_id = insert(db, "manifests", artifact_id=artifact.id, base_artifact_id=base_id, kind=kind, digest=digest)
+    return manifest(db, manifest_id)
+
+
+def manifest(db: sqlite3.Connection, manifest_id: int) -> Manifest:
+    return get(db, Manifest, manifest_id)
+
+
+def find(db: sqlite3.Connection, manifest_id: int) -> Manifest | None:
+    return one(db, Manifest, "WHERE id = ?", manifest_id)
+
+
+def edit(db: sqlite3.Connection, found: Manifest, *, digest: str | None, base_id: int | None) -> Manifest:
+    update(
+        db,
+        "manifests",
+        found.id,
+        digest=found.digest if digest is None else digest,
+        base_artifact_id=found.base_artifact_id if base_id is None else base_id,
+    )
+    return manifest(db, found.id)
+
+
+def received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
+    """The bytes of a manifest are in the blob folder, and are made durable before this is committed."""
+    update(db, "manifests", manifest_id, md5=md5)
+
+
+# --- committing ---------------------------------------------------------------------------------------------------
+
+
+def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) -> Artifact:
+    """Make a version visible, whole. Repeating it changes nothing; Invalid when anything is missing."""
+    if found.state == "COMMITTED":
+        return found
+    if found.state == "DELETED":
+        raise Invalid("the version was deleted and cannot be committed")
+    manifest_md5, contents, merged = _final_contents(db, blobs, found)
+    rows = [_entry(found.id, path, entry) for path, entry in contents.items()]
+    wanted = {md5 for *_, md5, _ref, _size in rows if md5} | {manifest_md5}
+    durable = {md5 for md5, _birth, synced in _rows(db, list(wanted)) if synced}
+    _check_blobs(blobs, rows, durable)
+    digest = content_digest(contents)
+    if not merged and digest != found.digest:
+        raise Invalid(f"the manifest's digest is {digest}, announced was {found.digest}: the version was not committed")
+    _make_durable(db, blobs, {md5 for md5 in wanted if md5 not in durable or blobs.is_unsynced(md5)})
+    db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
+    sequence = artifacts.collection(db, found.sequence_id)
+    there = artifacts.add_to(db, sequence, found.id)
+    for alias in json.loads(found.pending_aliases):
+        artifacts.add_alias(db, user, sequence.id, found.id, alias)
+    update(
+        db,
+        "artifacts",
+        found.id,
+        state="COMMITTED",
+        digest=digest,
+        version_index=there.version_index,
+        size=sum(row[-1] for row in rows),
+        file_count=len(rows),
+        manifest_md5=manifest_md5,
+        pending_aliases="[]",
+        updated_at=now(),
+    )
+    return artifacts.artifact(db, found.id)
+
+
+def content_digest(contents: dict[str, Any]) -> str:
+    """The digest of a version: hex MD5 over its sorted paths and their digests."""
+    digest = hashlib.md5(DIGEST_HEADER, usedforsecurity=False)
+    for path in sorted(contents):
+        digest.update(f"{path}:{contents[path]['digest']}\n".encode())
+    return digest.hexdigest()
+
+
+def _final_contents(db: sqlite3.Connection, blobs: Blobs, found: Artifact) -> tuple[str, dict[str, Any], bool]:
+    """MD5 of the manifest to keep, its contents, and whether the server had to put it together from several."""
+    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL ORDER BY id", found.id)
+    if not arrived:
+        raise Invalid("no manifest has arrived: the version was not committed")
+    last = arrived[-1]
+    if last.kind == "FULL":
+        return str(last.md5), _contents(_document(blobs, last.md5)), False
+    parts = [last] if last.kind == "INCREMENTAL" else [part for part in arrived if part.kind == "PATCH"]
+    merged = _document(blobs, last.md5)
+    contents = _base_contents(db, blobs, last)
+    for part in parts:
+        contents |= _contents(_document(blobs, part.md5))
+    merged["contents"] = dict(sorted(contents.items()))
+    return blobs.write(json.dumps(merged).encode()), contents, True
+
+
+def _base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> dict[str, Any]:
+    """What an incremental version starts from."""
+    base = artifacts.find_artifact(db, manifest.base_artifact_id) if manifest.base_artifact_id else None
+    if manifest.kind != "INCREMENTAL" or base is None or base.manifest_md5 is None:
+        return {}
+    return _contents(_document(blobs, base.manifest_md5))
+
+
+def _document(blobs: Blobs, md5: str | None) -> dict[str, Any]:
+    """Read as it is on the disk: a power cut may have left the row and not the bytes."""
+    data = blobs.read(str(md5)) if blobs.size(str(md5)) is not None else b""
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+        raise Invalid("the manifest has not arrived: the version was not committed")
+    return json_object(data, "the manifest")
+
+
+def _contents(document: dict[str, Any]) -> dict[str, Any]:
+    contents = document.get("contents")
+    if document.get("version") != 1 or not isinstance(contents, dict):
+        raise Invalid('the manifest must have version 1 and an object "contents"')
+    for path, entry in contents.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("digest"), str):
+            raise Invalid(f'the manifest\'s entry "{path[:80]}" has no digest')
+    return contents
+
+
+def _entry(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str, str, str | None, str | None, int]:
+    """A manifest's entry as a row of `entries`."""
+    ref, size = entry.get("ref"), entry.get("size") or 0
+    if not isinstance(size, int) or not 0 <= size <= MAX_ENTRY_BYTES or not (ref is None or isinstance(ref, str)):
+        raise Invalid(f'the manifest\'s entry "{path[:80]}" has a size or reference that is none')
+    md5 = None if ref is not None else md5_of_base64(entry["digest"])
+    return artifact_id, names.entry_path(path), entry["digest"], md5, ref, size
+
+
+def _check_blobs(
+    blobs: Blobs, rows: list[tuple[int, str, str, str | None, str | None, int]], durable: set[str]
+) -> None:
+    for _, path, _, md5, _, size in rows:
+        if md5 is None:
+            continue
+        here = blobs.size(md5)
+        if here is None or not (md5 in durable or blobs.is_right(md5)):
+            raise Invalid(f'the file "{path}" has not arrived: the version was not committed')
+        if here != size:
+            raise Invalid(
+                f'the file "{path}" has {here} bytes, its manifest says {size}: the version was not committed'
+            )
+
+
+def _make_durable(db: sqlite3.Connection, blobs: Blobs, md5s: set[str]) -> None:
+    """Sync the blobs that no earlier commit has synced, before the row that says so is committed."""
+    blobs.make_durable(md5s)
+    references.remember(db, md5s)

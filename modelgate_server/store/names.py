@@ -1,0 +1,79 @@
+"""What a name may be. Each rule returns its value or raises one sentence; what it refuses goes no further."""
+
+import re
+from pathlib import PurePosixPath
+
+from modelgate_server.errors import Invalid
+from modelgate_server.settings import MAX_NAME_CHARS, MAX_PATH_CHARS
+
+# The alias that the server itself keeps on the newest version of every collection.
+LATEST = "latest"
+_NAME = re.compile(r"[^/\\#?%:]+")
+_COLLECTION = re.compile(r"[\w.-]+", re.ASCII)
+_TAG = re.compile(r"[-\w]+( +[-\w]+)*")
+_VERSION = re.compile(r"v(\d{1,9})", re.ASCII)
+# Half a surrogate pair can be written in JSON and not in UTF-8.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def _limited(text: str, what: str, limit: int = MAX_NAME_CHARS) -> str:
+    if not text or len(text) > limit or _CONTROL.search(text):
+        raise Invalid(f'{what} "{text[:80]}" must have 1 to {limit} characters, none of them a control character')
+    return text
+
+
+def plain(text: str, what: str) -> str:
+    """A name that stands as one segment of a reference or a page's address: an entity, a project, a run."""
+    if not _NAME.fullmatch(_limited(text, what)) or text in {".", ".."}:
+        raise Invalid(f'{what} "{text}" may not contain / \\ # ? % : or be . or ..')
+    return text
+
+
+def collection(text: str) -> str:
+    if not _COLLECTION.fullmatch(_limited(text, "artifact name")) or text in {".", ".."}:
+        raise Invalid(f'artifact name "{text}" may only have letters, digits and . _ -')
+    return text
+
+
+def artifact_type(text: str) -> str:
+    if "/" in text or ":" in text:
+        raise Invalid(f'artifact type "{text}" may not contain / or :')
+    return _limited(text, "artifact type")
+
+
+def alias(text: str) -> str:
+    if "/" in text or ":" in text:
+        raise Invalid(f'alias "{text}" may not contain / or :')
+    return _limited(text, "alias")
+
+
+def tag(text: str) -> str:
+    if not _TAG.fullmatch(_limited(text, "tag")):
+        raise Invalid(f'tag "{text}" may only have letters, digits, - and _, with spaces between')
+    return text
+
+
+def run_tag(text: str) -> str:
+    return _limited(text, "tag")
+
+
+def version(text: str) -> int | None:
+    """3 for "v3", None for anything else."""
+    match = _VERSION.fullmatch(text)
+    return int(match[1]) if match else None
+
+
+def entry_path(text: str) -> str:
+    """A logical path in an artifact: relative, and inside it."""
+    return _relative(_limited(text, "path", MAX_PATH_CHARS), text)
+
+
+def run_file(text: str) -> str:
+    """A run file's name, normalised: the SDK asks for "./a.txt" what it stored as "a.txt"."""
+    return _relative(str(PurePosixPath(_limited(text, "file name", MAX_PATH_CHARS))), text)
+
+
+def _relative(path: str, given: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise Invalid(f'path "{given[:80]}" must be relative and may not contain ..')
+    return path

@@ -1,0 +1,185 @@
+"""Projects, and who may do what in them. A registry is a project of an organisation's entity."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.store import accounts, names
+from modelgate_server.store.accounts import Entity, User
+from modelgate_server.store.db import every, get, insert, now, one, update
+
+REGISTRY_PREFIX = "wandb-registry-"
+# W&B's words for "everybody in the organisation" and "only who is named".
+ORGANIZATION_ACCESS = "PRIVATE"
+RESTRICTED_ACCESS = "RESTRICTED"
+WRITERS = ("admin", "member")
+# Who may have the files; a restricted viewer only sees what there is.
+READERS = (*WRITERS, "viewer")
+# From most to least: where somebody has two roles, the better one counts.
+ROLES = ("admin", "member", "viewer", "restricted_viewer")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    TABLE: ClassVar[str] = "projects"
+    id: int
+    entity_id: int
+    name: str
+    description: str | None
+    access: str
+    allow_all_types: int
+    views: str | None
+    user_id: int | None
+    created_at: str
+    updated_at: str
+
+    @property
+    def is_registry(self) -> bool:
+        return self.name.startswith(REGISTRY_PREFIX)
+
+
+def project(db: sqlite3.Connection, project_id: int) -> Project:
+    return get(db, Project, project_id)
+
+
+def find_by_id(db: sqlite3.Connection, project_id: int) -> Project | None:
+    return one(db, Project, "WHERE id = ?", project_id)
+
+
+def find(db: sqlite3.Connection, entity_id: int, name: str) -> Project | None:
+    return one(db, Project, "WHERE entity_id = ? AND name = ?", entity_id, name)
+
+
+def of_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
+    return every(db, Project, "WHERE entity_id = ? ORDER BY id DESC", entity_id)
+
+
+def role(db: sqlite3.Connection, user: User, found: Project) -> str | None:
+    """What a user is in a project, None for a stranger."""
+    owner = accounts.entity(db, found.entity_id)
+    if owner.kind == "user":
+        return "admin" if owner.user_id == user.id else None
+    if owner.kind == "team":
+        return accounts.team_role(db, owner.id, user.id)
+    return _registry_role(db, user, found, owner)
+
+
+def _registry_role(db: sqlite3.Connection, user: User, found: Project, owner: Entity) -> str | None:
+    granted = [
+        str(row[0])
+        for row in db.execute(
+            "SELECT role FROM project_members WHERE project_id = ?1 AND user_id = ?2 UNION ALL"
+            " SELECT teams.role FROM project_teams AS teams JOIN team_members USING (entity_id)"
+            " WHERE project_id = ?1 AND user_id = ?2",
+            (found.id, user.id),
+        )
+    ]
+    if not granted and found.access != RESTRICTED_ACCESS and owner.organization_id is not None:
+        granted = [accounts.organization_role(db, owner.organization_id, user.id) or ""]
+    return min((name for name in granted if name in ROLES), key=ROLES.index, default=None)
+
+
+def readable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str | None) -> Project | None:
+    """The project if it exists and the user may see it. No entity means the user's own."""
+    owner = accounts.find_entity(db, entity_name) if entity_name else accounts.default_entity(db, user)
+    found = owner and name and find(db, owner.id, name)
+    return found if found and role(db, user, found) is not None else None
+
+
+def writable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
+    """The project to write to; raises NotFound or Forbidden."""
+    owner = writable_entity(db, user, entity_name, name)
+    found = find(db, owner.id, name)
+    if found is None:
+        raise NotFound(f'project "{owner.name}/{name}" not found')
+    return require_writer(db, user, found)
+
+
+def require_writer(db: sqlite3.Connection, user: User, found: Project) -> Project:
+    if role(db, user, found) not in WRITERS:
+        raise Forbidden(f'you may not write to project "{found.name}"')
+    return found
+
+
+def require_reader(roles: set[str]) -> None:
+    if not roles & set(READERS):
+        raise Forbidden("a restricted viewer may look at versions, but neither use nor download them")
+
+
+def ensure(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
+    """The project to write to, made if it is missing. Registries are not made in passing."""
+    owner = writable_entity(db, user, entity_name, name)
+    found = find(db, owner.id, name)
+    if found is not None:
+        return require_writer(db, user, found)
+    if owner.kind == "organization":
+        raise NotFound(f'registry "{owner.name}/{name}" not found')
+    return create(db, owner, name, user)
+
+
+def create(
+    db: sqlite3.Connection,
+    owner: Entity,
+    name: str,
+    user: User,
+    *,
+    description: str | None = None,
+    access: str = ORGANIZATION_ACCESS,
+    allow_all_types: bool = True,
+) -> Project:
+    created = now()
+    project_id = insert(
+        db,
+        "projects",
+        entity_id=owner.id,
+        name=names.plain(name, "project"),
+        description=description,
+        access=access,
+        allow_all_types=int(allow_all_types),
+        user_id=user.id,
+        created_at=created,
+        updated_at=created,
+    )
+    return project(db, project_id)
+
+
+def edit(db: sqlite3.Connection, found: Project, **changes: Any) -> Project:
+    """Change the columns that are given."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    if "access" in given and found.is_registry and given["access"] not in (ORGANIZATION_ACCESS, RESTRICTED_ACCESS):
+        raise Invalid(f'a registry\'s access cannot be "{given["access"]}"')
+    update(db, "projects", found.id, updated_at=now(), **given)
+    return project(db, found.id)
+
+
+def rename(db: sqlite3.Connection, found: Project, name: str) -> Project:
+    if name != found.name and find(db, found.entity_id, names.plain(name, "project")) is not None:
+        raise Invalid(f'the name "{name}" is taken')
+    if found.is_registry != name.startswith(REGISTRY_PREFIX):
+        raise Invalid(f"a registry's name starts with \"{REGISTRY_PREFIX}\", and only a registry's")
+    return edit(db, found, name=name)
+
+
+def delete(db: sqlite3.Connection, found: Project) -> None:
+    """With all that is in it."""
+    db.execute("DELETE FROM projects WHERE id = ?", (found.id,))
+
+
+def require_admin(db: sqlite3.Connection, user: User, found: Project) -> Project:
+    if role(db, user, found) != "admin":
+        raise Forbidden(f'only an admin of "{found.name}" may do this')
+    return found
+
+
+def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:
+    """The entity, when the user may write there at all; in an organisation that is each registry's own matter."""
+    if not entity_name:
+        return accounts.default_entity(db, user)
+    owner = accounts.find_entity(db, entity_name)
+    if owner is None:
+        raise NotFound(f'entity "{entity_name}" not found while looking for project "{project_name}"')
+    mine = owner.user_id == user.id or accounts.team_role(db, owner.id, user.id) in WRITERS
+    if not mine and owner.kind != "organization":
+        raise Forbidden(f'you may not write to entity "{entity_name}"')
+    return owner

@@ -1,0 +1,50 @@
+"""
+Protected aliases: names like `production` that only an admin of the registry may set, move or take away, by whatever
+way. Each is protected in all collections of its registry: https://docs.wandb.ai/models/registry/aliases
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from modelgate_server.errors import Forbidden, Invalid
+from modelgate_server.store import names, projects
+from modelgate_server.store.accounts import User
+from modelgate_server.store.projects import Project
+
+
+def protect(db: sqlite3.Connection, home: Project, alias: str) -> None:
+    """Twice is the same as once. Who holds the alias keeps it."""
+    if names.alias(alias) == names.LATEST or names.version(alias) is not None:
+        raise Invalid(f'"{alias}" is given by the server itself and cannot be protected')
+    db.execute("INSERT OR IGNORE INTO protected_aliases VALUES (?, ?)", (home.id, alias))
+
+
+def unprotect(db: sqlite3.Connection, home: Project, alias: str) -> None:
+    db.execute("DELETE FROM protected_aliases WHERE project_id = ? AND name = ?", (home.id, alias))
+
+
+def protected(db: sqlite3.Connection, project_id: int) -> list[str]:
+    sql = "SELECT name FROM protected_aliases WHERE project_id = ? ORDER BY name"
+    return [name for (name,) in db.execute(sql, (project_id,))]
+
+
+def everywhere(db: sqlite3.Connection) -> list[tuple[Project, str]]:
+    rows = db.execute("SELECT project_id, name FROM protected_aliases ORDER BY project_id, name").fetchall()
+    return [(projects.project(db, project_id), name) for project_id, name in rows]
+
+
+def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterable[str], action: str) -> None:
+    """Forbidden when what is to be done touches a protected alias and the user is no admin where it is protected."""
+    touched = sorted(set(aliases) & set(protected(db, project_id)))
+    if not touched:
+        return
+    home = projects.project(db, project_id)
+    role = projects.role(db, user, home)
+    if role != "admin":
+        # W&B's server's own words are not published: the first half is what the SDK puts before them
+        # (sdk/artifacts/artifact.py, _add_aliases). A stranger to the registry does not learn its name.
+        where = f'"{home.name}"' if role else "a registry"
+        raise Forbidden(
+            f'you do not have permission to {action}: the alias "{touched[0]}" is protected in {where}, and only an'
+            " admin there may set, move or remove it"
+        )

@@ -1,0 +1,152 @@
+"""
+Registries: projects of an organization with members of their own, and linking, which puts the same version into a
+portfolio of a project or registry under a number of its own.
+"""
+
+import sqlite3
+
+from modelgate_server.errors import Forbidden, Invalid
+from modelgate_server.store import accounts, artifacts, names, projects
+from modelgate_server.store.accounts import Entity, User
+from modelgate_server.store.artifacts import Artifact, Membership
+from modelgate_server.store.db import insert, now
+from modelgate_server.store.projects import Project
+
+MODEL_REGISTRY = "wandb-registry-model"
+
+
+def link(
+    db: sqlite3.Connection, user: User, found: Artifact, target: Project, portfolio: str, aliases: list[str]
+) -> Membership:
+    """The version's place in the portfolio, made if it is missing. Linking twice is the same as once."""
+    if found.state != "COMMITTED":
+        raise Invalid("only a committed version can be linked")
+    source = artifacts.collection(db, found.sequence_id)
+    _check_organization(db, projects.project(db, source.project_id), target)
+    type_name = artifacts.artifact_type(db, source.type_id).name
+    # A registry may have stopped to take a type after the collection was made.
+    artifacts.ensure_type(db, target, type_name)
+    collection = artifacts.ensure_collection(db, target, names.collection(portfolio), type_name, kind="portfolio")
+    there = artifacts.add_to(db, collection, found.id)
+    for alias in aliases:
+        artifacts.add_alias(db, user, collection.id, found.id, alias)
+    return there
+
+
+def unlink(db: sqlite3.Connection, user: User, found: Artifact, portfolio_id: int) -> None:
+    """Take a version out of a portfolio; twice is the same as once."""
+    if artifacts.collection(db, portfolio_id).kind != "portfolio":
+        raise Invalid("a version cannot be unlinked from the collection that it was logged to")
+    there = artifacts.membership(db, portfolio_id, found.id)
+    if there is not None:
+        artifacts.remove_from(db, user, there, "unlink this artifact")
+
+
+def _check_organization(db: sqlite3.Connection, source: Project, target: Project) -> None:
+    """A registry holds only what its own organisation made."""
+    owner = accounts.entity(db, target.entity_id)
+    if owner.kind != "organization":
+        return
+    if owner.organization_id not in _organizations(db, accounts.entity(db, source.entity_id)):
+        raise Forbidden(f'"{source.name}" is not of the organization that owns registry "{target.name}"')
+
+
+def _organizations(db: sqlite3.Connection, source: Entity) -> set[int | None]:
+    if source.kind == "user" and source.user_id is not None:
+        return {found.id for found in accounts.organizations_of(db, source.user_id)}
+    return {source.organization_id}
+
+
+# --- registries ----------------------------------------------------------------------------------------------------
+
+
+def create(
+    db: sqlite3.Connection,
+    owner: Entity,
+    name: str,
+    user: User,
+    *,
+    description: str | None = None,
+    access: str | None = None,
+    types: list[str] | None = None,
+) -> Project:
+    """A registry of an organization, made by one of its people; without types it takes all of them."""
+    if not name.startswith(projects.REGISTRY_PREFIX):
+        raise Invalid(
+            f'an organization\'s projects are registries, whose names start with "{projects.REGISTRY_PREFIX}"'
+        )
+    organization_id = owner.organization_id or 0
+    if accounts.organization_role(db, organization_id, user.id) not in projects.WRITERS:
+        raise Forbidden(f'you may not make registries in "{owner.name}"')
+    access = access or projects.ORGANIZATION_ACCESS
+    made = projects.create(db, owner, name, user, description=description, allow_all_types=types is None)
+    set_member(db, made, user.id, "admin")
+    add_types(db, made, types or [])
+    return projects.edit(db, made, access=access)
+
+
+def add_types(db: sqlite3.Connection, found: Project, types: list[str]) -> None:
+    """What the registry takes from now on; a type is never taken back."""
+    for name in types:
+        if artifacts.find_type(db, found.id, names.artifact_type(name)) is None:
+            insert(db, "artifact_types", project_id=found.id, name=name, created_at=now())
+
+
+def visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Project]:
+    """The registries of an organization's entity that a user may see."""
+    return [
+        found
+        for found in projects.of_entity(db, owner.id)
+        if found.is_registry and projects.role(db, user, found) is not None
+    ]
+
+
+def members(db: sqlite3.Connection, found: Project) -> list[tuple[User, str]]:
+    """Who is in a registry, and as what: the named, and of an open one everybody in the organization."""
+    sql = "SELECT user_id, role FROM project_members WHERE project_id = ? ORDER BY user_id"
+    named = [(accounts.user(db, user_id), role) for user_id, role in db.execute(sql, (found.id,)).fetchall()]
+    owner = accounts.entity(db, found.entity_id)
+    if found.access == projects.RESTRICTED_ACCESS or owner.organization_id is None:
+        return named
+    known = {user.id for user, _ in named}
+    others = accounts.organization_members(db, owner.organization_id)
+    return named + [(user, role) for user, role in others if user.id not in known]
+
+
+def team_members(db: sqlite3.Connection, found: Project) -> list[tuple[Entity, str]]:
+    sql = "SELECT entity_id, role FROM project_teams WHERE project_id = ? ORDER BY entity_id"
+    return [(accounts.entity(db, entity_id), role) for entity_id, role in db.execute(sql, (found.id,)).fetchall()]
+
+
+def set_member(db: sqlite3.Connection, found: Project, user_id: int, role: str) -> None:
+    sql = "INSERT INTO project_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role"
+    db.execute(sql, (found.id, user_id, _checked_role(role)))
+
+
+def set_team(db: sqlite3.Connection, found: Project, entity_id: int, role: str) -> None:
+    sql = "INSERT INTO project_teams VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role"
+    db.execute(sql, (found.id, entity_id, _checked_role(role)))
+
+
+def remove_member(db: sqlite3.Connection, found: Project, user_id: int) -> None:
+    """Removing who is not in it changes nothing."""
+    db.execute("DELETE FROM project_members WHERE project_id = ? AND user_id = ?", (found.id, user_id))
+
+
+def remove_team(db: sqlite3.Connection, found: Project, entity_id: int) -> None:
+    db.execute("DELETE FROM project_teams WHERE project_id = ? AND entity_id = ?", (found.id, entity_id))
+
+
+def _checked_role(role: str) -> str:
+    if role not in projects.ROLES:
+        raise Invalid(f'role "{role}" is not one of {", ".join(projects.ROLES)}')
+    return role
+
+
+def create_local(db: sqlite3.Connection, key: str) -> None:
+    """What a first start makes: the user `local`, an organization, and its registry for models."""
+    user = accounts.create_user(db, accounts.LOCAL_USER, admin=True)
+    accounts.add_key(db, user.id, key, "made at the first start")
+    organization = accounts.create_organization(db, accounts.LOCAL_ORGANIZATION)
+    accounts.set_organization_member(db, organization.id, user.id, "admin")
+    create(db, accounts.organization_entity(db, organization.id), MODEL_REGISTRY, user, types=["model"])

@@ -1,0 +1,167 @@
+"""Runs: what they are called, how they were configured, what came out."""
+
+import json
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from modelgate_server.errors import Invalid, NotFound
+from modelgate_server.store import names
+from modelgate_server.store.accounts import User
+from modelgate_server.store.db import every, get, insert, now, one, update
+from modelgate_server.store.documents import json_object
+from modelgate_server.store.projects import Project
+
+STATES = ("running", "finished", "failed", "crashed", "killed", "pending", "preempting", "preempted")
+ADJECTIVES = ("amber", "brisk", "calm", "deep", "eager", "fresh", "gentle", "hidden", "quiet", "swift", "vivid", "warm")
+NOUNS = ("brook", "cloud", "dune", "field", "glade", "harbor", "island", "meadow", "orchid", "river", "star", "wind")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    TABLE: ClassVar[str] = "runs"
+    id: int
+    project_id: int
+    name: str
+    display_name: str
+    description: str | None
+    notes: str | None
+    config: str
+    summary: str
+    tags: str
+    state: str
+    group_name: str | None
+    job_type: str | None
+    git_commit: str | None
+    host: str | None
+    program: str | None
+    repo: str | None
+    sweep_name: str | None
+    user_id: int | None
+    exit_code: int | None
+    stop_requested: int
+    created_at: str
+    heartbeat_at: str
+
+
+def run(db: sqlite3.Connection, run_id: int) -> Run:
+    return get(db, Run, run_id)
+
+
+def find(db: sqlite3.Connection, project_id: int, name: str) -> Run | None:
+    return one(db, Run, "WHERE project_id = ? AND name = ?", project_id, name)
+
+
+def find_by_id(db: sqlite3.Connection, run_id: int) -> Run | None:
+    return one(db, Run, "WHERE id = ?", run_id)
+
+
+def require(db: sqlite3.Connection, project: Project, name: str) -> Run:
+    found = find(db, project.id, name)
+    if found is None:
+        raise NotFound(f'run "{name}" not found in project "{project.name}"')
+    return found
+
+
+def of_project(db: sqlite3.Connection, project_id: int) -> list[Run]:
+    """Newest first."""
+    return every(db, Run, "WHERE project_id = ? ORDER BY id DESC", project_id)
+
+
+def create(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
+    """A new run, `running` unless told otherwise."""
+    created = now()
+    given = _columns(fields)
+    run_id = insert(
+        db,
+        "runs",
+        **{
+            "project_id": project.id,
+            "name": names.plain(name, "run id"),
+            "display_name": _display_name(db, project.id),
+            "state": "running",
+            "user_id": user.id,
+            "created_at": created,
+            "heartbeat_at": created,
+            **given,
+        },
+    )
+    return run(db, run_id)
+
+
+def resume(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
+    """The process that writes this run says so: the first time after an end, or again while it is at it."""
+    changes = {"heartbeat_at": now(), **_columns(fields)}
+    if found.state != "running":
+        changes = {"state": "running", "exit_code": None, "stop_requested": 0, **changes}
+    update(db, "runs", found.id, **changes)
+    return run(db, found.id)
+
+
+def edit(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
+    """Change what is given; null means "leave it", and the state stays as it is unless it is given."""
+    update(db, "runs", found.id, **_columns(fields))
+    return run(db, found.id)
+
+
+def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in fields.items() if value is not None}
+    if "tags" in given:
+        given["tags"] = json.dumps([names.run_tag(tag) for tag in given["tags"]])
+    for name in ("config", "summary"):
+        if name in given:
+            json_object(given[name], f"a run's {name}")
+    if given.get("state", STATES[0]) not in STATES:
+        raise Invalid(f'run state "{given["state"]}" is not one of {", ".join(STATES)}')
+    return given
+
+
+def _display_name(db: sqlite3.Connection, project_id: int) -> str:
+    number = db.execute("SELECT count(*) FROM runs WHERE project_id = ?", (project_id,)).fetchone()[0] + 1
+    return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}-{number}"
+
+
+def heartbeat(db: sqlite3.Connection, found: Run, *, complete: bool, exit_code: int | None, preempting: bool) -> None:
+    """A sign of life from the run's process, perhaps its last."""
+    changes: dict[str, Any] = {"heartbeat_at": now()}
+    if found.state == "crashed":
+        changes["state"] = "running"  # it was only silent for long: a suspended machine, a server that was down
+    if preempting:
+        changes["state"] = "preempting"
+    if complete:
+        changes |= {"state": "finished" if exit_code == 0 else "failed", "exit_code": exit_code}
+    update(db, "runs", found.id, **changes)
+
+
+def mark_crashed(db: sqlite3.Connection, silent_since: str) -> None:
+    """Runs that nobody has heard of since then are not running any more: their process was killed."""
+    db.execute("UPDATE runs SET state = 'crashed' WHERE state = 'running' AND heartbeat_at < ?", (silent_since,))
+
+
+def request_stop(db: sqlite3.Connection, run_id: int) -> None:
+    """The run's process learns of it with its next heartbeat."""
+    update(db, "runs", run_id, stop_requested=1)
+
+
+def move_state(db: sqlite3.Connection, found: Run, state: str) -> None:
+    """A person's correction: a run that was lost has failed, or is to be tried again. The rules are W&B's."""
+    allowed = {"pending": ("running", "failed", "crashed", "preempted"), "failed": ("pending", "running")}
+    if found.state not in allowed.get(state, ()):
+        raise Invalid(f'invalid state transition: a run that is {found.state} cannot be set to "{state}"')
+    if found.sweep_name:
+        raise Invalid("invalid state transition: the sweep sets the states of its runs")
+    update(db, "runs", found.id, state=state)
+
+
+def delete(db: sqlite3.Connection, run_id: int) -> None:
+    """The run and its streams; the artifacts it made stay."""
+    db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+
+def config(found: Run) -> dict[str, Any]:
+    """The config's values; the SDK wraps each as {"value": ...}."""
+    return {
+        key: entry["value"] if isinstance(entry, dict) and "value" in entry else entry
+        for key, entry in json.loads(found.config).items()
+    }

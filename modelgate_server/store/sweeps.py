@@ -1,0 +1,347 @@
+"""
+Sweeps: a configuration, and agents that fetch one point of it after the other.
+
+A point is drawn from its number (and the sweep's id), so nothing but the number is kept, and a point whose delivery was
+lost is drawn again the same. https://docs.wandb.ai/guides/sweeps/sweep-config-keys/ is the configuration's reference.
+"""
+
+import itertools
+import json
+import math
+import random
+import secrets
+import sqlite3
+import string
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import yaml  # type: ignore[import-untyped]
+
+from modelgate_server.errors import Invalid
+from modelgate_server.settings import MAX_NAME_CHARS, MAX_SWEEP_CHARS
+from modelgate_server.store import runs
+from modelgate_server.store.db import every, get, insert, now, one, update
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
+
+STATES = ("RUNNING", "PAUSED", "CANCELED", "FINISHED", "STOPPED", "PENDING")
+METHODS = ("grid", "random")
+NAME_CHARS = 8
+# A grid is walked in memory.
+MAX_GRID_POINTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    TABLE: ClassVar[str] = "sweeps"
+    id: int
+    project_id: int
+    name: str
+    display_name: str | None
+    description: str | None
+    config: str
+    state: str
+    points: int
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    TABLE: ClassVar[str] = "agents"
+    id: int
+    sweep_id: int
+    host: str
+    run_name: str | None
+    point: int | None
+    total_runs: int
+    created_at: str
+    heartbeat_at: str
+
+
+def sweep(db: sqlite3.Connection, sweep_id: int) -> Sweep:
+    return get(db, Sweep, sweep_id)
+
+
+def find_by_id(db: sqlite3.Connection, sweep_id: int) -> Sweep | None:
+    return one(db, Sweep, "WHERE id = ?", sweep_id)
+
+
+def find(db: sqlite3.Connection, project_id: int, name: str) -> Sweep | None:
+    return one(db, Sweep, "WHERE project_id = ? AND name = ?", project_id, name)
+
+
+def of_project(db: sqlite3.Connection, project_id: int) -> list[Sweep]:
+    return every(db, Sweep, "WHERE project_id = ? ORDER BY id DESC", project_id)
+
+
+def runs_of(db: sqlite3.Connection, found: Sweep) -> list[Run]:
+    return every(db, Run, "WHERE project_id = ? AND sweep_name = ? ORDER BY id", found.project_id, found.name)
+
+
+def create(
+    db: sqlite3.Connection, project: Project, config: str, *, display_name: str | None, description: str | None
+) -> Sweep:
+    parsed = parse(config)
+    created = now()
+    sweep_id = insert(
+        db,
+        "sweeps",
+        project_id=project.id,
+        name=_name(),
+        display_name=display_name or parsed.get("name"),
+        description=description,
+        config=config,
+        state="PENDING",
+        created_at=created,
+        updated_at=created,
+    )
+    return sweep(db, sweep_id)
+
+
+def edit(
+    db: sqlite3.Connection,
+    found: Sweep,
+    *,
+    state: str | None = None,
+    config: str | None = None,
+    display_name: str | None = None,
+    description: str | None = None,
+) -> Sweep:
+    """Change what is given."""
+    if state is not None and state not in STATES:
+        raise Invalid(f'sweep state "{state}" is not one of {", ".join(STATES)}')
+    if config is not None:
+        parse(config)
+    changes = {"state": state, "config": config, "display_name": display_name, "description": description}
+    given = {name: value for name, value in changes.items() if value is not None}
+    update(db, "sweeps", found.id, updated_at=now(), **given)
+    return sweep(db, found.id)
+
+
+def _name() -> str:
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(NAME_CHARS))
+
+
+# --- the configuration --------------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> dict[str, Any]:
+    """A sweep's configuration, which the client sends as YAML. Raises Invalid for what cannot be run here."""
+    if len(text) > MAX_SWEEP_CHARS:
+        raise Invalid(f"the sweep's configuration has more than {MAX_SWEEP_CHARS} characters")
+    try:
+        config = _loaded(text)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # of a date in the 13th month, for instance
+        raise Invalid("the sweep's configuration is not YAML") from None
+    _check_values(config)
+    if not isinstance(config, dict) or not isinstance(config.get("parameters"), dict):
+        raise Invalid('the sweep\'s configuration must be an object with an object "parameters"')
+    if config.get("method") not in METHODS:
+        raise Invalid(f'sweep method "{config.get("method")}" is not available here ({", ".join(METHODS)})')
+    with _refusing():
+        _draw(config["parameters"], random.Random(0))  # noqa: S311  a try, to refuse what cannot be drawn
+        if config["method"] == "grid":
+            grid_size(config["parameters"])
+    return config
+
+
+def _check_values(config: Any) -> None:
+    """YAML may hold what JSON cannot, in a circle, or a few lines that unfold to billions."""
+    waiting, seen = [config], 0
+    while waiting:
+        one = waiting.pop()
+        seen += 1
+        if seen > MAX_GRID_POINTS:
+            raise Invalid(f"the sweep's configuration has more than {MAX_GRID_POINTS} values")
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            waiting += one
+        elif not isinstance(one, str | int | float | None):
+            raise Invalid(
+                f'the sweep\'s configuration has a value of type "{type(one).__name__}", which is none of JSON'
+            )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever a configuration can have that no point can be drawn from: a sigma of text, weights of another number."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, RecursionError, AttributeError) as error:
+        raise Invalid(f"no point can be drawn from the sweep's configuration: {error}") from None
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)  # most JSON is YAML, but YAML takes 1e-05 for a string
+    except ValueError:
+        return yaml.safe_load(text)
+
+
+def grid_size(parameters: dict[str, Any]) -> int:
+    size = math.prod(len(choices) for _, choices in _axes(parameters))
+    if size > MAX_GRID_POINTS:
+        raise Invalid(f"the grid has {size} points, at most {MAX_GRID_POINTS} are walked")
+    return size
+
+
+def expected_points(config: dict[str, Any]) -> int | None:
+    """How many runs the sweep is good for; None is without end."""
+    limits = [grid_size(config["parameters"])] if config["method"] == "grid" else []
+    if isinstance(config.get("run_cap"), int):
+        limits.append(config["run_cap"])
+    return min(limits, default=None)
+
+
+def values_of(found: Sweep, point: int) -> dict[str, Any] | None:
+    """The parameters of a point, None behind the last one."""
+    config = parse(found.config)
+    expected = expected_points(config)
+    if expected is not None and point >= expected:
+        return None
+    with _refusing():
+        if config["method"] == "grid":
+            return _grid_point(config["parameters"], point)
+        return _draw(config["parameters"], random.Random(f"{found.id}:{point}"))  # noqa: S311  no secret
+
+
+def _axes(parameters: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[Any]]]:
+    axes = []
+    for name, spec in parameters.items():
+        here = (*path, str(name))
+        if isinstance(spec, dict) and isinstance(spec.get("parameters"), dict):
+            axes += _axes(spec["parameters"], here)
+        else:
+            axes.append((here, _choices(here[-1], spec)))
+    return axes
+
+
+def _choices(name: str, spec: Any) -> list[Any]:
+    if isinstance(spec, dict):
+        if "value" in spec:
+            return [spec["value"]]
+        if isinstance(spec.get("values"), list):
+            return list(spec["values"])
+        low, high = spec.get("min"), spec.get("max")
+        if isinstance(low, int) and isinstance(high, int) and high - low < MAX_GRID_POINTS:
+            return list(range(low, high + 1))
+    raise Invalid(f'a grid needs "value", "values" or whole numbers "min" and "max" for parameter "{name}"')
+
+
+def _grid_point(parameters: dict[str, Any], point: int) -> dict[str, Any]:
+    axes = _axes(parameters)
+    chosen = next(itertools.islice(itertools.product(*(choices for _, choices in axes)), point, None))
+    values: dict[str, Any] = {}
+    for (path, _), value in zip(axes, chosen, strict=True):
+        inner = values
+        for name in path[:-1]:
+            inner = inner.setdefault(name, {})
+        inner[path[-1]] = value
+    return values
+
+
+def _draw(parameters: dict[str, Any], source: random.Random) -> dict[str, Any]:
+    return {str(name): _draw_one(str(name), spec, source) for name, spec in parameters.items()}
+
+
+def _draw_one(name: str, spec: Any, source: random.Random) -> Any:
+    if not isinstance(spec, dict):
+        raise Invalid(f'parameter "{name}" of the sweep must be an object')
+    if isinstance(spec.get("parameters"), dict):
+        return _draw(spec["parameters"], source)
+    if "value" in spec:
+        return spec["value"]
+    if isinstance(spec.get("values"), list) and spec["values"]:
+        return source.choices(spec["values"], spec.get("probabilities"))[0]
+    return _draw_number(name, spec, source)
+
+
+def _draw_number(name: str, spec: dict[str, Any], source: random.Random) -> float:
+    low, high = spec.get("min"), spec.get("max")
+    kind = spec.get("distribution") or ("int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform")
+    if kind in ("normal", "q_normal"):
+        drawn: float = source.gauss(spec.get("mu", 0), spec.get("sigma", 1))
+    elif not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
+        raise Invalid(f'parameter "{name}" of the sweep needs "value", "values", or "min" and "max"')
+    elif kind == "int_uniform":
+        return source.randint(int(low), int(high))
+    elif kind in ("uniform", "q_uniform"):
+        drawn = source.uniform(low, high)
+    elif kind in ("log_uniform", "q_log_uniform"):
+        drawn = math.exp(source.uniform(low, high))
+    elif kind in ("log_uniform_values", "q_log_uniform_values") and low > 0:
+        drawn = math.exp(source.uniform(math.log(low), math.log(high)))
+    else:
+        raise Invalid(f'distribution "{kind}" of parameter "{name}" is not available here')
+    step = spec.get("q", 1)
+    return round(drawn / step) * step if kind.startswith("q_") else drawn
+
+
+# --- agents -------------------------------------------------------------------------------------------------------
+
+
+def find_agent(db: sqlite3.Connection, agent_id: int) -> Agent | None:
+    return one(db, Agent, "WHERE id = ?", agent_id)
+
+
+def agents(db: sqlite3.Connection, sweep_id: int) -> list[Agent]:
+    return every(db, Agent, "WHERE sweep_id = ? ORDER BY id", sweep_id)
+
+
+def add_agent(db: sqlite3.Connection, found: Sweep, host: str) -> Agent:
+    created = now()
+    agent_id = insert(
+        db,
+        "agents",
+        sweep_id=found.id,
+        host=host[:MAX_NAME_CHARS],
+        created_at=created,
+        heartbeat_at=created,
+    )
+    if found.state == "PENDING":
+        edit(db, found, state="RUNNING")
+    return get(db, Agent, agent_id)
+
+
+def next_command(db: sqlite3.Connection, agent: Agent, running: set[str]) -> dict[str, Any] | None:
+    """What an agent is to do now, that has these runs under way: run a point, stop a run, exit, or nothing."""
+    update(db, "agents", agent.id, heartbeat_at=now())
+    found = sweep(db, agent.sweep_id)
+    if running:
+        stop = found.state == "CANCELED" and agent.run_name in running
+        return {"type": "stop", "run_id": agent.run_name} if stop else None
+    if found.state in ("FINISHED", "CANCELED", "STOPPED"):
+        return {"type": "exit"}
+    if found.state == "PAUSED":
+        return None
+    lost = agent.run_name is not None and runs.find(db, found.project_id, agent.run_name) is None
+    point = agent.point if lost and agent.point is not None else found.points
+    values = values_of(found, point)
+    if values is None:
+        edit(db, found, state="FINISHED")
+        return {"type": "exit"}
+    run_name = str(agent.run_name) if lost else _name()
+    if not lost:
+        update(db, "sweeps", found.id, points=point + 1)
+        update(db, "agents", agent.id, run_name=run_name, point=point, total_runs=agent.total_runs + 1)
+    return _run_command(run_name, values)
+
+
+def _run_command(run_name: str, values: dict[str, Any]) -> dict[str, Any]:
+    arguments = {name: {"value": value} for name, value in values.items()}
+    return {"type": "run", "run_id": run_name, "program": None, "args": arguments, "logs": []}
+
+
+def best_loss(db: sqlite3.Connection, found: Sweep) -> float | None:
+    """The best value of the sweep's metric among its runs."""
+    metric = parse(found.config).get("metric")
+    if not isinstance(metric, dict):
+        return None
+    summaries = (json.loads(run.summary).get(metric.get("name")) for run in runs_of(db, found))
+    values = [value for value in summaries if isinstance(value, int | float) and math.isfinite(value)]
+    best = max if metric.get("goal") == "maximize" else min
+    return best(values, default=None)

@@ -1,0 +1,93 @@
+"""What the commands on a data folder share: the folder and its lock, lines of progress, the result as JSON."""
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modelgate_server.errors import StartError
+from modelgate_server.settings import GIB, KIB, MIB, UPLOAD_TTL_S
+
+PROGRESS_S = 2.0
+
+
+def parser(command: str, description: str, example: str, *, data: str = "the server's data folder") -> Any:
+    made = argparse.ArgumentParser(
+        prog=f"python -m modelgate_server {command}",
+        description=description,
+        epilog=f"example: python -m modelgate_server {command} {example}",
+        allow_abbrev=False,
+    )
+    made.add_argument("--data", type=Path, required=True, metavar="DIR", help=data)
+    return made
+
+
+def database_of(folder: Path) -> Path:
+    path = folder / "server.db"
+    if not path.is_file():
+        raise StartError(f'"{folder}" is not the data folder of a server', "start the server on it once")
+    return path
+
+
+@contextmanager
+def holding(folder: Path, *, alone: bool) -> Iterator[None]:
+    """
+    Keep what is in the folder from being collected meanwhile; `alone` is for the one that collects. The server is not
+    asked: it only ever adds. The lock is on the folder itself, so that one that cannot be written can still be read.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = f'another check, gc, backup, export or import is at work on "{folder}"'
+            raise StartError(what, "wait for it, then try again") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+class Progress:
+    """A line now and then on standard error: `checked 1200 of 5000 blobs | 3.1 GB | 12 s`."""
+
+    def __init__(self, done: str, what: str, total: int) -> None:
+        self._done, self._what, self._total = done, what, total
+        self._count = self._bytes = 0
+        self._began = self._said = time.monotonic()
+
+    def add(self, size: int) -> None:
+        self._count += 1
+        self._bytes += size
+        if time.monotonic() - self._said > PROGRESS_S:
+            self._said = time.monotonic()
+            say(
+                f"{self._done} {self._count} of {self._total} {self._what} | {amount(self._bytes)}"
+                f" | {self._said - self._began:.0f} s"
+            )
+
+
+def amount(size: int) -> str:
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def result(fields: dict[str, Any]) -> None:
+    """The one JSON object on standard output."""
+    sys.stdout.write(json.dumps(fields) + "\n")
+
+
+def upload_window(now_s: float) -> float:
+    """What was written before this moment belongs to no upload any more: its address has expired."""
+    return now_s - UPLOAD_TTL_S

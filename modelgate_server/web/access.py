@@ -1,0 +1,183 @@
+"""
+The way in: a page is for somebody who is logged in, a form only for who was shown it. And the way out: every answer
+carries the headers that keep what users uploaded from becoming a script on our pages.
+"""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from modelgate_server.api.handling import Services, body, services
+from modelgate_server.errors import Forbidden, Invalid, NotFound, ServerError
+from modelgate_server.settings import KIB
+from modelgate_server.store.accounts import User
+from modelgate_server.store.blobs import Blobs
+from modelgate_server.web import addresses, words
+from modelgate_server.web.session import Session, Sessions, same
+
+# No script, style or picture but our own files; no frames, no forms to elsewhere.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: with it a browser hides from us where a form came from.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# A form here has an alias and a token, or a key.
+MAX_FORM_BYTES = 16 * KIB
+MAX_FORM_FIELDS = 10
+
+Form = dict[str, str]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@cache
+def _environment() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: list[Callable[..., Any]] = [
+        words.size, words.number, words.is_number, words.text_of, words.moment, words.duration, words.between,
+        words.pretty, words.console_line,
+    ]  # fmt: skip
+    templates.filters |= {one.__name__: one for one in filters}
+    return templates
+
+
+def html(template: str, status: int = 200, *, session: Session | None = None, **values: Any) -> Response:
+    text = _environment().get_template(template).render(session=session, **values)
+    # What somebody logged may have half a surrogate pair in it, which no page can show.
+    return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)
+
+
+def see_other(path: str) -> Response:
+    """After a form: the browser asks for the page anew, and a reload repeats nothing."""
+    return RedirectResponse(path, 303, HEADERS)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request of somebody who is logged in: all that a page works with."""
+
+    request: Request
+    db: sqlite3.Connection
+    blobs: Blobs
+    session: Session
+
+    @property
+    def user(self) -> User:
+        return self.session.user
+
+    def at(self, name: str) -> str:
+        """A part of the address's path."""
+        return str(self.request.path_params[name])
+
+    def asked(self, name: str) -> str:
+        """A parameter of the address, empty when it is not given."""
+        return self.request.query_params.get(name, "")
+
+    @property
+    def page(self) -> int:
+        """Which page of a long list, from 1."""
+        text = self.asked("page")
+        return max(int(text), 1) if text.isascii() and text.isdigit() and len(text) < 9 else 1
+
+    def show(self, template: str, status: int = 200, **values: Any) -> Response:
+        return html(template, status, session=self.session, **values)
+
+
+@dataclass(frozen=True)
+class Access:
+    services: Services
+    sessions: Sessions
+
+    def session(self, request: Request, db: sqlite3.Connection) -> Session | None:
+        return self.sessions.find(db, request.cookies.get(self.sessions.cookie, ""))
+
+    def page(self, view: Callable[[Visit], Response]) -> Endpoint:
+        """`view` for somebody who is logged in; everybody else is asked to log in first."""
+
+        def answer(request: Request) -> Response:
+            with self.services.database.read() as db:
+                session = self.session(request, db)
+                if session is None:
+                    return see_other(f"/login?{addresses.query(next=_wanted(request))}")
+                try:
+                    return view(Visit(request, db, self.services.blobs, session))
+                except ServerError as error:
+                    return refusal(error, session)
+
+        async def endpoint(request: Request) -> Response:
+            return await run_in_threadpool(answer, request)
+
+        return endpoint
+
+    def form(self, view: Callable[[Visit, Form], Response]) -> Endpoint:
+        """`view`, in a transaction, for a form that this session was shown."""
+
+        def answer(request: Request, fields: Form) -> Response:
+            session: Session | None = None
+            try:
+                with self.services.database.write() as db:
+                    session = self.session(request, db)
+                    if session is None:
+                        return see_other("/login")
+                    if not same(session.csrf, fields.get("csrf", "")):
+                        raise Forbidden("the form is not one of this session: reload the page and send it again")
+                    return view(Visit(request, db, self.services.blobs, session), fields)
+            except ServerError as error:
+                return refusal(error, session)
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                fields = await read_form(request)
+            except ServerError as error:
+                return refusal(error, None)
+            return await run_in_threadpool(answer, request, fields)
+
+        return endpoint
+
+
+async def read_form(request: Request) -> Form:
+    """The fields of a form that was sent from a page of this very server."""
+    origin = request.headers.get("origin")
+    ours = {request.headers.get("host"), urlsplit(services(request).settings.external_url or "").netloc}
+    if origin is not None and origin.partition("://")[2] not in ours - {""}:
+        raise Forbidden("the form was sent from a page of another site")
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise Invalid("this is no form of these pages")
+    try:
+        text = (await body(request, MAX_FORM_BYTES)).decode()
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+    except ValueError:
+        raise Invalid("this is no form of these pages") from None
+
+
+def refusal(error: ServerError, session: Session | None) -> Response:
+    """What was refused and why, as a page."""
+    titles = {NotFound: "Not found", Forbidden: "Not allowed"}
+    title = titles.get(type(error), "That did not work")
+    return html("error.html", error.status, session=session, title=title, message=str(error))
+
+
+def _wanted(request: Request) -> str:
+    """The asked page with its parameters, to come back to after the login."""
+    question = request.url.query
+    path = bytes(request.scope["raw_path"]).partition(b"?")[0].decode("ascii", "replace")
+    return addresses.local_path(f"{path}?{question}" if question else path)

@@ -1,0 +1,68 @@
+"""The addresses of all pages, on one screen."""
+
+from functools import partial
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from modelgate_server.api.handling import Services
+from modelgate_server.errors import NotFound
+from modelgate_server.web import login, projects, registries, runs, status, versions
+from modelgate_server.web.access import HEADERS, Access, refusal
+from modelgate_server.web.session import Sessions
+
+STATIC = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
+
+PROJECT = "/{entity}/{project}"
+RUN = PROJECT + "/runs/{run}"
+COLLECTION = PROJECT + "/artifacts/{type}/{name}"
+VERSION = COLLECTION + "/{version}"
+
+
+def routes(services: Services) -> list[Route]:
+    """To come last in an application: some take any address of one or two segments."""
+    access = Access(services, Sessions(services.secret))
+    page, form = access.page, access.form
+    return [
+        Route("/login", partial(login.show, access), methods=["GET"]),
+        Route("/login", partial(login.receive, access), methods=["POST"]),
+        Route("/logout", form(partial(login.leave, access)), methods=["POST"]),
+        Route("/-/{name}", static, methods=["GET"]),
+        Route("/_internal/status", page(partial(status.show, services.tally)), methods=["GET"]),
+        Route("/", page(projects.home), methods=["GET"]),
+        Route("/orgs/{organization}/registry/{registry}", page(registries.registry), methods=["GET"]),
+        Route("/{entity}/registry/model", page(registries.legacy), methods=["GET"]),
+        Route("/{entity}", page(projects.entity), methods=["GET"]),
+        Route(PROJECT, page(projects.show), methods=["GET"]),
+        Route(PROJECT + "/workspace", page(projects.show), methods=["GET"]),
+        Route(RUN, page(runs.show), methods=["GET"]),
+        Route(RUN + "/file", page(runs.file), methods=["GET"]),
+        Route(RUN + "/picture", page(runs.picture), methods=["GET"]),
+        Route(RUN + "/download", page(runs.download), methods=["GET"]),
+        Route(COLLECTION, page(versions.collection), methods=["GET"]),
+        Route(VERSION, page(versions.version), methods=["GET"]),
+        Route(VERSION + "/aliases", form(versions.change_alias), methods=["POST"]),
+        Route(VERSION + "/file", page(versions.file), methods=["GET"]),
+        Route(VERSION + "/picture", page(versions.picture), methods=["GET"]),
+        Route(VERSION + "/download", page(versions.download), methods=["GET"]),
+    ]
+
+
+def static(request: Request) -> Response:
+    """GET /-/{name}: our own style, script and icon."""
+    path = STATIC.get(request.path_params["name"])
+    if path is None:
+        return nothing_here()
+    # Asked again each time: they are small, and must be those of the server that made the page.
+    return FileResponse(path, headers=HEADERS | {"Cache-Control": "no-cache"})
+
+
+def is_for_a_person(request: Request) -> bool:
+    """Whether the answer will stand in a browser's window."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def nothing_here() -> Response:
+    return refusal(NotFound("there is nothing at this address"), None)

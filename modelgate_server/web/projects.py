@@ -1,0 +1,136 @@
+"""The first page, and that of a project: its runs and its artifacts."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from modelgate_server.errors import NotFound
+from modelgate_server.store import accounts, artifacts, projects, runs
+from modelgate_server.store.accounts import Entity
+from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
+from modelgate_server.web import links, words
+from modelgate_server.web.access import Visit, see_other
+from modelgate_server.web.addresses import Place, place
+
+RUNS_A_PAGE = 50
+# Columns of numbers beside a run's name, state and times: more do not fit a screen.
+METRICS = 3
+
+
+@dataclass(frozen=True)
+class Card:
+    """A project or a registry, in a list."""
+
+    place: Place
+    runs: int
+    collections: int
+    updated: str
+
+
+@dataclass(frozen=True)
+class RunRow:
+    run: Run
+    url: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CollectionRow:
+    """A collection by its newest version; `latest` is None when all were deleted."""
+
+    name: str
+    url: str
+    versions: int
+    latest: int | None
+    latest_url: str
+    aliases: list[tuple[str, str]]
+    updated: str
+
+
+def home(visit: Visit) -> Response:
+    """GET /: everything that this user may see."""
+    owners = accounts.teams(visit.db, visit.user.id)
+    for organization in accounts.organizations_of(visit.db, visit.user.id):
+        owners.append(accounts.organization_entity(visit.db, organization.id))
+    return _home(visit, owners, "")
+
+
+def entity(visit: Visit) -> Response:
+    """GET /{entity}"""
+    owner = accounts.find_entity(visit.db, visit.at("entity"))
+    if owner is None:
+        raise NotFound(f'there is no entity "{visit.at("entity")}"')
+    return _home(visit, [owner], owner.name)
+
+
+def _home(visit: Visit, owners: list[Entity], name: str) -> Response:
+    cards = [
+        _card(visit, found)
+        for owner in owners
+        for found in projects.of_entity(visit.db, owner.id)
+        if projects.role(visit.db, visit.user, found) is not None
+    ]
+    registries = [card for card in cards if card.place.is_registry]
+    others = [card for card in cards if not card.place.is_registry]
+    return visit.show("home.html", entity=name, registries=registries, projects=others)
+
+
+def _card(visit: Visit, found: Project) -> Card:
+    own_runs = runs.of_project(visit.db, found.id)
+    collections = artifacts.collections(visit.db, found.id)
+    times = [found.updated_at, *(run.heartbeat_at for run in own_runs), *(one.updated_at for one in collections)]
+    return Card(place(visit.db, found), len(own_runs), len(collections), max(times))
+
+
+def show(visit: Visit) -> Response:
+    """GET /{entity}/{project}"""
+    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
+    if home.organization is not None:
+        return see_other(home.url)
+    everything = runs.of_project(visit.db, found.id)
+    first = (visit.page - 1) * RUNS_A_PAGE
+    rows = [
+        RunRow(run, home.run(run.name), words.numbers(words.parsed(run.summary)))
+        for run in everything[first : first + RUNS_A_PAGE]
+    ]
+    return visit.show(
+        "project.html",
+        place=home,
+        runs=rows,
+        metrics=words.key_metrics([row.metrics for row in rows], METRICS),
+        count=len(everything),
+        first=first,
+        page_size=RUNS_A_PAGE,
+        page=visit.page,
+        types=collections_by_type(visit, found, home),
+    )
+
+
+def collections_by_type(visit: Visit, found: Project, home: Place) -> dict[str, list[CollectionRow]]:
+    """What the SDK logs by itself (`run_table`) comes last."""
+    rows: dict[str, list[CollectionRow]] = {}
+    kinds = sorted(artifacts.types(visit.db, found.id), key=lambda kind: (kind.name.startswith("run_"), kind.name))
+    names = {kind.id: kind.name for kind in kinds}
+    for kind in kinds:
+        rows[kind.name] = []
+    for collection in artifacts.collections(visit.db, found.id):
+        versions = artifacts.versions(visit.db, collection.id)
+        kind_name = names[collection.type_id]
+        numbers = {one.id: one.version_index for one in versions}
+        newest = versions[0].version_index if versions else None
+        rows[kind_name].append(
+            CollectionRow(
+                name=collection.name,
+                url=home.collection(kind_name, collection.name),
+                versions=len(versions),
+                latest=newest,
+                latest_url=home.version(kind_name, collection.name, newest) if newest is not None else "",
+                aliases=[
+                    (alias.name, f"v{numbers[alias.membership_id]}")
+                    for alias in artifacts.aliases_in(visit.db, collection.id)
+                ],
+                updated=collection.updated_at,
+            )
+        )
+    return {name: found_rows for name, found_rows in rows.items() if found_rows}

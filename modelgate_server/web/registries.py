@@ -1,0 +1,46 @@
+"""
+A registry, its collections and their versions. W&B's app tells them apart by the query, and so does the SDK's
+Artifact.url: `?selectionPath=entity/project/collection&view=membership&version=v0`.
+"""
+
+from starlette.responses import Response
+
+from modelgate_server.errors import NotFound
+from modelgate_server.store import accounts, projects, protection
+from modelgate_server.store.projects import REGISTRY_PREFIX, Project
+from modelgate_server.web import links, versions
+from modelgate_server.web.access import Visit
+from modelgate_server.web.addresses import LEGACY_REGISTRY, Place
+from modelgate_server.web.projects import collections_by_type
+
+
+def registry(visit: Visit) -> Response:
+    """GET /orgs/{organization}/registry/{registry}"""
+    organization = accounts.find_organization(visit.db, visit.at("organization"))
+    if organization is None:
+        raise NotFound(f'there is no organization "{visit.at("organization")}"')
+    owner = accounts.organization_entity(visit.db, organization.id)
+    return _show(visit, *links.project(visit, owner.name, REGISTRY_PREFIX + visit.at("registry")))
+
+
+def legacy(visit: Visit) -> Response:
+    """GET /{entity}/registry/model: the registry that an entity had before there were organisations'."""
+    return _show(visit, *links.project(visit, visit.at("entity"), LEGACY_REGISTRY))
+
+
+def _show(visit: Visit, found: Project, home: Place) -> Response:
+    selected = visit.asked("selectionPath")
+    if not selected:
+        return visit.show(
+            "registry.html",
+            place=home,
+            types=collections_by_type(visit, found, home),
+            protected=protection.protected(visit.db, found.id),
+            is_admin=projects.role(visit.db, visit.user, found) == "admin",
+        )
+    where, _, name = selected.rpartition("/")
+    if where != f"{home.entity}/{home.project}":
+        raise NotFound(f'there is no collection "{selected}" in this registry')
+    if visit.asked("version"):
+        return versions.show_version(visit, versions.find_version(visit, found, home, name, visit.asked("version")))
+    return versions.show_collection(visit, home, versions.find_collection(visit, found, name))

@@ -1,0 +1,73 @@
+"""
+Who is logged in: a random token in a cookie, signed with the server's secret, that ends by itself.
+
+The signature covers the user's keys, so that a revoked key takes its sessions with it. The API key itself is in no
+cookie. A logout is remembered until the server stops; after that only the end of the token's life ends it.
+"""
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from modelgate_server.store import accounts
+from modelgate_server.store.accounts import User
+
+# A working day: somebody who forgot to log out is logged out the next morning.
+SESSION_TTL_S = 12 * 3600
+
+
+@dataclass(frozen=True)
+class Session:
+    """`csrf` is what a form of this session must carry; another site can neither read nor guess it."""
+
+    user: User
+    csrf: str
+
+
+class Sessions:
+    def __init__(self, secret: bytes) -> None:
+        self._secret = hmac.digest(secret, b"sessions of the pages", "sha256")
+        self._ended: dict[str, int] = {}
+        # Cookies know no ports: two servers of one machine would overwrite each other's under one name.
+        self.cookie = f"modelgate_{self._sign('cookie')[:8]}"
+
+    def start(self, db: sqlite3.Connection, user: User) -> str:
+        """A token for the cookie."""
+        facts = f"{user.id}.{int(time.time()) + SESSION_TTL_S}.{secrets.token_urlsafe(16)}"
+        return f"{facts}.{self._signature(db, user, facts)}"
+
+    def find(self, db: sqlite3.Connection, token: str) -> Session | None:
+        """The session that a token stands for, None when it is not (or no longer) one of ours."""
+        facts, _, signature = token.rpartition(".")
+        number, _, rest = facts.partition(".")
+        expires = rest.partition(".")[0]
+        if not _is_number(number) or not _is_number(expires) or int(expires) < time.time() or token in self._ended:
+            return None
+        user = accounts.find_user_by_id(db, int(number))
+        if user is None or not same(self._signature(db, user, facts), signature):
+            return None
+        return Session(user, self._sign(f"form\n{token}"))
+
+    def end(self, token: str) -> None:
+        now = int(time.time())
+        self._ended = {old: until for old, until in self._ended.items() if until > now}
+        self._ended[token] = now + SESSION_TTL_S
+
+    def _signature(self, db: sqlite3.Connection, user: User, facts: str) -> str:
+        keys = "\n".join(f"{key.id} {key.prefix} {key.created_at}" for key in accounts.keys(db, user.id))
+        return self._sign(f"session\n{facts}\n{hashlib.sha256(keys.encode()).hexdigest()}")
+
+    def _sign(self, message: str) -> str:
+        return hmac.digest(self._secret, message.encode(), "sha256").hex()
+
+
+def same(expected: str, given: str) -> bool:
+    """Compare in a time that says nothing about where they differ."""
+    return hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19

@@ -1,0 +1,17 @@
+"""What clients have asked for, and what this server did not know: for whoever wonders why something does not work."""
+
+from starlette.responses import Response
+
+from modelgate_server.api.tally import Tally
+from modelgate_server.web.access import Visit
+
+
+def show(tally: Tally, visit: Visit) -> Response:
+    """GET /_internal/status"""
+    counts = tally.listing()
+    return visit.show(
+        "status.html",
+        since=tally.since,
+        refused=[one for one in counts if one.refused],
+        answered=[one for one in counts if not one.refused],
+    )

@@ -1,0 +1,286 @@
+"""A collection, a version of it, the version's files, and the form that changes its aliases."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from starlette.responses import Response
+
+from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.store import artifacts, projects, protection
+from modelgate_server.store.artifacts import Artifact, Collection, Entry, Membership
+from modelgate_server.store.names import LATEST
+from modelgate_server.store.projects import Project
+from modelgate_server.web import contents, links, words
+from modelgate_server.web.access import Form, Visit, see_other
+from modelgate_server.web.addresses import Place, query
+from modelgate_server.web.links import Link
+
+FILES_A_PAGE = 100
+# What is written for people, and so shown at once.
+REPORT = "report.md"
+# Tables that the SDK logs by itself, one a call of run.log(): in a lineage they only stand in the way.
+BY_THE_WAY = "run_table"
+# Aliases for machines: what a version was made from.
+INPUTS = "inputs-"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in one of its collections, and where its pages are."""
+
+    project: Project
+    place: Place
+    collection: Collection
+    type_name: str
+    membership: Membership
+    artifact: Artifact
+
+    @property
+    def name(self) -> str:
+        return f"{self.collection.name}:v{self.membership.version_index}"
+
+    @property
+    def reference(self) -> str:
+        return f"{self.place.entity}/{self.place.project}/{self.name}"
+
+    @property
+    def url(self) -> str:
+        return self.place.version(self.type_name, self.collection.name, self.membership.version_index)
+
+    @property
+    def below(self) -> str:
+        return self.place.plain_version(self.type_name, self.collection.name, self.membership.version_index)
+
+    @property
+    def collection_url(self) -> str:
+        return self.place.collection(self.type_name, self.collection.name)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A version in its collection's list."""
+
+    number: int
+    url: str
+    aliases: list[str]
+    artifact: Artifact
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A run in a version's lineage, with what is on its other side, and the numbers that it came to."""
+
+    run: Link
+    state: str
+    others: list[Link]
+    metrics: dict[str, float]
+
+
+# --- collections ----------------------------------------------------------------------------------------------------
+
+
+def collection(visit: Visit) -> Response:
+    """GET /{entity}/{project}/artifacts/{type}/{name}: the name alone finds it, the type is there for people."""
+    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
+    return show_collection(visit, home, find_collection(visit, found, visit.at("name")))
+
+
+def find_collection(visit: Visit, project: Project, name: str) -> Collection:
+    found = artifacts.find_collection(visit.db, project.id, name)
+    if found is None:
+        raise NotFound(f'there is no collection "{name}" in "{project.name}"')
+    return found
+
+
+def show_collection(visit: Visit, home: Place, found: Collection) -> Response:
+    kind = links.type_name(visit, found)
+    rows = []
+    for one in artifacts.versions(visit.db, found.id):
+        version = artifacts.artifact(visit.db, one.artifact_id)
+        url = home.version(kind, found.name, one.version_index)
+        metrics = words.numbers(words.parsed(version.metadata))
+        rows.append(Row(one.version_index, url, links.aliases(visit, one), version, metrics))
+    return visit.show(
+        "collection.html",
+        place=home,
+        collection=found,
+        type_name=kind,
+        rows=rows,
+        metrics=_differing([row.metrics for row in rows]),
+    )
+
+
+def _differing(rows: list[dict[str, float]]) -> list[str]:
+    """The numbers by which versions can be told apart, the telling ones first."""
+    keys = {key for row in rows for key in row if len(rows) == 1 or len({repr(other.get(key)) for other in rows}) > 1}
+    return words.key_metrics([{key: row[key] for key in keys & row.keys()} for row in rows])
+
+
+# --- a version ------------------------------------------------------------------------------------------------------
+
+
+def version(visit: Visit) -> Response:
+    """GET /{entity}/{project}/artifacts/{type}/{name}/{version}"""
+    return show_version(visit, _of_path(visit))
+
+
+def _of_path(visit: Visit) -> Version:
+    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
+    return find_version(visit, found, home, visit.at("name"), visit.at("version"))
+
+
+def find_version(visit: Visit, project: Project, home: Place, name: str, wanted: str) -> Version:
+    """`wanted` is a number like v3, an alias or a digest."""
+    found = find_collection(visit, project, name)
+    there = artifacts.resolve(visit.db, found.id, wanted)
+    if there is None:
+        raise NotFound(f'there is no version "{wanted}" of "{name}" in "{project.name}"')
+    return Version(
+        project, home, found, links.type_name(visit, found), there, artifacts.artifact(visit.db, there.artifact_id)
+    )
+
+
+def show_version(visit: Visit, found: Version, *, status: int = 200, message: str = "", typed: str = "") -> Response:
+    artifact = found.artifact
+    entries = artifacts.entries(visit.db, artifact.id)
+    folders, files = _folder(entries, visit.asked("folder"))
+    role = projects.role(visit.db, visit.user, found.project)
+    report = next((entry for entry in entries if entry.path == REPORT and role in projects.READERS), None)
+    return visit.show(
+        "version.html",
+        status,
+        found=found,
+        artifact=artifact,
+        aliases=links.aliases(visit, found.membership),
+        others=_other_aliases(visit, found),
+        latest=LATEST,
+        tags=[tag.name for tag in artifacts.tags(visit.db, artifact.id)],
+        may_write=role in projects.WRITERS,
+        is_admin=role == "admin",
+        protected=protection.protected(visit.db, found.project.id),
+        metadata=words.flat(words.parsed(artifact.metadata)),
+        made_by=_maker(visit, artifact),
+        used_by=_users(visit, artifact),
+        also=_elsewhere(visit, found),
+        folder=visit.asked("folder"),
+        folders=folders,
+        files=files[(visit.page - 1) * FILES_A_PAGE : visit.page * FILES_A_PAGE],
+        count=len(files),
+        page=visit.page,
+        page_size=FILES_A_PAGE,
+        first=(visit.page - 1) * FILES_A_PAGE,
+        report=contents.show(visit.blobs, report.md5, REPORT, 1, str) if report else None,
+        message=message,
+        typed=typed,
+    )
+
+
+def _folder(entries: list[Entry], folder: str) -> tuple[list[tuple[str, int, int]], list[Entry]]:
+    """What lies directly in a folder ("" or "media/images/"): folders as (path, files, bytes), and files."""
+    inside = [entry for entry in entries if entry.path.startswith(folder)]
+    files = [entry for entry in inside if "/" not in entry.path[len(folder) :]]
+    deeper = [entry for entry in inside if "/" in entry.path[len(folder) :]]
+    folders = []
+    for name, group in groupby(deeper, key=lambda entry: entry.path[len(folder) :].partition("/")[0]):
+        sizes = [entry.size for entry in group]
+        folders.append((f"{folder}{name}/", len(sizes), sum(sizes)))
+    return folders, files
+
+
+def _other_aliases(visit: Visit, found: Version) -> list[tuple[str, int]]:
+    """Aliases that other versions of the collection hold, with the version: adding one here takes it from there."""
+    numbers = {one.id: one.version_index for one in artifacts.versions(visit.db, found.collection.id)}
+    everything = artifacts.aliases_in(visit.db, found.collection.id)
+    return [
+        (alias.name, numbers[alias.membership_id])
+        for alias in everything
+        if alias.membership_id != found.membership.id and alias.name != LATEST and not alias.name.startswith(INPUTS)
+    ]
+
+
+def _maker(visit: Visit, artifact: Artifact) -> Use | None:
+    run = artifacts.created_by(visit.db, artifact.id)
+    return _use(visit, run, "input", artifact) if run else None
+
+
+def _users(visit: Visit, artifact: Artifact) -> list[Use]:
+    return [_use(visit, run, "output", artifact) for run in artifacts.used_by(visit.db, artifact.id)]
+
+
+def _use(visit: Visit, run: Any, direction: str, artifact: Artifact) -> Use:
+    others = (links.to_artifact(visit, one) for one in artifacts.of_run(visit.db, run.id, direction))
+    numbers = words.numbers(words.parsed(run.summary))
+    telling = [key for key in words.key_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
+    return Use(
+        links.to_run(visit, run),
+        run.state,
+        [link for link in others if link.note != BY_THE_WAY],
+        {key: numbers[key] for key in telling},
+    )
+
+
+def _elsewhere(visit: Visit, found: Version) -> list[tuple[Link, list[str]]]:
+    """The same version in other collections: where it was logged, where it is linked."""
+    others = (one for one in artifacts.memberships(visit.db, found.artifact.id) if one.id != found.membership.id)
+    named = ((links.to_membership(visit, one), links.aliases(visit, one)) for one in others)
+    return [(link, aliases) for link, aliases in named if link.url]
+
+
+# --- its aliases ----------------------------------------------------------------------------------------------------
+
+
+def change_alias(visit: Visit, fields: Form) -> Response:
+    """POST .../aliases: `alias`, and `do` = add or remove. Twice is the same as once."""
+    found = _of_path(visit)
+    projects.require_writer(visit.db, visit.user, found.project)
+    name = fields.get("alias", "").strip()
+    try:
+        if fields.get("do") == "remove":
+            artifacts.remove_alias(visit.db, visit.user, found.collection.id, found.artifact.id, name)
+        else:
+            artifacts.add_alias(visit.db, visit.user, found.collection.id, found.artifact.id, name)
+    except (Invalid, Forbidden) as error:
+        return show_version(visit, found, status=error.status, message=str(error), typed=name)
+    return see_other(f"{found.url}#aliases")
+
+
+# --- its files ------------------------------------------------------------------------------------------------------
+
+
+def file(visit: Visit) -> Response:
+    """GET .../file?path="""
+    found = _of_path(visit)
+    entry = _entry(visit, found)
+    shown = contents.show(
+        visit.blobs, entry.md5, entry.path, visit.page, lambda path: f"{found.below}/picture?{query(path=path)}"
+    )
+    place = found.place
+    trail = [(place.entity, f"/{place.base.split('/')[1]}"), (place.title, place.url)]
+    trail += [(found.collection.name, found.collection_url), (f"v{found.membership.version_index}", found.url)]
+    return visit.show(
+        "file.html", trail=trail, url=found.below, path=entry.path, size=entry.size, digest=entry.digest, shown=shown,
+        page=visit.page,
+    )  # fmt: skip
+
+
+def picture(visit: Visit) -> Response:
+    """GET .../picture?path="""
+    return contents.picture(visit.blobs, _entry(visit, _of_path(visit)).md5)
+
+
+def download(visit: Visit) -> Response:
+    """GET .../download?path="""
+    entry = _entry(visit, _of_path(visit))
+    return contents.download(visit.blobs, entry.md5, entry.path)
+
+
+def _entry(visit: Visit, found: Version) -> Entry:
+    path = visit.asked("path")
+    if projects.role(visit.db, visit.user, found.project) not in projects.READERS:
+        raise Forbidden("a restricted viewer may look at versions, but neither open nor download their files")
+    entries = artifacts.entries(visit.db, found.artifact.id, paths=[path])
+    if not path or not entries:
+        raise NotFound(f'there is no file "{path}" in "{found.name}"')
+    return entries[0]

@@ -1,1 +1,0 @@
-"""What the steps share, one file a noun."""

@@ -1,0 +1,20 @@
+"""
+How a step answers where it cannot.
+
+    pytest tests/modelgate/test_cli.py
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from modelgate import cli
+from modelgate.errors import WRONG_USE, StepError
+
+
+def test_an_answer_that_cannot_be_written_is_not_given_either(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(StepError) as stopped:
+        cli.emit({"verdict": "pass"}, tmp_path / "file")
+    assert (stopped.value.name, stopped.value.exit_code) == ("out_not_writable", WRONG_USE)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,33 @@
+"""
+Each rule of the gate is needed: without it, its own test goes red. A new rule without a test fails here by itself.
+
+    pytest tests/modelgate/test_gate_mutation.py
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from modelgate.gate import rules
+from modelgate.tracking.fingerprint import ROOT
+
+RULES = sorted({rule.__name__ for rules in (rules.SANITY, rules.QUALITY, *rules.COMPARISON.values()) for rule in rules})
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_without_the_rule_its_test_goes_red(rule):
+    plugin = ["-p", "tests.modelgate.without_rule", "-p", "no:cacheprovider", "-k", f"test_{rule}_refuses"]
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/modelgate/test_gate.py", *plugin],
+        cwd=ROOT,
+        env={**os.environ, "WITHOUT_RULE": rule, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert tests.returncode == 1, tests.stdout  # 1: tests ran and failed; 5 would be: there is no such test
+    assert "failed" in tests.stdout

@@ -1,0 +1,66 @@
+"""
+The model's file: the same model is the same bytes, and a file that would run code is refused.
+
+    pytest tests/modelgate/test_keras_format.py
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelgate import usecase
+from modelgate.errors import StepError
+from modelgate.frameworks import keras_format
+
+
+@pytest.fixture(scope="module")
+def trained():
+    keras_format.start(seed=0, threads=1)
+    return usecase.part("digits", "model").build_model(10, (8, 8, 1))
+
+
+def test_saving_twice_gives_the_same_bytes(trained, tmp_path):
+    for name in ("a.keras", "b.keras"):
+        keras_format.save(trained, tmp_path / name)
+    assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
+
+
+def test_keras_itself_does_not_give_the_same_bytes(trained, tmp_path):
+    """Why the canonical form is there: when this turns red, it can go."""
+    trained.save(tmp_path / "a.keras")
+    with zipfile.ZipFile(tmp_path / "a.keras") as file:
+        assert "1980" not in json.loads(file.read("metadata.json"))["date_saved"]
+
+
+def test_the_canonical_file_answers_as_the_model_does(trained, tmp_path):
+    images = np.random.default_rng(0).random((5, 8, 8, 1), dtype=np.float32)
+    keras_format.save(trained, tmp_path / "model.keras")
+    loaded = keras_format.load(tmp_path / "model.keras")
+    assert np.array_equal(loaded.predict(images, verbose=0), trained.predict(images, verbose=0))
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    import keras
+
+    ran = tmp_path / "ran"
+    layer = keras.layers.Lambda(lambda x, path=str(ran): (Path(path).mkdir(), x)[1], output_shape=(2,))
+    keras.Sequential([keras.layers.Input((2,)), layer]).save(tmp_path / "model.keras")
+    if ran.exists():
+        ran.rmdir()  # Keras calls the layer once when it is made
+    with pytest.raises(StepError) as refused:
+        keras_format.load(tmp_path / "model.keras")
+    assert refused.value.name == "model_file_refused"
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip file"])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(StepError) as refused:
+        keras_format.load(tmp_path / "model.keras")
+    assert refused.value.name == "model_file_refused"

@@ -1,0 +1,49 @@
+"""
+The ledger's chain, without W&B: which entries hold, which are void.
+
+    pytest tests/modelgate/test_ledger.py
+"""
+
+from __future__ import annotations
+
+from modelgate.promotion import ledger
+from modelgate.promotion.ledger import Entry
+
+
+def entry(number, previous, approver="ada", applied=True):
+    return Entry(number, {"previous": previous and previous.sha256, "approver": approver}, applied)
+
+
+def test_entries_that_follow_each_other_hold():
+    first = entry(0, None)
+    second = entry(1, first)
+    assert [item.void for item in ledger.chained([second, first])] == [False, False]
+
+
+def test_the_first_entry_on_a_predecessor_wins():
+    first = entry(0, None)
+    winner, loser = entry(1, first, "ada"), entry(2, first, "bob")
+    chain = ledger.chained([first, winner, loser])
+    assert [item.void for item in chain] == [False, False, True]
+    assert ledger.head(chain).content["approver"] == "ada"
+
+
+def test_an_entry_on_a_void_one_is_void():
+    first = entry(0, None)
+    loser = entry(2, first, "bob")
+    assert [item.void for item in ledger.chained([first, entry(1, first), loser, entry(3, loser)])][3]
+
+
+def test_a_changed_entry_voids_what_follows():
+    first = entry(0, None)
+    second = entry(1, first)
+    forged = Entry(0, {**first.content, "approver": "mallory"}, True)
+    assert [item.void for item in ledger.chained([forged, second])] == [False, True]
+
+
+def test_an_empty_ledger_has_no_head():
+    assert ledger.head([]) is None
+
+
+def test_the_hash_does_not_depend_on_the_order_of_keys():
+    assert Entry(0, {"a": 1, "b": 2}, True).sha256 == Entry(5, {"b": 2, "a": 1}, False).sha256

@@ -1,0 +1,343 @@
+"""
+What is wrong with a ledger: random histories, tampered with, against a model that knows what was done to them.
+
+    pytest tests/modelgate/test_verify.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelgate.promotion import ledger, verify
+from modelgate.promotion.ledger import Entry
+from modelgate.promotion.verify import Registered, Seal
+
+REGISTRY = "org/wandb-registry-model/digits"
+VERSIONS = frozenset(f"{REGISTRY}:v{number}" for number in range(6))
+
+
+def named(number):
+    return {"name": f"{REGISTRY}:v{number}", "digest": f"{number:032d}"}
+
+
+def of_project(name, number):
+    return {"name": f"team/project/{name}:v{number}", "digest": f"{number:032d}"}
+
+
+@dataclass
+class History:
+    """A ledger, and the registry beside it, as promote would leave them; `expected` is what `verify` has to say."""
+
+    entries: list[Entry] = field(default_factory=list)
+    seals: list[Seal] = field(default_factory=list)
+    production: int | None = None
+    expected: set[tuple[str, int | None]] = field(default_factory=set)
+    raced: set[int] = field(default_factory=set)
+
+    @property
+    def head(self):
+        return next((entry for entry in reversed(self.entries) if not entry.void), None)
+
+    def write(self, to, previous, applied, void=False):
+        before = None if self.production is None else named(self.production)
+        content = {
+            "previous": previous,
+            "from": before,
+            "to": named(to),
+            "model": of_project("model", to),
+            "dataset": of_project("dataset", 0),
+            "evidence": of_project("evaluation", len(self.entries)),
+            "approver": "ada",
+            "time": "2026-11-23T10:00:00Z",
+            "reason": "",
+        }
+        noted = {"entry": content} | ({"applied_at": "2026-11-23T10:00:01Z"} if applied else {})
+        entry = Entry(len(self.entries), content, applied, void, noted)
+        self.entries.append(entry)
+        return entry
+
+    def seal(self, entry):
+        number = entry.number
+        self.seals += verify.seals_in(["latest", ledger.seal_of(entry)], entry.content["to"]["name"])
+        assert self.seals[-1].number == number
+
+    # --- what people do ---
+
+    def finish(self):
+        """The next promote finishes what was cut off."""
+        if (head := self.head) is None or head.applied or head.refused:
+            return
+        if head.number not in {seal.number for seal in self.seals}:
+            self.seal(head)
+        self.production = int(head.content["to"]["name"][-1])
+        noted = {**head.noted, "applied_at": "2026-11-23T10:00:02Z"}
+        self.entries[head.number] = replace(head, applied=True, noted=noted)
+
+    def promote(self, to):
+        self.finish()
+        head = self.head
+        entry = self.write(to, head and head.sha256, applied=True)
+        self.seal(entry)
+        self.production = to
+        return entry
+
+    def race(self, to):
+        """Two promotions at once: the second of them is void."""
+        self.finish()
+        previous, production = self.head and self.head.sha256, self.production
+        self.promote(to)
+        now, self.production = self.production, production
+        void = self.write((to + 1) % 6, previous, applied=False, void=True)
+        self.production = now
+        self.raced.add(void.number)
+
+    def killed_before_alias(self, to):
+        self.finish()
+        self.write(to, self.head and self.head.sha256, applied=False)
+
+    def killed_before_mark(self, to):
+        self.killed_before_alias(to)
+        self.seal(self.entries[-1])
+        self.production = to
+
+    def refused(self, to):
+        """W&B does not let this key move the alias, and the entry says so."""
+        self.finish()
+        entry = self.write(to, self.head and self.head.sha256, applied=False)
+        noted = {**entry.noted, "refused_at": "2026-11-23T10:00:01Z"}
+        self.entries[entry.number] = replace(entry, noted=noted)
+
+    def outside(self, to):
+        """Somebody sets the alias by hand."""
+        self.finish()
+        self.production = to
+
+
+def told(history):
+    """What an untampered history has to be told of: moves outside, an unfinished promotion."""
+    expected = set()
+    valid = [entry for entry in history.entries if not entry.void]
+    for before, after in pairwise(valid):
+        if after.content["from"] != before.content["from" if before.refused else "to"]:
+            expected.add(("moved_outside", after.number))
+    head = next((entry for entry in reversed(valid) if not entry.refused), None)
+    if head and not head.applied:
+        expected.add(("promotion_unfinished", head.number))
+        return expected
+    now = None if history.production is None else named(history.production)
+    if now != (head and head.content["to"]):
+        expected.add(("moved_outside", None))
+    return expected
+
+
+OPERATIONS = ["promote", "race", "killed_before_alias", "killed_before_mark", "refused", "outside"]
+STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 5)), min_size=0, max_size=8)
+
+
+def played(steps):
+    history = History()
+    for operation, to in steps:
+        getattr(history, operation)(to)
+    return history
+
+
+def verified(history, entries=None):
+    production = None if history.production is None else named(history.production)["name"]
+    entries = history.entries if entries is None else entries
+    registered = Registered(VERSIONS, tuple(history.seals), production)
+    order, findings = verify.verify(ledger.chained(entries), registered)
+    return order, {(finding.name, finding.entry) for finding in findings}
+
+
+def edited(entry, **change):
+    """The entry's file, and the copy in its metadata, say something else."""
+    content = {**entry.content, **change}
+    return replace(entry, content=content, noted={**entry.noted, "entry": content})
+
+
+def without(expected, numbers, order):
+    """What can still be told when these entries are gone or wrong: nothing of them, or of what follows one directly."""
+    valid = [entry.number for entry in order if not entry.void]
+    next_of = dict(pairwise(valid))
+    lost = set(numbers) | {next_of.get(number) for number in numbers}
+    return {
+        (name, number) for name, number in expected if name != "moved_outside" or number is None or number not in lost
+    }
+
+
+# --- the properties --------------------------------------------------------------------------------------------------
+
+
+@given(STEPS)
+@settings(max_examples=100, deadline=None)
+def test_of_an_honest_history_nothing_is_said_but_what_happened(steps):
+    history = played(steps)
+    order, found = verified(history)
+    assert found == told(history)
+    assert {entry.number for entry in order if entry.void} == history.raced
+
+
+@given(STEPS, st.data())
+@settings(max_examples=100, deadline=None)
+def test_an_edited_entry_is_named(steps, data):
+    history = played([*steps, ("promote", 0), ("promote", 1)])
+    sealed = sorted({seal.number for seal in history.seals})
+    number = data.draw(st.sampled_from(sealed))
+    change = data.draw(st.sampled_from([{"approver": "mallory"}, {"to": named(5)}, {"reason": "x", "from": named(4)}]))
+    entry = history.entries[number]
+    if all(entry.content[key] == value for key, value in change.items()):
+        return
+    entries = [edited(entry, **change) if entry.number == number else entry for entry in history.entries]
+    order, found = verified(history, entries)
+    assert found == without(told(history), {number}, history.entries) | {("entry_changed", number)}
+    assert {entry.number for entry in order if entry.void} == history.raced
+
+
+@given(STEPS, st.data())
+@settings(max_examples=100, deadline=None)
+def test_an_entry_whose_file_and_metadata_differ_is_named(steps, data):
+    """Void and unfinished ones too, of which the registry knows nothing."""
+    history = played([*steps, ("killed_before_alias", 1)])
+    number = data.draw(st.integers(0, len(history.entries) - 1))
+    entries = list(history.entries)
+    noted = {**entries[number].noted, "entry": {**entries[number].content, "approver": "mallory"}}
+    entries[number] = replace(entries[number], noted=noted)
+    _, found = verified(history, entries)
+    assert found == without(told(history), {number}, history.entries) | {("entry_changed", number)}
+
+
+@given(STEPS, st.data())
+@settings(max_examples=100, deadline=None)
+def test_missing_and_cut_off_entries_are_named(steps, data):
+    history = played([*steps, ("promote", 0), ("promote", 1)])
+    gone = data.draw(st.sets(st.integers(0, len(history.entries) - 1), min_size=1, max_size=3))
+    left = [entry for entry in history.entries if entry.number not in gone]
+    last = max((entry.number for entry in left), default=-1)
+    names = {(("entry_missing" if number < last else "ledger_cut_off"), number) for number in gone}
+    order, found = verified(history, left)
+    assert found == without(told(history), gone, history.entries) | names
+    assert {entry.number for entry in order if entry.void} == history.raced - gone
+
+
+@given(STEPS, st.data())
+@settings(max_examples=100, deadline=None)
+def test_entries_that_changed_places_are_named(steps, data):
+    history = played([*steps, ("promote", 0), ("promote", 1)])
+    sealed = sorted({seal.number for seal in history.seals})
+    one, other = data.draw(st.lists(st.sampled_from(sealed), min_size=2, max_size=2, unique=True))
+    entries = list(history.entries)
+    entries[one] = replace(history.entries[other], number=one)
+    entries[other] = replace(history.entries[one], number=other)
+    order, found = verified(history, entries)
+    tampered = {("entry_reordered", one), ("entry_reordered", other)}
+    assert found == without(told(history), {one, other}, history.entries) | tampered
+    assert [entry.sha256 for entry in order] == [entry.sha256 for entry in history.entries]
+    assert {entry.number for entry in order if entry.void} == history.raced
+
+
+@given(STEPS, st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_a_forged_entry_is_named(steps, follows):
+    """Whoever may write to the ledger's project adds an entry and calls it applied."""
+    history = played([*steps, ("promote", 0), ("promote", 1)])
+    expected = told(history)
+    forged = history.write(3, history.head.sha256 if follows else "f" * 64, applied=True)
+    _, found = verified(history)
+    if follows:
+        assert found == expected | {("entry_not_sealed", forged.number), ("moved_outside", None)}
+    else:
+        assert found == expected | {("entry_orphaned", forged.number)}
+
+
+# --- one by one ------------------------------------------------------------------------------------------------------
+
+
+def test_without_seals_the_hashes_still_name_a_changed_entry():
+    """The promoted versions were deleted from the registry since."""
+    history = played([("promote", 0), ("promote", 1), ("promote", 2)])
+    history.seals.clear()
+    entries = [edited(history.entries[0], approver="mallory"), *history.entries[1:]]
+    registered = Registered(frozenset(), (), named(2)["name"])
+    assert [(f.name, f.entry) for f in verify.verify(entries, registered)[1]] == [("entry_changed", 0)]
+
+
+def test_a_seal_taken_away_by_hand_is_named():
+    history = played([("promote", 0), ("promote", 1)])
+    del history.seals[0]
+    assert verified(history)[1] == {("entry_not_sealed", 0)}
+
+
+def test_a_seal_on_a_version_that_was_deleted_is_not_missed():
+    history = played([("promote", 0), ("promote", 1)])
+    del history.seals[0]
+    registered = Registered(VERSIONS - {named(0)["name"]}, tuple(history.seals), named(1)["name"])
+    assert verify.verify(history.entries, registered)[1] == []
+
+
+def test_a_promotion_that_took_effect_cannot_be_passed_off_as_refused():
+    """Whoever may edit metadata takes the mark away and puts the other one there."""
+    history = played([("promote", 0), ("promote", 1)])
+    entry = history.entries[1]
+    history.entries[1] = replace(entry, applied=False, noted={"entry": entry.content, "refused_at": "now"})
+    assert verified(history)[1] == {("promotion_unfinished", 1)}
+
+
+def test_production_that_nobody_holds_is_named():
+    history = played([("promote", 0)])
+    history.production = None
+    assert verified(history)[1] == {("production_gone", None)}
+
+
+def test_production_without_any_ledger_is_outside():
+    history = played([("outside", 3)])
+    assert verified(history)[1] == {("moved_outside", None)}
+
+
+@pytest.mark.parametrize(("to", "words"), [(0, "v0 named and the ledger no longer does"), (4, "does not name")])
+def test_an_outside_move_says_whether_the_ledger_ever_knew_the_version(to, words):
+    history = played([("promote", 0), ("promote", 1), ("outside", to)])
+    _, (finding,) = verify.verify(
+        history.entries, Registered(VERSIONS, tuple(history.seals), named(history.production)["name"])
+    )
+    assert finding.name == "moved_outside"
+    assert words in finding.message
+
+
+def test_an_entry_that_says_nothing_is_named():
+    history = played([("promote", 0)])
+    history.entries.append(Entry(1, {"previous": "unreadable"}, True))
+    assert verified(history)[1] == {("entry_unreadable", 1)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"to": None},
+        {"to": {"name": "x", "digest": "y"}},
+        {"from": 5},
+        {"approver": 1},
+        {"time": None},
+        {"previous": []},
+    ],
+)
+def test_a_promotion_that_says_less_is_unreadable(change):
+    content = played([("promote", 0)]).entries[0].content
+    assert ledger.readable(content)
+    assert not ledger.readable({**content, **change})
+    assert not ledger.readable([content])
+
+
+def test_a_promotion_after_a_loss_is_not_void():
+    """promote sees no head where the first entry is gone, and starts the chain again."""
+    history = played([("promote", 0), ("promote", 1)])
+    entry = history.write(2, None, applied=True)
+    history.seal(entry)
+    history.production = 2
+    order, found = verified(history, history.entries[1:])
+    assert found == {("entry_missing", 0)}
+    assert [entry.void for entry in order] == [False, False]

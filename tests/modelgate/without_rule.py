@@ -1,0 +1,17 @@
+"""A pytest plugin that takes one rule, named by WITHOUT_RULE, out of the gate before the tests are collected."""
+
+from __future__ import annotations
+
+import os
+
+from modelgate.gate import rules
+
+name = os.environ["WITHOUT_RULE"]
+
+
+def without(rules: tuple[rules.Rule, ...]) -> tuple[rules.Rule, ...]:
+    return tuple(rule for rule in rules if rule.__name__ != name)
+
+
+rules.SANITY, rules.QUALITY = without(rules.SANITY), without(rules.QUALITY)
+rules.COMPARISON = {policy: without(rules) for policy, rules in rules.COMPARISON.items()}
