@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelgate import usecase
+from modelgate import config
 from modelgate.errors import WRONG_USE, StepError
 
 # Where the JSON goes. `guarded` keeps the real standard output here and points file descriptor 1 at standard error,
@@ -27,7 +27,7 @@ _answer_fd: int | None = None
 class StepParser(argparse.ArgumentParser):
     """argparse with the flags that every step has, and defaults from the use case's `config.toml`."""
 
-    def __init__(self, doc: str, argv: Sequence[str] | None, default_use_case: str = "mnist") -> None:
+    def __init__(self, doc: str, argv: Sequence[str] | None) -> None:
         about, _, rest = doc.strip().partition("\n")
         super().__init__(
             description=f"{about}\n{rest}",
@@ -38,21 +38,26 @@ class StepParser(argparse.ArgumentParser):
         self.prog = f"python -m steps.{Path(sys._getframe(1).f_code.co_filename).stem}"
         self.argv = sys.argv[1:] if argv is None else list(argv)
         self.add_argument("-h", "--help", action="help", help="show this help and exit")
+        chosen = self._chosen_use_case()
         self.add_argument(
             "--use-case",
-            choices=usecase.names(),
-            default=default_use_case,
-            help="the folder of usecases/ to work on (default: %(default)s)",
+            default=chosen,
+            metavar="NAME",
+            help=f"a folder of usecases/: {', '.join(config.names())} (default: %(default)s)",
         )
         self.add_argument("--out", type=Path, metavar="DIR", help="also write result.json (and the report) here")
-        self.config = usecase.config(self._chosen_use_case(default_use_case))
+        self.config = config.load(chosen)
 
-    def _chosen_use_case(self, default: str) -> str:
-        # The defaults of the other flags depend on this one, so it is read before them.
+    def _chosen_use_case(self) -> str:
+        """The use case whose config has the defaults of the other flags, so it is read before them."""
         early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        early.add_argument("--use-case", default=default)
-        name = early.parse_known_args(self.argv)[0].use_case
-        return str(name) if name in usecase.names() else default
+        early.add_argument("--use-case")
+        return early.parse_known_args(self.argv)[0].use_case or config.require_default()
+
+    def add_hyperparameters(self) -> None:
+        """A flag for each key of `[train]`, with its value as the default."""
+        config.add_hyperparameters(self, self.config.train)
+        self.set_defaults(**self.config.train)
 
     def parse(self) -> argparse.Namespace:
         return self.parse_args(self.argv)

@@ -50,7 +50,7 @@ def ask(model_path: Path, images: Images, variations: dict[str, Images]) -> Pred
 
 
 def side_by_side(
-    dataset: Dataset, behaviour: ModuleType, candidate: Predictions, production: Predictions | None
+    dataset: Dataset, behaviour: ModuleType | None, candidate: Predictions, production: Predictions | None
 ) -> Scores:
     """Both models' answers, side by side."""
     seen = np.flatnonzero(seen_in_training(dataset.x_eval, dataset.x_train))
@@ -60,7 +60,7 @@ def side_by_side(
         production=production and production.probabilities,
         rows=len(dataset.x_eval),
         seen=tuple(seen.tolist()),
-        slices=behaviour.slices(dataset.x_eval, dataset.y_eval),
+        slices=behaviour.slices(dataset.x_eval, dataset.y_eval) if behaviour else {},
         varied={
             name: Varied(answers, production and production.varied[name]) for name, answers in candidate.varied.items()
         },

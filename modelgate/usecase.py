@@ -1,31 +1,63 @@
 """
-Which use cases there are, and their parts.
+The parts of a use case, imported by name, and what each must offer.
 
-A step asks for the part it needs by name (`part("mnist", "data")`), so that build does not import TensorFlow
-and a change to `model.py` does not rebuild the dataset. docs/adapting.md says what each part must offer.
+A step asks for the part it needs (`part("digits", "data")`), so that build does not import a framework and a change to
+`model.py` does not rebuild the dataset. docs/adapting.md says what each part is for.
 """
 
 from __future__ import annotations
 
-import tomllib
+import inspect
+from collections.abc import Callable, Iterable
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[1] / "usecases"
+from modelgate import config
+from modelgate.errors import WRONG_USE, StepError
 
-
-def names() -> list[str]:
-    """The use cases there are, sorted: the folders that hold a `config.toml`."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/config.toml"))
-
-
-def config(name: str) -> dict[str, Any]:
-    """The use case's `config.toml`: W&B names, the gate's policy, and the defaults of the steps' flags."""
-    return tomllib.loads((FOLDER / name / "config.toml").read_text(encoding="utf-8"))
+OFFERS = {
+    "data": ("CLASSES", "SHAPE", "source", "load", "picture"),
+    "model": ("build_model",),
+    "behaviour": ("variations", "slices"),
+}
 
 
 def part(name: str, module: str) -> ModuleType:
-    """Import one part of a use case, `data` or `model`."""
-    return import_module(f"usecases.{name}.{module}")
+    """One part of a use case: `data`, `model`, `behaviour`. StepError `part_missing` if it lacks what it must offer."""
+    if not has_part(name, module):
+        raise StepError("part_missing", f"{_file(name, module)} is missing", "see docs/adapting.md", WRONG_USE)
+    imported = import_module(f"usecases.{name}.{module}")
+    if lacking := [offer for offer in OFFERS[module] if not hasattr(imported, offer)]:
+        raise StepError(
+            "part_missing", f"{_file(name, module)} has no {', '.join(lacking)}", "see docs/adapting.md", WRONG_USE
+        )
+    return imported
+
+
+def optional_part(name: str, module: str) -> ModuleType | None:
+    """The same for a part that may be left out: `behaviour`."""
+    return part(name, module) if has_part(name, module) else None
+
+
+def has_part(name: str, module: str) -> bool:
+    """Whether the use case has this part."""
+    return (config.FOLDER / name / f"{module}.py").is_file()
+
+
+def require_keywords(name: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:
+    """Refuse a `build_model` that does not take each hyperparameter of `[train]` as a keyword."""
+    taken = inspect.signature(function).parameters.values()
+    if any(one.kind is one.VAR_KEYWORD for one in taken):
+        return
+    if lacking := sorted(set(keywords) - {one.name for one in taken}):
+        raise StepError(
+            "hyperparameter_not_taken",
+            f"{_file(name, 'model')}: {function.__name__} does not take {', '.join(lacking)}, which [train] has",
+            f"add it, or **hyperparameters, to {function.__name__}",
+            WRONG_USE,
+        )
+
+
+def _file(name: str, module: str) -> str:
+    return f"usecases/{name}/{module}.py"

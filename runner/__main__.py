@@ -20,12 +20,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from modelgate import config
+from modelgate.errors import StepError
 from runner import approval, engine, images, loop, places, status
 from runner.errors import Busy, Interrupted, RunnerError, WrongUse
 from runner.folder import Folder, remove
 from runner.order import Order
 from runner.processes import Stop, end_leftover
 from runner.progress import say
+from runner.use_case import chosen
 
 GO_ON = "what was finished is kept; the same command goes on from there"
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,11 +36,6 @@ ROOT = Path(__file__).resolve().parents[1]
 STEP_FLAGS: tuple[tuple[str, type, str], ...] = (
     ("--rows", int, "rows to train on"),
     ("--eval-rows", int, "rows to evaluate on"),
-    ("--optimizer", str, "the name of a Keras optimizer"),
-    ("--batch-size", int, "rows a batch"),
-    ("--epochs", int, "epochs"),
-    ("--validation-split", float, "fraction of the training rows that is held out while training"),
-    ("--seed", int, "seed of every random choice"),
     ("--threads", int, "threads that train; another number gives other weights"),
     ("--registry", str, "W&B registry to link into"),
     ("--collection", str, "collection in the registry"),
@@ -45,7 +43,7 @@ STEP_FLAGS: tuple[tuple[str, type, str], ...] = (
 )
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m runner",
         allow_abbrev=False,
@@ -62,7 +60,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         )
 
     def use_case_flag(to: argparse.ArgumentParser, default: str) -> None:
-        to.add_argument("--use-case", metavar="NAME", help=f"a folder of usecases/ (default: $USE_CASE or {default})")
+        known = ", ".join(config.names())
+        about = f"a folder of usecases/: {known} (default: $USE_CASE, or {default})"
+        to.add_argument("--use-case", metavar="NAME", help=about)
 
     def approver_flag(to: argparse.ArgumentParser) -> None:
         to.add_argument("--approver", metavar="NAME", help="who says yes (default: $APPROVE, else a terminal is asked)")
@@ -85,7 +85,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("plan", "show what `run` would do"),
     ):
         run = command(name, purpose, f"{name} --use-case digits --epochs 20")
-        use_case_flag(run, "mnist, or digits where MNIST cannot be had")
+        use_case_flag(run, "the one whose config says so")
         approver_flag(run)
         wandb_flags(run)
         docker_flag(run)
@@ -94,6 +94,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         run.add_argument(
             "--no-cache", action="store_true", default=None, help="run every step, whatever is done already"
         )
+        if argv[:1] == [name]:
+            settings = use_case_of(argv, environ)
+            hyperparameters = run.add_argument_group(f"hyperparameters of {settings.name}")
+            config.add_hyperparameters(hyperparameters, settings.train)
     approve = command("approve", "approve what a run left open", "approve --approver ada")
     approver_flag(approve)
     docker_flag(approve)
@@ -112,11 +116,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
     built = command("images", "build the images that are missing; print NAME=TAG, one a line", "images --list")
     built.add_argument("only", nargs="*", metavar="NAME", help=f"these alone: {', '.join(images.NAMES)} (default: all)")
+    use_case_flag(built, "the one whose config says so")
     built.add_argument("--list", action="store_true", help="build nothing and ask no engine")
     built.add_argument(
         "--repository", default=images.REPOSITORY, metavar="PREFIX", help="before /NAME:HASH (default: %(default)s)"
     )
     return parser.parse_args(argv)
+
+
+def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Config:
+    """The use case whose hyperparameters are flags; read before the flags are."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--use-case")
+    return chosen(early.parse_known_args(argv)[0].use_case or environ.get("USE_CASE") or None)
 
 
 def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> Order:
@@ -130,18 +142,19 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
         raise WrongUse(f"WANDB={wandb!r} is neither `embedded` nor `own`", "leave it out for the embedded server")
     if (runner := environ.get("RUNNER") or "processes") not in ("processes", "docker"):
         raise WrongUse(f"RUNNER={runner!r} is neither `processes` nor `docker`", "leave it out for processes")
-    use_case = said("use_case", "USE_CASE")
-    known = sorted(path.parent.name for path in (ROOT / "usecases").glob("*/config.toml"))
-    if use_case is not None and use_case not in known:
-        raise WrongUse(f"there is no use case {use_case!r}", f"there are: {', '.join(known)}")
+    asked = said("use_case", "USE_CASE")
+    if asked is not None:
+        config.require(asked)
     approver = said("approver", "APPROVE")
     names = [flag[2:].replace("-", "_") for flag, _, _ in STEP_FLAGS] + ["no_cache"]
+    if args.command in ("run", "plan"):
+        names += chosen(asked).train
     return Order(
         root=ROOT,
         folder=Folder(ROOT / ".modelgate"),
         stop=stop,
         environ=environ,
-        use_case=use_case,
+        use_case=asked,
         given={name: value for name in names if (value := getattr(args, name, None)) is not None},
         approver=None if approver is None else approval.checked_name(approver),
         own=wandb == "own",
@@ -154,12 +167,14 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
     """Build what is missing, saying so on standard error; every name and tag goes to standard output."""
     if unknown := sorted(set(args.only) - set(images.NAMES)):
         raise WrongUse(f"there is no image {unknown[0]!r}", f"there are: {', '.join(images.NAMES)}")
-    every = images.wanted(ROOT, base=environ.get("BASE_IMAGE") or None, repository=args.repository)
-    chosen = [image for name, image in every.items() if not args.only or name in args.only]
+    asked = args.use_case or environ.get("USE_CASE") or None
+    name = None if args.only == [images.SERVER] else chosen(asked).name
+    every = images.wanted(ROOT, name, base=environ.get("BASE_IMAGE") or None, repository=args.repository)
+    wanted = [image for name, image in every.items() if not args.only or name in args.only]
     if not args.list:
         engine.require()
-        images.prepare(ROOT, chosen, stop)
-    for image in chosen:
+        images.prepare(ROOT, wanted, stop)
+    for image in wanted:
         say(f"{image.name}={image.reference}")
     return 0
 
@@ -216,10 +231,10 @@ def clean(order: Order) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
     stop = Stop()
     stop.listen()
     try:
+        args = parse_args(sys.argv[1:] if argv is None else argv, os.environ)
         if args.command == "images":
             return make_images(args, os.environ, stop)
         order = order_of(args, os.environ, stop)
@@ -244,6 +259,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunnerError as error:
         sys.stderr.write(f"\nerror: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return error.code
+    except StepError as error:  # of a use case's config
+        sys.stderr.write(f"\nerror: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return error.exit_code
     except BrokenPipeError:
         # Nobody reads any more (`make run | head`); what was started has ended on the way here.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from runner import engine
 from runner.embedded import HOST
-from runner.environment import Variables, to_download
+from runner.environment import Variables, declared, to_download
 from runner.errors import EngineUnusable
 from runner.folder import Folder, remove
 from runner.images import Image
@@ -37,8 +37,8 @@ SIGNALLED, NOT_STARTED = 128, 125
 STOP_S = 5
 # The SDK's own 60 s are few for an engine that is just building on a slow disk.
 ANSWER_S = 300
-MNIST = "/mnist.npz"
-KERAS_HOME = "/keras"
+ROWS = "/rows"  # what the variables of data.py name
+HOME = "/home/modelgate"
 
 
 class Mount(NamedTuple):
@@ -271,7 +271,7 @@ class StepContainers:
         images: Mapping[str, Image],
         *,
         variables: Variables,
-        rows: tuple[Variables, Sequence[Mount]],
+        source: tuple[Variables, Sequence[Mount]],
         network: str | None,
         out: Path,
         stop: Stop,
@@ -279,7 +279,7 @@ class StepContainers:
         self._here = here
         self._images = images
         self._variables = variables
-        self._rows = rows
+        self._source = source
         self._network = network
         self._out = out
         self._stop = stop
@@ -314,9 +314,9 @@ class StepContainers:
     def _container(self, step: Step, flags: Sequence[str]) -> Container:
         mounts = [Mount(self._out / step.name, "/out", writable=True)]
         variables = self._variables
-        if step.name == "build":  # the one that reads rows from outside
-            variables = variables.with_more(self._rows[0])
-            mounts += self._rows[1]
+        if step.reads_source:
+            variables = variables.with_more(self._source[0])
+            mounts += self._source[1]
         return Container(
             f"{self._here.name}-{step.name}",
             "step",
@@ -328,26 +328,36 @@ class StepContainers:
         )
 
 
-def rows(
-    inherited: Mapping[str, str], root: Path, folder: Folder, not_by_proxy: str
+def source(
+    inherited: Mapping[str, str], names: Sequence[str], root: Path, folder: Folder, not_by_proxy: str
 ) -> tuple[Variables, Sequence[Mount]]:
     """
-    How build finds MNIST: the person's file or Keras's cache, read-only; else a folder to download it to.
+    What build's container gets for the use case's `data.py`: the variables it declares, and a home for its downloads.
 
-    not_by_proxy: a host that is not looked for behind the proxy that the download may need.
+    A variable that names a file or folder of this machine names it inside the container, too, where it is read-only.
+    not_by_proxy: a host that is not looked for behind the proxy that a download may need.
     """
-    if named := inherited.get("MNIST_NPZ"):
-        path = (root / named).resolve()
-        if not path.is_file():
-            return Variables({"MNIST_NPZ": named}), []  # build says so
-        return Variables({"MNIST_NPZ": MNIST}), [Mount(path, MNIST)]
-    home = Path(inherited.get("KERAS_HOME") or Path(inherited.get("HOME", "/")) / ".keras")
-    cached = (root / home / "datasets" / "mnist.npz").resolve()
-    if cached.is_file():
-        return Variables({"KERAS_HOME": KERAS_HOME}), [Mount(cached, f"{KERAS_HOME}/datasets/mnist.npz")]
-    folder.keras.mkdir(exist_ok=True)
-    variables = to_download(inherited, not_by_proxy=not_by_proxy).with_more(Variables({"KERAS_HOME": KERAS_HOME}))
-    return variables, [Mount(folder.keras, KERAS_HOME, writable=True)]
+    folder.home.mkdir(exist_ok=True)
+    variables = to_download(inherited, not_by_proxy=not_by_proxy).with_more(Variables({"HOME": HOME}))
+    mounts = [Mount(folder.home, HOME, writable=True)]
+    for name, value in declared(inherited, names).items():
+        if path := _path_of(value, root):
+            mount = Mount(path, f"{ROWS}/{name}/{path.name}")
+            mounts.append(mount)
+            variables = variables.with_more(Variables({name: mount.target}))
+        else:  # perhaps a secret: the shell that it is typed in has it already
+            variables = variables.with_more(Variables({name: value}, inherited=frozenset([name])))
+    return variables, mounts
+
+
+def _path_of(value: str, root: Path) -> Path | None:
+    """The file or folder that a variable names, if there is one."""
+    try:
+        path = (root / Path(value).expanduser()).resolve()
+        there = path.is_file() or (path.is_dir() and Path(value).expanduser().is_absolute())
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, an unknown user: no path
+        return None
+    return path if there and path.name else None
 
 
 # --- with the SDK ----------------------------------------------------------------------------------------------------

@@ -6,19 +6,17 @@ person, above all every WANDB_* variable, which could send what a step does to s
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-# What a process needs to start, to find MNIST, and to download it once through the network's own gate.
+# What a process needs to start, and to download rows through the network's own gate.
 PASSED_ON = (
     "PATH",
     "HOME",
     "LANG",
     "TMPDIR",
     "TERM",
-    "MNIST_NPZ",
-    "KERAS_HOME",
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
     "HTTP_PROXY",
@@ -54,6 +52,11 @@ def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder
         path.mkdir(parents=True, exist_ok=True)
         env[f"WANDB_{name}"] = str(path)
     return env
+
+
+def declared(inherited: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Those of the person's variables that the use case declares in `[data] env`; its data.py alone sees them."""
+    return {name: inherited[name] for name in names if inherited.get(name)}
 
 
 class Variables(NamedTuple):

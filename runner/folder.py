@@ -5,7 +5,7 @@
     api-key                   the key to it, made at the first start; readable by its owner alone, as the folder is
     port                      where it listened last
     wandb/                    the SDK's own folders
-    keras/                    MNIST, where a container had to download it
+    home/                     the home of build's container: what its `data.py` downloads is kept here
     out/<step>/               what each step answered last
     state.json                the last run, what waits for an approval, what is in production
     lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
@@ -35,7 +35,7 @@ OURS = (
     "api-key",
     "port",
     "wandb",
-    "keras",
+    "home",
     "out",
     "state.json",
     "step.pid",
@@ -57,7 +57,7 @@ class Folder:
         self.key_file = path / "api-key"
         self.port_file = path / "port"
         self.sdk = path / "wandb"
-        self.keras = path / "keras"
+        self.home = path / "home"
         self.out = path / "out"
         self.state_file = path / "state.json"
         self.step_record = path / "step.pid"

@@ -29,10 +29,12 @@ from runner import engine, progress
 from runner.errors import BuildFailed
 from runner.processes import Stop
 
-NAMES = ("build", "train", "link", "evaluate", "promote", "server")
+SERVER = "server"  # the one image that knows no use case
+NAMES = ("build", "train", "link", "evaluate", "promote", SERVER)
 REPOSITORY = "modelgate"
-# What is taken of a folder that is copied whole: the kinds of files that the server has, and no key that lies there.
-WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg"}
+# What is taken of a folder that is copied whole: the kinds of files that the server and use cases have, and no key.
+WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg", ".toml", ".csv", ".parquet", ".npz", ".txt"}
+NETWORK = "model.py"
 # Two builds at once use two cores; train and evaluate share their long first layer, which is then built once.
 AT_ONCE = 2
 LOG_LINES = 20
@@ -41,56 +43,67 @@ _STEP = re.compile(r"^#\d+ \[(?:\S+ )? *(\d+)/(\d+)\] (.*)")
 
 
 class Image(NamedTuple):
-    """An image as it must be now. inputs: paths from the root, sorted. base: None for the Dockerfile's own."""
+    """An image as it must be now. inputs: paths from the root, sorted. arguments: what its build is told."""
 
     name: str
     reference: str
     inputs: tuple[str, ...]
-    base: str | None
+    arguments: Mapping[str, str]
 
 
-def wanted(root: Path, *, base: str | None = None, repository: str = REPOSITORY) -> dict[str, Image]:
-    """Every image by its name, tagged by its inputs."""
-    return {name: _image(root, name, base, repository) for name in NAMES}
+def wanted(
+    root: Path, use_case: str | None, *, base: str | None = None, repository: str = REPOSITORY
+) -> dict[str, Image]:
+    """Every image by its name, tagged by its inputs; without a use case that of the server alone."""
+    return {name: _image(root, name, use_case, base, repository) for name in NAMES if use_case or name == SERVER}
 
 
-def _image(root: Path, name: str, base: str | None, repository: str) -> Image:
-    paths = inputs(root, name)
+def _image(root: Path, name: str, use_case: str | None, base: str | None, repository: str) -> Image:
+    arguments = {} if name == SERVER else {"USE_CASE": use_case or ""}
+    arguments |= {"BASE": base} if base else {}
+    paths = inputs(root, name, arguments)
     files = {path: hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths}
-    text = json.dumps({"base": base, "files": files}, sort_keys=True)
-    tag = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return Image(name, f"{repository}/{name}:{tag}", paths, base)
+    text = json.dumps({"arguments": arguments, "files": files}, sort_keys=True)
+    tag = "-".join([*([] if name == SERVER else [use_case or ""]), hashlib.sha256(text.encode()).hexdigest()[:12]])
+    return Image(name, f"{repository}/{name}:{tag}", paths, arguments)
 
 
 def dockerfile(name: str) -> str:
     return f"docker/{name}/Dockerfile"
 
 
-def inputs(root: Path, name: str) -> tuple[str, ...]:
+def inputs(root: Path, name: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
     """The Dockerfile and every file that it copies, as paths from the root."""
     found = {dockerfile(name)}
-    for source in copied((root / dockerfile(name)).read_text(encoding="utf-8")):
+    for source in copied((root / dockerfile(name)).read_text(encoding="utf-8"), arguments):
         path = root / source
         files = [path, *(file for file in path.rglob("*") if file.suffix in WHOLE)]
         if not (files := [file for file in files if file.is_file()]):
             raise BuildFailed(f"{dockerfile(name)} copies {source}, and there is no such file", "mend its COPY line")
         below = {file.relative_to(root) for file in files}
-        found |= {str(file) for file in below if not _is_private(file)}
+        found |= {str(file) for file in below if not _stays_out(file, name)}
     return tuple(sorted(found))
 
 
-def _is_private(file: Path) -> bool:
-    """Whether a file in a folder that is copied whole is this machine's own: compiled, or hidden as `.env` is."""
-    return any(part == "__pycache__" or part.startswith(".") for part in file.parts)
+def _stays_out(file: Path, name: str) -> bool:
+    """
+    Whether a file in a folder that is copied whole stays out of an image: compiled, hidden as `.env` is, or a test.
+
+    A pull request may change a model's network and be promoted, so no image that judges may have it.
+    """
+    if file.parts[0] == "usecases" and file.name == NETWORK and name != "train":
+        return True
+    return file.name.startswith("test_") or any(part == "__pycache__" or part.startswith(".") for part in file.parts)
 
 
-def copied(text: str) -> list[str]:
-    """The sources of a Dockerfile's COPY lines, each ARG in them as its default says."""
+def copied(text: str, arguments: Mapping[str, str]) -> list[str]:
+    """The sources of a Dockerfile's COPY lines, each ARG in them as the arguments or its default say."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     instructions = [line.split() for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
     defaults = dict(words[1].split("=", 1) for words in instructions if words[0] == "ARG" and "=" in words[1])
     sources = [source for words in instructions if words[0] == "COPY" for source in words[1:-1]]
-    return [re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], source) for source in sources]
+    known = defaults | dict(arguments)
+    return [re.sub(r"\$\{(\w+)\}", lambda match: known[match[1]], source) for source in sources]
 
 
 def fetch_base(root: Path, chosen: str | None = None) -> str:
@@ -146,7 +159,7 @@ class _Build:
         self._report = report
         self._said: deque[str] = deque(maxlen=LOG_LINES)
         self._began = time.monotonic()
-        arguments = dict(labels) | ({"BASE": image.base} if image.base else {})
+        arguments = dict(labels) | dict(image.arguments)
         command = ["docker", "build", "--progress=plain", "--tag", image.reference, "--file", dockerfile(image.name)]
         command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
         self._process = subprocess.Popen(

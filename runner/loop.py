@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelgate.config import Config
 from runner import approval, environment, images, pipeline, places, processes, progress
 from runner.errors import Interrupted, StepFailed, WrongUse
 from runner.folder import Folder
@@ -22,9 +23,12 @@ from runner.order import Order
 from runner.pipeline import Finished, Outcome, Step
 from runner.places import Executor, Ready
 from runner.progress import say
+from runner.use_case import chosen, stand_in
 
-DEFAULT_USE_CASE, OFFLINE_USE_CASE = "mnist", "digits"
 LATER = "make approve APPROVE=NAME   (or: python -m runner approve --approver NAME)"
+# What a step can read: its room, what that imports, and the modules at the root, which Python would import first.
+READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
+SOURCE_UNAVAILABLE = "source_unavailable"  # build's word for rows that it cannot read
 WRONG_KEY = "alias_refused"  # promote's word for a key that may not move the alias; the evidence still holds
 
 
@@ -33,48 +37,68 @@ WRONG_KEY = "alias_refused"  # promote's word for a key that may not move the al
 
 def plan(order: Order) -> int:
     """Print what `run` would do, and stop there."""
+    settings = chosen(order.use_case)
     _greet(order)
-    _print_plan(order, pipeline.CANDIDATE, order.use_case or DEFAULT_USE_CASE, {})
+    _print_plan(order, pipeline.candidate(settings.train), settings, {})
     return 0
 
 
 def run(order: Order) -> int:
     """Build, train, link and evaluate; then the approval and promote. Returns the exit code."""
-    use_case = order.use_case or DEFAULT_USE_CASE
+    settings = chosen(order.use_case)
     with order.folder.locked("run"):
         _greet(order)
-        _print_plan(order, pipeline.CANDIDATE, use_case, {})
-        _consent(order, use_case)
-        with places.opened(order) as ready:
-            order = order._replace(given=dict(order.given) | _commit(order))
-            execute = ready()
-            try:
-                done = _run(order, pipeline.CANDIDATE, use_case, execute)
-            except StepFailed as failure:
-                if order.use_case or failure.error.get("name") != "mnist_unavailable":
-                    raise
-                use_case = OFFLINE_USE_CASE
-                say(f"\nMNIST cannot be had here: {failure.error.get('message', '')}")
-                say(f"To use it: {failure.error.get('hint', '')}")
-                say(f"Nobody asked for a use case, so this run goes on with {use_case}, which needs no download.")
-                done = _run(order, pipeline.CANDIDATE, use_case, execute)
-            return _conclude(order, use_case, done, execute)
+        _print_plan(order, pipeline.candidate(settings.train), settings, {})
+        _consent(order, settings)
+        order = order._replace(given=dict(order.given) | _commit(order))
+        try:
+            return _candidate(order, settings)
+        except StepFailed as failure:
+            other = _stand_in(order, settings, failure)
+            if other is None:
+                raise
+        return _candidate(order, other)
+
+
+def _candidate(order: Order, settings: Config) -> int:
+    """Make and judge a candidate of this use case; then the approval and promote."""
+    with places.opened(order, settings) as ready:
+        execute = ready()
+        done = _run(order, pipeline.candidate(settings.train), settings.name, execute)
+        return _conclude(order, settings.name, done, execute)
+
+
+def _stand_in(order: Order, settings: Config, failure: StepFailed) -> Config | None:
+    """The use case to go on with, after saying so. An approval in advance is of the use case that was planned."""
+    if order.use_case or failure.error.get("name") != SOURCE_UNAVAILABLE:
+        return None
+    other = stand_in(settings, order.given)
+    if other is None:
+        return None
+    say(f"\n{settings.name} is not available here: {failure.error.get('message', '')}")
+    say(f"To use it: {failure.error.get('hint', '')}")
+    if order.approver:
+        say(f"{order.approver} approved {settings.name} in advance, so {other.name} does not take its place.")
+        say(f"To run that one: make run USE_CASE={other.name}")
+        return None
+    say(f"You named no use case, so this run goes on with {other.name}.")
+    return other
 
 
 def rollback(order: Order, *, version: str, reason: str) -> int:
     """Evaluate an earlier version under the policy `rollback`; then the approval and promote."""
-    use_case = order.use_case or _last_use_case(order.folder)
+    settings = chosen(order.use_case or _last_use_case(order.folder))
     outputs = {"version": version}
     order = order._replace(given={"policy": "rollback"})
     with order.folder.locked("rollback"):
         _greet(order)
-        _print_plan(order, pipeline.ROLLBACK, use_case, outputs)
-        _consent(order, use_case)
-        with places.opened(order) as ready:
+        _print_plan(order, pipeline.ROLLBACK, settings, outputs)
+        _consent(order, settings)
+        with places.opened(order, settings) as ready:
             order = order._replace(given=dict(order.given) | _commit(order))
             execute = ready()
-            done = _run(order, pipeline.ROLLBACK, use_case, execute, outputs)
-            return _conclude(order, use_case, done, execute, reason)
+            done = _run(order, pipeline.ROLLBACK, settings.name, execute, outputs)
+            return _conclude(order, settings.name, done, execute, reason)
 
 
 def approve(order: Order) -> int:
@@ -89,7 +113,7 @@ def approve(order: Order) -> int:
                 f"what waits was evaluated at {pending['host']}, and WANDB_BASE_URL names {order.host}",
                 "set WANDB_BASE_URL as it was for the run",
             )
-        with places.opened(order) as ready:
+        with places.opened(order, chosen(pending["use_case"])) as ready:
             progress.report(pending["report"])
             return _ask_and_promote(order, pending, ready, [])
 
@@ -118,10 +142,24 @@ def _run(
 
 
 def _commit(order: Order) -> dict[str, str]:
-    """The commit of this code as evaluate's flag, `-dirty` when a tracked file differs; nothing outside of git."""
+    """
+    The commit of this code as evaluate's flag; nothing outside of git.
+
+    `-dirty` if a tracked file differs, or if git does not track a file that a step could read, ignored or not.
+    """
+    commit = _git(order, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+    if not commit:
+        return {}
+    untracked = _git(order, "ls-files", "--others", "-z", "--", *READ_BY_STEPS) or ""
+    read = [name for name in untracked.split("\0") if name and "__pycache__" not in name.split("/")]
+    return {"commit": f"{commit}-dirty" if read and not commit.endswith("-dirty") else commit}
+
+
+def _git(order: Order, *words: str) -> str | None:
+    """What git answers; None if it does not."""
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
+            ["git", *words],
             cwd=order.root,
             env=environment.basis(order.environ),
             capture_output=True,
@@ -130,8 +168,8 @@ def _commit(order: Order) -> dict[str, str]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return {}
-    return {"commit": answer.stdout.strip()} if answer.returncode == 0 else {}
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 # --- the conclusion --------------------------------------------------------------------------------------------------
@@ -265,21 +303,22 @@ def _greet(order: Order) -> None:
         say(f"Found {found}: not used. To use your own W&B: make run WANDB=own")
 
 
-def _print_plan(order: Order, steps: Sequence[Step], use_case: str, outputs: Mapping[str, str]) -> None:
+def _print_plan(order: Order, steps: Sequence[Step], settings: Config, outputs: Mapping[str, str]) -> None:
     """The steps and their command lines; what a step will make stands as its NAME."""
     every = (*steps, pipeline.PROMOTE)
     made = {name: name.upper() for step in every for name in step.outputs} | dict(outputs)
     given = dict(order.given) | {"approver": order.approver or "YOU"}
-    every_image = images.wanted(order.root, base=order.base_image) if order.docker else {}
+    every_image = images.wanted(order.root, settings.name, base=order.base_image) if order.docker else {}
 
     def command(step: Step) -> str:
-        flags = pipeline.flags_of(step, use_case, given, made)
+        flags = pipeline.flags_of(step, settings.name, given, made)
         if order.docker:
             return shlex.join(["docker", "run", every_image[step.name].reference, *flags])
         return processes.command(step, flags)
 
-    fallback = "" if order.use_case or steps is pipeline.ROLLBACK else f" ({OFFLINE_USE_CASE} if MNIST cannot be had)"
-    progress.plan(every, f"{use_case}{fallback}", map(command, every))
+    other = "" if order.use_case or order.approver or steps is pipeline.ROLLBACK else settings.data.fallback
+    fallback = f" ({other} if its rows are not available)" if other else ""
+    progress.plan(every, f"{settings.name}{fallback}", map(command, every))
     say(
         "  Before promote, the report is shown and a person is asked."
         if not order.approver
@@ -287,19 +326,15 @@ def _print_plan(order: Order, steps: Sequence[Step], use_case: str, outputs: Map
     )
 
 
-def _consent(order: Order, use_case: str) -> None:
+def _consent(order: Order, settings: Config) -> None:
     """Before the first write to somebody else's W&B: name where it goes, and get a yes."""
     if not order.own:
         return
-    import tomllib
-
-    config = order.root / "usecases" / use_case / "config.toml"
-    defaults = tomllib.loads(config.read_text()) if config.exists() else {}
     say("This run writes to")
     say(f"  host      {order.host}")
     say(f"  entity    {order.environ.get('WANDB_ENTITY') or 'the default entity of your API key'}")
-    say(f"  project   {order.environ.get('WANDB_PROJECT') or defaults.get('project', 'model-registry-dev')}")
-    collection = order.given.get("collection") or defaults.get("collection", use_case)
+    say(f"  project   {order.environ.get('WANDB_PROJECT') or settings.project}")
+    collection = order.given.get("collection") or settings.collection
     say(f"  registry  {order.given.get('registry', 'wandb-registry-model')}/{collection}")
     if order.yes:
         return
@@ -309,9 +344,10 @@ def _consent(order: Order, use_case: str) -> None:
         raise Interrupted("nothing was written")
 
 
-def _last_use_case(folder: Folder) -> str:
-    """The use case of the last run here, which is what a person means by `make rollback`."""
-    return str(folder.state().get("run", {}).get("use_case", DEFAULT_USE_CASE))
+def _last_use_case(folder: Folder) -> str | None:
+    """The use case of the last run here, which is what a person means by `make rollback`; None if there was none."""
+    name: str | None = folder.state().get("run", {}).get("use_case")
+    return name
 
 
 def _short(reference: str) -> str:

@@ -8,7 +8,7 @@ How a step is executed is not known here: `run` is given an `Execute`. `processe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runner.errors import StepFailed
@@ -23,6 +23,7 @@ class Step(NamedTuple):
     outputs: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # what a person may say about it; passed on only if said
     then_a_person: bool = False  # whether anything follows is for a person to say
+    reads_source: bool = False  # whether it reads rows from outside, by the use case's `data.py`
 
 
 BUILD = Step(
@@ -30,13 +31,14 @@ BUILD = Step(
     "check the data, make it a dataset",
     outputs=("dataset",),
     flags=("rows", "eval_rows", "no_cache"),
+    reads_source=True,
 )
 TRAIN = Step(
     "train",
     "train the model on it",
     inputs=("dataset",),
     outputs=("model",),
-    flags=("optimizer", "batch_size", "epochs", "validation_split", "seed", "threads", "no_cache"),
+    flags=("threads", "no_cache"),  # and the use case's hyperparameters: see `candidate`
 )
 LINK = Step(
     "link",
@@ -61,7 +63,12 @@ PROMOTE = Step(
     then_a_person=True,
 )
 
-CANDIDATE: tuple[Step, ...] = (BUILD, TRAIN, LINK, EVALUATE)
+
+def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
+    """The steps that make and judge a candidate; each hyperparameter is a flag of train."""
+    return BUILD, TRAIN._replace(flags=(*hyperparameters, *TRAIN.flags)), LINK, EVALUATE
+
+
 # The version to go back to is named, not made; evaluate finds its dataset in the ledger.
 ROLLBACK: tuple[Step, ...] = (EVALUATE._replace(inputs=("version",)),)
 
@@ -90,15 +97,20 @@ def flags_of(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]
     """
     The command line of a step: the use case, what earlier steps made, and what the person said about it.
 
-    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag.
+    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag. `no_cache` is a flag
+    without a value; a hyperparameter that is true or false has one.
     """
     words = [f"--use-case={use_case}"]
     words += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
     for name in step.flags:
         if name in given:
             flag = f"--{name.replace('_', '-')}"
-            words.append(flag if given[name] is True else f"{flag}={given[name]}")
+            words.append(flag if name == "no_cache" else f"{flag}={_typed(given[name])}")
     return words
+
+
+def _typed(value: str | int | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def run(

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
+from modelgate.config import Config
 from runner import containers, embedded, environment, images
 from runner.containers import Engine, ServerContainer, StepContainers
 from runner.embedded import EmbeddedServer
-from runner.errors import Busy, EngineUnusable, WrongUse
+from runner.errors import Busy, EngineUnusable
 from runner.folder import Folder
 from runner.images import Image
 from runner.order import Order
@@ -38,17 +39,17 @@ Ready = Callable[[], Executor]
 
 
 @contextmanager
-def opened(order: Order) -> Iterator[Ready]:
-    """The place that was asked for, for the length of the block."""
+def opened(order: Order, settings: Config) -> Iterator[Ready]:
+    """The place that was asked for, for the length of the block; settings: of the use case that is worked on."""
     _end_left_steps(order)
     with ExitStack() as stack:
         if order.docker:
-            yield _in_containers(order, stack)
+            yield _in_containers(order, settings, stack)
         elif order.own:
-            execute = stack.enter_context(_processes(order, environment.for_own(order.environ)))
+            execute = stack.enter_context(_processes(order, settings, environment.for_own(order.environ)))
             yield lambda: execute
         else:
-            yield _beside_server(order, stack)
+            yield _beside_server(order, settings, stack)
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def server(order: Order) -> Iterator[EmbeddedServer]:
     """The embedded server alone, started and not yet waited for; in its container if that was asked for."""
     with ExitStack() as stack:
         if order.docker:
-            here, every = stack.enter_context(_engine(order, ["server"]))
+            here, every = stack.enter_context(_engine(order, None, [images.SERVER]))
             yield stack.enter_context(_server(order, _as_container(order.folder, here, every["server"])))
         else:
             yield stack.enter_context(_server(order, _as_process(order)))
@@ -65,12 +66,12 @@ def server(order: Order) -> Iterator[EmbeddedServer]:
 # --- as processes ----------------------------------------------------------------------------------------------------
 
 
-def _beside_server(order: Order, stack: ExitStack) -> Ready:
+def _beside_server(order: Order, settings: Config, stack: ExitStack) -> Ready:
     running = stack.enter_context(_server(order, _as_process(order)))
 
     def beside(url: str) -> StepProcesses:
         env = environment.for_embedded(order.environ, url=url, api_key=running.key, folder=order.folder.sdk)
-        return stack.enter_context(_processes(order, env))
+        return stack.enter_context(_processes(order, settings, env))
 
     expected = running.url
     # The first interpreter imports the SDK while the server starts.
@@ -83,10 +84,11 @@ def _beside_server(order: Order, stack: ExitStack) -> Ready:
     return ready
 
 
-def _processes(order: Order, env: Mapping[str, str]) -> StepProcesses:
+def _processes(order: Order, settings: Config, env: Mapping[str, str]) -> StepProcesses:
     folder = order.folder
     return StepProcesses(
         env=env,
+        source=environment.declared(order.environ, settings.data.env),
         root=order.root,
         out=folder.out,
         record=folder.step_record,
@@ -106,16 +108,16 @@ def _as_process(order: Order) -> embedded.Start:
 # --- in containers ---------------------------------------------------------------------------------------------------
 
 
-def _in_containers(order: Order, stack: ExitStack) -> Ready:
+def _in_containers(order: Order, settings: Config, stack: ExitStack) -> Ready:
     names = [name for name in images.NAMES if not (order.own and name == "server")]
-    here, every = stack.enter_context(_engine(order, names))
+    here, every = stack.enter_context(_engine(order, settings.name, names))
     folder = order.folder
     if order.own:
         execute = StepContainers(
             here,
             every,
             variables=environment.own_from_container(order.environ),
-            rows=containers.rows(order.environ, order.root, folder, ""),
+            source=containers.source(order.environ, settings.data.env, order.root, folder, ""),
             network=None,
             out=folder.out,
             stop=order.stop,
@@ -137,7 +139,7 @@ def _in_containers(order: Order, stack: ExitStack) -> Ready:
             variables=environment.embedded_from_container(
                 host=f"http://{host}:{containers.SERVER_PORT}", url=running.url, key_file=folder.key_file
             ),
-            rows=containers.rows(order.environ, order.root, folder, host),
+            source=containers.source(order.environ, settings.data.env, order.root, folder, host),
             network=here.name,
             out=folder.out,
             stop=order.stop,
@@ -147,28 +149,16 @@ def _in_containers(order: Order, stack: ExitStack) -> Ready:
 
 
 @contextmanager
-def _engine(order: Order, names: Sequence[str]) -> Iterator[tuple[Engine, dict[str, Image]]]:
+def _engine(order: Order, use_case: str | None, names: Sequence[str]) -> Iterator[tuple[Engine, dict[str, Image]]]:
     """The engine with these images in it; what is made there for the folder is cleared away at the end."""
     order.folder.make()
     here = containers.chosen(order.folder)
-    every = images.wanted(order.root, base=order.base_image)
-    _require_use_case(order, every)
+    every = images.wanted(order.root, use_case, base=order.base_image)
     images.prepare(order.root, [every[name] for name in names], order.stop)
     try:
         yield here, every
     finally:
         _finish(order.folder, here)
-
-
-def _require_use_case(order: Order, every: Mapping[str, Image]) -> None:
-    """An image has the use cases that its Dockerfile names, and no other."""
-    config = f"usecases/{order.use_case}/config.toml"
-    without = [name for name, image in every.items() if name != "server" and config not in image.inputs]
-    if order.use_case and without:
-        raise WrongUse(
-            f"there is no use case {order.use_case!r} in the image of {without[0]}",
-            f"name its files in {images.dockerfile(without[0])}: docs/adapting.md; or run without containers: make run",
-        )
 
 
 def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:

@@ -174,13 +174,23 @@ class StepProcesses:
     An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours.
     One interpreter is kept ready for the next step; see `prepared.py`. Use with `with`.
 
-    `out` gets a folder a step (its `--out`); what an earlier run left there is removed.
+    source: variables that build alone gets to see: those that its use case declares for `data.py`.
+    out: gets a folder for each step (its `--out`); what an earlier run left there is removed.
     """
 
     def __init__(
-        self, *, env: Mapping[str, str], root: Path, out: Path, record: Path, next_record: Path, stop: Stop
+        self,
+        *,
+        env: Mapping[str, str],
+        source: Mapping[str, str],
+        root: Path,
+        out: Path,
+        record: Path,
+        next_record: Path,
+        stop: Stop,
     ) -> None:
         self._env = env
+        self._source = source
         self._root = root
         self._out = out
         self._record = record
@@ -212,7 +222,12 @@ class StepProcesses:
         stdout.touch()
         waiting, self._next = self._next, None
         child = waiting if waiting is not None and waiting.code() is None else self._prepared()
-        told = {"module": f"steps.{step.name}", "argv": [*flags, f"--out={folder}"], "stdout": str(stdout)}
+        told = {
+            "module": f"steps.{step.name}",
+            "argv": [*flags, f"--out={folder}"],
+            "environ": dict(self._source) if step.reads_source else {},
+            "stdout": str(stdout),
+        }
         try:
             child.tell(json.dumps(told), record=self._record)
             if not step.then_a_person:

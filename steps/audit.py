@@ -19,7 +19,7 @@ from typing import Any
 
 import wandb
 
-from modelgate import usecase
+from modelgate import config
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.promotion import audit_page, ledger, verify
@@ -151,15 +151,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     now = ledger.time_of(ledger.now())
     then = moment(args.on, now) if args.on else None
     api = client.connect()
-    config = usecase.config(args.use_case)
-    ledger_name = f"{client.entity_of(api)}/{client.project_of(config)}/{ledger.name_of(args.use_case)}"
+    settings = config.load(args.use_case)
+    ledger_name = f"{client.entity_of(api)}/{client.project_of(settings.project)}/{ledger.name_of(args.use_case)}"
     entries = ledger.read(api, ledger_name)
     answer: dict[str, Any] = {}
     findings: list[verify.Finding] = []
 
     # 1) is it to be believed?
     if args.verify or args.html:
-        entries, findings = verify.verify(entries, registered(api, entries, config["collection"]))
+        entries, findings = verify.verify(entries, registered(api, entries, settings.collection))
     answer["entries"] = [as_json(entry) for entry in entries]
 
     # 2) what it says

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import wandb
 from PIL import Image
 
-from modelgate import usecase
+from modelgate import config, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.rows.checks import violations
@@ -38,10 +38,10 @@ Picture = Callable[[Any], npt.NDArray[np.uint8]]
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
-    defaults = parser.config["build"]
+    defaults = parser.config.build
     rows = "rows to %s; the default is the use case's (default: %%(default)s)"
-    parser.add_argument("--rows", type=int, default=defaults["rows"], metavar="N", help=rows % "train on")
-    parser.add_argument("--eval-rows", type=int, default=defaults["eval_rows"], metavar="N", help=rows % "evaluate on")
+    parser.add_argument("--rows", type=int, default=defaults.rows, metavar="N", help=rows % "train on")
+    parser.add_argument("--eval-rows", type=int, default=defaults.eval_rows, metavar="N", help=rows % "evaluate on")
     parser.add_argument("--no-cache", action="store_true", help="build even when this was built before")
     args = parser.parse()
     if args.rows < 1 or args.eval_rows < 1:
@@ -57,8 +57,7 @@ def read_source(data: ModuleType) -> Source:
     try:
         source: Source = data.source()
     except SourceUnavailable as error:
-        name = f"{data.__name__.split('.')[1]}_unavailable"
-        raise StepError(name, str(error), error.hint, UNREACHABLE) from error
+        raise StepError("source_unavailable", str(error), error.hint, UNREACHABLE) from error
     return source
 
 
@@ -122,7 +121,7 @@ def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: P
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    config = usecase.config(args.use_case)
+    settings = config.load(args.use_case)
     data = usecase.part(args.use_case, "data")
     flags = {"rows": args.rows, "eval_rows": args.eval_rows}
 
@@ -130,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = read_source(data)
     inputs = fingerprint.alias("steps.build", [data.__name__], flags, {"source": source.sha256})
     api = client.connect()
-    project = client.project_of(config)
+    project = client.project_of(settings.project)
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_dataset"
     if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
         say(f"reused {Reference.of(found)}: the same rows were built before ({inputs})")

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-from modelgate import predictions, usecase
+from modelgate import config, predictions, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.frameworks import keras_format
@@ -65,7 +65,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--policy",
         choices=rules.POLICIES,
-        default=parser.config["gate"]["policy"],
+        default=parser.config.gate.policy,
         help="no_worse compares with production; rollback shows the comparison only (default: %(default)s)",
     )
     parser.add_argument("--commit", default="", metavar="SHA", help="the commit of this code, for the evidence")
@@ -134,11 +134,11 @@ def read_images(path: Path | None) -> dict[str, str] | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    config = usecase.config(args.use_case)
-    policy = Policy(args.policy, config["gate"]["floor_accuracy"], config["gate"]["margin"])
+    settings = config.load(args.use_case)
+    policy = Policy(args.policy, settings.gate.at_least, settings.gate.margin)
     images = read_images(args.images)
     api = client.connect()
-    project = client.project_of(config)
+    project = client.project_of(settings.project)
     home = f"{client.entity_of(api)}/{project}"
     promotions = ledger.promotions(ledger.read(api, f"{home}/{ledger.name_of(args.use_case)}"))
 
@@ -153,14 +153,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(promotions)
     dataset_version = client.get(api, dataset_name, "--dataset")
-    behaviour, data = usecase.part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
+    behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
 
     # 2) has this been judged before?
     github = approval.context()
     flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github}
     inputs = fingerprint.alias(
         "steps.evaluate",
-        [behaviour.__name__, data.__name__],
+        [part.__name__ for part in (behaviour, data) if part],
         flags,
         {
             "version": f"{reference}@{version.digest}",
@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ask_both(
-    run: Run, version: Reference, production: Artifact | None, dataset: Reference, behaviour: ModuleType
+    run: Run, version: Reference, production: Artifact | None, dataset: Reference, behaviour: ModuleType | None
 ) -> tuple[Dataset, Predictions, Predictions | None]:
     """Fetch rows and models through the run, so that W&B knows the lineage, and let the models answer."""
     with tempfile.TemporaryDirectory() as name:
@@ -226,7 +226,7 @@ def ask_both(
         theirs = fetch_model(run, Reference.of(production), folder / "production") if production else None
         say("importing TensorFlow")
         keras_format.start(seed=0, threads=1)
-        variations = behaviour.variations(rows.x_eval)
+        variations = behaviour.variations(rows.x_eval) if behaviour else {}
         ours = predictions.ask(candidate, rows.x_eval, variations)
         return rows, ours, predictions.ask(theirs, rows.x_eval, variations) if theirs else None
 

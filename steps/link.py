@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import wandb
 
-from modelgate import usecase
+from modelgate import config
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.tracking import client
 from modelgate.tracking.references import Reference
@@ -35,7 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"wandb-registry-<name> of the organisation, or the older {LEGACY_REGISTRY} (default: %(default)s)",
     )
     parser.add_argument(
-        "--collection", default=parser.config["collection"], help="the registered model (default: %(default)s)"
+        "--collection", default=parser.config.collection, help="the registered model (default: %(default)s)"
     )
     return parser.parse()
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         emit(client.made("version", candidate) | {"url": candidate.url}, args.out)
         return 0
 
-    project = client.project_of(usecase.config(args.use_case))
+    project = client.project_of(config.load(args.use_case).project)
     with client.run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
         run.use_artifact(str(reference))
         linked = link(run, model, args.registry, args.collection)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-from modelgate import usecase
+from modelgate import config
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import StepError
 from modelgate.gate import rules, scores
@@ -71,13 +71,13 @@ def check_verdict(evidence: dict[str, Any], scores: scores.Scores) -> None:
         )
 
 
-def check_policy(evidence: dict[str, Any], config: dict[str, Any]) -> None:
+def check_policy(evidence: dict[str, Any], policy: config.Gate) -> None:
     """The evidence was judged by the floor and the margin that the use case has now."""
-    for key in ("floor_accuracy", "margin"):
-        if evidence["policy"][key] != config["gate"][key]:
+    for key, now in (("floor_accuracy", policy.at_least), ("margin", policy.margin)):
+        if evidence["policy"][key] != now:
             raise StepError(
                 "policy_changed",
-                f"judged with {key} {evidence['policy'][key]}, and the use case's is {config['gate'][key]}",
+                f"judged with {key} {evidence['policy'][key]}, and the use case's is {now}",
                 "evaluate the version again",
             )
 
@@ -167,22 +167,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.evidence, "--evidence")
     approval.check_flags(args.approver, args.approval)
-    config = usecase.config(args.use_case)
+    settings = config.load(args.use_case)
     api = client.connect()
 
     # 1) the evidence holds
     source = client.get(api, reference, "--evidence")
     evidence, _, scores = frozen.read(source)
     check_use_case(evidence, args.use_case)
-    check_policy(evidence, config)
+    check_policy(evidence, settings.gate)
     check_verdict(evidence, scores)
     version = check_digest(api, evidence, "version")
     check_digest(api, evidence, "model")
     check_rows(check_digest(api, evidence, "dataset"), scores)
-    approved = approval.of(args.approver, args.approval, evidence, self_approval=config["gate"]["self_approval"])
+    approved = approval.of(args.approver, args.approval, evidence, self_approval=settings.gate.self_approval)
 
     # 2) what the ledger and the registry say now
-    project = client.project_of(config)
+    project = client.project_of(settings.project)
     ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
     last = ledger.head(ledger.read(api, ledger_name))
     target = Reference.parse(evidence["version"]["name"], "--evidence")
@@ -195,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done and done.applied and not holds:
         done = None  # production has been elsewhere since, and is promoted to this version once more
     if done is None:
-        check_age(evidence, source, config["gate"]["max_evidence_age_hours"])
+        check_age(evidence, source, settings.gate.max_evidence_age_hours)
     if args.dry_run:
         say(f"every check passed; {target} would become {client.PRODUCTION}")
         emit(result(evidence, vars(approved), version), args.out)

@@ -16,14 +16,14 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import wandb
 
-from modelgate import usecase
+from modelgate import config, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.frameworks import keras_format
 from modelgate.rows.dataset import Dataset
@@ -36,25 +36,17 @@ if TYPE_CHECKING:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
-    defaults = parser.config["train"]
     parser.add_argument("--dataset", required=True, metavar="REF", help="the dataset: entity/project/name:vN")
-    # hyperparameters; their defaults are the use case's
-    given = "(default: %(default)s)"
-    parser.add_argument("--optimizer", default=defaults["optimizer"], help=f"a Keras optimizer by name {given}")
-    parser.add_argument("--batch-size", type=int, default=defaults["batch_size"], help=f"rows a step {given}")
-    parser.add_argument("--epochs", type=int, default=defaults["epochs"], help=f"passes over the rows {given}")
-    parser.add_argument(
-        "--validation-split", type=float, default=defaults["validation_split"], help=f"fraction held out {given}"
-    )
+    # hyperparameters: each key of [train] in the use case's config.toml
+    parser.add_hyperparameters()
     # reproducibility
-    parser.add_argument("--seed", type=int, default=defaults["seed"], help=f"of split, weights and dropout {given}")
     parser.add_argument(
-        "--threads", type=int, default=1, help=f"TensorFlow's; another number gives other weights {given}"
+        "--threads", type=int, default=1, help="TensorFlow's; another number gives other weights (default: %(default)s)"
     )
     parser.add_argument("--no-cache", action="store_true", help="train even when this was trained before")
     args = parser.parse()
-    if min(args.batch_size, args.epochs, args.threads) < 1 or not 0 < args.validation_split < 1:
-        parser.error("--batch-size, --epochs and --threads are at least 1, --validation-split is between 0 and 1")
+    if args.threads < 1:
+        parser.error(f"--threads {args.threads}: must be at least 1")
     return args
 
 
@@ -69,21 +61,30 @@ def split(x: Any, y: Any, validation_split: float, seed: int) -> tuple[Any, Any,
     return x_t, x_v, y_t, y_v
 
 
-def fit(dataset: Dataset, build_model: Any, args: argparse.Namespace, callbacks: list[Any]) -> keras.Model:
-    """The trained model. args: optimizer, batch_size, epochs, validation_split, seed."""
+def fit(
+    dataset: Dataset, build_model: Callable[..., Any], hyperparameters: Mapping[str, Any], callbacks: list[Any]
+) -> keras.Model:
+    """
+    The trained model. hyperparameters: those of `[train]`, all of which `build_model` gets as keywords.
+
+    A model that `build_model` has compiled itself is trained as it is; it has to take labels as one-hot rows.
+    """
     import keras
 
     classes = int(dataset.y_train.max()) + 1
-    model: keras.Model = build_model(classes, dataset.x_train.shape[1:])
-    model.compile(loss="categorical_crossentropy", optimizer=args.optimizer, metrics=["accuracy"])
-    x_t, x_v, y_t, y_v = split(dataset.x_train, dataset.y_train, args.validation_split, args.seed)
+    model: keras.Model = build_model(classes, dataset.x_train.shape[1:], **hyperparameters)
+    if not model.compiled:
+        model.compile(loss="categorical_crossentropy", optimizer=hyperparameters["optimizer"], metrics=["accuracy"])
+    x_t, x_v, y_t, y_v = split(
+        dataset.x_train, dataset.y_train, hyperparameters["validation_split"], hyperparameters["seed"]
+    )
     say(f"{model.count_params():,} parameters; {len(x_t)} rows to learn from, {len(x_v)} held out")
     one_hot = keras.utils.to_categorical
     model.fit(
         x_t,
         one_hot(y_t, classes),
-        batch_size=args.batch_size,
-        epochs=args.epochs,
+        batch_size=hyperparameters["batch_size"],
+        epochs=hyperparameters["epochs"],
         validation_data=(x_v, one_hot(y_v, classes)),
         callbacks=callbacks,
         verbose=0,
@@ -110,16 +111,20 @@ def epoch_lines(epochs: int) -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.dataset, "--dataset")
-    config = usecase.config(args.use_case)
-    project = client.project_of(config)
+    settings = config.load(args.use_case)
+    project = client.project_of(settings.project)
     model_part = usecase.part(args.use_case, "model")
-    hyperparameters = {key: vars(args)[key] for key in (*config["train"], "threads")}
+    hyperparameters = {key: vars(args)[key] for key in settings.train}
+    usecase.require_keywords(args.use_case, model_part.build_model, hyperparameters)
 
     # 1) has this been trained before?
     api = client.connect()
     dataset_version = client.get(api, reference, "--dataset")
     inputs = fingerprint.alias(
-        "steps.train", [model_part.__name__], hyperparameters, {"dataset": dataset_version.digest}
+        "steps.train",
+        [model_part.__name__],
+        hyperparameters | {"threads": args.threads},
+        {"dataset": dataset_version.digest},
     )
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_model"
     if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
@@ -127,12 +132,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         emit(client.made("model", found), args.out)
         return 0
 
-    settings = hyperparameters | {
+    recorded = hyperparameters | {
+        "threads": args.threads,
         "use_case": args.use_case,
         "dataset": str(reference),
         "onednn_max_cpu_isa": keras_format.ONEDNN_MAX_CPU_ISA,
     }
-    with client.run(api, "train_model", project, settings) as run, tempfile.TemporaryDirectory() as folder:
+    with client.run(api, "train_model", project, recorded) as run, tempfile.TemporaryDirectory() as folder:
         # 2) the input, through the run, so that W&B knows the lineage
         entry = run.use_artifact(str(reference)).get_entry("arrays.npz")
         with np.load(entry.download(root=folder)) as arrays:
@@ -144,12 +150,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from wandb.integration.keras import WandbMetricsLogger
 
         callbacks = [WandbMetricsLogger(), epoch_lines(args.epochs)]
-        model = fit(dataset, model_part.build_model, args, callbacks)
+        model = fit(dataset, model_part.build_model, hyperparameters, callbacks)
 
         # 4) the output
         path = Path(folder) / "model.keras"
         keras_format.save(model, path)
-        artifact = model_artifact(args.use_case, path, settings | {"dataset_digest": dataset_version.digest})
+        artifact = model_artifact(args.use_case, path, recorded | {"dataset_digest": dataset_version.digest})
         logged = client.log(run, artifact, ["latest", inputs])
         answer = client.made("model", logged, run.url)
     emit(answer, args.out)

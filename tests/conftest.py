@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import own
 from tests.serving import Server, serving
+
+own.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

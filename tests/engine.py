@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +12,7 @@ import pytest
 
 from runner import engine, images
 from runner.errors import EngineUnusable
-
-ROOT = Path(__file__).parents[1]
+from tests import own
 
 
 def references() -> dict[str, str]:
@@ -21,21 +21,29 @@ def references() -> dict[str, str]:
 
     Nothing is built: that may take longer than a test has, and two workers would do it at once.
     """
-    every = images.wanted(ROOT, base=os.environ.get("BASE_IMAGE") or None)
-    if why := _lacking(tuple(every.values())):
+    every = wanted()
+    if why := _lacking():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no container can run here: {why}")
     return {name: image.reference for name, image in every.items()}
 
 
 @cache
-def _lacking(wanted: tuple[images.Image, ...]) -> str:
+def wanted() -> dict[str, images.Image]:
+    """The images of the tests' own use case, and the server's."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = own.clone(Path(folder) / "clone")
+        return images.wanted(root, own.USE_CASE, base=os.environ.get("BASE_IMAGE") or None)
+
+
+@cache
+def _lacking() -> str:
     """What is not there, in words; nothing if all is."""
     try:
         engine.require()
     except EngineUnusable as error:
         return error.message
-    lacking = [image.name for image in images.missing(wanted)]
-    return f"the engine has not the images {', '.join(lacking)}; build them first: make images" if lacking else ""
+    lacking = [image.name for image in images.missing(tuple(wanted().values()))]
+    return f"the engine lacks the images {', '.join(lacking)}; build them first: {own.BUILD}" if lacking else ""
 
 
 def to_the_engine() -> dict[str, str]:

@@ -69,9 +69,9 @@ def _require_host(base_url: str) -> None:
             ) from error
 
 
-def project_of(config: Mapping[str, Any]) -> str:
-    """The W&B project to work in: WANDB_PROJECT, else the use case's."""
-    return os.environ.get("WANDB_PROJECT") or str(config["project"])
+def project_of(project: str) -> str:
+    """The W&B project to work in: WANDB_PROJECT, else the use case's own."""
+    return os.environ.get("WANDB_PROJECT") or project
 
 
 def entity_of(api: wandb.Api) -> str:

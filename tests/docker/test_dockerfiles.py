@@ -9,31 +9,30 @@ from __future__ import annotations
 import ast
 import io
 import re
-import shutil
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from modelgate import usecase
 from modelgate.tracking import fingerprint
 from runner import images
+from tests import own
 
 ROOT = Path(__file__).parents[2]
-# The steps of an image, and the parts of a use case that they load by name.
+# The steps of an image.
 STEPS = {
-    "build": (["build"], ["data"]),
-    "train": (["train"], ["model"]),
-    "link": (["link"], []),
-    "evaluate": (["evaluate"], ["behaviour", "data"]),
-    "promote": (["promote", "audit"], []),
+    "build": ["build"],
+    "train": ["train"],
+    "link": ["link"],
+    "evaluate": ["evaluate"],
+    "promote": ["promote", "audit"],
 }
+# Those that run code of the use case, which may import any module of `modelgate.rows`.
+WITH_CODE = {"build", "train", "evaluate"}
 # What a step reads that is no code, by the module that reads it.
 READ_BY = {
-    "modelgate/usecase.py": [f"usecases/{name}/config.toml" for name in usecase.names()],
     "modelgate/promotion/evidence.py": ["modelgate/promotion/evidence.schema.json"],
-    "modelgate/tracking/fingerprint.py": [fingerprint.LOCK],
 }
 # The name that is imported, where it is not that of the package.
 PACKAGES = {
@@ -46,11 +45,16 @@ PACKAGES = {
 TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
 # What is wanted though no file of ours imports it, and why.
 NOT_IMPORTED = {
-    "build": {"scikit-learn"},  # the digits lie in its package
+    "build": {"scikit-learn"},  # the glyphs lie in its package
     "train": {"scipy"},  # in the layer that it shares with evaluate; scikit-learn needs it
     "evaluate": {"pillow"},  # the SDK makes pictures with it
     "server": {"httptools"},  # uvicorn's parser, named as a string
 }
+
+
+# What a function imports that no step of the image calls.
+NOT_INSTALLED = {"build": {"scipy"}}  # only a behaviour.py turns images
+ARGUMENTS = {"USE_CASE": "glyphs"}
 
 
 def dockerfile(name: str) -> str:
@@ -58,23 +62,25 @@ def dockerfile(name: str) -> str:
 
 
 def code_of(name: str) -> set[str]:
-    """The files of ours that the steps of an image import."""
-    steps, parts = STEPS[name]
-    modules = [f"steps.{step}" for step in steps]
-    return set(fingerprint.sources(modules + [f"usecases.{case}.{part}" for case in usecase.names() for part in parts]))
+    """The files of ours that the steps of an image import, and those that a use case's code may."""
+    rows = {f"modelgate/rows/{path.name}" for path in (ROOT / "modelgate" / "rows").glob("*.py")}
+    package = {"usecases/__init__.py"}
+    return set(fingerprint.sources(f"steps.{step}" for step in STEPS[name])) | (
+        rows | package if name in WITH_CODE else set()
+    )
 
 
 def difference(name: str, text: str) -> dict[str, list[str]]:
     """What the COPY lines of a step's Dockerfile leave out, and what they bring that nothing reads."""
-    copied = {path for path in images.copied(text) if not path.startswith("docker/")}
-    wanted = code_of(name)
+    copied = {path for path in images.copied(text, ARGUMENTS) if not path.startswith("docker/")}
+    wanted = code_of(name) | {"usecases/glyphs/" if name in WITH_CODE else "usecases/glyphs/config.toml"}
     wanted |= {data for reader, data_files in READ_BY.items() if reader in wanted for data in data_files}
     return {"missing": sorted(wanted - copied), "needless": sorted(copied - wanted)}
 
 
 def locks(name: str) -> list[str]:
     """The locks that an image is built from."""
-    return [path for path in images.copied(dockerfile(name)) if path.startswith("docker/")]
+    return [path for path in images.copied(dockerfile(name), ARGUMENTS) if path.startswith("docker/")]
 
 
 def entries(text: str) -> dict[str, tuple[str, ...]]:
@@ -103,19 +109,21 @@ def test_a_forgotten_and_a_needless_file_would_be_named():
 
 
 def test_the_server_is_its_room_and_nothing_else():
-    assert images.copied(dockerfile("server")) == ["docker/server/requirements.txt", "modelgate_server/"]
+    assert images.copied(dockerfile("server"), {}) == ["docker/server/requirements.txt", "modelgate_server/"]
     room = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "modelgate_server").rglob("*.*")
         if "__pycache__" not in path.parts
     }
     # A file of a new kind is to be named in images.WHOLE.
-    assert room == {path for path in images.inputs(ROOT, "server") if path.startswith("modelgate_server/")}
+    assert room == {path for path in images.inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
 
 
 @pytest.mark.parametrize("name", images.NAMES)
 def test_nothing_is_copied_by_a_pattern(name):
-    assert not [path for path in images.copied(dockerfile(name)) if set(path) & set("*?[") or path in (".", "./")]
+    assert not [
+        path for path in images.copied(dockerfile(name), ARGUMENTS) if set(path) & set("*?[") or path in (".", "./")
+    ]
 
 
 # --- what is installed -----------------------------------------------------------------------------------------------
@@ -151,7 +159,7 @@ def test_nothing_is_asked_for_that_no_file_imports(name):
     files = [ROOT / path for path in code_of(name)] if name in STEPS else (ROOT / "modelgate_server").rglob("*.py")
     imported = {package for file in files for package in packages(file)}
     assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(name, set()) - imported
-    assert imported <= asked | {"graphql-core"}  # the server's, which ariadne is built on
+    assert imported - NOT_INSTALLED.get(name, set()) <= asked | {"graphql-core"}  # the server's, below ariadne
     assert bool(asked & TENSORFLOW) == ("tensorflow" in imported)
 
 
@@ -200,10 +208,7 @@ def test_a_dockerfile_needs_nothing_that_an_older_builder_lacks(name):
 
 @pytest.fixture
 def checkout(tmp_path):
-    for part in ("docker", "modelgate", "modelgate_server", "steps", "usecases"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "requirements.txt", tmp_path)
-    return tmp_path
+    return own.clone(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +216,12 @@ def checkout(tmp_path):
     [
         ("steps/link.py", {"link"}),
         ("modelgate/gate/rules.py", {"evaluate", "promote"}),
-        ("usecases/mnist/model.py", {"train"}),
+        ("usecases/glyphs/model.py", {"train"}),
+        ("usecases/glyphs/helper.py", WITH_CODE),  # a new file of the team's, which the others may import
+        ("usecases/glyphs/config.toml", set(STEPS)),
+        ("usecases/glyphs/test_data.py", set()),
+        ("usecases/remote/data.py", set()),
+        ("requirements.txt", set()),
         ("docker/tensorflow-cpu.txt", {"train", "evaluate"}),
         ("docker/tensorflow-cuda.txt", set()),
         ("docker/build/Dockerfile", {"build"}),
@@ -224,24 +234,37 @@ def checkout(tmp_path):
     ],
 )
 def test_a_tag_changes_with_what_the_image_is_made_of(checkout, touched, changed):
-    before = images.wanted(checkout)
+    before = images.wanted(checkout, "glyphs")
     (checkout / touched).parent.mkdir(exist_ok=True)
     with (checkout / touched).open("a") as file:
         file.write("\n# touched\n")
-    after = images.wanted(checkout)
+    after = images.wanted(checkout, "glyphs")
     assert {name for name in images.NAMES if before[name].reference != after[name].reference} == changed
 
 
-def test_a_tag_is_the_same_in_another_folder_and_another_on_another_base(checkout):
-    assert images.wanted(checkout) == images.wanted(ROOT)
-    other = images.wanted(checkout, base="debian")
-    assert all(other[name].reference != images.wanted(ROOT)[name].reference for name in images.NAMES)
+def test_a_tag_is_the_same_in_another_folder_and_another_on_another_base(checkout, tmp_path):
+    here = images.wanted(checkout, "glyphs")
+    assert here == images.wanted(own.clone(tmp_path / "elsewhere"), "glyphs")
+    other = images.wanted(checkout, "glyphs", base="debian")
+    assert all(other[name].reference != here[name].reference for name in images.NAMES)
+
+
+def test_each_use_case_has_images_of_its_own_and_the_server_is_one(checkout):
+    glyphs, remote = images.wanted(checkout, "glyphs"), images.wanted(checkout, "remote")
+    assert {name for name in images.NAMES if glyphs[name] == remote[name]} == {"server"}
+    assert all(glyphs[name].reference.rpartition(":")[2].startswith("glyphs-") for name in STEPS)
+    assert not [path for path in glyphs["train"].inputs if "remote" in path]
+
+
+@pytest.mark.parametrize("name", images.NAMES)
+def test_no_dockerfile_names_a_use_case(name):
+    assert not [case for case in ("mnist", "digits", "glyphs") if case in dockerfile(name)]
 
 
 def test_a_build_sees_what_was_hashed_with_modes_of_our_own(checkout):
     (checkout / "steps" / "link.py").chmod(0o600)  # as under umask 077
     (checkout / "steps" / "secret.pem").write_text("s")
-    image = images.wanted(checkout)["link"]
+    image = images.wanted(checkout, "glyphs")["link"]
     with tarfile.open(fileobj=io.BytesIO(images.context(checkout, image.inputs))) as archive:
         assert sorted(archive.getnames()) == list(image.inputs)
         assert {(entry.mode, entry.uid, entry.mtime) for entry in archive} == {(0o644, 0, 0)}
@@ -251,7 +274,7 @@ def test_a_build_sees_what_was_hashed_with_modes_of_our_own(checkout):
 def test_a_missing_file_is_named_by_its_copy_line(checkout):
     (checkout / "steps" / "link.py").unlink()
     with pytest.raises(images.BuildFailed, match=r"docker/link/Dockerfile copies steps/link\.py"):
-        images.wanted(checkout)
+        images.wanted(checkout, "glyphs")
 
 
 @pytest.mark.parametrize(

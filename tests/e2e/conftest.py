@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +17,10 @@ from typing import Any
 
 import pytest
 
+from tests import own
 from tests.engine import to_the_engine
 from tests.serving import give_a_port_of_its_own, until
 
-ROOT = Path(__file__).parents[2]
-ROOMS = ("modelgate", "modelgate_server", "steps", "usecases", "runner", "docker", "requirements.txt", "pyproject.toml")
 DEADLINE_S = 600
 
 
@@ -57,6 +55,12 @@ class Clone:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+    def answer(self, *words: str) -> str:
+        """What `python ...` answers in the clone, which has to end well."""
+        done = subprocess.run([self.python, *words], cwd=self.path, env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     @property
     def said(self) -> str:
@@ -113,20 +117,13 @@ class Clone:
 
 def clean_environment(home: Path) -> Mapping[str, str]:
     """The person's environment: no W&B, no GitHub, a HOME of its own."""
-    kept = ("PATH", "LANG", "TMPDIR", "MNIST_NPZ")
+    kept = ("PATH", "LANG", "TMPDIR")
     return {"HOME": str(home), **{name: os.environ[name] for name in kept if name in os.environ}, **to_the_engine()}
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Clone]:
-    path = tmp_path / "clone"
-    path.mkdir()
-    for name in ROOMS:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, path / name)
+    path = own.clone(tmp_path / "clone")
     give_a_port_of_its_own(path / "runner")
     (tmp_path / "home").mkdir()
     made = Clone(path, dict(clean_environment(tmp_path / "home")))

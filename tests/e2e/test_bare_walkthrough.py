@@ -23,11 +23,11 @@ from modelgate import predictions
 from modelgate.frameworks import keras_format
 
 seed = sys.argv[1]
-args = train.parse_args(["--use-case", "digits", "--dataset", "local/p/digits_dataset:v0", "--seed", seed])
-rows = usecase.config("digits")["build"]
-dataset = usecase.part("digits", "data").load(rows["rows"], rows["eval_rows"])
+args = train.parse_args(["--use-case", "glyphs", "--dataset", "local/p/glyphs_dataset:v0", "--seed", seed])
+rows = usecase.config("glyphs")["build"]
+dataset = usecase.part("glyphs", "data").load(rows["rows"], rows["eval_rows"])
 keras_format.start(args.seed, args.threads)
-model = train.fit(dataset, usecase.part("digits", "model").build_model, args, [])
+model = train.fit(dataset, usecase.part("glyphs", "model").build_model, args, [])
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.keras"
     keras_format.save(model, path)
@@ -46,14 +46,14 @@ def last_words(*arguments: str) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def bare() -> dict[str, float]:
-    return last_words("-m", "benchmarks.bare_walkthrough", "--use-case", "digits")
+    return last_words("-m", "benchmarks.bare_walkthrough", "--use-case", "glyphs")
 
 
 def test_the_bare_walkthrough_has_the_accuracy_of_the_steps_digit_for_digit(bare):
     steps = last_words("-c", STEPS, "0")
     assert steps["accuracy"] == bare["accuracy"]
     assert steps["accuracy"] > 0.9
-    assert steps["loss"] == pytest.approx(bare["loss"], abs=6e-5)  # nats; it is printed with four digits here
+    assert steps["loss"] == pytest.approx(bare["loss"], abs=6e-5)  # nats; it is printed with four decimals here
 
 
 @pytest.mark.prove

@@ -20,7 +20,7 @@ import pytest
 from tests.e2e.conftest import DEADLINE_S
 from tests.e2e.test_loop import facts
 
-LOOP = ("run", "--use-case", "digits", "--policy", "rollback", "--epochs", "8")
+LOOP = ("run", "--use-case", "glyphs", "--policy", "rollback", "--epochs", "8")
 
 
 def kill_at(clone, seconds: float, victim: str, *arguments: str) -> None:
@@ -54,7 +54,7 @@ def kills(clone, moments: int, seed: int) -> None:
         kill_at(clone, drawn.uniform(0, whole), victim, *loop)
         code, said = clone.run(*loop, APPROVE="ada")
         assert code == 0, f"after kill {number} of {victim}:\n{said}"
-    found = clone.ask(facts("digits-dev", "digits"))
+    found = clone.ask(facts("glyphs-dev", "glyphs"))
     del found["runs"]  # a killed run stays
     promoted = moments + 1
     assert found == {
@@ -85,17 +85,17 @@ def test_between_ledger_entry_and_alias(clone):
         "import os, signal, sys; from steps import promote; "
         "promote.move_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL); promote.main(sys.argv[1:])"
     )
-    evidence = "local/model-registry-dev/digits_evaluation:v0"
-    command = [sys.executable, "-c", program, "--use-case", "digits", "--evidence", evidence, "--approver", "ada"]
+    evidence = "local/model-registry-dev/glyphs_evaluation:v0"
+    command = [sys.executable, "-c", program, "--use-case", "glyphs", "--evidence", evidence, "--approver", "ada"]
     with clone.open() as client:
         killed = subprocess.run(command, cwd=clone.path, env=client, timeout=DEADLINE_S)
     assert killed.returncode == -signal.SIGKILL
-    exists = "api.artifact_exists('local-org/wandb-registry-model/digits-dev:production')"
+    exists = "api.artifact_exists('local-org/wandb-registry-model/glyphs-dev:production')"
     assert clone.ask(exists) is False
-    assert clone.ask("len(api.artifacts('promotion', 'local/model-registry-dev/digits_promotions'))") == 1
+    assert clone.ask("len(api.artifacts('promotion', 'local/model-registry-dev/glyphs_promotions'))") == 1
 
     code, said = clone.run(*LOOP, APPROVE="bob")
     assert code == 0, said
-    found = clone.ask(facts("digits-dev", "digits"))
+    found = clone.ask(facts("glyphs-dev", "glyphs"))
     assert (found["production"], found["entries"], found["versions"]) == ("v0", 1, 1)
     assert "approved by ada" in said  # the entry that was finished is hers

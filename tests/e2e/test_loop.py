@@ -6,29 +6,35 @@ The whole loop in a fresh clone, as `make run` does it.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from modelgate import usecase
+
+SHIPPED = Path(__file__).parents[2] / "usecases"
 PRODUCTION = "api.artifact('local-org/wandb-registry-model/{collection}:production')"
 
 
-LOOK_AT_MNIST = """
+LOOK_AT_THE_ROWS = """
     import sys
     import numpy as np
     sys.path.insert(0, "clone")
-    from usecases.mnist.data import picture
+    from usecases.{use_case}.data import picture
 
-    dataset = api.artifact("local/model-registry-dev/mnist_dataset:v0")
+    dataset = api.artifact("local/model-registry-dev/{use_case}_dataset:v0")
     dataset.download()  # many files at once; the tables would fetch their pictures one by one
-    (evaluation,) = api.runs("local/model-registry-dev", filters={"jobType": "evaluate_model"})
-    answer = {"accuracy": evaluation.summary["eval/accuracy"], "rows": [], "same": []}
-    answer["images"] = len({entry.digest for path, entry in dataset.manifest.entries.items() if path.endswith("png")})
+    (evaluation,) = api.runs("local/model-registry-dev", filters={{"jobType": "evaluate_model"}})
+    answer = {{"accuracy": evaluation.summary["eval/accuracy"], "rows": [], "same": []}}
     for split in ("train", "eval"):
-        table = dataset.get(f"{split}_table")
-        x = table.get_column(f"x_{split}", convert_to="numpy")
+        table = dataset.get(f"{{split}}_table")
+        x = table.get_column(f"x_{{split}}", convert_to="numpy")
         shown = [np.asarray(image.image) for image in table.get_column("img")]
-        answer["rows"].append([str(x.dtype), *x.shape])
+        answer["rows"].append(len(x))
         answer["same"].append(all(np.array_equal(img, picture(row)) for img, row in zip(shown, x, strict=True)))
 """
 
@@ -48,41 +54,52 @@ def facts(collection: str, use_case: str) -> str:
 
 
 def test_the_loop_ends_in_production_and_again_changes_nothing(clone):
-    code, said = clone.run("run", "--use-case", "digits", APPROVE="ada")
+    code, said = clone.run("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0, said
     assert "approved by ada" in said
-    first = clone.ask(facts("digits-dev", "digits"))
+    first = clone.ask(facts("glyphs-dev", "glyphs"))
     assert first == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1, "runs": 5}
 
-    code, said = clone.run("run", "--use-case", "digits")
+    code, said = clone.run("run", "--use-case", "glyphs")
     assert code == 0, said
     assert "unchanged" in said
     assert said.count("reused") >= 3
-    assert clone.ask(facts("digits-dev", "digits")) == first
+    assert clone.ask(facts("glyphs-dev", "glyphs")) == first
 
 
-def test_without_mnist_it_runs_digits_and_without_an_approval_it_stops_until_approve_goes_on(clone):
-    clone.env.pop("MNIST_NPZ", None)
-    clone.env["KERAS_HOME"] = "nowhere"
-    clone.env["https_proxy"] = "http://127.0.0.1:9"  # a network that refuses everything
+def test_without_its_source_the_fallback_runs_and_without_an_approval_it_stops_until_approve_goes_on(clone):
     code, said = clone.run("run", "--epochs", "10")
     assert code == 0, said
-    assert "MNIST cannot be had here" in said and "this run goes on with digits" in said
+    assert "remote is not available here" in said and "this run goes on with glyphs" in said
     assert "waits for an approval" in said
     assert (
-        clone.ask("api.artifact_collection_exists('local/model-registry-dev/digits_promotions', 'promotion')") is False
+        clone.ask("api.artifact_collection_exists('local/model-registry-dev/glyphs_promotions', 'promotion')") is False
     )
     code, said = clone.run("approve", APPROVE="ada")
     assert code == 0, said
-    assert clone.ask(facts("digits-dev", "digits"))["production"] == "v0"
+    assert clone.ask(facts("glyphs-dev", "glyphs"))["production"] == "v0"
 
 
-@pytest.mark.skipif("MNIST_NPZ" not in os.environ, reason="MNIST_NPZ names no file: the loop ran on digits only")
-def test_mnist_reaches_96_percent_and_every_picture_is_its_source(clone):
-    code, said = clone.run("run", APPROVE="ada")
+def test_with_its_source_and_without_a_behaviour_of_its_own_it_goes_to_production(clone, tmp_path):
+    rows = usecase.part("glyphs", "data").load(1300, 497)
+    images, labels = np.concatenate([rows.x_train, rows.x_eval]), np.concatenate([rows.y_train, rows.y_eval])
+    np.savez(tmp_path / "glyphs.npz", images=images, labels=labels)
+    code, said = clone.run("run", APPROVE="ada", GLYPHS_NPZ=str(tmp_path / "glyphs.npz"))
     assert code == 0, said
-    seen = clone.ask(LOOK_AT_MNIST)
-    assert seen["accuracy"] >= 0.96
-    assert seen["rows"] == [["float32", 6000, 28, 28, 1], ["float32", 1000, 28, 28, 1]]
-    assert seen["images"] == 7000
+    assert clone.ask(facts("remote-dev", "remote"))["production"] == "v0"
+
+
+@pytest.mark.parametrize("use_case", [path.parent.name for path in SHIPPED.glob("*/config.toml")])
+def test_what_ships_reaches_its_floor_and_every_picture_is_its_source(clone, use_case):
+    shutil.rmtree(clone.path / "usecases")
+    shutil.copytree(SHIPPED, clone.path / "usecases", ignore=shutil.ignore_patterns("__pycache__"))
+    settings = json.loads(clone.answer("-m", "modelgate", "config", use_case))
+    declared = {name: os.environ[name] for name in settings["data"]["env"] if name in os.environ}
+    if "MNIST_NPZ" in settings["data"]["env"] and not declared:
+        pytest.skip(f"MNIST_NPZ names no file: {use_case} did not run")
+    code, said = clone.run("run", "--use-case", use_case, APPROVE="ada", **declared)
+    assert code == 0, said
+    seen = clone.ask(LOOK_AT_THE_ROWS.format(use_case=use_case))
+    assert seen["accuracy"] >= settings["gate"]["at_least"]
+    assert seen["rows"] == list(settings["build"].values())
     assert seen["same"] == [True, True]

@@ -13,9 +13,9 @@ import pytest
 from benchmarks import drill
 from tests.e2e.test_loop import PRODUCTION
 
-LOOP = ("run", "--use-case", "digits", "--policy", "rollback", "--epochs", "8")
+LOOP = ("run", "--use-case", "glyphs", "--policy", "rollback", "--epochs", "8")
 DELETE = """
-    bad = api.artifact("local-org/wandb-registry-model/digits-dev:production")
+    bad = api.artifact("local-org/wandb-registry-model/glyphs-dev:production")
     answer = bad.version
     bad.source_artifact.delete(delete_aliases=True)
 """
@@ -41,4 +41,4 @@ def test_rollback_when_the_bad_version_was_deleted(clone):
     code, said = clone.run("rollback", "--reason", "v1 was deleted", APPROVE="ada")
     assert code == 0, said
     assert "A return: this model was production before" in said
-    assert clone.ask(PRODUCTION.format(collection="digits-dev") + ".version") == "v0"
+    assert clone.ask(PRODUCTION.format(collection="glyphs-dev") + ".version") == "v0"

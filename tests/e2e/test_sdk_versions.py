@@ -100,7 +100,7 @@ def test_the_calls_of_the_walkthrough(version: str, server: Server, wandb_env: d
 @pytest.mark.timeout(600)
 def test_the_loop_ends_in_production(version: str, clone) -> None:
     clone.python = python_with(version)
-    code, said = clone.run("run", "--use-case", "digits", "--epochs", "10", APPROVE="ada")
+    code, said = clone.run("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")
     assert code == 0, said
-    promoted = "api.artifact('local-org/wandb-registry-model/digits-dev:production').version"
+    promoted = "api.artifact('local-org/wandb-registry-model/glyphs-dev:production').version"
     assert clone.ask(f"dict(sdk=wandb.__version__, production={promoted})") == {"sdk": version, "production": "v0"}

@@ -19,7 +19,7 @@ DIGESTS = """
     project = "local/model-registry-dev"
     runs = list(api.runs(project))
     trainings = [run for run in runs if run.job_type == "train_model"]
-    names = {"dataset": f"{project}/digits_dataset", "model": f"{project}/digits_model"}
+    names = {"dataset": f"{project}/glyphs_dataset", "model": f"{project}/glyphs_model"}
     answer = {
         kind: [version.digest for version in api.artifacts(kind, name)] for kind, name in names.items()
     }
@@ -30,7 +30,7 @@ DIGESTS = """
 
 def loop(clone, *flags):
     """Run the loop up to the question; returns the steps that really ran."""
-    code, said = clone.run("run", "--use-case", "digits", *flags)
+    code, said = clone.run("run", "--use-case", "glyphs", *flags)
     assert code == 0, said
     return {step for step in STEPS if not answer(clone, step)["reused"]}
 
@@ -55,15 +55,15 @@ def test_what_is_touched_runs_the_steps_that_depend_on_it_and_no_other(clone):
     edit(clone, "README.md")
     assert loop(clone, *eight) == set()
     assert loop(clone, *nine) == FROM_TRAIN
-    edit(clone, "usecases/digits/model.py", "Dropout(0.5)", "Dropout(0.4)")
+    edit(clone, "usecases/glyphs/model.py", "Dropout(0.5)", "Dropout(0.4)")
     assert loop(clone, *nine) == FROM_TRAIN
-    edit(clone, "usecases/digits/model.py")  # train has to run to find that it makes the same model
+    edit(clone, "usecases/glyphs/model.py")  # train has to run to find that it makes the same model
     assert loop(clone, *nine) == {"train"}
     edit(clone, "modelgate/gate/report.py")
     assert loop(clone, *nine) == {"evaluate"}
-    edit(clone, "usecases/digits/data.py", "default_rng(0)", "default_rng(1)")
+    edit(clone, "usecases/glyphs/data.py", "default_rng(0)", "default_rng(1)")
     assert loop(clone, *nine) == EVERY_STEP
-    edit(clone, "usecases/digits/data.py")  # the same rows; evaluate shows mistakes by data.picture
+    edit(clone, "usecases/glyphs/data.py")  # the same rows; evaluate shows mistakes by data.picture
     assert loop(clone, *nine) == {"build", "evaluate"}
     edit(clone, "requirements.txt")
     assert loop(clone, *nine) == {"build", "train", "evaluate"}

@@ -1,42 +1,64 @@
 """
-docs/adapting.md, done as it says: copy a folder, edit its three files, run the loop.
+A team's own use case, made as docs/adapting.md says: copy a folder, edit it, remove those that shipped, touch nothing
+else. As processes here; in containers and under act: test_containers.py and tests/workflows/test_act.py.
 
     pytest tests/e2e/test_third_use_case.py
 """
 
 from __future__ import annotations
 
-import shutil
+import json
+
+import pytest
+
+from tests.own import edit, letters
 
 
-def edit(path, *changes):
-    text = path.read_text(encoding="utf-8")
-    for before, after in changes:
-        assert before in text, before
-        text = text.replace(before, after)
-    path.write_text(text, encoding="utf-8")
+@pytest.fixture
+def team(clone):
+    """A clone in which the team's `letters` is the only use case; it reads its labels' limit from a variable."""
+    letters(clone.path)
+    return clone
 
 
-def test_a_copied_and_edited_use_case_runs_the_whole_loop(clone):
-    """`letters`: is a digit below five or not, of the digits turned upside down."""
-    folder = clone.path / "usecases" / "letters"
-    shutil.copytree(clone.path / "usecases" / "digits", folder)
-    edit(
-        folder / "config.toml",
-        ('collection = "digits-dev"', 'collection = "letters-dev"'),
-        ("epochs = 15", "epochs = 8"),
-    )
-    edit(
-        folder / "data.py",
-        ("CLASSES = tuple(range(10))", "CLASSES = (0, 1)"),
-        ("labels = table[:, -1]", "labels = (table[:, -1] >= 5).astype(np.int64)\n    images = images[:, ::-1]"),
-    )
-    edit(folder / "model.py", ("layers.Dropout(0.5)", "layers.Dropout(0.2)"))
-
-    code, said = clone.run("run", "--use-case", "letters", APPROVE="ada")
+def test_a_copied_and_edited_use_case_runs_the_whole_loop_when_it_is_the_only_one(team):
+    code, said = team.run("run", "--learning-rate", "0.002", APPROVE="ada", LETTERS_LIMIT="5")
     assert code == 0, said
-    held = clone.ask(
-        "(lambda version: [version.version, version.metadata['use_case']])"
+    assert "The plan for letters:" in said
+    held = team.ask(
+        "(lambda version: [version.version, *(version.metadata[key] for key in ('use_case', 'learning_rate'))])"
         "(api.artifact('local-org/wandb-registry-model/letters-dev:production'))"
     )
-    assert held == ["v0", "letters"]
+    assert held == ["v0", "letters", 0.002]
+    answer = json.loads((team.path / ".modelgate/out/evaluate/result.json").read_text())
+    assert answer["accuracy"] > 0.9
+
+
+def test_without_its_variable_build_says_what_to_set(team):
+    code, said = team.run("run", APPROVE="ada")
+    assert code == 3
+    assert "LETTERS_LIMIT is not set" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["link", "train", "evaluate", "build", "promote", "audit"])
+def test_every_step_shows_its_help_when_those_that_shipped_are_gone(team, name):
+    assert "a folder of usecases/: letters (default: letters)" in " ".join(
+        team.answer("-m", f"steps.{name}", "--help").split()
+    )
+
+
+def test_a_build_model_that_lacks_a_hyperparameter_is_told_which(team):
+    edit(team.path / "usecases/letters/model.py", (", **_: object)", ")"))
+    code, said = team.run("run", APPROVE="ada", LETTERS_LIMIT="5")
+    assert code == 2
+    assert "usecases/letters/model.py: build_model does not take batch_size, epochs" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("data", "usecases/letters/data.py is missing"), ("model", "model.py is missing")]
+)
+def test_a_part_that_is_missing_is_named(team, part, said):
+    (team.path / f"usecases/letters/{part}.py").unlink()
+    code, log = team.run("run", APPROVE="ada", LETTERS_LIMIT="5")
+    assert code == 2
+    assert f"usecases/letters/{part}.py is missing" in log and "Traceback" not in log

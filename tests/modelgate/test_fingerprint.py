@@ -6,28 +6,26 @@ What a step's fingerprint covers: the files it imports, its flags and inputs, an
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
+from modelgate import config
 from modelgate.tracking import fingerprint
+from tests import own
 
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of the sources, whose files a test may touch."""
-    for name in ("modelgate", "steps", "usecases"):
-        # Not what other processes are compiling just now.
-        shutil.copytree(fingerprint.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(fingerprint.ROOT / fingerprint.LOCK, tmp_path)
+    own.clone(tmp_path)
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    monkeypatch.setattr(config, "FOLDER", tmp_path / "usecases")
     return tmp_path
 
 
 STEPS = {
-    "build": ("steps.build", ["usecases.mnist.data"]),
-    "train": ("steps.train", ["usecases.mnist.model"]),
-    "evaluate": ("steps.evaluate", ["usecases.mnist.behaviour", "usecases.mnist.data"]),
+    "build": ("steps.build", ["usecases.glyphs.data"]),
+    "train": ("steps.train", ["usecases.glyphs.model"]),
+    "evaluate": ("steps.evaluate", ["usecases.glyphs.behaviour", "usecases.glyphs.data"]),
 }
 
 
@@ -39,11 +37,11 @@ def aliases():
     ("touched", "changed"),
     [
         ("README.md", set()),
-        ("usecases/mnist/data.py", {"build", "evaluate"}),  # evaluate shows the pictures of mistakes
-        ("usecases/mnist/behaviour.py", {"evaluate"}),
-        ("usecases/mnist/model.py", {"train"}),
-        ("usecases/digits/model.py", set()),
-        ("usecases/mnist/config.toml", set()),  # its values arrive as flags
+        ("usecases/glyphs/data.py", {"build", "evaluate"}),  # evaluate shows the pictures of mistakes
+        ("usecases/glyphs/behaviour.py", {"evaluate"}),
+        ("usecases/glyphs/model.py", {"train"}),
+        ("usecases/remote/model.py", set()),
+        ("usecases/glyphs/config.toml", set()),  # its values arrive as flags
         ("steps/build.py", {"build"}),
         ("steps/train.py", {"train"}),
         ("steps/promote.py", set()),
@@ -51,7 +49,11 @@ def aliases():
         ("modelgate/frameworks/keras_format.py", {"train", "evaluate"}),
         ("modelgate/rows/checks.py", {"build", "evaluate"}),
         ("modelgate/tracking/client.py", {"build", "train", "evaluate"}),
-        ("requirements.txt", {"build", "train", "evaluate"}),
+        ("docker/build/requirements.txt", {"build"}),
+        ("docker/train/requirements.txt", {"train"}),
+        ("docker/tensorflow-cpu.txt", {"train", "evaluate"}),
+        ("docker/promote/requirements.txt", set()),
+        ("requirements.txt", set()),  # a new tool of the developers trains nothing again
     ],
 )
 def test_touching_a_file_changes_the_steps_that_use_it(copy, touched, changed):
@@ -72,9 +74,15 @@ def test_flags_and_inputs_change_it():
 
 def test_it_does_not_depend_on_where_the_files_are(copy):
     moved = aliases()
-    fingerprint.ROOT = copy.parent / "elsewhere"
-    shutil.copytree(copy, fingerprint.ROOT)
+    fingerprint.ROOT = own.clone(copy.parent / "elsewhere")
+    config.FOLDER = fingerprint.ROOT / "usecases"
     assert aliases() == moved
+
+
+def test_an_image_for_a_gpu_is_another_environment(copy):
+    before = aliases()
+    (copy / "docker" / "tensorflow-cpu.txt").unlink()
+    assert {name for name, alias in aliases().items() if alias != before[name]} == {"train", "evaluate"}
 
 
 def test_no_step_imports_another_the_server_or_the_runner():

@@ -38,10 +38,10 @@ def test_another_seed_is_refused_at_most_one_time_in_twenty(trainings):
 
 @pytest.mark.prove
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("use_case", ["digits", "mnist"])
+@pytest.mark.parametrize("use_case", ["glyphs", "mnist"])
 def test_another_seed_of_today_is_refused_at_most_one_time_in_twenty(use_case):
     if use_case == "mnist" and "MNIST_NPZ" not in os.environ:
-        pytest.skip("MNIST_NPZ names no file: twenty trainings of digits only")
+        pytest.skip("MNIST_NPZ names no file: twenty trainings of glyphs only")
     made = retrained.trainings(use_case)
     assert share_refused(retraining(made)) <= 0.05
 

@@ -17,7 +17,7 @@ from modelgate.promotion import ledger, verify
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Registered, Seal
 
-REGISTRY = "org/wandb-registry-model/digits"
+REGISTRY = "org/wandb-registry-model/glyphs"
 VERSIONS = frozenset(f"{REGISTRY}:v{number}" for number in range(6))
 
 

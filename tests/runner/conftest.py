@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests import own
 from tests.serving import DEADLINE_S, give_a_port_of_its_own, until
 
 ROOT = Path(__file__).parents[2]
@@ -156,10 +157,10 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         module = root / ("modelgate_server/__main__.py" if name == "server" else f"steps/{name}.py")
         module.parent.mkdir(exist_ok=True)
         shutil.copy(Path(__file__).with_name("fakes.py"), module)
-    for name in ("mnist", "digits"):
-        config = root / "usecases" / name / "config.toml"
-        config.parent.mkdir(parents=True)
-        config.write_text(f'project = "model-registry-dev"\ncollection = "{name}-dev"\n')
+    own.install_in(root)
+    (root / "modelgate").mkdir()
+    for name in ("__init__.py", "config.py", "errors.py"):
+        shutil.copy(ROOT / "modelgate" / name, root / "modelgate")
     # The SDK costs a second each time, and no fake needs it. Without __init__.py the installed one would win.
     (root / "wandb" / "apis").mkdir(parents=True)
     for module in ("__init__.py", "apis/__init__.py", "apis/public.py"):

@@ -13,13 +13,13 @@ from pathlib import Path
 
 NAME = Path(__file__).stem.replace("__main__", "server")
 ROOT = Path(__file__).parents[1]
-REGISTRY = "local-org/wandb-registry-model/digits-dev"
+REGISTRY = "local-org/wandb-registry-model/glyphs-dev"
 RESULTS = {
-    "build": {"dataset": "local/p/digits_dataset:v0", "digest": "d", "reused": True, "run_url": None},
-    "train": {"model": "local/p/digits_model:v0", "digest": "m", "reused": False, "run_url": "http://x/runs/train"},
+    "build": {"dataset": "local/p/glyphs_dataset:v0", "digest": "d", "reused": True, "run_url": None},
+    "train": {"model": "local/p/glyphs_model:v0", "digest": "m", "reused": False, "run_url": "http://x/runs/train"},
     "link": {"version": f"{REGISTRY}:v3", "digest": "m", "url": "http://x/page-of-v3"},
     "evaluate": {
-        "verdict": "pass", "evidence": "local/p/digits_evaluation:v7", "version": f"{REGISTRY}:v3",
+        "verdict": "pass", "evidence": "local/p/glyphs_evaluation:v7", "version": f"{REGISTRY}:v3",
         "production": None, "accuracy": 0.97, "loss": 0.1, "reasons": [], "reused": False, "run_url": None,
     },
     "promote": {"version": f"{REGISTRY}:v3", "previous": None, "approver": "ada", "url": "http://x/page-of-v3"},

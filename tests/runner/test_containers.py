@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner import environment
-from runner.containers import Container, Mount, rows
+from runner.containers import Container, Mount, source
 from runner.environment import Variables
 from runner.folder import Folder
 
@@ -29,38 +30,54 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def mnist(tmp_path: Path) -> Path:
-    path = tmp_path / "files" / "datasets" / "mnist.npz"
+def npz(tmp_path: Path) -> Path:
+    path = tmp_path / "files" / "glyphs.npz"
     path.parent.mkdir(parents=True)
     path.touch()
     return path
 
 
 def container(variables: Variables, *mounts: Mount) -> Container:
-    return Container("n", "step", "modelgate/link:0", ("--use-case=digits", "--out=/out"), variables, mounts, "net")
+    return Container("n", "step", "modelgate/link:0", ("--use-case=glyphs", "--out=/out"), variables, mounts, "net")
 
 
-def test_mnist_is_mounted_read_only(tmp_path: Path, folder: Folder, mnist: Path) -> None:
-    for named in (str(mnist), str(mnist.relative_to(tmp_path))):
-        variables, mounts = rows({"MNIST_NPZ": named}, tmp_path, folder, "")
-        assert (variables.values, mounts) == ({"MNIST_NPZ": "/mnist.npz"}, [Mount(mnist, "/mnist.npz")])
-        assert f"--volume={mnist}:/mnist.npz:ro" in container(variables, *mounts).command()
+def of_build(folder: Folder, root: Path, *, names: tuple[str, ...] = ("GLYPHS_NPZ", "DATA_TOKEN"), **told: str) -> Any:
+    variables, mounts = source(told, names, root, folder, "server")
+    return {name: value for name, value in variables.values.items() if name != "HOME"}, mounts[1:], (variables, mounts)
+
+
+def test_a_file_that_a_declared_variable_names_is_mounted_read_only(tmp_path: Path, folder: Folder, npz: Path) -> None:
+    for named in (str(npz), str(npz.relative_to(tmp_path))):
+        values, mounts, (variables, every) = of_build(folder, tmp_path, GLYPHS_NPZ=named)
+        assert values == {"GLYPHS_NPZ": "/rows/GLYPHS_NPZ/glyphs.npz"}
+        assert mounts == [Mount(npz, "/rows/GLYPHS_NPZ/glyphs.npz")]
+        assert f"--volume={npz}:/rows/GLYPHS_NPZ/glyphs.npz:ro" in container(variables, *every).command()
         assert mounts[0].to_docker()["ReadOnly"] is True
 
 
-def test_a_file_that_is_not_there_is_left_to_build_to_name(tmp_path: Path, folder: Folder) -> None:
-    variables, mounts = rows({"MNIST_NPZ": "/nowhere.npz"}, tmp_path, folder, "")
-    assert (variables.values, mounts) == ({"MNIST_NPZ": "/nowhere.npz"}, [])
+def test_a_folder_that_a_declared_variable_names_is_mounted_too(tmp_path: Path, folder: Folder, npz: Path) -> None:
+    _, mounts, _ = of_build(folder, tmp_path, GLYPHS_NPZ=str(npz.parent))
+    assert mounts == [Mount(npz.parent, "/rows/GLYPHS_NPZ/files")]
 
 
-def test_keras_cache_is_mounted_read_only_and_a_download_goes_to_the_folder(
-    tmp_path: Path, folder: Folder, mnist: Path
-) -> None:
-    variables, mounts = rows({"KERAS_HOME": str(tmp_path / "files")}, tmp_path, folder, "")
-    assert (variables.values, mounts) == ({"KERAS_HOME": "/keras"}, [Mount(mnist, "/keras/datasets/mnist.npz")])
-    proxy = {"HOME": str(tmp_path), "https_proxy": "http://ada:secret@proxy:1", "NO_PROXY": "intranet"}
-    variables, mounts = rows(proxy, tmp_path, folder, "server")
-    assert mounts == [Mount(folder.keras, "/keras", writable=True)]
+@pytest.mark.parametrize("value", ["/nowhere.npz", "", "s3://bucket/rows", "a\0b", "x" * 5000, "~nobody/rows", "/"])
+def test_what_names_no_file_is_left_to_build_to_say(tmp_path: Path, folder: Folder, value: str) -> None:
+    values, mounts, _ = of_build(folder, tmp_path, GLYPHS_NPZ=value)
+    assert (values, mounts) == ({"GLYPHS_NPZ": value} if value else {}, [])
+
+
+def test_a_token_is_passed_by_name_and_what_is_not_declared_is_not_passed(tmp_path: Path, folder: Folder) -> None:
+    values, _, (variables, every) = of_build(folder, tmp_path, DATA_TOKEN="secret", OTHER="x")
+    assert values == {"DATA_TOKEN": "secret"}
+    line = container(variables, *every).command()
+    assert "secret" not in line and "--env=DATA_TOKEN " in line
+
+
+def test_what_build_downloads_is_kept_and_goes_by_the_persons_proxy(tmp_path: Path, folder: Folder) -> None:
+    proxy = {"https_proxy": "http://ada:secret@proxy:1", "NO_PROXY": "intranet"}
+    variables, mounts = source(proxy, (), tmp_path, folder, "server")
+    assert mounts == [Mount(folder.home, "/home/modelgate", writable=True)]
+    assert variables.values["HOME"] == "/home/modelgate"
     assert variables.values["NO_PROXY"] == "intranet,server"
     assert "secret" not in container(variables, *mounts).command()
 
@@ -87,7 +104,7 @@ def test_the_line_to_paste_names_the_keys_file_and_not_the_key(folder: Folder) -
     words = shlex.split(line)
     assert words[:2] == ["docker", "run"]
     assert {"--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=net"} <= set(words)
-    assert words[-3:] == ["modelgate/link:0", "--use-case=digits", "--out=/out"]
+    assert words[-3:] == ["modelgate/link:0", "--use-case=glyphs", "--out=/out"]
 
 
 def test_the_persons_own_variables_are_passed_by_name_and_their_folders_are_not() -> None:
@@ -104,5 +121,5 @@ def test_the_persons_own_variables_are_passed_by_name_and_their_folders_are_not(
 
 def test_a_download_with_the_persons_own_wandb_names_no_empty_host(tmp_path: Path, folder: Folder) -> None:
     inherited = {"HOME": str(tmp_path), "https_proxy": "http://proxy:1", "NO_PROXY": "wandb.intranet"}
-    variables, _ = rows(inherited, tmp_path, folder, "")
+    variables, _ = source(inherited, (), tmp_path, folder, "")
     assert variables.values["NO_PROXY"] == "wandb.intranet"

@@ -101,7 +101,7 @@ def make_real(checkout: Checkout) -> None:
 
 def run(checkout: Checkout, **env: str) -> tuple[int, str]:
     make_real(checkout)
-    return checkout.runner("run", "--use-case", "digits", "--docker", **env)
+    return checkout.runner("run", "--use-case", "glyphs", "--docker", **env)
 
 
 def test_no_docker_command(checkout: Checkout) -> None:
@@ -158,7 +158,7 @@ def test_an_engine_that_is_not_permitted(command: str, short: Path, monkeypatch:
 def test_a_run_without_containers_goes_on_where_the_engine_is_gone(checkout: Checkout) -> None:
     checkout.folder.mkdir(mode=0o700)
     (checkout.folder / "engine").write_text("unix:///nowhere/docker.sock\n")
-    code, said = checkout.runner("run", "--use-case", "digits")
+    code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 0, said
     assert "what an earlier runner may have left in containers is looked for again next time" in said
     assert (checkout.folder / "engine").exists()
@@ -171,7 +171,7 @@ def test_what_the_engine_fails_to_do_is_said_in_its_own_words(checkout: Checkout
     checkout.folder.mkdir(mode=0o700)
     with engine_that_says(short) as address:
         (checkout.folder / "engine").write_text(f"{address}\n")
-        code, said = checkout.runner("run", "--use-case", "digits")
+        code, said = checkout.runner("run", "--use-case", "glyphs")
         assert code == 0, said
         assert "is looked for again next time" in said and UNWELL in said
         code, said = checkout.runner("clean", "--yes")
@@ -192,7 +192,7 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     make_real(checkout)
     checkout.start("serve")
     until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server")
-    code, said = checkout.runner("run", "--use-case", "digits", "--docker", **to_the_engine())
+    code, said = checkout.runner("run", "--use-case", "glyphs", "--docker", **to_the_engine())
     assert code == 2, said
     assert "runs as a process, for an open `serve`: no container reaches it" in said
     assert "make serve RUNNER=docker" in said
@@ -204,7 +204,7 @@ def test_a_use_case_that_no_image_has_is_refused_before_anything_is_built(checko
     make_real(checkout)
     (checkout.root / "usecases").unlink()
     shutil.copytree(ROOT / "usecases", checkout.root / "usecases")
-    shutil.copytree(ROOT / "usecases" / "digits", checkout.root / "usecases" / "letters")
+    shutil.copytree(ROOT / "usecases" / "glyphs", checkout.root / "usecases" / "letters")
     code, said = checkout.runner("run", "--use-case", "letters", "--docker")
     assert code == 2, said
     assert "there is no use case 'letters' in the image of build" in said

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from .conftest import Checkout, Terminal
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -14,7 +16,7 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
 
 def test_foreign_key_is_named_first_never_printed_and_not_passed_on(checkout: Checkout) -> None:
     (checkout.home / ".netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
-    _, said = checkout.runner("run", "--use-case", "digits", WANDB_API_KEY=KEY, WANDB_PROJECT="theirs")
+    _, said = checkout.runner("run", "--use-case", "glyphs", WANDB_API_KEY=KEY, WANDB_PROJECT="theirs")
     first = said[: said.index("The plan")]
     assert "embedded server" in first
     assert "Found WANDB_API_KEY in your environment: not used" in first
@@ -26,12 +28,12 @@ def test_foreign_key_is_named_first_never_printed_and_not_passed_on(checkout: Ch
 
 
 def test_steps_see_what_is_on_the_list_and_nothing_else(checkout: Checkout) -> None:
-    told = {"MNIST_NPZ": "/x.npz", "LC_ALL": "C.UTF-8", "HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "intranet"}
+    told = {"LC_ALL": "C.UTF-8", "HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "intranet"}
     kept_back = {
         "WANDB_MODE": "offline", "WANDB_ENTITY": "theirs", "AWS_SECRET_ACCESS_KEY": "s", "GITHUB_TOKEN": "t",
         "PYTHONPATH": "/nowhere", "MODELGATE_SERVER_KEY": "k",
     }  # fmt: skip
-    checkout.runner("run", "--use-case", "digits", APPROVE="ada", **told, **kept_back)
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada", **told, **kept_back)
     seen = checkout.call("train")["env"]
     assert {name: seen[name] for name in told if name != "NO_PROXY"} == {
         k: v for k, v in told.items() if k != "NO_PROXY"
@@ -46,14 +48,14 @@ def test_steps_see_what_is_on_the_list_and_nothing_else(checkout: Checkout) -> N
 
 
 def test_embedded_server_is_not_looked_for_behind_a_proxy(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits", HTTP_PROXY="http://proxy:1", NO_PROXY="intranet")
+    checkout.runner("run", "--use-case", "glyphs", HTTP_PROXY="http://proxy:1", NO_PROXY="intranet")
     seen = checkout.call("build")["env"]
     assert seen["NO_PROXY"] == "intranet,127.0.0.1,localhost"
     assert seen["no_proxy"] == "127.0.0.1,localhost"
 
 
 def test_evaluate_gets_the_commit_and_whether_files_differ_from_it(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     assert not [word for word in checkout.call("evaluate")["argv"] if word.startswith("--commit")]
 
     def git(*words: str) -> str:
@@ -69,31 +71,65 @@ def test_evaluate_gets_the_commit_and_whether_files_differ_from_it(checkout: Che
         return done.stdout.strip()
 
     git("init", "-q")
-    git("add", "usecases")
+    git("add", "modelgate", "steps", "usecases")
     git("commit", "-q", "-m", "x")
     commit = git("rev-parse", "HEAD")
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     assert f"--commit={commit}" in checkout.call("evaluate")["argv"]
-    (checkout.root / "usecases" / "mnist" / "config.toml").write_text("")
-    checkout.runner("run", "--use-case", "digits")
+    (checkout.root / "usecases" / "remote" / "model.py").write_text("")
+    checkout.runner("run", "--use-case", "glyphs")
     assert f"--commit={commit}-dirty" in checkout.call("evaluate")["argv"]
+
+
+@pytest.mark.parametrize("name", ["usecases/glyphs/helper.py", "steps/numpy.py", "pandas.py", "modelgate/new/x.py"])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_file_that_git_does_not_track_and_a_step_could_read_makes_the_commit_dirty(
+    checkout: Checkout, name: str, ignored: bool
+) -> None:
+    """An uncommitted use case was promoted under a clean commit."""
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "-q"), ("add", "modelgate", "steps", "usecases"), ("commit", "-q", "-m", "x")):
+        subprocess.run([*git, *words], cwd=checkout.root, env=checkout.env(), check=True)
+    (checkout.root / "notes.txt").touch()  # no step reads this
+    (checkout.root / "usecases" / "glyphs" / "__pycache__").mkdir()
+    (checkout.root / "usecases" / "glyphs" / "__pycache__" / "data.pyc").touch()
+    checkout.runner("run", "--use-case", "glyphs")
+    assert "-dirty" not in str(checkout.call("evaluate")["argv"])
+    (checkout.root / name).parent.mkdir(exist_ok=True)
+    (checkout.root / name).touch()
+    if ignored:
+        (checkout.root / ".git" / "info" / "exclude").write_text(f"{name}\n")
+    checkout.runner("run", "--use-case", "glyphs")
+    assert [word for word in checkout.call("evaluate")["argv"] if word.startswith("--commit=") and "-dirty" in word]
+
+
+def test_build_alone_sees_the_variables_that_the_use_case_declares(checkout: Checkout) -> None:
+    told = {"GLYPHS_NPZ": "/x.npz", "DATA_TOKEN": "secret", "OTHER": "x"}
+    _, said = checkout.runner("run", "--use-case", "remote", APPROVE="ada", **told)
+    seen = checkout.call("build")["env"]
+    assert (seen["GLYPHS_NPZ"], seen["DATA_TOKEN"], seen.get("OTHER")) == ("/x.npz", "secret", None)
+    for name in ("train", "link", "evaluate", "promote", "server"):
+        assert not set(told) & set(checkout.call(name)["env"]), name
+    assert "secret" not in said
+    checkout.runner("run", "--use-case", "glyphs", **told)  # which declares none
+    assert not set(told) & set(checkout.call("build")["env"])
 
 
 OWN = {"WANDB": "own", "WANDB_BASE_URL": "https://wandb.example", "WANDB_API_KEY": KEY, "WANDB_ENTITY": "team"}
 
 
 def test_own_wandb_without_terminal_is_refused_until_somebody_says_yes(checkout: Checkout) -> None:
-    code, said = checkout.runner("run", "--use-case", "digits", **OWN)
+    code, said = checkout.runner("run", "--use-case", "glyphs", **OWN)
     assert code == 2
     assert "say yes with --yes" in said
-    for word in ("https://wandb.example", "team", "model-registry-dev", "wandb-registry-model/digits-dev"):
+    for word in ("https://wandb.example", "team", "model-registry-dev", "wandb-registry-model/glyphs-dev"):
         assert word in said
     assert KEY not in said
     assert checkout.calls() == []
 
 
 def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) -> None:
-    code, _ = checkout.runner("run", "--use-case", "digits", "--yes", APPROVE="ada", GITHUB_ACTIONS="true", **OWN)
+    code, _ = checkout.runner("run", "--use-case", "glyphs", "--yes", APPROVE="ada", GITHUB_ACTIONS="true", **OWN)
     assert code == 0
     assert checkout.pids("server") == []
     seen = checkout.call("promote")["env"]
@@ -104,7 +140,7 @@ def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) ->
 
 
 def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout) -> None:
-    terminal = Terminal(checkout, "run", "--use-case", "digits", **OWN)
+    terminal = Terminal(checkout, "run", "--use-case", "glyphs", **OWN)
     terminal.read_until("Go on? [y/N]: ")
     assert checkout.calls() == []
     terminal.type("n\n")
@@ -114,7 +150,7 @@ def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout)
 
 
 def test_approval_goes_to_the_wandb_that_was_evaluated_on(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits", "--yes", **OWN)
+    checkout.runner("run", "--use-case", "glyphs", "--yes", **OWN)
     code, said = checkout.runner("approve", APPROVE="ada", **OWN | {"WANDB_BASE_URL": "https://another.example"})
     assert code == 2 and "set WANDB_BASE_URL as it was for the run" in said
     assert checkout.runner("approve", APPROVE="ada", **OWN)[0] == 0

@@ -29,7 +29,7 @@ def test_signal_ends_what_the_runner_started_and_nothing_else(checkout: Checkout
     set_grace(checkout, 600)
     foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
-        runner = checkout.start("run", "--use-case", "digits")
+        runner = checkout.start("run", "--use-case", "glyphs")
         checkout.wait_for("train")
         runner.send_signal(number)
         said, _ = runner.communicate(timeout=DEADLINE_S)
@@ -53,7 +53,7 @@ def test_signal_ends_what_a_step_started_and_a_step_that_will_not_listen(checkou
     )
     checkout.behave(train=SLOW)
     set_grace(checkout, 0.5)  # it is for files that are being written; here it only costs time
-    runner = checkout.start("run", "--use-case", "digits")
+    runner = checkout.start("run", "--use-case", "glyphs")
     grandchild = checkout.wait_for("train")
     runner.send_signal(signal.SIGINT)
     assert runner.wait(DEADLINE_S) == 130
@@ -64,7 +64,7 @@ def test_run_ignores_a_hangup_under_nohup(checkout: Checkout) -> None:
     checkout.behave(train={"until": "heard"})
     old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        runner = checkout.start("run", "--use-case", "digits")
+        runner = checkout.start("run", "--use-case", "glyphs")
     finally:
         signal.signal(signal.SIGHUP, old)
     checkout.wait_for("train")
@@ -76,19 +76,19 @@ def test_run_ignores_a_hangup_under_nohup(checkout: Checkout) -> None:
 @pytest.mark.parametrize("step", ["build", "evaluate"])
 def test_run_completes_after_the_runner_was_killed(checkout: Checkout, step: str) -> None:
     checkout.behave(**{step: SLOW})
-    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.wait_for(step)
     runner.kill()
     runner.wait()
     checkout.behave()
-    code, _ = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, _ = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
     assert checkout.everything_ended()
 
 
 def test_approval_that_was_killed_is_given_again(checkout: Checkout) -> None:
     checkout.behave(promote=SLOW)
-    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.wait_for("promote")
     runner.kill()
     runner.wait()
@@ -102,14 +102,14 @@ def test_leftover_of_a_killed_runner_is_ended_by_its_record(checkout: Checkout) 
     processes = checkout.root / "runner" / "processes.py"
     processes.write_text(processes.read_text().replace('if sys.platform == "linux" else None', "if False else None"))
     checkout.behave(train=SLOW)
-    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     step, server = checkout.wait_for("train"), checkout.pids("server")[-1]
     until((checkout.folder / "step.pid").exists, "the record")
     runner.kill()
     runner.wait()
     assert alive(step) and alive(server)
     checkout.behave()
-    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
     assert "ended the server that an earlier runner left behind" in said
     assert "ended the step that an earlier runner left behind" in said
@@ -122,7 +122,7 @@ def test_process_that_took_over_a_recorded_id_is_left_alone(checkout: Checkout) 
         checkout.folder.mkdir()
         for name in ("step.pid", "server.pid"):
             (checkout.folder / name).write_text(f"{foreign.pid} another-start-time\n")
-        assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 0
+        assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 0
         assert checkout.runner("clean", "--yes")[0] == 0
         assert foreign.poll() is None
     finally:
@@ -132,7 +132,7 @@ def test_process_that_took_over_a_recorded_id_is_left_alone(checkout: Checkout) 
 
 def test_step_that_was_killed_ends_the_run_with_a_sentence(checkout: Checkout) -> None:
     checkout.behave(train=SLOW)
-    runner = checkout.start("run", "--use-case", "digits")
+    runner = checkout.start("run", "--use-case", "glyphs")
     os.kill(checkout.wait_for("train"), signal.SIGKILL)
     said, _ = runner.communicate(timeout=DEADLINE_S)
     assert runner.returncode == 1
@@ -141,7 +141,7 @@ def test_step_that_was_killed_ends_the_run_with_a_sentence(checkout: Checkout) -
 
 def test_interpreter_of_the_next_step_is_ready_while_a_step_runs(checkout: Checkout) -> None:
     checkout.behave(build={"until": "seen"}, train=SLOW)
-    runner = checkout.start("run", "--use-case", "digits")
+    runner = checkout.start("run", "--use-case", "glyphs")
     checkout.wait_for("build")
     ready = _next_interpreter(checkout)
     checkout.say("seen")
@@ -154,7 +154,7 @@ def test_interpreter_of_the_next_step_is_ready_while_a_step_runs(checkout: Check
 
 def test_next_interpreter_that_was_killed_is_replaced(checkout: Checkout) -> None:
     checkout.behave(build={"until": "killed"})
-    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.wait_for("build")
     os.kill(_next_interpreter(checkout), signal.SIGKILL)
     checkout.say("killed")
@@ -167,7 +167,7 @@ def test_step_runs_as_python_m_would_run_it(checkout: Checkout) -> None:
     facts = "{'name': __name__, 'argv': sys.argv[0], 'path': sys.path[0], 'input': os.readlink('/proc/self/fd/0')}"
     build = checkout.root / "steps" / "build.py"
     build.write_text(build.read_text().replace('"pid": os.getpid()', f'"pid": os.getpid(), "facts": {facts}'))
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     subprocess.run(
         [sys.executable, "-m", "steps.build"],
         cwd=checkout.root,
@@ -185,12 +185,12 @@ def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> 
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         taken = foreign.getsockname()[1]
         (checkout.folder / "port").write_text(str(taken))
-        code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+        code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
         assert code == 0
         assert f"port {taken} is taken by somebody else" in said
     kept = checkout.port()
     assert kept != taken
-    checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert checkout.port() == kept
     assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{kept}"
 
@@ -203,7 +203,7 @@ def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout)
     look_away = f"{seen}    global looked; looked = globals().get('looked', 0) + 1\n    if looked == 1: return True\n"
     embedded.write_text(embedded.read_text().replace(seen, look_away))
     (checkout.folder / "port").write_text(str(port))
-    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
     assert f"port {port} is taken by somebody else" in said
     assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{checkout.port()}"
@@ -211,9 +211,9 @@ def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout)
 
 
 def test_lost_key_is_named(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     (checkout.folder / "api-key").unlink()
-    code, said = checkout.runner("run", "--use-case", "digits")
+    code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 2
     assert "api-key is gone" in said and "make clean" in said
     assert len(checkout.pids("server")) == 1
@@ -222,7 +222,7 @@ def test_lost_key_is_named(checkout: Checkout) -> None:
 
 def test_server_that_died_is_started_again_on_the_same_port(checkout: Checkout) -> None:
     checkout.behave(train={"until": "started again"})
-    runner = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.wait_for("train")
     first = checkout.call("server")
     os.kill(first["pid"], signal.SIGKILL)
@@ -238,7 +238,7 @@ def test_server_that_died_is_started_again_on_the_same_port(checkout: Checkout) 
 
 def test_server_that_does_not_start_is_quoted(checkout: Checkout) -> None:
     checkout.behave(server={"says": "error: the data folder is on fire", "exit": 2})
-    code, said = checkout.runner("run", "--use-case", "digits")
+    code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 3
     assert "ended with exit code 2 before it answered\n  | error: the data folder is on fire" in said
     assert "server.log" in said and "Traceback" not in said
@@ -247,9 +247,9 @@ def test_server_that_does_not_start_is_quoted(checkout: Checkout) -> None:
 
 def test_second_runner_in_the_same_folder_is_refused(checkout: Checkout) -> None:
     checkout.behave(build=SLOW)
-    first = checkout.start("run", "--use-case", "digits")
+    first = checkout.start("run", "--use-case", "glyphs")
     checkout.wait_for("build")
-    for words in (["run", "--use-case", "digits"], ["approve"], ["rollback"], ["clean", "--yes"]):
+    for words in (["run", "--use-case", "glyphs"], ["approve"], ["rollback"], ["clean", "--yes"]):
         code, said = checkout.runner(*words)
         assert code == 2, words
         assert f"another runner is at work in {checkout.folder} (process {first.pid}: run)" in said
@@ -279,7 +279,7 @@ def test_run_uses_the_server_of_an_open_serve_and_leaves_it_open(checkout: Check
     checkout.start("serve")
     server = checkout.wait_for("server")
     until(lambda: _answers(checkout), "the server to answer")
-    assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 0
+    assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 0
     assert checkout.pids("server") == [server] and alive(server)
     code, said = checkout.runner("serve")
     assert (code, "its pages are open at" in said) == (2, True)
@@ -291,7 +291,7 @@ def test_run_goes_on_when_serve_ends_in_the_middle(checkout: Checkout) -> None:
     checkout.wait_for("server")
     until(lambda: _answers(checkout), "the server to answer")
     checkout.behave(train={"until": "started again"})
-    run = checkout.start("run", "--use-case", "digits", APPROVE="ada")
+    run = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.wait_for("train")
     serve.send_signal(signal.SIGINT)
     until(lambda: len(checkout.pids("server")) == 2, "another server")
@@ -306,7 +306,7 @@ def test_run_goes_on_when_serve_ends_in_the_middle(checkout: Checkout) -> None:
 def test_folder_and_key_are_for_their_owner_alone(checkout: Checkout) -> None:
     old = os.umask(0)
     try:
-        checkout.runner("run", "--use-case", "digits")
+        checkout.runner("run", "--use-case", "glyphs")
     finally:
         os.umask(old)
     assert stat.S_IMODE(checkout.folder.stat().st_mode) == 0o700
@@ -316,16 +316,16 @@ def test_folder_and_key_are_for_their_owner_alone(checkout: Checkout) -> None:
 
 
 def test_key_is_made_once_and_given_to_server_and_steps(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     key = (checkout.folder / "api-key").read_text().strip()
     assert len(key.partition("-")[2]) >= 40
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     assert {call["env"]["MODELGATE_SERVER_KEY"] for call in checkout.calls() if call["name"] == "server"} == {key}
     assert {call["env"]["WANDB_API_KEY"] for call in checkout.calls() if call["name"] != "server"} == {key}
 
 
 def test_state_that_cannot_be_read_is_named(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     (checkout.folder / "state.json").write_text('{"pending": ')
     code, said = checkout.runner("approve", APPROVE="ada")
     assert code == 2
@@ -333,7 +333,7 @@ def test_state_that_cannot_be_read_is_named(checkout: Checkout) -> None:
 
 
 def test_clean_removes_what_the_runner_made_and_nothing_else(checkout: Checkout, tmp_path: Path) -> None:
-    checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "precious").write_text("x")
@@ -347,14 +347,14 @@ def test_clean_removes_what_the_runner_made_and_nothing_else(checkout: Checkout,
     assert [path.name for path in checkout.folder.iterdir()] == ["mine.txt"]
     assert (elsewhere / "precious").exists()
     (checkout.folder / "mine.txt").unlink()
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     assert checkout.runner("clean", "--yes")[0] == 0
     assert not checkout.folder.exists()
     assert checkout.runner("clean", "--yes")[0] == 0
 
 
 def test_reader_that_goes_away_ends_the_run_cleanly(checkout: Checkout) -> None:
-    runner = checkout.start("run", "--use-case", "digits")
+    runner = checkout.start("run", "--use-case", "glyphs")
     assert runner.stdout is not None
     runner.stdout.readline()
     runner.stdout.close()

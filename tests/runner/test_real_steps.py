@@ -42,7 +42,7 @@ def processes_of(checkout: Checkout) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc (Linux)")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_of_steps_server_or_sdk_outlives_the_runner(real: Checkout, number: signal.Signals) -> None:
-    runner = real.start("run", "--use-case", "digits", "--epochs", "500")
+    runner = real.start("run", "--use-case", "glyphs", "--epochs", "500")
     until(lambda: runner.poll() is not None or "wandb-core" in str(processes_of(real)), "the SDK", deadline_s=300)
     assert runner.poll() is None
     assert any("-m modelgate_server" in command for command in processes_of(real))

@@ -5,6 +5,8 @@ python -m pytest tests/runner/test_run.py
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from .conftest import Checkout
@@ -13,7 +15,7 @@ FLAGS_OF_EVERY_STEP = [
     "--rows=100", "--eval-rows=50", "--optimizer=sgd", "--batch-size=8", "--epochs=2", "--validation-split=0.5",
     "--seed=7", "--threads=2", "--registry=model-registry", "--collection=mine", "--policy=better", "--no-cache",
 ]  # fmt: skip
-UNAVAILABLE = {"name": "mnist_unavailable", "message": "no route to the download", "hint": "set MNIST_NPZ"}
+UNAVAILABLE = {"name": "source_unavailable", "message": "no route to the download", "hint": "set GLYPHS_NPZ"}
 
 
 def given_to(checkout: Checkout, name: str) -> list[str]:
@@ -22,7 +24,7 @@ def given_to(checkout: Checkout, name: str) -> list[str]:
 
 
 def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -> None:
-    code, said = checkout.runner("plan", "--use-case", "digits", "--epochs", "2")
+    code, said = checkout.runner("plan", "--use-case", "glyphs", "--epochs", "2")
     assert code == 0
     commands = [line.strip() for line in said.splitlines() if "+ python -m" in line]
     assert [command.split()[3] for command in commands] == [
@@ -34,25 +36,25 @@ def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -
 
 
 def test_run_prints_the_plan_before_it_starts_a_step(checkout: Checkout) -> None:
-    _, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
-    assert said.index("The plan for digits") < said.index("build says this on standard error")
+    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    assert said.index("The plan for glyphs") < said.index("build says this on standard error")
 
 
 def test_each_step_gets_what_the_one_before_made(checkout: Checkout) -> None:
-    code, _ = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, _ = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
     assert checkout.steps() == ["build", "train", "link", "evaluate", "promote"]
     assert given_to(checkout, "build") == []
-    assert given_to(checkout, "train") == ["--dataset=local/p/digits_dataset:v0"]
-    assert given_to(checkout, "link") == ["--model=local/p/digits_model:v0"]
-    version = "--version=local-org/wandb-registry-model/digits-dev:v3"
-    assert given_to(checkout, "evaluate") == [version, "--dataset=local/p/digits_dataset:v0"]
-    assert given_to(checkout, "promote") == ["--evidence=local/p/digits_evaluation:v7", "--approver=ada"]
-    assert all("--use-case=digits" in checkout.call(name)["argv"] for name in checkout.steps())
+    assert given_to(checkout, "train") == ["--dataset=local/p/glyphs_dataset:v0"]
+    assert given_to(checkout, "link") == ["--model=local/p/glyphs_model:v0"]
+    version = "--version=local-org/wandb-registry-model/glyphs-dev:v3"
+    assert given_to(checkout, "evaluate") == [version, "--dataset=local/p/glyphs_dataset:v0"]
+    assert given_to(checkout, "promote") == ["--evidence=local/p/glyphs_evaluation:v7", "--approver=ada"]
+    assert all("--use-case=glyphs" in checkout.call(name)["argv"] for name in checkout.steps())
 
 
 def test_every_flag_goes_to_the_steps_that_know_it_and_to_no_other(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case=digits", *FLAGS_OF_EVERY_STEP)
+    checkout.runner("run", "--use-case=glyphs", *FLAGS_OF_EVERY_STEP)
     assert given_to(checkout, "build") == ["--rows=100", "--eval-rows=50", "--no-cache"]
     assert given_to(checkout, "train")[1:] == [
         "--optimizer=sgd", "--batch-size=8", "--epochs=2", "--validation-split=0.5", "--seed=7", "--threads=2",
@@ -64,17 +66,17 @@ def test_every_flag_goes_to_the_steps_that_know_it_and_to_no_other(checkout: Che
 
 def test_last_lines_say_seconds_what_was_reused_and_where_the_run_is(checkout: Checkout) -> None:
     checkout.behave(build={"sleep_s": 0.1})
-    _, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     table = said[said.index("step       seconds") :].splitlines()
     assert table[1].split()[0] == "build" and float(table[1].split()[1]) > 0
-    assert table[1].split()[2:] == ["reused", "local/p/digits_dataset:v0"]
+    assert table[1].split()[2:] == ["reused", "local/p/glyphs_dataset:v0"]
     assert "reused" not in table[2]
     assert table[3].strip() == "http://x/runs/train"
-    assert table[-1] == "production of digits is digits-dev:v3, approved by ada."
+    assert table[-1] == "production of glyphs is glyphs-dev:v3, approved by ada."
 
 
 def test_report_and_page_are_shown_before_the_approval(checkout: Checkout) -> None:
-    _, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     report, page, approved = (
         said.index("# The report"),
         said.index("http://x/page-of-v3"),
@@ -84,7 +86,7 @@ def test_report_and_page_are_shown_before_the_approval(checkout: Checkout) -> No
 
 
 def test_without_terminal_and_name_run_stops_at_the_approval(checkout: Checkout) -> None:
-    code, said = checkout.runner("run", "--use-case", "digits")
+    code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 0
     assert checkout.steps()[-1] == "evaluate"
     assert "make approve APPROVE=NAME" in said.splitlines()[-1]
@@ -92,16 +94,16 @@ def test_without_terminal_and_name_run_stops_at_the_approval(checkout: Checkout)
 
 
 def test_approve_promotes_later_what_run_left_open(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("approve", "--approver", "grace hopper")
     assert code == 0
-    assert given_to(checkout, "promote") == ["--evidence=local/p/digits_evaluation:v7", "--approver=grace hopper"]
+    assert given_to(checkout, "promote") == ["--evidence=local/p/glyphs_evaluation:v7", "--approver=grace hopper"]
     assert "# The report" in said
     assert checkout.state()["pending"] is None
 
 
 def test_approve_again_changes_nothing(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     checkout.runner("approve", APPROVE="ada")
     code, said = checkout.runner("approve", APPROVE="ada")
     assert (code, checkout.steps().count("promote")) == (0, 1)
@@ -117,7 +119,7 @@ def test_approve_before_any_run_says_what_to_type(checkout: Checkout) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "a\x1b[2Jb", "x" * 200])
 def test_approver_must_be_a_name(checkout: Checkout, name: str) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("approve", "--approver", name)
     assert "promote" not in checkout.steps()
     if name:
@@ -127,18 +129,18 @@ def test_approver_must_be_a_name(checkout: Checkout, name: str) -> None:
 
 
 def test_unchanged_asks_nobody_and_promotes_nothing(checkout: Checkout) -> None:
-    checkout.behave(evaluate={"result": {"verdict": "unchanged", "evidence": None, "production": "o/r/digits-dev:v3"}})
-    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    checkout.behave(evaluate={"result": {"verdict": "unchanged", "evidence": None, "production": "o/r/glyphs-dev:v3"}})
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
     assert checkout.steps()[-1] == "evaluate"
-    assert said.splitlines()[-1].startswith("unchanged: digits-dev:v3")
+    assert said.splitlines()[-1].startswith("unchanged: glyphs-dev:v3")
     assert checkout.state()["pending"] is None
 
 
 def test_failing_verdict_shows_its_reasons_and_asks_nobody(checkout: Checkout) -> None:
     reasons = ["floor_accuracy: 0.31 is below 0.90"]
     checkout.behave(evaluate={"result": {"verdict": "fail", "reasons": reasons}, "exit": 1})
-    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 1
     assert checkout.steps()[-1] == "evaluate"
     assert "# The report" in said
@@ -150,7 +152,7 @@ def test_failing_verdict_shows_its_reasons_and_asks_nobody(checkout: Checkout) -
 def test_exit_code_of_a_failing_step_is_the_runners(checkout: Checkout, exit_code: int) -> None:
     error = {"name": "x", "message": "the reason of the step", "hint": ""}
     checkout.behave(train={"error": error, "exit": exit_code})
-    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == exit_code
     assert checkout.steps() == ["build", "train"]
     assert f"error: train stopped with exit code {exit_code}" in said
@@ -162,74 +164,130 @@ def test_exit_code_of_a_failing_step_is_the_runners(checkout: Checkout, exit_cod
 @pytest.mark.parametrize("stdout", ["", "epoch 1\n{}", "[1, 2]", '{"digest": "m"}'])
 def test_step_without_its_one_json_object_is_refused(checkout: Checkout, stdout: str) -> None:
     checkout.behave(train={"stdout": stdout})
-    code, said = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert (code, checkout.steps()) == (1, ["build", "train"])
     assert "this is a bug in the step" in said
 
 
-def test_digits_takes_the_place_of_mnist_when_nobody_asked(checkout: Checkout) -> None:
-    # The fake fails at its first call only, as the real build does for mnist alone.
+@pytest.fixture
+def remote_unavailable(checkout: Checkout) -> Checkout:
+    """The fake fails for `remote` alone, which is the default use case and names glyphs as its fallback."""
     checkout.behave(build={"error": UNAVAILABLE, "exit": 3})
     build = checkout.root / "steps" / "build.py"
     build.write_text(
-        build.read_text().replace("step(behaviour())", "step(behaviour() if 'mnist' in sys.argv[1] else {})")
+        build.read_text().replace("step(behaviour())", "step(behaviour() if 'remote' in sys.argv[1] else {})")
     )
-    code, said = checkout.runner("run", APPROVE="ada")
+    return checkout
+
+
+def built(checkout: Checkout) -> list[str]:
+    return [call["argv"][0] for call in checkout.calls() if call["name"] == "build"]
+
+
+def test_the_fallback_takes_the_place_of_the_default_when_nobody_asked(remote_unavailable: Checkout) -> None:
+    code, said = remote_unavailable.runner("run", "--epochs", "3")
     assert code == 0
-    assert "MNIST cannot be had here: no route to the download" in said
-    assert "To use it: set MNIST_NPZ" in said
-    assert [call["argv"][0] for call in checkout.calls() if call["name"] == "build"] == [
-        "--use-case=mnist", "--use-case=digits",
-    ]  # fmt: skip
-    assert "production of digits is" in said
+    assert "The plan for remote (glyphs if its rows are not available)" in said
+    assert "remote is not available here: no route to the download" in said
+    assert "To use it: set GLYPHS_NPZ" in said
+    assert built(remote_unavailable) == ["--use-case=remote", "--use-case=glyphs"]
+    assert "--epochs=3" in remote_unavailable.call("train")["argv"]
+    assert remote_unavailable.state()["pending"]["use_case"] == "glyphs"
+
+
+def test_no_fallback_takes_the_place_of_what_was_approved_in_advance(remote_unavailable: Checkout) -> None:
+    code, said = remote_unavailable.runner("run", APPROVE="ada")
+    assert (code, built(remote_unavailable)) == (3, ["--use-case=remote"])
+    assert "The plan for remote:" in said
+    assert "ada approved remote in advance, so glyphs does not take its place." in said
+
+
+def test_no_fallback_where_it_lacks_a_hyperparameter_that_was_given(remote_unavailable: Checkout) -> None:
+    config = remote_unavailable.root / "usecases" / "remote" / "config.toml"
+    config.write_text(config.read_text().replace("[train]", "[train]\nlearning_rate = 0.1"))
+    code, _ = remote_unavailable.runner("run", "--learning-rate", "0.2")
+    assert (code, built(remote_unavailable)) == (3, ["--use-case=remote"])
+
+
+def test_a_hyperparameter_of_the_config_is_a_flag_of_run_and_of_train(checkout: Checkout) -> None:
+    config = checkout.root / "usecases" / "glyphs" / "config.toml"
+    config.write_text(config.read_text().replace("[train]", "[train]\nlearning_rate = 0.1\naugment = false"))
+    said = checkout.runner("run", "--use-case", "glyphs", "--help")[1]
+    assert "hyperparameters of glyphs" in said and "--learning-rate" in said and "(default: 0.1)" in said
+    checkout.runner("run", "--use-case", "glyphs", "--learning-rate=0.02", "--augment=true")
+    assert given_to(checkout, "train")[1:] == ["--learning-rate=0.02", "--augment=true"]
+    code, said = checkout.runner("run", "--use-case", "glyphs", "--learning-rate", "fast")
+    assert (code, "'fast' must be a number" in said) == (2, True)
+
+
+def test_a_config_that_is_wrong_is_said_before_anything_starts(checkout: Checkout) -> None:
+    config = checkout.root / "usecases" / "glyphs" / "config.toml"
+    config.write_text(config.read_text().replace("no_worse", "no_wrose"))
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    assert (code, checkout.calls()) == (2, [])
+    assert "usecases/glyphs/config.toml: gate.policy" in said and "did you mean no_worse?" in said
+    assert "Traceback" not in said
+
+
+def test_the_only_use_case_is_the_default(checkout: Checkout) -> None:
+    shutil.rmtree(checkout.root / "usecases" / "remote")
+    assert "The plan for glyphs:" in checkout.runner("plan")[1]
+
+
+def test_of_several_without_a_default_one_has_to_be_named(checkout: Checkout) -> None:
+    config = checkout.root / "usecases" / "remote" / "config.toml"
+    config.write_text(config.read_text().replace("default = true", ""))
+    code, said = checkout.runner("run")
+    assert (code, checkout.calls()) == (2, [])
+    assert "several use cases could be meant: glyphs, remote" in said
 
 
 @pytest.mark.parametrize("how", ["flag", "variable"])
-def test_mnist_that_was_asked_for_is_not_replaced(checkout: Checkout, how: str) -> None:
+def test_a_use_case_that_was_asked_for_is_not_replaced(checkout: Checkout, how: str) -> None:
     checkout.behave(build={"error": UNAVAILABLE, "exit": 3})
-    words, more = (["--use-case", "mnist"], {}) if how == "flag" else ([], {"USE_CASE": "mnist"})
-    code, _ = checkout.runner("run", *words, APPROVE="ada", **more)
+    words, more = (["--use-case", "remote"], {}) if how == "flag" else ([], {"USE_CASE": "remote"})
+    code, _ = checkout.runner("run", *words, **more)
     assert (code, checkout.steps()) == (3, ["build"])
 
 
-def test_other_failure_of_build_is_no_reason_for_digits(checkout: Checkout) -> None:
+def test_other_failure_of_build_is_no_reason_for_the_fallback(checkout: Checkout) -> None:
     checkout.behave(build={"error": UNAVAILABLE | {"name": "host_unreachable"}, "exit": 3})
-    code, _ = checkout.runner("run", APPROVE="ada")
+    code, _ = checkout.runner("run")
     assert (code, checkout.steps()) == (3, ["build"])
 
 
 def test_unknown_use_case_is_refused_with_the_known_ones(checkout: Checkout) -> None:
     code, said = checkout.runner("run", "--use-case", "../etc")
     assert code == 2
-    assert "there are: digits, mnist" in said
+    assert "there are: glyphs, remote" in said
     assert checkout.calls() == []
 
 
 def test_promotion_that_was_refused_waits_no_longer(checkout: Checkout) -> None:
     checkout.behave(promote={"error": {"name": "production_moved", "message": "m", "hint": "h"}, "exit": 1})
-    code, _ = checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    code, _ = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 1
     assert checkout.state()["pending"] is None
 
 
 def test_promotion_with_the_wrong_key_waits_for_the_right_one(checkout: Checkout) -> None:
     checkout.behave(promote={"error": {"name": "alias_refused", "message": "m", "hint": "h"}, "exit": 1})
-    assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 1
+    assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 1
     checkout.behave()
     assert checkout.runner("approve", APPROVE="ada")[0] == 0
-    assert checkout.state()["production"]["digits"]["approver"] == "ada"
+    assert checkout.state()["production"]["glyphs"]["approver"] == "ada"
 
 
 def test_promotion_that_could_not_reach_the_server_waits_on(checkout: Checkout) -> None:
     checkout.behave(promote={"error": {"name": "unreachable", "message": "m", "hint": "h"}, "exit": 3})
-    assert checkout.runner("run", "--use-case", "digits", APPROVE="ada")[0] == 3
+    assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 3
     checkout.behave()
     assert checkout.runner("approve", APPROVE="ada")[0] == 0
-    assert checkout.state()["production"]["digits"]["approver"] == "ada"
+    assert checkout.state()["production"]["glyphs"]["approver"] == "ada"
 
 
 def test_rollback_evaluates_the_version_before_and_asks(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits", APPROVE="ada")
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     code, _ = checkout.runner("rollback", "--reason", "-wrong labels", APPROVE="grace")
     assert code == 0
     assert checkout.steps()[5:] == ["evaluate", "promote"]
@@ -238,7 +296,7 @@ def test_rollback_evaluates_the_version_before_and_asks(checkout: Checkout) -> N
 
 
 def test_rollback_without_a_name_waits_with_its_reason(checkout: Checkout) -> None:
-    assert checkout.runner("rollback", "--use-case=digits", "--version", "v1", "--reason", "why")[0] == 0
+    assert checkout.runner("rollback", "--use-case=glyphs", "--version", "v1", "--reason", "why")[0] == 0
     checkout.runner("approve", APPROVE="ada")
     assert given_to(checkout, "evaluate")[0] == "--version=v1"
     assert given_to(checkout, "promote")[1:] == ["--approver=ada", "--reason=why"]
@@ -246,16 +304,16 @@ def test_rollback_without_a_name_waits_with_its_reason(checkout: Checkout) -> No
 
 def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -> None:
     assert "Nothing was run here yet" in checkout.runner("status")[1]
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("status")
     assert code == 0
     assert "production: nothing yet" in said
-    assert "waits for an approval: local-org/wandb-registry-model/digits-dev:v3" in said
+    assert "waits for an approval: local-org/wandb-registry-model/glyphs-dev:v3" in said
     assert "verdict pass" in said
     assert f"last on port {checkout.port()}" in said
     checkout.runner("approve", APPROVE="ada")
     said = checkout.runner("status")[1]
-    assert "production of digits: local-org/wandb-registry-model/digits-dev:v3, approved by ada" in said
+    assert "production of glyphs: local-org/wandb-registry-model/glyphs-dev:v3, approved by ada" in said
     assert "waits for an approval: nothing" in said
 
 

@@ -14,11 +14,11 @@ import sys
 
 from .conftest import ROOT, Checkout, Terminal, alive
 
-QUESTION = "move `production` from nothing yet to digits-dev:v3? [y/N]: "
+QUESTION = "move `production` from nothing yet to glyphs-dev:v3? [y/N]: "
 
 
 def at_the_question(checkout: Checkout, *words: str) -> Terminal:
-    terminal = Terminal(checkout, *(words or ("run", "--use-case", "digits")), LOGNAME="ada")
+    terminal = Terminal(checkout, *(words or ("run", "--use-case", "glyphs")), LOGNAME="ada")
     terminal.read_until(QUESTION)
     return terminal
 
@@ -78,7 +78,7 @@ def test_kill_at_the_question_leaves_it_open(checkout: Checkout) -> None:
 
 def test_ctrl_c_during_a_step_ends_it(checkout: Checkout) -> None:
     checkout.behave(train={"sleep_s": 600})
-    terminal = Terminal(checkout, "run", "--use-case", "digits")
+    terminal = Terminal(checkout, "run", "--use-case", "glyphs")
     terminal.read_until("train says this on standard error")
     terminal.type("\x03")
     assert terminal.exit_code() == 130
@@ -86,7 +86,7 @@ def test_ctrl_c_during_a_step_ends_it(checkout: Checkout) -> None:
 
 
 def test_server_answers_while_the_person_thinks(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     of_the_run = checkout.pids("server")
     terminal = at_the_question(checkout, "approve")
     # More than one where a port was taken by somebody else between looking and starting.
@@ -100,7 +100,7 @@ def test_server_answers_while_the_person_thinks(checkout: Checkout) -> None:
 
 
 def test_clean_asks_first(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "digits")
+    checkout.runner("run", "--use-case", "glyphs")
     terminal = Terminal(checkout, "clean")
     terminal.read_until("Remove them? [y/N]: ")
     terminal.type("n\n")

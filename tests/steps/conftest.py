@@ -49,13 +49,13 @@ def collection(request: pytest.FixtureRequest) -> str:
 def step(
     wandb_env: dict[str, str], tmp_path: Path, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Answer]:
-    """Call a step's main() with the digits: `step("build", "--rows", 100)`; a refusal raises its StepError."""
+    """Call a step's main() with the glyphs: `step("build", "--rows", 100)`; a refusal raises its StepError."""
     monkeypatch.setenv("WANDB_PROJECT", collection)
     numbers = itertools.count()
 
     def call(name: str, *flags: object) -> Answer:
         out = tmp_path / f"{next(numbers)}-{name}"
-        own = ["--use-case", "digits", "--out", str(out)]
+        own = ["--use-case", "glyphs", "--out", str(out)]
         own += ["--collection", collection] if name == "link" else []
         code = importlib.import_module(f"steps.{name}").main([*own, *map(str, flags)])
         report = out / "report.md"
@@ -73,7 +73,7 @@ def made() -> dict[str, Answer]:
 
 @pytest.fixture
 def dataset(step: Callable[..., Answer], made: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> Answer:
-    """The digits as a dataset version."""
+    """The glyphs as a dataset version."""
     monkeypatch.setenv("WANDB_PROJECT", "shared")
     if "dataset" not in made:
         made["dataset"] = step("build")

@@ -27,13 +27,13 @@ class Desk:
         self.collection = collection
         self.entity = entity
         self.registry = f"local-org/wandb-registry-model/{collection}"
-        self.ledger = f"{entity}/{collection}/digits_promotions"
+        self.ledger = f"{entity}/{collection}/glyphs_promotions"
 
     def evidence(self, number: int, production: int | None = None, **changes: Any) -> str:
         """Evidence for version `number`, compared with `production`; logged as evaluate would. Returns its name."""
         with wandb.init(entity=self.entity, project=self.collection) as run:
-            model = wandb.Artifact("digits_model", type="model")
-            dataset = wandb.Artifact("digits_dataset", type="dataset")
+            model = wandb.Artifact("glyphs_model", type="model")
+            dataset = wandb.Artifact("glyphs_dataset", type="dataset")
             with model.new_file("content.txt", mode="w") as file:
                 file.write(f"model {number}")
             with dataset.new_file("arrays.npz", mode="wb") as file:
@@ -43,7 +43,7 @@ class Desk:
             before = None if production is None else self.version(production)
             said = {
                 "schema": 1,
-                "use_case": "digits",
+                "use_case": "glyphs",
                 "verdict": "pass",
                 "policy": vars(POLICY),
                 "rules": [vars(outcome) for outcome in rules.judge(scores(), POLICY)],
@@ -65,7 +65,7 @@ class Desk:
                 "github": None,
                 "evaluated_at": ledger.now(),
             } | changes
-            artifact = wandb.Artifact("digits_evaluation", type="evaluation", metadata={"metrics": said["metrics"]})
+            artifact = wandb.Artifact("glyphs_evaluation", type="evaluation", metadata={"metrics": said["metrics"]})
             frozen.add_to(artifact, said, "a report", scores())
             return f"{self.entity}/{self.collection}/{run.log_artifact(artifact).wait().name}"
 

@@ -49,7 +49,7 @@ def _prepare(barrier: Barrier) -> None:
 
 def _promoted(evidence: str) -> str:
     try:
-        code = promote.main(["--use-case", "digits", "--evidence", evidence, "--approver", "ada"])
+        code = promote.main(["--use-case", "glyphs", "--evidence", evidence, "--approver", "ada"])
     except StepError as error:
         return error.name
     return "done" if code == 0 else f"exit {code}"

@@ -81,7 +81,7 @@ def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
     content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
     content["to"] = {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest}
     with wandb.init(project=desk.collection) as run:
-        ledger.append(run, "digits", content)
+        ledger.append(run, "glyphs", content)
     ledger.mark_applied(wandb.Api(), desk.ledger, desk.entries[1])
     assert desk.findings() == {("entry_not_sealed", 1), ("moved_outside", None)}
 
@@ -123,7 +123,7 @@ def test_a_promotion_that_was_cut_off_is_named_until_it_is_finished(desk, monkey
 def test_a_version_that_is_no_entry_is_named_and_does_not_stop_promotions(desk):
     desk.promoted(0)
     with wandb.init(project=desk.collection) as run:
-        stray = wandb.Artifact("digits_promotions", type="promotion")
+        stray = wandb.Artifact("glyphs_promotions", type="promotion")
         with stray.new_file("entry.json", mode="w") as file:
             file.write('{"previous": null, "approver": {}}')
         run.log_artifact(stray).wait()
@@ -138,7 +138,7 @@ def test_a_lost_race_is_listed_and_is_no_finding(desk, capsys):
     first = desk.entries[0]
     desk.promoted(1, 0)
     with wandb.init(project=desk.collection) as run:
-        ledger.append(run, "digits", {**first.content, "previous": first.sha256, "reason": "too late"})
+        ledger.append(run, "glyphs", {**first.content, "previous": first.sha256, "reason": "too late"})
     assert desk.findings() == set()
     assert [entry["state"] for entry in desk.step("audit", "--verify")["entries"]] == ["applied", "applied", "void"]
 
@@ -247,7 +247,7 @@ def test_words_from_outside_are_text_on_the_page():
         "a/b/e:v0": audit_page.Linked(evil, {"metrics": 5}),
     }
     entries = [Entry(0, content, True), Entry(1, {"previous": evil}, False, True)]
-    text = audit_page.page("digits", datetime.now(UTC), entries, [Finding(evil, evil)], links)
+    text = audit_page.page("glyphs", datetime.now(UTC), entries, [Finding(evil, evil)], links)
     page = Page(text)
     assert "script" not in page.tags
     assert page.addresses == []

@@ -21,7 +21,7 @@ ROWS = ("--rows", 60, "--eval-rows", 40)
 def test_the_tables_read_back_as_in_the_walkthrough(step, tmp_path):
     answer = step("build", *ROWS)
     artifact = wandb.Api().artifact(answer["dataset"])
-    rows = usecase.part("digits", "data").load(60, 40)
+    rows = usecase.part("glyphs", "data").load(60, 40)
     for split, images, labels in (("train", rows.x_train, rows.y_train), ("eval", rows.x_eval, rows.y_eval)):
         table = artifact.get(f"{split}_table")
         x = table.get_column(f"x_{split}", convert_to="numpy")
@@ -32,7 +32,7 @@ def test_the_tables_read_back_as_in_the_walkthrough(step, tmp_path):
 
 def test_the_img_column_shows_the_digit(step, tmp_path):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    data = usecase.part("digits", "data")
+    data = usecase.part("glyphs", "data")
     rows = data.load(60, 40)
     shown = artifact.get("train_table").get_column("img")
     for image, row in zip(shown, rows.x_train, strict=True):
@@ -42,7 +42,7 @@ def test_the_img_column_shows_the_digit(step, tmp_path):
 
 def test_the_array_file_holds_the_rows(step, tmp_path):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    rows = usecase.part("digits", "data").load(60, 40)
+    rows = usecase.part("glyphs", "data").load(60, 40)
     with np.load(artifact.get_entry("arrays.npz").download(root=tmp_path)) as arrays:
         assert {name: arrays[name].tobytes() for name in arrays} == {
             name: array.tobytes() for name, array in vars(rows).items()
@@ -51,7 +51,7 @@ def test_the_array_file_holds_the_rows(step, tmp_path):
 
 def test_metadata_says_where_the_rows_come_from(step):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    source = usecase.part("digits", "data").source()
+    source = usecase.part("glyphs", "data").source()
     assert artifact.metadata["source"] == source.name
     assert artifact.metadata["sha256"] == source.sha256
     assert (artifact.metadata["rows"], artifact.metadata["eval_rows"]) == (60, 40)
@@ -91,7 +91,7 @@ def test_other_rows_are_another_version(step):
     ],
 )
 def test_rows_that_fail_a_check_are_refused_and_nothing_is_recorded(step, collection, monkeypatch, check, break_rows):
-    data = usecase.part("digits", "data")
+    data = usecase.part("glyphs", "data")
     load = data.load
 
     def broken(rows, eval_rows):
@@ -115,10 +115,10 @@ def test_more_rows_than_there_are_is_wrong_use(step):
 
 def test_a_source_that_cannot_be_had_exits_3_and_says_what_to_set(step, monkeypatch):
     def unavailable():
-        raise SourceUnavailable("no network", "set MNIST_NPZ")
+        raise SourceUnavailable("no network", "set GLYPHS_NPZ")
 
-    monkeypatch.setattr(usecase.part("mnist", "data"), "source", unavailable)
+    monkeypatch.setattr(usecase.part("remote", "data"), "source", unavailable)
     with pytest.raises(StepError) as refused:
-        build.main(["--use-case", "mnist"])
-    assert (refused.value.name, refused.value.exit_code) == ("mnist_unavailable", UNREACHABLE)
-    assert refused.value.hint == "set MNIST_NPZ"
+        build.main(["--use-case", "remote"])
+    assert (refused.value.name, refused.value.exit_code) == ("source_unavailable", UNREACHABLE)
+    assert refused.value.hint == "set GLYPHS_NPZ"

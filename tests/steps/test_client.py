@@ -58,12 +58,12 @@ class Failing:
 
 def test_a_version_that_cannot_be_asked_for_is_not_taken_for_absent():
     with pytest.raises(StepError) as stopped:
-        client.production(Failing(), "local-org/wandb-registry-model/digits-dev")
+        client.production(Failing(), "local-org/wandb-registry-model/glyphs-dev")
     assert (stopped.value.name, stopped.value.exit_code) == ("wandb_failed", UNREACHABLE)
 
 
 def test_a_run_that_does_not_start_in_time_is_not_called_refused(monkeypatch):
     monkeypatch.setattr(wandb, "init", Failing().init)
-    with pytest.raises(StepError) as stopped, client.run(Failing(), "promote_model", "digits", {}):
+    with pytest.raises(StepError) as stopped, client.run(Failing(), "promote_model", "glyphs", {}):
         pass
     assert (stopped.value.name, stopped.value.exit_code) == ("wandb_failed", UNREACHABLE)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import wandb
 
-from modelgate import usecase
+from modelgate import config, usecase
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.gate import metrics, rules
 from modelgate.promotion import evidence as frozen
@@ -30,7 +30,7 @@ def shuffled(step, dataset, made, monkeypatch, collection, tmp_path):
             arrays = dict(stored)
         arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
         with wandb.init(project="shuffled") as run:
-            artifact = wandb.Artifact("digits_dataset", type="dataset")
+            artifact = wandb.Artifact("glyphs_dataset", type="dataset")
             with artifact.new_file("arrays.npz", mode="wb") as file:
                 np.savez_compressed(file, **arrays)
             logged = run.log_artifact(artifact).wait()
@@ -132,8 +132,9 @@ def test_each_mistake_is_shown_with_its_image(evaluated, dataset):
     shown = {row: image for row, image in enumerate(table.get_column("mistake")) if image is not None}
     assert set(shown) == {row for row, correct in enumerate(table.get_column("correct")) if not correct}
     assert shown
-    data = usecase.part("digits", "data")
-    rows = data.load(*(usecase.config("digits")["build"][key] for key in ("rows", "eval_rows"))).x_eval
+    data = usecase.part("glyphs", "data")
+    size = config.load("glyphs").build
+    rows = data.load(size.rows, size.eval_rows).x_eval
     for row, image in shown.items():
         assert np.array_equal(np.asarray(image.image), data.picture(rows[row]))
 
@@ -158,7 +159,7 @@ def test_shuffled_labels_are_refused_by_more_than_one_rule(evaluated, step, shuf
 
 
 def test_two_models_of_one_name_and_version_are_not_mixed_up(evaluated, step, shuffled, dataset, model):
-    """Both are called digits_model:v0, in two projects; evaluate once fetched both to one place."""
+    """Both are called glyphs_model:v0, in two projects; evaluate once fetched both to one place."""
     assert shuffled["model"].split("/")[2] == model(0)["model"].split("/")[2]
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
     version = step("link", "--model", shuffled["model"])["version"]
@@ -179,12 +180,12 @@ def test_rows_that_were_trained_on_are_refused(step, model, dataset, tmp_path, c
         arrays = dict(stored)
     arrays["x_eval"][7] = arrays["x_train"][0]
     with wandb.init(project=collection) as run:
-        artifact = wandb.Artifact("digits_dataset", type="dataset")
+        artifact = wandb.Artifact("glyphs_dataset", type="dataset")
         with artifact.new_file("arrays.npz", mode="wb") as file:
             np.savez_compressed(file, **arrays)
         run.log_artifact(artifact).wait()
     version = step("link", "--model", model(0)["model"])["version"]
-    answer = step("evaluate", "--version", version, "--dataset", f"local/{collection}/digits_dataset:v0")
+    answer = step("evaluate", "--version", version, "--dataset", f"local/{collection}/glyphs_dataset:v0")
     assert (answer.exit, answer["reasons"]) == (1, ["unseen_rows: 1 eval rows are training rows, the first 7"])
 
 
@@ -194,7 +195,7 @@ def planted_model(step, collection, source, spoil, tmp_path):
     spoiled = tmp_path / "spoiled.keras"
     spoiled.write_bytes(spoil(path))
     with wandb.init(project=collection) as run:
-        artifact = wandb.Artifact("digits_model", type="model")
+        artifact = wandb.Artifact("glyphs_model", type="model")
         artifact.add_file(str(spoiled), name="model.keras")
         logged = run.log_artifact(artifact).wait()
     return step("link", "--model", f"local/{collection}/{logged.name}")["version"]

@@ -37,7 +37,7 @@ def registry(collection):
 
         @property
         def entries(self):
-            return ledger.read(wandb.Api(), f"local/{collection}/digits_promotions")
+            return ledger.read(wandb.Api(), f"local/{collection}/glyphs_promotions")
 
     return Registry()
 
@@ -49,7 +49,7 @@ def copy_of_model(model, collection, tmp_path):
     def logged(seed):
         source = wandb.Api().artifact(model(seed)["model"])
         with wandb.init(project=collection) as run:
-            artifact = wandb.Artifact("digits_model", type="model")
+            artifact = wandb.Artifact("glyphs_model", type="model")
             artifact.add_file(source.get_entry("model.keras").download(root=tmp_path), name="model.keras")
             return f"local/{collection}/{run.log_artifact(artifact).wait().name}"
 
@@ -69,7 +69,7 @@ def forged(reference, collection, change=lambda evidence: None, change_scores=la
     evidence, report, scores = frozen.read(wandb.Api().artifact(reference))
     change(evidence)
     with wandb.init(project=collection) as run:
-        artifact = wandb.Artifact("digits_evaluation", type="evaluation")
+        artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
         frozen.add_to(artifact, evidence, report, change_scores(scores))
         logged = run.log_artifact(artifact).wait()
         return f"local/{collection}/{logged.name}"
@@ -117,7 +117,7 @@ def test_dry_run_checks_everything_and_moves_nothing(evaluated, step, registry):
 
 def test_lineage_leads_from_the_ledger_to_the_version(evaluated, step, collection, model):
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    run = wandb.Api().artifact(f"local/{collection}/digits_promotions:v0").logged_by()
+    run = wandb.Api().artifact(f"local/{collection}/glyphs_promotions:v0").logged_by()
     assert run.job_type == "promote_model"
     assert model(0)["digest"] in {artifact.digest for artifact in run.used_artifacts()}
 
@@ -276,7 +276,7 @@ def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch, 
     """Another process writes its entry between our look at the ledger and our own entry."""
     first, second = evaluated(0), evaluated(1)
     append = ledger.append
-    command = [sys.executable, "-m", "steps.promote", "--use-case", "digits", "--evidence", second["evidence"]]
+    command = [sys.executable, "-m", "steps.promote", "--use-case", "glyphs", "--evidence", second["evidence"]]
 
     def raced(*arguments):
         other = {**wandb_env, "WANDB_PROJECT": collection}
@@ -339,7 +339,7 @@ def test_evidence_without_a_time(desk, time):
 
 def test_evidence_of_another_use_case_is_not_promoted(desk):
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, use_case="mnist"), "--approver", "ada")
+        desk.step("promote", "--evidence", desk.evidence(0, use_case="remote"), "--approver", "ada")
     assert (stopped.value.name, stopped.value.exit_code) == ("other_use_case", 1)
     assert desk.entries == []
 

@@ -67,18 +67,18 @@ def test_the_split_keeps_the_proportion_of_each_class():
 
 def test_a_dataset_that_is_not_pinned_is_wrong_use(step):
     with pytest.raises(StepError) as refused:
-        step("train", "--dataset", "local/shared/digits_dataset:latest")
+        step("train", "--dataset", "local/shared/glyphs_dataset:latest")
     assert (refused.value.name, refused.value.exit_code) == ("reference_not_pinned", WRONG_USE)
 
 
 def test_a_dataset_that_is_not_there_is_wrong_use(step):
     with pytest.raises(StepError) as refused:
-        step("train", "--dataset", "local/nowhere/digits_dataset:v0")
+        step("train", "--dataset", "local/nowhere/glyphs_dataset:v0")
     assert (refused.value.name, refused.value.exit_code) == ("version_not_found", WRONG_USE)
 
 
 @pytest.mark.parametrize("flags", [["--epochs", "0"], ["--validation-split", "1"], ["--batch-size", "-1"]])
 def test_hyperparameters_out_of_range_are_wrong_use(flags):
     with pytest.raises(SystemExit) as stopped:
-        train.main(["--use-case", "digits", "--dataset", "a/b/c:v0", *flags])
+        train.main(["--use-case", "glyphs", "--dataset", "a/b/c:v0", *flags])
     assert stopped.value.code == 2

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import own
 from tests.serving import free_port, listens, until
 from tests.workflows.files import ROOT, actions, program, workflows
 
@@ -58,13 +59,14 @@ def standins() -> list[str]:
 
 
 def copy_of_repository(to: Path) -> Path:
-    """The tracked files of this repository as they are now, as the only commit of a repository in `to`."""
+    """The tracked files and the tests' own use cases, as the only commit of a repository in `to`."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, to / name)
     to.mkdir(parents=True, exist_ok=True)
+    own.install_in(to)
     git(to, "init", "-q", "-b", "main")
     git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
     commit(to, "All of it")

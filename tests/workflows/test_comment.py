@@ -31,8 +31,8 @@ RESULT = {
     "production_accuracy": 0.98,
     "loss": 0.0834,
     "production_loss": 0.09,
-    "evidence": "vision/model-registry-dev/digits_evaluation:v3",
-    "version": "acme/wandb-registry-model/digits-dev:v2",
+    "evidence": "vision/model-registry-dev/glyphs_evaluation:v3",
+    "version": "acme/wandb-registry-model/glyphs-dev:v2",
     "url": "https://wandb.ai/orgs/acme/registry/model?selectionPath=acme%2Fx&version=v2",
     "run_url": "https://wandb.ai/vision/model-registry-dev/runs/abc",
 }
@@ -94,7 +94,7 @@ def real_report():
 
     scores = Scores(labels, answers(0.97), answers(0.96), 500, ())
     outcomes = rules.judge(scores, Policy("no_worse", 0.9, 0.005))
-    named = {"name": "vision/model-registry-dev/digits_dataset:v1", "digest": "d" * 32}
+    named = {"name": "vision/model-registry-dev/glyphs_dataset:v1", "digest": "d" * 32}
     evidence = {
         "verdict": "pass" if rules.passes(outcomes) else "fail",
         "policy": {"name": "no_worse"},
@@ -105,7 +105,7 @@ def real_report():
         "comparison": None,
         "return": None,
         "version": {"name": RESULT["version"], "digest": "e" * 32},
-        "production": {"name": "acme/wandb-registry-model/digits-dev:v1", "digest": "f" * 32},
+        "production": {"name": "acme/wandb-registry-model/glyphs-dev:v1", "digest": "f" * 32},
         "dataset": named | {"eval_rows": 500},
         "commit": SHA,
         "evaluation_run": {"name": "x", "url": RESULT["run_url"]},
@@ -125,7 +125,7 @@ def test_the_verdict_comes_first_and_the_pictures_are_of_the_report(say, real_re
         "evaluation](https://wandb.ai/v",
     ):
         assert f"[{link}" in body
-    assert "[dataset](https://wandb.ai/vision/model-registry-dev/artifacts/dataset/digits_dataset/v1)" in body
+    assert "[dataset](https://wandb.ai/vision/model-registry-dev/artifacts/dataset/glyphs_dataset/v1)" in body
     assert body.count("```mermaid") == 3
     assert "| accuracy | 0.9859 | 0.9800 | +0.0059 |" in lines and "| loss | 0.0834 | 0.0900 | -0.0066 |" in lines
     boxes = {box[1]: box[2].split("<br/>") for box in re.finditer(r'\["<b>([a-z ]+)</b><br/>([a-z_<br/>]+)"\]', body)}
@@ -136,7 +136,7 @@ def test_the_verdict_comes_first_and_the_pictures_are_of_the_report(say, real_re
     counts = metrics.confusion(scores.labels, scores.candidate)
     assert [int(count) for _, _, count in drawn] == sorted((counts - np.diag(counts.diagonal())).ravel())[:-9:-1]
     assert all(counts[int(truth)][int(answer)] == int(count) for truth, answer, count in drawn)
-    assert 'e["evidence<br/>digits_evaluation:v3"]' in body
+    assert 'e["evidence<br/>glyphs_evaluation:v3"]' in body
     assert text.strip() in body
 
 
@@ -205,8 +205,8 @@ JUDGED = """## What was judged
 
 | | name |
 | --- | --- |
-| version | `acme/wandb-registry-model/digits-dev:v2` |
-| dataset | `vision/model-registry-dev/digits_dataset:v1` |
+| version | `acme/wandb-registry-model/glyphs-dev:v2` |
+| dataset | `vision/model-registry-dev/glyphs_dataset:v1` |
 """
 
 

@@ -19,7 +19,7 @@ import pytest
 from runner import pipeline
 from tests.workflows.files import ROOT, Workflow, actions, workflows
 
-STEPS = [*pipeline.CANDIDATE, pipeline.PROMOTE]
+STEPS = [*pipeline.candidate([]), pipeline.PROMOTE]
 # Which job may write what. Everything else may read at most.
 MAY_WRITE = {
     ("pipeline.yml", "images"): {"packages"},
@@ -30,7 +30,7 @@ MAY_WRITE = {
     ("comment.yml", "comment"): {"pull-requests"},
 }
 # Which environment's jobs may name which secret.
-SECRETS = {"WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": "production"}
+SECRETS = {"DATA_TOKEN": "training", "WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": "production"}
 MAX_SHELL_LINES = 10
 
 Files = Mapping[str, Workflow]
@@ -369,11 +369,9 @@ RULES = [
     Rule(promote_asks_github, 2, "pipeline.yml", "toJSON(vars.APPROVAL || 'github')", "toJSON(github.actor)"),
     Rule(promote_asks_github, 2, "pipeline.yml", "name: production", "name: training"),
     Rule(promote_asks_github, 2, "promote.yml", "      url: ${{ needs.evaluate.outputs.url }}\n", ""),
-    Rule(
-        values_reach_flags_as_json, 20, "pipeline.yml", "${{ toJSON(inputs.optimizer) }}", '"${{ inputs.optimizer }}"'
-    ),
+    Rule(values_reach_flags_as_json, 20, "pipeline.yml", "${{ toJSON(inputs.policy) }}", '"${{ inputs.policy }}"'),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", "  link:\n    name: link", "  tie:\n    name: link"),
-    Rule(jobs_are_the_steps, 30, "pipeline.yml", '"batch-size":', '"batches":'),
+    Rule(jobs_are_the_steps, 30, "pipeline.yml", '"rows":', '"lines":'),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", "toJSON(needs.link.outputs.version)", "toJSON('latest')"),
 ]
 

@@ -14,7 +14,8 @@ import sys
 
 import pytest
 
-from tests.workflows.files import ACTIONS, ROOT
+from tests import own
+from tests.workflows.files import ACTIONS
 
 SCRIPT = ACTIONS / "push-images" / "push_images.py"
 STEPS = ["build", "train", "link", "evaluate", "promote"]
@@ -54,7 +55,9 @@ def push(tmp_path):
     fake.write_text(f"#!{sys.executable}\n{DOCKER}")
     fake.chmod(0o755)
 
-    def run(there=(), answer="", push=""):
+    root = own.clone(tmp_path / "clone")
+
+    def run(there=(), answer="", push="", use_case="glyphs"):
         for name in there:
             (tmp_path / name).write_text("sha256:" + "e" * 64)
         output = tmp_path / "output"
@@ -66,12 +69,17 @@ def push(tmp_path):
             "ANSWER": answer,
             "PUSH": push,
             "REPOSITORY": "ghcr.io/Team/Models",
+            "USE_CASE": use_case,
             "GITHUB_OUTPUT": str(output),
         }
-        done = subprocess.run([sys.executable, SCRIPT], env=environ, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, SCRIPT], env=environ, cwd=root, capture_output=True, text=True)
         assert "Traceback" not in done.stderr, done.stderr
         lines = [line.partition("=") for line in output.read_text().splitlines()]
-        return done.returncode, done.stdout + done.stderr, {name: json.loads(value) for name, _, value in lines}
+        return (
+            done.returncode,
+            done.stdout + done.stderr,
+            {name: value if name == "use-case" else json.loads(value) for name, _, value in lines},
+        )
 
     return run
 
@@ -85,6 +93,19 @@ def test_what_was_pushed_is_known_by_what_docker_pushed_and_not_by_its_tag(push)
     assert code == 0, said
     assert put_out["images"] == {name: f"{REPOSITORY}/{name}@{of(name)}" for name in STEPS}
     assert put_out["pushed"] == [{"name": f"{REPOSITORY}/{name}", "digest": of(name)} for name in STEPS]
+
+
+def test_the_use_case_is_the_one_that_was_named_or_the_default_with_what_its_data_may_read(push):
+    _, _, put_out = push()
+    assert (put_out["use-case"], put_out["data-env"]) == ("glyphs", [])
+    _, _, put_out = push(use_case="")
+    assert (put_out["use-case"], put_out["data-env"]) == ("remote", ["GLYPHS_NPZ", "DATA_TOKEN"])
+
+
+def test_a_use_case_that_is_not_there_ends_it_with_those_that_are(push):
+    code, said, put_out = push(use_case="glpyhs")
+    assert (code, put_out) == (2, {})
+    assert "there is no use case 'glpyhs' (did you mean glyphs?)" in said and "there are: glyphs, remote" in said
 
 
 def test_what_is_there_is_not_pushed_but_what_gets_the_second_key_always_is(push, tmp_path):

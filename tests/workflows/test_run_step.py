@@ -71,6 +71,9 @@ def run_step(tmp_path):
             "STEP": "evaluate",
             "IMAGE": "ghcr.io/team/models/evaluate@sha256:" + "a" * 64,
             "FLAGS": json.dumps(flags or {}),
+            "HYPERPARAMETERS": "",
+            "DATA_ENV": "[]",
+            "VARIABLES": "{}",
             "IMAGES": "",
             "ASKS_GITHUB": "false",
             "NETWORK": "bridge",
@@ -79,7 +82,8 @@ def run_step(tmp_path):
         }
         done = subprocess.run([sys.executable, str(SCRIPT)], env=environ, capture_output=True, text=True, cwd=tmp_path)
         assert "Traceback" not in done.stderr, done.stderr
-        seen = json.loads((tmp_path / "seen.json").read_text())
+        file = tmp_path / "seen.json"
+        seen = json.loads(file.read_text()) if file.exists() else {"command": [], "environ": {}}
         outputs = read_outputs((tmp_path / "output").read_text())
         log = done.stdout + done.stderr
         return Seen(done.returncode, log, outputs, (tmp_path / "summary").read_text(), seen["command"], seen["environ"])
@@ -123,11 +127,11 @@ def test_the_outputs_are_those_that_the_action_declares(run_step):
 
 
 def test_a_step_is_confined_and_gets_its_flags_as_words(run_step):
-    flags = {"use-case": "digits", "rows": 12, "seed": "0", "epochs": "", "no-cache": True, "policy": None, "x": False}
+    flags = {"use-case": "glyphs", "rows": 12, "seed": "0", "epochs": "", "no-cache": True, "policy": None, "x": False}
     seen = run_step({}, flags=flags)
     image = seen.command.index("ghcr.io/team/models/evaluate@sha256:" + "a" * 64)
     before, after = seen.command[:image], seen.command[image + 1 :]
-    assert after == ["--use-case=digits", "--rows=12", "--seed=0", "--no-cache", "--out=/out"]
+    assert after == ["--use-case=glyphs", "--rows=12", "--seed=0", "--no-cache", "--out=/out"]
     for words in (["--read-only"], ["--cap-drop", "ALL"], ["--security-opt", "no-new-privileges"], ["--rm"]):
         assert words[0] in before and words[-1] in before
     assert f"{os.getuid()}:{os.getgid()}" in before
@@ -151,6 +155,44 @@ def test_what_approval_reads_is_what_it_gets(run_step):
     assert len(wanted) >= 10
     seen = run_step({}, ASKS_GITHUB="true", **dict.fromkeys(wanted, "x"))
     assert {seen.command[i + 1] for i, word in enumerate(seen.command) if word == "--env"} == wanted
+
+
+def test_hyperparameters_become_flags(run_step):
+    text = json.dumps({"epochs": 20, "learning_rate": 0.5, "augment": True, "optimizer": "-x --out=/etc"})
+    seen = run_step({}, flags={"dataset": "a/b/c:v0"}, HYPERPARAMETERS=text)
+    assert seen.code == 0
+    words = ["--dataset=a/b/c:v0", "--out=/out", "--epochs=20", "--learning-rate=0.5", "--augment=true"]
+    assert seen.command[-6:] == [*words, "--optimizer=-x --out=/etc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epochs: 20", "write a JSON object"),
+        ("[1]", "write a JSON object"),
+        ("[" * 100_000, "write a JSON object"),
+        ('{"dataset": "x"}', "'dataset' is not a hyperparameter"),
+        ('{"out": "/etc"}', "'out' is not a hyperparameter"),
+        ('{"--epochs": 1}', "'--epochs' is not a hyperparameter"),
+        ('{"epochs=1 --x": 1}', "is not a hyperparameter"),
+        ('{"epochs": [1]}', "must be true, false, a number or a text"),
+        ('{"epochs": null}', "must be true, false, a number or a text"),
+    ],
+)
+def test_what_is_no_hyperparameter_starts_no_container(run_step, text, said):
+    seen = run_step({}, flags={"dataset": "a/b/c:v0"}, HYPERPARAMETERS=text)
+    assert (seen.code, seen.command) == (2, [])
+    (line,) = commands(seen.log)
+    assert said in line
+
+
+def test_a_step_sees_the_variables_that_its_use_case_declares_and_no_other(run_step):
+    variables = json.dumps({"ROWS_URL": "s3://rows", "OTHER": "x", "WANDB_ENTITY": "team"})
+    seen = run_step({}, DATA_ENV='["ROWS_URL", "DATA_TOKEN"]', VARIABLES=variables, DATA_TOKEN="t" * 20)
+    names = [seen.command[i + 1] for i, word in enumerate(seen.command) if word == "--env"]
+    assert names == ["ROWS_URL", "DATA_TOKEN"]
+    assert "s3://rows" not in " ".join(seen.command) and "t" * 20 not in " ".join(seen.command) + seen.log
+    assert "DATA_TOKEN" not in run_step({}, DATA_ENV='["ROWS_URL"]', VARIABLES=variables, DATA_TOKEN="t").command
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatch
+from itertools import product
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.workflows.acting import commit, git
 from tests.workflows.files import ACTIONS, ROOT
 
 SCRIPT = ACTIONS / "touches-judge" / "touches_judge.py"
-CONFIG = "usecases/digits/config.toml"
+CONFIG = "usecases/glyphs/config.toml"
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def repository(tmp_path):
     """A repository with one use case, on main."""
     git(tmp_path, "init", "-q", "-b", "main")
     (tmp_path / CONFIG).parent.mkdir(parents=True)
-    (tmp_path / CONFIG).write_text((ROOT / CONFIG).read_text())
-    (tmp_path / "usecases/digits/model.py").write_text("UNITS = 8\n")
+    (tmp_path / CONFIG).write_text((ROOT / "tests" / CONFIG).read_text())
+    (tmp_path / "usecases/glyphs/model.py").write_text("UNITS = 8\n")
     commit(tmp_path, "First")
     return tmp_path
 
@@ -74,7 +75,7 @@ def replaces(old, new):
 @pytest.mark.parametrize(
     "change",
     [
-        writes("usecases/digits/model.py", "UNITS = 16\n"),
+        writes("usecases/glyphs/model.py", "UNITS = 16\n"),
         replaces("epochs = 15", "epochs = 30"),
         writes("README.md"),
         writes("tests/modelgate/test_gate.py"),
@@ -101,17 +102,17 @@ def test_a_pull_request_that_changes_the_model_may_promote(repository, change):
         writes(".gitattributes", "*.py text eol=crlf\n"),
         writes("Makefile"),
         writes("steps/README.md"),
-        writes("usecases/digits/data.py"),
-        writes("usecases/digits/behaviour.py"),
+        writes("usecases/glyphs/data.py"),
+        writes("usecases/glyphs/behaviour.py"),
         writes("usecases/__init__.py"),
-        writes("usecases/digits/deep/model.py"),
-        writes("usecases/other/config.toml", "[gate]\nfloor_accuracy = 0\n"),
-        replaces("floor_accuracy = 0.90", "floor_accuracy = 0.10"),
+        writes("usecases/glyphs/deep/model.py"),
+        writes("usecases/other/config.toml", "[gate]\nat_least = 0\n"),
+        replaces("at_least = 0.90", "at_least = 0.10"),
         replaces("eval_rows = 497", "eval_rows = 7"),
         replaces("self_approval = false", "self_approval = true"),
         lambda root: (root / CONFIG).unlink(),
         lambda root: (root / CONFIG).write_text("[gate\n"),
-        lambda root: (root / "usecases/digits/model.py").rename(root / "usecases/digits/data.py"),
+        lambda root: (root / "usecases/glyphs/model.py").rename(root / "usecases/glyphs/data.py"),
     ],
 )
 def test_a_pull_request_that_changes_its_judge_is_merged_first(repository, change):
@@ -120,7 +121,7 @@ def test_a_pull_request_that_changes_its_judge_is_merged_first(repository, chang
 
 def test_a_pull_request_into_a_branch_has_that_branch_s_judge_and_is_merged_first(repository):
     """It changes the model alone, and what it is judged by is a gate that nobody has merged into main."""
-    output, said = touches(repository, writes("usecases/digits/model.py", "UNITS = 16\n"), into="easy\n::error::x")
+    output, said = touches(repository, writes("usecases/glyphs/model.py", "UNITS = 16\n"), into="easy\n::error::x")
     assert output == "touches=true\n"
     assert '"easy\\n::error::x"' in said
 
@@ -162,8 +163,8 @@ def script():
 def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it():
     harmless = [name for name in tracked() if script().harmless(name)]
     assert len(harmless) > 100
-    for name in push_images_steps():
-        assert not set(images.inputs(ROOT, name)) & set(harmless), name
+    for name, use_case in product(push_images_steps(), shipped()):
+        assert not set(images.inputs(ROOT, name, {"USE_CASE": use_case})) & set(harmless), name
     assert not [name for name in harmless if name.startswith((".", "runner/", "steps/", "usecases/", "docker/"))]
     # What `python -m runner images` loads of this repository, which builds the image that gets the second key.
     loads = "import runner.__main__, sys; print(*(module.__file__ for module in sys.modules.values() if "
@@ -176,10 +177,14 @@ def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it
 
 
 def test_the_network_that_a_pull_request_may_change_gets_into_no_image_but_train_s():
-    models = {name for name in tracked() if fnmatch(name, script().MODEL)}
-    assert len(models) >= 2
-    for name in push_images_steps():
-        assert set(images.inputs(ROOT, name)) & models == (models if name == "train" else set())
+    for name, use_case in product(push_images_steps(), shipped()):
+        model = f"usecases/{use_case}/model.py"
+        assert fnmatch(model, script().MODEL)
+        assert (model in images.inputs(ROOT, name, {"USE_CASE": use_case})) == (name == "train")
+
+
+def shipped():
+    return [path.parent.name for path in (ROOT / "usecases").glob("*/config.toml")]
 
 
 def push_images_steps():

@@ -8,8 +8,12 @@ if TYPE_CHECKING:
     import keras
 
 
-def build_model(classes: int, shape: tuple[int, ...]) -> keras.Model:
-    """An untrained model: images float32 (N, *shape) in [0, 1] to probabilities float32 (N, classes)."""
+def build_model(classes: int, shape: tuple[int, ...], dropout: float, **_: object) -> keras.Model:
+    """
+    An untrained model: images float32 (N, *shape) in [0, 1] to probabilities float32 (N, classes).
+
+    dropout: a fraction, of `[train]` in config.toml; the other hyperparameters are for the training.
+    """
     import keras
     from keras import layers
 
@@ -20,7 +24,7 @@ def build_model(classes: int, shape: tuple[int, ...]) -> keras.Model:
             layers.Conv2D(64, kernel_size=(3, 3), activation="relu"),
             layers.MaxPooling2D(pool_size=(2, 2)),
             layers.Flatten(),
-            layers.Dropout(0.5),
+            layers.Dropout(dropout),
             layers.Dense(classes, activation="softmax"),
         ]
     )

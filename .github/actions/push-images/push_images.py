@@ -1,8 +1,8 @@
 """
 Build and push the images whose tag the image registry does not have, and that of promote; give the digests of all.
 
-Beside action.yml, which passes its input as REPOSITORY. Run at the root of a checkout; needs Python and docker alone.
-What the images are, and how they are built, `python3 -m runner images` knows.
+Beside action.yml, which passes its inputs as REPOSITORY and USE_CASE. Run at the root of a checkout; needs Python and
+docker alone. What the images are, and how they are built, `python3 -m runner images` knows.
 
 A tag can be foretold, and whoever may write to this repository may push anything under it. So what this workflow run
 pushed is known by the digest that docker computed, and not by what the tag says afterwards; and the image that is given
@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 STEPS = ("build", "train", "link", "evaluate", "promote")
 ALWAYS = "promote"
@@ -27,20 +28,34 @@ MISSING = ("no such manifest", "manifest unknown", "name unknown", "denied")
 
 def main() -> int:
     repository = os.environ["REPOSITORY"].lower()  # GitHub's names may have capitals, an image's may not
-    wanted = images("--list", "--repository", repository, *STEPS)
+    use_case = settings(os.environ["USE_CASE"])
+    of_use_case = ("--use-case", use_case["name"], "--repository", repository)
+    wanted = images("--list", *of_use_case, *STEPS)
     there = {name: digest(reference) for name, reference in wanted.items() if name != ALWAYS}
     lacking = [name for name in wanted if there.get(name) is None]
     for name, reference in wanted.items():
         print(f"{reference}: {'to be pushed' if name in lacking else 'there already'}", flush=True)
-    images("--repository", repository, *lacking)
+    images(*of_use_case, *lacking)
     digests = there | {name: push(wanted[name]) for name in lacking}
     names = {name: reference.rpartition(":")[0] for name, reference in wanted.items()}
     pinned = {name: f"{names[name]}@{digests[name]}" for name in wanted}
     pushed = [{"name": names[name], "digest": digests[name]} for name in lacking]
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
+        file.write(f"use-case={use_case['name']}\n")
+        file.write(f"data-env={json.dumps(use_case['data']['env'])}\n")
         file.write(f"images={json.dumps(pinned)}\n")
         file.write(f"pushed={json.dumps(pushed)}\n")
     return 0
+
+
+def settings(name: str) -> dict[str, Any]:
+    """The config of the use case, or of the default one; ends if it is wrong, which it has said."""
+    command = [sys.executable, "-m", "modelgate", "config", *([name] if name else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def images(*arguments: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shlex
 import subprocess
@@ -23,6 +24,8 @@ from typing import Any
 OUTPUTS = ("dataset", "model", "version", "evidence", "verdict", "url")
 MAX_SUMMARY_BYTES = 1_000_000  # GitHub refuses a summary above 1 MiB, and then shows none at all
 INSIDE = "/out"
+DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one secret that a use case may declare
+WRONG_USE = 2
 WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
 # What modelgate/promotion/approval.py reads, and so only a step that asks GitHub gets to see.
 GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN")
@@ -34,10 +37,16 @@ def main() -> int:
     out = Path(given["OUT"]).resolve()
     out.mkdir(parents=True, exist_ok=True)
     flags = json.loads(given["FLAGS"]) | {"out": INSIDE}
+    try:
+        flags |= hyperparameters(given["HYPERPARAMETERS"], flags)
+    except ValueError as error:
+        print(annotation(f"{given['STEP']}: hyperparameters", str(error)), flush=True)
+        return WRONG_USE
     if given["IMAGES"]:
         (out / "images.json").write_text(given["IMAGES"], encoding="utf-8")
         flags["images"] = f"{INSIDE}/images.json"
     names = [*WANDB, *(f"GITHUB_{name}" for name in GITHUB if given["ASKS_GITHUB"] == "true")]
+    names += source_variables(json.loads(given["DATA_ENV"]), json.loads(given["VARIABLES"]))
     command = docker_run(given["IMAGE"], names, given["NETWORK"], out, flags)
     code, stdout = run(command)
     try:
@@ -51,6 +60,35 @@ def main() -> int:
     for line in annotations(given["STEP"], code, result):
         print(line, flush=True)
     return code
+
+
+def hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
+    """What a person wrote into the form, as flags; ValueError with what is wrong."""
+    if not text.strip():
+        return {}
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise ValueError('write a JSON object, such as {"epochs": 20}')
+    found = {}
+    for key, value in said.items():
+        name = key.replace("_", "-")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,59}", name) or name in flags:
+            raise ValueError(f"{key!r} is not a hyperparameter")
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"{key!r} must be true, false, a number or a text")
+        found[name] = json.dumps(value) if isinstance(value, bool) else str(value)
+    return found
+
+
+def source_variables(declared: list[str], variables: Mapping[str, str]) -> list[str]:
+    """Those that the use case's data.py may read, put into our own environment, from which docker takes them."""
+    for name in declared:
+        if name in variables:
+            os.environ[name] = variables[name]
+    return [name for name in declared if name in variables or name == DATA_TOKEN]
 
 
 def docker_run(image: str, environment: list[str], network: str, out: Path, flags: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """
-Where the rows come from, and what happens when they cannot be had.
+Where MNIST comes from, and what happens when it is not available.
 
-    pytest tests/usecases/test_sources.py
+    pytest usecases/mnist
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import threading
 import numpy as np
 import pytest
 
-from modelgate import usecase
-from modelgate.rows.checks import violations
 from modelgate.rows.dataset import Source, SourceUnavailable
 from usecases.mnist import data as mnist
 
@@ -58,31 +56,6 @@ def address(npz, monkeypatch):
         monkeypatch.setattr(mnist, "SHA256", hashlib.sha256(npz.read_bytes()).hexdigest())
         yield asked
         listening.shutdown()
-
-
-def test_digits_are_there_without_a_network_and_pass_the_checks():
-    data = usecase.part("digits", "data")
-    defaults = usecase.config("digits")["build"]
-    rows = data.load(defaults["rows"], defaults["eval_rows"])
-    assert rows.x_train.shape == (defaults["rows"], 8, 8, 1)
-    assert violations(rows, data.CLASSES, data.SHAPE) == []
-
-
-def test_digits_are_scikit_learns_each_once():
-    from sklearn.datasets import load_digits
-
-    rows = usecase.part("digits", "data").load(1000, 797)
-    ours = np.concatenate([rows.x_train, rows.x_eval])[..., 0] * 16
-    labels = np.concatenate([rows.y_train, rows.y_eval])
-    theirs = load_digits()
-    assert sorted((image.tobytes(), label) for image, label in zip(ours.astype(int), labels, strict=True)) == sorted(
-        (image.tobytes(), label) for image, label in zip(theirs.images.astype(int), theirs.target, strict=True)
-    )
-
-
-def test_too_many_rows_is_said_with_both_numbers():
-    with pytest.raises(ValueError, match=r"1797 rows in all; asked for 1797 \+ 1"):
-        usecase.part("digits", "data").load(1797, 1)
 
 
 def test_mnist_npz_names_the_file(npz, monkeypatch):

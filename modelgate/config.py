@@ -1,0 +1,372 @@
+"""
+What a use case says in its `config.toml`: which use cases there are, the default one, and every value checked on entry.
+
+A key that is unknown, missing, mistyped or out of range is refused with its file, its name and what is allowed, before
+anything runs and before a person is asked. Needs Python alone: the runner and the workflows read it, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from modelgate.errors import WRONG_USE, StepError
+
+FOLDER = Path(__file__).resolve().parents[1] / "usecases"
+TASKS = ("image-classification",)
+FRAMEWORKS = ("keras",)
+METRICS = ("accuracy",)
+# Not `rollback`: under it the comparison with production does not block, so it is asked for by hand, with a reason.
+POLICIES = ("no_worse", "better")
+# Keys that had another name, by table: what they are called now.
+_RENAMED = {"gate": {"floor_accuracy": "at_least"}}
+# A use case is a Python package, and its name is part of artifact names, image tags and W&B aliases.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_HYPERPARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
+# W&B refuses other names, or reads them as something else than a name.
+_WANDB_NAME = re.compile(r"[^/:\\#?%\x00-\x1f]{1,128}")
+# Flags of the steps and of the runner; a hyperparameter of that name would be the same flag.
+_FLAGS = (
+    *("approver", "collection", "commit", "dataset", "docker", "eval_rows", "help", "images", "model", "no_cache"),
+    *("out", "policy", "reason", "registry", "rows", "threads", "use_case", "version", "wandb", "yes"),
+)
+# What the environment of a step has for other reasons, and may not be handed to data.py as if it were a setting of it.
+_OTHERS_VARIABLES = ("WANDB_", "GITHUB_", "ACTIONS_", "RUNNER_", "MODELGATE_", "LD_", "PYTHON")
+
+Hyperparameter = bool | int | float | str
+_KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+class _Wrong(ValueError):
+    """What is wrong with a value; the message ends the sentence "file: key ..."."""
+
+
+# --- what one value may be -------------------------------------------------------------------------------------------
+
+
+def _text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise _Wrong(f"must be {allowed}")
+        return value
+
+    return check
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise _Wrong(f"must be {' or '.join(map(_shown, choices))}{_nearest(value, choices)}")
+        return value
+
+    return check
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong("must be true or false")
+    return value
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _Wrong("must be a whole number of at least 1")
+    return value
+
+
+def _number(low: float, high: float, *, ends: bool = True) -> Callable[[object], float]:
+    between = "from {} to {}" if ends else "between {} and {}, without the ends"
+
+    def check(value: object) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not (low <= value <= high if ends else low < value < high):  # type: ignore[operator]
+            raise _Wrong(f"must be a number {between.format(f'{low:g}', f'{high:g}')}")
+        return float(value)  # type: ignore[arg-type]
+
+    return check
+
+
+def _variables(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and _VARIABLE.fullmatch(name) for name in value):
+        raise _Wrong('must be a list of names of variables, as ["ROWS_CSV"]')
+    for name in value:
+        if name.startswith(_OTHERS_VARIABLES):
+            raise _Wrong(f"must not name {name}: it belongs to another program")
+    return tuple(value)
+
+
+def _seed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
+        raise _Wrong(f"must be a whole number from 0 to {2**32 - 1}")
+    return value
+
+
+# Hyperparameters whose meaning is the same in every framework.
+_KNOWN_HYPERPARAMETERS: Mapping[str, Callable[[object], Hyperparameter]] = {
+    "batch_size": _count,
+    "epochs": _count,
+    "validation_split": _number(0, 1, ends=False),
+    "seed": _seed,
+}
+
+
+# What every training of a framework needs; the rest of [train] is the use case's own.
+_REQUIRED_HYPERPARAMETERS = {"keras": ("batch_size", "epochs", "optimizer", "seed", "validation_split")}
+
+
+def check_hyperparameter(name: str, value: object) -> Hyperparameter:
+    """The value, if a hyperparameter of this name may have it; else ValueError with what it must be."""
+    if check := _KNOWN_HYPERPARAMETERS.get(name):
+        return check(value)
+    if not isinstance(value, bool | int | float | str):
+        raise _Wrong("must be true, false, a number or a text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _Wrong("must be a finite number")
+    if isinstance(value, str) and not value.isprintable():
+        raise _Wrong("must be printable text")
+    return value
+
+
+def add_hyperparameters(parser: argparse._ActionsContainer, hyperparameters: Mapping[str, Hyperparameter]) -> None:
+    """A flag for each: `--learning-rate` for `learning_rate`, in the type of the value that the config has."""
+    for name, value in hyperparameters.items():
+        flag, about = f"--{name.replace('_', '-')}", f"{_KINDS[type(value)]} (default: {value})".replace("%", "%%")
+        parser.add_argument(flag, dest=name, type=_reader(name, value), metavar="VALUE", help=about)
+
+
+def _reader(name: str, default: Hyperparameter) -> Callable[[str], Hyperparameter]:
+    kind = type(default)
+
+    def read(text: str) -> Hyperparameter:
+        try:
+            value = {"true": True, "false": False}[text] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            raise argparse.ArgumentTypeError(f"{text!r} must be {_KINDS[kind]}") from None
+        try:
+            return check_hyperparameter(name, value)
+        except _Wrong as error:
+            raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+    return read
+
+
+# --- the tables ------------------------------------------------------------------------------------------------------
+
+
+def _key(check: Callable[[object], Any], default: Any = MISSING) -> Any:
+    """A field of a table: how its value is checked, and the default of a key that may be left out."""
+    return field(metadata={"check": check}) if default is MISSING else field(default=default, metadata={"check": check})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """`[data]`. env: the variables that `data.py` may read. fallback: the use case that stands in, or nothing."""
+
+    env: tuple[str, ...] = _key(_variables, ())
+    fallback: str = _key(_text(re.compile(rf"|{_NAME.pattern}"), "the name of a use case, or empty"), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """`[build]`: how many rows the dataset has."""
+
+    rows: int = _key(_count)
+    eval_rows: int = _key(_count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """
+    `[gate]`. at_least: the floor that the metric's lower bound must reach, a fraction. margin: how far below production
+    is still "no worse", a fraction.
+    """
+
+    policy: str = _key(_one_of(POLICIES))
+    at_least: float = _key(_number(0, 1))
+    margin: float = _key(_number(0, 1))
+    metric: str = _key(_one_of(METRICS), METRICS[0])
+    self_approval: bool = _key(_boolean, False)
+    max_evidence_age_hours: float = _key(_number(0, 24 * 366, ends=False), 720.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A use case's `config.toml`. train: the hyperparameters, each a flag of train and a keyword of `build_model`."""
+
+    name: str
+    project: str = _key(_text(_WANDB_NAME, "a name that W&B takes for a project"))
+    collection: str = _key(_text(_WANDB_NAME, "a name that W&B takes for a registered model"))
+    build: Build = field(metadata={"table": Build})
+    gate: Gate = field(metadata={"table": Gate})
+    train: Mapping[str, Hyperparameter] = field(metadata={"table": None})
+    data: Data = field(default=Data(), metadata={"table": Data})
+    task: str = _key(_one_of(TASKS), TASKS[0])
+    framework: str = _key(_one_of(FRAMEWORKS), FRAMEWORKS[0])
+    default: bool = _key(_boolean, False)
+
+
+# --- the use cases ---------------------------------------------------------------------------------------------------
+
+
+def names() -> list[str]:
+    """The use cases there are, sorted: the folders that hold a `config.toml`."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.toml"))
+
+
+def default() -> str | None:
+    """The only use case, or the one whose config says `default = true`; None if several could be meant."""
+    known = names()
+    if len(known) == 1:
+        return known[0]
+    chosen = [name for name in known if _parsed(name).get("default") is True]
+    if len(chosen) > 1:
+        raise StepError(
+            "two_defaults",
+            f"{' and '.join(chosen)} both say default = true in their config.toml",
+            "leave it in one of them",
+            WRONG_USE,
+        )
+    return chosen[0] if chosen else None
+
+
+def require_default() -> str:
+    """The default use case; StepError `no_use_case` if several could be meant."""
+    if (name := default()) is None:
+        raise StepError(
+            "no_use_case",
+            f"several use cases could be meant: {_listed()}" if names() else "there is no use case in usecases/",
+            "name one, or write default = true into its config.toml",
+            WRONG_USE,
+        )
+    return name
+
+
+def load(name: str) -> Config:
+    """The use case's config, every value checked; StepError `config_invalid` or `no_such_use_case` otherwise."""
+    require(name)
+    made: Config = _table(_where(name), "", Config, _parsed(name), {"name": name})
+    for key in _REQUIRED_HYPERPARAMETERS[made.framework]:
+        if key not in made.train:
+            raise _invalid(
+                _where(name), f"train.{key}", "is missing", f"{made.framework} needs it: add it below [train]"
+            )
+    if made.data.fallback == name:
+        raise _invalid(_where(name), "data.fallback", "must be another use case than this one")
+    if made.data.fallback and made.data.fallback not in names() != [name]:  # an image has one use case alone
+        raise _invalid(_where(name), "data.fallback", f"must be a use case: {_listed()}")
+    return made
+
+
+def require(name: str) -> None:
+    """Refuse a name that is no use case's, or cannot be one."""
+    if name not in names():
+        raise StepError(
+            "no_such_use_case",
+            f"there is no use case {name!r}{_nearest(name, names())}",
+            f"there are: {_listed()}" if names() else "make one: docs/adapting.md",
+            WRONG_USE,
+        )
+    if not _NAME.fullmatch(name):
+        raise StepError(
+            "use_case_name",
+            f"the folder usecases/{name} cannot be a use case: its name is part of a Python import and of W&B's names",
+            "rename it: lower-case letters, digits and _, beginning with a letter",
+            WRONG_USE,
+        )
+
+
+def _listed() -> str:
+    return ", ".join(names())
+
+
+def _where(name: str) -> str:
+    return f"usecases/{name}/config.toml"
+
+
+def _parsed(name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads((FOLDER / name / "config.toml").read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StepError("config_invalid", f"{_where(name)} is not TOML: {error}", "fix the line", WRONG_USE) from error
+    except OSError as error:
+        message = f"{_where(name)} cannot be read: {error.strerror}"
+        raise StepError("config_invalid", message, "make it readable", WRONG_USE) from error
+
+
+def _table(where: str, table: str, kind: type, said: object, known: Mapping[str, Any]) -> Any:
+    """One table as its dataclass. known: fields that the file does not say."""
+    if not isinstance(said, dict):
+        raise _invalid(where, table, f"must be a table: write [{table}] on a line of its own")
+    keys = {one.name: one for one in fields(kind) if one.name not in known}
+    for key in said:
+        if key not in keys:
+            raise _unknown(where, table, key, keys)
+    values = dict(known)
+    for key, one in keys.items():
+        path = f"{table}.{key}" if table else key
+        if key in said:
+            values[key] = _value(where, path, one.metadata, said[key])
+        elif one.default is MISSING:
+            raise _invalid(where, path, "is missing", f"add it below [{table}]" if table else "add it")
+    return kind(**values)
+
+
+def _value(where: str, path: str, metadata: Mapping[str, Any], said: object) -> Any:
+    if "table" in metadata:
+        kind = metadata["table"]
+        return _hyperparameters(where, said) if kind is None else _table(where, path, kind, said, {})
+    try:
+        return metadata["check"](said)
+    except _Wrong as error:
+        raise _invalid(where, path, f"is {_shown(said)} and {error}") from error
+
+
+def _hyperparameters(where: str, said: object) -> dict[str, Hyperparameter]:
+    if not isinstance(said, dict):
+        raise _invalid(where, "train", "must be a table: write [train] on a line of its own")
+    for key, value in said.items():
+        if not _HYPERPARAMETER.fullmatch(key) or key in _FLAGS:
+            taken = ", ".join(_FLAGS)
+            raise _invalid(where, f"train.{key}", f"must be a name for a flag: letters, digits and _, none of {taken}")
+        try:
+            check_hyperparameter(key, value)
+        except _Wrong as error:
+            raise _invalid(where, f"train.{key}", f"is {_shown(value)} and {error}") from error
+    return dict(said)
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+def _unknown(where: str, table: str, key: str, known: Iterable[str]) -> StepError:
+    path = f"{table}.{key}" if table else key
+    if renamed := _RENAMED.get(table, {}).get(key):
+        return _invalid(where, path, f"is called {renamed} now", f"rename it to {renamed}")
+    allowed = f"allowed {f'in [{table}]' if table else 'at the top'}: {', '.join(known)}"
+    return _invalid(where, path, f"is not a key{_nearest(key, known)}", allowed)
+
+
+def _invalid(where: str, path: str, problem: str, hint: str = "") -> StepError:
+    return StepError(
+        "config_invalid", f"{where}: {path} {problem}", hint or "docs/adapting.md has every key", WRONG_USE
+    )
+
+
+def _nearest(said: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(said), list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _shown(value: object) -> str:
+    """A value as a person would write it in TOML, of bounded length."""
+    text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
+    text = text.replace("'", '"')
+    return text if len(text) <= 60 else text[:59] + "…"

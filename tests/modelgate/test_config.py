@@ -1,0 +1,276 @@
+"""
+A use case's config.toml: every key deleted, misspelt, mistyped and out of range, and what a person is told.
+
+    pytest tests/modelgate/test_config.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from modelgate import config
+from modelgate.errors import WRONG_USE, StepError
+from steps import audit, build, evaluate, link, promote, train
+from tests import own
+
+STEPS = {"audit": audit, "build": build, "evaluate": evaluate, "link": link, "promote": promote, "train": train}
+WHOLE = """
+project = "p"
+collection = "c"
+task = "image-classification"
+framework = "keras"
+default = false
+
+[data]
+env = ["ROWS_CSV"]
+fallback = ""
+
+[build]
+rows = 100
+eval_rows = 50
+
+[train]
+optimizer = "adam"
+batch_size = 32
+epochs = 2
+validation_split = 0.2
+seed = 0
+learning_rate = 0.001
+augment = true
+
+[gate]
+policy = "no_worse"
+metric = "accuracy"
+at_least = 0.9
+margin = 0.005
+self_approval = false
+max_evidence_age_hours = 720
+"""
+KEYS = [
+    *((table, key) for table, kind in (("data", config.Data), ("build", config.Build), ("gate", config.Gate))
+      for key in (one.name for one in dataclasses.fields(kind))),
+    *(("", key) for key in ("project", "collection", "task", "framework", "default")),
+    *(("train", key) for key in ("optimizer", "batch_size", "epochs", "validation_split", "seed")),
+]  # fmt: skip
+MAY_BE_LEFT_OUT = {
+    "task",
+    "framework",
+    "default",
+    "env",
+    "fallback",
+    "metric",
+    "self_approval",
+    "max_evidence_age_hours",
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A usecases/ with the one use case `mine`."""
+    monkeypatch.setattr(config, "FOLDER", tmp_path / "usecases")
+    (tmp_path / "usecases" / "mine").mkdir(parents=True)
+    write(tmp_path / "usecases", WHOLE)
+    return tmp_path / "usecases"
+
+
+def write(folder, text, name="mine"):
+    (folder / name).mkdir(exist_ok=True)
+    (folder / name / "config.toml").write_text(text, encoding="utf-8")
+
+
+def changed(table, key, line):
+    """The whole config with another line for a key; nothing in its place for an empty line."""
+    section, lines = "", []
+    for old in WHOLE.splitlines():
+        section = old.strip("[]") if old.startswith("[") else section
+        lines.append(line if (section, old.partition(" = ")[0]) == (table, key) else old)
+    return "\n".join(lines)
+
+
+def refused():
+    with pytest.raises(StepError) as stopped:
+        config.load("mine")
+    assert (stopped.value.name, stopped.value.exit_code) == ("config_invalid", WRONG_USE)
+    assert str(stopped.value).startswith("usecases/mine/config.toml")
+    return f"{stopped.value} {stopped.value.hint}"
+
+
+def test_every_key_there_is_is_in_the_example(folder):
+    made = config.load("mine")
+    assert made.train["learning_rate"] == 0.001
+    assert made.data.env == ("ROWS_CSV",)
+    assert {one.name for one in dataclasses.fields(made)} == {
+        *("name", "data", "build", "train", "gate"),
+        *(key for table, key in KEYS if table == ""),
+    }
+
+
+@pytest.mark.parametrize(("table", "key"), KEYS)
+def test_a_key_that_is_deleted(folder, table, key):
+    write(folder, changed(table, key, ""))
+    if key in MAY_BE_LEFT_OUT:
+        config.load("mine")
+    else:
+        assert f"{table}.{key} is missing".lstrip(".") in refused()
+
+
+@pytest.mark.parametrize(("table", "key"), KEYS)
+def test_a_key_that_is_misspelt(folder, table, key):
+    wrong = key[1:] + key[0]
+    write(folder, changed(table, key, f"{wrong} = 1"))
+    if table == "train":  # it may be a hyperparameter of the use case's own; the one that is needed is missing
+        assert f"train.{key} is missing" in refused()
+    else:
+        said = refused()
+        assert f"{table}.{wrong} is not a key".lstrip(".") in said
+        assert f"did you mean {key}?" in said or key in said
+
+
+@pytest.mark.parametrize(("table", "key"), KEYS)
+def test_a_key_of_the_wrong_type(folder, table, key):
+    for value in ("[[1]]", "{ a = 1 }", "1979-05-27"):
+        write(folder, changed(table, key, f"{key} = {value}"))
+        assert f"{table}.{key} is ".lstrip(".") in refused()
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "said"),
+    [
+        ("gate", "policy", '"no_wrose"', 'is "no_wrose" and must be "no_worse" or "better" (did you mean no_worse?)'),
+        ("gate", "policy", '"rollback"', 'must be "no_worse" or "better"'),
+        ("gate", "at_least", "90", "is 90 and must be a number from 0 to 1"),
+        ("gate", "margin", "-0.1", "must be a number from 0 to 1"),
+        ("gate", "margin", "nan", "must be a number from 0 to 1"),
+        ("gate", "self_approval", '"no"', "must be true or false"),
+        ("gate", "self_approval", "0", "must be true or false"),
+        ("gate", "max_evidence_age_hours", "0", "must be a number between 0 and 8784"),
+        ("gate", "metric", '"acuracy"', "did you mean accuracy?"),
+        ("build", "rows", "0", "must be a whole number of at least 1"),
+        ("build", "rows", "1.5", "must be a whole number of at least 1"),
+        ("build", "eval_rows", "true", "must be a whole number of at least 1"),
+        ("train", "epochs", "0", "must be a whole number of at least 1"),
+        ("train", "validation_split", "1.0", "must be a number between 0 and 1, without the ends"),
+        ("train", "seed", "-1", "must be a whole number from 0 to 4294967295"),
+        ("train", "learning_rate", "inf", "must be a finite number"),
+        ("train", "learning_rate", '"a\\nb"', "must be printable text"),
+        ("data", "env", '["WANDB_API_KEY"]', "must not name WANDB_API_KEY"),
+        ("data", "env", '["GITHUB_TOKEN"]', "must not name GITHUB_TOKEN"),
+        ("data", "env", '["lower"]', "must be a list of names of variables"),
+        ("data", "env", '"ROWS"', "must be a list of names of variables"),
+        ("data", "fallback", '"mine"', "must be another use case than this one"),
+        ("", "project", '"a/b"', "must be a name that W&B takes for a project"),
+        ("", "collection", '""', "must be a name that W&B takes for a registered model"),
+        ("", "task", '"image-clasification"', "did you mean image-classification?"),
+        ("", "default", '"yes"', "must be true or false"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_not_allowed(folder, table, key, value, said):
+    write(folder, changed(table, key, f"{key} = {value}"))
+    assert said in refused()
+
+
+@pytest.mark.parametrize(
+    "name", ["use_case", "dataset", "rows", "policy", "no_cache", "a b", "1st", "ünïcode", "x" * 61]
+)
+def test_a_hyperparameter_that_cannot_be_a_flag(folder, name):
+    write(folder, WHOLE.replace("learning_rate", json.dumps(name)))
+    assert "must be a name for a flag" in refused()
+
+
+def test_a_key_by_its_old_name_is_told_the_new_one(folder):
+    write(folder, WHOLE.replace("at_least", "floor_accuracy"))
+    assert "gate.floor_accuracy is called at_least now" in refused()
+
+
+@pytest.mark.parametrize("text", ["project = ", "[gate\n", "a = 1\na = 2", "\x00", "project = 'p'\n[gate]\n[gate]\n"])
+def test_what_is_not_toml(folder, text):
+    write(folder, text)
+    assert "is not TOML" in refused()
+
+
+def test_bytes_that_are_no_text(folder):
+    (folder / "mine" / "config.toml").write_bytes(b"\xff\xfe")
+    assert "is not TOML" in refused()
+
+
+@pytest.mark.parametrize("table", ["data", "build", "train", "gate"])
+def test_a_table_that_is_no_table(folder, table):
+    kept = [part for part in re.split(r"\n(?=\[)", WHOLE) if not part.startswith(f"[{table}]")]
+    write(folder, "\n".join([f"{table} = 1", *kept]))
+    assert f"{table} must be a table" in refused()
+
+
+# --- which use cases there are ---------------------------------------------------------------------------------------
+
+
+def test_the_only_use_case_is_the_default(folder):
+    assert (config.names(), config.default()) == (["mine"], "mine")
+
+
+def test_of_several_it_is_the_one_that_says_so(folder):
+    write(folder, WHOLE, "other")
+    assert config.default() is None
+    with pytest.raises(StepError, match="several use cases could be meant: mine, other"):
+        config.require_default()
+    write(folder, WHOLE.replace("default = false", "default = true"), "other")
+    assert config.default() == "other"
+    write(folder, WHOLE.replace("default = false", "default = true"))
+    with pytest.raises(StepError, match="mine and other both say default = true"):
+        config.default()
+
+
+def test_a_name_that_is_not_there_and_one_that_cannot_be(folder):
+    with pytest.raises(StepError, match=r"no use case 'mein' \(did you mean mine\?\)"):
+        config.load("mein")
+    write(folder, WHOLE, "My-model")
+    with pytest.raises(StepError, match="cannot be a use case") as stopped:
+        config.load("My-model")
+    assert stopped.value.exit_code == WRONG_USE
+    for name in ("../mine", "", "mine/../mine"):
+        with pytest.raises(StepError, match="there is no use case"):
+            config.load(name)
+
+
+def test_a_fallback_has_to_be_there_but_in_an_image_which_has_one_use_case(folder):
+    write(folder, WHOLE.replace('fallback = ""', 'fallback = "small"'))
+    config.load("mine")
+    write(folder, WHOLE, "other")
+    assert "data.fallback must be a use case: mine, other" in refused()
+
+
+# --- before anything runs --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_says_so_before_it_asks_wandb_for_anything(folder, step, monkeypatch):
+    """Exit 2 with file, key and what is allowed; today's exit 1 means that the answer is no."""
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens on the discard port
+    write(folder, WHOLE.replace("self_approval", "self_aproval"))
+    with pytest.raises(StepError, match=r"gate\.self_aproval is not a key \(did you mean self_approval\?\)") as stopped:
+        STEPS[step].main(["--use-case", "mine"])
+    assert stopped.value.exit_code == WRONG_USE
+
+
+def test_as_a_program_it_is_exit_2_one_sentence_and_no_traceback(tmp_path):
+    root = own.clone(tmp_path / "clone")
+    path = root / "usecases" / "glyphs" / "config.toml"
+    path.write_text(path.read_text().replace("margin", "margn"))
+    command = [sys.executable, "-m", "steps.build", "--use-case", "glyphs"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == WRONG_USE
+    assert done.stderr.startswith(
+        "error: usecases/glyphs/config.toml: gate.margn is not a key (did you mean margin?)\n"
+    )
+    assert json.loads(done.stdout)["error"]["name"] == "config_invalid"
+    shown = subprocess.run(
+        [sys.executable, "-m", "modelgate", "config", "glyphs"], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert (shown.returncode, "did you mean margin?" in shown.stderr, shown.stdout) == (WRONG_USE, True, "")

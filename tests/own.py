@@ -1,0 +1,119 @@
+"""
+The use cases of the tests themselves, in tests/usecases: what a team removes or renames in usecases/ breaks no test.
+
+`glyphs` is scikit-learn's small digits, which need no file; `remote` needs one that it is told of, and names glyphs as
+what stands in for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import usecases
+from modelgate import config
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(__file__).with_name("usecases")
+USE_CASE = "glyphs"
+BUILD = ".venv/bin/python -m tests.own"  # builds the images that the tests of the containers need
+# What a clone needs to run the loop.
+ROOMS = ("docker", "modelgate", "modelgate_server", "runner", "steps", "requirements.txt", "pyproject.toml")
+
+
+def install() -> None:
+    """Let this process know these use cases and no others."""
+    config.FOLDER = FOLDER
+    usecases.__path__ = [str(FOLDER), *usecases.__path__]  # the shipped ones' own tests still import theirs
+
+
+def install_in(root: Path) -> None:
+    """Put them in the place of the use cases of a clone."""
+    shutil.rmtree(root / "usecases", ignore_errors=True)
+    shutil.copytree(FOLDER, root / "usecases", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def clone(root: Path, rooms: tuple[str, ...] = ROOMS) -> Path:
+    """The rooms of this repository, with these use cases, in an empty or missing folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name in rooms:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, root / name)
+    install_in(root)
+    return root
+
+
+def edit(path: Path, *changes: tuple[str, str]) -> None:
+    """Replace texts in a file; each has to be there."""
+    text = path.read_text(encoding="utf-8")
+    for before, after in changes:
+        assert before in text, before
+        text = text.replace(before, after)
+    path.write_text(text, encoding="utf-8")
+
+
+def letters(root: Path) -> None:
+    """
+    Make a team's use case of `glyphs` in a clone, and remove every other: is a digit below a limit or not?
+
+    It has a hyperparameter and a variable of its own, and compiles its model itself.
+    """
+    folder = root / "usecases" / "letters"
+    shutil.copytree(root / "usecases" / "glyphs", folder)
+    for name in ("glyphs", "remote"):
+        shutil.rmtree(root / "usecases" / name)
+    edit(
+        folder / "config.toml",
+        ('collection = "glyphs-dev"', 'collection = "letters-dev"'),
+        ("epochs = 15", "epochs = 8\nlearning_rate = 0.001"),
+        ("[build]", '[data]\nenv = ["LETTERS_LIMIT"]\n\n[build]'),
+    )
+    edit(
+        folder / "data.py",
+        ("CLASSES = tuple(range(10))", "CLASSES = (0, 1)"),
+        ("import hashlib\n", "import hashlib\nimport os\n"),
+        ("labels = table[:, -1]", "labels = (table[:, -1] >= _limit()).astype(np.int64)\n    images = images[:, ::-1]"),
+        (
+            "def source() -> Source:",
+            "def _limit() -> int:\n"
+            '    if "LETTERS_LIMIT" not in os.environ:\n'
+            '        raise SourceUnavailable("LETTERS_LIMIT is not set", "set it to a digit")\n'
+            '    return int(os.environ["LETTERS_LIMIT"])\n\n\n'
+            "def source() -> Source:",
+        ),
+        ("hashlib.sha256(_bytes())", "hashlib.sha256(_bytes() + bytes([_limit()]))"),
+    )
+    edit(
+        folder / "model.py",
+        ("dropout: float, ", "dropout: float, learning_rate: float, "),
+        ("    return keras.Sequential(", "    model = keras.Sequential("),
+    )
+    with (folder / "model.py").open("a", encoding="utf-8") as file:
+        file.write(
+            "    optimizer = keras.optimizers.Adam(learning_rate)\n"
+            '    model.compile(loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"])\n'
+            "    return model\n"
+        )
+
+
+def python(*words: str) -> list[str]:
+    """The command line of `python -m ...` in which these use cases are known."""
+    program = f"import sys, runpy; from tests.own import install; install(); sys.argv = {list(words)}; "
+    return [sys.executable, "-c", f"{program}runpy.run_module({words[0]!r}, run_name='__main__', alter_sys=True)"]
+
+
+def build_images() -> int:
+    """Build the images of the tests' use case that the engine lacks; `.ci/run` and people call it before the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = clone(Path(folder) / "clone")
+        command = [sys.executable, "-m", "runner", "images", "--use-case", USE_CASE]
+        return subprocess.run(command, cwd=root, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(build_images())

@@ -1,0 +1,1 @@
+"""All that is particular to one model, a folder each: what a team owns."""
