@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from typing import Any
 
-from modelgate import usecase
+from modelgate import config, usecase
+from tests import own
 
 
 def start_tensorflow(seed: int) -> None:
@@ -31,11 +33,10 @@ def start_tensorflow(seed: int) -> None:
 
 def walk(use_case: str) -> tuple[float, float]:
     """Loss (nats per row) and accuracy (fraction) on the eval rows, after training as `config.toml` says."""
-    config = usecase.config(use_case)
-    rows: dict[str, int] = config["build"]
-    train: dict[str, Any] = config["train"]
+    settings = config.load(use_case)
+    train: Mapping[str, Any] = settings.train
 
-    data = usecase.part(use_case, "data").load(rows["rows"], rows["eval_rows"])
+    data = usecase.part(use_case, "data").load(settings.build.rows, settings.build.eval_rows)
     start_tensorflow(train["seed"])
     import keras
     from sklearn.model_selection import train_test_split
@@ -50,7 +51,7 @@ def walk(use_case: str) -> tuple[float, float]:
     classes = int(data.y_train.max()) + 1
     y_t, y_v, y_eval = (keras.utils.to_categorical(labels, classes) for labels in (y_t, y_v, data.y_eval))
 
-    model = usecase.part(use_case, "model").build_model(classes, data.x_train.shape[1:])
+    model = usecase.part(use_case, "model").build_model(classes, data.x_train.shape[1:], **train)
     model.compile(loss="categorical_crossentropy", optimizer=train["optimizer"], metrics=["accuracy"])
     model.fit(x_t, y_t, batch_size=train["batch_size"], epochs=train["epochs"], validation_data=(x_v, y_v), verbose=0)
     loss, accuracy = model.evaluate(data.x_eval, y_eval, verbose=0)
@@ -59,8 +60,11 @@ def walk(use_case: str) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bare_walkthrough", description=__doc__)
-    parser.add_argument("--use-case", choices=usecase.names(), default="mnist", help="(default: %(default)s)")
-    loss, accuracy = walk(parser.parse_args().use_case)
+    parser.add_argument("--use-case", default="mnist", help="(default: %(default)s)")
+    use_case = parser.parse_args().use_case
+    if use_case == own.USE_CASE:
+        own.install()
+    loss, accuracy = walk(use_case)
     print(f"loss {loss:.6f}")
     print(f"accuracy {accuracy:.6f}")
 

@@ -3,7 +3,8 @@ A rollback, rehearsed: promote A, promote B, go back to A, load `production` by 
 
     make drill
 
-In a copy of the project with a server of its own, on the digits that need no file. Prints the seconds of each part.
+In a copy of the project with a server of its own, on the tests' own use case, which needs no file. Prints the seconds of
+each part.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from benchmarks.project import Project
 from benchmarks.timing import Failed, timed
 
-REFERENCE = "local-org/wandb-registry-model/digits-dev:production"
+REFERENCE = "local-org/wandb-registry-model/glyphs-dev:production"
 # What a service does that uses the model, in a process of its own with nothing but the SDK and Keras.
 SCORE = f"""
 import sys, numpy as np, wandb
@@ -40,9 +41,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="modelgate-drill-") as name:
         project = Project(Path(name))
         try:
-            a = part(project, "promote A", "run", "--use-case", "digits", "--seed", "0")
-            b = part(project, "promote B", "run", "--use-case", "digits", "--seed", "1", "--policy", "rollback")
-            back = part(project, "go back to A", "rollback", "--use-case", "digits", "--reason", "drill")
+            a = part(project, "promote A", "run", "--use-case", "glyphs", "--seed", "0")
+            b = part(project, "promote B", "run", "--use-case", "glyphs", "--seed", "1", "--policy", "rollback")
+            back = part(project, "go back to A", "rollback", "--use-case", "glyphs", "--reason", "drill")
             with served(project):
                 seconds, said = score(project, Path(name) / "scored")
         except Failed as failure:
@@ -93,7 +94,7 @@ def score(project: Project, folder: Path) -> tuple[float, str]:
         "WANDB_ERROR_REPORTING": "false",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    dataset = "local/model-registry-dev/digits_dataset:v0"
+    dataset = "local/model-registry-dev/glyphs_dataset:v0"
     done = timed([sys.executable, "-c", SCORE, dataset, str(folder)], project.env | client, project.root)
     return done.seconds, done.output
 

@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.project import ROOT, Project, use_case
 from benchmarks.report import Line, Report, at_most, column, ratio, shown
 from benchmarks.timing import Failed, timed
-from modelgate import usecase
+from modelgate import config
+from tests import own
 
 AT_MOST = 3.0  # times the bare walkthrough's seconds
 STEPS = ("build", "train", "link", "evaluate", "promote")
@@ -40,10 +41,12 @@ def _bare(project: Project) -> dict[str, Any]:
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     name = samples[0]["use_case"]
-    config = usecase.config(name)
+    if name == own.USE_CASE:
+        own.install()
+    settings = config.load(name)
     title = (
-        f"The loop against the bare walkthrough: {name}, {config['build']['rows']:,} + "
-        f"{config['build']['eval_rows']:,} rows, {config['train']['epochs']} epochs, one thread"
+        f"The loop against the bare walkthrough: {name}, {settings.build.rows:,} + "
+        f"{settings.build.eval_rows:,} rows, {settings.train['epochs']} epochs, one thread"
     )
     loop, bare = column(samples, "loop"), column(samples, "bare")
     inside = [sum(sample[step] for step in STEPS) for sample in samples]

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import Timed, environment, timed
+from tests import own
 
 ROOT = Path(__file__).resolve().parents[1]
+MNIST = "mnist"
 # What a run reads; git's own files would only tell the commit.
 PARTS = ("modelgate", "modelgate_server", "runner", "steps", "usecases", "docker", "requirements.txt")
 
 
 def use_case() -> str:
-    """MNIST where the person says where it is, else the digits that need no file."""
-    return "mnist" if os.environ.get("MNIST_NPZ") else "digits"
+    """MNIST if the person says where it is, else the tests' own use case, which needs no file."""
+    return MNIST if os.environ.get("MNIST_NPZ") and (ROOT / "usecases" / MNIST).is_dir() else own.USE_CASE
 
 
 class Project:
@@ -34,6 +36,7 @@ class Project:
                 shutil.copytree(source, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, self.root / part)
+        shutil.copytree(own.FOLDER / own.USE_CASE, self.root / "usecases" / own.USE_CASE)
         # As in a clone that was used before; compiling is not what is measured.
         compileall.compile_dir(self.root, quiet=1)
         home = folder / "home"

@@ -9,7 +9,6 @@ the answers is to the rows as they are. About ten minutes on two cores.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gate import Trainings
-from modelgate import predictions, usecase
+from modelgate import config, predictions, usecase
 from modelgate.frameworks import keras_format
 from modelgate.rows.dataset import Dataset
 from steps import train
@@ -29,8 +28,8 @@ SEEDS = range(20)
 
 def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
     """Models of a use case, trained here and now as its defaults say, and what they answer."""
-    defaults = usecase.config(use_case)["build"]
-    dataset: Dataset = usecase.part(use_case, "data").load(defaults["rows"], defaults["eval_rows"])
+    size = config.load(use_case).build
+    dataset: Dataset = usecase.part(use_case, "data").load(size.rows, size.eval_rows)
     groups = usecase.part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
     given = []
     for seed in seeds:
@@ -41,9 +40,9 @@ def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
 
 def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
     """What a model trained with this seed answers: int64 (1 + variations, N)."""
-    settings = argparse.Namespace(**usecase.config(use_case)["train"] | {"seed": seed})
+    hyperparameters = dict(config.load(use_case).train) | {"seed": seed}
     keras_format.start(seed, threads=1)
-    model = train.fit(dataset, usecase.part(use_case, "model").build_model, settings, callbacks=[])
+    model = train.fit(dataset, usecase.part(use_case, "model").build_model, hyperparameters, callbacks=[])
     variations = usecase.part(use_case, "behaviour").variations(dataset.x_eval)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"

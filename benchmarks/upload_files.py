@@ -13,20 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.project import use_case
+from benchmarks.project import MNIST, use_case
 from modelgate import usecase
 from modelgate.rows.dataset import Dataset, Source
 from steps.build import dataset_artifact
+from tests import own
 
 ROWS, EVAL_ROWS = 6000, 1000
 
 
 def dataset(rows: int, eval_rows: int) -> Dataset:
-    """MNIST; without it as many images of its size: the digits enlarged, with noise that makes each one its own."""
-    if use_case() == "mnist":
-        given: Dataset = usecase.part("mnist", "data").load(rows, eval_rows)
+    """MNIST; without it as many images of its size: the glyphs enlarged, with noise that makes each one its own."""
+    if use_case() == MNIST:
+        given: Dataset = usecase.part(MNIST, "data").load(rows, eval_rows)
         return given
-    small: Dataset = usecase.part("digits", "data").load(1300, 497)
+    own.install()
+    small: Dataset = usecase.part(own.USE_CASE, "data").load(1300, 497)
     chance = np.random.default_rng(0)
     images, labels = np.concatenate([small.x_train, small.x_eval]), np.concatenate([small.y_train, small.y_eval])
     chosen = chance.integers(len(images), size=rows + eval_rows)
@@ -37,8 +39,8 @@ def dataset(rows: int, eval_rows: int) -> Dataset:
 
 def main() -> None:
     target, counts = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
-    picture = usecase.part("mnist", "data").picture
     rows = dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
+    picture = usecase.part(use_case(), "data").picture
     with tempfile.TemporaryDirectory() as pictures:
         artifact = dataset_artifact("bench", rows, Source("benchmark", ""), picture, Path(pictures))
         for name, entry in artifact.manifest.entries.items():

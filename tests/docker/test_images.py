@@ -21,6 +21,7 @@ import pytest
 
 from benchmarks.containers import LIMITS
 from runner import images
+from tests import own
 from tests.docker.test_dockerfiles import ROOT, entries, locks
 from tests.engine import docker, references
 from tests.serving import until
@@ -154,13 +155,16 @@ def found_in_layers(reference: str, folder: Path, text: str) -> list[str]:
 @pytest.fixture
 def secretive(tmp_path) -> Path:
     """A checkout with secrets wherever a person may have them."""
-    root = tmp_path / "checkout"
-    (root / ".modelgate").mkdir(parents=True)
-    for part in ("docker", "modelgate", "modelgate_server", "runner", "steps", "usecases"):
-        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("requirements.txt", ".dockerignore"):
-        shutil.copy(ROOT / part, root)
-    keys = (".modelgate/api-key", "modelgate_server/key.pem", "steps/key.pem")
+    root = own.clone(tmp_path / "checkout")
+    (root / ".modelgate").mkdir()
+    shutil.copy(ROOT / ".dockerignore", root)
+    keys = (
+        "usecases/glyphs/key.pem",
+        "usecases/glyphs/.env",
+        ".modelgate/api-key",
+        "modelgate_server/key.pem",
+        "steps/key.pem",
+    )
     for name in (*keys, ".env", ".netrc", "modelgate_server/.env", "docker/link/.netrc"):
         (root / name).write_text(f"{CANARY}\n")
     return root
@@ -168,7 +172,8 @@ def secretive(tmp_path) -> Path:
 
 def test_no_secret_of_the_folder_or_the_environment_gets_into_an_image(built, secretive, tmp_path):
     secrets = dict.fromkeys(("WANDB_API_KEY", "GITHUB_TOKEN", "MODELGATE_SERVER_KEY", "PIP_PASSWORD"), CANARY)
-    command = [sys.executable, "-m", "runner", "images", "--repository=modelgate-test", "link", "server"]
+    command = [sys.executable, "-m", "runner", "images", "--use-case=glyphs", "--repository=modelgate-test"]
+    command += ["link", "server"]
     done = subprocess.run(command, cwd=secretive, env=os.environ | secrets, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():

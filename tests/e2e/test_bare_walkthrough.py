@@ -17,22 +17,23 @@ ROOT = Path(__file__).parents[2]
 STEPS = """
 import sys, tempfile
 from pathlib import Path
-from modelgate import usecase
+from modelgate import config, predictions, usecase
 from steps import train
-from modelgate import predictions
+from tests import own
 from modelgate.frameworks import keras_format
 
 seed = sys.argv[1]
-args = train.parse_args(["--use-case", "glyphs", "--dataset", "local/p/glyphs_dataset:v0", "--seed", seed])
-rows = usecase.config("glyphs")["build"]
-dataset = usecase.part("glyphs", "data").load(rows["rows"], rows["eval_rows"])
-keras_format.start(args.seed, args.threads)
-model = train.fit(dataset, usecase.part("glyphs", "model").build_model, args, [])
+own.install()
+settings = config.load("glyphs")
+hyperparameters = dict(settings.train) | {"seed": int(seed)}
+dataset = usecase.part("glyphs", "data").load(settings.build.rows, settings.build.eval_rows)
+keras_format.start(int(seed), 1)
+model = train.fit(dataset, usecase.part("glyphs", "model").build_model, hyperparameters, [])
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.keras"
     keras_format.save(model, path)
     asked = predictions.ask(path, dataset.x_eval, {})
-found = predictions.metrics(dataset.y_eval, asked)
+found = predictions.measure(dataset.y_eval, asked)
 print(f"loss {found['loss']:.4f}")
 print(f"accuracy {found['accuracy']:.6f}")
 """

@@ -10,12 +10,11 @@ From the stored answers of twenty trainings; `python -m benchmarks.retrained` ma
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from benchmarks import retrained
 from benchmarks.gate import Trainings, null, planted, retraining
+from tests import own
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +37,8 @@ def test_another_seed_is_refused_at_most_one_time_in_twenty(trainings):
 
 @pytest.mark.prove
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("use_case", ["glyphs", "mnist"])
-def test_another_seed_of_today_is_refused_at_most_one_time_in_twenty(use_case):
-    if use_case == "mnist" and "MNIST_NPZ" not in os.environ:
-        pytest.skip("MNIST_NPZ names no file: twenty trainings of glyphs only")
-    made = retrained.trainings(use_case)
+def test_another_seed_of_today_is_refused_at_most_one_time_in_twenty():
+    made = retrained.trainings(own.USE_CASE)
     assert share_refused(retraining(made)) <= 0.05
 
 

@@ -93,7 +93,7 @@ def short() -> Iterator[Path]:
 
 def make_real(checkout: Checkout) -> None:
     """What the images are made of, in place of the small programs."""
-    for part in ("docker", "modelgate", "modelgate_server", "steps", "usecases", "requirements.txt"):
+    for part in ("docker", "modelgate", "modelgate_server", "steps"):
         if (checkout.root / part).is_dir():
             shutil.rmtree(checkout.root / part)
         (checkout.root / part).symlink_to(ROOT / part)
@@ -197,15 +197,3 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     assert "runs as a process, for an open `serve`: no container reaches it" in said
     assert "make serve RUNNER=docker" in said
     assert not (checkout.folder / "engine").exists()
-
-
-def test_a_use_case_that_no_image_has_is_refused_before_anything_is_built(checkout: Checkout, command: str) -> None:
-    references()
-    make_real(checkout)
-    (checkout.root / "usecases").unlink()
-    shutil.copytree(ROOT / "usecases", checkout.root / "usecases")
-    shutil.copytree(ROOT / "usecases" / "glyphs", checkout.root / "usecases" / "letters")
-    code, said = checkout.runner("run", "--use-case", "letters", "--docker")
-    assert code == 2, said
-    assert "there is no use case 'letters' in the image of build" in said
-    assert "docker/build/Dockerfile" in said
