@@ -3,8 +3,8 @@ A rollback, rehearsed: promote A, promote B, go back to A, load `production` by 
 
     make drill
 
-In a copy of the project with a server of its own, on the tests' own use case, which needs no file. Prints the seconds of
-each part.
+In a copy of the project with a server of its own, on the tests' own use case, which needs no file. Prints the
+seconds of each part.
 """
 
 from __future__ import annotations

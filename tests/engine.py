@@ -29,10 +29,11 @@ def references() -> dict[str, str]:
 
 @cache
 def wanted() -> dict[str, images.Image]:
-    """The images of the tests' own use case, and the server's."""
+    """The images of a team's only use case, and the server's."""
     with tempfile.TemporaryDirectory() as folder:
         root = own.clone(Path(folder) / "clone")
-        return images.wanted(root, own.USE_CASE, base=os.environ.get("BASE_IMAGE") or None)
+        own.letters(root)
+        return images.wanted(root, own.TEAMS, base=os.environ.get("BASE_IMAGE") or None)
 
 
 @cache

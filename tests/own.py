@@ -19,6 +19,7 @@ from modelgate import config
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("usecases")
 USE_CASE = "glyphs"
+TEAMS = "letters"  # the use case that `letters` makes, of which the containers' and workflows' tests have images
 BUILD = ".venv/bin/python -m tests.own"  # builds the images that the tests of the containers need
 # What a clone needs to run the loop.
 ROOMS = ("docker", "modelgate", "modelgate_server", "runner", "steps", "requirements.txt", "pyproject.toml")
@@ -108,11 +109,11 @@ def python(*words: str) -> list[str]:
 
 
 def build_images() -> int:
-    """Build the images of the tests' use case that the engine lacks; `.ci/run` and people call it before the tests."""
+    """Build the images of `letters` that the engine lacks; `.ci/run` and people call it before the tests."""
     with tempfile.TemporaryDirectory() as folder:
         root = clone(Path(folder) / "clone")
-        command = [sys.executable, "-m", "runner", "images", "--use-case", USE_CASE]
-        return subprocess.run(command, cwd=root, check=False).returncode
+        letters(root)
+        return subprocess.run([sys.executable, "-m", "runner", "images"], cwd=root, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -156,11 +156,12 @@ def found_in_layers(reference: str, folder: Path, text: str) -> list[str]:
 def secretive(tmp_path) -> Path:
     """A checkout with secrets wherever a person may have them."""
     root = own.clone(tmp_path / "checkout")
+    own.letters(root)
     (root / ".modelgate").mkdir()
     shutil.copy(ROOT / ".dockerignore", root)
     keys = (
-        "usecases/glyphs/key.pem",
-        "usecases/glyphs/.env",
+        "usecases/letters/key.pem",
+        "usecases/letters/.env",
         ".modelgate/api-key",
         "modelgate_server/key.pem",
         "steps/key.pem",
@@ -172,7 +173,7 @@ def secretive(tmp_path) -> Path:
 
 def test_no_secret_of_the_folder_or_the_environment_gets_into_an_image(built, secretive, tmp_path):
     secrets = dict.fromkeys(("WANDB_API_KEY", "GITHUB_TOKEN", "MODELGATE_SERVER_KEY", "PIP_PASSWORD"), CANARY)
-    command = [sys.executable, "-m", "runner", "images", "--use-case=glyphs", "--repository=modelgate-test"]
+    command = [sys.executable, "-m", "runner", "images", "--repository=modelgate-test"]
     command += ["link", "server"]
     done = subprocess.run(command, cwd=secretive, env=os.environ | secrets, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -60,7 +60,7 @@ class Clone:
         """What `python ...` answers in the clone, which has to end well."""
         done = subprocess.run([self.python, *words], cwd=self.path, env=self.env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done.stdout or done.stderr  # a step shows its help there
 
     @property
     def said(self) -> str:

@@ -17,17 +17,26 @@ from typing import Any
 
 import pytest
 
+from tests import own
 from tests.e2e.conftest import DEADLINE_S
 from tests.e2e.test_loop import facts
 from tests.engine import docker, references
 from tests.serving import until
 
-LOOP = ("run", "--use-case", "glyphs", "--policy", "rollback", "--epochs", "8")
+LOOP = ("run", "--policy", "rollback", "--learning-rate", "0.002")
 
 
 @pytest.fixture(autouse=True)
 def images() -> dict[str, str]:
     return references()
+
+
+@pytest.fixture
+def clone(clone):
+    """The team's own use case, which is the only one; see test_third_use_case.py."""
+    own.letters(clone.path)
+    clone.env["LETTERS_LIMIT"] = "5"
+    return clone
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +108,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
         "docker", "run", "--rm", "--entrypoint=python", images["build"]
     )
     assert (again["build"]["digest"] == made["build"]["digest"]) == same_zip
-    found = clone.ask(facts("glyphs-dev", "glyphs"))
+    found = clone.ask(facts("letters-dev", "letters"))
     assert (found["production"], found["models"], found["versions"], found["entries"]) == ("v0", 1, 1, 1)
 
 
@@ -132,7 +141,7 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     assert code == 0, said
     assert clone.said.count("that an earlier runner left behind") == 4  # a step and a server, twice
     assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
-    found = clone.ask(facts("glyphs-dev", "glyphs"))
+    found = clone.ask(facts("letters-dev", "letters"))
     del found["runs"]  # a killed run stays
     assert found == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
 
@@ -160,6 +169,6 @@ def test_ten_moments(clone):
         runner.wait(DEADLINE_S)
         code, said = clone.run(*loop, APPROVE="ada")
         assert code == 0, f"after kill {number} of {victim}:\n{said}"
-    found = clone.ask(facts("glyphs-dev", "glyphs"))
+    found = clone.ask(facts("letters-dev", "letters"))
     del found["runs"]
     assert found == {"production": "v10", "datasets": 1, "models": 11, "versions": 11, "entries": 11}

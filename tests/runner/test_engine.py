@@ -21,6 +21,7 @@ import pytest
 
 from runner import engine
 from runner.errors import EngineUnusable
+from tests import own
 from tests.engine import references, to_the_engine
 from tests.serving import until
 
@@ -97,11 +98,12 @@ def make_real(checkout: Checkout) -> None:
         if (checkout.root / part).is_dir():
             shutil.rmtree(checkout.root / part)
         (checkout.root / part).symlink_to(ROOT / part)
+    own.letters(checkout.root)
 
 
 def run(checkout: Checkout, **env: str) -> tuple[int, str]:
     make_real(checkout)
-    return checkout.runner("run", "--use-case", "glyphs", "--docker", **env)
+    return checkout.runner("run", "--docker", **env)
 
 
 def test_no_docker_command(checkout: Checkout) -> None:
@@ -192,7 +194,7 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     make_real(checkout)
     checkout.start("serve")
     until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server")
-    code, said = checkout.runner("run", "--use-case", "glyphs", "--docker", **to_the_engine())
+    code, said = checkout.runner("run", "--docker", **to_the_engine())
     assert code == 2, said
     assert "runs as a process, for an open `serve`: no container reaches it" in said
     assert "make serve RUNNER=docker" in said

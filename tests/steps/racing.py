@@ -13,6 +13,7 @@ from typing import Any
 from modelgate.errors import StepError
 from modelgate.promotion import ledger
 from steps import promote
+from tests import own
 
 MEETING_DEADLINE_S = 240
 
@@ -37,6 +38,7 @@ def racers() -> Iterator[Racers]:
 
 
 def _prepare(barrier: Barrier) -> None:
+    own.install()
     append = ledger.append
 
     def together(*arguments: Any) -> int:

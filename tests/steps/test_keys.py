@@ -15,6 +15,7 @@ import sys
 import pytest
 
 from modelgate.tracking.fingerprint import ROOT
+from tests import own
 from tests.steps.desk import Desk
 
 TEAM = "vision"
@@ -54,7 +55,7 @@ def desk(step, collection, wandb_env, training_key, monkeypatch):
 
     def promote(evidence, key=wandb_env["WANDB_API_KEY"], approver="ada"):
         flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", approver]
-        command = [sys.executable, "-m", "steps.promote", *flags]
+        command = own.python("steps.promote", *flags)
         done = subprocess.run(
             command, cwd=ROOT, env={**env, "WANDB_API_KEY": key}, capture_output=True, text=True, timeout=240
         )

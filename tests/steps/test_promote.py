@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +19,7 @@ from modelgate.promotion import evidence as frozen
 from modelgate.promotion import ledger
 from modelgate.tracking import client, fingerprint
 from steps import promote
+from tests import own
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch, 
     """Another process writes its entry between our look at the ledger and our own entry."""
     first, second = evaluated(0), evaluated(1)
     append = ledger.append
-    command = [sys.executable, "-m", "steps.promote", "--use-case", "glyphs", "--evidence", second["evidence"]]
+    command = own.python("steps.promote", "--use-case", "glyphs", "--evidence", second["evidence"])
 
     def raced(*arguments):
         other = {**wandb_env, "WANDB_PROJECT": collection}

@@ -59,7 +59,7 @@ def standins() -> list[str]:
 
 
 def copy_of_repository(to: Path) -> Path:
-    """The tracked files and the tests' own use cases, as the only commit of a repository in `to`."""
+    """The tracked files with a team's only use case, as the one commit of a repository in `to`."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file():
@@ -67,6 +67,7 @@ def copy_of_repository(to: Path) -> Path:
             shutil.copy(ROOT / name, to / name)
     to.mkdir(parents=True, exist_ok=True)
     own.install_in(to)
+    own.letters(to)
     git(to, "init", "-q", "-b", "main")
     git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
     commit(to, "All of it")

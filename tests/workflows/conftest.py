@@ -149,7 +149,7 @@ class Place:
 
     def production(self) -> list[str]:
         """The registry's versions that are `production`, which is one at most."""
-        versions = "api.artifacts('model', 'local-org/wandb-registry-model/glyphs-dev')"
+        versions = "api.artifacts('model', 'local-org/wandb-registry-model/letters-dev')"
         return self.ask(f"[version.version for version in {versions} if 'production' in version.aliases]")
 
 
@@ -169,7 +169,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         variables = {
             "CONTAINER_NETWORK": "host",  # W&B is a process of this machine here
             "IMAGE_REGISTRY": images,
-            "USE_CASE": "glyphs",
+            "LETTERS_LIMIT": "5",  # which the use case declares
             "WANDB_BASE_URL": server.url,
             "WANDB_ENTITY": TEAM,
         }

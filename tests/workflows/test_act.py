@@ -26,7 +26,7 @@ from tests.workflows.files import ROOT
 pytestmark = pytest.mark.timeout(1800)  # building and pushing the images, on a machine that has none of them
 
 STEPS = ["build", "train", "link", "evaluate", "promote"]
-GLYPHS = {"use_case": "glyphs", "promote": True, "no_cache": False}
+LETTERS = {"use_case": "letters", "promote": True, "no_cache": False}
 POOR = {"epochs": 1, "seed": 7, "batch_size": 256, "optimizer": "sgd"}
 
 
@@ -35,9 +35,9 @@ def at_a_laptop(tmp_path_factory):
     """`make run` on the same files, begun before anything else so that it runs beside the first workflow."""
     folder = tmp_path_factory.mktemp("laptop")
     clone = acting.copy_of_repository(folder / "clone")
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "LETTERS_LIMIT": "5"}
     with (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "runner", "run", "--use-case", "glyphs", "--approver", "ada"]
+        command = [sys.executable, "-m", "runner", "run", "--approver", "ada"]
         process = subprocess.Popen(command, cwd=clone, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         yield lambda: laptop_s_answer(process, clone, folder / "log")
@@ -75,7 +75,7 @@ def pulled(judging_itself, place, yes):
 @pytest.fixture(scope="module")
 def dispatched(pulled, place, yes):
     """By hand, with flags that make a model too poor for the gate; somebody approves all the same."""
-    inputs = GLYPHS | {"hyperparameters": json.dumps(POOR), "policy": "no_worse"}
+    inputs = LETTERS | {"hyperparameters": json.dumps(POOR), "policy": "no_worse"}
     return place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")])
 
 
@@ -125,7 +125,7 @@ def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, place):
     assert '"approver": "bob"' in ran.said["promote"]
     assert place.production() == ["v0"]
     said = place.ask(
-        "[v.metadata['entry'] for v in api.artifacts('promotion', 'vision/model-registry-dev/glyphs_promotions')]"
+        "[v.metadata['entry'] for v in api.artifacts('promotion', 'vision/model-registry-dev/letters_promotions')]"
     )
     where = f"https://github.com/{acting.REPOSITORY}/actions/runs/4703/attempts/1"
     assert [(entry["approver"], entry["comment"], entry["approval_url"]) for entry in said] == [

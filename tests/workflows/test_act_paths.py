@@ -19,8 +19,8 @@ from tests.workflows.files import ROOT
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
 
-GLYPHS = {"use_case": "glyphs", "promote": True, "no_cache": False}
-REGISTRY = "local-org/wandb-registry-model/glyphs-dev"
+LETTERS = {"use_case": "letters", "promote": True, "no_cache": False}
+REGISTRY = "local-org/wandb-registry-model/letters-dev"
 
 
 def hyperparameters(**values):
@@ -31,10 +31,10 @@ def hyperparameters(**values):
 @pytest.fixture(scope="module")
 def promoted(place, yes):
     """v0 is in production: approved in a pull request that trains longer, which was merged then."""
-    config = place.repository / "usecases/glyphs/config.toml"
-    longer = config.read_text().replace("epochs = 15", "epochs = 16")
+    config = place.repository / "usecases/letters/config.toml"
+    longer = config.read_text().replace("epochs = 8", "epochs = 16")
     assert longer != config.read_text()
-    ran = place.pull_request({"usecases/glyphs/config.toml": longer}, approvals=[yes("bob")])
+    ran = place.pull_request({"usecases/letters/config.toml": longer}, approvals=[yes("bob")])
     assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
     config.write_text(longer)
     acting.commit(place.repository, "Train longer")
@@ -44,7 +44,7 @@ def promoted(place, yes):
 @pytest.fixture(scope="module")
 def second(promoted, place, yes):
     """A version that other flags made is in production, after v0."""
-    inputs = GLYPHS | hyperparameters(seed=3, epochs=20)
+    inputs = LETTERS | hyperparameters(seed=3, epochs=20)
     ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")])
     assert (ran.code, place.production()) == (0, [ran.outputs["link"]["version"].rpartition(":")[2]]), ran.log[-3000:]
     return ran
@@ -67,7 +67,9 @@ def test_a_branch_that_is_dispatched_is_judged_and_not_promoted(promoted, place,
     acting.git(place.repository, "switch", "-q", "-c", "easy")
     acting.commit(place.repository, "Easy")  # act takes the first branch that has the commit
     try:
-        ran = place.act("workflow_dispatch", inputs=GLYPHS | hyperparameters(seed=5, epochs=20), approvals=[yes("bob")])
+        ran = place.act(
+            "workflow_dispatch", inputs=LETTERS | hyperparameters(seed=5, epochs=20), approvals=[yes("bob")]
+        )
     finally:
         acting.git(place.repository, "switch", "-q", "main")
     assert (ran.code, ran.outputs["evaluate"]["verdict"]) == (0, "pass"), ran.log[-3000:]
@@ -75,9 +77,9 @@ def test_a_branch_that_is_dispatched_is_judged_and_not_promoted(promoted, place,
 
 
 def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
-    config = place.repository / "usecases/glyphs/config.toml"
+    config = place.repository / "usecases/letters/config.toml"
     poor = config.read_text().replace("epochs = 16", "epochs = 1").replace('"adam"', '"sgd"')
-    ran = place.pull_request({"usecases/glyphs/config.toml": poor})
+    ran = place.pull_request({"usecases/letters/config.toml": poor})
     assert (ran.code, ran.jobs["evaluate"], ran.jobs["comment"]) == (1, "failure", "success"), ran.log[-3000:]
     assert "promote" not in ran.jobs
     (comment,) = place.github.comments
@@ -87,7 +89,7 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
 
 
 def test_what_a_person_types_into_the_form_stays_text(promoted, place):
-    ran = place.act("workflow_dispatch", inputs=GLYPHS | {"collection": HOSTILE})
+    ran = place.act("workflow_dispatch", inputs=LETTERS | {"collection": HOSTILE})
     assert (ran.jobs["link"], "evaluate" in ran.jobs) == ("failure", False), ran.log[-3000:]
     assert ran.outputs["link"] == {}
     assert "$(touch pwned)" in ran.said["link"]
@@ -95,7 +97,7 @@ def test_what_a_person_types_into_the_form_stays_text(promoted, place):
 
 
 def test_a_dispatch_with_the_same_flags_makes_the_same_model_once_more(promoted, place):
-    ran = place.act("workflow_dispatch", inputs=GLYPHS | {"no_cache": True})
+    ran = place.act("workflow_dispatch", inputs=LETTERS | {"no_cache": True})
     assert (ran.code, ran.outputs["evaluate"]["verdict"]) == (0, "unchanged"), ran.log[-3000:]
     assert '"reused": false' in ran.said["train"]
     assert ran.outputs["link"]["version"] == promoted.outputs["link"]["version"]
@@ -104,7 +106,7 @@ def test_a_dispatch_with_the_same_flags_makes_the_same_model_once_more(promoted,
 @pytest.mark.parametrize("how", ["self_approval", "approval_other_attempt", "alias_refused"])
 def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
     before = place.production()
-    inputs = GLYPHS | hyperparameters(seed=5, epochs=20)
+    inputs = LETTERS | hyperparameters(seed=5, epochs=20)
     if how == "self_approval":
         ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("ada")])
     elif how == "alias_refused":  # the training key in the place of the second one
@@ -128,11 +130,11 @@ def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
 
 
 def test_a_rollback_goes_back_and_says_why_and_so_does_a_version_that_is_named(second, place, yes):
-    inputs = {"use_case": "glyphs", "version": "previous", "reason": "Wrong labels.", "policy": "rollback"}
+    inputs = {"use_case": "letters", "version": "previous", "reason": "Wrong labels.", "policy": "rollback"}
     ran = place.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")])
     assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
     ledger = (
-        "sorted(api.artifacts('promotion', 'vision/model-registry-dev/glyphs_promotions'), key=lambda v: v.version)"
+        "sorted(api.artifacts('promotion', 'vision/model-registry-dev/letters_promotions'), key=lambda v: v.version)"
     )
     assert place.ask(f"{ledger}[-1].metadata['entry']['reason']") == "Wrong labels."
     # And to a version that is named.
@@ -152,7 +154,7 @@ def test_of_two_runs_at_once_one_wins(second, place, yes, tmp_path):
             reviewed.touch()
 
     def run(seed):
-        inputs = GLYPHS | hyperparameters(seed=seed, epochs=20)
+        inputs = LETTERS | hyperparameters(seed=seed, epochs=20)
         ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], evaluated=count, reviewed=reviewed)
         ends.append(ran.jobs.get("promote"))
 
