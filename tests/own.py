@@ -103,9 +103,14 @@ def letters(root: Path) -> None:
 
 
 def python(*words: str) -> list[str]:
-    """The command line of `python -m ...` in which these use cases are known."""
-    program = f"import sys, runpy; from tests.own import install; install(); sys.argv = {list(words)}; "
-    return [sys.executable, "-c", f"{program}runpy.run_module({words[0]!r}, run_name='__main__', alter_sys=True)"]
+    """The command line of `python -m ...` in which these use cases are known; more words may follow."""
+    program = "import sys, runpy; from tests.own import install; install(); del sys.argv[0]; "
+    return [
+        sys.executable,
+        "-c",
+        f"{program}runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)",
+        *words,
+    ]
 
 
 def build_images() -> int:
