@@ -55,7 +55,7 @@ def python(reference: str, program: str, *options: str) -> str:
 
 @pytest.mark.parametrize("name", images.NAMES)
 def test_it_says_how_it_is_used_with_nothing_given_and_nothing_allowed(built, name):
-    assert f"usage: python -m {'server' if name == 'server' else f'steps.{name}'} " in docker(
+    assert f"usage: python -m {'modelgate_server' if name == 'server' else f'steps.{name}'} " in docker(
         "run", *SEALED, built[name], "--help"
     )
 
