@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,21 @@ class StepParser(argparse.ArgumentParser):
         return self.parse_args(self.argv)
 
 
-def emit(result: dict[str, Any], out: Path | None, report: str | None = None) -> None:
-    """Give the step's answer: `result.json` (and `report.md`) in `out`, and one JSON object on standard output."""
+def emit(result: dict[str, Any], out: Path | None, files: Mapping[str, str | None] | None = None) -> None:
+    """
+    Give the step's answer: `result.json` in `out`, and one JSON object on standard output.
+
+    files: what else belongs in `out`, name to text. None: there is none this time, and an earlier one is removed.
+    """
     text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False) + "\n"
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            if report is not None:
-                _write_whole(out / "report.md", report)
+            for name, content in (files or {}).items():
+                if content is None:
+                    (out / name).unlink(missing_ok=True)
+                else:
+                    _write_whole(out / name, content)
             _write_whole(out / "result.json", text)
         except OSError as error:
             raise StepError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from types import ModuleType
@@ -25,13 +26,14 @@ class Predictions(NamedTuple):
     What one model says of the eval rows, and what it took.
 
     probabilities: float32 (N, classes). varied: by variation, the class that is answered, int64 (N,).
-    latency_ms: milliseconds a row, in batches. size_bytes: of the model's file.
+    latency_ms: milliseconds a row, in batches. size_bytes, sha256: of the model's file.
     """
 
     probabilities: Any
     varied: dict[str, Any]
     latency_ms: float
     size_bytes: int
+    sha256: str
 
 
 def ask(model_path: Path, images: Images, variations: dict[str, Images]) -> Predictions:
@@ -46,7 +48,8 @@ def ask(model_path: Path, images: Images, variations: dict[str, Images]) -> Pred
     probabilities = predict(images)
     latency_ms = 1000 * (time.perf_counter() - began) / len(images)
     varied = {name: predict(rows).argmax(axis=1) for name, rows in variations.items()}
-    return Predictions(probabilities, varied, latency_ms, model_path.stat().st_size)
+    file = model_path.read_bytes()
+    return Predictions(probabilities, varied, latency_ms, len(file), hashlib.sha256(file).hexdigest())
 
 
 def side_by_side(
@@ -67,7 +70,7 @@ def side_by_side(
     )
 
 
-def measure(labels: Any, answers: Predictions) -> dict[str, float | None]:
+def measure(labels: Any, answers: Predictions) -> dict[str, Any]:
     """accuracy and calibration_error (fractions), loss (nats per row), latency_ms, size_bytes; None if not finite."""
     with np.errstate(invalid="ignore"):
         values = {
@@ -84,8 +87,10 @@ def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str,
     """
     What a person should know of a comparison that passes; None when there is nothing to compare with.
 
-    drop: production's accuracy less the candidate's. smallest_drop: what `no_worse` would refuse four times in five on
-    rows like these. drops_since_first: the sum of all drops since the first promotion, this one included. Fractions.
+    drop: production's accuracy less the candidate's. shown: how much of it, or of the gain, the rows show with 95 %
+    confidence, by the bound and the test that the gate itself uses; 0 when it is within what they can tell.
+    smallest_drop: what `no_worse` would refuse four times in five on rows like these. drops_since_first: the sum of all
+    drops since the first promotion, this one included. Fractions.
     """
     if scores.production is None or len(scores.production) != len(scores.candidate):
         return None
@@ -95,6 +100,7 @@ def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str,
     churn = 2 * min(regressed, improved) / scores.rows
     return {
         "drop": drop,
+        "shown": statistics.shown_drop(theirs, ours) if drop > 0 else statistics.shown_gain(theirs, ours),
         "smallest_drop": statistics.smallest_drop(churn, scores.rows, policy.margin),
         "drops_since_first": drops_before + drop,
     }

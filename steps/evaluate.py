@@ -6,7 +6,8 @@ Evaluate a registered version and say whether it may replace the one in producti
 
 Reads   the registry version, the dataset, and the version that is production now.
 Writes  run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row);
-        artifact <use_case>_evaluation: evidence.json, report.md, predictions, confusion matrix.
+        artifact <use_case>_evaluation: evidence.json, report.md, predictions, confusion matrix;
+        with --out also result.json, report.md and evidence.json (none when the verdict is `unchanged`).
 Exits   0 pass, or unchanged: the version is the model that production already is; 1 fail; 2 wrong use;
         3 W&B not reachable.
 """
@@ -32,13 +33,14 @@ from modelgate import config, predictions, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.frameworks import keras_format
+from modelgate.gate import metrics, rules
 from modelgate.gate import report as page
-from modelgate.gate import rules
 from modelgate.gate.rules import Outcome, Policy
 from modelgate.gate.scores import Scores
 from modelgate.predictions import Predictions
-from modelgate.promotion import approval, ledger
-from modelgate.promotion import evidence as frozen
+from modelgate.promotion import approval, evaluation, ledger
+from modelgate.promotion import evidence as form
+from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
 from modelgate.rows.dataset import Dataset
 from modelgate.tracking import charts, client, fingerprint
@@ -101,19 +103,24 @@ def judged_dataset(promotions: Sequence[Entry]) -> Reference:
     return Reference.parse(promotions[-1].content["dataset"]["name"], "--dataset")
 
 
-def return_of(version: Artifact, promotions: Sequence[Entry]) -> dict[str, Any] | None:
+def return_of(version: Artifact, promotions: Sequence[Entry]) -> form.Return | None:
     """When this very model was in production last, by the ledger; None when it never was."""
     for number in reversed(range(len(promotions))):
         entry = promotions[number]
         if entry.applied and entry.content["to"]["digest"] == version.digest:
             after = promotions[number + 1 : number + 2]
-            return {
-                "entry": entry.number,
-                "version": entry.content["to"]["name"],
-                "since": entry.content["time"],
-                "until": after[0].content["time"] if after else None,
-            }
+            return form.Return(
+                entry.number,
+                version=entry.content["to"]["name"],
+                since=entry.content["time"],
+                until=after[0].content["time"] if after else None,
+            )
     return None
+
+
+def kind_of(settings: config.Config) -> dict[str, str]:
+    """What kind of model is judged, and by which metric."""
+    return {"task": settings.task, "framework": settings.framework, "metric": settings.gate.metric}
 
 
 def read_images(path: Path | None) -> dict[str, str] | None:
@@ -147,9 +154,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     version = client.get(api, reference, "--version")
     production = client.production(api, reference.collection)
     if production and production.digest == version.digest:
-        say(f"{reference} is the model that production already is")
+        say(f"{page.UNCHANGED} ({reference})")
         text = page.unchanged(str(reference), str(Reference.of(production)))
-        emit(unchanged(reference, production), args.out, text)
+        emit(unchanged(reference, production), args.out, {evaluation.REPORT: text, form.FILE: None})
         return 0
     dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(promotions)
     dataset_version = client.get(api, dataset_name, "--dataset")
@@ -157,7 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 2) has this been judged before?
     github = approval.context()
-    flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github}
+    kind = kind_of(settings)
+    flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github, **kind}
     inputs = fingerprint.alias(
         "steps.evaluate",
         [part.__name__ for part in (behaviour, data) if part],
@@ -169,8 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
-    if not args.no_cache and (found := client.find(api, f"{home}/{frozen.name_of(args.use_case)}:{inputs}")):
-        evidence, report, _ = frozen.read(found)
+    if not args.no_cache and (found := client.find(api, f"{home}/{evaluation.name_of(args.use_case)}:{inputs}")):
+        evidence, report, _ = evaluation.read(found)
         say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
         return give(evidence, found, True, version.url, args.out, report)
 
@@ -179,34 +187,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows, candidate, theirs = ask_both(run, reference, production, dataset_name, behaviour)
         scores = predictions.side_by_side(rows, behaviour, candidate, theirs)
         outcomes = rules.judge(scores, policy)
-        evidence = {
-            "schema": 1,
-            "use_case": args.use_case,
-            "verdict": "pass" if rules.passes(outcomes) else "fail",
-            "rules": [vars(outcome) for outcome in outcomes],
-            "policy": vars(policy),
-            "metrics": {
-                "candidate": predictions.measure(scores.labels, candidate),
-                "production": theirs and predictions.measure(scores.labels, theirs),
-            },
-            "comparison": predictions.comparison(scores, policy, ledger.drops(promotions)),
-            "return": return_of(version, promotions),
-            "version": {"name": str(reference), "digest": version.digest},
-            "model": {"name": source_name(version), "digest": version.digest},
-            "dataset": {
-                "name": str(dataset_name),
-                "digest": dataset_version.digest,
-                "eval_rows": scores.rows,
-                "eval_rows_seen_in_training": list(scores.seen),
-            },
-            "production": production and {"name": str(Reference.of(production)), "digest": production.digest},
-            "commit": args.commit,
-            "images": images,
-            "evaluation_run": {"name": f"{home}/{run.id}", "url": run.url},
-            "github": github,
-            "evaluated_at": ledger.now(),
-        }
-        report = page.report(evidence, outcomes, scores)
+        compared = predictions.comparison(scores, policy, ledger.drops(promotions))
+        complete = page.complete(outcomes)
+        measured = measure(scores, candidate, theirs)
+        evidence = Evidence(
+            schema=2,
+            use_case=args.use_case,
+            **kind,
+            verdict="pass" if rules.passes(outcomes) else "fail",
+            headline=page.headline(outcomes, compared, measured.candidate.accuracy, scores.rows),
+            warnings=(),
+            rules=tuple(form.Outcome(**vars(outcome)) for outcome in outcomes),
+            policy=form.limits_of(policy),
+            metrics=measured,
+            comparison=form.Comparison(**compared) if compared else None,
+            slices=form.slices_of(page.moved_slices(scores)) if complete else (),
+            confusion=form.confusion_of(metrics.mistakes(scores.labels, scores.candidate)) if complete else (),
+            per_row=evaluation.per_row(scores),
+            return_=return_of(version, promotions),
+            version=Named(str(reference), version.digest),
+            collection=reference.collection,
+            model=Named(source_name(version), version.digest),
+            sha256=form.Hashes(candidate.sha256, eval_rows=None),
+            trained_on=None,
+            dataset=form.Dataset(str(dataset_name), dataset_version.digest, scores.rows, scores.seen),
+            looks=None,
+            production=Named(str(Reference.of(production)), production.digest) if production else None,
+            commit=args.commit,
+            git=form.git_of(args.commit),
+            images=images,
+            account=client.account_of(api),
+            evaluation_run=form.Run(f"{home}/{run.id}", str(run.url)),
+            github=form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
+            evaluated_at=ledger.now(),
+        )
+        report = page.report(form.as_json(evidence), outcomes, scores)
         logged = log_evaluation(
             run, evidence, outcomes, scores, lambda row: data.picture(rows.x_eval[row]), report, inputs
         )
@@ -244,9 +259,18 @@ def fetch_model(run: Run, version: Reference, folder: Path) -> Path:
             os.environ[_DOWNLOADS] = before
 
 
+def measure(scores: Scores, candidate: Predictions, production: Predictions | None) -> form.Measured:
+    """What each model measures on the rows."""
+
+    def of(answers: Predictions) -> form.Metrics:
+        return form.Metrics(**predictions.measure(scores.labels, answers), other={})
+
+    return form.Measured(of(candidate), of(production) if production else None)
+
+
 def log_evaluation(
     run: Run,
-    evidence: dict[str, Any],
+    evidence: Evidence,
     outcomes: list[Outcome],
     scores: Scores,
     pictures: Callable[[int], Any],
@@ -254,15 +278,17 @@ def log_evaluation(
     inputs: str,
 ) -> Artifact:
     """Metrics and charts on the run, the evidence as an artifact version. pictures: a row's image, uint8."""
+    content = form.as_json(evidence)
     artifact = wandb.Artifact(
-        frozen.name_of(evidence["use_case"]),
-        type=frozen.ARTIFACT_TYPE,
-        metadata={key: evidence[key] for key in ("verdict", "version", "metrics", "comparison")},
+        evaluation.name_of(evidence.use_case),
+        type=evaluation.ARTIFACT_TYPE,
+        metadata={key: content[key] for key in ("verdict", "headline", "version", "metrics", "comparison")},
     )
-    frozen.add_to(artifact, evidence, report, scores)
-    logs = {f"eval/{name}": value for name, value in evidence["metrics"]["candidate"].items()}
-    if evidence["metrics"]["production"]:
-        logs |= {f"eval/production_{name}": value for name, value in evidence["metrics"]["production"].items()}
+    evaluation.add_to(artifact, form.text(evidence), report, scores)
+    logs = {f"eval/{name}": value for name, value in by_name(evidence.metrics.candidate).items()}
+    if evidence.metrics.production:
+        theirs = by_name(evidence.metrics.production)
+        logs |= {f"eval/production_{name}": value for name, value in theirs.items()}
     if page.complete(outcomes):
         logs |= charts.of(scores)
         artifact.add(charts.predictions(scores, pictures), "predictions")
@@ -276,9 +302,15 @@ def source_name(version: Artifact) -> str:
     return f"{version.source_entity}/{version.source_project}/{version.source_name}"
 
 
+def by_name(measured: form.Metrics) -> dict[str, Any]:
+    """All of a model's metrics by name."""
+    return {name: value for name, value in vars(measured).items() if name != "other"} | measured.other
+
+
 def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
     return {
         "verdict": "unchanged",
+        "headline": page.UNCHANGED,
         "version": str(reference),
         "production": str(Reference.of(production)),
         "evidence": None,
@@ -290,30 +322,32 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
     }
 
 
-def give(evidence: dict[str, Any], artifact: Artifact, reused: bool, url: str, out: Path | None, report: str) -> int:
+def give(evidence: Evidence, artifact: Artifact, reused: bool, url: str, out: Path | None, report: str) -> int:
     """Give the step's answer and return its exit code."""
-    refused = [rule for rule in evidence["rules"] if rule["blocking"] and not rule["passed"]]
-    theirs = evidence["metrics"]["production"] or {}
+    content = form.as_json(evidence)
+    refused = [rule for rule in evidence.rules if rule.blocking and not rule.passed]
+    theirs = content["metrics"]["production"] or {}
     result = {
-        "verdict": evidence["verdict"],
-        "version": evidence["version"]["name"],
-        "production": evidence["production"] and evidence["production"]["name"],
+        "verdict": evidence.verdict,
+        "headline": evidence.headline,
+        "version": evidence.version.name,
+        "production": evidence.production and evidence.production.name,
         "evidence": str(Reference.of(artifact)),
-        "return": evidence["return"],
-        "reasons": [f"{rule['rule']}: {rule['reason']}" for rule in refused],
+        "return": content["return"],
+        "reasons": [f"{rule.rule}: {rule.reason}" for rule in refused],
         "reused": reused,
-        "run_url": None if reused else evidence["evaluation_run"]["url"],
+        "run_url": None if reused else evidence.evaluation_run.url,
         "url": url,
-        **evidence["metrics"]["candidate"],
+        **by_name(evidence.metrics.candidate),
         **{f"production_{name}": theirs.get(name) for name in ("accuracy", "loss")},
     }
-    if evidence["return"]:
-        say(page.a_return(evidence["return"]))
-    say(f"verdict: {evidence['verdict']}")
+    say(evidence.headline)
+    if evidence.return_:
+        say(page.a_return(content["return"]))
     for reason in result["reasons"]:
         say(f"refused by {reason}")
-    emit(result, out, report)
-    return NO if evidence["verdict"] == "fail" else 0
+    emit(result, out, {evaluation.REPORT: report, form.FILE: form.text(evidence)})
+    return NO if evidence.verdict == "fail" else 0
 
 
 if __name__ == "__main__":

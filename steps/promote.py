@@ -24,9 +24,10 @@ from modelgate import config
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import StepError
 from modelgate.gate import rules, scores
-from modelgate.promotion import approval, ledger
-from modelgate.promotion import evidence as frozen
+from modelgate.promotion import approval, evaluation, ledger
+from modelgate.promotion import evidence as form
 from modelgate.promotion.approval import Approval
+from modelgate.promotion.evidence import Dataset, Evidence, Named
 from modelgate.promotion.ledger import Entry
 from modelgate.text import one_line
 from modelgate.tracking import client
@@ -53,15 +54,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 # --- the checks: each refuses by its own name ------------------------------------------------------------------------
 
 
-def check_verdict(evidence: dict[str, Any], scores: scores.Scores) -> None:
+def check_verdict(evidence: Evidence, scores: scores.Scores) -> None:
     """The evidence says pass, and its own predictions say so again."""
-    if evidence["verdict"] != "pass":
+    if evidence.verdict != "pass":
         raise StepError(
             "verdict_not_pass",
-            f"the evidence says {evidence['verdict']!r}: only a version that passed is promoted",
+            f"the evidence says {evidence.verdict!r}: only a version that passed is promoted",
             "train a better model, or read the report for what refused this one",
         )
-    outcomes = rules.judge(scores, frozen.policy_of(evidence))
+    outcomes = rules.judge(scores, form.policy_of(evidence))
     if not rules.passes(outcomes):
         names = ", ".join(outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed)
         raise StepError(
@@ -71,13 +72,14 @@ def check_verdict(evidence: dict[str, Any], scores: scores.Scores) -> None:
         )
 
 
-def check_policy(evidence: dict[str, Any], policy: config.Gate) -> None:
+def check_policy(evidence: Evidence, policy: config.Gate) -> None:
     """The evidence was judged by the floor and the margin that the use case has now."""
+    judged = form.policy_of(evidence)
     for key, now in (("floor_accuracy", policy.at_least), ("margin", policy.margin)):
-        if evidence["policy"][key] != now:
+        if getattr(judged, key) != now:
             raise StepError(
                 "policy_changed",
-                f"judged with {key} {evidence['policy'][key]}, and the use case's is {now}",
+                f"judged with {key} {getattr(judged, key)}, and the use case's is {now}",
                 "evaluate the version again",
             )
 
@@ -97,46 +99,45 @@ def check_rows(dataset: Artifact, scores: scores.Scores) -> None:
         )
 
 
-def check_digest(api: wandb.Api, evidence: dict[str, Any], what: str) -> Artifact:
+def check_digest(api: wandb.Api, what: str, judged: Named | Dataset) -> Artifact:
     """`version`, `model` or `dataset` of the evidence is still there with the digest that was judged."""
-    judged = evidence[what]
-    now = client.find(api, judged["name"])
-    if now is None or now.digest != judged["digest"]:
+    now = client.find(api, judged.name)
+    if now is None or now.digest != judged.digest:
         raise StepError(
             f"{what}_changed",
-            f"{judged['name']} is {'gone' if now is None else now.digest}, and {judged['digest']} was evaluated",
+            f"{judged.name} is {'gone' if now is None else now.digest}, and {judged.digest} was evaluated",
             "evaluate again",
         )
     return now
 
 
-def check_production(evidence: dict[str, Any], production: Artifact | None) -> None:
+def check_production(evidence: Evidence, production: Artifact | None) -> None:
     """Production is still the version that the candidate was compared with."""
-    compared = evidence["production"]
-    now = production and {"name": str(Reference.of(production)), "digest": production.digest}
+    compared = evidence.production
+    now = Named(str(Reference.of(production)), production.digest) if production else None
     if now != compared:
         raise StepError(
             "production_moved",
-            f"compared with {compared['name'] if compared else 'nothing'}, "
-            f"and production is now {now['name'] if now else 'nothing'}",
+            f"compared with {compared.name if compared else 'nothing'}, "
+            f"and production is now {now.name if now else 'nothing'}",
             "evaluate again, against what is in production now",
         )
 
 
-def check_use_case(evidence: dict[str, Any], use_case: str) -> None:
+def check_use_case(evidence: Evidence, use_case: str) -> None:
     """The evidence is of the use case whose policy it is promoted under."""
-    if evidence["use_case"] != use_case:
+    if evidence.use_case != use_case:
         raise StepError(
             "other_use_case",
-            f"the evidence is of the use case {evidence['use_case']!r}, and --use-case is {use_case!r}",
-            f"give --use-case {evidence['use_case']}",
+            f"the evidence is of the use case {evidence.use_case!r}, and --use-case is {use_case!r}",
+            f"give --use-case {evidence.use_case}",
         )
 
 
-def check_age(evidence: dict[str, Any], source: Artifact, max_hours: float) -> None:
+def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
     """The evidence is young enough, by its own word and by when W&B was given it."""
     try:
-        made = min(ledger.time_of(evidence["evaluated_at"]), ledger.time_of(source.created_at))
+        made = min(ledger.time_of(evidence.evaluated_at), ledger.time_of(source.created_at))
     except ValueError as error:
         raise StepError("evidence_unreadable", f"the evidence has no time: {error}", "evaluate again") from error
     hours = (ledger.time_of(ledger.now()) - made).total_seconds() / 3600
@@ -148,14 +149,14 @@ def check_age(evidence: dict[str, Any], source: Artifact, max_hours: float) -> N
         )
 
 
-def check_unfinished(last: Entry | None, evidence: dict[str, Any]) -> None:
+def check_unfinished(last: Entry | None, evidence: Evidence) -> None:
     """No other promotion was cut off between its entry and its alias."""
-    if last and not (last.applied or last.refused) and last.content["to"] != evidence["version"]:
+    if last and not (last.applied or last.refused) and last.content["to"] != vars(evidence.version):
         raise StepError(
             "promotion_unfinished",
             f"entry v{last.number} promotes {last.content['to']['name']} "
             f"(approved by {one_line(last.content['approver'])}) and was cut off before the alias moved",
-            f"finish it first: python -m steps.promote --use-case {evidence['use_case']} "
+            f"finish it first: python -m steps.promote --use-case {evidence.use_case} "
             f"--evidence {last.content['evidence']['name']} --approver NAME",
         )
 
@@ -172,23 +173,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) the evidence holds
     source = client.get(api, reference, "--evidence")
-    evidence, _, scores = frozen.read(source)
+    evidence, _, scores = evaluation.read(source)
     check_use_case(evidence, args.use_case)
     check_policy(evidence, settings.gate)
     check_verdict(evidence, scores)
-    version = check_digest(api, evidence, "version")
-    check_digest(api, evidence, "model")
-    check_rows(check_digest(api, evidence, "dataset"), scores)
-    approved = approval.of(args.approver, args.approval, evidence, self_approval=settings.gate.self_approval)
+    version = check_digest(api, "version", evidence.version)
+    check_digest(api, "model", evidence.model)
+    check_rows(check_digest(api, "dataset", evidence.dataset), scores)
+    judged = form.as_json(evidence)
+    approved = approval.of(args.approver, args.approval, judged, self_approval=settings.gate.self_approval)
 
     # 2) what the ledger and the registry say now
     project = client.project_of(settings.project)
     ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
     last = ledger.head(ledger.read(api, ledger_name))
-    target = Reference.parse(evidence["version"]["name"], "--evidence")
+    target = Reference.parse(evidence.version.name, "--evidence")
     production = client.production(api, target.collection)
     check_unfinished(last, evidence)
-    done = last if last and not last.refused and last.content["to"] == evidence["version"] else None
+    done = last if last and not last.refused and last.content["to"] == vars(evidence.version) else None
     holds = production is not None and Reference.of(production) == target
     if done is None or not holds:
         check_production(evidence, production)
@@ -205,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
         with client.run(api, "promote_model", project, about) as run:
-            content = entry(run, evidence, source, approved, args.reason, last)
+            content = entry(run, judged, source, approved, args.reason, last)
             done = write_entry(run, api, ledger_name, args.use_case, content)
     approver = one_line(done.content["approver"])
     if done.applied:
@@ -219,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry(
-    run: Run, evidence: dict[str, Any], source: Artifact, approved: Approval, reason: str, last: Entry | None
+    run: Run, evidence: Mapping[str, Any], source: Artifact, approved: Approval, reason: str, last: Entry | None
 ) -> dict[str, Any]:
     """What the ledger will say of this promotion."""
     return {
@@ -284,10 +286,10 @@ def holder(api: wandb.Api, target: Reference) -> Reference | None:
     return Reference.of(now) if now else None
 
 
-def result(evidence: dict[str, Any], approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:
+def result(evidence: Evidence, approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:
     return {
-        "version": evidence["version"]["name"],
-        "previous": evidence["production"] and evidence["production"]["name"],
+        "version": evidence.version.name,
+        "previous": evidence.production and evidence.production.name,
         "approver": approved["approver"],
         "url": version.url,
     }

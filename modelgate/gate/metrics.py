@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from modelgate.gate.scores import Labels, Marks, Probabilities
 
@@ -14,6 +15,11 @@ def correct(labels: Labels, probabilities: Probabilities) -> Marks:
     """Which rows are answered rightly: bool (N,)."""
     answer: Marks = probabilities.argmax(axis=1) == labels
     return answer
+
+
+def losses(labels: Labels, probabilities: Probabilities) -> npt.NDArray[np.float32]:
+    """What each row takes from the accuracy: 1 where the answer is wrong, else 0; float32 (N,)."""
+    return (~correct(labels, probabilities)).astype(np.float32)
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:
@@ -33,6 +39,14 @@ def confusion(labels: Labels, probabilities: Probabilities) -> Labels:
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
     return counts
+
+
+def mistakes(labels: Labels, probabilities: Probabilities) -> list[tuple[int, int, int]]:
+    """Which class was taken for which, the most frequent first: truth, answer, rows."""
+    counts = confusion(labels, probabilities)
+    np.fill_diagonal(counts, 0)
+    pairs = [(truth, answer, int(counts[truth, answer])) for truth, answer in np.argwhere(counts).tolist()]
+    return sorted(pairs, key=lambda pair: -pair[2])
 
 
 def reliability(labels: Labels, probabilities: Probabilities) -> list[tuple[float, int, float, float]]:

@@ -1,4 +1,4 @@
-"""The evaluation as Markdown, for the person who decides: the verdict first, then what it rests on."""
+"""The evaluation as Markdown, for the person who decides: the verdict first, then the reasons for it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,33 @@ from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import Scores
 from modelgate.text import one_line
 
+UNCHANGED = "unchanged: this is the model that production already is"
+
+
+def headline(
+    outcomes: Sequence[Outcome], comparison: Mapping[str, float] | None, accuracy: float | None, rows: int
+) -> str:
+    """
+    The first line of report, summary, question and comment: better or worse by how much, and what the rows can tell.
+
+    comparison: of `predictions.comparison`; None when nothing is in production. accuracy: the candidate's.
+    """
+    verdict = "pass" if rules.passes(outcomes) else "fail"
+    if not rules.sane(outcomes):
+        return f"{verdict}: these answers cannot be judged"
+    if comparison is None:
+        return f"{verdict}: nothing is in production yet; accuracy {_number(accuracy)} on {rows:,} rows"
+    drop, shown = comparison["drop"], comparison["shown"]
+    against = f"{_points(abs(drop))} {'lower' if drop > 0 else 'higher'} than" if drop else "as accurate as"
+    what = f"and {rows:,} rows show at least {_points(shown)}" if shown else f"within what {rows:,} rows can tell"
+    return f"{verdict}: {against} production, {what}"
+
 
 def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Scores) -> str:
     """The whole page."""
     parts = [
-        f"# {evidence['version']['name']}: {evidence['verdict']}",
+        f"# {evidence['headline']}",
+        f"`{evidence['version']['name']}`",
         _sentence(evidence, outcomes),
         evidence["return"] and f"**{a_return(evidence['return'])}**",
         _comparison(evidence),
@@ -36,7 +58,8 @@ def complete(outcomes: Sequence[Outcome]) -> bool:
 def unchanged(version: str, production: str) -> str:
     """The page for a candidate that is the very model in production."""
     return (
-        f"# {version}: unchanged\n\nThis is the model that `production` ({production}) already is. Nothing to decide.\n"
+        f"# {UNCHANGED}\n\n`{version}` is the same model as `{production}`, which is `production` now. "
+        "There is nothing to decide.\n"
     )
 
 
@@ -109,10 +132,14 @@ def _rules(outcomes: Sequence[Outcome]) -> str:
     return "## Rules\n\n" + _table(["rule", "", "why"], rows)
 
 
-def _slices(scores: Scores) -> str:
-    """The slices that moved most."""
+def moved_slices(scores: Scores) -> list[tuple[str, int, int, int]]:
+    """The slices in which a row regressed or improved, the worst first: name, rows, how many of each."""
     moved = [row for row in rules.slice_table(scores) if row[2] or row[3]]
-    rows = [[str(cell) for cell in row] for row in sorted(moved, key=lambda row: row[3] - row[2])]
+    return sorted(moved, key=lambda row: row[3] - row[2])
+
+
+def _slices(scores: Scores) -> str:
+    rows = [[str(cell) for cell in row] for row in moved_slices(scores)]
     if not rows:
         return ""
     return "## Slices, the worst first\n\n" + _table(["slice", "rows", "regressed", "improved"], rows)
@@ -172,7 +199,9 @@ def _quoted(text: str) -> str:
 
 
 def _points(fraction: float) -> str:
-    return f"{100 * fraction:.1f} points"
+    points = 100 * fraction
+    number = f"{points:.1f}" if abs(points) >= 0.1 or not points else f"{points:.1g}"
+    return f"{number} point{'' if number == '1.0' else 's'}"
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@ SciPy is imported where it is used: it takes a second, and most runs find that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -227,14 +227,19 @@ def judge(scores: Scores, policy: Policy) -> list[Outcome]:
     in a way that the eval set may not show.
     """
     outcomes = [_outcome(rule, scores, policy) for rule in SANITY]
-    if passes(outcomes):
+    if sane(outcomes):
         outcomes += [_outcome(rule, scores, policy) for rule in QUALITY]
         blocking = policy.name != "rollback"
         outcomes += [_outcome(rule, scores, policy, blocking) for rule in COMPARISON[policy.name]]
     return outcomes
 
 
-def passes(outcomes: list[Outcome]) -> bool:
+def sane(outcomes: Sequence[Outcome]) -> bool:
+    """Whether there is anything to judge by."""
+    return all(outcome.passed for outcome in outcomes if outcome.rule in {rule.__name__ for rule in SANITY})
+
+
+def passes(outcomes: Sequence[Outcome]) -> bool:
     """Whether no blocking rule refused; without any outcome nothing passes."""
     return bool(outcomes) and all(outcome.passed for outcome in outcomes if outcome.blocking)
 

@@ -47,6 +47,19 @@ def mcnemar(more: int, fewer: int) -> float:
     return float(bdtrc(more - 1, more + fewer, 0.5)) if more else 1.0
 
 
+def shown_drop(production_correct: Marks, candidate_correct: Marks) -> float:
+    """How far below production the candidate is at least, as `no_worse` sees it; 0 when no drop is shown."""
+    return max(0.0, drop_lower_bound(production_correct, candidate_correct))
+
+
+def shown_gain(production_correct: Marks, candidate_correct: Marks) -> float:
+    """How far above production the candidate is at least; 0 when `better` would call the gain chance."""
+    regressed, improved = regressed_and_improved(production_correct, candidate_correct)
+    if mcnemar(improved, regressed) > 1 - CONFIDENCE:
+        return 0.0
+    return max(0.0, drop_lower_bound(candidate_correct, production_correct))
+
+
 def holm(p_values: Mapping[str, float], alpha: float) -> list[str]:
     """Which of many tests hold, with a chance of at most alpha that any does without cause (Holm, 1979)."""
     held: list[str] = []

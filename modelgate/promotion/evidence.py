@@ -1,98 +1,376 @@
 """
-What an approval is given for, frozen as an artifact version: which model, on which rows, against what, by which rules.
+What an approval is given for, as one frozen dataclass: which model, on which rows, against what, by which rules.
 
-`evidence.json` says it, in the form that `evidence.schema.json` beside this file publishes; `predictions.npz` holds
-every answer, so that promote can compute the verdict again.
+`evidence.schema.json` next to this file publishes the form. It is made from the dataclass:
+
+    python -m modelgate.promotion.evidence_schema
+
+Evidence can come from anyone who may log an artifact, so every value is held to its type and form when it is read.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import from_json
 
-from modelgate.errors import StepError
-from modelgate.gate.rules import Policy
-from modelgate.gate.scores import Scores, Varied
+from modelgate.gate import rules
 
-if TYPE_CHECKING:
-    from wandb import Artifact
+FILE = "evidence.json"
+# A comment or a page shows the first few; the report and the tables in W&B have them all.
+MAX_SLICES = MAX_CONFUSIONS = 100
+MAX_WARNINGS = 20
 
-ARTIFACT_TYPE = "evaluation"
-SCHEMA = Path(__file__).with_name("evidence.schema.json")
-EVIDENCE, REPORT, PREDICTIONS = "evidence.json", "report.md", "predictions.npz"
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, validate_by_name=True)
 
-
-def name_of(use_case: str) -> str:
-    """The artifact's name."""
-    return f"{use_case}_evaluation"
-
-
-def add_to(artifact: Artifact, evidence: Mapping[str, Any], report: str, scores: Scores) -> None:
-    """Put the evidence's three files into an artifact that is about to be logged."""
-    arrays: dict[str, Any] = {"labels": scores.labels, "candidate": scores.candidate}
-    if scores.production is not None:
-        arrays["production"] = scores.production
-    arrays |= {f"slices/{name}": groups for name, groups in scores.slices.items()}
-    for name, varied in scores.varied.items():
-        arrays[f"varied/{name}/candidate"] = varied.candidate
-        if varied.production is not None:
-            arrays[f"varied/{name}/production"] = varied.production
-    packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **arrays)
-    for name, content in (
-        (EVIDENCE, json.dumps(evidence, indent=2, sort_keys=True, allow_nan=False).encode()),
-        (REPORT, report.encode()),
-        (PREDICTIONS, packed.getvalue()),
-    ):
-        with artifact.new_file(name, mode="wb") as file:
-            file.write(content)
+Pinned = Annotated[str, Field(pattern=r"^[^/:]+/[^/:]+/[A-Za-z0-9_.-]+:v[0-9]+$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Count = Annotated[int, Field(ge=0)]
 
 
-def read(artifact: Artifact) -> tuple[dict[str, Any], str, Scores]:
-    """The evidence, the report and the scores of an evaluation's version."""
-    with tempfile.TemporaryDirectory() as folder:
-
-        def content(name: str) -> bytes:
-            return Path(artifact.get_entry(name).download(root=folder)).read_bytes()
-
-        try:
-            evidence = checked(json.loads(content(EVIDENCE)))
-            with np.load(io.BytesIO(content(PREDICTIONS)), allow_pickle=False) as arrays:
-                scores = Scores(
-                    labels=arrays["labels"].astype(np.int64),
-                    candidate=arrays["candidate"],
-                    production=arrays.get("production", None),
-                    rows=evidence["dataset"]["eval_rows"],
-                    seen=tuple(evidence["dataset"]["eval_rows_seen_in_training"]),
-                    slices={key.split("/")[1]: arrays[key] for key in arrays if key.startswith("slices/")},
-                    varied={
-                        name: Varied(arrays[f"varied/{name}/candidate"], arrays.get(f"varied/{name}/production", None))
-                        for name in (key.split("/")[1] for key in arrays if key.endswith("/candidate"))
-                    },
-                )
-            return evidence, content(REPORT).decode(), scores
-        except (KeyError, ValueError) as error:
-            raise StepError(
-                "evidence_unreadable", f"{artifact.name} is no evidence: {error}", "evaluate the version again"
-            ) from error
+# --- the parts of evidence -------------------------------------------------------------------------------------------
 
 
-def checked(evidence: Any) -> dict[str, Any]:
-    """The evidence, if it follows its published schema; else ValueError that names what is missing or wrong."""
-    from jsonschema import Draft202012Validator
+@dataclass(frozen=True, config=_STRICT)
+class Named:
+    """A version in W&B: its pinned name, and the digest of its manifest."""
 
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    for error in sorted(Draft202012Validator(schema).iter_errors(evidence), key=lambda error: error.json_path):
-        raise ValueError(f"{EVIDENCE} at {error.json_path}: {error.message}")
-    return dict(evidence)
+    name: Pinned
+    digest: Digest
 
 
-def policy_of(evidence: Mapping[str, Any]) -> Policy:
-    """The policy that the evidence was judged by."""
-    return Policy(**evidence["policy"])
+@dataclass(frozen=True, config=_STRICT)
+class Outcome:
+    """The outcome of one rule. A rule that did not pass refuses the model if it is blocking."""
+
+    rule: str
+    passed: bool
+    blocking: bool
+    reason: str
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Policy:
+    """The limits that the candidate was held to, in the metric's own unit; null: the policy has no such limit."""
+
+    name: Literal["no_worse", "better", "rollback"]
+    at_least: float | None
+    at_most: float | None
+    tolerance: Annotated[float | None, Field(description="Regression: an answer within it counts as right.")]
+    margin: Annotated[float, Field(ge=0, description="How far below production is still no worse.")]
+    margin_relative: Annotated[float | None, Field(description="The same, as a fraction of production's value.")]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Metrics:
+    """accuracy, calibration_error: fractions; loss: nats per row; latency_ms: per row; null: not finite, or none."""
+
+    accuracy: float | None
+    loss: float | None
+    calibration_error: float | None
+    latency_ms: float | None
+    size_bytes: Count | None
+    other: Annotated[dict[Word, float | None], Field(max_length=50, description="Any other metric, by its name.")]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Measured:
+    """What each model measures on these rows; production is null when nothing is in production."""
+
+    candidate: Metrics
+    production: Metrics | None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Comparison:
+    """The candidate against production, in the metric's own unit."""
+
+    drop: Annotated[float, Field(description="Production's value less the candidate's; below 0: a gain.")]
+    shown: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="How much of the drop or gain these rows show with 95 % confidence; 0: it is within what they "
+            "can tell; null: not recorded (schema 1).",
+        ),
+    ]
+    smallest_drop: Annotated[float, Field(description="The smallest drop that is refused four times in five.")]
+    drops_since_first: Annotated[float, Field(description="All drops since the first promotion, this one included.")]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Return:
+    """When this model was in production before, by the ledger. until: null if it still is."""
+
+    entry: Count
+    version: Pinned
+    since: str
+    until: str | None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Dataset:
+    """The dataset version whose eval rows were judged on. eval_rows_seen_in_training: their indices."""
+
+    name: Pinned
+    digest: Digest
+    eval_rows: Count
+    eval_rows_seen_in_training: tuple[Count, ...]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PerRow:
+    """Where the loss of each row is: the names of arrays in a file of this evaluation's version."""
+
+    file: Literal["predictions.npz"]
+    candidate: Literal["losses/candidate"]
+    production: Literal["losses/production"] | None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Hashes:
+    """SHA-256 of the model's file and of the eval rows; null: not recorded."""
+
+    model: Sha256 | None
+    eval_rows: Sha256 | None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TrainedOn:
+    """The dataset version that the candidate was trained on, the rows it saw, and its near-duplicates of eval rows."""
+
+    dataset: Named
+    rows: Count | None
+    near_duplicates: Count | None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Git:
+    """The commit of the code that judged. dirty: the files differed from it. The rest is known on GitHub alone."""
+
+    commit: str
+    dirty: bool
+    head: Commit | None
+    base: Commit | None
+    tree: Commit | None
+    pull_request: Count | None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Run:
+    """A W&B run: entity/project/id, and its page."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, config=_STRICT)
+class GitHub:
+    """The workflow run and its attempt, and the approvals of the environment that there were before this evaluation."""
+
+    repository: str
+    run_id: int
+    run_attempt: int
+    sha: str
+    actor: str
+    triggering_actor: str
+    approvals: Count
+    approvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Slice:
+    """A group of rows. regressed: only production has them right; improved: only the candidate."""
+
+    name: str
+    rows: Count
+    regressed: Count
+    improved: Count
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Confusion:
+    """How many rows of one class the candidate took for another."""
+
+    truth: str
+    answer: str
+    rows: Count
+
+
+# --- evidence --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Evidence:
+    """What an approval is given for: which model was judged, on which rows, against what, by which rules."""
+
+    schema: Annotated[Literal[2], Field(description="The version of this format.")]
+    use_case: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
+    task: Annotated[Word, Field(description="The kind of row and of answer, as `image-classification`.")]
+    framework: Annotated[Word, Field(description="The format of the model's file, as `keras`.")]
+    metric: Annotated[Word, Field(description="What the policy's limits are limits of, as `accuracy`.")]
+    verdict: Literal["pass", "fail"]
+    headline: Annotated[
+        str, Field(description="The verdict, better or worse by how much, and what these rows can tell, in one line.")
+    ]
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(max_length=MAX_WARNINGS, description="What a person should know first, one line each."),
+    ]
+    rules: Annotated[tuple[Outcome, ...], Field(min_length=1, description="The outcome of each rule, in order.")]
+    policy: Policy
+    metrics: Measured
+    comparison: Annotated[Comparison | None, Field(description="Null when there is nothing to compare with.")]
+    slices: Annotated[
+        tuple[Slice, ...],
+        Field(max_length=MAX_SLICES, description="The groups of rows that moved, the worst first."),
+    ]
+    confusion: Annotated[
+        tuple[Confusion, ...],
+        Field(max_length=MAX_CONFUSIONS, description="The candidate's mistakes by class, the most frequent first."),
+    ]
+    per_row: Annotated[
+        PerRow | None,
+        Field(
+            description="The loss of each row by `metric`, for both models. It is kept as arrays in predictions.npz, "
+            "next to the answers that it follows from, and not in this file: there may be a million rows. Null when "
+            "rows are missing or were not recorded."
+        ),
+    ]
+    return_: Annotated[
+        Return | None,
+        Field(alias="return", description="When this model was in production before; null when it never was."),
+    ]
+    version: Annotated[Named, Field(description="The registry version that was judged.")]
+    collection: Annotated[
+        str,
+        Field(pattern=r"^[^/:]+/[^/:]+/[A-Za-z0-9_.-]+$", description="The collection in the registry that it is in."),
+    ]
+    model: Annotated[Named, Field(description="The model version that it is a link to.")]
+    sha256: Hashes
+    trained_on: Annotated[TrainedOn | None, Field(description="Null: not recorded.")]
+    dataset: Dataset
+    looks: Annotated[
+        Count | None,
+        Field(description="How many different candidates these eval rows have judged so far; null: not recorded."),
+    ]
+    production: Annotated[Named | None, Field(description="The version that it was compared with.")]
+    commit: Annotated[str, Field(description="The commit of the code as it was given; empty when it was not.")]
+    git: Annotated[Git | None, Field(description="The commit in its parts; null when it was not given.")]
+    images: Annotated[
+        dict[str, str] | None, Field(description="The image that each step ran in, name to digest; null: in none.")
+    ]
+    account: Annotated[str | None, Field(description="The W&B account that judged; null: not recorded (schema 1).")]
+    evaluation_run: Run
+    github: Annotated[GitHub | None, Field(description="Null when it was not evaluated on GitHub.")]
+    evaluated_at: Time
+
+
+TYPE = TypeAdapter(Evidence)
+
+
+def as_json(evidence: Evidence) -> dict[str, Any]:
+    """The evidence as JSON's own types."""
+    return dict(TYPE.dump_python(evidence, mode="json", by_alias=True))
+
+
+def text(evidence: Evidence) -> str:
+    """The content of `evidence.json`."""
+    return json.dumps(as_json(evidence), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def parse(content: str | bytes) -> Evidence:
+    """The evidence in a file of schema 2 or 1; ValueError names what is missing or wrong."""
+    try:
+        found = from_json(content)
+        if isinstance(found, dict) and found.get("schema") == 1 and found["schema"] is not True:
+            found = _from_schema_1(found)
+        return TYPE.validate_json(json.dumps(found))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in ("$", *first["loc"]))
+        raise ValueError(f"{FILE} at {place}: {first['msg']}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{FILE} cannot be read: {error}") from error
+
+
+def _from_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Evidence of schema 1 in the form of schema 2, before its values are checked.
+
+    All of it was of images, Keras and accuracy. What schema 1 did not record is null or empty.
+    """
+    policy = {key: value for key, value in old["policy"].items() if key != "floor_accuracy"}
+    unlimited = dict.fromkeys(("at_most", "tolerance", "margin_relative"))
+    changed = {
+        "schema": 2,
+        "policy": policy | unlimited | {"at_least": old["policy"]["floor_accuracy"]},
+        "metrics": {who: values and {**values, "other": {}} for who, values in old["metrics"].items()},
+        "comparison": old["comparison"] and {**old["comparison"], "shown": None},
+    }
+    added = {
+        "task": "image-classification",
+        "framework": "keras",
+        "metric": "accuracy",
+        "headline": old["verdict"],
+        "warnings": [],
+        "slices": [],
+        "confusion": [],
+        "per_row": None,
+        "collection": old["version"]["name"].partition(":")[0],
+        "sha256": {"model": None, "eval_rows": None},
+        "trained_on": None,
+        "looks": None,
+        "git": (git := git_of(old["commit"])) and vars(git),
+        "account": None,
+    }
+    if unknown := added.keys() & old.keys():
+        raise ValueError(f"schema 1 has no {min(unknown)!r}")
+    return {**old, **changed, **added}
+
+
+# --- its parts, from and for others ----------------------------------------------------------------------------------
+
+
+def git_of(commit: str) -> Git | None:
+    """What `--commit` says: a commit, with `-dirty` behind it if the files differed from it."""
+    if not commit:
+        return None
+    sha, dirty = commit.removesuffix("-dirty"), commit.endswith("-dirty")
+    return Git(sha, dirty, head=None, base=None, tree=None, pull_request=None)
+
+
+def slices_of(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:
+    """The first of the slices that moved: name, rows, regressed, improved."""
+    return tuple(Slice(*row) for row in moved[:MAX_SLICES])
+
+
+def confusion_of(mistakes: Sequence[tuple[int, int, int]]) -> tuple[Confusion, ...]:
+    """The most frequent mistakes: truth, answer, rows."""
+    return tuple(Confusion(str(truth), str(answer), rows) for truth, answer, rows in mistakes[:MAX_CONFUSIONS])
+
+
+def limits_of(policy: rules.Policy) -> Policy:
+    """A policy as evidence records it."""
+    return Policy(
+        policy.name,  # type: ignore[arg-type]  # checked here
+        at_least=policy.floor_accuracy,
+        at_most=None,
+        tolerance=None,
+        margin=policy.margin,
+        margin_relative=None,
+    )
+
+
+def policy_of(evidence: Evidence) -> rules.Policy:
+    """The policy that the evidence was judged by. Without a floor nothing would pass."""
+    floor = evidence.policy.at_least
+    return rules.Policy(evidence.policy.name, float("inf") if floor is None else floor, evidence.policy.margin)

@@ -79,6 +79,11 @@ def entity_of(api: wandb.Api) -> str:
     return os.environ.get("WANDB_ENTITY") or str(api.default_entity)
 
 
+def account_of(api: wandb.Api) -> str:
+    """The W&B account that the key is of."""
+    return str(api.viewer.username)
+
+
 @contextmanager
 def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) -> Iterator[Run]:
     """A W&B run, finished at the end of the block; marked failed when the block raises."""

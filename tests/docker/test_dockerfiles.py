@@ -30,16 +30,13 @@ STEPS = {
 }
 # Those that run code of the use case, which may import any module of `modelgate.rows`.
 WITH_CODE = {"build", "train", "evaluate"}
-# What a step reads that is no code, by the module that reads it.
-READ_BY = {
-    "modelgate/promotion/evidence.py": ["modelgate/promotion/evidence.schema.json"],
-}
 # The name that is imported, where it is not that of the package.
 PACKAGES = {
     "PIL": "pillow",
     "graphql": "graphql-core",
     "re2": "google-re2",
     "sklearn": "scikit-learn",
+    "pydantic_core": "pydantic",
     "yaml": "pyyaml",
 }
 TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
@@ -74,7 +71,6 @@ def difference(name: str, text: str) -> dict[str, list[str]]:
     """What the COPY lines of a step's Dockerfile leave out, and what they bring that nothing reads."""
     copied = {path for path in images.copied(text, ARGUMENTS) if not path.startswith("docker/")}
     wanted = code_of(name) | {"usecases/glyphs/" if name in WITH_CODE else "usecases/glyphs/config.toml"}
-    wanted |= {data for reader, data_files in READ_BY.items() if reader in wanted for data in data_files}
     return {"missing": sorted(wanted - copied), "needless": sorted(copied - wanted)}
 
 

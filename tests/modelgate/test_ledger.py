@@ -6,7 +6,12 @@ The ledger's chain, without W&B: which entries hold, which are void.
 
 from __future__ import annotations
 
-from modelgate.promotion import ledger
+import json
+from pathlib import Path
+
+import pytest
+
+from modelgate.promotion import ledger, verify
 from modelgate.promotion.ledger import Entry
 
 
@@ -39,6 +44,21 @@ def test_a_changed_entry_voids_what_follows():
     second = entry(1, first)
     forged = Entry(0, {**first.content, "approver": "mallory"}, True)
     assert [item.void for item in ledger.chained([forged, second])] == [False, True]
+
+
+def test_a_ledger_from_before_schema_2_of_the_evidence_is_read_and_verified():
+    """Two promotions as the code of that time wrote them; its policies have a `floor_accuracy`."""
+    stored = Path(__file__).with_name("ledger_schema_1")
+    contents = [json.loads((stored / f"entry-v{number}.json").read_text()) for number in (0, 1)]
+    assert all(ledger.readable(content) for content in contents)
+    noted = [{"entry": content, "applied_at": content["time"]} for content in contents]
+    entries = [Entry(number, contents[number], True, noted=noted[number]) for number in (0, 1)]
+    assert [item.void for item in ledger.chained(entries)] == [False, False]
+    assert ledger.drops(entries) == pytest.approx(5 / 497)
+    versions = [content["to"]["name"] for content in contents]
+    seals = [seal for number in (0, 1) for seal in verify.seals_in([ledger.seal_of(entries[number])], versions[number])]
+    registered = verify.Registered(frozenset(versions), tuple(seals), versions[1])
+    assert verify.verify(entries, registered) == (entries, [])
 
 
 def test_an_empty_ledger_has_no_head():

@@ -22,11 +22,12 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Answer:
-    """How a step ended: its exit code, its JSON, and the report if it wrote one."""
+    """How a step ended: its exit code, its JSON, the report if it wrote one, and the folder of its files."""
 
     exit: int
     result: dict[str, Any]
     report: str | None
+    out: Path
 
     def __getitem__(self, key: str) -> Any:
         return self.result[key]
@@ -60,7 +61,7 @@ def step(
         code = importlib.import_module(f"steps.{name}").main([*own, *map(str, flags)])
         report = out / "report.md"
         text = report.read_text(encoding="utf-8") if report.exists() else None
-        return Answer(code, json.loads((out / "result.json").read_text(encoding="utf-8")), text)
+        return Answer(code, json.loads((out / "result.json").read_text(encoding="utf-8")), text, out)
 
     return call
 

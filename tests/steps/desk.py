@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,13 @@ import wandb
 from modelgate.gate import metrics, rules
 from modelgate.gate.rules import Policy
 from modelgate.gate.scores import Scores
-from modelgate.promotion import evidence as frozen
-from modelgate.promotion import ledger
+from modelgate.promotion import evaluation, ledger
+from modelgate.promotion import evidence as form
+from modelgate.promotion.evidence import Dataset, Evidence, Hashes, Measured, Metrics, Named, Outcome
 
 ROWS = 200
 POLICY = Policy("no_worse", 0.9, 0.005)
-METRICS = {"accuracy": 1.0, "loss": 0.1, "calibration_error": 0.09, "latency_ms": 0.1, "size_bytes": 7}
+METRICS = Metrics(accuracy=1.0, loss=0.1, calibration_error=0.09, latency_ms=0.1, size_bytes=7, other={})
 
 
 class Desk:
@@ -41,32 +43,42 @@ class Desk:
             model, dataset = run.log_artifact(model).wait(), run.log_artifact(dataset).wait()
             linked = run.link_artifact(model, f"wandb-registry-model/{self.collection}")
             before = None if production is None else self.version(production)
-            said = {
-                "schema": 1,
-                "use_case": "glyphs",
-                "verdict": "pass",
-                "policy": vars(POLICY),
-                "rules": [vars(outcome) for outcome in rules.judge(scores(), POLICY)],
-                "metrics": {"candidate": METRICS, "production": None},
-                "comparison": None,
-                "return": None,
-                "version": {"name": f"{self.registry}:{linked.version}", "digest": linked.digest},
-                "model": {"name": f"{self.entity}/{self.collection}/{model.name}", "digest": model.digest},
-                "dataset": {
-                    "name": f"{self.entity}/{self.collection}/{dataset.name}",
-                    "digest": dataset.digest,
-                    "eval_rows": ROWS,
-                    "eval_rows_seen_in_training": [],
-                },
-                "production": before and {"name": f"{self.registry}:v{production}", "digest": before.digest},
-                "commit": "c0ffee",
-                "images": None,
-                "evaluation_run": {"name": f"{self.entity}/{self.collection}/{run.id}", "url": run.url},
-                "github": None,
-                "evaluated_at": ledger.now(),
-            } | changes
-            artifact = wandb.Artifact("glyphs_evaluation", type="evaluation", metadata={"metrics": said["metrics"]})
-            frozen.add_to(artifact, said, "a report", scores())
+            evidence = Evidence(
+                schema=2,
+                use_case="glyphs",
+                task="image-classification",
+                framework="keras",
+                metric="accuracy",
+                verdict="pass",
+                headline="pass: nothing is in production yet; accuracy 1.0000 on 200 rows",
+                warnings=(),
+                rules=tuple(Outcome(**vars(outcome)) for outcome in rules.judge(scores(), POLICY)),
+                policy=form.limits_of(POLICY),
+                metrics=Measured(METRICS, None),
+                comparison=None,
+                slices=(),
+                confusion=(),
+                per_row=evaluation.per_row(scores()),
+                return_=None,
+                version=Named(f"{self.registry}:{linked.version}", linked.digest),
+                collection=self.registry,
+                model=Named(f"{self.entity}/{self.collection}/{model.name}", model.digest),
+                sha256=Hashes(None, None),
+                trained_on=None,
+                dataset=Dataset(f"{self.entity}/{self.collection}/{dataset.name}", dataset.digest, ROWS, ()),
+                looks=None,
+                production=before and Named(f"{self.registry}:v{production}", before.digest),
+                commit="c0ffee",
+                git=form.git_of("c0ffee"),
+                images=None,
+                account="local",
+                evaluation_run=form.Run(f"{self.entity}/{self.collection}/{run.id}", run.url),
+                github=None,
+                evaluated_at=ledger.now(),
+            )
+            content = form.as_json(evidence) | changes
+            artifact = wandb.Artifact("glyphs_evaluation", type="evaluation", metadata={"metrics": content["metrics"]})
+            evaluation.add_to(artifact, json.dumps(content), "a report", scores())
             return f"{self.entity}/{self.collection}/{run.log_artifact(artifact).wait().name}"
 
     def promoted(self, number: int, production: int | None = None, *flags: object) -> Any:

@@ -6,17 +6,20 @@ evaluate, through the real SDK against the embedded server.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import wandb
+from jsonschema import Draft202012Validator
 
 from modelgate import config, usecase
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.gate import metrics, rules
-from modelgate.promotion import evidence as frozen
+from modelgate.promotion import evaluation, evidence_schema
+from modelgate.promotion import evidence as form
 from steps import evaluate
 
 
@@ -47,6 +50,9 @@ def test_a_good_first_model_passes_and_the_run_holds_its_metrics(evaluated, coll
     assert run.state == "finished"
     assert run.summary["eval/accuracy"] == answer["accuracy"] > 0.9
     assert run.summary["eval/loss"] == answer["loss"]
+    numbers = ("accuracy", "loss", "calibration_error", "latency_ms", "size_bytes")
+    assert {f"eval/{name}" for name in numbers} <= run.summary.keys()
+    assert "other" not in answer.result and "eval/other" not in run.summary
 
 
 def test_the_metrics_are_keras_own(evaluated, model, dataset, tmp_path):
@@ -64,23 +70,78 @@ def test_the_metrics_are_keras_own(evaluated, model, dataset, tmp_path):
 
 def test_the_evidence_freezes_what_was_judged(evaluated, step, model, dataset):
     answer = evaluated(0, "--commit", "c0ffee")
-    evidence, report, scores = frozen.read(wandb.Api().artifact(answer["evidence"]))
-    assert evidence["verdict"] == "pass"
-    assert evidence["version"] == {"name": answer["version"], "digest": model(0)["digest"]}
-    assert evidence["model"]["name"] == model(0)["model"]
-    assert evidence["dataset"]["name"] == dataset["dataset"]
-    assert evidence["dataset"]["digest"] == dataset["digest"]
-    assert evidence["commit"] == "c0ffee"
-    assert evidence["policy"]["name"] == "no_worse"
+    evidence, report, scores = evaluation.read(wandb.Api().artifact(answer["evidence"]))
+    assert evidence.verdict == "pass"
+    assert vars(evidence.version) == {"name": answer["version"], "digest": model(0)["digest"]}
+    assert evidence.collection == answer["version"].partition(":")[0]
+    assert evidence.model.name == model(0)["model"]
+    assert (evidence.dataset.name, evidence.dataset.digest) == (dataset["dataset"], dataset["digest"])
+    assert (evidence.task, evidence.framework, evidence.metric) == ("image-classification", "keras", "accuracy")
+    assert (evidence.commit, evidence.git.commit, evidence.git.dirty) == ("c0ffee", "c0ffee", False)
+    assert (evidence.policy.name, evidence.policy.at_least, evidence.policy.margin) == ("no_worse", 0.9, 0.005)
+    assert evidence.account == "local"
     expected = (*rules.SANITY, *rules.QUALITY, *rules.COMPARISON["no_worse"])
-    assert [rule["rule"] for rule in evidence["rules"]] == [rule.__name__ for rule in expected]
+    assert [rule.rule for rule in evidence.rules] == [rule.__name__ for rule in expected]
     assert report == answer.report
     assert metrics.accuracy(scores.labels, scores.candidate) == answer["accuracy"]
 
 
+def test_the_evidence_has_the_hash_of_the_model_s_file(evaluated, model, tmp_path):
+    evidence, _, _ = evaluation.read(wandb.Api().artifact(evaluated(0)["evidence"]))
+    path = wandb.Api().artifact(model(0)["model"]).get_entry("model.keras").download(root=tmp_path)
+    assert evidence.sha256.model == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def test_the_losses_of_the_rows_are_kept_and_their_mean_is_what_the_accuracy_lacks(evaluated, step, tmp_path):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    answer = evaluated(1)
+    artifact = wandb.Api().artifact(answer["evidence"])
+    where = evaluation.read(artifact)[0].per_row
+    with np.load(artifact.get_entry(where.file).download(root=tmp_path)) as arrays:
+        for name, accuracy in ((where.candidate, "accuracy"), (where.production, "production_accuracy")):
+            assert 1 - arrays[name].mean(dtype=np.float64) == pytest.approx(answer[accuracy])
+
+
+def test_out_has_the_evidence_as_it_is_in_wandb(evaluated, tmp_path):
+    answer = evaluated(0)
+    stored = wandb.Api().artifact(answer["evidence"]).get_entry("evidence.json").download(root=tmp_path)
+    assert (answer.out / "evidence.json").read_bytes() == Path(stored).read_bytes()
+    again = evaluated(0)
+    assert again["reused"]
+    assert (again.out / "evidence.json").read_bytes() == Path(stored).read_bytes()
+
+
+def test_one_headline_is_in_the_answer_the_evidence_and_the_report(evaluated, step):
+    first = evaluated(0)
+    assert first["headline"] == f"pass: nothing is in production yet; accuracy {first['accuracy']:.4f} on 497 rows"
+    step("promote", "--evidence", first["evidence"], "--approver", "ada")
+    second = evaluated(1)
+    drop = 100 * (second["production_accuracy"] - second["accuracy"])
+    assert second["headline"] == f"pass: {drop:.1f} point lower than production, within what 497 rows can tell"
+    for answer in (first, second, evaluated(0)):
+        assert answer.report.splitlines()[0] == f"# {answer['headline']}"
+        if answer["evidence"]:
+            assert form.parse((answer.out / "evidence.json").read_text()).headline == answer["headline"]
+
+
+def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(evaluated, step):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    evidence, _, scores = evaluation.read(wandb.Api().artifact(evaluated(1)["evidence"]))
+    moved = [(one.name, one.rows, one.regressed, one.improved) for one in evidence.slices]
+    assert sorted(moved) == sorted(row for row in rules.slice_table(scores) if row[2] or row[3])
+    assert [improved - regressed for *_, regressed, improved in moved] == sorted(
+        improved - regressed for *_, regressed, improved in moved
+    )
+    counts = metrics.confusion(scores.labels, scores.candidate)
+    np.fill_diagonal(counts, 0)
+    assert {(int(one.truth), int(one.answer)): one.rows for one in evidence.confusion} == {
+        pair: count for pair, count in np.ndenumerate(counts) if count
+    }
+
+
 def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(evaluated, collection, tmp_path):
     artifact = wandb.Api().artifact(evaluated(0)["evidence"])
-    _, _, scores = frozen.read(artifact)
+    _, _, scores = evaluation.read(artifact)
     expected = metrics.confusion(scores.labels, scores.candidate)
     predictions = artifact.get("predictions")
     assert predictions.get_column("label") == scores.labels.tolist()
@@ -120,8 +181,8 @@ def test_the_version_in_production_is_compared_with(evaluated, step):
     assert answer["production_accuracy"] > 0.9
     assert "compared with production" in answer.report
     assert "is refused four times in five" in answer.report
-    evidence, _, scores = frozen.read(wandb.Api().artifact(answer["evidence"]))
-    assert evidence["comparison"]["drop"] == pytest.approx(answer["production_accuracy"] - answer["accuracy"])
+    evidence, _, scores = evaluation.read(wandb.Api().artifact(answer["evidence"]))
+    assert evidence.comparison.drop == pytest.approx(answer["production_accuracy"] - answer["accuracy"])
     assert set(scores.varied) == {"rotation by 5 degrees", "noise of 0.05"}
     assert all(len(varied.production) == scores.rows for varied in scores.varied.values())
 
@@ -144,7 +205,8 @@ def test_the_model_in_production_is_unchanged_and_nothing_is_recorded(evaluated,
     runs = len(wandb.Api().runs(f"local/{collection}"))
     answer = evaluated(0)
     assert (answer.exit, answer["verdict"], answer["evidence"]) == (0, "unchanged", None)
-    assert "unchanged" in answer.report
+    assert answer["headline"] == "unchanged: this is the model that production already is"
+    assert sorted(path.name for path in answer.out.iterdir()) == ["report.md", "result.json"]
     assert len(wandb.Api().runs(f"local/{collection}")) == runs
 
 
@@ -234,11 +296,8 @@ def test_a_model_whose_weights_are_nan_is_refused(step, model, dataset, collecti
 
 
 def test_the_evidence_follows_its_published_schema(evaluated):
-    evidence, _, _ = frozen.read(wandb.Api().artifact(evaluated(0)["evidence"]))
-    assert frozen.checked(evidence) == evidence
-    for key in evidence:
-        with pytest.raises(ValueError, match=key):
-            frozen.checked({name: value for name, value in evidence.items() if name != key})
+    evidence = json.loads((evaluated(0).out / "evidence.json").read_text())
+    Draft202012Validator(json.loads(evidence_schema.PATH.read_text())).validate(evidence)
 
 
 def test_evaluating_again_reuses_the_evidence(evaluated, collection):
@@ -251,8 +310,8 @@ def test_evaluating_again_reuses_the_evidence(evaluated, collection):
 def test_image_digests_go_into_the_evidence(evaluated, tmp_path):
     (tmp_path / "images.json").write_text(json.dumps({"train": "sha256:abc"}))
     answer = evaluated(0, "--images", tmp_path / "images.json")
-    evidence, _, _ = frozen.read(wandb.Api().artifact(answer["evidence"]))
-    assert evidence["images"] == {"train": "sha256:abc"}
+    evidence, _, _ = evaluation.read(wandb.Api().artifact(answer["evidence"]))
+    assert evidence.images == {"train": "sha256:abc"}
 
 
 @pytest.mark.parametrize("written", [None, "{", "[]", '{"train": 5}'])

@@ -15,8 +15,8 @@ import pytest
 import wandb
 
 from modelgate.errors import StepError
-from modelgate.promotion import evidence as frozen
-from modelgate.promotion import ledger
+from modelgate.promotion import evaluation, ledger
+from modelgate.promotion import evidence as form
 from modelgate.tracking import client, fingerprint
 from steps import promote
 from tests import own
@@ -66,11 +66,12 @@ def refused(step, evidence, *flags, approver="ada"):
 
 def forged(reference, collection, change=lambda evidence: None, change_scores=lambda scores: scores):
     """A copy of the evidence with something changed in it, as whoever holds the training key could log it."""
-    evidence, report, scores = frozen.read(wandb.Api().artifact(reference))
-    change(evidence)
+    evidence, report, scores = evaluation.read(wandb.Api().artifact(reference))
+    content = form.as_json(evidence)
+    change(content)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
-        frozen.add_to(artifact, evidence, report, change_scores(scores))
+        evaluation.add_to(artifact, json.dumps(content), report, change_scores(scores))
         logged = run.log_artifact(artifact).wait()
         return f"local/{collection}/{logged.name}"
 
@@ -122,6 +123,63 @@ def test_lineage_leads_from_the_ledger_to_the_version(evaluated, step, collectio
     assert model(0)["digest"] in {artifact.digest for artifact in run.used_artifacts()}
 
 
+# --- evidence of schema 1 --------------------------------------------------------------------------------------------
+
+
+def evidence_of_schema_1(desk, change=lambda content: None):
+    """Real evidence from before schema 2, for a version 1 of this desk with the same eval labels. Returns its name."""
+    stored = fingerprint.ROOT / "tests/modelgate/evidence_schema_1"
+    with np.load(stored / "predictions.npz") as arrays:
+        labels = arrays["labels"]
+    with wandb.init(project=desk.collection) as run:
+        model = wandb.Artifact("glyphs_model", type="model")
+        dataset = wandb.Artifact("glyphs_dataset", type="dataset")
+        with model.new_file("content.txt", mode="w") as file:
+            file.write("an old model")
+        with dataset.new_file("arrays.npz", mode="wb") as file:
+            np.savez(file, y_eval=labels)
+        model, dataset = run.log_artifact(model).wait(), run.log_artifact(dataset).wait()
+        linked = run.link_artifact(model, f"wandb-registry-model/{desk.collection}")
+        content = json.loads((stored / "evidence.json").read_text())
+        assert content["schema"] == 1
+        content["version"] = {"name": f"{desk.registry}:{linked.version}", "digest": linked.digest}
+        content["model"] = {"name": f"local/{desk.collection}/{model.name}", "digest": model.digest}
+        content["dataset"] |= {"name": f"local/{desk.collection}/{dataset.name}", "digest": dataset.digest}
+        content["production"] = {"name": f"{desk.registry}:v0", "digest": desk.version(0).digest}
+        content["evaluated_at"] = ledger.now()
+        change(content)
+        artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
+        with artifact.new_file("evidence.json", mode="w") as file:
+            json.dump(content, file)
+        for name in ("report.md", "predictions.npz"):
+            artifact.add_file(str(stored / name), name=name)
+        return f"local/{desk.collection}/{run.log_artifact(artifact).wait().name}"
+
+
+def test_evidence_of_schema_1_is_promoted(desk):
+    desk.promoted(0)
+    desk.step("promote", "--evidence", evidence_of_schema_1(desk), "--approver", "ada")
+    assert "production" in desk.version(1).aliases
+    entry = desk.entries[1].content
+    assert (entry["commit"], entry["drop"]) == ("c0ffee" * 6 + "beef", pytest.approx(5 / 497))
+    assert desk.findings() == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda content: content.update(verdict="fail"), "verdict_not_pass"),
+        (lambda content: content["policy"].update(floor_accuracy=0.5), "policy_changed"),
+        (lambda content: content["dataset"].update(eval_rows=496), "verdict_not_reproduced"),
+        (lambda content: content.pop("production"), "evidence_unreadable"),
+    ],
+)
+def test_evidence_of_schema_1_is_refused_as_before(desk, change, name):
+    desk.promoted(0)
+    assert refused(desk.step, evidence_of_schema_1(desk, change)) == name
+    assert len(desk.entries) == 1
+
+
 # --- going back ------------------------------------------------------------------------------------------------------
 
 
@@ -141,7 +199,7 @@ def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evalu
     zero, one = registry.entries
     was = {"entry": 0, "version": first["version"], "since": zero.content["time"], "until": one.content["time"]}
     assert answer["return"] == was
-    assert frozen.read(wandb.Api().artifact(answer["evidence"]))[0]["return"] == was
+    assert vars(evaluation.read(wandb.Api().artifact(answer["evidence"]))[0].return_) == was
     assert f"A return: this model was production before, as `{first['version']}`, by entry v0" in answer.report
     step("promote", "--evidence", answer["evidence"], "--approver", "ada", "--reason", "v1 is slow")
     assert registry.production == "v0"
@@ -211,7 +269,7 @@ def test_a_digest_that_is_not_what_was_evaluated(evaluated, step, registry, coll
     assert (registry.production, registry.entries) == (None, [])
 
 
-@pytest.mark.parametrize(("key", "value"), [("floor_accuracy", 0.5), ("margin", 0.5)])
+@pytest.mark.parametrize(("key", "value"), [("at_least", 0.5), ("at_least", None), ("margin", 0.5)])
 def test_a_policy_that_is_not_the_use_cases(evaluated, step, registry, collection, key, value):
     evidence = forged(evaluated(0)["evidence"], collection, lambda evidence: evidence["policy"].update({key: value}))
     assert refused(step, evidence) == "policy_changed"
@@ -243,7 +301,7 @@ def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, c
         )
 
     reference = evaluated(0)["evidence"]
-    _, _, scores = frozen.read(wandb.Api().artifact(reference))
+    _, _, scores = evaluation.read(wandb.Api().artifact(reference))
     rows = len(fewer(scores).labels)
     evidence = forged(reference, collection, lambda evidence: evidence["dataset"].update(eval_rows=rows), fewer)
     assert refused(step, evidence) == "other_eval_rows"

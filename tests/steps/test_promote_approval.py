@@ -14,7 +14,8 @@ import pytest
 import wandb
 
 from modelgate.errors import StepError
-from modelgate.promotion import evidence as frozen
+from modelgate.promotion import evaluation
+from modelgate.promotion import evidence as form
 from tests.steps.github import REPOSITORY, REVIEWS, RUN, TOKEN, approved, evidence, review
 
 
@@ -55,8 +56,8 @@ def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step,
     """The real evaluate, in attempt 2 after bob approved attempt 1; bob approves again; attempt 3 is another one."""
     github.answers[RUN] = [approved("bob")]
     made = evaluated(0)["evidence"]
-    said, _, _ = frozen.read(wandb.Api().artifact(made))
-    assert said["github"] == evidence(approvals=1, approvers=["bob"])["github"]
+    judged, _, _ = evaluation.read(wandb.Api().artifact(made))
+    assert form.as_json(judged)["github"] == evidence(approvals=1, approvers=["bob"])["github"]
     flags = ("promote", "--evidence", made, "--approval", "github", "--dry-run")
     with pytest.raises(StepError, match="nobody approved"):
         step(*flags)

@@ -1,0 +1,95 @@
+"""
+The first line of every report: better or worse by how much, and what the rows can tell.
+
+    pytest tests/modelgate/test_report.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from modelgate import predictions
+from modelgate.gate import metrics, report, rules
+from modelgate.gate.rules import Policy
+from modelgate.gate.scores import Scores
+
+POLICY = Policy("no_worse", floor_accuracy=0.80, margin=0.005)
+
+
+def sure(answers):
+    return np.eye(10, dtype=np.float32)[answers]
+
+
+def scores(regressed, improved, rows=1000, production=True):
+    """The candidate has `regressed` rows wrong that production has right, and `improved` the other way round."""
+    labels = np.arange(rows) % 10
+    ours, theirs = labels.copy(), labels.copy()
+    ours[:regressed] = (ours[:regressed] + 1 + np.arange(regressed) % 7) % 10
+    theirs[rows - improved :] = (theirs[rows - improved :] + 1) % 10
+    return Scores(labels, sure(ours), sure(theirs) if production else None, rows, ())
+
+
+def headline(scored, policy=POLICY):
+    outcomes = rules.judge(scored, policy)
+    compared = predictions.comparison(scored, policy, 0.0)
+    return report.headline(outcomes, compared, metrics.accuracy(scored.labels, scored.candidate), scored.rows)
+
+
+@pytest.mark.parametrize(
+    ("regressed", "improved", "expected"),
+    [
+        (20, 10, "pass: 1.0 point lower than production, and 1,000 rows show at least 0.1 points"),
+        (40, 32, "pass: 0.8 points lower than production, within what 1,000 rows can tell"),
+        (10, 12, "pass: 0.2 points higher than production, within what 1,000 rows can tell"),
+        (5, 30, "pass: 2.5 points higher than production, and 1,000 rows show at least 1.5 points"),
+        (70, 10, "fail: 6.0 points lower than production, and 1,000 rows show at least 4.6 points"),
+        (12, 12, "pass: as accurate as production, within what 1,000 rows can tell"),
+        (0, 0, "pass: as accurate as production, within what 1,000 rows can tell"),
+    ],
+)
+def test_the_first_line_says_by_how_much_and_what_the_rows_can_tell(regressed, improved, expected):
+    assert headline(scores(regressed, improved)) == expected
+
+
+def test_a_drop_is_shown_by_the_bound_and_a_gain_by_the_test_that_the_gate_itself_uses():
+    """Three rows against none: the bound calls that a drop, and McNemar's test calls it chance one time in eight."""
+    assert "show at least" in headline(scores(3, 0))
+    assert headline(scores(0, 4)) == "pass: 0.4 points higher than production, within what 1,000 rows can tell"
+    assert "show at least" in headline(scores(0, 5))
+    better = replace(POLICY, name="better")
+    assert [headline(scores(0, gain), better).split(":")[0] for gain in (4, 5)] == ["fail", "pass"]
+
+
+def test_more_rows_can_tell_more():
+    assert "within what 1,000 rows can tell" in headline(scores(40, 32))
+    assert headline(scores(400, 320, 10_000)).endswith("and 10,000 rows show at least 0.4 points")
+
+
+def test_a_difference_below_a_tenth_of_a_point_is_not_nothing():
+    assert headline(scores(404, 400, 10_000)) == (
+        "pass: 0.04 points lower than production, within what 10,000 rows can tell"
+    )
+
+
+def test_a_first_model_has_its_accuracy_in_the_first_line():
+    assert headline(scores(15, 0, production=False)) == (
+        "pass: nothing is in production yet; accuracy 0.9850 on 1,000 rows"
+    )
+    assert headline(scores(300, 0, production=False)) == (
+        "fail: nothing is in production yet; accuracy 0.7000 on 1,000 rows"
+    )
+
+
+def test_answers_that_cannot_be_judged_are_not_called_better_or_worse():
+    scored = scores(0, 0)
+    scored.candidate[3] = np.nan
+    assert headline(scored) == "fail: these answers cannot be judged"
+    assert headline(replace(scores(0, 0), seen=(1,))) == "fail: these answers cannot be judged"
+
+
+def test_mistakes_are_counted_and_the_most_frequent_comes_first():
+    labels = np.array([0, 0, 1, 1, 2])
+    assert metrics.mistakes(labels, sure(np.array([1, 1, 2, 1, 2]))) == [(0, 1, 2), (1, 2, 1)]
