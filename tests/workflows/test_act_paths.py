@@ -7,6 +7,7 @@ The paths that a promotion must not take, and those that are rarely taken, under
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 
@@ -84,7 +85,7 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
     assert "promote" not in ran.jobs
     (comment,) = place.github.comments
     lines = comment["body"].splitlines()
-    assert "**fail**" in lines[2]
+    assert re.fullmatch(r"⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2])
     assert lines[4].startswith("Refused by `") and "`floor_accuracy`" in lines[4]
 
 
@@ -173,7 +174,8 @@ def test_a_fork_runs_the_loop_without_secrets_and_main_comments(place):
     ran = place.pull_request({"README.md": "From a fork.\n"}, fork=True, keys=dict.fromkeys(place.keys, ""))
     assert (ran.code, set(ran.jobs)) == (0, {"fork"}), ran.log[-3000:]
     kept = place.folder / "artifacts" / str(place.runs) / "report"
-    assert (kept / "report.md").read_text().startswith("# ")
+    headline = json.loads((kept / "evidence.json").read_text())["headline"]
+    assert (kept / "report.md").read_text().startswith(f"# {headline}\n")
     shutil.copytree(kept, place.folder / "artifacts" / str(place.runs + 1) / "report")
     head = "a" * 40
     place.github.pulls = [{"number": 7, "head": {"label": "eve:better", "sha": head}}]
@@ -187,7 +189,9 @@ def test_a_fork_runs_the_loop_without_secrets_and_main_comments(place):
     }
     said = place.act("workflow_run", workflow="comment.yml", payload={"action": "completed", "workflow_run": other})
     assert (said.code, said.jobs) == (0, {"comment": "success"}), said.log[-3000:]
-    assert "**pass**" in place.github.comments[-1]["body"]
+    comment = place.github.comments[-1]["body"]
+    assert comment.splitlines()[2] == f"✅ **pass**: {headline.removeprefix('pass: ')}"
+    assert comment.count("```mermaid") == 3
     assert "~~~text\n# " in place.github.comments[-1]["body"]
     # The link that stands above went into the fork's commit, and is gone with it.
     assert acting.git(place.repository, "status", "--short") == ""

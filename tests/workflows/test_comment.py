@@ -1,5 +1,5 @@
 """
-The one comment of a pull request: the real script against a GitHub of the test's own, and a report that the steps' own
+The one comment of a pull request: the real script against a GitHub of the test's own, and files that the steps' own
 code wrote.
 
     pytest tests/workflows/test_comment.py
@@ -12,13 +12,18 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from modelgate import predictions
 from modelgate.gate import metrics, report, rules
 from modelgate.gate.rules import Policy
 from modelgate.gate.scores import Scores
+from modelgate.predictions import Predictions
+from modelgate.promotion import evidence as form
+from modelgate.promotion.evidence import Evidence, Metrics, Named
 from tests.workflows.files import ACTIONS
 from tests.workflows.github import GitHub, comment
 
@@ -27,10 +32,7 @@ SHA = "a" * 40
 TOKEN = "ghs_TheTokenThatNobodyMayRead"
 RESULT = {
     "verdict": "pass",
-    "accuracy": 0.9859,
-    "production_accuracy": 0.98,
-    "loss": 0.0834,
-    "production_loss": 0.09,
+    "headline": "pass: 1.0 point lower than production, within what 1,000 rows can tell",
     "evidence": "vision/model-registry-dev/glyphs_evaluation:v3",
     "version": "acme/wandb-registry-model/glyphs-dev:v2",
     "url": "https://wandb.ai/orgs/acme/registry/model?selectionPath=acme%2Fx&version=v2",
@@ -49,10 +51,10 @@ def github():
 def say(github, tmp_path):
     """Comment; the body of the comment that there is afterwards."""
 
-    def say(result=RESULT, text="", jobs=None, **inputs):
+    def say(result=RESULT, evidence=None, text="", jobs=None, **inputs):
         folder = tmp_path / "report"
         folder.mkdir(exist_ok=True)
-        for name, content in (("result.json", result), ("report.md", text)):
+        for name, content in (("result.json", result), ("evidence.json", evidence), ("report.md", text)):
             (folder / name).unlink(missing_ok=True)
             if content:
                 (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
@@ -81,8 +83,8 @@ def say(github, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def real_report():
-    """The report that the steps' own code writes of 500 rows in ten classes, with production beside."""
+def judged():
+    """What the steps' own code writes of 500 rows in ten classes, with a version in production: evidence and scores."""
     dice = np.random.default_rng(5)
     labels = np.arange(500) % 10
 
@@ -92,32 +94,57 @@ def real_report():
         scores[np.arange(500), chosen] = 0.91
         return scores
 
-    scores = Scores(labels, answers(0.97), answers(0.96), 500, ())
-    outcomes = rules.judge(scores, Policy("no_worse", 0.9, 0.005))
-    named = {"name": "vision/model-registry-dev/glyphs_dataset:v1", "digest": "d" * 32}
-    evidence = {
-        "verdict": "pass" if rules.passes(outcomes) else "fail",
-        "policy": {"name": "no_worse"},
-        "metrics": {
-            who: {"accuracy": 0.97, "loss": 0.1, "calibration_error": 0.01, "latency_ms": 1.0, "size_bytes": 10}
-            for who in ("candidate", "production")
-        },
-        "comparison": None,
-        "return": None,
-        "version": {"name": RESULT["version"], "digest": "e" * 32},
-        "production": {"name": "acme/wandb-registry-model/glyphs-dev:v1", "digest": "f" * 32},
-        "dataset": named | {"eval_rows": 500},
-        "commit": SHA,
-        "evaluation_run": {"name": "x", "url": RESULT["run_url"]},
-    }
-    return report.report(evidence, outcomes, scores), scores
+    def measured(probabilities):
+        found = predictions.measure(labels, Predictions(probabilities, {}, 1.0, 10, "a" * 64))
+        return Metrics(**found, other={})
+
+    scores, policy = Scores(labels, answers(0.97), answers(0.96), 500, ()), Policy("no_worse", 0.9, 0.005)
+    outcomes = rules.judge(scores, policy)
+    compared = predictions.comparison(scores, policy, 0.0)
+    named = Named("vision/model-registry-dev/glyphs_dataset:v1", "d" * 32)
+    evidence = Evidence(
+        schema=2,
+        use_case="glyphs",
+        task="image-classification",
+        framework="keras",
+        metric="accuracy",
+        verdict="pass",
+        headline=report.headline(outcomes, compared, metrics.accuracy(labels, scores.candidate), 500),
+        warnings=(),
+        rules=tuple(form.Outcome(**vars(outcome)) for outcome in outcomes),
+        policy=form.limits_of(policy),
+        metrics=form.Measured(measured(scores.candidate), measured(scores.production)),
+        comparison=form.Comparison(**compared),
+        slices=form.slices_of(report.moved_slices(scores)),
+        confusion=form.confusion_of(metrics.mistakes(labels, scores.candidate)),
+        per_row=None,
+        return_=None,
+        version=Named(RESULT["version"], "e" * 32),
+        collection=RESULT["version"].partition(":")[0],
+        model=Named("vision/model-registry-dev/glyphs_model:v1", "e" * 32),
+        sha256=form.Hashes("a" * 64, None),
+        trained_on=None,
+        dataset=form.Dataset(named.name, named.digest, 500, ()),
+        looks=None,
+        production=Named("acme/wandb-registry-model/glyphs-dev:v1", "f" * 32),
+        commit=SHA,
+        git=form.git_of(SHA),
+        images=None,
+        account="ada",
+        evaluation_run=form.Run("vision/model-registry-dev/abc", RESULT["run_url"]),
+        github=None,
+        evaluated_at="2026-11-23T10:00:00Z",
+    )
+    return evidence, outcomes, scores
 
 
-def test_the_verdict_comes_first_and_the_pictures_are_of_the_report(say, real_report):
-    text, scores = real_report
-    body = say(text=text)
+def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say, judged):
+    evidence, outcomes, scores = judged
+    text = report.report(form.as_json(evidence), outcomes, scores)
+    body = say(RESULT | {"headline": evidence.headline}, form.text(evidence), text)
     lines = body.splitlines()
-    assert lines[2] == "✅ **pass**, accuracy 0.9859 against 0.9800 in production (+0.0059)"
+    rest = evidence.headline.removeprefix("pass: ")
+    assert lines[2] == f"✅ **pass**: {rest}" and "than production" in rest
     assert "The job promote waits." in body
     for link in (
         "workflow run](https://github.com/",
@@ -127,11 +154,14 @@ def test_the_verdict_comes_first_and_the_pictures_are_of_the_report(say, real_re
         assert f"[{link}" in body
     assert "[dataset](https://wandb.ai/vision/model-registry-dev/artifacts/dataset/glyphs_dataset/v1)" in body
     assert body.count("```mermaid") == 3
-    assert "| accuracy | 0.9859 | 0.9800 | +0.0059 |" in lines and "| loss | 0.0834 | 0.0900 | -0.0066 |" in lines
+    for name in ("accuracy", "loss"):
+        ours, theirs = (getattr(model, name) for model in (evidence.metrics.candidate, evidence.metrics.production))
+        assert f"| {name} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |" in lines
     boxes = {box[1]: box[2].split("<br/>") for box in re.finditer(r'\["<b>([a-z ]+)</b><br/>([a-z_<br/>]+)"\]', body)}
-    ends = re.findall(r"^\| `([a-z_]+)` \| \**([a-z ]+?)\** \|", text, re.MULTILINE)
-    assert len(ends) >= 8
-    assert boxes == {how: [name for name, end in ends if end == how] for how in {end for _, end in ends}}
+    assert len(outcomes) >= 8
+    assert boxes == {"passed": [outcome.rule for outcome in outcomes]}
+    name, *counts = report.moved_slices(scores)[0]
+    assert f"| `{name}` | {' | '.join(map(str, counts))} |" in lines
     drawn = re.findall(r"^is (\d),taken for (\d),(\d+)$", body, re.MULTILINE)
     counts = metrics.confusion(scores.labels, scores.candidate)
     assert [int(count) for _, _, count in drawn] == sorted((counts - np.diag(counts.diagonal())).ravel())[:-9:-1]
@@ -140,13 +170,23 @@ def test_the_verdict_comes_first_and_the_pictures_are_of_the_report(say, real_re
     assert text.strip() in body
 
 
+def test_no_word_of_the_report_changes_what_is_drawn(say, judged):
+    evidence, outcomes, scores = judged
+    text = report.report(form.as_json(evidence), outcomes, scores)
+    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) >= 5
+    reworded = re.sub(r"^(#+) .*$", r"\1 Other words", text, flags=re.MULTILINE).replace("|", "/").upper()
+    drawn = [say(RESULT, form.text(evidence), words).partition("<details>")[0] for words in (text, reworded, "x")]
+    assert len(set(drawn)) == 1 and "```mermaid" in drawn[0]
+
+
 def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
     github.comments += [comment(0, "<!-- modelgate --> of somebody else", "mallory"), comment(1, "hello")]
     github.comments += [comment(n, "talk", "bob") for n in range(2, 150)]
     first = say()
-    say(RESULT | {"accuracy": 0.5})
+    other = RESULT | {"headline": "pass: as accurate as production, within what 1,000 rows can tell"}
+    say(other)
     assert github.changes() == ["POST", "PATCH"]
-    assert say(RESULT | {"accuracy": 0.5}) != first
+    assert say(other) != first
     assert github.changes() == ["POST", "PATCH"]  # the same again changes nothing
     assert len(github.comments) == 151
     assert github.comments[0]["body"] == "<!-- modelgate --> of somebody else"
@@ -160,8 +200,9 @@ def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
         ("{", {}, "nothing was evaluated"),
         ("[]", {}, "nothing was evaluated"),
         ({"error": {"name": "x"}}, {"evaluate": {"result": "failure"}}, "`evaluate` did not end well"),
-        (RESULT | {"verdict": "fail", "production_accuracy": None}, {}, "**fail**, accuracy 0.9859; nothing is in"),
-        ({"verdict": "unchanged"}, {}, "**unchanged**: this is the model that production already is"),
+        ({"verdict": "fail", "headline": "fail: nothing is in production yet"}, {}, "**fail**: nothing is in"),
+        ({"verdict": "unchanged", "headline": report.UNCHANGED}, {}, "⚪ **unchanged**: this is the model that"),
+        ({"verdict": "fail"}, {}, "⛔ **fail**"),
     ],
 )
 def test_every_end_has_its_words(say, result, jobs, words):
@@ -170,11 +211,17 @@ def test_every_end_has_its_words(say, result, jobs, words):
     assert ("The job promote waits." in body) == ("pass" in str(result))
 
 
-def test_a_refusal_is_named_beside_the_verdict(say):
-    rules = "| rule |  | why |\n|---|---|---|\n| `floor_accuracy` | passed | x |\n| `no_worse` | **refused** | y |\n"
-    lines = say(RESULT | {"verdict": "fail"}, f"## Rules\n\n{rules}").splitlines()
+def test_a_refusal_is_named_below_the_verdict(say, judged):
+    outcomes = (form.Outcome("floor_accuracy", True, True, "x"), form.Outcome("no_worse", False, True, "y"))
+    outcomes += (form.Outcome("slices_no_worse", False, False, "z"),)
+    lines = say(RESULT | {"verdict": "fail"}, form.text(replace(judged[0], rules=outcomes))).splitlines()
     assert lines[4] == "Refused by `no_worse`."
-    assert '  r1["<b>refused</b><br/>no_worse"]:::c1' in lines
+    boxes = [line.strip() for line in lines if line.startswith("  r") and "[" in line]
+    assert boxes == [
+        'r0["<b>passed</b><br/>floor_accuracy"]:::c0',
+        'r1["<b>shown only</b><br/>slices_no_worse"]:::c1',
+        'r2["<b>refused</b><br/>no_worse"]:::c2',
+    ]
 
 
 HOSTILE = (
@@ -183,16 +230,18 @@ HOSTILE = (
 )
 
 
-def test_a_stranger_s_text_is_quoted_and_none_of_it_is_in_a_picture_or_a_link(say):
-    confusion = f"| | 0 | 1 |\n|---|---|---|\n| **0** | 1 | {HOSTILE} |"
-    text = (
-        f"# {HOSTILE}\n\n## Rules\n\n| rule | | why |\n| --- | --- | --- |\n| `{HOSTILE}` | passed | x |\n"
-        f'| `floor` | {HOSTILE} | x |\n| a"]:::pass | passed | x |\n\n## What was judged\n\n| | name |\n| --- | --- |\n'
-        f'| dataset | `a/b/c"]-->x:v1` |\n\n## Confusion of the candidate\n\n{confusion}'
-        f"\n\n~~~~~\n{HOSTILE}\n"
-    )
-    result = dict.fromkeys(RESULT, HOSTILE) | {"verdict": "pass", "accuracy": 1e999, "url": "javascript:alert(1)"}
-    body = say(json.dumps(result), text, FROM_STRANGER="true")
+def with_leaves(content, leaf):
+    """The same JSON with another value in each place that has no parts."""
+    if isinstance(content, dict):
+        return {key: with_leaves(value, leaf) for key, value in content.items()}
+    return [with_leaves(value, leaf) for value in content] if isinstance(content, list) else leaf
+
+
+def test_a_stranger_s_text_is_quoted_and_none_of_it_is_in_a_picture_or_a_link(say, judged):
+    content = form.as_json(judged[0])
+    result = dict.fromkeys(RESULT, HOSTILE) | {"verdict": "pass", "url": "javascript:alert(1)"}
+    text = f"# {HOSTILE}\n\n~~~~~\n{HOSTILE}\n"
+    body = say(result, with_leaves(content, HOSTILE), text, FROM_STRANGER="true")
     before, _, quoted = body.partition("\n\n<details><summary>The whole report</summary>\n\n~~~~~~text\n")
     assert quoted.endswith("\n~~~~~~\n\n</details>\n")
     assert "~~~~~~" not in quoted.removesuffix("\n~~~~~~\n\n</details>\n")
@@ -201,32 +250,66 @@ def test_a_stranger_s_text_is_quoted_and_none_of_it_is_in_a_picture_or_a_link(sa
     assert HOSTILE in quoted
 
 
-JUDGED = """## What was judged
-
-| | name |
-| --- | --- |
-| version | `acme/wandb-registry-model/glyphs-dev:v2` |
-| dataset | `vision/model-registry-dev/glyphs_dataset:v1` |
-"""
+@pytest.mark.parametrize("leaf", [None, True, 1e999, [], {}, "", "²", "a\nb", 'a"]-->x', "1" * 5000, "a,b"])
+def test_values_of_another_type_or_form_are_left_out(say, judged, leaf):
+    body = say(RESULT, with_leaves(form.as_json(judged[0]), leaf), FROM_STRANGER="true")
+    assert "```" not in body and "Slices that moved" not in body and "| accuracy" not in body
 
 
-def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say):
-    """Every other name is in its form, so that the lineage would be drawn."""
-    body = say(RESULT, JUDGED, FROM_STRANGER="true")
+@pytest.mark.parametrize("key", ["rules", "metrics", "slices", "confusion", "version", "dataset", "production"])
+def test_one_part_that_is_none_leaves_the_others(say, judged, key):
+    drawn = say(RESULT, form.as_json(judged[0]) | {key: [[5]]}, FROM_STRANGER="true")
+    assert "**pass**" in drawn and "```mermaid" in drawn
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        HOSTILE,
+        "see www.x.example",
+        "see https://x.example",
+        "fixes #1",
+        "ask @ada",
+        "one\n\n# two",
+        "`code`",
+        "a" * 300,
+        5,
+        None,
+        ["x"],
+    ],
+)
+def test_a_headline_that_is_no_plain_sentence_is_left_out(say, rest):
+    headline = f"pass: {rest}" if isinstance(rest, str) else rest
+    assert say(RESULT | {"headline": headline}).splitlines()[2] == "✅ **pass**"
+
+
+def test_a_headline_about_another_verdict_is_left_out(say):
+    assert say(RESULT | {"verdict": "fail"}).splitlines()[2] == "⛔ **fail**"
+
+
+def test_the_name_of_a_slice_is_code_so_that_it_becomes_no_link(say, judged):
+    slices = [{"name": "www.x.example", "rows": 50, "regressed": 2, "improved": 1}]
+    assert "| `www.x.example` | 50 | 2 | 1 |" in say(RESULT, form.as_json(judged[0]) | {"slices": slices})
+
+
+def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say, judged):
+    """Every other value is in its form, so that all would be drawn."""
+    evidence = form.text(judged[0])
+    body = say(RESULT, evidence, FROM_STRANGER="true")
     assert '"pass"' in body and "wandb.ai" not in body  # whose pages a stranger names may be anybody's
     hostile = f'x"}}\n```\n{HOSTILE}'
     for verdict in (hostile, [hostile], "PASS", None):
-        before, _, _ = say(RESULT | {"verdict": verdict}, JUDGED, FROM_STRANGER="true").partition("<details>")
-        assert "**no verdict**" in before
-        assert "```" not in before and "everyone" not in before
+        body = say(RESULT | {"verdict": verdict}, evidence, FROM_STRANGER="true")
+        assert "**no verdict**" in body
+        assert "```" not in body and "everyone" not in body
 
 
-@pytest.mark.parametrize("number", ["²", "٣", "1" * 5000, "-1", "1e3"])
-def test_what_is_no_count_is_in_no_picture(say, number):
-    slices = f"## Slices\n\n| slice | rows | regressed | improved |\n|---|---|---|---|\n| thin | 9 | {number} | 1 |\n"
-    confusion = f"## Confusion\n\n| | 0 | 1 |\n|---|---|---|\n| 0 | 1 | {number} |\n| {number} | 5 | 5 |\n"
-    before, _, _ = say(RESULT, slices + confusion, FROM_STRANGER="true").partition("<details>")
-    assert "Slices that moved" not in before and "sankey" not in before
+@pytest.mark.parametrize("number", ["²", "٣", 10**9, -1, 1e3, True, None])
+def test_what_is_no_count_is_in_no_picture(say, judged, number):
+    slices = [{"name": "thin", "rows": 9, "regressed": number, "improved": 1}]
+    confusion = [{"truth": "0", "answer": "1", "rows": number}]
+    body = say(RESULT, form.as_json(judged[0]) | {"slices": slices, "confusion": confusion}, FROM_STRANGER="true")
+    assert "Slices that moved" not in body and "sankey" not in body and "The gate" in body
 
 
 def test_a_file_of_any_size_is_read_to_its_limit_and_a_link_is_not_followed(say, github, tmp_path):
@@ -234,18 +317,31 @@ def test_a_file_of_any_size_is_read_to_its_limit_and_a_link_is_not_followed(say,
     folder.mkdir()
     secret = tmp_path / "secret"
     secret.write_text("only for the runner\n")
-    with (folder / "result.json").open("wb") as file:
-        file.write(json.dumps(RESULT).encode())
-        file.truncate(1 << 34)  # 16 GB of nothing
+    for name in ("result.json", "evidence.json"):
+        with (folder / name).open("wb") as file:
+            file.write(json.dumps(RESULT).encode())
+            file.truncate(1 << 34)  # 16 GB of nothing
     (folder / "report.md").symlink_to(secret)
     body = say(FOLDER=str(folder), FROM_STRANGER="true")
     assert "**no verdict**" in body and "only for the runner" not in body
 
 
+def test_evidence_that_is_a_link_or_no_json_is_not_drawn(say, judged, tmp_path):
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(RESULT))
+    (tmp_path / "elsewhere.json").write_text(form.text(judged[0]))
+    (folder / "evidence.json").symlink_to(tmp_path / "elsewhere.json")
+    bodies = [say(FOLDER=str(folder), FROM_STRANGER="true")]
+    bodies += [say(RESULT, text, FROM_STRANGER="true") for text in ("{", "[]", "null", "[" * 100_000, "\x00")]
+    assert len(set(bodies)) == 1
+    assert "✅ **pass**" in bodies[0] and "```" not in bodies[0]
+
+
 def test_a_long_report_is_cut_within_what_github_takes(say):
     body = say(text="# v1: pass\n" + "a line of the report\n" * 9000)
     assert len(body) <= 65_536
-    assert "cut off here" in body and body.endswith("</details>\n")
+    assert "truncated here" in body and body.endswith("</details>\n")
 
 
 def test_a_fork_s_pull_request_is_found_by_its_branch_and_commit(say, github):

@@ -192,6 +192,22 @@ def promote_asks_github(files: Files) -> Found:
             yield f"{file.name}: {name}", None if good else f"{file.name}: {name}"
 
 
+def the_comment_gets_its_files(files: Files) -> Found:
+    """What is kept for the comment is every file that it draws from, of one step's folder, and no other."""
+    script = (ROOT / ".github/actions/comment/comment.py").read_text(encoding="utf-8")
+    wanted = set(re.findall(r'"(\w+\.(?:json|md))"', script))
+    for file in of_workflows(files):
+        for where, step in file.steps():
+            if step.get("with", {}).get("name") != "report" or "path" not in step["with"]:
+                continue
+            if step["uses"].startswith("actions/upload-artifact@"):
+                paths = [path.rpartition("/") for path in step["with"]["path"].splitlines()]
+                alike = len({folder for folder, _, _ in paths}) == 1
+                yield where, None if alike and {name for _, _, name in paths} == wanted else where
+            else:
+                yield where, None if step["with"]["path"] == "${{ runner.temp }}/report" else where
+
+
 def values_reach_flags_as_json(files: Files) -> Found:
     """A flag's value is `${{ toJSON(...) }}` or a literal: no text of anybody ends the string it stands in."""
     for file, name, job in jobs(files):
@@ -370,6 +386,8 @@ RULES = [
     Rule(promote_asks_github, 2, "pipeline.yml", "name: production", "name: training"),
     Rule(promote_asks_github, 2, "promote.yml", "      url: ${{ needs.evaluate.outputs.url }}\n", ""),
     Rule(values_reach_flags_as_json, 20, "pipeline.yml", "${{ toJSON(inputs.policy) }}", '"${{ inputs.policy }}"'),
+    Rule(the_comment_gets_its_files, 4, "pipeline.yml", "            ${{ runner.temp }}/evaluate/evidence.json\n", ""),
+    Rule(the_comment_gets_its_files, 4, "pipeline.yml", "out/evaluate/evidence.json", "out/evaluate/evidence.txt"),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", "  link:\n    name: link", "  tie:\n    name: link"),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", '"rows":', '"lines":'),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", "toJSON(needs.link.outputs.version)", "toJSON('latest')"),

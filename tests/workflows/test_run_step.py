@@ -210,6 +210,14 @@ def test_hostile_text_stays_text(run_step, tmp_path, code):
     assert not list(tmp_path.rglob("pwned"))
 
 
+def test_a_refusal_begins_with_the_headline(run_step):
+    headline = "fail: 5.0 points lower than production, and 1,000 rows show at least 3.2 points"
+    answer = {"verdict": "fail", "headline": headline, "reasons": ["no_worse: the drop is at least 3.20 points"]}
+    (found,) = commands(run_step(answer, code=1, report=f"# {headline}\n").log)
+    title = "evaluate%3A fail%3A 5.0 points lower than production%2C and 1%2C000 rows show at least 3.2 points"
+    assert found == f"::error title={title}::no_worse: the drop is at least 3.20 points"
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_a_flag_without_blanks_is_no_command_in_the_line_that_shows_it(run_step, newline):
     seen = run_step({}, flags={"reason": f"x{newline}::error::forged", "rows": 12})

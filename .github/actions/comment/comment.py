@@ -1,10 +1,11 @@
 """
-Write the one comment of a pull request: the verdict first, then what it rests on, with pictures that GitHub draws.
+Write the one comment of a pull request: the verdict first, then the reasons for it, with pictures that GitHub draws.
 
-Beside action.yml, which passes its inputs as variables. Needs Python alone.
+Lives next to action.yml, which passes its inputs as variables. Needs Python alone.
 
-The numbers and names come from what evaluate wrote, which in a fork's case strangers wrote: each is held to the form it
-must have before it is part of a picture or a link, and the report itself is quoted.
+Everything is drawn from `result.json` and `evidence.json`; the report is quoted and never parsed. In a fork's case
+strangers wrote these files, so each value is held to the form it must have before it is part of a text, a picture or a
+link, and the report is put between fences.
 """
 
 from __future__ import annotations
@@ -20,77 +21,124 @@ from typing import Any
 
 MARK = "<!-- modelgate -->"
 AUTHOR = "github-actions[bot]"
-VERDICTS = {
-    "pass": "✅ **pass**",
-    "fail": "⛔ **fail**",
-    "unchanged": "⚪ **unchanged**: this is the model that production already is",
-}
+SIGNS = {"pass": "✅", "fail": "⛔", "unchanged": "⚪"}
 MAX_COMMENT = 65_000  # GitHub takes 65,536 characters
 MAX_FILE = 1_000_000
 MAX_ROWS = 8
 MAX_RULES = 20
+MAX_ITEMS = 1000  # of a list that strangers wrote
 # A label is `is 3 (5)`; narrow, so that it is not made smaller where there is little room.
 SANKEY = {"prefix": "(", "suffix": ")", "width": 420, "height": 300}
-# How a rule ends, in the report's words, and its box.
+# How a rule can end, and its box.
 COLOURS = {
     "passed": "fill:#dafbe1,stroke:#1a7f37",
     "shown only": "fill:#fff8c5,stroke:#9a6700",
     "refused": "fill:#ffebe9,stroke:#cf222e",
 }
-COUNT = r"[0-9]{1,8}"  # str.isdigit() takes "²" too, which int() does not
-NAME = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v\d{1,9}"
+NAME = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v[0-9]{1,9}"
+RULE = r"[a-z_]{1,60}"
+SLICE = r"[\w .=:-]{1,60}"
+CLASS = r"[\w .-]{1,40}"
+# A dot only inside a number and a colon only before a blank: GitHub makes a link of www.example, and of no number.
+SENTENCE = r"(?:[A-Za-z0-9 ,;]|(?<=[0-9])\.(?=[0-9])|:(?= )){1,200}"
 
 
 def main() -> int:
     given = os.environ
     folder = Path(given["FOLDER"])
-    number = given["PULL_REQUEST"] or of_fork(given["HEAD"], given["SHA"])
-    if not number:
+    pull = given["PULL_REQUEST"] or of_fork(given["HEAD"], given["SHA"])
+    if not pull:
         print("there is no open pull request of this commit; nothing to say")
         return 0
-    text = page(read(folder / "result.json"), read(folder / "report.md"), given)
-    written = write(int(number), text)
-    print(f"{written} the comment of #{int(number)}")
+    result, evidence = (parsed(read(folder / name)) for name in ("result.json", "evidence.json"))
+    written = write(int(pull), page(result, evidence, read(folder / "report.md"), given))
+    print(f"{written} the comment of #{int(pull)}")
     return 0
 
 
+# --- files that strangers wrote --------------------------------------------------------------------------------------
+
+
 def read(path: Path) -> str:
-    """The beginning of a file that strangers wrote: of whatever size, and no link, which could lead to any other."""
+    """The beginning of a file of whatever size. A link could lead to any other file, so it is not followed."""
     if path.is_symlink() or not path.is_file():
         return ""
     with path.open("rb") as file:
         return file.read(MAX_FILE).decode(errors="replace")
 
 
+def parsed(text: str) -> dict[str, Any]:
+    """A JSON object; empty for anything else."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def at(content: object, *path: str) -> Any:
+    """The value at a place in JSON; None if there is none."""
+    for key in path:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def items(content: object, key: str) -> list[dict[str, Any]]:
+    """The objects in a list, within a limit."""
+    found = at(content, key)
+    return [item for item in found[:MAX_ITEMS] if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def held(value: object, form: str) -> str | None:
+    """A text in its form; None for anything else."""
+    return value if isinstance(value, str) and re.fullmatch(form, value) else None
+
+
+def count(value: object) -> int | None:
+    """A number of rows."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**8 else None
+
+
+def number(value: object) -> float | None:
+    """A figure of reasonable size."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+    return float(value) if good else None  # type: ignore[arg-type]
+
+
+def url(value: object) -> str | None:
+    """An address that can be part of a Markdown link, and of nothing else."""
+    return held(value, r"https?://[\w.:/?&=%~#+-]{1,500}")
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def page(result_text: str, report: str, given: Any) -> str:
+def page(result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
     """The whole comment."""
-    try:
-        result = json.loads(result_text or "{}")
-    except (ValueError, RecursionError):
-        result = {}
-    result = result if isinstance(result, dict) else {}
-    verdict = VERDICTS.get(str(result.get("verdict")), f"⚠️ **no verdict**: {stopped(given['JOBS'])}")
-    tables = tables_of(report)
-    rules = rules_of(tables)
+    verdict = held(result.get("verdict"), "|".join(SIGNS))
+    rules = rules_by_end(evidence)
     stranger = given["FROM_STRANGER"] != "false"
     # A stranger's run had a W&B of its own, whose pages are gone; and its addresses may lead anywhere.
-    links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else links_of(result, tables))]
+    links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else links_of(result, evidence))]
     parts = [
         MARK,
-        f"{verdict}{against_production(result)}",
-        given["THEN"] if result.get("verdict") == "pass" else refused_by(rules),
+        first_line(result, verdict) or f"⚠️ **no verdict**: {stopped(given['JOBS'])}",
+        given["THEN"] if verdict == "pass" else refused_by(rules),
         " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', given['SHA'])[:12]}`",
-        comparison(result),
-        gate_picture(rules, str(result.get("verdict"))),
-        slices(tables),
-        confusion_picture(tables),
-        lineage_picture(result, tables),
     ]
+    if verdict:
+        parts += [comparison(evidence), gate_picture(rules, verdict), slices(evidence), confusion_picture(evidence)]
+        parts.append(lineage_picture(result, evidence, verdict))
     text = "\n\n".join(filter(None, parts))
     return text + quoted(report, MAX_COMMENT - len(text), stranger) + "\n"
+
+
+def first_line(result: dict[str, Any], verdict: str | None) -> str:
+    """The headline that evaluate wrote, if it is a sentence about this verdict."""
+    if verdict is None:
+        return ""
+    about, _, rest = (held(result.get("headline"), SENTENCE) or "").partition(": ")
+    return f"{SIGNS[verdict]} **{verdict}**" + (f": {rest}" if about == verdict and rest else "")
 
 
 def stopped(jobs: str) -> str:
@@ -100,76 +148,37 @@ def stopped(jobs: str) -> str:
     return f"`{bad[0]}` did not end well" if bad else "nothing was evaluated"
 
 
-def against_production(result: dict[str, Any]) -> str:
-    ours, theirs = (number_of(result.get(key)) for key in ("accuracy", "production_accuracy"))
-    if ours is None:
-        return ""
-    if theirs is None:
-        return f", accuracy {ours:.4f}; nothing is in production yet"
-    return f", accuracy {ours:.4f} against {theirs:.4f} in production ({ours - theirs:+.4f})"
-
-
-def comparison(result: dict[str, Any]) -> str:
-    """The candidate beside production, where there is one."""
+def comparison(evidence: dict[str, Any]) -> str:
+    """The candidate next to production, if there is one."""
     lines = ["| | candidate | production | change |", "|---|---|---|---|"]
     for key in ("accuracy", "loss"):
-        ours, theirs = (number_of(result.get(name)) for name in (key, f"production_{key}"))
-        if ours is None or theirs is None:
-            return ""
-        lines.append(f"| {key} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
-    return "\n".join(lines)
+        ours, theirs = (number(at(evidence, "metrics", who, key)) for who in ("candidate", "production"))
+        if ours is not None and theirs is not None:
+            lines.append(f"| {key} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def number_of(value: object) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-    return float(value) if good else None  # type: ignore[arg-type]
-
-
-def links_of(result: dict[str, Any], tables: dict[str, list[list[str]]]) -> list[str]:
+def links_of(result: dict[str, Any], evidence: dict[str, Any]) -> list[str]:
     """Version, evaluation and dataset in W&B."""
-    run, version = (url_of(result.get(key)) for key in ("run_url", "url"))
-    found = [f"[{word}]({url})" for word, url in (("version", version), ("evaluation", run)) if url]
-    dataset = judged(tables).get("dataset")
+    run, version = url(at(evidence, "evaluation_run", "url")), url(result.get("url"))
+    found = [f"[{word}]({address})" for word, address in (("version", version), ("evaluation", run)) if address]
+    dataset = held(at(evidence, "dataset", "name"), NAME)
     if run and dataset and "/runs/" in run:
         entity, project, collection = dataset.split("/")
-        name, _, number = collection.partition(":")
+        name, _, version_number = collection.partition(":")
         host = run.rpartition("/runs/")[0].rsplit("/", 2)[0]
-        found.append(f"[dataset]({host}/{entity}/{project}/artifacts/dataset/{name}/{number})")
+        found.append(f"[dataset]({host}/{entity}/{project}/artifacts/dataset/{name}/{version_number})")
     return found
 
 
-def url_of(value: object) -> str | None:
-    """An address that can be part of a Markdown link, and of nothing else."""
-    good = isinstance(value, str) and re.fullmatch(r"https?://[\w.:/?&=%~#+-]{1,500}", value)
-    return str(value) if good else None
-
-
-# --- what the report's tables say ------------------------------------------------------------------------------------
-
-
-def tables_of(report: str) -> dict[str, list[list[str]]]:
-    """Heading to the rows of the table below it, the head left out."""
-    tables: dict[str, list[list[str]]] = {}
-    heading = ""
-    for line in report.splitlines():
-        if line.startswith("## "):
-            heading = line[3:].partition(",")[0].partition(" of the ")[0].strip()
-        elif line.startswith("|"):
-            cells = [cell.strip().strip("`*").replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-            tables.setdefault(heading, []).append(cells)
-    return {heading: rows[2:] for heading, rows in tables.items() if heading}
-
-
-def judged(tables: dict[str, list[list[str]]]) -> dict[str, str]:
-    """What was judged, by its kind: names in the form that W&B gives them."""
-    rows = [row for row in tables.get("What was judged", []) if len(row) >= 2]
-    return {kind: name for kind, name, *_ in rows if re.fullmatch(NAME, name)}
-
-
-def rules_of(tables: dict[str, list[list[str]]]) -> dict[str, list[str]]:
+def rules_by_end(evidence: dict[str, Any]) -> dict[str, list[str]]:
     """How a rule can end, to the names of those that did."""
-    rows = [row for row in tables.get("Rules", []) if len(row) == 3 and re.fullmatch(r"[a-z_]{1,60}", row[0])]
-    return {how: [name for name, end, _ in rows[:MAX_RULES] if end == how] for how in COLOURS}
+    found: dict[str, list[str]] = {how: [] for how in COLOURS}
+    for rule in items(evidence, "rules")[:MAX_RULES]:
+        name, passed, blocking = held(rule.get("rule"), RULE), rule.get("passed"), rule.get("blocking")
+        if name and isinstance(passed, bool) and isinstance(blocking, bool):
+            found["passed" if passed else "refused" if blocking else "shown only"].append(name)
+    return found
 
 
 def refused_by(rules: dict[str, list[str]]) -> str:
@@ -179,7 +188,7 @@ def refused_by(rules: dict[str, list[str]]) -> str:
 def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
     """The rules by how they ended, one box for each end: a picture as narrow as a telephone can show."""
     ends = [how for how in COLOURS if rules[how]]
-    if not ends or verdict not in VERDICTS:
+    if not ends:
         return ""
     boxes = [f'  r{i}["<b>{how}</b><br/>{"<br/>".join(rules[how])}"]:::c{i}' for i, how in enumerate(ends)]
     lines = ["```mermaid", "flowchart TB", *boxes, f'  v{{"{verdict}"}}']
@@ -188,45 +197,46 @@ def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
     return "**The gate**\n\n" + "\n".join([*lines, "```"])
 
 
-def slices(tables: dict[str, list[list[str]]]) -> str:
-    """The slices that moved most, as a table."""
-    rows = [row for row in tables.get("Slices", []) if len(row) == 4 and re.fullmatch(r"[\w .=:-]{1,60}", row[0])]
-    rows = [row for row in rows if all(re.fullmatch(COUNT, cell) for cell in row[1:])][:MAX_ROWS]
-    if not rows:
+def slices(evidence: dict[str, Any]) -> str:
+    """The slices that moved most, as a table. Names are code, so that GitHub makes no link of one."""
+    lines = []
+    for one in items(evidence, "slices"):
+        counts = [count(one.get(key)) for key in ("rows", "regressed", "improved")]
+        if (name := held(one.get("name"), SLICE)) and None not in counts:
+            lines.append(f"| `{name}` | {' | '.join(map(str, counts))} |")
+    if not lines:
         return ""
     head = ["| slice | rows | regressed | improved |", "|---|---|---|---|"]
-    lines = [*head, *(f"| {' | '.join(row)} |" for row in rows)]
     words = "regressed: rows that production has right and the candidate has wrong; improved: the other way round"
-    return f"**Slices that moved** ({words})\n\n" + "\n".join(lines)
+    return f"**Slices that moved** ({words})\n\n" + "\n".join([*head, *lines[:MAX_ROWS]])
 
 
-def confusion_picture(tables: dict[str, list[list[str]]]) -> str:
-    """What is taken for what, the most frequent first: truth on the left, answer on the right."""
-    wrong = []
-    for truth, *counts in filter(None, tables.get("Confusion", [])):
-        for answer, count in enumerate(counts):
-            if re.fullmatch(COUNT, count) and re.fullmatch(COUNT, truth) and int(truth) != answer:
-                wrong.append((int(count), int(truth), answer))
-    if not wrong:
+def confusion_picture(evidence: dict[str, Any]) -> str:
+    """Which class is taken for which, the most frequent first: truth on the left, answer on the right."""
+    flows = []
+    for one in items(evidence, "confusion"):
+        truth, answer = (held(one.get(key), CLASS) for key in ("truth", "answer"))
+        if truth and answer and (rows := count(one.get("rows"))):
+            flows.append((rows, f"is {truth},taken for {answer},{rows}"))
+    if not flows:
         return ""
-    wrong = sorted(wrong, reverse=True)[:MAX_ROWS]
     lines = ["```mermaid", f"%%{{init: {json.dumps({'sankey': SANKEY})}}}%%", "sankey-beta", ""]
-    lines += [f"is {truth},taken for {answer},{count}" for count, truth, answer in wrong]
+    lines += [flow for _, flow in sorted(flows, key=lambda flow: -flow[0])[:MAX_ROWS]]
     return "**What is taken for what** (in rows, the most frequent)\n\n" + "\n".join([*lines, "```"])
 
 
-def lineage_picture(result: dict[str, Any], tables: dict[str, list[list[str]]]) -> str:
-    """From the dataset to what stands for approval."""
-    names = judged(tables)
-    evidence, verdict = str(result.get("evidence")), str(result.get("verdict"))
-    if not {"dataset", "version"} <= names.keys() or not re.fullmatch(NAME, evidence) or verdict not in VERDICTS:
+def lineage_picture(result: dict[str, Any], evidence: dict[str, Any], verdict: str) -> str:
+    """From the dataset to the evidence that waits for approval."""
+    names = {what: held(at(evidence, what, "name"), NAME) for what in ("dataset", "version", "production")}
+    judged = held(result.get("evidence"), NAME)
+    if not (names["dataset"] and names["version"] and judged):
         return ""
-    short = {kind: name.rpartition("/")[2] for kind, name in names.items()}
+    short = {what: name.rpartition("/")[2] for what, name in names.items() if name}
     lines = [
         "```mermaid",
         "flowchart TB",
         f'  d[("dataset<br/>{short["dataset"]}")] --> m["candidate<br/>{short["version"]}"]',
-        f'  m --> e["evidence<br/>{evidence.rpartition("/")[2]}"]',
+        f'  m --> e["evidence<br/>{judged.rpartition("/")[2]}"]',
         "  d --> e",
     ]
     if production := short.get("production"):
@@ -236,7 +246,7 @@ def lineage_picture(result: dict[str, Any], tables: dict[str, list[list[str]]]) 
 
 
 def quoted(report: str, room: int, from_stranger: bool) -> str:
-    """The whole report, folded; a stranger's between fences that no line of it can close."""
+    """The whole report, folded; a stranger's goes between fences that no line of it can close."""
     if not report:
         return ""
     before, after = "\n\n<details><summary>The whole report</summary>\n\n", "\n\n</details>"
@@ -245,7 +255,7 @@ def quoted(report: str, room: int, from_stranger: bool) -> str:
         before, after = f"{before}{fence}text\n", f"\n{fence}{after}"
     room -= len(before) + len(after) + 100
     if len(report) > room:
-        report = report[:room].rpartition("\n")[0] + "\n\n(cut off here; the whole of it is in the workflow run)"
+        report = report[:room].rpartition("\n")[0] + "\n\n(truncated here; the workflow run has all of it)"
     return before + report.strip("\n") + after
 
 

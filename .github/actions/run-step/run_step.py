@@ -156,7 +156,8 @@ def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
         message = f"{error.get('message')}\n{error.get('hint') or ''}".strip()
         return [annotation(f"{step}: {error.get('name')}", message)]
     if reasons := result.get("reasons"):
-        return [annotation(f"{step}: {result.get('verdict')}", str(reason)) for reason in reasons]
+        title = f"{step}: {result.get('headline') or result.get('verdict')}"
+        return [annotation(title, str(reason)) for reason in reasons]
     return [annotation(step, f"ended with exit code {code} and without its JSON object; its last words stand above")]
 
 
