@@ -187,7 +187,7 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
     if evaluated["verdict"] == "unchanged":
         order.folder.remember(**changes)
         progress.summary(done)
-        say(f"\nunchanged: {_short(version)} is the model that production already is. There is nothing to approve.")
+        say(f"\n{evaluated['headline']} ({_short(version)}). There is nothing to approve.")
         return 0
     report = (order.folder.out / done[-1].step.name / "report.md").read_text()
     say()
@@ -195,12 +195,14 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
     if evaluated["verdict"] == "fail":
         order.folder.remember(**changes)
         progress.summary(done)
-        say(f"\nfail: {_short(version)} may not go to production, which stays as it is. Refused by:")
+        say(f"\n{evaluated['headline']}")
+        say(f"{_short(version)} may not go to production, which stays as it is. Refused by:")
         for why in evaluated.get("reasons", []):
             say(f"  - {why}")
         return 1
     pending = {
         "use_case": use_case,
+        "headline": evaluated["headline"],
         "evidence": evaluated["evidence"],
         "version": version,
         "production": production,
@@ -218,7 +220,8 @@ def _ask_and_promote(order: Order, pending: Mapping[str, Any], ready: Ready, don
     if pending["page"]:
         say(f"\n{_short(pending['version'])} at {pending['page']}")
     now = _short(pending["production"]) if pending["production"] else "nothing yet"
-    question = f"pass: move `production` from {now} to {_short(pending['version'])}?"
+    headline = pending.get("headline", "pass")  # what an older version left open has none
+    question = f"{headline}\nmove `production` from {now} to {_short(pending['version'])}?"
     name = order.approver
     if name is None and approval.on_terminal():
         execute = ready()  # the page must open while the person thinks
@@ -232,7 +235,8 @@ def _ask_and_promote(order: Order, pending: Mapping[str, Any], ready: Ready, don
             return 1
     elif name is None:
         progress.summary(done)
-        say(f"\npass: {_short(pending['version'])} waits for an approval. production stays as it is until then:")
+        say(f"\n{headline}")
+        say(f"{_short(pending['version'])} waits for an approval. production stays as it is until then:")
         say(f"  {LATER}")
         return 0
     else:

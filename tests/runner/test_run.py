@@ -129,21 +129,23 @@ def test_approver_must_be_a_name(checkout: Checkout, name: str) -> None:
 
 
 def test_unchanged_asks_nobody_and_promotes_nothing(checkout: Checkout) -> None:
-    checkout.behave(evaluate={"result": {"verdict": "unchanged", "evidence": None, "production": "o/r/glyphs-dev:v3"}})
+    result = {"verdict": "unchanged", "headline": "unchanged: the same model", "production": "o/r/glyphs-dev:v3"}
+    checkout.behave(evaluate={"result": result | {"evidence": None}})
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
     assert checkout.steps()[-1] == "evaluate"
-    assert said.splitlines()[-1].startswith("unchanged: glyphs-dev:v3")
+    assert said.splitlines()[-1] == "unchanged: the same model (glyphs-dev:v3). There is nothing to approve."
     assert checkout.state()["pending"] is None
 
 
 def test_failing_verdict_shows_its_reasons_and_asks_nobody(checkout: Checkout) -> None:
     reasons = ["floor_accuracy: 0.31 is below 0.90"]
-    checkout.behave(evaluate={"result": {"verdict": "fail", "reasons": reasons}, "exit": 1})
+    checkout.behave(evaluate={"result": {"verdict": "fail", "headline": "fail: worse", "reasons": reasons}, "exit": 1})
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 1
     assert checkout.steps()[-1] == "evaluate"
     assert "# The report" in said
+    assert "\nfail: worse\n" in said
     assert said.splitlines()[-1] == "  - floor_accuracy: 0.31 is below 0.90"
     assert checkout.runner("approve", APPROVE="ada")[0] == 1
 
