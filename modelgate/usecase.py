@@ -1,7 +1,7 @@
 """
 The parts of a use case, imported by name, and what each must offer.
 
-A step asks for the part it needs (`part("digits", "data")`), so that build does not import a framework and a change to
+A step asks for the part it needs (`part(name, "data")`), so that build does not import a framework and a change to
 `model.py` does not rebuild the dataset. docs/adapting.md says what each part is for.
 """
 

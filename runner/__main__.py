@@ -50,7 +50,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Run the pipeline on this machine: build, train, link, evaluate, a person's yes, promote.",
         epilog="exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 a service is not reachable, 130 interrupted\n\n"
-        "example: python -m runner run --use-case digits --epochs 20",
+        "example: python -m runner run --no-cache",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -84,7 +84,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         ("run", "retrain, evaluate and ask for the approval"),
         ("plan", "show what `run` would do"),
     ):
-        run = command(name, purpose, f"{name} --use-case digits --epochs 20")
+        run = command(name, purpose, f"{name} --policy better")
         use_case_flag(run, "the one whose config says so")
         approver_flag(run)
         wandb_flags(run)

@@ -1,7 +1,7 @@
 """
 Say what was promoted, when, on what evidence and who approved; and whether the ledger can still be believed.
 
-    python -m steps.audit --use-case mnist --verify --html promotions.html
+    python -m steps.audit --verify --html promotions.html
 
 Reads   the ledger (artifact <use_case>_promotions) and what the registry holds now.
 Writes  nothing in W&B; with --html a page of its own, to publish.

@@ -1,9 +1,9 @@
 """
 Record the rows of a use case as a dataset: W&B Tables to look at, and the arrays in one file to train on.
 
-    python -m steps.build --use-case mnist --rows 6000 --eval-rows 1000
+    python -m steps.build --rows 6000 --eval-rows 1000
 
-Reads   the use case's source of rows (for mnist: the file that MNIST_NPZ names, Keras's cache, or Keras's address).
+Reads   the use case's source of rows, as its data.py finds it.
 Writes  artifact <use_case>_dataset (type dataset): tables train_table and eval_table, arrays.npz.
 Exits   0 done; 1 a check of the rows failed, and nothing was recorded; 2 wrong use; 3 W&B or the source not reachable.
 """

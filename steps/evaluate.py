@@ -1,8 +1,8 @@
 """
 Evaluate a registered version and say whether it may replace the one in production.
 
-    python -m steps.evaluate --version org/wandb-registry-model/MNIST-dev:v3 \\
-                             --dataset team/model-registry-dev/mnist_dataset:v1
+    python -m steps.evaluate --version org/wandb-registry-model/COLLECTION:v3 \\
+                             --dataset team/model-registry-dev/NAME_dataset:v1
 
 Reads   the registry version, the dataset, and the version that is production now.
 Writes  run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row);

@@ -1,7 +1,7 @@
 """
 Link a model into the registry, as the candidate for production.
 
-    python -m steps.link --use-case mnist --model team/model-registry-dev/mnist_model:v0
+    python -m steps.link --model team/model-registry-dev/NAME_model:v0
 
 Reads   the model version.
 Writes  a version of the registry's collection with the alias candidate; the same model again is the same version.

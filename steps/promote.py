@@ -1,7 +1,7 @@
 """
 Move the alias `production` to the version that was evaluated and approved.
 
-    python -m steps.promote --evidence team/model-registry-dev/mnist_evaluation:v4 --approver ada
+    python -m steps.promote --evidence team/model-registry-dev/NAME_evaluation:v4 --approver ada
 
 Reads   the evidence, the ledger, and what the registry holds now.
 Writes  an entry in the ledger (artifact <use_case>_promotions), then the alias. Run again, it changes nothing,

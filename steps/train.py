@@ -1,7 +1,7 @@
 """
 Train the use case's model on a dataset.
 
-    python -m steps.train --use-case mnist --dataset team/model-registry-dev/mnist_dataset:v0
+    python -m steps.train --dataset team/model-registry-dev/NAME_dataset:v0
 
 Reads   the dataset version, declared as the run's input.
 Writes  metrics per epoch (epoch/loss, epoch/accuracy, epoch/val_loss, epoch/val_accuracy);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,13 @@ def test_no_module_has_the_name_of_a_library_that_its_neighbours_import():
 def test_there_is_no_package_named_like_a_library():
     """A folder docker/ with an __init__.py would hide the docker SDK."""
     assert not (ROOT / "docker" / "__init__.py").exists()
+
+
+def test_nothing_outside_usecases_knows_one_by_name():
+    """So that a team may delete what ships; the README and docs/ name examples."""
+    names = "|".join(path.parent.name for path in (ROOT / "usecases").glob("*/config.toml"))
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rooms = ("modelgate/", "steps/", "runner/", "docker/", "tools/", ".github/")
+    for name in [name for name in listed.split("\0") if name.startswith(rooms)]:
+        text = (ROOT / name).read_text(encoding="utf-8") if (ROOT / name).exists() else ""
+        assert not re.search(rf"\b({names})\b(?!_)", re.sub(r"hex digits|digits and _", "", text)), name

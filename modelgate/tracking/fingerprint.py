@@ -31,7 +31,7 @@ def alias(module: str, parts: Iterable[str], flags: Mapping[str, object], inputs
     """
     The W&B alias under which the output of this very work is found: `inputs-<12 hex>`.
 
-    module: the step, as `steps.train`. parts: modules of the use case that it loads by name, as `usecases.mnist.model`.
+    module: the step, as `steps.train`. parts: modules of the use case that it loads by name, as `usecases.NAME.model`.
     flags: those that change the output. inputs: digests of what it reads.
     """
     files = {name: _sha256(_path(name)) for name in [*sources([module, *parts]), *locks(module)]}
