@@ -48,7 +48,7 @@ def here(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
 def steps(here: Engine, images: dict[str, Image], folder: Folder) -> StepContainers:
     nothing = Variables({})
     return StepContainers(
-        here, images, variables=nothing, rows=(nothing, []), network=here.name, out=folder.out, stop=Stop()
+        here, images, variables=nothing, source=(nothing, []), network=here.name, out=folder.out, stop=Stop()
     )
 
 
