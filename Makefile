@@ -1,7 +1,7 @@
 # One word for each thing a person does here. GNU make 3.81 (the one macOS ships) is enough.
 #
-# `make run` and the others pass on what you say about it: make run APPROVE=ada USE_CASE=digits ARGS="--epochs 20"
-# Those names reach the runner through the environment; no value is ever part of a shell command but ARGS.
+# `make run` and the others pass on what you set: make run APPROVE=ada USE_CASE=digits ARGS="--epochs 20"
+# Those names reach the runner through the environment. Only ARGS becomes part of a shell command.
 
 PYTHON = .venv/bin/python
 
@@ -14,73 +14,84 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 	HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-.PHONY: help setup run plan approve rollback status serve clean images test prove conformance lint lock drill bench \
-	github-setup github-doctor
+# How each lock is made: for every platform, each package by its hash, and without the address of an index.
+LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
+
+.PHONY: help setup setup-dev run plan approve rollback status audit serve clean images test prove conformance lint lock \
+	drill bench github-setup github-doctor
 
 help:
-	@echo 'make run        retrain, evaluate and be asked to approve; nothing leaves this machine'
-	@echo '                APPROVE=you     approve in advance, for want of a terminal'
+	@echo 'make run        train, evaluate and ask you to approve; nothing leaves this machine'
+	@echo '                APPROVE=you     approve in advance, when there is no terminal to ask on'
 	@echo '                USE_CASE=digits a folder of usecases/'
-	@echo '                RUNNER=docker   each step in its container; needs a Docker engine'
+	@echo '                RUNNER=docker   run each step in its container; needs a Docker engine'
 	@echo '                WANDB=own       your own W&B instead of the embedded server; asks first'
-	@echo '                ARGS="..."      more flags: .venv/bin/python -m runner run --help'
-	@echo 'make plan       what `make run` would do, and no more'
+	@echo '                ARGS="..."      more flags; to list them: make run ARGS=--help'
+	@echo 'make plan       show what `make run` would do, and stop there'
 	@echo 'make approve    approve what a run left open       (APPROVE=you)'
 	@echo 'make rollback   go back to the version before      (ARGS="--reason TEXT")'
-	@echo 'make status     what is in production, what waits, what ran last'
+	@echo 'make status     what is in production, what waits for an approval, what ran last'
+	@echo 'make audit      what was promoted, by whom, on what evidence   (ARGS=--verify)'
 	@echo 'make serve      open the pages of the embedded server'
 	@echo 'make clean      remove what the runner keeps in .modelgate/'
 	@echo 'make images     build the images of the steps and the server that are missing'
-	@echo 'make setup      the environment in .venv/; every other target does it by itself'
-	@echo 'make github-setup   environments, reviewers, rules, variables and secrets of a repository on GitHub'
+	@echo 'make setup      make the environment in .venv/; the targets above do it when it is missing'
+	@echo 'make github-setup   set up a GitHub repository: environments, reviewers, rules, variables, secrets'
 	@echo '                REPO=owner/name REVIEWERS="login org/team" ENTITY=team [ARGS=--dry-run]'
-	@echo 'make github-doctor  what a repository on GitHub lacks   (REPO=owner/name)'
-	@echo 'make test       every test that this machine can run'
-	@echo 'make prove      the long proofs'
-	@echo 'make conformance  W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
+	@echo 'make github-doctor  what a GitHub repository still lacks   (REPO=owner/name)'
+	@echo
+	@echo 'For developers of modelgate:'
+	@echo 'make setup-dev  the environment with the tools for tests; the targets below make it when they need it'
+	@echo 'make test       run every test that this machine can run'
+	@echo 'make prove      run the long proofs'
+	@echo 'make conformance  run W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
-	@echo 'make lint       ruff, mypy, shellcheck'
-	@echo 'make bench      what the project claims about speed, measured here'
-	@echo 'make lock       remake requirements.txt from pyproject.toml, and the locks of the images from it'
+	@echo 'make lint       run ruff, mypy and shellcheck'
+	@echo 'make bench      measure what the project claims about speed'
+	@echo 'make lock       remake the locks from pyproject.toml: requirements.txt, requirements-dev.txt, the images'
 
 setup:
 	@sh runner/setup.sh
 
-run plan approve rollback status serve clean images: setup
+setup-dev:
+	@sh runner/setup.sh dev
+
+run plan approve rollback status audit serve clean images: setup
 	@$(PYTHON) -m runner $@ $(ARGS)
 
-test: setup
+test: setup-dev
 	@$(SEALED) $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not prove' $(ARGS)
 
-prove: setup
+prove: setup-dev
 	@$(SEALED) $(PYTHON) -m pytest -m prove $(ARGS)
 
-# Its name is one of those that SEALED takes away.
-conformance: setup
+# SEALED removes every variable whose name begins with WANDB, so this one is read first.
+conformance: setup-dev
 	@checkout="$$WANDB_TESTS"; $(SEALED) $(PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
 
-lint: setup
+lint: setup-dev
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh' .ci/run); \
 	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
 
-bench: setup
+bench: setup-dev
 	@$(SEALED) $(PYTHON) -m benchmarks $(ARGS)
 
-drill: setup
+drill: setup-dev
 	@$(SEALED) $(PYTHON) -m benchmarks.drill
 
 lock: setup
 	@PATH="$$PATH:.venv/bin"; if command -v uv >/dev/null; then \
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url -q -o requirements.txt && for wanted in docker/*.in docker/*/*.in; do \
-	uv pip compile "$$wanted" -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-annotate --no-emit-package libclang -q -o "$${wanted%.in}.txt" || exit; done; \
-	else echo 'error: uv is needed to remake the lock' >&2; \
+	uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.txt && \
+	uv pip compile pyproject.toml -c requirements-dev.txt $(LOCKED) -o requirements.txt && \
+	for wanted in docker/*.in docker/*/*.in; do \
+	uv pip compile "$$wanted" -c requirements.txt $(LOCKED) \
+	--no-annotate --no-emit-package libclang -o "$${wanted%.in}.txt" || exit; done; \
+	else echo 'error: uv is needed to remake the locks' >&2; \
 	echo 'hint: https://docs.astral.sh/uv/getting-started/installation/' >&2; exit 2; fi
 
-# Python alone, and gh: whoever administers the repository need not install what the steps need.
+# These need Python and gh alone: whoever administers the repository does not have to install what the steps need.
 github-setup github-doctor:
 	@python3 tools/github_setup.py $(@:github-%=%) "$$REPO" $${REVIEWERS:+--reviewer "$$REVIEWERS"} \
 	$${ENTITY:+--entity "$$ENTITY"} $${BASE_URL:+--base-url "$$BASE_URL"} $${APPROVAL:+--approval "$$APPROVAL"} \

@@ -1,15 +1,21 @@
 #!/bin/sh
-# Make the environment .venv/ from requirements.txt: every package by its hash. Once that is done, a no-op that needs
-# no network. Interrupted, it is done again: the stamp, a copy of the lock, is written last.
+# Make the environment .venv/ from a lock, every package by its hash. Once that is done, this does nothing and needs no
+# network. If it is interrupted, the next call does it again: the stamp, a copy of the lock, is written last.
+#
+#     runner/setup.sh         what a user needs: requirements.txt
+#     runner/setup.sh dev     what a developer needs, which includes that: requirements-dev.txt
 #
 # Exits 0 done, 2 this machine has no Python that the locked packages have wheels for (and says what to type),
-# 1 the packages could not be had.
+# 1 the packages could not be installed.
 set -eu
 
 cd "$(dirname "$0")/.."
 venv=.venv
 stamp=$venv/locked-requirements.txt
+log=$venv/install.log
+everything=requirements-dev.txt
 lock=requirements.txt
+[ "${1:-}" != dev ] || lock=$everything
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -126,8 +132,7 @@ by_pip() {
         say "making $venv with $python"
         "$python" -I -m venv --clear "$venv" || return 1
     fi
-    say "installing what $lock names into $venv (the first time takes minutes)"
-    "$venv/bin/python" -I -m pip install --require-hashes -r "$lock"
+    quietly "$venv/bin/python" -I -m pip install --progress-bar off --require-hashes -r "$lock"
 }
 
 by_uv() {
@@ -137,11 +142,45 @@ by_uv() {
         rm -rf "$venv"
         uv venv --python ">=3.11,<3.14" "$venv" || return 1
     fi
-    say "installing what $lock names into $venv (the first time takes minutes)"
-    uv pip sync --python "$venv/bin/python" --require-hashes "$lock"
+    quietly uv pip sync --python "$venv/bin/python" --require-hashes "$lock"
 }
 
-if cmp -s "$lock" "$stamp" && "$venv/bin/python" -I -S -c '' 2>/dev/null; then
+# Run an installer whose output goes to the log. Meanwhile one line shows what it does; if it fails, its errors follow.
+quietly() {
+    say "installing $lock into $venv (the first time takes minutes)"
+    : >"$log"
+    show_progress &
+    shown=$!
+    code=0
+    "$@" >"$log" 2>&1 || code=$?
+    kill "$shown" 2>/dev/null || :
+    wait "$shown" 2>/dev/null || :
+    [ ! -t 1 ] || printf '\r%79s\r' ''
+    [ "$code" = 0 ] || grep -v -E "$ROUTINE" "$log" >&2 || :
+    return "$code"
+}
+
+# What pip says of each package when all is well.
+ROUTINE='^ *(Collecting|Downloading|Using cached|Processing|Looking in|Requirement already satisfied|Saved) '
+
+# Runs beside the installer, and ends with this script: on a terminal one line that changes, elsewhere a line at times.
+show_progress() {
+    all=$(grep -c '^[A-Za-z0-9]' "$lock") || all=0
+    seconds=0
+    while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+        seconds=$((seconds + 1))
+        done=$(grep -c -E '^(Collecting|Requirement already satisfied)' "$log") || done=0
+        now=$(sed -n -E 's/^ *((Collecting|Downloading|Installing|Prepared) .*)/\1/p' "$log" | sed -n '$p')
+        line="  $seconds s, $done of at most $all packages: $now"
+        if [ -t 1 ]; then
+            printf '\r%-79.79s' "$line"
+        elif [ $((seconds % 20)) = 0 ]; then
+            printf '%.100s\n' "$line"
+        fi
+    done
+}
+
+if { cmp -s "$lock" "$stamp" || cmp -s "$everything" "$stamp"; } && "$venv/bin/python" -I -S -c '' 2>/dev/null; then
     exit 0
 fi
 seal
@@ -156,8 +195,8 @@ elif command -v uv >/dev/null 2>&1; then
 else
     refuse
 fi || {
-    printf 'error: the packages could not be installed; the reason stands above\n' >&2
-    printf 'hint: the first make needs a package index (PyPI, or yours by PIP_INDEX_URL); type make again\n' >&2
+    printf 'error: the packages could not be installed; see the messages above\n' >&2
+    printf 'hint: this needs a package index (PyPI, or yours in PIP_INDEX_URL); then type make again. Full log: %s\n' "$log" >&2
     exit 1
 }
 cp "$lock" "$stamp.part"

