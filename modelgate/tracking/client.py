@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 PRODUCTION = "production"
 # How W&B says it to a key that lacks a right, where the status does not.
 _REFUSALS = ("permission", "forbidden", "not authorized", "denied")
-REACH_TIMEOUT_S = 5  # wandb.init itself would wait 90 s for a host that is not there
+# A server that died is started again within 20 s on a busy machine. wandb.init itself would wait 90 s for a host that
+# is not there.
+REACH_TIMEOUT_S = 20.0
+SAY_AFTER_S = 3.0  # a person who sees nothing for longer thinks that it hangs
 
 
 def connect() -> wandb.Api:
@@ -49,16 +53,23 @@ def connect() -> wandb.Api:
 
 
 def _require_host(base_url: str) -> None:
-    """Try for 5 s, so that a server that is just starting, or being started again, is waited for."""
+    """Wait for the host, as a server that is just starting, or being started again, does not answer yet."""
     url = urlsplit(base_url)
     address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
-    deadline = time.monotonic() + REACH_TIMEOUT_S
+    began = time.monotonic()
+    said = False
     while True:
         try:
-            socket.create_connection(address, timeout=max(0.1, deadline - time.monotonic())).close()
+            left = began + REACH_TIMEOUT_S - time.monotonic()
+            socket.create_connection(address, timeout=max(0.1, left if said else min(left, SAY_AFTER_S))).close()
             return
         except OSError as error:
-            if time.monotonic() < deadline:
+            waited = time.monotonic() - began
+            if not said and SAY_AFTER_S <= waited < REACH_TIMEOUT_S:
+                waiting = f"waiting for W&B at {base_url}, which does not answer yet ({REACH_TIMEOUT_S:.0f} s at most)"
+                print(waiting, file=sys.stderr, flush=True)
+                said = True
+            if waited < REACH_TIMEOUT_S:
                 time.sleep(0.05)
                 continue
             raise StepError(

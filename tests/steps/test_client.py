@@ -7,6 +7,7 @@ W&B that is not there, or does not take the key: named before a step has begun a
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 import wandb
@@ -42,6 +43,24 @@ def test_a_host_that_is_not_there(step, monkeypatch):
         with pytest.raises(StepError) as stopped:
             step("audit")
     assert (stopped.value.name, stopped.value.exit_code) == ("wandb_unreachable", UNREACHABLE)
+
+
+def test_a_host_that_comes_back_after_six_seconds_is_waited_for_and_said(capsys):
+    """Longer than a server takes that is started again, and longer than what the SDK's own check would wait."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        back = threading.Timer(6, listener.listen)
+        back.start()
+        client._require_host(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        back.join()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("waiting for W&B at http://127.0.0.1:") and "20 s at most" in line
+
+
+def test_a_host_that_answers_at_once_is_not_said_to_be_waited_for(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client._require_host(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    assert capsys.readouterr().err == ""
 
 
 class Failing:
