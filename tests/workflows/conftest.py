@@ -153,10 +153,16 @@ class Place:
         return self.ask(f"[version.version for version in {versions} if 'production' in version.aliases]")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Place]:
+@pytest.fixture(scope="session")
+def able() -> None:
+    """Nothing is begun that this machine cannot finish."""
     require("the program docker-registry", shutil.which("docker-registry") is not None)
     require("a Docker engine", shutil.which("docker") is not None and engine_answers())
+    require("docker-buildx, with which this `docker` command builds images", engine_builds())
+
+
+@pytest.fixture(scope="module")
+def place(able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     repository = acting.copy_of_repository(folder / "repository")
     github = GitHub(REPOSITORY)
@@ -179,6 +185,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 def engine_answers() -> bool:
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def engine_builds() -> bool:
+    """Whether `docker build` finds BuildKit: inside an older command, or as the plugin of a newer one."""
+    words = ["docker", "build", "--help"]
+    return subprocess.run(words, env=os.environ | {"DOCKER_BUILDKIT": "1"}, capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ POOR = {"epochs": 1, "seed": 7, "batch_size": 256, "optimizer": "sgd"}
 
 
 @pytest.fixture(scope="module")
-def at_a_laptop(tmp_path_factory):
+def at_a_laptop(able, tmp_path_factory):
     """`make run` on the same files, begun before anything else so that it runs beside the first workflow."""
     folder = tmp_path_factory.mktemp("laptop")
     clone = acting.copy_of_repository(folder / "clone")
