@@ -1,8 +1,8 @@
 """
 The question to a person: who says yes to what the report shows?
 
-`APPROVE=NAME` (or `--approver NAME`) answers it in advance, a terminal is asked, and where there is neither the
-question stays open.
+`APPROVE=NAME` (or `--approver NAME`) answers it in advance. Without that the terminal is asked, and if there is no
+terminal, the question stays open.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import getpass
 import os
 import select
 import sys
+import unicodedata
 
 from runner.errors import WrongUse
 from runner.processes import POLL_S, Stop
 
-# W&B's own limit for a name; the ledger keeps it for ever.
-MAX_NAME_CHARS = 128
+# As promote has them (modelgate/promotion/approval.py), which refuses the same: here before anything is started.
+MAX_NAME_CHARS = 100
+MAX_NAME_WORDS = 12
+NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
 
 
 def on_terminal() -> bool:
@@ -24,25 +27,51 @@ def on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def checked_name(name: str) -> str:
-    """A name as the ledger may keep it: one printable line."""
-    name = name.strip()
-    if not name or not name.isprintable() or len(name) > MAX_NAME_CHARS:
-        raise WrongUse(f"{name[:MAX_NAME_CHARS]!r} is no approver's name", "name a person: APPROVE=ada")
+def checked_name(text: str) -> str:
+    """A name as the ledger may keep it; raises WrongUse for other text, such as a line that was meant for a shell."""
+    name = text.replace("\u200c", " ").strip()  # between letters of Persian names, and not printable
+    if not is_name(name):
+        raise WrongUse(
+            f"{name[:MAX_NAME_CHARS]!r} is not a person's name, login or e-mail address",
+            "name yourself as your colleagues know you: APPROVE='Ada Lovelace'",
+        )
     return name
 
 
+def is_name(text: str) -> bool:
+    """Whether a person, a login or an e-mail address may be called this: letters of any script, digits, a few marks."""
+    words = text.split()
+    kinds = [unicodedata.category(char)[0] for char in text]
+    return (
+        1 <= len(words) <= MAX_NAME_WORDS
+        and len(text) <= MAX_NAME_CHARS
+        and all(kind in "LMN" or char in NAME_MARKS for kind, char in zip(kinds, text, strict=True))
+        and all(word[0] != "-" and any(char.isalnum() for char in word) for word in words)
+    )
+
+
 def ask(question: str, stop: Stop) -> str | None:
-    """Ask for a y/N, then for a name; returns the name, or None for anything but yes."""
+    """
+    Ask for a y/N, then for a name until there is one; returns the name, or None for anything but yes.
+
+    A name that was typed is shown back: what is pasted into a terminal may be meant for its shell.
+    """
     if not confirm(question, stop):
         return None
     user = _user()
-    answer = _line(f"Your name, for the ledger [{user}]: ", stop)
-    return None if answer is None else checked_name(answer.strip() or user)
+    while (answer := _line(f"Your name, for the ledger [{user}]: ", stop)) is not None:
+        try:
+            name = checked_name(answer.strip() or user)
+        except WrongUse as error:
+            print(f"{error.message}.")
+            continue
+        if name == user or confirm(f"The ledger will say `approved by {name}`. Is that you?", stop):
+            return name
+    return None
 
 
 def confirm(question: str, stop: Stop) -> bool:
-    """Ask a y/N question; no is what every other answer means, and the end of input."""
+    """Ask a y/N question; every answer but yes means no, and so does the end of input."""
     answer = _line(f"{question} [y/N]: ", stop)
     return answer is not None and answer.strip().lower() in ("y", "yes")
 

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import time
+import unicodedata
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -36,6 +37,9 @@ _MAX_ANSWER_BYTES = 8_000_000  # a hundred pull requests with all their fields a
 _PAGE = 100  # the most that GitHub gives at once
 _MAX_PAGES = 20
 _MAX_NAME_CHARS = 100
+_MAX_NAME_WORDS = 12
+# What names, logins and e-mail addresses have in addition to letters and digits. None of it makes a shell do something.
+_NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98})(?:\[bot\])?")
 
 
@@ -73,6 +77,30 @@ def check_flags(approver: str | None, how: str | None) -> None:
             "nobody approved this evidence",
             "read the report, then name yourself: --approver NAME",
         )
+    if how is None and not is_name(approver or ""):
+        raise StepError(
+            "approver_not_a_name",
+            f"--approver {one_line(approver, _MAX_NAME_CHARS)!r} is not a person's name, login or e-mail address",
+            "name yourself as your colleagues know you: --approver 'Ada Lovelace'",
+            WRONG_USE,
+        )
+
+
+def is_name(text: str) -> bool:
+    """
+    Whether a person, a login or an e-mail address may be called this: letters of any script, digits, a few marks.
+
+    A line that was meant for a shell is not a name, and the ledger keeps what it is given forever. The runner asks the
+    same before it starts anything (runner/approval.py).
+    """
+    words = text.split()
+    kinds = [unicodedata.category(char)[0] for char in text]
+    return (
+        1 <= len(words) <= _MAX_NAME_WORDS
+        and len(text) <= _MAX_NAME_CHARS
+        and all(kind in "LMN" or char in _NAME_MARKS for kind, char in zip(kinds, text, strict=True))
+        and all(word[0] != "-" and any(char.isalnum() for char in word) for word in words)
+    )
 
 
 def of(approver: str | None, how: str | None, evidence: Mapping[str, Any], *, self_approval: bool) -> Approval:

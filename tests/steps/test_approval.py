@@ -17,6 +17,7 @@ import pytest
 from modelgate.errors import StepError
 from modelgate.promotion import approval
 from modelgate.text import one_line
+from tests.approvers import NAMES, NO_NAMES
 from tests.steps.github import (
     MERGE,
     OTHER,
@@ -56,6 +57,7 @@ def refused(how="github", **arguments):
     [
         (False, None, None, "no_approval", 1),
         (False, " \n", None, "no_approval", 1),
+        (False, "clear; time make run", None, "approver_not_a_name", 2),
         (False, "ada", "github", "two_approvals", 2),
         (False, None, "github", "not_on_github", 1),
         (False, None, "merge", "not_on_github", 1),
@@ -73,12 +75,22 @@ def test_flags_that_approve_nothing_here(monkeypatch, on_github, approver, how, 
     assert (stopped.value.name, stopped.value.exit_code) == (name, code)
 
 
-def test_a_name_approves_on_a_machine_of_ones_own(monkeypatch):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_approves_on_a_machine_of_ones_own(monkeypatch, name):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    approval.check_flags("Grace\x1b[31m Hopper ", None)
-    assert approval.of("Grace\x1b[31m Hopper ", None, {}, self_approval=False) == approval.Approval(
-        "Grace [31m Hopper", "name"
+    approval.check_flags(name, None)
+    assert approval.of(f"{name} ", None, {}, self_approval=False) == approval.Approval(
+        name.replace("\u200c", " "), "name"
     )
+
+
+@pytest.mark.parametrize("text", NO_NAMES)
+def test_a_line_for_a_shell_is_not_a_name(monkeypatch, text):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    with pytest.raises(StepError) as stopped:
+        approval.check_flags(text, None)
+    assert (stopped.value.name, stopped.value.exit_code) == ("approver_not_a_name", 2)
+    assert str(stopped.value).isprintable()
 
 
 # --- what evaluate notes ---------------------------------------------------------------------------------------------
