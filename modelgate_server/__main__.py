@@ -7,7 +7,8 @@ The embedded W&B-compatible server.
                                                                what is in the folder; docs/server.md
 
 Exits 0 when it was stopped, 2 when it cannot start. The first start makes an API key and leaves it in DIR/api_key, or
-takes the one in MODELGATE_SERVER_KEY. This is the only place that reads flags and environment.
+takes the one in MODELGATE_SERVER_KEY; MODELGATE_SERVER_KEY_FILE is then the file that the login page names. This is the
+only place that reads flags and environment.
 """
 
 import argparse
@@ -57,7 +58,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     url = args.external_url
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
         raise StartError(f'--external-url "{url}" is no address', "write it like http://modelgate-server:8080")
-    return Settings(args.data, args.host, args.port, url.rstrip("/") if url else None)
+    key_file = os.environ.get("MODELGATE_SERVER_KEY_FILE") or None
+    return Settings(args.data, args.host, args.port, url.rstrip("/") if url else None, key_file)
 
 
 def main(argv: list[str] | None = None) -> int:

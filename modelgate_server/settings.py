@@ -55,9 +55,11 @@ SHUTDOWN_S = 3
 @dataclass(frozen=True)
 class Settings:
     """`external_url` is the address that is handed to clients, e.g. `http://modelgate-server:8080` when they sit in
-    another container than the person's browser. None: the address by which each request reached the server."""
+    another container than the person's browser. None: the address by which each request reached the server.
+    `key_file`: where who started the server keeps the key that they gave it; the login page names that file."""
 
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 0
     external_url: str | None = None
+    key_file: str | None = None

@@ -5,7 +5,9 @@ Run the pipeline on this machine.
     python -m runner plan ...                                     what `run` would do, and no more
     python -m runner approve [--approver NAME]                    answer what a run left open
     python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
-    python -m runner status | serve | clean
+    python -m runner status                                       what is in production, what waits, what ran last
+    python -m runner audit [--verify] [--on DATE] [--html FILE]   what was promoted, by whom, on what evidence
+    python -m runner serve | clean
     python -m runner images [--list]                              build the images that are missing, and name them
 
 Exits 0 done (or nothing to do), 1 the answer is no, 2 wrong use or configuration, 3 a service is not reachable,
@@ -22,7 +24,7 @@ from pathlib import Path
 
 from modelgate import config
 from modelgate.errors import StepError
-from runner import approval, engine, images, loop, places, status
+from runner import approval, engine, images, loop, pipeline, places, status
 from runner.errors import Busy, Interrupted, RunnerError, WrongUse
 from runner.folder import Folder, remove
 from runner.order import Order
@@ -110,7 +112,13 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     approver_flag(rollback)
     wandb_flags(rollback)
     docker_flag(rollback)
-    command("status", "say what is in production and what waits", "status")
+    wandb_flags(command("status", "say what is in production and what waits", "status"))
+    audit = command("audit", "say what was promoted, when, and who approved", "audit --verify")
+    use_case_flag(audit, "that of the last run")
+    wandb_flags(audit)
+    audit.add_argument("--on", metavar="DATE", help="what was in production then: 2026-11-23 or 2026-11-23T14:00:00Z")
+    audit.add_argument("--verify", action="store_true", default=None, help="look for what was changed or lost")
+    audit.add_argument("--html", metavar="FILE", help="write one page that needs nothing else")
     docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
@@ -185,9 +193,12 @@ def serve(order: Order) -> int:
         server.refuse_guests()
         server.wait()
         say(f"The pages are open at {server.url}")
-        say(f"The API key to log in with lies in {order.folder.key_file}")
+        if link := server.link():
+            say(f"To sign in: {link}")
+            say("  This link works once, within 5 minutes. For another, type make serve in another terminal.")
+        say(f"The API key is in {order.folder.key_file}")
         say(f"For a client of yours: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {order.folder.key_file})")
-        say("Ctrl-C ends the server; what it holds is kept.")
+        say("Ctrl-C ends the server. What it holds is kept.")
         try:
             while True:
                 order.stop.pause()
@@ -217,6 +228,7 @@ def clean(order: Order) -> int:
                 return 1
         end_leftover(folder.step_record)
         end_leftover(folder.next_record)
+        end_leftover(folder.asked_record)
         end_leftover(folder.server_record)
         places.end_containers(folder)
         for path in folder.ours():
@@ -251,8 +263,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return serve(order)
             case "clean":
                 return clean(order)
-        status.tell(order.folder)
-        return 0
+            case "audit":
+                given = {name: value for name in pipeline.AUDIT.flags if (value := getattr(args, name)) is not None}
+                return status.audit(order, loop.use_case_of(order).name, given)
+        return status.tell(order)
     except Interrupted as interrupted:
         sys.stderr.write(f"\nstopped: {interrupted or GO_ON}\n")
         return 130

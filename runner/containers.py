@@ -11,7 +11,9 @@ of `out/`. All run as the person whose folder it is, without capabilities, on a 
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import shlex
 import sys
@@ -49,14 +51,38 @@ class Mount(NamedTuple):
     writable: bool = False
 
     def typed(self) -> str:
-        """As docker's `--volume` takes it."""
-        return f"{self.source}:{self.target}:{'rw' if self.writable else 'ro'}"
+        """As docker's `--mount` takes it, which takes every path and makes none that is missing."""
+        fields = [
+            "type=bind",
+            f"source={self.source}",
+            f"target={self.target}",
+            *([] if self.writable else ["readonly"]),
+        ]
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(fields)
+        return line.getvalue()
 
     def to_docker(self) -> Any:
-        """The docker SDK's; unlike `--volume` it takes every path, and makes none that is missing."""
+        """The docker SDK's."""
         from docker.types import Mount as Bind
 
         return Bind(self.target, str(self.source), type="bind", read_only=not self.writable)
+
+
+class Flag(NamedTuple):
+    """One fact about a container: as a person types it in a shell, and as the docker SDK takes it."""
+
+    typed: str
+    taken: Mapping[str, Any]
+
+
+# What is taken from every container. The workflows' run_step.py, which needs Python alone, types the same.
+CONFINED = (
+    Flag("--read-only", {"read_only": True}),
+    Flag("--cap-drop=ALL", {"cap_drop": ["ALL"]}),
+    Flag("--security-opt=no-new-privileges", {"security_opt": ["no-new-privileges"]}),
+    Flag("--tmpfs=/tmp:mode=1777", {"tmpfs": {"/tmp": "mode=1777"}}),  # noqa: S108
+)
 
 
 class Container(NamedTuple):
@@ -71,36 +97,36 @@ class Container(NamedTuple):
     network: str | None
     port: int | None = None  # of this machine, where the server's own is published
 
+    def flags(self) -> Iterator[Flag]:
+        """Every fact once, for the line and for the engine."""
+        yield from CONFINED
+        yield Flag("--log-driver=json-file", {"log_config": {"type": "json-file"}})  # one that can be read here
+        yield Flag(f"--user={_user()}", {"user": _user()})
+        if self.network:
+            yield Flag(shlex.quote(f"--network={self.network}"), {"network": self.network})
+        if self.port:
+            ports = {f"{SERVER_PORT}/tcp": (HOST, self.port)}
+            yield Flag(f"--publish={HOST}:{self.port}:{SERVER_PORT}", {"ports": ports})
+        mounts = [shlex.quote(f"--mount={mount.typed()}") for mount in self.mounts]
+        yield Flag(" ".join(mounts), {"mounts": [mount.to_docker() for mount in self.mounts]})
+        names = [f"--env={self.variables.typed(name)}" for name in self.variables.values]
+        yield Flag(" ".join(names), {"environment": dict(self.variables.values)})
+
     def command(self) -> str:
-        """`docker run ...`, to paste into a shell; no secret stands in it."""
-        words = ["docker", "run", "--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-        words += ["--tmpfs=/tmp:mode=1777", f"--user={_user()}"]
-        words += [f"--network={self.network}"] if self.network else []
-        words += [f"--publish={HOST}:{self.port}:{SERVER_PORT}"] if self.port else []
-        words += [f"--volume={mount.typed()}" for mount in self.mounts]
-        line = shlex.join(words)
-        for name in self.variables.values:
-            line += f" --env={self.variables.typed(name)}"
-        return f"{line} {shlex.join([self.image, *self.words])}"
+        """`docker run ...`, to paste into a shell; the value of a secret is not in it."""
+        flags = [flag.typed for flag in self.flags() if flag.typed]
+        return " ".join(["docker run --rm", *flags, shlex.join([self.image, *self.words])])
 
     def create(self, client: Any, labels: Mapping[str, str]) -> Any:
         """The docker SDK's container, not started: a runner that is killed here leaves nothing that runs."""
+        taken = {name: value for flag in self.flags() for name, value in flag.taken.items()}
         return client.containers.create(
             self.image,
             list(self.words),
             name=self.name,
             labels={**labels, ROLE: self.role},
-            environment=dict(self.variables.values),
-            mounts=[mount.to_docker() for mount in self.mounts],
-            network=self.network,
-            ports={f"{SERVER_PORT}/tcp": (HOST, self.port)} if self.port else None,
-            user=_user(),
-            read_only=True,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            tmpfs={"/tmp": "mode=1777"},  # noqa: S108
             use_config_proxy=False,  # the server is not looked for behind a proxy; what downloads is told of it by us
-            log_config={"type": "json-file"},  # whatever the engine's default is: this one can be read
+            **taken,
         )
 
 
@@ -113,8 +139,7 @@ class Engine:
         self._address = address
         self._beginning = threading.Lock()
         self.labels = {LABEL: str(folder.path)}
-        # Docker's names are for the whole machine, which may have many such folders.
-        self.name = f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
+        self.name = name_of(folder)
 
     def containers(self, role: str | None = None) -> list[Any]:
         """Those of this folder; those of a role."""
@@ -173,6 +198,11 @@ class Engine:
         return found
 
 
+def name_of(folder: Folder) -> str:
+    """What everything of a folder is called in an engine, whose names are for the whole machine."""
+    return f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
+
+
 def chosen(folder: Folder) -> Engine:
     """The engine of this machine; raises EngineUnusable."""
     return Engine(folder, engine.require())
@@ -202,9 +232,10 @@ class ServerContainer:
         self._remains: Any = None
         self._ending: _Ending | None = None
         self._kept = False
-        variables = Variables({"MODELGATE_SERVER_KEY": key}, {"MODELGATE_SERVER_KEY": folder.key_file})
+        values = {"MODELGATE_SERVER_KEY": key, "MODELGATE_SERVER_KEY_FILE": str(folder.key_file)}
+        variables = Variables(values, {"MODELGATE_SERVER_KEY": folder.key_file})
         wanted = Container(
-            server_name(here),
+            server_name(here.name),
             "server",
             image.reference,
             (),
@@ -254,49 +285,68 @@ class ServerContainer:
             log.write(words)
 
 
-def server_name(here: Engine) -> str:
-    """The server's name in the network, which is a host name there."""
-    return f"{here.name}-server"
+def server_name(name: str) -> str:
+    """The server's name in the network of that name, which is a host name there."""
+    return f"{name}-server"
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
-class StepContainers:
-    """An Execute: each step in its image, standard error live on ours. `out` gets a folder a step."""
+class StepImages(NamedTuple):
+    """What each step's container is made of; needs no engine. `out` gets a folder for each step."""
 
-    def __init__(
-        self,
-        here: Engine,
-        images: Mapping[str, Image],
-        *,
-        variables: Variables,
-        source: tuple[Variables, Sequence[Mount]],
-        network: str | None,
-        out: Path,
-        stop: Stop,
-    ) -> None:
+    name: str
+    images: Mapping[str, Image]
+    variables: Variables
+    source: tuple[Variables, Sequence[Mount]]
+    network: str | None
+    out: Path
+
+    def container(self, step: Step, flags: Sequence[str]) -> Container:
+        mounts = [Mount(self.out / step.name, "/out", writable=True)]
+        variables = self.variables
+        if step.reads_source:
+            variables = variables.with_more(self.source[0])
+            mounts += self.source[1]
+        return Container(
+            f"{self.name}-{step.name}",
+            "step",
+            self.images[step.name].reference,
+            (*flags, "--out=/out"),
+            variables,
+            mounts,
+            self.network,
+        )
+
+    def command(self, step: Step, flags: Sequence[str]) -> str:
+        """The line that a person would type."""
+        return self.container(step, flags).command()
+
+
+class StepContainers:
+    """An Execute: each step in its image, standard error live on ours."""
+
+    def __init__(self, here: Engine, steps: StepImages, *, stop: Stop) -> None:
         self._here = here
-        self._images = images
-        self._variables = variables
-        self._source = source
-        self._network = network
-        self._out = out
+        self._steps = steps
         self._stop = stop
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
         """The line that a person would type."""
-        return self._container(step, flags).command()
+        return self._steps.command(step, flags)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
-        folder = self._out / step.name
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
+        wanted = self._steps.container(step, flags)
+        for mount in wanted.mounts:
+            if mount.writable:
+                mount.source.mkdir(parents=True, exist_ok=True)  # the engine would make it as root
+        for old in (self._steps.out / step.name).iterdir():
             remove(old)
         self._here.remove("step")
         self._here.begin()
         try:
-            container = self._container(step, flags).create(self._here.client, self._here.labels)
+            container = wanted.create(self._here.client, self._here.labels)
             try:
                 ending = _Ending(container, sys.stderr.buffer)
                 while (code := ending.code()) is None:
@@ -311,22 +361,6 @@ class StepContainers:
             ) from error
         return Outcome(SIGNALLED - code if code > SIGNALLED else code, stdout.decode(errors="replace"))
 
-    def _container(self, step: Step, flags: Sequence[str]) -> Container:
-        mounts = [Mount(self._out / step.name, "/out", writable=True)]
-        variables = self._variables
-        if step.reads_source:
-            variables = variables.with_more(self._source[0])
-            mounts += self._source[1]
-        return Container(
-            f"{self._here.name}-{step.name}",
-            "step",
-            self._images[step.name].reference,
-            (*flags, "--out=/out"),
-            variables,
-            mounts,
-            self._network,
-        )
-
 
 def source(
     inherited: Mapping[str, str], names: Sequence[str], root: Path, folder: Folder, not_by_proxy: str
@@ -337,7 +371,6 @@ def source(
     A variable that names a file or folder of this machine names it inside the container, too, where it is read-only.
     not_by_proxy: a host that is not looked for behind the proxy that a download may need.
     """
-    folder.home.mkdir(exist_ok=True)
     variables = to_download(inherited, not_by_proxy=not_by_proxy).with_more(Variables({"HOME": HOME}))
     mounts = [Mount(folder.home, HOME, writable=True)]
     for name, value in declared(inherited, names).items():

@@ -29,6 +29,7 @@ HOST = "127.0.0.1"
 FIRST_PORT = 8765
 # Python and the server's libraries take 1 s from a warm disk; the rest is for cold ones and busy machines.
 START_DEADLINE_S = 60.0
+ANSWER_S = 10.0
 # As much of its log as a person reads to see why it died.
 LOG_LINES = 12
 
@@ -55,7 +56,7 @@ def as_process(folder: Folder, *, root: Path, env: Mapping[str, str]) -> Start:
         with os.fdopen(file, "ab") as log:
             return Child(
                 [sys.executable, "-m", "modelgate_server", "--data", str(folder.server_data), "--port", str(port)],
-                env={**env, "MODELGATE_SERVER_KEY": key},
+                env={**env, "MODELGATE_SERVER_KEY": key, "MODELGATE_SERVER_KEY_FILE": str(folder.key_file)},
                 cwd=root,
                 record=folder.server_record,
                 stdout=log,
@@ -142,8 +143,21 @@ class EmbeddedServer:
         if self.is_guest:
             raise Busy(
                 f"the server of {self._folder.path} is running already, for another runner",
-                f"its pages are open at {self.url}",
+                f"its pages are open at {self.url}" + (f"; to sign in: {link}" if (link := self.link()) else ""),
             )
+
+    def link(self) -> str | None:
+        """An address that signs in to the pages, once and within minutes; None if the server gives none."""
+        from urllib.error import URLError
+        from urllib.request import Request, urlopen
+
+        login = b64encode(f"api:{self.key}".encode()).decode()
+        try:
+            request = Request(f"{self.url}/login/link", method="POST", headers={"Authorization": f"Basic {login}"})  # noqa: S310
+            with urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310 - the server of this machine
+                return f"{self.url}{json.load(answer)['path']}"
+        except (URLError, OSError, ValueError, KeyError, TypeError):
+            return None
 
     # --- the work ----------------------------------------------------------------------------------------------------
 

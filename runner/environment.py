@@ -85,12 +85,12 @@ class Variables(NamedTuple):
         )
 
 
-def embedded_from_container(*, host: str, url: str, key_file: Path) -> Variables:
+def embedded_from_container(*, host: str, url: str, key: str, key_file: Path) -> Variables:
     """A step's variables in a container: the server is at `host` there, and at `url` for a person's browser."""
     values = {
         "WANDB_BASE_URL": host,
         "WANDB_APP_URL": url,
-        "WANDB_API_KEY": key_file.read_text().strip(),
+        "WANDB_API_KEY": key,
         "WANDB_ERROR_REPORTING": "false",
     }
     return Variables(values, {"WANDB_API_KEY": key_file})

@@ -10,7 +10,7 @@
     state.json                the last run, what waits for an approval, what is in production
     lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
     step.pid  next.pid        what was started and has not been seen to end: a step, an interpreter for the next one,
-    server.pid                and the server
+    asked.pid  server.pid     audit, which `status` asks, and the server
     engine                    the container engine in which something of this folder may be; there while it may
 """
 
@@ -40,6 +40,7 @@ OURS = (
     "state.json",
     "step.pid",
     "next.pid",
+    "asked.pid",
     "server.pid",
     "engine",
     "server.lock",
@@ -62,6 +63,7 @@ class Folder:
         self.state_file = path / "state.json"
         self.step_record = path / "step.pid"
         self.next_record = path / "next.pid"
+        self.asked_record = path / "asked.pid"
         self.server_record = path / "server.pid"
         self.engine_file = path / "engine"
 

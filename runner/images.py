@@ -193,7 +193,7 @@ class _Build:
         if self._process.returncode == 0:
             return
         words = "".join(f"\n  | {line}" for line in self._said)
-        hint = "the reason stands above; run without containers: make run"
+        hint = "fix what the lines above name; or run without containers: make run"
         if "buildx" in words or "BuildKit" in words:
             hint = "install docker-buildx, which builds for this `docker` command; or run without containers: make run"
         raise BuildFailed(f"the image of {self._image.name} could not be built{words}", hint)

@@ -9,14 +9,13 @@ later, from another invocation, even after this one was killed.
 from __future__ import annotations
 
 import itertools
-import shlex
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelgate.config import Config
-from runner import approval, environment, images, pipeline, places, processes, progress
+from runner import approval, environment, pipeline, places, progress
 from runner.errors import Interrupted, StepFailed, WrongUse
 from runner.folder import Folder
 from runner.order import Order
@@ -25,11 +24,16 @@ from runner.places import Executor, Ready
 from runner.progress import say
 from runner.use_case import chosen, stand_in
 
-LATER = "make approve APPROVE=NAME   (or: python -m runner approve --approver NAME)"
+LATER = "make approve APPROVE=NAME"
 # What a step can read: its room, what that imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's word for rows that it cannot read
 WRONG_KEY = "alias_refused"  # promote's word for a key that may not move the alias; the evidence still holds
+# evaluate's words for a ledger without a version to go back to, and what a person can do instead.
+NOTHING_BEFORE = {
+    "nothing_promoted": "promote a first version: make run",
+    "no_previous_version": "name a version of the registry yourself: make rollback ARGS='--version REF'",
+}
 
 
 # --- what can be asked for -------------------------------------------------------------------------------------------
@@ -39,6 +43,7 @@ def plan(order: Order) -> int:
     """Print what `run` would do, and stop there."""
     settings = chosen(order.use_case)
     _greet(order)
+    order = _with_commit(order)
     _print_plan(order, pipeline.candidate(settings.train), settings, {})
     return 0
 
@@ -48,9 +53,9 @@ def run(order: Order) -> int:
     settings = chosen(order.use_case)
     with order.folder.locked("run"):
         _greet(order)
+        order = _with_commit(order)
         _print_plan(order, pipeline.candidate(settings.train), settings, {})
         _consent(order, settings)
-        order = order._replace(given=dict(order.given) | _commit(order))
         try:
             return _candidate(order, settings)
         except StepFailed as failure:
@@ -87,17 +92,22 @@ def _stand_in(order: Order, settings: Config, failure: StepFailed) -> Config | N
 
 def rollback(order: Order, *, version: str, reason: str) -> int:
     """Evaluate an earlier version under the policy `rollback`; then the approval and promote."""
-    settings = chosen(order.use_case or _last_use_case(order.folder))
+    settings = use_case_of(order)
     outputs = {"version": version}
     order = order._replace(given={"policy": "rollback"})
     with order.folder.locked("rollback"):
         _greet(order)
+        order = _with_commit(order)
         _print_plan(order, pipeline.ROLLBACK, settings, outputs)
         _consent(order, settings)
         with places.opened(order, settings) as ready:
-            order = order._replace(given=dict(order.given) | _commit(order))
             execute = ready()
-            done = _run(order, pipeline.ROLLBACK, settings.name, execute, outputs)
+            try:
+                done = _run(order, pipeline.ROLLBACK, settings.name, execute, outputs)
+            except StepFailed as failure:
+                if hint := NOTHING_BEFORE.get(failure.error.get("name", "")):
+                    raise WrongUse("there is nothing to go back to", hint) from failure
+                raise
             return _conclude(order, settings.name, done, execute, reason)
 
 
@@ -124,11 +134,11 @@ def approve(order: Order) -> int:
 def _run(
     order: Order, steps: Sequence[Step], use_case: str, execute: Executor, outputs: Mapping[str, str] | None = None
 ) -> list[Finished]:
-    """Run the steps, saying so; how far they came goes into the state."""
+    """Run the steps, saying so; promote, which may follow, is counted. How far they came goes into the state."""
     numbers = itertools.count(1)
 
     def announced(step: Step, flags: Sequence[str]) -> Outcome:
-        say(f"\n[{next(numbers)}/{len(steps)}] {step.name}: {step.purpose}\n  + {execute.command(step, flags)}")
+        say(f"\n[{next(numbers)}/{len(steps) + 1}] {step.name}: {step.purpose}\n  + {execute.command(step, flags)}")
         return execute(step, flags)
 
     last = {"use_case": use_case, "started": _now(), "reached": None}
@@ -139,6 +149,10 @@ def _run(
         done.append(one)
         order.folder.remember(run=last | {"reached": one.step.name})
     return done
+
+
+def _with_commit(order: Order) -> Order:
+    return order._replace(given=dict(order.given) | _commit(order))
 
 
 def _commit(order: Order) -> dict[str, str]:
@@ -180,13 +194,13 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
     evaluated = done[-1].result
     version, production = evaluated["version"], evaluated.get("production")
     # One change of the state: no kill can leave a verdict `pass` without the question that follows from it.
-    changes: dict[str, Any] = {"pending": None}
-    changes["run"] = order.folder.state()["run"] | {"verdict": evaluated["verdict"]}
+    changes: dict[str, Any] = {"pending": None, "answer": None}
+    changes["run"] = order.folder.state()["run"] | {"verdict": evaluated["verdict"], "version": version}
     if production:
-        changes |= _in_production(order.folder, use_case, production)
+        changes |= _in_production(order, use_case, production)
     if evaluated["verdict"] == "unchanged":
         order.folder.remember(**changes)
-        progress.summary(done)
+        _summary(order, done)
         say(f"\n{evaluated['headline']} ({_short(version)}). There is nothing to approve.")
         return 0
     report = (order.folder.out / done[-1].step.name / "report.md").read_text()
@@ -194,7 +208,7 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
     progress.report(report)
     if evaluated["verdict"] == "fail":
         order.folder.remember(**changes)
-        progress.summary(done)
+        _summary(order, done)
         say(f"\n{evaluated['headline']}")
         say(f"{_short(version)} may not go to production, which stays as it is. Refused by:")
         for why in evaluated.get("reasons", []):
@@ -219,9 +233,11 @@ def _ask_and_promote(order: Order, pending: Mapping[str, Any], ready: Ready, don
     """Get the answer; on yes, promote. `done` are the steps so far, for the summary."""
     if pending["page"]:
         say(f"\n{_short(pending['version'])} at {pending['page']}")
-    now = _short(pending["production"]) if pending["production"] else "nothing yet"
+    version, now = _short(pending["version"]), pending["production"]
     headline = pending.get("headline", "pass")  # what an older version left open has none
-    question = f"{headline}\nmove `production` from {now} to {_short(pending['version'])}?"
+    question = f"{headline}\nmake {version} the first version in `production`?"
+    if now:
+        question = f"{headline}\nmove `production` from {_short(now)} to {version}?"
     name = order.approver
     if name is None and approval.on_terminal():
         execute = ready()  # the page must open while the person thinks
@@ -230,13 +246,13 @@ def _ask_and_promote(order: Order, pending: Mapping[str, Any], ready: Ready, don
         except Interrupted:
             raise Interrupted(f"nothing was promoted; approve later: {LATER}") from None
         if name is None:
-            progress.summary(done)
+            _summary(order, done)
             say(f"\nNot approved: production stays as it is. To approve it after all: {LATER}")
             return 1
     elif name is None:
-        progress.summary(done)
+        _summary(order, done)
         say(f"\n{headline}")
-        say(f"{_short(pending['version'])} waits for an approval. production stays as it is until then:")
+        say(f"{version} waits for an approval. Until then production stays as it is. To approve:")
         say(f"  {LATER}")
         return 0
     else:
@@ -251,50 +267,81 @@ def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execu
     given: dict[str, str] = {"approver": name} | ({"reason": pending["reason"]} if pending["reason"] else {})
     promote = order._replace(given=given)
     try:
-        promoted = _promotion(promote, use_case, execute, pending["evidence"])
+        promoted = _promotion(promote, use_case, execute, pending["evidence"], len(done) + 1)
     except StepFailed as failure:
         if failure.code == 1 and failure.error and failure.error.get("name") != WRONG_KEY:
-            order.folder.remember(pending=None)  # refused for good: this evidence no longer holds
+            # Refused for good: this evidence no longer holds.
+            refused = {"version": pending["version"], "refused": failure.error.get("message", "")}
+            order.folder.remember(pending=None, answer=refused)
         raise
     approver = promoted.result["approver"]  # of the entry: another person's, if this finished what was cut off
+    answer = {"version": promoted.result["version"], "approver": approver, "time": _now()}
     order.folder.remember(
-        pending=None, **_in_production(order.folder, use_case, promoted.result["version"], approver=approver)
+        pending=None, answer=answer, **_in_production(order, use_case, answer["version"], approver=approver)
     )
-    progress.summary([*done, promoted])
+    _summary(order, [*done, promoted])
     say(f"\nproduction of {use_case} is {_short(promoted.result['version'])}, approved by {approver}.")
     return 0
 
 
-def _promotion(order: Order, use_case: str, execute: Executor, evidence: str) -> Finished:
+def _promotion(order: Order, use_case: str, execute: Executor, evidence: str, number: int) -> Finished:
+    """Run promote, the last of `number` steps."""
     step = pipeline.PROMOTE
     command = execute.command(step, pipeline.flags_of(step, use_case, order.given, {"evidence": evidence}))
-    say(f"promote: {step.purpose}\n  + {command}")
+    say(f"\n[{number}/{number}] promote: {step.purpose}\n  + {command}")
     outputs = {"evidence": evidence}
     (finished,) = pipeline.run((step,), use_case, order.given, execute=execute, clock=time.monotonic, outputs=outputs)
     progress.finished(finished)
     return finished
 
 
-def _in_production(folder: Folder, use_case: str, version: str, *, approver: str | None = None) -> dict[str, Any]:
-    """The change of the state that says what was seen in production, and since when."""
-    known = folder.state().get("production", {})
-    if approver is None and known.get(use_case, {}).get("version") == version:
+def _in_production(order: Order, use_case: str, version: str, *, approver: str | None = None) -> dict[str, Any]:
+    """The change of the state that says what was seen in production, in which W&B, and since when."""
+    known = order.folder.state().get("production", {})
+    seen = known.get(use_case, {})
+    if approver is None and (seen.get("version"), seen.get("host")) == (version, order.host):
         return {}
-    return {"production": known | {use_case: {"version": version, "approver": approver, "time": _now()}}}
+    now = {"version": version, "approver": approver, "time": _now(), "host": order.host}
+    return {"production": known | {use_case: now}}
 
 
 def _nothing_waits(folder: Folder) -> int:
-    verdict = folder.state().get("run", {}).get("verdict")
-    if verdict is None:
-        raise WrongUse("nothing waits for an approval: no run has come to a verdict here", "first: make run")
-    if verdict == "fail":
-        say("Nothing waits for an approval: the last candidate did not pass.")
+    """Say why there is nothing to approve; returns 1 when the last candidate was refused."""
+    state = folder.state()
+    run, answer = state.get("run", {}), state.get("answer")
+    if not run:
+        raise WrongUse("nothing waits for an approval: nothing has run here yet", "first: make run")
+    if answer and "refused" in answer:
+        say(f"Nothing waits for an approval: {_short(answer['version'])} was approved, and promote refused it:")
+        say(f"  {answer['refused']}")
+        say("To evaluate again: make run")
         return 1
-    say("Nothing waits for an approval: the last version that passed is in production.")
+    if answer:
+        promoted = f"{_short(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
+        say(f"Nothing waits for an approval: {promoted}.")
+        return 0
+    verdict, version = run.get("verdict"), _short(run.get("version", "the last candidate"))
+    if verdict is None:
+        reached = f"it got as far as {run['reached']}" if run["reached"] else "no step of it was finished"
+        raise WrongUse(f"nothing waits for an approval: the last run did not end, {reached}", "to go on: make run")
+    if verdict == "fail":
+        say(f"Nothing waits for an approval: {version} did not pass, and production stays as it is.")
+        return 1
+    if verdict == "unchanged":
+        say(f"Nothing waits for an approval: the last run made {version}, which is the model that is in production.")
+    else:
+        say("Nothing waits for an approval. What is in production: make status")
     return 0
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _summary(order: Order, done: Sequence[Finished]) -> None:
+    """The table of the steps; and how to open the pages that it names, whose server ends with this run."""
+    progress.summary(done)
+    if done and not order.own:
+        say("To open these pages: make serve")
 
 
 def _greet(order: Order) -> None:
@@ -308,26 +355,22 @@ def _greet(order: Order) -> None:
 
 
 def _print_plan(order: Order, steps: Sequence[Step], settings: Config, outputs: Mapping[str, str]) -> None:
-    """The steps and their command lines; what a step will make stands as its NAME."""
+    """The steps and the lines that will run; what a step will make is called by its NAME."""
     every = (*steps, pipeline.PROMOTE)
     made = {name: name.upper() for step in every for name in step.outputs} | dict(outputs)
     given = dict(order.given) | {"approver": order.approver or "YOU"}
-    every_image = images.wanted(order.root, settings.name, base=order.base_image) if order.docker else {}
-
-    def command(step: Step) -> str:
-        flags = pipeline.flags_of(step, settings.name, given, made)
-        if order.docker:
-            return shlex.join(["docker", "run", every_image[step.name].reference, *flags])
-        return processes.command(step, flags)
-
+    command = places.command(order, settings)
+    commands = [command(step, pipeline.flags_of(step, settings.name, given, made)) for step in every]
     other = "" if order.use_case or order.approver or steps is pipeline.ROLLBACK else settings.data.fallback
     fallback = f" ({other} if its rows are not available)" if other else ""
-    progress.plan(every, f"{settings.name}{fallback}", map(command, every))
+    progress.plan(every, f"{settings.name}{fallback}", commands)
     say(
-        "  Before promote, the report is shown and a person is asked."
+        "  Before promote, you see the report and are asked to approve."
         if not order.approver
-        else f"  Before promote, the report is shown; {order.approver} has approved in advance."
+        else f"  Before promote, you see the report. {order.approver} has approved in advance."
     )
+    if not order.own:
+        say("  To type one of these lines yourself, first open the server (make serve) and set the variables it names.")
 
 
 def _consent(order: Order, settings: Config) -> None:
@@ -348,10 +391,9 @@ def _consent(order: Order, settings: Config) -> None:
         raise Interrupted("nothing was written")
 
 
-def _last_use_case(folder: Folder) -> str | None:
-    """The use case of the last run here, which is what a person means by `make rollback`; None if there was none."""
-    name: str | None = folder.state().get("run", {}).get("use_case")
-    return name
+def use_case_of(order: Order) -> Config:
+    """The use case that was asked for; else that of the last run here, which a person means by `make rollback`."""
+    return chosen(order.use_case or order.folder.state().get("run", {}).get("use_case"))
 
 
 def _short(reference: str) -> str:

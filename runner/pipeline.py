@@ -63,6 +63,11 @@ PROMOTE = Step(
     then_a_person=True,
 )
 
+# Asks and changes nothing, beside whatever runs.
+AUDIT = Step(
+    "audit", "say what was promoted, and what is in production", flags=("on", "verify", "html"), then_a_person=True
+)
+
 
 def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
     """The steps that make and judge a candidate; each hyperparameter is a flag of train."""
@@ -144,21 +149,26 @@ def result_of(step: Step, outcome: Outcome) -> dict[str, Any]:
         result = None
     if not isinstance(result, dict):
         result = {}
-    error = result.get("error")
+    said = result.get("error")
+    error = said if isinstance(said, dict) else None
     answered_no = outcome.code == 1 and result.get("verdict") == "fail"
-    if (outcome.code != 0 and not answered_no) or error or not result:
+    if (outcome.code != 0 and not answered_no) or said or not result:
         code = outcome.code if outcome.code in (1, 2, 3) else 1
-        raise StepFailed(*_words_for(step, outcome), code=code, error=error if isinstance(error, dict) else None)
+        raise StepFailed(*_words_for(step, outcome, error), code=code, error=error)
     if missing := [name for name in step.outputs if name not in result]:
         raise StepFailed(f"{step.name} ended without naming its {missing[0]}", "this is a bug in the step", code=1)
     return result
 
 
-def _words_for(step: Step, outcome: Outcome) -> tuple[str, str]:
-    """Message and hint for a step that ended early. What went wrong inside, the step said itself, above."""
-    again = "what was finished is kept; run the same command again"
+def _words_for(step: Step, outcome: Outcome, error: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Message and hint for a step that ended early. What went wrong inside, the step has said itself, above."""
     if outcome.code == 0:
         return f"{step.name} ended without its one JSON object on standard output", "this is a bug in the step"
     if outcome.code < 0:
-        return f"{step.name} was ended by signal {-outcome.code}", again
-    return f"{step.name} stopped with exit code {outcome.code}; its reason stands above", again
+        message = f"{step.name} was ended by signal {-outcome.code}"
+        return message, "what was finished is kept; run the same command again"
+    # The same command again helps only after what the step named was put right.
+    message = f"{step.name} stopped with exit code {outcome.code}; see the error above"
+    return message, "what was finished is kept" + (
+        "; do first what the hint above says" if (error or {}).get("hint") else ""
+    )

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from modelgate.config import Config
-from runner import containers, embedded, environment, images
-from runner.containers import Engine, ServerContainer, StepContainers
+from runner import containers, embedded, environment, images, processes
+from runner.containers import Engine, ServerContainer, StepContainers, StepImages
 from runner.embedded import EmbeddedServer
 from runner.errors import Busy, EngineUnusable
 from runner.folder import Folder
@@ -46,10 +47,35 @@ def opened(order: Order, settings: Config) -> Iterator[Ready]:
         if order.docker:
             yield _in_containers(order, settings, stack)
         elif order.own:
-            execute = stack.enter_context(_processes(order, settings, environment.for_own(order.environ)))
+            execute = stack.enter_context(_processes(order, environment.for_own(order.environ), settings=settings))
             yield lambda: execute
         else:
             yield _beside_server(order, settings, stack)
+
+
+@contextmanager
+def asked(order: Order, *, quiet: bool) -> Iterator[Executor]:
+    """
+    A place to ask W&B something, beside whatever else is at work in the folder: as a process, and with the embedded
+    server that runs already, or one for the length of the block. quiet: what the step says for people is not shown.
+    """
+    with ExitStack() as stack:
+        if order.own:
+            env: Mapping[str, str] = environment.for_own(order.environ)
+        else:
+            running = stack.enter_context(_server(order, _as_process(order)))
+            running.wait()
+            env = environment.for_embedded(order.environ, url=running.url, api_key=running.key, folder=order.folder.sdk)
+        record = order.folder.asked_record
+        yield stack.enter_context(_processes(order, env, record=record, next_record=record, quiet=quiet))
+
+
+def command(order: Order, settings: Config) -> Callable[[Step, Sequence[str]], str]:
+    """The line of a step as `opened` would run it, for the plan: nothing is started or made for it."""
+    if not order.docker:
+        return lambda step, flags: processes.command(step, flags, order.root, order.folder.out)
+    url = f"http://{embedded.HOST}:{order.folder.last_port() or embedded.FIRST_PORT}"
+    return _step_images(order, settings, images.wanted(order.root, settings.name, base=order.base_image), url).command
 
 
 @contextmanager
@@ -71,7 +97,7 @@ def _beside_server(order: Order, settings: Config, stack: ExitStack) -> Ready:
 
     def beside(url: str) -> StepProcesses:
         env = environment.for_embedded(order.environ, url=url, api_key=running.key, folder=order.folder.sdk)
-        return stack.enter_context(_processes(order, settings, env))
+        return stack.enter_context(_processes(order, env, settings=settings))
 
     expected = running.url
     # The first interpreter imports the SDK while the server starts.
@@ -84,16 +110,25 @@ def _beside_server(order: Order, settings: Config, stack: ExitStack) -> Ready:
     return ready
 
 
-def _processes(order: Order, settings: Config, env: Mapping[str, str]) -> StepProcesses:
+def _processes(
+    order: Order,
+    env: Mapping[str, str],
+    *,
+    settings: Config | None = None,
+    record: Path | None = None,
+    next_record: Path | None = None,
+    quiet: bool = False,
+) -> StepProcesses:
     folder = order.folder
     return StepProcesses(
         env=env,
-        source=environment.declared(order.environ, settings.data.env),
+        source=environment.declared(order.environ, settings.data.env) if settings else {},
         root=order.root,
         out=folder.out,
-        record=folder.step_record,
-        next_record=folder.next_record,
+        record=record or folder.step_record,
+        next_record=next_record or folder.next_record,
         stop=order.stop,
+        quiet=quiet,
     )
 
 
@@ -113,15 +148,7 @@ def _in_containers(order: Order, settings: Config, stack: ExitStack) -> Ready:
     here, every = stack.enter_context(_engine(order, settings.name, names))
     folder = order.folder
     if order.own:
-        execute = StepContainers(
-            here,
-            every,
-            variables=environment.own_from_container(order.environ),
-            source=containers.source(order.environ, settings.data.env, order.root, folder, ""),
-            network=None,
-            out=folder.out,
-            stop=order.stop,
-        )
+        execute = StepContainers(here, _step_images(order, settings, every), stop=order.stop)
         return lambda: execute
     running = stack.enter_context(_server(order, _as_container(folder, here, every["server"])))
     if running.is_guest and not here.containers("server"):
@@ -132,20 +159,25 @@ def _in_containers(order: Order, settings: Config, stack: ExitStack) -> Ready:
 
     def ready() -> Executor:
         running.wait()
-        host = containers.server_name(here)
-        return StepContainers(
-            here,
-            every,
-            variables=environment.embedded_from_container(
-                host=f"http://{host}:{containers.SERVER_PORT}", url=running.url, key_file=folder.key_file
-            ),
-            source=containers.source(order.environ, settings.data.env, order.root, folder, host),
-            network=here.name,
-            out=folder.out,
-            stop=order.stop,
-        )
+        return StepContainers(here, _step_images(order, settings, every, running.url, running.key), stop=order.stop)
 
     return ready
+
+
+def _step_images(
+    order: Order, settings: Config, every: Mapping[str, Image], url: str = "", key: str = ""
+) -> StepImages:
+    """The steps' containers. url, key: of the embedded server, unless the order is for the person's own W&B."""
+    folder, name = order.folder, containers.name_of(order.folder)
+    host, network = "", None
+    variables = environment.own_from_container(order.environ)
+    if not order.own:
+        host, network = containers.server_name(name), name
+        variables = environment.embedded_from_container(
+            host=f"http://{host}:{containers.SERVER_PORT}", url=url, key=key, key_file=folder.key_file
+        )
+    source = containers.source(order.environ, settings.data.env, order.root, folder, host)
+    return StepImages(name, every, variables, source, network, folder.out)
 
 
 @contextmanager

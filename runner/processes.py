@@ -74,7 +74,7 @@ class Child:
         record: Path,
         stdin: int = subprocess.DEVNULL,
         stdout: IO[bytes] | None = None,
-        stderr: IO[bytes] | None = None,
+        stderr: IO[bytes] | int | None = None,
     ) -> None:
         self._record = record
         sys.stdout.flush()
@@ -164,15 +164,23 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         return
 
 
-def command(step: Step, flags: Sequence[str]) -> str:
-    """A step as a person would type it, without containers."""
-    return shlex.join(["python", "-m", f"steps.{step.name}", *flags])
+def arguments(step: Step, flags: Sequence[str], root: Path, out: Path) -> list[str]:
+    """What a step is given: its flags, and its folder below `out`, as short as it can be written from the root."""
+    folder = out / step.name
+    return [*flags, f"--out={folder.relative_to(root) if folder.is_relative_to(root) else folder}"]
+
+
+def command(step: Step, flags: Sequence[str], root: Path, out: Path) -> str:
+    """The line that a person would type in the repository's root, without containers."""
+    python = Path(sys.executable)
+    interpreter = python.relative_to(root) if python.is_relative_to(root) else python
+    return shlex.join([str(interpreter), "-m", f"steps.{step.name}", *arguments(step, flags, root, out)])
 
 
 class StepProcesses:
     """
-    An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours.
-    One interpreter is kept ready for the next step; see `prepared.py`. Use with `with`.
+    An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours
+    unless they are to be quiet. One interpreter is kept ready for the next step; see `prepared.py`. Use with `with`.
 
     source: variables that build alone gets to see: those that its use case declares for `data.py`.
     out: gets a folder for each step (its `--out`); what an earlier run left there is removed.
@@ -188,6 +196,7 @@ class StepProcesses:
         record: Path,
         next_record: Path,
         stop: Stop,
+        quiet: bool = False,
     ) -> None:
         self._env = env
         self._source = source
@@ -196,6 +205,7 @@ class StepProcesses:
         self._record = record
         self._next_record = next_record
         self._stop = stop
+        self._stderr = subprocess.DEVNULL if quiet else None
         self._next: Child | None = None
 
     def __enter__(self) -> StepProcesses:
@@ -210,7 +220,7 @@ class StepProcesses:
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
         """The line that a person would type."""
-        return command(step, flags)
+        return command(step, flags, self._root, self._out)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
         folder = self._out / step.name
@@ -224,7 +234,7 @@ class StepProcesses:
         child = waiting if waiting is not None and waiting.code() is None else self._prepared()
         told = {
             "module": f"steps.{step.name}",
-            "argv": [*flags, f"--out={folder}"],
+            "argv": arguments(step, flags, self._root, self._out),
             "environ": dict(self._source) if step.reads_source else {},
             "stdout": str(stdout),
         }
@@ -240,4 +250,11 @@ class StepProcesses:
 
     def _prepared(self) -> Child:
         command = [sys.executable, "-m", "runner.prepared"]
-        return Child(command, env=self._env, cwd=self._root, record=self._next_record, stdin=subprocess.PIPE)
+        return Child(
+            command,
+            env=self._env,
+            cwd=self._root,
+            record=self._next_record,
+            stdin=subprocess.PIPE,
+            stderr=self._stderr,
+        )

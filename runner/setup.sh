@@ -169,9 +169,10 @@ show_progress() {
     seconds=0
     while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
         seconds=$((seconds + 1))
-        done=$(grep -c -E '^(Collecting|Requirement already satisfied)' "$log") || done=0
+        done=$(grep -c -E '^(Collecting|Processing|Requirement already satisfied)' "$log") || done=0
         now=$(sed -n -E 's/^ *((Collecting|Downloading|Installing|Prepared) .*)/\1/p' "$log" | sed -n '$p')
         line="  $seconds s, $done of at most $all packages: $now"
+        case $now in Installing*) line="  $seconds s, unpacking $done packages" ;; esac
         if [ -t 1 ]; then
             printf '\r%-79.79s' "$line"
         elif [ $((seconds % 20)) = 0 ]; then

@@ -1,30 +1,108 @@
-"""What this folder knows, in words; starts nothing and asks no server."""
+"""
+What is in production, what waits, what ran last; and the audit of what was promoted. Neither changes anything.
+
+What is in production is the registry's to say: an alias can be moved in the pages or by the SDK, past the runner. So it
+is asked, by the step audit, beside whatever else is at work in the folder.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from runner import pipeline, places
+from runner.errors import RunnerError
 from runner.folder import Folder
+from runner.order import Order
 from runner.progress import say
 
+UNREACHABLE = 3
 
-def tell(folder: Folder) -> None:
-    """Print what is in production, what waits, the last run and the server. It is what the runner saw last."""
+
+def tell(order: Order) -> int:
+    """Print it all; returns 3 if W&B could not be asked and what was seen last is told instead."""
+    folder = order.folder
     if not folder.path.is_dir():
         say("Nothing was run here yet. To begin: make run")
-        return
+        return 0
     state = folder.state()
-    for use_case, seen in state.get("production", {}).items():
-        by = f"approved by {seen['approver']}" if seen["approver"] else "seen"
-        say(f"production of {use_case}: {seen['version']}, {by} at {seen['time']}")
-    if not state.get("production"):
+    seen: dict[str, Any] = state.get("production", {})
+    pending = state.get("pending")
+    use_cases = {*seen, *(known["use_case"] for known in (pending, state.get("run")) if known)}
+    here = [name for name in sorted(use_cases) if name not in seen or seen[name].get("host") == order.host]
+    answers, problem = _ask(order, here)
+    for use_case in sorted(use_cases):
+        if use_case in answers:
+            say(f"production of {use_case}: {_by_the_registry(answers[use_case])}")
+        else:
+            say(f"production of {use_case}: {_as_last_seen(seen.get(use_case), order)}")
+    if problem:
+        say(f"  W&B could not be asked: {problem}")
+    if not use_cases:
         say("production: nothing yet")
-    if pending := state.get("pending"):
-        say(f"waits for an approval: {pending['version']}   (make approve APPROVE=NAME)")
-    else:
-        say("waits for an approval: nothing")
+    waits = f"{pending['version']}   (make approve APPROVE=NAME)" if pending else "nothing"
+    say(f"waits for an approval: {waits}")
     _tell_last_run(folder, state.get("run"))
     _tell_server(folder)
+    return UNREACHABLE if problem else 0
+
+
+def audit(order: Order, use_case: str, given: pipeline.Given) -> int:
+    """Run the step audit where `run` runs its steps; returns its exit code."""
+    if not order.own and not order.folder.server_data.is_dir():
+        say("Nothing was run here yet. To begin: make run")
+        return 0
+    with places.asked(order, quiet=False) as execute:
+        outcome = execute(pipeline.AUDIT, pipeline.flags_of(pipeline.AUDIT, use_case, given, {}))
+    if not sys.stdout.isatty():  # a person reads the lines that the step wrote beside it
+        sys.stdout.write(outcome.stdout)
+    return outcome.code if outcome.code >= 0 else 1
+
+
+# --- what is in production -------------------------------------------------------------------------------------------
+
+
+def _ask(order: Order, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], str]:
+    """What audit answers for each use case, and why one or all could not be asked."""
+    answers: dict[str, Mapping[str, Any]] = {}
+    if not use_cases or not (order.own or order.folder.server_data.is_dir()):
+        return answers, ""
+    try:
+        with places.asked(order, quiet=True) as execute:
+            for use_case in use_cases:
+                outcome = execute(pipeline.AUDIT, pipeline.flags_of(pipeline.AUDIT, use_case, {}, {}))
+                answers[use_case] = pipeline.result_of(pipeline.AUDIT, outcome)
+    except RunnerError as error:
+        said = getattr(error, "error", None) or {}
+        return answers, said.get("message") or error.message
+    return answers, ""
+
+
+def _by_the_registry(answer: Mapping[str, Any]) -> str:
+    """The version in production, and the promotion that made it so."""
+    version = answer["registry"]["production"]
+    applied = [entry for entry in answer["entries"] if entry["state"] == "applied"]
+    promoted = applied[-1] if applied else None
+    if promoted and promoted["to"]["name"] == version:
+        return f"{version}, approved by {promoted['approver']} at {promoted['time']}"
+    if not promoted:
+        return f"{version}, moved by hand: the ledger has no promotion" if version else "nothing yet"
+    last = promoted["to"]["name"].rpartition("/")[2]
+    return f"{version or 'nothing'}, moved by hand: the last promotion was of {last}   (make audit ARGS=--verify)"
+
+
+def _as_last_seen(seen: Mapping[str, Any] | None, order: Order) -> str:
+    if seen is None:
+        return "not asked"
+    host = seen.get("host")
+    where = f" in the W&B at {host}" if host else ""
+    how = "make status WANDB=own asks it" if host and not order.own else "not asked now"
+    return f"{seen['version']}, when last seen{where} at {seen['time']}; {how}"
+
+
+# --- what this folder knows ------------------------------------------------------------------------------------------
 
 
 def _tell_last_run(folder: Folder, run: dict[str, str] | None) -> None:
@@ -40,7 +118,7 @@ def _tell_last_run(folder: Folder, run: dict[str, str] | None) -> None:
 def _tell_server(folder: Folder) -> None:
     port = folder.last_port()
     if _held(folder, "server.lock"):
-        say(f"server: http://127.0.0.1:{port} (the API key lies in {folder.key_file})")
+        say(f"server: http://127.0.0.1:{port} (the API key is in {folder.key_file})")
     elif port:
         say(f"server: not running; last on port {port}   (make serve opens its pages)")
     else:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wandb
 
@@ -28,6 +28,9 @@ from modelgate.promotion.verify import Registered
 from modelgate.text import one_line
 from modelgate.tracking import client
 from modelgate.tracking.references import Reference
+
+if TYPE_CHECKING:
+    from wandb import Artifact
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -111,23 +114,24 @@ def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
 # --- what the registry says ------------------------------------------------------------------------------------------
 
 
-def registered(api: wandb.Api, entries: Sequence[Entry], collection: str) -> Registered:
+def collection_of(entries: Sequence[Entry], own: str) -> str:
+    """The registry's collection that the last entry promoted in; without an entry the use case's own."""
+    said = [entry for entry in entries if ledger.readable(entry.content)]
+    last = next((entry for entry in reversed(said) if entry.applied), said[-1] if said else None)
+    if last is None:
+        return f"wandb-registry-model/{own}"
+    return Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection
+
+
+def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Registered:
     """
     The versions that the registry holds, their seals, and the one in production.
 
-    The collection is the one that the last entry promoted in; without an entry the use case's own, if it has a version
-    in production. W&B keeps no history of an alias: only where it is now can be asked.
+    W&B keeps no history of an alias: only where it is now can be asked.
     """
-    said = [entry for entry in entries if ledger.readable(entry.content)]
-    last = next((entry for entry in reversed(said) if entry.applied), said[-1] if said else None)
-    if last:
-        collection = Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection
-    else:
-        collection = f"wandb-registry-model/{collection}"
-    holder = client.production(api, collection)
     if holder:
         collection = Reference.of(holder).collection
-    elif last is None:
+    elif not any(ledger.readable(entry.content) for entry in entries):
         return Registered()
     versions = api.artifact_collection("model", collection).artifacts()
     named = {str(Reference.of(version)): version.aliases for version in versions}
@@ -154,12 +158,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case)
     ledger_name = f"{client.entity_of(api)}/{client.project_of(settings.project)}/{ledger.name_of(args.use_case)}"
     entries = ledger.read(api, ledger_name)
-    answer: dict[str, Any] = {}
+    collection = collection_of(entries, settings.collection)
+    holder = client.production(api, collection)
+    answer: dict[str, Any] = {"registry": {"production": str(Reference.of(holder)) if holder else None}}
     findings: list[verify.Finding] = []
 
     # 1) is it to be believed?
     if args.verify or args.html:
-        entries, findings = verify.verify(entries, registered(api, entries, settings.collection))
+        entries, findings = verify.verify(entries, registered(api, entries, collection, holder))
     answer["entries"] = [as_json(entry) for entry in entries]
 
     # 2) what it says
@@ -172,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(line(entry))
         if not entries:
             say(f"nothing was promoted yet for {args.use_case}")
+        say(f"in production now, by the registry: {answer['registry']['production'] or 'nothing'}")
     if args.verify:
         answer["findings"] = [vars(finding) for finding in findings]
         for finding in findings:

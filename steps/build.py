@@ -5,7 +5,8 @@ Record the rows of a use case as a dataset: W&B Tables to look at, and the array
 
 Reads   the use case's source of rows, as its data.py finds it.
 Writes  artifact <use_case>_dataset (type dataset): tables train_table and eval_table, arrays.npz.
-Exits   0 done; 1 a check of the rows failed, and nothing was recorded; 2 wrong use; 3 W&B or the source not reachable.
+Exits   0 done; 1 a check of the rows failed, and nothing was recorded; 2 wrong use, or data.py failed; 3 W&B is not
+        reachable, or the source cannot be read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import traceback
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +31,8 @@ from modelgate import config, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.rows.checks import violations
-from modelgate.rows.dataset import Dataset, Source, SourceUnavailable
+from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable, SourceUnreadable
+from modelgate.text import one_line
 from modelgate.tracking import client, fingerprint
 from modelgate.tracking.references import Reference
 
@@ -52,24 +58,49 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 # --- the work --------------------------------------------------------------------------------------------------------
 
 
-def read_source(data: ModuleType) -> Source:
-    """Where the rows come from; exit 3 when they cannot be had."""
+@contextmanager
+def reading(data: ModuleType) -> Iterator[None]:
+    """
+    What a use case's data.py raises, as one sentence and the exit code that it means.
+
+    3: the source cannot be read, now or like this. 2: data.py itself fails, so it is to be changed; that is not 1, for
+    no check of the rows has said no.
+    """
+    file = f"usecases/{data.__name__.split('.')[1]}/data.py"
     try:
-        source: Source = data.source()
+        yield
     except SourceUnavailable as error:
-        raise StepError("source_unavailable", str(error), error.hint, UNREACHABLE) from error
+        kind = "unreadable" if isinstance(error, SourceUnreadable) else "unavailable"
+        raise StepError(f"source_{kind}", one_line(error), error.hint, UNREACHABLE) from error
+    except NotEnoughRows as error:
+        raise StepError("too_many_rows", one_line(error), "ask for fewer rows", WRONG_USE) from error
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == data.__file__]
+        where = f"{file}, line {lines[-1]}" if lines else file
+        said = one_line(f"{where}: {type(error).__name__}: {error}")
+        if isinstance(error, (OSError, EOFError, zipfile.BadZipFile, zlib.error)):
+            raise StepError("source_unreadable", said, "look at the source that it reads", UNREACHABLE) from error
+        hint = (
+            f"fix {file}; the traceback: .venv/bin/python -c 'import {data.__name__} as data; data.source(); data.load"
+        )
+        raise StepError("data_failed", said, f"{hint}(100, 100)'", WRONG_USE) from error
+
+
+def read_source(data: ModuleType) -> Source:
+    """Where the rows come from; exit 3 when the source cannot be read."""
+    with reading(data):
+        source: Source = data.source()
     return source
 
 
 def read_rows(data: ModuleType, rows: int, eval_rows: int) -> Dataset:
     """The rows, checked; exit 1 when a check is violated."""
-    try:
+    with reading(data):
         dataset: Dataset = data.load(rows, eval_rows)
-    except ValueError as error:
-        raise StepError("too_many_rows", str(error), "ask for fewer rows", WRONG_USE) from error
-    if found := violations(dataset, data.CLASSES, data.SHAPE):
+        found = violations(dataset, data.CLASSES, data.SHAPE)
+    if found:
         message = "; ".join(f"{finding.check}: {finding.message}" for finding in found)
-        raise StepError(found[0].check, message, f"mend {data.__name__} or its source; nothing was recorded")
+        raise StepError(found[0].check, message, f"fix {data.__name__} or its source; nothing was recorded")
     return dataset
 
 

@@ -85,10 +85,11 @@ def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
         return Reference.parse(text, "--version")
     named = promotions and promotions[-1].content["from" if text == "previous" else "to"]
     if not named:
-        before = "version before the one" if promotions else "version"
         raise StepError(
-            "no_previous_version",
-            f"--version {text}: the ledger names no {before} in production",
+            "no_previous_version" if promotions else "nothing_promoted",
+            f"--version {text}: the version in production is the first one, there is none before it"
+            if promotions
+            else f"--version {text}: nothing was promoted yet",
             "name a version: --version entity/project/name:vN",
             WRONG_USE,
         )

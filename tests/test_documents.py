@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,8 @@ import pytest
 from modelgate import config
 from modelgate.gate import rules
 from modelgate_server.__main__ import COMMANDS
+from runner import __main__ as runner
+from tests import own
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "tests" / "README.md"]
@@ -48,6 +53,94 @@ def test_every_make_target_exists(document):
     blocks = re.findall(r"`make ([^`]+)`|^make ([^#\n]+)", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for words in (shlex.split(" ".join(block)) for block in blocks):
         assert {word for word in words if "=" not in word} <= targets, words
+
+
+# --- the commands, as they are printed -------------------------------------------------------------------------------
+
+# What a person is told to type on a machine of their own, in a clone. docs/server.md has a server's; see below.
+TYPED = ("README.md", "CONTRIBUTING.md", "docs/adapting.md", "docs/containers.md", "docs/promotion.md", "docs/gate.md")
+# What a person may set on a command line of make: its own help says what each is for.
+SETTINGS = {
+    "APPROVE",
+    "ARGS",
+    "BASE_IMAGE",
+    "ENTITY",
+    "REPO",
+    "REVIEWERS",
+    "RUNNER",
+    "USE_CASE",
+    "WANDB",
+    "WANDB_TESTS",
+}
+EXAMPLES = ("digits", "letters")  # what ships, and what a reader of docs/adapting.md makes of it
+OTHERS = ("cp -r usecases/digits usecases/letters", "docker image rm", "docker ps", "docker build", "docker context")
+
+
+def commands(name: str) -> list[str]:
+    """The lines of a page that are commands: those of its blocks, without their comments, and those that it quotes."""
+    page = text(name)
+    command = r"(?:make|cp|pip|docker|export|\S*python3?) [^`\n]+"
+    blocks = re.findall(r"^```\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.findall(rf"^{command}", block, flags=re.MULTILINE)]
+    quoted = re.findall(rf"`({command})`", re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL))
+    return [line.partition("  #")[0].strip() for line in (*lines, *quoted)]
+
+
+def understood(line: str) -> bool:
+    """Whether make and the program behind it take this line."""
+    words = shlex.split(line)
+    if words[0] == "make":
+        settings = dict(word.split("=", 1) for word in words[1:] if "=" in word)
+        targets = [word for word in words[1:] if "=" not in word]
+        assert set(settings) <= SETTINGS, line
+        said = subprocess.run(
+            ["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
+        )
+        assert said.returncode == 0, said.stderr
+        if targets and "-m runner" in said.stdout:
+            words = shlex.split(settings.get("ARGS", ""))
+            runner.parse_args([targets[0], *words], {"USE_CASE": own.USE_CASE})
+        return settings.get("USE_CASE", "letters") in EXAMPLES
+    if words[:2] == [".venv/bin/python", "-m"]:
+        module, flags = words[2], words[3:]
+        if module == "modelgate_server" and flags[:1] and flags[0] in COMMANDS:
+            module, flags = COMMANDS[flags[0]], flags[1:]
+        elif not module.startswith(("steps.", "benchmarks.")):
+            module = f"{module}.__main__"
+        try:
+            parse_args = getattr(importlib.import_module(module), "parse_args", list)  # some take any words
+            parse_args(flags)
+        except SystemExit as ended:
+            assert ended.code == 0, line
+        return True
+    return line.startswith(OTHERS)
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_every_command_is_understood_as_it_is_printed(name):
+    found = commands(name)
+    assert found
+    assert [line for line in found if not understood(line)] == []
+
+
+@pytest.mark.parametrize("line", ["python -m steps.build --help", "pip install x", "make run USE_CASE=nothing"])
+def test_a_command_that_does_not_work_in_a_clone_would_be_seen(line):
+    assert not understood(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["make nothing", "make run ARGS=--nothing", ".venv/bin/python -m steps.build --nothing"]
+)
+def test_a_flag_or_a_target_that_is_none_would_be_seen(line):
+    with pytest.raises((AssertionError, SystemExit)):
+        understood(line)
+
+
+def test_the_readme_s_look_at_a_step_works_as_it_is_printed():
+    (line,) = [line for line in commands("README.md") if line.startswith(".venv/bin/python -m steps.")]
+    command = [sys.executable, *shlex.split(line)[1:]]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert done.returncode == 0 and "--rows" in done.stdout + done.stderr
 
 
 def test_the_readme_names_every_step():

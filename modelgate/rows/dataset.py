@@ -39,3 +39,11 @@ class SourceUnavailable(Exception):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class SourceUnreadable(SourceUnavailable):
+    """The source is there and is not what it should be. No other use case takes its place, for a person chose it."""
+
+
+class NotEnoughRows(ValueError):
+    """More rows were asked for than the source has; the message says how many there are."""

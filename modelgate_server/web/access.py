@@ -5,7 +5,7 @@ carries the headers that keep what users uploaded from becoming a script on our 
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from modelgate_server.settings import KIB
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.web import addresses, words
-from modelgate_server.web.session import Session, Sessions, same
+from modelgate_server.web.session import Links, Session, Sessions, same
 
 # No script, style or picture but our own files; no frames, no forms to elsewhere.
 HEADERS = {
@@ -106,6 +106,7 @@ class Visit:
 class Access:
     services: Services
     sessions: Sessions
+    links: Links = field(default_factory=Links)
 
     def session(self, request: Request, db: sqlite3.Connection) -> Session | None:
         return self.sessions.find(db, request.cookies.get(self.sessions.cookie, ""))

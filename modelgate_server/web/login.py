@@ -1,16 +1,20 @@
-"""Log in with an API key, and out again."""
+"""Log in with an API key, or with a link that works once, and out again."""
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from modelgate_server.errors import ServerError
+from modelgate_server.api.handling import authenticated
+from modelgate_server.errors import Forbidden, ServerError
 from modelgate_server.store import accounts
-from modelgate_server.web.access import Access, Form, Visit, html, read_form, refusal, see_other
+from modelgate_server.web.access import HEADERS, Access, Form, Visit, html, read_form, refusal, see_other
 from modelgate_server.web.addresses import local_path
-from modelgate_server.web.session import SESSION_TTL_S
+from modelgate_server.web.session import LINK_TTL_S, SESSION_TTL_S
 
 UNKNOWN_KEY = "This server does not know that key."
+USED_LINK = "This link was used already, or is too old. Log in with the key, or get a new link."
+# A link may end up in a log or a history on its way; it is of use on this machine alone.
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 def show(access: Access, request: Request) -> Response:
@@ -18,7 +22,13 @@ def show(access: Access, request: Request) -> Response:
     with access.services.database.read() as db:
         if access.session(request, db) is not None:
             return see_other(target)
-    return html("login.html", next=target, message="")
+    return _page(access, target)
+
+
+def _page(access: Access, target: str = "/", status: int = 200, message: str = "") -> Response:
+    settings = access.services.settings
+    made = (settings.data_dir / "api_key").exists()
+    return html("login.html", status, next=target, message=message, key_file=settings.key_file, made=made)
 
 
 async def receive(access: Access, request: Request) -> Response:
@@ -36,7 +46,39 @@ async def receive(access: Access, request: Request) -> Response:
 
     started = await run_in_threadpool(token)
     if started is None:
-        return html("login.html", 401, next=target, message=UNKNOWN_KEY)
+        return _page(access, target, 401, UNKNOWN_KEY)
+    return _signed_in(access, request, started, target)
+
+
+def offer(access: Access, request: Request) -> Response:
+    """POST, with the API key as the SDK sends it: the address of a link that signs this user in, once."""
+    _require_this_machine(request)
+    with access.services.database.read() as db:
+        name = access.links.make(access.sessions.start(db, authenticated(request, db)))
+    return JSONResponse({"path": f"/login/{name}", "seconds": LINK_TTL_S}, headers=HEADERS)
+
+
+def follow(access: Access, request: Request) -> Response:
+    """GET: the link. A look at it (HEAD) does not use it up."""
+    if request.method == "HEAD":
+        return Response(headers=HEADERS)
+    try:
+        _require_this_machine(request)
+    except ServerError as error:
+        return refusal(error, None)
+    started = access.links.take(request.path_params["name"])
+    with access.services.database.read() as db:
+        if started is None or access.sessions.find(db, started) is None:
+            return _page(access, status=401, message=USED_LINK)
+    return _signed_in(access, request, started, "/")
+
+
+def _require_this_machine(request: Request) -> None:
+    if request.url.hostname not in THIS_MACHINE:
+        raise Forbidden("a link signs in on the server's own machine only, by its address 127.0.0.1")
+
+
+def _signed_in(access: Access, request: Request, started: str, target: str) -> Response:
     answer = see_other(target)
     url = access.services.settings.external_url or str(request.url)
     answer.set_cookie(

@@ -28,6 +28,8 @@ def routes(services: Services) -> list[Route]:
     return [
         Route("/login", partial(login.show, access), methods=["GET"]),
         Route("/login", partial(login.receive, access), methods=["POST"]),
+        Route("/login/link", partial(login.offer, access), methods=["POST"]),
+        Route("/login/{name}", partial(login.follow, access), methods=["GET"]),
         Route("/logout", form(partial(login.leave, access)), methods=["POST"]),
         Route("/-/{name}", static, methods=["GET"]),
         Route("/_internal/status", page(partial(status.show, services.tally)), methods=["GET"]),

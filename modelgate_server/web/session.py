@@ -18,6 +18,11 @@ from modelgate_server.store.accounts import User
 # A working day: somebody who forgot to log out is logged out the next morning.
 SESSION_TTL_S = 12 * 3600
 
+# A link is for the person who sees it printed, now.
+LINK_TTL_S = 300
+# Nobody waits for so many; the oldest go first.
+MAX_LINKS = 100
+
 
 @dataclass(frozen=True)
 class Session:
@@ -62,6 +67,30 @@ class Sessions:
 
     def _sign(self, message: str) -> str:
         return hmac.digest(self._secret, message.encode(), "sha256").hex()
+
+
+class Links:
+    """
+    Links that sign in once: each stands for a session that was started when the link was made.
+
+    They are kept in memory, so they end with the server. A session of a revoked key is none, and neither is its link.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, tuple[str, float]] = {}
+
+    def make(self, session: str) -> str:
+        """The last part of a link's address, for a session's token."""
+        while len(self._sessions) >= MAX_LINKS:
+            self._sessions.pop(next(iter(self._sessions)), None)
+        made = secrets.token_urlsafe(32)
+        self._sessions[made] = (session, time.monotonic() + LINK_TTL_S)
+        return made
+
+    def take(self, name: str) -> str | None:
+        """The session's token, once and in time; None afterwards, and for what was never made."""
+        session, until = self._sessions.pop(name, ("", 0.0))
+        return session if time.monotonic() < until else None
 
 
 def same(expected: str, given: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -89,7 +90,14 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
         step: answer["digest"] for step, answer in made.items()
     }
     assert "local-" not in said.replace("local-org", "")  # the key stands in no line that is to be pasted
-    assert "docker run --rm --read-only --cap-drop=ALL" in said
+    planned, ran = (re.findall(pattern, said, re.MULTILINE) for pattern in (r"^ {7}\+ (.*)", r"^  \+ (.*)"))
+    assert len(planned) == 5 and len(ran) == 4  # nobody approved
+    for before, now in zip(planned, ran, strict=False):
+        assert now.startswith("docker run --rm --read-only --cap-drop=ALL")
+        # What an earlier step makes has a name in the plan; all else is the same, word for word.
+        assert re.sub(r"=(DATASET|MODEL|VERSION)\b", "=MADE", before) == re.sub(
+            r"(--(?:dataset|model|version))=\S+", r"\1=MADE", now
+        )
 
     # Everything again, in containers, the server killed beneath it: train waits for the next one with its model.
     before = len(clone.said)

@@ -51,7 +51,10 @@ def test_a_file_that_a_declared_variable_names_is_mounted_read_only(tmp_path: Pa
         values, mounts, (variables, every) = of_build(folder, tmp_path, GLYPHS_NPZ=named)
         assert values == {"GLYPHS_NPZ": "/rows/GLYPHS_NPZ/glyphs.npz"}
         assert mounts == [Mount(npz, "/rows/GLYPHS_NPZ/glyphs.npz")]
-        assert f"--volume={npz}:/rows/GLYPHS_NPZ/glyphs.npz:ro" in container(variables, *every).command()
+        assert (
+            f"--mount=type=bind,source={npz},target=/rows/GLYPHS_NPZ/glyphs.npz,readonly"
+            in container(variables, *every).command()
+        )
         assert mounts[0].to_docker()["ReadOnly"] is True
 
 
@@ -84,7 +87,7 @@ def test_what_build_downloads_is_kept_and_goes_by_the_persons_proxy(tmp_path: Pa
 
 def test_a_step_sees_the_server_and_its_key_and_nothing_of_the_person(folder: Folder) -> None:
     variables = environment.embedded_from_container(
-        host="http://server:8080", url="http://127.0.0.1:8765", key_file=folder.key_file
+        host="http://server:8080", url="http://127.0.0.1:8765", key=KEY, key_file=folder.key_file
     )
     assert variables.values == {
         "WANDB_BASE_URL": "http://server:8080",
@@ -95,7 +98,9 @@ def test_a_step_sees_the_server_and_its_key_and_nothing_of_the_person(folder: Fo
 
 
 def test_the_line_to_paste_names_the_keys_file_and_not_the_key(folder: Folder) -> None:
-    variables = environment.embedded_from_container(host="http://server", url="http://x", key_file=folder.key_file)
+    variables = environment.embedded_from_container(
+        host="http://server", url="http://x", key=KEY, key_file=folder.key_file
+    )
     line = container(variables).command()
     assert KEY not in line
     # As a shell reads it, the key is there again.

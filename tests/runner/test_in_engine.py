@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner import containers, places
-from runner.containers import Engine, ServerContainer, StepContainers
+from runner.containers import Container, Engine, Mount, ServerContainer, StepContainers, StepImages
 from runner.environment import Variables
 from runner.folder import Folder
 from runner.images import Image
@@ -47,9 +49,8 @@ def here(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
 
 def steps(here: Engine, images: dict[str, Image], folder: Folder) -> StepContainers:
     nothing = Variables({})
-    return StepContainers(
-        here, images, variables=nothing, source=(nothing, []), network=here.name, out=folder.out, stop=Stop()
-    )
+    made_of = StepImages(here.name, images, nothing, (nothing, []), here.name, folder.out)
+    return StepContainers(here, made_of, stop=Stop())
 
 
 def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it_away(
@@ -102,10 +103,57 @@ def test_the_proxies_of_dockers_own_configuration_are_not_those_of_a_container(
     here = Engine(folder, address)
     here.begin()
     try:
-        wanted = steps(here, images, folder)._container(LINK, [])
+        wanted = steps(here, images, folder)._steps.container(LINK, [])
         (folder.out / "link").mkdir(parents=True)
         made = wanted.create(here.client, here.labels)
         assert not [word for word in made.attrs["Config"]["Env"] if "proxy" in word.lower()]
     finally:
         here.remove("step")
         here.finish()
+
+
+def facts(container: dict[str, Any]) -> dict[str, Any]:
+    """All that the engine knows of a container but who made it, when, and that docker's own `--rm` removes it."""
+    config, host = dict(container["Config"]), dict(container["HostConfig"])
+    for own in ("Hostname", "Labels", "AttachStdin", "AttachStdout", "AttachStderr"):
+        config.pop(own)
+    for own in ("AutoRemove", "ConsoleSize", "ContainerIDFile"):
+        host.pop(own, None)
+    config["Env"] = sorted(config["Env"])
+    # Nothing is said in several ways.
+    return {"config": config, "host": {name: value or None for name, value in host.items()}}
+
+
+def test_the_line_that_is_printed_makes_the_container_that_runs(
+    here: Engine, images: dict[str, Image], folder: Folder, tmp_path: Path
+) -> None:
+    """With each kind of flag, and a folder whose name a shell and a list of words could misread."""
+    (folder.path / "key").write_text("local-secret\n")
+    odd = tmp_path / "a folder, of 'odd' names: $HOME"
+    odd.mkdir()
+    variables = Variables({"KEY": "local-secret", "PLAIN": "two words"}, {"KEY": folder.path / "key"})
+    mounts = [Mount(odd, "/out", writable=True), Mount(odd, "/rows")]
+    wanted = Container(
+        f"{here.name}-link",
+        "step",
+        images["link"].reference,
+        ("--help", "--out=/out"),
+        variables,
+        mounts,
+        here.name,
+        free_port(),
+    )
+    here.begin()
+    ours = here.client.api.inspect_container(wanted.create(here.client, here.labels).id)
+    here.remove("step")
+    typed = wanted.command()
+    assert typed.startswith("docker run --rm --read-only") and "local-secret" not in typed
+    line = typed.replace(
+        "docker run --rm", f"docker create --label={containers.LABEL}={folder.path} --label={containers.ROLE}=step", 1
+    )
+    made = subprocess.run(["sh", "-c", line], env=os.environ, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    theirs = here.client.api.inspect_container(made.stdout.strip())
+    here.remove("step")
+    assert facts(ours) == facts(theirs)
+    assert facts(ours)["host"]["ReadonlyRootfs"] and facts(ours)["host"]["CapDrop"] == ["ALL"]

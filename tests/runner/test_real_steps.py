@@ -5,13 +5,17 @@ python -m pytest tests/runner/test_real_steps.py
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import requests
 
-from tests.serving import DEADLINE_S, until
+from tests.serving import DEADLINE_S, healthy, until
 
 from .conftest import ROOT, Checkout
 
@@ -50,3 +54,94 @@ def test_no_process_of_steps_server_or_sdk_outlives_the_runner(real: Checkout, n
     runner.communicate(timeout=DEADLINE_S)
     assert runner.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
     until(lambda: not processes_of(real), "their end")
+
+
+MOVE = """
+import sys, wandb
+version = wandb.Api().artifact("local-org/wandb-registry-model/glyphs-dev:v0")
+getattr(version.aliases, sys.argv[1])("production")
+version.save()
+"""
+
+
+def move(real: Checkout, how: str) -> None:
+    """Past the runner: what a person does with the SDK, or in the pages."""
+    serving = real.start("serve")
+    until(lambda: healthy(f"http://127.0.0.1:{real.port()}"), "the pages")
+    client = {
+        "WANDB_BASE_URL": f"http://127.0.0.1:{real.port()}",
+        "WANDB_API_KEY": (real.folder / "api-key").read_text().strip(),
+    }
+    moved = subprocess.run([sys.executable, "-c", MOVE, how], cwd=real.home, env=real.env(**client))
+    assert moved.returncode == 0
+    serving.send_signal(signal.SIGTERM)
+    serving.communicate(timeout=DEADLINE_S)
+
+
+def test_status_names_what_the_registry_has_in_production_and_not_what_the_runner_saw_last(real: Checkout) -> None:
+    code, said = real.runner("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")
+    assert code == 0, said
+    code, said = real.runner("status")
+    assert code == 0
+    assert "production of glyphs: local-org/wandb-registry-model/glyphs-dev:v0, approved by ada at 2" in said
+    move(real, "remove")
+    said = real.runner("status")[1]
+    assert "production of glyphs: nothing, moved by hand: the last promotion was of glyphs-dev:v0" in said
+
+    code, said = real.runner("audit", "--verify")
+    assert code == 1
+    assert '"production": null' in said and "Traceback" not in said
+    code, said = real.runner("audit")
+    assert code == 0
+    assert "approved by ada" in said and "in production now, by the registry: nothing" in said
+
+
+def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(real: Checkout) -> None:
+    code, said = real.runner("rollback", "--use-case", "glyphs", APPROVE="ada")
+    assert code == 2
+    assert said.splitlines()[-2:] == [
+        "error: there is nothing to go back to", "hint: promote a first version: make run",
+    ]  # fmt: skip
+    assert real.runner("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")[0] == 0
+    code, said = real.runner("rollback", APPROVE="ada")
+    assert code == 2
+    assert "the version in production is the first one, there is none before it" in said
+    assert said.splitlines()[-1].startswith("hint: name a version of the registry yourself: make rollback ARGS=")
+    assert "Traceback" not in said
+
+
+def test_serve_prints_a_link_that_signs_in_once_and_the_login_page_names_the_file_of_the_key(real: Checkout) -> None:
+    serving = real.start("serve")
+    assert serving.stdout is not None
+    lines = []
+    while "Ctrl-C" not in "".join(lines):
+        lines.append(serving.stdout.readline())
+    (link,) = re.findall(r"To sign in: (http://127\.0\.0\.1:\S+)", "".join(lines))
+    key = (real.folder / "api-key").read_text().strip()
+    assert key not in "".join(lines)
+    with requests.Session() as browser:
+        page = browser.get(link, timeout=60)
+        assert (page.status_code, page.history[0].status_code) == (200, 303)
+        assert "wandb-registry-model" in page.text or "local" in page.text
+    assert requests.get(link, timeout=60).status_code == 401
+    login = requests.get(f"http://127.0.0.1:{real.port()}/login", timeout=60).text
+    (named,) = re.findall(r"in the file <code>(.*?)</code>", login)
+    assert Path(named).read_text().strip() == key
+    # A second `serve` is refused, with a link of its own.
+    code, said = real.runner("serve")
+    assert code == 2
+    again = re.findall(r"to sign in: (http\S+)", said)
+    assert requests.get(again[0], timeout=60).status_code == 200
+    serving.send_signal(signal.SIGTERM)
+    serving.communicate(timeout=DEADLINE_S)
+
+
+def test_a_file_of_rows_that_is_an_html_page_ends_with_exit_3_and_no_other_use_case_is_taken(
+    real: Checkout, tmp_path: Path
+) -> None:
+    page = tmp_path / "mnist.npz"
+    page.write_text("<!DOCTYPE html><title>Sign in</title>")
+    code, said = real.runner("run", APPROVE="ada", MNIST_NPZ=str(page))
+    assert code == 3
+    assert f"error: {page} is not Keras's mnist.npz: it begins with b'<!DOCTYPE html><'" in said
+    assert "Traceback" not in said and "again" not in said and "--use-case=glyphs" not in said

@@ -5,7 +5,10 @@ python -m pytest tests/runner/test_run.py
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+import sys
 
 import pytest
 
@@ -26,7 +29,7 @@ def given_to(checkout: Checkout, name: str) -> list[str]:
 def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -> None:
     code, said = checkout.runner("plan", "--use-case", "glyphs", "--epochs", "2")
     assert code == 0
-    commands = [line.strip() for line in said.splitlines() if "+ python -m" in line]
+    commands = [line.strip() for line in said.splitlines() if " -m steps." in line]
     assert [command.split()[3] for command in commands] == [
         "steps.build", "steps.train", "steps.link", "steps.evaluate", "steps.promote",
     ]  # fmt: skip
@@ -72,7 +75,11 @@ def test_last_lines_say_seconds_what_was_reused_and_where_the_run_is(checkout: C
     assert table[1].split()[2:] == ["reused", "local/p/glyphs_dataset:v0"]
     assert "reused" not in table[2]
     assert table[3].strip() == "http://x/runs/train"
-    assert table[-1] == "production of glyphs is glyphs-dev:v3, approved by ada."
+    assert table[-3:] == [
+        "To open these pages: make serve",
+        "",
+        "production of glyphs is glyphs-dev:v3, approved by ada.",
+    ]
 
 
 def test_report_and_page_are_shown_before_the_approval(checkout: Checkout) -> None:
@@ -117,13 +124,13 @@ def test_approve_before_any_run_says_what_to_type(checkout: Checkout) -> None:
     assert checkout.calls() == []
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\x1b[2Jb", "x" * 200])
+@pytest.mark.parametrize("name", ["", "  ", "a\x1b[2Jb", "x" * 200, "clear; time make run"])
 def test_approver_must_be_a_name(checkout: Checkout, name: str) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("approve", "--approver", name)
     assert "promote" not in checkout.steps()
     if name:
-        assert code == 2 and "is no approver's name" in said
+        assert code == 2 and "is not a person's name" in said
     else:
         assert code == 0 and "waits for an approval" in said
 
@@ -169,6 +176,15 @@ def test_step_without_its_one_json_object_is_refused(checkout: Checkout, stdout:
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert (code, checkout.steps()) == (1, ["build", "train"])
     assert "this is a bug in the step" in said
+
+
+@pytest.mark.parametrize("hint", ["", "set GLYPHS_NPZ to another file"])
+def test_a_step_that_failed_is_not_said_to_need_the_same_command_again(checkout: Checkout, hint: str) -> None:
+    checkout.behave(build={"error": {"name": "x", "message": "the file is an HTML page", "hint": hint}, "exit": 3})
+    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    assert code == 3
+    assert "again" not in said
+    assert ("do first what the hint above says" in said) == bool(hint)
 
 
 @pytest.fixture
@@ -304,22 +320,140 @@ def test_rollback_without_a_name_waits_with_its_reason(checkout: Checkout) -> No
     assert given_to(checkout, "promote")[1:] == ["--approver=ada", "--reason=why"]
 
 
+VERSION = "local-org/wandb-registry-model/glyphs-dev:v3"
+PROMOTED = {"to": {"name": VERSION}, "approver": "ada", "time": "2026-11-23T14:00:00Z", "state": "applied"}
+
+
 def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -> None:
     assert "Nothing was run here yet" in checkout.runner("status")[1]
     checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("status")
     assert code == 0
-    assert "production: nothing yet" in said
-    assert "waits for an approval: local-org/wandb-registry-model/glyphs-dev:v3" in said
+    assert "production of glyphs: nothing yet" in said
+    assert f"waits for an approval: {VERSION}" in said
     assert "verdict pass" in said
     assert f"last on port {checkout.port()}" in said
+    assert "audit says this on standard error" not in said
     checkout.runner("approve", APPROVE="ada")
+    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]}})
     said = checkout.runner("status")[1]
-    assert "production of glyphs: local-org/wandb-registry-model/glyphs-dev:v3, approved by ada" in said
+    assert f"production of glyphs: {VERSION}, approved by ada at 2026-11-23T14:00:00Z" in said
     assert "waits for an approval: nothing" in said
+    assert checkout.everything_ended()
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["approve"], ["rollback"], ["serve"], ["clean"]])
+def test_status_names_what_the_registry_says_now_and_that_the_ledger_does_not_know_it(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    moved = VERSION.replace("v3", "v1")
+    checkout.behave(audit={"result": {"registry": {"production": moved}, "entries": [PROMOTED]}})
+    code, said = checkout.runner("status")
+    assert code == 0
+    assert f"production of glyphs: {moved}, moved by hand: the last promotion was of glyphs-dev:v3" in said
+    checkout.behave(audit={"result": {"registry": {"production": moved}, "entries": []}})
+    assert f"production of glyphs: {moved}, moved by hand: the ledger has no promotion" in checkout.runner("status")[1]
+
+
+def test_status_that_cannot_ask_says_so_and_what_was_seen_last(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    checkout.behave(audit={"error": {"name": "x", "message": "the disk is full", "hint": ""}, "exit": 3})
+    code, said = checkout.runner("status")
+    assert code == 3
+    assert f"production of glyphs: {VERSION}, when last seen at 2" in said
+    assert "not asked now" in said and "W&B could not be asked: the disk is full" in said
+    checkout.behave(server={"says": "no space left", "exit": 2})
+    code, said = checkout.runner("status")
+    assert (code, f"production of glyphs: {VERSION}, when last seen at 2" in said) == (3, True)
+
+
+def test_status_of_ones_own_wandb_is_asked_there_alone(checkout: Checkout) -> None:
+    own = {"WANDB": "own", "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "k"}
+    checkout.runner("run", "--use-case", "glyphs", "--yes", APPROVE="ada", **own)
+    code, said = checkout.runner("status")
+    assert code == 0
+    assert f"{VERSION}, when last seen in the W&B at http://127.0.0.1:9 at 2" in said
+    assert "make status WANDB=own asks it" in said
+    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]}})
+    code, said = checkout.runner("status", **own)
+    assert (code, "approved by ada at 2026-11-23" in said) == (0, True)
+    assert checkout.call("audit")["env"]["WANDB_BASE_URL"] == "http://127.0.0.1:9"
+    assert "server" not in [call["name"] for call in checkout.calls()]
+
+
+def test_status_beside_a_run_asks_the_server_that_is_running(checkout: Checkout) -> None:
+    checkout.behave(train={"until": "asked"})
+    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
+    checkout.wait_for("train")
+    code, said = checkout.runner("status")
+    assert code == 0
+    assert "is going on" in said and f"server: http://127.0.0.1:{checkout.port()}" in said
+    checkout.say("asked")
+    assert runner.wait(120) == 0
+    assert len(checkout.pids("server")) == 1
+
+
+def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(checkout: Checkout) -> None:
+    assert "Nothing was run here yet" in checkout.runner("audit")[1]
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    checkout.behave(audit={"result": {"findings": ["x"]}, "exit": 1})
+    code, said = checkout.runner("audit", "--verify", "--on=2026-11-23", "--html", "page.html")
+    assert code == 1
+    assert '"findings": ["x"]' in said and "audit says this on standard error" in said
+    call = checkout.call("audit")
+    assert [word for word in call["argv"] if not word.startswith("--out")] == [
+        "--use-case=glyphs", "--on=2026-11-23", "--verify", "--html=page.html",
+    ]  # fmt: skip
+    assert call["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{checkout.port()}"
+
+
+def test_the_line_that_is_printed_is_the_line_that_runs(checkout: Checkout) -> None:
+    _, planned = checkout.runner("plan", "--use-case", "glyphs", "--epochs", "2")
+    _, said = checkout.runner("run", "--use-case", "glyphs", "--epochs", "2", APPROVE="ada")
+    printed = [shlex.split(line)[1:] for line in said.splitlines() if re.match(r"  \+ ", line)]
+    assert len(printed) == 5
+    for line in printed:
+        call = checkout.call(line[2].removeprefix("steps."))
+        assert line == [sys.executable, "-m", f"steps.{call['name']}", *call["argv"]]
+    # The plan has the same lines; what is not made yet has a name in the place of its value.
+    for line, step in zip([line for line in planned.splitlines() if " -m steps." in line], printed, strict=True):
+        words = shlex.split(line)[1:]
+        assert [word.partition("=")[0] for word in words] == [word.partition("=")[0] for word in step]
+
+
+def test_the_plan_and_the_progress_count_the_same_steps(checkout: Checkout) -> None:
+    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    assert re.findall(r"^  (\d)\. (\w+)", said, re.MULTILINE) == re.findall(r"^\[(\d)/5\] (\w+)", said, re.MULTILINE)
+    _, said = checkout.runner("rollback", APPROVE="ada")
+    assert re.findall(r"^\[(\d/\d)\]", said, re.MULTILINE) == ["1/2", "2/2"]
+
+
+def test_approve_with_nothing_open_says_what_is_true(checkout: Checkout) -> None:
+    checkout.behave(train={"error": {"name": "x", "message": "m", "hint": ""}, "exit": 1})
+    checkout.runner("run", "--use-case", "glyphs")
+    code, said = checkout.runner("approve", APPROVE="ada")
+    assert (code, "the last run did not end, it got as far as build" in said) == (2, True)
+    checkout.behave(evaluate={"result": {"verdict": "fail", "reasons": ["r"]}, "exit": 1})
+    checkout.runner("run", "--use-case", "glyphs")
+    code, said = checkout.runner("approve", APPROVE="ada")
+    assert (code, "glyphs-dev:v3 did not pass" in said) == (1, True)
+    checkout.behave(evaluate={"result": {"verdict": "unchanged", "evidence": None, "production": VERSION}})
+    checkout.runner("run", "--use-case", "glyphs")
+    code, said = checkout.runner("approve", APPROVE="ada")
+    assert (code, "glyphs-dev:v3, which is the model that is in production" in said) == (0, True)
+    checkout.behave()
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, said = checkout.runner("approve", APPROVE="grace")
+    assert (code, "glyphs-dev:v3 was promoted at 2" in said, "approved by ada" in said) == (0, True, True)
+    moved = {"name": "production_moved", "message": "compared with v1, and production is now v2", "hint": "h"}
+    checkout.behave(promote={"error": moved, "exit": 1})
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, said = checkout.runner("approve", APPROVE="ada")
+    assert code == 1
+    assert "promote refused it:\n  compared with v1, and production is now v2" in said
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["approve"], ["rollback"], ["serve"], ["status"], ["audit"], ["clean"]]
+)
 def test_help_gives_an_example(checkout: Checkout, command: list[str]) -> None:
     code, said = checkout.runner(*command, "--help")
     assert code == 0

@@ -14,7 +14,7 @@ import sys
 
 from .conftest import ROOT, Checkout, Terminal, alive
 
-QUESTION = "move `production` from nothing yet to glyphs-dev:v3? [y/N]: "
+QUESTION = "make glyphs-dev:v3 the first version in `production`? [y/N]: "
 
 
 def at_the_question(checkout: Checkout, *words: str) -> Terminal:
@@ -37,8 +37,34 @@ def test_yes_and_enter_promote_in_the_name_of_the_user(checkout: Checkout) -> No
 def test_yes_and_a_name_promote_in_that_name(checkout: Checkout) -> None:
     terminal = at_the_question(checkout)
     terminal.type("yes\ngrace hopper\n")
+    terminal.read_until("The ledger will say `approved by grace hopper`. Is that you? [y/N]: ")
+    assert "promote" not in checkout.steps()
+    terminal.type("y\n")
     assert terminal.exit_code() == 0
     assert "--approver=grace hopper" in checkout.call("promote")["argv"]
+
+
+def test_what_was_meant_for_the_shell_is_not_taken_for_a_name(checkout: Checkout) -> None:
+    """Pasted, and typed by somebody who thought that the question was over; the name is asked for again."""
+    terminal = at_the_question(checkout)
+    terminal.type("y\n")
+    terminal.read_until("Your name, for the ledger [ada]: ")
+    terminal.type("clear; time make run\n")
+    terminal.read_until("'clear; time make run' is not a person's name, login or e-mail address.")
+    terminal.type("make run\n")
+    terminal.read_until("The ledger will say `approved by make run`. Is that you? [y/N]: ")
+    terminal.type("n\n\n")
+    assert terminal.exit_code() == 0
+    assert terminal.said.count("Your name, for the ledger [ada]: ") == 3
+    assert "--approver=ada" in checkout.call("promote")["argv"]
+
+
+def test_a_later_promotion_names_both_versions(checkout: Checkout) -> None:
+    checkout.behave(evaluate={"result": {"production": "local-org/wandb-registry-model/glyphs-dev:v2"}})
+    terminal = Terminal(checkout, "run", "--use-case", "glyphs")
+    terminal.read_until("move `production` from glyphs-dev:v2 to glyphs-dev:v3? [y/N]: ")
+    terminal.type("n\n")
+    assert terminal.exit_code() == 1
 
 
 def test_enter_alone_is_no_and_leaves_the_question_open(checkout: Checkout) -> None:

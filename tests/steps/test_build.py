@@ -6,6 +6,8 @@ build, through the real SDK against the embedded server.
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 import wandb
@@ -122,3 +124,42 @@ def test_a_source_that_cannot_be_had_exits_3_and_says_what_to_set(step, monkeypa
         build.main(["--use-case", "remote"])
     assert (refused.value.name, refused.value.exit_code) == ("source_unavailable", UNREACHABLE)
     assert refused.value.hint == "set GLYPHS_NPZ"
+
+
+FAILING = """
+import zipfile, zlib
+def source():
+    {raised}
+def load(rows, eval_rows):
+    source()
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "name", "code", "said"),
+    [
+        ("open('/nowhere/rows.csv')", "source_unreadable", UNREACHABLE, "FileNotFoundError: [Errno 2] No such file"),
+        ("raise ConnectionResetError('by peer')", "source_unreadable", UNREACHABLE, "ConnectionResetError: by peer"),
+        ("raise zipfile.BadZipFile('Bad CRC-32')", "source_unreadable", UNREACHABLE, "BadZipFile: Bad CRC-32"),
+        ("zlib.decompress(b'x')", "source_unreadable", UNREACHABLE, "error: Error -5"),
+        ("raise EOFError", "source_unreadable", UNREACHABLE, "EOFError"),
+        ("{}['label']", "data_failed", WRONG_USE, "KeyError: 'label'"),
+        ("int('12a')", "data_failed", WRONG_USE, "ValueError: invalid literal"),
+        ("raise TypeError('two\\nlines\\x1b[2J')", "data_failed", WRONG_USE, "TypeError: two lines"),
+    ],
+)
+@pytest.mark.parametrize("call", ["source", "load"])
+def test_what_data_py_raises_is_one_sentence_that_names_the_line(tmp_path, call, raised, name, code, said):
+    """Not exit code 1, which would mean that a check of the rows said no."""
+    file = tmp_path / "data.py"
+    file.write_text(FAILING.format(raised=raised))
+    spec = importlib.util.spec_from_file_location("usecases.letters.data", file)
+    data = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(data)
+    with pytest.raises(StepError) as refused:
+        build.read_source(data) if call == "source" else build.read_rows(data, 10, 10)
+    message = str(refused.value)
+    assert (refused.value.name, refused.value.exit_code) == (name, code)
+    assert message.startswith("usecases/letters/data.py, line 4: ") and said in message
+    assert message.isprintable()
+    assert (".venv/bin/python -c" in refused.value.hint) == (code == WRONG_USE)

@@ -343,8 +343,12 @@ def test_a_number_names_a_version_beside_production(evaluated, step):
     assert refused.value.name == "version_not_found"
 
 
-def test_previous_without_one_is_wrong_use(step):
-    with pytest.raises(StepError) as refused:
+def test_previous_without_one_is_wrong_use(evaluated, step):
+    with pytest.raises(StepError, match="nothing was promoted yet") as refused:
+        step("evaluate", "--version", "previous")
+    assert (refused.value.name, refused.value.exit_code) == ("nothing_promoted", WRONG_USE)
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    with pytest.raises(StepError, match="is the first one") as refused:
         step("evaluate", "--version", "previous")
     assert (refused.value.name, refused.value.exit_code) == ("no_previous_version", WRONG_USE)
 

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from modelgate_server.store import accounts, projects, protection, registry
 from modelgate_server.store.accounts import User
 from modelgate_server.store.db import Database
 from modelgate_server.web import session as session_module
 from modelgate_server.web.addresses import local_path
-from modelgate_server.web.session import Sessions
+from modelgate_server.web.session import MAX_LINKS, Links, Sessions
 from tests.serving import Server
 from tests.web.conftest import REGISTRY, Visitor, alias_form, registry_version
 
@@ -135,6 +136,50 @@ def test_every_answer_forbids_frames_and_foreign_scripts(visitor: Visitor, path:
     assert headers["referrer-policy"] == "same-origin"
 
 
+# --- links that sign in ---------------------------------------------------------------------------------------------
+
+
+def link(server: Server, key: str = "", **headers: str) -> requests.Response:
+    return requests.post(
+        f"{server.url}/login/link", auth=("api", key or server.key), headers=headers, timeout=60, allow_redirects=False
+    )
+
+
+def test_a_link_signs_in_once_and_has_no_key_in_it(server: Server, stranger: Visitor) -> None:
+    path = link(server).json()["path"]
+    assert server.key not in path
+    assert requests.head(server.url + path, timeout=60).status_code == 200  # somebody's preview uses nothing up
+    answer = stranger.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert "HttpOnly" in answer.headers["set-cookie"] and "SameSite=strict" in answer.headers["set-cookie"]
+    assert stranger.get("/").status_code == 200
+    second = Visitor(server)
+    again = second.get(path)
+    assert again.status_code == 401 and "was used already, or is too old" in again.text
+    assert "set-cookie" not in again.headers
+    assert second.get("/").status_code == 303
+
+
+def test_a_link_is_for_who_has_the_key(server: Server) -> None:
+    assert link(server, "local-" + "f" * 40).status_code == 401
+    assert requests.post(f"{server.url}/login/link", timeout=60).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["link", "x", "A" * 43, "%00"])
+def test_a_link_that_was_never_made_signs_nobody_in(stranger: Visitor, name: str) -> None:
+    answer = stranger.get(f"/login/{name}")
+    assert answer.status_code in (401, 404)
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_link_is_of_this_machine_alone(server: Server, stranger: Visitor) -> None:
+    elsewhere = {"Host": "wandb.example.org"}
+    assert link(server, **elsewhere).status_code == 403
+    path = link(server).json()["path"]
+    answer = requests.get(server.url + path, headers=elsewhere, timeout=60, allow_redirects=False)
+    assert answer.status_code == 403 and "set-cookie" not in answer.headers
+
+
 # --- other users ----------------------------------------------------------------------------------------------------
 
 EVES_KEY = "local-" + "e" * 40
@@ -229,6 +274,21 @@ def test_a_protected_alias_is_marked_and_only_an_admin_sets_it_on_the_page(
     assert visitor.change_alias("v0", "guarded", do="remove").status_code == 303
 
 
+def test_before_the_click_the_page_warns_that_production_moved_by_hand_goes_around_the_approval(
+    visitor: Visitor, stranger: Visitor
+) -> None:
+    """On a version of a registry, where an alias decides what is live; not where the model was logged."""
+    page = visitor.get(registry_version("v0")).text
+    warning = page.index("Adding or removing <b>production</b> here goes around your approval")
+    assert page.index("Add alias") < warning < page.index('id="files"')
+    assert "goes around" not in visitor.get("/local/pages/artifacts/model/seen_model/v0").text
+
+
+@pytest.mark.usefixtures("eve_may_look")
+def test_who_cannot_add_an_alias_is_not_warned(stranger: Visitor, eve: str) -> None:
+    assert "goes around" not in stranger.log_in(eve).get(registry_version("v0")).text
+
+
 # --- sessions, without HTTP -----------------------------------------------------------------------------------------
 
 
@@ -261,6 +321,23 @@ def test_a_session_ends_with_the_users_key(user: tuple[Database, User]) -> None:
         accounts.revoke_keys(db, ada.id)
         accounts.add_key(db, ada.id, "local-" + "b" * 40)
         assert sessions.find(db, token) is None
+
+
+def test_a_link_ends_with_its_time_and_gives_a_session_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = Links()
+    name = links.make("session")
+    assert links.take(name) == "session"
+    assert links.take(name) is None
+    monkeypatch.setattr(session_module, "LINK_TTL_S", -1)
+    assert links.take(links.make("session")) is None
+
+
+def test_links_that_nobody_follows_do_not_pile_up() -> None:
+    links = Links()
+    names = [links.make(str(number)) for number in range(MAX_LINKS + 5)]
+    assert len(links._sessions) == MAX_LINKS
+    assert links.take(names[4]) is None
+    assert links.take(names[-1]) == str(MAX_LINKS + 4)
 
 
 def test_a_session_is_of_one_server(user: tuple[Database, User]) -> None:

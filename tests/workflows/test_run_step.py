@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,9 +18,14 @@ from typing import Any
 
 import pytest
 
+from runner import containers
+from runner.containers import Mount
+from runner.environment import Variables
 from tests.workflows.files import ACTIONS, actions
 
 SCRIPT = ACTIONS / "run-step" / "run_step.py"
+# The runner's own: it reads the log of a container that has ended.
+LOG_DRIVER = "--log-driver=json-file"
 HOSTILE = (
     "$(touch pwned) `id` ';--flag\r\n::set-output name=verdict::pass\n::error::forged\nverdict=pass\n"
     "EOF\nevidence<<EOF\n<script>alert(1)</script> [x](javascript:alert(1)) ![](https://x.example/p.png) @everyone %0A"
@@ -106,6 +112,11 @@ def read_outputs(text: str) -> dict[str, str]:
     return outputs
 
 
+def passed(command: list[str]) -> list[str]:
+    """The variables that a container gets to see, by name."""
+    return [word.removeprefix("--env=") for word in command if word.startswith("--env=")]
+
+
 def commands(log: str) -> list[str]:
     """The workflow commands in a log, as GitHub's runner takes them: none while they are stopped."""
     found, stopped = [], None
@@ -126,24 +137,27 @@ def test_the_outputs_are_those_that_the_action_declares(run_step):
     assert (seen.code, commands(seen.log)) == (0, [])
 
 
-def test_a_step_is_confined_and_gets_its_flags_as_words(run_step):
+def test_a_step_is_confined_as_the_runner_confines_it_and_gets_its_flags_as_words(run_step, tmp_path):
     flags = {"use-case": "glyphs", "rows": 12, "seed": "0", "epochs": "", "no-cache": True, "policy": None, "x": False}
     seen = run_step({}, flags=flags)
     image = seen.command.index("ghcr.io/team/models/evaluate@sha256:" + "a" * 64)
     before, after = seen.command[:image], seen.command[image + 1 :]
     assert after == ["--use-case=glyphs", "--rows=12", "--seed=0", "--no-cache", "--out=/out"]
-    for words in (["--read-only"], ["--cap-drop", "ALL"], ["--security-opt", "no-new-privileges"], ["--rm"]):
-        assert words[0] in before and words[-1] in before
-    assert f"{os.getuid()}:{os.getgid()}" in before
+    taken = [word for word in before if not word.startswith("--env=")]
+    words = containers.Container(
+        "n", "step", seen.command[image], after, Variables({}), [Mount(tmp_path / "out", "/out", True)], "bridge"
+    )
+    local = shlex.split(words.command())
+    assert ["docker", *taken] == [word for word in local[: local.index(words.image)] if word != LOG_DRIVER]
 
 
 def test_a_step_sees_the_variables_of_its_trade_and_no_value_is_on_a_command_line(run_step):
     given = {"WANDB_API_KEY": "k" * 40, "WANDB_ENTITY": "", "GITHUB_TOKEN": "ghs_1", "GITHUB_SHA": "b" * 40}
     seen = run_step({}, **given)
-    assert [seen.command[i + 1] for i, word in enumerate(seen.command) if word == "--env"] == ["WANDB_API_KEY"]
+    assert passed(seen.command) == ["WANDB_API_KEY"]
     assert "k" * 40 not in " ".join(seen.command) + seen.log
     asked = run_step({}, ASKS_GITHUB="true", **given)
-    names = {asked.command[i + 1] for i, word in enumerate(asked.command) if word == "--env"}
+    names = set(passed(asked.command))
     assert names == {"WANDB_API_KEY", "GITHUB_TOKEN", "GITHUB_SHA"}
     assert "ghs_1" not in " ".join(asked.command) + asked.log
 
@@ -154,7 +168,7 @@ def test_what_approval_reads_is_what_it_gets(run_step):
     wanted = set(re.findall(r'"(GITHUB_[A-Z_]+)"', text))
     assert len(wanted) >= 10
     seen = run_step({}, ASKS_GITHUB="true", **dict.fromkeys(wanted, "x"))
-    assert {seen.command[i + 1] for i, word in enumerate(seen.command) if word == "--env"} == wanted
+    assert set(passed(seen.command)) == wanted
 
 
 def test_hyperparameters_become_flags(run_step):

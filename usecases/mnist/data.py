@@ -13,21 +13,19 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from modelgate.rows.dataset import Dataset, Source, SourceUnavailable
+from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable, SourceUnreadable
 
 CLASSES = tuple(range(10))
 SHAPE = (28, 28, 1)
 ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 TIMEOUT_S = 10
-_ARRAYS = {"x_train": np.uint8, "y_train": np.uint8, "x_test": np.uint8, "y_test": np.uint8}
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # all of them uint8
 _HINT = "set MNIST_NPZ to a copy of Keras's mnist.npz, or use --use-case digits, which needs no file"
 
 
@@ -43,7 +41,7 @@ def load(rows: int, eval_rows: int) -> Dataset:
     arrays = _read(path)
     for flag, asked, there in (("rows", rows, arrays["x_train"]), ("eval-rows", eval_rows, arrays["x_test"])):
         if asked > len(there):
-            raise ValueError(f"{path} has {len(there)} rows for --{flag}; asked for {asked}")
+            raise NotEnoughRows(f"{path} has {len(there)} rows for --{flag}; asked for {asked}")
     return Dataset(
         _scaled(arrays["x_train"][:rows]),
         arrays["y_train"][:rows].astype(np.int64),
@@ -97,15 +95,26 @@ def _download(target: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
-    """The four arrays of the file, their types checked."""
+    """The four arrays of the file, their types and shapes checked; raises SourceUnreadable."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head.startswith(b"PK"):
+        why = f"begins with {head!r}" if head else "is empty"
+        raise SourceUnreadable(f"{path} is not Keras's mnist.npz: it {why}", _HINT)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in _ARRAYS}
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise SourceUnavailable(f"{path} is not Keras's mnist.npz: {error}", _HINT) from error
-    for name, array in arrays.items():
-        if array.dtype != _ARRAYS[name] or array.shape[1:] not in ((), SHAPE[:2]):
-            raise SourceUnavailable(f"{path}: {name} is {array.dtype} {array.shape}, not Keras's", _HINT)
+            arrays = {name: np.asarray(stored[name]) for name in _ARRAYS}  # a member that is no array is bytes
+    except Exception as error:  # zip, zlib and NumPy have a dozen for bytes that are damaged
+        raise SourceUnreadable(f"{path} is not Keras's mnist.npz: {type(error).__name__}: {error}", _HINT) from error
+    for split in ("train", "test"):
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        kinds = {str(images.dtype), str(labels.dtype)}
+        if kinds != {"uint8"} or images.shape != (*labels.shape[:1], *SHAPE[:2]):
+            raise SourceUnreadable(
+                f"{path} is not Keras's mnist.npz: x_{split} is {images.dtype} {images.shape} "
+                f"and y_{split} is {labels.dtype} {labels.shape}",
+                _HINT,
+            )
     return arrays
 
 

@@ -27,6 +27,8 @@ INSIDE = "/out"
 DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one secret that a use case may declare
 WRONG_USE = 2
 WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
+# What is taken from every container, as runner/containers.py takes it.
+CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:mode=1777")
 # What modelgate/promotion/approval.py reads, and so only a step that asks GitHub gets to see.
 GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN")
 GITHUB += ("TRIGGERING_ACTOR",)
@@ -92,11 +94,10 @@ def source_variables(declared: list[str], variables: Mapping[str, str]) -> list[
 
 
 def docker_run(image: str, environment: list[str], network: str, out: Path, flags: Mapping[str, Any]) -> list[str]:
-    """The command line. A variable's value never stands in it: docker takes it from our own environment."""
-    words = ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL"]  # noqa: S108
-    words += ["--security-opt", "no-new-privileges", "--user", f"{os.getuid()}:{os.getgid()}"]
-    words += ["--network", network, "--volume", f"{out}:{INSIDE}"]
-    words += [word for name in environment if os.environ.get(name) for word in ("--env", name)]
+    """The command line. No variable's value is in it: docker takes the values from our own environment."""
+    words = ["docker", "run", "--rm", *CONFINED, f"--user={os.getuid()}:{os.getgid()}", f"--network={network}"]
+    words += [f"--mount=type=bind,source={out},target={INSIDE}"]
+    words += [f"--env={name}" for name in environment if os.environ.get(name)]
     words.append(image)
     for name, value in flags.items():
         if value is True:
