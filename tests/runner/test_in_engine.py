@@ -120,7 +120,8 @@ def facts(container: dict[str, Any]) -> dict[str, Any]:
     for own in ("AutoRemove", "ConsoleSize", "ContainerIDFile"):
         host.pop(own, None)
     config["Env"] = sorted(config["Env"])
-    # Nothing is said in several ways.
+    host["RestartPolicy"] = {**host["RestartPolicy"], "Name": host["RestartPolicy"]["Name"] or "no"}
+    # The two clients say nothing in several ways.
     return {"config": config, "host": {name: value or None for name, value in host.items()}}
 
 
