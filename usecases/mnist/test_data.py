@@ -191,7 +191,7 @@ def test_a_file_that_is_not_what_it_should_be_ends_with_exit_3_and_one_sentence(
     assert str(npz) in said and len(said) < 600 and said.isprintable()
     assert "MNIST_NPZ" in refused.value.hint
     # Somebody chose this file: no other use case takes the place of this one.
-    assert refused.value.name == ("mnist_unreadable" if npz.is_file() else "mnist_unavailable")
+    assert refused.value.name == ("source_unreadable" if npz.is_file() else "source_unavailable")
 
 
 def test_a_file_that_is_what_it_should_be_is_read(npz, monkeypatch):
