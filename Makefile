@@ -81,13 +81,14 @@ bench: setup-dev
 drill: setup-dev
 	@$(SEALED) $(PYTHON) -m benchmarks.drill
 
+# The server's image has what the package `modelgate-server` asks for, in the versions of the project.
 lock: setup
 	@PATH="$$PATH:.venv/bin"; if command -v uv >/dev/null; then \
+	image() { uv pip compile "$$1" -c requirements.txt $(LOCKED) --no-annotate --no-emit-package libclang -o "$$2"; }; \
 	uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.txt && \
 	uv pip compile pyproject.toml -c requirements-dev.txt $(LOCKED) -o requirements.txt && \
-	for wanted in docker/*.in docker/*/*.in; do \
-	uv pip compile "$$wanted" -c requirements.txt $(LOCKED) \
-	--no-annotate --no-emit-package libclang -o "$${wanted%.in}.txt" || exit; done; \
+	for wanted in docker/*.in docker/*/*.in; do image "$$wanted" "$${wanted%.in}.txt" || exit; done && \
+	image modelgate_server/pyproject.toml docker/server/requirements.txt; \
 	else echo 'error: uv is needed to remake the locks' >&2; \
 	echo 'hint: https://docs.astral.sh/uv/getting-started/installation/' >&2; exit 2; fi
 

@@ -1,77 +1,64 @@
 """
-The embedded W&B-compatible server.
+The W&B-compatible server.
 
-    python -m modelgate_server --data DIR --port N
-    python -m modelgate_server admin --data DIR COMMAND        users, roles, protected aliases
-    python -m modelgate_server check | gc | backup | export | import --data DIR ...
-                                                               what is in the folder; docs/server.md
+    modelgate-server                          start it, on 127.0.0.1 and in a folder of your own
+    modelgate-server serve --data DIR         the same, with flags
+    modelgate-server admin --data DIR ...     users, roles, protected aliases
+    modelgate-server check | gc | backup | export | import --data DIR ...
+                                              what is in the folder; docs/server.md
 
-Exits 0 when it was stopped, 2 when it cannot start. The first start makes an API key and leaves it in DIR/api_key, or
-takes the one in MODELGATE_SERVER_KEY; MODELGATE_SERVER_KEY_FILE is then the file that the login page names. This is the
-only place that reads flags and environment.
+`python -m modelgate_server` is the same program. Exits 0 when it was stopped, 2 when it cannot start.
 """
 
 import argparse
 import importlib
-import os
 import sqlite3
 import sys
-from pathlib import Path
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 from modelgate_server.errors import StartError
-from modelgate_server.settings import Settings
 from modelgate_server.store.faults import fault
 
+
+class Command(NamedTuple):
+    module: str
+    summary: str
+
+
 COMMANDS = {
-    "admin": "modelgate_server.admin",
-    "check": "modelgate_server.check",
-    "gc": "modelgate_server.gc",
-    "backup": "modelgate_server.backup",
-    "export": "modelgate_server.exporting",
-    "import": "modelgate_server.importing",
+    "serve": Command("modelgate_server.serve", "start the server; the command when none is named"),
+    "admin": Command("modelgate_server.admin", "users, organizations, teams, roles, protected aliases"),
+    "check": Command("modelgate_server.check", "whether the data folder is whole"),
+    "gc": Command("modelgate_server.gc", "remove the bytes that nothing refers to"),
+    "backup": Command("modelgate_server.backup", "copy the data folder while the server runs"),
+    "export": Command("modelgate_server.exporting", "write a project as plain files"),
+    "import": Command("modelgate_server.importing", "read a project that was exported"),
 }
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(argv: list[str]) -> tuple[str, list[str]]:
+    """The command and its arguments. Without a command, flags are those of `serve`."""
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+        return "serve", argv
     parser = argparse.ArgumentParser(
-        prog="python -m modelgate_server",
-        description="The embedded W&B-compatible server: runs, artifacts and registries in one folder.",
-        epilog="example: python -m modelgate_server --data .modelgate/server --port 8080; "
-        f"also: python -m modelgate_server {' | '.join(COMMANDS)} --help",
+        prog="modelgate-server",
+        description="A server that speaks W&B's protocol to the wandb SDK, and keeps everything in one folder.",
+        epilog="example: modelgate-server serve --data ./wandb-server --port 8080; "
+        "each command explains itself: modelgate-server gc --help",
         allow_abbrev=False,
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the database and the blobs")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port; 0, the default, is any free one")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--external-url", metavar="URL", help="address that clients are given (default: the one they used)"
-    )
-    return parser.parse_args(argv)
-
-
-def settings_of(args: argparse.Namespace) -> Settings:
-    if not 0 <= args.port < 65536:
-        raise StartError(
-            f"port {args.port} is not between 0 and 65535", "choose another with --port, or 0 for a free one"
-        )
-    url = args.external_url
-    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        raise StartError(f'--external-url "{url}" is no address', "write it like http://modelgate-server:8080")
-    key_file = os.environ.get("MODELGATE_SERVER_KEY_FILE") or None
-    return Settings(args.data, args.host, args.port, url.rstrip("/") if url else None, key_file)
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.summary, add_help=False)
+    parser.parse_args(argv[:1])
+    return argv[0], argv[1:]
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = sys.argv[1:] if argv is None else argv
-    # Not at the top: each loads only what it needs, and a wrong flag is answered at once.
+    name, rest = parse_args(sys.argv[1:] if argv is None else argv)
+    # Not at the top: each command loads only what it needs, and a wrong flag is answered at once.
     try:
-        if given and given[0] in COMMANDS:
-            return int(importlib.import_module(COMMANDS[given[0]]).main(given[1:]))
-        settings = settings_of(parse_args(given))
-        from modelgate_server.process import serve
-
-        return serve(settings, os.environ.get("MODELGATE_SERVER_KEY"))
+        return int(importlib.import_module(COMMANDS[name].module).main(rest))
     except StartError as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
         return 2

@@ -19,13 +19,13 @@ import argparse
 import secrets
 import sqlite3
 import sys
-from pathlib import Path
 
 from modelgate_server.errors import Invalid, ServerError, StartError
 from modelgate_server.store import accounts, projects, protection, registry
 from modelgate_server.store.accounts import Entity, Organization, User
 from modelgate_server.store.db import Database
 from modelgate_server.store.projects import Project
+from modelgate_server.upkeep import add_data
 
 ROLES = ("admin", "member", "viewer")
 REGISTRY = "organization and name, like acme/wandb-registry-model"
@@ -33,12 +33,12 @@ REGISTRY = "organization and name, like acme/wandb-registry-model"
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m modelgate_server admin",
+        prog="modelgate-server admin",
         description="Users, organizations, teams, registries and protected aliases, while the server runs or not.",
-        epilog="example: python -m modelgate_server admin --data .modelgate/server add-user ann",
+        epilog="example: modelgate-server admin --data .modelgate/server add-user ann",
         allow_abbrev=False,
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the server's data folder")
+    add_data(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     user = commands.add_parser("add-user", help="make a user, and print the API key", allow_abbrev=False)
     user.add_argument("name")
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
         with database.write() as db:
             COMMANDS[args.command](db, args)
     except ServerError as error:
-        raise StartError(str(error), "see: python -m modelgate_server admin --help") from None
+        raise StartError(str(error), "see: modelgate-server admin --help") from None
     finally:
         database.close()
     return 0

@@ -6,6 +6,7 @@ Everything that the server refuses, one class a cause.
       Unauthenticated     401   no key, or a key that is not known
       Forbidden           403   the key is good, the right is missing
       NotFound            404   no such thing, or none that this user may see
+        UnknownEntity     404   nobody has an entity of this name
       TooLarge            413   over a limit of settings.py
       Broken              400   the disk, the folder or the database does not take or give what it should
       Stopping            503   the server is on its way out
@@ -36,6 +37,12 @@ class Forbidden(ServerError):
 
 class NotFound(ServerError):
     status = 404
+
+
+class UnknownEntity(NotFound):
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class TooLarge(ServerError):

@@ -1,6 +1,7 @@
 """Starting and stopping: the data folder, its lock, the port, the first user, the signals."""
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -9,8 +10,9 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -19,7 +21,7 @@ from modelgate_server.api.handling import Services
 from modelgate_server.app import create_app
 from modelgate_server.connection import Connection
 from modelgate_server.errors import Invalid, StartError
-from modelgate_server.settings import KEEP_ALIVE_S, SHUTDOWN_S, Settings
+from modelgate_server.settings import DEFAULT_PORT, KEEP_ALIVE_S, SHUTDOWN_S, Settings
 from modelgate_server.store import accounts, registry
 from modelgate_server.store.blobs import Blobs, fsync
 from modelgate_server.store.db import Database
@@ -27,8 +29,8 @@ from modelgate_server.store.db import Database
 KEY_HINT = 'unset MODELGATE_SERVER_KEY to have a key made, or give one like "local-" and 40 hex digits'
 
 
-def serve(settings: Settings, given_key: str | None) -> int:
-    """Run until a signal ends it; returns the exit code. Raises StartError."""
+def serve(settings: Settings, given_key: str | None, announce: Callable[[str, int], None]) -> int:
+    """Run until a signal ends it; returns the exit code. `announce` is told where it listens. Raises StartError."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     key = _checked_key(given_key)
     os.umask(0o077)  # what others logged and the hashes of their keys are nobody else's, wherever the folder is
@@ -50,22 +52,20 @@ def serve(settings: Settings, given_key: str | None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn stops on them and then repeats them for whoever handled them before: nobody needs to die of it.
             signal.signal(number, lambda *_: None)
-        asyncio.run(
-            _Announcing(config, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}").serve([listener])
-        )
+        asyncio.run(_Announcing(config, partial(announce, host, port)).serve([listener]))
     return 0
 
 
 class _Announcing(uvicorn.Server):
     """Says where it listens, once it does."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
-        self._url = url
+        self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(f"modelgate server at {self._url}", file=sys.stderr, flush=True)
+        self._announce()
 
 
 def _checked_key(key: str | None) -> str | None:
@@ -103,15 +103,20 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, settings.port))
-        except (OSError, OverflowError) as error:
-            raise StartError(
-                f"cannot listen on {settings.host} port {settings.port}: {error}",
-                "choose another port with --port, or 0 for a free one",
-            ) from None
-        # Before uvicorn takes it, or two servers could bind the same port and only one find out.
-        listener.listen(2048)
+        wanted = (DEFAULT_PORT, 0) if settings.port is None else (settings.port,)
+        for port in wanted:
+            try:
+                listener.bind((settings.host, port))
+                # Before uvicorn takes it, or two servers could bind the same port and only one find out.
+                listener.listen(2048)
+                break
+            except (OSError, OverflowError) as error:
+                if port != wanted[-1] and getattr(error, "errno", None) == errno.EADDRINUSE:
+                    continue
+                raise StartError(
+                    f"cannot listen on {settings.host} port {port}: {error}",
+                    "choose another port with --port, or 0 for a free one",
+                ) from None
         yield listener
 
 

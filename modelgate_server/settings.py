@@ -1,5 +1,6 @@
 """What the server was told at its start, and the limits that nobody has to choose."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,15 +52,30 @@ KEEP_ALIVE_S = 120
 # A client that keeps its connection open must not keep the server from stopping.
 SHUTDOWN_S = 3
 
+# Where W&B's own server for one machine listens, too.
+DEFAULT_PORT = 8080
+
+
+def default_data() -> Path:
+    """The person's own folder for it, by the XDG Base Directory Specification; without a home, one right here."""
+    try:
+        return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "modelgate-server"
+    except RuntimeError:
+        return Path("modelgate-server")
+
 
 @dataclass(frozen=True)
 class Settings:
     """`external_url` is the address that is handed to clients, e.g. `http://modelgate-server:8080` when they sit in
     another container than the person's browser. None: the address by which each request reached the server.
-    `key_file`: where who started the server keeps the key that they gave it; the login page names that file."""
+
+    `port` is None for the default one, or any free one if that is taken. `any_entity` makes each entity that a client
+    names: for tests, and only throwaway.py sets it. `key_file`: where the
+    person who started the server keeps the key that they gave it; the login page names that file."""
 
     data_dir: Path
     host: str = "127.0.0.1"
-    port: int = 0
+    port: int | None = 0
     external_url: str | None = None
+    any_entity: bool = False
     key_file: str | None = None

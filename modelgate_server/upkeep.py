@@ -12,20 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from modelgate_server.errors import StartError
-from modelgate_server.settings import GIB, KIB, MIB, UPLOAD_TTL_S
+from modelgate_server.settings import GIB, KIB, MIB, UPLOAD_TTL_S, default_data
 
 PROGRESS_S = 2.0
 
 
 def parser(command: str, description: str, example: str, *, data: str = "the server's data folder") -> Any:
     made = argparse.ArgumentParser(
-        prog=f"python -m modelgate_server {command}",
+        prog=f"modelgate-server {command}",
         description=description,
-        epilog=f"example: python -m modelgate_server {command} {example}",
+        epilog=f"example: modelgate-server {command} {example}",
         allow_abbrev=False,
     )
-    made.add_argument("--data", type=Path, required=True, metavar="DIR", help=data)
+    add_data(made, data)
     return made
+
+
+def add_data(made: argparse.ArgumentParser, text: str = "the server's data folder") -> None:
+    made.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help=f"{text} (default: %(default)s)")
 
 
 def database_of(folder: Path) -> Path:

@@ -80,20 +80,20 @@ def inputs(root: Path, name: str, arguments: Mapping[str, str]) -> tuple[str, ..
         files = [path, *(file for file in path.rglob("*") if file.suffix in WHOLE)]
         if not (files := [file for file in files if file.is_file()]):
             raise BuildFailed(f"{dockerfile(name)} copies {source}, and there is no such file", "mend its COPY line")
-        below = {file.relative_to(root) for file in files}
-        found |= {str(file) for file in below if not _stays_out(file, name)}
+        found |= {str(file.relative_to(root)) for file in files if not _stays_out(file.relative_to(path), source, name)}
     return tuple(sorted(found))
 
 
-def _stays_out(file: Path, name: str) -> bool:
+def _stays_out(file: Path, folder: str, name: str) -> bool:
     """
-    Whether a file in a folder that is copied whole stays out of an image: compiled, hidden as `.env` is, or a test.
+    Whether a file of a folder that is copied whole stays out of an image: compiled, built, hidden, or a test.
 
     A pull request may change a model's network and be promoted, so no image that judges may have it.
     """
-    if file.parts[0] == "usecases" and file.name == NETWORK and name != "train":
+    if folder.startswith("usecases/") and file.name == NETWORK and name != "train":
         return True
-    return file.name.startswith("test_") or any(part == "__pycache__" or part.startswith(".") for part in file.parts)
+    private = any(part in ("__pycache__", "build") or part.startswith(".") for part in file.parts)
+    return private or file.name.startswith("test_")
 
 
 def copied(text: str, arguments: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ import pytest
 
 from modelgate import config
 from modelgate.gate import rules
-from modelgate_server.__main__ import COMMANDS
+from modelgate_server.__main__ import COMMANDS, parse_args
 from runner import __main__ as runner
 from tests import own
 
@@ -104,7 +104,7 @@ def understood(line: str) -> bool:
     if words[:2] == [".venv/bin/python", "-m"]:
         module, flags = words[2], words[3:]
         if module == "modelgate_server" and flags[:1] and flags[0] in COMMANDS:
-            module, flags = COMMANDS[flags[0]], flags[1:]
+            module, flags = COMMANDS[flags[0]].module, flags[1:]
         elif not module.startswith(("steps.", "benchmarks.")):
             module = f"{module}.__main__"
         try:
@@ -180,20 +180,19 @@ def test_no_document_names_a_machine():
 def test_the_servers_page_names_every_command_and_flag():
     page = text("docs/server.md")
     for command in COMMANDS:
-        assert f"python -m modelgate_server {command} " in page, command
-    for flag in re.findall(r'add_argument\("(--[\w-]+)"', text("modelgate_server/__main__.py")):
+        assert re.search(rf"(?:python -m modelgate_server|modelgate-server) {command} ", page), command
+    for flag in re.findall(r'add_argument\(\s*"(--[\w-]+)"', text("modelgate_server/serve.py")):
         assert f"`{flag}`" in page, flag
 
 
 def test_the_commands_of_the_servers_page_are_understood():
-    commands = re.findall(
-        r"^(?:ExecStart=\S+|python) -m modelgate_server(.*)$", text("docs/server.md"), flags=re.MULTILINE
-    )
-    assert len(commands) == 7
+    blocks = "".join(re.findall(r"^```\w*\n(.*?)^```$", text("docs/server.md"), flags=re.MULTILINE | re.DOTALL))
+    pattern = r"^(?:(?:ExecStart=)?\S*modelgate-server|python -m modelgate_server)(| .*)$"
+    commands = re.findall(pattern, blocks, flags=re.MULTILINE)
+    assert len(commands) == 9
     for line in commands:
-        name, *rest = line.split()
-        module = importlib.import_module(COMMANDS.get(name, "modelgate_server.__main__"))
-        module.parse_args([name, *rest] if name.startswith("--") else rest)
+        name, rest = parse_args(line.split())
+        importlib.import_module(COMMANDS[name].module).parse_args(rest)
 
 
 def test_the_servers_page_names_every_finding_of_check():

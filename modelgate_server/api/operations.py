@@ -39,7 +39,7 @@ from modelgate_server.api import artifact_collections, artifacts, files, project
 from modelgate_server.api.handling import addresses, authenticated, body, failure, services
 from modelgate_server.api.shapes import Call, Info
 from modelgate_server.api.tally import Tally
-from modelgate_server.errors import Invalid, ServerError, TooLarge
+from modelgate_server.errors import Invalid, ServerError, TooLarge, UnknownEntity
 from modelgate_server.settings import (
     MAX_GRAPHQL_BYTES,
     MAX_GRAPHQL_DEPTH,
@@ -47,6 +47,8 @@ from modelgate_server.settings import (
     MAX_GRAPHQL_TOKENS,
     MAX_LIST_ITEMS,
 )
+from modelgate_server.store import accounts
+from modelgate_server.store.accounts import User
 from modelgate_server.store.db import Database
 from modelgate_server.store.documents import longest_list, sent
 from modelgate_server.store.faults import fault
@@ -196,7 +198,10 @@ def _respond(request: Request, received: bytes) -> Response:
         status, answer = 400, failure([(asked.refuse(error), 400) for error in prepared.errors])
     else:
         call = partial(Call, blobs=here.blobs, user=user, addresses=addresses(request))
-        result = _execute(here.database, prepared.document, call, variables, operation)
+        execute = partial(_execute, here.database, prepared.document, call, variables, operation)
+        result = execute()
+        if here.settings.any_entity and _make_entities(here.database, user, result):
+            result = execute()
         status, answer = _answer(result, asked)
     # Escaped, so that half a surrogate pair in what somebody logged does not cost the whole answer.
     return Response(json.dumps(answer, allow_nan=False), status, media_type="application/json")
@@ -223,6 +228,16 @@ def _execute(
     except MutationFailed as failed:
         return failed.result
     return result
+
+
+def _make_entities(database: Database, user: User, result: ExecutionResult) -> bool:
+    """Make a team of every unknown entity that an operation failed on; whether there was one."""
+    causes = [error.original_error for error in result.errors or []]
+    unknown = {cause.name for cause in causes if isinstance(cause, UnknownEntity)}
+    for name in unknown:
+        with database.write() as db:
+            accounts.ensure_team(db, name, user)
+    return bool(unknown)
 
 
 def _request(body: bytes) -> tuple[str, dict[str, Any], str | None]:

@@ -247,6 +247,14 @@ def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) 
     )
 
 
+def ensure_team(db: sqlite3.Connection, name: str, admin: User) -> None:
+    """A team of the first start's organization; made, with its admin, if nobody has the name."""
+    if find_entity(db, name) is None:
+        organization = find_organization(db, LOCAL_ORGANIZATION)
+        made = create_team(db, name, organization.id if organization else None)
+        set_team_member(db, made.id, admin.id, "admin")
+
+
 def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: str) -> None:
     """A team's people are of its organization too."""
     db.execute(

@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.errors import Forbidden, Invalid, NotFound, UnknownEntity
 from modelgate_server.store import accounts, names
 from modelgate_server.store.accounts import Entity, User
 from modelgate_server.store.db import every, get, insert, now, one, update
@@ -178,7 +178,8 @@ def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None,
         return accounts.default_entity(db, user)
     owner = accounts.find_entity(db, entity_name)
     if owner is None:
-        raise NotFound(f'entity "{entity_name}" not found while looking for project "{project_name}"')
+        message = f'entity "{entity_name}" not found while looking for project "{project_name}"'
+        raise UnknownEntity(entity_name, message)
     mine = owner.user_id == user.id or accounts.team_role(db, owner.id, user.id) in WRITERS
     if not mine and owner.kind != "organization":
         raise Forbidden(f'you may not write to entity "{entity_name}"')

@@ -11,6 +11,7 @@ import io
 import re
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ PACKAGES = {
     "pydantic_core": "pydantic",
     "yaml": "pyyaml",
 }
+# In the server's room for the wheel alone; with what a build of it leaves there.
+OF_THE_DISTRIBUTION = {"README.md", "pyproject.toml"}
 TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
 # What is wanted though no file of ours imports it, and why.
 NOT_IMPORTED = {
@@ -109,7 +112,7 @@ def test_the_server_is_its_room_and_nothing_else():
     room = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "modelgate_server").rglob("*.*")
-        if "__pycache__" not in path.parts
+        if "__pycache__" not in path.parts and path.name not in OF_THE_DISTRIBUTION
     }
     # A file of a new kind is to be named in images.WHOLE.
     assert room == {path for path in images.inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
@@ -146,17 +149,28 @@ def test_another_version_or_hash_would_be_seen():
 
 @pytest.mark.parametrize("name", images.NAMES)
 def test_nothing_is_asked_for_that_no_file_imports(name):
-    asked = {
-        line.split()[0].partition("[")[0]
-        for lock in locks(name)
-        for line in (ROOT / lock).with_suffix(".in").read_text().splitlines()
-        if line and not line.startswith("#")
-    }
+    asked = {package for lock in locks(name) for package in wanted(lock)}
     files = [ROOT / path for path in code_of(name)] if name in STEPS else (ROOT / "modelgate_server").rglob("*.py")
     imported = {package for file in files for package in packages(file)}
     assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(name, set()) - imported
-    assert imported - NOT_INSTALLED.get(name, set()) <= asked | {"graphql-core"}  # the server's, below ariadne
+    # The server's: ariadne is built on graphql-core, and only pytest loads the plugin.
+    assert imported - NOT_INSTALLED.get(name, set()) <= asked | {"graphql-core", "pytest"}
     assert bool(asked & TENSORFLOW) == ("tensorflow" in imported)
+
+
+def wanted(lock: str) -> set[str]:
+    """The packages that a lock was made for: by a list beside it, the server's by its distribution."""
+    if lock == "docker/server/requirements.txt":
+        lines = tomllib.loads((ROOT / "modelgate_server/pyproject.toml").read_text())["project"]["dependencies"]
+    else:
+        lines = (ROOT / lock).with_suffix(".in").read_text().splitlines()
+    return {re.split(r"[\[\s>=]", line)[0] for line in lines if line and not line.startswith("#")}
+
+
+def test_the_servers_lock_is_made_from_its_distribution():
+    lock = (ROOT / "docker/server/requirements.txt").read_text()
+    assert "uv pip compile modelgate_server/pyproject.toml -c requirements.txt" in lock.splitlines()[1]
+    assert wanted("docker/server/requirements.txt") <= set(entries(lock))
 
 
 def packages(file: Path) -> set[str]:
@@ -221,9 +235,12 @@ def checkout(tmp_path):
         ("docker/tensorflow-cpu.txt", {"train", "evaluate"}),
         ("docker/tensorflow-cuda.txt", set()),
         ("docker/build/Dockerfile", {"build"}),
+        ("docker/build/requirements.txt", {"build"}),
         ("modelgate_server/store/schema.py", {"server"}),
         ("modelgate_server/web/static/pages.css", {"server"}),
         ("modelgate_server/__pycache__/app.pyc", set()),
+        ("modelgate_server/build/lib/modelgate_server/app.py", set()),
+        ("modelgate_server/pyproject.toml", set()),
         ("modelgate_server/key.pem", set()),
         ("modelgate_server/api/id_ed25519", set()),
         ("README.md", set()),
@@ -231,7 +248,7 @@ def checkout(tmp_path):
 )
 def test_a_tag_changes_with_what_the_image_is_made_of(checkout, touched, changed):
     before = images.wanted(checkout, "glyphs")
-    (checkout / touched).parent.mkdir(exist_ok=True)
+    (checkout / touched).parent.mkdir(exist_ok=True, parents=True)
     with (checkout / touched).open("a") as file:
         file.write("\n# touched\n")
     after = images.wanted(checkout, "glyphs")

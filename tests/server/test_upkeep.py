@@ -188,7 +188,7 @@ def test_a_young_blob_that_nothing_refers_to_waits_for_its_version(data: Path) -
 @pytest.mark.parametrize("name", ["check", "gc", "backup", "export", "import"])
 def test_every_command_has_help_and_refuses_a_folder_without_a_server(tmp_path: Path, name: str) -> None:
     shown = command(name, "--help")
-    assert shown.returncode == 0 and f"python -m modelgate_server {name} --data" in shown.stdout
+    assert shown.returncode == 0 and f"example: modelgate-server {name} --data" in shown.stdout
     rest = {"backup": ["x"], "export": ["local/p", "x"], "import": ["x"]}.get(name, [])
     done = command(name, "--data", tmp_path, *rest)
     assert done.returncode == 2 and "is not the data folder of a server" in done.stderr
