@@ -189,7 +189,7 @@ def test_the_commands_of_the_servers_page_are_understood():
     blocks = "".join(re.findall(r"^```\w*\n(.*?)^```$", text("docs/server.md"), flags=re.MULTILINE | re.DOTALL))
     pattern = r"^(?:(?:ExecStart=)?\S*modelgate-server|python -m modelgate_server)(| .*)$"
     commands = re.findall(pattern, blocks, flags=re.MULTILINE)
-    assert len(commands) == 9
+    assert len(commands) == 8
     for line in commands:
         name, rest = parse_args(line.split())
         importlib.import_module(COMMANDS[name].module).parse_args(rest)

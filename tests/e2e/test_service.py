@@ -1,5 +1,5 @@
 """
-The fixture and the test of docs/service.md, run as they stand there in a project of somebody else's.
+The fixtures, the test and the workflow of docs/service.md, as they are there, in a project that has nothing of ours.
 
     pytest tests/e2e/test_service.py
 """
@@ -11,11 +11,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests import engine
+from tests.serving import healthy, until
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
@@ -28,51 +30,58 @@ def block(name: str) -> str:
     return str(found[0])
 
 
+def workflow() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(block(".github/workflows/test.yml"))
+    return found
+
+
+def services_and_tests() -> tuple[dict[str, Any], dict[str, Any]]:
+    job = workflow()["jobs"]["test"]
+    return job["services"]["wandb"], job["steps"][-1]
+
+
 @pytest.fixture
 def stranger(tmp_path):
-    """`stranger(**environment)` runs the page's test in a folder with nothing of ours, and returns how it went."""
-    for name in ("conftest.py", "test_training.py"):
-        (tmp_path / name).write_text(block(name), encoding="utf-8")
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    """`stranger(*arguments, **environment)` runs the page's test in a folder of its own, and returns how it went."""
+    (tmp_path / "test_training.py").write_text(block("test_training.py"), encoding="utf-8")
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
-    def run(**environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
         env = kept | environment
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
 
     return run
 
 
-def test_the_fixture_of_the_page_starts_the_server_as_a_process(stranger):
-    done = stranger(MODELGATE=str(ROOT))
+def test_the_plugin_runs_the_test_of_the_page(stranger, tmp_path):
+    """tests/server/test_package.py installs it; here it is loaded by name."""
+    (tmp_path / "pytest.ini").write_text(block("pytest.ini"))
+    wrong = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_MODE": "disabled"}
+    done = stranger("-p", "modelgate_server.pytest_plugin", PYTHONPATH=str(ROOT), **wrong)
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_the_fixture_of_the_page_starts_the_server_as_a_container(stranger):
-    done = stranger(MODELGATE_IMAGE=engine.references()["server"])
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
-
-
-def test_the_fixture_of_the_page_takes_the_server_that_is_there(stranger, server):
-    """As a service container is: the environment says where, and with which key."""
-    done = stranger(WANDB_BASE_URL=server.url, WANDB_API_KEY=server.key)
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
-
-
-def test_a_server_that_cannot_start_is_shown_with_its_own_words(stranger, tmp_path):
-    clone = tmp_path / "clone"
-    clone.mkdir()
-    (clone / ".venv").symlink_to(ROOT / ".venv")
-    done = stranger(MODELGATE=str(clone))  # without the folder `modelgate_server`
-    assert done.returncode == 1
-    assert "No module named modelgate_server" in done.stdout
+def test_the_image_runs_the_test_of_the_page(stranger):
+    """As the service container of the page's workflow: what it sets for the service, and for the tests."""
+    service, tests = services_and_tests()
+    options = [*service["options"].split(), *(f"--publish={port}" for port in service["ports"])]
+    options += [f"--env={name}={value}" for name, value in service["env"].items()]
+    name = engine.docker("run", "--detach", "--rm", *options, engine.references()["server"]).strip()
+    try:
+        url = (
+            tests["env"]["WANDB_BASE_URL"].partition("${{")[0]
+            + engine.docker("port", name, "8080").strip().rpartition(":")[2]
+        )
+        until(lambda: healthy(url), "the container")
+        done = stranger(WANDB_BASE_URL=url, WANDB_API_KEY=tests["env"]["WANDB_API_KEY"])
+        assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+    finally:
+        engine.docker("rm", "--force", name)
 
 
 def test_the_workflow_of_the_page_gives_its_tests_the_key_of_its_service():
-    workflow = yaml.safe_load(block(".github/workflows/test.yml"))
-    job = workflow["jobs"]["test"]
-    service, tests = job["services"]["wandb"], job["steps"][-1]
+    service, tests = services_and_tests()
     assert service["env"]["MODELGATE_SERVER_KEY"] == tests["env"]["WANDB_API_KEY"]
     assert tests["env"]["WANDB_BASE_URL"].startswith("http://127.0.0.1:")
-    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow()["permissions"] == {"contents": "read"}

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from modelgate_server.settings import KEEP_ALIVE_S
-from tests.serving import KEY, ROOT, Server, free_port, serving
+from modelgate_server.settings import DEFAULT_PORT, KEEP_ALIVE_S
+from tests.serving import KEY, ROOT, Server, free_port, listens, serving
 
 
 def start(*arguments: str, key: str | None = KEY, timeout_s: float = 240) -> "subprocess.CompletedProcess[str]":
@@ -72,7 +72,7 @@ def test_the_database_holds_no_key_but_a_hash_of_it(tmp_path: Path) -> None:
 
 def test_port_zero_is_any_free_port(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "data")],
+        [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "data"), "--port", "0"],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"]},
         stderr=subprocess.PIPE,
@@ -85,6 +85,30 @@ def test_port_zero_is_any_free_port(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait(60)
+
+
+def test_without_a_port_a_taken_default_is_named_and_a_free_one_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", DEFAULT_PORT))
+            taken.listen()
+        except OSError:
+            assert listens(DEFAULT_PORT)  # somebody else's, which is as good
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "data")],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stderr is not None
+            first, url = process.stderr.readline(), process.stderr.readline().split()[-1]
+            assert first == f"port {DEFAULT_PORT} is taken; listening on port {url.rpartition(':')[2]} instead\n"
+            assert requests.get(f"{url}/_internal/healthcheck", timeout=60).json() == {"status": "ok"}
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def test_a_taken_port_is_refused(tmp_path: Path) -> None:
