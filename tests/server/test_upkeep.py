@@ -420,7 +420,7 @@ def test_a_target_that_is_no_backup_is_refused(data: Path, tmp_path: Path, where
 
 
 def test_the_backup_keeps_the_api_key_of_a_folder_that_made_one(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "own")]
+    line = [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "own"), "--port", "0"]
     with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None and "modelgate server at" in server.stderr.readline()
         server.terminate()
