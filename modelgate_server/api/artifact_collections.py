@@ -128,7 +128,7 @@ def resolve_collection(_: Any, info: Info, id: str) -> Collection | None:
 
 
 @project.field("artifact")
-def project_artifact(found: Project, info: Info, name: str) -> Artifact | None:
+def project_artifact(found: Project, info: Info, name: str, enable_tracking: bool | None = None) -> Artifact | None:
     there = _by_name(info.context, found, name)
     return artifacts.artifact(info.context.db, there.artifact_id) if there else None
 
@@ -204,6 +204,21 @@ def type_collection(found: ArtifactType, info: Info, name: str) -> Collection | 
     there = artifacts.find_collection(info.context.db, found.project_id, name)
     mine = there is not None and there.type_id == found.id and _visible(info.context, found.project_id)
     return there if mine else None
+
+
+@artifact_type.field("artifactSequence")
+def type_sequence(found: ArtifactType, info: Info, name: str) -> Collection | None:
+    """Older releases ask so whether a collection is a sequence or a portfolio."""
+    there = type_collection(found, info, name)
+    return there if there is not None and there.kind == "sequence" else None
+
+
+@artifact_type.field("artifact")
+def type_artifact(found: ArtifactType, info: Info, name: str) -> Artifact | None:
+    call = info.context
+    if type_collection(found, info, name.partition(":")[0]) is None:
+        return None
+    return project_artifact(projects.project(call.db, found.project_id), info, name)
 
 
 def select_collections(
@@ -371,15 +386,20 @@ def membership_files(
     after: str | None = None,
     first: int | None = None,
 ) -> dict[str, Any]:
-    """Every entry of the manifest, references too: downloads follow this list. The cursor is the path."""
     call = info.context
-    there = artifacts.artifact(call.db, found.artifact_id)
     home = projects.project(call.db, artifacts.collection(call.db, found.collection_id).project_id)
     projects.require_reader({projects.role(call.db, call.user, home) or ""})
+    return file_page(call, artifacts.artifact(call.db, found.artifact_id), names, after, first)
+
+
+def file_page(
+    call: Call, owner: Artifact, names: list[str] | None, after: str | None, first: int | None
+) -> dict[str, Any]:
+    """Every entry of the manifest, references too: downloads follow this list. The cursor is the path."""
     size = page_size(first)
-    entries = artifacts.entries(call.db, there.id, after=after or "", limit=size + 1, paths=names or None)
-    edges = [{"node": _file(call, there, entry), "cursor": entry.path} for entry in entries[:size]]
-    return connection(edges, len(entries) > size, len(entries) if names else there.file_count)
+    entries = artifacts.entries(call.db, owner.id, after=after or "", limit=size + 1, paths=names or None)
+    edges = [{"node": _file(call, owner, entry), "cursor": entry.path} for entry in entries[:size]]
+    return connection(edges, len(entries) > size, len(entries) if names else owner.file_count)
 
 
 def _file(call: Call, owner: Artifact, entry: artifacts.Entry) -> File:
@@ -413,3 +433,8 @@ def alias_collection(found: Alias, info: Info) -> Collection:
 @tag.field("id")
 def tag_id(found: Tag | CollectionTag, info: Info) -> str:
     return node_id("Tag", found.id)
+
+
+@tag.field("tagCategoryName")
+def tag_category(found: Tag | CollectionTag, info: Info) -> None:
+    """Tags have names alone."""

@@ -5,7 +5,7 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType, UnionType
 
 from modelgate_server.api import runs as run_api
-from modelgate_server.api.artifact_collections import named_collection, visible_project
+from modelgate_server.api.artifact_collections import file_page, named_collection, visible_project
 from modelgate_server.api.shapes import (
     Call,
     File,
@@ -307,6 +307,19 @@ def artifact_manifest(found: Artifact, info: Info) -> dict[str, Any] | None:
     number = node_id("Manifest", found.id)
     address = call.addresses.download(manifest_blob_path(found.manifest_md5))
     return {"id": number, "file": File(id=number, name="wandb_manifest.json", address=address)}
+
+
+@artifact.field("files")
+def artifact_files(
+    found: Artifact,
+    info: Info,
+    names: list[str] | None = None,
+    after: str | None = None,
+    first: int | None = None,
+) -> dict[str, Any]:
+    """As older releases ask; a membership's are those of newer ones."""
+    projects.require_reader(_roles(info.context, found))
+    return file_page(info.context, found, names, after, first)
 
 
 @artifact.field("artifactMemberships")

@@ -50,7 +50,7 @@ def _linked(call: Call, input: dict[str, Any]) -> Artifact:
 
 
 @mutation.field("unlinkArtifact")
-def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
     found = readable(call, input["artifact_id"])
     where = artifacts.find_collection_by_id(call.db, number_of("ArtifactCollection", input["artifact_portfolio_id"]))
@@ -58,7 +58,7 @@ def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool
         raise NotFound("the portfolio was not found")
     projects.require_writer(call.db, call.user, projects.project(call.db, where.project_id))
     registry.unlink(call.db, call.user, found, where.id)
-    return {"success": True}
+    return {"success": True, "artifact_id": input["artifact_id"], "client_mutation_id": None}
 
 
 # --- what is in registries ------------------------------------------------------------------------------------------

@@ -164,10 +164,10 @@ def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 
 @mutation.field("stopRun")
-def stop_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+def stop_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool | None]:
     call = info.context
     runs.request_stop(call.db, by_id(call, input["id"]).id)
-    return {"success": True}
+    return {"success": True, "client_mutation_id": None}
 
 
 @mutation.field("updateRunState")

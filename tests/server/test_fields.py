@@ -23,7 +23,7 @@ from graphql import (
     get_named_type,
 )
 
-from modelgate_server.api import graphql
+from modelgate_server.api import operations
 from modelgate_server.api.operations import SCHEMA
 from tests.server.conformance.protocol import marked
 from tests.server.wire import Upload, Wire
@@ -86,6 +86,8 @@ ARGUMENTS = {
     "Run.parquetHistory": '(liveKeys: ["_step"])',
     "Sweep.agent": '(agentName: "AGENT")',
     "ArtifactType.artifactCollection": '(name: "data")',
+    "ArtifactType.artifactSequence": '(name: "data")',
+    "ArtifactType.artifact": '(name: "data:v0")',
     "ArtifactSequence.artifactMembership": '(aliasName: "latest")',
     "ArtifactPortfolio.artifactMembership": '(aliasName: "latest")',
 }
@@ -271,7 +273,7 @@ def resolvers() -> dict[str, Any]:
     for kind in SCHEMA.type_map.values():
         if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
             for name, field in kind.fields.items():
-                if field.resolve is not graphql.Rows.value:
+                if field.resolve is not operations.Rows.value:
                     found[f"{kind.name}.{name}"] = field.resolve
     return found
 
@@ -334,7 +336,7 @@ def test_every_field_of_a_mutations_answer_is_given() -> None:
         if not place.startswith("Mutation."):
             continue
         payload = get_named_type(SCHEMA.mutation_type.fields[place.partition(".")[2]].type)
-        wanted = {graphql._snake_case(name) for name in payload.fields}
+        wanted = {operations._snake_case(name) for name in payload.fields}
         module = functions(inspect.getmodule(function))
         body = module[function.__name__]
         called = [module[name] for name in names(body) & set(module)]
@@ -350,7 +352,7 @@ def test_a_field_without_anything_behind_it_would_be_a_bug(planted: str) -> None
         field_name = planted
 
     if planted == "there":
-        assert graphql.Rows.value({"there": None}, Asked()) is None  # type: ignore[arg-type]
+        assert operations.Rows.value({"there": None}, Asked()) is None  # type: ignore[arg-type]
     else:
         with pytest.raises(KeyError):
-            graphql.Rows.value({"there": None}, Asked())  # type: ignore[arg-type]
+            operations.Rows.value({"there": None}, Asked())  # type: ignore[arg-type]
