@@ -218,7 +218,8 @@ def type_artifact(found: ArtifactType, info: Info, name: str) -> Artifact | None
     call = info.context
     if type_collection(found, info, name.partition(":")[0]) is None:
         return None
-    return project_artifact(projects.project(call.db, found.project_id), info, name)
+    there = _by_name(call, projects.project(call.db, found.project_id), name)
+    return artifacts.artifact(call.db, there.artifact_id) if there else None
 
 
 def select_collections(

@@ -345,8 +345,12 @@ def run_sampled_history(found: Run, info: Info, specs: list[str]) -> list[Any]:
 
 @run.field("parquetHistory")
 def run_parquet_history(found: Run, info: Info, live_keys: list[str]) -> dict[str, list[Any]]:
-    """There are no parquet files: the client then reads the live history."""
-    return {"parquet_urls": [], "live_data": []}
+    """
+    There are no parquet files. The live data say at which step the client begins to read the live history: without any,
+    0.27 and its `beta_scan_history` read none (core/internal/runhistoryreader/livedata.go).
+    """
+    first = history.first_step(info.context.db, found.id)
+    return {"parquet_urls": [], "live_data": [] if first is None else [{"_step": first}]}
 
 
 @run.field("logLines")

@@ -85,6 +85,12 @@ def lines(db: sqlite3.Connection, run_id: int, *, min_step: int = 0, max_step: i
 _WITHIN = f"FROM history WHERE run_id = ?1 AND step >= ?2 AND step < coalesce(?3, {2 * MAX_NUMBER})"
 
 
+def first_step(db: sqlite3.Connection, run_id: int) -> int | None:
+    """None for a run without history."""
+    step: int | None = db.execute("SELECT min(step) FROM history WHERE run_id = ?", (run_id,)).fetchone()[0]
+    return step
+
+
 def rows(db: sqlite3.Connection, run_id: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines(db, run_id)]
 

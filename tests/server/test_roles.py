@@ -119,6 +119,8 @@ FILES = (
 MANIFEST = (
     'artifactCollection(name: $c) { artifactMembership(aliasName: "v0") { artifact { currentManifest { id } } } }'
 )
+# As releases of the SDK before 0.28 ask.
+FILES_OF_A_VERSION = FILES.replace("files {", "artifact { files {").replace("} } } } }", "} } } } } }")
 Action = Callable[[Wire, Thing], requests.Response]
 
 
@@ -133,6 +135,10 @@ IN_A_TEAM: dict[str, tuple[tuple[str, ...], Action]] = {
         lambda w, t: read(w, TEAM, t.project, "artifactCollection(name: $c) { id }", c=t.collection),
     ),
     "list files": (READERS, lambda w, t: read(w, TEAM, t.project, FILES, c=t.collection)),
+    "list the files of a version": (
+        READERS,
+        lambda w, t: read(w, TEAM, t.project, FILES_OF_A_VERSION, c=t.collection),
+    ),
     "read a manifest": (READERS, lambda w, t: read(w, TEAM, t.project, MANIFEST, c=t.collection)),
     "download a file": (READERS, lambda w, t: entry(w, TEAM, t.project, t)),
     "start a run": (WRITERS, lambda w, t: w.graphql(UPSERT_BUCKET, entity=TEAM, project=t.project, name="mine")),
@@ -222,6 +228,10 @@ IN_A_REGISTRY: dict[str, tuple[tuple[str, ...], Action]] = {
         lambda w, t: read(w, ORGANIZATION, t.registry, "artifactCollection(name: $c) { id }", c=t.collection),
     ),
     "list files": (READERS, lambda w, t: read(w, ORGANIZATION, t.registry, FILES, c=t.collection)),
+    "list the files of a version": (
+        READERS,
+        lambda w, t: read(w, ORGANIZATION, t.registry, FILES_OF_A_VERSION, c=t.collection),
+    ),
     "download a file": (READERS, lambda w, t: entry(w, ORGANIZATION, t.registry, t)),
     "use a version": (
         READERS,
@@ -349,7 +359,8 @@ SECRETS = """query($e: String!, $p: String!, $c: String!) { project(entityName: 
       name project { name } aliases { edges { node { alias } } } latestArtifact { id }
       artifactMembership(aliasName: "v0") { id }
       artifacts { edges { node { currentManifest { file { directUrl } } } } } }
-    artifactType { artifactCollections { edges { node { name } } } artifactCollection(name: $c) { id } } } } } } }"""
+    artifactType { artifactCollections { edges { node { name } } } artifactCollection(name: $c) { id }
+      artifactSequence(name: $c) { id } artifact(name: $c) { id } } } } } } }"""
 
 
 def test_who_only_sees_the_registry_learns_of_the_source_nothing_but_its_name(crew: Crew) -> None:
@@ -375,7 +386,12 @@ def test_who_only_sees_the_registry_learns_of_the_source_nothing_but_its_name(cr
             "artifactMembership": None,
             "artifacts": {"edges": []},
         },
-        "artifactType": {"artifactCollections": {"edges": []}, "artifactCollection": None},
+        "artifactType": {
+            "artifactCollections": {"edges": []},
+            "artifactCollection": None,
+            "artifactSequence": None,
+            "artifact": None,
+        },
     }
 
 

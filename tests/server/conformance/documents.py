@@ -45,13 +45,13 @@ class Document:
     text: str
     whole: bool
 
+    def order(self) -> tuple[str, ...]:
+        return self.name.lower(), self.kind, self.text
+
     @property
     def refusal(self) -> str:
         """Why the server would refuse it, in its own words; empty if it would not."""
-        if self.whole:
-            messages = [error.message for error in prepare(self.text).errors]
-        else:
-            messages = _problems(self.text)
+        messages = [error.message for error in prepare(self.text).errors] if self.whole else _problems(self.text)
         named = [message for message in messages if message.startswith("Cannot query field")]
         return (named or messages or [""])[0].partition(" Did you mean")[0].partition(", found: ")[0].replace("'", '"')
 
@@ -71,7 +71,7 @@ def documents(sdk: Path) -> list[Document]:
             complete = _with_fragments(filled, fragments)
             whole = GAP not in text and kind != "fragment"
             found.add(Document(kind, name, strip_ignored_characters(complete), whole))
-    return sorted(found, key=lambda one: (one.name.lower(), one.kind, one.text))
+    return sorted(found, key=Document.order)
 
 
 def python_strings(sdk: Path) -> Iterator[str]:

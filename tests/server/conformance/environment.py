@@ -16,10 +16,11 @@ from tests.serving import ROOT
 BUILD = ROOT / "build" / "sdk"
 
 
-def python(name: str, requirements: list[str], *, over_this_one: bool = False) -> Path:
-    """The interpreter of the environment `build/sdk/<name>` with these packages, pinned, and nothing else in it.
+def python(name: str, requirements: list[str], *, over_this_one: bool = False, with_dependencies: bool = False) -> Path:
+    """The interpreter of the environment `build/sdk/<name>` with these packages, and nothing else in it.
 
     over_this_one: what they need is taken from the environment that runs this, behind the packages named here.
+    with_dependencies: what they need comes from the package index, in the newest versions that fit.
     """
     folder = BUILD / name
     wanted = hashlib.sha256("\n".join([sys.prefix, sys.version, *requirements]).encode()).hexdigest()
@@ -29,7 +30,8 @@ def python(name: str, requirements: list[str], *, over_this_one: bool = False) -
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         listed = folder / "requirements.txt"
         listed.write_text("\n".join(requirements) + "\n")
-        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "--no-deps", "-r", str(listed)]
+        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "-r", str(listed)]
+        command += [] if with_dependencies else ["--no-deps"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         subprocess.run(command, check=True, env=environment)
         if over_this_one:

@@ -3,42 +3,35 @@ docs/protocol.md: every GraphQL operation that the SDK can send, and what this s
 
     .venv/bin/python -m tests.server.conformance.protocol        writes the page
 
-The operations come out of the installed SDK: the strings of its Python files and of its Go process. Whether one is
-known here is asked of the schema, as it would be of a request; which test covers it, of the tests: their mark `covers`
-names the operations that the server must have seen while the test ran (tests/server/sdk/conftest.py holds it to that).
+The operations come out of the installed SDK (documents.py), whose schema check says which are known here. Which test
+covers one, the tests say: their mark `covers` names the operations that the server must have seen while the test ran
+(tests/server/sdk/conftest.py holds it to that). What other releases send, releases.py has found out before.
 """
 
 import ast
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import wandb
 from graphql import (
-    DocumentNode,
     TypeInfo,
     TypeInfoVisitor,
     Visitor,
     get_named_type,
     is_leaf_type,
     parse,
-    validate,
     visit,
 )
 
 from modelgate_server.api.operations import SCHEMA
+from tests.server.conformance import releases
+from tests.server.conformance.documents import Document, documents
 from tests.serving import ROOT
 
 PATH = ROOT / "docs" / "protocol.md"
 SDK = Path(wandb.__file__).parent
 SDK_TESTS = ROOT / "tests" / "server" / "sdk"
-OPERATION = re.compile(r"\b(query|mutation)\s+(\w+)\s*[({]")
-FRAGMENT = re.compile(r"\s*fragment\s+\w+\s+on\s+\w+\s*\{")
-# What the SDK's Python fills in before it sends a document: by name, by an f-string, by str.format.
-HOLE = re.compile(r"_PROJECT_QUERY_|HOLE|\{\{|_FRAGMENT")
-ROOT_FIELD = re.compile(r"\{\s*(?:\w+\s*:\s*)?(\w+)\s*[({]")
 
 # Known to the schema, and there is no way to make the SDK send it to this server.
 NEVER_SENT = {
@@ -68,99 +61,48 @@ tests, and `make test` fails when it is out of date.
   `/_internal/status`.
 """
 
+RELEASES = """## Releases of the SDK
+
+Each minor release from 0.19 on, in its last patch. A document is a GraphQL query, mutation or fragment that the release
+has in its files; known means that the server's schema takes all of it. The walkthrough is a program that logs, reads,
+links, promotes and deletes with that release's SDK (`tests/server/conformance/walkthrough.py`).
+
+To check a new release and bring this page up to date, run `python -m tests.server.conformance.releases`. It downloads
+what it needs from PyPI.
+"""
+
 
 @dataclass
 class Operation:
     name: str
     kind: str
-    documents: list[str] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
 
     @property
     def refusal(self) -> str:
         """Why the server would refuse it; empty when it knows one of its forms."""
-        reasons = [_refusal(self.kind, text) for text in self.documents]
+        reasons = [one.refusal for one in self.documents]
         return "" if "" in reasons else reasons[0]
 
     @property
     def status(self) -> str:
         if self.refusal:
             return "refused"
-        whole = [text for text in self.documents if not HOLE.search(text)]
+        whole = [one.text for one in self.documents if one.whole]
         return "ignored" if whole and all(_says_nothing(text) for text in whole) else "implemented"
-
-
-# --- out of the SDK -------------------------------------------------------------------------------------------------
 
 
 @cache
 def operations() -> dict[str, Operation]:
+    """Those of the installed SDK, by name."""
     found: dict[str, Operation] = {}
-    for text in [*_python_documents(), *_go_documents()]:
-        match = OPERATION.search(text)
-        if match:
-            found.setdefault(match[2], Operation(match[2], match[1])).documents.append(text)
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
-
-
-def _python_documents() -> Iterator[str]:
-    """Strings that are documents; where an f-string has a value, this has HOLE."""
-    for path in sorted(SDK.rglob("*.py")):
-        if "vendor" in path.parts:
-            continue
-        within: set[int] = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                within |= {id(part) for part in node.values}
-                text = "".join(str(part.value) if isinstance(part, ast.Constant) else " HOLE " for part in node.values)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in within:
-                text = node.value
-            else:
-                continue
-            if re.match(r"\s*(#graphql\s*)?(query|mutation)\s+\w+\s*[({]", text):
-                yield text
-
-
-def _go_documents() -> Iterator[str]:
-    """The Go process has its documents in it as they are sent, each with the fragments that it needs after it."""
-    binary = (SDK / "bin" / "wandb-core").read_bytes().decode("latin-1")
-    for match in re.finditer(r"\n(?:query|mutation) \w+ ?[({]", binary):
-        end = _end_of_block(binary, match.start())
-        while end and (fragment := FRAGMENT.match(binary, end, end + 200)):
-            end = _end_of_block(binary, fragment.start())
-        if end:
-            yield binary[match.start() : end]
-
-
-def _end_of_block(text: str, start: int) -> int:
-    """Behind the brace that closes the first block after `start`; 0 when there is none."""
-    depth = 0
-    for position in range(start, min(start + 20_000, len(text))):
-        if text[position] == "{":
-            depth += 1
-        elif text[position] == "}":
-            depth -= 1
-            if depth == 0:
-                return position + 1
-    return 0
+    for one in documents(SDK):
+        if one.kind != "fragment":
+            found.setdefault(one.name, Operation(one.name, one.kind)).documents.append(one)
+    return found
 
 
 # --- by the schema --------------------------------------------------------------------------------------------------
-
-
-@cache
-def _parsed(text: str) -> DocumentNode:
-    return parse(text, no_location=False)
-
-
-def _refusal(kind: str, text: str) -> str:
-    if HOLE.search(text):
-        root = ROOT_FIELD.search(text.replace("{{", "{"), text.find(")"))
-        known = SCHEMA.query_type if kind == "query" else SCHEMA.mutation_type
-        there = root is not None and known is not None and root[1] in known.fields
-        return "" if there else f'Cannot query field "{root and root[1]}" on type "{kind.title()}".'
-    errors = validate(SCHEMA, _parsed(text))
-    named = [error.message for error in errors if error.message.startswith("Cannot query field")]
-    return (named or [error.message for error in errors] or [""])[0].partition(" Did you mean")[0].replace("'", '"')
 
 
 class _Leaves(Visitor):
@@ -186,7 +128,7 @@ class _Leaves(Visitor):
 def _says_nothing(text: str) -> bool:
     types = TypeInfo(SCHEMA)
     leaves = _Leaves(types)
-    visit(_parsed(text), TypeInfoVisitor(types, leaves))
+    visit(parse(text), TypeInfoVisitor(types, leaves))
     return leaves.asked == leaves.nothing
 
 
@@ -219,6 +161,7 @@ def page() -> str:
         tests = [f"`{test}`" for test in covered().get(one.name, [])[:1]]
         because = one.refusal or f"not sent: {NEVER_SENT.get(one.name)}"
         parts.append(f"| `{one.name}` | {one.kind} | {one.status} | {' '.join(tests) or because} |")
+    parts += ["", RELEASES, *releases.table()]
     parts += ["", "## Null for everybody\n", "| field | why |", "|---|---|", *_marks("empty")]
     parts += ["", "## Taken and ignored\n", "| field or argument | why |", "|---|---|", *_marks("ignored")]
     return "\n".join(parts) + "\n"
