@@ -318,26 +318,20 @@ def test_an_unknown_command_is_refused(command: Path) -> None:
 # --- really fresh ----------------------------------------------------------------------------------------------------
 
 
-def pythons() -> list[str]:
-    """The interpreters of this machine that the package says it runs on."""
-    names = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13, 14)]
-    return [name for name in names if name and run(name, "-c", "").returncode == 0]
-
-
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("interpreter", pythons())
-@pytest.mark.parametrize("versions", ["newest", "oldest"])
-def test_a_fresh_environment_from_the_package_index(
-    interpreter: str, versions: str, wheel: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("minor", "versions"), [(11, "oldest"), (11, "newest"), (12, "newest"), (13, "newest"), (14, "newest")]
+)
+def test_a_fresh_environment_from_the_package_index(minor: int, versions: str, wheel: Path, tmp_path: Path) -> None:
     """With the newest versions of what it needs, and with the oldest that it says it takes."""
-    if versions == "oldest" and "3.11" not in interpreter:
-        pytest.skip("the oldest versions have wheels for Python 3.11")
+    interpreter = shutil.which(f"python3.{minor}")
+    if interpreter is None or run(interpreter, "-c", "").returncode != 0:
+        pytest.skip(f"there is no Python 3.{minor} here")
     pins = [one.replace(">=", "==") for one in METADATA["dependencies"]] if versions == "oldest" else []
     done(interpreter, "-m", "venv", tmp_path / "fresh")
     python = tmp_path / "fresh" / "bin" / "python"
     done(python, "-m", "pip", "-q", "install", wheel, *pins, "wandb", "pytest", "pytest-xdist")
     began = time.monotonic()
     assert_it_is_of_use(python, tmp_path)
-    print(f"{interpreter}, {versions}: {time.monotonic() - began:.1f} s")
+    print(f"Python 3.{minor}, {versions}: {time.monotonic() - began:.1f} s")
