@@ -32,8 +32,10 @@ from runner.processes import Stop
 SERVER = "server"  # the one image that knows no use case
 NAMES = ("build", "train", "link", "evaluate", "promote", SERVER)
 REPOSITORY = "modelgate"
-# What is taken of a folder that is copied whole: the kinds of files that the server and use cases have, and no key.
-WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg", ".toml", ".csv", ".parquet", ".npz", ".txt"}
+# What is taken of a folder that is copied whole: the kinds of files that the server has, and no key that is there.
+WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg"}
+# A use case's folder may have rows, too.
+OF_USE_CASES = {".py", ".toml", ".csv", ".parquet", ".npz", ".json", ".txt"}
 NETWORK = "model.py"
 # Two builds at once use two cores; train and evaluate share their long first layer, which is then built once.
 AT_ONCE = 2
@@ -77,7 +79,8 @@ def inputs(root: Path, name: str, arguments: Mapping[str, str]) -> tuple[str, ..
     found = {dockerfile(name)}
     for source in copied((root / dockerfile(name)).read_text(encoding="utf-8"), arguments):
         path = root / source
-        files = [path, *(file for file in path.rglob("*") if file.suffix in WHOLE)]
+        kinds = OF_USE_CASES if source.startswith("usecases/") else WHOLE
+        files = [path, *(file for file in path.rglob("*") if file.suffix in kinds)]
         if not (files := [file for file in files if file.is_file()]):
             raise BuildFailed(f"{dockerfile(name)} copies {source}, and there is no such file", "mend its COPY line")
         found |= {str(file.relative_to(root)) for file in files if not _stays_out(file.relative_to(path), source, name)}

@@ -105,7 +105,7 @@ def understood(line: str) -> bool:
         module, flags = words[2], words[3:]
         if module == "modelgate_server" and flags[:1] and flags[0] in COMMANDS:
             module, flags = COMMANDS[flags[0]].module, flags[1:]
-        elif not module.startswith(("steps.", "benchmarks.")):
+        elif not module.startswith(("steps.", "benchmarks.", "tests.")):
             module = f"{module}.__main__"
         try:
             parse_args = getattr(importlib.import_module(module), "parse_args", list)  # some take any words
