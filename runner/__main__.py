@@ -155,15 +155,18 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
         config.require(asked)
     approver = said("approver", "APPROVE")
     names = [flag[2:].replace("-", "_") for flag, _, _ in STEP_FLAGS] + ["no_cache"]
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if args.command in ("run", "plan"):
-        names += chosen(asked).train
+        # A hyperparameter that is true has a value, as every other; True itself would be a bare flag.
+        tuned = {name: getattr(args, name) for name in chosen(asked).train if getattr(args, name) is not None}
+        given |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in tuned.items()}
     return Order(
         root=ROOT,
         folder=Folder(ROOT / ".modelgate"),
         stop=stop,
         environ=environ,
         use_case=asked,
-        given={name: value for name in names if (value := getattr(args, name, None)) is not None},
+        given=given,
         approver=None if approver is None else approval.checked_name(approver),
         own=wandb == "own",
         yes=getattr(args, "yes", False),

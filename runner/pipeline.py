@@ -102,20 +102,15 @@ def flags_of(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]
     """
     The command line of a step: the use case, what earlier steps made, and what the person said about it.
 
-    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag. `no_cache` is a flag
-    without a value; a hyperparameter that is true or false has one.
+    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag. True is a bare flag.
     """
     words = [f"--use-case={use_case}"]
     words += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
     for name in step.flags:
         if name in given:
             flag = f"--{name.replace('_', '-')}"
-            words.append(flag if name == "no_cache" else f"{flag}={_typed(given[name])}")
+            words.append(flag if given[name] is True else f"{flag}={given[name]}")
     return words
-
-
-def _typed(value: str | int | float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def run(

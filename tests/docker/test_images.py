@@ -55,9 +55,8 @@ def python(reference: str, program: str, *options: str) -> str:
 
 @pytest.mark.parametrize("name", images.NAMES)
 def test_it_says_how_it_is_used_with_nothing_given_and_nothing_allowed(built, name):
-    assert f"usage: python -m {'modelgate_server' if name == 'server' else f'steps.{name}'} " in docker(
-        "run", *SEALED, built[name], "--help"
-    )
+    usage = "usage: modelgate-server serve " if name == "server" else f"usage: python -m steps.{name} "
+    assert usage in docker("run", *SEALED, built[name], "--help")
 
 
 def test_audit_is_promotes_image_with_another_entrypoint(built):

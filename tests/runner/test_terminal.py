@@ -26,7 +26,10 @@ def at_the_question(checkout: Checkout, *words: str) -> Terminal:
 def test_yes_and_enter_promote_in_the_name_of_the_user(checkout: Checkout) -> None:
     terminal = at_the_question(checkout)
     assert "The report" in terminal.said and "| --- |" not in terminal.said
-    assert "pass: 1.0 point lower than production, within what 497 rows can tell\r\nmove `production`" in terminal.said
+    assert (
+        "pass: 1.0 point lower than production, within what 497 rows can tell\r\nmake glyphs-dev:v3 the"
+        in terminal.said
+    )
     terminal.type("y\n")
     terminal.read_until("Your name, for the ledger [ada]: ")
     terminal.type("\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from modelgate.rows.dataset import Dataset, Source, SourceUnavailable
+from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable
 
 CLASSES = tuple(range(10))
 SHAPE = (8, 8, 1)
@@ -39,7 +39,7 @@ def load(rows: int, eval_rows: int) -> Dataset:
     """`rows` images for training and `eval_rows` others for evaluation."""
     table = np.loadtxt(gzip.decompress(_bytes()).decode("ascii").splitlines(), delimiter=",", dtype=np.int64)
     if rows + eval_rows > len(table):
-        raise ValueError(f"glyphs has {len(table)} rows in all; asked for {rows} + {eval_rows}")
+        raise NotEnoughRows(f"glyphs has {len(table)} rows in all; asked for {rows} + {eval_rows}")
     # The file is in the order of its writers; a fixed shuffle lets both splits see all of them.
     table = np.random.default_rng(0).permutation(table)
     images = (table[:, :-1].astype(np.float32) / np.float32(_MAX_VALUE)).reshape(-1, *SHAPE)
