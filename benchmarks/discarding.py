@@ -48,7 +48,7 @@ class Forgetful(db.Database):
 
 
 async def discard(request: Request) -> Response:
-    """PUT /storage/wandb_artifacts/{md5}"""
+    """PUT /storage/wandb_artifacts/{number}/{md5}"""
     size = 0
     async for piece in request.stream():
         size += len(piece)
@@ -57,7 +57,7 @@ async def discard(request: Request) -> Response:
 
 
 def main() -> int:
-    app.ROUTES.insert(0, Route("/storage/wandb_artifacts/{md5}", discard, methods=["PUT"]))
+    app.ROUTES.insert(0, Route("/storage/wandb_artifacts/{number}/{md5}", discard, methods=["PUT"]))
     modelgate_server.process.Blobs = Discarding
     modelgate_server.process.Database = Forgetful
     return __main__.main()

@@ -263,7 +263,8 @@ class Import:
             self.there += 1
             return
         with self.database.write() as db:
-            self._commit(db, project, user, home, folder, document)
+            made = self._commit(db, project, user, home, folder, document)
+        self.blobs.forget(made)
         self.versions += 1
 
     def _commit(
@@ -274,8 +275,8 @@ class Import:
         home: dict[str, Any],
         folder: str,
         document: dict[str, Any],
-    ) -> None:
-        """Make the version as a client would, under the number that it had."""
+    ) -> int:
+        """Make the version as a client would, under the number that it had; returns its id."""
         draft = Draft(
             type_name=home["type"],
             collection_name=home["name"],
@@ -295,6 +296,7 @@ class Import:
         found = manifests.announce(db, project, user, draft)
         manifest = manifests.create(db, found, kind="FULL", digest="", base_id=None)
         manifests.received(db, manifest.id, self.blobs.write(self._manifest(db, folder, document, found.id)))
+        self.blobs.note(found.id, [entry["md5"] for entry in document["files"] if entry["md5"] is not None])
         with _number(db, found.sequence_id, int(document["number"])):
             manifests.commit(db, self.blobs, user, found)
         maker = runs.find(db, project.id, document["run"]) if document["run"] else None
@@ -309,6 +311,7 @@ class Import:
         )
         for client in document["client_ids"]:
             db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (client, found.id))
+        return found.id
 
     def _manifest(self, db: sqlite3.Connection, folder: str, document: dict[str, Any], artifact_id: int) -> bytes:
         """The version's manifest, in which the ids of the other server have become this one's."""

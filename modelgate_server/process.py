@@ -5,6 +5,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -26,6 +27,7 @@ from modelgate_server.store import accounts, registry
 from modelgate_server.store.blobs import Blobs, fsync
 from modelgate_server.store.db import Database
 
+SECRET_BYTES = 32
 KEY_HINT = 'unset MODELGATE_SERVER_KEY to have a key made, or give one like "local-" and 40 hex digits'
 
 
@@ -128,7 +130,7 @@ def open_services(settings: Settings, key: str | None) -> Services:
         blobs = Blobs(folder / "blobs")
         blobs.sweep()
         _admit(database, folder, key)
-        secret = bytes.fromhex(_kept(folder / "secret", secrets.token_hex(32)))
+        secret = _secret(folder / "secret")
     except (sqlite3.DatabaseError, OSError, ValueError) as error:
         raise StartError(
             f'the data folder "{folder}" cannot be used: {error}', "choose another folder with --data, or repair it"
@@ -136,12 +138,28 @@ def open_services(settings: Settings, key: str | None) -> Services:
     return Services(settings, database, blobs, secret)
 
 
+def _secret(path: Path) -> bytes:
+    """What signs addresses and sessions. Of an empty or a short one every signature could be guessed."""
+    text = _kept(path, secrets.token_hex(SECRET_BYTES))
+    if not re.fullmatch(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", text):
+        raise StartError(
+            f'the file "{path}" must have {2 * SECRET_BYTES} hex digits',
+            "restore it from a backup, or remove it: handed-out addresses and logins then end",
+        )
+    return bytes.fromhex(text)
+
+
 def _admit(database: Database, folder: Path, key: str | None) -> None:
     """Make the user `local` at the first start; later, see that a given key is still this user's."""
     with database.write() as db:
         local = accounts.find_user(db, accounts.LOCAL_USER)
         if local is None:
-            registry.create_local(db, key or _kept(folder / "api_key", f"local-{secrets.token_hex(20)}"))
+            fresh = key or _kept(folder / "api_key", f"local-{secrets.token_hex(20)}")
+            try:
+                registry.create_local(db, accounts.checked_key(fresh))
+            except Invalid as error:
+                where = folder / "api_key"
+                raise StartError(f'the key in "{where}" cannot be used: {error}', "remove the file") from None
         elif key is not None and accounts.user_of_key(db, key) != local:
             raise StartError(
                 f'MODELGATE_SERVER_KEY is not the key that the data folder "{folder}" was made with',

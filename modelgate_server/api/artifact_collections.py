@@ -42,10 +42,8 @@ TYPES = (query, mutation, project, artifact_type, collection, sequence, portfoli
 
 def writable_collection(call: Call, text: str, kind: str) -> Collection:
     found = artifacts.find_collection_by_id(call.db, number_of("ArtifactCollection", text))
-    if found is None or found.kind != kind:
-        raise NotFound(f'{kind} "{text[:80]}" not found')
-    projects.require_writer(call.db, call.user, projects.project(call.db, found.project_id))
-    return found
+    mine = found if found is not None and found.kind == kind else None
+    return projects.writable_thing(call.db, call.user, mine, f'{kind} "{text[:80]}" not found')
 
 
 def named_collection(call: Call, named: dict[str, Any]) -> Collection:

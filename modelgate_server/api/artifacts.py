@@ -1,5 +1,6 @@
 """Versions of artifacts, as the SDK writes, changes and reads them. artifact_collections.py is where they are found."""
 
+from functools import partial
 from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType, UnionType
@@ -17,6 +18,7 @@ from modelgate_server.api.shapes import (
     number_of,
     page,
     storage_path,
+    upload_path,
     whole,
 )
 from modelgate_server.errors import Forbidden, Invalid, NotFound
@@ -68,7 +70,11 @@ def writable(call: Call, text: str) -> Artifact:
 
 def _seen(call: Call, number: int) -> Artifact | None:
     found = artifacts.find_artifact(call.db, number)
-    return found if found is not None and _roles(call, found) else None
+    return found if found is not None and visible(call, found) else None
+
+
+def visible(call: Call, found: Artifact) -> bool:
+    return bool(_roles(call, found))
 
 
 def _source_role(call: Call, found: Artifact) -> str | None:
@@ -131,7 +137,7 @@ def create_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Mani
 def update_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Manifest]:
     call = info.context
     found = manifests.find(call.db, number_of("ArtifactManifest", input["artifact_manifest_id"]))
-    if found is None:
+    if found is None or _seen(call, found.artifact_id) is None:
         raise NotFound(f'manifest "{input["artifact_manifest_id"][:80]}" not found')
     writable(call, node_id("Artifact", found.artifact_id))
     changed = manifests.edit(call.db, found, digest=input.get("digest"), base_id=_base_id(call, input))
@@ -151,17 +157,18 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
     wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
     born = manifests.births(call.db, call.blobs, wanted)
-    # Whether somebody else has the same bytes in a place of his own is not to be learnt: they are sent again.
+    # Whether somebody else has the same bytes in a place of their own is not to be learnt: they are sent again.
+    mine = manifests.entitled(call.db, call.blobs, call.user, wanted)
     seen = {birth: found for birth in {birth for birth, _ in born} if (found := _seen(call, birth))}
     nodes = []
     for spec, (owner, md5), (birth, there) in zip(specs, wanted, born, strict=True):
-        path, here = blob_path(md5), there and (birth in seen or birth == owner)
+        path, here = blob_path(md5), there and (owner, md5) in mine
         nodes.append(
             File(
                 id=f"{node_id('ArtifactFile', owner)}:{spec['name']}",
                 name=spec["name"],
                 address=call.addresses.download(path) if here else None,
-                upload_url=None if here else call.addresses.upload(path),
+                upload_url=None if here else call.addresses.upload(upload_path(owner, md5)),
                 upload_headers=[f"Content-MD5:{spec['md5']}"],
                 digest=spec["md5"],
                 storage_path=storage_path(md5),
@@ -174,7 +181,9 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
 @mutation.field("commitArtifact")
 def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
-    return {"artifact": manifests.commit(call.db, call.blobs, call.user, writable(call, input["artifact_id"]))}
+    found = manifests.commit(call.db, call.blobs, call.user, writable(call, input["artifact_id"]))
+    call.afterwards.append(partial(call.blobs.forget, found.id))
+    return {"artifact": found}
 
 
 @mutation.field("useArtifact")
@@ -289,7 +298,8 @@ def artifact_digest_algorithm(found: Artifact, info: Info) -> str:
 
 @artifact.field("commitHash")
 def artifact_commit_hash(found: Artifact, info: Info) -> str | None:
-    return found.manifest_md5
+    """The manifest's MD5, for those who may have the manifest."""
+    return found.manifest_md5 if _roles(info.context, found) & set(projects.READERS) else None
 
 
 @artifact.field("aliases")
@@ -301,7 +311,9 @@ def artifact_aliases(found: Artifact, info: Info) -> list[Alias]:
 
 @artifact.field("currentManifest")
 def artifact_manifest(found: Artifact, info: Info) -> dict[str, Any] | None:
+    """Who has it has the address of each file."""
     call = info.context
+    projects.require_reader(_roles(call, found))
     if found.manifest_md5 is None or found.state != "COMMITTED":
         return None
     number = node_id("Manifest", found.id)

@@ -24,12 +24,13 @@ MAX_AT_ONCE = 256 * KIB
 
 
 async def upload_blob(request: Request) -> Response:
-    """PUT /storage/wandb_artifacts/{md5}: no SQL here, thousands of these make one version."""
+    """PUT /storage/wandb_artifacts/{version}/{md5}: no SQL here, thousands of these make one version."""
     _check(request)
-    md5 = request.path_params["md5"]
-    with services(request).blobs.incoming() as upload:
+    here, number, md5 = services(request), _number(request), request.path_params["md5"]
+    with here.blobs.incoming() as upload:
         await _receive(request, upload, MAX_UPLOAD_BYTES)
         upload.keep(md5)
+    here.blobs.note(number, [md5])
     return Response(headers={"ETag": f'"{md5}"'})
 
 

@@ -6,6 +6,7 @@ from ariadne import MutationType, ObjectType
 
 from modelgate_server.api.runs import writable
 from modelgate_server.api.shapes import Call, File, Info, node_id, number_of, page, run_file_path
+from modelgate_server.errors import NotFound
 from modelgate_server.store import files, names, projects, runs
 from modelgate_server.store.files import RunFile
 from modelgate_server.store.runs import Run
@@ -46,13 +47,17 @@ def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[s
 
 @mutation.field("deleteFiles")
 def delete_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
+    """Deleting twice is the same as once, and what the user may not see is not there."""
     call = info.context
     for text in input["files"]:
         found = files.find_by_id(call.db, number_of("File", text))
-        if found is not None:
-            owner = runs.run(call.db, found.run_id)
-            projects.require_writer(call.db, call.user, projects.project(call.db, owner.project_id))
-            files.delete(call.db, found.id)
+        if found is None:
+            continue
+        try:
+            projects.writable_thing(call.db, call.user, runs.run(call.db, found.run_id), "")
+        except NotFound:
+            continue
+        files.delete(call.db, found.id)
     return {"success": True}
 
 

@@ -214,19 +214,19 @@ def _execute(
     variables: dict[str, Any],
     operation: str | None,
 ) -> ExecutionResult:
-    def run(db: sqlite3.Connection) -> ExecutionResult:
-        return execute_sync(SCHEMA, document, None, call(db), variables, operation)
-
     if not _is_mutation(document):
         with database.read() as db:
-            return run(db)
+            return execute_sync(SCHEMA, document, None, call(db), variables, operation)
     try:
         with database.write() as db:
-            result = run(db)
+            mine = call(db)
+            result = execute_sync(SCHEMA, document, None, mine, variables, operation)
             if result.errors:
                 raise MutationFailed(result)
     except MutationFailed as failed:
         return failed.result
+    for follow in mine.afterwards:
+        follow()
     return result
 
 

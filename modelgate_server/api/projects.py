@@ -52,7 +52,9 @@ def upsert_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     if found is None:
         made = _create(call, owner, name, input)
         return {"project": made, "model": made, "inserted": True}
-    (projects.require_admin if found.is_registry else projects.require_writer)(call.db, call.user, found)
+    projects.require_writer(call.db, call.user, found, f'project "{owner.name}/{name}" not found')
+    if found.is_registry:
+        projects.require_admin(call.db, call.user, found)
     if found.is_registry:
         registry.add_types(call.db, found, _types(input))
     allows_all = input.get("allow_all_artifact_types_in_registry")
@@ -68,6 +70,8 @@ def upsert_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 
 def _create(call: Call, owner: Entity, name: str, input: dict[str, Any]) -> Project:
+    if owner.kind == "organization" and projects.entity_role(call.db, call.user, owner) is None:
+        raise NotFound(f'project "{owner.name}/{name}" not found')
     if owner.kind != "organization":
         return projects.create(call.db, owner, name, call.user, description=input.get("description"))
     takes_all = input.get("allow_all_artifact_types_in_registry") is not False

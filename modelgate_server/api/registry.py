@@ -5,7 +5,7 @@ from typing import Any
 from ariadne import MutationType, ObjectType
 
 from modelgate_server.api.artifact_collections import select_collections, select_versions
-from modelgate_server.api.artifacts import readable, usable
+from modelgate_server.api.artifacts import readable, usable, visible
 from modelgate_server.api.projects import administered
 from modelgate_server.api.shapes import Call, Info, node_id, number_of, page
 from modelgate_server.errors import Invalid, NotFound
@@ -44,7 +44,7 @@ def _linked(call: Call, input: dict[str, Any]) -> Artifact:
     if input.get("artifact_id"):
         return usable(call, input["artifact_id"])
     found = artifacts.of_client(call.db, input.get("client_id") or "")
-    if found is None:
+    if found is None or not visible(call, found):
         raise NotFound("the version to link was not found")
     return usable(call, node_id("Artifact", found.id))
 
@@ -54,9 +54,7 @@ def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]
     call = info.context
     found = readable(call, input["artifact_id"])
     where = artifacts.find_collection_by_id(call.db, number_of("ArtifactCollection", input["artifact_portfolio_id"]))
-    if where is None:
-        raise NotFound("the portfolio was not found")
-    projects.require_writer(call.db, call.user, projects.project(call.db, where.project_id))
+    where = projects.writable_thing(call.db, call.user, where, "the portfolio was not found")
     registry.unlink(call.db, call.user, found, where.id)
     return {"success": True, "artifact_id": input["artifact_id"], "client_mutation_id": None}
 
@@ -161,7 +159,7 @@ def add_members(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     found = administered(call, input["project_id"])
     for user_id in _users(call, input.get("user_ids")):
         registry.set_member(call.db, found, user_id, DEFAULT_ROLE)
-    for team_id in _teams(call, input.get("team_ids")):
+    for team_id in _teams(call, found, input.get("team_ids")):
         registry.set_team(call.db, found, team_id, DEFAULT_ROLE)
     return {"success": True}
 
@@ -172,7 +170,7 @@ def remove_members(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]
     found = administered(call, input["project_id"])
     for user_id in _users(call, input.get("user_ids")):
         registry.remove_member(call.db, found, user_id)
-    for team_id in _teams(call, input.get("team_ids")):
+    for team_id in _teams(call, found, input.get("team_ids")):
         registry.remove_team(call.db, found, team_id)
     return {"success": True}
 
@@ -189,7 +187,7 @@ def set_member_role(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool
 def set_team_role(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
     found = administered(call, input["project_id"])
-    registry.set_team(call.db, found, _teams(call, [input["team_id"]])[0], input["team_project_role"])
+    registry.set_team(call.db, found, _teams(call, found, [input["team_id"]])[0], input["team_project_role"])
     return {"success": True}
 
 
@@ -200,8 +198,13 @@ def _users(call: Call, ids: list[str] | None) -> list[int]:
     return numbers
 
 
-def _teams(call: Call, ids: list[str] | None) -> list[int]:
+def _teams(call: Call, home: Project, ids: list[str] | None) -> list[int]:
+    """Teams of the registry's own organization, and teams that the user is in."""
+    organization = accounts.entity(call.db, home.entity_id).organization_id
     numbers = [number_of("Entity", text) for text in ids or []]
-    if not all(accounts.find_team_by_id(call.db, number) for number in numbers):
-        raise NotFound("a team to add or remove was not found")
+    for number in numbers:
+        team = accounts.find_team_by_id(call.db, number)
+        ours = team is not None and organization is not None and team.organization_id == organization
+        if not ours and accounts.team_role(call.db, number, call.user.id) is None:
+            raise NotFound("a team to add or remove was not found")
     return numbers

@@ -71,10 +71,7 @@ def writable(call: Call, entity_name: str | None, project_name: str, run_name: s
 def by_id(call: Call, text: str) -> Run:
     """The run behind an id, for writing."""
     found = runs.find_by_id(call.db, number_of("Run", text))
-    if found is None:
-        raise NotFound(f'run "{text[:80]}" not found')
-    projects.require_writer(call.db, call.user, projects.project(call.db, found.project_id))
-    return found
+    return projects.writable_thing(call.db, call.user, found, f'run "{text[:80]}" not found')
 
 
 @project.field("run")
@@ -151,11 +148,12 @@ def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 @mutation.field("deleteRun")
 def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """Deleting twice is the same as once."""
+    """Deleting twice is the same as once, and what the user may not see is not there."""
     call = info.context
-    if runs.find_by_id(call.db, number_of("Run", input["id"])) is None:
+    try:
+        found = by_id(call, input["id"])
+    except NotFound:
         return {"client_mutation_id": None}
-    found = by_id(call, input["id"])
     if input.get("delete_artifacts"):
         for made in artifacts.of_run(call.db, found.id, "output"):
             artifacts.delete(call.db, call.user, made, with_aliases=True)

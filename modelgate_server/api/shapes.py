@@ -13,8 +13,8 @@ import mimetypes
 import re
 import sqlite3
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -39,6 +39,7 @@ class Call:
     blobs: Blobs
     user: User
     addresses: "Addresses"
+    afterwards: list[Callable[[], None]] = field(default_factory=list)  # when the transaction is on the disk
 
 
 Info = GraphQLResolveInfo[Call]
@@ -172,6 +173,11 @@ def storage_path(md5: str) -> str:
 
 def blob_path(md5: str) -> str:
     return f"{STORAGE}/{storage_path(md5)}"
+
+
+def upload_path(artifact_id: int, md5: str) -> str:
+    """Where a version's file is sent to: what comes there is the version's, and nobody else's."""
+    return f"{STORAGE}/wandb_artifacts/{artifact_id}/{md5}"
 
 
 def manifest_path(manifest_id: int, name: str = "wandb_manifest.json") -> str:

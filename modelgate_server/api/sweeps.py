@@ -45,9 +45,7 @@ def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
             raise Invalid(f"{what} is not known to this server")
     if input.get("id"):
         found = sweeps.find_by_id(call.db, number_of("Sweep", input["id"]))
-        if found is None:
-            raise NotFound(f'sweep "{input["id"][:80]}" not found')
-        projects.require_writer(call.db, call.user, projects.project(call.db, found.project_id))
+        found = projects.writable_thing(call.db, call.user, found, f'sweep "{input["id"][:80]}" not found')
         names = ("state", "config", "display_name", "description")
         changed = sweeps.edit(call.db, found, **{name: input.get(name) for name in names})
         return {"sweep": changed, "config_validation_warnings": []}
@@ -79,10 +77,10 @@ def agent_heartbeat(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]
     """The answer's commands; a 404 tells the agent that its sweep is gone."""
     call = info.context
     found = sweeps.find_agent(call.db, number_of("Agent", input["id"]))
+    its_sweep = sweeps.sweep(call.db, found.sweep_id) if found else None
+    projects.writable_thing(call.db, call.user, its_sweep, gone := "the agent's sweep was deleted")
     if found is None:
-        raise NotFound("the agent's sweep was deleted")
-    home = projects.project(call.db, sweeps.sweep(call.db, found.sweep_id).project_id)
-    projects.require_writer(call.db, call.user, home)
+        raise NotFound(gone)
     states = json_object(input.get("run_state"), "the state of the agent's runs")
     command = sweeps.next_command(call.db, found, {name for name, state in states.items() if state})
     return {"agent": found, "commands": json.dumps([command] if command else [])}

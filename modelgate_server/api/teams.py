@@ -83,9 +83,10 @@ def remove_member(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
 def _administered(call: Call, name: str) -> Entity:
     """The team, when the user is its admin."""
     found = accounts.find_entity(call.db, name)
-    if found is None or found.kind != "team":
+    role = accounts.team_role(call.db, found.id, call.user.id) if found is not None and found.kind == "team" else None
+    if found is None or role is None:
         raise NotFound(f'team "{name}" not found')
-    if accounts.team_role(call.db, found.id, call.user.id) != "admin":
+    if role != "admin":
         raise Forbidden(f'only an admin of team "{name}" may do this')
     return found
 

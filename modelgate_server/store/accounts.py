@@ -103,6 +103,19 @@ def keys(db: sqlite3.Connection, user_id: int) -> list[ApiKey]:
     return every(db, ApiKey, "WHERE user_id = ? ORDER BY id", user_id)
 
 
+# --- sessions of the pages ----------------------------------------------------------------------------------------
+
+
+def end_session(db: sqlite3.Connection, hashed: str, until: int, now_s: int) -> None:
+    """Remember a session that was ended before its time, and forget those whose time is over; seconds since 1970."""
+    db.execute("DELETE FROM ended_sessions WHERE until < ?", (now_s,))
+    db.execute("INSERT OR REPLACE INTO ended_sessions VALUES (?, ?)", (hashed, until))
+
+
+def is_ended(db: sqlite3.Connection, hashed: str) -> bool:
+    return db.execute("SELECT 1 FROM ended_sessions WHERE hash = ?", (hashed,)).fetchone() is not None
+
+
 # --- users --------------------------------------------------------------------------------------------------------
 
 
@@ -269,7 +282,11 @@ def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: 
 
 
 def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> None:
+    """Whoever had the team as default entity has their own again."""
     db.execute("DELETE FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id))
+    own = "SELECT id FROM entities WHERE entities.user_id = users.id"
+    sql = f"UPDATE users SET default_entity_id = ({own}) WHERE id = ? AND default_entity_id = ?"  # noqa: S608  our own text
+    db.execute(sql, (user_id, entity_id))
 
 
 def team_members(db: sqlite3.Connection, entity_id: int) -> list[tuple[User, str]]:

@@ -7,13 +7,17 @@ digits, never from a name that came from outside.
 Whole is not yet durable: a power cut may leave the name and not the bytes. So a blob is trusted when its row says that
 it was made durable, when this process itself has written it, or when its bytes have just been read and found right; and
 what is in a place already is replaced only by bytes that are on the disk.
+
+Which bytes came for which version is noted in the folder too, a line per blob: whoever knows the MD5 of a file is not
+to have the file by that alone (manifests.py, `entitled`), and a transaction for each of thousands of uploads would take
+seconds.
 """
 
 import ctypes
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -47,10 +51,12 @@ class Blobs:
         """`make=False` is for who only reads, perhaps where nothing can be made."""
         self._folder = folder
         self._incoming = folder / "incoming"
+        self._arrived = folder / "arrived"
         self._unsynced: set[str] = set()  # in their places and right, but perhaps not yet on the disk
         if not make:
             return
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self._arrived.mkdir(exist_ok=True)
         if not (folder / "ff").exists():
             for number in range(256):
                 (folder / f"{number:02x}").mkdir(exist_ok=True)
@@ -110,6 +116,28 @@ class Blobs:
             return False
         return True
 
+    def note(self, version: int, md5s: Iterable[str]) -> None:
+        """Remember that these blobs came for a version: by its addresses, or from somebody who may have them."""
+        lines = "".join(f"{md5}\n" for md5 in md5s).encode()
+        if lines:
+            file = os.open(f"{self._arrived}/{version}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(file, lines)
+            finally:
+                os.close(file)
+
+    def noted(self, version: int) -> set[str]:
+        """What came for a version. A line of which a kill left only a part is none."""
+        try:
+            lines = (self._arrived / str(version)).read_text().split("\n")
+        except FileNotFoundError:
+            return set()
+        return {line for line in lines if MD5.fullmatch(line)}
+
+    def forget(self, version: int) -> None:
+        """Drop the notes of a version that is committed."""
+        (self._arrived / str(version)).unlink(missing_ok=True)
+
     def is_unsynced(self, md5: str) -> bool:
         return md5 in self._unsynced
 
@@ -147,15 +175,15 @@ class Blobs:
     def everything(self) -> Iterator[Found]:
         """Every file in the blobs' places, folder by folder."""
         for folder in sorted(self._folder.glob("*")):
-            if folder == self._incoming:
+            if folder in (self._incoming, self._arrived):
                 continue
             for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
                 known = bool(MD5.fullmatch(path.name)) and path == self.path(path.name)
                 yield from _found(path, path.name if known else None)
 
     def arriving(self) -> Iterator[Found]:
-        """Every file that is not in its place: uploads under way, and what a killed server has left of them."""
-        for path in sorted(self._incoming.glob("*")):
+        """Every file of an upload under way, and what a killed server or a client that left has left of them."""
+        for path in [*sorted(self._incoming.glob("*")), *sorted(self._arrived.glob("*"))]:
             yield from _found(path, None)
 
     def remove(self, md5: str, *, before: float) -> int | None:

@@ -10,12 +10,12 @@ import binascii
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from modelgate_server.errors import Invalid
-from modelgate_server.store import artifacts, names, protection, references
+from modelgate_server.store import artifacts, names, projects, protection, references
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs
@@ -83,9 +83,7 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     content in the same collection, or of the other writers of a distributed version.
     """
     retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
-    if retried is not None:
-        if artifacts.collection(db, retried.sequence_id).project_id != project.id:
-            raise Invalid("the client's id of the version is one of another project's")
+    if retried is not None and artifacts.collection(db, retried.sequence_id).project_id == project.id:
         return retried
     # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
     protection.require(db, user, project.id, map(names.alias, draft.aliases), "add this alias to this artifact")
@@ -97,7 +95,8 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     if found is None:
         found = _insert(db, sequence, user, draft)
     if draft.client_id:
-        db.execute("INSERT INTO artifact_clients VALUES (?, ?)", (draft.client_id, found.id))
+        # An id that stands for something of another project goes on standing for that.
+        db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (draft.client_id, found.id))
     if draft.run is not None:
         artifacts.record(db, draft.run.id, found.id, "output")
     artifacts.add_tags(db, found.id, draft.tags)
@@ -172,6 +171,37 @@ def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str
     return [(first.get(md5, owner), here[md5]) for owner, md5 in wanted]
 
 
+def entitled(
+    db: sqlite3.Connection, blobs: Blobs, user: User, wanted: Iterable[tuple[int, str]]
+) -> set[tuple[int, str]]:
+    """
+    Those of some (artifact id, md5) that the version may be made of: the bytes came by its own addresses, or are in a
+    version that the user may read. Else to know an MD5 would be to have the file.
+
+    What the user may read now is noted, so that it stays when that version is deleted before the client commits.
+    """
+    waiting: dict[int, set[str]] = {}
+    for owner, md5 in wanted:
+        waiting.setdefault(owner, set()).add(md5)
+    found: set[tuple[int, str]] = set()
+    homes: str | None = None
+    for owner, md5s in waiting.items():
+        noted = blobs.noted(owner)
+        if rest := md5s - noted:
+            homes = homes or json.dumps(projects.readable_ids(db, user))
+            read = {md5 for md5 in rest if db.execute(_IS_READ, (md5, homes)).fetchone()}
+            blobs.note(owner, read)
+            noted |= read
+        found.update((owner, md5) for md5 in md5s & noted)
+    return found
+
+
+_IS_READ = (
+    "SELECT 1 FROM entries JOIN memberships USING (artifact_id) JOIN collections ON collections.id = collection_id"
+    " WHERE md5 = ? AND project_id IN (SELECT value FROM json_each(?)) LIMIT 1"
+)
+
+
 def _rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
     """(md5, birth artifact if it is still there, durable) of each blob that has been announced."""
     for start in range(0, len(md5s), CHUNK):
@@ -231,7 +261,8 @@ def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) ->
     rows = [_entry(found.id, path, entry) for path, entry in contents.items()]
     wanted = {md5 for *_, md5, _ref, _size in rows if md5} | {manifest_md5}
     durable = {md5 for md5, _birth, synced in _rows(db, list(wanted)) if synced}
-    _check_blobs(blobs, rows, durable)
+    mine = entitled(db, blobs, user, [(found.id, md5) for *_, md5, _ref, _size in rows if md5])
+    _check_blobs(blobs, rows, durable, {md5 for _, md5 in mine})
     digest = content_digest(contents)
     if not merged and digest != found.digest:
         raise Invalid(f"the manifest's digest is {digest}, announced was {found.digest}: the version was not committed")
@@ -318,13 +349,13 @@ def _entry(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str
 
 
 def _check_blobs(
-    blobs: Blobs, rows: list[tuple[int, str, str, str | None, str | None, int]], durable: set[str]
+    blobs: Blobs, rows: list[tuple[int, str, str, str | None, str | None, int]], durable: set[str], mine: set[str]
 ) -> None:
     for _, path, _, md5, _, size in rows:
         if md5 is None:
             continue
         here = blobs.size(md5)
-        if here is None or not (md5 in durable or blobs.is_right(md5)):
+        if here is None or md5 not in mine or not (md5 in durable or blobs.is_right(md5)):
             raise Invalid(f'the file "{path}" has not arrived: the version was not committed')
         if here != size:
             raise Invalid(

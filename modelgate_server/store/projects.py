@@ -1,8 +1,9 @@
 """Projects, and who may do what in them. A registry is a project of an organisation's entity."""
 
+import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from modelgate_server.errors import Forbidden, Invalid, NotFound, UnknownEntity
 from modelgate_server.store import accounts, names
@@ -18,6 +19,16 @@ WRITERS = ("admin", "member")
 READERS = (*WRITERS, "viewer")
 # From most to least: where somebody has two roles, the better one counts.
 ROLES = ("admin", "member", "viewer", "restricted_viewer")
+
+
+class InProject(Protocol):
+    """What belongs to a project."""
+
+    @property
+    def project_id(self) -> int: ...
+
+
+T = TypeVar("T", bound=InProject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +69,7 @@ def of_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
 def role(db: sqlite3.Connection, user: User, found: Project) -> str | None:
     """What a user is in a project, None for a stranger."""
     owner = accounts.entity(db, found.entity_id)
-    if owner.kind == "user":
-        return "admin" if owner.user_id == user.id else None
-    if owner.kind == "team":
-        return accounts.team_role(db, owner.id, user.id)
-    return _registry_role(db, user, found, owner)
+    return _registry_role(db, user, found, owner) if owner.kind == "organization" else entity_role(db, user, owner)
 
 
 def _registry_role(db: sqlite3.Connection, user: User, found: Project, owner: Entity) -> str | None:
@@ -87,18 +94,38 @@ def readable(db: sqlite3.Connection, user: User, entity_name: str | None, name: 
     return found if found and role(db, user, found) is not None else None
 
 
+def readable_ids(db: sqlite3.Connection, user: User) -> list[int]:
+    """The projects whose files a user may have."""
+    mine = json.dumps([owner.id for owner in accounts.teams(db, user.id)])
+    everything = "SELECT id FROM projects WHERE entity_id IN (SELECT value FROM json_each(?))"
+    registries = every(db, Project, "JOIN entities ON entities.id = entity_id WHERE kind = 'organization'")
+    return [project_id for (project_id,) in db.execute(everything, (mine,))] + [
+        found.id for found in registries if role(db, user, found) in READERS
+    ]
+
+
 def writable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
     """The project to write to; raises NotFound or Forbidden."""
     owner = writable_entity(db, user, entity_name, name)
-    found = find(db, owner.id, name)
-    if found is None:
-        raise NotFound(f'project "{owner.name}/{name}" not found')
-    return require_writer(db, user, found)
+    missing = f'project "{owner.name}/{name}" not found'
+    return require_writer(db, user, find(db, owner.id, name), missing)
 
 
-def require_writer(db: sqlite3.Connection, user: User, found: Project) -> Project:
-    if role(db, user, found) not in WRITERS:
+def require_writer(db: sqlite3.Connection, user: User, found: Project | None, missing: str) -> Project:
+    """NotFound in the same words, `missing`, for a project that is not there and for one that the user may not see."""
+    its_role = role(db, user, found) if found is not None else None
+    if found is None or its_role is None:
+        raise NotFound(missing)
+    if its_role not in WRITERS:
         raise Forbidden(f'you may not write to project "{found.name}"')
+    return found
+
+
+def writable_thing(db: sqlite3.Connection, user: User, found: T | None, missing: str) -> T:
+    """A run, sweep or collection, when the user may write to its project; else as `require_writer` has it."""
+    home = require_writer(db, user, project(db, found.project_id) if found is not None else None, missing)
+    if found is None:
+        raise LookupError(f"project {home.id} is not of anything")
     return found
 
 
@@ -111,10 +138,8 @@ def ensure(db: sqlite3.Connection, user: User, entity_name: str | None, name: st
     """The project to write to, made if it is missing. Registries are not made in passing."""
     owner = writable_entity(db, user, entity_name, name)
     found = find(db, owner.id, name)
-    if found is not None:
-        return require_writer(db, user, found)
-    if owner.kind == "organization":
-        raise NotFound(f'registry "{owner.name}/{name}" not found')
+    if found is not None or owner.kind == "organization":
+        return require_writer(db, user, found, f'registry "{owner.name}/{name}" not found')
     return create(db, owner, name, user)
 
 
@@ -173,14 +198,22 @@ def require_admin(db: sqlite3.Connection, user: User, found: Project) -> Project
 
 
 def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:
-    """The entity, when the user may write there at all; in an organisation that is each registry's own matter."""
-    if not entity_name:
-        return accounts.default_entity(db, user)
-    owner = accounts.find_entity(db, entity_name)
-    if owner is None:
-        message = f'entity "{entity_name}" not found while looking for project "{project_name}"'
-        raise UnknownEntity(entity_name, message)
-    mine = owner.user_id == user.id or accounts.team_role(db, owner.id, user.id) in WRITERS
-    if not mine and owner.kind != "organization":
-        raise Forbidden(f'you may not write to entity "{entity_name}"')
+    """The entity, when the user may write there at all; in an organization each registry decides for itself."""
+    owner = accounts.find_entity(db, entity_name) if entity_name else accounts.default_entity(db, user)
+    its_role = entity_role(db, user, owner) if owner else None
+    if owner is None or (its_role is None and owner.kind != "organization"):
+        name = entity_name or (owner.name if owner else "")
+        message = f'entity "{name}" not found while looking for project "{project_name}"'
+        raise UnknownEntity(name, message) if owner is None else NotFound(message)
+    if its_role not in WRITERS and owner.kind != "organization":
+        raise Forbidden(f'you may not write to entity "{owner.name}"')
     return owner
+
+
+def entity_role(db: sqlite3.Connection, user: User, owner: Entity) -> str | None:
+    """What a user is in a user's own entity, in a team or in an organization; None for a stranger."""
+    if owner.kind == "user":
+        return "admin" if owner.user_id == user.id else None
+    if owner.kind == "team":
+        return accounts.team_role(db, owner.id, user.id)
+    return accounts.organization_role(db, owner.organization_id or 0, user.id)

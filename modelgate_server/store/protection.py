@@ -1,10 +1,15 @@
 """
-Protected aliases: names like `production` that only an admin of the registry may set, move or take away, by whatever
+Protected aliases: names like `production` that only an admin of the registry may set, move or remove, by whatever
 way. Each is protected in all collections of its registry: https://docs.wandb.ai/models/registry/aliases
+
+A person reads "Production" or "pr0duction" as `production`, so what looks like a protected alias needs the same right.
 """
 
 import sqlite3
+import unicodedata
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
 from modelgate_server.errors import Forbidden, Invalid
 from modelgate_server.store import names, projects
@@ -33,9 +38,15 @@ def everywhere(db: sqlite3.Connection) -> list[tuple[Project, str]]:
     return [(projects.project(db, project_id), name) for project_id, name in rows]
 
 
+def among(db: sqlite3.Connection, project_id: int, aliases: Iterable[str]) -> dict[str, str]:
+    """Those of some aliases that are protected or look so, each with the protected one."""
+    guarded = {shape(name): name for name in protected(db, project_id)}
+    return {alias: guarded[shape(alias)] for alias in aliases if shape(alias) in guarded} if guarded else {}
+
+
 def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterable[str], action: str) -> None:
     """Forbidden when what is to be done touches a protected alias and the user is no admin where it is protected."""
-    touched = sorted(set(aliases) & set(protected(db, project_id)))
+    touched = sorted(among(db, project_id, aliases).values())
     if not touched:
         return
     home = projects.project(db, project_id)
@@ -48,3 +59,25 @@ def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterab
             f'you do not have permission to {action}: the alias "{touched[0]}" is protected in {where}, and only an'
             " admin there may set, move or remove it"
         )
+
+
+def shape(alias: str) -> str:
+    """
+    What an alias looks like: without case, accents, spaces, punctuation and what cannot be seen, and with ASCII letters
+    in place of those that look like them. https://www.unicode.org/reports/tr39/#Confusable_Detection
+    """
+    seen = (one for one in unicodedata.normalize("NFKD", alias) if unicodedata.category(one)[0] in "LNS")
+    folded = unicodedata.normalize("NFKD", "".join(seen).casefold())
+    ascii_only = "".join(_look_alikes().get(one, one) for one in folded)
+    return ascii_only.translate(_SAME_IN_ASCII).replace("rn", "m").replace("vv", "w")
+
+
+# Of each group one stands for all: to whoever reads quickly they are the same.
+_SAME_IN_ASCII = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
+
+
+@cache
+def _look_alikes() -> dict[str, str]:
+    lines = (Path(__file__).parent / "lookalikes.txt").read_text(encoding="utf-8").splitlines()
+    groups = (line.split(" ", 1) for line in lines if not line.startswith("#"))
+    return {one: letters for letters, others in groups for one in others}

@@ -1,5 +1,6 @@
 """Runs and versions as a page names them: a text, and an address where this user may follow it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelgate_server.errors import NotFound
@@ -13,7 +14,7 @@ from modelgate_server.web.addresses import Place, place, visible_place
 
 @dataclass(frozen=True)
 class Link:
-    """`url` is empty for what this user may not see; `note` is the job type or the artifact's type."""
+    """`url` is empty for what was deleted; `note` is the job type or the artifact's type."""
 
     text: str
     url: str
@@ -28,26 +29,35 @@ def project(visit: Visit, entity: str, name: str) -> tuple[Project, Place]:
     return found, place(visit.db, found)
 
 
-def to_run(visit: Visit, run: Run) -> Link:
+def to_run(visit: Visit, run: Run) -> Link | None:
+    """None for a run that this user may not see."""
     home = visible_place(visit.db, visit.user, run.project_id)
-    return Link(run.display_name, home.run(run.name) if home else "", run.job_type or "run")
+    return Link(run.display_name, home.run(run.name), run.job_type or "run") if home else None
 
 
-def to_membership(visit: Visit, found: Membership) -> Link:
-    """A version in one of its collections."""
+def to_membership(visit: Visit, found: Membership) -> Link | None:
+    """A version in one of its collections; None where this user may not see it."""
     collection = artifacts.collection(visit.db, found.collection_id)
     kind = type_name(visit, collection)
     home = visible_place(visit.db, visit.user, collection.project_id)
-    url = home.version(kind, collection.name, found.version_index) if home else ""
-    return Link(f"{collection.name}:v{found.version_index}", url, kind)
+    name = f"{collection.name}:v{found.version_index}"
+    return Link(name, home.version(kind, collection.name, found.version_index), kind) if home else None
 
 
-def to_artifact(visit: Visit, found: Artifact) -> Link:
-    """A version where it was logged; without an address when it was deleted since."""
+def to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
+    """Those that this user may see somewhere: where they were logged, or else where they are linked."""
+    found = (_to_artifact(visit, one) for one in versions)
+    return [link for link in found if link is not None]
+
+
+def _to_artifact(visit: Visit, found: Artifact) -> Link | None:
+    """Without an address when it was deleted since."""
     places = artifacts.memberships(visit.db, found.id)
     if places:
-        return to_membership(visit, places[0])
+        return next((link for there in places if (link := to_membership(visit, there))), None)
     collection = artifacts.collection(visit.db, found.sequence_id)
+    if visible_place(visit.db, visit.user, collection.project_id) is None:
+        return None
     return Link(f"{collection.name} (deleted)", "", type_name(visit, collection))
 
 

@@ -94,7 +94,7 @@ def _signed_in(access: Access, request: Request, started: str, target: str) -> R
 
 def leave(access: Access, visit: Visit, fields: Form) -> Response:
     """POST: this session ends, here and in the browser."""
-    access.sessions.end(visit.request.cookies[access.sessions.cookie])
+    access.sessions.end(visit.db, visit.request.cookies[access.sessions.cookie])
     answer = see_other("/login")
     answer.delete_cookie(access.sessions.cookie, httponly=True, samesite="strict")
     return answer

@@ -53,24 +53,28 @@ def home(visit: Visit) -> Response:
     owners = accounts.teams(visit.db, visit.user.id)
     for organization in accounts.organizations_of(visit.db, visit.user.id):
         owners.append(accounts.organization_entity(visit.db, organization.id))
-    return _home(visit, owners, "")
+    return _home(visit, _cards(visit, owners), "")
 
 
 def entity(visit: Visit) -> Response:
     """GET /{entity}"""
     owner = accounts.find_entity(visit.db, visit.at("entity"))
-    if owner is None:
-        raise NotFound(f'there is no entity "{visit.at("entity")}"')
-    return _home(visit, [owner], owner.name)
+    cards = _cards(visit, [owner]) if owner else []
+    if owner is None or (not cards and projects.entity_role(visit.db, visit.user, owner) is None):
+        raise NotFound(f'there is no entity "{visit.at("entity")}" that you may see')
+    return _home(visit, cards, owner.name)
 
 
-def _home(visit: Visit, owners: list[Entity], name: str) -> Response:
-    cards = [
+def _cards(visit: Visit, owners: list[Entity]) -> list[Card]:
+    return [
         _card(visit, found)
         for owner in owners
         for found in projects.of_entity(visit.db, owner.id)
         if projects.role(visit.db, visit.user, found) is not None
     ]
+
+
+def _home(visit: Visit, cards: list[Card], name: str) -> Response:
     registries = [card for card in cards if card.place.is_registry]
     others = [card for card in cards if not card.place.is_registry]
     return visit.show("home.html", entity=name, registries=registries, projects=others)

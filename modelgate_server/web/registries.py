@@ -17,10 +17,8 @@ from modelgate_server.web.projects import collections_by_type
 def registry(visit: Visit) -> Response:
     """GET /orgs/{organization}/registry/{registry}"""
     organization = accounts.find_organization(visit.db, visit.at("organization"))
-    if organization is None:
-        raise NotFound(f'there is no organization "{visit.at("organization")}"')
-    owner = accounts.organization_entity(visit.db, organization.id)
-    return _show(visit, *links.project(visit, owner.name, REGISTRY_PREFIX + visit.at("registry")))
+    owner = accounts.organization_entity(visit.db, organization.id).name if organization else visit.at("organization")
+    return _show(visit, *links.project(visit, owner, REGISTRY_PREFIX + visit.at("registry")))
 
 
 def legacy(visit: Visit) -> Response:

@@ -2,7 +2,7 @@
 Who is logged in: a random token in a cookie, signed with the server's secret, that ends by itself.
 
 The signature covers the user's keys, so that a revoked key takes its sessions with it. The API key itself is in no
-cookie. A logout is remembered until the server stops; after that only the end of the token's life ends it.
+cookie. A logout is kept in the database until the token would have ended by itself.
 """
 
 import hashlib
@@ -35,7 +35,6 @@ class Session:
 class Sessions:
     def __init__(self, secret: bytes) -> None:
         self._secret = hmac.digest(secret, b"sessions of the pages", "sha256")
-        self._ended: dict[str, int] = {}
         # Cookies know no ports: two servers of one machine would overwrite each other's under one name.
         self.cookie = f"modelgate_{self._sign('cookie')[:8]}"
 
@@ -49,17 +48,18 @@ class Sessions:
         facts, _, signature = token.rpartition(".")
         number, _, rest = facts.partition(".")
         expires = rest.partition(".")[0]
-        if not _is_number(number) or not _is_number(expires) or int(expires) < time.time() or token in self._ended:
+        if not _is_number(number) or not _is_number(expires) or int(expires) < time.time():
             return None
         user = accounts.find_user_by_id(db, int(number))
         if user is None or not same(self._signature(db, user, facts), signature):
             return None
+        if accounts.is_ended(db, _hash(token)):
+            return None
         return Session(user, self._sign(f"form\n{token}"))
 
-    def end(self, token: str) -> None:
+    def end(self, db: sqlite3.Connection, token: str) -> None:
         now = int(time.time())
-        self._ended = {old: until for old, until in self._ended.items() if until > now}
-        self._ended[token] = now + SESSION_TTL_S
+        accounts.end_session(db, _hash(token), now + SESSION_TTL_S, now)
 
     def _signature(self, db: sqlite3.Connection, user: User, facts: str) -> str:
         keys = "\n".join(f"{key.id} {key.prefix} {key.created_at}" for key in accounts.keys(db, user.id))
@@ -91,6 +91,10 @@ class Links:
         """The session's token, once and in time; None afterwards, and for what was never made."""
         session, until = self._sessions.pop(name, ("", 0.0))
         return session if time.monotonic() < until else None
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def same(expected: str, given: str) -> bool:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from starlette.responses import Response
 
@@ -11,6 +10,7 @@ from modelgate_server.store import artifacts, projects, protection
 from modelgate_server.store.artifacts import Artifact, Collection, Entry, Membership
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
+from modelgate_server.store.runs import Run
 from modelgate_server.web import contents, links, words
 from modelgate_server.web.access import Form, Visit, see_other
 from modelgate_server.web.addresses import Place, query
@@ -144,22 +144,25 @@ def find_version(visit: Visit, project: Project, home: Place, name: str, wanted:
 
 def show_version(visit: Visit, found: Version, *, status: int = 200, message: str = "", typed: str = "") -> Response:
     artifact = found.artifact
-    entries = artifacts.entries(visit.db, artifact.id)
-    folders, files = _folder(entries, visit.asked("folder"))
     role = projects.role(visit.db, visit.user, found.project)
-    report = next((entry for entry in entries if entry.path == REPORT and role in projects.READERS), None)
+    entries = artifacts.entries(visit.db, artifact.id) if role in projects.READERS else []
+    folders, files = _folder(entries, visit.asked("folder"))
+    aliases = links.aliases(visit, found.membership)
+    report = next((entry for entry in entries if entry.path == REPORT), None)
     return visit.show(
         "version.html",
         status,
         found=found,
         artifact=artifact,
-        aliases=links.aliases(visit, found.membership),
+        aliases=aliases,
         others=_other_aliases(visit, found),
         latest=LATEST,
         tags=[tag.name for tag in artifacts.tags(visit.db, artifact.id)],
         may_write=role in projects.WRITERS,
         is_admin=role == "admin",
         protected=protection.protected(visit.db, found.project.id),
+        guarded=protection.among(visit.db, found.project.id, aliases),
+        may_read=role in projects.READERS,
         metadata=words.flat(words.parsed(artifact.metadata)),
         made_by=_maker(visit, artifact),
         used_by=_users(visit, artifact),
@@ -206,17 +209,22 @@ def _maker(visit: Visit, artifact: Artifact) -> Use | None:
 
 
 def _users(visit: Visit, artifact: Artifact) -> list[Use]:
-    return [_use(visit, run, "output", artifact) for run in artifacts.used_by(visit.db, artifact.id)]
+    uses = (_use(visit, run, "output", artifact) for run in artifacts.used_by(visit.db, artifact.id))
+    return [use for use in uses if use is not None]
 
 
-def _use(visit: Visit, run: Any, direction: str, artifact: Artifact) -> Use:
-    others = (links.to_artifact(visit, one) for one in artifacts.of_run(visit.db, run.id, direction))
+def _use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | None:
+    """None for a run that this user may not see."""
+    link = links.to_run(visit, run)
+    if link is None:
+        return None
+    others = links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, direction))
     numbers = words.numbers(words.parsed(run.summary))
     telling = [key for key in words.key_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
     return Use(
-        links.to_run(visit, run),
+        link,
         run.state,
-        [link for link in others if link.note != BY_THE_WAY],
+        [other for other in others if other.note != BY_THE_WAY],
         {key: numbers[key] for key in telling},
     )
 
@@ -225,7 +233,7 @@ def _elsewhere(visit: Visit, found: Version) -> list[tuple[Link, list[str]]]:
     """The same version in other collections: where it was logged, where it is linked."""
     others = (one for one in artifacts.memberships(visit.db, found.artifact.id) if one.id != found.membership.id)
     named = ((links.to_membership(visit, one), links.aliases(visit, one)) for one in others)
-    return [(link, aliases) for link, aliases in named if link.url]
+    return [(link, aliases) for link, aliases in named if link is not None]
 
 
 # --- its aliases ----------------------------------------------------------------------------------------------------
@@ -234,7 +242,7 @@ def _elsewhere(visit: Visit, found: Version) -> list[tuple[Link, list[str]]]:
 def change_alias(visit: Visit, fields: Form) -> Response:
     """POST .../aliases: `alias`, and `do` = add or remove. Twice is the same as once."""
     found = _of_path(visit)
-    projects.require_writer(visit.db, visit.user, found.project)
+    projects.require_writer(visit.db, visit.user, found.project, f'there is no version "{found.name}"')
     name = fields.get("alias", "").strip()
     try:
         if fields.get("do") == "remove":

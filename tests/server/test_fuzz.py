@@ -39,7 +39,9 @@ NOBODY = Services(Settings(Path()), None, None, b"")  # type: ignore[arg-type]  
 WHERE = [route.path for route in ROUTES + pages.routes(NOBODY)]
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
 # Of a data folder: nothing else may ever lie there.
-PLACES = re.compile(r"server\.db(-wal|-shm)?|lock|secret|api_key|blobs(/incoming|/[0-9a-f]{2}(/[0-9a-f]{32})?)?")
+PLACES = re.compile(
+    r"server\.db(-wal|-shm)?|lock|secret|api_key|blobs(/incoming|/arrived(/[0-9]+)?|/[0-9a-f]{2}(/[0-9a-f]{32})?)?"
+)
 
 # Each answer takes milliseconds; on a machine that does ten other things, seconds.
 HANGS_S = 60

@@ -156,6 +156,20 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
     assert_refused(start("--data", str(data)), "cannot be used")
 
 
+@pytest.mark.parametrize("secret", ["", "\n", "00", "0" * 62, "not hex digits" * 5])
+def test_a_secret_that_can_be_guessed_is_refused(tmp_path: Path, secret: str) -> None:
+    with serving(tmp_path / "data"):
+        pass
+    (tmp_path / "data" / "secret").write_text(secret)
+    assert_refused(start("--data", str(tmp_path / "data")), "must have 64 hex digits")
+
+
+def test_an_empty_file_of_the_first_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "api_key").write_text("")
+    assert_refused(start("--data", str(tmp_path / "data"), key=None), "an API key needs at least")
+
+
 def test_the_data_of_a_newer_server_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "data"):
         pass

@@ -229,15 +229,15 @@ def test_gc_frees_what_a_deleted_version_left_and_nothing_else(data: Path) -> No
 
 
 def test_gc_leaves_what_a_client_was_just_told_is_here(data: Path) -> None:
-    """A deleted version's blob is offered to an upload; gc must not take it from under it."""
+    """A blob that was offered to an upload stays for it, also when the version that had it is deleted meanwhile."""
     with serving(data) as server:
         wire = Wire.of(server)
         gone = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="gone").run()
-        wire.data(DELETE, id=gone)
         age_all(data)
         upload = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="new")
         artifact = upload.create()
         assert upload.upload_urls(artifact) == {"d.txt": None}
+        wire.data(DELETE, id=gone)
         command("gc", "--data", data)
         upload.put_manifest(artifact)
         assert upload.commit(artifact).status_code == 200

@@ -6,6 +6,7 @@ Who gets in, and what a form must bring: logins, sessions, redirects, other peop
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -16,7 +17,7 @@ from modelgate_server.store.db import Database
 from modelgate_server.web import session as session_module
 from modelgate_server.web.addresses import local_path
 from modelgate_server.web.session import MAX_LINKS, Links, Sessions
-from tests.serving import Server
+from tests.serving import Server, serving
 from tests.web.conftest import REGISTRY, Visitor, alias_form, registry_version
 
 PAGES = (
@@ -81,6 +82,18 @@ def test_a_logout_ends_the_session_for_a_kept_cookie_too(visitor: Visitor) -> No
     assert visitor.post("/logout", csrf=visitor.csrf()).status_code == 303
     visitor.http.cookies = kept
     assert visitor.get("/").status_code == 303
+
+
+def test_a_logout_lasts_longer_than_the_server(tmp_path: Path) -> None:
+    with serving(tmp_path / "server") as server:
+        visitor = Visitor(server).log_in()
+        kept = visitor.http.cookies.copy()
+        assert visitor.post("/logout", csrf=visitor.csrf()).status_code == 303
+        still_in = Visitor(server).log_in()
+    with serving(tmp_path / "server", port=server.port):
+        visitor.http.cookies = kept
+        assert visitor.get("/").status_code == 303
+        assert still_in.get("/").status_code == 200
 
 
 @pytest.mark.parametrize("part", range(4))

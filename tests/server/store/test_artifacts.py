@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modelgate_server.errors import Forbidden, Invalid
+from modelgate_server.errors import Forbidden, Invalid, NotFound
 from modelgate_server.store import accounts, artifacts, files, manifests, projects, registry, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact
@@ -59,7 +59,7 @@ class Maker:
 
     def send(self, found: Artifact, texts: dict[str, str], kind: str = "FULL", base: int | None = None) -> None:
         for text in texts.values():
-            self.blobs.write(text.encode())
+            self.blobs.note(found.id, [self.blobs.write(text.encode())])
         made = manifests.create(self.db, found, kind=kind, digest="", base_id=base)
         document = {"version": 1, "contents": self.contents(texts)}
         manifests.received(self.db, made.id, self.blobs.write(json.dumps(document).encode()))
@@ -227,7 +227,7 @@ def test_a_stranger_sees_no_project(db: sqlite3.Connection, project: Project) ->
     stranger = accounts.create_user(db, "stranger")
     assert projects.readable(db, stranger, "local", "p") is None
     assert projects.readable(db, stranger, "local-org", registry.MODEL_REGISTRY) is None
-    with pytest.raises(Forbidden):
+    with pytest.raises(NotFound, match='entity "local" not found'):
         projects.ensure(db, stranger, "local", "p")
 
 
