@@ -17,8 +17,8 @@ from starlette.routing import Route
 from modelgate_server.api import blobs, file_stream, internal, operations
 from modelgate_server.api.handling import Services, failure, refuse, refuse_bug, refuse_fault
 from modelgate_server.errors import ServerError
-from modelgate_server.settings import CRASH_CHECK_S, RUN_SILENCE_S
-from modelgate_server.store import runs
+from modelgate_server.settings import RUN_SILENCE_S, WATCH_S
+from modelgate_server.store import artifacts, runs
 from modelgate_server.store.db import now
 from modelgate_server.web import pages
 
@@ -53,25 +53,29 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 @asynccontextmanager
 async def _lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
-    watch = asyncio.create_task(_watch_runs(services))
+    watch = asyncio.create_task(_watch(services))
     yield
     watch.cancel()
     services.database.close()
 
 
-async def _watch_runs(services: Services) -> None:
-    """Runs whose process was killed say nothing any more; W&B calls them crashed, and so do we."""
+async def _watch(services: Services) -> None:
+    """
+    What happens by itself with time. Runs whose process was killed send nothing any more: W&B calls them crashed, and
+    so do we. Versions whose time to live is over are deleted.
+    """
     while True:
         try:
-            await run_in_threadpool(_mark_crashed, services)
-        except sqlite3.OperationalError as error:  # somebody else holds the database for long: try again later
-            log.warning("runs could not be looked over: %s", error)
-        await asyncio.sleep(CRASH_CHECK_S)
+            await run_in_threadpool(_look_over, services)
+        except sqlite3.OperationalError as error:  # another process holds the database for long: try again later
+            log.warning("runs and versions could not be looked over: %s", error)
+        await asyncio.sleep(WATCH_S)
 
 
-def _mark_crashed(services: Services) -> None:
+def _look_over(services: Services) -> None:
     with services.database.write() as db:
         runs.mark_crashed(db, now(ago_s=RUN_SILENCE_S))
+        artifacts.expire(db)
 
 
 def create_app(services: Services) -> Starlette:

@@ -76,6 +76,7 @@ def check(folder: Path) -> Report:
         if not _database(db, report):
             return report
         _versions(db, report)
+        _references(db, report)
         needed = references.sizes(db)
         known = {md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable")}
     broken = _files(blobs, needed, known, report)
@@ -110,6 +111,12 @@ def _versions(db: sqlite3.Connection, report: Report) -> None:
             report.add("row", f"version {name} is not what its digest, number of files and size say", RESTORE)
         if artifacts.membership(db, found.sequence_id, found.id) is None:
             report.add("row", f"version {name} is not in its own collection", RESTORE)
+
+
+def _references(db: sqlite3.Connection, report: Report) -> None:
+    for artifact_id, path in references.dangling(db):
+        what = f'file "{path}" of version {references.version_name(db, artifact_id)} is in a version that was deleted'
+        report.add("missing", what, "log that version again and then this one, or delete this one")
 
 
 def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report: Report) -> dict[str, str]:

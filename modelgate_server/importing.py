@@ -222,7 +222,7 @@ class Import:
                     if stream == history.CONSOLE:
                         lines = [str(json.loads(line)) for line in lines]
                     with self.database.write() as db:
-                        history.append(db, run.id, stream, start, lines)
+                        history.append(db, run.id, stream, start, lines, lowest=-history.MAX_NUMBER)
 
     def _lineage(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
         run = runs.require(db, project, document["name"])

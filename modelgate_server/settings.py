@@ -40,8 +40,8 @@ UPLOAD_TTL_S = 24 * 3600
 DOWNLOAD_TTL_S = 6 * 3600
 # The SDK gives a sign of life every 30 s: who missed three of them has crashed.
 RUN_SILENCE_S = 120
-# How often that is looked at.
-CRASH_CHECK_S = 15
+# How often that is looked at, and which versions have outlived their time.
+WATCH_S = 15
 # What another process may hold the database for (admin, gc, a copy of its pages) is over in this time; a client that
 # waits longer would rather know.
 BUSY_S = 5.0

@@ -1,5 +1,6 @@
 """Collections of versions, and finding what is in them. The wire calls them sequences and portfolios."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ariadne import InterfaceType, MutationType, ObjectType, QueryType
@@ -21,6 +22,7 @@ from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import artifacts, filters, history, projects
 from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, CollectionTag, Membership, Tag
 from modelgate_server.store.documents import json_object
+from modelgate_server.store.filters import Order
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
 
@@ -95,7 +97,7 @@ def delete_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Col
 
 
 def _deleted(call: Call, found: Collection) -> dict[str, Collection]:
-    artifacts.delete_collection(call.db, call.user, found)
+    artifacts.delete_collections(call.db, call.user, [found])
     return {"artifact_collection": found}
 
 
@@ -151,7 +153,7 @@ def project_types(
     first: int | None = None,
     include_all: bool | None = None,
 ) -> dict[str, Any]:
-    return page(artifacts.types(info.context.db, found.id), after, first)
+    return page(artifacts.types(info.context.db, found.id), after, first, Order(lambda kind: [kind.name]))
 
 
 @project.field("artifactType")
@@ -169,7 +171,8 @@ def project_collections(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    return page(select_collections(call, artifacts.collections(call.db, found.id), filters, order), after, first)
+    chosen = select_collections(call, artifacts.collections(call.db, found.id), filters)
+    return page(chosen, after, first, collection_order(call, order))
 
 
 @project.field("artifactCollection")
@@ -194,7 +197,7 @@ def type_collections(
     call = info.context
     everything = artifacts.collections(call.db, found.project_id) if _visible(call, found.project_id) else []
     mine = [one for one in everything if one.type_id == found.id]
-    return page(select_collections(call, mine, filters, order), after, first)
+    return page(select_collections(call, mine, filters), after, first, collection_order(call, order))
 
 
 @artifact_type.field("artifactCollection")
@@ -220,11 +223,17 @@ def type_artifact(found: ArtifactType, info: Info, name: str) -> Artifact | None
     return artifacts.artifact(call.db, there.artifact_id) if there else None
 
 
-def select_collections(
-    call: Call, found: list[Collection], condition: str | None, order: str | None
-) -> list[Collection]:
-    """Filtered and ordered as the SDK asks."""
+def select_collections(call: Call, found: list[Collection], condition: str | None) -> list[Collection]:
+    """Filtered as the SDK asks."""
+    return filters.select(found, json_object(condition, "the filter for collections"), _value_of_collections(call))
 
+
+def collection_order(call: Call, by: str | None) -> Order[Collection]:
+    """As the SDK asks, or by name in each registry."""
+    return Order(lambda one: [one.project_id, one.name], by=by, value_of=_value_of_collections(call))
+
+
+def _value_of_collections(call: Call) -> Callable[[Collection, str], Any]:
     def value_of(one: Collection, name: str) -> Any:
         if name in ("name", "description"):
             return getattr(one, name)
@@ -240,8 +249,7 @@ def select_collections(
             return [tag.name for tag in artifacts.collection_tags(call.db, one.id)]
         raise Invalid(f'collections cannot be filtered or ordered by "{name}"')
 
-    chosen = filters.select(found, json_object(condition, "the filter for collections"), value_of)
-    return filters.order(chosen, order, value_of)
+    return value_of
 
 
 # --- a collection's fields ------------------------------------------------------------------------------------------
@@ -292,7 +300,8 @@ def collection_aliases(
     found: Collection, info: Info, after: str | None = None, first: int | None = None
 ) -> dict[str, Any]:
     visible = visible_project(info.context, found)
-    return page(artifacts.aliases_in(info.context.db, found.id) if visible else [], after, first)
+    aliases = artifacts.aliases_in(info.context.db, found.id) if visible else []
+    return page(aliases, after, first, Order(lambda alias: [alias.id]))
 
 
 @collection.field("artifactMembership")
@@ -313,16 +322,23 @@ def collection_artifacts(
     """Versions, newest first; `edge.version` is the number in this collection."""
     call = info.context
     everything = artifacts.versions(call.db, found.id) if visible_project(call, found) else []
-    chosen = select_versions(call, everything, filters, order)
-    paged = page(chosen, after, first)
+    newest_first = Order[Membership](
+        lambda one: [one.version_index], backwards=True, by=order, value_of=value_of_versions(call)
+    )
+    paged = page(select_versions(call, everything, filters), after, first, newest_first)
     for edge in paged["edges"]:
         there: Membership = edge["node"]
         edge |= {"version": f"v{there.version_index}", "node": artifacts.artifact(call.db, there.artifact_id)}
     return paged
 
 
-def select_versions(call: Call, found: list[Membership], condition: str | None, order: str | None) -> list[Membership]:
-    """Filtered and ordered as the SDK asks."""
+def select_versions(call: Call, found: list[Membership], condition: str | None) -> list[Membership]:
+    """Filtered as the SDK asks."""
+    return filters.select(found, json_object(condition, "the filter for versions"), value_of_versions(call))
+
+
+def value_of_versions(call: Call) -> Callable[[Membership, str], Any]:
+    """The value of a field that versions may be filtered and ordered by."""
 
     def value_of(one: Membership, name: str) -> Any:
         there = artifacts.artifact(call.db, one.artifact_id)
@@ -344,8 +360,7 @@ def select_versions(call: Call, found: list[Membership], condition: str | None, 
             return history.lookup(json_object(there.metadata, "the metadata"), name.removeprefix("metadata."))
         raise Invalid(f'versions cannot be filtered or ordered by "{name}"')
 
-    chosen = filters.select(found, json_object(condition, "the filter for versions"), value_of)
-    return filters.order(chosen, order, value_of)
+    return value_of
 
 
 @sequence.field("latestArtifact")

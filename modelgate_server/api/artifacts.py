@@ -22,9 +22,10 @@ from modelgate_server.api.shapes import (
     whole,
 )
 from modelgate_server.errors import Forbidden, Invalid, NotFound
-from modelgate_server.store import artifacts, manifests, projects, runs
+from modelgate_server.store import artifacts, manifests, names, projects, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, Tag
+from modelgate_server.store.filters import Order
 from modelgate_server.store.manifests import Draft, Manifest
 from modelgate_server.store.runs import Run
 
@@ -155,6 +156,8 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     call = info.context
     specs = input["artifact_files"]
     owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
+    for spec in specs:
+        names.entry_path(spec["name"])  # refused before the upload, and not after it by the commit
     wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
     born = manifests.births(call.db, call.blobs, wanted)
     # Whether somebody else has the same bytes in a place of their own is not to be learnt: they are sent again.
@@ -371,12 +374,13 @@ def run_inputs(found: Run, info: Info, after: str | None = None, first: int | No
     """A run may have used what not everybody in its project may see."""
     call = info.context
     used = artifacts.of_run(call.db, found.id, "input")
-    return page([one for one in used if _roles(call, one)], after, first)
+    return page([one for one in used if _roles(call, one)], after, first, Order(lambda one: [one.id]))
 
 
 @run.field("outputArtifacts")
 def run_outputs(found: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    return page(artifacts.of_run(info.context.db, found.id, "output"), after, first)
+    made = artifacts.of_run(info.context.db, found.id, "output")
+    return page(made, after, first, Order(lambda one: [one.id]))
 
 
 @manifest.field("id")

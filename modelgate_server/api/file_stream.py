@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modelgate_server.api.handling import authenticated, body, services
+from modelgate_server.api.handling import authenticated, body, is_shared, services
 from modelgate_server.errors import Invalid, TooLarge
-from modelgate_server.settings import MAX_FILE_STREAM_BYTES
+from modelgate_server.settings import MAX_FILE_STREAM_BYTES, MAX_NAME_CHARS
 from modelgate_server.store import history, projects, runs
 from modelgate_server.store.documents import sent
 
@@ -25,13 +25,14 @@ async def receive(request: Request) -> Response:
 
 def _store(request: Request, received: bytes) -> Response:
     at = request.path_params
+    writer = shared_writer(request)
     with services(request).database.write() as db:
         user = authenticated(request, db)
         message = sent(_plain(request, received), "the body")
         home = projects.writable(db, user, at["entity"], at["project"])
         run = runs.require(db, home, at["run"])
-        for stream, offset, lines in _chunks(message):
-            history.append(db, run.id, stream, offset, lines)
+        for chunk in _chunks(message):
+            history.write(db, run.id, chunk, writer)
         runs.heartbeat(
             db,
             run,
@@ -60,17 +61,38 @@ def _plain(request: Request, received: bytes) -> bytes:
     return plain
 
 
-def _chunks(message: dict[str, Any]) -> list[tuple[str, int, list[str]]]:
-    """(stream, number of the first line, lines) of each block."""
+def shared_writer(request: Request) -> str | None:
+    """
+    Which of several writers sends this, when the run is in shared mode: each counts its lines from 0.
+
+    https://docs.wandb.ai/models/track/log/distributed-training; the headers are set in the SDK's `core/`.
+    """
+    if request.headers.get("x-wandb-server-side-derived-summary", "false").lower() == "true":
+        raise Invalid("a summary that the server derives from the history is not known to this server")
+    if not is_shared(request):
+        return None
+    writer = request.headers.get("x-wandb-async-client-id", "")
+    if not 0 < len(writer) <= MAX_NAME_CHARS:
+        raise Invalid("in shared mode each writer needs an id of its own: X-WANDB-ASYNC-CLIENT-ID")
+    return writer
+
+
+def _chunks(message: dict[str, Any]) -> list[history.Chunk]:
+    """The lines of each block, checked."""
     blocks = message.get("files") or {}
     if not isinstance(blocks, dict):
         raise Invalid('"files" must be an object')
     chunks = []
     for stream, block in blocks.items():
         offset, lines = (block.get("offset"), block.get("content")) if isinstance(block, dict) else (None, None)
-        if not isinstance(offset, int) or not isinstance(lines, list) or not all(isinstance(one, str) for one in lines):
-            raise Invalid(f'"{stream[:80]}" needs a whole number "offset" and a list of strings "content"')
-        chunks.append((stream, offset, lines))
+        if (
+            not isinstance(offset, int)
+            or offset < 0
+            or not isinstance(lines, list)
+            or not all(isinstance(one, str) for one in lines)
+        ):
+            raise Invalid(f'"{stream[:80]}" needs a whole number "offset" from 0 and a list of strings "content"')
+        chunks.append(history.chunk(stream, offset, lines))
     return chunks
 
 

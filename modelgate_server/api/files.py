@@ -9,7 +9,12 @@ from modelgate_server.api.shapes import Call, File, Info, node_id, number_of, pa
 from modelgate_server.errors import NotFound
 from modelgate_server.store import files, names, projects, runs
 from modelgate_server.store.files import RunFile
+from modelgate_server.store.filters import Order
+from modelgate_server.store.names import run_file as run_file_name
 from modelgate_server.store.runs import Run
+
+# Of a file that was asked for by its name and is not there.
+MISSING_MD5 = "0"
 
 mutation = MutationType()
 run = ObjectType("Run")
@@ -77,13 +82,18 @@ def run_files(
 ) -> dict[str, Any]:
     call = info.context
     listed = files.named(call.db, found.id, names) if names else files.listing(call.db, found.id, pattern=pattern)
-    connection = page(listed, after, first)
+    # Asked by name, W&B answers for a file that is not there too: the SDK looks for the MD5 "0", in wandb_run.restore.
+    missing = dict.fromkeys(run_file_name(name) for name in names or [] if name).keys() - {one.name for one in listed}
+    listed += [RunFile(0, found.id, name, MISSING_MD5, 0, found.heartbeat_at) for name in missing]
+    connection = page(listed, after, first, Order(lambda one: [one.name]))
     for edge in connection["edges"]:
         edge["node"] = _shape(call, edge["node"])
     return connection
 
 
 def _shape(call: Call, found: RunFile) -> File:
+    if found.md5 == MISSING_MD5:
+        return File(id=f"{node_id('Run', found.run_id)}:{found.name}", name=found.name, size_bytes=0, digest="0")
     path = run_file_path(found.run_id, found.name)
     return File(
         id=node_id("File", found.id),

@@ -67,6 +67,11 @@ def authenticated(request: Request, db: sqlite3.Connection) -> User:
     return found
 
 
+def is_shared(request: Request) -> bool:
+    """Whether several processes log to the run at once (`mode="shared"`), of whom this is one."""
+    return request.headers.get("x-wandb-use-async-filestream", "").lower() == "true"
+
+
 async def body(request: Request, limit: int) -> bytes:
     """The whole body; TooLarge as soon as it is over the limit."""
     announced = request.headers.get("content-length", "0")

@@ -36,7 +36,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelgate_server.api import artifact_collections, artifacts, files, projects, registry, runs, sweeps, teams, viewer
-from modelgate_server.api.handling import addresses, authenticated, body, failure, services
+from modelgate_server.api.handling import addresses, authenticated, body, failure, is_shared, services
 from modelgate_server.api.shapes import Call, Info
 from modelgate_server.api.tally import Tally
 from modelgate_server.errors import Invalid, ServerError, TooLarge, UnknownEntity
@@ -197,7 +197,7 @@ def _respond(request: Request, received: bytes) -> Response:
     if prepared.document is None or prepared.errors:
         status, answer = 400, failure([(asked.refuse(error), 400) for error in prepared.errors])
     else:
-        call = partial(Call, blobs=here.blobs, user=user, addresses=addresses(request))
+        call = partial(Call, blobs=here.blobs, user=user, addresses=addresses(request), shared=is_shared(request))
         execute = partial(_execute, here.database, prepared.document, call, variables, operation)
         result = execute()
         if here.settings.any_entity and _make_entities(here.database, user, result):

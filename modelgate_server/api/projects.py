@@ -9,6 +9,7 @@ from modelgate_server.api.shapes import Call, Info, node_id, number_of, page
 from modelgate_server.errors import NotFound
 from modelgate_server.store import accounts, artifacts, projects, registry
 from modelgate_server.store.accounts import Entity, User
+from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
 
 query = QueryType()
@@ -39,7 +40,8 @@ def resolve_projects(
     call = info.context
     owner = accounts.find_entity(call.db, entity_name) if entity_name else accounts.default_entity(call.db, call.user)
     found = projects.of_entity(call.db, owner.id) if owner else []
-    return page([one for one in found if projects.role(call.db, call.user, one)], after, first)
+    mine = [one for one in found if projects.role(call.db, call.user, one)]
+    return page(mine, after, first, Order(lambda one: [one.id], backwards=True))
 
 
 @mutation.field("upsertModel")
@@ -102,9 +104,8 @@ def rename_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
     found = administered(call, input["id"])
-    for collection in artifacts.collections(call.db, found.id):
-        # In other collections `latest` then names what is left.
-        artifacts.delete_collection(call.db, call.user, collection)
+    # In other collections `latest` then names what is left.
+    artifacts.delete_collections(call.db, call.user, artifacts.collections(call.db, found.id))
     projects.delete(call.db, found)
     return {"success": True}
 

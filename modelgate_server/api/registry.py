@@ -4,15 +4,21 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from modelgate_server.api.artifact_collections import select_collections, select_versions
+from modelgate_server.api.artifact_collections import (
+    collection_order,
+    select_collections,
+    select_versions,
+    value_of_versions,
+)
 from modelgate_server.api.artifacts import readable, usable, visible
 from modelgate_server.api.projects import administered
 from modelgate_server.api.shapes import Call, Info, node_id, number_of, page
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import accounts, artifacts, filters, projects, registry
 from modelgate_server.store.accounts import Entity
-from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.artifacts import Artifact, Collection, Membership
 from modelgate_server.store.documents import json_object
+from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
 
 mutation = MutationType()
@@ -71,7 +77,8 @@ def entity_projects(
     first: int | None = None,
     order: str | None = None,
 ) -> dict[str, Any]:
-    return page(_registries(info.context, found, filters, order), after, first)
+    newest_first = Order(lambda one: [one.id], backwards=True, by=order, value_of=_value_of_registries)
+    return page(_registries(info.context, found, filters), after, first, newest_first)
 
 
 @entity.field("artifactCollections")
@@ -86,8 +93,9 @@ def entity_collections(
     order: str | None = None,
 ) -> dict[str, Any]:
     wanted = [kind.lower() for kind in collection_types or ["portfolio"]]
-    chosen = _collections(info.context, found, project_filters, filters, order)
-    return page([one for one in chosen if one.kind in wanted], after, first)
+    call = info.context
+    chosen = [one for one in _collections(call, found, project_filters, filters) if one.kind in wanted]
+    return page(chosen, after, first, collection_order(call, order))
 
 
 @entity.field("artifactMemberships")
@@ -102,33 +110,32 @@ def entity_memberships(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    homes = _collections(call, found, project_filters, collection_filters, None)
-    versions = [there for home in homes for there in reversed(artifacts.versions(call.db, home.id))]
-    return page(select_versions(call, versions, filters, order), after, first)
-
-
-def _registries(call: Call, owner: Any, condition: str | None, order: str | None) -> list[Project]:
-    """Those of an organization's entity that the user may see."""
-    if not isinstance(owner, Entity):
-        return []
-
-    def value_of(one: Project, name: str) -> Any:
-        if name in ("id", "name", "description", "created_at", "updated_at", "entity_id"):
-            return getattr(one, name)
-        raise Invalid(f'registries cannot be filtered or ordered by "{name}"')
-
-    found = registry.visible(call.db, call.user, owner)
-    return filters.order(
-        filters.select(found, json_object(condition, "the filter for registries"), value_of), order, value_of
+    homes = {one.id: one for one in _collections(call, found, project_filters, collection_filters)}
+    versions = [there for home in homes for there in artifacts.versions(call.db, home)]
+    in_turn = Order[Membership](
+        lambda one: [homes[one.collection_id].project_id, homes[one.collection_id].name, one.version_index],
+        by=order,
+        value_of=value_of_versions(call),
     )
+    return page(select_versions(call, versions, filters), after, first, in_turn)
 
 
-def _collections(
-    call: Call, owner: Any, registry_condition: str | None, condition: str | None, order: str | None
-) -> list[Collection]:
-    homes = _registries(call, owner, registry_condition, None)
-    found = [one for home in reversed(homes) for one in artifacts.collections(call.db, home.id)]
-    return select_collections(call, found, condition, order)
+def _registries(call: Call, owner: Any, condition: str | None) -> list[Project]:
+    """Those of an organization's entity that the user may see."""
+    found = registry.visible(call.db, call.user, owner) if isinstance(owner, Entity) else []
+    return filters.select(found, json_object(condition, "the filter for registries"), _value_of_registries)
+
+
+def _value_of_registries(one: Project, name: str) -> Any:
+    if name in ("id", "name", "description", "created_at", "updated_at", "entity_id"):
+        return getattr(one, name)
+    raise Invalid(f'registries cannot be filtered or ordered by "{name}"')
+
+
+def _collections(call: Call, owner: Any, registry_condition: str | None, condition: str | None) -> list[Collection]:
+    homes = _registries(call, owner, registry_condition)
+    found = [one for home in homes for one in artifacts.collections(call.db, home.id)]
+    return select_collections(call, found, condition)
 
 
 # --- who is in registries -------------------------------------------------------------------------------------------

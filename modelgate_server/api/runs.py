@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from functools import partial
 from typing import Any
 
 from ariadne import MutationType, ObjectType
@@ -12,6 +13,7 @@ from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import accounts, artifacts, filters, history, projects, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.documents import json_object
+from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
 
@@ -86,7 +88,7 @@ def project_bucket(found: Project, info: Info, name: str, missing_ok: bool | Non
 
 @project.field("runCount")
 def project_run_count(found: Project, info: Info, filters: str | None = None) -> int:
-    return len(_selected(info.context, found, filters, None))
+    return len(_selected(info.context, found, filters))
 
 
 @project.field("runs")
@@ -98,15 +100,16 @@ def project_runs(
     first: int | None = None,
     order: str | None = None,
 ) -> dict[str, Any]:
-    return page(_selected(info.context, found, filters, order or "+created_at"), after, first)
+    call = info.context
+    newest_first = Order[Run](
+        lambda one: [one.id], backwards=True, by=order or "+created_at", value_of=partial(_field, call)
+    )
+    return page(_selected(call, found, filters), after, first, newest_first)
 
 
-def _selected(call: Call, found: Project, condition: str | None, order: str | None) -> list[Run]:
-    def value_of(one: Run, name: str) -> Any:
-        return _field(call, one, name)
-
-    chosen = filters.select(runs.of_project(call.db, found.id), json_object(condition, "the filter for runs"), value_of)
-    return filters.order(chosen, order, value_of)
+def _selected(call: Call, found: Project, condition: str | None) -> list[Run]:
+    everything = runs.of_project(call.db, found.id)
+    return filters.select(everything, json_object(condition, "the filter for runs"), partial(_field, call))
 
 
 def _field(call: Call, one: Run, name: str) -> Any:
@@ -142,7 +145,8 @@ def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     target = projects.ensure(call.db, call.user, input.get("entity_name"), input.get("model_name") or DEFAULT_PROJECT)
     there = runs.find(call.db, target.id, name)
     if there is not None:
-        return {"bucket": runs.resume(call.db, there, fields), "inserted": False}
+        write = runs.join if call.shared else runs.resume
+        return {"bucket": write(call.db, there, fields), "inserted": False}
     return {"bucket": runs.create(call.db, target, call.user, name, fields), "inserted": True}
 
 
@@ -155,8 +159,10 @@ def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     except NotFound:
         return {"client_mutation_id": None}
     if input.get("delete_artifacts"):
-        for made in artifacts.of_run(call.db, found.id, "output"):
-            artifacts.delete(call.db, call.user, made, with_aliases=True)
+        everything = artifacts.of_run(call.db, found.id, "output")
+        for made in everything:
+            ids = {one.id for one in everything}
+            artifacts.delete(call.db, call.user, made, with_aliases=True, together=ids)
     runs.delete(call.db, found.id)
     return {"client_mutation_id": None}
 
@@ -361,7 +367,8 @@ def run_log_lines(
     use_improved_pagination: bool | None = None,
 ) -> dict[str, Any]:
     lines = [_log_line(number, text) for number, text in history.console(info.context.db, found.id)]
-    return page(lines[max(len(lines) - page_size(last), 0) :] if last is not None else lines, after, first or last)
+    listed = lines[max(len(lines) - page_size(last), 0) :] if last is not None else lines
+    return page(listed, after, first or last, Order(lambda one: [one["number"]]))
 
 
 def _log_line(number: int, text: str) -> dict[str, Any]:

@@ -8,14 +8,15 @@ in the file of its noun.
 import base64
 import binascii
 import hmac
+import json
 import math
 import mimetypes
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from graphql import GraphQLResolveInfo
@@ -25,7 +26,9 @@ from modelgate_server.settings import DOWNLOAD_TTL_S, MAX_PAGE, UPLOAD_TTL_S
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.filters import Order, Place
 
+T = TypeVar("T")
 DEFAULT_PAGE = 50
 # What SQLite can hold; a larger number in an id is nobody's.
 MAX_ID = 2**63 - 1
@@ -39,6 +42,7 @@ class Call:
     blobs: Blobs
     user: User
     addresses: "Addresses"
+    shared: bool = False  # several processes write to the run at once
     afterwards: list[Callable[[], None]] = field(default_factory=list)  # when the transaction is on the disk
 
 
@@ -67,12 +71,27 @@ def number_of(kind: str, text: str) -> int:
 # --- pages --------------------------------------------------------------------------------------------------------
 
 
-def page(items: Sequence[Any], after: str | None, first: int | None) -> dict[str, Any]:
-    """A relay connection over a list; the cursor is the position after an item."""
-    start = int(after) if after and after.isascii() and after.isdigit() and len(after) < 10 else 0
+def page(items: Iterable[T], after: str | None, first: int | None, order: Order[T]) -> dict[str, Any]:
+    """
+    A relay connection over a list. The cursor is an item's place in the order and not its position, so that whoever
+    deletes what they list, or lists what grows, misses nothing and sees nothing twice.
+    """
+    ordered = order.sorted(items)
+    start = order.after(ordered, _place(after)) if after else 0
     stop = start + page_size(first)
-    edges = [{"node": item, "cursor": str(start + i + 1)} for i, item in enumerate(items[start:stop])]
-    return connection(edges, has_next=stop < len(items), total=len(items))
+    edges = [{"node": item, "cursor": _cursor(order.place(item))} for item in ordered[start:stop]]
+    return connection(edges, has_next=stop < len(ordered), total=len(ordered))
+
+
+def _cursor(place: Place) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+def _place(cursor: str) -> Any:
+    try:
+        return json.loads(base64.urlsafe_b64decode(cursor))
+    except (ValueError, RecursionError):
+        raise Invalid("the cursor is not one of this list") from None
 
 
 def page_size(first: int | None) -> int:

@@ -9,6 +9,7 @@ from modelgate_server.api.shapes import Call, Info, node_id, number_of, page, wh
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import filters, projects, sweeps
 from modelgate_server.store.documents import json_object
+from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
 from modelgate_server.store.sweeps import Agent, Sweep
 
@@ -48,7 +49,7 @@ def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
         found = projects.writable_thing(call.db, call.user, found, f'sweep "{input["id"][:80]}" not found')
         names = ("state", "config", "display_name", "description")
         changed = sweeps.edit(call.db, found, **{name: input.get(name) for name in names})
-        return {"sweep": changed, "config_validation_warnings": []}
+        return {"sweep": changed, "config_validation_warnings": sweeps.warnings(sweeps.parse(changed.config))}
     if not input.get("config"):
         raise Invalid("a sweep needs a configuration")
     home = projects.ensure(call.db, call.user, input.get("entity_name"), input.get("project_name") or "uncategorized")
@@ -59,7 +60,7 @@ def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
         display_name=input.get("display_name"),
         description=input.get("description"),
     )
-    return {"sweep": made, "config_validation_warnings": []}
+    return {"sweep": made, "config_validation_warnings": sweeps.warnings(sweeps.parse(made.config))}
 
 
 @mutation.field("createAgent")
@@ -100,7 +101,8 @@ def project_total_sweeps(found: Project, info: Info) -> int:
 def project_sweeps(
     found: Project, info: Info, after: str | None = None, first: int | None = None, filters: str | None = None
 ) -> dict[str, Any]:
-    return page(_selected(info.context, found, filters), after, first)
+    newest_first = Order[Sweep](lambda one: [one.id], backwards=True)
+    return page(_selected(info.context, found, filters), after, first, newest_first)
 
 
 def _selected(call: Call, found: Project, condition: str | None) -> list[Sweep]:
@@ -161,7 +163,7 @@ def sweep_run_count_expected(found: Sweep, info: Info) -> int | None:
 
 @sweep.field("runs")
 def sweep_runs(found: Sweep, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    return page(sweeps.runs_of(info.context.db, found), after, first)
+    return page(sweeps.runs_of(info.context.db, found), after, first, Order(lambda one: [one.id]))
 
 
 @sweep.field("agent")

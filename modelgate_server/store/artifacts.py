@@ -6,11 +6,12 @@ into, each with a version number of its own. An alias belongs to a membership an
 """
 
 import sqlite3
+from collections.abc import Collection as Collection_
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import names, protection
+from modelgate_server.store import names, projects, protection, references
 from modelgate_server.store.accounts import User
 from modelgate_server.store.db import every, get, insert, now, one, update
 from modelgate_server.store.documents import json_object
@@ -201,14 +202,15 @@ def move_collection(db: sqlite3.Connection, project: Project, found: Collection,
     return collection(db, found.id)
 
 
-def delete_collection(db: sqlite3.Connection, user: User, found: Collection) -> None:
+def delete_collections(db: sqlite3.Connection, user: User, found: list[Collection]) -> None:
     """A sequence goes with its versions, wherever they are linked; a portfolio only loses its links."""
-    _require(db, user, found, aliases_in(db, found.id), "delete this collection")
-    if found.kind == "sequence":
-        linked = "SELECT artifact_id FROM memberships WHERE collection_id = ?"
-        for (artifact_id,) in db.execute(linked, (found.id,)).fetchall():
-            delete(db, user, artifact(db, artifact_id), with_aliases=True)
-    db.execute("DELETE FROM collections WHERE id = ?", (found.id,))
+    for home in found:
+        _require(db, user, home, aliases_in(db, home.id), "delete this collection")
+    logged = [home.id for home in found if home.kind == "sequence"]
+    everything = {there.artifact_id for sequence_id in logged for there in versions(db, sequence_id)}
+    for artifact_id in sorted(everything):
+        delete(db, user, artifact(db, artifact_id), with_aliases=True, together=everything)
+    db.executemany("DELETE FROM collections WHERE id = ?", [(home.id,) for home in found])
 
 
 def collection_tags(db: sqlite3.Connection, collection_id: int) -> list[CollectionTag]:
@@ -296,23 +298,67 @@ def add_to(db: sqlite3.Connection, found: Collection, artifact_id: int) -> Membe
 
 def remove_from(db: sqlite3.Connection, user: User, found: Membership, action: str) -> None:
     """Take a version out of a collection, with its aliases there; `latest` goes to the newest that is left."""
+    _require(db, user, collection(db, found.collection_id), aliases_of(db, found.id), action)
+    _take_out(db, found)
+
+
+def _take_out(db: sqlite3.Connection, found: Membership) -> None:
     there, lost = collection(db, found.collection_id), aliases_of(db, found.id)
-    _require(db, user, there, lost, action)
     db.execute("DELETE FROM memberships WHERE id = ?", (found.id,))
     newest = latest(db, there.id)
     if newest is not None and any(alias.name == LATEST for alias in lost):
         assign(db, there, newest.artifact_id, LATEST)
 
 
-def delete(db: sqlite3.Connection, user: User, found: Artifact, *, with_aliases: bool) -> None:
-    """Take a version out of every collection. Its number is never given again."""
+def delete(
+    db: sqlite3.Connection, user: User, found: Artifact, *, with_aliases: bool, together: Collection_[int] = ()
+) -> None:
+    """
+    Take a version out of every collection. Its number is never given again. Invalid while another version has files of
+    it, unless that goes too (`together`: the ids of all that go) or is none that the user knows of.
+    """
     mine = [alias.name for alias in aliases(db, found.id) if alias.name != LATEST]
     if mine and not with_aliases:
         raise Invalid(f"the version has aliases ({', '.join(mine)}): delete them too, or first")
+    for other in references.referring(db, found.id):
+        if other not in together and _is_seen(db, user, artifact(db, other)):
+            name, its_name = references.version_name(db, other), references.version_name(db, found.id)
+            raise Invalid(f'version "{name}" has files of "{its_name}", which it would lose: delete that one first')
     for there in memberships(db, found.id):
         remove_from(db, user, there, "delete this artifact")
+    _forget(db, found)
+
+
+def _forget(db: sqlite3.Connection, found: Artifact) -> None:
     db.execute("DELETE FROM entries WHERE artifact_id = ?", (found.id,))
     update(db, "artifacts", found.id, state="DELETED", updated_at=now())
+
+
+def expire(db: sqlite3.Connection) -> int:
+    """
+    Delete the versions whose time to live is over; returns how many. One that is linked, that has an alias which
+    somebody gave it, or of which another version has files, stays: somebody still means it.
+    """
+    over = (
+        "WHERE ttl_seconds > 0 AND state = 'COMMITTED'"
+        " AND (julianday('now') - julianday(created_at)) * 86400 > ttl_seconds ORDER BY id"
+    )
+    gone = [found for found in every(db, Artifact, over) if not _is_meant(db, found)]
+    for found in gone:
+        for there in memberships(db, found.id):
+            _take_out(db, there)
+        _forget(db, found)
+    return len(gone)
+
+
+def _is_meant(db: sqlite3.Connection, found: Artifact) -> bool:
+    named = any(alias.name != LATEST for alias in aliases(db, found.id))
+    return named or len(memberships(db, found.id)) > 1 or bool(references.referring(db, found.id))
+
+
+def _is_seen(db: sqlite3.Connection, user: User, found: Artifact) -> bool:
+    home = projects.project(db, collection(db, found.sequence_id).project_id)
+    return projects.role(db, user, home) is not None
 
 
 def edit(

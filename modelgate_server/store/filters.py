@@ -5,10 +5,13 @@ A field's value may be a list (tags, aliases): a comparison holds if it holds fo
 https://www.mongodb.com/docs/manual/reference/operator/query/ names the operators.
 """
 
+import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import re2
 
@@ -16,6 +19,7 @@ from modelgate_server.errors import Invalid
 
 T = TypeVar("T")
 Lookup = Callable[[str], Any]
+Place = list[list[Any]]
 # A filter is written by a person; deeper is a mistake or an attack on the stack.
 MAX_DEPTH = 32
 MAX_REGEX_CHARS = 256
@@ -29,19 +33,72 @@ def select(items: Iterable[T], condition: dict[str, Any], value_of: Callable[[T,
     return [item for item in items if matches(condition, lambda name, item=item: value_of(item, name))]  # type: ignore[misc]
 
 
-def order(items: list[T], by: str | None, value_of: Callable[[T, str], Any]) -> list[T]:
-    """Sorted by "+field" or "-field"; items without the field come first."""
-    if not by:
-        return items
-    name = by.lstrip("+-")
+@dataclass(frozen=True)
+class Order(Generic[T]):
+    """
+    The order of a list: by "+field" or "-field" when that is given (items without the field first), and among equals
+    by `unique`, whole numbers and texts that no two items share.
 
-    def key(item: T) -> tuple[int, float, str]:
-        value = _comparable(value_of(item, name))
-        if value is None:
-            return 0, 0.0, ""
-        return (1, value, "") if isinstance(value, int | float) else (2, 0.0, str(value))
+    An item's place in the order is all that has to be kept of it to go on behind it, also when the item itself is gone
+    by then, or others have come.
+    """
 
-    return sorted(items, key=key, reverse=by.startswith("-"))
+    unique: Callable[[T], list[Any]]
+    backwards: bool = False
+    by: str | None = None
+    value_of: Callable[[T, str], Any] | None = None
+
+    def place(self, item: T) -> Place:
+        rank: list[Any] = []
+        if self.by and self.value_of is not None:
+            value = _comparable(self.value_of(item, self.by.lstrip("+-")))
+            if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+                rank = [1, value, ""]
+            else:
+                rank = [0, 0, ""] if value is None else [2, 0, str(value)]
+        return [rank, self.unique(item)]
+
+    def key(self, place: Place) -> tuple[Any, Any]:
+        """What places are sorted by."""
+        rank, unique = tuple(place[0]), tuple(place[1])
+        down = bool(self.by) and str(self.by).startswith("-")
+        return _Reversed(rank) if down else rank, _Reversed(unique) if self.backwards else unique
+
+    def sorted(self, items: Iterable[T]) -> list[T]:
+        return sorted(items, key=lambda item: self.key(self.place(item)))
+
+    def after(self, items: list[T], place: Any) -> int:
+        """How many of the sorted items are not behind a place. Raises Invalid for a place of another list."""
+        if not items:
+            return 0
+        if _kinds(place) != _kinds(self.place(items[0])):
+            raise Invalid("the cursor is not one of this list")
+        return bisect_right(items, self.key(place), key=lambda item: self.key(self.place(item)))
+
+
+class _Reversed:
+    """Sorts the other way round."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __lt__(self, other: "_Reversed") -> bool:
+        return bool(other._value < self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Reversed) and bool(self._value == other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def _kinds(place: Any) -> Any:
+    """The shape of a place: numbers and texts cannot be compared with each other."""
+    if isinstance(place, list):
+        return [_kinds(one) for one in place]
+    return "number" if isinstance(place, int | float) else type(place).__name__
 
 
 def matches(condition: Any, lookup: Lookup, depth: int = 0) -> bool:

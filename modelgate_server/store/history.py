@@ -3,10 +3,12 @@ A run's streams: history, system events and console. A line is stored under its 
 is the same as once. Lines are kept as text: they may hold NaN and Infinity, which JSON does not know.
 """
 
+import itertools
 import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from modelgate_server.errors import Invalid
@@ -15,6 +17,8 @@ from modelgate_server.store.documents import json_object
 
 # More lines or steps than any run has; SQLite could not hold a number of arbitrary length.
 MAX_NUMBER = 10**15
+# They are copied in one transaction, for which all other writers wait.
+MAX_FORKED_ROWS = 200_000
 # Rows that are parsed together: many at once are faster, all at once would take much memory.
 AT_ONCE = 1000
 # The SDK's own names for the streams.
@@ -24,36 +28,103 @@ TABLES = {"history": HISTORY, "events": EVENTS, "console": CONSOLE}
 Item = TypeVar("Item")
 
 
-def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str]) -> None:
-    """Write `lines[i]` as line `offset + i`. Raises Invalid for a stream or a line that is none."""
-    if not 0 <= offset <= MAX_NUMBER:
+@dataclass(frozen=True)
+class Chunk:
+    """Lines of one stream as they came, checked: `lines[i]` is line `offset + i`; of history, `steps[i]` its step."""
+
+    stream: str
+    offset: int
+    lines: list[str]
+    steps: list[int]
+
+    def pieces(self, size: int) -> "Iterator[Chunk]":
+        """The same in smaller ones."""
+        for start in range(0, len(self.lines), size):
+            stop = start + size
+            yield Chunk(self.stream, self.offset + start, self.lines[start:stop], self.steps[start:stop])
+
+
+def chunk(stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> Chunk:
+    """Raises Invalid for a stream or a line that is none. No database is needed for that."""
+    if not lowest <= offset <= MAX_NUMBER:
         raise Invalid(f"stream {stream} has no line {offset}")
-    if stream == HISTORY:
-        _append_history(db, run_id, offset, lines)
-    elif stream == EVENTS:
-        db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?)", _numbered(run_id, offset, lines))
-    elif stream == CONSOLE:
-        db.executemany("INSERT OR REPLACE INTO console VALUES (?, ?, ?)", _numbered(run_id, offset, lines))
-    elif stream == SUMMARY:
-        if lines:
-            json_object(lines[-1], "the summary")
-            update(db, "runs", run_id, summary=lines[-1])
-    else:
+    if stream not in (HISTORY, EVENTS, CONSOLE, SUMMARY):
         raise Invalid(f'"{stream[:80]}" is not a stream of a run')
+    if stream == SUMMARY and lines:
+        json_object(lines[-1], "the summary")
+    steps = [_step(offset + i, line) for i, line in enumerate(lines)] if stream == HISTORY else []
+    return Chunk(stream, offset, lines, steps)
 
 
-def _numbered(run_id: int, offset: int, lines: list[str]) -> Iterable[tuple[int, int, str]]:
-    return ((run_id, offset + i, line) for i, line in enumerate(lines))
+def _step(number: int, line: str) -> int:
+    step = json_object(line, "a line of history").get("_step", number)
+    if not isinstance(step, int) or abs(step) > MAX_NUMBER:
+        raise Invalid(f"line {number} of the history has the step {step!r}, which is no step")
+    return step
 
 
-def _append_history(db: sqlite3.Connection, run_id: int, offset: int, lines: list[str]) -> None:
-    rows = []
-    for i, line in enumerate(lines):
-        step = json_object(line, "a line of history").get("_step", offset + i)
-        if not isinstance(step, int) or abs(step) > MAX_NUMBER:
-            raise Invalid(f"line {offset + i} of the history has the step {step!r}, which is no step")
-        rows.append((run_id, offset + i, step, line))
-    db.executemany("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", rows)
+def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> None:
+    """Write `lines[i]` as line `offset + i`. Raises Invalid for a stream or a line that is none."""
+    write(db, run_id, chunk(stream, offset, lines, lowest=lowest))
+
+
+def write(db: sqlite3.Connection, run_id: int, found: Chunk, writer: str | None = None) -> None:
+    """
+    Twice is the same as once. `writer` is one of several processes that log to the run at once: its lines are put
+    behind those that are there and their steps are counted anew, or two rows would be one to who reads by step; its
+    summary is laid over the one that is there.
+    """
+    if found.stream == SUMMARY:
+        if found.lines:
+            _write_summary(db, run_id, found.lines[-1], laid_over=writer is not None)
+        return
+    numbers = list(range(found.offset, found.offset + len(found.lines)))
+    if writer is not None:
+        numbers = _shared(db, run_id, writer, found.stream, numbers)
+        if found.stream == HISTORY:
+            rows = zip(numbers, found.lines, strict=True)
+            stepped = [json.dumps({**json.loads(line), "_step": number}) for number, line in rows]
+            found = replace(found, lines=stepped, steps=numbers)
+    table = next(table for table, stream in TABLES.items() if stream == found.stream)
+    columns = (numbers, found.steps, found.lines) if found.stream == HISTORY else (numbers, found.lines)
+    marks = ", ".join("?" * (1 + len(columns)))
+    given = ((run_id, *row) for row in zip(*columns, strict=True))
+    db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", given)  # noqa: S608  a name of our own
+
+
+def _write_summary(db: sqlite3.Connection, run_id: int, text: str, *, laid_over: bool) -> None:
+    if laid_over:
+        there = db.execute("SELECT summary FROM runs WHERE id = ?", (run_id,)).fetchone()
+        text = json.dumps({**json.loads(there[0] if there else "{}"), **json.loads(text)})
+    update(db, "runs", run_id, summary=text)
+
+
+def _shared(db: sqlite3.Connection, run_id: int, writer: str, stream: str, numbers: list[int]) -> list[int]:
+    """The stream's lines for those of one writer, given now if they are new."""
+    if not numbers:
+        return []
+    where = "WHERE run_id = ? AND writer = ? AND stream = ? AND number BETWEEN ? AND ?"
+    mine = (run_id, writer, stream, numbers[0], numbers[-1])
+    known = dict(db.execute(f"SELECT number, line FROM shared_lines {where}", mine))  # noqa: S608  our own text
+    counts = {HISTORY: count, EVENTS: event_count, CONSOLE: console_count}
+    fresh = itertools.count(counts[stream](db, run_id))
+    given = {number: next(fresh) for number in numbers if number not in known}
+    rows = [(run_id, writer, stream, number, line) for number, line in given.items()]
+    db.executemany("INSERT INTO shared_lines VALUES (?, ?, ?, ?, ?)", rows)
+    return [known.get(number, given.get(number, 0)) for number in numbers]
+
+
+def fork(db: sqlite3.Connection, source_id: int, run_id: int, last_step: int) -> None:
+    """
+    Begin a run with what another one has logged up to a step. The new run counts its own lines from 0, so what comes
+    before has numbers below that.
+    """
+    within = "FROM history WHERE run_id = ? AND step <= ?"
+    number = _count(db, f"SELECT count(*) {within}", source_id, last_step)
+    if number > MAX_FORKED_ROWS:
+        raise Invalid(f"a run can be forked behind at most {MAX_FORKED_ROWS} rows, these are {number}")
+    sql = f"INSERT INTO history SELECT ?, row_number() OVER (ORDER BY line) - 1 - ?, step, data {within}"
+    db.execute(sql, (run_id, number, source_id, last_step))
 
 
 def count(db: sqlite3.Connection, run_id: int) -> int:
@@ -69,8 +140,8 @@ def console_count(db: sqlite3.Connection, run_id: int) -> int:
     return _count(db, "SELECT coalesce(max(line) + 1, 0) FROM console WHERE run_id = ?", run_id)
 
 
-def _count(db: sqlite3.Connection, sql: str, run_id: int) -> int:
-    return int(db.execute(sql, (run_id,)).fetchone()[0])
+def _count(db: sqlite3.Connection, sql: str, *values: int) -> int:
+    return int(db.execute(sql, values).fetchone()[0])
 
 
 def lines(db: sqlite3.Connection, run_id: int, *, min_step: int = 0, max_step: int | None = None) -> list[str]:

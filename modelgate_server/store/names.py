@@ -9,16 +9,18 @@ from modelgate_server.settings import MAX_NAME_CHARS, MAX_PATH_CHARS
 # The alias that the server itself keeps on the newest version of every collection.
 LATEST = "latest"
 _NAME = re.compile(r"[^/\\#?%:]+")
-_COLLECTION = re.compile(r"[\w.-]+", re.ASCII)
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 _VERSION = re.compile(r"v(\d{1,9})", re.ASCII)
 # Half a surrogate pair can be written in JSON and not in UTF-8.
+_NO_PATH = re.compile(r"[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def _limited(text: str, what: str, limit: int = MAX_NAME_CHARS) -> str:
-    if not text or len(text) > limit or _CONTROL.search(text):
-        raise Invalid(f'{what} "{text[:80]}" must have 1 to {limit} characters, none of them a control character')
+def _limited(text: str, what: str) -> str:
+    if not text or len(text) > MAX_NAME_CHARS or _CONTROL.search(text):
+        raise Invalid(
+            f'{what} "{text[:80]}" must have 1 to {MAX_NAME_CHARS} characters, none of them a control character'
+        )
     return text
 
 
@@ -30,9 +32,10 @@ def plain(text: str, what: str) -> str:
 
 
 def collection(text: str) -> str:
-    if not _COLLECTION.fullmatch(_limited(text, "artifact name")) or text in {".", ".."}:
-        raise Invalid(f'artifact name "{text}" may only have letters, digits and . _ -')
-    return text
+    """As W&B has it: anything but the two characters that end a name in a reference."""
+    if "/" in text or ":" in text or text in {".", ".."}:
+        raise Invalid(f'artifact name "{text}" may not contain / or : or be . or ..')
+    return _limited(text, "artifact name")
 
 
 def artifact_type(text: str) -> str:
@@ -65,12 +68,19 @@ def version(text: str) -> int | None:
 
 def entry_path(text: str) -> str:
     """A logical path in an artifact: relative, and inside it."""
-    return _relative(_limited(text, "path", MAX_PATH_CHARS), text)
+    return _relative(_path(text, "path"), text)
 
 
 def run_file(text: str) -> str:
     """A run file's name, normalised: the SDK asks for "./a.txt" what it stored as "a.txt"."""
-    return _relative(str(PurePosixPath(_limited(text, "file name", MAX_PATH_CHARS))), text)
+    return _relative(str(PurePosixPath(_path(text, "file name"))), text)
+
+
+def _path(text: str, what: str) -> str:
+    """A file's name may have whatever a file system takes: also a tab, or an end of line."""
+    if not text or len(text) > MAX_PATH_CHARS or _NO_PATH.search(text):
+        raise Invalid(f'{what} "{text[:80]}" must have 1 to {MAX_PATH_CHARS} characters, none of them a NUL')
+    return text
 
 
 def _relative(path: str, given: str) -> str:

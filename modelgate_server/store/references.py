@@ -1,4 +1,7 @@
-"""What refers to blobs. A blob that is not among these belongs to an upload under way, or to nothing any more."""
+"""
+What refers to blobs, and to versions. A blob that is not among these belongs to an upload under way, or to nothing any
+more.
+"""
 
 import sqlite3
 from collections.abc import Iterable
@@ -65,6 +68,38 @@ def owner(db: sqlite3.Connection, md5: str) -> str:
         return f'file "{file[0]}" of run {file[1]}'
     version = db.execute("SELECT id FROM artifacts WHERE manifest_md5 = ?", (md5,)).fetchone()
     return f"the manifest of version {version_name(db, version[0])}" if version else "the manifest of a draft"
+
+
+# How the SDK writes a file of another version: its id in hex, and the path (storage_handlers/wb_artifact_handler.py).
+_SCHEME = "wandb-artifact://"
+
+
+def referring(db: sqlite3.Connection, artifact_id: int) -> list[int]:
+    """The versions that have files of a version, as a table has the pictures that were logged elsewhere."""
+    start = f"{_SCHEME}{f'Artifact:{artifact_id}'.encode().hex()}"
+    sql = (
+        "SELECT DISTINCT artifact_id FROM entries JOIN artifacts ON artifacts.id = artifact_id"
+        " WHERE ref >= ? AND ref < ? AND state = 'COMMITTED' AND artifact_id != ? ORDER BY artifact_id"
+    )
+    # "0" comes right after "/"
+    return [found for (found,) in db.execute(sql, (f"{start}/", f"{start}0", artifact_id))]
+
+
+def dangling(db: sqlite3.Connection) -> list[tuple[int, str]]:
+    """(version, path) of files that are in a version which is not there any more."""
+    sql = (
+        "SELECT artifact_id, path, ref FROM entries JOIN artifacts ON artifacts.id = artifact_id"
+        " WHERE state = 'COMMITTED' AND ref >= ? AND ref < ? ORDER BY artifact_id, path"
+    )
+    there = {
+        f"Artifact:{artifact_id}".encode().hex()
+        for (artifact_id,) in db.execute("SELECT id FROM artifacts WHERE state = 'COMMITTED'")
+    }
+    return [
+        (artifact_id, path)
+        for artifact_id, path, ref in db.execute(sql, (_SCHEME, f"{_SCHEME[:-1]}0"))
+        if ref.removeprefix(_SCHEME).partition("/")[0].lower() not in there
+    ]
 
 
 def version_name(db: sqlite3.Connection, artifact_id: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import names
+from modelgate_server.store import history, names
 from modelgate_server.store.accounts import User
 from modelgate_server.store.db import every, get, insert, now, one, update
 from modelgate_server.store.documents import json_object
@@ -73,6 +73,9 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
     """A new run, `running` unless told otherwise."""
     created = now()
     given = _columns(fields)
+    source = _source(db, project, name, given)
+    if source is not None:
+        given["config"] = _laid_over({k: v for k, v in json.loads(source[0].config).items() if k != "_wandb"}, given)
     run_id = insert(
         db,
         "runs",
@@ -87,12 +90,57 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
             **given,
         },
     )
+    if source is not None:
+        history.fork(db, source[0].id, run_id, source[1])
     return run(db, run_id)
+
+
+def _source(db: sqlite3.Connection, project: Project, name: str, given: dict[str, Any]) -> tuple[Run, int] | None:
+    """The run and the step that a new run begins with (`fork_from`): the SDK leaves them in the config."""
+    point = _branch_point(given)
+    if point is None or point.get("run_id") == name:
+        return None
+    found, step = find(db, project.id, str(point.get("run_id"))), point.get("step")
+    if found is None or not isinstance(step, int):
+        raise Invalid(f'the run to fork from, "{str(point.get("run_id"))[:80]}", is not in project "{project.name}"')
+    return found, step
+
+
+def _branch_point(given: dict[str, Any]) -> dict[str, Any] | None:
+    internal = json.loads(given.get("config") or "{}").get("_wandb")
+    value = internal.get("value") if isinstance(internal, dict) else None
+    point = value.get("branch_point") if isinstance(value, dict) else None
+    return point if isinstance(point, dict) else None
+
+
+def _laid_over(below: dict[str, Any], given: dict[str, Any]) -> str:
+    """The config that is given, and what only the one below it has; of what the SDK says of itself each part."""
+    return json.dumps(_merged(below, json.loads(given.get("config") or "{}"), within=("_wandb",)))
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
+    merged = below | above
+    for key in below.keys() & above.keys():
+        if (not within or key in within) and isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = _merged(below[key], above[key])
+    return merged
+
+
+def join(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
+    """One of several processes that write this run at once says so. What the others said stays, also that it ended."""
+    changes = _columns(fields)
+    if "config" in changes:
+        changes["config"] = _laid_over(json.loads(found.config), changes)
+    update(db, "runs", found.id, heartbeat_at=now(), **changes)
+    return run(db, found.id)
 
 
 def resume(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
     """The process that writes this run says so: the first time after an end, or again while it is at it."""
     changes = {"heartbeat_at": now(), **_columns(fields)}
+    point = _branch_point(changes)
+    if point is not None and point.get("run_id") != found.name:
+        changes["config"] = _laid_over(json.loads(found.config), changes)  # the client knows only its own part
     if found.state != "running":
         changes = {"state": "running", "exit_code": None, "stop_requested": 0, **changes}
     update(db, "runs", found.id, **changes)

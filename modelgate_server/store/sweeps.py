@@ -84,7 +84,7 @@ def runs_of(db: sqlite3.Connection, found: Sweep) -> list[Run]:
 def create(
     db: sqlite3.Connection, project: Project, config: str, *, display_name: str | None, description: str | None
 ) -> Sweep:
-    parsed = parse(config)
+    parsed = checked(config)
     created = now()
     sweep_id = insert(
         db,
@@ -114,7 +114,7 @@ def edit(
     if state is not None and state not in STATES:
         raise Invalid(f'sweep state "{state}" is not one of {", ".join(STATES)}')
     if config is not None:
-        parse(config)
+        checked(config)
     changes = {"state": state, "config": config, "display_name": display_name, "description": description}
     given = {name: value for name, value in changes.items() if value is not None}
     update(db, "sweeps", found.id, updated_at=now(), **given)
@@ -146,6 +146,45 @@ def parse(text: str) -> dict[str, Any]:
         if config["method"] == "grid":
             grid_size(config["parameters"])
     return config
+
+
+# What W&B does with these keys is not done here. A sweep that took them and did nothing would not be the one asked for.
+NOT_HERE = {
+    "early_terminate": "stopping runs early",
+    "controller": "a sweep with a controller of its own",
+    "scheduler": "a sweep with a scheduler",
+    "job": "a sweep of a launch job",
+    "image_uri": "a sweep of an image",
+    "queue": "a sweep on a launch queue",
+    "launch": "a sweep on launch",
+}
+# What this server or the agent reads.
+KNOWN = ("method", "parameters", "metric", "run_cap", "program", "command", "name", "description", "project", "entity")
+GOALS = ("minimize", "maximize")
+
+
+def checked(text: str) -> dict[str, Any]:
+    """The configuration of a sweep that somebody wants now. Raises Invalid, by name, for what would have no effect."""
+    config = parse(text)
+    for key, what in NOT_HERE.items():
+        if config.get(key) and config[key] != {"type": "cloud"}:
+            raise Invalid(f'{what} ("{key}" in the sweep\'s configuration) is not known to this server')
+    cap = config.get("run_cap", 1)
+    if not isinstance(cap, int) or isinstance(cap, bool) or cap < 1:
+        raise Invalid(f'"run_cap" of the sweep must be a whole number from 1, not {cap!r}')
+    metric = config.get("metric") or {}
+    goal, target = (metric.get("goal", "minimize"), metric.get("target", 0)) if isinstance(metric, dict) else ("", 0)
+    if goal not in GOALS or isinstance(target, bool) or not isinstance(target, int | float):
+        raise Invalid(f'"metric" of the sweep needs a "goal" ({" or ".join(GOALS)}), and "target" must be a number')
+    return config
+
+
+def warnings(config: dict[str, Any]) -> list[str]:
+    """What is in a configuration and has no effect, for the person who wrote it."""
+    unknown = sorted(str(key) for key in config if key not in KNOWN and key not in NOT_HERE)
+    return [
+        f'"{key[:80]}" in the sweep\'s configuration is not known to this server and has no effect' for key in unknown
+    ]
 
 
 def _check_values(config: Any) -> None:
@@ -321,19 +360,28 @@ def next_command(db: sqlite3.Connection, agent: Agent, running: set[str]) -> dic
     lost = agent.run_name is not None and runs.find(db, found.project_id, agent.run_name) is None
     point = agent.point if lost and agent.point is not None else found.points
     values = values_of(found, point)
-    if values is None:
+    if values is None or _target_is_reached(db, found):
         edit(db, found, state="FINISHED")
         return {"type": "exit"}
     run_name = str(agent.run_name) if lost else _name()
     if not lost:
         update(db, "sweeps", found.id, points=point + 1)
         update(db, "agents", agent.id, run_name=run_name, point=point, total_runs=agent.total_runs + 1)
-    return _run_command(run_name, values)
+    return _run_command(run_name, parse(found.config).get("program"), values)
 
 
-def _run_command(run_name: str, values: dict[str, Any]) -> dict[str, Any]:
+def _run_command(run_name: str, program: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Without a program the agent's own command must do without one: a null would be an error without end."""
     arguments = {name: {"value": value} for name, value in values.items()}
-    return {"type": "run", "run_id": run_name, "program": None, "args": arguments, "logs": []}
+    return {"type": "run", "run_id": run_name, "program": str(program or ""), "args": arguments, "logs": []}
+
+
+def _target_is_reached(db: sqlite3.Connection, found: Sweep) -> bool:
+    metric = parse(found.config).get("metric")
+    best = best_loss(db, found)
+    if best is None or not isinstance(metric, dict) or not isinstance(metric.get("target"), int | float):
+        return False
+    return bool(best >= metric["target"] if metric.get("goal") == "maximize" else best <= metric["target"])
 
 
 def best_loss(db: sqlite3.Connection, found: Sweep) -> float | None:

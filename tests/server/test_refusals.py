@@ -168,9 +168,7 @@ def test_a_failed_mutation_leaves_nothing_behind(wire: Wire, project: str) -> No
 # --- names --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "a/b", "", ".", "..", "a\x00b", "x" * 129, "a:b", "'; DROP TABLE runs"]
-)
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".", "..", "a\x00b", "x" * 129, "a:b", "a\nb"])
 def test_a_hostile_artifact_name_is_refused(wire: Wire, project: str, name: str) -> None:
     upload = Upload(wire, "hostile-names", {"a.txt": b"a"})
     upload.wire.start_run("hostile-names")
@@ -197,7 +195,11 @@ def test_a_hostile_run_or_project_name_is_refused(wire: Wire, name: str) -> None
 def test_a_hostile_path_in_a_manifest_is_refused(wire: Wire, path: str) -> None:
     upload = Upload(wire, "hostile-paths", {path: b"evil " + path.encode()}, name="evil")
     artifact = upload.create()
-    upload.put_files(artifact)
+    spec = {"artifactID": artifact, "name": path, "md5": md5_base64(upload.contents[path])}
+    assert_refused(wire.graphql(CREATE_FILES, input={"artifactFiles": [spec]}), 400, "path")
+    honest = spec | {"name": "a"}
+    made = wire.data(CREATE_FILES, input={"artifactFiles": [honest]})["createArtifactFiles"]["files"]["edges"]
+    assert requests.put(made[0]["node"]["uploadUrl"], data=upload.contents[path], timeout=60).status_code == 200
     upload.put_manifest(artifact)
     assert_refused(upload.commit(artifact), 400, "path")
 
@@ -260,7 +262,10 @@ def test_an_upload_to_an_expired_address_is_refused(server: Server, address: str
 
 
 def test_an_upload_address_does_not_permit_a_download(address: str) -> None:
-    assert_refused(requests.get(address, timeout=60), 403, "not one that this server handed out")
+    assert requests.get(address, timeout=60).status_code == 405
+    where = re.sub(r"wandb_artifacts/\d+/", "wandb_artifacts/", address)
+    assert where != address
+    assert_refused(requests.get(where, timeout=60), 403, "not one that this server handed out")
 
 
 def test_an_upload_of_other_bytes_is_refused_and_the_right_ones_still_fit(address: str, project: str) -> None:

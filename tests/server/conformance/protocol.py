@@ -25,6 +25,7 @@ from graphql import (
 )
 
 from modelgate_server.api.operations import SCHEMA
+from modelgate_server.store import sweeps
 from tests.server.conformance import releases
 from tests.server.conformance.documents import Document, documents
 from tests.serving import ROOT
@@ -46,6 +47,25 @@ NEVER_SENT = {
     "SweepRunsWithHistory": "the local scheduler of sweeps, whose feature is off here",
     "SweepWatchedRuns": "the local scheduler of sweeps, whose feature is off here",
     "UpsertSweepState": "the local scheduler of sweeps, whose feature is off here",
+}
+
+# Headers, and what is inside documents that GraphQL takes for a text. tests/server/sdk/test_public_cases.py tries each.
+OTHERWISE = {
+    '`X-WANDB-USE-ASYNC-FILESTREAM`, `X-WANDB-ASYNC-CLIENT-ID` (`mode="shared"`)': (
+        "implemented | the lines of all writers in one stream, steps counted anew; config and summary are laid over"
+        " each other; a run that has ended stays so when another writer joins"
+    ),
+    "`X-WANDB-SERVER-SIDE-DERIVED-SUMMARY`": "refused | the client sends the summary",
+    "`X-WANDB-USERNAME`, `X-WANDB-USER-EMAIL`, `X-WANDB-CLIENT-ID`": "ignored | the key says who it is",
+    "`_wandb.branch_point` in a run's config (`fork_from`)": (
+        "implemented | the new run begins with the source's rows up to the step, and with its config"
+    ),
+    "`ttlDurationSeconds` of a version": (
+        "implemented | it is deleted when the time is over, unless it is linked, has an alias other than `latest`, or"
+        " another version has files of it"
+    ),
+    "`metric.target` in a sweep's configuration": "implemented | when it is reached there is no further run",
+    "other keys in a sweep's configuration": "ignored | each with a warning in the answer",
 }
 
 HEAD = """# Protocol
@@ -164,6 +184,9 @@ def page() -> str:
     parts += ["", RELEASES, *releases.table()]
     parts += ["", "## Null for everybody\n", "| field | why |", "|---|---|", *_marks("empty")]
     parts += ["", "## Taken and ignored\n", "| field or argument | why |", "|---|---|", *_marks("ignored")]
+    parts += ["", "## Asked in another way than by an operation\n", "| what | status | |", "|---|---|---|"]
+    refused = {f"`{key}` in a sweep's configuration": f"refused | {what}" for key, what in sweeps.NOT_HERE.items()}
+    parts += [f"| {name} | {said} |" for name, said in sorted((OTHERWISE | refused).items())]
     return "\n".join(parts) + "\n"
 
 

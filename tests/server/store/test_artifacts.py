@@ -233,7 +233,7 @@ def test_a_stranger_sees_no_project(db: sqlite3.Connection, project: Project) ->
 
 def test_no_id_is_given_twice(maker: Maker, project: Project, db: sqlite3.Connection) -> None:
     first = maker.log({"a": "1"})
-    artifacts.delete_collection(db, maker.user, artifacts.collection(db, first.sequence_id))
+    artifacts.delete_collections(db, maker.user, [artifacts.collection(db, first.sequence_id)])
     second = maker.log({"a": "1"})
     assert second.id > first.id and second.sequence_id > first.sequence_id
     other = projects.ensure(db, maker.user, None, "other")
@@ -245,7 +245,7 @@ def test_bytes_outlive_the_version_that_they_came_with(maker: Maker, db: sqlite3
     first = maker.log({"a": "1"})
     md5 = hashlib.md5(b"1").hexdigest()  # noqa: S324
     manifests.births(db, maker.blobs, [(first.id, md5)])
-    artifacts.delete_collection(db, maker.user, artifacts.collection(db, first.sequence_id))
+    artifacts.delete_collections(db, maker.user, [artifacts.collection(db, first.sequence_id)])
     second = maker.log({"a": "1"})
     assert manifests.births(db, maker.blobs, [(second.id, md5)]) == [(second.id, True)]
 

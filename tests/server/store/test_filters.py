@@ -3,6 +3,8 @@
 pytest tests/server/store/test_filters.py
 """
 
+import json
+import math
 import time
 from typing import Any
 
@@ -90,8 +92,32 @@ def test_a_pattern_looks_also_into_what_is_no_text() -> None:
     assert filters.select([{"name": "\ud800b"}], {"name": {"$regex": "b$"}}, value_of)
 
 
+def order(by: str | None = None, *, backwards: bool = False) -> filters.Order[dict[str, Any]]:
+    return filters.Order(lambda row: [row["name"]], backwards=backwards, by=by, value_of=value_of)
+
+
 def test_order_goes_both_ways() -> None:
-    assert [row["name"] for row in filters.order(ROWS, "-at", value_of)] == ["c", "b", "a"]
-    assert [row["name"] for row in filters.order(ROWS, "+n", value_of)] == ["c", "a", "b"]
-    huge = [{"n": 10**400}, {"n": 1.5}]
-    assert filters.order(huge, "+n", value_of) == huge[::-1]
+    assert [row["name"] for row in order("-at").sorted(ROWS)] == ["c", "b", "a"]
+    assert [row["name"] for row in order("+n").sorted(ROWS)] == ["c", "a", "b"]
+    assert [row["name"] for row in order(backwards=True).sorted(ROWS)] == ["c", "b", "a"]
+    huge = [{"n": 10**400, "name": "a"}, {"n": 1.5, "name": "b"}, {"n": math.nan, "name": "c"}]
+    assert order("+n").sorted(huge)[:2] == [huge[1], huge[0]]
+
+
+@pytest.mark.parametrize("by", [None, "+n", "-n", "+at", "-name", "+tags"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_place_is_kept_when_items_go_and_others_come(by: str | None, backwards: bool) -> None:
+    rows = [{"name": f"r{i:02}", "n": [None, 1, 2.5, "x"][i % 4], "at": None, "tags": []} for i in range(40)]
+    ways = order(by, backwards=backwards)
+    ordered = ways.sorted(rows)
+    for i in range(len(ordered)):
+        place = json.loads(json.dumps(ways.place(ordered[i])))
+        assert ways.after(ordered, place) == i + 1
+        gone = [row for row in ordered if row not in ordered[max(0, i - 5) : i + 1]]
+        assert gone[ways.after(gone, place) :] == ordered[i + 1 :]
+
+
+@pytest.mark.parametrize("place", [None, 1, "", [], [[]], [[], []], [[1], ["a"]], [[], [1]], [["a"], ["b"]], {}])
+def test_a_place_of_another_list_is_refused(place: Any) -> None:
+    with pytest.raises(Invalid, match="cursor"):
+        order().after(ROWS, place)

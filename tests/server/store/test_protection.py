@@ -57,7 +57,7 @@ def scene(db: sqlite3.Connection, blobs: Blobs, user: User) -> Scene:
 
 
 def delete_sequence(scene: Scene, user: User) -> None:
-    artifacts.delete_collection(scene.db, user, artifacts.collection(scene.db, scene.versions[0].sequence_id))
+    artifacts.delete_collections(scene.db, user, [artifacts.collection(scene.db, scene.versions[0].sequence_id)])
 
 
 WAYS: dict[str, Callable[[Scene, User], None]] = {
@@ -73,7 +73,7 @@ WAYS: dict[str, Callable[[Scene, User], None]] = {
         scene.db, user, scene.versions[0], with_aliases=True
     ),
     "deleted with the collection it was logged to": delete_sequence,
-    "deleted with its collection": lambda scene, user: artifacts.delete_collection(scene.db, user, scene.portfolio),
+    "deleted with its collection": lambda scene, user: artifacts.delete_collections(scene.db, user, [scene.portfolio]),
     "renamed away": lambda scene, user: void(
         artifacts.edit_collection(scene.db, user, scene.portfolio, name="other", description=None)
     ),
