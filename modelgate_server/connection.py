@@ -1,9 +1,12 @@
 """
-A connection with a client, on which an answer leaves in one piece.
+A connection with a client: an answer leaves in one piece, and a request that does not come has an end.
 
 uvicorn writes the head of an answer and its body one after the other. Of a server that is killed between the two a
 client has the head of an answer, and the SDK does not ask again for a body that never comes. One piece is also one
 system call less.
+
+uvicorn keeps as many headers as are sent and waits for a head or a body as long as the client likes. Here there is an
+end to both, before anybody is known: neither needs a key.
 """
 
 import asyncio
@@ -11,10 +14,84 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from modelgate_server.settings import BODY_SILENCE_S, HEAD_S, LINGER_S, MAX_HEADER_BYTES
+
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
 
 class Connection(HttpToolsProtocol):
+    _head_bytes = 0  # of the head that is arriving
+    _in_head = True
+    _in_body = False
+    _heard = 0.0  # when the client last sent something, in the loop's time
+    _clock: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
+        self._wait_for_head()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
+        began_in_head = self._in_head
+        super().data_received(data)
+        if began_in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+                self.transport.write(TOO_LARGE)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if not self._in_head:
+            self._head_bytes = 0
+            self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER_BYTES:
+            raise ValueError("the head of the request is too large")  # which the parser makes a 400
+        super().on_headers_complete()
+        self._in_body = True
+        self._stop_clock()
+        self._clock = self.loop.call_later(BODY_SILENCE_S, self._look_at_body)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._stop_clock()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A client that still sends the body of an answered request sees the answer first, and then has to stop."""
+        super().on_response_complete()
+        if self._in_body:
+            self._stop_clock()
+            self._clock = self.loop.call_later(LINGER_S, self._give_up)
+
+    def _wait_for_head(self) -> None:
+        self._in_head = True
+        self._stop_clock()
+        self._clock = self.loop.call_later(HEAD_S, self._give_up)
+
+    def _look_at_body(self) -> None:
+        """Silence counts only while the server itself listens."""
+        silent_s = self.loop.time() - self._heard
+        if silent_s >= BODY_SILENCE_S and not self.flow.read_paused:
+            self._give_up()
+        else:
+            self._clock = self.loop.call_later(max(BODY_SILENCE_S - silent_s, 1.0), self._look_at_body)
+
+    def _give_up(self) -> None:
+        self._clock = None
+        self.transport.close()
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
 
 
 class Gathering:

@@ -8,12 +8,15 @@ Everything that the server refuses, one class a cause.
       NotFound            404   no such thing, or none that this user may see
         UnknownEntity     404   nobody has an entity of this name
       TooLarge            413   over a limit of settings.py
+      TooLong             400   it took longer, or would answer more, than one request may
       Broken              400   the disk, the folder or the database does not take or give what it should
       Stopping            503   the server is on its way out
+      Busy                503   too much is under way at once
     StartError                  the server or a command cannot start: exit code 2, with a hint
 
-None of them but one is a 408, 409, 429 or 5xx: on those the SDK tries again for minutes, or for days. While the server
-stops that is right: the next try finds the server that comes after it, or nobody, as it would without an answer.
+Only two of them are a 408, 409, 429 or 5xx: on those the SDK tries again for minutes, or for days. While the server
+stops that is right: the next try finds the server that comes after it, or no one, as it would without an answer. When
+too much is under way it is right too: it passes.
 """
 
 from typing import ClassVar
@@ -51,6 +54,14 @@ class TooLarge(ServerError):
 
 class Broken(ServerError):
     pass
+
+
+class TooLong(ServerError):
+    pass
+
+
+class Busy(ServerError):
+    status = 503
 
 
 class Stopping(ServerError):

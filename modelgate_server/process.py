@@ -22,7 +22,7 @@ from modelgate_server.api.handling import Services
 from modelgate_server.app import create_app
 from modelgate_server.connection import Connection
 from modelgate_server.errors import Invalid, StartError
-from modelgate_server.settings import DEFAULT_PORT, KEEP_ALIVE_S, SHUTDOWN_S, Settings
+from modelgate_server.settings import DEFAULT_PORT, KEEP_ALIVE_S, SHUTDOWN_S, SWITCH_S, Settings
 from modelgate_server.store import accounts, registry
 from modelgate_server.store.blobs import Blobs, fsync
 from modelgate_server.store.db import Database
@@ -35,6 +35,7 @@ def serve(settings: Settings, given_key: str | None, announce: Callable[[str, in
     """Run until a signal ends it; returns the exit code. `announce` is told where it listens. Raises StartError."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     key = _checked_key(given_key)
+    sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # what others logged and the hashes of their keys are nobody else's, wherever the folder is
     with data_folder(settings.data_dir), _listening(settings) as listener:
         services = open_services(settings, key)

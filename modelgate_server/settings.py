@@ -47,6 +47,43 @@ WATCH_S = 15
 BUSY_S = 5.0
 # After a burst the write-ahead log is cut back to this: a few seconds of the fastest client.
 KEPT_WAL_BYTES = 64 * MIB
+# Every header that a client or a proxy sends fits into 8 KiB; they are kept in memory before anybody is known.
+MAX_HEADER_BYTES = 64 * KIB
+# A head comes in one piece. Longer than a server that was suspended for half a minute.
+HEAD_S = 60
+# A body may take long over a thin line, but it must go on; so long may be between two pieces of it.
+BODY_SILENCE_S = 60
+# So long the rest of a body is thrown away that belongs to a request which is answered already.
+LINGER_S = 10
+# A body that is kept in memory: 32 MiB in two minutes is 2 Mbit/s.
+BODY_S = 120
+# The bodies of four of the largest requests. What is over it is told to try again.
+MAX_BODIES_BYTES = 128 * MIB
+# One process of the SDK sends one at a time.
+LARGE_BODIES = 2
+# So long a further one waits, and then is told to try again; the SDK's own patience is a minute and more.
+BODY_WAIT_S = 30
+# Up to here a body is nothing to wait for: the SDK's own are a few kilobytes.
+SMALL_BODY_BYTES = MIB
+# The SDK's slowest question takes less than a second; a thread that works for longer slows everybody else down.
+REQUEST_S = 10.0
+# One process of the SDK asks for two things at once. Python itself runs one thread at a time.
+USER_THREADS = 4
+# People look at one page at a time.
+PAGE_THREADS = 3
+HEALTH_THREADS = 1
+# A thread that computes lets others run after so long (Python's own 5 ms add up, a thread after the other).
+SWITCH_S = 0.001
+# Leaves of an answer, by what is asked for: page sizes multiplied along each path. The SDK's largest is below 200,000.
+MAX_GRAPHQL_COST = 2_000_000
+# Fields of one document for which a whole history has to be read. The SDK has at most three.
+MAX_HEAVY_FIELDS = 20
+# Mutations of one document, which are one transaction. The SDK sends one.
+MAX_MUTATIONS = 10
+# Texts in an answer: a config of the largest size, or a history of half a million rows.
+MAX_ANSWER_CHARS = 64 * MIB
+# Lines, or files of a version, that are written in one transaction, for which all other writers wait: some 20 ms.
+SLICE = 2_000
 # The SDK's process is silent for up to 30 s and then uses the same connection: closing it just then costs it a retry.
 KEEP_ALIVE_S = 120
 # A client that keeps its connection open must not keep the server from stopping.

@@ -104,8 +104,13 @@ def healthy(url: str) -> bool:
 
 
 @contextmanager
-def serving(data: Path, *flags: str, port: int | None = None, key: str = KEY) -> Iterator[Server]:
-    """A server on `data` until the block ends; give `port` to restart one where clients still look for it."""
+def serving(
+    data: Path, *flags: str, port: int | None = None, key: str = KEY, python_path: Path | None = None
+) -> Iterator[Server]:
+    """
+    A server on `data` until the block ends; give `port` to restart one where clients still look for it. A
+    `sitecustomize.py` in `python_path` changes a limit before the server reads it.
+    """
     port = port or free_port()
     log = data.parent / f"{data.name}.log"
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
@@ -113,7 +118,11 @@ def serving(data: Path, *flags: str, port: int | None = None, key: str = KEY) ->
         process = subprocess.Popen(
             [sys.executable, "-m", "modelgate_server", "--data", str(data), "--port", str(port), *flags],
             cwd=ROOT,
-            env={**environment, "MODELGATE_SERVER_KEY": key},
+            env={
+                **environment,
+                "MODELGATE_SERVER_KEY": key,
+                **({"PYTHONPATH": f"{python_path}:{ROOT}"} if python_path else {}),
+            },
             stdout=sink,
             stderr=sink,
         )

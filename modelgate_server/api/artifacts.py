@@ -1,6 +1,9 @@
 """Versions of artifacts, as the SDK writes, changes and reads them. artifact_collections.py is where they are found."""
 
-from functools import partial
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType, UnionType
@@ -22,6 +25,7 @@ from modelgate_server.api.shapes import (
     whole,
 )
 from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.settings import SLICE
 from modelgate_server.store import artifacts, manifests, names, projects, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, Tag
@@ -183,10 +187,51 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
 
 @mutation.field("commitArtifact")
 def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
+    """
+    In several transactions (operations.SELF_TRANSACTING): the manifest is read in none, its files are written some at a
+    time, and the last one makes the version visible. Killed in between, nothing of it is seen, and a next try is whole.
+    """
     call = info.context
-    found = manifests.commit(call.db, call.blobs, call.user, writable(call, input["artifact_id"]))
-    call.afterwards.append(partial(call.blobs.forget, found.id))
+    with _one_at_a_time(input["artifact_id"]):
+        found = writable(call, input["artifact_id"])
+        with call.lanes.large(manifests.size(call.db, call.blobs, found)):
+            ready = manifests.prepare(call.db, call.blobs, call.user, found)
+            if ready is not None:
+                found = _committed(call, input["artifact_id"], ready)
+        call.blobs.forget(found.id)
     return {"artifact": found}
+
+
+def _committed(call: Call, text: str, ready: manifests.Ready) -> Artifact:
+    pieces = [ready.rows[start : start + SLICE] for start in range(0, len(ready.rows), SLICE)] or [[]]
+    for number, piece in enumerate(pieces):
+        with call.database.write() as db:
+            found = writable(replace(call, db=db), text)
+            manifests.write_entries(db, found.id, piece, first=number == 0)
+            if number == len(pieces) - 1:
+                found = manifests.finish(db, call.user, found, ready)
+    return found
+
+
+@contextmanager
+def _one_at_a_time(text: str) -> Iterator[None]:
+    """A client that has waited for long asks again: its second try waits for the first, and finds that it is done."""
+    with _committing_lock:
+        mine, waiting = _committing.get(text, (threading.Lock(), 0))
+        _committing[text] = mine, waiting + 1
+    try:
+        with mine:
+            yield
+    finally:
+        with _committing_lock:
+            left = _committing[text][1] - 1
+            _committing[text] = mine, left
+            if left == 0:
+                del _committing[text]
+
+
+_committing_lock = threading.Lock()
+_committing: dict[str, tuple[threading.Lock, int]] = {}
 
 
 @mutation.field("useArtifact")

@@ -4,35 +4,56 @@ POST /files/{entity}/{project}/{run}/file_stream: history, system events, summar
 The SDK repeats a failed request for up to a week; what a line is stored under makes that harmless (store/history.py).
 """
 
+import sqlite3
 import zlib
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modelgate_server.api.handling import authenticated, body, is_shared, services
+from modelgate_server.api.bounds import Deadline
+from modelgate_server.api.handling import body, identified, in_lane, is_shared, services
 from modelgate_server.errors import Invalid, TooLarge
-from modelgate_server.settings import MAX_FILE_STREAM_BYTES, MAX_NAME_CHARS
+from modelgate_server.settings import MAX_FILE_STREAM_BYTES, MAX_NAME_CHARS, SLICE, SMALL_BODY_BYTES
 from modelgate_server.store import history, projects, runs
+from modelgate_server.store.accounts import User
 from modelgate_server.store.documents import sent
+from modelgate_server.store.runs import Run
 
 
 async def receive(request: Request) -> Response:
-    received = await body(request, MAX_FILE_STREAM_BYTES)
-    return await run_in_threadpool(_store, request, received)
+    user = await identified(request)
+    async with body(request, MAX_FILE_STREAM_BYTES, user) as received:
+        return await in_lane(request, user, partial(_store, request, user, received))
 
 
-def _store(request: Request, received: bytes) -> Response:
+def _store(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
+    """Read, and only then written: many lines in several transactions, so that others have their turn in between."""
+    here, writer = services(request), shared_writer(request)
+    with here.database.read() as db:
+        _run(request, user, db)  # who may not write here is told so before the work
+    plain, rest = _unpacked(request, received)
+    with here.lanes.large(len(plain) + bool(rest)):
+        return _written(request, user, sent(plain + rest(), "the body"), writer)
+
+
+def _run(request: Request, user: User, db: sqlite3.Connection) -> Run:
     at = request.path_params
-    writer = shared_writer(request)
+    return runs.require(db, projects.writable(db, user, at["entity"], at["project"]), at["run"])
+
+
+def _written(request: Request, user: User, message: dict[str, Any], writer: str | None) -> Response:
+    pieces = [piece for chunk in _chunks(message) for piece in chunk.pieces(SLICE)]
+    last = pieces[-1:]
+    for piece in pieces[:-1]:
+        with services(request).database.write() as db:
+            history.write(db, _run(request, user, db).id, piece, writer)
     with services(request).database.write() as db:
-        user = authenticated(request, db)
-        message = sent(_plain(request, received), "the body")
-        home = projects.writable(db, user, at["entity"], at["project"])
-        run = runs.require(db, home, at["run"])
-        for chunk in _chunks(message):
-            history.write(db, run.id, chunk, writer)
+        run = _run(request, user, db)
+        for piece in last:
+            history.write(db, run.id, piece, writer)
         runs.heartbeat(
             db,
             run,
@@ -44,21 +65,35 @@ def _store(request: Request, received: bytes) -> Response:
     return JSONResponse({"exitcode": None, "limits": {}, "stopped": stop})
 
 
-def _plain(request: Request, received: bytes) -> bytes:
-    """The body without its gzip, of which a few kilobytes can hide gigabytes."""
+@dataclass(frozen=True)
+class Packed:
+    """What is not unpacked yet of a body, of which a few kilobytes can hide gigabytes."""
+
+    unpacker: "zlib._Decompress"
+
+    def __bool__(self) -> bool:
+        return bool(self.unpacker.unconsumed_tail)
+
+    def __call__(self) -> bytes:
+        plain = self.up_to(self.unpacker.unconsumed_tail, MAX_FILE_STREAM_BYTES - SMALL_BODY_BYTES) if self else b""
+        if self:
+            raise TooLarge(f"the unpacked body has more than {MAX_FILE_STREAM_BYTES} bytes")
+        return plain
+
+    def up_to(self, packed: bytes, limit: int) -> bytes:
+        try:
+            return self.unpacker.decompress(packed, limit)
+        except zlib.error:
+            raise Invalid("the body is not gzip") from None
+
+
+def _unpacked(request: Request, received: bytes) -> tuple[bytes, Packed]:
+    """The body without its gzip: all of it when it is small, or else the beginning."""
     encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding == "identity":
-        return received
-    if encoding != "gzip":
+    if encoding not in ("identity", "gzip"):
         raise Invalid(f'the body\'s encoding "{encoding[:40]}" is not known')
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        plain = unpacker.decompress(received, MAX_FILE_STREAM_BYTES)
-    except zlib.error:
-        raise Invalid("the body is not gzip") from None
-    if unpacker.unconsumed_tail:
-        raise TooLarge(f"the unpacked body has more than {MAX_FILE_STREAM_BYTES} bytes")
-    return plain
+    packed = Packed(zlib.decompressobj(zlib.MAX_WBITS | 16))
+    return (received if encoding == "identity" else packed.up_to(received, SMALL_BODY_BYTES)), packed
 
 
 def shared_writer(request: Request) -> str | None:

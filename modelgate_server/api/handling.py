@@ -1,19 +1,25 @@
 """What every handler needs: the services behind it, who is asking, a body that is not too long, an error as JSON."""
 
+import asyncio
 import base64
 import binascii
 import logging
 import re
 import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from modelgate_server.api import bounds
+from modelgate_server.api.bounds import Budget, Deadline, Held, Lanes
 from modelgate_server.api.shapes import Addresses
 from modelgate_server.api.tally import Tally
-from modelgate_server.errors import Invalid, ServerError, TooLarge, Unauthenticated
-from modelgate_server.settings import Settings
+from modelgate_server.errors import Busy, Invalid, ServerError, TooLarge, Unauthenticated
+from modelgate_server.settings import BODY_S, SMALL_BODY_BYTES, Settings
 from modelgate_server.store import accounts
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
@@ -34,6 +40,8 @@ class Services:
     blobs: Blobs
     secret: bytes
     tally: Tally = field(default_factory=Tally)
+    lanes: Lanes = field(default_factory=Lanes)
+    budget: Budget = field(default_factory=Budget)
 
 
 def services(request: Request) -> Services:
@@ -50,6 +58,21 @@ def addresses(request: Request) -> Addresses:
     if not HOST.fullmatch(host):
         raise Invalid("the request's Host header is no host")
     return Addresses(f"http://{host}", here.secret)
+
+
+async def identified(request: Request) -> User:
+    """Who asks: known before anything of the body is taken."""
+
+    def look() -> User:
+        with services(request).database.read() as db:
+            return authenticated(request, db)
+
+    return await run_in_threadpool(look)
+
+
+async def in_lane(request: Request, user: User, work: Callable[[Deadline], Response]) -> Response:
+    """`work` in one of the user's threads, until its deadline."""
+    return await bounds.run(request, services(request).lanes.of_user(user.id), work)
 
 
 def authenticated(request: Request, db: sqlite3.Connection) -> User:
@@ -72,17 +95,39 @@ def is_shared(request: Request) -> bool:
     return request.headers.get("x-wandb-use-async-filestream", "").lower() == "true"
 
 
-async def body(request: Request, limit: int) -> bytes:
-    """The whole body; TooLarge as soon as it is over the limit."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+@asynccontextmanager
+async def body(request: Request, limit: int, user: User | None = None) -> AsyncIterator[bytes]:
+    """The whole body, for as long as it is needed. TooLarge as soon as it is over the limit."""
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isascii() and announced.isdigit() else limit
+    if size > limit:
         raise TooLarge(f"the request has {announced} bytes, at most {limit} are taken")
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limit:
-            raise TooLarge(f"the request has more than {limit} bytes")
-        pieces.append(piece)
+    here = services(request)
+    waiting = here.lanes.large_body(user.id) if user and size > SMALL_BODY_BYTES else nullcontext()
+    async with waiting:
+        with here.budget.hold() as held:
+            received = await _received(request, limit, held)
+            held.arrived()
+            yield received
+
+
+async def _received(request: Request, limit: int, held: Held) -> bytes:
+    pieces: list[bytes] = []
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                pieces.append(piece)
+                held.take(len(piece))
+                if held.size > limit:
+                    raise TooLarge(f"the request has more than {limit} bytes")
+    except TimeoutError:
+        raise Busy(f"the request's body took more than {BODY_S} s") from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not held.evicted or task is None:
+            raise
+        task.uncancel()
+        raise Busy("the server has too many large requests at once: try again") from None
     return b"".join(pieces)
 
 

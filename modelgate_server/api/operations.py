@@ -1,6 +1,9 @@
 """
 POST /graphql: one request, one snapshot of the database or one transaction.
 
+A mutation does its work in a transaction, for which all other writers wait, and no more: what its answer selects is
+looked up when that is over, in the snapshot right after it.
+
 Documents are parsed and validated once: the SDK sends the same few dozen over and over. Whatever fails becomes a body
 with `errors` and a status on which the SDK does not try again (see errors.py).
 """
@@ -10,8 +13,8 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,13 @@ from ariadne import ScalarType, SchemaBindable, make_executable_schema
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLSchema,
+    NameNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -31,21 +36,35 @@ from graphql import (
     parse,
     validate,
 )
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelgate_server.api import artifact_collections, artifacts, files, projects, registry, runs, sweeps, teams, viewer
-from modelgate_server.api.handling import addresses, authenticated, body, failure, is_shared, services
+from modelgate_server.api import (
+    artifact_collections,
+    artifacts,
+    cost,
+    files,
+    projects,
+    registry,
+    runs,
+    sweeps,
+    teams,
+    viewer,
+)
+from modelgate_server.api.bounds import Deadline, within
+from modelgate_server.api.handling import addresses, body, failure, identified, in_lane, is_shared, services
 from modelgate_server.api.shapes import Call, Info
 from modelgate_server.api.tally import Tally
-from modelgate_server.errors import Invalid, ServerError, TooLarge, UnknownEntity
+from modelgate_server.errors import Invalid, ServerError, TooLarge, TooLong, UnknownEntity
 from modelgate_server.settings import (
     MAX_GRAPHQL_BYTES,
+    MAX_GRAPHQL_COST,
     MAX_GRAPHQL_DEPTH,
     MAX_GRAPHQL_DOCUMENT_CHARS,
     MAX_GRAPHQL_TOKENS,
+    MAX_HEAVY_FIELDS,
     MAX_LIST_ITEMS,
+    MAX_MUTATIONS,
 )
 from modelgate_server.store import accounts
 from modelgate_server.store.accounts import User
@@ -55,6 +74,11 @@ from modelgate_server.store.faults import fault
 
 log = logging.getLogger("server")
 CACHED_DOCUMENTS = 256
+# Texts that are counted: of short ones there cannot be enough.
+LONG_CHARS = 1_000
+# Mutations whose work is too much for one transaction.
+SELF_TRANSACTING = {"commitArtifact"}
+NOTHING = SelectionSetNode(selections=(FieldNode(name=NameNode(value="__typename"), arguments=(), directives=()),))
 
 
 class MutationFailed(Exception):
@@ -67,10 +91,11 @@ class MutationFailed(Exception):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document that may be executed, or why it may not."""
+    """A document that may be executed, or why it may not; of a mutation also the document that selects nothing."""
 
     document: DocumentNode | None
     errors: list[GraphQLError]
+    bare: DocumentNode | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +150,33 @@ class Rows(SchemaBindable):
     def value(source: Any, info: Info, **_: Any) -> Any:
         """A value that is missing is a bug of ours, and not a null: nothing is half-answered."""
         name = _snake_case(info.field_name)
-        return source[name] if isinstance(source, dict) else getattr(source, name)
+        value = source[name] if isinstance(source, dict) else getattr(source, name)
+        if isinstance(value, str):
+            if len(value) > LONG_CHARS:
+                info.context.deadline.spend(len(value))
+        elif isinstance(value, list):
+            info.context.deadline.check()
+        return value
+
+
+class Once(SchemaBindable):
+    """Lets a mutation be executed twice: the first time it is done, the second time only its answer is looked at."""
+
+    def bind_to_schema(self, schema: GraphQLSchema) -> None:
+        for field in schema.mutation_type.fields.values() if schema.mutation_type else ():
+            if field.resolve is not None:
+                field.resolve = self.once(field.resolve)
+
+    @staticmethod
+    def once(resolve: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(resolve)
+        def done(source: Any, info: Info, **arguments: Any) -> Any:
+            payloads, key = info.context.payloads, info.path.key
+            if key not in payloads:
+                payloads[key] = resolve(source, info, **arguments)
+            return payloads[key]
+
+        return done
 
 
 SCHEMA = make_executable_schema(
@@ -141,6 +192,7 @@ SCHEMA = make_executable_schema(
     *registry.TYPES,
     *teams.TYPES,
     *sweeps.TYPES,
+    Once(),
     Rows(),  # last: only what the others have left
     convert_names_case=lambda name, *_: _snake_case(name),
 )
@@ -157,7 +209,28 @@ def prepare(text: str) -> Prepared:
     errors = validate(SCHEMA, document)
     if not errors and _depth(document) > MAX_GRAPHQL_DEPTH:
         errors = [GraphQLError(f"the query is nested deeper than {MAX_GRAPHQL_DEPTH}")]
-    return Prepared(document, errors)
+    if not errors and cost.heavy_fields(document) > MAX_HEAVY_FIELDS:
+        errors = [GraphQLError(f"the query asks for more than {MAX_HEAVY_FIELDS} histories: ask for some at a time")]
+    if errors or not _is_mutation(document):
+        return Prepared(document, errors)
+    try:
+        return Prepared(document, [], _bare(document))
+    except GraphQLError as error:
+        return Prepared(document, [error])
+
+
+def _bare(document: DocumentNode) -> DocumentNode:
+    """The same mutations, of whose answers nothing is selected."""
+    definitions = []
+    for node in document.definitions:
+        if isinstance(node, OperationDefinitionNode):
+            fields = [one for one in node.selection_set.selections if isinstance(one, FieldNode)]
+            if len(fields) < len(node.selection_set.selections) or len(fields) > MAX_MUTATIONS:
+                raise GraphQLError(f"a request has at most {MAX_MUTATIONS} mutations, and none of them in a fragment")
+            bare = tuple(replace(one, selection_set=NOTHING) if one.selection_set else one for one in fields)
+            node = replace(node, selection_set=SelectionSetNode(selections=bare))
+        definitions.append(node)
+    return DocumentNode(definitions=tuple(definitions))
 
 
 def _depth(document: DocumentNode) -> int:
@@ -183,22 +256,46 @@ def _depth(document: DocumentNode) -> int:
 
 
 async def endpoint(request: Request) -> Response:
-    received = await body(request, MAX_GRAPHQL_BYTES)
-    return await run_in_threadpool(_respond, request, received)
+    user = await identified(request)
+    async with body(request, MAX_GRAPHQL_BYTES, user) as received:
+        return await in_lane(request, user, partial(_respond, request, user, received))
 
 
-def _respond(request: Request, received: bytes) -> Response:
+def _respond(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
     here = services(request)
-    with here.database.read() as db:
-        user = authenticated(request, db)
+    with here.lanes.large(len(received)):
+        deadline.start()
+        return _answered(request, user, received, deadline)
+
+
+def _answered(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
+    here = services(request)
     text, variables, operation = _request(received)
     asked = Asked(_operation_name(text), request.headers.get("user-agent", ""), here.tally)
     prepared = prepare(text)
     if prepared.document is None or prepared.errors:
         status, answer = 400, failure([(asked.refuse(error), 400) for error in prepared.errors])
     else:
-        call = partial(Call, blobs=here.blobs, user=user, addresses=addresses(request), shared=is_shared(request))
-        execute = partial(_execute, here.database, prepared.document, call, variables, operation)
+        call = partial(
+            Call,
+            blobs=here.blobs,
+            user=user,
+            addresses=addresses(request),
+            database=here.database,
+            deadline=deadline,
+            lanes=here.lanes,
+            shared=is_shared(request),
+        )
+        asks = partial(execute_sync, SCHEMA, variable_values=variables, operation_name=operation)
+        document = prepared.document
+        if cost.of(SCHEMA, document, variables, operation) > MAX_GRAPHQL_COST:
+            raise TooLong("the query asks for too much at once: smaller pages, or fewer of them inside each other")
+
+        def execute() -> ExecutionResult:
+            if prepared.bare is None:
+                return _read(here.database, deadline, lambda db: asks(document, context_value=call(db)))
+            return _change(here.database, prepared, asks, call)
+
         result = execute()
         if here.settings.any_entity and _make_entities(here.database, user, result):
             result = execute()
@@ -207,27 +304,56 @@ def _respond(request: Request, received: bytes) -> Response:
     return Response(json.dumps(answer, allow_nan=False), status, media_type="application/json")
 
 
-def _execute(
-    database: Database,
-    document: DocumentNode,
-    call: Callable[[sqlite3.Connection], Call],
-    variables: dict[str, Any],
-    operation: str | None,
+Asks = Callable[..., ExecutionResult]
+
+
+def _read(
+    database: Database, deadline: Deadline, ask: Callable[[sqlite3.Connection], ExecutionResult]
 ) -> ExecutionResult:
-    if not _is_mutation(document):
-        with database.read() as db:
-            return execute_sync(SCHEMA, document, None, call(db), variables, operation)
+    with database.read() as db, within(db, deadline):
+        return ask(db)
+
+
+def _change(
+    database: Database, prepared: Prepared, asks: Asks, call: Callable[[sqlite3.Connection], Call]
+) -> ExecutionResult:
+    """1) the mutations, in one transaction, without what is selected of their answers; 2) that."""
+
+    def work(db: sqlite3.Connection) -> Call:
+        mine = call(db)
+        result = asks(prepared.bare, context_value=mine)
+        if result.errors:
+            raise MutationFailed(result)
+        return mine
+
     try:
-        with database.write() as db:
-            mine = call(db)
-            result = execute_sync(SCHEMA, document, None, mine, variables, operation)
-            if result.errors:
-                raise MutationFailed(result)
+        if _transacts_itself(prepared.document):
+            mine = work(database.latest())
+            mine.deadline.start()
+            with database.read() as db, within(db, mine.deadline):
+                return asks(prepared.document, context_value=replace(mine, db=db))
+        with database.write_then_read(work) as (db, mine), within(db, mine.deadline):
+            for follow in mine.afterwards:
+                follow()
+            return asks(prepared.document, context_value=replace(mine, db=db))
     except MutationFailed as failed:
         return failed.result
-    for follow in mine.afterwards:
-        follow()
-    return result
+
+
+def _transacts_itself(document: DocumentNode | None) -> bool:
+    """Whether the mutation has several transactions of its own, because one would keep all other writers waiting."""
+    names = [
+        one.name.value
+        for node in (document.definitions if document else ())
+        if isinstance(node, OperationDefinitionNode)
+        for one in node.selection_set.selections
+        if isinstance(one, FieldNode)
+    ]
+    if SELF_TRANSACTING.isdisjoint(names):
+        return False
+    if len(names) > 1:
+        raise Invalid(f"{min(SELF_TRANSACTING.intersection(names))} has to be the only mutation of its request")
+    return True
 
 
 def _make_entities(database: Database, user: User, result: ExecutionResult) -> bool:

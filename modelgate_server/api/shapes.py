@@ -21,11 +21,13 @@ from urllib.parse import quote
 
 from graphql import GraphQLResolveInfo
 
+from modelgate_server.api.bounds import Deadline, Lanes
 from modelgate_server.errors import Forbidden, Invalid, NotFound
 from modelgate_server.settings import DOWNLOAD_TTL_S, MAX_PAGE, UPLOAD_TTL_S
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import Database
 from modelgate_server.store.filters import Order, Place
 
 T = TypeVar("T")
@@ -42,8 +44,12 @@ class Call:
     blobs: Blobs
     user: User
     addresses: "Addresses"
+    database: Database
+    deadline: Deadline
+    lanes: Lanes
     shared: bool = False  # several processes write to the run at once
     afterwards: list[Callable[[], None]] = field(default_factory=list)  # when the transaction is on the disk
+    payloads: dict[str | int, Any] = field(default_factory=dict)  # what the mutations of the request have answered
 
 
 Info = GraphQLResolveInfo[Call]

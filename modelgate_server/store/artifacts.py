@@ -7,6 +7,7 @@ into, each with a version number of its own. An alias belongs to a membership an
 
 import sqlite3
 from collections.abc import Collection as Collection_
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -392,6 +393,16 @@ def entries(
         found = (one(db, Entry, "WHERE artifact_id = ? AND path = ?", artifact_id, path) for path in paths)
         return [entry for entry in found if entry is not None]
     return every(db, Entry, "WHERE artifact_id = ? AND path > ? ORDER BY path LIMIT ?", artifact_id, after, limit)
+
+
+def entries_in(db: sqlite3.Connection, artifact_id: int, folder: str) -> Iterator[Entry]:
+    """The files of a version whose paths begin with `folder`, by path; one at a time in memory."""
+    columns = "artifact_id, path, digest, md5, ref, size"
+    sql = f"SELECT {columns} FROM entries WHERE artifact_id = ? AND path >= ? ORDER BY path"  # noqa: S608  our own text
+    for row in db.execute(sql, (artifact_id, folder)):
+        if not row[1].startswith(folder):
+            return
+        yield Entry(*row)
 
 
 def collection_has_blob(db: sqlite3.Connection, collection_id: int, md5: str) -> bool:

@@ -9,7 +9,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ class Row(Protocol):
 
 
 R = TypeVar("R", bound=Row)
+T = TypeVar("T")
 
 
 class Database:
@@ -41,7 +43,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        self._lock = threading.Lock()
+        self._lock = Turns()
         self._closed = False
         self._writer = self._connect()
         migrate(self._writer)
@@ -57,28 +59,85 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
+        db = self._reader()
+        with _transaction(db, "BEGIN"):
+            yield db
+
+    def _reader(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = self._connect()
-        with _transaction(db, "BEGIN"):
-            yield db
+        return db
+
+    def latest(self) -> sqlite3.Connection:
+        """For whoever has transactions of their own in between: each statement sees what is committed by then."""
+        return self._reader()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Waits for the other writers of this process, and `BUSY_S` in all for one of another process."""
         began = time.monotonic()
+        with self._lock, self._turn(time.monotonic() - began) as db:
+            yield db
+
+    @contextmanager
+    def _turn(self, waited_s: float = 0) -> Iterator[sqlite3.Connection]:
+        """Of the one that has the lock."""
+        if self._closed:
+            raise Stopping("the server is stopping")
+        left_s = max(BUSY_S - waited_s, LAST_TRY_S)
+        self._writer.execute(f"PRAGMA busy_timeout = {left_s * 1000:.0f}")
+        with _transaction(self._writer, "BEGIN IMMEDIATE"):
+            yield self._writer
+
+    @contextmanager
+    def write_then_read(self, work: Callable[[sqlite3.Connection], T]) -> Iterator[tuple[sqlite3.Connection, T]]:
+        """`work` in a transaction; then, while the next writer has its turn, the snapshot right after it."""
+        began = time.monotonic()
         with self._lock:
-            if self._closed:
-                raise Stopping("the server is stopping")
-            left_s = max(BUSY_S - (time.monotonic() - began), LAST_TRY_S)
-            self._writer.execute(f"PRAGMA busy_timeout = {left_s * 1000:.0f}")
-            with _transaction(self._writer, "BEGIN IMMEDIATE"):
-                yield self._writer
+            with self._turn(time.monotonic() - began) as db:
+                done = work(db)
+            reader = self._reader()
+            reader.execute("BEGIN")
+            reader.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # the snapshot begins with the first row
+        try:
+            yield reader, done
+        finally:
+            reader.execute("COMMIT")
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
             self._writer.close()
+
+
+class Turns:
+    """
+    A lock that is given in the order in which it was asked for. With one of Python's own, whoever writes a lot and lets
+    go in between has it again before anybody else has woken up.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._mutex:
+            if not self._held:
+                self._held = True
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            self._waiting.append(gate)
+        gate.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()  # it is theirs now
+            else:
+                self._held = False
 
 
 @contextmanager

@@ -9,7 +9,7 @@ client's own folder, from where `wandb sync` sends it.
 import errno
 import sqlite3
 
-from modelgate_server.errors import Broken
+from modelgate_server.errors import Broken, ServerError, TooLong
 
 FULL = "the server's disk is full: make room on it (python -m modelgate_server gc finds what nothing refers to)"
 READ_ONLY = "the server's data folder cannot be written: look at its owner, its permissions and its mount"
@@ -43,8 +43,10 @@ SYSTEM = {
 }
 
 
-def fault(error: BaseException | None) -> Broken | None:
+def fault(error: BaseException | None) -> ServerError | None:
     """The refusal that an error of the machine becomes, None for any other error."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+        return TooLong("the request took too long: ask for less at a time")
     if isinstance(error, sqlite3.Error):
         cause = SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
     elif isinstance(error, OSError):

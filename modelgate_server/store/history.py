@@ -166,6 +166,13 @@ def rows(db: sqlite3.Connection, run_id: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines(db, run_id)]
 
 
+def spread(db: sqlite3.Connection, run_id: int, wanted: int) -> Iterator[dict[str, Any]]:
+    """At most so many rows, evenly spread, the first and the last among them; one at a time in memory."""
+    numbers = [line for (line,) in db.execute("SELECT line FROM history WHERE run_id = ? ORDER BY line", (run_id,))]
+    for line in sample(numbers, wanted):
+        yield json.loads(_line(db, run_id, line))
+
+
 def last_line(db: sqlite3.Connection, run_id: int) -> str | None:
     row = db.execute("SELECT data FROM history WHERE run_id = ? ORDER BY line DESC LIMIT 1", (run_id,)).fetchone()
     return None if row is None else str(row[0])
@@ -180,9 +187,10 @@ def last_event(db: sqlite3.Connection, run_id: int) -> str | None:
     return None if row is None else str(row[0])
 
 
-def console(db: sqlite3.Connection, run_id: int) -> list[tuple[int, str]]:
-    """(number, line), in order; a number may be missing."""
-    return db.execute("SELECT line, data FROM console WHERE run_id = ? ORDER BY line", (run_id,)).fetchall()
+def console(db: sqlite3.Connection, run_id: int, *, first: int = 0) -> list[tuple[int, str]]:
+    """(number, line) from the line `first` on, in order; a number may be missing."""
+    sql = "SELECT line, data FROM console WHERE run_id = ? AND line >= ? ORDER BY line"
+    return db.execute(sql, (run_id, first)).fetchall()
 
 
 def numbered(db: sqlite3.Connection, run_id: int, table: str) -> Iterator[tuple[int, str]]:
@@ -292,9 +300,9 @@ def keys(db: sqlite3.Connection, run_id: int) -> dict[str, Any]:
     """Which keys were logged, how often and as what, and the last step; in the words that the SDK reads."""
     found: dict[str, _Logged] = {}
     last_step = -1
-    logged = lines(db, run_id)
-    for start in range(0, len(logged), AT_ONCE):
-        for row in json.loads(f"[{','.join(logged[start : start + AT_ONCE])}]"):
+    logged = db.execute("SELECT data FROM history WHERE run_id = ? ORDER BY line", (run_id,))
+    while some := logged.fetchmany(AT_ONCE):
+        for row in json.loads(f"[{','.join(line for (line,) in some)}]"):
             last_step = max(last_step, row.get("_step", last_step))
             for key, value in _flat(row):
                 if key not in found:

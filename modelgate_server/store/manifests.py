@@ -251,10 +251,41 @@ def received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
 # --- committing ---------------------------------------------------------------------------------------------------
 
 
+Rows = list[tuple[int, str, str, str | None, str | None, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A version whose bytes are all here and durable, to be committed: its files as rows of `entries`."""
+
+    manifest_md5: str
+    digest: str
+    rows: Rows
+    blobs: set[str]
+
+
 def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) -> Artifact:
     """Make a version visible, whole. Repeating it changes nothing; Invalid when anything is missing."""
-    if found.state == "COMMITTED":
+    ready = prepare(db, blobs, user, found)
+    if ready is None:
         return found
+    write_entries(db, found.id, ready.rows, first=True)
+    return finish(db, user, found, ready)
+
+
+def size(db: sqlite3.Connection, blobs: Blobs, found: Artifact) -> int:
+    """Bytes of the manifests that a commit has to read."""
+    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL", found.id)
+    return sum(blobs.size(str(one.md5)) or 0 for one in arrived)
+
+
+def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) -> Ready | None:
+    """
+    All of a commit that takes long: the manifest is read and compared, the bytes are looked at and made durable. It
+    changes no row and needs no transaction. None for a version that is committed already.
+    """
+    if found.state == "COMMITTED":
+        return None
     if found.state == "DELETED":
         raise Invalid("the version was deleted and cannot be committed")
     manifest_md5, contents, merged = _final_contents(db, blobs, found)
@@ -266,8 +297,24 @@ def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) ->
     digest = content_digest(contents)
     if not merged and digest != found.digest:
         raise Invalid(f"the manifest's digest is {digest}, announced was {found.digest}: the version was not committed")
-    _make_durable(db, blobs, {md5 for md5 in wanted if md5 not in durable or blobs.is_unsynced(md5)})
+    # Synced before the row that says so is committed; those that an earlier commit has synced are left.
+    fresh = {md5 for md5 in wanted if md5 not in durable or blobs.is_unsynced(md5)}
+    blobs.make_durable(fresh)
+    return Ready(manifest_md5, digest, rows, fresh)
+
+
+def write_entries(db: sqlite3.Connection, artifact_id: int, rows: Rows, *, first: bool) -> None:
+    """Some of the files of a version that nobody sees yet; with the first, what an earlier try has left goes."""
+    if first:
+        db.execute("DELETE FROM entries WHERE artifact_id = ?", (artifact_id,))
     db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def finish(db: sqlite3.Connection, user: User, found: Artifact, ready: Ready) -> Artifact:
+    """With all its files written, the version gets its number and its aliases, and is seen."""
+    if artifacts.artifact(db, found.id).state != "PENDING":
+        raise Invalid("the version was committed or deleted meanwhile")
+    references.remember(db, ready.blobs)
     sequence = artifacts.collection(db, found.sequence_id)
     there = artifacts.add_to(db, sequence, found.id)
     for alias in json.loads(found.pending_aliases):
@@ -277,11 +324,11 @@ def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) ->
         "artifacts",
         found.id,
         state="COMMITTED",
-        digest=digest,
+        digest=ready.digest,
         version_index=there.version_index,
-        size=sum(row[-1] for row in rows),
-        file_count=len(rows),
-        manifest_md5=manifest_md5,
+        size=sum(row[-1] for row in ready.rows),
+        file_count=len(ready.rows),
+        manifest_md5=ready.manifest_md5,
         pending_aliases="[]",
         updated_at=now(),
     )
@@ -361,9 +408,3 @@ def _check_blobs(
             raise Invalid(
                 f'the file "{path}" has {here} bytes, its manifest says {size}: the version was not committed'
             )
-
-
-def _make_durable(db: sqlite3.Connection, blobs: Blobs, md5s: set[str]) -> None:
-    """Sync the blobs that no earlier commit has synced, before the row that says so is committed."""
-    blobs.make_durable(md5s)
-    references.remember(db, md5s)

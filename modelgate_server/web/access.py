@@ -6,21 +6,23 @@ carries the headers that keep what users uploaded from becoming a script on our 
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from modelgate_server.api import bounds
+from modelgate_server.api.bounds import Deadline, within
 from modelgate_server.api.handling import Services, body, services
 from modelgate_server.errors import Forbidden, Invalid, NotFound, ServerError
 from modelgate_server.settings import KIB
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.faults import fault
 from modelgate_server.web import addresses, words
 from modelgate_server.web.session import Links, Session, Sessions, same
 
@@ -54,7 +56,7 @@ def _environment() -> Environment:
     )
     filters: list[Callable[..., Any]] = [
         words.size, words.number, words.is_number, words.text_of, words.moment, words.duration, words.between,
-        words.pretty, words.console_line,
+        words.pretty, words.console_line, words.first_facts,
     ]  # fmt: skip
     templates.filters |= {one.__name__: one for one in filters}
     return templates
@@ -79,6 +81,7 @@ class Visit:
     db: sqlite3.Connection
     blobs: Blobs
     session: Session
+    deadline: Deadline
 
     @property
     def user(self) -> User:
@@ -114,25 +117,30 @@ class Access:
     def page(self, view: Callable[[Visit], Response]) -> Endpoint:
         """`view` for somebody who is logged in; everybody else is asked to log in first."""
 
-        def answer(request: Request) -> Response:
-            with self.services.database.read() as db:
+        def answer(request: Request, deadline: Deadline) -> Response:
+            with self.services.database.read() as db, within(db, deadline):
                 session = self.session(request, db)
                 if session is None:
                     return see_other(f"/login?{addresses.query(next=_wanted(request))}")
                 try:
-                    return view(Visit(request, db, self.services.blobs, session))
+                    return view(Visit(request, db, self.services.blobs, session, deadline))
                 except ServerError as error:
                     return refusal(error, session)
+                except sqlite3.OperationalError as error:
+                    broken = fault(error)
+                    if broken is None:
+                        raise
+                    return refusal(broken, session)
 
         async def endpoint(request: Request) -> Response:
-            return await run_in_threadpool(answer, request)
+            return await bounds.run(request, self.services.lanes.pages, partial(answer, request))
 
         return endpoint
 
     def form(self, view: Callable[[Visit, Form], Response]) -> Endpoint:
         """`view`, in a transaction, for a form that this session was shown."""
 
-        def answer(request: Request, fields: Form) -> Response:
+        def answer(request: Request, fields: Form, deadline: Deadline) -> Response:
             session: Session | None = None
             try:
                 with self.services.database.write() as db:
@@ -141,7 +149,7 @@ class Access:
                         return see_other("/login")
                     if not same(session.csrf, fields.get("csrf", "")):
                         raise Forbidden("the form is not one of this session: reload the page and send it again")
-                    return view(Visit(request, db, self.services.blobs, session), fields)
+                    return view(Visit(request, db, self.services.blobs, session, deadline), fields)
             except ServerError as error:
                 return refusal(error, session)
 
@@ -150,7 +158,7 @@ class Access:
                 fields = await read_form(request)
             except ServerError as error:
                 return refusal(error, None)
-            return await run_in_threadpool(answer, request, fields)
+            return await bounds.run(request, self.services.lanes.pages, partial(answer, request, fields))
 
         return endpoint
 
@@ -164,8 +172,8 @@ async def read_form(request: Request) -> Form:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise Invalid("this is no form of these pages")
     try:
-        text = (await body(request, MAX_FORM_BYTES)).decode()
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+        async with body(request, MAX_FORM_BYTES) as received:
+            return dict(parse_qsl(received.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
         raise Invalid("this is no form of these pages") from None
 

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,10 @@ MAX_POINTS = 300
 # A run may log thousands of keys; a page of thousands of charts helps nobody.
 MAX_CHARTS = 60
 DOTS_UP_TO = 30
+# Each key is compared with each rule. Those that come later have no effect on the page.
+MAX_RULES = 300
+# Keys of which points are kept; the charts are those of the first of them in the order of the alphabet.
+MAX_KEYS = 2_000
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,25 @@ class Chart:
     points: str
 
 
-def of_run(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[Chart]:
+def of_run(rows: Iterable[dict[str, Any]], config: dict[str, Any]) -> list[Chart]:
     """A chart of each metric that has two finite values or more."""
     series: dict[str, list[tuple[float, float]]] = {}
     axes = _axes(config)
     steps = set(axes.values())
+    axis_of: dict[str, str] = {}
     for index, row in enumerate(rows):
         values = words.numbers(row)
         for key, value in values.items():
-            if key not in steps and words.is_finite(value):
-                x = values.get(_axis_of(key, axes), row.get("_step"))
-                series.setdefault(key, []).append((x if words.is_finite(x) else index, value))
+            if key in steps or not words.is_finite(value):
+                continue
+            if key not in axis_of:
+                if len(axis_of) == MAX_KEYS:
+                    continue
+                axis_of[key] = _axis_of(key, axes)
+            x = values.get(axis_of[key], row.get("_step"))
+            series.setdefault(key, []).append((x if words.is_finite(x) else index, value))
     kept = [key for key in sorted(series) if len(series[key]) > 1][:MAX_CHARTS]
-    return [chart(key, _axis_of(key, axes), series[key]) for key in kept]
+    return [chart(key, axis_of[key], series[key]) for key in kept]
 
 
 def chart(key: str, axis: str, values: list[tuple[float, float]]) -> Chart:
@@ -90,7 +101,7 @@ def _axes(config: dict[str, Any]) -> dict[str, str]:
     wandb = config.get("_wandb")
     value = wandb.get("value") if isinstance(wandb, dict) else None
     defined = value.get("m") if isinstance(value, dict) else None
-    rules = [rule for rule in defined if isinstance(rule, dict)] if isinstance(defined, list) else []
+    rules = [rule for rule in defined[:MAX_RULES] if isinstance(rule, dict)] if isinstance(defined, list) else []
     found = {}
     for rule in rules:
         # The wire's field numbers: 1 name, 2 pattern, 5 position of the step metric, counted from one.

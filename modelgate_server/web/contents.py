@@ -45,14 +45,21 @@ class Shown:
     reason: str = ""
 
 
-def show(blobs: Blobs, md5: str | None, name: str, page: int, picture_url: Callable[[str], str]) -> Shown:
-    """A look into the file `name`."""
+def show(
+    blobs: Blobs,
+    md5: str | None,
+    name: str,
+    page: int,
+    picture_url: Callable[[str], str],
+    check: Callable[[], None] = lambda: None,
+) -> Shown:
+    """A look into the file `name`; `check` is asked now and then whether to go on."""
     size = blobs.size(md5) if md5 else None
     if md5 is None or size is None:
         return Shown(reason="The bytes of this file are not on this server.")
     path = blobs.path(md5)
     if name.endswith(tables.SUFFIX):
-        return _table(path, size, page, picture_url)
+        return _table(path, size, page, picture_url, check)
     with path.open("rb") as file:
         head = file.read(MAX_TEXT_BYTES + 1)
     if picture_type(head):
@@ -64,11 +71,12 @@ def show(blobs: Blobs, md5: str | None, name: str, page: int, picture_url: Calla
     return Shown(text=_indented(text) if name.endswith(".json") and not cut else text, cut=cut)
 
 
-def _table(path: Path, size: int, page: int, picture_url: Callable[[str], str]) -> Shown:
+def _table(path: Path, size: int, page: int, picture_url: Callable[[str], str], check: Callable[[], None]) -> Shown:
     if size > tables.MAX_TABLE_BYTES:
         return Shown(reason=f"The table is too large to be shown ({words.size(size)}).")
     try:
-        return Shown(table=tables.read(path.read_bytes(), page, picture_url))
+        with path.open(encoding="utf-8") as file:
+            return Shown(table=tables.read(file, page, picture_url, check))
     except Invalid as error:
         return Shown(reason=str(error))
 

@@ -11,13 +11,19 @@ from modelgate_server.web.addresses import Place, query
 
 # The end of a log says how it ended; the whole is in the file output.log.
 CONSOLE_LINES = 500
+# Rows of the history that are read for its charts, which have 300 points.
+CHART_ROWS = 10_000
+# A run with more has them for machines.
+FILES = 500
 
 
 def show(visit: Visit) -> Response:
     """GET /{entity}/{project}/runs/{run}"""
     run, home = _run(visit)
     config = words.parsed(run.config)
-    console = [line for _, line in history.console(visit.db, run.id)]
+    lines = history.console_count(visit.db, run.id)
+    console = [line for _, line in history.console(visit.db, run.id, first=lines - CONSOLE_LINES)]
+    listed = files.listing(visit.db, run.id)
     return visit.show(
         "run.html",
         place=home,
@@ -25,12 +31,15 @@ def show(visit: Visit) -> Response:
         url=home.run(run.name),
         config=words.flat({key: _unwrapped(value) for key, value in config.items()}),
         summary=words.flat(words.parsed(run.summary)),
-        charts=charts.of_run(history.rows(visit.db, run.id), config),
+        charts=charts.of_run(history.spread(visit.db, run.id, CHART_ROWS), config),
         used=links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "input")),
         logged=links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "output")),
-        files=files.listing(visit.db, run.id),
-        console=console[-CONSOLE_LINES:],
-        hidden_lines=max(len(console) - CONSOLE_LINES, 0),
+        rows=history.count(visit.db, run.id),
+        chart_rows=CHART_ROWS,
+        files=listed[:FILES],
+        count=len(listed),
+        console=console,
+        hidden_lines=max(lines - len(console), 0),
     )
 
 
@@ -53,7 +62,12 @@ def file(visit: Visit) -> Response:
     found = _file(visit, run)
     url = home.run(run.name)
     shown = contents.show(
-        visit.blobs, found.md5, found.name, visit.page, lambda path: f"{url}/picture?{query(path=path)}"
+        visit.blobs,
+        found.md5,
+        found.name,
+        visit.page,
+        lambda path: f"{url}/picture?{query(path=path)}",
+        visit.deadline.check,
     )
     trail = [(home.entity, f"/{home.base.split('/')[1]}"), (home.project, home.base), (run.display_name, url)]
     return visit.show(

@@ -1,7 +1,7 @@
 """A collection, a version of it, the version's files, and the form that changes its aliases."""
 
 from dataclasses import dataclass
-from itertools import groupby
+from typing import Any
 
 from starlette.responses import Response
 
@@ -17,6 +17,7 @@ from modelgate_server.web.addresses import Place, query
 from modelgate_server.web.links import Link
 
 FILES_A_PAGE = 100
+MAX_FOLDERS = 1_000
 # What is written for people, and so shown at once.
 REPORT = "report.md"
 # Tables that the SDK logs by itself, one a call of run.log(): in a lineage they only stand in the way.
@@ -145,10 +146,10 @@ def find_version(visit: Visit, project: Project, home: Place, name: str, wanted:
 def show_version(visit: Visit, found: Version, *, status: int = 200, message: str = "", typed: str = "") -> Response:
     artifact = found.artifact
     role = projects.role(visit.db, visit.user, found.project)
-    entries = artifacts.entries(visit.db, artifact.id) if role in projects.READERS else []
-    folders, files = _folder(entries, visit.asked("folder"))
+    shown = _folder(visit, artifact, visit.asked("folder")) if role in projects.READERS else Folder([], [], 0)
     aliases = links.aliases(visit, found.membership)
-    report = next((entry for entry in entries if entry.path == REPORT), None)
+    report = next(iter(artifacts.entries(visit.db, artifact.id, paths=[REPORT])), None)
+    report = report if role in projects.READERS else None
     return visit.show(
         "version.html",
         status,
@@ -168,9 +169,9 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
         used_by=_users(visit, artifact),
         also=_elsewhere(visit, found),
         folder=visit.asked("folder"),
-        folders=folders,
-        files=files[(visit.page - 1) * FILES_A_PAGE : visit.page * FILES_A_PAGE],
-        count=len(files),
+        folders=shown.folders,
+        files=shown.files,
+        count=shown.count,
         page=visit.page,
         page_size=FILES_A_PAGE,
         first=(visit.page - 1) * FILES_A_PAGE,
@@ -180,16 +181,34 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
     )
 
 
-def _folder(entries: list[Entry], folder: str) -> tuple[list[tuple[str, int, int]], list[Entry]]:
-    """What lies directly in a folder ("" or "media/images/"): folders as (path, files, bytes), and files."""
-    inside = [entry for entry in entries if entry.path.startswith(folder)]
-    files = [entry for entry in inside if "/" not in entry.path[len(folder) :]]
-    deeper = [entry for entry in inside if "/" in entry.path[len(folder) :]]
-    folders = []
-    for name, group in groupby(deeper, key=lambda entry: entry.path[len(folder) :].partition("/")[0]):
-        sizes = [entry.size for entry in group]
-        folders.append((f"{folder}{name}/", len(sizes), sum(sizes)))
-    return folders, files
+@dataclass
+class Folder:
+    """What is directly in a folder of a version: folders as [path, files, bytes], the files of one page, all files."""
+
+    folders: list[list[Any]]
+    files: list[Entry]
+    count: int
+
+
+def _folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
+    """Of a folder ("" or "media/images/"). A version may have more files than fit into memory: one at a time."""
+    found = Folder([], [], 0)
+    first = (visit.page - 1) * FILES_A_PAGE
+    for entry in artifacts.entries_in(visit.db, artifact.id, folder):
+        name, deeper, _ = entry.path[len(folder) :].partition("/")
+        if not deeper:
+            if first <= found.count < first + FILES_A_PAGE:
+                found.files.append(entry)
+            found.count += 1
+            continue
+        path = f"{folder}{name}/"
+        if not found.folders or found.folders[-1][0] != path:
+            if len(found.folders) == MAX_FOLDERS:
+                continue
+            found.folders.append([path, 0, 0])
+        found.folders[-1][1] += 1
+        found.folders[-1][2] += entry.size
+    return found
 
 
 def _other_aliases(visit: Visit, found: Version) -> list[tuple[str, int]]:
@@ -262,7 +281,12 @@ def file(visit: Visit) -> Response:
     found = _of_path(visit)
     entry = _entry(visit, found)
     shown = contents.show(
-        visit.blobs, entry.md5, entry.path, visit.page, lambda path: f"{found.below}/picture?{query(path=path)}"
+        visit.blobs,
+        entry.md5,
+        entry.path,
+        visit.page,
+        lambda path: f"{found.below}/picture?{query(path=path)}",
+        visit.deadline.check,
     )
     place = found.place
     trail = [(place.entity, f"/{place.base.split('/')[1]}"), (place.title, place.url)]

@@ -93,6 +93,15 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+# Facts about one thing on one page: more are for machines.
+MAX_FACTS = 500
+
+
+def first_facts(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    """By their keys, as many as a page shows."""
+    return sorted(values.items(), key=lambda item: item[0])[:MAX_FACTS]
+
+
 def numbers(tree: dict[str, Any]) -> dict[str, float]:
     """Only what can be compared, by dotted key."""
     return {key: value for key, value in flat(tree).items() if is_number(value)}

@@ -4,6 +4,7 @@ What the pages make of other people's data: tables, charts, numbers. Nothing tha
     pytest tests/web/test_reading.py
 """
 
+import io
 import json
 import math
 
@@ -15,7 +16,7 @@ from modelgate_server.web import charts, contents, tables, words
 
 
 def read(document: object, page: int = 1) -> tables.Table:
-    return tables.read(json.dumps(document).encode(), page, lambda path: f"/picture/{path}")
+    return tables.read(io.StringIO(json.dumps(document)), page, lambda path: f"/picture/{path}", lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_what_is_no_table_is_refused_in_words(document: object) -> None:
 
 def test_a_table_nested_too_deep_is_refused() -> None:
     with pytest.raises(Invalid, match="is none"):
-        tables.read(b"[" * 200_000, 1, str)
+        tables.read(io.StringIO("[" * 200_000), 1, str, lambda: None)
 
 
 def test_a_page_after_the_last_is_the_last() -> None:

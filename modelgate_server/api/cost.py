@@ -1,0 +1,84 @@
+"""What a GraphQL document asks for, counted before anything is looked up."""
+
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+)
+
+from modelgate_server.api.shapes import DEFAULT_PAGE
+from modelgate_server.settings import MAX_PAGE
+
+# For each of them all that a run has logged may have to be read.
+HEAVY = {"historyKeys", "history", "events", "sampledHistory", "logLines"}
+# Lists without pages: of most there is one item or two.
+SHORT_LIST = 3
+
+
+def heavy_fields(document: DocumentNode) -> int:
+    """How often a document names one of the heavy fields."""
+    waiting: list[SelectionSetNode | None] = [getattr(node, "selection_set", None) for node in document.definitions]
+    count = 0
+    while waiting:
+        for node in getattr(waiting.pop(), "selections", ()):
+            count += isinstance(node, FieldNode) and node.name.value in HEAVY
+            waiting.append(getattr(node, "selection_set", None))
+    return count
+
+
+def of(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], operation: str | None) -> int:
+    """Values in the answer, if every page were full: the sizes of pages inside each other are multiplied."""
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    sums: dict[str, int] = {}
+
+    def within(selections: SelectionSetNode | None, kind: Any) -> int:
+        return sum(_one(node, kind) for node in selections.selections) if selections else 0
+
+    def _one(node: Any, kind: Any) -> int:
+        if isinstance(node, FragmentSpreadNode):
+            name = node.name.value
+            if name not in sums:
+                sums[name] = within(fragments[name].selection_set, _condition(fragments[name], kind))
+            return sums[name]
+        if isinstance(node, InlineFragmentNode):
+            return within(node.selection_set, _condition(node, kind))
+        field = getattr(kind, "fields", {}).get(node.name.value)
+        if field is None:
+            return 1  # __typename
+        return 1 + _page(node, field, variables) * within(node.selection_set, get_named_type(field.type))
+
+    def _condition(node: Any, kind: Any) -> Any:
+        return schema.type_map[node.type_condition.name.value] if node.type_condition else kind
+
+    return sum(
+        within(node.selection_set, schema.mutation_type if node.operation.value == "mutation" else schema.query_type)
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode)
+        and (operation is None or not node.name or node.name.value == operation)
+    )
+
+
+def _page(node: FieldNode, field: GraphQLField, variables: dict[str, Any]) -> int:
+    """How many items one field may have."""
+    sizes = [_number(one.value, variables) for one in node.arguments or () if one.name.value in ("first", "last")]
+    if "first" in field.args:
+        return min(max((size for size in sizes if size is not None), default=DEFAULT_PAGE), MAX_PAGE)
+    return SHORT_LIST if get_named_type(field.type).name.endswith("Connection") else 1
+
+
+def _number(value: Any, variables: dict[str, Any]) -> int | None:
+    if isinstance(value, VariableNode):
+        found = variables.get(value.name.value)
+        return found if isinstance(found, int) and found >= 0 else None
+    return int(value.value) if isinstance(value, IntValueNode) else None

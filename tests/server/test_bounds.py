@@ -1,0 +1,501 @@
+"""
+While somebody with a key does their worst, everybody else is served: nine attacks, and a good client beside each.
+
+pytest tests/server/test_bounds.py            some seconds of each attack; half a minute with -m prove
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import multiprocessing
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from modelgate_server.settings import MAX_HEADER_BYTES, MIB
+from modelgate_server.store import accounts
+from modelgate_server.store.db import Database, Turns
+from tests.server.wire import COMMIT, CREATE_ARTIFACT, CREATE_MANIFEST, UPSERT_BUCKET, Upload, Wire, md5_base64
+from tests.serving import Server, serving
+
+# What must hold while an attack lasts.
+P95_S, MAX_RSS_MIB = 1.0, 600
+SHORT_S, LONG_S = 4.0, 30.0
+TEAM = "crew"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The attacker is a viewer of the good client's team, and has a project of their own."""
+    with serving(tmp_path_factory.mktemp("bounds") / "server") as running:
+        with Database(running.data / "server.db").write() as db:
+            local = accounts.find_user(db, "local")
+            assert local
+            team = accounts.create_team(db, TEAM, None)
+            accounts.set_team_member(db, team.id, local.id, "admin")
+            mallory = accounts.create_user(db, "mallory")
+            accounts.add_key(db, mallory.id, f"local-{'m' * 40}")
+            accounts.set_team_member(db, team.id, mallory.id, "viewer")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mallory(server: Server) -> Wire:
+    wire = Wire(server.url, f"local-{'m' * 40}")
+    wire.start_run("own")
+    return wire
+
+
+@pytest.fixture
+def wire(server: Server) -> Wire:
+    return Wire.of(server)
+
+
+def rss_mib(server: Server) -> float:
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@dataclass
+class Good:
+    """A client that does what the SDK does: it asks, logs and uploads, and notes how long each answer takes."""
+
+    wire: Wire
+    project: str
+    took_s: list[float] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    lines: int = 0
+    versions: list[str] = field(default_factory=list)
+    peak_mib: float = 0
+
+    def round(self, number: int) -> None:
+        line = json.dumps({"_step": self.lines, "loss": 1 / (self.lines + 1)})
+        message = {"files": {"wandb-history.jsonl": {"offset": self.lines, "content": [line]}}}
+        upload = Upload(self.wire, self.project, {"a.txt": f"{self.project} {number}".encode()}, "good")
+        steps: list[Callable[[], Any]] = [
+            lambda: self.wire.data("{ viewer { id } }"),
+            lambda: self.wire.start_run(self.project),
+            lambda: self._ok(self.wire.file_stream(self.project, "run-1", message)),
+            lambda: self._ok(requests.get(f"{self.wire.url}/_internal/healthcheck", timeout=60)),
+        ]
+        for step in steps:
+            began = time.monotonic()
+            step()
+            self.took_s.append(time.monotonic() - began)
+        self.lines += 1
+        if number % 4 == 0:
+            self.versions.append(upload.run())
+
+    @staticmethod
+    def _ok(answer: requests.Response) -> None:
+        assert answer.status_code == 200, answer.text
+
+    def work(self, server: Server, until_s: float) -> None:
+        number = 0
+        while time.monotonic() < until_s:
+            try:
+                self.round(number)
+            except Exception as error:  # whatever it is, it is the attack's success
+                self.failed.append(repr(error))
+            self.peak_mib = max(self.peak_mib, rss_mib(server))
+            number += 1
+
+    @property
+    def p95_s(self) -> float:
+        return sorted(self.took_s)[int(len(self.took_s) * 0.95)]
+
+
+def attack_with(attack: Callable[[], Any], attackers: int) -> None:
+    def again() -> None:
+        while True:
+            try:
+                attack()
+            except (requests.RequestException, OSError):
+                time.sleep(0.05)  # thrown out
+
+    threads = [threading.Thread(target=again, daemon=True) for _ in range(attackers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def held(server: Server, attack: Callable[[], Any], attackers: int, seconds: float, name: str) -> None:
+    """The attack, again and again by so many at once in a process of their own, and the good client beside it."""
+    attacking = multiprocessing.get_context("fork").Process(target=attack_with, args=(attack, attackers), daemon=True)
+    attacking.start()
+    good = Good(Wire.of(server), f"good-{name}")
+    try:
+        time.sleep(0.5)
+        good.work(server, time.monotonic() + seconds)
+    finally:
+        attacking.kill()
+        attacking.join(60)
+    print(f"{name}: p95 {good.p95_s:.3f} s of {len(good.took_s)}, peak {good.peak_mib:.0f} MiB")
+    assert not good.failed
+    assert good.p95_s < P95_S
+    assert good.peak_mib < MAX_RSS_MIB
+    query = 'query($p: String) { project(name: $p) { run(name: "run-1") { history } } }'
+    kept = good.wire.data(query, p=good.project)["project"]["run"]["history"]
+    assert [json.loads(line)["_step"] for line in kept] == list(range(good.lines))
+    for artifact in good.versions:
+        found = good.wire.data("query($id: ID!) { artifact(id: $id) { state } }", id=artifact)
+        assert found == {"artifact": {"state": "COMMITTED"}}
+
+
+# --- the attacks ----------------------------------------------------------------------------------------------------
+
+Attack = Callable[[Server, Wire], tuple[Callable[[], Any], int]]
+TEAMS = (
+    "teams { edges { node { name members { username } } } } organizations { name } apiKeys { edges { node { name } } }"
+)
+
+
+def nested_mutation(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    for number in range(200):
+        mallory.start_run("own", f"run-{number}")
+    inner = "id"
+    for _ in range(4):
+        inner = f"project {{ runs(first: 10000) {{ edges {{ node {{ id name config {inner} }} }} }} }}"
+    query = (
+        f"""mutation Deep {{ upsertBucket(input: {{modelName: "own", name: "run-1"}}) {{ bucket {{ {inner} }} }} }}"""
+    )
+    small = query.replace("first: 10000", "first: 36")
+    return lambda: (mallory.graphql(query), mallory.graphql(small)), 8
+
+
+def deep_queries(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    inner = "id"
+    for _ in range(3):
+        inner = f"project {{ runs(first: 100) {{ edges {{ node {{ id name {inner} }} }} }} }}"
+    query = f'{{ project(name: "own") {{ runs(first: 100) {{ edges {{ node {{ {inner} }} }} }} }} }}'
+    milder = query.replace("first: 100", "first: 25")
+    return lambda: (mallory.graphql(query), mallory.graphql(milder)), 40
+
+
+def long_history(mallory: Wire, lines: int) -> None:
+    message = {
+        "files": {"wandb-history.jsonl": {"offset": 0, "content": [f'{{"_step":{i},"a":1}}' for i in range(lines)]}}
+    }
+    address = f"{mallory.url}/files/mallory/own/run-1/file_stream"
+    packed = gzip.compress(json.dumps(message).encode())
+    answer = requests.post(
+        address, data=packed, headers={"Content-Encoding": "gzip"}, auth=("api", mallory.key), timeout=120
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def many_aliases(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    long_history(mallory, 50_000)
+    fields = " ".join(f"k{number}: historyKeys" for number in range(150))
+    few = " ".join(f"k{number}: historyKeys" for number in range(20))
+    queries = [f'{{ project(name: "own") {{ run(name: "run-1") {{ {one} }} }} }}' for one in (fields, few)]
+    return lambda: [mallory.graphql(query) for query in queries], 8
+
+
+def gzip_bomb(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    lines = [f'{{"_step":{i},"a":{i % 7}}}' for i in range(420_000)]
+    body = json.dumps({"files": {"wandb-history.jsonl": {"offset": 0, "content": lines}}}).encode()
+    packed = gzip.compress(body, 9)
+    assert len(packed) < 3 * MIB and len(body) < 32 * MIB
+    address = f"{mallory.url}/files/mallory/own/run-1/file_stream"
+    headers = {"Content-Encoding": "gzip"}
+    return lambda: requests.post(address, data=packed, headers=headers, auth=("api", mallory.key), timeout=120), 3
+
+
+def many_references(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    ref = "s3://bucket/a/rather/long/path/to/a/file"
+    entries = {f"path/{i:06}.bin": {"digest": f"{i:032x}", "ref": f"{ref}/{i}", "size": 1} for i in range(300_000)}
+    data = json.dumps({"version": 1, "storagePolicy": "wandb-storage-policy-v1", "contents": entries}).encode()
+    numbers = iter(range(10_000))
+    lock = threading.Lock()
+    digest = hashlib.md5(b"wandb-artifact-manifest-v1\n")  # noqa: S324
+    for path in sorted(entries):
+        digest.update(f"{path}:{entries[path]['digest']}\n".encode())
+    whole = digest.hexdigest()
+    del entries
+
+    def attack() -> None:
+        with lock:
+            number = next(numbers)
+        where = {"entityName": "mallory", "projectName": "own", "runName": "run-1"}
+        fields = where | {"artifactTypeName": "t", "artifactCollectionName": f"refs-{number}", "digest": whole}
+        artifact = mallory.data(CREATE_ARTIFACT, input=fields)["createArtifact"]["artifact"]["id"]
+        given = where | {"artifactID": artifact, "name": "m", "digest": md5_base64(data), "type": "FULL"}
+        made = mallory.data(CREATE_MANIFEST, input=given)["createArtifactManifest"]["artifactManifest"]
+        assert requests.put(made["file"]["uploadUrl"], data=data, timeout=120).status_code == 200
+        assert mallory.graphql(COMMIT, id=artifact).status_code == 200
+
+    return attack, 2
+
+
+def big_table(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    rows = [[i, f"a text that is in a table, of row {i}, and it is not short", i / 3] for i in range(700_000)]
+    data = json.dumps({"columns": ["n", "text", "x"], "data": rows, "nrows": len(rows)}).encode()
+    del rows
+    assert 40 * MIB < len(data) < 64 * MIB
+    upload = Upload(mallory, "own", {"big.table.json": data}, "table")
+    artifact = upload.create(entityName="mallory")
+    upload.put_files(artifact)
+    upload.put_manifest(artifact)
+    assert upload.commit(artifact).status_code == 200
+    session = requests.Session()
+    assert session.post(f"{server.url}/login", data={"key": mallory.key}, timeout=60, allow_redirects=False).ok
+    address = f"{server.url}/mallory/own/artifacts/dataset/table/v0/file?path=big.table.json&page=9000"
+    cookies = session.cookies
+    return lambda: requests.get(address, cookies=cookies, timeout=120), 6
+
+
+def many_rules(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    rules = [{"1": "step"}] + [{"2": f"*a{i}*b*", "5": 1} for i in range(5_000)]
+    config = json.dumps({"_wandb": {"value": {"m": rules}}, **{f"key {i}": {"value": i} for i in range(5_000)}})
+    mallory.data(UPSERT_BUCKET, project="own", name="rules", config=config)
+    lines = [json.dumps({"_step": i, **{f"metric {j}": i for j in range(1_000)}}) for i in range(200)]
+    message = {"files": {"wandb-history.jsonl": {"offset": 0, "content": lines}}}
+    address = f"{mallory.url}/files/mallory/own/rules/file_stream"
+    assert requests.post(address, json=message, auth=("api", mallory.key), timeout=120).status_code == 200
+    session = requests.Session()
+    assert session.post(f"{server.url}/login", data={"key": mallory.key}, timeout=60, allow_redirects=False).ok
+    cookies = session.cookies
+    return lambda: requests.get(f"{server.url}/mallory/own/runs/rules", cookies=cookies, timeout=120), 6
+
+
+def unfinished_bodies(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    key = base64.b64encode(f"api:{mallory.key}".encode()).decode()
+    headers = f"Host: x\r\nAuthorization: Basic {key}\r\nContent-Length: {32 * MIB}\r\n"
+    head = f"POST /graphql HTTP/1.1\r\n{headers}\r\n".encode()
+    piece = b"x" * MIB
+
+    def attack() -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            try:
+                client.sendall(head)
+                for _ in range(31):
+                    client.sendall(piece)
+                time.sleep(1)
+            except OSError:
+                time.sleep(0.2)
+
+    return attack, 60
+
+
+def endless_header(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
+    def attack() -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            try:
+                client.sendall(b"POST /graphql HTTP/1.1\r\n")
+                while True:
+                    client.sendall(b"X-Endless: " + b"x" * 60_000 + b"\r\n")
+            except OSError:
+                time.sleep(0.02)
+
+    return attack, 10
+
+
+ATTACKS: list[Attack] = [
+    nested_mutation,
+    deep_queries,
+    many_aliases,
+    gzip_bomb,
+    many_references,
+    big_table,
+    many_rules,
+    unfinished_bodies,
+    endless_header,
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.__name__)
+def test_a_good_client_is_served_during(server: Server, mallory: Wire, attack: Attack) -> None:
+    again, attackers = attack(server, mallory)
+    held(server, again, attackers, SHORT_S, attack.__name__)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.__name__)
+def test_a_good_client_is_served_during_for_long(server: Server, mallory: Wire, attack: Attack) -> None:
+    again, attackers = attack(server, mallory)
+    held(server, again, attackers, LONG_S, f"long-{attack.__name__}")
+
+
+# --- each bound by itself -------------------------------------------------------------------------------------------
+
+
+def raw(server: Server, *pieces: bytes, wait_s: float = 60) -> bytes:
+    """What the server answers to these bytes, as they are, until it closes or is silent."""
+    got = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=wait_s) as client, suppress(ConnectionError):
+        for piece in pieces:
+            client.sendall(piece)
+        while b"\r\n\r\n" not in got:
+            more = client.recv(65_536)
+            if not more:
+                break
+            got += more
+    return got
+
+
+def test_who_has_no_key_is_refused_before_the_body(server: Server) -> None:
+    for path in ("/graphql", "/files/local/p/r/file_stream"):
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {30 * MIB}\r\n\r\n"
+        assert raw(server, head.encode()).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("pieces", [1, 50])
+def test_a_head_over_the_limit_is_refused(server: Server, pieces: int) -> None:
+    line = b"X-Long: " + b"x" * (2 * MAX_HEADER_BYTES // pieces) + b"\r\n"
+    answer = raw(server, b"GET /ready HTTP/1.1\r\nHost: x\r\n", *[line] * pieces, b"\r\n")
+    # Whoever is still sending when the connection is closed may see only that.
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
+    fits = b"X-Long: " + b"x" * (MAX_HEADER_BYTES // 2) + b"\r\n"
+    assert raw(server, b"GET /ready HTTP/1.1\r\nHost: x\r\n", fits, b"\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server whose patience is a second, in place of a minute."""
+    text = "import sys, modelgate_server.settings as s\ns.HEAD_S = s.BODY_SILENCE_S = 1\ns.BODY_S = 3\ns.LINGER_S = 1\n"
+    (tmp_path / "sitecustomize.py").write_text(text)
+    with serving(tmp_path / "server", python_path=tmp_path) as server:
+        yield server
+
+
+def closed_after(server: Server, sent: bytes, drip: bytes = b"") -> float:
+    """Seconds until the server closes the connection; `drip` is sent again and again meanwhile."""
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.3) as client:
+        client.sendall(sent)
+        while time.monotonic() - began < 30:
+            try:
+                if not client.recv(65_536):
+                    break
+            except TimeoutError:
+                pass
+            except OSError:
+                break
+            try:
+                client.sendall(drip)
+            except OSError:
+                break
+    return time.monotonic() - began
+
+
+def test_a_head_and_a_body_have_their_time(impatient: Server) -> None:
+    key = base64.b64encode(f"api:{impatient.key}".encode()).decode()
+    post = f"POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {key}\r\nContent-Length: 1000\r\n\r\n".encode()
+    assert closed_after(impatient, b"") < 20
+    assert closed_after(impatient, b"GET /ready HTTP/1.1\r\n", b"X: y\r\n") < 20
+    assert closed_after(impatient, post + b"{") < 20
+    # Who sends a byte now and then is not silent, but a body that is kept in memory has to be whole in the end.
+    assert b" 503 " in raw(impatient, post, *[b"x"]) or closed_after(impatient, post, b"x") < 25
+
+
+def test_a_mutations_selection_is_looked_up_after_its_commit(server: Server, wire: Wire) -> None:
+    """What is selected cannot keep the writers waiting, and cannot undo what was done."""
+    wire.start_run("phases", "run-0")
+    for number in range(1, 40):
+        wire.start_run("phases", f"run-{number}")
+    deep = "id"
+    for _ in range(3):
+        deep = f"project {{ runs(first: 36) {{ edges {{ node {{ id config {deep} }} }} }} }}"
+    text = f'mutation {{ upsertBucket(input: {{modelName: "phases", name: "made"}}) {{ bucket {{ {deep} }} }} }}'
+    began, took = time.monotonic(), []
+    slow = threading.Thread(target=wire.graphql, args=(text,))
+    slow.start()
+    while slow.is_alive():
+        at = time.monotonic()
+        wire.start_run("other")
+        took.append(time.monotonic() - at)
+    assert max(took) < max(1.0, (time.monotonic() - began) / 3)
+    assert wire.data('{ project(name: "phases") { run(name: "made") { id } } }')["project"]["run"]
+
+
+def test_a_request_whose_client_has_left_is_stopped(server: Server, wire: Wire) -> None:
+    for number in range(60):
+        wire.start_run("left", f"run-{number}")
+    deep = "id"
+    for _ in range(3):
+        deep = f"project {{ runs(first: 22) {{ edges {{ node {{ id name {deep} }} }} }} }}"
+    query = f'{{ project(name: "left") {{ runs(first: 22) {{ edges {{ node {{ {deep} }} }} }} }} }}'
+
+    def cpu_s() -> float:
+        fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    for _ in range(4):
+        with pytest.raises(requests.Timeout):
+            requests.post(f"{server.url}/graphql", json={"query": query}, auth=("api", server.key), timeout=0.5)
+    time.sleep(1)
+    before = cpu_s()
+    time.sleep(2)
+    assert cpu_s() - before < 1
+
+
+MANY_FILES = "runs(first: 10000) { edges { node { files(first: 10000) { edges { node { id } } } } } }"
+MANY_KEYS = " ".join(f"k{number}: historyKeys" for number in range(21))
+MANY_RUNS = " ".join(f'm{number}: upsertBucket(input: {{name: "x"}}) {{ inserted }}' for number in range(11))
+ONE_RUN = 'upsertBucket(input: {name: "x"}) { inserted }'
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        (f'{{ project(name: "own") {{ {MANY_FILES} }} }}', "asks for too much"),
+        (f'{{ project(name: "own") {{ run(name: "run-1") {{ {MANY_KEYS} }} }} }}', "more than 20 histories"),
+        (f"mutation {{ {MANY_RUNS} }}", "at most 10 mutations"),
+        (f"mutation {{ ...on Mutation {{ {ONE_RUN} }} }}", "none of them in a fragment"),
+        (
+            f'mutation {{ commitArtifact(input: {{artifactID: "x"}}) {{ artifact {{ id }} }} {ONE_RUN} }}',
+            "the only mutation",
+        ),
+    ],
+)
+def test_what_costs_too_much_is_refused_by_name(wire: Wire, query: str, sentence: str) -> None:
+    answer = wire.graphql(query)
+    assert answer.status_code == 400 and sentence in answer.json()["errors"][0]["message"], answer.text
+
+
+def test_no_document_of_the_sdk_costs_a_tenth_of_what_one_may() -> None:
+    from modelgate_server.api import cost
+    from modelgate_server.api.operations import SCHEMA, prepare
+    from modelgate_server.settings import MAX_GRAPHQL_COST, MAX_HEAVY_FIELDS
+    from tests.server.conformance.protocol import HOLE, operations
+
+    pages = {"first": 1000, "perPage": 1000, "limit": 1000, "fileLimit": 5000, "perPageLimit": 1000}
+    costs = {}
+    for name, one in operations().items():
+        for text in one.documents:
+            prepared = prepare(text)
+            if not HOLE.search(text) and not prepared.errors and prepared.document:
+                costs[name] = cost.of(SCHEMA, prepared.document, pages, None)
+                assert cost.heavy_fields(prepared.document) <= MAX_HEAVY_FIELDS // 4
+    dearest = max(costs, key=lambda name: costs[name])
+    assert len(costs) > 90 and costs[dearest] <= MAX_GRAPHQL_COST / 10, (dearest, costs[dearest])
+
+
+def test_turns_are_taken_in_the_order_of_asking() -> None:
+    turns, order = Turns(), []
+
+    def ask(number: int) -> None:
+        with turns:
+            order.append(number)
+
+    with turns:
+        threads = []
+        for number in range(20):
+            threads.append(threading.Thread(target=ask, args=(number,)))
+            threads[-1].start()
+            time.sleep(0.01)
+    for thread in threads:
+        thread.join(60)
+    assert order == list(range(20))
