@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from modelgate.promotion import audit_page, ledger, verify
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Registered
 from modelgate.text import one_line
-from modelgate.tracking import client
+from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -139,6 +141,22 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
     return Registered(frozenset(named), seals, str(Reference.of(holder)) if holder else None)
 
 
+def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, str]:
+    """The SHA-256 of the model and of the rows of each entry as they are now, by version; or the name of a refusal."""
+    contents = [entry.content for entry in entries if not entry.void and ledger.readable(entry.content)]
+    named = {content["to"]["name"]: files.MODEL for content in contents}
+    named |= {content["dataset"]["name"]: files.ROWS for content in contents}
+    found: dict[str, str] = {}
+    for name, file in sorted(named.items()):
+        if version := client.find(api, name):
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    found[name] = files.fetch(version, file, Path(folder)).sha256
+                except files.FileRefused as error:
+                    found[name] = error.name
+    return found
+
+
 def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
     """Where W&B shows each version that the entries name, and what it measured; a version that is gone is left out."""
     contents = [entry.content for entry in entries if ledger.readable(entry.content)]
@@ -165,7 +183,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) is it to be believed?
     if args.verify or args.html:
-        entries, findings = verify.verify(entries, registered(api, entries, collection, holder))
+        now_there = replace(registered(api, entries, collection, holder), sha256=stored(api, entries))
+        entries, findings = verify.verify(entries, now_there)
     answer["entries"] = [as_json(entry) for entry in entries]
 
     # 2) what it says

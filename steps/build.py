@@ -33,7 +33,7 @@ from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.rows.checks import violations
 from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable, SourceUnreadable
 from modelgate.text import one_line
-from modelgate.tracking import client, fingerprint
+from modelgate.tracking import client, files, fingerprint
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: P
     )
     add_table(artifact, "train", dataset.x_train, dataset.y_train, picture, folder / "train")
     add_table(artifact, "eval", dataset.x_eval, dataset.y_eval, picture, folder / "eval")
-    with artifact.new_file("arrays.npz", mode="wb") as file:
+    with artifact.new_file(files.ROWS, mode="wb") as file:
         np.savez_compressed(file, **vars(dataset))
     return artifact
 

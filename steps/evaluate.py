@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import tempfile
@@ -43,13 +42,11 @@ from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
 from modelgate.rows.dataset import Dataset
-from modelgate.tracking import charts, client, fingerprint
+from modelgate.tracking import charts, client, files, fingerprint
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
-
-_DOWNLOADS = "WANDB_ARTIFACT_DIR"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -185,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 3) judge, and freeze what was judged
     with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
-        rows, candidate, theirs = ask_both(run, reference, production, dataset_name, behaviour)
+        rows, rows_sha256, candidate, theirs = ask_both(run, reference, production, dataset_name, behaviour)
         scores = predictions.side_by_side(rows, behaviour, candidate, theirs)
         outcomes = rules.judge(scores, policy)
         compared = predictions.comparison(scores, policy, ledger.drops(promotions))
@@ -209,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             version=Named(str(reference), version.digest),
             collection=reference.collection,
             model=Named(source_name(version), version.digest),
-            sha256=form.Hashes(candidate.sha256, eval_rows=None),
+            sha256=form.Hashes(candidate.sha256, rows_sha256),
             trained_on=None,
             dataset=form.Dataset(str(dataset_name), dataset_version.digest, scores.rows, scores.seen),
             looks=None,
@@ -231,33 +228,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ask_both(
     run: Run, version: Reference, production: Artifact | None, dataset: Reference, behaviour: ModuleType | None
-) -> tuple[Dataset, Predictions, Predictions | None]:
-    """Fetch rows and models through the run, so that W&B knows the lineage, and let the models answer."""
+) -> tuple[Dataset, str, Predictions, Predictions | None]:
+    """
+    Fetch rows and models through the run, so that W&B knows the lineage, and let the models answer.
+
+    Gives the rows, the SHA-256 of their file, and what the candidate and production answer.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        entry = run.use_artifact(str(dataset)).get_entry("arrays.npz")
-        with np.load(entry.download(root=str(folder))) as arrays:
+
+        def fetched(reference: Reference, file: str, place: str) -> files.Fetched:
+            return files.fetch(run.use_artifact(str(reference)), file, folder / place)
+
+        stored = fetched(dataset, files.ROWS, "rows")
+        with np.load(stored.path) as arrays:
             rows = Dataset(**arrays)
-        candidate = fetch_model(run, version, folder / "candidate")
-        theirs = fetch_model(run, Reference.of(production), folder / "production") if production else None
+        candidate = fetched(version, files.MODEL, "candidate")
+        theirs = fetched(Reference.of(production), files.MODEL, "production") if production else None
         say("importing TensorFlow")
         keras_format.start(seed=0, threads=1)
         variations = behaviour.variations(rows.x_eval) if behaviour else {}
-        ours = predictions.ask(candidate, rows.x_eval, variations)
-        return rows, ours, predictions.ask(theirs, rows.x_eval, variations) if theirs else None
-
-
-def fetch_model(run: Run, version: Reference, folder: Path) -> Path:
-    """The model's file. A folder each: use_model names its own by the source version, which two links may share."""
-    before = os.environ.get(_DOWNLOADS)
-    os.environ[_DOWNLOADS] = str(folder)
-    try:
-        return Path(run.use_model(str(version)))
-    finally:
-        if before is None:
-            del os.environ[_DOWNLOADS]
-        else:
-            os.environ[_DOWNLOADS] = before
+        ours = predictions.ask(candidate.path, rows.x_eval, variations)
+        return rows, stored.sha256, ours, predictions.ask(theirs.path, rows.x_eval, variations) if theirs else None
 
 
 def measure(scores: Scores, candidate: Predictions, production: Predictions | None) -> form.Measured:

@@ -5,7 +5,7 @@ Link a model into the registry, as the candidate for production.
 
 Reads   the model version.
 Writes  a version of the registry's collection with the alias candidate; the same model again is the same version.
-Exits   0 done, 2 wrong use, 3 W&B not reachable.
+Exits   0 done, 1 a file of the model is a reference, 2 wrong use, 3 W&B not reachable.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import wandb
 
 from modelgate import config
 from modelgate.cli import StepParser, emit, guarded, say
-from modelgate.tracking import client
+from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
 ALIAS = "candidate"
@@ -45,8 +46,8 @@ def link(run: wandb.Run, model: wandb.Artifact, registry: str, collection: str) 
     if registry == LEGACY_REGISTRY:
         # link_model logs a file; the same bytes are the same version of the model, so nothing is doubled.
         with tempfile.TemporaryDirectory() as folder:
-            path = model.get_entry("model.keras").download(root=folder)
-            linked = run.link_model(path, collection, name=model.name.split(":")[0], aliases=[ALIAS])
+            path = files.fetch(model, files.MODEL, Path(folder)).path
+            linked = run.link_model(str(path), collection, name=model.name.split(":")[0], aliases=[ALIAS])
     else:
         linked = run.link_artifact(model, f"{registry}/{collection}", aliases=[ALIAS])
     if linked is None:
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reference = Reference.parse(args.model, "--model")
     api = client.connect()
     model = client.get(api, reference, "--model")
+    files.require_no_references(model)
 
     target = f"{args.registry}/{args.collection}"
     if args.registry == LEGACY_REGISTRY:

@@ -15,6 +15,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from modelgate.promotion.approval import Approval
 from modelgate.promotion.evidence import Dataset, Evidence, Named
 from modelgate.promotion.ledger import Entry
 from modelgate.text import one_line
-from modelgate.tracking import client
+from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -84,18 +85,29 @@ def check_policy(evidence: Evidence, policy: config.Gate) -> None:
             )
 
 
-def check_rows(dataset: Artifact, scores: scores.Scores) -> None:
+def check_rows(dataset: Dataset, labels: Any, scores: scores.Scores) -> None:
     """The rows that were scored are the dataset's eval rows, all of them and with its labels."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        np.load(dataset.get_entry("arrays.npz").download(root=folder)) as rows,
-    ):
-        labels = rows["y_eval"]
     if not np.array_equal(labels, scores.labels):  # the gate has counted them
         raise StepError(
             "other_eval_rows",
             f"the answers are to {len(scores.labels)} rows with labels that are not those of {dataset.name}",
             "evaluate the version again",
+        )
+
+
+def check_bytes(judged: form.Hashes, now: form.Hashes) -> None:
+    """The files of the model and of the eval rows are, byte for byte, those that were judged."""
+    if judged.model not in (None, now.model):  # None: schema 1 did not record it
+        raise StepError(
+            "model_bytes_changed",
+            f"the model's file has SHA-256 {now.model}, and {judged.model} was evaluated",
+            "find out who replaced it, then evaluate again",
+        )
+    if judged.eval_rows not in (None, now.eval_rows):
+        raise StepError(
+            "rows_bytes_changed",
+            f"the file of the eval rows has SHA-256 {now.eval_rows}, and {judged.eval_rows} was evaluated",
+            "find out who replaced it, then evaluate again",
         )
 
 
@@ -179,7 +191,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_verdict(evidence, scores)
     version = check_digest(api, "version", evidence.version)
     check_digest(api, "model", evidence.model)
-    check_rows(check_digest(api, "dataset", evidence.dataset), scores)
+    dataset = check_digest(api, "dataset", evidence.dataset)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, rows = files.fetch(version, files.MODEL, folder), files.fetch(dataset, files.ROWS, folder)
+        stored = form.Hashes(model.sha256, rows.sha256)
+        check_bytes(evidence.sha256, stored)
+        with np.load(rows.path) as arrays:
+            check_rows(evidence.dataset, arrays["y_eval"], scores)
     judged = form.as_json(evidence)
     approved = approval.of(args.approver, args.approval, judged, self_approval=settings.gate.self_approval)
 
@@ -207,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
         with client.run(api, "promote_model", project, about) as run:
-            content = entry(run, judged, source, approved, args.reason, last)
+            content = entry(run, judged, source, approved, args.reason, last, stored)
             done = write_entry(run, api, ledger_name, args.use_case, content)
     approver = one_line(done.content["approver"])
     if done.applied:
@@ -221,17 +240,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry(
-    run: Run, evidence: Mapping[str, Any], source: Artifact, approved: Approval, reason: str, last: Entry | None
+    run: Run,
+    evidence: Mapping[str, Any],
+    source: Artifact,
+    approved: Approval,
+    reason: str,
+    last: Entry | None,
+    stored: form.Hashes,
 ) -> dict[str, Any]:
     """What the ledger will say of this promotion."""
     return {
-        "schema": 1,
+        "schema": 2,
         "previous": last.sha256 if last else None,
         "from": evidence["production"],
         "to": evidence["version"],
         "model": evidence["model"],
         "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
         "evidence": {"name": str(Reference.of(source)), "digest": source.digest},
+        "sha256": vars(stored),
+        "sha256_recorded": "at promotion" if None in evidence["sha256"].values() else "at evaluation",
         "policy": evidence["policy"],
         "drop": evidence["comparison"] and evidence["comparison"]["drop"],
         "approver": approved.approver,

@@ -27,7 +27,7 @@ from modelgate import config, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.frameworks import keras_format
 from modelgate.rows.dataset import Dataset
-from modelgate.tracking import client, fingerprint
+from modelgate.tracking import client, files, fingerprint
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     with client.run(api, "train_model", project, recorded) as run, tempfile.TemporaryDirectory() as folder:
         # 2) the input, through the run, so that W&B knows the lineage
-        entry = run.use_artifact(str(reference)).get_entry("arrays.npz")
-        with np.load(entry.download(root=folder)) as arrays:
+        fetched = files.fetch(run.use_artifact(str(reference)), files.ROWS, Path(folder))
+        with np.load(fetched.path) as arrays:
             dataset = Dataset(**arrays)
 
         # 3) the training
@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         model = fit(dataset, model_part.build_model, hyperparameters, callbacks)
 
         # 4) the output
-        path = Path(folder) / "model.keras"
+        path = Path(folder) / files.MODEL
         keras_format.save(model, path)
         artifact = model_artifact(args.use_case, path, recorded | {"dataset_digest": dataset_version.digest})
         logged = client.log(run, artifact, ["latest", inputs])
@@ -169,7 +169,7 @@ def model_artifact(use_case: str, path: Path, settings: dict[str, Any]) -> wandb
 
     made_by = {"keras": keras.__version__, "tensorflow": tf.__version__, "machine": platform.machine()}
     artifact = wandb.Artifact(f"{use_case}_model", type="model", metadata=settings | made_by)
-    artifact.add_file(str(path), name="model.keras")
+    artifact.add_file(str(path), name=files.MODEL)
     return artifact
 
 

@@ -126,6 +126,13 @@ def test_a_step_is_one_page_and_nothing_else_is_in_their_folder():
     assert names == {"__init__", "audit", "build", "evaluate", "link", "promote", "train"}
 
 
+def test_one_function_fetches_files_from_wandb():
+    """What fetches without it takes references, and bytes that no manifest names."""
+    for path in [*files("steps"), *files("modelgate")]:
+        if path.name != "files.py":
+            assert not re.search(r"\.download\(|use_model|get_entry", path.read_text(encoding="utf-8")), path
+
+
 def test_only_approval_knows_github():
     for path in [*files("steps"), *files("modelgate")]:
         if path.name != "approval.py":

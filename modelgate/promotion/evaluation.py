@@ -18,6 +18,7 @@ from modelgate.gate import metrics
 from modelgate.gate.scores import Scores, Varied
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, PerRow
+from modelgate.tracking import files
 
 if TYPE_CHECKING:
     from wandb import Artifact
@@ -49,14 +50,14 @@ def read(artifact: Artifact) -> tuple[Evidence, str, Scores]:
     with tempfile.TemporaryDirectory() as folder:
 
         def content(name: str) -> bytes:
-            return Path(artifact.get_entry(name).download(root=folder)).read_bytes()
+            return files.fetch(artifact, name, Path(folder)).path.read_bytes()
 
         try:
             evidence = form.parse(content(form.FILE))
             with np.load(io.BytesIO(content(PREDICTIONS)), allow_pickle=False) as arrays:
                 scores = _scores(arrays, evidence)
             return evidence, content(REPORT).decode(), scores
-        except (KeyError, ValueError) as error:
+        except (files.FileRefused, KeyError, ValueError) as error:
             raise StepError(
                 "evidence_unreadable", f"{artifact.name} is not evidence: {error}", "evaluate the version again"
             ) from error

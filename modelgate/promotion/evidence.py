@@ -137,7 +137,7 @@ class PerRow:
 
 @dataclass(frozen=True, config=_STRICT)
 class Hashes:
-    """SHA-256 of the model's file and of the eval rows; null: not recorded."""
+    """SHA-256 of the file of the model and of the file that holds the eval rows; null: not recorded (schema 1)."""
 
     model: Sha256 | None
     eval_rows: Sha256 | None

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgate.errors import StepError
-from modelgate.tracking import client
+from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -158,8 +158,15 @@ def readable(content: object) -> bool:
             return False
         return True
 
+    def hashes(value: object) -> bool:
+        """SHA-256 of the files; entries of schema 1 have none."""
+        return value is None or (
+            isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("model", "eval_rows"))
+        )
+
     return (
         isinstance(content, dict)
+        and hashes(content.get("sha256"))
         and all(version(content.get(key)) for key in ("to", "model", "dataset", "evidence"))
         and (content.get("from") is None or version(content["from"]))
         and all(isinstance(content.get(key), str) for key in ("approver", "time", "reason"))
@@ -176,8 +183,7 @@ def _content(version: Artifact) -> dict[str, Any]:
     """What an entry says; what is no promotion says nothing, follows nothing, and is void."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            path = version.get_entry(_FILE).download(root=folder)
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (KeyError, ValueError, RecursionError):  # no such file, not the bytes of its digest, no JSON
+            content = json.loads(files.fetch(version, _FILE, Path(folder)).path.read_text(encoding="utf-8"))
+        except (files.FileRefused, ValueError, RecursionError):  # no such file, not the bytes of its digest, no JSON
             content = None
     return content if readable(content) else {"previous": "unreadable"}

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from modelgate.promotion.ledger import Entry, readable
 
 _SEAL = re.compile(r"promotion-v([0-9]{1,9})-([0-9a-f]{12})")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,17 @@ class Seal:
 
 @dataclass(frozen=True)
 class Registered:
-    """What the registry holds now: the names of its versions, their seals, and the version that is `production`."""
+    """
+    What the registry holds now: the names of its versions, their seals, and the version that is `production`.
+
+    sha256: of each version that an entry names, the SHA-256 of its file now, or the name under which the file is
+    refused. A version that is gone is left out.
+    """
 
     versions: frozenset[str] = frozenset()
     seals: tuple[Seal, ...] = ()
     production: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     findings += _unsealed(order, registered, wrong)
     findings += _outside(order, registered, wrong)
     findings += _production(order, registered)
+    findings += _bytes(order, registered)
     return order, findings
 
 
@@ -242,6 +250,27 @@ def _outside(order: list[Entry], registered: Registered, wrong: set[int | None])
                     after.number,
                 )
             )
+    return found
+
+
+def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
+    """Files that are not, byte for byte, those that were promoted."""
+    found = []
+    for entry in order:
+        if entry.void or _refused(entry, registered):
+            continue
+        content = entry.content
+        hashes = content.get("sha256") or {}
+        recorded = f"recorded {content.get('sha256_recorded', 'at promotion')}" if hashes else "recorded later"
+        for what, name, judged in (
+            ("model", content["to"]["name"], hashes.get("model")),
+            ("rows", content["dataset"]["name"], hashes.get("eval_rows")),
+        ):
+            now = registered.sha256.get(name)
+            if now is None or now == judged or (judged is None and _SHA256.fullmatch(now)):
+                continue
+            message = f"v{entry.number}: the file of {name} is {now}, and {judged or 'its SHA-256'} was {recorded}"
+            found.append(Finding(f"{what}_bytes_changed", message, entry.number))
     return found
 
 

@@ -134,7 +134,7 @@ def evidence_of_schema_1(desk, change=lambda content: None):
     with wandb.init(project=desk.collection) as run:
         model = wandb.Artifact("glyphs_model", type="model")
         dataset = wandb.Artifact("glyphs_dataset", type="dataset")
-        with model.new_file("content.txt", mode="w") as file:
+        with model.new_file("model.keras", mode="w") as file:
             file.write("an old model")
         with dataset.new_file("arrays.npz", mode="wb") as file:
             np.savez(file, y_eval=labels)

@@ -1,0 +1,249 @@
+"""
+Attacks on the bytes that were judged: with a reference, in the server's storage, with a second file of the same MD5.
+
+    pytest tests/steps/test_bytes.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from base64 import b64decode
+from pathlib import Path
+
+import pytest
+import wandb
+
+from modelgate.errors import StepError
+from modelgate.promotion import ledger
+from modelgate.tracking import files
+from tests.standing_in import Request, StandIn
+
+# Two files with one MD5: Wang, Feng, Lai and Yu, "Collisions for hash functions", 2004.
+ONE = bytes.fromhex(
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a085125e8f7cdc99fd91d"
+    "bdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0e99f33420f577ee8ce54b67080a80d1ec69821bc"
+    "b6a8839396f9652b6ff72a70"
+)
+OTHER = bytes.fromhex(
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab50712467eab4004583eb8fb7f8955ad340609f4b30283e4888325f1415a085125e8f7cdc99fd91d"
+    "bd7280373c5bd8823e3156348f5bae6dacd436c919c6dd53e23487da03fd02396306d248cda0e99f33420f577ee8ce54b67080280d1ec69821bc"
+    "b6a8839396f965ab6ff72a70"
+)
+
+
+class _Body(Request):
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("ETag", '"constant"')
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(self.server.body)
+
+
+@pytest.fixture
+def elsewhere():
+    """An address whose answer can be changed without any trace: its ETag stays the same."""
+    server = StandIn(_Body)
+    yield server
+    server.close()
+
+
+def refused(step, *flags):
+    """The name and the exit code of the refusal."""
+    with pytest.raises(StepError) as stopped:
+        step(*flags)
+    assert stopped.value.exit_code == 1
+    return stopped.value.name
+
+
+def logged(collection, name, url, file, kind="model"):
+    """A version whose file is a reference."""
+    with wandb.init(project=collection, job_type="train_model") as run:
+        artifact = wandb.Artifact(name, type=kind)
+        artifact.add_reference(url, name=file)
+        return run.log_artifact(artifact).wait()
+
+
+def stored(server, version, name):
+    """The server's own file behind a version's file."""
+    md5 = b64decode(version.manifest.entries[name].digest).hex()
+    (path,) = server.data.rglob(md5)
+    return path
+
+
+# --- references ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("registry", ["wandb-registry-model", "model-registry"])
+def test_a_model_that_is_a_reference_is_not_linked(step, collection, elsewhere, registry):
+    elsewhere.body = b"a model"
+    version = logged(collection, "glyphs_model", elsewhere.url, "model.keras")
+    name = f"local/{collection}/{version.name}"
+    assert refused(step, "link", "--model", name, "--registry", registry) == "reference_entry"
+
+
+def test_a_model_with_a_reference_beside_its_file_is_not_linked(step, collection, elsewhere):
+    elsewhere.body = b"more"
+    with wandb.init(project=collection, job_type="train_model") as run:
+        artifact = wandb.Artifact("glyphs_model", type="model")
+        with artifact.new_file("model.keras", mode="w") as file:
+            file.write("a model")
+        artifact.add_reference(elsewhere.url, name="assets/vocabulary.txt")
+        version = run.log_artifact(artifact).wait()
+    assert refused(step, "link", "--model", f"local/{collection}/{version.name}") == "reference_entry"
+
+
+def test_a_model_that_is_a_reference_is_not_judged(step, model, dataset, collection, elsewhere, tmp_path):
+    """Linked past `link`, by the SDK. Today's body is a good model; tomorrow's need not be."""
+    source = wandb.Api().artifact(model(0)["model"])
+    elsewhere.body = Path(source.get_entry("model.keras").download(root=tmp_path)).read_bytes()
+    version = logged(collection, "glyphs_model", elsewhere.url, "model.keras")
+    with wandb.init(project=collection) as run:
+        linked = run.link_artifact(version, f"wandb-registry-model/{collection}")
+    name = f"local-org/wandb-registry-model/{collection}:{linked.version}"
+    assert refused(step, "evaluate", "--version", name, "--dataset", dataset["dataset"]) == "reference_entry"
+
+
+def test_rows_that_are_a_reference_are_not_trained_on(step, collection, elsewhere, dataset, tmp_path):
+    source = wandb.Api().artifact(dataset["dataset"])
+    elsewhere.body = Path(source.get_entry("arrays.npz").download(root=tmp_path)).read_bytes()
+    with wandb.init(project=collection, job_type="build_dataset") as run:
+        artifact = wandb.Artifact("glyphs_dataset", type="dataset")
+        artifact.add_reference(elsewhere.url, name="arrays.npz")
+        version = run.log_artifact(artifact).wait()
+    name = f"local/{collection}/{version.name}"
+    assert refused(step, "train", "--dataset", name, "--epochs", 1) == "reference_entry"
+
+
+def test_an_entry_of_the_ledger_that_is_a_reference_says_nothing(desk, elsewhere):
+    desk.promoted(0)
+    first = desk.entries[0]
+    elsewhere.body = ledger.text({**first.content, "previous": first.sha256}).encode()
+    logged(desk.collection, "glyphs_promotions", elsewhere.url, "entry.json", "promotion")
+    desk.promoted(1, 0)
+    assert [entry.void for entry in desk.entries] == [False, True, False]
+    assert desk.findings() == {("entry_unreadable", 1)}
+
+
+# --- storage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flip_a_bit():
+    """`flip_a_bit(path, place)`; the other tests have the file as it was."""
+    flipped = []
+
+    def flip(path, place):
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(content)
+        flipped.append((path, place))
+
+    yield flip
+    for path, place in flipped.copy():
+        flip(path, place)
+
+
+def test_a_stored_model_with_one_bit_flipped_is_not_judged(step, model, dataset, collection, server, flip_a_bit):
+    """A bit of the time in the file's zip header: every library still reads the file."""
+    source = wandb.Api().artifact(model(0)["model"])
+    path = Path(source.get_entry("model.keras").download(root=server.data.parent))
+    with zipfile.ZipFile(path, "a") as changed:  # bytes of this test's own
+        changed.comment = collection.encode()
+    with wandb.init(project=collection, job_type="train_model") as run:
+        run.use_artifact(dataset["dataset"])
+        artifact = wandb.Artifact("glyphs_model", type="model")
+        artifact.add_file(str(path), name="model.keras")
+        version = run.log_artifact(artifact).wait()
+    linked = step("link", "--model", f"local/{collection}/{version.name}")["version"]
+    assert step("evaluate", "--version", linked, "--dataset", dataset["dataset"])["verdict"] == "pass"
+    flip_a_bit(stored(server, version, "model.keras"), 10)
+    again = ("evaluate", "--version", linked, "--dataset", dataset["dataset"], "--no-cache")
+    assert refused(step, *again) == "file_changed"
+
+
+def test_a_bit_that_is_flipped_after_the_evaluation_is_not_promoted(desk, server, flip_a_bit):
+    evidence = desk.evidence(0)
+    flip_a_bit(stored(server, desk.version(0), "model.keras"), 3)
+    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "file_changed"
+    assert desk.entries == []
+
+
+# --- two files with one MD5 ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_faced(desk, server, monkeypatch):
+    """A desk whose model has a twin: `two_faced()` puts the other file into the place of the first."""
+    assert len({hashlib.md5(file).digest() for file in (ONE, OTHER)}) == 1  # noqa: S324 - it is what is attacked
+    monkeypatch.setattr(desk, "model_bytes", lambda _: ONE + desk.collection.encode())
+
+    def replace():
+        path = stored(server, desk.version(0), "model.keras")
+        path.chmod(0o600)
+        path.write_bytes(OTHER + desk.collection.encode())
+
+    return replace
+
+
+def test_a_model_that_was_replaced_after_the_evaluation_is_not_promoted(desk, two_faced):
+    evidence = desk.evidence(0)
+    two_faced()
+    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "model_bytes_changed"
+    assert desk.entries == []
+
+
+def test_a_model_that_was_replaced_after_its_promotion_is_found(desk, two_faced):
+    desk.promoted(0)
+    assert desk.findings() == set()
+    two_faced()
+    assert desk.findings() == {("model_bytes_changed", 0)}
+
+
+def test_rows_that_are_not_those_that_were_judged_are_not_promoted(desk):
+    changed = {"model": hashlib.sha256(b"model 0").hexdigest(), "eval_rows": "0" * 64}
+    evidence = desk.evidence(0, sha256=changed)
+    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "rows_bytes_changed"
+
+
+def test_rows_that_were_damaged_after_a_promotion_are_found(desk, server, flip_a_bit):
+    desk.promoted(0)
+    rows = wandb.Api().artifact(desk.entries[0].content["dataset"]["name"])
+    flip_a_bit(stored(server, rows, "arrays.npz"), 10)
+    assert ("rows_bytes_changed", 0) in desk.findings()
+
+
+def test_the_ledger_keeps_the_hashes(desk):
+    desk.promoted(0)
+    content = desk.entries[0].content
+    assert content["sha256"]["model"] == hashlib.sha256(b"model 0").hexdigest()
+    assert content["sha256_recorded"] == "at evaluation"
+
+
+def test_evidence_without_hashes_gets_them_when_it_is_promoted(desk):
+    """Of schema 1; the ledger says when they were computed."""
+    evidence = desk.evidence(0, sha256={"model": None, "eval_rows": None})
+    desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    content = desk.entries[0].content
+    assert content["sha256"]["model"] == hashlib.sha256(b"model 0").hexdigest()
+    assert content["sha256_recorded"] == "at promotion"
+
+
+# --- what else is refused --------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_there_or_too_large_is_refused_before_it_is_fetched(desk, tmp_path):
+    desk.evidence(0)
+    version = desk.version(0)
+    for name, limit, refusal in (("weights.h5", 100, "file_missing"), ("model.keras", 6, "file_too_large")):
+        with pytest.raises(files.FileRefused) as stopped:
+            files.fetch(version, name, tmp_path, limit)
+        assert stopped.value.name == refusal
+    assert list(tmp_path.glob("*.keras")) == []
+    assert files.fetch(version, "model.keras", tmp_path, 7).path.read_bytes() == b"model 0"
