@@ -222,6 +222,7 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
         "production": production,
         "page": next((one.result["url"] for one in reversed(done) if one.result.get("url")), None),
         "reason": reason,
+        "collection": order.given.get("collection"),
         "host": order.host,
         "report": report,
     }
@@ -264,7 +265,8 @@ def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execu
     """Run promote with the pending evidence; run again after a kill, it finishes or changes nothing."""
     say(f"\napproved by {name}")
     use_case = pending["use_case"]
-    given: dict[str, str] = {"approver": name} | ({"reason": pending["reason"]} if pending["reason"] else {})
+    said = {key: pending.get(key) for key in ("reason", "collection")}
+    given: dict[str, str] = {"approver": name} | {key: value for key, value in said.items() if value}
     promote = order._replace(given=given)
     try:
         promoted = _promotion(promote, use_case, execute, pending["evidence"], len(done) + 1)

@@ -52,14 +52,14 @@ EVALUATE = Step(
     "compare it with `production`, say whether it may follow",
     inputs=("version", "dataset"),
     outputs=("evidence",),
-    flags=("policy", "commit", "no_cache"),
+    flags=("collection", "policy", "commit", "no_cache"),
     then_a_person=True,
 )
 PROMOTE = Step(
     "promote",
     "move the alias `production` to it",
     inputs=("evidence",),
-    flags=("approver", "reason"),
+    flags=("collection", "approver", "reason"),
     then_a_person=True,
 )
 

@@ -67,6 +67,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=parser.config.gate.policy,
         help="no_worse compares with production; rollback shows the comparison only (default: %(default)s)",
     )
+    parser.add_argument(
+        "--collection",
+        default=parser.config.collection,
+        help="the registered model; a version of another one is refused (default: %(default)s)",
+    )
     parser.add_argument("--commit", default="", metavar="SHA", help="the commit of this code, for the evidence")
     parser.add_argument("--images", type=Path, metavar="FILE", help="JSON, image name to digest, for the evidence")
     parser.add_argument("--no-cache", action="store_true", help="evaluate even when this was evaluated before")
@@ -149,6 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) what is to be judged, and against what
     reference = version_of(args.version, promotions)
+    reference.require_in(args.collection, args.use_case)
     version = client.get(api, reference, "--version")
     production = client.production(api, reference.collection)
     if production and production.digest == version.digest:

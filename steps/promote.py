@@ -47,6 +47,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=approval.WAYS,
         help="ask GitHub who approved: the reviewer of this workflow run, or of the pull request that was merged",
     )
+    parser.add_argument(
+        "--collection",
+        default=parser.config.collection,
+        help="the registered model; a version of another one is refused (default: %(default)s)",
+    )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger")
     parser.add_argument("--dry-run", action="store_true", help="make every check, move nothing")
     return parser.parse()
@@ -146,6 +151,11 @@ def check_use_case(evidence: Evidence, use_case: str) -> None:
         )
 
 
+def check_collection(evidence: Evidence, collection: str) -> None:
+    """The version is one of the collection that the use case owns, whichever the registry."""
+    Reference.parse(evidence.version.name, "--evidence").require_in(collection, evidence.use_case)
+
+
 def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
     """The evidence is young enough, by its own word and by when W&B was given it."""
     try:
@@ -187,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = client.get(api, reference, "--evidence")
     evidence, _, scores = evaluation.read(source)
     check_use_case(evidence, args.use_case)
+    check_collection(evidence, args.collection)
     check_policy(evidence, settings.gate)
     check_verdict(evidence, scores)
     version = check_digest(api, "version", evidence.version)

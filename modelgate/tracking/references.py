@@ -44,6 +44,16 @@ class Reference:
         """The pinned name of a version that W&B has given a number."""
         return cls.parse(f"{artifact.entity}/{artifact.project}/{artifact.name.split(':')[0]}:{artifact.version}", "")
 
+    def require_in(self, collection: str, use_case: str) -> None:
+        """Refuse a version of another use case's collection. The registry that it is in does not matter."""
+        if self.name != collection:
+            raise StepError(
+                "other_collection",
+                f"{self} is not a version of {collection!r}, the collection of the use case {use_case!r}",
+                f"name a version of {collection!r}, or the use case that owns {self.name!r}; after a trial in another "
+                f"collection: --collection {self.name}",
+            )
+
     @property
     def collection(self) -> str:
         """`entity/project/name`: all versions of it."""

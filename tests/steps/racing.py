@@ -51,7 +51,8 @@ def _prepare(barrier: Barrier) -> None:
 
 def _promoted(evidence: str) -> str:
     try:
-        code = promote.main(["--use-case", "glyphs", "--evidence", evidence, "--approver", "ada"])
+        own_collection = ("--collection", os.environ["WANDB_PROJECT"])
+        code = promote.main(["--use-case", "glyphs", "--evidence", evidence, "--approver", "ada", *own_collection])
     except StepError as error:
         return error.name
     return "done" if code == 0 else f"exit {code}"

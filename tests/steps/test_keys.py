@@ -54,7 +54,7 @@ def desk(step, collection, wandb_env, training_key, monkeypatch):
     env = {**wandb_env, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": collection}
 
     def promote(evidence, key=wandb_env["WANDB_API_KEY"], approver="ada"):
-        flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", approver]
+        flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", approver, "--collection", collection]
         command = own.python("steps.promote", *flags)
         done = subprocess.run(
             command, cwd=ROOT, env={**env, "WANDB_API_KEY": key}, capture_output=True, text=True, timeout=240

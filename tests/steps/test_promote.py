@@ -334,7 +334,8 @@ def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch, 
     """Another process writes its entry between our look at the ledger and our own entry."""
     first, second = evaluated(0), evaluated(1)
     append = ledger.append
-    command = own.python("steps.promote", "--use-case", "glyphs", "--evidence", second["evidence"])
+    flags = ("--evidence", second["evidence"], "--collection", collection)
+    command = own.python("steps.promote", "--use-case", "glyphs", *flags)
 
     def raced(*arguments):
         other = {**wandb_env, "WANDB_PROJECT": collection}

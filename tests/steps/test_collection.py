@@ -1,0 +1,59 @@
+"""
+A use case owns its collection: a model of one never becomes `production` of another.
+
+    pytest tests/steps/test_collection.py
+"""
+
+from __future__ import annotations
+
+import pytest
+import wandb
+
+from modelgate.errors import StepError
+from steps import promote
+
+
+def refused(step, *flags):
+    with pytest.raises(StepError) as stopped:
+        step(*flags)
+    assert (stopped.value.name, stopped.value.exit_code) == ("other_collection", 1)
+    return str(stopped.value)
+
+
+@pytest.mark.parametrize("registry", ["wandb-registry-model", "model-registry"])
+def test_a_version_of_another_collection_is_not_judged(step, model, dataset, registry):
+    """A model of the glyphs, linked where another use case's models are."""
+    flags = ("--model", model(0)["model"], "--registry", registry)
+    version = step("link", *flags, "--collection", "somebody-elses")["version"]
+    said = refused(step, "evaluate", "--version", version, "--dataset", dataset["dataset"])
+    assert "somebody-elses" in said
+
+
+def test_a_collection_that_link_was_given_is_judged_with_the_same_flag(step, model, dataset):
+    other = ("--collection", "a-trial")
+    version = step("link", "--model", model(0)["model"], *other)["version"]
+    assert step("evaluate", "--version", version, "--dataset", dataset["dataset"], *other)["verdict"] == "pass"
+
+
+def test_evidence_for_another_collection_is_not_promoted(desk):
+    """Good evidence of the glyphs, and its version is of a collection that is not theirs."""
+    evidence = desk.evidence(0)
+    flags = ("promote", "--evidence", evidence, "--approver", "ada")
+    assert desk.collection in refused(desk.step, *flags, "--collection", "glyphs-dev")
+    assert desk.entries == []
+    assert "production" not in desk.version(0).aliases
+
+
+def test_the_collection_of_the_config_is_the_one_that_counts(desk):
+    """Without a flag, as the workflows call promote."""
+    evidence = desk.evidence(0)
+    with pytest.raises(StepError) as stopped:
+        promote.main(["--use-case", "glyphs", "--evidence", evidence, "--approver", "ada"])
+    assert stopped.value.name == "other_collection"
+
+
+def test_a_collection_of_the_right_name_in_another_registry_is_the_use_cases_own(step, model, dataset):
+    version = step("link", "--model", model(0)["model"], "--registry", "model-registry")["version"]
+    answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
+    step("promote", "--evidence", answer["evidence"], "--approver", "ada")
+    assert "production" in wandb.Api().artifact(version).aliases
