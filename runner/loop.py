@@ -9,9 +9,12 @@ later, from another invocation, even after this one was killed.
 from __future__ import annotations
 
 import itertools
+import os
+import stat
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from modelgate.config import Config
@@ -28,6 +31,7 @@ LATER = "make approve APPROVE=NAME"
 # What a step can read: its room, what that imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's word for rows that it cannot read
+MAX_REPORT_BYTES = 1_000_000
 WRONG_KEY = "alias_refused"  # promote's word for a key that may not move the alias; the evidence still holds
 # evaluate's words for a ledger without a version to go back to, and what a person can do instead.
 NOTHING_BEFORE = {
@@ -203,7 +207,7 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
         _summary(order, done)
         say(f"\n{evaluated['headline']} ({_short(version)}). There is nothing to approve.")
         return 0
-    report = (order.folder.out / done[-1].step.name / "report.md").read_text()
+    report = _text(order.folder.out / done[-1].step.name / "report.md")
     say()
     progress.report(report)
     if evaluated["verdict"] == "fail":
@@ -228,6 +232,16 @@ def _conclude(order: Order, use_case: str, done: list[Finished], execute: Execut
     }
     order.folder.remember(**changes | {"pending": pending})
     return _ask_and_promote(order, pending, lambda: execute, done)
+
+
+def _text(path: Path) -> str:
+    """What a step wrote for people. It may have run in a container, where a link leads elsewhere: none is followed."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return file.read(MAX_REPORT_BYTES).decode(errors="replace") if regular else ""
+    except OSError:
+        return ""
 
 
 def _ask_and_promote(order: Order, pending: Mapping[str, Any], ready: Ready, done: list[Finished]) -> int:

@@ -55,6 +55,9 @@ def run_step(tmp_path):
         "plays = json.loads(pathlib.Path(os.environ['PLAYS']).read_text())\n"
         "seen = {'command': sys.argv[1:], 'environ': dict(os.environ)}\n"
         "pathlib.Path(os.environ['SEEN']).write_text(json.dumps(seen))\n"
+        "out = pathlib.Path(os.environ['OUT'])\n"
+        "for name, target in (plays['links'] or {}).items(): (out / name).symlink_to(target)\n"
+        "if plays['pipe']: os.mkfifo(out / plays['pipe'])\n"
         "if plays['report']: (pathlib.Path(os.environ['OUT']) / 'report.md').write_text(plays['report'])\n"
         "sys.stderr.write(plays['stderr'])\n"
         "sys.stdout.write(plays['stdout'])\n"
@@ -62,9 +65,9 @@ def run_step(tmp_path):
     )
     fake.chmod(0o755)
 
-    def run(answer: Any, *, code=0, stderr="", report="", flags=None, **inputs: str) -> Seen:
+    def run(answer: Any, *, code=0, stderr="", report="", links=None, pipe="", flags=None, **inputs: str) -> Seen:
         stdout = answer if isinstance(answer, str) else json.dumps(answer)
-        plays = {"stdout": stdout, "stderr": stderr, "report": report, "code": code}
+        plays = {"stdout": stdout, "stderr": stderr, "report": report, "links": links, "pipe": pipe, "code": code}
         (tmp_path / "plays.json").write_text(json.dumps(plays))
         for name in ("output", "summary"):
             (tmp_path / name).write_text("")
@@ -261,6 +264,26 @@ def test_the_report_is_the_summary_and_is_cut_where_github_would_refuse_it(run_s
     summary = run_step({"verdict": "pass"}, report="é" * 900_000).summary
     assert len(summary.encode()) < 1024 * 1024
     assert summary.endswith("in W&B)\n")
+
+
+def test_a_report_that_is_a_link_is_not_followed(run_step, tmp_path):
+    """In the container it leads nowhere; on the host it would lead to the keys of this job."""
+    for target in ("/proc/self/environ", "seen.json", str(tmp_path / "seen.json")):
+        seen = run_step({"verdict": "pass"}, links={"report.md": target}, WANDB_API_KEY="key-of-this-job")
+        assert "key-of-this-job" not in seen.summary
+        assert '"verdict": "pass"' in seen.summary
+
+
+def test_no_link_is_left_for_what_uploads_the_folder(run_step, tmp_path):
+    (tmp_path / "secret").write_text("key-of-this-job")
+    links = {"evidence.json": str(tmp_path / "secret"), "result.json": "../secret", "more": str(tmp_path)}
+    run_step({"verdict": "pass"}, report="# v3: pass\n", links=links)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.md"]
+    assert (tmp_path / "secret").read_text() == "key-of-this-job"
+
+
+def test_a_report_that_is_a_pipe_keeps_nobody_waiting(run_step):
+    assert '"verdict": "pass"' in run_step({"verdict": "pass"}, pipe="report.md").summary
 
 
 def test_the_images_are_given_as_a_file(run_step, tmp_path):

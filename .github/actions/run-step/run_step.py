@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shlex
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -51,6 +52,7 @@ def main() -> int:
     names += source_variables(json.loads(given["DATA_ENV"]), json.loads(given["VARIABLES"]))
     command = docker_run(given["IMAGE"], names, given["NETWORK"], out, flags)
     code, stdout = run(command)
+    remove_links(out)
     try:
         result = json.loads(stdout)
     except ValueError:
@@ -134,14 +136,36 @@ def write_outputs(result: Mapping[str, Any]) -> None:
                 file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
 
 
+def remove_links(out: Path) -> None:
+    """
+    Leave nothing in the folder but files and folders: what the step made of it is read, and uploaded, on the host.
+
+    A link would be followed there, to what the container itself could not see, such as this job's variables.
+    """
+    for folder, folders, names in os.walk(out):
+        for name in (*folders, *names):
+            path = Path(folder) / name
+            kind = path.lstat().st_mode
+            if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+                path.unlink()
+
+
+def content_of(path: Path, limit: int) -> bytes | None:
+    """The first bytes of a regular file; None if there is none, or something else has its name."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
 def write_summary(report: Path, step: str, result: Mapping[str, Any]) -> None:
     """The report, or what the step answered, as a block of code: nothing in it is Markdown."""
-    if report.is_file():
-        text = report.read_text(encoding="utf-8", errors="replace")
-    else:
+    data = content_of(report, MAX_SUMMARY_BYTES + 1)
+    if data is None:
         answer = json.dumps(result, indent=2, sort_keys=True)
-        text = f"### {step}\n\n" + "".join(f"    {line}\n" for line in answer.splitlines())
-    data = text.encode()
+        data = (f"### {step}\n\n" + "".join(f"    {line}\n" for line in answer.splitlines())).encode()
     if len(data) > MAX_SUMMARY_BYTES:
         data = data[:MAX_SUMMARY_BYTES] + b"\n\n(cut off here; the whole report is with the evidence in W&B)\n"
     with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("ab") as file:
