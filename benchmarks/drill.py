@@ -42,7 +42,7 @@ def main() -> int:
         project = Project(Path(name))
         try:
             a = part(project, "promote A", "run", "--use-case", "glyphs", "--seed", "0")
-            b = part(project, "promote B", "run", "--use-case", "glyphs", "--seed", "1", "--policy", "rollback")
+            b = part(project, "promote B", "run", "--use-case", "glyphs", "--seed", "1")
             back = part(project, "go back to A", "rollback", "--use-case", "glyphs", "--reason", "drill")
             with served(project):
                 seconds, said = score(project, Path(name) / "scored")

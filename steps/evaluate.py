@@ -108,17 +108,15 @@ def judged_dataset(promotions: Sequence[Entry]) -> Reference:
 
 def return_of(version: Artifact, promotions: Sequence[Entry]) -> form.Return | None:
     """When this very model was in production last, by the ledger; None when it never was."""
-    for number in reversed(range(len(promotions))):
-        entry = promotions[number]
-        if entry.applied and entry.content["to"]["digest"] == version.digest:
-            after = promotions[number + 1 : number + 2]
-            return form.Return(
-                entry.number,
-                version=entry.content["to"]["name"],
-                since=entry.content["time"],
-                until=after[0].content["time"] if after else None,
-            )
-    return None
+    if (entry := ledger.last_in_production(promotions, version.digest)) is None:
+        return None
+    after = next((later for later in promotions if later.number > entry.number), None)
+    return form.Return(
+        entry.number,
+        version=entry.content["to"]["name"],
+        since=entry.content["time"],
+        until=after.content["time"] if after else None,
+    )
 
 
 def kind_of(settings: config.Config) -> dict[str, str]:
@@ -189,7 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 3) judge, and freeze what was judged
     with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
         rows, rows_sha256, candidate, theirs = ask_both(run, reference, production, dataset_name, behaviour)
+        before = return_of(version, promotions)
         scores = predictions.side_by_side(rows, behaviour, candidate, theirs)
+        scores = replace(scores, was_in_production=before is not None)
         outcomes = rules.judge(scores, policy)
         compared = predictions.comparison(scores, policy, ledger.drops(promotions))
         complete = page.complete(outcomes)
@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             slices=form.slices_of(page.moved_slices(scores)) if complete else (),
             confusion=form.confusion_of(metrics.mistakes(scores.labels, scores.candidate)) if complete else (),
             per_row=evaluation.per_row(scores),
-            return_=return_of(version, promotions),
+            return_=before,
             version=Named(str(reference), version.digest),
             collection=reference.collection,
             model=Named(source_name(version), version.digest),

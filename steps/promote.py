@@ -15,6 +15,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) the evidence holds
     source = client.get(api, reference, "--evidence")
+    project = client.project_of(settings.project)
+    ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
+    entries = ledger.read(api, ledger_name)
     evidence, _, scores = evaluation.read(source)
+    scores = replace(scores, was_in_production=ledger.last_in_production(entries, evidence.version.digest) is not None)
     check_use_case(evidence, args.use_case)
     check_collection(evidence, args.collection)
     check_policy(evidence, settings.gate)
@@ -214,9 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     approved = approval.of(args.approver, args.approval, judged, self_approval=settings.gate.self_approval)
 
     # 2) what the ledger and the registry say now
-    project = client.project_of(settings.project)
-    ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
-    last = ledger.head(ledger.read(api, ledger_name))
+    last = ledger.head(entries)
     target = Reference.parse(evidence.version.name, "--evidence")
     production = client.production(api, target.collection)
     check_unfinished(last, evidence)

@@ -58,6 +58,12 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def lenient(root: Path) -> None:
+    """Let a clone's gate pass any model above the floor: for tests of everything but the gate."""
+    edit(root / "usecases" / USE_CASE / "config.toml", ("margin = 0.005", "margin = 0.5"))
+    (root / "usecases" / USE_CASE / "behaviour.py").unlink()
+
+
 def letters(root: Path) -> None:
     """
     Make a team's use case of `glyphs` in a clone, and remove every other: is a digit below a limit or not?
@@ -72,6 +78,7 @@ def letters(root: Path) -> None:
         folder / "config.toml",
         ('collection = "glyphs-dev"', 'collection = "letters-dev"'),
         ("epochs = 15", "epochs = 8\nlearning_rate = 0.001"),
+        ("margin = 0.005", "margin = 0.5"),  # any model above the floor passes
         ("[build]", '[data]\nenv = ["LETTERS_LIMIT"]\n\n[build]'),
     )
     edit(

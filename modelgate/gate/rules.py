@@ -207,11 +207,22 @@ def _varied_correct(scores: Scores) -> Iterator[tuple[str, Marks, Marks]]:
             yield name, varied.candidate == scores.labels, varied.production == scores.labels
 
 
+# --- rules: is it a way back? ----------------------------------------------------------------------------------------
+
+
+def was_in_production(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+    """The ledger knows the candidate to have been in production: going back is only to where one was."""
+    if not scores.was_in_production:
+        return False, "by the ledger this model was never in production; a new one is judged by no_worse or better"
+    return True, "this model was in production before"
+
+
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
 Rule = Callable[[Scores, Policy], tuple[bool, str]]
 SANITY: tuple[Rule, ...] = (every_row_scored, finite_scores, unseen_rows)
 QUALITY: tuple[Rule, ...] = (labels_plausible, floor_accuracy)
+HISTORY: dict[str, tuple[Rule, ...]] = {"no_worse": (), "better": (), "rollback": (was_in_production,)}
 COMPARISON: dict[str, tuple[Rule, ...]] = {
     "no_worse": (no_worse, slices_no_worse, behaviour_no_worse),
     "better": (better, slices_no_worse, behaviour_no_worse),
@@ -224,11 +235,11 @@ def judge(scores: Scores, policy: Policy) -> list[Outcome]:
     What each rule says, in order. Quality is not asked of scores that are not sane.
 
     Under the policy `rollback` the comparison is shown and does not block: going back is for when production is bad
-    in a way that the eval set may not show.
+    in a way that the eval set may not show. What blocks in its place is that the model was in production before.
     """
     outcomes = [_outcome(rule, scores, policy) for rule in SANITY]
     if sane(outcomes):
-        outcomes += [_outcome(rule, scores, policy) for rule in QUALITY]
+        outcomes += [_outcome(rule, scores, policy) for rule in (*QUALITY, *HISTORY[policy.name])]
         blocking = policy.name != "rollback"
         outcomes += [_outcome(rule, scores, policy, blocking) for rule in COMPARISON[policy.name]]
     return outcomes

@@ -28,6 +28,7 @@ class Scores:
 
     labels: int64 (N,), the truth. candidate, production: float32 (N, classes), probabilities; production is None when
     there is none yet. rows: how many rows the eval set has. seen: indices of eval rows that are also training rows.
+    was_in_production: whether the ledger knows the candidate to have been in production.
     slices: for each column that the use case names, the group of each row, int64 (N,). varied: by variation.
     """
 
@@ -36,5 +37,6 @@ class Scores:
     production: Probabilities | None
     rows: int
     seen: tuple[int, ...]
+    was_in_production: bool = False
     slices: Mapping[str, Labels] = field(default_factory=dict)
     varied: Mapping[str, Varied] = field(default_factory=dict)

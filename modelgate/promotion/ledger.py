@@ -92,6 +92,12 @@ def promotions(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if not entry.void and not entry.refused]
 
 
+def last_in_production(entries: Iterable[Entry], digest: str) -> Entry | None:
+    """The last entry by which the model with this digest was in production; None if the ledger knows of none."""
+    applied = [entry for entry in promotions(entries) if entry.applied and entry.content["to"]["digest"] == digest]
+    return applied[-1] if applied else None
+
+
 def drops(entries: Iterable[Entry]) -> float:
     """How much accuracy (a fraction) all promotions together have given up since the first, by their evaluations."""
     return sum(entry.content.get("drop") or 0.0 for entry in promotions(entries))

@@ -24,7 +24,7 @@ from tests.e2e.test_loop import facts
 from tests.engine import docker, references
 from tests.serving import until
 
-LOOP = ("run", "--policy", "rollback", "--learning-rate", "0.002")
+LOOP = ("run", "--learning-rate", "0.002")
 
 
 @pytest.fixture(autouse=True)

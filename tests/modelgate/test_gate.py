@@ -176,13 +176,25 @@ def test_behaviour_within_its_margin_passes():
 
 def test_rollback_shows_every_comparison_and_blocks_on_none():
     shaky = Varied(candidate=wrong_in(slice(80)), production=wrong_in(slice(20)))
-    outcomes = rules.judge(replace(scores(60, 20), varied={"noise": shaky}), ROLLBACK)
+    back = replace(scores(60, 20), varied={"noise": shaky}, was_in_production=True)
+    outcomes = rules.judge(back, ROLLBACK)
     assert {outcome.rule for outcome in outcomes if not outcome.passed} >= {"no_worse", "behaviour_no_worse"}
     assert rules.passes(outcomes)
 
 
 def test_rollback_still_asks_for_the_floor():
-    assert refusals(scores(200, 20), ROLLBACK) == ["floor_accuracy"]
+    assert refusals(replace(scores(200, 20), was_in_production=True), ROLLBACK) == ["floor_accuracy"]
+
+
+def test_was_in_production_refuses_a_rollback_to_what_never_was():
+    """However good it is."""
+    assert refusals(scores(20, 20), ROLLBACK) == ["was_in_production"]
+    assert refusals(scores(60, 20), ROLLBACK) == ["was_in_production"]
+    assert refusals(replace(scores(20, 20), was_in_production=True), ROLLBACK) == []
+
+
+def test_no_other_policy_asks_for_a_history():
+    assert refusals(scores(20, 20)) == []
 
 
 # --- the numbers, against their definitions --------------------------------------------------------------------------

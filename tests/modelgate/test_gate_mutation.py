@@ -15,7 +15,8 @@ import pytest
 from modelgate.gate import rules
 from modelgate.tracking.fingerprint import ROOT
 
-RULES = sorted({rule.__name__ for rules in (rules.SANITY, rules.QUALITY, *rules.COMPARISON.values()) for rule in rules})
+ALL = (rules.SANITY, rules.QUALITY, *rules.HISTORY.values(), *rules.COMPARISON.values())
+RULES = sorted({rule.__name__ for some in ALL for rule in some})
 
 
 @pytest.mark.parametrize("rule", RULES)

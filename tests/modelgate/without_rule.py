@@ -14,4 +14,5 @@ def without(rules: tuple[rules.Rule, ...]) -> tuple[rules.Rule, ...]:
 
 
 rules.SANITY, rules.QUALITY = without(rules.SANITY), without(rules.QUALITY)
-rules.COMPARISON = {policy: without(rules) for policy, rules in rules.COMPARISON.items()}
+rules.HISTORY = {policy: without(some) for policy, some in rules.HISTORY.items()}
+rules.COMPARISON = {policy: without(some) for policy, some in rules.COMPARISON.items()}

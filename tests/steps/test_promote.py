@@ -102,7 +102,7 @@ def test_promoting_twice_changes_nothing(evaluated, step, registry, collection):
 
 def test_the_next_promotion_follows_the_first_in_the_ledger(evaluated, step, registry):
     for seed in (0, 1):
-        evidence = evaluated(seed, "--policy", "rollback")["evidence"]
+        evidence = evaluated(seed)["evidence"]
         answer = step("promote", "--evidence", evidence, "--approver", "ada")
     assert answer["previous"].endswith(":v0")
     first, second = registry.entries
@@ -142,6 +142,7 @@ def evidence_of_schema_1(desk, change=lambda content: None):
         linked = run.link_artifact(model, f"wandb-registry-model/{desk.collection}")
         content = json.loads((stored / "evidence.json").read_text())
         assert content["schema"] == 1
+        content["use_case"] = "glyphs"  # as the use case that it was made with is called now
         content["version"] = {"name": f"{desk.registry}:{linked.version}", "digest": linked.digest}
         content["model"] = {"name": f"local/{desk.collection}/{model.name}", "digest": model.digest}
         content["dataset"] |= {"name": f"local/{desk.collection}/{dataset.name}", "digest": dataset.digest}
@@ -191,7 +192,7 @@ def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evalu
     """The same code trains the same model again: the gate lets it pass as it did before, and a person should know."""
     first = evaluated(0)
     step("promote", "--evidence", first["evidence"], "--approver", "ada")
-    bad = evaluated(1, "--policy", "rollback")
+    bad = evaluated(1)
     step("promote", "--evidence", bad["evidence"], "--approver", "ada")
     assert (first["return"], bad["return"]) == (None, None)
 
@@ -205,7 +206,7 @@ def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evalu
     assert registry.production == "v0"
     assert [entry.content["to"]["name"][-2:] for entry in registry.entries] == ["v0", "v1", "v0"]
 
-    again = evaluated(1, "--policy", "rollback")
+    again = evaluated(1)
     assert again["evidence"] != bad["evidence"]
     assert again["return"]["entry"] == 1
 
@@ -213,7 +214,7 @@ def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evalu
 def test_a_rollback_works_when_the_bad_version_was_deleted(evaluated, step, registry, copy_of_model):
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
     bad = step("link", "--model", copy_of_model(1))["version"]
-    evidence = step("evaluate", "--version", bad, "--policy", "rollback")["evidence"]
+    evidence = step("evaluate", "--version", bad)["evidence"]
     step("promote", "--evidence", evidence, "--approver", "ada")
     wandb.Api().artifact(bad).source_artifact.delete(delete_aliases=True)
     assert registry.production is None

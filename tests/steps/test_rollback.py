@@ -1,0 +1,51 @@
+"""
+A rollback goes back: only to a version that the ledger knows to have been in production.
+
+    pytest tests/steps/test_rollback.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelgate.errors import StepError
+from modelgate.promotion import evidence as form
+from tests.steps.desk import POLICY
+
+ROLLBACK = vars(form.limits_of(replace(POLICY, name="rollback")))
+
+
+def test_what_never_was_in_production_is_not_promoted_as_a_rollback(desk):
+    """Evidence under the policy that lets every comparison pass, for a version of which the ledger knows nothing."""
+    desk.promoted(0)
+    evidence = desk.evidence(1, 0, policy=ROLLBACK)
+    with pytest.raises(StepError, match="refused by was_in_production") as stopped:
+        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert (stopped.value.name, stopped.value.exit_code) == ("verdict_not_reproduced", 1)
+    assert "production" in desk.version(0).aliases
+
+
+def test_evidence_that_says_it_was_in_production_is_not_believed(desk):
+    desk.promoted(0)
+    said = {"entry": 0, "version": f"{desk.registry}:v0", "since": "2026-11-20T10:00:00Z", "until": None}
+    evidence = desk.evidence(1, 0, policy=ROLLBACK, **{"return": said})
+    with pytest.raises(StepError, match="was_in_production"):
+        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+
+
+def test_what_was_in_production_is_gone_back_to(desk):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    desk.step("promote", "--evidence", desk.evidence(0, 1, policy=ROLLBACK), "--approver", "ada")
+    assert "production" in desk.version(0).aliases
+    assert desk.findings() == set()
+
+
+def test_evaluate_refuses_a_rollback_to_a_candidate(evaluated, step):
+    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
+    answer = evaluated(1, "--policy", "rollback")
+    assert (answer.exit, answer["verdict"]) == (1, "fail")
+    assert [reason.partition(":")[0] for reason in answer["reasons"]] == ["was_in_production"]
+    assert evaluated(1)["verdict"] == "pass"
