@@ -53,17 +53,23 @@ def ask(model_path: Path, images: Images, variations: dict[str, Images]) -> Pred
 
 
 def side_by_side(
-    dataset: Dataset, behaviour: ModuleType | None, candidate: Predictions, production: Predictions | None
+    dataset: Dataset,
+    behaviour: ModuleType | None,
+    candidate: Predictions,
+    production: Predictions | None,
+    chosen: Any = slice(None),
 ) -> Scores:
-    """Both models' answers, side by side."""
+    """Both models' answers, side by side. chosen: the eval rows that they are answers to, if not to all."""
+    labels = dataset.y_eval[chosen]
+    slices = behaviour.slices(dataset.x_eval, dataset.y_eval) if behaviour else {}
     seen = np.flatnonzero(seen_in_training(dataset.x_eval, dataset.x_train))
     return Scores(
-        labels=dataset.y_eval,
+        labels=labels,
         candidate=candidate.probabilities,
         production=production and production.probabilities,
-        rows=len(dataset.x_eval),
+        rows=len(labels),
         seen=tuple(seen.tolist()),
-        slices=behaviour.slices(dataset.x_eval, dataset.y_eval) if behaviour else {},
+        slices={name: groups[chosen] for name, groups in slices.items()},
         varied={
             name: Varied(answers, production and production.varied[name]) for name, answers in candidate.varied.items()
         },

@@ -19,8 +19,9 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,25 +29,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-from modelgate import config, predictions, usecase
+from modelgate import config, datasets, judging, predictions, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.frameworks import keras_format
-from modelgate.gate import metrics, rules
 from modelgate.gate import report as page
+from modelgate.gate import rules
 from modelgate.gate.rules import Outcome, Policy
 from modelgate.gate.scores import Scores
-from modelgate.predictions import Predictions
+from modelgate.judging import Answers
 from modelgate.promotion import approval, evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
-from modelgate.rows.dataset import Dataset
+from modelgate.text import one_line
 from modelgate.tracking import charts, client, files, fingerprint
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
+
+Use = Callable[[Reference], "Artifact"]
+Choose = Callable[[int], Any]  # how many eval rows there are, to the indices of some
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -179,92 +183,128 @@ def main(argv: Sequence[str] | None = None) -> int:
             "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
-    if not args.no_cache and (found := client.find(api, f"{home}/{evaluation.name_of(args.use_case)}:{inputs}")):
-        evidence, report, _ = evaluation.read(found)
-        say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
-        return give(evidence, found, True, version.url, args.out, report)
+    before = return_of(version, promotions)
+    about = {
+        "use_case": args.use_case,
+        **kind,
+        "return_": before,
+        "version": Named(str(reference), version.digest),
+        "collection": reference.collection,
+        "model": Named(source_name(version), version.digest),
+        "production": Named(str(Reference.of(production)), production.digest) if production else None,
+        "commit": args.commit,
+        "git": form.git_of(args.commit),
+        "images": images,
+        "github": form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
+    }
+    drops = ledger.drops(promotions)
+
+    def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
+        answers = ask_both(use, reference, production, dataset_name, behaviour, choose)
+        scores = predictions.side_by_side(
+            answers.rows, behaviour, answers.candidate, answers.production, answers.chosen
+        )
+        return answers, replace(scores, was_in_production=before is not None)
+
+    # On GitHub nothing is reused: what was judged is judged there, by code that reviewers can see.
+    known = f"{home}/{evaluation.name_of(args.use_case)}:{inputs}"
+    if github is None and not args.no_cache and (found := client.find(api, known)):
+        ask_again = partial(compared, lambda name: client.get(api, name, "--version"), judging.some_rows)
+        rows = Named(str(dataset_name), dataset_version.digest)
+        try:
+            evidence, report = confirmed(found, about, rows, policy, drops, ask_again)
+        except StepError as error:
+            if error.name not in ("not_confirmed", "evidence_unreadable"):
+                raise
+            say(f"{Reference.of(found)} has the alias {inputs}, and {one_line(error)}: evaluating again")
+        else:
+            say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
+            return give(evidence, found, True, version.url, args.out, report)
 
     # 3) judge, and freeze what was judged
     with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
-        rows, rows_sha256, candidate, theirs = ask_both(run, reference, production, dataset_name, behaviour)
-        before = return_of(version, promotions)
-        scores = predictions.side_by_side(rows, behaviour, candidate, theirs)
-        scores = replace(scores, was_in_production=before is not None)
-        outcomes = rules.judge(scores, policy)
-        compared = predictions.comparison(scores, policy, ledger.drops(promotions))
-        complete = page.complete(outcomes)
-        measured = measure(scores, candidate, theirs)
+        answers, scores = compared(lambda name: run.use_artifact(str(name)), np.arange)
+        measured = judging.measure(scores, answers.candidate, answers.production)
         evidence = Evidence(
             schema=2,
-            use_case=args.use_case,
-            **kind,
-            verdict="pass" if rules.passes(outcomes) else "fail",
-            headline=page.headline(outcomes, compared, measured.candidate.accuracy, scores.rows),
             warnings=(),
-            rules=tuple(form.Outcome(**vars(outcome)) for outcome in outcomes),
-            policy=form.limits_of(policy),
-            metrics=measured,
-            comparison=form.Comparison(**compared) if compared else None,
-            slices=form.slices_of(page.moved_slices(scores)) if complete else (),
-            confusion=form.confusion_of(metrics.mistakes(scores.labels, scores.candidate)) if complete else (),
-            per_row=evaluation.per_row(scores),
-            return_=before,
-            version=Named(str(reference), version.digest),
-            collection=reference.collection,
-            model=Named(source_name(version), version.digest),
-            sha256=form.Hashes(candidate.sha256, rows_sha256),
+            **about,
+            **judging.conclusions(scores, policy, measured, drops),
+            sha256=answers.sha256,
             trained_on=None,
             dataset=form.Dataset(str(dataset_name), dataset_version.digest, scores.rows, scores.seen),
             looks=None,
-            production=Named(str(Reference.of(production)), production.digest) if production else None,
-            commit=args.commit,
-            git=form.git_of(args.commit),
-            images=images,
             account=client.account_of(api),
             evaluation_run=form.Run(f"{home}/{run.id}", str(run.url)),
-            github=form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
             evaluated_at=ledger.now(),
         )
+        outcomes = rules.judge(scores, policy)
         report = page.report(form.as_json(evidence), outcomes, scores)
         logged = log_evaluation(
-            run, evidence, outcomes, scores, lambda row: data.picture(rows.x_eval[row]), report, inputs
+            run, evidence, outcomes, scores, lambda row: data.picture(answers.rows.x_eval[row]), report, inputs
         )
     return give(evidence, logged, False, version.url, args.out, report)
 
 
 def ask_both(
-    run: Run, version: Reference, production: Artifact | None, dataset: Reference, behaviour: ModuleType | None
-) -> tuple[Dataset, str, Predictions, Predictions | None]:
+    use: Use,
+    version: Reference,
+    production: Artifact | None,
+    dataset: Reference,
+    behaviour: ModuleType | None,
+    choose: Choose,
+) -> Answers:
     """
-    Fetch rows and models through the run, so that W&B knows the lineage, and let the models answer.
+    Fetch rows and models, and let the models answer the rows that are chosen.
 
-    Gives the rows, the SHA-256 of their file, and what the candidate and production answer.
+    use: gives a version; a run's `use_artifact` also lets W&B know the lineage.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-
-        def fetched(reference: Reference, file: str, place: str) -> files.Fetched:
-            return files.fetch(run.use_artifact(str(reference)), file, folder / place)
-
-        stored = fetched(dataset, files.ROWS, "rows")
-        with np.load(stored.path) as arrays:
-            rows = Dataset(**arrays)
-        candidate = fetched(version, files.MODEL, "candidate")
-        theirs = fetched(Reference.of(production), files.MODEL, "production") if production else None
+        rows, rows_sha256 = datasets.fetch(use(dataset), folder)
+        candidate = files.fetch(use(version), files.MODEL, folder / "candidate")
+        theirs = files.fetch(use(Reference.of(production)), files.MODEL, folder / "production") if production else None
+        chosen = choose(len(rows.x_eval))
         say("importing TensorFlow")
         keras_format.start(seed=0, threads=1)
-        variations = behaviour.variations(rows.x_eval) if behaviour else {}
-        ours = predictions.ask(candidate.path, rows.x_eval, variations)
-        return rows, stored.sha256, ours, predictions.ask(theirs.path, rows.x_eval, variations) if theirs else None
+        varied = behaviour.variations(rows.x_eval) if behaviour else {}
+        variations = {name: images[chosen] for name, images in varied.items()}
+        ours = predictions.ask(candidate.path, rows.x_eval[chosen], variations)
+        other = predictions.ask(theirs.path, rows.x_eval[chosen], variations) if theirs else None
+        return Answers(rows, form.Hashes(ours.sha256, rows_sha256), chosen, ours, other)
 
 
-def measure(scores: Scores, candidate: Predictions, production: Predictions | None) -> form.Measured:
-    """What each model measures on the rows."""
+def confirmed(
+    found: Artifact,
+    about: Mapping[str, Any],
+    rows: Named,
+    policy: Policy,
+    drops: float,
+    ask_again: Callable[[], tuple[Answers, Scores]],
+) -> tuple[Evidence, str]:
+    """
+    Evidence from before, and its report, if it says what would be said now; else StepError `not_confirmed`.
 
-    def of(answers: Predictions) -> form.Metrics:
-        return form.Metrics(**predictions.measure(scores.labels, answers), other={})
+    Its alias proves nothing: whoever may write to the project can give it to anything. So all that follows from the
+    stored answers is computed again; and if that is `pass`, which leads to a promotion, the models are asked again.
+    """
 
-    return form.Measured(of(candidate), of(production) if production else None)
+    def unlike(what: str) -> StepError:
+        return StepError("not_confirmed", f"its {what} is not what is found now", "evaluate again with --no-cache")
+
+    evidence, report, scores = evaluation.read(found)
+    if wrong := next((name for name, value in about.items() if getattr(evidence, name) != value), None):
+        raise unlike(wrong)
+    if Named(evidence.dataset.name, evidence.dataset.digest) != rows:
+        raise unlike("dataset")
+    scores = replace(scores, was_in_production=evidence.return_ is not None)
+    if wrong := judging.contradicted(evidence, report, scores, policy, drops):
+        raise unlike(wrong)
+    if evidence.verdict == "pass":
+        answers, now = ask_again()
+        if wrong := judging.answered_otherwise(evidence, scores, now, answers):
+            raise unlike(wrong)
+    return evidence, report
 
 
 def log_evaluation(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-from modelgate import config
+from modelgate import config, datasets
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import StepError
 from modelgate.gate import rules, scores
@@ -210,11 +210,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = check_digest(api, "dataset", evidence.dataset)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model, rows = files.fetch(version, files.MODEL, folder), files.fetch(dataset, files.ROWS, folder)
-        stored = form.Hashes(model.sha256, rows.sha256)
-        check_bytes(evidence.sha256, stored)
-        with np.load(rows.path) as arrays:
-            check_rows(evidence.dataset, arrays["y_eval"], scores)
+        model = files.fetch(version, files.MODEL, folder)
+        rows, rows_sha256 = datasets.fetch(dataset, folder)
+    stored = form.Hashes(model.sha256, rows_sha256)
+    check_bytes(evidence.sha256, stored)
+    check_rows(evidence.dataset, rows.y_eval, scores)
     judged = form.as_json(evidence)
     approved = approval.of(args.approver, args.approval, judged, self_approval=settings.gate.self_approval)
 

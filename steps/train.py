@@ -6,7 +6,7 @@ Train the use case's model on a dataset.
 Reads   the dataset version, declared as the run's input.
 Writes  metrics per epoch (epoch/loss, epoch/accuracy, epoch/val_loss, epoch/val_accuracy);
         artifact <use_case>_model (type model): model.keras. The same inputs give the same bytes, and no new version.
-Exits   0 done, 2 wrong use, 3 W&B not reachable.
+Exits   0 done, 1 the dataset is not one that build made, 2 wrong use, 3 W&B not reachable.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import wandb
 
-from modelgate import config, usecase
+from modelgate import config, datasets, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.frameworks import keras_format
 from modelgate.rows.dataset import Dataset
-from modelgate.tracking import client, files, fingerprint
+from modelgate.text import one_line
+from modelgate.tracking import client, files, fingerprint, lineage
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 1) has this been trained before?
     api = client.connect()
     dataset_version = client.get(api, reference, "--dataset")
+    built = lineage.require(dataset_version, lineage.BUILD)
+    say(f"{reference} was built by {one_line(built.account)}")
     inputs = fingerprint.alias(
         "steps.train",
         [model_part.__name__],
@@ -128,9 +130,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_model"
     if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
-        say(f"reused {Reference.of(found)}: the same training was run before ({inputs})")
-        emit(client.made("model", found), args.out)
-        return 0
+        # The alias is a hint: whoever may write to the project can give it to any version.
+        before = lineage.origin(found)
+        if before and before.job_type == lineage.TRAIN:
+            by = one_line(before.account)
+            say(f"reused {Reference.of(found)}: the same training was run before by {by} ({inputs})")
+            emit(client.made("model", found), args.out)
+            return 0
+        say(f"{Reference.of(found)} has the alias {inputs}, and no training logged it: training again")
 
     recorded = hyperparameters | {
         "threads": args.threads,
@@ -138,11 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "dataset": str(reference),
         "onednn_max_cpu_isa": keras_format.ONEDNN_MAX_CPU_ISA,
     }
-    with client.run(api, "train_model", project, recorded) as run, tempfile.TemporaryDirectory() as folder:
+    with client.run(api, lineage.TRAIN, project, recorded) as run, tempfile.TemporaryDirectory() as folder:
         # 2) the input, through the run, so that W&B knows the lineage
-        fetched = files.fetch(run.use_artifact(str(reference)), files.ROWS, Path(folder))
-        with np.load(fetched.path) as arrays:
-            dataset = Dataset(**arrays)
+        dataset, _ = datasets.fetch(run.use_artifact(str(reference)), Path(folder))
 
         # 3) the training
         say("importing TensorFlow")

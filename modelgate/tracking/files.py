@@ -84,23 +84,15 @@ def _reference(version: Artifact, name: str) -> FileRefused:
 
 
 def _download(version: Artifact, name: str, folder: Path) -> Path:
-    from requests import HTTPError
-
     try:
         return Path(version.get_entry(name).download(root=str(folder), skip_cache=True))
-    except HTTPError as error:
-        if error.response is not None and error.response.status_code == 404:
+    except (CommError, OSError) as error:  # an OSError of the SDK's HTTP client has the answer
+        if getattr(getattr(error, "response", None), "status_code", None) == 404:
             raise FileRefused("file_missing", f"W&B has lost {name} of {version.name}", "log it again") from error
-        raise _failed(version, name, error) from error
-    except (CommError, OSError) as error:
-        raise _failed(version, name, error) from error
+        message = f"W&B could not be asked for {name} of {version.name}: {type(error).__name__}"
+        raise StepError("wandb_failed", message, "try again", UNREACHABLE) from error
     except ValueError as error:  # a digest that is no base64
         raise FileRefused("file_changed", f"{name} of {version.name}: {error}", "log the version again") from error
-
-
-def _failed(version: Artifact, name: str, error: Exception) -> StepError:
-    message = f"W&B could not be asked for {name} of {version.name}: {type(error).__name__}"
-    return StepError("wandb_failed", message, "try again", UNREACHABLE)
 
 
 def _hashes(path: Path) -> tuple[int, str, str]:

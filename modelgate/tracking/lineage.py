@@ -1,0 +1,53 @@
+"""
+Where a version comes from, by W&B's own record: the run that logged it, whose that was, and what it had used.
+
+A record and not a proof: whoever may log a version may give their run any job type and any inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wandb.errors import CommError
+
+from modelgate.errors import StepError
+
+if TYPE_CHECKING:
+    from wandb import Artifact
+
+BUILD, TRAIN = "build_dataset", "train_model"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that logged a version: its job type, its account, and the datasets that it used."""
+
+    job_type: str
+    account: str
+    datasets: tuple[Artifact, ...]
+
+
+def origin(version: Artifact) -> Origin | None:
+    """Where a version comes from; None if no run is known, or it was deleted."""
+    try:
+        if (run := version.logged_by()) is None:
+            return None
+        used = tuple(artifact for artifact in run.used_artifacts() if artifact.type == "dataset")
+        user = getattr(run, "user", None)
+        return Origin(str(run.job_type), str(user.username) if user else "nobody", used)
+    except (CommError, ValueError):
+        return None
+
+
+def require(version: Artifact, job_type: str) -> Origin:
+    """Where a version comes from; refused as `unknown_origin` if no run of this job type logged it."""
+    found = origin(version)
+    if found is None or found.job_type != job_type:
+        by = f"a run of {found.account} with the job type {found.job_type!r}" if found else "no run that W&B knows"
+        raise StepError(
+            "unknown_origin",
+            f"{version.name} was logged by {by}, and not by one with the job type {job_type!r}",
+            "give a version that the step before has made",
+        )
+    return found

@@ -1,0 +1,172 @@
+"""
+Attacks on reuse: the alias `inputs-<hash>` on something else, as anyone with the training key can plant it.
+
+    pytest tests/steps/test_reuse.py
+
+The steps are the real, unmodified ones: they find what was planted where they look for their own work.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import wandb
+
+from modelgate import judging
+from modelgate.errors import StepError
+from modelgate.gate import report, rules
+from modelgate.predictions import Predictions
+from modelgate.promotion import evaluation
+from modelgate.promotion import evidence as form
+from tests.steps.github import RUN
+
+ROWS = ("--rows", 60, "--eval-rows", 40)
+
+
+def inputs_of(version):
+    """The alias under which a step finds a version again."""
+    (alias,) = [alias for alias in version.aliases if alias.startswith("inputs-")]
+    return alias
+
+
+# --- evaluate --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def poor(step, dataset, made, collection, monkeypatch):
+    """A registry version whose model learned for one epoch, and what an honest evaluate says of it: fail."""
+    if "poor" not in made:
+        monkeypatch.setenv("WANDB_PROJECT", "shared")
+        made["poor"] = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    version = step("link", "--model", made["poor"]["model"])["version"]
+    flags = ("--version", version, "--dataset", dataset["dataset"])
+    answer = step("evaluate", *flags)
+    assert (answer["verdict"], answer["reused"]) == ("fail", False)
+    return flags, answer
+
+
+def all_right(evidence, scores):
+    """Evidence as evaluate would write it if the model had every row right."""
+    right = np.full_like(scores.candidate, 0.01)
+    right[np.arange(scores.rows), scores.labels] = 0.91
+    varied = {name: replace(both, candidate=scores.labels) for name, both in scores.varied.items()}
+    scores = replace(scores, candidate=right, varied=varied)
+    policy = form.policy_of(evidence)
+    was = evidence.metrics.candidate
+    measured = judging.measure(scores, Predictions(right, {}, was.latency_ms, was.size_bytes, ""), None)
+    return replace(evidence, **judging.conclusions(scores, policy, measured, 0.0)), scores
+
+
+def planted(collection, answer, change):
+    """The evidence of an answer, changed, in the place of what is there; the report says the same as the evidence."""
+    honest = wandb.Api().artifact(answer["evidence"])
+    evidence, _, scores = evaluation.read(honest)
+    evidence, scores = change(evidence, scores)
+    text = report.report(form.as_json(evidence), rules.judge(scores, form.policy_of(evidence)), scores)
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
+        evaluation.add_to(artifact, form.text(evidence), text, scores)
+        return run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
+
+
+def test_planted_answers_are_not_taken_for_the_models(step, collection, poor, capsys):
+    flags, answer = poor
+    lie = planted(collection, answer, all_right)
+    again = step("evaluate", *flags)
+    assert (again["verdict"], again["reused"]) == ("fail", False)
+    assert again["accuracy"] == answer["accuracy"] < 0.9
+    assert f"{lie.name} has the alias" in capsys.readouterr().err
+
+
+def test_a_planted_verdict_is_not_taken_for_the_rules(step, collection, poor):
+    flags, answer = poor
+    planted(collection, answer, lambda evidence, scores: (replace(evidence, verdict="pass"), scores))
+    again = step("evaluate", *flags)
+    assert (again["verdict"], again["reused"]) == ("fail", False)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"commit": "c0ffee"}, {"headline": "pass: all is well"}, {"use_case": "remote"}], ids=str
+)
+def test_evidence_of_something_else_is_not_reused(step, collection, poor, changes):
+    flags, answer = poor
+    planted(collection, answer, lambda evidence, scores: (replace(evidence, **changes), scores))
+    assert not step("evaluate", *flags)["reused"]
+
+
+def test_what_is_no_evidence_is_not_reused(step, collection, poor):
+    flags, answer = poor
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
+        with artifact.new_file("evidence.json", mode="w") as file:
+            json.dump({"verdict": "pass"}, file)
+        run.log_artifact(artifact, aliases=[inputs_of(wandb.Api().artifact(answer["evidence"]))]).wait()
+    assert not step("evaluate", *flags)["reused"]
+
+
+def test_honest_evidence_is_reused_whatever_it_says(step, evaluated, poor):
+    flags, _ = poor
+    assert step("evaluate", *flags)["reused"]
+    first, second = evaluated(0), evaluated(0)
+    assert (first["verdict"], first["reused"], second["verdict"], second["reused"]) == ("pass", False, "pass", True)
+    assert second["evidence"] == first["evidence"]
+
+
+def test_on_github_nothing_is_reused(github, step, model, dataset):
+    github.answers[RUN] = []
+    version = step("link", "--model", model(0)["model"])["version"]
+    answers = [step("evaluate", "--version", version, "--dataset", dataset["dataset"]) for _ in range(2)]
+    assert [answer["reused"] for answer in answers] == [False, False]
+
+
+# --- build -----------------------------------------------------------------------------------------------------------
+
+
+def test_planted_rows_are_not_taken_for_the_sources(step, collection, tmp_path):
+    honest = wandb.Api().artifact(step("build", *ROWS)["dataset"])
+    with np.load(honest.get_entry("arrays.npz").download(root=tmp_path)) as stored:
+        rows = dict(stored)
+    rows["y_train"] = np.roll(rows["y_train"], 1)
+    with wandb.init(project=collection, job_type="build_dataset") as run:
+        artifact = wandb.Artifact("glyphs_dataset", type="dataset")
+        with artifact.new_file("arrays.npz", mode="wb") as file:
+            np.savez_compressed(file, **rows)
+        lie = run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
+    answer = step("build", *ROWS)
+    assert (answer["digest"], answer["reused"]) == (honest.digest, False)
+    assert answer["digest"] != lie.digest
+    assert step("build", *ROWS)["reused"]
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    flags = ("--dataset", dataset["dataset"], "--epochs", 1)
+    honest = wandb.Api().artifact(step("train", *flags)["model"])
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("glyphs_model", type="model")
+        with artifact.new_file("model.keras", mode="w") as file:
+            file.write("mallory's model")
+        run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
+    answer = step("train", *flags)
+    assert (answer["digest"], answer["reused"]) == (honest.digest, False)
+    capsys.readouterr()
+    assert step("train", *flags)["reused"]
+    assert "by local" in capsys.readouterr().err
+
+
+def test_rows_that_build_did_not_log_are_not_trained_on(step, collection):
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("glyphs_dataset", type="dataset")
+        with artifact.new_file("arrays.npz", mode="wb") as file:
+            np.savez_compressed(file, x_train=np.zeros((1, 8, 8, 1), np.float32))
+        logged = run.log_artifact(artifact).wait()
+    with pytest.raises(StepError, match="run of local with the job type") as stopped:
+        step("train", "--dataset", f"local/{collection}/{logged.name}")
+    assert (stopped.value.name, stopped.value.exit_code) == ("unknown_origin", 1)
