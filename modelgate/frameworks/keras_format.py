@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # oneDNN would pick AVX-512 where it finds it, and the weights would differ between machines of one architecture.
 ONEDNN_MAX_CPU_ISA = "AVX2"
+MAX_MEMBERS, MAX_UNPACKED_BYTES = 10_000, 8 * 2**30
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 
 
@@ -60,12 +61,21 @@ def load(path: Path) -> keras.Model:
     import keras
 
     try:
+        _require_bounded(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise StepError(
             "model_file_refused", f"{path.name} cannot be loaded safely: {first}", "train the model again"
         ) from error
+
+
+def _require_bounded(path: Path) -> None:
+    """Refuse a file that unpacks to more than any model: Keras unpacks all of it."""
+    with zipfile.ZipFile(path) as packed:
+        members = packed.infolist()
+    if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes or {MAX_MEMBERS} files")
 
 
 def _canonical(name: str, content: bytes) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,17 @@ from modelgate.gate import metrics
 from modelgate.gate.scores import Scores, Varied
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, PerRow
-from modelgate.tracking import files
+from modelgate.tracking import arrays, files
 
 if TYPE_CHECKING:
     from wandb import Artifact
 
 ARTIFACT_TYPE = "evaluation"
 REPORT, PREDICTIONS = "report.md", "predictions.npz"
+# What a step reads of each file at most, and of the arrays when they are unpacked: a million rows of ten classes, two
+# models and ten variations are 250 MB.
+MAX_BYTES = {form.FILE: 4_000_000, REPORT: 4_000_000, PREDICTIONS: 1_000_000_000}
+MAX_UNPACKED_BYTES = 2_000_000_000
 
 
 def name_of(use_case: str) -> str:
@@ -46,21 +51,45 @@ def add_to(artifact: Artifact, evidence: str, report: str, scores: Scores) -> No
 
 
 def read(artifact: Artifact) -> tuple[Evidence, str, Scores]:
-    """The evidence, the report and the scores of an evaluation's version."""
-    with tempfile.TemporaryDirectory() as folder:
+    """The evidence, the report and the scores of an evaluation's version; StepError `evidence_unreadable`."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            contents = [
+                files.fetch(artifact, name, Path(folder), limit).path.read_bytes() for name, limit in MAX_BYTES.items()
+            ]
+        return unpack(*contents)
+    except (files.FileRefused, ValueError) as error:
+        raise StepError(
+            "evidence_unreadable", f"{artifact.name} is not evidence: {error}", "evaluate the version again"
+        ) from error
 
-        def content(name: str) -> bytes:
-            return files.fetch(artifact, name, Path(folder)).path.read_bytes()
 
-        try:
-            evidence = form.parse(content(form.FILE))
-            with np.load(io.BytesIO(content(PREDICTIONS)), allow_pickle=False) as arrays:
-                scores = _scores(arrays, evidence)
-            return evidence, content(REPORT).decode(), scores
-        except (files.FileRefused, KeyError, ValueError) as error:
-            raise StepError(
-                "evidence_unreadable", f"{artifact.name} is not evidence: {error}", "evaluate the version again"
-            ) from error
+def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence, str, Scores]:
+    """What the three files say; ValueError names what is wrong. Whoever may log an artifact can have written them."""
+    found = form.parse(evidence)
+    stored = arrays.load(predictions, MAX_UNPACKED_BYTES)
+    if wrong := _wrong(stored, found):
+        raise ValueError(f"{PREDICTIONS}: {wrong}")
+    return found, report.decode(), _scores(stored, found)
+
+
+def _wrong(stored: Mapping[str, Any], evidence: Evidence) -> str:
+    """What keeps these arrays from being answers; empty if nothing does. Missing rows are for the gate to count."""
+    if not {"labels", "candidate"} <= stored.keys():
+        return "labels and candidate are not both there"
+    if ("production" in stored) != (evidence.production is not None):
+        return "the answers of production and its name are not both there"
+    classes = stored["candidate"].shape[-1:]
+    for name, values in stored.items():
+        answers = name in ("candidate", "production")
+        if answers and (values.ndim != 2 or values.dtype.kind != "f" or values.shape[1:] != classes or not classes[0]):
+            return f"{name} is {values.dtype} {values.shape}, and not one row of probabilities per row"
+        if not answers and (values.ndim != 1 or values.dtype.kind not in "iuf"):
+            return f"{name} is {values.dtype} {values.shape}, and not one number per row"
+    labels = stored["labels"]
+    if labels.dtype.kind == "f" or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes[0]):
+        return f"labels are not classes from 0 to {classes[0] - 1}"
+    return ""
 
 
 def per_row(scores: Scores) -> PerRow | None:

@@ -10,6 +10,7 @@ import io
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy.typing as npt
@@ -39,7 +40,7 @@ def load(source: Path | bytes, max_bytes: int = MAX_UNPACKED_BYTES) -> dict[str,
         raise
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise Unreadable(f"it is not a readable .npz file: {error}") from error
-    except (MemoryError, SyntaxError, RecursionError, TypeError) as error:  # of an array's own header
+    except (MemoryError, SyntaxError, RecursionError, TokenError, TypeError) as error:  # of an array's own header
         raise Unreadable(f"it has an array that cannot be read: {type(error).__name__}") from error
 
 
