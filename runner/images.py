@@ -33,7 +33,7 @@ SERVER = "server"  # the one image that knows no use case
 NAMES = ("build", "train", "link", "evaluate", "promote", SERVER)
 REPOSITORY = "modelgate"
 # What is taken of a folder that is copied whole: the kinds of files that the server has, and no key that is there.
-WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg"}
+WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg", ".txt"}
 # A use case's folder may have rows, too.
 OF_USE_CASES = {".py", ".toml", ".csv", ".parquet", ".npz", ".json", ".txt"}
 NETWORK = "model.py"

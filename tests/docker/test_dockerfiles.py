@@ -153,8 +153,8 @@ def test_nothing_is_asked_for_that_no_file_imports(name):
     files = [ROOT / path for path in code_of(name)] if name in STEPS else (ROOT / "modelgate_server").rglob("*.py")
     imported = {package for file in files for package in packages(file)}
     assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(name, set()) - imported
-    # The server's: ariadne is built on graphql-core, and only pytest loads the plugin.
-    assert imported - NOT_INSTALLED.get(name, set()) <= asked | {"graphql-core", "pytest"}
+    # The server's: ariadne is built on graphql-core, starlette on anyio, and only pytest loads the plugin.
+    assert imported - NOT_INSTALLED.get(name, set()) <= asked | {"anyio", "graphql-core", "pytest"}
     assert bool(asked & TENSORFLOW) == ("tensorflow" in imported)
 
 
