@@ -154,7 +154,7 @@ def test_there_is_no_package_named_like_a_library():
 
 def test_nothing_outside_usecases_knows_one_by_name():
     """So that a team may delete what ships; the README and docs/ name examples."""
-    names = "|".join(path.parent.name for path in (ROOT / "usecases").glob("*/config.toml"))
+    names = "|".join(path.parent.name for path in (ROOT / "usecases").glob("*/config.toml")) or "mnist|digits"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     rooms = ("modelgate/", "steps/", "runner/", "docker/", "tools/", ".github/")
     for name in [name for name in listed.split("\0") if name.startswith(rooms)]:
