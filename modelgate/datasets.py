@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgate.errors import StepError
+from modelgate.rows.checks import seen_in_training
 from modelgate.rows.dataset import Dataset
 from modelgate.tracking import arrays, files
 
@@ -28,6 +30,12 @@ def fetch(version: Artifact, folder: Path) -> tuple[Dataset, str]:
             "dataset_unreadable", f"{files.ROWS} of {version.name}: {error}", "build the dataset again"
         ) from error
     return Dataset(**stored), fetched.sha256
+
+
+def seen(rows: Dataset, trained_on: Iterable[Dataset]) -> tuple[int, ...]:
+    """The indices of the eval rows that are, byte for byte, among the training rows of these datasets."""
+    found = [np.flatnonzero(seen_in_training(rows.x_eval, other.x_train)).tolist() for other in trained_on]
+    return tuple(sorted(set().union(*found)))
 
 
 def _wrong(stored: dict[str, Any]) -> str:

@@ -32,11 +32,13 @@ class Answers(NamedTuple):
     """
     The rows, the SHA-256 of the files of candidate and rows, and what the models answer to the rows in `chosen`.
 
-    chosen: int64, indices of eval rows.
+    chosen: int64, indices of eval rows. seen: those of all eval rows that the candidate was trained on.
     """
 
     rows: Dataset
     sha256: form.Hashes
+    trained_on: form.TrainedOn
+    seen: tuple[int, ...]
     chosen: npt.NDArray[np.int64]
     candidate: Predictions
     production: Predictions | None
@@ -102,6 +104,8 @@ def answered_otherwise(found: Evidence, stored: Scores, now: Scores, answers: An
     """
     if found.sha256 != answers.sha256:
         return "sha256"
+    if found.trained_on != answers.trained_on:
+        return "trained_on"
     if not np.array_equal(stored.labels, answers.rows.y_eval):
         return "labels"
     chosen = answers.chosen

@@ -15,7 +15,6 @@ from modelgate.gate import metrics as measures
 from modelgate.gate import statistics
 from modelgate.gate.rules import Policy
 from modelgate.gate.scores import Scores, Varied
-from modelgate.rows.checks import seen_in_training
 from modelgate.rows.dataset import Dataset, Images
 
 BATCH_ROWS = 256
@@ -57,18 +56,22 @@ def side_by_side(
     behaviour: ModuleType | None,
     candidate: Predictions,
     production: Predictions | None,
+    seen: tuple[int, ...],
     chosen: Any = slice(None),
 ) -> Scores:
-    """Both models' answers, side by side. chosen: the eval rows that they are answers to, if not to all."""
+    """
+    Both models' answers, side by side.
+
+    seen: the eval rows that the candidate was trained on. chosen: those that the answers are to, if not to all.
+    """
     labels = dataset.y_eval[chosen]
     slices = behaviour.slices(dataset.x_eval, dataset.y_eval) if behaviour else {}
-    seen = np.flatnonzero(seen_in_training(dataset.x_eval, dataset.x_train))
     return Scores(
         labels=labels,
         candidate=candidate.probabilities,
         production=production and production.probabilities,
         rows=len(labels),
-        seen=tuple(seen.tolist()),
+        seen=seen,
         slices={name: groups[chosen] for name, groups in slices.items()},
         varied={
             name: Varied(answers, production and production.varied[name]) for name, answers in candidate.varied.items()

@@ -43,7 +43,7 @@ from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
 from modelgate.text import one_line
-from modelgate.tracking import charts, client, files, fingerprint
+from modelgate.tracking import charts, client, files, fingerprint, lineage
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(promotions)
     dataset_version = client.get(api, dataset_name, "--dataset")
+    trained = lineage.trained_on(version)
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
 
     # 2) has this been judged before?
@@ -200,9 +201,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     drops = ledger.drops(promotions)
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
-        answers = ask_both(use, reference, production, dataset_name, behaviour, choose)
+        answers = ask_both(use, reference, production, dataset_name, trained, behaviour, choose)
         scores = predictions.side_by_side(
-            answers.rows, behaviour, answers.candidate, answers.production, answers.chosen
+            answers.rows, behaviour, answers.candidate, answers.production, answers.seen, answers.chosen
         )
         return answers, replace(scores, was_in_production=before is not None)
 
@@ -231,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             **about,
             **judging.conclusions(scores, policy, measured, drops),
             sha256=answers.sha256,
-            trained_on=None,
+            trained_on=answers.trained_on,
             dataset=form.Dataset(str(dataset_name), dataset_version.digest, scores.rows, scores.seen),
             looks=None,
             account=client.account_of(api),
@@ -251,17 +252,22 @@ def ask_both(
     version: Reference,
     production: Artifact | None,
     dataset: Reference,
+    trained: Sequence[Artifact],
     behaviour: ModuleType | None,
     choose: Choose,
 ) -> Answers:
     """
     Fetch rows and models, and let the models answer the rows that are chosen.
 
-    use: gives a version; a run's `use_artifact` also lets W&B know the lineage.
+    use: gives a version; a run's `use_artifact` also lets W&B know the lineage. trained: what the candidate was
+    trained on.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows, rows_sha256 = datasets.fetch(use(dataset), folder)
+        learned = [datasets.fetch(use(Reference.of(other)), folder / "trained")[0] for other in trained]
+        first = Named(str(Reference.of(trained[0])), trained[0].digest)
+        trained_on = form.TrainedOn(first, sum(len(other.x_train) for other in learned), near_duplicates=None)
         candidate = files.fetch(use(version), files.MODEL, folder / "candidate")
         theirs = files.fetch(use(Reference.of(production)), files.MODEL, folder / "production") if production else None
         chosen = choose(len(rows.x_eval))
@@ -271,7 +277,8 @@ def ask_both(
         variations = {name: images[chosen] for name, images in varied.items()}
         ours = predictions.ask(candidate.path, rows.x_eval[chosen], variations)
         other = predictions.ask(theirs.path, rows.x_eval[chosen], variations) if theirs else None
-        return Answers(rows, form.Hashes(ours.sha256, rows_sha256), chosen, ours, other)
+        hashes = form.Hashes(ours.sha256, rows_sha256)
+        return Answers(rows, hashes, trained_on, datasets.seen(rows, learned), chosen, ours, other)
 
 
 def confirmed(

@@ -32,7 +32,7 @@ from modelgate.promotion.approval import Approval
 from modelgate.promotion.evidence import Dataset, Evidence, Named
 from modelgate.promotion.ledger import Entry
 from modelgate.text import one_line
-from modelgate.tracking import client, files
+from modelgate.tracking import client, files, lineage
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -97,6 +97,18 @@ def check_rows(dataset: Dataset, labels: Any, scores: scores.Scores) -> None:
         raise StepError(
             "other_eval_rows",
             f"the answers are to {len(scores.labels)} rows with labels that are not those of {dataset.name}",
+            "evaluate the version again",
+        )
+
+
+def check_lineage(evidence: Evidence, trained: Sequence[Artifact]) -> None:
+    """The model was trained on what the evidence says; schema 1 says nothing of it."""
+    names = [Named(str(Reference.of(dataset)), dataset.digest) for dataset in trained]
+    if evidence.trained_on and evidence.trained_on.dataset not in names:
+        raise StepError(
+            "lineage_changed",
+            f"the evidence says that the model was trained on {evidence.trained_on.dataset.name}, and W&B says "
+            f"{', '.join(name.name for name in names)}",
             "evaluate the version again",
         )
 
@@ -200,21 +212,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
     entries = ledger.read(api, ledger_name)
     evidence, _, scores = evaluation.read(source)
-    scores = replace(scores, was_in_production=ledger.last_in_production(entries, evidence.version.digest) is not None)
     check_use_case(evidence, args.use_case)
     check_collection(evidence, args.collection)
     check_policy(evidence, settings.gate)
-    check_verdict(evidence, scores)
     version = check_digest(api, "version", evidence.version)
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
+    trained = lineage.trained_on(version)
+    check_lineage(evidence, trained)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = files.fetch(version, files.MODEL, folder)
         rows, rows_sha256 = datasets.fetch(dataset, folder)
+        learned = [datasets.fetch(other, folder / "trained")[0] for other in trained]
     stored = form.Hashes(model.sha256, rows_sha256)
     check_bytes(evidence.sha256, stored)
     check_rows(evidence.dataset, rows.y_eval, scores)
+    # What the ledger and W&B's lineage say counts, whatever the evidence does.
+    before = ledger.last_in_production(entries, version.digest)
+    scores = replace(scores, was_in_production=before is not None, seen=datasets.seen(rows, learned))
+    check_verdict(evidence, scores)
     judged = form.as_json(evidence)
     approved = approval.of(args.approver, args.approval, judged, self_approval=settings.gate.self_approval)
 

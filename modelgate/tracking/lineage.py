@@ -40,6 +40,19 @@ def origin(version: Artifact) -> Origin | None:
         return None
 
 
+def trained_on(version: Artifact) -> tuple[Artifact, ...]:
+    """The datasets that a model was trained on; refused as `lineage_unknown` if W&B does not know them."""
+    found = origin(version)
+    if found is None or found.job_type != TRAIN or not found.datasets:
+        by = f"a run of {found.account} with the job type {found.job_type!r}" if found else "no run that W&B knows"
+        raise StepError(
+            "lineage_unknown",
+            f"{version.name} was logged by {by}, so nobody knows which rows it was trained on",
+            "register a model that the step train has logged",
+        )
+    return found.datasets
+
+
 def require(version: Artifact, job_type: str) -> Origin:
     """Where a version comes from; refused as `unknown_origin` if no run of this job type logged it."""
     found = origin(version)

@@ -100,10 +100,10 @@ def test_an_image_has_the_files_that_its_step_reads_and_no_other(name):
 
 
 def test_a_forgotten_and_a_needless_file_would_be_named():
-    text = dockerfile("promote").replace("modelgate/gate/rules.py", "modelgate/rows/checks.py")
+    text = dockerfile("promote").replace("modelgate/gate/rules.py", "modelgate/rows/images.py")
     assert difference("promote", text) == {
         "missing": ["modelgate/gate/rules.py"],
-        "needless": ["modelgate/rows/checks.py"],
+        "needless": ["modelgate/rows/images.py"],
     }
 
 

@@ -256,7 +256,8 @@ def planted_model(step, collection, source, spoil, tmp_path):
     path = Path(wandb.Api().artifact(source).get_entry("model.keras").download(root=tmp_path))
     spoiled = tmp_path / "spoiled.keras"
     spoiled.write_bytes(spoil(path))
-    with wandb.init(project=collection) as run:
+    with wandb.init(project=collection, job_type="train_model") as run:
+        run.use_artifact(wandb.Api().artifact(source).logged_by().used_artifacts()[0])
         artifact = wandb.Artifact("glyphs_model", type="model")
         artifact.add_file(str(spoiled), name="model.keras")
         logged = run.log_artifact(artifact).wait()

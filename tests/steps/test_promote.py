@@ -48,7 +48,8 @@ def copy_of_model(model, collection, tmp_path):
 
     def logged(seed):
         source = wandb.Api().artifact(model(seed)["model"])
-        with wandb.init(project=collection) as run:
+        with wandb.init(project=collection, job_type="train_model") as run:
+            run.use_artifact(source.logged_by().used_artifacts()[0])
             artifact = wandb.Artifact("glyphs_model", type="model")
             artifact.add_file(source.get_entry("model.keras").download(root=tmp_path), name="model.keras")
             return f"local/{collection}/{run.log_artifact(artifact).wait().name}"
@@ -131,14 +132,13 @@ def evidence_of_schema_1(desk, change=lambda content: None):
     stored = fingerprint.ROOT / "tests/modelgate/evidence_schema_1"
     with np.load(stored / "predictions.npz") as arrays:
         labels = arrays["labels"]
-    with wandb.init(project=desk.collection) as run:
+    dataset = desk.dataset(labels)
+    with wandb.init(project=desk.collection, job_type="train_model") as run:
+        run.use_artifact(f"local/{desk.collection}/{dataset.name}")
         model = wandb.Artifact("glyphs_model", type="model")
-        dataset = wandb.Artifact("glyphs_dataset", type="dataset")
         with model.new_file("model.keras", mode="w") as file:
             file.write("an old model")
-        with dataset.new_file("arrays.npz", mode="wb") as file:
-            np.savez(file, y_eval=labels)
-        model, dataset = run.log_artifact(model).wait(), run.log_artifact(dataset).wait()
+        model = run.log_artifact(model).wait()
         linked = run.link_artifact(model, f"wandb-registry-model/{desk.collection}")
         content = json.loads((stored / "evidence.json").read_text())
         assert content["schema"] == 1

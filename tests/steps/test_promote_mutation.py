@@ -21,6 +21,7 @@ TESTS = {
     "check_verdict": "test_promote.py::test_a_verdict_that_the_predictions_do_not_bear_out",
     "check_policy": "test_promote.py::test_a_policy_that_is_not_the_use_cases",
     "check_bytes": "test_bytes.py::test_a_model_that_was_replaced_after_the_evaluation_is_not_promoted",
+    "check_lineage": "test_lineage.py::test_evidence_that_names_another_dataset_is_not_promoted",
     "check_collection": "test_collection.py::test_evidence_for_another_collection_is_not_promoted",
     "check_rows": "test_promote.py::test_answers_to_an_eval_set_that_was_swapped",
     "check_digest": "test_promote.py::test_a_digest_that_is_not_what_was_evaluated",

@@ -9,6 +9,6 @@ from steps import promote
 
 name = os.environ["WITHOUT_CHECK"]
 if name == "check_digest":  # it also gives the version that it looked at
-    promote.check_digest = lambda api, evidence, what: client.find(api, evidence[what]["name"])
+    promote.check_digest = lambda api, what, judged: client.find(api, judged.name)
 else:
     setattr(promote, name, lambda *_: None)
