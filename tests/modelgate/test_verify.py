@@ -341,3 +341,53 @@ def test_a_promotion_after_a_loss_is_not_void():
     order, found = verified(history, history.entries[1:])
     assert found == {("entry_missing", 0)}
     assert [entry.void for entry in order] == [False, False]
+
+
+# --- the bytes -------------------------------------------------------------------------------------------------------
+
+
+def with_hashes(history, number, model="a" * 64, rows="b" * 64):
+    hashes = {"model": model, "eval_rows": rows}
+    history.entries[number] = edited(history.entries[number], sha256=hashes, sha256_recorded="at evaluation")
+
+
+def bytes_found(history, **now):
+    """What is said of the bytes when the files of these versions are `now`: a SHA-256, or the name of a refusal."""
+    sha256 = {(named(0) if what == "model" else of_project("dataset", 0))["name"]: value for what, value in now.items()}
+    findings = verify.verify(history.entries, Registered(VERSIONS, (), named(0)["name"], sha256))[1]
+    return [(finding.name, finding.entry) for finding in findings if "bytes" in finding.name]
+
+
+@pytest.mark.parametrize(
+    ("now", "found"),
+    [
+        ({"model": "a" * 64, "rows": "b" * 64}, []),
+        ({"model": "c" * 64, "rows": "b" * 64}, [("model_bytes_changed", 0)]),
+        ({"model": "a" * 64, "rows": "c" * 64}, [("rows_bytes_changed", 0)]),
+        ({"model": "file_changed", "rows": "reference_entry"}, [("model_bytes_changed", 0), ("rows_bytes_changed", 0)]),
+        ({}, []),  # both are gone: other findings say so where it matters
+    ],
+)
+def test_a_file_that_is_not_what_was_promoted_is_named(now, found):
+    history = played([("promote", 0)])
+    with_hashes(history, 0)
+    assert bytes_found(history, **now) == found
+
+
+def test_of_an_entry_without_hashes_only_a_file_that_is_refused_is_named():
+    """Of schema 1: there is nothing to compare a good file with."""
+    history = played([("promote", 0)])
+    assert bytes_found(history, model="c" * 64, rows="d" * 64) == []
+    assert bytes_found(history, model="file_changed") == [("model_bytes_changed", 0)]
+
+
+def test_a_void_and_a_refused_entry_have_put_no_bytes_into_production():
+    history = played([("promote", 1), ("refused", 0)])
+    with_hashes(history, 1)
+    assert bytes_found(history, model="c" * 64) == []
+
+
+@pytest.mark.parametrize("sha256", ["a", {"model": "a" * 64}, {"model": 1, "eval_rows": 2}, []])
+def test_hashes_that_are_none_make_an_entry_unreadable(sha256):
+    content = played([("promote", 0)]).entries[0].content
+    assert not ledger.readable({**content, "sha256": sha256})

@@ -61,9 +61,11 @@ def refused(step, *flags):
     return stopped.value.name
 
 
-def logged(collection, name, url, file, kind="model"):
-    """A version whose file is a reference."""
+def logged(collection, name, url, file, kind="model", used=None):
+    """A version whose file is a reference; used: what its run says that it used."""
     with wandb.init(project=collection, job_type="train_model") as run:
+        if used:
+            run.use_artifact(used)
         artifact = wandb.Artifact(name, type=kind)
         artifact.add_reference(url, name=file)
         return run.log_artifact(artifact).wait()
@@ -102,7 +104,7 @@ def test_a_model_that_is_a_reference_is_not_judged(step, model, dataset, collect
     """Linked past `link`, by the SDK. Today's body is a good model; tomorrow's need not be."""
     source = wandb.Api().artifact(model(0)["model"])
     elsewhere.body = Path(source.get_entry("model.keras").download(root=tmp_path)).read_bytes()
-    version = logged(collection, "glyphs_model", elsewhere.url, "model.keras")
+    version = logged(collection, "glyphs_model", elsewhere.url, "model.keras", used=dataset["dataset"])
     with wandb.init(project=collection) as run:
         linked = run.link_artifact(version, f"wandb-registry-model/{collection}")
     name = f"local-org/wandb-registry-model/{collection}:{linked.version}"
