@@ -61,8 +61,6 @@ def test_a_model_of_unknown_lineage_is_not_judged(step, model, dataset, collecti
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_model", type="model")
         artifact.add_file(path, name="model.keras")
-        with artifact.new_file("note.txt", mode="w") as file:  # a version of its own
-            file.write(collection)
         name = f"local/{collection}/{run.log_artifact(artifact).wait().name}"
     version = step("link", "--model", name)["version"]
     assert refused(step, "evaluate", "--version", version, "--dataset", dataset["dataset"]) == "lineage_unknown"
