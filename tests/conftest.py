@@ -1,8 +1,8 @@
-"""The two fixtures that every room shares; a folder's own conftest may widen the scope of `server`."""
+"""The environment and the two fixtures that every room shares; a folder's conftest may widen the scope of `server`."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,19 @@ from tests import own
 from tests.serving import Server, serving
 
 own.install()
+
+
+def leave_the_runner(environ: MutableMapping[str, str]) -> None:
+    """
+    Remove what a hosted runner exports: a test that is on GitHub says so itself.
+
+    `CI` stays. It decides whether a test that cannot run is skipped or fails.
+    """
+    for name in [name for name in environ if name.startswith(("GITHUB_", "RUNNER_", "ACTIONS_"))]:
+        del environ[name]
+
+
+leave_the_runner(os.environ)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

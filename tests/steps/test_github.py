@@ -1,7 +1,7 @@
 """
 Are the answers of the stand-in in github.py GitHub's? They are held to GitHub's own description of its API.
 
-    GITHUB_OPENAPI=$(.ci/github-description.sh) pytest tests/steps/test_github.py
+    TEST_GITHUB_OPENAPI=$(.ci/github-description.sh) pytest tests/steps/test_github.py
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def differs(value, schema, whole, at="answer"):
 @pytest.fixture(scope="module")
 def whole():
     """GitHub's description; CI must have it, elsewhere its lack is a reason to skip."""
-    if path := os.environ.get("GITHUB_OPENAPI"):
+    if path := os.environ.get("TEST_GITHUB_OPENAPI"):
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    reason = "GITHUB_OPENAPI names no copy of GitHub's description (.ci/github-description.sh fetches it)"
+    reason = "TEST_GITHUB_OPENAPI names no copy of GitHub's description (.ci/github-description.sh fetches it)"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
