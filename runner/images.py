@@ -115,7 +115,7 @@ def fetch_base(root: Path, chosen: str | None = None) -> str:
 
     chosen: its name, if not the one in the Dockerfiles.
     """
-    named = re.findall(r"^ARG BASE=(.*)$", (root / dockerfile("link")).read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"^FROM (\S+) AS pinned$", (root / dockerfile("link")).read_text(encoding="utf-8"), re.MULTILINE)
     name = chosen or named[0]
     if engine.ask("image", "inspect", name).returncode != 0:
         engine.ask("pull", "--quiet", name)
