@@ -3,7 +3,7 @@
 # `make run` and the others pass on what you set: make run APPROVE=ada USE_CASE=digits ARGS="--epochs 20"
 # Those names reach the runner through the environment. Only ARGS becomes part of a shell command.
 
-PYTHON = .venv/bin/python
+VENV_PYTHON = .venv/bin/python
 
 # Somebody's PYTHONPATH or PYTHONHOME must not put other libraries in front of the locked ones.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
@@ -36,6 +36,7 @@ help:
 	@echo 'make clean      remove what the runner keeps in .modelgate/'
 	@echo 'make images     build the images of the steps and the server that are missing'
 	@echo 'make setup      make the environment in .venv/; the targets above do it when it is missing'
+	@echo '                PYTHON=python3.11  the Python to make it with'
 	@echo 'make github-setup   set up a GitHub repository: environments, reviewers, rules, variables, secrets'
 	@echo '                REPO=owner/name REVIEWERS="login org/team" ENTITY=team [ARGS=--dry-run]'
 	@echo 'make github-doctor  what a GitHub repository still lacks   (REPO=owner/name)'
@@ -57,29 +58,29 @@ setup-dev:
 	@sh runner/setup.sh dev
 
 run plan approve rollback status audit serve clean images: setup
-	@$(PYTHON) -m runner $@ $(ARGS)
+	@$(VENV_PYTHON) -m runner $@ $(ARGS)
 
 test: setup-dev
-	@$(SEALED) $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not prove' $(ARGS)
+	@$(SEALED) $(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not prove' $(ARGS)
 
 prove: setup-dev
-	@$(SEALED) $(PYTHON) -m pytest -m prove $(ARGS)
+	@$(SEALED) $(VENV_PYTHON) -m pytest -m prove $(ARGS)
 
 # SEALED removes every variable whose name begins with WANDB, so this one is read first.
 conformance: setup-dev
-	@checkout="$$WANDB_TESTS"; $(SEALED) $(PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
+	@checkout="$$WANDB_TESTS"; $(SEALED) $(VENV_PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
 
 lint: setup-dev
-	@$(PYTHON) -m ruff check .
-	@$(PYTHON) -m mypy
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m mypy
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh' .ci/run); \
 	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
 
 bench: setup-dev
-	@$(SEALED) $(PYTHON) -m benchmarks $(ARGS)
+	@$(SEALED) $(VENV_PYTHON) -m benchmarks $(ARGS)
 
 drill: setup-dev
-	@$(SEALED) $(PYTHON) -m benchmarks.drill
+	@$(SEALED) $(VENV_PYTHON) -m benchmarks.drill
 
 # The server's image has what the package `modelgate-server` asks for, in the versions of the project.
 lock: setup

@@ -5,6 +5,8 @@
 #     runner/setup.sh         what a user needs: requirements.txt
 #     runner/setup.sh dev     what a developer needs, which includes that: requirements-dev.txt
 #
+# PYTHON: the Python to make it with, as a command or a path; else the newest on the PATH that will do.
+#
 # Exits 0 done, 2 this machine has no Python that the locked packages have wheels for (and says what to type),
 # 1 the packages could not be installed.
 set -eu
@@ -42,6 +44,8 @@ except ImportError:
 print("ok")
 '
 
+version='import sys; print(*sys.version_info[:2])'
+
 # Nothing of the person's environment may lead Python or pip astray. Where packages come from stays the person's to say.
 seal() {
     unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONSAFEPATH __PYVENV_LAUNCHER__ VIRTUAL_ENV
@@ -63,6 +67,12 @@ seal() {
 find_python() {
     shortcomings=
     without_venv=
+    if [ -n "${PYTHON:-}" ]; then
+        [ "$("$PYTHON" -I -c "$probe" 2>/dev/null)" = ok ] || fail "PYTHON=$PYTHON cannot make the environment" \
+            'name a Python 3.11, 3.12 or 3.13 that has venv, or leave PYTHON out'
+        python=$PYTHON
+        return 0
+    fi
     for name in python3.13 python3.12 python3.11 python3; do
         old_ifs=$IFS
         IFS=:
@@ -125,7 +135,11 @@ apt_python() {
     done
 }
 
-venv_runs() { "$venv/bin/python" -I -c "$probe" 2>/dev/null | grep -q -e ok -e venv; }
+venv_runs() { is_of_the_chosen_python && "$venv/bin/python" -I -c "$probe" 2>/dev/null | grep -q -e ok -e venv; }
+
+is_of_the_chosen_python() {
+    [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -I -S -c "$version")" = "$("$venv/bin/python" -I -S -c "$version" 2>/dev/null)" ]
+}
 
 by_pip() {
     if ! venv_runs || ! "$venv/bin/python" -I -m pip --version >/dev/null 2>&1; then
@@ -181,7 +195,8 @@ show_progress() {
     done
 }
 
-if { cmp -s "$lock" "$stamp" || cmp -s "$everything" "$stamp"; } && "$venv/bin/python" -I -S -c '' 2>/dev/null; then
+if { cmp -s "$lock" "$stamp" || cmp -s "$everything" "$stamp"; } && is_of_the_chosen_python &&
+    "$venv/bin/python" -I -S -c '' 2>/dev/null; then
     exit 0
 fi
 seal

@@ -162,6 +162,32 @@ def test_uv_that_fails_leaves_no_stamp(machine: Machine) -> None:
     assert not list(machine.root.glob(".venv/locked*"))
 
 
+def test_the_python_that_is_named_is_taken_and_no_newer_one(machine: Machine) -> None:
+    for name in ("python3.13", "named"):
+        machine.program(name, f'echo {name} >>"{machine.root}/pythons"; exec {sys.executable} "$@"')
+    for variables, taken in (({}, "python3.13"), ({"PYTHON": "named"}, "named")):
+        assert machine.setup(**variables).returncode == 0
+        assert set((machine.root / "pythons").read_text().split()) == {taken}
+        (machine.root / "pythons").unlink()
+        shutil.rmtree(machine.root / ".venv")
+
+
+@pytest.mark.parametrize("pretending", [TOO_NEW, NO_VENV])
+def test_a_named_python_that_will_not_do_is_refused(machine: Machine, pretending: str) -> None:
+    machine.python("python3.14", pretending)
+    machine.program("uv", "echo must not be asked; exit 1")
+    assert "PYTHON=python3.14 cannot make the environment" in refused(machine, PYTHON="python3.14")
+
+
+def test_an_environment_of_another_python_than_the_named_one_is_made_anew(machine: Machine) -> None:
+    (machine.root / ".venv/bin").mkdir(parents=True)
+    shutil.copy(machine.root / "requirements.txt", machine.root / ".venv/locked-requirements.txt")
+    machine.program("python", "echo 3 11", machine.root / ".venv/bin")
+    machine.program("named", 'case "$*" in *version_info\\[*) echo 3 12;; *) exit 1;; esac')
+    assert machine.setup().returncode == 0  # as it is
+    assert "PYTHON=named cannot make" in machine.setup(PYTHON="named").stderr
+
+
 # --- for real --------------------------------------------------------------------------------------------------------
 
 
