@@ -11,7 +11,9 @@ do.
 Asks GitHub through `gh` (https://cli.github.com), logged in as somebody who administers the repository. Secrets are
 asked for without echo and handed to `gh` on its standard input; they are never printed and never on a command line.
 
-Exits 0 nothing is left to mend; 1 something is, and it is named; 2 wrong use; 3 gh or GitHub is not to be had.
+`setup --dry-run` works without `gh` too: it then prints what a fresh public repository needs.
+
+Exits 0 nothing is left to mend; 1 something is, and it is named; 2 wrong use; 3 gh or GitHub is not available.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import getpass
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,7 +36,13 @@ SECRETS = {
     "training": ("WANDB_API_KEY", "reads and writes the project, links into the registry"),
     "production": ("WANDB_PROMOTE_KEY", "the only key that may set the alias production"),
 }
+DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one that a use case may declare
 RULESET = "modelgate: what reaches the default branch"
+CHECK = {"context": "done", "integration_id": 15368}  # GitHub Actions; else whoever may write could set the status
+# The actions of others that the workflows use, beside GitHub's own; a test holds this to the files.
+OTHERS_ACTIONS = ("docker/login-action@*",)
+PAGE = 100
+VARIABLES_PAGE = 30  # GitHub gives no more of these at once
 
 
 class Refused(Exception):
@@ -42,6 +51,10 @@ class Refused(Exception):
     def __init__(self, message: str, hint: str, code: int = 2) -> None:
         super().__init__(message)
         self.hint, self.code = hint, code
+
+
+class NotOnPlan(Refused):
+    """GitHub does not offer this to the repository on its owner's plan."""
 
 
 class Call(NamedTuple):
@@ -90,15 +103,50 @@ def gh(words: tuple[str, ...], given: str | None = None) -> subprocess.Completed
 
 def get(path: str) -> Any:
     """GitHub's answer, or None where there is no such thing."""
+    if shutil.which("gh") is None and assumed:
+        return fresh(path.partition("?")[0])
     done = gh(("api", path))
     if done.returncode == 0:
         return json.loads(done.stdout)
     if "HTTP 404" in done.stderr:
         return None
     said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+    if "HTTP 403" in done.stderr and "Upgrade to" in done.stderr:
+        raise NotOnPlan(
+            f"GET {path} is not part of the plan: {said}", "make the repository public, or take another plan"
+        )
     if "HTTP 403" in done.stderr:
         raise Refused(f"GET {path} is not permitted: {said}", "log in as an administrator of it: gh auth login", 2)
     raise Refused(f"GET {path} was not answered: {said}", "look at `gh auth status`, then run this again", 3)
+
+
+def listed(path: str, key: str = "", size: int = PAGE) -> list[dict[str, Any]]:
+    """Every row of a list that GitHub gives in pages, under `key` where the answer is an object; empty without one."""
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = get(f"{path}?per_page={size}&page={1 + len(found) // size}")
+        part = (answer[key] if key else answer) if answer else []
+        found += part
+        if len(part) < size:
+            return found
+
+
+assumed: list[str] = []  # the repository of which a dry run without `gh` assumes that it is fresh and public
+
+
+def fresh(path: str) -> Any:
+    """What GitHub would answer about a repository that was just made."""
+    owner, _, name = path.partition("/")[2].partition("/")
+    if (owner and not name) or "/teams/" in path:
+        return {"id": f"the id of {path.partition('/')[2]}"}
+    if path in [f"repos/{repository}" for repository in assumed]:
+        about = {"visibility": "public", "default_branch": MAIN, "permissions": {"admin": True}}
+        return about | {"owner": {"login": owner, "type": "Organization"}}
+    if path.endswith("/actions/permissions"):
+        return {"enabled": True, "allowed_actions": "all"}
+    if path.endswith("/actions/permissions/workflow"):
+        return {"default_workflow_permissions": "write", "can_approve_pull_request_reviews": False}
+    return None
 
 
 def put(path: str, body: Any, method: str = "PUT") -> Call:
@@ -116,33 +164,94 @@ def differences(wanted: Wanted) -> Iterator[Difference]:
     if not repository.get("permissions", {}).get("admin"):
         raise Refused(f"you do not administer {wanted.repository}", "log in as somebody who does: gh auth login")
     at = f"repos/{wanted.repository}"
-    said = get(f"{at}/actions/variables?per_page=100") or {"variables": []}
-    variables = {row["name"]: row["value"] for row in said["variables"]}
+    variables = Variables(*(values(f"{at}/actions/{whose}variables") for whose in ("", "organization-")))
     approval = wanted.approval or variables.get("APPROVAL") or "github"
-    promote_from = wanted.promote_from or variables.get("PROMOTE_FROM") or "pr"
+    # What the merge approves is on main by then.
+    promote_from = "main" if approval == "merge" else wanted.promote_from or variables.get("PROMOTE_FROM") or "pr"
+    if approval == "merge" and wanted.promote_from == "pr":
+        raise Refused(
+            "PROMOTE_FROM=pr does not go with APPROVAL=merge", "leave it out: the merge is before the approval"
+        )
     yield from of_actions(at)
-    yield from of_plan(repository, approval)
-    yield from of_environments(at, wanted, approval, promote_from)
-    yield from of_secrets(at, wanted.repository)
-    yield from of_variables(at, wanted, variables)
-    yield from of_default_branch(at, repository["default_branch"], approval)
+    yield from of_workflows(at)
+    limits = list(of_plan(repository, approval))
+    yield from limits
+    for part in (
+        of_environments(at, wanted, approval, promote_from),
+        of_secrets(at, wanted.repository),
+        of_variables(at, wanted, variables, approval),
+        of_default_branch(at, repository["default_branch"], approval),
+    ):
+        try:
+            yield from part
+        except NotOnPlan as error:
+            if not limits:
+                limits.append(Difference(str(error), "the workflows need it", by_hand=error.hint))
+                yield limits[-1]
+
+
+class Variables(NamedTuple):
+    """The repository's own variables, and its organization's, which hold where it has none of its own."""
+
+    own: dict[str, str]
+    organization: dict[str, str]
+
+    def get(self, name: str) -> str | None:
+        return (self.organization | self.own).get(name)
+
+
+def values(path: str) -> dict[str, str]:
+    return {row["name"]: row["value"] for row in listed(path, "variables", VARIABLES_PAGE)}
 
 
 def of_actions(at: str) -> Iterator[Difference]:
-    if not get(f"{at}/actions/permissions")["enabled"]:
+    path = f"{at}/actions/permissions"
+    found = get(path)
+    if not found["enabled"]:
         yield Difference(
-            "GitHub Actions is off",
-            "no workflow runs",
-            (put(f"{at}/actions/permissions", {"enabled": True, "allowed_actions": "all"}),),
+            "GitHub Actions is off", "no workflow runs", (put(path, {"enabled": True, "allowed_actions": "all"}),)
         )
-    token = get(f"{at}/actions/permissions/workflow")
+    elif lacking := actions_that_are_not_allowed(path, found["allowed_actions"]):
+        chosen = get(f"{path}/selected-actions") if found["allowed_actions"] == "selected" else None
+        patterns = [*(chosen or {}).get("patterns_allowed", []), *(name for name in lacking if name in OTHERS_ACTIONS)]
+        body = {"github_owned_allowed": True, "verified_allowed": bool((chosen or {}).get("verified_allowed"))}
+        yield Difference(
+            f"the repository does not allow the actions {', '.join(lacking)}",
+            "a workflow that uses them does not start",
+            (
+                put(path, {"enabled": True, "allowed_actions": "selected"}),
+                put(f"{path}/selected-actions", body | {"patterns_allowed": patterns}),
+            ),
+        )
+    token = get(f"{path}/workflow")
     good = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
     if any(token.get(key) != value for key, value in good.items()):
         yield Difference(
             "the token of a workflow may write, or approve pull requests, unless a workflow says otherwise",
             "a workflow that somebody adds begins with more than it needs",
-            (put(f"{at}/actions/permissions/workflow", good),),
+            (put(f"{path}/workflow", good),),
         )
+
+
+def actions_that_are_not_allowed(path: str, allowed: str) -> list[str]:
+    """Of GitHub's own and of others, those that the workflows use and the settings do not let run."""
+    if allowed == "all":
+        return []
+    chosen = (get(f"{path}/selected-actions") or {}) if allowed == "selected" else {}
+    github = [] if chosen.get("github_owned_allowed") else ["actions/*"]
+    patterns = set(chosen.get("patterns_allowed") or ())
+    return github + [name for name in OTHERS_ACTIONS if not {name, f"{name.partition('/')[0]}/*"} & patterns]
+
+
+def of_workflows(at: str) -> Iterator[Difference]:
+    """GitHub switches the workflows of a fork off, and scheduled ones after 60 days; a person can, too."""
+    for row in listed(f"{at}/actions/workflows", "workflows"):
+        if row["state"].startswith("disabled"):
+            yield Difference(
+                f"the workflow {row['path']} is switched off ({row['state']})",
+                "it does not run",
+                (Call(("api", "--method", "PUT", f"{at}/actions/workflows/{row['id']}/enable")),),
+            )
 
 
 def of_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
@@ -190,6 +299,8 @@ def of_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -
     chosen = [reviewer_of(name) for name in wanted.reviewers] or reviewers
     self_review = not protection.get("required_reviewers", {}).get("prevent_self_review", False)
     body: dict[str, Any] = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
+    # GitHub's description of its API leaves this one out, and a call without it could switch the bypass on again.
+    body["can_admins_bypass"] = False
     if approval == "github":
         body |= {"reviewers": chosen, "prevent_self_review": True}
     mend = (put(f"{at}/environments/production", body),)
@@ -211,6 +322,12 @@ def of_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -
         yield Difference(f"the environment production {what}", "the approval is not that of who you named", mend)
     elif (found.get("deployment_branch_policy") or {}).get("custom_branch_policies") is not True:
         yield Difference("the environment production is open to every branch", "any branch could ask for it", mend)
+    elif found.get("can_admins_bypass", True):
+        yield Difference(
+            "the environment production lets administrators pass without a reviewer",
+            "promote refuses such a run as `bypassed`",
+            mend,
+        )
     yield from of_branches(f"{at}/environments/production/deployment-branch-policies", promote_from)
 
 
@@ -228,7 +345,7 @@ def by_id(reviewers: list[dict[str, Any]]) -> set[tuple[str, int]]:
 
 def of_branches(path: str, promote_from: str) -> Iterator[Difference]:
     patterns = {MAIN, PULLS} if promote_from == "pr" else {MAIN}
-    found = {row["name"]: row["id"] for row in (get(path) or {"branch_policies": []})["branch_policies"]}
+    found = {row["name"]: row["id"] for row in listed(path, "branch_policies")}
     for name in sorted(patterns - found.keys()):
         yield Difference(
             f"production does not let {name} in",
@@ -245,7 +362,7 @@ def of_branches(path: str, promote_from: str) -> Iterator[Difference]:
 
 def of_secrets(at: str, repository: str) -> Iterator[Difference]:
     for environment, (name, purpose) in SECRETS.items():
-        there = {row["name"] for row in (get(f"{at}/environments/{environment}/secrets") or {"secrets": []})["secrets"]}
+        there = {row["name"] for row in listed(f"{at}/environments/{environment}/secrets", "secrets")}
         if name not in there:
             call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
             yield Difference(f"the environment {environment} has no secret {name}", purpose, (call,))
@@ -255,29 +372,38 @@ def of_secrets(at: str, repository: str) -> Iterator[Difference]:
                 "one key for training and for production is no second key",
                 (Call(("secret", "delete", other, "--env", environment, "--repo", repository)),),
             )
-    for row in (get(f"{at}/actions/secrets?per_page=100") or {"secrets": []})["secrets"]:
-        if row["name"] in {name for name, _ in SECRETS.values()}:
+    ours = {DATA_TOKEN, *(name for name, _ in SECRETS.values())}
+    for row in listed(f"{at}/actions/secrets", "secrets"):
+        if row["name"] in ours:
             yield Difference(
                 f"the repository has the secret {row['name']} for every job",
                 "it belongs in its environment alone",
                 (Call(("secret", "delete", row["name"], "--repo", repository)),),
             )
+    for row in listed(f"{at}/actions/organization-secrets", "secrets"):
+        if row["name"] in ours:
+            yield Difference(
+                f"the organization has the secret {row['name']} for every job of this repository",
+                "it belongs in its environment alone",
+                by_hand="take this repository out of the secret's list, in the settings of the organization",
+            )
 
 
-def of_variables(at: str, wanted: Wanted, found: dict[str, str]) -> Iterator[Difference]:
+def of_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -> Iterator[Difference]:
+    found = variables.organization | variables.own
     asked = {
         "WANDB_ENTITY": wanted.entity,
         "WANDB_BASE_URL": wanted.base_url,
         "APPROVAL": wanted.approval,
-        "PROMOTE_FROM": wanted.promote_from,
+        "PROMOTE_FROM": "main" if approval == "merge" else wanted.promote_from,
     }
     for name, value in asked.items():
         if value is not None and found.get(name) != value:
             body = {"name": name, "value": value}
-            there = name in found
+            there = name in variables.own
             path = f"{at}/actions/variables{'/' + name if there else ''}"
             yield Difference(
-                f"the variable {name} is {repr(found[name]) if there else 'not set'}, and you said {value!r}",
+                f"the variable {name} is {repr(found[name]) if name in found else 'not set'}, and has to be {value!r}",
                 "the workflows read it",
                 (put(path, body, "PATCH" if there else "POST"),),
             )
@@ -309,17 +435,17 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
             "a line that GitHub cannot read protects nothing",
             by_hand="write a user or team with write access there, and merge it",
         )
-    rules = get(f"{at}/rules/branches/{branch}?per_page=100") or []
+    rules = listed(f"{at}/rules/branches/{branch}")
     # Of several rules of a kind, from several rulesets, all hold.
     reviews = [rule["parameters"] for rule in rules if rule["type"] == "pull_request"]
     checks = [rule["parameters"] for rule in rules if rule["type"] == "required_status_checks"]
-    good = any(one["context"] == "done" for check in checks for one in check["required_status_checks"])
+    good = any(CHECK.items() <= one.items() for check in checks for one in check["required_status_checks"])
     good = good and any(review["require_code_owner_review"] for review in reviews)
     if approval == "merge":
         good = good and any(review["required_approving_review_count"] for review in reviews)
     if not good:
         yield Difference(
-            f"{branch} can be changed without the check `done` and the review of a code owner",
+            f"{branch} can be changed without the check `done` of GitHub Actions and the review of a code owner",
             "who can change the steps or the workflows can change what judges a model",
             (of_ruleset(f"{at}/rulesets"),),
         )
@@ -327,7 +453,7 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
 
 def of_ruleset(path: str) -> Call:
     """Make the ruleset, or write it anew where there is one of its name, of which GitHub takes one alone."""
-    ours = [one["id"] for one in get(f"{path}?includes_parents=false&per_page=100") or [] if one["name"] == RULESET]
+    ours = [one["id"] for one in listed(path) if one["name"] == RULESET and one.get("source_type") != "Organization"]
     return put(f"{path}/{ours[0]}", ruleset()) if ours else put(path, ruleset(), "POST")
 
 
@@ -339,7 +465,7 @@ def ruleset() -> dict[str, Any]:
         "dismiss_stale_reviews_on_push": True,
         "required_review_thread_resolution": False,
     }
-    checks = {"strict_required_status_checks_policy": False, "required_status_checks": [{"context": "done"}]}
+    checks = {"strict_required_status_checks_policy": False, "required_status_checks": [CHECK]}
     return {
         "name": RULESET,
         "target": "branch",
@@ -440,6 +566,9 @@ def main(argv: list[str] | None = None) -> int:
         wanted = Wanted(args.repository, reviewers, args.entity, args.base_url, args.approval, args.promote_from)
         if args.command == "doctor":
             return doctor(wanted)
+        if args.dry_run and shutil.which("gh") is None:
+            print("There is no `gh` here, so GitHub was not asked. This is what a fresh public repository needs:")
+            assumed.append(wanted.repository)
         return setup(wanted, args.dry_run, ask_without_echo)
     except Refused as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)

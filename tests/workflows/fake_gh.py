@@ -22,14 +22,31 @@ def main(words):
     if state.get("down"):
         sys.exit("error connecting to api.github.com")
     if words[0] == "api" and "--method" not in words:
-        return answer(state.get(words[1].partition("?")[0], 404))
+        path, _, query = words[1].partition("?")
+        return answer(page(state.get(path, 404), dict(pair.split("=") for pair in query.split("&") if pair)))
     change(state, words, json.loads(given) if words[-2:] == ["--input", "-"] else given)
     with open(STATE, "w", encoding="utf-8") as file:  # noqa: PTH123
         json.dump(state, file)
     return 0
 
 
+def page(found, query):
+    """A part of a list, as GitHub gives it: thirty rows if no more are asked for, and never more than it allows."""
+    if isinstance(found, int | str):
+        return found
+    size = min(int(query.get("per_page", 30)), 30 if "variables" in found else 100)
+    first = size * (int(query.get("page", 1)) - 1)
+    if isinstance(found, list):
+        return found[first : first + size]
+    if isinstance(found, dict) and len(found) <= 2:
+        return {key: rows[first : first + size] if isinstance(rows, list) else rows for key, rows in found.items()}
+    return found
+
+
 def answer(found):
+    if isinstance(found, str):
+        print(f"gh: {found}", file=sys.stderr)
+        return 1
     if isinstance(found, int):
         print(f"gh: it says {found} (HTTP {found})", file=sys.stderr)
         return 1
@@ -53,6 +70,7 @@ def change(state, words, given):
         state[path] = {
             "protection_rules": [rule | {"reviewers": reviewers}] if reviewers else [],
             "deployment_branch_policy": given.get("deployment_branch_policy"),
+            "can_admins_bypass": given.get("can_admins_bypass", True),
         }
     elif path.endswith("/deployment-branch-policies"):
         rows = state.setdefault(path, {"branch_policies": []})["branch_policies"]
@@ -74,6 +92,10 @@ def change(state, words, given):
         repository, _, number = path.partition("/rulesets/")
         assert int(number) in [row["id"] for row in state[f"{repository}/rulesets"]]
         state[f"{repository}/rules/branches/main"] = given["rules"]
+    elif path.endswith("/enable"):
+        workflows, _, number = path.removesuffix("/enable").rpartition("/")
+        (row,) = (row for row in state[workflows]["workflows"] if row["id"] == int(number))
+        row["state"] = "active"
     elif path.endswith("/rename"):
         repository = path.split("/branches/")[0]
         state[repository]["default_branch"] = given["new_name"]
