@@ -344,12 +344,37 @@ def test_a_long_report_is_cut_within_what_github_takes(say):
     assert "truncated here" in body and body.endswith("</details>\n")
 
 
+def pull(number, sha=SHA, repository="eve/models", login="eve"):
+    head = {"label": "eve:better", "sha": sha, "repo": repository and {"full_name": repository}}
+    return {"number": number, "head": head, "user": login and {"login": login}}
+
+
 def test_a_fork_s_pull_request_is_found_by_its_branch_and_commit(say, github):
-    github.pulls = [
-        {"number": 5, "head": {"label": "eve:better", "sha": "b" * 40}},
-        {"number": 7, "head": {"label": "eve:better", "sha": SHA}},
-    ]
+    github.pulls = [pull(5, "b" * 40), pull(7)]
     assert say(PULL_REQUEST="", HEAD="eve:better")
     github.comments.clear()
     assert say(PULL_REQUEST="", HEAD="eve:other") is None
     assert say(PULL_REQUEST="", HEAD="eve:better", SHA="c" * 40) is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "login", "commented"),
+    [
+        ("team/models", "dependabot[bot]", True),
+        ("team/models", "ada", False),
+        ("team/models", None, False),
+        ("eve/models", None, True),
+        (None, "eve", True),
+    ],
+)
+def test_a_pull_request_on_which_the_pipeline_comments_gets_no_second_comment(
+    say, github, repository, login, commented
+):
+    github.pulls = [pull(7, repository=repository, login=login)]
+    assert bool(say(PULL_REQUEST="", HEAD="eve:better")) == commented
+
+
+def test_the_comment_of_a_deleted_account_is_somebody_else_s(say, github):
+    github.comments += [comment(0, "<!-- modelgate --> of a ghost") | {"user": None}]
+    assert say()
+    assert github.changes() == ["POST"]

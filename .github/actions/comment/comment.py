@@ -21,6 +21,7 @@ from typing import Any
 
 MARK = "<!-- modelgate -->"
 AUTHOR = "github-actions[bot]"
+DEPENDABOT = "dependabot[bot]"
 SIGNS = {"pass": "✅", "fail": "⛔", "unchanged": "⚪"}
 MAX_COMMENT = 65_000  # GitHub takes 65,536 characters
 MAX_FILE = 1_000_000
@@ -263,10 +264,17 @@ def quoted(report: str, room: int, from_stranger: bool) -> str:
 
 
 def of_fork(head: str, sha: str) -> str:
-    """The number of the open pull request from `owner:branch` whose last commit was judged; empty without one."""
+    """
+    The number of the open pull request from `owner:branch` whose last commit was judged; empty without one.
+
+    Only of a fork or of Dependabot: on any other the pipeline has commented itself, whatever its branch is called.
+    """
     query = urllib.parse.urlencode({"head": head, "state": "open", "per_page": 100})
-    pulls = ask("GET", f"pulls?{query}")
-    return next((str(pull["number"]) for pull in pulls if pull["head"]["sha"] == sha), "")
+    for pull in ask("GET", f"pulls?{query}"):
+        ours = at(pull, "head", "repo", "full_name") == os.environ["GITHUB_REPOSITORY"]
+        if pull["head"]["sha"] == sha and (not ours or at(pull, "user", "login") == DEPENDABOT):
+            return str(pull["number"])
+    return ""
 
 
 def write(number: int, text: str) -> str:
@@ -274,7 +282,8 @@ def write(number: int, text: str) -> str:
     page_number = 1
     while comments := ask("GET", f"issues/{number}/comments?per_page=100&page={page_number}"):
         for comment in comments:
-            if comment["user"]["login"] == AUTHOR and comment["body"].startswith(MARK):
+            author = comment["user"] or {}  # null: an account that was deleted
+            if author.get("login") == AUTHOR and (comment["body"] or "").startswith(MARK):
                 if comment["body"] != text:
                     ask("PATCH", f"issues/comments/{comment['id']}", {"body": text})
                 return "updated"
