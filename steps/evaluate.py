@@ -170,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
 
     # 2) has this been judged before?
-    github = approval.context()
+    github, git = approval.context(), form.git_of(args.commit, approval.commit())
     kind = kind_of(settings)
     flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github, **kind}
     inputs = fingerprint.alias(
@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "model": Named(source_name(version), version.digest),
         "production": Named(str(Reference.of(production)), production.digest) if production else None,
         "commit": args.commit,
-        "git": form.git_of(args.commit),
+        "git": git,
         "images": images,
         "github": form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
     }

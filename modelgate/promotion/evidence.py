@@ -340,12 +340,17 @@ def _from_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
 # --- its parts, from and for others ----------------------------------------------------------------------------------
 
 
-def git_of(commit: str) -> Git | None:
-    """What `--commit` says: a commit, with `-dirty` behind it if the files differed from it."""
+def git_of(commit: str, github: Mapping[str, Any] | None = None) -> Git | None:
+    """
+    What `--commit` says: a commit, with `-dirty` behind it if the files differed from it.
+
+    github: head, base, tree and pull_request of a workflow run on GitHub.
+    """
     if not commit:
         return None
     sha, dirty = commit.removesuffix("-dirty"), commit.endswith("-dirty")
-    return Git(sha, dirty, head=None, base=None, tree=None, pull_request=None)
+    parts = github or {"head": None, "base": None, "tree": None, "pull_request": None}
+    return Git(sha, dirty, **parts)
 
 
 def slices_of(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:

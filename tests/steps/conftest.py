@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,27 @@ import pytest
 
 from tests.serving import Server, serving
 from tests.steps.desk import Desk
-from tests.steps.github import MERGE, PULLS, REPOSITORY, REVIEWS, RUN, TOKEN, GitHub, may_write, pull
+from tests.steps.github import (
+    COMMITS,
+    FILES,
+    ITS_WORKFLOW,
+    MERGE,
+    OTHER,
+    PULLS,
+    REPOSITORY,
+    REVIEWS,
+    RUN,
+    THIS_COMMIT,
+    THIS_RUN,
+    TOKEN,
+    GitHub,
+    commit,
+    file,
+    git_commit,
+    may_write,
+    pull,
+    workflow_run,
+)
 
 _numbers = itertools.count()
 
@@ -120,15 +139,16 @@ def desk(step: Callable[..., Answer], collection: str) -> Desk:
 
 @pytest.fixture
 def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
-    """On GitHub: attempt 2 of run 4711, started by ada."""
-    for name in [name for name in os.environ if name.startswith("GITHUB_")]:
-        monkeypatch.delenv(name)
+    """On GitHub: attempt 2 of run 4711, which ada started by merging what she wrote in pull request 7."""
     fake = GitHub()
-    fake.answers |= {RUN: [], PULLS: [pull()], REVIEWS: [], **may_write("bob")}
+    fake.answers |= {RUN: [], THIS_RUN: workflow_run(), THIS_COMMIT: git_commit(OTHER)}
+    fake.answers |= {ITS_WORKFLOW: {"total_count": 1, "workflow_runs": [workflow_run()]}}
+    fake.answers |= {PULLS: [pull()], COMMITS: [commit()], FILES: [file()], REVIEWS: [], **may_write("bob")}
     variables = {
         "ACTIONS": "true",
         "API_URL": fake.url,
         "SERVER_URL": "https://github.com",
+        "REF": "refs/heads/main",
         "REPOSITORY": REPOSITORY,
         "RUN_ID": "4711",
         "RUN_ATTEMPT": "2",

@@ -11,7 +11,12 @@ REPOSITORY = "team/models"
 HEAD, MERGE, OTHER = "a" * 40, "b" * 40, "c" * 40
 RUN = f"/repos/{REPOSITORY}/actions/runs/4711/approvals"
 PULLS = f"/repos/{REPOSITORY}/commits/{MERGE}/pulls"
-REVIEWS = f"/repos/{REPOSITORY}/pulls/7/reviews"
+PULL = f"/repos/{REPOSITORY}/pulls/7"
+COMMITS, FILES, REVIEWS = (f"{PULL}/{what}" for what in ("commits", "files", "reviews"))
+THIS_RUN = f"/repos/{REPOSITORY}/actions/runs/4711"
+ITS_WORKFLOW = f"/repos/{REPOSITORY}/actions/workflows/12/runs"
+THIS_COMMIT = f"/repos/{REPOSITORY}/git/commits/{MERGE}"
+TREE = "d" * 40
 
 
 class _Asked(Request):
@@ -24,7 +29,7 @@ class _Asked(Request):
         elif isinstance(answer, int):
             there = {"Location": f"{self.server.url}/elsewhere"} if answer == 302 else {}
             self.say({}, answer, **there)
-        elif isinstance(answer, list) and url.path != RUN:
+        elif isinstance(answer, list) and url.path != RUN:  # GitHub gives those whole
             query = parse_qs(url.query)
             size, page = (int(query.get(key, [default])[0]) for key, default in (("per_page", 30), ("page", 1)))
             self.say(answer[size * (page - 1) : size * page])
@@ -48,7 +53,7 @@ def evidence(**changes):
     """Evidence of this attempt, made before anybody approved."""
     here = {"repository": REPOSITORY, "run_id": 4711, "run_attempt": 2, "sha": MERGE}
     who = {"actor": "ada", "triggering_actor": "ada", "approvals": 0, "approvers": []}
-    return {"github": here | who | changes}
+    return {"github": here | who | changes, "policy": {"name": "no_worse"}}
 
 
 def user(login):
@@ -64,6 +69,39 @@ def approved(login, comment="Looks right.", environment="production", state="app
     return {"state": state, "comment": comment, "environments": [place | times], "user": user(login)}
 
 
+def workflow_run(**changes):
+    """Of a push to main."""
+    about = {"id": 4711, "node_id": "WFR_1", "run_number": 9, "workflow_id": 12, "path": ".github/workflows/p.yml"}
+    about |= {"event": "push", "head_branch": "main", "head_sha": MERGE, "status": "in_progress", "conclusion": None}
+    about |= {"display_title": "Better", "pull_requests": [], "head_commit": None}
+    about |= {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
+    kinds = ("url", "html_url", "jobs_url", "logs_url", "check_suite_url", "cancel_url", "rerun_url", "artifacts_url")
+    about |= {key: f"https://api.github.com/{key}" for key in (*kinds, "workflow_url")}
+    return about | {"head_repository": repository(), "repository": repository()} | changes
+
+
+def commit(author="ada", committer="web-flow"):
+    """A commit of a pull request; None is an address that belongs to no account, as GitHub says it."""
+    urls = {key: f"https://api.github.com/{key}" for key in ("url", "html_url", "comments_url")}
+    who = {"author": author and user(author), "committer": committer and user(committer)}
+    return {"sha": HEAD, "node_id": "C_1", "commit": {"message": "Better"}, "parents": []} | urls | who
+
+
+def file(name="usecases/digits/model.py", **changes):
+    urls = {key: f"https://github.com/{key}" for key in ("blob_url", "raw_url", "contents_url")}
+    counts = {"additions": 1, "deletions": 0, "changes": 1}
+    return {"filename": name, "sha": OTHER, "status": "modified"} | urls | counts | changes
+
+
+def git_commit(*parents):
+    about = {"sha": MERGE, "node_id": "C_2", "url": "https://x", "html_url": "https://x", "message": "Merge"}
+    when = {"name": "Ada", "email": "ada@example.org", "date": "2026-11-01T10:00:00Z"}
+    verification = {"verified": False, "reason": "unsigned", "signature": None, "payload": None, "verified_at": None}
+    sides = [{"sha": parent, "url": "https://x", "html_url": "https://x"} for parent in parents]
+    tree = {"sha": TREE, "url": "https://x"}
+    return about | {"author": when, "committer": when, "tree": tree, "parents": sides, "verification": verification}
+
+
 def repository():
     return {"full_name": REPOSITORY, "default_branch": "main", "name": "models"}
 
@@ -72,12 +110,17 @@ def pull(author="ada", number=7, **changes):
     side = {"label": "team:x", "user": user(author), "repo": repository()}
     return {
         "number": number,
+        "state": "closed",
         "user": user(author),
         "merged_at": "2026-11-02T10:00:00Z",
         "merge_commit_sha": MERGE,
         "head": side | {"ref": "better", "sha": HEAD},
         "base": side | {"ref": "main", "sha": OTHER},
     } | changes
+
+
+def open_pull(**changes):
+    return pull(state="open", merged_at=None) | changes
 
 
 def review(login, state="APPROVED", commit=HEAD, body="Ship it."):

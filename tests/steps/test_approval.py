@@ -19,20 +19,34 @@ from modelgate.promotion import approval
 from modelgate.text import one_line
 from tests.approvers import NAMES, NO_NAMES
 from tests.steps.github import (
+    COMMITS,
+    FILES,
+    HEAD,
+    ITS_WORKFLOW,
     MERGE,
     OTHER,
+    PULL,
     PULLS,
     REPOSITORY,
     REVIEWS,
     RUN,
+    THIS_COMMIT,
+    THIS_RUN,
     TOKEN,
+    TREE,
     approved,
+    commit,
     evidence,
+    file,
+    git_commit,
     may_write,
+    open_pull,
     pull,
     repository,
     review,
+    workflow_run,
 )
+from tests.workflows.files import workflows
 
 
 def asked(how="github", of=None, self_approval=False):
@@ -107,6 +121,40 @@ def test_the_context_counts_the_approvals_so_far(github):
     assert github.asked == [(RUN, f"Bearer {TOKEN}")]
 
 
+def test_off_github_a_commit_has_no_parts(monkeypatch):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    assert approval.commit() is None
+
+
+def test_the_commit_of_a_branch_outlives_its_run_and_needs_a_tree_alone(github):
+    assert approval.commit() == {"head": None, "base": None, "tree": TREE, "pull_request": None}
+    assert [path for path, _ in github.asked] == [THIS_COMMIT]
+
+
+def test_the_commit_of_a_pull_request_is_named_by_what_outlives_it(github, monkeypatch):
+    monkeypatch.setenv("GITHUB_REF", "refs/pull/7/merge")
+    github.answers[THIS_COMMIT] = git_commit(OTHER, HEAD)
+    assert approval.commit() == {"head": HEAD, "base": OTHER, "tree": TREE, "pull_request": 7}
+
+
+@pytest.mark.parametrize(
+    ("ref", "answer"),
+    [
+        ("refs/pull/7/merge", git_commit(OTHER)),
+        ("refs/pull/7/merge", git_commit(OTHER, HEAD, MERGE)),
+        ("refs/pull/7/merge", git_commit(OTHER, "main")),
+        ("refs/heads/main", git_commit(OTHER, f"{HEAD}\n")),
+        ("refs/heads/main", git_commit(OTHER) | {"tree": {"sha": None}}),
+    ],
+)
+def test_a_commit_that_is_none_is_not_recorded(github, monkeypatch, ref, answer):
+    monkeypatch.setenv("GITHUB_REF", ref)
+    github.answers[THIS_COMMIT] = answer
+    with pytest.raises(StepError) as stopped:
+        approval.commit()
+    assert stopped.value.name == "github_answer_unknown"
+
+
 # --- the reviewer of the environment ---------------------------------------------------------------------------------
 
 
@@ -129,6 +177,27 @@ def test_an_environment_without_reviewers_is_no_approval(github):
 def test_a_rejection_is_no_approval(github):
     github.answers[RUN] = [approved("bob", state="rejected")]
     assert refused() == "no_approval"
+
+
+@pytest.mark.parametrize("others", [[], [approved("bob", state="rejected")]])
+def test_an_administrator_who_did_not_wait_approved_nothing(github, others):
+    github.answers[RUN] = [approved("root", state="skipped"), *others]
+    assert refused() == "bypassed"
+    github.answers[RUN] = [approved("root", state="skipped", environment="training")]
+    assert refused() == "no_approval"
+
+
+def test_a_reviewer_beside_a_bypass_is_enough(github):
+    github.answers[RUN] = [approved("root", state="skipped"), approved("bob")]
+    assert asked().approver == "bob"
+
+
+def test_an_account_that_was_deleted_approves_nothing_and_blocks_nobody(github):
+    nobody = approved("eve") | {"user": None}
+    github.answers[RUN] = [nobody]
+    assert refused() == "no_approval"
+    github.answers[RUN] = [nobody, approved("bob")]
+    assert asked().approver == "bob"
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
@@ -185,6 +254,7 @@ def test_evidence_from_a_laptop(github):
 @pytest.mark.parametrize(("started", "approves"), [("Bob", "bob"), ("bob", "Bob")])
 def test_who_started_the_run_may_not_approve_it(github, monkeypatch, starter, started, approves):
     monkeypatch.setenv(starter, started)
+    github.answers[THIS_RUN] = workflow_run(event="workflow_dispatch")
     github.answers[RUN] = [approved(approves)]
     assert refused() == "self_approval"
     assert asked(self_approval=True).approver == approves
@@ -200,6 +270,136 @@ def test_another_reviewer_beside_the_starter_is_enough(github):
     assert (asked().approver, asked().comment) == ("bob", "I did not start it.")
 
 
+@pytest.fixture
+def pull_request(github, monkeypatch):
+    """The run of pull request 7, to which eve pushed last; ada opened it, and carol wrote and dan committed a part."""
+    monkeypatch.setenv("GITHUB_REF", "refs/pull/7/merge")
+    monkeypatch.setenv("GITHUB_ACTOR", "eve")
+    monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "eve")
+    run = workflow_run(event="pull_request", head_branch="better", head_sha=HEAD)
+    github.answers |= {THIS_RUN: run, PULL: open_pull(), COMMITS: [commit("Carol", "Dan"), commit(None, {})]}
+    return github
+
+
+@pytest.mark.parametrize("who", ["ada", "Ada", "carol", "dan", "eve"])
+def test_who_opened_wrote_committed_or_pushed_may_not_approve_the_pull_request(pull_request, who):
+    pull_request.answers[RUN] = [approved(who)]
+    assert refused() == "self_approval"
+    pull_request.answers[RUN] += [approved("bob")]
+    assert asked().approver == "bob"
+
+
+@pytest.mark.parametrize("attempt", ["first", "again"])
+def test_who_only_merged_may_approve_and_who_wrote_it_may_not(github, monkeypatch, attempt):
+    monkeypatch.setenv("GITHUB_ACTOR", "bob")
+    monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "bob" if attempt == "first" else "dan")
+    github.answers[COMMITS] = [commit("carol")]
+    github.answers[RUN] = [approved("ada"), approved("carol")] + ([approved("dan")] if attempt == "again" else [])
+    assert refused() == "self_approval"
+    github.answers[RUN] += [approved("bob")]
+    assert asked().approver == "bob"
+
+
+def test_who_pushed_without_a_pull_request_may_not_approve_it(github, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTOR", "bob")
+    github.answers |= {PULLS: [], RUN: [approved("bob")]}
+    assert refused() == "self_approval"
+
+
+def test_who_dispatched_what_they_did_not_write_may_not_approve_it(github, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTOR", "bob")
+    github.answers |= {THIS_RUN: workflow_run(event="workflow_dispatch"), RUN: [approved("bob")]}
+    assert refused() == "self_approval"
+
+
+@pytest.mark.parametrize("spoiled", [None, "carol", commit() | {"author": "carol"}])
+def test_a_commit_that_is_none_names_nobody(pull_request, spoiled):
+    pull_request.answers |= {RUN: [approved("bob")], COMMITS: [spoiled]}
+    assert refused() == "github_answer_unknown"
+
+
+def test_a_pull_request_whose_authors_github_does_not_list_is_refused(pull_request):
+    pull_request.answers |= {RUN: [approved("bob")], COMMITS: [commit("carol")] * 249}
+    assert asked().approver == "bob"
+    pull_request.answers[COMMITS] += [commit("carol")]
+    assert refused() == "too_many_commits"
+
+
+# --- what is still to be approved ------------------------------------------------------------------------------------
+
+
+def test_a_pull_request_that_was_closed_is_not_promoted(pull_request):
+    pull_request.answers |= {RUN: [approved("bob")], PULL: pull()}
+    assert refused() == "pull_request_closed"
+
+
+@pytest.mark.parametrize("head", [OTHER, MERGE])
+def test_a_pull_request_with_another_last_commit_is_not_promoted(pull_request, head):
+    pull_request.answers |= {RUN: [approved("bob")], PULL: open_pull(head=pull()["head"] | {"sha": head})}
+    assert refused() == "pull_request_moved"
+
+
+@pytest.mark.parametrize("how", ["github", "merge"])
+@pytest.mark.parametrize(
+    ("status", "conclusion", "supersedes"),
+    [
+        ("waiting", None, True),
+        ("in_progress", None, True),
+        ("completed", "success", True),
+        ("completed", "failure", False),
+        ("completed", "cancelled", False),
+    ],
+)
+def test_only_the_newest_run_of_a_branch_is_approved(github, how, status, conclusion, supersedes):
+    newer = workflow_run(id=4712, run_number=10, status=status, conclusion=conclusion)
+    older = workflow_run(id=4710, run_number=8, status="waiting")
+    runs = [newer, workflow_run(), older]
+    github.answers |= {ITS_WORKFLOW: {"total_count": 3, "workflow_runs": runs}}
+    github.answers |= {RUN: [approved("bob")], REVIEWS: [review("bob")]}
+    if supersedes:
+        assert refused(how) == "superseded"
+    else:
+        assert asked(how).approver == "bob"
+    (question,) = [path for path, _ in github.asked if path.startswith(ITS_WORKFLOW)]
+    assert question.endswith("?event=push&branch=main&per_page=100")
+
+
+def test_the_name_of_a_branch_is_part_of_no_question(github):
+    github.answers |= {THIS_RUN: workflow_run(head_branch="x&event=#/../\x1b[2J"), RUN: [approved("bob")]}
+    newer = workflow_run(run_number=10)
+    github.answers |= {ITS_WORKFLOW: {"total_count": 1, "workflow_runs": [newer]}}
+    assert refused() == "superseded"
+    assert github.asked[-1][0].endswith("branch=x%26event%3D%23%2F..%2F%1B%5B2J&per_page=100")
+
+
+@pytest.mark.parametrize("change", [{"event": None}, {"head_sha": 5}, {"run_number": True}, {"workflow_id": "12"}])
+def test_a_workflow_run_that_is_none(github, change):
+    github.answers |= {THIS_RUN: workflow_run(**change), RUN: [approved("bob")]}
+    assert refused() == "github_answer_unknown"
+
+
+@pytest.mark.parametrize("change", [{"status": None}, {"run_number": "10"}])
+def test_a_later_workflow_run_that_is_none(github, change):
+    later = workflow_run(conclusion="success", **change)
+    github.answers |= {ITS_WORKFLOW: {"total_count": 1, "workflow_runs": [later]}, RUN: [approved("bob")]}
+    assert refused() == "github_answer_unknown"
+
+
+@pytest.mark.parametrize("ref", ["", "main", "refs/heads/a b", "refs/" + "x" * 1000])
+def test_a_ref_that_is_none(github, monkeypatch, ref):
+    monkeypatch.setenv("GITHUB_REF", ref)
+    github.answers[RUN] = [approved("bob")]
+    assert refused() == "github_variable"
+
+
+@pytest.mark.parametrize("ref", ["refs/pull/7/merge/x", "refs/pull/7/head", "refs/heads/refs/pull/7/merge"])
+def test_a_branch_is_no_pull_request_whatever_its_name(github, monkeypatch, ref):
+    monkeypatch.setenv("GITHUB_REF", ref)
+    github.answers[RUN] = [approved("bob")]
+    assert asked().approver == "bob"
+    assert PULL not in [path for path, _ in github.asked]
+
+
 # --- the review of the merged pull request ---------------------------------------------------------------------------
 
 
@@ -213,6 +413,56 @@ def test_a_review_of_what_was_merged_approves(github):
 def test_a_pull_request_whose_last_commit_became_the_branchs_is_one_that_was_merged(github):
     github.answers |= {PULLS: [pull(merge_commit_sha=OTHER, head=pull()["head"] | {"sha": MERGE})]}
     github.answers[REVIEWS] = [review("bob", commit=MERGE)]
+    assert asked("merge").approver == "bob"
+
+
+@pytest.mark.parametrize("event", ["workflow_dispatch", "pull_request", "schedule"])
+def test_a_merge_approves_what_it_pushes_and_nothing_else(github, event):
+    github.answers |= {THIS_RUN: workflow_run(event=event), REVIEWS: [review("bob")]}
+    assert refused("merge") == "not_a_push"
+
+
+@pytest.mark.parametrize("policy", [{"name": "rollback"}, None])
+def test_a_merge_approves_no_rollback(github, policy):
+    github.answers[REVIEWS] = [review("bob")]
+    assert refused("merge", of=evidence() | {"policy": policy}) == "rollback_by_merge"
+
+
+@pytest.mark.parametrize(
+    ("changed", "can"),
+    [
+        (file("docs/gate.md"), False),
+        (file("requirements.txt.md"), False),
+        (file("tests/steps/test_train.py"), False),
+        (file("requirements.txt"), True),
+        (file(".github/workflows/pipeline.yml"), True),
+        (file("docs/model.md", status="renamed", previous_filename="steps/train.py"), True),
+    ],
+)
+def test_the_review_of_what_changes_no_model_approves_none(github, changed, can):
+    github.answers |= {REVIEWS: [review("bob")], FILES: [*[file("docs/x.md")] * 150, changed]}
+    if can:
+        assert asked("merge").approver == "bob"
+    else:
+        assert refused("merge") == "changes_no_model"
+
+
+def test_what_can_change_a_model_is_what_starts_the_pipeline():
+    on = workflows()["pipeline.yml"].said["on"]
+    ours = [*approval.MODEL_FILES, *(f"{folder}**" for folder in approval.MODEL_FOLDERS)]
+    assert sorted(on["push"]["paths"]) == sorted(on["pull_request"]["paths"]) == sorted(ours)
+
+
+def test_files_without_end_are_given_up(github, monkeypatch):
+    monkeypatch.setattr(approval, "_MAX_PAGES", 2)
+    github.answers |= {REVIEWS: [review("bob")], FILES: [file()] + [file("docs/x.md")] * 250}
+    assert asked("merge").approver == "bob"
+    github.answers[FILES] = github.answers[FILES][1:]
+    assert refused("merge") == "github_answer_unknown"
+
+
+def test_the_pull_request_of_a_deleted_account_is_reviewed_as_any_other(github):
+    github.answers |= {PULLS: [pull() | {"user": None}], REVIEWS: [review("bob")]}
     assert asked("merge").approver == "bob"
 
 
@@ -266,6 +516,11 @@ def test_the_author_approved_the_merge(github, author, approves):
     assert refused("merge") == "self_approval"
 
 
+def test_who_wrote_a_part_of_it_does_not_approve_the_merge(github):
+    github.answers |= {COMMITS: [commit("bob")], REVIEWS: [review("bob")]}
+    assert refused("merge") == "self_approval"
+
+
 @pytest.mark.parametrize("commit", [OTHER, None, "\x1b[2J"])
 def test_the_review_was_of_another_commit(github, commit):
     github.answers[REVIEWS] = [review("bob", commit=commit)]
@@ -277,7 +532,7 @@ def test_the_commit_that_was_merged_is_printed_without_control_characters(github
     assert refused("merge") == "review_of_other_commit"
 
 
-@pytest.mark.parametrize("change", [{"sha": OTHER}, {"repository": "fork/models"}])
+@pytest.mark.parametrize("change", [{"sha": OTHER}, {"repository": "fork/models"}, {"run_id": 4710}])
 def test_the_evidence_was_of_another_commit(github, change):
     github.answers[REVIEWS] = [review("bob")]
     assert refused("merge", of=evidence(**change)) == "evidence_of_other_commit"
@@ -315,7 +570,7 @@ def test_reviews_without_end_are_given_up(github, monkeypatch):
         [None],
         ["approved"],
         [{"state": "approved"}],
-        [approved("bob") | {"user": None}],
+        [approved("bob") | {"user": "bob"}],
         [approved("bob") | {"user": {"login": 5}}],
         [approved("bob\x1b]0;") | {"state": "approved"}],
         [approved("bob") | {"environments": "production"}],

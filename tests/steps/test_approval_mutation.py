@@ -25,7 +25,7 @@ def without_each_rule(*flags):
         env={**os.environ, "MUTATE": approval.__name__, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
     )
 
 

@@ -21,7 +21,7 @@ from tests.steps.github import REPOSITORY, REVIEWS, RUN, TOKEN, approved, eviden
 
 def test_promote_on_github_records_who_approved_and_how(github, desk, capfd, tmp_path):
     github.answers[RUN] = [approved("bob", "Good on the sevens.")]
-    answer = desk.step("promote", "--evidence", desk.evidence(0, **evidence()), "--approval", "github")
+    answer = desk.step("promote", "--evidence", desk.evidence(0, github=evidence()["github"]), "--approval", "github")
     assert answer["approver"] == "bob"
     (entry,) = desk.entries
     assert {key: entry.content[key] for key in ("approver", "approval", "comment", "approval_url")} == {
@@ -39,14 +39,14 @@ def test_promote_on_github_records_who_approved_and_how(github, desk, capfd, tmp
 
 def test_promote_by_merge_records_the_review(github, desk):
     github.answers[REVIEWS] = [review("bob")]
-    desk.step("promote", "--evidence", desk.evidence(0, **evidence()), "--approval", "merge")
+    desk.step("promote", "--evidence", desk.evidence(0, github=evidence()["github"]), "--approval", "merge")
     (entry,) = desk.entries
     assert (entry.content["approver"], entry.content["approval"]) == ("bob", "merge")
 
 
 def test_promote_without_a_reviewer_moves_nothing(github, desk):
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, **evidence()), "--approval", "github")
+        desk.step("promote", "--evidence", desk.evidence(0, github=evidence()["github"]), "--approval", "github")
     assert (stopped.value.name, stopped.value.exit_code) == ("no_approval", 1)
     assert desk.entries == []
     assert "production" not in desk.version(0).aliases

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, serving
-from tests.steps.github import approved
+from tests.steps.github import approved, commit, git_commit, open_pull, workflow_run
 from tests.steps.test_keys import TEAM, admin, member
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY, Ran
@@ -77,6 +77,7 @@ class Place:
             return []
 
         self.github.approvals[run] = answer
+        self.github.answers |= self.described(event, arguments.get("payload", {}))
         # As GitHub sends them: every value of a dispatch is text.
         given = (inputs or {}).items()
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given}
@@ -105,6 +106,20 @@ class Place:
         for secret in [*self.keys.values(), "ghs_TheTokenThatNobodyMayRead"]:
             assert secret not in ran.log
         return ran
+
+    def described(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """What GitHub says of this workflow run and of what it judges."""
+        at, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
+        parents = acting.git(self.repository, "log", "-1", "--format=%P").split()
+        pull = payload.get("pull_request")
+        number, head = self.runs, pull["head"]["sha"] if pull else sha
+        run = workflow_run(id=number, run_number=number, event=event, head_sha=head)
+        said = {f"{at}/actions/runs/{number}": run, f"{at}/git/commits/{sha}": git_commit(*parents)}
+        said |= {f"{at}/actions/workflows/12/runs": {"total_count": 1, "workflow_runs": [run]}}
+        said |= {f"{at}/commits/{sha}/pulls": []}
+        if pull:
+            said |= {f"{at}/pulls/7": open_pull(head=pull["head"]), f"{at}/pulls/7/commits": [commit("eve")]}
+        return said
 
     def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> Ran:
         """

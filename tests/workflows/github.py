@@ -1,5 +1,6 @@
 """
-What the workflows ask of GitHub's API, on a port of this machine: approvals of workflow runs, comments.
+What the workflows ask of GitHub's API, on a port of this machine: workflow runs and their approvals, commits, the
+pull request, comments.
 
 Answers have the shape of GitHub's published API, as far as it is read.
 """
@@ -20,6 +21,8 @@ class _Asked(Request):
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if run := re.fullmatch(rf"{self.server.at}/actions/runs/(\d+)/approvals", url.path):
             self.say(self.server.approvals[int(run[1])]())
+        elif (given := self.server.answers.get(url.path)) is not None:
+            self.say(given() if callable(given) else given)
         elif url.path == f"{self.server.at}/pulls":
             self.say([pull for pull in self.server.pulls if pull["head"]["label"] == query["head"]])
         else:
@@ -53,6 +56,7 @@ class GitHub(StandIn):
         self.comments = []
         self.pulls = []
         self.approvals = {}  # a workflow run's id to a function that gives what there is by now
+        self.answers = {}  # what else there is, by path
         self.asked = []
         super().__init__(_Asked)
 

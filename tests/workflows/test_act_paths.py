@@ -178,7 +178,9 @@ def test_a_fork_runs_the_loop_without_secrets_and_main_comments(place):
     assert (kept / "report.md").read_text().startswith(f"# {headline}\n")
     shutil.copytree(kept, place.folder / "artifacts" / str(place.runs + 1) / "report")
     head = "a" * 40
-    place.github.pulls = [{"number": 7, "head": {"label": "eve:better", "sha": head}}]
+    place.github.pulls = [
+        {"number": 7, "user": {"login": "eve"}, "head": {"label": "eve:better", "sha": head, "repo": None}}
+    ]
     other = {
         "id": place.runs,
         "event": "pull_request",

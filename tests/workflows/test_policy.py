@@ -164,6 +164,14 @@ def no_trigger_runs_strangers_code_with_secrets(files: Files) -> Found:
         yield file.name, "pull_request_target" if "pull_request_target" in file.said["on"] else None
 
 
+def only_promote_deploys(files: Files) -> Found:
+    """A job in `training` gets its key and makes no record of a deployment; a promotion makes one."""
+    for file, name, job in jobs(files):
+        if environment := job.get("environment"):
+            deploys = not (isinstance(environment, dict) and environment.get("deployment") == "false")
+            yield name, None if deploys == (environment_of(job) == "production") else f"{file.name}: {name}"
+
+
 def an_approval_waits_apart(files: Files) -> Found:
     """What waits for a reviewer holds its group for up to 30 days: it is a group of its own, and nothing ends it."""
     for file, name, job in jobs(files):
@@ -193,7 +201,10 @@ def promote_asks_github(files: Files) -> Found:
 
 
 def the_comment_gets_its_files(files: Files) -> Found:
-    """What is kept for the comment is every file that it draws from, of one step's folder, and no other."""
+    """
+    What is kept for the comment is every file that it draws from, of one step's folder, and no other. GitHub refuses a
+    re-run's upload under a name that is there, unless it says `overwrite`.
+    """
     script = (ROOT / ".github/actions/comment/comment.py").read_text(encoding="utf-8")
     wanted = set(re.findall(r'"(\w+\.(?:json|md))"', script))
     for file in of_workflows(files):
@@ -202,7 +213,7 @@ def the_comment_gets_its_files(files: Files) -> Found:
                 continue
             if step["uses"].startswith("actions/upload-artifact@"):
                 paths = [path.rpartition("/") for path in step["with"]["path"].splitlines()]
-                alike = len({folder for folder, _, _ in paths}) == 1
+                alike = len({folder for folder, _, _ in paths}) == 1 and step["with"].get("overwrite") == "true"
                 yield where, None if alike and {name for _, _, name in paths} == wanted else where
             else:
                 yield where, None if step["with"]["path"] == "${{ runner.temp }}/report" else where
@@ -242,36 +253,41 @@ def jobs_are_the_steps(files: Files) -> Found:
 # --- who is asked ----------------------------------------------------------------------------------------------------
 
 MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
-# What makes promote wait for a reviewer: event, ref, verdict, promote of a dispatch, touches the judge, PROMOTE_FROM.
+# What makes promote wait for a reviewer: event, ref, verdict, promote of a dispatch, touches the judge, PROMOTE_FROM,
+# APPROVAL.
 ASKS = {
-    ("push", MAIN, "pass", None, "false", ""): True,
-    ("push", MAIN, "pass", None, "false", "main"): True,
-    ("push", MAIN, "unchanged", None, "false", ""): False,
-    ("push", MAIN, "fail", None, "false", ""): False,
-    ("push", MAIN, "", None, "false", ""): False,
-    ("workflow_dispatch", MAIN, "pass", True, "false", ""): True,
-    ("workflow_dispatch", MAIN, "pass", False, "false", ""): False,
-    ("workflow_dispatch", MAIN, "fail", True, "false", ""): False,
-    ("workflow_dispatch", "refs/heads/easy", "pass", True, "false", ""): False,
-    ("workflow_dispatch", "refs/tags/main", "pass", True, "false", ""): False,
-    ("pull_request", PULL, "pass", None, "false", ""): True,
-    ("pull_request", PULL, "pass", None, "false", "pr"): True,
-    ("pull_request", PULL, "pass", None, "false", "main"): False,
-    ("pull_request", PULL, "pass", None, "true", ""): False,
-    ("pull_request", PULL, "pass", None, "", ""): False,
-    ("pull_request", PULL, "unchanged", None, "false", ""): False,
+    ("push", MAIN, "pass", None, "false", "", ""): True,
+    ("push", MAIN, "pass", None, "false", "main", ""): True,
+    ("push", MAIN, "pass", None, "false", "main", "merge"): True,
+    ("push", MAIN, "unchanged", None, "false", "", ""): False,
+    ("push", MAIN, "fail", None, "false", "", ""): False,
+    ("push", MAIN, "", None, "false", "", ""): False,
+    ("workflow_dispatch", MAIN, "pass", True, "false", "", ""): True,
+    ("workflow_dispatch", MAIN, "pass", False, "false", "", ""): False,
+    ("workflow_dispatch", MAIN, "fail", True, "false", "", ""): False,
+    ("workflow_dispatch", "refs/heads/easy", "pass", True, "false", "", ""): False,
+    ("workflow_dispatch", "refs/tags/main", "pass", True, "false", "", ""): False,
+    ("pull_request", PULL, "pass", None, "false", "", ""): True,
+    ("pull_request", PULL, "pass", None, "false", "pr", "github"): True,
+    ("pull_request", PULL, "pass", None, "false", "main", ""): False,
+    ("pull_request", PULL, "pass", None, "false", "", "merge"): False,
+    ("pull_request", PULL, "pass", None, "false", "pr", "merge"): False,
+    ("pull_request", PULL, "pass", None, "true", "", ""): False,
+    ("pull_request", PULL, "pass", None, "", "", ""): False,
+    ("pull_request", PULL, "unchanged", None, "false", "", ""): False,
 }
 
 
 @pytest.mark.parametrize("case", ASKS)
 def test_promote_asks_whom_it_should(case):
-    event, ref, verdict, promote, touches, promote_from = case
+    event, ref, verdict, promote, touches, promote_from, how = case
     values = {
         "needs.evaluate.outputs.verdict": verdict,
         "needs.images.outputs.touches-judge": touches,
         "github.event_name": event,
         "github.ref": ref,
         "vars.PROMOTE_FROM": promote_from,
+        "vars.APPROVAL": how,
         "inputs.promote": promote,
     }
     assert holds(files()["pipeline.yml"].jobs["promote"]["if"], values) == ASKS[case]
@@ -301,39 +317,64 @@ def holds(condition: str, values: Mapping[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("event", "head", "login", "job"),
+    ("event", "head", "login", "action", "job"),
     [
-        ("push", "", "", "images"),
-        ("workflow_dispatch", "", "", "images"),
-        ("pull_request", "team/models", "ada", "images"),
-        ("pull_request", "eve/models", "eve", "fork"),
-        ("pull_request", "team/models", "dependabot[bot]", "fork"),
-        ("pull_request", "eve/models", "dependabot[bot]", "fork"),
+        ("push", "", "", "", ["images"]),
+        ("workflow_dispatch", "", "", "", ["images"]),
+        ("pull_request", "team/models", "ada", "opened", ["images"]),
+        ("pull_request", "team/models", "ada", "closed", []),
+        ("pull_request", "eve/models", "eve", "synchronize", ["fork"]),
+        ("pull_request", "eve/models", "eve", "closed", []),
+        ("pull_request", "team/models", "dependabot[bot]", "reopened", ["fork"]),
+        ("pull_request", "team/models", "dependabot[bot]", "closed", []),
+        ("pull_request", "eve/models", "dependabot[bot]", "opened", ["fork"]),
     ],
 )
-def test_who_has_no_secrets_runs_the_loop_without(event, head, login, job):
-    """Of the two jobs that a workflow run can begin with, exactly this one runs."""
+def test_who_has_no_secrets_runs_the_loop_without(event, head, login, action, job):
+    """Of the two jobs that a workflow run can begin with, exactly this one runs; none when a pull request is closed."""
     values = {
+        "github.event.action": action,
         "github.event.pull_request.head.repo.full_name": head,
         "github.event.pull_request.user.login": login,
         "github.event_name": event,
         "github.repository": "team/models",
     }
     pipeline = files()["pipeline.yml"]
-    assert [name for name in ("images", "fork") if holds(pipeline.jobs[name]["if"], values)] == [job]
+    assert [name for name in ("images", "fork") if holds(pipeline.jobs[name]["if"], values)] == job
+    begins = [name for name, job in pipeline.jobs.items() if "needs" not in job]
+    assert begins == ["images", "fork"]
+
+
+def test_closing_a_pull_request_ends_the_run_that_waits_for_it():
+    """It is an event of the workflow whose group is that of the pull request, and it ends what runs there."""
+    said = files()["pipeline.yml"].said
+    assert said["on"]["pull_request"]["types"] == ["opened", "synchronize", "reopened", "closed"]
+    assert said["concurrency"] == {
+        "group": "pipeline-${{ github.event.pull_request.number || github.run_id }}",
+        "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
+    }
+
+
+def test_the_check_that_a_ruleset_requires_also_runs_in_a_merge_queue():
+    assert {"pull_request", "merge_group"} <= files()["ci.yml"].said["on"].keys()
 
 
 @pytest.mark.parametrize(
-    ("event", "head", "branch", "comments"),
+    ("event", "head", "branch", "conclusion", "comments"),
     [
-        ("pull_request", "eve/models", "better", True),
-        ("pull_request", "team/models", "dependabot/pip/wandb-1", True),
-        ("pull_request", "team/models", "better", False),
-        ("push", "team/models", "main", False),
+        ("pull_request", "eve/models", "better", "success", True),
+        ("pull_request", "eve/models", "better", "failure", True),
+        ("pull_request", "eve/models", "better", "action_required", False),
+        ("pull_request", "eve/models", "better", "cancelled", False),
+        ("pull_request", "eve/models", "better", "skipped", False),
+        ("pull_request", "team/models", "dependabot/pip/wandb-1", "success", True),
+        ("pull_request", "team/models", "better", "success", False),
+        ("push", "team/models", "main", "success", False),
     ],
 )
-def test_main_comments_for_who_may_not(event, head, branch, comments):
+def test_main_comments_for_who_may_not(event, head, branch, conclusion, comments):
     values = {
+        "github.event.workflow_run.conclusion": conclusion,
         "startsWith(github.event.workflow_run.head_branch, 'dependabot/')": branch.startswith("dependabot/"),
         "github.event.workflow_run.head_repository.full_name": head,
         "github.event.workflow_run.event": event,
@@ -358,7 +399,7 @@ RULES = [
     Rule(actions_are_pinned, 20, "ci.yml", "3d3c42e5", "aaaaaaaa"),
     Rule(images_are_pinned, 15, "pipeline.yml", "images.outputs.images).train }}", "images.outputs.images).build }}"),
     Rule(images_are_pinned, 15, "pipeline.yml", "${{ fromJSON(needs.images.outputs.images).link }}", "link:latest"),
-    Rule(images_are_pinned, 15, "pipeline.yml", "    environment: training\n", "    container: python:3.11\n"),
+    Rule(images_are_pinned, 15, "pipeline.yml", "    environment:\n", "    container: python:3.11\n    environment:\n"),
     Rule(nothing_is_permitted_by_default, 2, "ci.yml", "permissions: {}\n\nconc", "permissions: read-all\n\nconc"),
     Rule(
         a_job_says_what_it_may_and_why, 20, "pipeline.yml", "contents: read # the files", "contents: write # the files"
@@ -371,7 +412,15 @@ RULES = [
     Rule(shell_is_short, 5, "ci.yml", '          echo "$RESULTS"\n', '          echo "$RESULTS"\n' * 10),
     Rule(a_step_has_a_name, 20, "ci.yml", "- name: Lint\n        run", "- run"),
     Rule(a_secret_stays_in_its_environment, 15, "pipeline.yml", "secrets.WANDB_API_KEY", "secrets.WANDB_PROMOTE_KEY"),
-    Rule(a_secret_stays_in_its_environment, 15, "pipeline.yml", "    environment: training\n", ""),
+    Rule(a_secret_stays_in_its_environment, 15, "pipeline.yml", "      name: training\n", "      name: testing\n"),
+    Rule(only_promote_deploys, 6, "pipeline.yml", "      deployment: false # promote alone deploys\n", ""),
+    Rule(
+        only_promote_deploys,
+        6,
+        "promote.yml",
+        "      name: production\n",
+        "      name: production\n      deployment: false\n",
+    ),
     Rule(
         a_secret_stays_in_its_environment,
         15,
@@ -388,6 +437,7 @@ RULES = [
     Rule(values_reach_flags_as_json, 20, "pipeline.yml", "${{ toJSON(inputs.policy) }}", '"${{ inputs.policy }}"'),
     Rule(the_comment_gets_its_files, 4, "pipeline.yml", "            ${{ runner.temp }}/evaluate/evidence.json\n", ""),
     Rule(the_comment_gets_its_files, 4, "pipeline.yml", "out/evaluate/evidence.json", "out/evaluate/evidence.txt"),
+    Rule(the_comment_gets_its_files, 4, "pipeline.yml", "          overwrite: true # a re-run", "          # a re-run"),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", "  link:\n    name: link", "  tie:\n    name: link"),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", '"rows":', '"lines":'),
     Rule(jobs_are_the_steps, 30, "pipeline.yml", "toJSON(needs.link.outputs.version)", "toJSON('latest')"),
