@@ -115,7 +115,8 @@ class Place:
         number, head = self.runs, pull["head"]["sha"] if pull else sha
         run = workflow_run(id=number, run_number=number, event=event, head_sha=head)
         said = {f"{at}/actions/runs/{number}": run, f"{at}/git/commits/{sha}": git_commit(*parents)}
-        said |= {f"{at}/actions/workflows/12/runs": {"total_count": 1, "workflow_runs": [run]}}
+        pushes = [run] if event == "push" else []
+        said |= {f"{at}/actions/workflows/12/runs": {"total_count": len(pushes), "workflow_runs": pushes}}
         said |= {f"{at}/commits/{sha}/pulls": []}
         if pull:
             said |= {f"{at}/pulls/7": open_pull(head=pull["head"]), f"{at}/pulls/7/commits": [commit("eve")]}
