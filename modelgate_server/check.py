@@ -8,10 +8,14 @@ words go to standard error, a JSON object with the findings to standard output.
 """
 
 import argparse
+import json
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from modelgate_server.store import artifacts, manifests, references
 from modelgate_server.store.artifacts import Artifact
@@ -75,6 +79,8 @@ def check(folder: Path) -> Report:
     with snapshot(database_of(folder)) as db:
         if not _database(db, report):
             return report
+        if not _texts(db, report):
+            return report  # what follows reads these texts
         _versions(db, report)
         _references(db, report)
         needed = references.sizes(db)
@@ -111,6 +117,67 @@ def _versions(db: sqlite3.Connection, report: Report) -> None:
             report.add("row", f"version {name} is not what its digest, number of files and size say", RESTORE)
         if artifacts.membership(db, found.sequence_id, found.id) is None:
             report.add("row", f"version {name} is not in its own collection", RESTORE)
+
+
+# What is JSON in the rows, and what is a time.
+DOCUMENTS = {
+    "runs": ("config", "summary", "tags"),
+    "artifacts": ("metadata", "pending_aliases"),
+    "history": ("data",),
+    "events": ("data",),
+}
+TIMES = {
+    "runs": ("created_at", "heartbeat_at"),
+    "artifacts": ("created_at", "updated_at"),
+    "projects": ("created_at", "updated_at"),
+    "collections": ("created_at", "updated_at"),
+    "run_files": ("updated_at",),
+    "users": ("created_at",),
+    "sweeps": ("created_at", "updated_at"),
+}
+
+
+def _texts(db: sqlite3.Connection, report: Report) -> bool:
+    """SQLite looks at its own pages, and not at what a text says: one whose bits have flipped is a text to it."""
+    before = len(report.findings)
+    db.text_factory = bytes
+    try:
+        names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for table in (str(name, "utf-8") for (name,) in names):
+            for row, columns, values in _rows(db, table):
+                for name, value in zip(columns, values, strict=True):
+                    if not _is_right_text(table, name, value):
+                        report.add("row", f"the text {name} of row {row} of {table} is damaged", RESTORE)
+    finally:
+        db.text_factory = str
+    return len(report.findings) == before
+
+
+def _rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[str, list[str], tuple[Any, ...]]]:
+    """(what it is called, columns, values) of each row of a table of ours."""
+    columns = [str(row[1], "utf-8") for row in db.execute(f"PRAGMA table_info({table})")]
+    keys = [str(row[1], "utf-8") for row in db.execute(f"PRAGMA table_info({table})") if row[5]]
+    for values in db.execute(f"SELECT * FROM {table}"):  # noqa: S608  the table is in the schema
+        named = dict(zip(columns, values, strict=True))
+        yield "/".join(_printable(named[key]) for key in keys), columns, values
+
+
+def _printable(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _is_right_text(table: str, name: str, value: Any) -> bool:
+    if not isinstance(value, bytes):
+        return True
+    try:
+        text = value.decode()
+        if name in DOCUMENTS.get(table, ()):
+            json.loads(text)
+        if name in TIMES.get(table, ()):
+            datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _references(db: sqlite3.Connection, report: Report) -> None:

@@ -100,17 +100,28 @@ def _roles(call: Call, found: Artifact) -> set[str]:
 
 @mutation.field("createArtifact")
 def create_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
+    """Before the transaction the version with the same content, if there is one, is looked at: is it still right?"""
     call = info.context
     if input.get("storage_region") not in REGIONS:
         raise Invalid(f'storage region "{input["storage_region"]}" is not available here')
-    home = projects.ensure(call.db, call.user, input["entity_name"], input["project_name"])
+    there = projects.readable(call.db, call.user, input["entity_name"], input["project_name"])
+    draft = _draft(input)
+    if draft.deduplicate and not manifests.is_sound(call.db, call.blobs, there, draft):
+        draft = replace(draft, deduplicate=False)
+    with call.database.write() as db:
+        home = projects.ensure(db, call.user, input["entity_name"], input["project_name"])
+        if input.get("run_name"):
+            draft = replace(draft, run=runs.require(db, home, input["run_name"]))
+        return {"artifact": manifests.announce(db, home, call.user, draft)}
+
+
+def _draft(input: dict[str, Any]) -> Draft:
     name = input.get("artifact_collection_name") or next(iter(input.get("artifact_collection_names") or []), "")
-    maker = runs.require(call.db, home, input["run_name"]) if input.get("run_name") else None
-    draft = Draft(
+    return Draft(
         type_name=input["artifact_type_name"],
         collection_name=name,
         digest=input["digest"],
-        run=maker,
+        run=None,
         description=input.get("description"),
         metadata=input.get("metadata"),
         aliases=[one["alias"] for one in input.get("aliases") or []],
@@ -122,7 +133,6 @@ def create_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
         client_id=input.get("client_id") or None,
         sequence_client_id=input.get("sequence_client_id") or None,
     )
-    return {"artifact": manifests.announce(call.db, home, call.user, draft)}
 
 
 @mutation.field("createArtifactManifest")
@@ -163,9 +173,11 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     for spec in specs:
         names.entry_path(spec["name"])  # refused before the upload, and not after it by the commit
     wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
-    born = manifests.births(call.db, call.blobs, wanted)
+    unsound = call.blobs.unsound(md5 for _, md5 in wanted)
     # Whether somebody else has the same bytes in a place of their own is not to be learnt: they are sent again.
     mine = manifests.entitled(call.db, call.blobs, call.user, wanted)
+    with call.database.write() as db:
+        born = manifests.births(db, call.blobs, wanted, unsound)
     seen = {birth: found for birth in {birth for birth, _ in born} if (found := _seen(call, birth))}
     nodes = []
     for spec, (owner, md5), (birth, there) in zip(specs, wanted, born, strict=True):

@@ -29,7 +29,7 @@ async def upload_blob(request: Request) -> Response:
     here, number, md5 = services(request), _number(request), request.path_params["md5"]
     with here.blobs.incoming() as upload:
         await _receive(request, upload, MAX_UPLOAD_BYTES)
-        upload.keep(md5)
+        await _kept(upload, md5)
     here.blobs.note(number, [md5])
     return Response(headers={"ETag": f'"{md5}"'})
 
@@ -53,7 +53,7 @@ async def upload_manifest(request: Request) -> Response:
 
     with here.blobs.incoming() as upload:
         await _receive(request, upload, MAX_MANIFEST_BYTES)
-        md5 = upload.keep(await run_in_threadpool(expected))
+        md5 = await _kept(upload, await run_in_threadpool(expected))
     await run_in_threadpool(register, md5)
     return Response(headers={"ETag": f'"{md5}"'})
 
@@ -64,7 +64,7 @@ async def upload_run_file(request: Request) -> Response:
     here, run_id, name = services(request), _number(request), request.path_params["name"]
     with here.blobs.incoming() as upload:
         await _receive(request, upload, MAX_UPLOAD_BYTES)
-        md5, size = upload.keep(), upload.size
+        md5, size = await _kept(upload), upload.size
 
     def register() -> None:
         here.blobs.make_durable([md5])
@@ -82,6 +82,11 @@ async def _receive(request: Request, upload: Incoming, limit: int) -> None:
         if upload.size + len(piece) > limit:
             raise TooLarge(f"the file has more than {limit} bytes")
         upload.write(piece)
+
+
+async def _kept(upload: Incoming, expected: str | None = None) -> str:
+    """In a thread when it is large: what is there already is compared with it."""
+    return upload.keep(expected) if upload.size <= MAX_AT_ONCE else await run_in_threadpool(upload.keep, expected)
 
 
 async def download_blob(request: Request) -> Response:

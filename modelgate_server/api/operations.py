@@ -76,8 +76,8 @@ log = logging.getLogger("server")
 CACHED_DOCUMENTS = 256
 # Texts that are counted: of short ones there cannot be enough.
 LONG_CHARS = 1_000
-# Mutations whose work is too much for one transaction.
-SELF_TRANSACTING = {"commitArtifact"}
+# Mutations that read files, or have too much work for one transaction.
+SELF_TRANSACTING = {"commitArtifact", "createArtifact", "createArtifactFiles"}
 NOTHING = SelectionSetNode(selections=(FieldNode(name=NameNode(value="__typename"), arguments=(), directives=()),))
 
 

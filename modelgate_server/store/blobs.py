@@ -14,6 +14,7 @@ seconds.
 """
 
 import ctypes
+import filecmp
 import hashlib
 import os
 import re
@@ -26,7 +27,7 @@ from typing import Self
 from uuid import uuid4
 
 from modelgate_server.errors import Invalid
-from modelgate_server.settings import KIB, MIB
+from modelgate_server.settings import GIB, KIB, MIB
 
 MD5 = re.compile(r"[0-9a-f]{32}")
 # Up to here files are synced one by one. Thousands take many seconds so, and less than one all at once.
@@ -34,6 +35,8 @@ FEW = 16
 # Of each of the 128 uploads that one client may have under way.
 MAX_IN_MEMORY = 256 * KIB
 PIECE_BYTES = MIB
+# What is read to see whether it is still right, before a client is told that it need not send it: some seconds.
+MAX_LOOKED_AT = GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Blobs:
         self._incoming = folder / "incoming"
         self._arrived = folder / "arrived"
         self._unsynced: set[str] = set()  # in their places and right, but perhaps not yet on the disk
+        self._sound: set[str] = set()  # found right by this process
         if not make:
             return
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -147,7 +151,27 @@ class Blobs:
             if self.size(md5) is None or self.md5_of(md5) != md5:
                 return False
             self._unsynced.add(md5)
+            self._sound.add(md5)
         return True
+
+    def unsound(self, md5s: Iterable[str]) -> set[str]:
+        """
+        Those of some blobs that a disk has damaged since they were made durable. Each is read once in the life of a
+        process, the small ones first and `MAX_LOOKED_AT` bytes at a time: the rest is left to the command `check`.
+        """
+        waiting = sorted((self.size(md5) or 0, md5) for md5 in set(md5s) - self._sound)
+        found, looked_at = set(), 0
+        for size, md5 in waiting:
+            looked_at += size
+            if looked_at > MAX_LOOKED_AT:
+                break
+            if self.size(md5) is None:
+                continue
+            if self.md5_of(md5) == md5:
+                self._sound.add(md5)
+            else:
+                found.add(md5)
+        return found
 
     def write(self, data: bytes) -> str:
         """Store what the server itself made; returns its MD5."""
@@ -158,6 +182,7 @@ class Blobs:
     def place(self, path: str, md5: str) -> None:
         """Give a whole file its name."""
         self._unsynced.add(md5)
+        self._sound.add(md5)
         os.rename(path, self._name(md5))  # noqa: PTH104
 
     def incoming(self) -> "Incoming":
@@ -233,13 +258,18 @@ class Incoming:
         return self._digest.hexdigest()
 
     def keep(self, expected: str | None = None) -> str:
-        """Give the blob its place and return its MD5; Invalid when it is not the expected one."""
+        """
+        Give the blob its place and return its MD5; Invalid when it is not the expected one. What is in the place
+        already stays, unless it is damaged: somebody may have made other bytes with the same MD5.
+        """
         md5 = self.md5()
         if expected is not None and md5 != expected:
             raise Invalid(f"the received bytes have the MD5 {md5}, announced was {expected}: nothing was stored")
         here = self._blobs.renew(md5)
-        if here and self._blobs.is_unsynced(md5):
+        if here and self._is_there(md5):
             return md5
+        if here and self._blobs.md5_of(md5) == md5:
+            raise Invalid(f"other bytes with the MD5 {md5} are stored already: nothing was stored")
         file = self._flush()
         if here:
             os.fsync(file)
@@ -247,6 +277,13 @@ class Incoming:
         self._file = None
         self._blobs.place(self._path, md5)
         return md5
+
+    def _is_there(self, md5: str) -> bool:
+        """Whether these very bytes are in the place of their name."""
+        if self._file is None:
+            return self._blobs.size(md5) == self.size and self._blobs.read(md5) == b"".join(self._waiting)
+        self._flush()
+        return filecmp.cmp(self._path, self._blobs.path(md5), shallow=False)
 
     def _flush(self) -> int:
         """Move what waits in memory to the file, made if this is the first time."""

@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import json
 import sqlite3
+from collections.abc import Collection as Collection_
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -115,12 +116,29 @@ def _same_content(db: sqlite3.Connection, user: User, sequence: Collection, draf
     """The committed version with the same digest; the given aliases move to it at once."""
     if not draft.deduplicate:
         return None
-    where = "WHERE sequence_id = ? AND digest = ? AND state = 'COMMITTED' ORDER BY version_index DESC LIMIT 1"
-    found = next(iter(every(db, Artifact, where, sequence.id, draft.digest)), None)
+    found = _with_content(db, sequence, draft)
     if found is not None:
         for alias in draft.aliases:
             artifacts.add_alias(db, user, sequence.id, found.id, alias)
     return found
+
+
+def _with_content(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
+    where = "WHERE sequence_id = ? AND digest = ? AND state = 'COMMITTED' ORDER BY version_index DESC LIMIT 1"
+    return one(db, Artifact, where, sequence.id, draft.digest)
+
+
+def is_sound(db: sqlite3.Connection, blobs: Blobs, project: Project | None, draft: Draft) -> bool:
+    """
+    Whether the bytes of the version with this draft's content are still right, as far as can be seen in a few seconds.
+    Else the client has to log it anew, and by that heals it. Reads files: not for a transaction.
+    """
+    found = artifacts.find_collection(db, project.id, draft.collection_name) if project else None
+    same = _with_content(db, found, draft) if found else None
+    if same is None:
+        return True
+    md5s = [entry.md5 for entry in artifacts.entries(db, same.id) if entry.md5] + [str(same.manifest_md5)]
+    return not blobs.unsound(md5s)
 
 
 def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Draft) -> Artifact:
@@ -145,11 +163,14 @@ def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Dra
     return artifacts.artifact(db, artifact_id)
 
 
-def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str]]) -> list[tuple[int, bool]]:
+def births(
+    db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str]], unsound: Collection_[str] = ()
+) -> list[tuple[int, bool]]:
     """
     For each (artifact id, md5): the artifact that the blob was first announced for, and whether its bytes are here.
 
-    The client will not send what is here, so that must be right, and stay until the client commits.
+    The client will not send what is here, so that must be right, and stay until the client commits. `unsound` are
+    those that turned out to be damaged: they are sent again.
     """
     md5s = list(dict.fromkeys(md5 for _, md5 in wanted))
     db.executemany(
@@ -164,7 +185,7 @@ def births(db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str
             first[md5] = birth
         if synced:
             durable.add(md5)
-    here = {md5: blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
+    here = {md5: md5 not in unsound and blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
     # A gc that was killed may have left the row of a blob: what comes in its place is not durable yet.
     lost = [(md5,) for md5 in durable if not here[md5]]
     db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", lost)

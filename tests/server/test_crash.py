@@ -5,7 +5,12 @@ pytest tests/server/test_crash.py
 
 import contextlib
 import hashlib
+import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -131,3 +136,53 @@ def test_a_run_whose_process_was_killed_is_called_crashed(tmp_path: Path) -> Non
 
         until(lambda: state() != "running", "the end of its silence")
         assert state() == "crashed"
+
+
+LOGGED_THROUGH_A_PAUSE = """
+import sys, time, wandb
+with wandb.init(project="paused", id="paused") as run:
+    artifact = wandb.Artifact("made", "dataset")
+    with artifact.new_file("a.txt") as file:
+        file.write("made while the server was paused")
+    print("going", flush=True)
+    for step in range(int(sys.argv[1])):
+        run.log({"x": step})
+        time.sleep(0.1)
+    run.log_artifact(artifact).wait()
+"""
+
+
+def pause(tmp_path: Path, seconds: float) -> None:
+    """A suspended machine, a debugger, a stop-the-world of the disk: the server stops and goes on."""
+    with serving(tmp_path / "server") as server:
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "WANDB_BASE_URL": server.url,
+            "WANDB_API_KEY": server.key,
+            "WANDB_ERROR_REPORTING": "false",
+            "WANDB_DIR": str(tmp_path),
+        }
+        rows = int(seconds * 10 + 20)
+        client = subprocess.Popen(
+            [sys.executable, "-c", LOGGED_THROUGH_A_PAUSE, str(rows)], env=env, cwd=tmp_path, stdout=subprocess.PIPE
+        )
+        assert client.stdout is not None and client.stdout.readline() == b"going\n"
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        server.process.send_signal(signal.SIGCONT)
+        assert client.wait(300) == 0
+        query = '{ project(name: "paused") { run(name: "paused") { state history outputArtifacts { totalCount } } } }'
+        found = Wire.of(server).data(query)["project"]["run"]
+        assert found["state"] == "finished" and found["outputArtifacts"]["totalCount"] == 1
+        assert [json.loads(line)["x"] for line in found["history"]] == list(range(rows))
+
+
+def test_a_short_pause_of_the_server_ends_no_run(tmp_path: Path) -> None:
+    pause(tmp_path, 3)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(600)
+def test_a_pause_of_half_a_minute_ends_no_run(tmp_path: Path) -> None:
+    pause(tmp_path, 30)

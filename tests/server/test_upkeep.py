@@ -23,7 +23,9 @@ import requests
 
 from modelgate_server.check import check
 from modelgate_server.settings import GIB, MIB
+from modelgate_server.store import accounts
 from modelgate_server.store.blobs import Blobs
+from modelgate_server.store.db import Database
 from modelgate_server.upkeep import Progress
 from tests.server.killing import kill_at_blob
 from tests.server.wire import ARTIFACT, Upload, Wire
@@ -82,6 +84,63 @@ def blob(data: Path, contents: bytes) -> Path:
     return Blobs(data / "blobs").path(md5(contents))
 
 
+# --- what a disk has damaged ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["data", "another"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "all"])
+def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: str) -> None:
+    """Also under the same name, where the client would be told that the version is there already."""
+    if damage in ("flip", "all"):
+        flip(data)
+    if damage in ("cut", "all"):
+        cut(data)
+    with serving(data) as server:
+        Upload(Wire.of(server), "p", CONTENTS, name).run()
+    assert check(data).findings == []
+    assert blob(data, b"a").read_bytes() == b"a"
+
+
+def test_a_damaged_manifest_is_healed_too(data: Path) -> None:
+    with contextlib.closing(sqlite3.connect(data / "server.db")) as db:
+        (manifest,) = db.execute("SELECT manifest_md5 FROM artifacts").fetchone()
+    path = data / "blobs" / manifest[:2] / manifest
+    path.write_bytes(path.read_bytes().replace(b"}", b"]"))
+    with serving(data) as server:
+        Upload(Wire.of(server), "p", CONTENTS).run()
+    assert check(data).findings == []
+
+
+FIRST = bytes.fromhex(
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a0851"
+    "25e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0e99f3342"
+    "0f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70"
+)
+SECOND = bytes.fromhex(
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab50712467eab4004583eb8fb7f8955ad340609f4b30283e4888325f1415a0851"
+    "25e8f7cdc99fd91dbd7280373c5bd8823e3156348f5bae6dacd436c919c6dd53e23487da03fd02396306d248cda0e99f3342"
+    "0f577ee8ce54b67080280d1ec69821bcb6a8839396f965ab6ff72a70"
+)
+
+
+def test_a_blob_is_never_replaced_by_other_bytes_with_its_md5(data: Path) -> None:
+    """Two files with one MD5 are made in seconds: https://www.mscs.dal.ca/~selinger/md5collision/"""
+    assert md5(FIRST) == md5(SECOND) and FIRST != SECOND
+    with serving(data) as server:
+        wire = Wire.of(server)
+        Upload(wire, "p", {"f.bin": FIRST}, "first").run()
+        with Database(data / "server.db").write() as db:
+            accounts.add_key(db, accounts.create_user(db, "eve").id, eves := f"local-{'e' * 40}")
+        eve = Wire(server.url, eves)
+        eve.start_run("q")
+        upload = Upload(eve, "q", {"f.bin": SECOND}, "second")
+        (url,) = upload.upload_urls(upload.create(entityName="eve")).values()
+        assert url
+        answer = requests.put(url, data=SECOND, timeout=60)
+        assert answer.status_code == 400 and "other bytes with the MD5" in answer.text
+    assert blob(data, FIRST).read_bytes() == FIRST
+
+
 # --- check ---------------------------------------------------------------------------------------------------------
 
 
@@ -124,6 +183,26 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         lambda data: write(data, "DELETE FROM entries WHERE path = 'a.txt'"),
         "row",
         "version local/p/data:v0 is not what its digest",
+    ),
+    "a config that is no JSON any more": (
+        lambda data: write(data, "UPDATE runs SET config = replace(config, '{', 'z')"),
+        "row",
+        "the text config of row 1 of runs is damaged",
+    ),
+    "a name whose bytes are no text": (
+        lambda data: write(data, "UPDATE collections SET name = CAST(x'64ff7461' AS TEXT)"),
+        "row",
+        "the text name of row 1 of collections is damaged",
+    ),
+    "a line of history with a flipped bit": (
+        lambda data: write(data, "INSERT INTO history VALUES (1, 0, 0, '{\"a\"; 1}')"),
+        "row",
+        "the text data of row 1/0 of history is damaged",
+    ),
+    "a time that is none": (
+        lambda data: write(data, "UPDATE artifacts SET created_at = replace(created_at, '-', '=')"),
+        "row",
+        "the text created_at of row 1 of artifacts is damaged",
     ),
     "a version of no collection": (lambda data: write(data, "DELETE FROM memberships"), "row", "own collection"),
     "a row that refers to none": (
