@@ -55,7 +55,7 @@ from modelgate_server.api.bounds import Deadline, within
 from modelgate_server.api.handling import addresses, body, failure, identified, in_lane, is_shared, services
 from modelgate_server.api.shapes import Call, Info
 from modelgate_server.api.tally import Tally
-from modelgate_server.errors import Invalid, ServerError, TooLarge, TooLong, UnknownEntity
+from modelgate_server.errors import Broken, Invalid, ServerError, TooLarge, TooLong, UnknownEntity
 from modelgate_server.settings import (
     MAX_GRAPHQL_BYTES,
     MAX_GRAPHQL_COST,
@@ -408,7 +408,8 @@ def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
         return str(cause), cause.status
     broken = fault(cause)
     if broken is not None:
-        log.error("%s: %s (%s)", asked.operation, broken, cause)
+        level = logging.ERROR if isinstance(broken, Broken) else logging.INFO
+        log.log(level, "%s: %s (%s)", asked.operation, broken, cause)
         return str(broken), broken.status
     if cause is None or isinstance(cause, GraphQLError):
         return asked.refuse(error), 400

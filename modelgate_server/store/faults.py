@@ -44,7 +44,7 @@ SYSTEM = {
 
 
 def fault(error: BaseException | None) -> ServerError | None:
-    """The refusal that an error of the machine becomes, None for any other error."""
+    """The refusal that an error of the machine becomes, or a statement that was stopped; None for any other error."""
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
         return TooLong("the request took too long: ask for less at a time")
     if isinstance(error, sqlite3.Error):
