@@ -55,7 +55,8 @@ class Trainings:
         sure = np.eye(int(self.labels.max()) + 1, dtype=np.float32)
         varied = {f"variation {n}": Varied(candidate[n], production[n]) for n in range(1, len(candidate))}
         rows = len(self.labels)
-        return Scores(self.labels, sure[candidate[0]], sure[production[0]], rows, (), {"ink": self.ink}, varied)
+        answers = sure[candidate[0]], sure[production[0]]
+        return Scores(self.labels, *answers, rows, seen=(), slices={"ink": self.ink}, varied=varied)
 
 
 def refused_by(scores: Scores) -> tuple[str, ...]:

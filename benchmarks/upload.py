@@ -42,7 +42,7 @@ def prepare(folder: Path, *counts: int) -> Path:
 def sample(files: Path, mlflow: Path | None, ours_first: bool, pause_s: float = RECENT_S) -> dict[str, Any]:
     """Files, and each side's seconds; without MLflow's interpreter only ours."""
     sides: list[Callable[[], dict[str, Any]]] = [
-        lambda: _wandb(files, "server", "wandb"),
+        lambda: _wandb(files, "modelgate_server", "wandb"),
         lambda: _wandb(files, "benchmarks.discarding", "discarding"),
     ]
     if mlflow is not None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgate.errors import StepError
-from modelgate.rows.checks import seen_in_training
-from modelgate.rows.dataset import Dataset
+from modelgate.rows.dataset import Dataset, seen_in_training
 from modelgate.tracking import arrays, files
 
 if TYPE_CHECKING:

@@ -47,6 +47,7 @@ def wandb_env(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "HOME": str(home),
         "WANDB_BASE_URL": server.url,
         "WANDB_API_KEY": server.key,
+        "WANDB_ARTIFACT_DIR": str(tmp_path / "wandb_artifacts"),  # other tests download versions of the same name
         "WANDB_ERROR_REPORTING": "false",  # no crash reports or telemetry to W&B from a test
         "WANDB_X_SERVICE_WAIT": "120",  # seconds for the SDK's own process to come up
         **{f"WANDB_{kind}_DIR": str(tmp_path / f"wandb_{kind.lower()}") for kind in ("CACHE", "DATA", "CONFIG")},

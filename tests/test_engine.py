@@ -11,14 +11,19 @@ import pytest
 from tests import engine
 
 
+def forget() -> None:
+    engine.wanted.cache_clear()
+    engine._lacking.cache_clear()
+
+
 def said(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) -> str:
     monkeypatch.setenv("CI", ci)
-    engine._lacking.cache_clear()
+    forget()
     try:
         with pytest.raises(kind) as ended:
             engine.references()
     finally:
-        engine._lacking.cache_clear()
+        forget()
     return str(ended.value)
 
 
@@ -34,6 +39,5 @@ def test_images_that_are_missing_are_named_and_not_built(
 ) -> None:
     engine.references()  # skips without an engine
     monkeypatch.setenv("BASE_IMAGE", "modelgate-test/nowhere")
-    assert "has not the images build, train, link, evaluate, promote, server; build them first: make images" in said(
-        monkeypatch, ci, kind
-    )
+    lacking = "lacks the images build, train, link, evaluate, promote, server; build them first: .venv/bin/python -m"
+    assert lacking in said(monkeypatch, ci, kind)

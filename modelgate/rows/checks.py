@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from modelgate.rows.dataset import Dataset
+from modelgate.rows.dataset import Dataset, seen_in_training
 
 SHOWN = 10  # how many rows a message names; the rest is counted
 
@@ -106,12 +106,6 @@ VALUE_CHECKS: tuple[Callable[[Dataset, Sequence[int]], Iterator[str]], ...] = (
     label_present,
     row_in_both,
 )
-
-
-def seen_in_training(x_eval: npt.NDArray[np.float32], x_train: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Which rows of `x_eval` are also in `x_train`, byte for byte: bool (N_eval,)."""
-    known = {image.tobytes() for image in x_train}
-    return np.fromiter((image.tobytes() in known for image in x_eval), dtype=np.bool_, count=len(x_eval))
 
 
 def _splits(

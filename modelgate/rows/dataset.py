@@ -25,6 +25,12 @@ class Dataset:
     y_eval: Labels
 
 
+def seen_in_training(x_eval: npt.NDArray[np.float32], x_train: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which rows of `x_eval` are also in `x_train`, byte for byte: bool (N_eval,)."""
+    known = {image.tobytes() for image in x_train}
+    return np.fromiter((image.tobytes() in known for image in x_eval), dtype=np.bool_, count=len(x_eval))
+
+
 @dataclass(frozen=True)
 class Source:
     """Where rows come from: a name for people, and the sha256 (hex) of the bytes they are read from."""

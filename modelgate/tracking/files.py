@@ -93,6 +93,17 @@ def _download(version: Artifact, name: str, folder: Path) -> Path:
         raise StepError("wandb_failed", message, "try again", UNREACHABLE) from error
     except ValueError as error:  # a digest that is no base64
         raise FileRefused("file_changed", f"{name} of {version.name}: {error}", "log the version again") from error
+    finally:
+        _use_cache_again(version)
+
+
+def _use_cache_again(version: Artifact) -> None:
+    """
+    Undo what skip_cache leaves behind in wandb 0.31.0 (storage_policies/wandb_storage_policy.py, load_file): a cache
+    that the whole process shares keeps the path of this file, and writes every later download into it.
+    """
+    policy = version.manifest.storage_policy
+    policy._cache._override_cache_path = None  # type: ignore[attr-defined]
 
 
 def _hashes(path: Path) -> tuple[int, str, str]:

@@ -47,7 +47,7 @@ def aliases():
         ("steps/promote.py", set()),
         ("modelgate/gate/report.py", {"evaluate"}),
         ("modelgate/frameworks/keras_format.py", {"train", "evaluate"}),
-        ("modelgate/rows/checks.py", {"build", "evaluate"}),
+        ("modelgate/rows/checks.py", {"build"}),
         ("modelgate/tracking/client.py", {"build", "train", "evaluate"}),
         ("docker/build/requirements.txt", {"build"}),
         ("docker/train/requirements.txt", {"train"}),

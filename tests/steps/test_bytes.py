@@ -249,3 +249,20 @@ def test_a_file_that_is_not_there_or_too_large_is_refused_before_it_is_fetched(d
         assert stopped.value.name == refusal
     assert list(tmp_path.glob("*.keras")) == []
     assert files.fetch(version, "model.keras", tmp_path, 7).path.read_bytes() == b"model 0"
+
+
+def test_what_is_downloaded_after_a_fetch_has_its_own_bytes(desk, collection, tmp_path):
+    """wandb 0.31.0 writes each later download of the process over the file that was fetched without the cache."""
+    desk.evidence(0)
+    with wandb.init(project=collection) as run:
+        artifact = wandb.Artifact("two_files", type="dataset")
+        for name in ("one.txt", "two.txt"):
+            with artifact.new_file(name, mode="w") as file:
+                file.write(f"{name} of {collection}")
+        version = run.log_artifact(artifact).wait()
+    fetched = files.fetch(desk.version(0), "model.keras", tmp_path / "fetched")
+    later = Path(version.download(root=tmp_path / "later"))
+    assert {path.name: path.read_text() for path in later.iterdir()} == {
+        name: f"{name} of {collection}" for name in ("one.txt", "two.txt")
+    }
+    assert fetched.path.read_bytes() == b"model 0"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from modelgate.rows.dataset import Dataset, Source, SourceUnavailable
+from modelgate.rows.dataset import Dataset, Source, SourceUnavailable, SourceUnreadable
 
 CLASSES = tuple(range(10))
 SHAPE = (8, 8, 1)
@@ -22,8 +23,11 @@ def source() -> Source:
 
 def load(rows: int, eval_rows: int) -> Dataset:
     """The first `rows` for training, the last `eval_rows` for evaluation."""
-    with np.load(_path(), allow_pickle=False) as stored:
-        images, labels = stored["images"], stored["labels"]
+    try:
+        with np.load(_path(), allow_pickle=False) as stored:
+            images, labels = stored["images"], stored["labels"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise SourceUnreadable(f"{_path()} has no glyphs: {error}", "name another file") from error
     return Dataset(images[:rows], labels[:rows], images[-eval_rows:], labels[-eval_rows:])
 
 
