@@ -147,7 +147,7 @@ def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     if there is not None:
         write = runs.join if call.shared else runs.resume
         return {"bucket": write(call.db, there, fields), "inserted": False}
-    return {"bucket": runs.create(call.db, target, call.user, name, fields), "inserted": True}
+    return {"bucket": runs.begin(call.db, target, call.user, name, fields), "inserted": True}
 
 
 @mutation.field("deleteRun")

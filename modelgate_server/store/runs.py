@@ -73,9 +73,6 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
     """A new run, `running` unless told otherwise."""
     created = now()
     given = _columns(fields)
-    source = _source(db, project, name, given)
-    if source is not None:
-        given["config"] = _laid_over({k: v for k, v in json.loads(source[0].config).items() if k != "_wandb"}, given)
     run_id = insert(
         db,
         "runs",
@@ -90,13 +87,23 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
             **given,
         },
     )
-    if source is not None:
-        history.fork(db, source[0].id, run_id, source[1])
     return run(db, run_id)
+
+
+def begin(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
+    """A new run of the SDK: if it is a fork, with the past and the config of the run that it begins with."""
+    source = _source(db, project, name, fields)
+    if source is None:
+        return create(db, project, user, name, fields)
+    below = {key: value for key, value in json.loads(source[0].config).items() if key != "_wandb"}
+    made = create(db, project, user, name, fields | {"config": _laid_over(below, fields)})
+    history.fork(db, source[0].id, made.id, source[1])
+    return made
 
 
 def _source(db: sqlite3.Connection, project: Project, name: str, given: dict[str, Any]) -> tuple[Run, int] | None:
     """The run and the step that a new run begins with (`fork_from`): the SDK leaves them in the config."""
+    json_object(given.get("config"), "a run's config")
     point = _branch_point(given)
     if point is None or point.get("run_id") == name:
         return None

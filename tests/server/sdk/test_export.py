@@ -23,7 +23,7 @@ from modelgate_server.exporting import Shelf
 from modelgate_server.store import accounts, artifacts, projects, registry
 from modelgate_server.store.db import Database
 from tests.server.killing import kill_at_blob
-from tests.server.wire import Upload, Wire
+from tests.server.wire import UPSERT_BUCKET, Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
 
 PROJECT = "moved"
@@ -272,6 +272,28 @@ def test_lines_of_any_letters_and_streams_with_gaps_come_back_as_they_were(secon
         for table, numbers in (("events", [0, 5]), ("console", [7, 8, 9])):
             again, before = kept(table)
             assert again == before and [line for line, _ in again] == numbers
+
+
+def test_a_fork_comes_along_also_without_its_source(second: Server, tmp_path: Path) -> None:
+    with serving(tmp_path / "forked") as server:
+        wire = Wire.of(server)
+        wire.start_run("forks", "source")
+        lines = [json.dumps({"_step": step, "x": step}) for step in range(5)]
+        message = {"files": {"wandb-history.jsonl": {"offset": 0, "content": lines}}}
+        assert wire.file_stream("forks", "source", message).status_code == 200
+        config = json.dumps({"_wandb": {"value": {"branch_point": {"run_id": "source", "step": 2}}}})
+        wire.data(UPSERT_BUCKET, project="forks", name="a-fork", config=config)
+        message = {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"_step": 3, "x": 30}']}}}
+        assert wire.file_stream("forks", "a-fork", message).status_code == 200
+        query = 'query { project(name: "forks") { run(name: "a-fork") { history historyLineCount } } }'
+        before = wire.data(query)["project"]["run"]
+        assert [json.loads(line)["x"] for line in before["history"]] == [0, 1, 2, 30]
+        source = wire.data('{ project(name: "forks") { run(name: "source") { id } } }')["project"]["run"]["id"]
+        wire.done("deleteRun", "clientMutationId", id=source)
+    assert command("export", "--data", tmp_path / "forked", "local/forks", tmp_path / "out").returncode == 0
+    done = command("import", "--data", second.data, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert Wire.of(second).data(query)["project"]["run"] == before
 
 
 def test_another_run_or_version_under_the_same_name_is_refused_before_anything_is_written(
