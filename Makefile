@@ -17,8 +17,8 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 # How each lock is made: for every platform, each package by its hash, and without the address of an index.
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
-.PHONY: help setup setup-dev run plan approve rollback status audit serve clean images test prove conformance lint lock \
-	drill bench github-setup github-doctor
+.PHONY: help setup setup-dev run plan approve rollback status audit serve clean images check test prove conformance lint \
+	lock drill bench github-setup github-doctor
 
 help:
 	@echo 'make run        train, evaluate and ask you to approve; nothing leaves this machine'
@@ -43,11 +43,12 @@ help:
 	@echo
 	@echo 'For developers of modelgate:'
 	@echo 'make setup-dev  the environment with the tools for tests; the targets below make it when they need it'
+	@echo 'make check      format, lint and run the quick tests: before each commit'
 	@echo 'make test       run every test that this machine can run'
 	@echo 'make prove      run the long proofs'
 	@echo 'make conformance  run W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
-	@echo 'make lint       run ruff, mypy and shellcheck'
+	@echo 'make lint       check format, style, types and shell scripts'
 	@echo 'make bench      measure what the project claims about speed'
 	@echo 'make lock       remake the locks from pyproject.toml: requirements.txt, requirements-dev.txt, the images'
 
@@ -70,7 +71,17 @@ prove: setup-dev
 conformance: setup-dev
 	@checkout="$$WANDB_TESTS"; $(SEALED) $(VENV_PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
 
+# The tests that start no server, no container and no training.
+QUICK = tests/modelgate tests/test_architecture.py tests/test_documents.py tests/docker/test_dockerfiles.py \
+	--ignore tests/modelgate/test_gate_mutation.py --ignore tests/modelgate/test_keras_format.py
+
+check: setup-dev
+	@$(VENV_PYTHON) -m ruff format -q .
+	@$(MAKE) --no-print-directory lint
+	@$(SEALED) $(VENV_PYTHON) -m pytest -q -n 2 --dist loadfile -m 'not prove' $(QUICK) $(ARGS)
+
 lint: setup-dev
+	@$(VENV_PYTHON) -m ruff format --check -q .
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m mypy
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh' .ci/run); \
