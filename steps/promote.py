@@ -15,7 +15,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,18 +199,59 @@ def check_unfinished(last: Entry | None, evidence: Evidence) -> None:
 # --- the step --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Judged:
+    """
+    Evidence that holds, with what W&B has of it now.
+
+    source: the evaluation. version: the registry's. as_json: the evidence as JSON's own types. stored: SHA-256 of the
+    files as they are now.
+    """
+
+    evidence: Evidence
+    source: Artifact
+    version: Artifact
+    as_json: Mapping[str, Any]
+    stored: form.Hashes
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.evidence, "--evidence")
     approval.check_flags(args.approver, args.approval)
     settings = config.load(args.use_case)
     api = client.connect()
-
-    # 1) the evidence holds
     source = client.get(api, reference, "--evidence")
     project = client.project_of(settings.project)
     ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
     entries = ledger.read(api, ledger_name)
+
+    # 1) the evidence holds, and somebody approved it
+    judged = held(api, source, settings, args, entries)
+    approved = approval.of(args.approver, args.approval, judged.as_json, self_approval=settings.gate.self_approval)
+
+    # 2) what the ledger and the registry say now
+    last, done = position(api, judged, entries, settings.gate.max_evidence_age_hours)
+    if args.dry_run:
+        say(f"every check passed; {judged.evidence.version.name} would become {client.PRODUCTION}")
+        emit(result(judged.evidence, vars(approved), judged.version), args.out)
+        return 0
+
+    # 3) the entry, then the alias, then the mark
+    if done is None:
+        about = {"evidence": str(reference), "approver": approved.approver}
+        with client.run(api, "promote_model", project, about) as run:
+            content = entry(run, judged, approved, args.reason, last)
+            done = write_entry(run, api, ledger_name, args.use_case, content)
+    finish(api, ledger_name, Reference.parse(judged.evidence.version.name, "--evidence"), done)
+    emit(result(judged.evidence, done.content, judged.version), args.out)
+    return 0
+
+
+def held(
+    api: wandb.Api, source: Artifact, settings: config.Config, args: argparse.Namespace, entries: Sequence[Entry]
+) -> Judged:
+    """The evidence, once every check of it and of what it was made from has passed."""
     evidence, _, scores = evaluation.read(source)
     check_use_case(evidence, args.use_case)
     check_collection(evidence, args.collection)
@@ -230,12 +271,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_rows(evidence.dataset, rows.y_eval, scores)
     # What the ledger and W&B's lineage say counts, whatever the evidence does.
     before = ledger.last_in_production(entries, version.digest)
-    scores = replace(scores, was_in_production=before is not None, seen=datasets.seen(rows, learned))
-    check_verdict(evidence, scores)
-    judged = form.as_json(evidence)
-    approved = approval.of(args.approver, args.approval, judged, self_approval=settings.gate.self_approval)
+    check_verdict(evidence, replace(scores, was_in_production=before is not None, seen=datasets.seen(rows, learned)))
+    return Judged(evidence, source, version, form.as_json(evidence), stored)
 
-    # 2) what the ledger and the registry say now
+
+def position(
+    api: wandb.Api, judged: Judged, entries: Sequence[Entry], max_hours: float
+) -> tuple[Entry | None, Entry | None]:
+    """The entry that the next one follows; and the one by which this promotion was begun already, if it was."""
+    evidence = judged.evidence
     last = ledger.head(entries)
     target = Reference.parse(evidence.version.name, "--evidence")
     production = client.production(api, target.collection)
@@ -247,39 +291,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done and done.applied and not holds:
         done = None  # production has been elsewhere since, and is promoted to this version once more
     if done is None:
-        check_age(evidence, source, settings.gate.max_evidence_age_hours)
-    if args.dry_run:
-        say(f"every check passed; {target} would become {client.PRODUCTION}")
-        emit(result(evidence, vars(approved), version), args.out)
-        return 0
-
-    # 3) the entry, then the alias, then the mark
-    if done is None:
-        about = {"evidence": str(reference), "approver": approved.approver}
-        with client.run(api, "promote_model", project, about) as run:
-            content = entry(run, judged, source, approved, args.reason, last, stored)
-            done = write_entry(run, api, ledger_name, args.use_case, content)
-    approver = one_line(done.content["approver"])
-    if done.applied:
-        say(f"{target} is {client.PRODUCTION} already, by entry v{done.number}")
-    else:
-        move_alias(api, ledger_name, target, done)
-        ledger.mark_applied(api, ledger_name, done)
-        say(f"{target} is {client.PRODUCTION}; approved by {approver}, entry v{done.number}")
-    emit(result(evidence, done.content, version), args.out)
-    return 0
+        check_age(evidence, judged.source, max_hours)
+    return last, done
 
 
-def entry(
-    run: Run,
-    evidence: Mapping[str, Any],
-    source: Artifact,
-    approved: Approval,
-    reason: str,
-    last: Entry | None,
-    stored: form.Hashes,
-) -> dict[str, Any]:
+def finish(api: wandb.Api, ledger_name: str, target: Reference, entry: Entry) -> None:
+    """Move the alias by an entry and mark it applied, unless that was done."""
+    if entry.applied:
+        say(f"{target} is {client.PRODUCTION} already, by entry v{entry.number}")
+        return
+    move_alias(api, ledger_name, target, entry)
+    ledger.mark_applied(api, ledger_name, entry)
+    approver = one_line(entry.content["approver"])
+    say(f"{target} is {client.PRODUCTION}; approved by {approver}, entry v{entry.number}")
+
+
+def entry(run: Run, judged: Judged, approved: Approval, reason: str, last: Entry | None) -> dict[str, Any]:
     """What the ledger will say of this promotion."""
+    evidence = judged.as_json
     return {
         "schema": 2,
         "previous": last.sha256 if last else None,
@@ -287,8 +316,8 @@ def entry(
         "to": evidence["version"],
         "model": evidence["model"],
         "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
-        "evidence": {"name": str(Reference.of(source)), "digest": source.digest},
-        "sha256": vars(stored),
+        "evidence": {"name": str(Reference.of(judged.source)), "digest": judged.source.digest},
+        "sha256": vars(judged.stored),
         "sha256_recorded": "at promotion" if None in evidence["sha256"].values() else "at evaluation",
         "policy": evidence["policy"],
         "drop": evidence["comparison"] and evidence["comparison"]["drop"],

@@ -1,4 +1,4 @@
-"""A stand-in of GitHub's API, and the answers of it that approval.py asks for."""
+"""A stand-in of GitHub's API, and the answers of it that the approval asks for."""
 
 from __future__ import annotations
 

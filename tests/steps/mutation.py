@@ -1,10 +1,10 @@
 """
-A pytest plugin that takes the rules out of the module named by MUTATE, one at a time, and wants a test to go red.
+A pytest plugin that takes the rules out of the modules named by MUTATE, one at a time, and wants a test to go red.
 
-test_approval_mutation.py has the command. The tests are those of one file.
+MUTATE: names of modules, separated by spaces. test_approval_mutation.py has the command.
 
 Rules are found in the source, so a new one is taken out like the others, and fails here until a test needs it. All is
-done in one process: a function gets the code that it would have without the rule, and the tests that come by that
+done in one process: a function gets the code that it would have without the rule, and the tests that run through that
 line run again.
 """
 
@@ -19,18 +19,19 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 
-MODULE = importlib.import_module(os.environ["MUTATE"])
-FILE = MODULE.__file__
+MODULES = [importlib.import_module(name) for name in os.environ["MUTATE"].split()]
+FILES = {module.__file__ for module in MODULES}
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """The module without one rule. lines: where the rule stood."""
+    """A module without one rule. lines: where the rule stood, each with the module's file."""
 
+    module: ModuleType
     rule: str
-    lines: range
+    lines: frozenset[tuple[str, int]]
     tree: ast.Module
 
 
@@ -58,21 +59,23 @@ def without(parent, name, node):
             return [node.left]
         case _, ast.Call(func=ast.Attribute(attr="lower")):
             return [node.func.value]
-        case _, ast.Call(func=ast.Name("plain")):
+        case _, ast.Call(func=ast.Name("one_line")):
             return [node.args[0]]
         # What makes a call a careful one.
         case ast.Call(), ast.Name("_NoRedirect") | ast.Attribute(attr="ASCII") | ast.keyword("timeout"):
             return []
         case ast.Call(), ast.Attribute(attr="fullmatch"):
             return [ast.Attribute(node.value, "match", node.ctx)]
-        case ast.Call(func=ast.Name("_variable"), args=[_, pattern]), _ if node is pattern:
+        case ast.Call(func=ast.Name("variable") | ast.Attribute(attr="variable"), args=[_, pattern]), _ if (
+            node is pattern
+        ):
             return [ast.Constant(".*")]
     return None
 
 
-def mutants():
+def mutants(module):
     """One for each rule in the module's functions, in the order of its lines."""
-    whole = ast.parse(Path(FILE).read_text(encoding="utf-8"))
+    whole = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     found = []
     for function in (top for top in whole.body if isinstance(top, ast.FunctionDef)):
         for parent in ast.walk(function):
@@ -85,17 +88,20 @@ def mutants():
                     setattr(parent, name, several if isinstance(value, list) else instead[0])
                     tree = ast.fix_missing_locations(copy.deepcopy(whole))
                     setattr(parent, name, value)
-                    rule = f"{function.name}, line {node.lineno}: {ast.unparse(node).splitlines()[0][:100]}"
-                    found.append(Mutant(rule, range(node.lineno, node.end_lineno + 1), tree))
-    return sorted(found, key=lambda mutant: mutant.lines.start)
+                    where = f"{module.__name__.rpartition('.')[2]}.{function.name}, line {node.lineno}"
+                    rule = f"{where}: {ast.unparse(node).splitlines()[0][:100]}"
+                    lines = frozenset((module.__file__, line) for line in range(node.lineno, node.end_lineno + 1))
+                    found.append(Mutant(module, rule, lines, tree))
+    return sorted(found, key=lambda mutant: min(mutant.lines))
 
 
 @contextmanager
 def in_place(mutant):
     """The module's functions are those of the mutant, also where another module has imported one by its name."""
-    compiled = compile(mutant.tree, FILE, "exec")
+    compiled = compile(mutant.tree, mutant.module.__file__, "exec")
     codes = {code.co_name: code for code in compiled.co_consts if isinstance(code, CodeType)}
-    functions = [inspect.unwrap(one) for name, one in vars(MODULE).items() if name in codes and inspect.isfunction(one)]
+    named = [value for name, value in vars(mutant.module).items() if name in codes and inspect.isfunction(value)]
+    functions = [inspect.unwrap(function) for function in named]
     before = [function.__code__ for function in functions]
     for function in functions:
         function.__code__ = codes[function.__name__]
@@ -123,13 +129,13 @@ def goes_red(item):
 
 
 def lines_of(item):
-    """The module's lines that a test comes by. With every rule in its place the test has to be green."""
+    """The modules' lines that a test runs through. With every rule in its place the test has to be green."""
     lines = set()
 
     def trace(frame, *_):
-        if frame.f_code.co_filename != FILE:
+        if frame.f_code.co_filename not in FILES:
             return None
-        lines.add(frame.f_lineno)
+        lines.add((frame.f_code.co_filename, frame.f_lineno))
         return trace
 
     sys.settrace(trace)
@@ -143,7 +149,7 @@ def lines_of(item):
 def pytest_runtestloop(session):
     lines = {item: lines_of(item) for item in session.items}
     needless = 0
-    for mutant in mutants():
+    for mutant in (mutant for module in MODULES for mutant in mutants(module)):
         with in_place(mutant):
             near = (item for item in session.items if lines[item].intersection(mutant.lines))
             red = next((item.name for item in near if goes_red(item)), None)

@@ -30,7 +30,7 @@ WRONG_USE = 2
 WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
 # What is taken from every container, as runner/containers.py takes it.
 CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:mode=1777")
-# What modelgate/promotion/approval.py reads, and so only a step that asks GitHub gets to see.
+# What modelgate/promotion/approval/ reads, and so only a step that asks GitHub gets to see.
 GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REF", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN")
 GITHUB += ("TRIGGERING_ACTOR",)
 

@@ -1,0 +1,73 @@
+"""
+Who said yes. This package is the one place in the steps that knows GitHub.
+
+A promotion without an approval is refused, whatever the verdict. There are three forms of it:
+
+name    a person at a machine of their own names themselves, after reading the report
+github  on GitHub, a required reviewer of the environment `production` let this run go on
+merge   on GitHub, where the plan has no required reviewers: the approving review of the pull request that was merged
+
+Whoever started the workflow run, or wrote what it judges, does not count.
+
+A missing environment is created by GitHub without any protection, so a job that says `environment: production` proves
+nothing: GitHub is asked who approved. What it answers is taken as input from outside: every type is checked, and an
+answer of another shape is a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelgate.errors import WRONG_USE, StepError
+from modelgate.promotion.approval import job, merge, reviewer
+from modelgate.promotion.approval.approver import MAX_NAME_CHARS, Approval, is_name
+from modelgate.promotion.approval.pulls import commit
+from modelgate.promotion.approval.reviewer import context
+from modelgate.text import one_line
+
+__all__ = ["WAYS", "Approval", "check_flags", "commit", "context", "of"]
+
+WAYS = ("github", "merge")
+
+
+def check_flags(approver: str | None, how: str | None) -> None:
+    """Refuse flags that cannot be an approval on this machine, before anything is asked."""
+    if approver is not None and how is not None:
+        raise StepError(
+            "two_approvals", "--approver and --approval were both given", "give one of the two", exit_code=WRONG_USE
+        )
+    if how is not None and not job.on_github():
+        raise StepError(
+            "not_on_github",
+            f"--approval {how} asks GitHub who approved its run, and this is no run of GitHub Actions",
+            "read the report, then name yourself: --approver NAME",
+        )
+    if how is None and job.on_github():
+        raise StepError(
+            "name_is_no_approval",
+            "on GitHub a name on the command line approves nothing: whoever can edit the workflow could write it",
+            "use --approval github, or promote from a machine of your own after reading the report",
+        )
+    if how is None and not one_line(approver or ""):
+        raise StepError(
+            "no_approval",
+            "nobody approved this evidence",
+            "read the report, then name yourself: --approver NAME",
+        )
+    if how is None and not is_name(approver or ""):
+        raise StepError(
+            "approver_not_a_name",
+            f"--approver {one_line(approver, MAX_NAME_CHARS)!r} is not a person's name, login or e-mail address",
+            "name yourself as your colleagues know you: --approver 'Ada Lovelace'",
+            WRONG_USE,
+        )
+
+
+def of(approver: str | None, how: str | None, evidence: Mapping[str, Any], *, self_approval: bool) -> Approval:
+    """The approval of this evidence; refused by name when there is none. Flags have passed `check_flags`."""
+    if how == "github":
+        return reviewer.approval(evidence, self_approval)
+    if how == "merge":
+        return merge.approval(evidence)
+    return Approval(one_line(approver or "", MAX_NAME_CHARS), "name")

@@ -1,0 +1,136 @@
+"""
+Asking GitHub. What it answers is taken as input from outside: every type is checked, and an answer of another shape is
+a refusal.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
+from modelgate.promotion.approval import job
+
+TIMEOUT_S = 10
+_MAX_ANSWER_BYTES = 8_000_000  # a hundred pull requests with all their fields are about 2 MB
+PAGE = 100  # the most that GitHub gives at once
+_MAX_PAGES = 20
+
+
+def get(path: str) -> Any:
+    """The JSON that GitHub answers; not reachable within 10 s, refused, or no JSON: a StepError without the token."""
+    base, token = _api_url(), os.environ.get("GITHUB_TOKEN", "")
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise StepError("github_token", "GITHUB_TOKEN is not set", "pass ${{ github.token }} to the step", WRONG_USE)
+    request = urllib.request.Request(  # noqa: S310 - the scheme is checked in _api_url
+        f"{base}/{path}",
+        headers={
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {token}",
+            "User-Agent": "modelgate",
+            "X-GitHub-Api-Version": "2022-11-28",
+        },
+    )
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
+            return json.loads(_body(answer))
+    except urllib.error.HTTPError as error:
+        raise StepError(
+            "github_refused",
+            f"{base} answered {error.code} to GET /{path}",
+            "give the job `actions: read`, `pull-requests: read` and `contents: read`, and pass GITHUB_TOKEN",
+            UNREACHABLE if error.code >= 500 else WRONG_USE,
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise StepError(
+            "github_unreachable",
+            f"{base} did not answer GET /{path} within {TIMEOUT_S} s: {type(error).__name__}",
+            "look at https://www.githubstatus.com, then run the job again",
+            UNREACHABLE,
+        ) from None
+    except (ValueError, RecursionError):
+        raise unknown(path, "is no JSON") from None
+
+
+def pages(path: str) -> Iterator[Any]:
+    """All of a list that GitHub gives in pages, each of them asked for when it is needed."""
+    for page in range(1, _MAX_PAGES + 1):
+        part = listed(path, get(f"{path}?per_page={PAGE}&page={page}"))
+        yield from part
+        if len(part) < PAGE:
+            return
+    raise unknown(path, f"has more than {_MAX_PAGES} pages")
+
+
+def listed(path: str, answer: Any) -> list[Any]:
+    """The answer, if it is a list."""
+    if not isinstance(answer, list):
+        raise unknown(path, "is no list")
+    return answer
+
+
+def field(path: str, item: Any, name: str, kind: type) -> Any:
+    """A field that GitHub documents; missing or of another type is an answer that nothing is concluded from."""
+    value = item.get(name) if isinstance(item, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise unknown(path, f"has no {kind.__name__} {name!r}")
+    return value
+
+
+def login(path: str, item: Any, who: str = "user") -> str | None:
+    """Somebody's login; None for nobody: a deleted account, or a commit whose author GitHub does not know."""
+    if isinstance(item, dict) and not item.get(who):
+        return None
+    login = field(path, field(path, item, who, dict), "login", str)
+    if not job.LOGIN.fullmatch(login):
+        raise unknown(path, "names somebody who has an invalid login")
+    return str(login)
+
+
+def sha(path: str, item: Any) -> str:
+    """The hash of a commit or tree."""
+    sha = field(path, item, "sha", str)
+    if not re.fullmatch(job.SHA, sha):
+        raise unknown(path, "has a 'sha' that is not one")
+    return str(sha)
+
+
+def unknown(path: str, what: str) -> StepError:
+    """The refusal of an answer that is not as GitHub documents it."""
+    return StepError(
+        "github_answer_unknown",
+        f"GitHub's answer to GET /{path} {what}",
+        "nothing is concluded from it; run the job again, and report it if it stays",
+    )
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: urllib would hand the token on to wherever it leads."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _api_url() -> str:
+    """Where GitHub's API is: https, or this machine, because the token goes there."""
+    address = r"(https://[\w.-]+|http://127\.0\.0\.1)(:[0-9]{1,5})?(/[\w./-]*)?"
+    return job.variable("GITHUB_API_URL", address).rstrip("/")
+
+
+def _body(answer: http.client.HTTPResponse) -> bytes:
+    """The whole answer, within the time and size that are given to it."""
+    deadline, body = time.monotonic() + TIMEOUT_S, b""
+    while chunk := answer.read1(65536):
+        body += chunk
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise ValueError("larger than any answer that is asked for")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return body

@@ -1,0 +1,38 @@
+"""A person who says yes, and what they may be called."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+MAX_NAME_CHARS = 100
+_MAX_NAME_WORDS = 12
+# What names, logins and e-mail addresses have in addition to letters and digits. None of it makes a shell do something.
+_NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """One person's yes. how: name, github or merge. comment: what they wrote. url: where GitHub shows it, or None."""
+
+    approver: str
+    how: str
+    comment: str = ""
+    url: str | None = None
+
+
+def is_name(text: str) -> bool:
+    """
+    Whether a person, a login or an e-mail address may be called this: letters of any script, digits, a few marks.
+
+    A line that was meant for a shell is not a name, and the ledger keeps what it is given forever. The runner asks the
+    same before it starts anything (runner/approval.py).
+    """
+    words = text.split()
+    kinds = [unicodedata.category(char)[0] for char in text]
+    return (
+        1 <= len(words) <= _MAX_NAME_WORDS
+        and len(text) <= MAX_NAME_CHARS
+        and all(kind in "LMN" or char in _NAME_MARKS for kind, char in zip(kinds, text, strict=True))
+        and all(word[0] != "-" and any(char.isalnum() for char in word) for word in words)
+    )

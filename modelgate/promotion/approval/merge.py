@@ -1,0 +1,120 @@
+"""The approval of the review of the pull request whose merge made this commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelgate.errors import StepError
+from modelgate.promotion.approval import api, job, pulls
+from modelgate.promotion.approval.approver import Approval
+from modelgate.text import one_line
+
+# What can change a model: the paths that start pipeline.yml, to which a test holds this list.
+MODEL_FILES = (".github/workflows/pipeline.yml", "requirements.txt", "runner/images.py")
+MODEL_FOLDERS = (".github/actions/", "docker/", "modelgate/", "steps/", "usecases/")
+
+
+def approval(evidence: Mapping[str, Any]) -> Approval:
+    """The approval of this evidence by the review of what was merged; refused by name when there is none."""
+    this_job = job.current()
+    judged = evidence.get("github")
+    if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in ("repository", "run_id", "sha")):
+        raise StepError(
+            "evidence_of_other_commit",
+            f"the evidence was not made in this workflow run from commit {this_job['sha']}, which is what was merged",
+            "evaluate in this workflow run",
+        )
+    run = pulls.run(this_job)
+    if run["event"] != "push":
+        raise StepError(
+            "not_a_push",
+            f"--approval merge was given in a workflow run that a {one_line(run['event'], 40)} started: "
+            "the review of a pull request is of what its merge pushes, and of nothing else",
+            "merge a reviewed pull request that makes the change",
+        )
+    policy = evidence.get("policy")
+    if not isinstance(policy, dict) or policy.get("name") == "rollback":
+        raise StepError(
+            "rollback_by_merge",
+            "the evidence is of a rollback, which no pull request has asked for",
+            "revert the change in a pull request; or roll back from a machine of your own",
+        )
+    pulls.check_newest(this_job, run)
+    pull = pulls.merged(this_job)
+    if pull is None:
+        raise StepError(
+            "not_merged",
+            f"no pull request that was merged into the default branch ends at commit {this_job['sha']}",
+            "merge a reviewed pull request; a push to the branch approves nothing",
+        )
+    path = f"repos/{this_job['repository']}/pulls"
+    number = api.field(path, pull, "number", int)
+    head = api.field(path, api.field(path, pull, "head", dict), "sha", str)
+    if not _can_change_a_model(this_job, number):
+        raise StepError(
+            "changes_no_model",
+            f"pull request #{number} changes no file that a model depends on, so its review is of no model",
+            "merge a reviewed pull request that changes the model",
+        )
+    writers = pulls.writers(this_job, pull)
+    reviews = _last_reviews(f"{path}/{number}/reviews")
+    approving = [review for review in reviews.values() if review["state"] == "APPROVED"]
+    others = [review for review in approving if review["login"].lower() not in writers]
+    current = [review for review in others if review["commit_id"] == head]
+    for review in current:
+        if _may_write(this_job, review["login"]):
+            return Approval(review["login"], "merge", review["body"], review["url"])
+    hint = "a person with write access who wrote none of it approves the pull request's last commit before the merge"
+    if approving and not others:
+        raise StepError(
+            "self_approval", f"{approving[0]['login']} approved pull request #{number} and wrote a part of it", hint
+        )
+    if others and not current:
+        raise StepError(
+            "review_of_other_commit",
+            f"pull request #{number} was approved at {one_line(others[0]['commit_id'], 40)}, "
+            f"and {one_line(head, 40)} was merged",
+            hint,
+        )
+    raise StepError(
+        "no_approving_review", f"nobody who may write to the repository approved pull request #{number}", hint
+    )
+
+
+def _can_change_a_model(this_job: Mapping[str, Any], number: int) -> bool:
+    """Whether a pull request changes, moves or deletes a file that a model depends on."""
+    path = f"repos/{this_job['repository']}/pulls/{number}/files"
+    for file in api.pages(path):
+        for name in (api.field(path, file, "filename", str), str(file.get("previous_filename"))):
+            if name in MODEL_FILES or name.startswith(MODEL_FOLDERS):
+                return True
+    return False
+
+
+def _last_reviews(path: str) -> dict[str, dict[str, str]]:
+    """
+    What each reviewer said last, by login: a later dismissal or request for changes takes an approval back.
+
+    A comment takes nothing back. The list is in the order of time, says GitHub.
+    """
+    last: dict[str, dict[str, str]] = {}
+    for review in api.pages(path):
+        state, login = api.field(path, review, "state", str), api.login(path, review)
+        if login is None or state in ("COMMENTED", "PENDING"):
+            continue  # an account that was deleted approves nothing
+        last[login.lower()] = {
+            "login": login,
+            "state": state,
+            "commit_id": str(review.get("commit_id")),
+            "body": one_line(api.field(path, review, "body", str)),
+            "url": api.field(path, review, "html_url", str),
+        }
+    return last
+
+
+def _may_write(this_job: Mapping[str, Any], login: str) -> bool:
+    """Whether the person may write to the repository: in a public one anybody at all can submit an approving review."""
+    path = f"repos/{this_job['repository']}/collaborators/{login}/permission"
+    answer = api.get(path)
+    return api.field(path, answer, "permission", str) in ("admin", "write")

@@ -1,0 +1,130 @@
+"""What a workflow run judges, whether it is still to be approved, and who wrote it."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from modelgate.errors import StepError
+from modelgate.promotion.approval import api, job
+from modelgate.text import one_line
+
+_MAX_COMMITS = 250  # of a pull request; GitHub lists no more
+
+
+def commit() -> dict[str, Any] | None:
+    """
+    The commit of this workflow run in parts that outlive it, for the evidence; None elsewhere.
+
+    In a pull request the commit is a merge that GitHub makes for this one run. It is on no branch, so the evidence
+    also names the pull request, its last commit (`head`), what that was merged into (`base`), and the `tree` of the
+    files, which is the same after a squash.
+    """
+    if not job.on_github():
+        return None
+    this_job = job.current()
+    path = f"repos/{this_job['repository']}/git/commits/{this_job['sha']}"
+    answer, number = api.get(path), job.pull_request()
+    parents = [api.sha(path, parent) for parent in api.field(path, answer, "parents", list)]
+    if number is not None and len(parents) != 2:
+        raise api.unknown(path, "is not a merge of two commits")
+    base, head = (None, None) if number is None else parents
+    tree = api.sha(path, api.field(path, answer, "tree", dict))
+    return {"head": head, "base": base, "tree": tree, "pull_request": number}
+
+
+def run(this_job: Mapping[str, Any]) -> dict[str, Any]:
+    """This workflow run: its event, branch, commit, number and workflow."""
+    path = f"repos/{this_job['repository']}/actions/runs/{this_job['run_id']}"
+    answer = api.get(path)
+    kinds = {"event": str, "head_branch": str, "head_sha": str, "run_number": int, "workflow_id": int}
+    return {name: api.field(path, answer, name, kind) for name, kind in kinds.items()}
+
+
+def starters(this_job: Mapping[str, Any], run: Mapping[str, Any]) -> set[str]:
+    """
+    Who does not count as a reviewer of this workflow run, in lower case: who started it, and who wrote what it judges.
+
+    Whoever merged a pull request did no more than that. Refused if something newer is to be approved instead.
+    """
+    started = {this_job["actor"], this_job["triggering_actor"]}
+    number = job.pull_request()
+    pull: dict[str, Any] | None = None
+    if number is not None:
+        pull = _open_pull(this_job, run, number)
+    else:
+        check_newest(this_job, run)
+        if run["event"] == "push" and (pull := merged(this_job)) is not None:
+            started.discard(this_job["actor"])
+    return {login.lower() for login in started} | (set() if pull is None else writers(this_job, pull))
+
+
+def _open_pull(this_job: Mapping[str, Any], run: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The pull request; refused if it is closed, or if its last commit is not the one of this workflow run."""
+    path = f"repos/{this_job['repository']}/pulls/{number}"
+    pull = api.get(path)
+    if api.field(path, pull, "state", str) != "open":
+        raise StepError(
+            "pull_request_closed",
+            f"pull request #{number} is closed",
+            "reopen it, or promote from main what was merged",
+        )
+    head = api.sha(path, api.field(path, pull, "head", dict))
+    if head != run["head_sha"]:
+        raise StepError(
+            "pull_request_moved",
+            f"pull request #{number} is at commit {head} by now, and another one was evaluated",
+            "approve the workflow run of its last commit",
+        )
+    return dict(pull)
+
+
+def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Refused if a later push to the branch has a workflow run of its own. One that ended without success is none."""
+    path = f"repos/{this_job['repository']}/actions/workflows/{run['workflow_id']}/runs"
+    branch = urllib.parse.quote(run["head_branch"], safe="")
+    answer = api.get(f"{path}?event=push&branch={branch}&per_page={api.PAGE}")
+    for other in api.field(path, answer, "workflow_runs", list):
+        failed = api.field(path, other, "status", str) == "completed" and other.get("conclusion") != "success"
+        if api.field(path, other, "run_number", int) > run["run_number"] and not failed:
+            raise StepError(
+                "superseded",
+                f"a newer commit of {one_line(run['head_branch'], 100)} is evaluated in workflow run "
+                f"{api.field(path, other, 'id', int)}",
+                "approve that one; or promote this version with promote.yml",
+            )
+
+
+def writers(this_job: Mapping[str, Any], pull: Mapping[str, Any]) -> set[str]:
+    """Who opened a pull request, and the authors and committers of its commits, in lower case."""
+    pulls = f"repos/{this_job['repository']}/pulls"
+    number = api.field(pulls, pull, "number", int)
+    path = f"{pulls}/{number}/commits"
+    commits = list(api.pages(path))
+    if len(commits) >= _MAX_COMMITS:
+        raise StepError(
+            "too_many_commits",
+            f"pull request #{number} has {_MAX_COMMITS} commits or more, and GitHub does not tell who wrote the rest",
+            "squash its commits, or split it",
+        )
+    people = [api.login(path, commit, who) for commit in commits for who in ("author", "committer")]
+    return {login.lower() for login in [api.login(pulls, pull), *people] if login is not None}
+
+
+def merged(this_job: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The pull request whose merge into the default branch made the commit of this run; None without one."""
+    path = f"repos/{this_job['repository']}/commits/{this_job['sha']}/pulls"
+    return next((pull for pull in api.pages(path) if _is_merge(path, pull, this_job)), None)
+
+
+def _is_merge(path: str, pull: Any, this_job: Mapping[str, Any]) -> bool:
+    """Whether merging this pull request into the default branch is what made the commit of this run."""
+    base, head = api.field(path, pull, "base", dict), api.field(path, pull, "head", dict)
+    repository = api.field(path, base, "repo", dict)
+    return (
+        isinstance(pull.get("merged_at"), str)
+        and api.field(path, repository, "full_name", str) == this_job["repository"]
+        and api.field(path, base, "ref", str) == api.field(path, repository, "default_branch", str)
+        and this_job["sha"] in (pull.get("merge_commit_sha"), api.field(path, head, "sha", str))
+    )

@@ -1,0 +1,89 @@
+"""The approval of a required reviewer of the environment, in the attempt of the workflow run that was evaluated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from modelgate.errors import StepError
+from modelgate.promotion.approval import api, job, pulls
+from modelgate.promotion.approval.approver import Approval
+from modelgate.text import one_line
+
+ENVIRONMENT = "production"
+
+
+def context() -> dict[str, Any] | None:
+    """
+    Where this evaluation runs on GitHub, for the evidence; None elsewhere.
+
+    approvals, approvers: how many approvals of the environment this workflow run has had so far, and whose. GitHub
+    still lists those of earlier attempts, without their time, so promote must know which are not new.
+    """
+    if not job.on_github():
+        return None
+    this_job = job.current()
+    approvers = [login for login, _ in _decisions(this_job)[0]]
+    return {**this_job, "approvals": len(approvers), "approvers": approvers}
+
+
+def approval(evidence: Mapping[str, Any], self_approval: bool) -> Approval:
+    """The approval of this evidence by a reviewer; refused by name when there is none."""
+    this_job = job.current()
+    judged = evidence.get("github")
+    same = ("repository", "run_id", "run_attempt")
+    if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in same):
+        raise StepError(
+            "approval_other_attempt",
+            f"the evidence is of {job.attempt(judged)}, and this is {job.attempt(this_job)}: "
+            "an approval is for one attempt",
+            "re-run all jobs, not the failed ones only, or dispatch promote.yml",
+        )
+    counted = judged.get("approvers")
+    if not isinstance(counted, list) or not all(isinstance(login, str) for login in counted):
+        raise StepError("evidence_unreadable", "the evidence does not say whose approvals it counted", "evaluate again")
+    approvals, bypassed = _decisions(this_job)
+    new = Counter(login for login, _ in approvals) - Counter(counted)
+    if len(approvals) <= len(counted) and bypassed:
+        raise StepError(
+            "bypassed",
+            f"an administrator started this job without waiting for a reviewer of the environment {ENVIRONMENT!r}",
+            "re-run all jobs and let a reviewer approve; `make github-setup` switches the bypass off",
+        )
+    if len(approvals) <= len(counted):
+        raise StepError(
+            "no_approval",
+            f"nobody approved the environment {ENVIRONMENT!r} in this attempt "
+            f"({len(approvals)} approvals, {len(counted)} of them from before the evaluation)",
+            f"give the environment {ENVIRONMENT!r} required reviewers; one of them approves after reading the report",
+        )
+    starters = pulls.starters(this_job, pulls.run(this_job))
+    others = [login for login in new if login.lower() not in starters]
+    if not others and not self_approval:
+        raise StepError(
+            "self_approval",
+            f"{', '.join(sorted(new))} approved this workflow run, and started it or wrote what it judges",
+            "let another reviewer approve, or set [gate] self_approval = true in the use case's config.toml",
+        )
+    approver = (others or list(new))[0]
+    comment = [comment for login, comment in approvals if login == approver][-1]
+    return Approval(approver, "github", comment, job.run_url(this_job))
+
+
+def _decisions(this_job: Mapping[str, Any]) -> tuple[list[tuple[str, str]], bool]:
+    """
+    (login, comment) of every approval of the environment in this workflow run, all attempts; and whether an
+    administrator bypassed it, which GitHub calls `skipped`. An account that was deleted approves nothing.
+    """
+    path = f"repos/{this_job['repository']}/actions/runs/{this_job['run_id']}/approvals"
+    approved, bypassed = [], False
+    for review in api.listed(path, api.get(path)):
+        environments = api.field(path, review, "environments", list)
+        names = [api.field(path, environment, "name", str) for environment in environments]
+        state = api.field(path, review, "state", str)
+        if ENVIRONMENT in names:
+            bypassed |= state == "skipped"
+            if state == "approved" and (login := api.login(path, review)) is not None:
+                approved.append((login, one_line(api.field(path, review, "comment", str))))
+    return approved, bypassed

@@ -1,0 +1,23 @@
+"""Ask for an approval, or for the name under which it is refused, as promote does."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelgate.errors import StepError
+from modelgate.promotion import approval
+from tests.steps.github import TOKEN, evidence
+
+
+def asked(how="github", of=None, self_approval=False):
+    approval.check_flags(None, how)
+    return approval.of(None, how, of or evidence(), self_approval=self_approval)
+
+
+def refused(how="github", **arguments):
+    with pytest.raises(StepError) as stopped:
+        asked(how, **arguments)
+    said = f"{stopped.value} {stopped.value.hint}"
+    assert TOKEN not in said
+    assert said.isprintable() and len(said) < 600, said
+    return stopped.value.name
