@@ -16,7 +16,7 @@ import unicodedata
 from runner.errors import WrongUse
 from runner.processes import POLL_S, Stop
 
-# As promote has them (modelgate/promotion/approval/approver.py), which refuses the same: here before anything is started.
+# As promote has them (modelgate/promotion/approval/approver.py). Here they are refused before anything is started.
 MAX_NAME_CHARS = 100
 MAX_NAME_WORDS = 12
 NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
