@@ -50,15 +50,14 @@ def upsert_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
     entity_name, name = input.get("entity_name"), input.get("name") or ""
     owner = projects.writable_entity(call.db, call.user, entity_name, name)
-    found = projects.find(call.db, owner.id, name)
-    if found is None:
-        made = _create(call, owner, name, input)
-        return {"project": made, "model": made, "inserted": True}
-    projects.require_writer(call.db, call.user, found, f'project "{owner.name}/{name}" not found')
-    if found.is_registry:
-        projects.require_admin(call.db, call.user, found)
-    if found.is_registry:
-        registry.add_types(call.db, found, _types(input))
+    there = projects.find(call.db, owner.id, name)
+    if there is None:
+        found = _create(call, owner, name, input)
+    else:
+        found = projects.require_writer(call.db, call.user, there, f'project "{owner.name}/{name}" not found')
+        if found.is_registry:
+            projects.require_admin(call.db, call.user, found)
+            registry.add_types(call.db, found, _types(input))
     allows_all = input.get("allow_all_artifact_types_in_registry")
     changed = projects.edit(
         call.db,
@@ -68,24 +67,16 @@ def upsert_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
         access=input.get("access"),
         allow_all_types=None if allows_all is None else int(allows_all),
     )
-    return {"project": changed, "model": changed, "inserted": False}
+    return {"project": changed, "model": changed, "inserted": there is None}
 
 
 def _create(call: Call, owner: Entity, name: str, input: dict[str, Any]) -> Project:
-    if owner.kind == "organization" and projects.entity_role(call.db, call.user, owner) is None:
-        raise NotFound(f'project "{owner.name}/{name}" not found')
     if owner.kind != "organization":
-        return projects.create(call.db, owner, name, call.user, description=input.get("description"))
+        return projects.create(call.db, owner, name, call.user)
+    if projects.entity_role(call.db, call.user, owner) is None:
+        raise NotFound(f'project "{owner.name}/{name}" not found')
     takes_all = input.get("allow_all_artifact_types_in_registry") is not False
-    return registry.create(
-        call.db,
-        owner,
-        name,
-        call.user,
-        description=input.get("description"),
-        access=input.get("access"),
-        types=None if takes_all else _types(input),
-    )
+    return registry.create(call.db, owner, name, call.user, types=None if takes_all else _types(input))
 
 
 def _types(input: dict[str, Any]) -> list[str]:

@@ -172,8 +172,10 @@ def create(
 def edit(db: sqlite3.Connection, found: Project, **changes: Any) -> Project:
     """Change the columns that are given."""
     given = {name: value for name, value in changes.items() if value is not None}
-    if "access" in given and found.is_registry and given["access"] not in (ORGANIZATION_ACCESS, RESTRICTED_ACCESS):
-        raise Invalid(f'a registry\'s access cannot be "{given["access"]}"')
+    allowed = (ORGANIZATION_ACCESS, RESTRICTED_ACCESS) if found.is_registry else (ORGANIZATION_ACCESS,)
+    if given.get("access", ORGANIZATION_ACCESS) not in allowed:
+        kind = "registry" if found.is_registry else "project"
+        raise Invalid(f'the access of a {kind} cannot be "{given["access"]}" here (it can be: {", ".join(allowed)})')
     update(db, "projects", found.id, updated_at=now(), **given)
     return project(db, found.id)
 

@@ -66,8 +66,6 @@ def create(
     name: str,
     user: User,
     *,
-    description: str | None = None,
-    access: str | None = None,
     types: list[str] | None = None,
 ) -> Project:
     """A registry of an organization, made by one of its people; without types it takes all of them."""
@@ -78,11 +76,10 @@ def create(
     organization_id = owner.organization_id or 0
     if accounts.organization_role(db, organization_id, user.id) not in projects.WRITERS:
         raise Forbidden(f'you may not make registries in "{owner.name}"')
-    access = access or projects.ORGANIZATION_ACCESS
-    made = projects.create(db, owner, name, user, description=description, allow_all_types=types is None)
+    made = projects.create(db, owner, name, user, allow_all_types=types is None)
     set_member(db, made, user.id, "admin")
     add_types(db, made, types or [])
-    return projects.edit(db, made, access=access)
+    return made
 
 
 def add_types(db: sqlite3.Connection, found: Project, types: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Nothing is half-answered: every field of the schema has something behind it, and every input is used.
+"""Nothing is half-answered: every field of the schema has something behind it, and every argument is used.
 
     pytest tests/server/test_fields.py
 
@@ -10,87 +10,21 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 from graphql import (
-    GraphQLInputObjectType,
-    GraphQLInterfaceType,
     GraphQLObjectType,
-    GraphQLUnionType,
     get_named_type,
 )
 
 from modelgate_server.api import operations
 from modelgate_server.api.operations import SCHEMA
 from tests.server.conformance.protocol import marked
-from tests.server.wire import Upload, Wire
+from tests.server.everything import ENTRIES, seed, selection, with_ids
+from tests.server.wire import Wire
 
-PROJECT = "fields"
-SEED_RUN = """mutation { upsertBucket(input: {
-  modelName: "fields", name: "r1", config: "{\\"a\\": {\\"value\\": 1}}", tags: ["t"], notes: "n", description: "d",
-  groupName: "g", jobType: "j", commit: "c", host: "h", displayName: "first", sweep: "%s"
-}) { bucket { id } inserted } }"""
-SWEEP = "method: grid\\nmetric: {name: loss}\\nparameters: {x: {values: [1]}}"
-
-# How to reach one object of each type; the types without an entry are asked for where they appear.
-ENTRIES = [
-    ("Query", "%s"),
-    ("User", "viewer { %s }"),
-    ("Entity", 'entity(name: "fields-team") { %s }'),
-    ("Organization", 'organization(name: "local-org") { %s }'),
-    ("Project", 'project(entityName: "local-org", name: "wandb-registry-model") { %s }'),
-    ("Project", 'project(name: "fields") { %s }'),
-    ("Run", 'project(name: "fields") { run(name: "r1") { %s } }'),
-    ("Sweep", 'project(name: "fields") { sweep(sweepName: "SWEEP") { %s } }'),
-    ("Agent", 'project(name: "fields") { sweep(sweepName: "SWEEP") { agents { edges { node { %s } } } } }'),
-    ("ArtifactType", 'project(name: "fields") { artifactType(name: "model") { %s } }'),
-    (
-        "ArtifactSequence",
-        'project(name: "fields") { artifactCollection(name: "data") { ... on ArtifactSequence { %s } } }',
-    ),
-    (
-        "ArtifactPortfolio",
-        'project(entityName: "local-org", name: "wandb-registry-model") '
-        '{ artifactCollection(name: "fields") { ... on ArtifactPortfolio { %s } } }',
-    ),
-    ("Artifact", 'artifact(id: "ARTIFACT") { %s }'),
-    (
-        "ArtifactCollectionMembership",
-        'project(name: "fields") { artifactCollectionMembership(name: "data:v0") { %s } }',
-    ),
-    ("ArtifactAlias", 'artifact(id: "ARTIFACT") { aliases { %s } }'),
-    ("ArtifactManifest", 'artifact(id: "ARTIFACT") { currentManifest { %s } }'),
-]
-REACHED = {name for name, _ in ENTRIES}
-ARGUMENTS = {
-    "Query.organization": '(name: "local-org")',
-    "Query.entity": '(name: "local")',
-    "Query.project": '(name: "fields")',
-    "Query.model": '(name: "fields")',
-    "Query.artifact": '(id: "ARTIFACT")',
-    "Query.artifactCollection": '(id: "COLLECTION")',
-    "Query.clientIDMapping": '(clientID: "c1")',
-    "Query.users": '(query: "local")',
-    "Organization.featureFlags": "(rampIDType: OrgName)",
-    "Project.run": '(name: "r1")',
-    "Project.bucket": '(name: "r1")',
-    "Project.sweep": '(sweepName: "SWEEP")',
-    "Project.artifact": '(name: "fields:v0")',
-    "Project.artifactCollection": '(name: "fields")',
-    "Project.artifactCollectionMembership": '(name: "fields:v0")',
-    "Project.artifactType": '(name: "model")',
-    "Run.sampledHistory": '(specs: ["{\\"keys\\": [\\"loss\\"], \\"samples\\": 5}"])',
-    "Run.parquetHistory": '(liveKeys: ["_step"])',
-    "Sweep.agent": '(agentName: "AGENT")',
-    "ArtifactType.artifactCollection": '(name: "data")',
-    "ArtifactType.artifactSequence": '(name: "data")',
-    "ArtifactType.artifact": '(name: "data:v0")',
-    "ArtifactSequence.artifactMembership": '(aliasName: "latest")',
-    "ArtifactPortfolio.artifactMembership": '(aliasName: "latest")',
-}
 # Null here because of what was seeded, and not elsewhere.
 NULL_HERE = {
     "Entity.user": "of a personal entity only",
@@ -103,7 +37,6 @@ NULL_HERE = {
     "Sweep.displayName": "none was given",
     "Sweep.description": "none was given",
     "Sweep.bestLoss": "no run of it has a loss",
-    "ArtifactType.description": "none was given",
     "ArtifactSequence.description": "none was given",
     "ArtifactPortfolio.description": "none was given",
     "File.uploadUrl": "a file that is here already",
@@ -123,91 +56,8 @@ NULL_HERE = {
 
 
 @pytest.fixture(scope="module")
-def seeded(server: Any) -> Callable[[str], str]:
-    """Fills a project with one of everything; returns what puts the ids into a query."""
-    wire = Wire.of(server)
-    sweep = wire.data(
-        f'mutation {{ upsertSweep(input: {{projectName: "fields", config: "{SWEEP}"}}) {{ sweep {{ name }} }} }}'
-    )
-    name = sweep["upsertSweep"]["sweep"]["name"]
-    wire.data(SEED_RUN % name)
-    at = f'host: "h", projectName: "fields", sweep: "{name}"'
-    agent = wire.data(f"mutation {{ createAgent(input: {{{at}}}) {{ agent {{ name }} }} }}")["createAgent"]["agent"]
-    lines = [f'{{"_step": {step}, "loss": {step}}}' for step in range(3)]
-    wire.file_stream(
-        PROJECT,
-        "r1",
-        {
-            "files": {
-                "wandb-history.jsonl": {"offset": 0, "content": lines},
-                "wandb-events.jsonl": {"offset": 0, "content": ['{"_runtime": 1, "system.cpu": 5}']},
-                "wandb-summary.json": {"offset": 0, "content": ['{"loss": 2}']},
-                "output.log": {"offset": 0, "content": ["2026-11-24T10:00:00.000000 hello"]},
-            }
-        },
-    )
-    upload = Upload(wire, PROJECT, {"a.txt": b"a"})
-    made = upload.create(
-        runName="r1",
-        artifactTypeName="model",
-        description="d",
-        metadata='{"a": 1}',
-        historyStep=1,
-        clientID="c1",
-        tags=[{"tagName": "t"}],
-    )
-    upload.put_files(made)
-    upload.put_manifest(made)
-    assert upload.commit(made).status_code == 200
-    home = 'entityName: "local", projectName: "fields", runName: "r1"'
-    create = f'createRunFiles(input: {{{home}, files: ["f.txt"]}}) {{ files {{ uploadUrl }} }}'
-    announced = wire.data(f"mutation {{ {create} }}")
-    assert requests.put(announced["createRunFiles"]["files"][0]["uploadUrl"], data=b"f", timeout=60).status_code == 200
-    use = f'useArtifact(input: {{{home}, artifactID: "%s"}})'
-    wire.data(f"mutation {{ {use % made} {{ artifact {{ id }} }} }}")
-    wire.data(
-        'mutation L($id: ID) { linkArtifact(input: {artifactID: $id, artifactPortfolioName: "fields",'
-        ' entityName: "local-org", projectName: "wandb-registry-model"}) { versionIndex } }',
-        id=made,
-    )
-    tags = '{ entityName: "local", projectName: "fields", artifactCollectionName: "data", tags: [{tagName: "t"}]}'
-    wire.data(f"mutation {{ createArtifactCollectionTagAssignments(input: {tags}) {{ tags {{ id }} }} }}")
-    team = wire.data('mutation { createTeam(input: {teamName: "fields-team"}) { entity { id } } }')["createTeam"][
-        "entity"
-    ]["id"]
-    registry = wire.data('{ project(entityName: "local-org", name: "wandb-registry-model") { id } }')["project"]["id"]
-    add = 'createProjectMembers(input: {projectId: "%s", teamIds: ["%s"]}) { success }'
-    wire.data(f"mutation {{ {add % (registry, team)} }}")
-    found = wire.data('{ project(name: "fields") { artifactCollection(name: "data") { id } } }')
-    names = {
-        "SWEEP": name,
-        "AGENT": agent["name"],
-        "ARTIFACT": made,
-        "COLLECTION": found["project"]["artifactCollection"]["id"],
-    }
-
-    def filled(query: str) -> str:
-        for placeholder, value in names.items():
-            query = query.replace(f'"{placeholder}"', f'"{value}"')
-        return query
-
-    return filled
-
-
-def selection(kind: Any, depth: int = 0) -> str:
-    """Every field of a type, and of the types that have no entry of their own."""
-    if isinstance(kind, GraphQLUnionType | GraphQLInterfaceType) or depth > 4:
-        return "__typename"
-    parts = ["__typename"]
-    for name, field in kind.fields.items():
-        inner = get_named_type(field.type)
-        text = name + ARGUMENTS.get(f"{kind.name}.{name}", "")
-        if isinstance(inner, GraphQLObjectType):
-            text += " { %s }" % ("__typename" if inner.name in REACHED else selection(inner, depth + 1))
-        elif isinstance(inner, GraphQLUnionType | GraphQLInterfaceType):
-            text += " { __typename }"
-        parts.append(text)
-    return " ".join(parts)
+def ids(server: Any) -> dict[str, str]:
+    return seed(Wire.of(server))
 
 
 def answered(value: Any) -> Iterator[tuple[str, bool]]:
@@ -232,13 +82,12 @@ def output_fields() -> set[str]:
     return {f"{kind.name}.{name}" for kind in own if kind.name not in ("Mutation", "Invite") for name in kind.fields}
 
 
-def test_every_field_has_something_behind_it(server: Any, seeded: Callable[[str], str]) -> None:
+def test_every_field_has_something_behind_it(server: Any, ids: dict[str, str]) -> None:
     wire = Wire.of(server)
     seen: dict[str, bool] = {}
     for name, entry in ENTRIES:
-        query = re.sub(
-            r"\{ (?!__typename)", "{ __typename ", seeded("{ " + entry % selection(SCHEMA.type_map[name]) + " }")
-        )
+        asked = with_ids("{ " + entry % selection(SCHEMA.type_map[name]) + " }", ids)
+        query = re.sub(r"\{ (?!__typename)", "{ __typename ", asked)
         answer = wire.graphql(query)
         assert answer.status_code == 200, f"{name}: {answer.text}\n{server.log.read_text()[-2000:]}"
         for place, there in answered(answer.json()["data"]):
@@ -278,39 +127,8 @@ def resolvers() -> dict[str, Any]:
     return found
 
 
-def strings(module: Any) -> set[str]:
-    """In its code; not in decorators, which name the fields that go out."""
-    tree = ast.parse(inspect.getsource(module))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            node.decorator_list = []
-    return {one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
-
-
 def names(node: ast.AST) -> set[str]:
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-
-
-def input_types(kind: GraphQLInputObjectType) -> Iterator[GraphQLInputObjectType]:
-    yield kind
-    for field in kind.fields.values():
-        inner = get_named_type(field.type)
-        if isinstance(inner, GraphQLInputObjectType):
-            yield from input_types(inner)
-
-
-def unused_inputs() -> set[str]:
-    """Fields of inputs whose names no code of the mutation's module has in it."""
-    used: dict[str, bool] = {}
-    for place, function in resolvers().items():
-        if place.startswith("Mutation."):
-            words = strings(inspect.getmodule(function))
-            field = SCHEMA.mutation_type.fields[place.partition(".")[2]]
-            for kind in input_types(get_named_type(field.args["input"].type)):
-                for name, one in kind.fields.items():
-                    there = (one.out_name or name) in words
-                    used[f"{kind.name}.{name}"] = used.get(f"{kind.name}.{name}", False) or there
-    return {place for place, there in used.items() if not there}
 
 
 def unused_arguments() -> set[str]:
@@ -327,8 +145,9 @@ def unused_arguments() -> set[str]:
     return found
 
 
-def test_every_input_is_used_or_said_to_be_ignored() -> None:
-    assert unused_inputs() | unused_arguments() == set(marked("ignored"))
+def test_every_argument_is_used_or_said_to_be_ignored() -> None:
+    """What is given in the input of a mutation, test_effects.py looks at."""
+    assert unused_arguments() == {place for place in marked("ignored") if place.endswith(")")}
 
 
 def test_every_field_of_a_mutations_answer_is_given() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from modelgate_server.api.shapes import node_id
 from tests.server.wire import CREATE_ARTIFACT, CREATE_FILES, MEMBERSHIP, UPSERT_BUCKET, Upload, Wire, md5_base64
 from tests.serving import Server
 
@@ -302,6 +303,18 @@ def test_a_manifest_that_is_not_what_was_announced_is_refused(wire: Wire, projec
     upload.put_files(artifact)
     upload.put_manifest(artifact)
     assert_refused(upload.commit(artifact), 400, "announced was " + "0" * 32)
+
+
+def test_a_manifest_with_other_bytes_than_announced_is_refused(wire: Wire, project: str) -> None:
+    upload = Upload(wire, project, {"a.txt": project.encode()})
+    data = json.dumps(upload.manifest()).encode()
+    artifact = upload.create()
+    url = upload.manifest_url(artifact, b"other")
+    assert_refused(requests.put(url, data=data, timeout=60), 400, "MD5")
+    number = int(url.partition("/manifests/")[2].partition("/")[0])
+    found = {"artifactManifestID": node_id("ArtifactManifest", number), "digest": md5_base64(data)}
+    wire.done("updateArtifactManifest", "artifactManifest { id }", **found)
+    assert requests.put(url, data=data, timeout=60).status_code == 200
 
 
 def test_a_file_of_another_size_than_its_manifest_says_is_refused(wire: Wire, project: str) -> None:

@@ -24,6 +24,7 @@ from graphql import (
     visit,
 )
 
+from modelgate_server.api import sweeps as sweep_api
 from modelgate_server.api.operations import SCHEMA
 from modelgate_server.store import sweeps
 from tests.server.conformance import releases
@@ -186,8 +187,16 @@ def page() -> str:
     parts += ["", "## Taken and ignored\n", "| field or argument | why |", "|---|---|", *_marks("ignored")]
     parts += ["", "## Asked in another way than by an operation\n", "| what | status | |", "|---|---|---|"]
     refused = {f"`{key}` in a sweep's configuration": f"refused | {what}" for key, what in sweeps.NOT_HERE.items()}
+    refused |= {f"`{place}`": f"refused | {what}" for place, what in refused_inputs().items()}
     parts += [f"| {name} | {said} |" for name, said in sorted((OTHERWISE | refused).items())]
     return "\n".join(parts) + "\n"
+
+
+def refused_inputs() -> dict[str, str]:
+    """Type.field -> what it would be, of the inputs that the server refuses by name."""
+    kind = SCHEMA.type_map["UpsertSweepInput"]
+    names = {field.out_name or name: name for name, field in kind.fields.items()}
+    return {f"{kind.name}.{names[name]}": what for name, what in sweep_api.NOT_HERE.items()}
 
 
 def marked(directive: str) -> dict[str, str]:

@@ -151,6 +151,12 @@ def test_a_failing_test_is_on_the_page_with_both_results(tmp_path: Path) -> None
     assert "- not here (1)" in text and "- downloads:" in text
 
 
+def test_the_page_holds_no_name_that_was_drawn() -> None:
+    cause = f"no file in user_gw1-{'0' * 40}/uncategorized/abc123"
+    outcomes = [Outcome(f"test_core/test_one.py::test_{number}", "skipped", cause) for number in range(2)]
+    assert "- no file in USER/PROJECT/RUN (2)" in page.of([Result("0.31.0", "2026-01-01", "0", outcomes)])
+
+
 def test_a_test_that_is_left_out_without_a_reason_is_refused(tmp_path: Path) -> None:
     (tmp_path / "exclusions.txt").write_text("test_core/a.py::a\n")
     with pytest.raises(ValueError, match="without a reason"):
