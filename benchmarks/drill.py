@@ -29,8 +29,8 @@ from modelgate.frameworks import keras_format
 api = wandb.Api()
 version = api.artifact("{REFERENCE}")
 dataset = api.artifact(sys.argv[1])
-with np.load(dataset.get_entry("arrays.npz").download(root=sys.argv[2])) as rows:
-    x, y = rows["x_eval"], rows["y_eval"]
+with np.load(dataset.get_entry("eval.npz").download(root=sys.argv[2])) as rows:
+    x, y = rows["x"], rows["y"]
 model = keras_format.load(__import__("pathlib").Path(version.get_entry("model.keras").download(root=sys.argv[2])))
 print(version.version, f"{{metrics.accuracy(y, model.predict(x, verbose=0)):.4f}}")
 """

@@ -21,7 +21,6 @@ from benchmarks.gate import Trainings
 from modelgate import config, predictions, usecase
 from modelgate.frameworks import keras_format
 from modelgate.rows.dataset import Dataset
-from steps import train
 
 SEEDS = range(20)
 
@@ -42,12 +41,13 @@ def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
     """What a model trained with this seed answers: int64 (1 + variations, N)."""
     hyperparameters = dict(config.load(use_case).train) | {"seed": seed}
     keras_format.start(seed, threads=1)
-    model = train.fit(dataset, usecase.part(use_case, "model").build_model, hyperparameters, callbacks=[])
+    part, task = usecase.part(use_case, "model"), config.load(use_case).task
+    model = keras_format.fit(dataset.training, part, hyperparameters, task, lambda *_: None)
     variations = usecase.part(use_case, "behaviour").variations(dataset.x_eval)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         keras_format.save(model, path)
-        asked = predictions.ask(path, dataset.x_eval, variations)
+        asked = predictions.ask(keras_format, path, dataset.x_eval, variations)
     return np.stack([asked.probabilities.argmax(axis=1), *asked.varied.values()])
 
 

@@ -40,9 +40,11 @@ def dataset(rows: int, eval_rows: int) -> Dataset:
 def main() -> None:
     target, counts = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
     rows = dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
-    picture = usecase.part(use_case(), "data").picture
+    data = usecase.part(use_case(), "data")
     with tempfile.TemporaryDirectory() as pictures:
-        artifact = dataset_artifact("bench", rows, Source("benchmark", ""), picture, Path(pictures))
+        artifact = dataset_artifact(
+            "bench", "image-classification", rows, Source("benchmark", ""), data, Path(pictures)
+        )
         for name, entry in artifact.manifest.entries.items():
             file = target / name
             file.parent.mkdir(parents=True, exist_ok=True)

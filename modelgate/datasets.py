@@ -1,49 +1,115 @@
-"""The rows of a dataset's version, as every step but `build` gets them."""
+"""
+The rows of a dataset's version, as every step but `build` gets them.
+
+Training rows and eval rows are in two files, and `train` downloads the first alone: what a model is judged on is not
+there when it learns. Versions from before hold both in one file, which stays readable.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelgate.errors import StepError
-from modelgate.rows.dataset import Dataset, seen_in_training
+from modelgate.rows import KINDS
+from modelgate.rows.dataset import Rows
 from modelgate.tracking import arrays, files
 
 if TYPE_CHECKING:
     from wandb import Artifact
 
+TOGETHER = "arrays.npz"  # both splits in one file, as versions from before have them
 
-def fetch(version: Artifact, folder: Path) -> tuple[Dataset, str]:
-    """The rows, and the SHA-256 of their file; refused as `dataset_unreadable` if they are not in their form."""
-    fetched = files.fetch(version, files.ROWS, folder)
+
+def fetch_training(version: Artifact, folder: Path) -> tuple[Rows, str]:
+    """The training rows, and the SHA-256 of their file; refused as `dataset_unreadable` if it is not in its form."""
+    return _fetch(version, folder, 0)
+
+
+def fetch_eval(version: Artifact, folder: Path) -> tuple[Rows, str]:
+    """The eval rows, and the SHA-256 of their file; refused as `dataset_unreadable` if it is not in its form."""
+    return _fetch(version, folder, 1)
+
+
+def eval_file(version: Artifact) -> str:
+    """The name of the file that holds the eval rows."""
+    return _file(version, 1)
+
+
+def require_apart(version: Artifact) -> None:
+    """Refuse a version whose training rows cannot be downloaded without its eval rows."""
+    if _file(version, 0) == TOGETHER:
+        raise StepError(
+            "rows_not_apart",
+            f"{version.name} holds training and eval rows in one file, {TOGETHER}",
+            "build the dataset again, and train on the new version",
+        )
+
+
+def same(ours: Rows, theirs: Rows) -> bool:
+    """Whether two splits hold the same rows and targets, in the same order."""
+    return type(ours.x) is type(theirs.x) and _equal(ours.x, theirs.x) and np.array_equal(ours.y, theirs.y)
+
+
+def seen(x_eval: Any, learned: Iterable[Any]) -> tuple[int, ...]:
+    """The indices of the eval rows that are among the training rows of these datasets. learned: the x of each."""
+    keys = list(_kind_of(x_eval).keys(x_eval))
+    known: set[Any] = set()
+    for x in learned:
+        if type(x) is type(x_eval):
+            known |= set(_kind_of(x).keys(x))
+    return tuple(row for row, key in enumerate(keys) if key in known)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _fetch(version: Artifact, folder: Path, split: int) -> tuple[Rows, str]:
+    name = _file(version, split)
+    fetched = files.fetch(version, name, folder)
     try:
-        stored = arrays.load(fetched.path)
-        if wrong := _wrong(stored):
-            raise arrays.Unreadable(wrong)
+        rows = _read_together(fetched.path, ("train", "eval")[split]) if name == TOGETHER else _read(fetched.path)
     except arrays.Unreadable as error:
         raise StepError(
-            "dataset_unreadable", f"{files.ROWS} of {version.name}: {error}", "build the dataset again"
+            "dataset_unreadable", f"{name} of {version.name}: {error}", "build the dataset again"
         ) from error
-    return Dataset(**stored), fetched.sha256
+    return rows, fetched.sha256
 
 
-def seen(rows: Dataset, trained_on: Iterable[Dataset]) -> tuple[int, ...]:
-    """The indices of the eval rows that are, byte for byte, among the training rows of these datasets."""
-    found = [np.flatnonzero(seen_in_training(rows.x_eval, other.x_train)).tolist() for other in trained_on]
-    return tuple(sorted(set().union(*found)))
+def _file(version: Artifact, split: int) -> str:
+    """The file of a split. A version that has none is refused as `file_missing` by who fetches it."""
+    names = [_kind(kind).FILES[split] for kind in sorted(set(KINDS.values()))]
+    held = version.manifest.entries
+    return next((name for name in [*names, TOGETHER] if name in held), str(names[0]))
 
 
-def _wrong(stored: dict[str, Any]) -> str:
-    """What keeps these arrays from being a dataset; empty if nothing does."""
-    names = {field.name for field in fields(Dataset)}
-    if stored.keys() != names:
-        return f"it has {', '.join(sorted(stored)[:10]) or 'nothing'}, and not {', '.join(sorted(names))}"
-    for split in ("train", "eval"):
-        rows, labels = stored[f"x_{split}"], stored[f"y_{split}"]
-        if rows.dtype != np.float32 or labels.dtype != np.int64 or labels.ndim != 1 or rows.shape[:1] != labels.shape:
-            return f"x_{split} is {rows.dtype} {rows.shape}, and y_{split} is {labels.dtype} {labels.shape}"
-    return ""
+def _read(path: Path) -> Rows:
+    rows: Rows = _kind("images").read(path)
+    return rows
+
+
+def _read_together(path: Path, split: str) -> Rows:
+    stored = arrays.load(path)
+    if wanted := {f"{array}_{one}" for array in "xy" for one in ("train", "eval")} - stored.keys():
+        raise arrays.Unreadable(f"it has no {', '.join(sorted(wanted))}")
+    rows: Rows = _kind("images").require_images(stored[f"x_{split}"], stored[f"y_{split}"])
+    return rows
+
+
+def _kind(name: str) -> ModuleType:
+    return import_module(f"modelgate.rows.{name}")
+
+
+def _kind_of(x: Any) -> ModuleType:
+    return _kind("images" if isinstance(x, np.ndarray) else "texts" if isinstance(x, list) else "tables")
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, np.ndarray):
+        return np.array_equal(ours, theirs)
+    return bool(ours == theirs if isinstance(ours, list) else ours.equals(theirs))

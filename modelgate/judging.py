@@ -20,7 +20,7 @@ from modelgate.predictions import Predictions
 from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence
-from modelgate.rows.dataset import Dataset
+from modelgate.rows.dataset import Rows
 
 # Of the rows, so many are asked again, or all if there are fewer. Where one answer in a hundred of 1,000 was changed,
 # 512 of them miss it less than once in a thousand times.
@@ -35,7 +35,7 @@ class Answers(NamedTuple):
     chosen: int64, indices of eval rows. seen: those of all eval rows that the candidate was trained on.
     """
 
-    rows: Dataset
+    rows: Rows
     sha256: form.Hashes
     trained_on: form.TrainedOn
     seen: tuple[int, ...]
@@ -106,7 +106,7 @@ def answered_otherwise(found: Evidence, stored: Scores, now: Scores, answers: An
         return "sha256"
     if found.trained_on != answers.trained_on:
         return "trained_on"
-    if not np.array_equal(stored.labels, answers.rows.y_eval):
+    if not np.array_equal(stored.labels, answers.rows.y):
         return "labels"
     chosen = answers.chosen
     for name, then, today in (

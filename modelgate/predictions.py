@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modelgate.frameworks import keras_format
 from modelgate.gate import metrics as measures
 from modelgate.gate import statistics
 from modelgate.gate.rules import Policy
 from modelgate.gate.scores import Scores, Varied
-from modelgate.rows.dataset import Dataset, Images
+from modelgate.rows.dataset import Images, Rows
 
-BATCH_ROWS = 256
+FIRST_ROWS = 256  # of a call whose time is not taken: it compiles
 
 
 class Predictions(NamedTuple):
@@ -35,14 +34,14 @@ class Predictions(NamedTuple):
     sha256: str
 
 
-def ask(model_path: Path, images: Images, variations: dict[str, Images]) -> Predictions:
-    """Load a model and let it answer."""
-    model = keras_format.load(model_path)
+def ask(model_format: ModuleType, model_path: Path, images: Images, variations: dict[str, Images]) -> Predictions:
+    """Load a model and let it answer. model_format: a module of `modelgate.frameworks`."""
+    model = model_format.load(model_path)
 
     def predict(rows: Images) -> Any:
-        return np.asarray(model.predict(rows, batch_size=BATCH_ROWS, verbose=0), dtype=np.float32)
+        return model_format.predict(model, rows)
 
-    predict(images[:BATCH_ROWS])  # the first call compiles
+    predict(images[:FIRST_ROWS])
     began = time.perf_counter()
     probabilities = predict(images)
     latency_ms = 1000 * (time.perf_counter() - began) / len(images)
@@ -52,7 +51,7 @@ def ask(model_path: Path, images: Images, variations: dict[str, Images]) -> Pred
 
 
 def side_by_side(
-    dataset: Dataset,
+    rows: Rows,
     behaviour: ModuleType | None,
     candidate: Predictions,
     production: Predictions | None,
@@ -64,8 +63,8 @@ def side_by_side(
 
     seen: the eval rows that the candidate was trained on. chosen: those that the answers are to, if not to all.
     """
-    labels = dataset.y_eval[chosen]
-    slices = behaviour.slices(dataset.x_eval, dataset.y_eval) if behaviour else {}
+    labels = rows.y[chosen]
+    slices = behaviour.slices(rows.x, rows.y) if behaviour else {}
     return Scores(
         labels=labels,
         candidate=candidate.probabilities,

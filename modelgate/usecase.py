@@ -13,14 +13,20 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from modelgate import config
+from modelgate import config, frameworks, rows
 from modelgate.errors import WRONG_USE, StepError
 
-OFFERS = {
-    "data": ("CLASSES", "SHAPE", "source", "load", "picture"),
-    "model": ("build_model",),
-    "behaviour": ("variations", "slices"),
+_DATA = {
+    "image-classification": ("CLASSES", "SHAPE", "source", "load", "picture"),
 }
+_MODEL = {"keras": ("build_model",)}
+
+
+def offers(name: str, module: str) -> tuple[str, ...]:
+    """What this part must have, by the task and the framework of the use case."""
+    settings = config.load(name)
+    kinds = {"data": _DATA[settings.task], "model": _MODEL[settings.framework], "behaviour": ("variations", "slices")}
+    return kinds[module]
 
 
 def part(name: str, module: str) -> ModuleType:
@@ -28,7 +34,7 @@ def part(name: str, module: str) -> ModuleType:
     if not has_part(name, module):
         raise StepError("part_missing", f"{_file(name, module)} is missing", "see docs/adapting.md", WRONG_USE)
     imported = import_module(f"usecases.{name}.{module}")
-    if lacking := [offer for offer in OFFERS[module] if not hasattr(imported, offer)]:
+    if lacking := [offer for offer in offers(name, module) if not hasattr(imported, offer)]:
         raise StepError(
             "part_missing", f"{_file(name, module)} has no {', '.join(lacking)}", "see docs/adapting.md", WRONG_USE
         )
@@ -43,6 +49,11 @@ def optional_part(name: str, module: str) -> ModuleType | None:
 def has_part(name: str, module: str) -> bool:
     """Whether the use case has this part."""
     return (config.FOLDER / name / f"{module}.py").is_file()
+
+
+def modules(settings: config.Config) -> list[str]:
+    """The modules of ours that its task and its framework bring into train and evaluate, for their fingerprints."""
+    return [rows.module_of(settings.task), frameworks.module_of(settings.framework)]
 
 
 def require_keywords(name: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import wandb
 
-from modelgate import config
+from modelgate import config, datasets, frameworks
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.promotion import audit_page, ledger, verify
@@ -144,11 +144,12 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
 def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, str]:
     """The SHA-256 of the model and of the rows of each entry as they are now, by version; or the name of a refusal."""
     contents = [entry.content for entry in entries if not entry.void and ledger.readable(entry.content)]
-    named = {content["to"]["name"]: files.MODEL for content in contents}
-    named |= {content["dataset"]["name"]: files.ROWS for content in contents}
+    models = {content["to"]["name"] for content in contents}
     found: dict[str, str] = {}
-    for name, file in sorted(named.items()):
+    for name in sorted(models | {content["dataset"]["name"] for content in contents}):
         if version := client.find(api, name):
+            is_model = name in models
+            file = frameworks.model_file(version.manifest.entries) if is_model else datasets.eval_file(version)
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     found[name] = files.fetch(version, file, Path(folder)).sha256

@@ -1,10 +1,11 @@
 """
-Record the rows of a use case as a dataset: W&B Tables to look at, and the arrays in one file to train on.
+Record the rows of a use case as a dataset: W&B Tables to look at, a file to train on, and a file to evaluate on.
 
     python -m steps.build --rows 6000 --eval-rows 1000
 
 Reads   the use case's source of rows, as its data.py finds it.
-Writes  artifact <use_case>_dataset (type dataset): tables train_table and eval_table, arrays.npz.
+Writes  artifact <use_case>_dataset (type dataset): tables train_table and eval_table, training.npz, eval.npz. The
+        tables of a large dataset show a sample of its rows.
 Exits   0 done; 1 a check of the rows failed, and nothing was recorded; 2 wrong use, or data.py failed; 3 W&B is not
         reachable, or the source cannot be read.
 """
@@ -17,29 +18,25 @@ import tempfile
 import traceback
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import wandb
-from PIL import Image
 
-from modelgate import config, datasets, usecase
+from modelgate import config, datasets, rows, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
-from modelgate.rows.checks import violations
 from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable, SourceUnreadable
 from modelgate.text import one_line
-from modelgate.tracking import client, files, fingerprint, lineage
+from modelgate.tracking import client, fingerprint, lineage, row_tables
 from modelgate.tracking.references import Reference
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-Picture = Callable[[Any], npt.NDArray[np.uint8]]
+TABLE_ROWS = 10_000  # of each split, that its W&B Table shows at most; the files hold all
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -93,11 +90,11 @@ def read_source(data: ModuleType) -> Source:
     return source
 
 
-def read_rows(data: ModuleType, rows: int, eval_rows: int) -> Dataset:
+def read_rows(data: ModuleType, task: str, count: int, eval_count: int) -> Dataset:
     """The rows, checked; exit 1 when a check is violated."""
     with reading(data):
-        dataset: Dataset = data.load(rows, eval_rows)
-        found = violations(dataset, data.CLASSES, data.SHAPE)
+        dataset: Dataset = data.load(count, eval_count)
+        found = rows.load_checks(task).violations(dataset, data)
     if found:
         message = "; ".join(f"{finding.check}: {finding.message}" for finding in found)
         raise StepError(found[0].check, message, f"fix {data.__name__} or its source; nothing was recorded")
@@ -108,55 +105,51 @@ def holds(version: wandb.Artifact, dataset: Dataset) -> bool:
     """Whether a version has these very rows. Its alias is a hint: whoever may write to the project can give it."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            stored, _ = datasets.fetch(version, Path(folder))
+            training, _ = datasets.fetch_training(version, Path(folder))
+            evaluation, _ = datasets.fetch_eval(version, Path(folder))
         except StepError as error:
             if error.exit_code == UNREACHABLE:
                 raise
             say(f"{version.name}: {error}")
             return False
-    return all(np.array_equal(rows, vars(stored)[name]) for name, rows in vars(dataset).items())
+    return datasets.same(dataset.training, training) and datasets.same(dataset.evaluation, evaluation)
 
 
-def add_table(artifact: wandb.Artifact, split: str, images: Any, labels: Any, picture: Picture, folder: Path) -> None:
-    """
-    The walkthrough's table: columns `x_<split>` (float32 images), `y_<split>` (labels) and `img` (to look at).
-
-    The pictures are written to `folder`, which has to stay until the artifact is logged, and added to it together:
-    one by one, the SDK would copy each of them twice.
-    """
-    folder.mkdir()
-    paths = [folder / f"{row:05d}.png" for row in range(len(images))]
-    for path, image in zip(paths, images, strict=True):
-        Image.fromarray(picture(image)).save(path, compress_level=1)
-    artifact.add_dir(str(folder), name=f"media/images/{split}", policy="immutable", skip_cache=True)
-    table = wandb.Table(columns=[], data=[])
-    table.add_column(f"x_{split}", images)
-    table.add_column(f"y_{split}", labels)
-    table.add_column("img", [wandb.Image(str(path)) for path in paths])
-    artifact.add(table, f"{split}_table")
+def sample(count: int) -> npt.NDArray[np.int64]:
+    """The rows that a W&B Table shows of `count`, in their order: all, or TABLE_ROWS of them, always the same."""
+    if count <= TABLE_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, TABLE_ROWS, replace=False))
 
 
-def dataset_artifact(use_case: str, dataset: Dataset, source: Source, picture: Picture, folder: Path) -> wandb.Artifact:
-    """The dataset as an artifact, not yet logged; the same rows give the same digest. folder: stays until it is."""
-    counts = {
-        split: {str(label): int(count) for label, count in zip(*np.unique(labels, return_counts=True), strict=True)}
-        for split, labels in (("train", dataset.y_train), ("eval", dataset.y_eval))
+def described(dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str, Any]:
+    """What a version says of its rows: where they come from, how many there are, and of which class."""
+    splits = {"train": dataset.training, "eval": dataset.evaluation}
+    about: dict[str, Any] = {
+        "source": source.name,
+        "sha256": source.sha256,
+        "rows": len(dataset.x_train),
+        "eval_rows": len(dataset.x_eval),
+        "table_rows": {split: len(sample(len(part.y))) for split, part in splits.items()},
     }
-    artifact = wandb.Artifact(
-        f"{use_case}_dataset",
-        type="dataset",
-        metadata={
-            "source": source.name,
-            "sha256": source.sha256,
-            "rows": len(dataset.x_train),
-            "eval_rows": len(dataset.x_eval),
-            "class_counts": counts,
-        },
-    )
-    add_table(artifact, "train", dataset.x_train, dataset.y_train, picture, folder / "train")
-    add_table(artifact, "eval", dataset.x_eval, dataset.y_eval, picture, folder / "eval")
-    with artifact.new_file(files.ROWS, mode="wb") as file:
-        np.savez_compressed(file, **vars(dataset))
+    if classes := [str(name) for name in getattr(data, "CLASSES", ())]:
+        about["class_counts"] = {
+            split: dict(zip(classes, np.bincount(part.y, minlength=len(classes)).tolist(), strict=True))
+            for split, part in splits.items()
+        }
+    return about
+
+
+def dataset_artifact(
+    use_case: str, task: str, dataset: Dataset, source: Source, data: ModuleType, folder: Path
+) -> wandb.Artifact:
+    """The dataset as an artifact, not yet logged; the same rows give the same digest. folder: stays until it is."""
+    artifact = wandb.Artifact(f"{use_case}_dataset", type="dataset", metadata=dict(described(dataset, data, source)))
+    kind = rows.load_kind(task)
+    for split, part, name in zip(("train", "eval"), (dataset.training, dataset.evaluation), kind.FILES, strict=True):
+        row_tables.add(artifact, split, part, sample(len(part.y)), data, folder / split)
+        kind.write(part, folder / name)
+        artifact.add_file(str(folder / name), name=name, policy="immutable", skip_cache=True)
     return artifact
 
 
@@ -171,14 +164,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) has this been built before?
     source = read_source(data)
-    inputs = fingerprint.alias("steps.build", [data.__name__], flags, {"source": source.sha256})
+    parts = [data.__name__, rows.module_of(settings.task), rows.checks_of(settings.task)]
+    inputs = fingerprint.alias("steps.build", parts, flags, {"source": source.sha256})
     api = client.connect()
     project = client.project_of(settings.project)
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_dataset"
     found = None if args.no_cache else client.find(api, f"{collection}:{inputs}")
 
     # 2) read and check, before anything is recorded
-    dataset = read_rows(data, args.rows, args.eval_rows)
+    dataset = read_rows(data, settings.task, args.rows, args.eval_rows)
     if found and holds(found, dataset):
         say(f"reused {Reference.of(found)}: it holds the rows of {source.name} ({inputs})")
         emit(client.made("dataset", found), args.out)
@@ -186,6 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if found:
         say(f"{Reference.of(found)} has the alias {inputs}, and does not hold these rows: building again")
     say(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
+    if max(len(dataset.y_train), len(dataset.y_eval)) > TABLE_ROWS:
+        say(f"the W&B Tables show {TABLE_ROWS} rows of a split at most; the files hold all")
 
     # 3) record
     with (
@@ -193,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client.run(api, lineage.BUILD, project, flags | {"use_case": args.use_case}) as run,
     ):
         say("making the tables")
-        artifact = dataset_artifact(args.use_case, dataset, source, data.picture, Path(folder))
+        artifact = dataset_artifact(args.use_case, settings.task, dataset, source, data, Path(folder))
         say(f"uploading {len(artifact.manifest.entries)} files")
         logged = client.log(run, artifact, ["latest", inputs])
         answer = client.made("dataset", logged, run.url)

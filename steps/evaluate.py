@@ -29,10 +29,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-from modelgate import config, datasets, judging, predictions, usecase
+from modelgate import config, datasets, frameworks, judging, predictions, usecase
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
-from modelgate.frameworks import keras_format
 from modelgate.gate import report as page
 from modelgate.gate import rules
 from modelgate.gate.rules import Outcome, Policy
@@ -168,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset_version = client.get(api, dataset_name, "--dataset")
     trained = lineage.trained_on(version)
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
+    model_format = frameworks.load_format(settings.framework)
 
     # 2) has this been judged before?
     github, git = approval.context(), form.git_of(args.commit, approval.commit())
@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github, **kind}
     inputs = fingerprint.alias(
         "steps.evaluate",
-        [part.__name__ for part in (behaviour, data) if part],
+        [*(part.__name__ for part in (behaviour, data) if part), *usecase.modules(settings)],
         flags,
         {
             "version": f"{reference}@{version.digest}",
@@ -201,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     drops = ledger.drops(promotions)
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
-        answers = ask_both(use, reference, production, dataset_name, trained, behaviour, choose)
+        answers = ask_both(use, reference, production, dataset_name, trained, behaviour, choose, model_format)
         scores = predictions.side_by_side(
             answers.rows, behaviour, answers.candidate, answers.production, answers.seen, answers.chosen
         )
@@ -242,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcomes = rules.judge(scores, policy)
         report = page.report(form.as_json(evidence), outcomes, scores)
         logged = log_evaluation(
-            run, evidence, outcomes, scores, lambda row: data.picture(answers.rows.x_eval[row]), report, inputs
+            run, evidence, outcomes, scores, lambda row: data.picture(answers.rows.x[row]), report, inputs
         )
     return give(evidence, logged, False, version.url, args.out, report)
 
@@ -255,6 +255,7 @@ def ask_both(
     trained: Sequence[Artifact],
     behaviour: ModuleType | None,
     choose: Choose,
+    model_format: ModuleType,
 ) -> Answers:
     """
     Fetch rows and models, and let the models answer the rows that are chosen.
@@ -264,21 +265,22 @@ def ask_both(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows, rows_sha256 = datasets.fetch(use(dataset), folder)
-        learned = [datasets.fetch(use(Reference.of(other)), folder / "trained")[0] for other in trained]
+        rows, rows_sha256 = datasets.fetch_eval(use(dataset), folder)
+        learned = [datasets.fetch_training(use(Reference.of(other)), folder / "trained")[0].x for other in trained]
         first = Named(str(Reference.of(trained[0])), trained[0].digest)
-        trained_on = form.TrainedOn(first, sum(len(other.x_train) for other in learned), near_duplicates=None)
-        candidate = files.fetch(use(version), files.MODEL, folder / "candidate")
-        theirs = files.fetch(use(Reference.of(production)), files.MODEL, folder / "production") if production else None
-        chosen = choose(len(rows.x_eval))
-        say("importing TensorFlow")
-        keras_format.start(seed=0, threads=1)
-        varied = behaviour.variations(rows.x_eval) if behaviour else {}
+        trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=None)
+        file = model_format.MODEL_FILE
+        candidate = files.fetch(use(version), file, folder / "candidate")
+        theirs = files.fetch(use(Reference.of(production)), file, folder / "production") if production else None
+        chosen = choose(len(rows.x))
+        say(f"importing {model_format.NAME}")
+        model_format.start(seed=0, threads=1)
+        varied = behaviour.variations(rows.x) if behaviour else {}
         variations = {name: images[chosen] for name, images in varied.items()}
-        ours = predictions.ask(candidate.path, rows.x_eval[chosen], variations)
-        other = predictions.ask(theirs.path, rows.x_eval[chosen], variations) if theirs else None
+        ours = predictions.ask(model_format, candidate.path, rows.x[chosen], variations)
+        other = predictions.ask(model_format, theirs.path, rows.x[chosen], variations) if theirs else None
         hashes = form.Hashes(ours.sha256, rows_sha256)
-        return Answers(rows, hashes, trained_on, datasets.seen(rows, learned), chosen, ours, other)
+        return Answers(rows, hashes, trained_on, datasets.seen(rows.x, learned), chosen, ours, other)
 
 
 def confirmed(

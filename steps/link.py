@@ -18,7 +18,7 @@ from pathlib import Path
 
 import wandb
 
-from modelgate import config
+from modelgate import config, frameworks
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
@@ -46,7 +46,7 @@ def link(run: wandb.Run, model: wandb.Artifact, registry: str, collection: str) 
     if registry == LEGACY_REGISTRY:
         # link_model logs a file; the same bytes are the same version of the model, so nothing is doubled.
         with tempfile.TemporaryDirectory() as folder:
-            path = files.fetch(model, files.MODEL, Path(folder)).path
+            path = files.fetch(model, frameworks.model_file(model.manifest.entries), Path(folder)).path
             linked = run.link_model(str(path), collection, name=model.name.split(":")[0], aliases=[ALIAS])
     else:
         linked = run.link_artifact(model, f"{registry}/{collection}", aliases=[ALIAS])

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-from modelgate import config, datasets
+from modelgate import config, datasets, frameworks
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import StepError
 from modelgate.gate import rules, scores
@@ -263,15 +263,16 @@ def held(
     check_lineage(evidence, trained)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = files.fetch(version, files.MODEL, folder)
-        rows, rows_sha256 = datasets.fetch(dataset, folder)
-        learned = [datasets.fetch(other, folder / "trained")[0] for other in trained]
+        model = files.fetch(version, frameworks.MODEL_FILES[settings.framework], folder)
+        rows, rows_sha256 = datasets.fetch_eval(dataset, folder)
+        learned = [datasets.fetch_training(other, folder / "trained")[0].x for other in trained]
     stored = form.Hashes(model.sha256, rows_sha256)
     check_bytes(evidence.sha256, stored)
-    check_rows(evidence.dataset, rows.y_eval, scores)
+    check_rows(evidence.dataset, rows.y, scores)
     # What the ledger and W&B's lineage say counts, whatever the evidence does.
     before = ledger.last_in_production(entries, version.digest)
-    check_verdict(evidence, replace(scores, was_in_production=before is not None, seen=datasets.seen(rows, learned)))
+    scores = replace(scores, was_in_production=before is not None, seen=datasets.seen(rows.x, learned))
+    check_verdict(evidence, scores)
     return Judged(evidence, source, version, form.as_json(evidence), stored)
 
 

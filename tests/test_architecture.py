@@ -19,8 +19,8 @@ ROOMS = {"modelgate", "modelgate_server", "steps", "usecases", "runner", "tools"
 MAY_IMPORT = {
     "modelgate": {"modelgate"},
     "modelgate/gate": {"modelgate.gate", "modelgate.text"},
-    "modelgate/frameworks": {"modelgate.errors"},
-    "modelgate/rows": {"modelgate.rows", "modelgate.errors"},
+    "modelgate/frameworks": {"modelgate.frameworks", "modelgate.rows.dataset", "modelgate.errors"},
+    "modelgate/rows": {"modelgate.rows", "modelgate.errors", "modelgate.tracking.arrays"},
     "modelgate/tracking": {"modelgate.tracking", "modelgate.gate", "modelgate.config", "modelgate.errors"},
     "modelgate/promotion": {
         "modelgate.promotion",

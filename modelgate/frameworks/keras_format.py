@@ -10,16 +10,26 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import tempfile
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from modelgate.errors import StepError
+from modelgate.frameworks import MODEL_FILES
+from modelgate.rows.dataset import Rows
 
 if TYPE_CHECKING:
     import keras
 
+MODEL_FILE = MODEL_FILES["keras"]
+NAME = "TensorFlow"  # what takes its time to import
+BATCH_ROWS = 256  # of a prediction
 # oneDNN would pick AVX-512 where it finds it, and the weights would differ between machines of one architecture.
 ONEDNN_MAX_CPU_ISA = "AVX2"
 MAX_MEMBERS, MAX_UNPACKED_BYTES = 10_000, 8 * 2**30
@@ -46,6 +56,69 @@ def start(seed: int, threads: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def fit(
+    training: Rows,
+    model_part: ModuleType,
+    hyperparameters: Mapping[str, Any],
+    task: str,
+    progress: Callable[[str, Mapping[str, float]], None],
+) -> keras.Model:
+    """
+    The trained model. hyperparameters: those of `[train]`, all of which `build_model` gets as keywords.
+
+    A model that `build_model` has compiled itself is trained as it is; it has to take labels as one-hot rows. progress:
+    is told what is about to begin, and the metrics of each epoch.
+    """
+    import keras
+
+    classes = int(training.y.max()) + 1
+    model: keras.Model = model_part.build_model(classes, training.x.shape[1:], **hyperparameters)
+    if not model.compiled:
+        model.compile(loss="categorical_crossentropy", optimizer=hyperparameters["optimizer"], metrics=["accuracy"])
+    x_t, x_v, y_t, y_v = split(training.x, training.y, hyperparameters["validation_split"], hyperparameters["seed"])
+    progress(f"{model.count_params():,} parameters; {len(x_t)} rows to learn from, {len(x_v)} held out", {})
+    one_hot = keras.utils.to_categorical
+    epochs = hyperparameters["epochs"]
+
+    def tell(epoch: int, logs: Mapping[str, float]) -> None:
+        rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        values = {"epoch": epoch, "learning_rate": rate, **logs}
+        progress(f"epoch {epoch + 1:02d}/{epochs:02d}", {f"epoch/{name}": value for name, value in values.items()})
+
+    model.fit(
+        x_t,
+        one_hot(y_t, classes),
+        batch_size=hyperparameters["batch_size"],
+        epochs=epochs,
+        validation_data=(x_v, one_hot(y_v, classes)),
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
+        verbose=0,
+    )
+    return model
+
+
+def split(x: Any, y: Any, validation_split: float, seed: int) -> tuple[Any, Any, Any, Any]:
+    """Rows to learn from and rows held out, each class in both in the same proportion: x_t, x_v, y_t, y_v."""
+    from sklearn.model_selection import train_test_split
+
+    x_t, x_v, y_t, y_v = train_test_split(x, y, test_size=validation_split, random_state=seed, stratify=y)
+    return x_t, x_v, y_t, y_v
+
+
+def predict(model: keras.Model, rows: Any) -> Any:
+    """What the model answers: float32 (N, classes), probabilities."""
+    return np.asarray(model.predict(rows, batch_size=BATCH_ROWS, verbose=0), dtype=np.float32)
+
+
+def about() -> dict[str, str]:
+    """What the weights depend on in addition to their inputs."""
+    import keras
+    import tensorflow as tf
+
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    return {**versions, "machine": platform.machine(), "onednn_max_cpu_isa": ONEDNN_MAX_CPU_ISA}
+
+
 def save(model: keras.Model, path: Path) -> None:
     """Write the model in canonical form: the same weights and layers give the same bytes."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -56,8 +129,12 @@ def save(model: keras.Model, path: Path) -> None:
                 target.writestr(zipfile.ZipInfo(name, _EPOCH), _canonical(name, source.read(name)))
 
 
-def load(path: Path) -> keras.Model:
-    """Read a model, uncompiled; one that asks to run code of its own is refused as `model_file_refused`."""
+def load(path: Path, _trusted: Sequence[str] = ()) -> keras.Model:
+    """
+    Read a model, uncompiled; one that asks to run code of its own is refused as `model_file_refused`.
+
+    _trusted: for formats that name types; a `.keras` file may hold those of Keras itself and no others.
+    """
     import keras
 
     try:

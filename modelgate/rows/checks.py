@@ -1,126 +1,92 @@
 """
-What must hold of a dataset's rows before anything of them is recorded.
+What must hold of a dataset's rows before anything of them is recorded: what a finding is, and the checks of any kind.
 
 Each check is a function that yields what is wrong; its name is the name that a refusal carries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from modelgate.rows.dataset import Dataset, seen_in_training
+from modelgate.rows.dataset import Dataset, Rows
 
 SHOWN = 10  # how many rows a message names; the rest is counted
 
+Check = Callable[[Dataset, ModuleType], Iterator[str]]  # the use case's data.py says what is allowed
+
 
 class Finding(NamedTuple):
-    """One violated check: its name, and what is wrong in which rows of which array."""
+    """One violated check: its name, and what is wrong in which rows of which split."""
 
     check: str
     message: str
 
 
-def violations(dataset: Dataset, classes: Sequence[int], shape: tuple[int, ...]) -> list[Finding]:
-    """
-    Everything that is wrong with the rows; empty when they may be recorded.
-
-    classes: the labels there are. shape: (height, width, channels) of one image.
-    """
-    found: list[Finding] = []
-    for check in (row_shape, row_dtype, label_dtype):
-        found += [Finding(check.__name__, text) for text in check(dataset, shape)]
-    if found:  # the checks below read values, which makes sense on arrays of the right kind only
-        return found
-    for value_check in VALUE_CHECKS:
-        found += [Finding(value_check.__name__, text) for text in value_check(dataset, classes)]
-    return found
+def findings(checks: Iterable[Check], dataset: Dataset, data: ModuleType) -> list[Finding]:
+    """What these checks find."""
+    return [Finding(check.__name__, text) for check in checks for text in check(dataset, data)]
 
 
-def row_shape(dataset: Dataset, shape: tuple[int, ...]) -> Iterator[str]:
-    """Images are (N, *shape), labels (N,), as many of one as of the other, and at least one."""
-    for split, images, labels in _splits(dataset):
-        if images.shape[1:] != shape or len(images) == 0:
-            yield f"x_{split} is {images.shape}, not (N, {', '.join(map(str, shape))}) with N of at least 1"
-        if labels.shape != images.shape[:1]:
-            yield f"y_{split} is {labels.shape} for {len(images)} images"
+def splits(dataset: Dataset) -> Iterator[tuple[str, Rows]]:
+    """Both splits with the names that messages give them."""
+    yield "train", dataset.training
+    yield "eval", dataset.evaluation
 
 
-def row_dtype(dataset: Dataset, _shape: tuple[int, ...]) -> Iterator[str]:
-    """Images are float32."""
-    for split, images, _ in _splits(dataset):
-        if images.dtype != np.float32:
-            yield f"x_{split} is {images.dtype}, not float32"
+# --- labels ----------------------------------------------------------------------------------------------------------
 
 
-def label_dtype(dataset: Dataset, _shape: tuple[int, ...]) -> Iterator[str]:
-    """Labels are int64."""
-    for split, _, labels in _splits(dataset):
-        if labels.dtype != np.int64:
-            yield f"y_{split} is {labels.dtype}, not int64"
+def class_names(_dataset: Dataset, data: ModuleType) -> Iterator[str]:
+    """CLASSES names at least two classes, each once."""
+    names = [str(name) for name in data.CLASSES]
+    if len(names) < 2 or len(set(names)) < len(names):
+        yield f"CLASSES is {tuple(data.CLASSES)!r}, and must name at least two classes, each once"
 
 
-def row_nan(dataset: Dataset, _classes: Sequence[int]) -> Iterator[str]:
-    """No pixel is NaN or infinite."""
-    for split, images, _ in _splits(dataset):
-        if text := _named(_any_pixel(~np.isfinite(images))):
-            yield f"x_{split} has NaN or infinite pixels in {text}"
+def label_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """Labels are int64, one per row."""
+    for split, rows in splits(dataset):
+        if problem := _not_one_per_row(rows, np.int64):
+            yield f"y_{split} {problem}"
 
 
-def row_range(dataset: Dataset, _classes: Sequence[int]) -> Iterator[str]:
-    """Every pixel is in [0, 1]."""
-    for split, images, _ in _splits(dataset):
-        with np.errstate(invalid="ignore"):
-            outside = _any_pixel((images < 0) | (images > 1))
-        if text := _named(outside):
-            yield f"x_{split} has pixels outside [0, 1] in {text}"
-
-
-def label_known(dataset: Dataset, classes: Sequence[int]) -> Iterator[str]:
-    """Every label is one of the classes."""
-    for split, _, labels in _splits(dataset):
-        if text := _named(~np.isin(labels, classes)):
+def label_known(dataset: Dataset, data: ModuleType) -> Iterator[str]:
+    """Every label is the index of a class."""
+    for split, rows in splits(dataset):
+        if text := named((rows.y < 0) | (rows.y >= len(data.CLASSES))):
             yield f"y_{split} has labels that are no class in {text}"
 
 
-def label_present(dataset: Dataset, classes: Sequence[int]) -> Iterator[str]:
+def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:
     """Every class is in both splits: a class without rows can be neither learned nor judged."""
-    for split, _, labels in _splits(dataset):
-        if missing := [label for label in classes if label not in labels]:
-            yield f"y_{split} has no row of class {', '.join(map(str, missing))}"
+    for split, rows in splits(dataset):
+        known = set(np.unique(rows.y).tolist())
+        if missing := [str(name) for label, name in enumerate(data.CLASSES) if label not in known]:
+            yield f"y_{split} has no row of class {', '.join(missing)}"
 
 
-def row_in_both(dataset: Dataset, _classes: Sequence[int]) -> Iterator[str]:
-    """No image is in both splits: a model is not judged on what it has seen."""
-    if text := _named(seen_in_training(dataset.x_eval, dataset.x_train)):
-        yield f"x_eval repeats images of x_train in {text}"
+def _not_one_per_row(rows: Rows, dtype: type) -> str:
+    y = np.asarray(rows.y)
+    if y.dtype != dtype:
+        return f"is {y.dtype}, not {np.dtype(dtype)}"
+    return "" if y.shape == (len(rows.x),) else f"is {y.shape} for {len(rows.x)} rows"
 
 
-VALUE_CHECKS: tuple[Callable[[Dataset, Sequence[int]], Iterator[str]], ...] = (
-    row_nan,
-    row_range,
-    label_known,
-    label_present,
-    row_in_both,
-)
+# --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def _splits(
-    dataset: Dataset,
-) -> Iterator[tuple[str, npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-    yield "train", dataset.x_train, dataset.y_train
-    yield "eval", dataset.x_eval, dataset.y_eval
+def repeated(x_eval: Any, x_train: Any, keys: Callable[[Any], Sequence[Any]]) -> npt.NDArray[np.bool_]:
+    """Which rows of `x_eval` are also in `x_train`: bool (N_eval,). keys: what two rows share if they are the same."""
+    known = set(keys(x_train))
+    return np.fromiter((key in known for key in keys(x_eval)), dtype=np.bool_, count=len(x_eval))
 
 
-def _any_pixel(wrong: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which images have a wrong pixel: bool (N,)."""
-    return np.fromiter((image.any() for image in wrong), dtype=np.bool_, count=len(wrong))
-
-
-def _named(wrong: npt.NDArray[np.bool_]) -> str:
+def named(wrong: npt.NDArray[np.bool_]) -> str:
     """`rows 3, 8 and 40 more`, or nothing when none is wrong."""
     rows = np.flatnonzero(wrong)
     if len(rows) == 0:

@@ -1,8 +1,9 @@
-"""What every use case's `load()` returns: the rows, as arrays."""
+"""What every use case's `load()` returns: rows to train on, and rows to evaluate on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,24 +12,36 @@ Images = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
+class Rows(NamedTuple):
+    """The rows of one split, and the target of each: x and y as `Dataset` has them."""
+
+    x: Any
+    y: Any
+
+
 @dataclass(frozen=True)
 class Dataset:
     """
-    Rows for training and for evaluation.
+    Rows for training and for evaluation, of the kind that the use case's task has.
 
-    x_train, x_eval: float32 (N, height, width, channels) in [0, 1]. y_train, y_eval: int64 (N,), class indices.
+    x_train, x_eval: images float32 (N, height, width, channels) in [0, 1]; tables a pandas DataFrame of N rows; texts a
+    list of N str. y_train, y_eval: int64 (N,), indices into CLASSES; of a regression float64 (N,).
     """
 
-    x_train: Images
-    y_train: Labels
-    x_eval: Images
-    y_eval: Labels
+    x_train: Any
+    y_train: Any
+    x_eval: Any
+    y_eval: Any
 
+    @property
+    def training(self) -> Rows:
+        """The rows that a model learns from."""
+        return Rows(self.x_train, self.y_train)
 
-def seen_in_training(x_eval: npt.NDArray[np.float32], x_train: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Which rows of `x_eval` are also in `x_train`, byte for byte: bool (N_eval,)."""
-    known = {image.tobytes() for image in x_train}
-    return np.fromiter((image.tobytes() in known for image in x_eval), dtype=np.bool_, count=len(x_eval))
+    @property
+    def evaluation(self) -> Rows:
+        """The rows that a model is judged on."""
+        return Rows(self.x_eval, self.y_eval)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,51 @@
-"""Changes to images that leave what they show as it is, and groups of images, for the use cases' `behaviour.py`."""
+"""
+Images: the file that holds them, and, for the use cases' `behaviour.py`, changes that leave what they show as it is.
+
+An image is float32 (height, width, channels) in [0, 1].
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from modelgate.rows.dataset import Images, Labels
+from modelgate.rows.dataset import Images, Labels, Rows
+from modelgate.tracking import arrays
+
+FILES = ("training.npz", "eval.npz")
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def write(rows: Rows, path: Path) -> None:
+    """Write images and labels so that the same rows give the same bytes."""
+    np.savez_compressed(path, allow_pickle=False, x=rows.x, y=rows.y)
+
+
+def read(path: Path) -> Rows:
+    """Images and labels of a file; arrays.Unreadable says what is wrong with it."""
+    stored = arrays.load(path)
+    if stored.keys() != {"x", "y"}:
+        raise arrays.Unreadable(f"it has {', '.join(sorted(stored)[:10]) or 'nothing'}, and not x and y")
+    return require_images(stored["x"], stored["y"])
+
+
+def require_images(x: Any, y: Any) -> Rows:
+    """The rows, if they are images with one label each; else arrays.Unreadable."""
+    if x.dtype != np.float32 or y.dtype != np.int64 or y.ndim != 1 or x.shape[:1] != y.shape:
+        raise arrays.Unreadable(f"the rows are {x.dtype} {x.shape}, and the labels {y.dtype} {y.shape}")
+    return Rows(x, y)
+
+
+def keys(images: Images) -> list[bytes]:
+    """What two images share if and only if they are the same."""
+    return [image.tobytes() for image in images]
+
+
+# --- for behaviour.py ------------------------------------------------------------------------------------------------
 
 
 def shifted(images: Images, down: int, right: int) -> Images:

@@ -21,7 +21,6 @@ from modelgate.errors import UNREACHABLE, StepError
 if TYPE_CHECKING:
     from wandb import Artifact
 
-MODEL, ROWS = "model.keras", "arrays.npz"
 GIB = 2**30
 MAX_BYTES = 4 * GIB  # the largest file that a step downloads; a model on disk is rarely above 1 GiB
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from modelgate import rows
 from modelgate.tracking import fingerprint
 from runner import images
 from tests import own
@@ -31,6 +32,8 @@ STEPS = {
 }
 # Those that run code of the use case, which may import any module of `modelgate.rows`.
 WITH_CODE = {"build", "train", "evaluate"}
+WITH_ROWS = {"build", "train", "evaluate", "promote"}  # that read the rows of a dataset, of any kind
+WITH_MODEL = {"train", "evaluate"}  # that know the formats of models
 # The name that is imported, where it is not that of the package.
 PACKAGES = {
     "PIL": "pillow",
@@ -53,7 +56,10 @@ NOT_IMPORTED = {
 
 
 # What a function imports that no step of the image calls.
-NOT_INSTALLED = {"build": {"scipy"}}  # only a behaviour.py turns images
+NOT_INSTALLED = {
+    "build": {"scipy"},  # only a behaviour.py turns images
+    "evaluate": {"scikit-learn"},  # only a training splits rows
+}
 ARGUMENTS = {"USE_CASE": "glyphs"}
 
 
@@ -62,12 +68,16 @@ def dockerfile(name: str) -> str:
 
 
 def code_of(name: str) -> set[str]:
-    """The files of ours that the steps of an image import, and those that a use case's code may."""
-    rows = {f"modelgate/rows/{path.name}" for path in (ROOT / "modelgate" / "rows").glob("*.py")}
-    package = {"usecases/__init__.py"}
-    return set(fingerprint.sources(f"steps.{step}" for step in STEPS[name])) | (
-        rows | package if name in WITH_CODE else set()
-    )
+    """The files of ours that the steps of an image import, by themselves or by name, and those that a use case may."""
+    found = set(fingerprint.sources(f"steps.{step}" for step in STEPS[name]))
+    if name in WITH_CODE:
+        found |= {f"modelgate/rows/{path.name}" for path in (ROOT / "modelgate" / "rows").glob("*.py")}
+        found.add("usecases/__init__.py")
+    if name in WITH_ROWS:
+        found |= set(fingerprint.sources(rows.module_of(task) for task in rows.KINDS))
+    if name in WITH_MODEL:
+        found |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "modelgate" / "frameworks").glob("*.py")}
+    return found
 
 
 def difference(name: str, text: str) -> dict[str, list[str]]:
@@ -100,10 +110,10 @@ def test_an_image_has_the_files_that_its_step_reads_and_no_other(name):
 
 
 def test_a_forgotten_and_a_needless_file_would_be_named():
-    text = dockerfile("promote").replace("modelgate/gate/rules.py", "modelgate/rows/images.py")
+    text = dockerfile("promote").replace("modelgate/gate/rules.py", "modelgate/rows/checks.py")
     assert difference("promote", text) == {
         "missing": ["modelgate/gate/rules.py"],
-        "needless": ["modelgate/rows/images.py"],
+        "needless": ["modelgate/rows/checks.py"],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelgate import config
+from modelgate import config, rows, usecase
 from modelgate.tracking import fingerprint
 from tests import own
 
@@ -30,7 +30,12 @@ STEPS = {
 
 
 def aliases():
-    return {name: fingerprint.alias(module, parts, {}, {}) for name, (module, parts) in STEPS.items()}
+    """Those of a use case of Keras and images, as the steps ask for them."""
+    settings = config.load("glyphs")
+    ours = usecase.modules(settings)
+    build = [rows.module_of(settings.task), rows.checks_of(settings.task)]
+    added = {"build": build, "train": ours, "evaluate": ours}
+    return {name: fingerprint.alias(module, [*parts, *added[name]], {}, {}) for name, (module, parts) in STEPS.items()}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,8 @@ def aliases():
         ("modelgate/gate/report.py", {"evaluate"}),
         ("modelgate/frameworks/keras_format.py", {"train", "evaluate"}),
         ("modelgate/rows/checks.py", {"build"}),
+        ("modelgate/rows/image_checks.py", {"build"}),
+        ("modelgate/rows/images.py", {"build", "train", "evaluate"}),
         ("modelgate/tracking/client.py", {"build", "train", "evaluate"}),
         ("docker/build/requirements.txt", {"build"}),
         ("docker/train/requirements.txt", {"train"}),

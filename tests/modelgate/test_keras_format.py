@@ -58,6 +58,13 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     assert not ran.exists()
 
 
+def test_the_split_keeps_the_proportion_of_each_class():
+    y = np.repeat(np.arange(4), [100, 50, 30, 20])
+    _, _, y_t, y_v = keras_format.split(np.zeros((200, 1)), y, 0.2, seed=0)
+    assert np.bincount(y_v).tolist() == [20, 10, 6, 4]
+    assert np.bincount(y_t).tolist() == [80, 40, 24, 16]
+
+
 @pytest.mark.parametrize("content", [b"", b"not a zip file"])
 def test_a_file_that_is_no_model_is_refused(tmp_path, content):
     (tmp_path / "model.keras").write_bytes(content)

@@ -7,14 +7,16 @@ The checks of a dataset's rows: each passes on good rows, and refuses the defect
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from modelgate.rows.checks import violations
 from modelgate.rows.dataset import Dataset
+from modelgate.rows.image_checks import violations
 
-CLASSES, SHAPE = (0, 1), (4, 4, 1)
+SHAPE = (4, 4, 1)
+DATA = SimpleNamespace(CLASSES=("cat", "dog"), SHAPE=SHAPE)
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def good():
 
 
 def checks(dataset):
-    return [finding.check for finding in violations(dataset, CLASSES, SHAPE)]
+    return [finding.check for finding in violations(dataset, DATA)]
 
 
 def changed(array, row, value):
@@ -42,8 +44,14 @@ def test_row_shape_refuses_images_of_another_size(good):
     assert checks(replace(good, x_eval=good.x_eval[:, :3])) == ["row_shape"]
 
 
-def test_row_shape_refuses_more_images_than_labels(good):
-    assert checks(replace(good, y_train=good.y_train[:-1])) == ["row_shape"]
+def test_label_dtype_refuses_more_images_than_labels(good):
+    assert checks(replace(good, y_train=good.y_train[:-1])) == ["label_dtype"]
+
+
+@pytest.mark.parametrize("classes", [("cat", "cat"), ("cat",), ()])
+def test_class_names_refuses_classes_that_cannot_be_told_apart(good, classes):
+    found = violations(good, SimpleNamespace(CLASSES=classes, SHAPE=SHAPE))
+    assert [finding.check for finding in found] == ["class_names"]
 
 
 def test_row_shape_refuses_an_empty_split(good):
@@ -60,7 +68,7 @@ def test_label_dtype_refuses_other_integers(good):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_row_nan_refuses_and_names_the_row(good, value):
-    (finding, *_) = violations(replace(good, x_train=changed(good.x_train, 7, value)), CLASSES, SHAPE)
+    (finding, *_) = violations(replace(good, x_train=changed(good.x_train, 7, value)), DATA)
     assert finding.check == "row_nan"
     assert "x_train" in finding.message
     assert "row 7" in finding.message
@@ -73,18 +81,20 @@ def test_row_range_refuses_pixels_that_were_not_scaled(good, value):
 
 def test_label_known_refuses_a_label_that_is_no_class(good):
     assert checks(replace(good, y_eval=changed(good.y_eval, 3, 2))) == ["label_known"]
+    assert checks(replace(good, y_eval=changed(good.y_eval, 3, -1))) == ["label_known"]
 
 
 def test_label_present_refuses_a_split_without_a_class(good):
-    assert checks(replace(good, y_eval=np.zeros_like(good.y_eval))) == ["label_present"]
+    (finding,) = violations(replace(good, y_eval=np.zeros_like(good.y_eval)), DATA)
+    assert (finding.check, finding.message) == ("label_present", "y_eval has no row of class dog")
 
 
 def test_row_in_both_refuses_and_names_the_eval_row(good):
-    (finding,) = violations(replace(good, x_eval=changed(good.x_eval, 5, good.x_train[0])), CLASSES, SHAPE)
+    (finding,) = violations(replace(good, x_eval=changed(good.x_eval, 5, good.x_train[0])), DATA)
     assert finding.check == "row_in_both"
     assert "row 5" in finding.message
 
 
 def test_a_long_list_of_rows_is_counted(good):
-    (finding,) = violations(replace(good, x_train=good.x_train + 2), CLASSES, SHAPE)
+    (finding,) = violations(replace(good, x_train=good.x_train + 2), DATA)
     assert finding.message.endswith("and 30 more")

@@ -16,6 +16,7 @@ from modelgate import usecase
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.rows.dataset import SourceUnavailable
 from steps import build
+from tests.steps import rows as files
 
 ROWS = ("--rows", 60, "--eval-rows", 40)
 
@@ -42,13 +43,28 @@ def test_the_img_column_shows_the_digit(step, tmp_path):
     assert max(np.asarray(image.image).max() for image in shown) == 255
 
 
-def test_the_array_file_holds_the_rows(step, tmp_path):
+def test_each_split_is_in_a_file_of_its_own(step, tmp_path):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
     rows = usecase.part("glyphs", "data").load(60, 40)
-    with np.load(artifact.get_entry("arrays.npz").download(root=tmp_path)) as arrays:
-        assert {name: arrays[name].tobytes() for name in arrays} == {
-            name: array.tobytes() for name, array in vars(rows).items()
-        }
+    for name, split in (("training.npz", rows.training), ("eval.npz", rows.evaluation)):
+        with np.load(artifact.get_entry(name).download(root=tmp_path)) as arrays:
+            assert {array: arrays[array].tobytes() for array in arrays} == {
+                "x": split.x.tobytes(),
+                "y": split.y.tobytes(),
+            }
+
+
+def test_the_tables_of_a_large_dataset_show_a_sample_and_say_so(step, monkeypatch, tmp_path):
+    monkeypatch.setattr(build, "TABLE_ROWS", 50)
+    artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
+    rows = usecase.part("glyphs", "data").load(60, 40)
+    shown = build.sample(60)
+    assert len(shown) == 50 and sorted(set(shown.tolist())) == shown.tolist()
+    table = artifact.get("train_table")
+    assert np.array_equal(table.get_column("x_train", convert_to="numpy"), rows.x_train[shown])
+    assert len(table.get_column("img")) == 50
+    assert artifact.metadata["table_rows"] == {"train": 50, "eval": 40}
+    assert len(files.stored(artifact, tmp_path)["x_train"]) == 60
 
 
 def test_metadata_says_where_the_rows_come_from(step):
@@ -157,7 +173,7 @@ def test_what_data_py_raises_is_one_sentence_that_names_the_line(tmp_path, call,
     data = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(data)
     with pytest.raises(StepError) as refused:
-        build.read_source(data) if call == "source" else build.read_rows(data, 10, 10)
+        build.read_source(data) if call == "source" else build.read_rows(data, "image-classification", 10, 10)
     message = str(refused.value)
     assert (refused.value.name, refused.value.exit_code) == (name, code)
     assert message.startswith("usecases/letters/data.py, line 4: ") and said in message

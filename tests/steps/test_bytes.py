@@ -113,10 +113,10 @@ def test_a_model_that_is_a_reference_is_not_judged(step, model, dataset, collect
 
 def test_rows_that_are_a_reference_are_not_trained_on(step, collection, elsewhere, dataset, tmp_path):
     source = wandb.Api().artifact(dataset["dataset"])
-    elsewhere.body = Path(source.get_entry("arrays.npz").download(root=tmp_path)).read_bytes()
+    elsewhere.body = Path(source.get_entry("training.npz").download(root=tmp_path)).read_bytes()
     with wandb.init(project=collection, job_type="build_dataset") as run:
         artifact = wandb.Artifact("glyphs_dataset", type="dataset")
-        artifact.add_reference(elsewhere.url, name="arrays.npz")
+        artifact.add_reference(elsewhere.url, name="training.npz")
         version = run.log_artifact(artifact).wait()
     name = f"local/{collection}/{version.name}"
     assert refused(step, "train", "--dataset", name, "--epochs", 1) == "reference_entry"

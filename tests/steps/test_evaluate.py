@@ -21,6 +21,7 @@ from modelgate.gate import metrics, rules
 from modelgate.promotion import evaluation, evidence_schema
 from modelgate.promotion import evidence as form
 from steps import evaluate
+from tests.steps import rows
 
 
 @pytest.fixture
@@ -28,14 +29,11 @@ def shuffled(step, dataset, made, monkeypatch, collection, tmp_path):
     """A model that was trained on shuffled labels."""
     if "shuffled" not in made:
         monkeypatch.setenv("WANDB_PROJECT", "shuffled")
-        path = wandb.Api().artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)
-        with np.load(path) as stored:
-            arrays = dict(stored)
+        arrays = rows.stored(wandb.Api().artifact(dataset["dataset"]), tmp_path)
         arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
         with wandb.init(project="shuffled", job_type="build_dataset") as run:
             artifact = wandb.Artifact("glyphs_dataset", type="dataset")
-            with artifact.new_file("arrays.npz", mode="wb") as file:
-                np.savez_compressed(file, **arrays)
+            rows.add(artifact, arrays)
             logged = run.log_artifact(artifact).wait()
         name = f"local/shuffled/{logged.name}"
         made["shuffled"] = step("train", "--dataset", name, "--epochs", 3)
@@ -61,8 +59,8 @@ def test_the_metrics_are_keras_own(evaluated, model, dataset, tmp_path):
     answer = evaluated(0)
     api = wandb.Api()
     path = api.artifact(model(0)["model"]).get_entry("model.keras").download(root=tmp_path)
-    with np.load(api.artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)) as arrays:
-        x, y = arrays["x_eval"], keras.utils.to_categorical(arrays["y_eval"], 10)
+    arrays = rows.stored(api.artifact(dataset["dataset"]), tmp_path)
+    x, y = arrays["x_eval"], keras.utils.to_categorical(arrays["y_eval"], 10)
     loss, accuracy = keras.saving.load_model(path).evaluate(x, y, verbose=0)
     assert answer["loss"] == pytest.approx(loss, rel=1e-4)
     assert answer["accuracy"] == pytest.approx(accuracy)
@@ -237,14 +235,11 @@ def test_nothing_is_left_in_the_working_folder(evaluated, tmp_path, monkeypatch)
 
 
 def test_rows_that_were_trained_on_are_refused(step, model, dataset, tmp_path, collection):
-    path = wandb.Api().artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)
-    with np.load(path) as stored:
-        arrays = dict(stored)
+    arrays = rows.stored(wandb.Api().artifact(dataset["dataset"]), tmp_path)
     arrays["x_eval"][7] = arrays["x_train"][0]
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_dataset", type="dataset")
-        with artifact.new_file("arrays.npz", mode="wb") as file:
-            np.savez_compressed(file, **arrays)
+        rows.add(artifact, arrays)
         run.log_artifact(artifact).wait()
     version = step("link", "--model", model(0)["model"])["version"]
     answer = step("evaluate", "--version", version, "--dataset", f"local/{collection}/glyphs_dataset:v0")

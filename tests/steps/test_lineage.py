@@ -15,6 +15,7 @@ import wandb
 from modelgate.errors import StepError
 from modelgate.promotion import evaluation
 from tests.steps import desk as desks
+from tests.steps import rows as files
 
 
 def refused(step, *flags):
@@ -28,16 +29,13 @@ def logged(collection, **rows):
     """A dataset with these rows, as build would log it."""
     with wandb.init(project=collection, job_type="build_dataset") as run:
         artifact = wandb.Artifact("glyphs_dataset", type="dataset")
-        with artifact.new_file("arrays.npz", mode="wb") as file:
-            np.savez_compressed(file, **rows)
+        files.add(artifact, rows)
         return f"local/{collection}/{run.log_artifact(artifact).wait().name}"
 
 
 @pytest.fixture
 def rows(dataset, tmp_path):
-    path = wandb.Api().artifact(dataset["dataset"]).get_entry("arrays.npz").download(root=tmp_path)
-    with np.load(path) as stored:
-        return dict(stored)
+    return files.stored(wandb.Api().artifact(dataset["dataset"]), tmp_path)
 
 
 def test_rows_that_the_candidate_was_trained_on_do_not_judge_it(step, model, rows, collection):

@@ -21,6 +21,7 @@ from modelgate.gate import report, rules
 from modelgate.predictions import Predictions
 from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
+from tests.steps import rows as files
 from tests.steps.github import RUN
 
 ROWS = ("--rows", 60, "--eval-rows", 40)
@@ -128,13 +129,11 @@ def test_on_github_nothing_is_reused(github, step, model, dataset):
 
 def test_planted_rows_are_not_taken_for_the_sources(step, collection, tmp_path):
     honest = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    with np.load(honest.get_entry("arrays.npz").download(root=tmp_path)) as stored:
-        rows = dict(stored)
+    rows = files.stored(honest, tmp_path)
     rows["y_train"] = np.roll(rows["y_train"], 1)
     with wandb.init(project=collection, job_type="build_dataset") as run:
         artifact = wandb.Artifact("glyphs_dataset", type="dataset")
-        with artifact.new_file("arrays.npz", mode="wb") as file:
-            np.savez_compressed(file, **rows)
+        files.add(artifact, rows)
         lie = run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
     answer = step("build", *ROWS)
     assert (answer["digest"], answer["reused"]) == (honest.digest, False)
@@ -164,8 +163,8 @@ def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, 
 def test_rows_that_build_did_not_log_are_not_trained_on(step, collection):
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_dataset", type="dataset")
-        with artifact.new_file("arrays.npz", mode="wb") as file:
-            np.savez_compressed(file, x_train=np.zeros((1, 8, 8, 1), np.float32))
+        with artifact.new_file("training.npz", mode="wb") as file:
+            np.savez_compressed(file, x=np.zeros((1, 8, 8, 1), np.float32))
         logged = run.log_artifact(artifact).wait()
     with pytest.raises(StepError, match="run of local with the job type") as stopped:
         step("train", "--dataset", f"local/{collection}/{logged.name}")

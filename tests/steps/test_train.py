@@ -6,7 +6,6 @@ train, through the real SDK against the embedded server.
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import wandb
 
@@ -56,13 +55,6 @@ def test_the_dataset_is_the_runs_input_and_the_model_its_output(step, dataset, m
     (run,) = wandb.Api().runs(f"local/{collection}")
     assert [artifact.digest for artifact in run.used_artifacts()] == [dataset["digest"]]
     assert answer["digest"] in [artifact.digest for artifact in run.logged_artifacts()]
-
-
-def test_the_split_keeps_the_proportion_of_each_class():
-    y = np.repeat(np.arange(4), [100, 50, 30, 20])
-    _, _, y_t, y_v = train.split(np.zeros((200, 1)), y, 0.2, seed=0)
-    assert np.bincount(y_v).tolist() == [20, 10, 6, 4]
-    assert np.bincount(y_t).tolist() == [80, 40, 24, 16]
 
 
 def test_a_dataset_that_is_not_pinned_is_wrong_use(step):

@@ -185,7 +185,7 @@ def test_a_file_that_is_not_what_it_should_be_ends_with_exit_3_and_one_sentence(
     monkeypatch.setenv("MNIST_NPZ", str(npz))
     with pytest.raises(StepError) as refused:
         build.read_source(mnist)
-        build.read_rows(mnist, 10, 10)
+        build.read_rows(mnist, "image-classification", 10, 10)
     said = str(refused.value)
     assert refused.value.exit_code == UNREACHABLE
     assert str(npz) in said and len(said) < 600 and said.isprintable()
@@ -197,7 +197,7 @@ def test_a_file_that_is_not_what_it_should_be_ends_with_exit_3_and_one_sentence(
 def test_a_file_that_is_what_it_should_be_is_read(npz, monkeypatch):
     monkeypatch.setenv("MNIST_NPZ", str(npz))
     assert build.read_source(mnist).name == "MNIST_NPZ"
-    assert len(build.read_rows(mnist, 20, 20).x_train) == 20
+    assert len(build.read_rows(mnist, "image-classification", 20, 20).x_train) == 20
 
 
 def test_mnist_is_downloaded_once_into_kerass_cache(keras_home, address, npz):
