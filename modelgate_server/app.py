@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from modelgate_server.api import blobs, file_stream, internal, operations
 from modelgate_server.api.handling import Services, failure, refuse, refuse_bug, refuse_fault
@@ -23,6 +23,8 @@ from modelgate_server.store.db import now
 from modelgate_server.web import pages
 
 log = logging.getLogger("server")
+# Further pages: given the services, their routes.
+Mount = Callable[[Services], Sequence[BaseRoute]]
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
     Route("/graphql", operations.endpoint, methods=["POST"]),
@@ -78,9 +80,10 @@ def _look_over(services: Services) -> None:
         artifacts.expire(db)
 
 
-def create_app(services: Services) -> Starlette:
+def create_app(services: Services, mount: Mount | None = None) -> Starlette:
+    """mount: pages of somebody else's. Theirs come before ours, so `/` may be one of them."""
     app = Starlette(
-        routes=[*ROUTES, *pages.routes(services)],
+        routes=[*ROUTES, *(mount(services) if mount else ()), *pages.routes(services)],
         lifespan=partial(_lifespan, services=services),
         exception_handlers={
             ServerError: refuse,

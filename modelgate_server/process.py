@@ -19,7 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from modelgate_server.api.handling import Services
-from modelgate_server.app import create_app
+from modelgate_server.app import Mount, create_app
 from modelgate_server.connection import Connection
 from modelgate_server.errors import Invalid, StartError
 from modelgate_server.settings import DEFAULT_PORT, KEEP_ALIVE_S, SHUTDOWN_S, SWITCH_S, Settings
@@ -31,8 +31,13 @@ SECRET_BYTES = 32
 KEY_HINT = 'unset MODELGATE_SERVER_KEY to have a key made, or give one like "local-" and 40 hex digits'
 
 
-def serve(settings: Settings, given_key: str | None, announce: Callable[[str, int], None]) -> int:
-    """Run until a signal ends it; returns the exit code. `announce` is told where it listens. Raises StartError."""
+def serve(
+    settings: Settings, given_key: str | None, announce: Callable[[str, int], None], mount: Mount | None = None
+) -> int:
+    """
+    Run until a signal ends it; returns the exit code. `announce` is told where it listens; `mount` adds pages.
+    Raises StartError.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     key = _checked_key(given_key)
     sys.setswitchinterval(SWITCH_S)
@@ -41,7 +46,7 @@ def serve(settings: Settings, given_key: str | None, announce: Callable[[str, in
         services = open_services(settings, key)
         host, port = listener.getsockname()[:2]
         config = uvicorn.Config(
-            create_app(services),
+            create_app(services, mount),
             http=Connection,
             loop="asyncio",
             ws="none",

@@ -102,6 +102,8 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
             config.add_hyperparameters(hyperparameters, settings.train)
     approve = command("approve", "approve what a run left open", "approve --approver ada")
     approver_flag(approve)
+    approve.add_argument("--evidence", metavar="REF", help="approve this evaluation alone (default: whatever waits)")
+    approve.add_argument("--in-browser", action="store_true", help="for the ledger; the button on the pages says so")
     docker_flag(approve)
     rollback = command("rollback", "go back to an earlier version", "rollback --reason 'wrong labels'")
     rollback.add_argument(
@@ -168,6 +170,8 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
         use_case=asked,
         given=given,
         approver=None if approver is None else approval.checked_name(approver),
+        in_browser=getattr(args, "in_browser", False),
+        evidence=getattr(args, "evidence", None),
         own=wandb == "own",
         yes=getattr(args, "yes", False),
         docker=getattr(args, "docker", False) or runner == "docker",

@@ -48,14 +48,14 @@ class Running(Protocol):
 Start = Callable[[int, str], Running]
 
 
-def as_process(folder: Folder, *, root: Path, env: Mapping[str, str]) -> Start:
-    """The server as a process of this machine."""
+def as_process(folder: Folder, *, root: Path, env: Mapping[str, str], module: str = "modelgate_server") -> Start:
+    """The server as a process of this machine; module: `pages` for the server with the product's own pages."""
 
     def start(port: int, key: str) -> Child:
         file = os.open(folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(file, "ab") as log:
             return Child(
-                [sys.executable, "-m", "modelgate_server", "--data", str(folder.server_data), "--port", str(port)],
+                [sys.executable, "-m", module, "--data", str(folder.server_data), "--port", str(port)],
                 env={**env, "MODELGATE_SERVER_KEY": key, "MODELGATE_SERVER_KEY_FILE": str(folder.key_file)},
                 cwd=root,
                 record=folder.server_record,

@@ -2,6 +2,7 @@
 `.modelgate/`: what the runner keeps on this machine between two invocations.
 
     server/  server.log       the embedded server's data, and what it said last
+    approval.log              what the promotion said that the button on the pages started last
     api-key                   the key to it, made at the first start; readable by its owner alone, as the folder is
     port                      where it listened last
     wandb/                    the SDK's own folders
@@ -32,6 +33,7 @@ from runner.errors import Busy, WrongUse
 OURS = (
     "server",
     "server.log",
+    "approval.log",
     "api-key",
     "port",
     "wandb",

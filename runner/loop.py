@@ -119,6 +119,7 @@ def approve(order: Order) -> int:
     """Promote what waits for an approval, if a person says yes."""
     with order.folder.locked("approve"):
         pending = order.folder.state().get("pending")
+        _require_meant(order, pending)
         if pending is None:
             return _nothing_waits(order.folder)
         order = order._replace(own=pending["host"] is not None)
@@ -128,8 +129,18 @@ def approve(order: Order) -> int:
                 "set WANDB_BASE_URL as it was for the run",
             )
         with places.opened(order, chosen(pending["use_case"])) as ready:
-            progress.report(pending["report"])
+            if not order.in_browser:  # where the report is on the page
+                progress.report(pending["report"])
             return _ask_and_promote(order, pending, ready, [])
+
+
+def _require_meant(order: Order, pending: Mapping[str, Any] | None) -> None:
+    """Refuse an approval of other evidence than waits now; of what is promoted already, it may be given again."""
+    meant = pending or order.folder.state().get("answer") or {}
+    if order.evidence and order.evidence != meant.get("evidence"):
+        raise WrongUse(
+            f"{order.evidence} does not wait for an approval", "read the report of what waits now: make approve"
+        )
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
@@ -268,6 +279,8 @@ def _ask_and_promote(order: Order, pending: Mapping[str, Any], ready: Ready, don
         _summary(order, done)
         say(f"\n{headline}")
         say(f"{version} waits for an approval. Until then production stays as it is. To approve:")
+        if not order.own:
+            say("  make serve    (read the report in your browser, and press the button there)")
         say(f"  {LATER}")
         return 0
     else:
@@ -280,7 +293,9 @@ def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execu
     say(f"\napproved by {name}")
     use_case = pending["use_case"]
     said = {key: pending.get(key) for key in ("reason", "collection")}
-    given: dict[str, str] = {"approver": name} | {key: value for key, value in said.items() if value}
+    given: dict[str, str | bool] = {"approver": name} | {key: value for key, value in said.items() if value}
+    if order.in_browser:
+        given["in_browser"] = True
     promote = order._replace(given=given)
     try:
         promoted = _promotion(promote, use_case, execute, pending["evidence"], len(done) + 1)
@@ -288,10 +303,12 @@ def _promote(order: Order, pending: Mapping[str, Any], name: str, execute: Execu
         if failure.code == 1 and failure.error and failure.error.get("name") != WRONG_KEY:
             # Refused for good: this evidence no longer holds.
             refused = {"version": pending["version"], "refused": failure.error.get("message", "")}
+            refused["evidence"] = pending["evidence"]
             order.folder.remember(pending=None, answer=refused)
         raise
     approver = promoted.result["approver"]  # of the entry: another person's, if this finished what was cut off
     answer = {"version": promoted.result["version"], "approver": approver, "time": _now()}
+    answer["evidence"] = pending["evidence"]
     order.folder.remember(
         pending=None, answer=answer, **_in_production(order, use_case, answer["version"], approver=approver)
     )

@@ -23,6 +23,8 @@ class Order(NamedTuple):
     use_case: str | None = None  # None: nobody asked for one
     given: Given = {}  # noqa: RUF012
     approver: str | None = None
+    in_browser: bool = False  # the approver pressed the button on the pages, under the report
+    evidence: str | None = None  # what the approval is of; None: whatever waits
     own: bool = False  # the person's own W&B instead of the embedded server
     yes: bool = False  # answers the question before the first write to it
     docker: bool = False  # each step in its container

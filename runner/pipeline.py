@@ -59,7 +59,7 @@ PROMOTE = Step(
     "promote",
     "move the alias `production` to it",
     inputs=("evidence",),
-    flags=("collection", "approver", "reason"),
+    flags=("collection", "approver", "in_browser", "reason"),
     then_a_person=True,
 )
 

@@ -80,13 +80,16 @@ def command(order: Order, settings: Config) -> Callable[[Step, Sequence[str]], s
 
 @contextmanager
 def server(order: Order) -> Iterator[EmbeddedServer]:
-    """The embedded server alone, started and not yet waited for; in its container if that was asked for."""
+    """
+    The embedded server, started and not yet waited for. As a process it has the product's own pages, too; in its
+    container, if that was asked for, it is alone.
+    """
     with ExitStack() as stack:
         if order.docker:
             here, every = stack.enter_context(_engine(order, None, [images.SERVER]))
             yield stack.enter_context(_server(order, _as_container(order.folder, here, every["server"])))
         else:
-            yield stack.enter_context(_server(order, _as_process(order)))
+            yield stack.enter_context(_server(order, _as_process(order, "pages")))
 
 
 # --- as processes ----------------------------------------------------------------------------------------------------
@@ -136,8 +139,8 @@ def _server(order: Order, start: embedded.Start) -> EmbeddedServer:
     return EmbeddedServer(order.folder, start, lambda: _end_left_containers(order, "server"), stop=order.stop, say=say)
 
 
-def _as_process(order: Order) -> embedded.Start:
-    return embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ))
+def _as_process(order: Order, module: str = "modelgate_server") -> embedded.Start:
+    return embedded.as_process(order.folder, root=order.root, env=environment.basis(order.environ), module=module)
 
 
 # --- in containers ---------------------------------------------------------------------------------------------------

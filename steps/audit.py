@@ -99,17 +99,9 @@ def moment(text: str, now: datetime) -> datetime:
         ) from error
 
 
-def applied_at(entry: Entry) -> datetime:
-    """When the alias moved, by the mark on the entry's version; else when the entry was written."""
-    try:
-        return ledger.time_of(str(entry.noted.get("applied_at")))
-    except ValueError:
-        return ledger.time_of(entry.content["time"])
-
-
 def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
     """The entry by which something was in production at a time."""
-    moved = [entry for entry in entries if entry.applied and not entry.void and applied_at(entry) <= then]
+    moved = [entry for entry in entries if entry.applied and not entry.void and ledger.applied_at(entry) <= then]
     return moved[-1] if moved else None
 
 

@@ -43,6 +43,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
     parser.add_argument("--evidence", required=True, metavar="REF", help="the evaluation: entity/project/name:vN")
     parser.add_argument("--approver", metavar="NAME", help="who read the report and says yes; not on GitHub")
+    parser.add_argument("--in-browser", action="store_true", help="they said so on the pages, for the ledger")
     parser.add_argument(
         "--approval",
         choices=approval.WAYS,
@@ -228,7 +229,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) the evidence holds, and somebody approved it
     judged = held(api, source, settings, args, entries)
-    approved = approval.of(args.approver, args.approval, judged.as_json, self_approval=settings.gate.self_approval)
+    approved = approval.of(
+        args.approver,
+        args.approval,
+        judged.as_json,
+        self_approval=settings.gate.self_approval,
+        in_browser=args.in_browser,
+    )
 
     # 2) what the ledger and the registry say now
     last, done = position(api, judged, entries, settings.gate.max_evidence_age_hours)

@@ -16,6 +16,7 @@ from modelgate.text import one_line
 
 _HOW = {
     "name": "named on the command line",
+    "browser": "by the button in the browser",
     "github": "as a required reviewer on GitHub",
     "merge": "by a review of the merged pull request",
 }

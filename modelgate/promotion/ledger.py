@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from wandb import Artifact, Run
 
 ARTIFACT_TYPE = "promotion"
-_FILE = "entry.json"
+FILE = "entry.json"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def append(run: Run, use_case: str, content: Mapping[str, Any]) -> int:
     import wandb
 
     artifact = wandb.Artifact(name_of(use_case), type=ARTIFACT_TYPE, metadata={"entry": dict(content)})
-    with artifact.new_file(_FILE, mode="w", encoding="utf-8") as file:
+    with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
         file.write(text(content))
     return Reference.of(client.log(run, artifact, ["latest"])).number
 
@@ -145,6 +145,14 @@ def time_of(text: str) -> datetime:
     """A time as W&B, entries and people write it (ISO 8601; UTC where no zone is given); ValueError otherwise."""
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def applied_at(entry: Entry) -> datetime:
+    """When the alias moved, by the mark on the entry's version; else when the entry was written."""
+    try:
+        return time_of(str(entry.noted.get("applied_at")))
+    except ValueError:
+        return time_of(entry.content["time"])
 
 
 def seal_of(entry: Entry) -> str:
@@ -180,16 +188,27 @@ def readable(content: object) -> bool:
     )
 
 
+def entry(number: int, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
+    """
+    The entry that a version holds, by its file and its metadata; file: None if it is missing or damaged.
+
+    What is not a promotion says nothing, follows nothing, and is void.
+    """
+    try:
+        content: Any = json.loads(file) if file is not None else None
+    except (ValueError, RecursionError):
+        content = None
+    said: dict[str, Any] = content if readable(content) else {"previous": "unreadable"}
+    return Entry(number, said, "applied_at" in noted, noted=noted)
+
+
 def _entry(version: Artifact) -> Entry:
-    noted = dict(version.metadata)
-    return Entry(Reference.of(version).number, _content(version), "applied_at" in noted, noted=noted)
+    return entry(Reference.of(version).number, _file(version), dict(version.metadata))
 
 
-def _content(version: Artifact) -> dict[str, Any]:
-    """What an entry says; what is no promotion says nothing, follows nothing, and is void."""
+def _file(version: Artifact) -> bytes | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            content = json.loads(files.fetch(version, _FILE, Path(folder)).path.read_text(encoding="utf-8"))
-        except (files.FileRefused, ValueError, RecursionError):  # no such file, not the bytes of its digest, no JSON
-            content = None
-    return content if readable(content) else {"previous": "unreadable"}
+            return files.fetch(version, FILE, Path(folder)).path.read_bytes()
+        except files.FileRefused:  # no such file, or not the bytes of its digest
+            return None

@@ -46,7 +46,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -63,7 +63,7 @@ def _environment() -> Environment:
 
 
 def html(template: str, status: int = 200, *, session: Session | None = None, **values: Any) -> Response:
-    text = _environment().get_template(template).render(session=session, **values)
+    text = environment().get_template(template).render(session=session, **values)
     # What somebody logged may have half a surrogate pair in it, which no page can show.
     return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)
 

@@ -157,6 +157,8 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         module = root / ("modelgate_server/__main__.py" if name == "server" else f"steps/{name}.py")
         module.parent.mkdir(exist_ok=True)
         shutil.copy(Path(__file__).with_name("fakes.py"), module)
+    (root / "pages").mkdir()  # what serve starts is a server, too
+    shutil.copy(Path(__file__).with_name("fakes.py"), root / "pages/__main__.py")
     own.install_in(root)
     (root / "modelgate").mkdir()
     for name in ("__init__.py", "config.py", "errors.py"):

@@ -1,9 +1,10 @@
 """
 Who said yes. This package is the one place in the steps that knows GitHub.
 
-A promotion without an approval is refused, whatever the verdict. There are three forms of it:
+A promotion without an approval is refused, whatever the verdict. There are four forms of it:
 
 name    a person at a machine of their own names themselves, after reading the report
+browser the same, by the button under the report on the pages of this machine
 github  on GitHub, a required reviewer of the environment `production` let this run go on
 merge   on GitHub, where the plan has no required reviewers: the approving review of the pull request that was merged
 
@@ -64,10 +65,17 @@ def check_flags(approver: str | None, how: str | None) -> None:
         )
 
 
-def of(approver: str | None, how: str | None, evidence: Mapping[str, Any], *, self_approval: bool) -> Approval:
+def of(
+    approver: str | None,
+    how: str | None,
+    evidence: Mapping[str, Any],
+    *,
+    self_approval: bool,
+    in_browser: bool = False,
+) -> Approval:
     """The approval of this evidence; refused by name when there is none. Flags have passed `check_flags`."""
     if how == "github":
         return reviewer.approval(evidence, self_approval)
     if how == "merge":
         return merge.approval(evidence)
-    return Approval(one_line(approver or "", MAX_NAME_CHARS), "name")
+    return Approval(one_line(approver or "", MAX_NAME_CHARS), "browser" if in_browser else "name")

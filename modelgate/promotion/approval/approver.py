@@ -13,7 +13,10 @@ _NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
 
 @dataclass(frozen=True)
 class Approval:
-    """One person's yes. how: name, github or merge. comment: what they wrote. url: where GitHub shows it, or None."""
+    """
+    One person's yes. how: name, browser, github or merge. comment: what they wrote. url: where GitHub shows it, or
+    None.
+    """
 
     approver: str
     how: str
