@@ -32,7 +32,7 @@ help:
 	@echo 'make rollback   go back to the version before      (ARGS="--reason TEXT")'
 	@echo 'make status     what is in production, what waits for an approval, what ran last'
 	@echo 'make audit      what was promoted, by whom, on what evidence   (ARGS=--verify)'
-	@echo 'make serve      open the pages of the embedded server'
+	@echo 'make serve      open the pages: what is in production, what waits, runs, the registry'
 	@echo 'make clean      remove what the runner keeps in .modelgate/'
 	@echo 'make images     build the images of the steps and the server that are missing'
 	@echo 'make setup      make the environment in .venv/; the targets above do it when it is missing'

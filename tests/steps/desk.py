@@ -81,8 +81,12 @@ class Desk:
             )
             content = form.as_json(evidence) | changes
             artifact = wandb.Artifact("glyphs_evaluation", type="evaluation", metadata={"metrics": content["metrics"]})
-            evaluation.add_to(artifact, json.dumps(content), "a report", answers)
+            self.pack(artifact, json.dumps(content), answers)
             return f"{self.entity}/{self.collection}/{run.log_artifact(artifact).wait().name}"
+
+    def pack(self, artifact: Any, content: str, answers: Scores) -> None:
+        """Put an evaluation's files into its artifact."""
+        evaluation.add_to(artifact, content, "a report", answers)
 
     def dataset(self, labels: Any = None) -> Any:
         """The dataset of every evidence, logged as build would."""

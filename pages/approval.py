@@ -1,0 +1,198 @@
+"""
+The approval in the browser: the report of what waits, and the button under it.
+
+Who presses it has to be an admin of the registry, signed in on this machine. The form is one that this session was
+shown, and names the evidence that was on the page: if another candidate waits by then, nothing happens. What follows
+is what `make approve` does; see desk.py.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from modelgate.promotion.approval import approver as names
+from modelgate.promotion.evidence import Evidence
+from modelgate_server.errors import Forbidden, Invalid, ServerError
+from modelgate_server.store import accounts, projects
+from modelgate_server.web.access import Form, Visit, see_other
+from modelgate_server.web.login import THIS_MACHINE
+from pages import kept, mistakes, shown, waiting
+from pages.desk import Desk
+from pages.kept import Version
+from pages.waiting import Waiting
+
+URL = "/-/approval"
+# What the metrics of evidence measure, and in which unit; others are called by their names.
+LABELS = {
+    "accuracy": "accuracy (fraction)",
+    "loss": "loss (nats per row)",
+    "calibration_error": "calibration error (fraction)",
+    "latency_ms": "latency (ms per row)",
+    "size_bytes": "size (bytes)",
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A metric of the candidate and of production."""
+
+    label: str
+    ours: str
+    theirs: str
+    change: str
+    counts: bool  # whether the gate compares by it
+
+
+@dataclass(frozen=True)
+class Case:
+    """What waits, with all that a person needs to decide. refusal: why this session may not approve it."""
+
+    waits: Waiting
+    evaluation: Version | None
+    evidence: Evidence | None
+    version: Version | None
+    production: Version | None
+    refusal: str
+
+
+def may_see(visit: Visit, waits: Waiting) -> bool:
+    """Whether what waits is this user's to read: the record of it, or else the machine's own key."""
+    if visit.user.username == accounts.LOCAL_USER:
+        return True
+    return waits.host is None and kept.collection(visit, waits.evidence.partition(":")[0]) is not None
+
+
+def show(desk: Desk, visit: Visit) -> Response:
+    """GET /-/approval"""
+    return _page(desk, visit)
+
+
+def receive(desk: Desk, visit: Visit, fields: Form) -> Response:
+    """POST /-/approval: `evidence`, and `approver` if the session's account is nobody's name. Twice is once."""
+    evidence = fields.get("evidence", "")
+    state, progress = waiting.read(desk.folder), desk.progress()
+    done = state.answer is not None and not state.answer.refused and state.answer.evidence == evidence
+    under_way = progress is not None and progress.code is None and progress.evidence == evidence
+    if done or under_way:
+        return see_other(URL)
+    if state.waiting is None or state.waiting.evidence != evidence:
+        message = "What you read does not wait any more. Read the report of what waits now"
+        return _page(desk, visit, 409, message if state.waiting else "Nothing waits for an approval any more")
+    try:
+        case = _case(visit, state.waiting)
+        if case.refusal:
+            raise Forbidden(case.refusal)
+        approver = _approver(visit, fields)
+    except ServerError as error:
+        return _page(desk, visit, error.status, str(error))
+    desk.press(evidence, approver)
+    return see_other(URL)
+
+
+def _page(desk: Desk, visit: Visit, status: int = 200, message: str = "") -> Response:
+    # In this order: a promotion that ends in between has changed the state by then.
+    progress = desk.progress()
+    state = waiting.read(desk.folder)
+    case = _case(visit, state.waiting) if state.waiting and may_see(visit, state.waiting) else None
+    new, count = mistakes.new(visit, case.evaluation) if case and case.evaluation else ([], 0)
+    answer = state.answer
+    promoted = kept.version(visit, answer.version) if answer and answer.version else None
+    if promoted is None and visit.user.username != accounts.LOCAL_USER:
+        answer = None
+    return shown.page(
+        visit,
+        "approval.html",
+        status,
+        message=message,
+        hidden=case is None and state.waiting is not None,
+        case=case,
+        report=kept.report(visit, case.evaluation) if case and case.evaluation else None,
+        compared=_compared(case.evidence) if case and case.evidence else [],
+        mistakes=new,
+        mistake_count=count,
+        progress=progress if visit.user.username == accounts.LOCAL_USER else None,
+        answer=answer,
+        promoted=promoted,
+        names_itself=visit.user.username == accounts.LOCAL_USER,
+        person=_person(visit),
+    )
+
+
+def _case(visit: Visit, waits: Waiting) -> Case:
+    evaluation = kept.version(visit, waits.evidence) if waits.host is None else None
+    evidence = kept.evidence(visit, evaluation) if evaluation else None
+    version = kept.version(visit, evidence.version.name) if evidence else None
+    before = kept.version(visit, evidence.production.name) if evidence and evidence.production else None
+    return Case(waits, evaluation, evidence, version, before, _refusal(visit, waits, evidence, version))
+
+
+def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: Version | None) -> str:
+    """Why this session may not approve it; empty if it may."""
+    if waits.host is not None:
+        return f"it was evaluated in the W&B at {waits.host}, so approve it from a terminal: make approve WANDB=own"
+    if evidence is None:
+        return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: make run"
+    if version is None:
+        return f"{evidence.version.name} is gone, or not yours to see"
+    project = projects.project(visit.db, version.collection.project_id)
+    if projects.role(visit.db, visit.user, project) != "admin":
+        return f'only an admin of "{project.name}" may approve, and {visit.user.username} is not one'
+    client = visit.request.client
+    if visit.request.url.hostname not in THIS_MACHINE or client is None or client.host not in THIS_MACHINE:
+        return "the button works on the server's own machine only, by its address 127.0.0.1"
+    return ""
+
+
+def _approver(visit: Visit, fields: Form) -> str:
+    """
+    Who the ledger will name: the account of the session. The account `local` is a key of this machine and nobody's
+    name, so whoever holds it names themselves, as on a terminal.
+    """
+    name = visit.user.username
+    if name == accounts.LOCAL_USER:
+        name = fields.get("approver", "").replace("\u200c", " ").strip()
+    if not names.is_name(name):
+        raise Invalid(
+            f"{name[:100]!r} is not a person's name, login or e-mail address: name yourself as your colleagues know you"
+        )
+    return name
+
+
+def _person(visit: Visit) -> str:
+    """Who the ledger would name, if nobody types another name: the account, or the user of this machine."""
+    if visit.user.username != accounts.LOCAL_USER:
+        return visit.user.username
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a uid without a name, as in a container
+        return f"uid {os.getuid()}"
+
+
+def _compared(evidence: Evidence) -> list[Compared]:
+    ours, theirs = evidence.metrics.candidate, evidence.metrics.production
+    rows = [(name, getattr(ours, name), getattr(theirs, name, None)) for name in LABELS]
+    rows += [(name, value, theirs.other.get(name) if theirs else None) for name, value in ours.other.items()]
+    return [
+        Compared(
+            LABELS.get(name, name.replace("_", " ")),
+            _value(name, mine),
+            _value(name, other),
+            _change(name, mine, other),
+            name == evidence.metric,
+        )
+        for name, mine, other in rows
+    ]
+
+
+def _value(name: str, value: float | None) -> str:
+    return "-" if value is None else f"{value:,}" if name == "size_bytes" else shown.measured(value)
+
+
+def _change(name: str, ours: float | None, theirs: float | None) -> str:
+    if ours is None or theirs is None:
+        return "-"
+    return f"{ours - theirs:+,}" if name == "size_bytes" else f"{ours - theirs:+.4f}"

@@ -1,0 +1,133 @@
+"""
+Versions, their files and ledgers, read from the server's store as modelgate reads them from W&B: a file counts only
+if its bytes are those of the manifest. Nothing is shown that this user may not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from modelgate.promotion import evaluation, ledger
+from modelgate.promotion import evidence as form
+from modelgate.promotion.evidence import Evidence
+from modelgate.promotion.ledger import Entry
+from modelgate_server.store import artifacts, projects
+from modelgate_server.store.artifacts import Artifact, Collection, Membership
+from modelgate_server.web import links
+from modelgate_server.web.access import Visit
+from modelgate_server.web.addresses import Place, place
+
+MAX_ENTRY_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a collection, as this user may see it."""
+
+    name: str  # pinned: entity/project/collection:vN
+    place: Place
+    kind: str
+    collection: Collection
+    membership: Membership
+    artifact: Artifact
+
+    @property
+    def short(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
+    def url(self) -> str:
+        return self.place.version(self.kind, self.collection.name, self.membership.version_index)
+
+    @property
+    def below(self) -> str:
+        """The address that its files are below."""
+        return self.place.plain_version(self.kind, self.collection.name, self.membership.version_index)
+
+
+def collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
+    """The collection `entity/project/name`; None if there is none whose files this user may have."""
+    entity, _, rest = name.partition("/")
+    project_name, _, short = rest.partition("/")
+    project = projects.readable(visit.db, visit.user, entity, project_name)
+    if project is None or projects.role(visit.db, visit.user, project) not in projects.READERS:
+        return None
+    known = artifacts.find_collection(visit.db, project.id, short)
+    return (known, place(visit.db, project)) if known else None
+
+
+def version(visit: Visit, name: str) -> Version | None:
+    """The version `entity/project/name:alias`, or `:vN`."""
+    home, _, alias = name.partition(":")
+    if (known := collection(visit, home)) is None:
+        return None
+    membership = artifacts.resolve(visit.db, known[0].id, alias)
+    return _version(visit, home, *known, membership) if membership else None
+
+
+def versions(visit: Visit, name: str) -> list[Version]:
+    """All versions of the collection `entity/project/name`, newest first."""
+    if (known := collection(visit, name)) is None:
+        return []
+    return [_version(visit, name, *known, membership) for membership in artifacts.versions(visit.db, known[0].id)]
+
+
+def _version(visit: Visit, home: str, known: Collection, where: Place, membership: Membership) -> Version:
+    return Version(
+        name=f"{home}:v{membership.version_index}",
+        place=where,
+        kind=links.type_name(visit, known),
+        collection=known,
+        membership=membership,
+        artifact=artifacts.artifact(visit.db, membership.artifact_id),
+    )
+
+
+def aliases(visit: Visit, known: Version) -> list[str]:
+    return links.aliases(visit, known.membership)
+
+
+def metadata(known: Version) -> dict[str, Any]:
+    said = json.loads(known.artifact.metadata or "{}")
+    return said if isinstance(said, dict) else {}
+
+
+def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:
+    """The bytes of a file of a version; None if it is missing, damaged, a reference, or too large."""
+    entries = artifacts.entries(visit.db, known.artifact.id, paths=[path])
+    md5 = entries[0].md5 if entries else None
+    size = visit.blobs.size(md5) if md5 else None
+    if md5 is None or size is None or size > max_bytes:
+        return None
+    content = visit.blobs.read(md5)
+    return content if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5 else None
+
+
+def entries(visit: Visit, use_case_ledger: str) -> list[Entry]:
+    """The ledger `entity/project/name`, as `ledger.read` gives it: oldest first, void entries marked."""
+    return ledger.chained(
+        ledger.entry(
+            known.membership.version_index,
+            file(visit, known, ledger.FILE, MAX_ENTRY_BYTES),
+            metadata(known),
+        )
+        for known in versions(visit, use_case_ledger)
+    )
+
+
+def evidence(visit: Visit, known: Version) -> Evidence | None:
+    """The evidence of an evaluation's version; None if it cannot be read."""
+    content = file(visit, known, form.FILE, evaluation.MAX_BYTES[form.FILE])
+    try:
+        return form.parse(content) if content is not None else None
+    except ValueError:
+        return None
+
+
+def report(visit: Visit, known: Version) -> str | None:
+    """The report of an evaluation's version."""
+    content = file(visit, known, evaluation.REPORT, evaluation.MAX_BYTES[evaluation.REPORT])
+    return content.decode(errors="replace") if content is not None else None

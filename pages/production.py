@@ -1,0 +1,111 @@
+"""Each use case: what is in production, by the registry, and the promotion that made it so, by the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelgate import config
+from modelgate.errors import StepError
+from modelgate.promotion import ledger
+from modelgate.promotion.evidence import Evidence
+from modelgate.promotion.ledger import Entry
+from modelgate.tracking.client import PRODUCTION
+from modelgate.tracking.references import Reference
+from modelgate_server.store import accounts
+from modelgate_server.store.registry import MODEL_REGISTRY
+from modelgate_server.web.access import Visit
+from pages import kept, shown
+from pages.kept import Version
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """
+    version: the holder of the alias `production`. entry: the promotion by which it is, None if the alias was moved by
+    hand. evidence: what that promotion was approved on. problem: why its config cannot be read.
+    """
+
+    name: str
+    ledger: str
+    collection: str
+    entries: Sequence[Entry] = ()
+    version: Version | None = None
+    entry: Entry | None = None
+    evidence: Evidence | None = None
+    problem: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"/-/ledger/{self.name}"
+
+    @property
+    def since(self) -> str:
+        """When the alias moved, as the pages' times are written."""
+        return iso(ledger.applied_at(self.entry)) if self.entry else ""
+
+    @property
+    def unfinished(self) -> Entry | None:
+        """The promotion that was interrupted between its entry and the alias."""
+        last = ledger.head(self.entries)
+        return last if last and not last.applied and not last.refused else None
+
+    @property
+    def metric(self) -> tuple[str, str] | None:
+        """The metric that the gate compares by, and its value as the evidence has it."""
+        return metric_of(self.evidence) if self.evidence else None
+
+
+def iso(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def metric_of(evidence: Evidence) -> tuple[str, str]:
+    measured = evidence.metrics.candidate
+    value = getattr(measured, evidence.metric, measured.other.get(evidence.metric))
+    return evidence.metric.replace("_", " "), shown.measured(value if isinstance(value, int | float) else None)
+
+
+def every(visit: Visit) -> list[UseCase]:
+    """All use cases of this repository."""
+    return [one(visit, name) for name in config.names()]
+
+
+def one(visit: Visit, name: str) -> UseCase:
+    """A use case by the name of its folder."""
+    try:
+        settings = config.load(name)
+    except StepError as error:
+        return UseCase(name, "", "", problem=str(error))
+    home = f"{accounts.LOCAL_USER}/{settings.project}/{ledger.name_of(name)}"
+    entries = kept.entries(visit, home)
+    collection = _collection(entries, f"{accounts.LOCAL_ORGANIZATION}/{MODEL_REGISTRY}/{settings.collection}")
+    holder = kept.version(visit, f"{collection}:{PRODUCTION}")
+    entry = _entry(entries, holder)
+    evidence = kept.version(visit, entry.content["evidence"]["name"]) if entry else None
+    return UseCase(
+        name=name,
+        ledger=home,
+        collection=collection,
+        entries=entries,
+        version=holder,
+        entry=entry,
+        evidence=kept.evidence(visit, evidence) if evidence else None,
+    )
+
+
+def applied(entries: Sequence[Entry]) -> Entry | None:
+    """The last promotion that took effect."""
+    return next((entry for entry in reversed(entries) if entry.applied and not entry.void), None)
+
+
+def _entry(entries: Sequence[Entry], holder: Version | None) -> Entry | None:
+    last = applied(entries)
+    return last if last and holder and last.content["to"]["name"] == holder.name else None
+
+
+def _collection(entries: Sequence[Entry], own: str) -> str:
+    """The registry's collection that the last promotion was in; without one, the use case's own."""
+    last = applied(entries)
+    return Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection if last else own

@@ -1,0 +1,38 @@
+"""The addresses of these pages, on one screen. No name of a project begins with the `-` that they are below."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from modelgate_server.api.handling import Services
+from modelgate_server.web import projects
+from modelgate_server.web.access import HEADERS, Access
+from modelgate_server.web.session import Sessions
+from pages import approval, home, timeline
+from pages.desk import Desk
+
+ROOT = Path(__file__).parents[1]
+STATIC = Path(__file__).parent / "static"
+
+
+def routes(folder: Path, services: Services) -> list[Route]:
+    """folder: where the runner keeps what waits."""
+    access = Access(services, Sessions(services.secret))
+    desk = Desk(folder, ROOT)
+    return [
+        Route("/", access.page(partial(home.show, folder)), methods=["GET"]),
+        Route("/-/all", access.page(projects.home), methods=["GET"]),
+        Route("/-/ledger/{use_case}", access.page(timeline.show), methods=["GET"]),
+        Route("/-/approval", access.page(partial(approval.show, desk)), methods=["GET"]),
+        Route("/-/approval", access.form(partial(approval.receive, desk)), methods=["POST"]),
+        *(Route(f"/-/{path.name}", partial(static, path), methods=["GET"]) for path in sorted(STATIC.iterdir())),
+    ]
+
+
+def static(path: Path, request: Request) -> Response:
+    return FileResponse(path, headers=HEADERS | {"Cache-Control": "no-cache"})

@@ -1,0 +1,34 @@
+"""A template as a page: this room's templates beside the server's, which they extend."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader
+from starlette.responses import HTMLResponse, Response
+
+from modelgate_server.web import access
+from modelgate_server.web.access import HEADERS, Visit
+from modelgate_server.web.words import number
+
+
+@cache
+def _environment() -> Environment:
+    server = access.environment()
+    assert server.loader is not None  # noqa: S101 - a template environment of ours
+    own = FileSystemLoader(Path(__file__).parent / "templates")
+    return server.overlay(loader=ChoiceLoader([own, server.loader]))
+
+
+def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
+    text = _environment().get_template(template).render(session=visit.session, **values)
+    return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)
+
+
+def measured(value: float | None) -> str:
+    """A metric, as the report writes it: four digits after the point."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1000 else number(value)

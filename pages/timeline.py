@@ -1,0 +1,164 @@
+"""A ledger as a timeline: each entry in words, and what `audit --verify` finds wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from modelgate import config
+from modelgate.promotion import ledger, verify
+from modelgate.promotion.ledger import Entry
+from modelgate.promotion.verify import Finding, Registered
+from modelgate_server.errors import NotFound
+from modelgate_server.web.access import Visit
+from modelgate_server.web.addresses import local_path
+from pages import kept, production, shown
+from pages.production import UseCase, iso
+
+# How each finding is called in words; what exactly it is about is in its message.
+TITLES = {
+    "entry_unreadable": "An entry cannot be read",
+    "entry_reordered": "Entries have changed places",
+    "entry_changed": "An entry was changed after it was written",
+    "entry_missing": "An entry is missing",
+    "ledger_cut_off": "The end of the ledger is missing",
+    "entry_orphaned": "An entry follows nothing in this ledger",
+    "entry_not_sealed": "An entry has no seal in the registry",
+    "moved_outside": "Production was moved outside the gate",
+    "production_gone": "Nothing is in production any more",
+    "promotion_unfinished": "A promotion was interrupted",
+}
+HOW = {
+    "name": "named on the command line",
+    "browser": "by the button in the browser",
+    "github": "as a required reviewer on GitHub",
+    "merge": "by a review of the merged pull request",
+}
+STATES = {
+    "applied": "applied",
+    "unfinished": "interrupted before the alias moved",
+    "refused": "refused: the key may not move the alias",
+    "void": "void: another promotion came first",
+    "unreadable": "unreadable",
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A version that an entry names; without an address if it is gone, or if this user may not see it."""
+
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An entry for people. before: None for the first promotion. metric: its name and value, as it was judged."""
+
+    number: int
+    state: str
+    time: str = ""
+    applied: str = ""
+    before: Link | None = None
+    to: Link | None = None
+    evidence: Link | None = None
+    approver: str = ""
+    how: str = ""
+    approval_url: str = ""
+    comment: str = ""
+    reason: str = ""
+    is_rollback: bool = False
+    headline: str = ""
+    metric: tuple[str, str] | None = None
+    run: str = ""
+    commit: str = ""
+    findings: tuple[str, ...] = ()
+
+
+def show(visit: Visit) -> Response:
+    """GET /-/ledger/{use_case}"""
+    name = visit.at("use_case")
+    if name not in config.names():
+        raise NotFound(f'there is no use case "{name}" in this repository')
+    use_case = production.one(visit, name)
+    entries, findings = verify.verify(use_case.entries, _registered(visit, use_case))
+    unreadable = [entry for entry in use_case.entries if not ledger.readable(entry.content)]
+    every = sorted([*entries, *unreadable], key=lambda entry: entry.number, reverse=True)
+    return shown.page(
+        visit,
+        "timeline.html",
+        use_case=use_case,
+        states=STATES,
+        steps=[_step(visit, entry, findings) for entry in every],
+        findings=[(title(finding), finding) for finding in findings],
+    )
+
+
+def title(finding: Finding) -> str:
+    return TITLES.get(finding.name, finding.name.replace("_", " ").capitalize())
+
+
+def _registered(visit: Visit, use_case: UseCase) -> Registered:
+    """What the registry holds now. The bytes of its files are not read here: `audit --verify` does that."""
+    if use_case.version is None and not any(ledger.readable(entry.content) for entry in use_case.entries):
+        return Registered()
+    versions = kept.versions(visit, use_case.collection)
+    seals = [seal for known in versions for seal in verify.seals_in(kept.aliases(visit, known), known.name)]
+    holder = use_case.version.name if use_case.version else None
+    return Registered(frozenset(known.name for known in versions), tuple(seals), holder)
+
+
+def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
+    about = tuple(title(finding) for finding in findings if finding.entry == entry.number)
+    content = entry.content
+    if not ledger.readable(content):
+        return Step(entry.number, "unreadable", findings=about)
+    evaluation = kept.version(visit, content["evidence"]["name"])
+    evidence = kept.evidence(visit, evaluation) if evaluation else None
+    return Step(
+        number=entry.number,
+        state="void" if entry.void else "refused" if entry.refused else "applied" if entry.applied else "unfinished",
+        time=content["time"],
+        applied=iso(ledger.applied_at(entry)) if entry.applied else "",
+        before=_link(visit, content["from"]["name"]) if content["from"] else None,
+        to=_link(visit, content["to"]["name"]),
+        evidence=Link(evaluation.short, evaluation.url) if evaluation else Link(_short(content["evidence"]["name"])),
+        approver=content["approver"],
+        how=HOW.get(_text(content.get("approval")), ""),
+        approval_url=_web(content.get("approval_url")),
+        comment=_text(content.get("comment")),
+        reason=content["reason"],
+        is_rollback=_is_rollback(content),
+        headline=evidence.headline if evidence else "",
+        metric=production.metric_of(evidence) if evidence else None,
+        run=local_path(urlsplit(_web(content.get("run_url"))).path or "/"),
+        commit=_text(content.get("commit"))[:12],
+        findings=about,
+    )
+
+
+def _is_rollback(content: Any) -> bool:
+    policy = content.get("policy")
+    return isinstance(policy, dict) and policy.get("name") == "rollback"
+
+
+def _link(visit: Visit, name: str) -> Link:
+    known = kept.version(visit, name)
+    return Link(known.short, known.url) if known else Link(_short(name))
+
+
+def _short(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _web(url: object) -> str:
+    """An address of the web, which alone may become a link."""
+    return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,203 @@
+"""
+The pages of a loop: what is in production, the ledger, and an approval by a click.
+
+    pytest tests/pages/test_approval.py
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.pages.conftest import APPROVAL, Loop, Visitor
+from tests.pages.seeding import HOSTILE, NEW_MISTAKES
+from tests.serving import until
+from tests.web.conftest import chromium  # noqa: F401
+from tests.web.test_browser import DEADLINE_MS, FLAGS
+
+LEDGER = "/-/ledger/glyphs"
+ASK = """
+import json, wandb
+from modelgate.promotion import ledger
+api = wandb.Api()
+entries = ledger.read(api, "local/glyphs-dev/glyphs_promotions")
+print(json.dumps({
+    "production": api.artifact("local-org/wandb-registry-model/glyphs-dev:production").version,
+    "entries": [[entry.content["approver"], entry.content["approval"], entry.applied] for entry in entries],
+}))
+"""
+
+
+@pytest.fixture
+def visitor(loop: Loop) -> Visitor:
+    return Visitor(loop).sign_in()
+
+
+@pytest.fixture(scope="module")
+def member(loop: Loop) -> Visitor:
+    """Somebody with a key of their own, who is a member of the registry."""
+    admin = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(loop.folder / "server")]
+    key = subprocess.run([*admin, "add-user", "bob"], check=True, capture_output=True, text=True).stdout.strip()
+    for words in (["add-member", "local-org", "bob"], ["add-registry-member", "local-org/wandb-registry-model", "bob"]):
+        subprocess.run([*admin, *words], check=True, capture_output=True)
+    return Visitor(loop).sign_in(key)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:  # noqa: F811
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=DEADLINE_MS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(loop: Loop, browser: Browser) -> Iterator[Page]:
+    """The person at this machine, signed in; the test fails on a script that was stored, and on what a browser says."""
+    troubles: list[str] = []
+    page = browser.new_page(base_url=loop.url)
+    page.set_default_timeout(DEADLINE_MS)
+    page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("dialog", lambda dialog: troubles.append(f"a script ran: {dialog.message}"))
+    page.on("request", lambda sent: None if sent.url.startswith(loop.url) else troubles.append(sent.url))
+    page.goto(loop.link())
+    yield page
+    page.close()
+    assert troubles == []
+
+
+def test_pages_where_nothing_ran_say_what_to_type(loop: Loop) -> None:
+    assert "Nothing is in production yet" in loop.empty["/"]
+    assert "No run yet" in loop.empty["/"]
+    assert "make run USE_CASE=glyphs" in loop.empty["/"]
+    assert "Nothing waits for an approval" in loop.empty[APPROVAL]
+    assert "make run" in loop.empty[APPROVAL]
+    assert "make run USE_CASE=glyphs" in loop.empty[LEDGER]
+
+
+def test_home_says_what_is_in_production_and_what_waits_without_a_script(loop: Loop, visitor: Visitor) -> None:
+    text = visitor.get("/")
+    assert "glyphs-dev:v0" in text
+    assert "approved by <b>ada</b>" in text
+    assert "1.0000" in text
+    assert "Read the report and decide" in text
+    assert "promote_model" in text
+    assert "<script>alert" not in text
+
+
+def test_home_of_the_server_itself_is_one_link_away(visitor: Visitor) -> None:
+    assert "/-/all" in visitor.get("/")
+    assert "Registries" in visitor.get("/-/all")
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "status", "why"),
+    [
+        ({"csrf": "0" * 64}, {}, 403, "not one of this session"),
+        ({}, {"Origin": "http://evil.example"}, 403, "another site"),
+        ({}, {"Host": "evil.example"}, 403, "own machine only"),
+        ({"evidence": "local/glyphs-dev/glyphs_evaluation:v0"}, {}, 409, "does not wait any more"),
+        ({"approver": "rm -rf /; echo"}, {}, 400, "is not a person"),
+        ({"approver": ""}, {}, 400, "is not a person"),
+    ],
+)  # fmt: skip
+def test_an_approval_is_refused(
+    loop: Loop, visitor: Visitor, fields: dict[str, str], headers: dict[str, str], status: int, why: str
+) -> None:
+    given = {"csrf": visitor.csrf(), "evidence": loop.seeded["evidence"], "approver": "Ada"} | fields
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
+    refused = visitor.post(APPROVAL, {"Cookie": cookies, **headers}, **given)  # by hand: a jar looks at the Host
+    assert (refused.status_code, why in refused.text) == (status, True), refused.text
+    assert loop.state["pending"]["evidence"] == loop.seeded["evidence"]
+    assert not (loop.folder / "approval.log").exists()
+
+
+def test_a_member_can_neither_read_what_waits_nor_approve_it(loop: Loop, member: Visitor) -> None:
+    assert "Nothing that you may approve" in member.get(APPROVAL)
+    assert loop.seeded["version"].rpartition("/")[2] not in member.get("/") + member.get(APPROVAL)
+    refused = member.approve()
+    assert refused.status_code == 403
+    assert "cannot be read by bob" in refused.text
+    assert not (loop.folder / "approval.log").exists()
+
+
+def test_nobody_approves_without_signing_in(loop: Loop) -> None:
+    answer = Visitor(loop).post(APPROVAL, evidence=loop.seeded["evidence"], approver="Ada", csrf="")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    assert not (loop.folder / "approval.log").exists()
+
+
+@pytest.mark.browser
+def test_hostile_texts_are_texts_and_fit_a_phone(loop: Loop, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    for path in ("/", APPROVAL, LEDGER):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        expect(page.get_by_text(HOSTILE).first).to_be_visible()
+    page.goto(APPROVAL)
+    pictures = page.locator(".mistakes img")
+    expect(pictures).to_have_count(NEW_MISTAKES)
+    assert pictures.first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
+    expect(page.get_by_role("row", name="accuracy")).to_contain_text("1.0000")
+
+
+@pytest.mark.browser
+def test_a_click_promotes_once_also_after_a_kill_and_the_ledger_says_who(loop: Loop, page: Page) -> None:
+    page.goto(APPROVAL)
+    page.get_by_label("Your name").fill("Ada Lovelace")
+    button = page.get_by_role("button", name="Approve and promote glyphs-dev:v1")
+    form = {
+        name: page.locator(f".decide input[name={name}]").input_value() for name in ("csrf", "evidence", "approver")
+    }
+    button.click()
+    os.killpg(runner(loop), signal.SIGKILL)
+    expect(page.get_by_role("heading", name="did not end well")).to_be_visible()
+    assert loop.state["pending"]["evidence"] == loop.seeded["evidence"]
+    page.get_by_label("Your name").fill("Ada Lovelace")
+    button.click()
+    expect(page.get_by_role("heading", name="Promoted")).to_be_visible()
+    expect(page.get_by_text("was promoted, approved by Ada Lovelace")).to_be_visible()
+    again = page.request.post(APPROVAL, form=form, max_redirects=0)
+    assert again.status == 303
+    known = asked(loop)
+    assert known["production"] == "v1"
+    assert known["entries"] == [["ada", "name", True], ["Ada Lovelace", "browser", True]]
+    assert loop.state["pending"] is None
+    page.goto(LEDGER)
+    newest = page.get_by_role("listitem").first
+    expect(newest).to_contain_text("Ada Lovelace (by the button in the browser)")
+    expect(page.get_by_text("The ledger and the registry agree: 2 entries")).to_be_visible()
+
+
+@pytest.mark.browser
+def test_the_timeline_says_in_words_what_is_wrong(loop: Loop, visitor: Visitor, page: Page) -> None:
+    version = "/local-org/wandb-registry-model/artifacts/model/glyphs-dev/v0"
+    moved = visitor.post(f"{version}/aliases", csrf=visitor.csrf(), alias="production", do="add")
+    assert moved.status_code == 303
+    page.goto(LEDGER)
+    expect(page.get_by_text("Production was moved outside the gate")).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_text("moved by hand, outside the gate")).to_be_visible()
+
+
+def runner(loop: Loop) -> int:
+    """The process of `runner approve`, once it is at work."""
+
+    def holder() -> int:
+        said = (loop.folder / "lock").read_text() if (loop.folder / "lock").exists() else ""
+        return int(said.split()[1].rstrip(":")) if said.endswith("approve") else 0
+
+    return int(until(holder, "the promotion"))
+
+
+def asked(loop: Loop) -> Any:
+    """What the SDK finds in the registry and in the ledger."""
+    return loop.python("-c", ASK)
