@@ -6,6 +6,7 @@ The same steps in the same order as on GitHub, on this machine.
     pipeline      the order of the steps as plain data, and what each hands to the next
     processes     a step as a process; how whatever was started is ended, and nothing else
     status        what is in production, what waits; and the audit
+    prune         what may be deleted is shown, and a person says yes
     order         what a person asked for
     places        where steps are executed: processes or containers, the embedded server or the person's own W&B
     containers    a step, and the server, as containers; how whatever was left of them is found

@@ -7,6 +7,7 @@ Run the pipeline on this machine.
     python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
     python -m runner status                                       what is in production, what waits, what ran last
     python -m runner audit [--verify] [--on DATE] [--html FILE]   what was promoted, by whom, on what evidence
+    python -m runner prune [--older-than DAYS]                    delete what nothing names any more; asks first
     python -m runner serve | clean
     python -m runner images [--list]                              build the images that are missing, and name them
 
@@ -30,6 +31,7 @@ from runner.folder import Folder, remove
 from runner.order import Order
 from runner.processes import Stop, end_leftover
 from runner.progress import say
+from runner.prune import prune
 from runner.use_case import chosen
 
 GO_ON = "what was finished is kept; the same command goes on from there"
@@ -121,6 +123,10 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     audit.add_argument("--on", metavar="DATE", help="what was in production then: 2026-11-23 or 2026-11-23T14:00:00Z")
     audit.add_argument("--verify", action="store_true", default=None, help="look for what was changed or lost")
     audit.add_argument("--html", metavar="FILE", help="write one page that needs nothing else")
+    pruned = command("prune", "delete the datasets and models that nothing names any more; asks", "prune")
+    use_case_flag(pruned, "that of the last run")
+    wandb_flags(pruned)
+    pruned.add_argument("--older-than", metavar="DAYS", help="keep what is younger (default: 30)")
     docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
@@ -273,6 +279,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "audit":
                 given = {name: value for name in pipeline.AUDIT.flags if (value := getattr(args, name)) is not None}
                 return status.audit(order, loop.use_case_of(order).name, given)
+            case "prune":
+                given = {"older_than": args.older_than} if args.older_than else {}
+                return prune(order, loop.use_case_of(order).name, given)
         return status.tell(order)
     except Interrupted as interrupted:
         sys.stderr.write(f"\nstopped: {interrupted or GO_ON}\n")

@@ -68,6 +68,9 @@ AUDIT = Step(
     "audit", "say what was promoted, and what is in production", flags=("on", "verify", "html"), then_a_person=True
 )
 
+# Shows first; deletes only what was shown, when a person says so.
+PRUNE = Step("prune", "delete what nothing names any more", flags=("older_than", "delete"), then_a_person=True)
+
 
 def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
     """The steps that make and judge a candidate; each hyperparameter is a flag of train."""

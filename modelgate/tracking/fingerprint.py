@@ -23,6 +23,7 @@ _LOCKS = {
     "steps.train": ("docker/train/requirements.txt", "docker/tensorflow-cpu.txt"),
     "steps.evaluate": ("docker/evaluate/requirements.txt", "docker/tensorflow-cpu.txt"),
 }
+_PREFIX = "inputs-"
 _CPU, _CUDA = "docker/tensorflow-cpu.txt", "docker/tensorflow-cuda.txt"
 _OURS = ("modelgate", "steps", "usecases")
 
@@ -36,7 +37,12 @@ def alias(module: str, parts: Iterable[str], flags: Mapping[str, object], inputs
     """
     files = {name: _sha256(_path(name)) for name in [*sources([module, *parts]), *locks(module)]}
     text = json.dumps({"files": files, "flags": dict(flags), "inputs": dict(inputs)}, sort_keys=True)
-    return f"inputs-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def is_alias(name: str) -> bool:
+    """Whether an alias is one of these, which is a mark of the steps and not a name that somebody gave."""
+    return name.startswith(_PREFIX)
 
 
 def locks(module: str) -> list[str]:

@@ -24,6 +24,7 @@ RESULTS = {
         "production": None, "accuracy": 0.97, "loss": 0.1, "reasons": [], "reused": False, "run_url": None,
     },
     "promote": {"version": f"{REGISTRY}:v3", "previous": None, "approver": "ada", "url": "http://x/page-of-v3"},
+    "prune": {"plan": "c0ffee", "versions": [{"name": "local/p/glyphs_model:v0", "bytes": 7}], "deleted": ["v0"]},
     "audit": {"registry": {"production": None}, "entries": []},
 }  # fmt: skip
 

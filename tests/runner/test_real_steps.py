@@ -95,6 +95,10 @@ def test_status_names_what_the_registry_has_in_production_and_not_what_the_runne
     assert code == 0
     assert "approved by ada" in said and "in production now, by the registry: nothing" in said
 
+    code, said = real.runner("prune", "--older-than", "0")
+    assert code == 0
+    assert "nothing of glyphs can go" in said and "kept: 2, because an alias names it" in said
+
 
 def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(real: Checkout) -> None:
     code, said = real.runner("rollback", "--use-case", "glyphs", APPROVE="ada")

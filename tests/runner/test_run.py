@@ -454,7 +454,7 @@ def test_approve_with_nothing_open_says_what_is_true(checkout: Checkout) -> None
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["approve"], ["rollback"], ["serve"], ["status"], ["audit"], ["clean"]]
+    "command", [[], ["run"], ["approve"], ["rollback"], ["serve"], ["status"], ["audit"], ["prune"], ["clean"]]
 )
 def test_help_gives_an_example(checkout: Checkout, command: list[str]) -> None:
     code, said = checkout.runner(*command, "--help")

@@ -350,7 +350,7 @@ def test_what_a_user_installs_is_a_part_of_what_a_developer_installs() -> None:
 @pytest.mark.parametrize(
     ("targets", "script"),
     [
-        (("run", "plan", "approve", "rollback", "status", "audit", "serve"), "runner/setup.sh"),
+        (("run", "plan", "approve", "rollback", "status", "audit", "prune", "serve"), "runner/setup.sh"),
         (("test", "prove", "lint", "bench"), "runner/setup.sh dev"),
     ],
 )

@@ -108,9 +108,13 @@ class Upload:
     contents: dict[str, bytes]
     name: str = "data"
 
-    def manifest(self) -> dict[str, Any]:
-        entries = {path: {"digest": md5_base64(data), "size": len(data)} for path, data in self.contents.items()}
-        return {"version": 1, "storagePolicy": "wandb-storage-policy-v1", "contents": entries}
+    def manifest(self, artifact: str = "") -> dict[str, Any]:
+        birth = {"birthArtifactID": artifact} if artifact else {}
+        entries = {
+            path: {"digest": md5_base64(data), "size": len(data), **birth} for path, data in self.contents.items()
+        }
+        policy = {"storagePolicy": "wandb-storage-policy-v1", "storagePolicyConfig": {"storageLayout": "V2"}}
+        return {"version": 1, **policy, "contents": entries}
 
     def digest(self) -> str:
         listing = "".join(f"{path}:{md5_base64(self.contents[path])}\n" for path in sorted(self.contents))
@@ -157,7 +161,7 @@ class Upload:
         return str(made["file"]["uploadUrl"])
 
     def put_manifest(self, artifact: str) -> None:
-        data = json.dumps(self.manifest()).encode()
+        data = json.dumps(self.manifest(artifact)).encode()
         assert requests.put(self.manifest_url(artifact, data), data=data, timeout=TIMEOUT_S).status_code == 200
 
     def commit(self, artifact: str) -> requests.Response:

@@ -1,0 +1,181 @@
+"""
+Which datasets and models of a use case nothing names any more. Nothing here deletes.
+
+A version stays if somebody named it (by an alias, or by linking it into another collection), if an entry of the ledger
+or evidence names it, if a run under way uses it, if anything that stays was made with it, or if it is young. The alias
+`inputs-<hash>` is no name: it is where the steps look whether a piece of work is done already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelgate.promotion import evaluation, evidence, ledger
+from modelgate.tracking import files, fingerprint
+from modelgate.tracking.references import Reference
+
+if TYPE_CHECKING:
+    import wandb
+    from wandb import Artifact
+
+MAX_RECORD_BYTES = 4_000_000  # as for evidence in evaluation.py; an entry of the ledger is smaller
+UNDER_WAY = ("running", "pending", "preempting", "preempted")
+
+
+@dataclass(frozen=True)
+class Version:
+    """
+    A dataset or model as W&B has it.
+
+    linked: whether it is in another collection too. in_use: whether a run under way uses it. made_with_it: the ids of
+    the versions that were logged by runs that used it.
+    """
+
+    id: str
+    name: str
+    size: int
+    aliases: tuple[str, ...]
+    created_at: datetime
+    linked: bool = False
+    in_use: bool = False
+    made_with_it: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What may go, the oldest first, and for what reason how many versions stay."""
+
+    versions: tuple[Version, ...]
+    kept: Counter[str]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it; what another version has too stays in W&B."""
+        return sum(version.size for version in self.versions)
+
+    @property
+    def hash(self) -> str:
+        """Stands for exactly these versions."""
+        return hashlib.sha256("\n".join(sorted(version.id for version in self.versions)).encode()).hexdigest()[:12]
+
+
+def plan(versions: Iterable[Version], named: frozenset[str], before: datetime) -> Plan:
+    """What of these versions may go. named: the names in ledger and evidence. before: what is younger stays."""
+    kept: Counter[str] = Counter()
+    loose: dict[str, Version] = {}
+    for version in versions:
+        if reason := why_kept(version, named, before):
+            kept[reason] += 1
+        else:
+            loose[version.id] = version
+    # What stays keeps what it was made with, and that what it was made with itself.
+    while held := [version for version in loose.values() if not version.made_with_it <= loose.keys()]:
+        kept["something that stays was made with it"] += len(held)
+        for version in held:
+            del loose[version.id]
+    return Plan(tuple(sorted(loose.values(), key=lambda version: (version.created_at, version.id))), kept)
+
+
+def why_kept(version: Version, named: frozenset[str], before: datetime) -> str | None:
+    """Why this version stays, whatever becomes of the others; None if it may go."""
+    if any(not fingerprint.is_alias(alias) for alias in version.aliases):
+        return "an alias names it"
+    if version.name in named:
+        return "ledger or evidence names it"
+    if version.linked:
+        return "it is linked into another collection"
+    if version.in_use:
+        return "a run under way uses it"
+    return "it is young" if version.created_at > before else None
+
+
+# --- asking W&B ------------------------------------------------------------------------------------------------------
+
+
+def read(api: wandb.Api, project: str, use_case: str, before: datetime) -> Plan:
+    """The plan for the datasets and models of a use case in `entity/project`. Raises FileRefused: see `_read`."""
+    named = frozenset(names(api, project, use_case))
+    versions = []
+    for kind in ("dataset", "model"):
+        for artifact in _versions(api, kind, f"{project}/{use_case}_{kind}"):
+            version = _version(artifact)
+            # Two questions for each version, which are asked only of one that nothing else keeps.
+            versions.append(version if why_kept(version, named, before) else _with_uses(version, artifact))
+    return plan(versions, named, before)
+
+
+def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
+    """Every text in the ledger's entries and in the evidence: names of versions among them."""
+    records = (
+        (ledger.ARTIFACT_TYPE, ledger.name_of(use_case), ledger.FILE),
+        (evaluation.ARTIFACT_TYPE, evaluation.name_of(use_case), evidence.FILE),
+    )
+    for kind, name, file in records:
+        for artifact in _versions(api, kind, f"{project}/{name}"):
+            yield from _texts(_read(artifact, file))
+
+
+def _read(artifact: Artifact, file: str) -> object:
+    """What a record says. One that cannot be read could name anything, so nothing may be deleted then."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = files.fetch(artifact, file, Path(folder), MAX_RECORD_BYTES).path.read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise files.FileRefused(
+            "record_unreadable",
+            f"{file} of {artifact.name} is no JSON ({error}), so nobody knows what it names, and nothing was deleted",
+            "log it again, or delete this version if it is none of yours",
+        ) from error
+
+
+def _texts(value: object) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict | list):
+            waiting += part.values() if isinstance(part, dict) else part
+
+
+def _versions(api: wandb.Api, kind: str, collection: str) -> Iterator[Artifact]:
+    if api.artifact_collection_exists(collection, kind):
+        yield from api.artifact_collection(kind, collection).artifacts()
+
+
+def _version(artifact: Artifact) -> Version:
+    return Version(
+        id=str(artifact.id),
+        name=str(Reference.of(artifact)),
+        size=int(artifact.size),
+        aliases=tuple(artifact.aliases),
+        created_at=ledger.time_of(artifact.created_at),
+    )
+
+
+def _with_uses(version: Version, artifact: Artifact) -> Version:
+    runs = artifact.used_by()
+    return replace(
+        version,
+        linked=bool(artifact.linked_artifacts),
+        in_use=any(run.state in UNDER_WAY for run in runs),
+        made_with_it=frozenset(str(made.id) for run in runs for made in run.logged_artifacts()),
+    )
+
+
+def delete(api: wandb.Api, version: Version) -> None:
+    """Delete a version. W&B refuses it if somebody has given it an alias since it was looked at."""
+    artifact = api.artifact(version.name)
+    if artifact.aliases:
+        artifact.aliases = [alias for alias in artifact.aliases if alias not in version.aliases]
+        artifact.save()
+    artifact.delete(delete_aliases=False)

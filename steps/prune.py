@@ -1,0 +1,111 @@
+"""
+Delete the datasets and models that nothing names any more: no alias, no link, no evidence, no entry of the ledger.
+
+    python -m steps.prune                         says what would go, and deletes nothing
+    python -m steps.prune --delete 3f2a9c0d1e44   deletes exactly what was shown
+
+Reads   the use case's datasets and models, its ledger and its evidence; runs that used them.
+Writes  nothing without --delete. Deletes the oldest first; stopped in between, it goes on when it is run again.
+Exits   0 done, 1 it is not what was shown any more, 2 wrong use, 3 W&B not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from wandb.errors import CommError
+
+from modelgate import config
+from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.errors import StepError
+from modelgate.promotion import retention
+from modelgate.promotion.retention import Plan
+from modelgate.text import one_line
+from modelgate.tracking import client
+
+MONTH_DAYS = 30
+
+
+def days(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 36_500:
+        raise ValueError
+    return number
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = StepParser(__doc__ or "", argv)
+    parser.add_argument(
+        "--older-than",
+        type=days,
+        default=MONTH_DAYS,
+        metavar="DAYS",
+        help="keep what is younger (days, default: %(default)s)",
+    )
+    parser.add_argument("--delete", metavar="HASH", help="delete what was shown under this hash")
+    return parser.parse()
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def tell(plan: Plan, use_case: str) -> None:
+    """The plan for people."""
+    for reason, count in sorted(plan.kept.items()):
+        say(f"kept: {count}, because {reason}")
+    for version in plan.versions:
+        say(f"  {version.created_at:%Y-%m-%d}  {megabytes(version.size):>10}  {one_line(version.name)}")
+    if plan.versions:
+        say(f"{len(plan.versions)} versions of {use_case} can go; they hold {megabytes(plan.size)} at most")
+    else:
+        say(f"nothing of {use_case} can go")
+
+
+def delete(api: Any, plan: Plan) -> list[str]:
+    """Delete all of it; returns the names. What W&B refuses by now is named, and stays."""
+    deleted = []
+    for version in plan.versions:
+        try:
+            retention.delete(api, version)
+        except CommError as error:
+            say(f"kept {version.name}: {one_line(str(error))}")
+        else:
+            deleted.append(version.name)
+            say(f"deleted {version.name}")
+    return deleted
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    api = client.connect()
+    project = f"{client.entity_of(api)}/{client.project_of(config.load(args.use_case).project)}"
+    before = datetime.now(UTC) - timedelta(days=args.older_than)
+    plan = retention.read(api, project, args.use_case, before)
+    answer: dict[str, Any] = {
+        "plan": plan.hash,
+        "bytes": plan.size,
+        "versions": [{"name": version.name, "bytes": version.size} for version in plan.versions],
+        "kept": dict(plan.kept),
+        "deleted": [],
+    }
+    if args.delete is None:
+        tell(plan, args.use_case)
+    elif args.delete != plan.hash:
+        raise StepError(
+            "plan_changed",
+            f"--delete {args.delete!r}: what can go has changed since it was shown (it is {plan.hash!r} now)",
+            "run it without --delete, look at the list, and give the hash that belongs to it",
+        )
+    else:
+        answer["deleted"] = delete(api, plan)
+    emit(answer, args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

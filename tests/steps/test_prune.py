@@ -1,0 +1,253 @@
+"""
+What prune deletes, and what it never does: random histories on the real server, looked at with the real SDK.
+
+    pytest tests/steps/test_prune.py
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import wandb
+
+from modelgate.errors import StepError
+from modelgate.promotion import retention
+from tests.server.wire import Upload, Wire
+from tests.serving import Server
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+STEPS = ("build", "train", "link", "evaluate", "promote", "name", "unname", "unlink", "watch")
+
+
+@dataclass
+class Made:
+    """A version as this test has made it. run: that logged it; uses: the runs that used it."""
+
+    id: str
+    name: str
+    run: str
+    aliases: set[str] = field(default_factory=set)
+    uses: set[str] = field(default_factory=set)
+    linked: bool = False
+
+
+class History:
+    """A use case's project, written by the bare protocol: what the steps would log, without what is in it."""
+
+    def __init__(self, server: Server, project: str, seed: int) -> None:
+        self.wire = Wire.of(server)
+        self.project = project
+        self.chance = random.Random(seed)
+        self.datasets: list[Made] = []
+        self.models: list[Made] = []
+        self.named: set[str] = set()
+        self.records: list[Made] = []
+        self.running: set[str] = set()
+        self._runs = 0
+        self._bytes = 0
+
+    @property
+    def deletable(self) -> list[Made]:
+        return [*self.datasets, *self.models]
+
+    def any(self, made: list[Made]) -> Made | None:
+        return self.chance.choice(made) if made else None
+
+    def run(self, *, state: str = "finished") -> str:
+        self._runs += 1
+        name = f"r{self._runs}"
+        self.wire.done("upsertBucket", "inserted", modelName=self.project, name=name, state=state)
+        return name
+
+    def log(self, kind: str, run: str, name: str, content: str = "") -> Made:
+        self._bytes += 1
+        file = {"evaluation": "evidence.json", "promotion": "entry.json"}.get(kind, "file")
+        upload = Upload(self.wire, self.project, {file: (content or f"{self._bytes}").encode()}, f"glyphs_{name}")
+        aliases = [{"alias": "latest"}, {"alias": f"inputs-{self._bytes:012x}"}]
+        artifact = upload.create(artifactTypeName=kind, runName=run, aliases=aliases)
+        upload.put_files(artifact)
+        upload.put_manifest(artifact)
+        upload.commit(artifact)
+        found = self.wire.data("query A($id: ID!) { artifact(id: $id) { versionIndex } }", id=artifact)["artifact"]
+        return Made(artifact, f"local/{self.project}/glyphs_{name}:v{found['versionIndex']}", run)
+
+    def use(self, made: Made, run: str) -> None:
+        at = {"entityName": "local", "projectName": self.project, "runName": run}
+        self.wire.done("useArtifact", "artifact { id }", artifactID=made.id, **at)
+        made.uses.add(run)
+
+    def step(self, name: str) -> None:
+        dataset, model = self.any(self.datasets), self.any(self.models)
+        match name:
+            case "build":
+                self.datasets.append(self.log("dataset", self.run(), "dataset"))
+            case "train" if dataset:
+                run = self.run()
+                self.use(dataset, run)
+                self.models.append(self.log("model", run, "model"))
+            case "link" if model:
+                self._link(model)
+            case "evaluate" if model and dataset:
+                run = self.run()
+                self.use(dataset, run)
+                self._record("evaluation", run, {"model": {"name": model.name}, "dataset": {"name": dataset.name}})
+            case "promote" if model and dataset:
+                self._record(
+                    "promotion", self.run(), {"model": {"name": model.name}, "dataset": {"name": dataset.name}}
+                )
+            case "name" | "unname" if made := self.any(self.deletable):
+                self._name(made, removed=name == "unname")
+            case "unlink" if linked := self.any([made for made in self.models if made.linked]):
+                self._unlink(linked)
+            case "watch" if made := self.any(self.deletable):
+                run = self.run(state=self.chance.choice(["running", "finished"]))
+                self.running |= {run} if run_is_running(self.wire, self.project, run) else set()
+                self.use(made, run)
+
+    def _record(self, kind: str, run: str, content: dict[str, Any]) -> None:
+        names = {"evaluation": "evaluation", "promotion": "promotions"}
+        self.records.append(self.log(kind, run, names[kind], json.dumps(content | {"number": len(self.records)})))
+        self.named |= {part["name"] for part in content.values()}
+
+    def _link(self, made: Made) -> None:
+        where = {"entityName": "local-org", "projectName": "wandb-registry-model"}
+        fields = {"artifactID": made.id, "artifactPortfolioName": self.project, **where}
+        self.wire.done("linkArtifact", "versionIndex", **fields)
+        made.linked = True
+
+    def _unlink(self, made: Made) -> None:
+        asked = """query C($name: String!) { project(entityName: "local-org", name: "wandb-registry-model") {
+          artifactCollection(name: $name) { id } } }"""
+        portfolio = self.wire.data(asked, name=self.project)["project"]["artifactCollection"]["id"]
+        self.wire.done("unlinkArtifact", "success", artifactID=made.id, artifactPortfolioID=portfolio)
+        made.linked = False
+
+    def _name(self, made: Made, *, removed: bool) -> None:
+        collection = made.name.split("/")[2].split(":")[0]
+        alias = {"entityName": "local", "projectName": self.project, "artifactCollectionName": collection}
+        mutation = "deleteAliases" if removed else "addAliases"
+        self.wire.done(mutation, "success", artifactID=made.id, aliases=[alias | {"alias": "best"}])
+        for other in self.deletable:
+            if other.name.split(":")[0] == made.name.split(":")[0] and not removed:
+                other.aliases.discard("best")
+        (made.aliases.discard if removed else made.aliases.add)("best")
+
+    def kept(self) -> set[str]:
+        """What must stay, by the rules in the words of docs/promotion.md."""
+        newest = {made[-1].id for made in (self.datasets, self.models) if made}
+        kept = {
+            made.id
+            for made in self.deletable
+            if made.id in newest or made.aliases or made.linked or made.name in self.named or made.uses & self.running
+        }
+        while True:
+            makers = {made.run for made in [*self.deletable, *self.records] if made.id in kept or made in self.records}
+            grown = kept | {made.id for made in self.deletable if made.uses & makers}
+            if grown == kept:
+                return kept
+            kept = grown
+
+
+def run_is_running(wire: Wire, project: str, run: str) -> bool:
+    asked = "query R($project: String, $run: String!) { project(name: $project) { run(name: $run) { state } } }"
+    return bool(wire.data(asked, project=project, run=run)["project"]["run"]["state"] == "running")
+
+
+def there(api: wandb.Api, history: History) -> set[str]:
+    """The ids of what is left of a history."""
+    found = set()
+    for kind, name in (
+        ("dataset", "dataset"),
+        ("model", "model"),
+        ("evaluation", "evaluation"),
+        ("promotion", "promotions"),
+    ):
+        collection = f"local/{history.project}/glyphs_{name}"
+        if api.artifact_collection_exists(collection, kind):
+            found |= {version.id for version in api.artifact_collection(kind, collection).artifacts()}
+    return found
+
+
+def prune_random_histories(server: Server, seeds: Iterator[int]) -> None:
+    api = wandb.Api()
+    deleted = 0
+    for seed in seeds:
+        history = History(server, f"history-{seed}", seed)
+        for name in ["build", "train", *history.chance.choices(STEPS, k=history.chance.randint(3, 14))]:
+            history.step(name)
+        plan = retention.read(api, f"local/{history.project}", "glyphs", LATER)
+        for version in plan.versions:
+            retention.delete(api, version)
+        left = there(api, history)
+        assert left == history.kept() | {record.id for record in history.records}, f"seed {seed}"
+        assert not retention.read(api, f"local/{history.project}", "glyphs", LATER).versions, f"seed {seed}"
+        deleted += len(plan.versions)
+    assert deleted
+
+
+def test_what_an_alias_the_ledger_or_evidence_names_stays_and_nothing_else(
+    server: Server, wandb_env: dict[str, str]
+) -> None:
+    prune_random_histories(server, iter(range(6)))
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(7200)
+def test_what_is_named_stays_in_500_histories(server: Server, wandb_env: dict[str, str]) -> None:
+    prune_random_histories(server, iter(range(1000, 1500)))
+
+
+@pytest.fixture
+def history(server: Server, wandb_env: dict[str, str], collection: str) -> History:
+    """Two datasets, and two models of the first."""
+    made = History(server, collection, 0)
+    for name in ("build", "train", "train", "build"):
+        made.step(name)
+    return made
+
+
+def test_nothing_goes_before_it_was_shown(history: History, step: Callable[..., Any]) -> None:
+    shown = step("prune", "--older-than", 0)
+    (version,) = shown["versions"]
+    assert (version["name"], shown["deleted"]) == (history.models[0].name, [])
+    assert shown["kept"] == {"an alias names it": 2, "something that stays was made with it": 1}
+    assert len(there(wandb.Api(), history)) == 4
+    done = step("prune", "--older-than", 0, "--delete", shown["plan"])
+    assert done["deleted"] == [history.models[0].name]
+    assert there(wandb.Api(), history) == {made.id for made in [*history.datasets, history.models[1]]}
+
+
+def test_what_is_young_stays(history: History, step: Callable[..., Any]) -> None:
+    assert step("prune")["versions"] == []
+    assert step("prune")["kept"]["it is young"] == 2
+
+
+def test_another_list_than_the_one_that_was_shown_is_not_deleted(history: History, step: Callable[..., Any]) -> None:
+    shown = step("prune", "--older-than", 0)
+    history.step("train")
+    with pytest.raises(StepError) as refused:
+        step("prune", "--older-than", 0, "--delete", shown["plan"])
+    assert refused.value.name == "plan_changed"
+    assert len(there(wandb.Api(), history)) == 5
+
+
+def test_a_version_that_was_named_in_the_last_moment_stays(history: History) -> None:
+    api = wandb.Api()
+    (version,) = retention.read(api, f"local/{history.project}", "glyphs", LATER).versions
+    history._name(history.models[0], removed=False)
+    with pytest.raises(wandb.errors.CommError, match="best"):
+        retention.delete(api, version)
+    assert history.models[0].id in there(api, history)
+
+
+def test_a_record_that_cannot_be_read_stops_it(history: History, step: Callable[..., Any]) -> None:
+    history.log("evaluation", history.run(), "evaluation", "no JSON")
+    with pytest.raises(StepError) as refused:
+        step("prune", "--older-than", 0)
+    assert refused.value.name == "record_unreadable"
