@@ -13,6 +13,7 @@ from pages.kept import Version
 
 TABLE = "predictions.table.json"
 MAX_TABLE_BYTES = 16_000_000
+COLUMNS = ("row", "label", "answer", "production_answer", "confidence", "mistake")
 SHOWN = 24
 
 
@@ -34,23 +35,27 @@ def new(visit: Visit, evaluation: Version) -> tuple[list[Mistake], int]:
     content = kept.file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
     try:
         table = json.loads(content) if content is not None else {}
-        rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-        every = [made for row in rows if (made := _mistake(row, evaluation))]
-    except (ValueError, KeyError, TypeError, RecursionError):  # another table than evaluate's: nothing to show
+        places = [table["columns"].index(name) for name in COLUMNS]
+        every = [made for row in table["data"] if (made := _mistake([row[place] for place in places], evaluation))]
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # another table than evaluate's: nothing to show
         return [], 0
     every.sort(key=lambda mistake: -mistake.confidence)
     return every[:SHOWN], len(every)
 
 
-def _mistake(row: dict[str, Any], evaluation: Version) -> Mistake | None:
-    truth, answer, before = row["label"], row["answer"], row["production_answer"]
-    picture = row["mistake"]
+def _mistake(cells: list[Any], evaluation: Version) -> Mistake | None:
+    row, truth, answer, before, confidence, picture = cells
     if truth == answer or before not in (None, truth) or not isinstance(picture, dict):
         return None
-    confidence = row["confidence"]
     return Mistake(
         url=f"{evaluation.below}/picture?{query(path=str(picture.get('path', '')))}",
-        row=str(row["row"]),
+        row=str(row),
         truth=str(truth),
         answer=str(answer),
         confidence=float(confidence) if isinstance(confidence, int | float) else 0.0,

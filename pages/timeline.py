@@ -32,6 +32,7 @@ TITLES = {
     "production_gone": "Nothing is in production any more",
     "promotion_unfinished": "A promotion was interrupted",
 }
+ENTRIES_A_PAGE = 20
 HOW = {
     "name": "named on the command line",
     "browser": "by the button in the browser",
@@ -88,12 +89,17 @@ def show(visit: Visit) -> Response:
     entries, findings = verify.verify(use_case.entries, _registered(visit, use_case))
     unreadable = [entry for entry in use_case.entries if not ledger.readable(entry.content)]
     every = sorted([*entries, *unreadable], key=lambda entry: entry.number, reverse=True)
+    first = (visit.page - 1) * ENTRIES_A_PAGE
     return shown.page(
         visit,
         "timeline.html",
         use_case=use_case,
         states=STATES,
-        steps=[_step(visit, entry, findings) for entry in every],
+        steps=[_step(visit, entry, findings) for entry in every[first : first + ENTRIES_A_PAGE]],
+        count=len(every),
+        first=first,
+        page=visit.page,
+        page_size=ENTRIES_A_PAGE,
         findings=[(title(finding), finding) for finding in findings],
     )
 

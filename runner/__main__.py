@@ -209,6 +209,8 @@ def serve(order: Order) -> int:
         if link := server.link():
             say(f"To sign in: {link}")
             say("  This link works once, within 5 minutes. For another, type make serve in another terminal.")
+        if (waits := order.folder.state().get("pending")) and not order.docker:
+            say(f"{waits['version'].rpartition('/')[2]} waits for your approval: {server.url}/-/approval")
         say(f"The API key is in {order.folder.key_file}")
         say(f"For a client of yours: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {order.folder.key_file})")
         say("Ctrl-C ends the server. What it holds is kept.")

@@ -23,6 +23,7 @@ from tests.web.conftest import chromium  # noqa: F401
 from tests.web.test_browser import DEADLINE_MS, FLAGS
 
 LEDGER = "/-/ledger/glyphs"
+REGISTRY = "local-org/wandb-registry-model"
 ASK = """
 import json, wandb
 from modelgate.promotion import ledger
@@ -40,14 +41,26 @@ def visitor(loop: Loop) -> Visitor:
     return Visitor(loop).sign_in()
 
 
+def admin(loop: Loop, *words: str) -> str:
+    command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(loop.folder / "server"), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def member(loop: Loop) -> Visitor:
     """Somebody with a key of their own, who is a member of the registry."""
-    admin = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(loop.folder / "server")]
-    key = subprocess.run([*admin, "add-user", "bob"], check=True, capture_output=True, text=True).stdout.strip()
-    for words in (["add-member", "local-org", "bob"], ["add-registry-member", "local-org/wandb-registry-model", "bob"]):
-        subprocess.run([*admin, *words], check=True, capture_output=True)
+    key = admin(loop, "add-user", "bob")
+    admin(loop, "add-member", "local-org", "bob")
+    admin(loop, "add-registry-member", REGISTRY, "bob")
     return Visitor(loop).sign_in(key)
+
+
+@pytest.fixture
+def demoted(loop: Loop) -> Iterator[None]:
+    """The machine's own key is a member of the registry, and no admin, for as long as the test runs."""
+    admin(loop, "add-registry-member", REGISTRY, "local", "--role", "member")
+    yield
+    admin(loop, "add-registry-member", REGISTRY, "local", "--role", "admin")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +106,12 @@ def test_home_says_what_is_in_production_and_what_waits_without_a_script(loop: L
     assert "<script>alert" not in text
 
 
+def test_a_ledger_has_pages_and_only_of_use_cases_that_there_are(visitor: Visitor) -> None:
+    assert "The ledger and the registry agree: 1 entry" in visitor.get(LEDGER)
+    assert "There are no entries on this page" in visitor.get(f"{LEDGER}?page=2")
+    assert "There is no use case &#34;nothing&#34;" in visitor.get("/-/ledger/nothing")
+
+
 def test_home_of_the_server_itself_is_one_link_away(visitor: Visitor) -> None:
     assert "/-/all" in visitor.get("/")
     assert "Registries" in visitor.get("/-/all")
@@ -126,6 +145,16 @@ def test_a_member_can_neither_read_what_waits_nor_approve_it(loop: Loop, member:
     refused = member.approve()
     assert refused.status_code == 403
     assert "cannot be read by bob" in refused.text
+    assert not (loop.folder / "approval.log").exists()
+
+
+@pytest.mark.usefixtures("demoted")
+def test_a_member_of_the_registry_who_may_read_the_report_may_not_approve_it(loop: Loop, visitor: Visitor) -> None:
+    shown = visitor.get(APPROVAL)
+    assert "only an admin of &#34;wandb-registry-model&#34; may approve, and local is not one" in shown
+    assert "<button>Approve" not in shown
+    refused = visitor.approve()
+    assert (refused.status_code, "only an admin of" in refused.text) == (403, True)
     assert not (loop.folder / "approval.log").exists()
 
 
