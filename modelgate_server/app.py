@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -66,18 +67,38 @@ async def _watch(services: Services) -> None:
     What happens by itself with time. Runs whose process was killed send nothing any more: W&B calls them crashed, and
     so do we. Versions whose time to live is over are deleted.
     """
+    listening = Listening()
     while True:
         try:
-            await run_in_threadpool(_look_over, services)
+            await run_in_threadpool(_look_over, services, listening.long_enough())
         except sqlite3.OperationalError as error:  # another process holds the database for long: try again later
             log.warning("runs and versions could not be looked over: %s", error)
         await asyncio.sleep(WATCH_S)
 
 
-def _look_over(services: Services) -> None:
+def _look_over(services: Services, heard_all: bool) -> None:
     with services.database.write() as db:
-        runs.mark_crashed(db, now(ago_s=RUN_SILENCE_S))
+        if heard_all:
+            runs.mark_crashed(db, now(ago_s=RUN_SILENCE_S))
         artifacts.expire(db)
+
+
+class Listening:
+    """
+    Whether this process has run without a pause for as long as a run may be silent. While a machine is suspended or a
+    process stopped nobody is heard, and that says nothing about the runs.
+    """
+
+    def __init__(self) -> None:
+        self._asked = time.time()
+        self._paused = 0.0
+
+    def long_enough(self) -> bool:
+        """Asked every `WATCH_S`; a gap of twice that was a pause."""
+        before, self._asked = self._asked, time.time()
+        if not 0 <= self._asked - before < 2 * WATCH_S:
+            self._paused = self._asked
+        return self._asked - self._paused >= RUN_SILENCE_S
 
 
 def create_app(services: Services, mount: Mount | None = None) -> Starlette:

@@ -90,6 +90,8 @@ def check(folder: Path) -> Report:
         for md5, kind in sorted(broken.items()):
             path = blobs.path(md5)
             todo = f'copy "blobs/{md5[:2]}/{md5}" of a backup to "{path}"'
+            if kind == "corrupt":
+                todo += ", or remove it and log the right file again"
             report.add(kind, f"blob {md5}, {references.owner(db, md5)}", todo)
     return report
 

@@ -156,17 +156,19 @@ class Blobs:
 
     def unsound(self, md5s: Iterable[str]) -> set[str]:
         """
-        Those of some blobs that a disk has damaged since they were made durable. Each is read once in the life of a
-        process, the small ones first and `MAX_LOOKED_AT` bytes at a time: the rest is left to the command `check`.
+        Those of some blobs that are not here, or that a disk has damaged since they were made durable. Each is read
+        once in the life of a process, the small ones first and `MAX_LOOKED_AT` bytes at a time: the rest is left to
+        the command `check`.
         """
-        waiting = sorted((self.size(md5) or 0, md5) for md5 in set(md5s) - self._sound)
-        found, looked_at = set(), 0
-        for size, md5 in waiting:
+        sizes = {md5: self.size(md5) for md5 in set(md5s)}
+        found = {md5 for md5, size in sizes.items() if size is None}
+        looked_at = 0
+        for size, md5 in sorted((size, md5) for md5, size in sizes.items() if size is not None):
+            if md5 in self._sound:
+                continue
             looked_at += size
             if looked_at > MAX_LOOKED_AT:
                 break
-            if self.size(md5) is None:
-                continue
             if self.md5_of(md5) == md5:
                 self._sound.add(md5)
             else:

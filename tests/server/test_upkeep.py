@@ -88,9 +88,11 @@ def blob(data: Path, contents: bytes) -> Path:
 
 
 @pytest.mark.parametrize("name", ["data", "another"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "all"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "all", "lost"])
 def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: str) -> None:
     """Also under the same name, where the client would be told that the version is there already."""
+    if damage == "lost":
+        blob(data, b"a").unlink()
     if damage in ("flip", "all"):
         flip(data)
     if damage in ("cut", "all"):
@@ -99,6 +101,16 @@ def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: st
         Upload(Wire.of(server), "p", CONTENTS, name).run()
     assert check(data).findings == []
     assert blob(data, b"a").read_bytes() == b"a"
+
+
+def test_a_file_that_was_removed_while_the_server_runs_is_healed_too(data: Path) -> None:
+    """So a file is healed that is too large to be read in passing: `check` finds it, and somebody removes it."""
+    with serving(data) as server:
+        upload = Upload(Wire.of(server), "p", CONTENTS)
+        upload.create()  # now the server has read the files of the version, and believes in them
+        blob(data, b"a").unlink()
+        upload.run()
+        assert check(data).findings == []
 
 
 def test_a_damaged_manifest_is_healed_too(data: Path) -> None:

@@ -161,7 +161,7 @@ class Upload:
         return str(made["file"]["uploadUrl"])
 
     def put_manifest(self, artifact: str) -> None:
-        data = json.dumps(self.manifest(artifact)).encode()
+        data = json.dumps(self.manifest()).encode()
         assert requests.put(self.manifest_url(artifact, data), data=data, timeout=TIMEOUT_S).status_code == 200
 
     def commit(self, artifact: str) -> requests.Response:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 import wandb
 
 from modelgate.errors import StepError
@@ -72,7 +73,8 @@ class History:
         aliases = [{"alias": "latest"}, {"alias": f"inputs-{self._bytes:012x}"}]
         artifact = upload.create(artifactTypeName=kind, runName=run, aliases=aliases)
         upload.put_files(artifact)
-        upload.put_manifest(artifact)
+        manifest = json.dumps(upload.manifest(artifact)).encode()
+        assert requests.put(upload.manifest_url(artifact, manifest), data=manifest, timeout=60).status_code == 200
         upload.commit(artifact)
         found = self.wire.data("query A($id: ID!) { artifact(id: $id) { versionIndex } }", id=artifact)["artifact"]
         return Made(artifact, f"local/{self.project}/glyphs_{name}:v{found['versionIndex']}", run)
@@ -221,6 +223,19 @@ def test_nothing_goes_before_it_was_shown(history: History, step: Callable[..., 
     done = step("prune", "--older-than", 0, "--delete", shown["plan"])
     assert done["deleted"] == [history.models[0].name]
     assert there(wandb.Api(), history) == {made.id for made in [*history.datasets, history.models[1]]}
+
+
+def test_what_is_linked_or_in_use_stays(history: History) -> None:
+    def deletable() -> list[str]:
+        return [version.name for version in retention.read(api, f"local/{history.project}", "glyphs", LATER).versions]
+
+    api, loose = wandb.Api(), history.models[0]
+    history._link(loose)
+    assert deletable() == []
+    history._unlink(loose)
+    assert deletable() == [loose.name]
+    history.use(loose, history.run(state="running"))
+    assert deletable() == []
 
 
 def test_what_is_young_stays(history: History, step: Callable[..., Any]) -> None:
