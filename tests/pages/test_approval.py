@@ -158,6 +158,38 @@ def test_a_member_of_the_registry_who_may_read_the_report_may_not_approve_it(loo
     assert not (loop.folder / "approval.log").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"host": "https://wandb.example"}, "approve it from a terminal: make approve WANDB=own"),
+        ({"evidence": "local/glyphs-dev/glyphs_evaluation:v9"}, "its evaluation cannot be read"),
+        ({"evidence": "local/glyphs-dev/glyphs_dataset:v0"}, "its evaluation cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_on_this_server_has_no_button(
+    loop: Loop, visitor: Visitor, changes: dict[str, str], why: str
+) -> None:
+    loop.wait_for_approval(**changes)
+    try:
+        shown = visitor.get(APPROVAL)
+        assert why in shown
+        assert "<button>Approve" not in shown
+        refused = visitor.approve(evidence=loop.state["pending"]["evidence"])
+        assert (refused.status_code, why in refused.text) == (403, True)
+    finally:
+        loop.wait_for_approval()
+
+
+def test_home_says_what_is_wrong_with_a_config(loop: Loop, visitor: Visitor) -> None:
+    path = loop.root / "usecases/remote/config.toml"
+    before = path.read_text()
+    path.write_text(f"{before}\nnonsense = 1\n")
+    try:
+        assert "usecases/remote/config.toml" in visitor.get("/")
+    finally:
+        path.write_text(before)
+
+
 def test_nobody_approves_without_signing_in(loop: Loop) -> None:
     answer = Visitor(loop).post(APPROVAL, evidence=loop.seeded["evidence"], approver="Ada", csrf="")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
