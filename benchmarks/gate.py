@@ -1,32 +1,40 @@
 """
-How often is the gate wrong? The figures of docs/gate.md, from stored answers of twenty trainings.
+How often is the gate wrong? The figures of docs/gate.md: from stored answers of twenty trainings, from made-up rows
+whose truth is known, and from trainings on rows drawn again.
 
-    python -m benchmarks.gate
+    python -m benchmarks.gate                some minutes on two cores
+    python -m benchmarks.gate --draws 200    sooner, and less exact
 
-Null: two models whose answers are swapped row by row by a fair coin are equally good; each refusal is a mistake.
-Retraining noise: two trainings that differ by their seed alone. Planted drops: rows that are made wrong on purpose.
+Null: two models that are equally good; each refusal is a mistake. Retraining noise: two trainings that differ by their
+seed, or by the rows that they were drawn. Planted drops: models that are worse on purpose.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modelgate.gate import rules, statistics
-from modelgate.gate.rules import Policy
-from modelgate.gate.scores import Scores, Varied
+from benchmarks import gate_populations as populations
+from benchmarks import gate_trainings
+from benchmarks.gate_populations import CASES, refused_by
+from modelgate.gate import metrics, rules, statistics
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import Pair, Scores
 
 STORED = Path(__file__).parents[1] / "tests" / "modelgate" / "retrained_mnist.npz"
-POLICY = Policy("no_worse", floor_accuracy=0.90, margin=0.005)
+POLICY = Policy("no_worse", at_least=0.90, margin=0.005)
 SWAPS = 2000
 DROPS = (0.01, 0.02, 0.03, 0.05)
 PLANTS = 400
+EDGE_ROWS = (133, 300, 1000)
+RESAMPLED = 20  # models, each a candidate against each other
 
 
 @dataclass(frozen=True)
@@ -53,15 +61,10 @@ class Trainings:
     def scores(self, candidate: Any, production: Any) -> Scores:
         """The two sets of answers as the gate sees them."""
         sure = np.eye(int(self.labels.max()) + 1, dtype=np.float32)
-        varied = {f"variation {n}": Varied(candidate[n], production[n]) for n in range(1, len(candidate))}
+        varied = {f"variation {n}": Pair(candidate[n], production[n]) for n in range(1, len(candidate))}
         rows = len(self.labels)
         answers = sure[candidate[0]], sure[production[0]]
         return Scores(self.labels, *answers, rows, seen=(), slices={"ink": self.ink}, varied=varied)
-
-
-def refused_by(scores: Scores) -> tuple[str, ...]:
-    """The rules that refuse."""
-    return tuple(outcome.rule for outcome in rules.judge(scores, POLICY) if outcome.blocking and not outcome.passed)
 
 
 def null(trainings: Trainings, swaps: int, seed: int = 0) -> list[tuple[str, ...]]:
@@ -73,13 +76,13 @@ def null(trainings: Trainings, swaps: int, seed: int = 0) -> list[tuple[str, ...
         ours, theirs = pairs[rng.integers(len(pairs))]
         swapped = rng.random(len(trainings.labels)) < 0.5
         candidate, production = np.where(swapped, theirs, ours), np.where(swapped, ours, theirs)
-        refusals.append(refused_by(trainings.scores(candidate, production)))
+        refusals.append(refused_by(trainings.scores(candidate, production), POLICY))
     return refusals
 
 
 def retraining(trainings: Trainings) -> list[tuple[str, ...]]:
     """What refuses trainings that differ by their seed alone."""
-    return [refused_by(trainings.scores(*pair)) for pair in trainings.pairs()]
+    return [refused_by(trainings.scores(*pair), POLICY) for pair in trainings.pairs()]
 
 
 def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tuple[float, float]:
@@ -100,8 +103,7 @@ def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tu
         candidate = candidate.copy()
         candidate[0, spoiled] = (candidate[0, spoiled] + 1 + spoiled % 9) % 10
         churn = ((ours[0] == trainings.labels) != (theirs[0] == trainings.labels)).mean()
-        passed, _ = rules.no_worse(trainings.scores(candidate, production), POLICY)
-        caught += not passed
+        caught += not rules.no_worse(trainings.scores(candidate, production), POLICY).passed
         stated += statistics.power(drop, float(churn), rows, POLICY.margin)
     return caught / plants, stated / plants
 
@@ -115,7 +117,16 @@ def line(name: str, refusals: list[tuple[str, ...]]) -> str:
     )
 
 
-def main() -> int:
+def resampled(task: gate_trainings.Task, models: int) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """For each policy of a task, what refuses models that learned from rows drawn again, each against each other."""
+    answers = gate_trainings.retrained(task, models)
+    pairs = [(ours, theirs) for ours in answers for theirs in answers if ours is not theirs]
+    for policy in task.policies:
+        name = f"{task.name}; {metrics.metric_of(policy).title}"
+        yield name, [refused_by(task.scores(*pair), policy) for pair in pairs]
+
+
+def print_trainings() -> None:
     trainings = Trainings.stored()
     accuracy = [(answers[0] == trainings.labels).mean() for answers in trainings.answers]
     print(f"{len(accuracy)} trainings, {len(trainings.labels)} rows, ", end="")
@@ -127,6 +138,49 @@ def main() -> int:
     for drop in DROPS:
         caught, stated = planted(trainings, drop, PLANTS)
         print(f"| {100 * drop:.0f} points | {100 * caught:.0f} % | {100 * stated:.0f} % |")
+
+
+def print_populations(draws: int) -> None:
+    print("\n| at the edge of a limit, where 5 % are allowed | rows | floor reached | `no_worse` refuses |", end="")
+    print(" `better` passes | `non_inferior` passes |\n| --- | --- | --- | --- | --- | --- |")
+    for case in CASES:
+        for rows in EDGE_ROWS:
+            if enough(case, rows):
+                rates = populations.at_the_edge(case, rows, some(case, draws))
+                percent = (f"{100 * rate:.1f} %" for rate in (rates.reached, rates.refused, rates.better, rates.shown))
+                print(f"| {case.name} | {rows} | {' | '.join(percent)} |", flush=True)
+    print("\n| as good as production, 1,000 rows | draws | refused | | by |\n| --- | --- | --- | --- | --- |")
+    for case in CASES:
+        print(line(case.name, populations.null(case, 1000, some(case, draws))), flush=True)
+    print("\n| planted, 1,000 rows | drop | refused by `no_worse` | stated power |\n| --- | --- | --- | --- |")
+    for case in CASES:
+        drop, caught, stated = populations.planted(case, 1000, some(case, draws))
+        print(f"| {case.name} | {drop:.4f} | {100 * caught:.0f} % | {100 * stated:.0f} % |", flush=True)
+
+
+def enough(case: populations.Case, rows: int) -> bool:
+    """Whether the gate judges by the metric at all on so few rows."""
+    random = np.random.default_rng(0)
+    return all(rules.enough_rows(case.scores(random, rows, 0.0), case.policy).passed for _ in range(20))
+
+
+def some(case: populations.Case, draws: int) -> int:
+    """How many draws: fewer of a metric whose bounds are themselves drawn."""
+    return draws // 5 if metrics.metric_of(case.policy).made_of == metrics.COUNTS else draws
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="How often is the gate wrong?")
+    parser.add_argument("--draws", type=int, default=SWAPS, help="of made-up rows, for each metric (default: 2000)")
+    draws = parser.parse_args(argv).draws
+    print_trainings()
+    print_populations(draws)
+    print(
+        "\n| trained again on rows drawn with replacement | pairs | refused | | by |\n| --- | --- | --- | --- | --- |"
+    )
+    for make in gate_trainings.ALL:
+        for name, refusals in resampled(make(), RESAMPLED):
+            print(line(name, refusals), flush=True)
     return 0
 
 

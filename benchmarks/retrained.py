@@ -48,7 +48,7 @@ def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
         path = Path(folder) / "model.keras"
         keras_format.save(model, path)
         asked = predictions.ask(keras_format, path, dataset.x_eval, variations)
-    return np.stack([asked.probabilities.argmax(axis=1), *asked.varied.values()])
+    return np.stack([asked.answers.argmax(axis=1), *asked.varied.values()])
 
 
 def main(argv: list[str]) -> int:

@@ -8,12 +8,13 @@ anything runs and before a person is asked. Needs Python alone: the runner and t
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,21 @@ from modelgate.errors import WRONG_USE, StepError
 FOLDER = Path(__file__).resolve().parents[1] / "usecases"
 TASKS = ("image-classification",)
 FRAMEWORKS = ("keras",)
-METRICS = ("accuracy",)
+# By the end of a task's name, what the gate can hold a model to; the first is the default. `modelgate.gate.metrics` has
+# what they are.
+METRICS = {
+    "classification": ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"),
+    "regression": ("within_tolerance", "mean_absolute_error", "mean_squared_error", "pinball"),
+}
+# Of them those of which less is better. They are in a unit of their own, and the others between 0 and 1.
+ERRORS = ("log_loss", "mean_absolute_error", "mean_squared_error", "pinball")
 # Not `rollback`: under it the comparison with production does not block, so it is asked for by hand, with a reason.
-POLICIES = ("no_worse", "better")
+POLICIES = ("no_worse", "better", "non_inferior")
 # Keys that had another name, by table: what they are called now.
 _RENAMED = {"gate": {"floor_accuracy": "at_least"}}
 # A use case is a Python package, and its name is part of artifact names, image tags and W&B aliases.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_METRIC = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _HYPERPARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 # W&B refuses other names, or reads them as something else than a name.
@@ -92,6 +101,18 @@ def _number(low: float, high: float, *, ends: bool = True) -> Callable[[object],
         return float(value)  # type: ignore[arg-type]
 
     return check
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _Wrong("must be a finite number")
+    return float(value)
+
+
+def _amount(value: object) -> float:
+    if (number := _finite(value)) < 0:
+        raise _Wrong("must be a number of at least 0")
+    return number
 
 
 def _variables(value: object) -> tuple[str, ...]:
@@ -185,16 +206,27 @@ class Build:
 @dataclass(frozen=True, kw_only=True)
 class Gate:
     """
-    `[gate]`. at_least: the floor that the metric's lower bound must reach, a fraction. margin: how far below production
-    is still "no worse", a fraction.
+    `[gate]`. metric: empty is the task's default. In the metric's own unit: at_least or at_most, what its bound must
+    reach; margin, how far below production is still "no worse", or margin_relative, the same as a fraction of
+    production's value; tolerance, how far a regression's answer may be off to count as right. quantile: of `pinball`.
     """
 
     policy: str = _key(_one_of(POLICIES))
-    at_least: float = _key(_number(0, 1))
-    margin: float = _key(_number(0, 1))
-    metric: str = _key(_one_of(METRICS), METRICS[0])
+    metric: str = _key(_text(_METRIC, "the name of a metric"), "")
+    at_least: float | None = _key(_finite, None)
+    at_most: float | None = _key(_finite, None)
+    margin: float | None = _key(_amount, None)
+    margin_relative: float | None = _key(_number(0, 1), None)
+    tolerance: float | None = _key(_amount, None)
+    quantile: float | None = _key(_number(0, 1, ends=False), None)
     self_approval: bool = _key(_boolean, False)
     max_evidence_age_hours: float = _key(_number(0, 24 * 366, ends=False), 720.0)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What a `modelgate.gate.policy.Policy` has besides its name."""
+        names = ("metric", "at_least", "at_most", "margin", "margin_relative", "tolerance", "quantile")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,11 +290,68 @@ def load(name: str) -> Config:
             raise _invalid(
                 _where(name), f"train.{key}", "is missing", f"{made.framework} needs it: add it below [train]"
             )
+    made = replace(made, gate=_gate(name, made.task, made.gate))
     if made.data.fallback == name:
         raise _invalid(_where(name), "data.fallback", "must be another use case than this one")
     if made.data.fallback and made.data.fallback not in names() != [name]:  # an image has one use case alone
         raise _invalid(_where(name), "data.fallback", f"must be a use case: {_listed()}")
     return made
+
+
+def _gate(name: str, task: str, gate: Gate) -> Gate:
+    """The gate's table with the task's default metric, once its keys are seen to fit the task and each other."""
+    kind = task.rpartition("-")[2]
+    known = METRICS[kind]
+    gate = replace(gate, metric=gate.metric or known[0])
+    if gate.metric not in known and gate.metric not in _functions(name):
+        raise _invalid(
+            _where(name),
+            "gate.metric",
+            f"is {_shown(gate.metric)} and must be {' or '.join(map(_shown, known))}, or a function of behaviour.py"
+            f"{_nearest(gate.metric, known)}",
+        )
+    for path, problem in _contradictions(kind, gate, own=gate.metric not in known):
+        raise _invalid(_where(name), f"gate.{path}", problem)
+    return gate
+
+
+def _contradictions(kind: str, gate: Gate, own: bool) -> Iterable[tuple[str, str]]:
+    """What does not fit: the key, and what is wrong with it."""
+    less, more = ("at_most", "at_least") if gate.metric in ERRORS else ("at_least", "at_most")
+    fraction = not own and gate.metric not in ERRORS
+    if own and (gate.at_least is None) == (gate.at_most is None):
+        yield "at_least", f"or at_most is needed for {gate.metric}, one of them: it says whether more or less is better"
+    if not own and getattr(gate, less) is None:
+        yield less, "is missing: add it below [gate]"
+    if not own and getattr(gate, more) is not None:
+        yield more, f"does not go with {gate.metric}, of which {'less' if less == 'at_most' else 'more'} is better"
+    if (gate.margin is None) == (gate.margin_relative is None):
+        yield "margin", "is missing" if gate.margin is None else "and margin_relative are both there: keep one"
+    if gate.policy == "non_inferior" and not (gate.margin or gate.margin_relative):
+        yield (
+            "margin",
+            "is 0 and must be above 0 for non_inferior: no number of rows shows that there is no drop at all",
+        )
+    for key in ("at_least", "margin"):
+        value = getattr(gate, key)
+        if fraction and value is not None and not 0 <= value <= 1:
+            yield key, f"is {value:g} and must be a number from 0 to 1"
+    if (kind == "regression") != bool(gate.tolerance):
+        wanted = "must be above 0: how far an answer may be off to count as right, in the target's unit"
+        yield "tolerance", wanted if kind == "regression" else "is of a regression, and this is a classification"
+    if (gate.metric == "pinball") != (gate.quantile is not None):
+        yield "quantile", "is missing: pinball needs it" if gate.quantile is None else "is of the metric pinball alone"
+
+
+def _functions(name: str) -> list[str]:
+    """The functions of a use case's behaviour.py, which is not run."""
+    path = FOLDER / name / "behaviour.py"
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
+    except (SyntaxError, ValueError) as error:
+        where = f"usecases/{name}/behaviour.py"
+        raise StepError("config_invalid", f"{where}: it is not Python: {error}", "fix the line", WRONG_USE) from error
+    return [top.name for top in tree.body if isinstance(top, ast.FunctionDef)]
 
 
 def require(name: str) -> None:

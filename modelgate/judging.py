@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from modelgate import predictions
 from modelgate.gate import metrics, report, rules
-from modelgate.gate.rules import Policy
+from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
 from modelgate.predictions import Predictions
 from modelgate.promotion import evaluation
@@ -25,7 +25,9 @@ from modelgate.rows.dataset import Rows
 # Of the rows, so many are asked again, or all if there are fewer. Where one answer in a hundred of 1,000 was changed,
 # 512 of them miss it less than once in a thousand times.
 SAMPLE_ROWS = 512
-_TOLERANCE = 1e-4  # the same model on another machine, or in other batches, differs in the last digits of a float32
+# The same model on another machine, or in other batches, differs in the last digits of a float32: a fraction of the
+# largest answer.
+_TOLERANCE = 1e-4
 
 
 class Answers(NamedTuple):
@@ -44,31 +46,40 @@ class Answers(NamedTuple):
     production: Predictions | None
 
 
-def conclusions(scores: Scores, policy: Policy, measured: form.Measured, drops_before: float) -> dict[str, Any]:
-    """The fields of evidence that follow from the answers."""
+def conclusions(
+    scores: Scores, policy: Policy, measured: form.Measured, drops_before: float, looks: int | None
+) -> dict[str, Any]:
+    """The fields of evidence that follow from the answers; of the warnings, the first."""
     outcomes = rules.judge(scores, policy)
-    compared = predictions.comparison(scores, policy, drops_before)
+    compared = predictions.comparison(scores, policy, drops_before) if rules.sane(outcomes) else None
     complete = report.complete(outcomes)
+    mistakes = metrics.mistakes(scores.targets, scores.candidate) if complete and not scores.is_regression else []
+    value = predictions.value_of(vars(measured.candidate), policy.metric)
     return {
         "verdict": "pass" if rules.passes(outcomes) else "fail",
-        "headline": report.headline(outcomes, compared, measured.candidate.accuracy, scores.rows),
+        "headline": report.headline(outcomes, compared, value, scores.rows, policy),
+        "warnings": report.warnings(outcomes, scores, policy, looks),
         "rules": tuple(form.Outcome(**vars(outcome)) for outcome in outcomes),
         "policy": form.limits_of(policy),
         "metrics": measured,
         "comparison": form.Comparison(**compared) if compared else None,
-        "slices": form.slices_of(report.moved_slices(scores)) if complete else (),
-        "confusion": form.confusion_of(metrics.mistakes(scores.labels, scores.candidate)) if complete else (),
+        "slices": form.slices_of(report.moved_slices(scores, policy)) if complete else (),
+        "confusion": form.confusion_of(
+            [(scores.class_name(truth), scores.class_name(answer), rows) for truth, answer, rows in mistakes]
+        ),
         "per_row": evaluation.per_row(scores),
     }
 
 
-def measure(scores: Scores, candidate: Predictions, production: Predictions | None) -> form.Measured:
+def measure(scores: Scores, policy: Policy, candidate: Predictions, production: Predictions | None) -> form.Measured:
     """What each model measures on the rows."""
 
-    def of(answers: Predictions) -> form.Metrics:
-        return form.Metrics(**predictions.measure(scores.labels, answers), other={})
+    def of(answers: Predictions, own: Any) -> form.Metrics:
+        return form.Metrics(**predictions.measure(scores, policy, answers, own))
 
-    return form.Measured(of(candidate), of(production) if production else None)
+    return form.Measured(
+        of(candidate, scores.own_candidate), of(production, scores.own_production) if production else None
+    )
 
 
 # --- evidence that is found again ------------------------------------------------------------------------------------
@@ -77,18 +88,20 @@ def measure(scores: Scores, candidate: Predictions, production: Predictions | No
 def contradicted(found: Evidence, text: str, scores: Scores, policy: Policy, drops_before: float) -> str:
     """The first field of evidence that does not follow from its own answers; empty if all do. text: its report."""
 
-    def answers(measured: form.Metrics | None, probabilities: Any) -> Predictions | None:
-        if measured is None or probabilities is None:
+    def answers(measured: form.Metrics | None, given: Any) -> Predictions | None:
+        if measured is None or given is None:
             return None
-        return Predictions(probabilities, {}, measured.latency_ms or 0.0, measured.size_bytes or 0, "")
+        return Predictions(given, {}, measured.latency_ms or 0.0, measured.size_bytes or 0)
 
     candidate = answers(found.metrics.candidate, scores.candidate)
     production = answers(found.metrics.production, scores.production)
     if candidate is None or (production is None) != (found.production is None):
         return "metrics"
-    expected = conclusions(scores, policy, measure(scores, candidate, production), drops_before)
-    wrong = [name for name, value in expected.items() if getattr(found, name) != value]
-    if not wrong and report.report(form.as_json(found), rules.judge(scores, policy), scores) != text:
+    measured = measure(scores, policy, candidate, production)
+    expected = conclusions(scores, policy, measured, drops_before, found.looks)
+    said = vars(found) | {"warnings": found.warnings[: len(expected["warnings"])]}
+    wrong = [name for name, value in expected.items() if said[name] != value]
+    if not wrong and report.report(form.as_json(found), rules.judge(scores, policy), scores, policy) != text:
         return "report"
     return wrong[0] if wrong else ""
 
@@ -106,12 +119,14 @@ def answered_otherwise(found: Evidence, stored: Scores, now: Scores, answers: An
         return "sha256"
     if found.trained_on != answers.trained_on:
         return "trained_on"
-    if not np.array_equal(stored.labels, answers.rows.y):
-        return "labels"
+    if not np.array_equal(stored.targets, answers.rows.y):
+        return "targets"
     chosen = answers.chosen
     for name, then, today in (
         ("candidate", stored.candidate, now.candidate),
         ("production", stored.production, now.production),
+        ("own metric", stored.own_candidate, now.own_candidate),
+        ("own metric", stored.own_production, now.own_production),
         *((name, groups, now.slices.get(name)) for name, groups in stored.slices.items()),
     ):
         if not _alike(then, today, chosen):
@@ -124,6 +139,8 @@ def answered_otherwise(found: Evidence, stored: Scores, now: Scores, answers: An
             return name
         if not _alike(varied.production, asked.production, chosen):
             return name
+    if stored.classes != now.classes:
+        return "classes"
     return "" if stored.seen == now.seen else "eval_rows_seen_in_training"
 
 
@@ -131,10 +148,11 @@ def _alike(then: Any, today: Any, chosen: npt.NDArray[np.int64]) -> bool:
     """
     Whether stored answers are, in the chosen rows, those of today.
 
-    Probabilities may differ in their last digits, and so one class in a hundred, where a model is in two minds.
+    Numbers may differ in their last digits, and so one class in a hundred, where a model is in two minds.
     """
     if then is None or today is None:
         return then is today
-    if then.ndim == 1:
+    if then.dtype.kind != "f":
         return bool((then[chosen] != today).mean() <= 0.01)
-    return then.shape[1:] == today.shape[1:] and np.allclose(then[chosen], today, atol=_TOLERANCE)
+    near = _TOLERANCE * float(np.abs(then).max())
+    return then.shape[1:] == today.shape[1:] and np.allclose(then[chosen], today, rtol=0, atol=near)

@@ -2,57 +2,119 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from modelgate.errors import WRONG_USE, StepError
+from modelgate.gate import comparison as differences
 from modelgate.gate import metrics as measures
-from modelgate.gate import statistics
-from modelgate.gate.rules import Policy
-from modelgate.gate.scores import Scores, Varied
-from modelgate.rows.dataset import Images, Rows
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import REGRESSION, Pair, Scores
+from modelgate.rows.dataset import Rows
 
 FIRST_ROWS = 256  # of a call whose time is not taken: it compiles
+MAX_VALUES = 20  # a column of a table that has so many at most is a group of rows for each
 
 
 class Predictions(NamedTuple):
     """
     What one model says of the eval rows, and what it took.
 
-    probabilities: float32 (N, classes). varied: by variation, the class that is answered, int64 (N,).
-    latency_ms: milliseconds a row, in batches. size_bytes, sha256: of the model's file.
+    answers: classification float32 (N, classes), probabilities; regression float64 (N,). varied: by variation, the
+    class that is answered, int64 (N,), or the number. latency_ms: milliseconds a row, in batches. size_bytes: of the
+    model's file.
     """
 
-    probabilities: Any
+    answers: Any
     varied: dict[str, Any]
     latency_ms: float
     size_bytes: int
-    sha256: str
 
 
-def ask(model_format: ModuleType, model_path: Path, images: Images, variations: dict[str, Images]) -> Predictions:
-    """Load a model and let it answer. model_format: a module of `modelgate.frameworks`."""
+class Subject(NamedTuple):
+    """
+    What a use case says of its answers and of its rows.
+
+    classes: their names, by index. behaviour: its behaviour.py, if it has one. own: its own metric, which gives one
+    number per row, when the policy names it.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    behaviour: ModuleType | None
+    own: Callable[[Any, Any], Any] | None
+
+    @classmethod
+    def of(cls, task: str, metric: str, data: ModuleType, behaviour: ModuleType | None) -> Subject:
+        """By its parts."""
+        classes = () if task == REGRESSION else tuple(str(name) for name in data.CLASSES)
+        return cls(task, classes, behaviour, None if metric in measures.METRICS else getattr(behaviour, metric))
+
+    def variations(self, x: Any) -> dict[str, Any]:
+        """The rows varied in ways that leave the truth as it is, by name."""
+        return dict(self.behaviour.variations(x)) if hasattr(self.behaviour, "variations") else {}  # type: ignore[union-attr]
+
+    def slices(self, rows: Rows) -> dict[str, Any]:
+        """The groups that the use case names, and of a table each category: text or int64 (N,)."""
+        own = self.behaviour.slices(rows.x, rows.y) if hasattr(self.behaviour, "slices") else {}  # type: ignore[union-attr]
+        return {name: values for name, values in columns(rows.x).items() if _is_category(values)} | own
+
+
+def columns(x: Any) -> dict[str, Any]:
+    """The columns of a table as arrays: numbers as float64 or int64, all else as text; none of other rows."""
+    if not hasattr(x, "columns"):
+        return {}
+    return {str(name): _column(x[name]) for name in x.columns}
+
+
+def _column(series: Any) -> Any:
+    if series.dtype.kind in "iu" and not series.isna().any():
+        return series.to_numpy(dtype=np.int64)
+    if series.dtype.kind in "iuf":
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    return series.astype(object).where(series.notna(), "missing").astype(str).to_numpy(dtype=str)
+
+
+def _is_category(values: Any) -> bool:
+    return values.dtype.kind != "f" and len(np.unique(values)) <= MAX_VALUES
+
+
+def ask(model_format: ModuleType, model_path: Path, rows: Any, variations: dict[str, Any]) -> Predictions:
+    """
+    Load a model and let it answer.
+
+    model_format: a module of `modelgate.frameworks`. rows, variations: x of the eval rows, as they are and varied.
+    """
     model = model_format.load(model_path)
-
-    def predict(rows: Images) -> Any:
-        return model_format.predict(model, rows)
-
-    predict(images[:FIRST_ROWS])
+    model_format.predict(model, rows[:FIRST_ROWS])
     began = time.perf_counter()
-    probabilities = predict(images)
-    latency_ms = 1000 * (time.perf_counter() - began) / len(images)
-    varied = {name: predict(rows).argmax(axis=1) for name, rows in variations.items()}
-    file = model_path.read_bytes()
-    return Predictions(probabilities, varied, latency_ms, len(file), hashlib.sha256(file).hexdigest())
+    answers = model_format.predict(model, rows)
+    latency_ms = 1000 * (time.perf_counter() - began) / len(rows)
+    varied = {name: _called(model_format.predict(model, changed)) for name, changed in variations.items()}
+    return Predictions(answers, varied, latency_ms, model_path.stat().st_size)
+
+
+def _called(answers: Any) -> Any:
+    """The classes that are answered, or the numbers."""
+    return measures.classes_of(answers) if answers.ndim == 2 else answers
+
+
+def taken(x: Any, chosen: Any) -> Any:
+    """The chosen ones of rows of any kind. chosen: int64, their indices."""
+    if isinstance(x, list):
+        return [x[row] for row in chosen]
+    return x.iloc[chosen] if hasattr(x, "iloc") else x[chosen]
 
 
 def side_by_side(
+    subject: Subject,
     rows: Rows,
-    behaviour: ModuleType | None,
     candidate: Predictions,
     production: Predictions | None,
     seen: tuple[int, ...],
@@ -63,52 +125,95 @@ def side_by_side(
 
     seen: the eval rows that the candidate was trained on. chosen: those that the answers are to, if not to all.
     """
-    labels = rows.y[chosen]
-    slices = behaviour.slices(rows.x, rows.y) if behaviour else {}
+    targets = rows.y[chosen]
     return Scores(
-        labels=labels,
-        candidate=candidate.probabilities,
-        production=production and production.probabilities,
-        rows=len(labels),
+        targets=targets,
+        candidate=candidate.answers,
+        production=production and production.answers,
+        rows=len(targets),
         seen=seen,
-        slices={name: groups[chosen] for name, groups in slices.items()},
+        task=subject.task,
+        classes=subject.classes,
+        slices={name: groups[chosen] for name, groups in subject.slices(rows).items()},
         varied={
-            name: Varied(answers, production and production.varied[name]) for name, answers in candidate.varied.items()
+            name: Pair(answers, production and production.varied[name]) for name, answers in candidate.varied.items()
         },
+        own=subject.own and _own(subject.own, targets, candidate, production),
     )
 
 
-def measure(labels: Any, answers: Predictions) -> dict[str, Any]:
-    """accuracy and calibration_error (fractions), loss (nats per row), latency_ms, size_bytes; None if not finite."""
-    with np.errstate(invalid="ignore"):
-        values = {
-            "accuracy": measures.accuracy(labels, answers.probabilities),
-            "loss": measures.loss(labels, answers.probabilities),
-            "calibration_error": measures.calibration_error(labels, answers.probabilities),
-            "latency_ms": answers.latency_ms,
-            "size_bytes": answers.size_bytes,
-        }
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+def _own(own: Callable[[Any, Any], Any], targets: Any, candidate: Predictions, production: Predictions | None) -> Pair:
+    return Pair(_values(own, targets, candidate.answers), production and _values(own, targets, production.answers))
 
 
-def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str, float] | None:
+def _values(own: Callable[[Any, Any], Any], targets: Any, answers: Any) -> Any:
+    values = np.asarray(own(targets, answers), dtype=np.float64)
+    if values.shape != (len(targets),):
+        raise StepError(
+            "metric_not_per_row",
+            f"{own.__name__} of behaviour.py gave an array of shape {values.shape} for {len(targets)} rows",
+            "return one number per row: their mean is the metric",
+            WRONG_USE,
+        )
+    return values
+
+
+def measure(scores: Scores, policy: Policy, answers: Predictions, own: Any) -> dict[str, Any]:
+    """
+    A model's metrics as evidence has them; None if not finite, or of another task.
+
+    accuracy and calibration_error (fractions), loss (nats per row), latency_ms, size_bytes; other: of a regression
+    within_tolerance (a fraction) and the errors, and the policy's metric. own: its values, when it is the use case's.
+    """
+    if len(answers.answers) != len(scores.targets):
+        return dict.fromkeys(("accuracy", "loss", "calibration_error", "latency_ms", "size_bytes")) | {"other": {}}
+    values: dict[str, Any] = {"latency_ms": answers.latency_ms, "size_bytes": answers.size_bytes}
+    targets, given = scores.targets, answers.answers
+    named = {policy.metric} - {"accuracy", "log_loss"}
+    with np.errstate(invalid="ignore", over="ignore"):
+        if scores.is_regression:
+            values |= dict.fromkeys(("accuracy", "loss", "calibration_error"))
+            named |= {"within_tolerance", "mean_absolute_error", "mean_squared_error"}
+        else:
+            values |= {
+                "accuracy": measures.accuracy(targets, given),
+                "loss": measures.loss(targets, given),
+                "calibration_error": measures.calibration_error(targets, given),
+            }
+        other = {name: measures.value(targets, given, replace(policy, metric=name), own) for name in sorted(named)}
+    return {name: _finite(value) for name, value in values.items()} | {
+        "other": {name: _finite(value) for name, value in other.items()}
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
+
+
+def value_of(measured: dict[str, Any], metric: str) -> float | None:
+    """The metric among what `measure` gives."""
+    name = {"log_loss": "loss"}.get(metric, metric)
+    found: float | None = measured["other"].get(name, measured.get(name))
+    return found
+
+
+def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str, Any] | None:
     """
     What a person should know of a comparison that passes; None when there is nothing to compare with.
 
-    drop: production's accuracy less the candidate's. shown: how much of it, or of the gain, the rows show with 95 %
-    confidence, by the bound and the test that the gate itself uses; 0 when it is within what they can tell.
-    smallest_drop: what `no_worse` would refuse four times in five on rows like these. drops_since_first: the sum of all
-    drops since the first promotion, this one included. Fractions.
+    drop: production's value less the candidate's, or of an error the reverse: above 0 is worse. shown: how much of it,
+    or of the gain, the rows show with 95 % confidence, by the bound and the test that the gate itself uses; 0 when it
+    is within what they can tell. smallest_drop: what `no_worse` would refuse four times in five on rows like these.
+    drops_since_first: the sum of all drops since the first promotion, this one included. rows_needed: see
+    `modelgate.gate.comparison`. In the metric's own unit.
     """
-    if scores.production is None or len(scores.production) != len(scores.candidate):
+    compared = differences.difference(scores, policy)
+    if compared is None:
         return None
-    ours, theirs = (measures.correct(scores.labels, rows) for rows in (scores.candidate, scores.production))
-    regressed, improved = measures.regressed_and_improved(theirs, ours)
-    drop = (regressed - improved) / scores.rows
-    churn = 2 * min(regressed, improved) / scores.rows
     return {
-        "drop": drop,
-        "shown": statistics.shown_drop(theirs, ours) if drop > 0 else statistics.shown_gain(theirs, ours),
-        "smallest_drop": statistics.smallest_drop(churn, scores.rows, policy.margin),
-        "drops_since_first": drops_before + drop,
+        "drop": compared.drop,
+        "shown": compared.shown,
+        "smallest_drop": differences.smallest_drop(scores, policy, compared),
+        "drops_since_first": drops_before + compared.drop,
+        "rows_needed": differences.rows_needed(scores, policy, compared),
     }

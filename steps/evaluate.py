@@ -5,8 +5,9 @@ Evaluate a registered version and say whether it may replace the one in producti
                              --dataset team/model-registry-dev/NAME_dataset:v1
 
 Reads   the registry version, the dataset, and the version that is production now.
-Writes  run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row);
-        artifact <use_case>_evaluation: evidence.json, report.md, predictions, confusion matrix;
+Writes  run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row), of a regression eval/within_tolerance
+        (fraction) and its errors, and the metric of the policy;
+        artifact <use_case>_evaluation: evidence.json, report.md, predictions, of classes the confusion matrix;
         with --out also result.json, report.md and evidence.json (none when the verdict is `unchanged`).
 Exits   0 pass, or unchanged: the version is the model that production already is; 1 fail; 2 wrong use;
         3 W&B not reachable.
@@ -34,9 +35,12 @@ from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.gate import report as page
 from modelgate.gate import rules
-from modelgate.gate.rules import Outcome, Policy
+from modelgate.gate.leakage import leaks
+from modelgate.gate.policy import POLICIES, Policy
+from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import Scores
 from modelgate.judging import Answers
+from modelgate.predictions import Subject
 from modelgate.promotion import approval, evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
@@ -66,9 +70,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--policy",
-        choices=rules.POLICIES,
+        choices=POLICIES,
         default=parser.config.gate.policy,
-        help="no_worse compares with production; rollback shows the comparison only (default: %(default)s)",
+        help="no_worse refuses a shown drop, non_inferior asks for proof that there is none, better for a shown gain; "
+        "rollback shows the comparison only (default: %(default)s)",
     )
     parser.add_argument(
         "--collection",
@@ -146,7 +151,7 @@ def read_images(path: Path | None) -> dict[str, str] | None:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     settings = config.load(args.use_case)
-    policy = Policy(args.policy, settings.gate.at_least, settings.gate.margin)
+    policy = Policy(args.policy, **settings.gate.limits)
     images = read_images(args.images)
     api = client.connect()
     project = client.project_of(settings.project)
@@ -168,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained = lineage.trained_on(version)
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
     model_format = frameworks.load_format(settings.framework)
+    subject = Subject.of(settings.task, settings.gate.metric, data, behaviour)
 
     # 2) has this been judged before?
     github, git = approval.context(), form.git_of(args.commit, approval.commit())
@@ -201,19 +207,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     drops = ledger.drops(promotions)
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
-        answers = ask_both(use, reference, production, dataset_name, trained, behaviour, choose, model_format)
+        answers = ask_both(use, reference, production, dataset_name, trained, subject, choose, model_format)
         scores = predictions.side_by_side(
-            answers.rows, behaviour, answers.candidate, answers.production, answers.seen, answers.chosen
+            subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
         )
         return answers, replace(scores, was_in_production=before is not None)
 
     # On GitHub nothing is reused: what was judged is judged there, by code that reviewers can see.
-    known = f"{home}/{evaluation.name_of(args.use_case)}:{inputs}"
+    evaluations = f"{home}/{evaluation.name_of(args.use_case)}"
+    known = f"{evaluations}:{inputs}"
     if github is None and not args.no_cache and (found := client.find(api, known)):
         ask_again = partial(compared, lambda name: client.get(api, name, "--version"), judging.some_rows)
         rows = Named(str(dataset_name), dataset_version.digest)
         try:
-            evidence, report = confirmed(found, about, rows, policy, drops, ask_again)
+            evidence, report = confirmed(api, evaluations, found, about, rows, policy, drops, ask_again)
         except StepError as error:
             if error.name not in ("not_confirmed", "evidence_unreadable"):
                 raise
@@ -225,25 +232,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 3) judge, and freeze what was judged
     with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
         answers, scores = compared(lambda name: run.use_artifact(str(name)), np.arange)
-        measured = judging.measure(scores, answers.candidate, answers.production)
+        measured = judging.measure(scores, policy, answers.candidate, answers.production)
+        looks = evaluation.looks(api, evaluations, answers.sha256)
+        concluded = judging.conclusions(scores, policy, measured, drops, looks)
+        concluded["warnings"] += leaks(predictions.columns(answers.rows.x), answers.rows.y)
         evidence = Evidence(
             schema=2,
-            warnings=(),
             **about,
-            **judging.conclusions(scores, policy, measured, drops),
+            **concluded,
             sha256=answers.sha256,
             trained_on=answers.trained_on,
             dataset=form.Dataset(str(dataset_name), dataset_version.digest, scores.rows, scores.seen),
-            looks=None,
+            looks=looks,
             account=client.account_of(api),
             evaluation_run=form.Run(f"{home}/{run.id}", str(run.url)),
             evaluated_at=ledger.now(),
         )
         outcomes = rules.judge(scores, policy)
-        report = page.report(form.as_json(evidence), outcomes, scores)
-        logged = log_evaluation(
-            run, evidence, outcomes, scores, lambda row: data.picture(answers.rows.x[row]), report, inputs
-        )
+        report = page.report(form.as_json(evidence), outcomes, scores, policy)
+        picture = getattr(data, "picture", None)
+        logged = log_evaluation(run, evidence, outcomes, scores, policy, answers.rows.x, picture, report, inputs)
     return give(evidence, logged, False, version.url, args.out, report)
 
 
@@ -253,7 +261,7 @@ def ask_both(
     production: Artifact | None,
     dataset: Reference,
     trained: Sequence[Artifact],
-    behaviour: ModuleType | None,
+    subject: Subject,
     choose: Choose,
     model_format: ModuleType,
 ) -> Answers:
@@ -275,15 +283,17 @@ def ask_both(
         chosen = choose(len(rows.x))
         say(f"importing {model_format.NAME}")
         model_format.start(seed=0, threads=1)
-        varied = behaviour.variations(rows.x) if behaviour else {}
-        variations = {name: images[chosen] for name, images in varied.items()}
-        ours = predictions.ask(model_format, candidate.path, rows.x[chosen], variations)
-        other = predictions.ask(model_format, theirs.path, rows.x[chosen], variations) if theirs else None
-        hashes = form.Hashes(ours.sha256, rows_sha256)
+        variations = {name: predictions.taken(x, chosen) for name, x in subject.variations(rows.x).items()}
+        x = predictions.taken(rows.x, chosen)
+        ours = predictions.ask(model_format, candidate.path, x, variations)
+        other = predictions.ask(model_format, theirs.path, x, variations) if theirs else None
+        hashes = form.Hashes(candidate.sha256, rows_sha256)
         return Answers(rows, hashes, trained_on, datasets.seen(rows.x, learned), chosen, ours, other)
 
 
 def confirmed(
+    api: wandb.Api,
+    evaluations: str,
     found: Artifact,
     about: Mapping[str, Any],
     rows: Named,
@@ -309,8 +319,12 @@ def confirmed(
     scores = replace(scores, was_in_production=evidence.return_ is not None)
     if wrong := judging.contradicted(evidence, report, scores, policy, drops):
         raise unlike(wrong)
+    if evidence.looks != evaluation.looks(api, evaluations, evidence.sha256, before=Reference.of(found).number):
+        raise unlike("looks")
     if evidence.verdict == "pass":
         answers, now = ask_again()
+        if not set(leaks(predictions.columns(answers.rows.x), answers.rows.y)) <= set(evidence.warnings):
+            raise unlike("warnings")
         if wrong := judging.answered_otherwise(evidence, scores, now, answers):
             raise unlike(wrong)
     return evidence, report
@@ -321,26 +335,29 @@ def log_evaluation(
     evidence: Evidence,
     outcomes: list[Outcome],
     scores: Scores,
-    pictures: Callable[[int], Any],
+    policy: Policy,
+    x: Any,
+    picture: Callable[[Any], Any] | None,
     report: str,
     inputs: str,
 ) -> Artifact:
-    """Metrics and charts on the run, the evidence as an artifact version. pictures: a row's image, uint8."""
+    """Metrics and charts on the run, the evidence as an artifact version. x: the eval rows. picture: one as uint8."""
     content = form.as_json(evidence)
     artifact = wandb.Artifact(
         evaluation.name_of(evidence.use_case),
         type=evaluation.ARTIFACT_TYPE,
-        metadata={key: content[key] for key in ("verdict", "headline", "version", "metrics", "comparison")},
+        metadata={key: content[key] for key in ("verdict", "headline", "version", "metrics", "comparison", "sha256")},
     )
-    evaluation.add_to(artifact, form.text(evidence), report, scores)
+    evaluation.add_to(artifact, form.text(evidence), report, scores, policy)
     logs = {f"eval/{name}": value for name, value in by_name(evidence.metrics.candidate).items()}
     if evidence.metrics.production:
         theirs = by_name(evidence.metrics.production)
         logs |= {f"eval/production_{name}": value for name, value in theirs.items()}
     if page.complete(outcomes):
-        logs |= charts.of(scores)
-        artifact.add(charts.predictions(scores, pictures), "predictions")
-        artifact.add(charts.confusion(scores), "confusion_matrix")
+        logs |= charts.of(scores, policy)
+        artifact.add(charts.predictions(scores, policy, x, picture), "predictions")
+        if not scores.is_regression:
+            artifact.add(charts.confusion(scores), "confusion_matrix")
     run.log(logs)
     return client.log(run, artifact, ["latest", inputs])
 
@@ -388,6 +405,9 @@ def give(evidence: Evidence, artifact: Artifact, reused: bool, url: str, out: Pa
         "url": url,
         **by_name(evidence.metrics.candidate),
         **{f"production_{name}": theirs.get(name) for name in ("accuracy", "loss")},
+        **{
+            f"production_{name}": theirs.get("other", {}).get(name) for name in content["metrics"]["candidate"]["other"]
+        },
     }
     say(evidence.headline)
     if evidence.return_:

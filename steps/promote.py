@@ -81,9 +81,9 @@ def check_verdict(evidence: Evidence, scores: scores.Scores) -> None:
 
 
 def check_policy(evidence: Evidence, policy: config.Gate) -> None:
-    """The evidence was judged by the floor and the margin that the use case has now."""
+    """The evidence was judged by the metric and the limits that the use case has now."""
     judged = form.policy_of(evidence)
-    for key, now in (("floor_accuracy", policy.at_least), ("margin", policy.margin)):
+    for key, now in policy.limits.items():
         if getattr(judged, key) != now:
             raise StepError(
                 "policy_changed",
@@ -94,10 +94,10 @@ def check_policy(evidence: Evidence, policy: config.Gate) -> None:
 
 def check_rows(dataset: Dataset, labels: Any, scores: scores.Scores) -> None:
     """The rows that were scored are the dataset's eval rows, all of them and with its labels."""
-    if not np.array_equal(labels, scores.labels):  # the gate has counted them
+    if not np.array_equal(labels, scores.targets):  # the gate has counted them
         raise StepError(
             "other_eval_rows",
-            f"the answers are to {len(scores.labels)} rows with labels that are not those of {dataset.name}",
+            f"the answers are to {len(scores.targets)} rows with labels that are not those of {dataset.name}",
             "evaluate the version again",
         )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from modelgate import config
-from modelgate.gate import rules
+from modelgate.gate.policy import POLICIES
 from modelgate_server.__main__ import COMMANDS, parse_args
 from runner import __main__ as runner
 from tests import own
@@ -168,7 +168,7 @@ def test_adapting_names_every_key_of_the_configuration():
 
 
 def test_the_glossary_names_the_gates_policies():
-    for policy in rules.POLICIES:
+    for policy in POLICIES:
         assert f"`{policy}`" in text("docs/glossary.md")
 
 

@@ -1,70 +1,244 @@
-"""Numbers that are made of answers: accuracy, loss, confusion, calibration, and which rows two models differ in."""
+"""Numbers that are made of answers: metrics, losses per row, confusion, calibration, and where two models differ."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from modelgate.gate.scores import Labels, Marks, Probabilities
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import Answers, Losses, Marks, Scores, Targets
 
 _SMALLEST = 1e-7  # a probability of 0 would make the loss infinite; Keras clips at the same value
 CALIBRATION_BINS = 10
 
-
-def correct(labels: Labels, probabilities: Probabilities) -> Marks:
-    """Which rows are answered rightly: bool (N,)."""
-    answer: Marks = probabilities.argmax(axis=1) == labels
-    return answer
-
-
-def losses(labels: Labels, probabilities: Probabilities) -> npt.NDArray[np.float32]:
-    """What each row takes from the accuracy: 1 where the answer is wrong, else 0; float32 (N,)."""
-    return (~correct(labels, probabilities)).astype(np.float32)
+# How a metric is made of the rows, which decides how it is bounded (`modelgate.gate.comparison`).
+SHARE = "the share of rows that are right"
+COUNTS = "a function of how often each class is answered to each"
+RANKING = "how well the rows of one class are ranked above those of the other"
+MEAN = "the mean of one number per row"
 
 
-def accuracy(labels: Labels, probabilities: Probabilities) -> float:
+@dataclass(frozen=True)
+class Metric:
+    """
+    A number that says how good answers are.
+
+    made_of: SHARE, COUNTS, RANKING or MEAN. error: less is better. fraction: it is between 0 and 1, and a difference
+    is told in points.
+    """
+
+    name: str
+    made_of: str
+    regression: bool = False
+    error: bool = False
+
+    @property
+    def fraction(self) -> bool:
+        return self.made_of != MEAN
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return {"roc_auc": "ROC AUC", "f1": "F1"}.get(self.name, self.name.replace("_", " "))
+
+
+_ALL = (
+    Metric("accuracy", SHARE),
+    Metric("balanced_accuracy", COUNTS),
+    Metric("f1", COUNTS),
+    Metric("roc_auc", RANKING),
+    Metric("log_loss", MEAN, error=True),
+    Metric("within_tolerance", SHARE, regression=True),
+    Metric("mean_absolute_error", MEAN, regression=True, error=True),
+    Metric("mean_squared_error", MEAN, regression=True, error=True),
+    Metric("pinball", MEAN, regression=True, error=True),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+
+
+def metric_of(policy: Policy) -> Metric:
+    """The policy's metric; one of the use case's own is a mean, and its limit says whether less is better."""
+    return METRICS.get(policy.metric) or Metric(policy.metric, MEAN, error=policy.at_most is not None)
+
+
+# --- of one model ----------------------------------------------------------------------------------------------------
+
+
+def correct(targets: Targets, answers: Answers, tolerance: float | None = None) -> Marks:
+    """Which rows are answered rightly: bool (N,). With a tolerance the answers are numbers."""
+    if tolerance is not None:
+        near: Marks = np.abs(answers - targets) <= tolerance
+        return near
+    called: Marks = classes_of(answers) == targets
+    return called
+
+
+def classes_of(answers: Answers) -> npt.NDArray[np.int64]:
+    """The class that each row is answered with: of probabilities, the likeliest; int64 (N,)."""
+    return answers.argmax(axis=1) if answers.ndim == 2 else answers.astype(np.int64)
+
+
+def losses(targets: Targets, answers: Answers, policy: Policy) -> Losses:
+    """The loss of each row by the policy's metric; by the mistakes where the metric is no mean. float64 (N,)."""
+    if loss := _LOSSES.get(policy.metric):
+        return loss(targets, answers, policy)
+    return (~correct(targets, answers, policy.tolerance)).astype(np.float64)
+
+
+def _log_loss(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
+    of_truth = answers[np.arange(len(targets)), targets].astype(np.float64)
+    nats: Losses = -np.log(np.clip(of_truth, _SMALLEST, 1))
+    return nats
+
+
+def _absolute_error(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
+    off: Losses = np.abs(answers - targets)
+    return off
+
+
+def _squared_error(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
+    squared: Losses = (answers - targets) ** 2
+    return squared
+
+
+def _pinball(targets: Targets, answers: Answers, policy: Policy) -> Losses:
+    quantile = 0.5 if policy.quantile is None else policy.quantile
+    short = targets - answers
+    tilted: Losses = np.maximum(quantile * short, (quantile - 1) * short)
+    return tilted
+
+
+_LOSSES: dict[str, Callable[[Targets, Answers, Policy], Losses]] = {
+    "log_loss": _log_loss,
+    "mean_absolute_error": _absolute_error,
+    "mean_squared_error": _squared_error,
+    "pinball": _pinball,
+}
+
+
+def value(targets: Targets, answers: Answers, policy: Policy, own: Losses | None = None) -> float:
+    """What a model measures by the policy's metric. own: the values of the rows, when the metric is the use case's."""
+    metric = metric_of(policy)
+    if metric.made_of == COUNTS:
+        return float(of_counts(metric.name)(confusion(targets, answers)))
+    if metric.made_of == RANKING:
+        return area(targets, answers)
+    if metric.made_of == SHARE:
+        return float(correct(targets, answers, policy.tolerance).mean())
+    return float((losses(targets, answers, policy) if own is None else own).mean())
+
+
+def accuracy(targets: Targets, answers: Answers) -> float:
     """The fraction of rows answered rightly, 0 to 1."""
-    return float(correct(labels, probabilities).mean())
+    return float(correct(targets, answers).mean())
 
 
-def loss(labels: Labels, probabilities: Probabilities) -> float:
+def loss(targets: Targets, answers: Answers) -> float:
     """The cross-entropy, in nats per row."""
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(of_truth, _SMALLEST, 1)).mean())
+    return float(_log_loss(targets, answers, Policy("no_worse", None, None)).mean())
 
 
-def confusion(labels: Labels, probabilities: Probabilities) -> Labels:
+# --- functions of all rows -------------------------------------------------------------------------------------------
+
+
+def confusion(targets: Targets, answers: Answers) -> npt.NDArray[np.int64]:
     """How often a row of class i was called j: int64 (classes, classes)."""
-    classes = probabilities.shape[1]
+    classes = answers.shape[1]
     counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
+    np.add.at(counts, (targets, classes_of(answers)), 1)
     return counts
 
 
-def mistakes(labels: Labels, probabilities: Probabilities) -> list[tuple[int, int, int]]:
+def of_counts(name: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
+    """The metric as a function of confusion matrices (..., classes, classes)."""
+    return {"balanced_accuracy": balanced_accuracy, "f1": f1}[name]
+
+
+def balanced_accuracy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The mean, over the classes that have rows, of the fraction that is answered rightly."""
+    rows = counts.sum(axis=-1)
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    recall = np.divide(right, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
+    mean: npt.NDArray[np.float64] = np.nanmean(recall, axis=-1)
+    return mean
+
+
+def f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Of two classes, the F1 of the second; of more, the mean over the classes that have rows."""
+    rows, called = counts.sum(axis=-1), counts.sum(axis=-2)
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    both = rows + called
+    each = np.divide(2 * right, both, out=np.zeros(both.shape), where=both > 0)
+    if counts.shape[-1] == 2:
+        second: npt.NDArray[np.float64] = each[..., 1]
+        return second
+    mean: npt.NDArray[np.float64] = np.nanmean(np.where(rows > 0, each, np.nan), axis=-1)
+    return mean
+
+
+def area(targets: Targets, answers: Answers) -> float:
+    """The area under the ROC curve of the second of two classes; NaN without rows of both, or with more classes."""
+    if answers.shape[1] != 2:
+        return float("nan")
+    positive, negative = placements(targets, answers)
+    return float(positive.mean()) if len(positive) and len(negative) else float("nan")
+
+
+def placements(targets: Targets, answers: Answers) -> tuple[Losses, Losses]:
+    """
+    For each row of the second class the share of the first that it is ranked above, ties half; and the reverse.
+
+    These are DeLong's structural components; the mean of either is the area.
+    """
+    ranked = answers[:, 1].astype(np.float64)
+    positive, negative = ranked[targets == 1], ranked[targets == 0]
+    return _share_below(positive, negative), 1 - _share_below(negative, positive)
+
+
+def _share_below(rows: Losses, others: Losses) -> Losses:
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, rows, "left") + np.searchsorted(ordered, rows, "right")
+    share: Losses = below / (2 * max(1, len(others)))
+    return share
+
+
+def mistakes(targets: Targets, answers: Answers) -> list[tuple[int, int, int]]:
     """Which class was taken for which, the most frequent first: truth, answer, rows."""
-    counts = confusion(labels, probabilities)
+    counts = confusion(targets, answers)
     np.fill_diagonal(counts, 0)
     pairs = [(truth, answer, int(counts[truth, answer])) for truth, answer in np.argwhere(counts).tolist()]
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def reliability(labels: Labels, probabilities: Probabilities) -> list[tuple[float, int, float, float]]:
+def reliability(targets: Targets, answers: Answers) -> list[tuple[float, int, float, float]]:
     """For each bin of confidence that has rows: its upper edge, rows, mean confidence, fraction right."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    answered = correct(labels, probabilities)
+    confidence = answers.max(axis=1).astype(np.float64)
+    answered = correct(targets, answers)
     bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int), 1, CALIBRATION_BINS)
     return [
-        (number / CALIBRATION_BINS, int(here.sum()), float(confidence[here].mean()), float(answered[here].mean()))
+        (number / CALIBRATION_BINS, int(inside.sum()), float(confidence[inside].mean()), float(answered[inside].mean()))
         for number in range(1, CALIBRATION_BINS + 1)
-        if (here := bins == number).any()
+        if (inside := bins == number).any()
     ]
 
 
-def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
+def calibration_error(targets: Targets, answers: Answers) -> float:
     """The expected calibration error, a fraction: the mean gap between confidence and accuracy, weighted by rows."""
-    table = reliability(labels, probabilities)
-    return sum(rows * abs(confidence - answered) for _, rows, confidence, answered in table) / len(labels)
+    table = reliability(targets, answers)
+    return sum(rows * abs(confidence - answered) for _, rows, confidence, answered in table) / len(targets)
+
+
+# --- of two models ---------------------------------------------------------------------------------------------------
+
+
+def both_correct(scores: Scores, policy: Policy) -> tuple[Marks, Marks | None]:
+    """Which rows the candidate and production have right; None when nothing is in production."""
+    tolerance = policy.tolerance if scores.is_regression else None
+    theirs = None if scores.production is None else correct(scores.targets, scores.production, tolerance)
+    return correct(scores.targets, scores.candidate, tolerance), theirs
 
 
 def regressed_and_improved(production_correct: Marks, candidate_correct: Marks) -> tuple[int, int]:

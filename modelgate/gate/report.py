@@ -7,46 +7,102 @@ from typing import Any
 
 import numpy as np
 
-from modelgate.gate import metrics, rules
+from modelgate.gate import comparison, metrics, rules, statistics
+from modelgate.gate.metrics import metric_of
+from modelgate.gate.policy import Policy
 from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import Scores
+from modelgate.gate.wording import change, drop, number, short
 from modelgate.text import one_line
 
 UNCHANGED = "unchanged: this is the model that production already is"
+# With fewer rows the report begins with what they can show.
+FEW_ROWS = 300
+# The more candidates the same rows have judged, the more likely one of them passed by luck.
+MANY_LOOKS = 10
+MAX_GROUPS, WORST_ROWS, MAX_CELL_CHARS = 100, 10, 4000
 
 
 def headline(
-    outcomes: Sequence[Outcome], comparison: Mapping[str, float] | None, accuracy: float | None, rows: int
+    outcomes: Sequence[Outcome],
+    compared: Mapping[str, float | None] | None,
+    value: float | None,
+    rows: int,
+    policy: Policy,
 ) -> str:
     """
     The first line of report, summary, question and comment: better or worse by how much, and what the rows can tell.
 
-    comparison: of `predictions.comparison`; None when nothing is in production. accuracy: the candidate's.
+    compared: of `predictions.comparison`; None when nothing is in production. value: the candidate's, by the metric.
     """
     verdict = "pass" if rules.passes(outcomes) else "fail"
+    metric = metric_of(policy)
     if not rules.sane(outcomes):
         return f"{verdict}: these answers cannot be judged"
-    if comparison is None:
-        return f"{verdict}: nothing is in production yet; accuracy {_number(accuracy)} on {rows:,} rows"
-    drop, shown = comparison["drop"], comparison["shown"]
-    against = f"{_points(abs(drop))} {'lower' if drop > 0 else 'higher'} than" if drop else "as accurate as"
-    what = f"and {rows:,} rows show at least {_points(shown)}" if shown else f"within what {rows:,} rows can tell"
-    return f"{verdict}: {against} production, {what}"
+    if compared is None:
+        return f"{verdict}: nothing is in production yet; {metric.title} {number(value)} on {rows:,} rows"
+    by, shown = compared["drop"] or 0.0, compared["shown"]
+    subject = "" if metric.name == "accuracy" else f"{metric.title} "
+    if by:
+        against = (
+            f"{subject}{short(metric, abs(by))} {'lower' if (by > 0) != metric.error else 'higher'} than production"
+        )
+    else:
+        against = f"{subject}as in production" if subject else "as accurate as production"
+    what = f"and {rows:,} rows show at least {short(metric, shown)}" if shown else f"within what {rows:,} rows can tell"
+    return f"{verdict}: {against}, {what}"
 
 
-def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Scores) -> str:
+def warnings(outcomes: Sequence[Outcome], scores: Scores, policy: Policy, looks: int | None) -> tuple[str, ...]:
+    """What a person should know before anything else: that there are few rows, or that they have judged often."""
+    lines = []
+    if scores.rows < FEW_ROWS and rules.sane(outcomes):
+        lines.append(f"{scores.rows} rows show little: {'; '.join(_can_show(scores, policy))}.")
+    if looks is not None and looks > MANY_LOOKS:
+        lines.append(
+            f"These eval rows have judged {looks} different candidates: the more they judge, the likelier one passes "
+            "by luck. Take new rows."
+        )
+    return tuple(lines)
+
+
+def _can_show(scores: Scores, policy: Policy) -> list[str]:
+    """What so few rows can show: what it takes to reach the floor, and which drops may pass."""
+    metric = metric_of(policy)
+    value = comparison.estimate(scores, policy)
+    most = policy.at_most is not None
+    limit = policy.at_most if most else policy.at_least
+    said = []
+    if limit is not None:
+        if metric.made_of == metrics.SHARE:
+            needs = statistics.smallest_share(limit, scores.rows)
+        else:
+            needs = limit - (value.upper - value.value) if most else limit + (value.value - value.lower)
+        said.append(f"to be shown {'below' if most else 'above'} {limit:.4g} it takes about {needs:.4g}")
+    if (compared := comparison.difference(scores, policy)) is not None:
+        smallest = comparison.smallest_drop(scores, policy, compared)
+        said.append(f"a {drop(metric)} of less than {short(metric, smallest)} below production may pass")
+    return said
+
+
+def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Scores, policy: Policy) -> str:
     """The whole page."""
     parts = [
         f"# {evidence['headline']}",
+        "\n".join(f"- **{one_line(line)}**" for line in evidence["warnings"]),
         f"`{evidence['version']['name']}`",
         _sentence(evidence, outcomes),
         evidence["return"] and f"**{a_return(evidence['return'])}**",
         _comparison(evidence),
-        _caveat(evidence),
+        _caveat(evidence, policy),
         _rules(outcomes),
     ]
     if complete(outcomes):
-        parts += [_slices(scores), _behaviour(scores), _per_class(scores), _confusion(scores), _reliability(scores)]
+        parts += [_slices(scores, policy), _behaviour(scores, policy)]
+        if scores.is_regression:
+            parts += [_worst(scores), _groups(scores, policy)]
+        else:
+            parts += [_per_class(scores), _groups(scores, policy), _confusion(scores), _reliability(scores)]
     return "\n\n".join(filter(None, [*parts, _lineage(evidence)])) + "\n"
 
 
@@ -75,14 +131,43 @@ def a_return(was: Mapping[str, Any]) -> str:
 def per_class(scores: Scores) -> list[list[Any]]:
     """For each class: class, rows, the fraction that the candidate has right, and production (None without one)."""
     models = [scores.candidate, scores.production]
-    answers = [None if rows is None else metrics.correct(scores.labels, rows) for rows in models]
+    answers = [None if rows is None else metrics.correct(scores.targets, rows) for rows in models]
     table: list[list[Any]] = []
     for label in range(scores.candidate.shape[1]):
-        of_class = scores.labels == label
+        of_class = scores.targets == label
         rows = int(of_class.sum())
         fractions = [None if marks is None or rows == 0 else float(marks[of_class].mean()) for marks in answers]
-        table.append([label, rows, *fractions])
+        table.append([scores.class_name(label), rows, *fractions])
     return table
+
+
+def per_group(scores: Scores, policy: Policy) -> list[tuple[str, int, float, float | None]]:
+    """For each group of rows but the classes: name, rows, the fraction that each model has right."""
+    ours, theirs = metrics.both_correct(scores, policy)
+    named = [
+        (name, rows) for name, rows in rules.groups(scores) if scores.is_regression or not name.startswith("class ")
+    ]
+    return [
+        (name, int(rows.sum()), float(ours[rows].mean()), None if theirs is None else float(theirs[rows].mean()))
+        for name, rows in named[:MAX_GROUPS]
+    ]
+
+
+def worst_rows(scores: Scores) -> list[list[Any]]:
+    """The rows of a regression whose answer is farthest off: row, target, answer, error, and production's answer."""
+    off = scores.candidate - scores.targets
+    worst = np.argsort(-np.abs(off), kind="stable")[:WORST_ROWS]
+    theirs = scores.production
+    return [
+        [
+            int(row),
+            float(scores.targets[row]),
+            float(scores.candidate[row]),
+            float(off[row]),
+            None if theirs is None else float(theirs[row]),
+        ]
+        for row in worst
+    ]
 
 
 def _sentence(evidence: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
@@ -96,27 +181,46 @@ def _sentence(evidence: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
 
 def _comparison(evidence: Mapping[str, Any]) -> str:
     ours, theirs = evidence["metrics"]["candidate"], evidence["metrics"]["production"] or {}
-    rows = [
-        [label, _number(ours[key]), _number(theirs.get(key)), _change(ours[key], theirs.get(key))]
-        for label, key in (
-            ("accuracy (fraction)", "accuracy"),
-            ("loss (nats per row)", "loss"),
-            ("calibration error (fraction)", "calibration_error"),
-            ("latency (ms per row)", "latency_ms"),
-        )
+    of_classes = {
+        "accuracy (fraction)": "accuracy",
+        "loss (nats per row)": "loss",
+        "calibration error (fraction)": "calibration_error",
+    }
+    measured = [
+        *((label, ours[key], theirs.get(key)) for label, key in of_classes.items() if not _of_numbers(evidence)),
+        *((_label(name), ours["other"][name], theirs.get("other", {}).get(name)) for name in sorted(ours["other"])),
+        ("latency (ms per row)", ours["latency_ms"], theirs.get("latency_ms")),
     ]
+    rows = [[label, number(value), number(other), change(value, other)] for label, value, other in measured]
     sizes = [f"{value['size_bytes']:,}" if value else "-" for value in (ours, theirs)]
     return _table(["", "candidate", "production", "change"], [*rows, ["size (bytes)", *sizes, "-"]])
 
 
-def _caveat(evidence: Mapping[str, Any]) -> str:
+def _of_numbers(evidence: Mapping[str, Any]) -> bool:
+    return str(evidence["task"]).endswith("-regression")
+
+
+def _label(name: str) -> str:
+    metric = metrics.METRICS.get(name)
+    return f"{metric.title if metric else name}{' (fraction)' if metric and metric.fraction else ''}"
+
+
+def _caveat(evidence: Mapping[str, Any], policy: Policy) -> str:
     """Passing is no proof of equality: what these rows could not have shown."""
     if not (compared := evidence["comparison"]):
         return ""
+    metric = metric_of(policy)
+    worse = drop(metric)
+    needed = compared["rows_needed"] if policy.name == "non_inferior" else None
     return (
-        f"On {evidence['dataset']['eval_rows']} rows like these, a drop of {_points(compared['smallest_drop'])} or "
-        f"more is refused four times in five; a smaller one may pass. All promotions since the first, this one "
-        f"included, add up to a drop of {_points(compared['drops_since_first'])}."
+        f"On {evidence['dataset']['eval_rows']} rows like these, a {worse} of "
+        f"{short(metric, compared['smallest_drop'])} or more is refused four times in five; a smaller one may pass. "
+        f"All promotions since the first, this one included, add up to a {worse} of "
+        f"{short(metric, compared['drops_since_first'])}."
+    ) + (
+        f" `non_inferior` passes a model as good as production four times in five with {needed:,} rows."
+        if needed
+        else ""
     )
 
 
@@ -126,57 +230,83 @@ def _rules(outcomes: Sequence[Outcome]) -> str:
             f"`{outcome.rule}`",
             "passed" if outcome.passed else "**refused**" if outcome.blocking else "shown only",
             outcome.reason,
+            f"{outcome.method}: {outcome.level}" if outcome.method else "",
         ]
         for outcome in outcomes
     ]
-    return "## Rules\n\n" + _table(["rule", "", "why"], rows)
+    return "## Rules\n\n" + _table(["rule", "", "why", "method and its level"], rows)
 
 
-def moved_slices(scores: Scores) -> list[tuple[str, int, int, int]]:
+def moved_slices(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int]]:
     """The slices in which a row regressed or improved, the worst first: name, rows, how many of each."""
-    moved = [row for row in rules.slice_table(scores) if row[2] or row[3]]
+    moved = [row for row in rules.slice_table(scores, policy) if row[2] or row[3]]
     return sorted(moved, key=lambda row: row[3] - row[2])
 
 
-def _slices(scores: Scores) -> str:
-    rows = [[str(cell) for cell in row] for row in moved_slices(scores)]
+def _slices(scores: Scores, policy: Policy) -> str:
+    rows = [[str(cell) for cell in row] for row in moved_slices(scores, policy)[:MAX_GROUPS]]
     if not rows:
         return ""
     return "## Slices, the worst first\n\n" + _table(["slice", "rows", "regressed", "improved"], rows)
 
 
-def _behaviour(scores: Scores) -> str:
-    """Accuracy on rows that were varied."""
+def _right(scores: Scores) -> str:
+    """What the fraction of right answers is called."""
+    return "Rows within the tolerance" if scores.is_regression else "Accuracy"
+
+
+def _behaviour(scores: Scores, policy: Policy) -> str:
+    """The share of right answers to rows that were varied."""
     if not scores.varied:
         return ""
     rows = [
-        [name, _number(ours), _number(theirs), _change(ours, theirs)]
-        for name, ours, theirs in rules.behaviour_table(scores)
+        [name, number(ours), number(theirs), change(ours, theirs)]
+        for name, ours, theirs in rules.behaviour_table(scores, policy)
     ]
-    return "## Accuracy under small changes\n\n" + _table(["", "candidate", "production", "change"], rows)
+    heading = f"## {_right(scores)} under small changes\n\n"
+    return heading + _table(["", "candidate", "production", "change"], rows)
+
+
+def _groups(scores: Scores, policy: Policy) -> str:
+    rows = [
+        [name, str(count), number(ours), number(theirs), change(ours, theirs)]
+        for name, count, ours, theirs in per_group(scores, policy)
+    ]
+    heading = f"## {_right(scores)} by group\n\n"
+    return heading + _table(["group", "rows", "candidate", "production", "change"], rows) if rows else ""
+
+
+def _worst(scores: Scores) -> str:
+    rows = [
+        [str(row), *("-" if value is None else f"{value:.6g}" for value in values)]
+        for row, *values in worst_rows(scores)
+    ]
+    heading = "## The answers that are farthest off\n\n"
+    return heading + _table(["row", "truth", "candidate", "error", "production"], rows)
 
 
 def _reliability(scores: Scores) -> str:
     rows = [
-        [f"up to {edge:.1f}", str(count), _number(confidence), _number(answered)]
-        for edge, count, confidence, answered in metrics.reliability(scores.labels, scores.candidate)
+        [f"up to {edge:.1f}", str(count), number(confidence), number(answered)]
+        for edge, count, confidence, answered in metrics.reliability(scores.targets, scores.candidate)
     ]
     return "## How sure the candidate is, and how right\n\n" + _table(["confidence", "rows", "mean", "correct"], rows)
 
 
 def _per_class(scores: Scores) -> str:
     rows = [
-        [str(label), str(count), _number(ours), _number(theirs), _change(ours, theirs)]
+        [str(label), str(count), number(ours), number(theirs), change(ours, theirs)]
         for label, count, ours, theirs in per_class(scores)
     ]
     return "## Per class\n\n" + _table(["class", "rows", "candidate", "production", "change"], rows)
 
 
 def _confusion(scores: Scores) -> str:
-    counts = metrics.confusion(scores.labels, scores.candidate)
-    rows = [[f"**{label}**", *(str(n) if n else "·" for n in row)] for label, row in enumerate(counts)]
+    counts = metrics.confusion(scores.targets, scores.candidate)
+    names = [scores.class_name(label) for label in range(len(counts))]
+    rows = [[f"**{name}**", *(str(n) if n else "·" for n in row)] for name, row in zip(names, counts, strict=True)]
     heading = "## Confusion of the candidate (rows: truth, columns: answer)\n\n"
-    return heading + _table(["", *(str(label) for label in range(len(counts)))], rows)
+    return heading + _table(["", *names], rows)
 
 
 def _lineage(evidence: Mapping[str, Any]) -> str:
@@ -191,22 +321,10 @@ def _lineage(evidence: Mapping[str, Any]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(one_line(cell, MAX_CELL_CHARS).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def _quoted(text: str) -> str:
     return f"`{one_line(text).replace('`', ' ')}`"
-
-
-def _points(fraction: float) -> str:
-    points = 100 * fraction
-    number = f"{points:.1f}" if abs(points) >= 0.1 or not points else f"{points:.1g}"
-    return f"{number} point{'' if number == '1.0' else 's'}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or not np.isfinite(value) else f"{value:.4f}"
-
-
-def _change(ours: float | None, theirs: float | None) -> str:
-    return "-" if ours is None or theirs is None else f"{ours - theirs:+.4f}"

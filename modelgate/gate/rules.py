@@ -1,8 +1,9 @@
 """
 May this model replace the one in production? Pure functions over per-row results; no W&B, no files.
 
-A rule looks at the scores and says passed or not, with its reason. A verdict is `pass` only when every blocking rule
-passed: no flag, default or missing number can turn a refusal into a pass. docs/gate.md has the formulas and figures.
+A rule looks at the scores and says passed or not, with its reason and its method. A verdict is `pass` only when every
+blocking rule passed: no flag, default or missing number can turn a refusal into a pass. docs/gate.md has the formulas
+and figures.
 
 SciPy is imported where it is used: it takes a second, and most runs find that there is nothing to judge.
 """
@@ -11,14 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from modelgate.gate.metrics import confusion, correct, regressed_and_improved
-from modelgate.gate.scores import Marks, Scores
-from modelgate.gate.statistics import CONFIDENCE, drop_lower_bound, holm, lower_bound, mcnemar
+from modelgate.gate import comparison, metrics, wording
+from modelgate.gate.comparison import Method
+from modelgate.gate.metrics import confusion, metric_of, regressed_and_improved
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import Answers, Marks, Scores
+from modelgate.gate.statistics import chance_beyond, drop_lower_bound, holm, mcnemar
 
-POLICIES = ("no_worse", "better", "rollback")
+# Fewer rows can show next to nothing.
+MIN_ROWS = 100
+# With fewer rows of the rarer class no method holds its level for the area under the ROC curve; nor, with fewer of any
+# class, for a function of how often each is answered rightly.
+MIN_RARER_ROWS, MIN_CLASS_ROWS = 30, 20
 # Of the 5 % of good candidates that may be refused by chance, the many small tests get 1 % a family.
 FAMILY_ALPHA = 0.01
 # A slice of fewer rows can show nothing but chance.
@@ -26,218 +35,354 @@ MIN_SUPPORT = 30
 # How much better a relabelling may be before the labels themselves are in doubt, as a fraction.
 MAX_RELABELLING_GAIN = 0.05
 # Models that differ only by their seed differ this much, as a fraction, on rows that they were not trained for.
-BEHAVIOUR_MARGIN = 0.02
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What a candidate has to reach. floor_accuracy, margin: fractions."""
-
-    name: str
-    floor_accuracy: float
-    margin: float
+SEED_MARGIN = 0.02
+# Models that differ by some of their training rows differ this much in small groups of rows.
+SLICE_MARGIN = 0.03
+# Answers that vary less than this fraction of what the targets do are one answer to all rows.
+MIN_SPREAD = 0.01
+# So many standard errors below zero the correlation of answers and targets has the wrong sign.
+WRONG_SIGN = 3
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one rule said. blocking: whether a `passed` of False refuses the model."""
+    """
+    What one rule said. blocking: whether a `passed` of False refuses the model.
+
+    method, level: how the rule decides, and whether it errs as seldom as it says (`exact`, `approximate`); None where
+    nothing is left to chance.
+    """
 
     rule: str
     passed: bool
     blocking: bool
     reason: str
+    method: str | None = None
+    level: str | None = None
+
+
+class Said(NamedTuple):
+    """What a rule says of the scores."""
+
+    passed: bool
+    reason: str
+    method: Method | None = None
 
 
 # --- rules: is there anything to judge by? ---------------------------------------------------------------------------
 
 
-def every_row_scored(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+def every_row_scored(scores: Scores, _policy: Policy) -> Said:
     """Each eval row was scored once by each model, and none is missing."""
     wrong = [f"{count} {name}" for name, count in _counts(scores) if count != scores.rows]
     if wrong or scores.rows == 0:
-        return False, f"the eval set has {scores.rows} rows, and there are {', '.join(wrong) or 'none to judge by'}"
-    return True, f"all {scores.rows} rows were scored"
+        return Said(False, f"the eval set has {scores.rows} rows, and there are {', '.join(wrong) or 'none'}")
+    return Said(True, f"all {scores.rows} rows were scored")
 
 
 def _counts(scores: Scores) -> Iterator[tuple[str, int]]:
-    yield "labels", len(scores.labels)
+    yield "labels", len(scores.targets)
     yield "answers of candidate", len(scores.candidate)
     if scores.production is not None:
         yield "answers of production", len(scores.production)
     for name, groups in scores.slices.items():
         yield f"groups of {name}", len(groups)
-    for name, varied in scores.varied.items():
-        yield f"answers of candidate to {name}", len(varied.candidate)
+    pairs = {f"answers of {{}} to {name}": pair for name, pair in scores.varied.items()}
+    for name, pair in (pairs | ({"values of {}": scores.own} if scores.own else {})).items():
+        yield name.format("candidate"), len(pair.candidate)
         if scores.production is not None:
-            yield f"answers of production to {name}", 0 if varied.production is None else len(varied.production)
+            yield name.format("production"), 0 if pair.production is None else len(pair.production)
 
 
-def finite_scores(scores: Scores, _policy: Policy) -> tuple[bool, str]:
-    """Every probability is a number, and each row's sum to 1."""
+def finite_scores(scores: Scores, _policy: Policy) -> Said:
+    """Every answer is a number; of a classifier each is a probability, and each row's sum to 1."""
     for name, rows in (("candidate", scores.candidate), ("production", scores.production)):
         if rows is None:
             continue
-        if bad := int((~np.isfinite(rows)).any(axis=1).sum()):
-            return False, f"{name} answered {bad} rows with NaN or infinity"
-        sums = np.abs(rows.sum(axis=1, dtype=np.float64) - 1) > 1e-3
-        if bad := int((sums | (rows < 0).any(axis=1)).sum()):
-            return False, f"{name} answered {bad} rows with numbers that are no probabilities"
-    return True, "every answer is a probability"
+        by_row = rows if rows.ndim == 2 else rows[:, None]
+        if bad := int((~np.isfinite(by_row)).any(axis=1).sum()):
+            return Said(False, f"{name} answered {bad} rows with NaN or infinity")
+        if scores.is_regression:
+            continue
+        sums = np.abs(by_row.sum(axis=1, dtype=np.float64) - 1) > 1e-3
+        if bad := int((sums | (by_row < 0).any(axis=1)).sum()):
+            return Said(False, f"{name} answered {bad} rows with numbers that are no probabilities")
+    values = scores.own and (scores.own.candidate, scores.own.production)
+    if any(not np.isfinite(rows).all() for rows in values or () if rows is not None):
+        return Said(False, "the use case's own metric has values that are NaN or infinity")
+    return Said(True, "every answer is a number" if scores.is_regression else "every answer is a probability")
 
 
-def unseen_rows(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+def unseen_rows(scores: Scores, _policy: Policy) -> Said:
     """No eval row is a training row."""
     if scores.seen:
-        return False, f"{len(scores.seen)} eval rows are training rows, the first {scores.seen[0]}"
-    return True, "no eval row was trained on"
+        return Said(False, f"{len(scores.seen)} eval rows are training rows, the first {scores.seen[0]}")
+    return Said(True, "no eval row was trained on")
+
+
+def enough_rows(scores: Scores, policy: Policy) -> Said:
+    """There are so many rows that the policy's metric can be judged by them."""
+    if scores.rows < MIN_ROWS:
+        return Said(False, f"{scores.rows} eval rows show too little: at least {MIN_ROWS} are needed")
+    made_of = metric_of(policy).made_of
+    if made_of == metrics.COUNTS:
+        labels, counts = np.unique(scores.targets, return_counts=True)
+        if counts.min() < MIN_CLASS_ROWS:
+            rarest = f"class {scores.class_name(int(labels[counts.argmin()]))} has {counts.min()} eval rows"
+            title = metric_of(policy).title
+            return Said(False, f"cannot be compared: {rarest}, and {title} needs at least {MIN_CLASS_ROWS} of each")
+    if made_of == metrics.RANKING:
+        if scores.candidate.shape[1] != 2:
+            return Said(False, f"ROC AUC needs two classes, and there are {scores.candidate.shape[1]}")
+        rarer = min(int((scores.targets == label).sum()) for label in (0, 1))
+        if rarer < MIN_RARER_ROWS:
+            why = f"the rarer class has {rarer} eval rows, and ROC AUC needs at least {MIN_RARER_ROWS}"
+            return Said(False, f"cannot be compared: {why}")
+    return Said(True, f"{scores.rows} eval rows are enough to judge by")
 
 
 # --- rules: is it good enough? ---------------------------------------------------------------------------------------
 
 
-def labels_plausible(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+def labels_plausible(scores: Scores, _policy: Policy) -> Said:
     """No renaming of the classes makes the candidate much better: it learned the names that the eval set has."""
     from scipy.optimize import linear_sum_assignment
 
-    counts = confusion(scores.labels, scores.candidate)
+    if scores.is_regression:
+        return Said(True, "answers are numbers, and no classes that could be renamed")
+    counts = confusion(scores.targets, scores.candidate)
     truth, answer = linear_sum_assignment(counts, maximize=True)
-    as_labelled = np.trace(counts) / len(scores.labels)
-    gain = counts[truth, answer].sum() / len(scores.labels) - as_labelled
-    renamed = [f"{i} as {j}" for i, j in zip(truth, answer, strict=True) if i != j]
+    as_labelled = np.trace(counts) / len(scores.targets)
+    gain = counts[truth, answer].sum() / len(scores.targets) - as_labelled
+    renamed = [
+        f"{scores.class_name(i)} as {scores.class_name(j)}" for i, j in zip(truth, answer, strict=True) if i != j
+    ]
     if gain > MAX_RELABELLING_GAIN:
-        return False, f"answers fit {100 * gain:.1f} points better with classes renamed: {', '.join(renamed)}"
-    return True, f"no renaming of classes fits more than {100 * MAX_RELABELLING_GAIN:.0f} points better"
+        return Said(False, f"answers fit {100 * gain:.1f} points better with classes renamed: {', '.join(renamed)}")
+    return Said(True, f"no renaming of classes fits more than {100 * MAX_RELABELLING_GAIN:.0f} points better")
 
 
-def floor_accuracy(scores: Scores, policy: Policy) -> tuple[bool, str]:
-    """The lower bound of the accuracy reaches the policy's floor."""
-    answered = correct(scores.labels, scores.candidate)
-    bound = lower_bound(int(answered.sum()), len(answered))
-    reason = f"accuracy {answered.mean():.4f}, at least {bound:.4f} with 95 % confidence; "
-    return bound >= policy.floor_accuracy, reason + f"the floor is {policy.floor_accuracy:.4f}"
+def sign_plausible(scores: Scores, _policy: Policy) -> Said:
+    """The answers do not fall where the targets rise: the sign was not flipped on the way."""
+    if scores.is_regression:
+        rises = correlation(scores.targets, scores.candidate)
+        what = "answers"
+    elif scores.candidate.shape[1] == 2:
+        rises = correlation(scores.targets, scores.candidate[:, 1])
+        what = "probabilities of the second class"
+    else:
+        return Said(True, "there are more than two classes, and no sign that could be flipped")
+    if rises * np.sqrt(scores.rows) < -WRONG_SIGN:
+        return Said(False, f"the {what} fall where the targets rise: their correlation is {rises:.2f}")
+    return Said(True, f"the {what} do not fall where the targets rise: their correlation is {rises:.2f}")
+
+
+def correlation(targets: Answers, answers: Answers) -> float:
+    """Pearson's correlation; 0 when either is constant."""
+    x, y = (rows.astype(np.float64) - rows.mean(dtype=np.float64) for rows in (targets, answers))
+    size = float(np.sqrt((x**2).sum() * (y**2).sum()))
+    return float((x * y).sum()) / size if size else 0.0
+
+
+def not_constant(scores: Scores, policy: Policy) -> Said:
+    """The candidate does not give one answer to all rows, whatever they hold."""
+    if scores.is_regression:
+        spread, of_targets = float(scores.candidate.std()), float(scores.targets.std())
+        if spread <= MIN_SPREAD * of_targets:
+            return Said(False, f"about the same answer to all rows, {scores.candidate.mean():.4g}")
+        return Said(True, f"the answers' standard deviation is {spread:.4g}, and the targets' {of_targets:.4g}")
+    if metric_of(policy).made_of in (metrics.RANKING, metrics.MEAN):
+        answers = np.ptp(scores.candidate, axis=0).max() > 0
+        return Said(bool(answers), "the probabilities vary" if answers else "the same probabilities to all rows")
+    called = np.unique(metrics.classes_of(scores.candidate))
+    if len(called) == 1 and len(np.unique(scores.targets)) > 1:
+        return Said(False, f"the same answer to all rows, {scores.class_name(int(called[0]))}")
+    return Said(True, f"{len(called)} classes are among the answers")
+
+
+def floor(scores: Scores, policy: Policy) -> Said:
+    """The metric's bound reaches the policy's limit."""
+    metric, value = metric_of(policy), comparison.estimate(scores, policy)
+    most = policy.at_most is not None
+    bound, limit = (value.upper, policy.at_most) if most else (value.lower, policy.at_least)
+    side = "at most" if most else "at least"
+    return Said(
+        comparison.reaches(policy, value),
+        f"{metric.title} {value.value:.4f}, {side} {bound:.4f} with 95 % confidence; "
+        f"the {'limit' if most else 'floor'} is {'not set' if limit is None else f'{limit:.4f}'}",
+        comparison.FLOOR[metric.made_of],
+    )
 
 
 # --- rules: is it as good as production? -----------------------------------------------------------------------------
 
-_NOTHING_YET = True, "nothing is in production yet"
+_NOTHING_YET = Said(True, "nothing is in production yet")
 
 
-def no_worse(scores: Scores, policy: Policy) -> tuple[bool, str]:
+def no_worse(scores: Scores, policy: Policy) -> Said:
     """The candidate is not shown to be below production by more than the margin, on the same rows."""
-    if scores.production is None:
+    if (compared := comparison.difference(scores, policy)) is None:
         return _NOTHING_YET
-    ours, theirs = (correct(scores.labels, rows) for rows in (scores.candidate, scores.production))
-    bound = drop_lower_bound(theirs, ours)
-    reason = (
-        f"accuracy {ours.mean():.4f} against production's {theirs.mean():.4f}; the drop is at least "
-        f"{100 * bound:.2f} points with 95 % confidence, and {100 * policy.margin:.2f} are allowed"
+    metric = metric_of(policy)
+    least, allowed = (wording.amount(metric, drop) for drop in (compared.at_least, compared.margin))
+    return Said(
+        compared.at_least <= compared.margin,
+        f"{wording.values(metric, compared)}; the {wording.drop(metric)} is at least {least} with 95 % confidence, and "
+        f"{allowed} are allowed",
+        comparison.NO_WORSE[metric.made_of],
     )
-    return bound <= policy.margin, reason
 
 
-def better(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+def better(scores: Scores, policy: Policy) -> Said:
     """The candidate is shown to be above production, on the same rows."""
-    if scores.production is None:
+    if (compared := comparison.difference(scores, policy)) is None:
         return _NOTHING_YET
-    ours, theirs = (correct(scores.labels, rows) for rows in (scores.candidate, scores.production))
-    regressed, improved = regressed_and_improved(theirs, ours)
-    chance = mcnemar(improved, regressed)
-    return (
-        chance <= 1 - CONFIDENCE,
-        f"{improved} rows improved and {regressed} regressed; by chance that happens {100 * chance:.1f} % of times",
+    metric = metric_of(policy)
+    if metric.made_of == metrics.SHARE:
+        regressed, improved = comparison.moved(scores, policy)
+        chance = 100 * mcnemar(improved, regressed)
+        reason = f"{improved} rows improved and {regressed} regressed; by chance that happens {chance:.1f} % of times"
+    else:
+        gain = wording.amount(metric, -compared.at_most)
+        reason = (
+            f"{wording.values(metric, compared)}; the gain is at least {gain} with 95 % confidence, and must be above 0"
+        )
+    return Said(compared.gain_shown, reason, comparison.BETTER[metric.made_of])
+
+
+def non_inferior(scores: Scores, policy: Policy) -> Said:
+    """The candidate is shown to be below production by no more than the margin, on the same rows."""
+    if (compared := comparison.difference(scores, policy)) is None:
+        return _NOTHING_YET
+    metric = metric_of(policy)
+    needed = comparison.rows_needed(scores, policy, compared)
+    most, allowed = (wording.amount(metric, drop) for drop in (compared.at_most, compared.margin))
+    return Said(
+        compared.at_most <= compared.margin,
+        f"{wording.values(metric, compared)}; the {wording.drop(metric)} is at most {most} with 95 % confidence, and "
+        f"{allowed} are allowed; a model as good as production passes four times in five with "
+        f"{'no number of' if needed is None else f'{needed:,}'} rows like these",
+        comparison.NON_INFERIOR[metric.made_of],
     )
 
 
-def slices_no_worse(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+def slices_no_worse(scores: Scores, policy: Policy) -> Said:
     """No class, and no group that the use case names, is shown to be below production."""
     if scores.production is None:
         return _NOTHING_YET
-    moves = {name: (regressed, improved) for name, _, regressed, improved in slice_table(scores)}
-    held = holm({name: mcnemar(regressed, improved) for name, (regressed, improved) in moves.items()}, FAMILY_ALPHA)
+    table = {name: (regressed, improved, rows) for name, rows, regressed, improved in slice_table(scores, policy)}
+    chances = {name: mcnemar(regressed, improved) for name, (regressed, improved, _) in table.items()}
+    held = [name for name in holm(chances, FAMILY_ALPHA) if chance_beyond(*table[name], SLICE_MARGIN) <= FAMILY_ALPHA]
     if held:
-        worse = ", ".join(f"{name} ({moves[name][0]} rows regressed, {moves[name][1]} improved)" for name in held)
-        return False, f"worse than production in {worse}"
-    return True, f"none of {len(moves)} slices of at least {MIN_SUPPORT} rows is shown to be worse"
+        worse = ", ".join(f"{name} ({table[name][0]} rows regressed, {table[name][1]} improved)" for name in held)
+        return Said(False, f"worse than production in {worse}", comparison.MCNEMAR_HOLM)
+    allowed = f"by more than {100 * SLICE_MARGIN:.0f} points"
+    reason = f"none of {len(table)} slices of at least {MIN_SUPPORT} rows is shown to be worse {allowed}"
+    return Said(True, reason, comparison.MCNEMAR_HOLM)
 
 
-def slice_table(scores: Scores) -> list[tuple[str, int, int, int]]:
+def slice_table(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int]]:
     """For each slice with enough rows: name, rows, how many regressed, how many improved."""
-    if scores.production is None:
+    ours, theirs = metrics.both_correct(scores, policy)
+    if theirs is None:
         return []
-    ours, theirs = (correct(scores.labels, rows) for rows in (scores.candidate, scores.production))
     table = []
-    for column, groups in {"class": scores.labels, **scores.slices}.items():
-        for group in np.unique(groups):
-            here = groups == group
-            if (rows := int(here.sum())) >= MIN_SUPPORT:
-                table.append((f"{column} {group}", rows, *regressed_and_improved(theirs[here], ours[here])))
+    for name, rows in groups(scores):
+        if (count := int(rows.sum())) >= MIN_SUPPORT:
+            table.append((name, count, *regressed_and_improved(theirs[rows], ours[rows])))
     return table
 
 
-def behaviour_no_worse(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+def groups(scores: Scores) -> Iterator[tuple[str, Marks]]:
+    """Every group of rows: its name and which rows are in it. The classes come first."""
+    if not scores.is_regression:
+        labels = np.unique(scores.targets)
+        yield from ((f"class {scores.class_name(int(label))}", scores.targets == label) for label in labels)
+    for column, values in scores.slices.items():
+        yield from ((f"{column} {value}", values == value) for value in np.unique(values))
+
+
+def behaviour_no_worse(scores: Scores, policy: Policy) -> Said:
     """On rows varied in ways that leave the truth as it is, the candidate is not shown to be far below production."""
     from scipy.special import ndtri
 
     if scores.production is None:
         return _NOTHING_YET
     if not scores.varied:
-        return True, "the use case names no variations"
+        return Said(True, "the use case names no variations")
     z = float(ndtri(1 - FAMILY_ALPHA / len(scores.varied)))
-    bounds = {name: drop_lower_bound(theirs, ours, z) for name, ours, theirs in _varied_correct(scores)}
-    worse = [
-        f"{name} (by at least {100 * bound:.1f} points)" for name, bound in bounds.items() if bound > BEHAVIOUR_MARGIN
-    ]
+    bounds = {
+        name: drop_lower_bound(*regressed_and_improved(theirs, ours), scores.rows, z)
+        for name, ours, theirs in _varied_correct(scores, policy)
+        if theirs is not None
+    }
+    worse = [f"{name} (by at least {100 * bound:.1f} points)" for name, bound in bounds.items() if bound > SEED_MARGIN]
     if worse:
-        return False, f"worse than production under {', '.join(worse)}; {100 * BEHAVIOUR_MARGIN:.1f} points are allowed"
-    return True, f"no worse than production under {', '.join(bounds)}"
+        reason = f"worse than production under {', '.join(worse)}; {100 * SEED_MARGIN:.1f} points are allowed"
+        return Said(False, reason, comparison.PAIRED)
+    return Said(True, f"no worse than production under {', '.join(bounds)}", comparison.PAIRED)
 
 
-def behaviour_table(scores: Scores) -> list[tuple[str, float, float | None]]:
+def behaviour_table(scores: Scores, policy: Policy) -> list[tuple[str, float, float | None]]:
     """For each variation: name, the fraction that the candidate has right, and production (None without one)."""
-    theirs = {name: float(marks.mean()) for name, _, marks in _varied_correct(scores)}
     return [
-        (name, float((varied.candidate == scores.labels).mean()), theirs.get(name))
-        for name, varied in scores.varied.items()
+        (name, float(ours.mean()), None if theirs is None else float(theirs.mean()))
+        for name, ours, theirs in _varied_correct(scores, policy)
     ]
 
 
-def _varied_correct(scores: Scores) -> Iterator[tuple[str, Marks, Marks]]:
-    for name, varied in scores.varied.items():
-        if varied.production is not None:
-            yield name, varied.candidate == scores.labels, varied.production == scores.labels
+def _varied_correct(scores: Scores, policy: Policy) -> Iterator[tuple[str, Marks, Marks | None]]:
+    tolerance = policy.tolerance if scores.is_regression else None
+    for name, pair in scores.varied.items():
+        ours = metrics.correct(scores.targets, pair.candidate, tolerance)
+        yield (
+            name,
+            ours,
+            None if pair.production is None else metrics.correct(scores.targets, pair.production, tolerance),
+        )
 
 
 # --- rules: is it a way back? ----------------------------------------------------------------------------------------
 
 
-def was_in_production(scores: Scores, _policy: Policy) -> tuple[bool, str]:
+def was_in_production(scores: Scores, _policy: Policy) -> Said:
     """The ledger knows the candidate to have been in production: going back is only to where one was."""
     if not scores.was_in_production:
-        return False, "by the ledger this model was never in production; a new one is judged by no_worse or better"
-    return True, "this model was in production before"
+        reason = "by the ledger this model was never in production; a new one is judged by no_worse or better"
+        return Said(False, reason)
+    return Said(True, "this model was in production before")
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
-Rule = Callable[[Scores, Policy], tuple[bool, str]]
+Rule = Callable[[Scores, Policy], Said]
 SANITY: tuple[Rule, ...] = (every_row_scored, finite_scores, unseen_rows)
-QUALITY: tuple[Rule, ...] = (labels_plausible, floor_accuracy)
-HISTORY: dict[str, tuple[Rule, ...]] = {"no_worse": (), "better": (), "rollback": (was_in_production,)}
+SUPPORT: tuple[Rule, ...] = (enough_rows,)
+QUALITY: tuple[Rule, ...] = (labels_plausible, sign_plausible, not_constant, floor)
+HISTORY: dict[str, tuple[Rule, ...]] = {
+    "no_worse": (),
+    "better": (),
+    "non_inferior": (),
+    "rollback": (was_in_production,),
+}
 COMPARISON: dict[str, tuple[Rule, ...]] = {
     "no_worse": (no_worse, slices_no_worse, behaviour_no_worse),
     "better": (better, slices_no_worse, behaviour_no_worse),
+    "non_inferior": (non_inferior, slices_no_worse, behaviour_no_worse),
     "rollback": (no_worse, slices_no_worse, behaviour_no_worse),
 }
 
 
 def judge(scores: Scores, policy: Policy) -> list[Outcome]:
     """
-    What each rule says, in order. Quality is not asked of scores that are not sane.
+    What each rule says, in order. Quality is not asked of scores that are not sane, or too few.
 
     Under the policy `rollback` the comparison is shown and does not block: going back is for when production is bad
     in a way that the eval set may not show. What blocks in its place is that the model was in production before.
     """
     outcomes = [_outcome(rule, scores, policy) for rule in SANITY]
+    if sane(outcomes):
+        outcomes += [_outcome(rule, scores, policy) for rule in SUPPORT]
     if sane(outcomes):
         outcomes += [_outcome(rule, scores, policy) for rule in (*QUALITY, *HISTORY[policy.name])]
         blocking = policy.name != "rollback"
@@ -247,7 +392,8 @@ def judge(scores: Scores, policy: Policy) -> list[Outcome]:
 
 def sane(outcomes: Sequence[Outcome]) -> bool:
     """Whether there is anything to judge by."""
-    return all(outcome.passed for outcome in outcomes if outcome.rule in {rule.__name__ for rule in SANITY})
+    names = {rule.__name__ for rule in (*SANITY, *SUPPORT)}
+    return all(outcome.passed for outcome in outcomes if outcome.rule in names)
 
 
 def passes(outcomes: Sequence[Outcome]) -> bool:
@@ -256,5 +402,6 @@ def passes(outcomes: Sequence[Outcome]) -> bool:
 
 
 def _outcome(rule: Rule, scores: Scores, policy: Policy, blocking: bool = True) -> Outcome:
-    passed, reason = rule(scores, policy)
-    return Outcome(rule.__name__, passed, blocking, reason)
+    passed, reason, method = rule(scores, policy)
+    name, level = method or (None, None)
+    return Outcome(rule.__name__, bool(passed), blocking, reason, name, level)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Probabilities = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+# Classification: float32 (N, classes), probabilities. Regression: float64 (N,).
+Answers = npt.NDArray[Any]
+# Classification: int64 (N,), class indices. Regression: float64 (N,).
+Targets = npt.NDArray[Any]
+Losses = npt.NDArray[np.float64]
 Marks = npt.NDArray[np.bool_]
+
+REGRESSION = "tabular-regression"  # the only task whose answers are numbers
 
 
 @dataclass(frozen=True)
-class Varied:
-    """What the models answer when the rows are varied in a way that leaves the truth as it is: int64 (N,) each."""
+class Pair:
+    """The same of both models, (N,) each; production is None when there is none yet."""
 
-    candidate: Labels
-    production: Labels | None
+    candidate: npt.NDArray[Any]
+    production: npt.NDArray[Any] | None
 
 
 @dataclass(frozen=True)
@@ -26,17 +32,42 @@ class Scores:
     """
     What the models said about each row of the eval set.
 
-    labels: int64 (N,), the truth. candidate, production: float32 (N, classes), probabilities; production is None when
-    there is none yet. rows: how many rows the eval set has. seen: indices of eval rows that are also training rows.
-    was_in_production: whether the ledger knows the candidate to have been in production.
-    slices: for each column that the use case names, the group of each row, int64 (N,). varied: by variation.
+    targets: the truth. candidate, production: answers; production is None when there is none yet. rows: how many rows
+    the eval set has. seen: indices of eval rows that are also training rows. was_in_production: whether the ledger
+    knows the candidate to have been in production. classes: their names, by index; empty: they are called by index.
+    slices: for each column that the use case names, the group of each row: int64 or text (N,).
+    varied: what the models answer to rows that were varied in a way that leaves the truth as it is, by variation;
+    classification: the class, int64 (N,); regression: float64 (N,).
+    own: the values of a metric of the use case's own, one per row, float64 (N,).
     """
 
-    labels: Labels
-    candidate: Probabilities
-    production: Probabilities | None
+    targets: Targets
+    candidate: Answers
+    production: Answers | None
     rows: int
     seen: tuple[int, ...]
+    task: str = "image-classification"
     was_in_production: bool = False
-    slices: Mapping[str, Labels] = field(default_factory=dict)
-    varied: Mapping[str, Varied] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    slices: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    varied: Mapping[str, Pair] = field(default_factory=dict)
+    own: Pair | None = None
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether an answer is a number, and not a class."""
+        return self.task == REGRESSION
+
+    @property
+    def own_candidate(self) -> Losses | None:
+        """The candidate's values of a metric of the use case's own."""
+        return self.own.candidate if self.own else None
+
+    @property
+    def own_production(self) -> Losses | None:
+        """Production's."""
+        return self.own.production if self.own else None
+
+    def class_name(self, index: int) -> str:
+        """What people call a class."""
+        return self.classes[index] if 0 <= index < len(self.classes) else str(index)

@@ -7,14 +7,19 @@ SciPy is imported where it is used: it takes a second, and most runs find that t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from modelgate.gate.metrics import regressed_and_improved
-from modelgate.gate.scores import Marks
+import numpy as np
+import numpy.typing as npt
+
+from modelgate.gate.scores import Losses, Targets
 
 CONFIDENCE = 0.95
 Z_95 = 1.6448536269514722  # the 95 % quantile of the normal distribution, for one-sided bounds
+Z_80 = 0.8416212335729143
 POWER = 0.80
+RESAMPLES = 2000  # a bound at 5 % is then known to about half a point of its level
 
 
 def lower_bound(successes: int, rows: int) -> float:
@@ -26,15 +31,22 @@ def lower_bound(successes: int, rows: int) -> float:
     return float(betaincinv(successes, rows - successes + 1, 1 - CONFIDENCE))
 
 
-def drop_lower_bound(production_correct: Marks, candidate_correct: Marks, z: float = Z_95) -> float:
-    """
-    The one-sided lower bound of accuracy(production) - accuracy(candidate), on the same rows; 95 % by default.
+def smallest_share(limit: float, rows: int) -> float:
+    """The smallest share of so many rows whose lower bound reaches the limit; 1 when none does."""
+    low, high = 0, rows
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if lower_bound(middle, rows) >= limit else (middle + 1, high)
+    return low / rows
 
-    With b rows that only production has right and c that only the candidate has right, of n: the difference is
-    (b - c) / n with standard error sqrt(b + c - (b - c)^2 / n) / n (Agresti, Categorical Data Analysis, 11.1.1).
+
+def drop_lower_bound(regressed: int, improved: int, rows: int, z: float = Z_95) -> float:
     """
-    rows = len(production_correct)
-    regressed, improved = regressed_and_improved(production_correct, candidate_correct)
+    The one-sided lower bound of a drop between two shares of the same rows; 95 % by default.
+
+    With b rows that regressed and c that improved, of n: the difference is (b - c) / n with standard error
+    sqrt(b + c - (b - c)^2 / n) / n (Agresti, Categorical Data Analysis, 11.1.1).
+    """
     difference = (regressed - improved) / rows
     error = math.sqrt(regressed + improved - (regressed - improved) ** 2 / rows) / rows
     return difference - z * error
@@ -47,17 +59,105 @@ def mcnemar(more: int, fewer: int) -> float:
     return float(bdtrc(more - 1, more + fewer, 0.5)) if more else 1.0
 
 
-def shown_drop(production_correct: Marks, candidate_correct: Marks) -> float:
-    """How far below production the candidate is at least, as `no_worse` sees it; 0 when no drop is shown."""
-    return max(0.0, drop_lower_bound(production_correct, candidate_correct))
+def drop_upper_bound(regressed: int, improved: int, rows: int) -> float:
+    """
+    The one-sided 95 % upper bound of a drop between two shares of the same rows: the score bound of Tango (1998).
+
+    With few rows on which the models differ the bound by the standard error is too small; this one is not.
+    """
+    from scipy.optimize import brentq
+
+    if regressed == rows:
+        return 1.0
+
+    def above(drop: float) -> float:
+        only_candidate = _improved_share(regressed, improved, rows, drop)
+        variance = rows * max(2 * only_candidate + drop * (1 - drop), 0.0)
+        return regressed - improved - rows * drop + Z_95 * math.sqrt(variance)
+
+    seen = (regressed - improved) / rows + 1e-12  # at the drop itself, if no row moved, both sides are 0
+    return float(brentq(above, seen, 1 - 1e-12))
 
 
-def shown_gain(production_correct: Marks, candidate_correct: Marks) -> float:
-    """How far above production the candidate is at least; 0 when `better` would call the gain chance."""
-    regressed, improved = regressed_and_improved(production_correct, candidate_correct)
-    if mcnemar(improved, regressed) > 1 - CONFIDENCE:
-        return 0.0
-    return max(0.0, drop_lower_bound(candidate_correct, production_correct))
+def _improved_share(regressed: int, improved: int, rows: int, drop: float) -> float:
+    """The likeliest share of rows that improve, if the drop is this one (Tango, 1998)."""
+    linear = -regressed - improved + (2 * rows - regressed + improved) * drop
+    constant = -improved * drop * (1 - drop)
+    return (math.sqrt(linear**2 - 8 * rows * constant) - linear) / (4 * rows)
+
+
+def chance_beyond(regressed: int, improved: int, rows: int, margin: float) -> float:
+    """
+    The chance of a drop as large as this one, if the true drop is the margin: approximate.
+
+    Rows that regress and rows that improve are counts of Poisson, so that their difference is Skellam's. It is computed
+    by the noncentral chi-squared distribution (Johnson, 1959).
+    """
+    from scipy.special import chndtr
+
+    if regressed - improved <= margin * rows:
+        return 1.0
+    share = _improved_share(regressed, improved, rows, margin)
+    return float(chndtr(2 * rows * (share + margin), 2 * (regressed - improved), 2 * rows * share))
+
+
+class Interval(NamedTuple):
+    """An estimate, its one-sided 95 % bounds, and its standard error."""
+
+    value: float
+    lower: float
+    upper: float
+    error: float
+
+
+def mean(values: Losses) -> Interval:
+    """A mean by Student's t: approximate, and the more so the more skewed the values are."""
+    return _by_t(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1)
+
+
+def delong(positive: Losses, negative: Losses) -> Interval:
+    """
+    An area under the ROC curve, or the difference of two, by its structural components (DeLong et al., 1988).
+
+    The quantile is that of t with the rarer class's rows less one, which holds the level with few rows of it.
+    """
+    variance = float(positive.var(ddof=1)) / len(positive) + float(negative.var(ddof=1)) / len(negative)
+    return _by_t(float(positive.mean()), math.sqrt(variance), min(len(positive), len(negative)) - 1)
+
+
+def _by_t(value: float, error: float, freedom: int) -> Interval:
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(freedom, CONFIDENCE)) * error
+    return Interval(value, value - reach, value + reach, error)
+
+
+Counts = npt.NDArray[np.int64]
+
+
+def bootstrap(
+    measure: Callable[[Counts], npt.NDArray[np.float64]], targets: Targets, ours: Targets, theirs: Targets | None
+) -> Interval:
+    """
+    A function of confusion matrices, or its difference between theirs and ours, by resampling rows within each class.
+
+    All that counts of a row is its class and what both models answer, so the numbers of such rows are drawn and not
+    the rows. The seed is fixed: the same answers have the same bounds.
+    """
+    classes = int(max(targets.max(), ours.max(), targets.max() if theirs is None else theirs.max())) + 1
+    random = np.random.default_rng(0)
+    drawn = np.zeros((2, RESAMPLES + 1, classes, classes), dtype=np.int64)  # the last is what there is
+    for label in np.unique(targets):
+        of_class = targets == label
+        pairs = ours[of_class] * classes + (0 if theirs is None else theirs[of_class])
+        kinds, rows = np.unique(pairs, return_counts=True)
+        draws = np.concatenate([random.multinomial(rows.sum(), rows / rows.sum(), RESAMPLES), rows[None]])
+        for model, answers in enumerate((kinds // classes, kinds % classes)):
+            for answer in np.unique(answers):
+                drawn[model, :, label, answer] = draws[:, answers == answer].sum(axis=1)
+    values = measure(drawn[0]) if theirs is None else measure(drawn[1]) - measure(drawn[0])
+    lower, upper = np.quantile(values[:-1], [1 - CONFIDENCE, CONFIDENCE])
+    return Interval(float(values[-1]), float(lower), float(upper), float(values[:-1].std(ddof=1)))
 
 
 def holm(p_values: Mapping[str, float], alpha: float) -> list[str]:

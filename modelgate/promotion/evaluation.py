@@ -10,26 +10,31 @@ import io
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from modelgate.errors import StepError
 from modelgate.gate import metrics
-from modelgate.gate.scores import Scores, Varied
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import REGRESSION, Pair, Scores
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, PerRow
 from modelgate.tracking import arrays, files
+from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
+    import wandb
     from wandb import Artifact
 
 ARTIFACT_TYPE = "evaluation"
-REPORT, PREDICTIONS = "report.md", "predictions.npz"
+REPORT: Final = "report.md"
+PREDICTIONS: Final = "predictions.npz"
 # What a step reads of each file at most, and of the arrays when they are unpacked: a million rows of ten classes, two
 # models and ten variations are 250 MB.
 MAX_BYTES = {form.FILE: 4_000_000, REPORT: 4_000_000, PREDICTIONS: 1_000_000_000}
 MAX_UNPACKED_BYTES = 2_000_000_000
+MAX_GROUPS = 1000  # of one slice; each is looked at on its own
 
 
 def name_of(use_case: str) -> str:
@@ -37,10 +42,10 @@ def name_of(use_case: str) -> str:
     return f"{use_case}_evaluation"
 
 
-def add_to(artifact: Artifact, evidence: str, report: str, scores: Scores) -> None:
+def add_to(artifact: Artifact, evidence: str, report: str, scores: Scores, policy: Policy) -> None:
     """Put the three files into an artifact that is about to be logged. evidence: the text of its file."""
     packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **_arrays(scores))
+    np.savez_compressed(packed, allow_pickle=False, **_arrays(scores, policy))
     for name, content in (
         (form.FILE, evidence.encode()),
         (REPORT, report.encode()),
@@ -68,6 +73,8 @@ def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence
     """What the three files say; ValueError names what is wrong. Whoever may log an artifact can have written them."""
     found = form.parse(evidence)
     stored = arrays.load(predictions, MAX_UNPACKED_BYTES)
+    if "labels" in stored and "targets" not in stored:  # as they were called before there were regressions
+        stored["targets"] = stored.pop("labels")
     if wrong := _wrong(stored, found):
         raise ValueError(f"{PREDICTIONS}: {wrong}")
     return found, report.decode(), _scores(stored, found)
@@ -75,61 +82,136 @@ def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence
 
 def _wrong(stored: Mapping[str, Any], evidence: Evidence) -> str:
     """What keeps these arrays from being answers; empty if nothing does. Missing rows are for the gate to count."""
-    if not {"labels", "candidate"} <= stored.keys():
-        return "labels and candidate are not both there"
+    if not {"targets", "candidate"} <= stored.keys():
+        return "targets and candidate are not both there"
     if ("production" in stored) != (evidence.production is not None):
         return "the answers of production and its name are not both there"
+    if evidence.metric not in metrics.METRICS and "losses/candidate" not in stored:
+        return f"the values of the rows by {evidence.metric} are not there"
+    regression = evidence.task == REGRESSION
+    if (metric := metrics.METRICS.get(evidence.metric)) and metric.regression != regression:
+        return f"{evidence.metric} is not a metric of {evidence.task}"
+    if regression and evidence.policy.tolerance is None:
+        return "a regression was judged without a tolerance"
+    return (_wrong_numbers if regression else _wrong_classes)(stored) or _wrong_groups(stored)
+
+
+def _wrong_classes(stored: Mapping[str, Any]) -> str:
     classes = stored["candidate"].shape[-1:]
     for name, values in stored.items():
         answers = name in ("candidate", "production")
         if answers and (values.ndim != 2 or values.dtype.kind != "f" or values.shape[1:] != classes or not classes[0]):
             return f"{name} is {values.dtype} {values.shape}, and not one row of probabilities per row"
-        if not answers and (values.ndim != 1 or values.dtype.kind not in "iuf"):
+        if not answers and (values.ndim != 1 or values.dtype.kind not in _kinds(name)):
             return f"{name} is {values.dtype} {values.shape}, and not one number per row"
-    labels = stored["labels"]
-    if labels.dtype.kind == "f" or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes[0]):
+    targets = stored["targets"]
+    if targets.dtype.kind == "f" or (len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes[0]):
         return f"labels are not classes from 0 to {classes[0] - 1}"
+    if "classes" in stored and len(stored["classes"]) != classes[0]:
+        return f"there are {classes[0]} classes, and {len(stored['classes'])} names"
     return ""
+
+
+def _wrong_numbers(stored: Mapping[str, Any]) -> str:
+    for name, values in stored.items():
+        kinds = "f" if name in ("targets", "candidate", "production") else _kinds(name)
+        if values.ndim != 1 or values.dtype.kind not in kinds:
+            return f"{name} is {values.dtype} {values.shape}, and not one number per row"
+    targets = stored["targets"]
+    return "" if np.isfinite(targets).all() else "a target is NaN or infinite"
+
+
+def _kinds(name: str) -> str:
+    """The kinds of NumPy's types that an array other than of answers may have."""
+    if name == "classes":
+        return "U"
+    return "iufU" if name.startswith("slices/") else "iuf"
+
+
+def _wrong_groups(stored: Mapping[str, Any]) -> str:
+    for name, values in stored.items():
+        if name.startswith("slices/") and (count := len(np.unique(values))) > MAX_GROUPS:
+            return f"{name} has {count} groups, and {MAX_GROUPS} are allowed"
+    return ""
+
+
+def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | None = None) -> int:
+    """
+    How many different candidates these eval rows have judged, this one included.
+
+    evaluations: `entity/project/name`. It is what the evaluations' metadata say: who may write to the project can make
+    it fewer. before: only versions before this one are counted.
+    """
+    models = {judged.model}
+    if api.artifact_collection_exists(evaluations, ARTIFACT_TYPE):
+        for version in api.artifact_collection(ARTIFACT_TYPE, evaluations).artifacts():
+            noted = version.metadata.get("sha256")
+            counts = before is None or Reference.of(version).number < before
+            if counts and isinstance(noted, dict) and noted.get("eval_rows") == judged.eval_rows:
+                models.add(str(noted.get("model")))
+    return len(models)
 
 
 def per_row(scores: Scores) -> PerRow | None:
     """Where the loss of each row is kept; None when a model has not answered each row."""
-    if not _losses(scores):
+    if not _answered(scores):
         return None
-    return PerRow("predictions.npz", "losses/candidate", None if scores.production is None else "losses/production")
+    return PerRow(PREDICTIONS, "losses/candidate", None if scores.production is None else "losses/production")
 
 
-def _arrays(scores: Scores) -> dict[str, Any]:
-    arrays: dict[str, Any] = {"labels": scores.labels, "candidate": scores.candidate}
+def _arrays(scores: Scores, policy: Policy) -> dict[str, Any]:
+    stored: dict[str, Any] = {"targets": scores.targets, "candidate": scores.candidate}
     if scores.production is not None:
-        arrays["production"] = scores.production
-    arrays |= {f"slices/{name}": groups for name, groups in scores.slices.items()}
+        stored["production"] = scores.production
+    if scores.classes:
+        stored["classes"] = np.array(scores.classes)
+    stored |= {f"slices/{name}": groups for name, groups in scores.slices.items()}
     for name, varied in scores.varied.items():
-        arrays[f"varied/{name}/candidate"] = varied.candidate
+        stored[f"varied/{name}/candidate"] = varied.candidate
         if varied.production is not None:
-            arrays[f"varied/{name}/production"] = varied.production
-    return arrays | _losses(scores)
+            stored[f"varied/{name}/production"] = varied.production
+    return stored | _losses(scores, policy)
 
 
-def _losses(scores: Scores) -> dict[str, Any]:
-    models = {"candidate": scores.candidate, "production": scores.production}
-    answered = {name: rows for name, rows in models.items() if rows is not None}
-    if any(len(rows) != len(scores.labels) for rows in answered.values()):
+def _answered(scores: Scores) -> bool:
+    """Whether each model has one answer per row."""
+    answers = (scores.candidate, scores.production)
+    return all(len(rows) == len(scores.targets) for rows in answers if rows is not None)
+
+
+def _losses(scores: Scores, policy: Policy) -> dict[str, Any]:
+    if not _answered(scores):
         return {}
-    return {f"losses/{name}": metrics.losses(scores.labels, rows) for name, rows in answered.items()}
+    own = {"candidate": scores.own_candidate, "production": scores.own_production}
+    answered = {"candidate": scores.candidate, "production": scores.production}
+    return {
+        f"losses/{name}": metrics.losses(scores.targets, rows, policy) if (mine := own[name]) is None else mine
+        for name, rows in answered.items()
+        if rows is not None
+    }
 
 
-def _scores(arrays: Any, evidence: Evidence) -> Scores:
-    names = [key.split("/")[1] for key in arrays if key.startswith("varied/") and key.endswith("/candidate")]
+def _scores(stored: Mapping[str, Any], evidence: Evidence) -> Scores:
+    regression = evidence.task == REGRESSION
+    slices = {key.removeprefix("slices/"): groups for key, groups in stored.items() if key.startswith("slices/")}
+    varied = [
+        key.removeprefix("varied/").removesuffix("/candidate")
+        for key in stored
+        if key.startswith("varied/") and key.endswith("/candidate")
+    ]
     return Scores(
-        labels=arrays["labels"].astype(np.int64),
-        candidate=arrays["candidate"],
-        production=arrays.get("production", None),
+        targets=stored["targets"].astype(np.float64 if regression else np.int64),
+        candidate=stored["candidate"],
+        production=stored.get("production"),
         rows=evidence.dataset.eval_rows,
         seen=evidence.dataset.eval_rows_seen_in_training,
-        slices={key.split("/")[1]: arrays[key] for key in arrays if key.startswith("slices/")},
+        task=evidence.task,
+        classes=tuple(str(name) for name in stored.get("classes", ())),
+        slices=slices,
         varied={
-            name: Varied(arrays[f"varied/{name}/candidate"], arrays.get(f"varied/{name}/production", None))
-            for name in names
+            name: Pair(stored[f"varied/{name}/candidate"], stored.get(f"varied/{name}/production")) for name in varied
         },
+        own=None
+        if evidence.metric in metrics.METRICS
+        else Pair(stored["losses/candidate"], stored.get("losses/production")),
     )

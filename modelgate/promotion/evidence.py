@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import from_json
 
-from modelgate.gate import rules
+from modelgate.gate import policy as limits
 
 FILE = "evidence.json"
 # A comment or a page shows the first few; the report and the tables in W&B have them all.
@@ -55,18 +55,24 @@ class Outcome:
     passed: bool
     blocking: bool
     reason: str
+    method: Annotated[str | None, Field(description="How the rule decides; null: nothing is left to chance.")] = None
+    level: Annotated[
+        Literal["exact", "approximate"] | None,
+        Field(description="Whether it errs as seldom as it says, whatever the rows."),
+    ] = None
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Policy:
     """The limits that the candidate was held to, in the metric's own unit; null: the policy has no such limit."""
 
-    name: Literal["no_worse", "better", "rollback"]
+    name: Literal["no_worse", "better", "non_inferior", "rollback"]
     at_least: float | None
     at_most: float | None
     tolerance: Annotated[float | None, Field(description="Regression: an answer within it counts as right.")]
-    margin: Annotated[float, Field(ge=0, description="How far below production is still no worse.")]
+    margin: Annotated[float | None, Field(ge=0, description="How far below production is still no worse.")]
     margin_relative: Annotated[float | None, Field(description="The same, as a fraction of production's value.")]
+    quantile: Annotated[float | None, Field(description="What the pinball loss is of.")] = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -104,6 +110,13 @@ class Comparison:
     ]
     smallest_drop: Annotated[float, Field(description="The smallest drop that is refused four times in five.")]
     drops_since_first: Annotated[float, Field(description="All drops since the first promotion, this one included.")]
+    rows_needed: Annotated[
+        Count | None,
+        Field(
+            description="With how many rows like these `non_inferior` passes a model as good as production four times "
+            "in five; null: with none, or not recorded."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -240,9 +253,9 @@ class Evidence:
     per_row: Annotated[
         PerRow | None,
         Field(
-            description="The loss of each row by `metric`, for both models. It is kept as arrays in predictions.npz, "
-            "next to the answers that it follows from, and not in this file: there may be a million rows. Null when "
-            "rows are missing or were not recorded."
+            description="The loss of each row by `metric`, for both models; where the metric is no mean, 1 for a "
+            "mistake and 0. It is kept as arrays in predictions.npz, next to the answers that it follows from, and not "
+            "in this file: there may be a million rows. Null when rows are missing or were not recorded."
         ),
     ]
     return_: Annotated[
@@ -358,24 +371,16 @@ def slices_of(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:
     return tuple(Slice(*row) for row in moved[:MAX_SLICES])
 
 
-def confusion_of(mistakes: Sequence[tuple[int, int, int]]) -> tuple[Confusion, ...]:
+def confusion_of(mistakes: Sequence[tuple[str, str, int]]) -> tuple[Confusion, ...]:
     """The most frequent mistakes: truth, answer, rows."""
-    return tuple(Confusion(str(truth), str(answer), rows) for truth, answer, rows in mistakes[:MAX_CONFUSIONS])
+    return tuple(Confusion(*mistake) for mistake in mistakes[:MAX_CONFUSIONS])
 
 
-def limits_of(policy: rules.Policy) -> Policy:
-    """A policy as evidence records it."""
-    return Policy(
-        policy.name,  # type: ignore[arg-type]  # checked here
-        at_least=policy.floor_accuracy,
-        at_most=None,
-        tolerance=None,
-        margin=policy.margin,
-        margin_relative=None,
-    )
+def limits_of(policy: limits.Policy) -> Policy:
+    """A policy as evidence records it; its metric is a field of the evidence."""
+    return Policy(**{name: value for name, value in vars(policy).items() if name != "metric"})
 
 
-def policy_of(evidence: Evidence) -> rules.Policy:
-    """The policy that the evidence was judged by. Without a floor nothing would pass."""
-    floor = evidence.policy.at_least
-    return rules.Policy(evidence.policy.name, float("inf") if floor is None else floor, evidence.policy.margin)
+def policy_of(evidence: Evidence) -> limits.Policy:
+    """The policy that the evidence was judged by. Without a limit nothing passes."""
+    return limits.Policy(**vars(evidence.policy), metric=evidence.metric)

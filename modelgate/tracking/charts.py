@@ -1,54 +1,135 @@
-"""An evaluation as W&B Tables and charts."""
+"""An evaluation as W&B Tables and charts, as its task asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import wandb
 
 from modelgate.gate import metrics, report
+from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
 
+MAX_ROWS = 10_000  # of a table; the arrays of the evaluation have all
+MAX_TEXT_CHARS = 2000
 
-def of(scores: Scores) -> dict[str, Any]:
-    """What the evaluation's run shows: accuracy per class, the confusion matrix, reliability."""
-    columns: list[str | int] = ["class", "rows", "candidate", "production"]
-    return {
-        "eval/per_class": wandb.Table(columns=columns, data=report.per_class(scores)),
+
+def of(scores: Scores, policy: Policy) -> dict[str, Any]:
+    """
+    What the evaluation's run shows: the share of right answers by group, and by task: accuracy per class, the confusion
+    matrix and reliability, or the answers against the truth and those that are farthest off.
+    """
+    groups = report.per_group(scores, policy)
+    shown = {"eval/groups": _table(["group", "rows", "candidate", "production"], groups)} if groups else {}
+    if scores.is_regression:
+        points = [(float(scores.targets[row]), float(scores.candidate[row])) for row in sample(scores.rows)]
+        table = _table(["truth", "answer"], points)
+        return shown | {
+            "eval/predicted_against_true": wandb.plot.scatter(table, "truth", "answer", title="Predicted against true"),
+            "eval/worst_rows": _table(["row", "truth", "candidate", "error", "production"], report.worst_rows(scores)),
+        }
+    return shown | {
+        "eval/per_class": _table(["class", "rows", "candidate", "production"], report.per_class(scores)),
         "eval/confusion_matrix": wandb.plot.confusion_matrix(
-            y_true=scores.labels.tolist(),
-            preds=scores.candidate.argmax(axis=1).tolist(),
-            class_names=[str(label) for label in range(scores.candidate.shape[1])],
+            y_true=scores.targets.tolist(),
+            preds=metrics.classes_of(scores.candidate).tolist(),
+            class_names=[scores.class_name(label) for label in range(scores.candidate.shape[1])],
             title="Confusion matrix",
         ),
         "eval/reliability": reliability(scores),
     }
 
 
-def predictions(scores: Scores, pictures: Callable[[int], Any]) -> wandb.Table:
-    """One line a row: the truth, both answers, how sure the candidate was, and the image where it was wrong."""
-    table = wandb.Table(columns=["row", "label", "answer", "confidence", "correct", "production_answer", "mistake"])
-    answers = scores.candidate.argmax(axis=1)
-    theirs = [None] * len(answers) if scores.production is None else scores.production.argmax(axis=1).tolist()
-    for row, (label, answer) in enumerate(zip(scores.labels.tolist(), answers.tolist(), strict=True)):
-        mistake = None if label == answer else wandb.Image(pictures(row))
-        confidence = float(scores.candidate[row].max())
-        table.add_data(row, label, answer, confidence, label == answer, theirs[row], mistake)
-    return table
+def predictions(scores: Scores, policy: Policy, x: Any, picture: Callable[[Any], Any] | None) -> wandb.Table:
+    """
+    One line per row: the truth, both answers, whether the candidate is right, and the row itself.
+
+    Of a table the row's columns, of texts the text, of images the image where the answer is wrong. x: the eval rows.
+    picture: an image as uint8. Of more than MAX_ROWS rows a sample, the same each time.
+    """
+    right, _ = metrics.both_correct(scores, policy)
+    rows = sample(scores.rows)
+    columns = (_numbers if scores.is_regression else _classes)(scores, right, rows)
+    if picture:
+        columns["mistake"] = [None if right[row] else wandb.Image(picture(x[row])) for row in rows]
+    else:
+        columns |= {"text": [x[row][:MAX_TEXT_CHARS] for row in rows]} if isinstance(x, list) else _columns(x, rows)
+    return _table(list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def sample(rows: int) -> list[int]:
+    """The rows that a table shows: all, or as many as it may have, chosen evenly and the same each time."""
+    if rows <= MAX_ROWS:
+        return list(range(rows))
+    chosen: list[int] = np.sort(np.random.default_rng(0).choice(rows, MAX_ROWS, replace=False)).tolist()
+    return chosen
+
+
+def _classes(scores: Scores, right: Any, rows: list[int]) -> dict[str, list[Any]]:
+    def called(answers: Any) -> list[Any]:
+        if answers is None:
+            return [None] * len(rows)
+        names = [scores.class_name(int(label)) for label in answers[rows]]
+        return [int(name) if name == str(label) else name for name, label in zip(names, answers[rows], strict=True)]
+
+    theirs = None if scores.production is None else metrics.classes_of(scores.production)
+    return {
+        "row": rows,
+        "label": called(scores.targets),
+        "answer": called(metrics.classes_of(scores.candidate)),
+        "confidence": scores.candidate[rows].max(axis=1).astype(float).tolist(),
+        "correct": right[rows].tolist(),
+        "production_answer": called(theirs),
+    }
+
+
+def _numbers(scores: Scores, right: Any, rows: list[int]) -> dict[str, list[Any]]:
+    theirs = scores.production
+    return {
+        "row": rows,
+        "target": scores.targets[rows].tolist(),
+        "answer": scores.candidate[rows].tolist(),
+        "error": (scores.candidate - scores.targets)[rows].tolist(),
+        "within_tolerance": right[rows].tolist(),
+        "production_answer": [None] * len(rows) if theirs is None else theirs[rows].tolist(),
+    }
+
+
+def _columns(x: Any, rows: list[int]) -> dict[str, list[Any]]:
+    """The columns of a table, in W&B's types: numbers stay numbers, all else is text; what is missing is null."""
+    shown = x.iloc[rows]
+    return {
+        f"x_{name}": [
+            None if missing else _plain(value)
+            for value, missing in zip(shown[name].tolist(), shown[name].isna(), strict=True)
+        ]
+        for name in shown.columns
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float) else str(value)[:MAX_TEXT_CHARS]
 
 
 def reliability(scores: Scores) -> Any:
     """How often the candidate is right, by how sure it is."""
-    columns: list[str | int] = ["up_to", "rows", "confidence", "correct"]
-    table = wandb.Table(
-        columns=columns, data=[list(row) for row in metrics.reliability(scores.labels, scores.candidate)]
-    )
+    table = _table(["up_to", "rows", "confidence", "correct"], metrics.reliability(scores.targets, scores.candidate))
     return wandb.plot.line(table, "confidence", "correct", title="Reliability")
 
 
 def confusion(scores: Scores) -> wandb.Table:
     """Rows: truth; columns: answer of the candidate."""
-    counts = metrics.confusion(scores.labels, scores.candidate)
-    columns: list[str | int] = ["label", *(str(label) for label in range(len(counts)))]
-    return wandb.Table(columns=columns, data=[[label, *row] for label, row in enumerate(counts.tolist())])
+    counts = metrics.confusion(scores.targets, scores.candidate)
+    names = [scores.class_name(label) for label in range(len(counts))]
+    rows = [
+        [name if name != str(label) else label, *row]
+        for label, (name, row) in enumerate(zip(names, counts.tolist(), strict=True))
+    ]
+    return _table(["label", *names], rows)
+
+
+def _table(columns: list[str], rows: Any) -> wandb.Table:
+    named: list[str | int] = [*columns]
+    return wandb.Table(columns=named, data=[list(row) for row in rows])

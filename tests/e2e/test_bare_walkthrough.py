@@ -18,7 +18,7 @@ STEPS = """
 import sys, tempfile
 from pathlib import Path
 from modelgate import config, predictions, usecase
-from steps import train
+from modelgate.gate import metrics
 from tests import own
 from modelgate.frameworks import keras_format
 
@@ -28,14 +28,14 @@ settings = config.load("glyphs")
 hyperparameters = dict(settings.train) | {"seed": int(seed)}
 dataset = usecase.part("glyphs", "data").load(settings.build.rows, settings.build.eval_rows)
 keras_format.start(int(seed), 1)
-model = train.fit(dataset, usecase.part("glyphs", "model").build_model, hyperparameters, [])
+part = usecase.part("glyphs", "model")
+model = keras_format.fit(dataset.training, part, hyperparameters, settings.task, lambda *_: None)
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.keras"
     keras_format.save(model, path)
-    asked = predictions.ask(path, dataset.x_eval, {})
-found = predictions.measure(dataset.y_eval, asked)
-print(f"loss {found['loss']:.4f}")
-print(f"accuracy {found['accuracy']:.6f}")
+    asked = predictions.ask(keras_format, path, dataset.x_eval, {})
+print(f"loss {metrics.loss(dataset.y_eval, asked.answers):.4f}")
+print(f"accuracy {metrics.accuracy(dataset.y_eval, asked.answers):.6f}")
 """
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from modelgate import config
 from modelgate.errors import WRONG_USE, StepError
+from modelgate.gate.metrics import METRICS
 from steps import audit, build, evaluate, link, promote, train
 from tests import own
 
@@ -53,9 +54,11 @@ margin = 0.005
 self_approval = false
 max_evidence_age_hours = 720
 """
+# Of the gate, what goes with other metrics than that of the example.
+OTHER_LIMITS = {"at_most", "margin_relative", "tolerance", "quantile"}
 KEYS = [
     *((table, key) for table, kind in (("data", config.Data), ("build", config.Build), ("gate", config.Gate))
-      for key in (one.name for one in dataclasses.fields(kind))),
+      for key in (one.name for one in dataclasses.fields(kind)) if key not in OTHER_LIMITS),
     *(("", key) for key in ("project", "collection", "task", "framework", "default")),
     *(("train", key) for key in ("optimizer", "batch_size", "epochs", "validation_split", "seed")),
 ]  # fmt: skip
@@ -143,11 +146,13 @@ def test_a_key_of_the_wrong_type(folder, table, key):
 @pytest.mark.parametrize(
     ("table", "key", "value", "said"),
     [
-        ("gate", "policy", '"no_wrose"', 'is "no_wrose" and must be "no_worse" or "better" (did you mean no_worse?)'),
-        ("gate", "policy", '"rollback"', 'must be "no_worse" or "better"'),
+        ("gate", "policy", '"no_wrose"', 'is "no_wrose" and must be "no_worse" or "better" or "non_inferior" (did you'),
+        ("gate", "policy", '"no_wrose"', "did you mean no_worse?"),
+        ("gate", "policy", '"rollback"', 'must be "no_worse" or "better" or "non_inferior"'),
         ("gate", "at_least", "90", "is 90 and must be a number from 0 to 1"),
-        ("gate", "margin", "-0.1", "must be a number from 0 to 1"),
-        ("gate", "margin", "nan", "must be a number from 0 to 1"),
+        ("gate", "margin", "-0.1", "must be a number of at least 0"),
+        ("gate", "margin", "1.5", "is 1.5 and must be a number from 0 to 1"),
+        ("gate", "margin", "nan", "must be a finite number"),
         ("gate", "self_approval", '"no"', "must be true or false"),
         ("gate", "self_approval", "0", "must be true or false"),
         ("gate", "max_evidence_age_hours", "0", "must be a number between 0 and 8784"),
@@ -182,6 +187,54 @@ def test_a_value_that_is_not_allowed(folder, table, key, value, said):
 def test_a_hyperparameter_that_cannot_be_a_flag(folder, name):
     write(folder, WHOLE.replace("learning_rate", json.dumps(name)))
     assert "must be a name for a flag" in refused()
+
+
+BEHAVIOUR = "import nothing_that_is_there\n\n\ndef cost(targets, answers):\n    return targets\n"
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ("at_most = 0.1", "gate.at_least is missing"),
+        ("at_least = 0.9\nat_most = 0.1", "gate.at_most does not go with accuracy, of which more is better"),
+        ('metric = "log_loss"\nat_least = 0.9', "gate.at_most is missing"),
+        ('metric = "log_loss"\nat_most = 1.5\nat_least = 0', "gate.at_least does not go with log_loss"),
+        ("at_least = 0.9\ntolerance = 5", "gate.tolerance is of a regression"),
+        ("at_least = 0.9\nquantile = 0.5", "gate.quantile is of the metric pinball alone"),
+        ("at_least = 0.9\nmargin_relative = 0.1", "gate.margin and margin_relative are both there"),
+        ('metric = "within_tolerance"\nat_least = 0.9', 'or "f1" or "roc_auc" or "log_loss", or a function'),
+        ('metric = "costs"\nat_most = 1', "or a function of behaviour.py"),
+        ('metric = "cost"', "gate.at_least or at_most is needed for cost"),
+        ('metric = "cost"\nat_most = 1\nat_least = 1', "one of them"),
+    ],
+)
+def test_limits_of_the_gate_that_do_not_fit_each_other(folder, limits, said):
+    (folder / "mine" / "behaviour.py").write_text(BEHAVIOUR)
+    kept = WHOLE.replace('metric = "accuracy"\n', "").replace("at_least = 0.9\n", "")
+    write(folder, kept.replace("margin = 0.005", f"margin = 0.005\n{limits}"))
+    assert said in refused()
+
+
+def test_a_margin_of_nothing_cannot_be_shown(folder):
+    write(folder, WHOLE.replace("no_worse", "non_inferior").replace("margin = 0.005", "margin = 0"))
+    assert "gate.margin is 0 and must be above 0 for non_inferior" in refused()
+
+
+def test_a_metric_of_the_use_cases_own_is_a_function_of_behaviour_py_which_is_not_run(folder):
+    (folder / "mine" / "behaviour.py").write_text(BEHAVIOUR)
+    write(folder, WHOLE.replace('"accuracy"', '"cost"').replace("at_least = 0.9", "at_most = 250"))
+    assert config.load("mine").gate.limits["at_most"] == 250
+    (folder / "mine" / "behaviour.py").write_text("def cost(")
+    with pytest.raises(StepError, match=r"usecases/mine/behaviour\.py: .*is not Python"):
+        config.load("mine")
+
+
+def test_the_names_of_the_metrics_are_those_that_the_gate_knows():
+    assert {
+        kind: tuple(name for name, metric in METRICS.items() if metric.regression == regression)
+        for kind, regression in (("classification", False), ("regression", True))
+    } == config.METRICS
+    assert set(config.ERRORS) == {name for name, metric in METRICS.items() if metric.error}
 
 
 def test_a_key_by_its_old_name_is_told_the_new_one(folder):

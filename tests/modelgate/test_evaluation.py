@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from modelgate.promotion import evaluation
+from modelgate.promotion import evidence as form
 from modelgate.tracking import arrays
 
 STORED = Path(__file__).with_name("evidence_schema_1")
@@ -96,7 +97,10 @@ PREDICTIONS_THAT_ARE_NONE = {
     "labels beyond the classes": packed(labels=LABELS + 5),
     "labels below the classes": packed(labels=LABELS - 1),
     "labels beyond 64 bits": packed(labels=np.full(len(LABELS), 2**64 - 1, dtype=np.uint64)),
-    "groups that are text": packed(**{"slices/ink": LABELS.astype(str)}),
+    "groups that are bytes": packed(**{"slices/ink": LABELS.astype("S")}),
+    "too many groups": packed(**{"slices/ink": np.arange(evaluation.MAX_GROUPS + 1)}),
+    "names of other classes": packed(classes=np.array(["a", "b"])),
+    "names that are numbers": packed(classes=np.arange(10)),
     "groups in two dimensions": packed(**{"slices/ink": LABELS[:, None]}),
 }
 EVIDENCE_THAT_IS_NONE = {
@@ -123,6 +127,53 @@ def test_what_evaluate_has_written_is_read():
 def test_answers_that_are_none_are_refused(content):
     with pytest.raises(ValueError):
         evaluation.unpack(EVIDENCE, REPORT, content)
+
+
+def regression(**changes):
+    """Evidence of a regression, as far as its answers are concerned."""
+    content = form.as_json(form.parse(EVIDENCE)) | {"task": "tabular-regression", "metric": "within_tolerance"}
+    content["policy"]["tolerance"] = 5.0
+    return json.dumps(content | changes).encode()
+
+
+def numbers(**changes):
+    targets = np.linspace(0, 10, 497)
+    return zipped_arrays({"targets": targets, "candidate": targets + 1, "production": targets} | changes)
+
+
+def zipped_arrays(arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **{name: rows for name, rows in arrays.items() if rows is not None})
+    return file.getvalue()
+
+
+def test_the_answers_of_a_regression_are_read():
+    groups = np.array(["red"] * 200 + ["blue"] * 297)
+    _, _, scores = evaluation.unpack(regression(), REPORT, numbers(**{"slices/km/h": groups}))
+    assert scores.is_regression and scores.targets.dtype == np.float64
+    assert scores.slices.keys() == {"km/h"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "arrays", "said"),
+    [
+        ({"task": "tabular-classification"}, {}, "within_tolerance is not a metric of tabular-classification"),
+        ({"metric": "f1"}, {}, "f1 is not a metric of tabular-regression"),
+        ({"metric": "cost"}, {}, "the values of the rows by cost are not there"),
+        ({}, {"candidate": np.ones((497, 2))}, "and not one number per row"),
+        ({}, {"targets": np.full(497, np.nan)}, "a target is NaN or infinite"),
+    ],
+)
+def test_answers_that_do_not_fit_their_task_are_refused(changes, arrays, said):
+    with pytest.raises(ValueError, match=said):
+        evaluation.unpack(regression(**changes), REPORT, numbers(**arrays))
+
+
+def test_a_regression_without_a_tolerance_is_refused():
+    content = json.loads(regression())
+    content["policy"]["tolerance"] = None
+    with pytest.raises(ValueError, match="without a tolerance"):
+        evaluation.unpack(json.dumps(content).encode(), REPORT, numbers())
 
 
 @pytest.mark.parametrize("content", EVIDENCE_THAT_IS_NONE.values(), ids=EVIDENCE_THAT_IS_NONE)

@@ -31,8 +31,8 @@ def content(old):
     named = {"name": "team/project/glyphs_dataset:v0", "digest": DIGEST}
     git = {"commit": "c0ffee", "dirty": True, "head": "a" * 40, "base": "b" * 40, "tree": "c" * 40, "pull_request": 7}
     found = evidence.as_json(evidence.parse(json.dumps(old)))
-    found["comparison"] |= {"shown": 0.0}
-    found["policy"] |= {"at_most": 1.0, "tolerance": 5, "margin_relative": 0.1}
+    found["comparison"] |= {"shown": 0.0, "rows_needed": 40_000}
+    found["policy"] |= {"at_most": 1.0, "tolerance": 5, "margin_relative": 0.1, "quantile": 0.9}
     found["metrics"]["candidate"]["other"] = {"balanced_accuracy": 0.9}
     return found | {
         "headline": "pass: 1.0 point lower than production, within what 497 rows can tell",
@@ -83,6 +83,16 @@ def test_evidence_is_frozen_and_comes_back_from_its_file_as_it_was(content):
     assert evidence.parse(evidence.text(found)) == found
     with pytest.raises(FrozenInstanceError):
         found.verdict = "fail"
+
+
+def test_evidence_of_before_the_other_tasks_is_read(content):
+    """Schema 2 as it was first: its rules had no method, its policy no quantile, and its comparison no rows_needed."""
+    for rule in content["rules"]:
+        del rule["method"], rule["level"]
+    del content["policy"]["quantile"], content["comparison"]["rows_needed"]
+    found = parsed(content)
+    assert (found.policy.quantile, found.comparison.rows_needed) == (None, None)
+    assert {(rule.method, rule.level) for rule in found.rules} == {(None, None)}
 
 
 def test_a_missing_field_is_named(content, old):
@@ -143,11 +153,12 @@ def test_evidence_of_schema_1_is_read_with_every_value_that_it_has(old):
     assert (found["task"], found["framework"], found["metric"]) == ("image-classification", "keras", "accuracy")
     assert found["collection"] == "local-org/wandb-registry-model/test-make-0"
     assert (found["git"]["commit"], found["git"]["dirty"]) == (old["commit"], False)
-    changed = {"schema", "policy", "metrics", "comparison"}
+    changed = {"schema", "policy", "metrics", "comparison", "rules"}
     assert {key: found[key] for key in old.keys() - changed} == {key: old[key] for key in old.keys() - changed}
     for who in ("candidate", "production"):
         assert found["metrics"][who] == old["metrics"][who] | {"other": {}}
-    assert found["comparison"] == old["comparison"] | {"shown": None}
+    assert found["comparison"] == old["comparison"] | {"shown": None, "rows_needed": None}
+    assert found["rules"] == [rule | {"method": None, "level": None} for rule in old["rules"]]
 
 
 def test_a_first_model_of_schema_1_is_read_too(old):

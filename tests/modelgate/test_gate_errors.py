@@ -1,19 +1,21 @@
 """
 How often the gate refuses what it should not, and catches what it should: the figures of docs/gate.md.
 
-From the stored answers of twenty trainings; `python -m benchmarks.retrained` makes them again, and
-`python -m benchmarks.gate` prints the table.
+From the stored answers of twenty trainings, which `python -m benchmarks.retrained` makes again, and from made-up rows
+of each task. `python -m benchmarks.gate` prints the tables.
 
     pytest tests/modelgate/test_gate_errors.py
-    pytest tests/modelgate/test_gate_errors.py -m prove     twenty trainings, made for it
+    pytest tests/modelgate/test_gate_errors.py -m prove     twenty trainings, made for it, and many more rows
 """
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks import retrained
-from benchmarks.gate import Trainings, null, planted, retraining
+from benchmarks import gate_populations as populations
+from benchmarks import gate_trainings, retrained
+from benchmarks.gate import Trainings, null, planted, resampled, retraining, some
+from modelgate.gate import metrics
 from tests import own
 
 
@@ -46,3 +48,52 @@ def test_another_seed_of_today_is_refused_at_most_one_time_in_twenty():
 def test_a_planted_drop_is_caught_as_often_as_stated(trainings, drop):
     caught, stated = planted(trainings, drop, plants=200)
     assert caught == pytest.approx(stated, abs=0.1)
+
+
+# --- each task, on made-up rows whose truth is known -----------------------------------------------------------------
+
+SHARES = [case for case in populations.CASES if metrics.metric_of(case.policy).made_of == metrics.SHARE]
+A_TABLE_AND_NUMBERS = [case for case in SHARES if case.name.startswith(("tables", "numbers"))]
+
+
+def at_most_one_in_twenty(draws):
+    """So many of these draws, by chance, of what happens 5 % of times: 124 of 2,000."""
+    return (0.05 * draws + 2.5 * (0.05 * 0.95 * draws) ** 0.5) / draws
+
+
+@pytest.mark.parametrize("case", A_TABLE_AND_NUMBERS, ids=lambda case: case.name)
+def test_what_is_called_exact_errs_at_most_one_time_in_twenty(case, draws=300):
+    rates = populations.at_the_edge(case, 500, draws)
+    assert max(rates.reached, rates.better) <= at_most_one_in_twenty(draws)
+    assert max(rates.refused, rates.shown) <= at_most_one_in_twenty(draws) + 0.01  # approximate
+    assert share_refused(populations.null(case, 500, draws // 3)) <= at_most_one_in_twenty(draws // 3)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("case", populations.CASES, ids=lambda case: case.name)
+def test_each_metric_errs_as_seldom_as_the_page_says(case):
+    draws = some(case, 2000)
+    rates, exact = populations.at_the_edge(case, 1000, draws), at_most_one_in_twenty(draws)
+    if case in SHARES:
+        assert max(rates.reached, rates.better) <= exact
+        assert max(rates.refused, rates.shown) <= exact + 0.01
+    elif case.policy.metric == "mean_squared_error":
+        assert max(rates.refused, rates.better, rates.shown) <= 0.15 and rates.reached <= 0.25
+    else:
+        assert max(rates.refused, rates.better, rates.shown, rates.reached) <= 0.10
+    assert share_refused(populations.null(case, 1000, draws)) <= exact
+    _, caught, stated = populations.planted(case, 1000, draws)
+    assert caught == pytest.approx(stated, abs=0.05 if case in SHARES else 0.15)
+
+
+@pytest.mark.parametrize("case", A_TABLE_AND_NUMBERS, ids=lambda case: case.name)
+def test_a_drop_planted_in_another_task_is_caught_as_often_as_stated(case):
+    _, caught, stated = populations.planted(case, 1000, 200)
+    assert caught == pytest.approx(stated, abs=0.1)
+
+
+@pytest.mark.parametrize("make", gate_trainings.ALL, ids=lambda make: make.__name__)
+def test_a_model_trained_again_on_rows_drawn_again_is_seldom_refused(make):
+    for name, refusals in resampled(make(), 5):
+        assert share_refused(refusals) <= 0.2, (name, refusals)

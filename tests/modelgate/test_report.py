@@ -13,10 +13,10 @@ import pytest
 
 from modelgate import predictions
 from modelgate.gate import metrics, report, rules
-from modelgate.gate.rules import Policy
+from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
 
-POLICY = Policy("no_worse", floor_accuracy=0.80, margin=0.005)
+POLICY = Policy("no_worse", at_least=0.80, margin=0.005)
 
 
 def sure(answers):
@@ -34,8 +34,9 @@ def scores(regressed, improved, rows=1000, production=True):
 
 def headline(scored, policy=POLICY):
     outcomes = rules.judge(scored, policy)
-    compared = predictions.comparison(scored, policy, 0.0)
-    return report.headline(outcomes, compared, metrics.accuracy(scored.labels, scored.candidate), scored.rows)
+    compared = predictions.comparison(scored, policy, 0.0) if rules.sane(outcomes) else None
+    value = metrics.value(scored.targets, scored.candidate, policy)
+    return report.headline(outcomes, compared, value, scored.rows, policy)
 
 
 @pytest.mark.parametrize(

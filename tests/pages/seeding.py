@@ -18,7 +18,7 @@ from modelgate.gate.scores import Scores
 from modelgate.promotion import evaluation
 from steps import promote
 from tests import own
-from tests.steps.desk import Desk
+from tests.steps.desk import POLICY, Desk
 
 COLLECTION = "glyphs-dev"  # and the project: the desk calls both by one name
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -35,7 +35,7 @@ NEW_MISTAKES = 3
 
 class HostileDesk(Desk):
     def pack(self, artifact: Any, content: str, answers: Scores) -> None:
-        evaluation.add_to(artifact, content, REPORT, answers)
+        evaluation.add_to(artifact, content, REPORT, answers, POLICY)
         columns = ["row", "label", "answer", "confidence", "correct", "production_answer", "mistake"]
         table = wandb.Table(columns=columns)
         for row in range(6):

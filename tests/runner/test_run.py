@@ -148,14 +148,14 @@ def test_unchanged_asks_nobody_and_promotes_nothing(checkout: Checkout) -> None:
 
 
 def test_failing_verdict_shows_its_reasons_and_asks_nobody(checkout: Checkout) -> None:
-    reasons = ["floor_accuracy: 0.31 is below 0.90"]
+    reasons = ["floor: 0.31 is below 0.90"]
     checkout.behave(evaluate={"result": {"verdict": "fail", "headline": "fail: worse", "reasons": reasons}, "exit": 1})
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 1
     assert checkout.steps()[-1] == "evaluate"
     assert "# The report" in said
     assert "\nfail: worse\n" in said
-    assert said.splitlines()[-1] == "  - floor_accuracy: 0.31 is below 0.90"
+    assert said.splitlines()[-1] == "  - floor: 0.31 is below 0.90"
     assert checkout.runner("approve", APPROVE="ada")[0] == 1
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import wandb
 
 from modelgate.gate import metrics, rules
-from modelgate.gate.rules import Policy
+from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
 from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
@@ -86,7 +86,7 @@ class Desk:
 
     def pack(self, artifact: Any, content: str, answers: Scores) -> None:
         """Put an evaluation's files into its artifact."""
-        evaluation.add_to(artifact, content, "a report", answers)
+        evaluation.add_to(artifact, content, "a report", answers, POLICY)
 
     def dataset(self, labels: Any = None) -> Any:
         """The dataset of every evidence, logged as build would."""
@@ -129,7 +129,7 @@ class Desk:
 def rows(labels: Any = None) -> bytes:
     """The file of a dataset with these eval rows; by default those of `scores`."""
     packed = io.BytesIO()
-    labels = scores().labels if labels is None else labels
+    labels = scores().targets if labels is None else labels
     count = len(labels)
     x = np.arange(2 * count, dtype=np.float32).reshape(-1, 1, 1, 1) / (2 * count)
     np.savez(packed, x_train=x[count:], y_train=labels, x_eval=x[:count], y_eval=labels)
@@ -142,4 +142,4 @@ def scores(*, compared: bool = False) -> Scores:
     right = np.full((ROWS, 10), 0.01, dtype=np.float32)
     right[np.arange(ROWS), labels] = 0.91
     assert metrics.accuracy(labels, right) == 1
-    return Scores(labels=labels, candidate=right, production=right if compared else None, rows=ROWS, seen=())
+    return Scores(targets=labels, candidate=right, production=right if compared else None, rows=ROWS, seen=())

@@ -72,7 +72,7 @@ def forged(reference, collection, change=lambda evidence: None, change_scores=la
     change(content)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
-        evaluation.add_to(artifact, json.dumps(content), report, change_scores(scores))
+        evaluation.add_to(artifact, json.dumps(content), report, change_scores(scores), form.policy_of(evidence))
         logged = run.log_artifact(artifact).wait()
         return f"local/{collection}/{logged.name}"
 
@@ -170,7 +170,7 @@ def test_evidence_of_schema_1_is_promoted(desk):
     ("change", "name"),
     [
         (lambda content: content.update(verdict="fail"), "verdict_not_pass"),
-        (lambda content: content["policy"].update(floor_accuracy=0.5), "policy_changed"),
+        (lambda content: content["policy"].update(at_least=0.5), "policy_changed"),
         (lambda content: content["dataset"].update(eval_rows=496), "verdict_not_reproduced"),
         (lambda content: content.pop("production"), "evidence_unreadable"),
     ],
@@ -257,7 +257,7 @@ def test_a_verdict_that_the_predictions_do_not_bear_out(evaluated, step, registr
         return replace(scores, candidate=np.roll(scores.candidate, 1, axis=1))
 
     evidence = forged(evaluated(0)["evidence"], collection, change_scores=shifted)
-    with pytest.raises(StepError, match=r"refused by labels_plausible, floor_accuracy$") as stopped:
+    with pytest.raises(StepError, match=r"refused by labels_plausible, floor$") as stopped:
         step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "verdict_not_reproduced"
     assert registry.production is None
@@ -283,7 +283,7 @@ def test_answers_to_an_eval_set_that_was_swapped(evaluated, step, registry, coll
     def reordered(scores):
         turn = np.roll(np.arange(scores.rows), 1)
         varied = {name: replace(both, candidate=both.candidate[turn]) for name, both in scores.varied.items()}
-        return replace(scores, labels=scores.labels[turn], candidate=scores.candidate[turn], varied=varied)
+        return replace(scores, targets=scores.targets[turn], candidate=scores.candidate[turn], varied=varied)
 
     evidence = forged(evaluated(0)["evidence"], collection, change_scores=reordered)
     assert refused(step, evidence) == "other_eval_rows"
@@ -294,11 +294,11 @@ def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, c
     """The rows that were answered wrongly are left out, and the evidence says that there are no more."""
 
     def fewer(scores):
-        kept = scores.candidate.argmax(axis=1) == scores.labels
+        kept = scores.candidate.argmax(axis=1) == scores.targets
         varied = {name: replace(both, candidate=both.candidate[kept]) for name, both in scores.varied.items()}
         slices = {name: groups[kept] for name, groups in scores.slices.items()}
         return replace(
-            scores, labels=scores.labels[kept], candidate=scores.candidate[kept], varied=varied, slices=slices
+            scores, targets=scores.targets[kept], candidate=scores.candidate[kept], varied=varied, slices=slices
         )
 
     reference = evaluated(0)["evidence"]

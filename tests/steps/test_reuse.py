@@ -53,13 +53,13 @@ def poor(step, dataset, made, collection, monkeypatch):
 def all_right(evidence, scores):
     """Evidence as evaluate would write it if the model had every row right."""
     right = np.full_like(scores.candidate, 0.01)
-    right[np.arange(scores.rows), scores.labels] = 0.91
-    varied = {name: replace(both, candidate=scores.labels) for name, both in scores.varied.items()}
+    right[np.arange(scores.rows), scores.targets] = 0.91
+    varied = {name: replace(both, candidate=scores.targets) for name, both in scores.varied.items()}
     scores = replace(scores, candidate=right, varied=varied)
     policy = form.policy_of(evidence)
     was = evidence.metrics.candidate
-    measured = judging.measure(scores, Predictions(right, {}, was.latency_ms, was.size_bytes, ""), None)
-    return replace(evidence, **judging.conclusions(scores, policy, measured, 0.0)), scores
+    measured = judging.measure(scores, policy, Predictions(right, {}, was.latency_ms, was.size_bytes), None)
+    return replace(evidence, **judging.conclusions(scores, policy, measured, 0.0, evidence.looks)), scores
 
 
 def planted(collection, answer, change):
@@ -67,10 +67,11 @@ def planted(collection, answer, change):
     honest = wandb.Api().artifact(answer["evidence"])
     evidence, _, scores = evaluation.read(honest)
     evidence, scores = change(evidence, scores)
-    text = report.report(form.as_json(evidence), rules.judge(scores, form.policy_of(evidence)), scores)
+    policy = form.policy_of(evidence)
+    text = report.report(form.as_json(evidence), rules.judge(scores, policy), scores, policy)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
-        evaluation.add_to(artifact, form.text(evidence), text, scores)
+        evaluation.add_to(artifact, form.text(evidence), text, scores, policy)
         return run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
 
 
@@ -91,7 +92,7 @@ def test_a_planted_verdict_is_not_taken_for_the_rules(step, collection, poor):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"commit": "c0ffee"}, {"headline": "pass: all is well"}, {"use_case": "remote"}], ids=str
+    "changes", [{"commit": "c0ffee"}, {"headline": "pass: all is well"}, {"use_case": "remote"}, {"looks": 0}], ids=str
 )
 def test_evidence_of_something_else_is_not_reused(step, collection, poor, changes):
     flags, answer = poor

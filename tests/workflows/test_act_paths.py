@@ -86,7 +86,7 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
     (comment,) = place.github.comments
     lines = comment["body"].splitlines()
     assert re.fullmatch(r"⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2])
-    assert lines[4].startswith("Refused by `") and "`floor_accuracy`" in lines[4]
+    assert lines[4].startswith("Refused by `") and "`floor`" in lines[4]
 
 
 def test_what_a_person_types_into_the_form_stays_text(promoted, place):

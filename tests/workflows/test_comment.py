@@ -19,7 +19,7 @@ import pytest
 
 from modelgate import predictions
 from modelgate.gate import metrics, report, rules
-from modelgate.gate.rules import Policy
+from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
 from modelgate.predictions import Predictions
 from modelgate.promotion import evidence as form
@@ -29,6 +29,7 @@ from tests.workflows.github import GitHub, comment
 
 SCRIPT = ACTIONS / "comment" / "comment.py"
 SHA = "a" * 40
+POLICY = Policy("no_worse", 0.9, 0.005)
 TOKEN = "ghs_TheTokenThatNobodyMayRead"
 RESULT = {
     "verdict": "pass",
@@ -94,13 +95,14 @@ def judged():
         scores[np.arange(500), chosen] = 0.91
         return scores
 
-    def measured(probabilities):
-        found = predictions.measure(labels, Predictions(probabilities, {}, 1.0, 10, "a" * 64))
-        return Metrics(**found, other={})
+    scores, policy = Scores(labels, answers(0.97), answers(0.96), 500, ()), POLICY
 
-    scores, policy = Scores(labels, answers(0.97), answers(0.96), 500, ()), Policy("no_worse", 0.9, 0.005)
+    def measured(answers):
+        return Metrics(**predictions.measure(scores, policy, Predictions(answers, {}, 1.0, 10), None))
+
     outcomes = rules.judge(scores, policy)
     compared = predictions.comparison(scores, policy, 0.0)
+    mistakes = metrics.mistakes(labels, scores.candidate)
     named = Named("vision/model-registry-dev/glyphs_dataset:v1", "d" * 32)
     evidence = Evidence(
         schema=2,
@@ -109,14 +111,14 @@ def judged():
         framework="keras",
         metric="accuracy",
         verdict="pass",
-        headline=report.headline(outcomes, compared, metrics.accuracy(labels, scores.candidate), 500),
+        headline=report.headline(outcomes, compared, metrics.accuracy(labels, scores.candidate), 500, policy),
         warnings=(),
         rules=tuple(form.Outcome(**vars(outcome)) for outcome in outcomes),
         policy=form.limits_of(policy),
         metrics=form.Measured(measured(scores.candidate), measured(scores.production)),
         comparison=form.Comparison(**compared),
-        slices=form.slices_of(report.moved_slices(scores)),
-        confusion=form.confusion_of(metrics.mistakes(labels, scores.candidate)),
+        slices=form.slices_of(report.moved_slices(scores, policy)),
+        confusion=form.confusion_of([(str(truth), str(answer), rows) for truth, answer, rows in mistakes]),
         per_row=None,
         return_=None,
         version=Named(RESULT["version"], "e" * 32),
@@ -140,7 +142,7 @@ def judged():
 
 def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say, judged):
     evidence, outcomes, scores = judged
-    text = report.report(form.as_json(evidence), outcomes, scores)
+    text = report.report(form.as_json(evidence), outcomes, scores, POLICY)
     body = say(RESULT | {"headline": evidence.headline}, form.text(evidence), text)
     lines = body.splitlines()
     rest = evidence.headline.removeprefix("pass: ")
@@ -160,10 +162,10 @@ def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say,
     boxes = {box[1]: box[2].split("<br/>") for box in re.finditer(r'\["<b>([a-z ]+)</b><br/>([a-z_<br/>]+)"\]', body)}
     assert len(outcomes) >= 8
     assert boxes == {"passed": [outcome.rule for outcome in outcomes]}
-    name, *counts = report.moved_slices(scores)[0]
+    name, *counts = report.moved_slices(scores, POLICY)[0]
     assert f"| `{name}` | {' | '.join(map(str, counts))} |" in lines
     drawn = re.findall(r"^is (\d),taken for (\d),(\d+)$", body, re.MULTILINE)
-    counts = metrics.confusion(scores.labels, scores.candidate)
+    counts = metrics.confusion(scores.targets, scores.candidate)
     assert [int(count) for _, _, count in drawn] == sorted((counts - np.diag(counts.diagonal())).ravel())[:-9:-1]
     assert all(counts[int(truth)][int(answer)] == int(count) for truth, answer, count in drawn)
     assert 'e["evidence<br/>glyphs_evaluation:v3"]' in body
@@ -172,7 +174,7 @@ def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say,
 
 def test_no_word_of_the_report_changes_what_is_drawn(say, judged):
     evidence, outcomes, scores = judged
-    text = report.report(form.as_json(evidence), outcomes, scores)
+    text = report.report(form.as_json(evidence), outcomes, scores, POLICY)
     assert len(re.findall(r"^#+ ", text, re.MULTILINE)) >= 5
     reworded = re.sub(r"^(#+) .*$", r"\1 Other words", text, flags=re.MULTILINE).replace("|", "/").upper()
     drawn = [say(RESULT, form.text(evidence), words).partition("<details>")[0] for words in (text, reworded, "x")]
@@ -212,13 +214,13 @@ def test_every_end_has_its_words(say, result, jobs, words):
 
 
 def test_a_refusal_is_named_below_the_verdict(say, judged):
-    outcomes = (form.Outcome("floor_accuracy", True, True, "x"), form.Outcome("no_worse", False, True, "y"))
+    outcomes = (form.Outcome("floor", True, True, "x"), form.Outcome("no_worse", False, True, "y"))
     outcomes += (form.Outcome("slices_no_worse", False, False, "z"),)
     lines = say(RESULT | {"verdict": "fail"}, form.text(replace(judged[0], rules=outcomes))).splitlines()
     assert lines[4] == "Refused by `no_worse`."
     boxes = [line.strip() for line in lines if line.startswith("  r") and "[" in line]
     assert boxes == [
-        'r0["<b>passed</b><br/>floor_accuracy"]:::c0',
+        'r0["<b>passed</b><br/>floor"]:::c0',
         'r1["<b>shown only</b><br/>slices_no_worse"]:::c1',
         'r2["<b>refused</b><br/>no_worse"]:::c2',
     ]

@@ -1,0 +1,211 @@
+"""
+Made-up populations of rows with two models whose true difference is known, one for each task.
+
+Rows are drawn as often as wanted, so that how often the gate is wrong at the very edge of a limit can be counted: the
+limit is set to what the models are truly worth, by a million rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from modelgate.gate import comparison, metrics, rules, statistics
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import Scores
+
+TRUTH_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Population:
+    """
+    task: of the rows. draw: so many rows, by a generator, with a candidate that is worse by `worse` (0: as good as
+    production): targets, the candidate's answers, production's.
+    """
+
+    name: str
+    task: str
+    draw: Callable[[np.random.Generator, int, float], tuple[Any, Any, Any]]
+
+    def scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
+        """So many rows as the gate sees them."""
+        return Scores(*self.draw(random, rows, worse), rows, seen=(), task=self.task)
+
+
+def _softmax(logits: Any) -> Any:
+    """Probabilities of logits (N, classes): float32, each row's sum 1."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _classes(shares: tuple[float, ...], strength: float) -> Callable[[Any, int, float], tuple[Any, Any, Any]]:
+    """Classes in these shares. The models see the true class through noise, most of which they share."""
+
+    def draw(random: np.random.Generator, rows: int, worse: float) -> tuple[Any, Any, Any]:
+        classes = len(shares)
+        targets = random.choice(classes, rows, p=shares)
+        shared = random.standard_normal((rows, classes), dtype=np.float32)
+        answers = []
+        for loss in (worse, 0.0):
+            own = random.standard_normal((rows, classes), dtype=np.float32)
+            logits = np.log(np.array(shares, dtype=np.float32)) + 0.9 * strength * shared + 0.4 * strength * own
+            logits[np.arange(rows), targets] += strength**2 * (1 - loss)
+            answers.append(_softmax(logits))
+        return targets, answers[0], answers[1]
+
+    return draw
+
+
+def _numbers(random: np.random.Generator, rows: int, worse: float) -> tuple[Any, Any, Any]:
+    """Waiting times: a long tail to the right, and errors that grow with them."""
+    signal, shared = random.standard_normal(rows), random.standard_normal(rows)
+    targets = np.exp(2 + 0.6 * signal + 0.5 * shared)
+    answers = [
+        np.exp(2 + 0.6 * signal + 0.5 * (0.3 * shared) + (0.1 + loss) * random.standard_normal(rows))
+        for loss in (worse, 0.0)
+    ]
+    return targets, answers[0], answers[1]
+
+
+ALL = {
+    one.name: one
+    for one in (
+        Population("images: 10 classes", "image-classification", _classes((0.1,) * 10, 2.4)),
+        Population("tables: 2 classes, 10 % of the second", "tabular-classification", _classes((0.9, 0.1), 1.6)),
+        Population("texts: 4 classes, 50 % to 8 %", "text-classification", _classes((0.5, 0.27, 0.15, 0.08), 2.2)),
+        Population("numbers: a long tail", "tabular-regression", _numbers),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the models are truly worth by a metric, and how much the candidate is worse."""
+
+    candidate: float
+    production: float
+    drop: float
+
+
+@cache
+def truth(population: str, policy: Policy, worse: float) -> Truth:
+    """By very many rows."""
+    drawn = ALL[population].scores(np.random.default_rng(1), TRUTH_ROWS, worse)
+    ours, theirs = (
+        metrics.value(drawn.targets, answers, policy)
+        for answers in (drawn.candidate, drawn.production)
+        if answers is not None
+    )
+    return Truth(ours, theirs, ours - theirs if metrics.metric_of(policy).error else theirs - ours)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A metric of a population. worse: how much the candidate is spoilt where it is to be worse."""
+
+    population: str
+    policy: Policy
+    worse: float
+
+    @property
+    def name(self) -> str:
+        """For the tables."""
+        return f"{self.population}; {metrics.metric_of(self.policy).title}"
+
+    def scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
+        """So many rows of the population."""
+        return ALL[self.population].scores(random, rows, worse)
+
+
+def _case(population: str, metric: str, worse: float, **limits: float) -> Case:
+    return Case(population, Policy("no_worse", None, 0.0, metric=metric, **limits), worse)
+
+
+IMAGES, TABLES, TEXTS, NUMBERS = ALL
+CASES = (
+    _case(IMAGES, "accuracy", 0.05),
+    _case(TABLES, "accuracy", 0.1),
+    *(_case(TABLES, metric, 0.1) for metric in ("balanced_accuracy", "f1", "roc_auc", "log_loss")),
+    *(_case(TEXTS, metric, 0.08) for metric in ("accuracy", "balanced_accuracy", "f1")),
+    _case(NUMBERS, "within_tolerance", 0.1, tolerance=4.0),
+    *(_case(NUMBERS, metric, 0.1, tolerance=4.0) for metric in ("mean_absolute_error", "mean_squared_error")),
+    _case(NUMBERS, "pinball", 0.1, tolerance=4.0, quantile=0.9),
+)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """
+    Fractions of the draws. refused: by no_worse, at a drop that is exactly the margin. reached: the floor, by a model
+    that is exactly at it. better: called so, of two that are equally good. shown: non_inferior passes, at a drop that
+    is exactly the margin.
+    """
+
+    refused: float
+    reached: float
+    better: float
+    shown: float
+
+
+def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
+    """How often each method errs where it is allowed to err 5 % of times."""
+    random = np.random.default_rng(seed)
+    true = truth(case.population, case.policy, case.worse)
+    limits = {"at_most": true.candidate} if metrics.metric_of(case.policy).error else {"at_least": true.candidate}
+    edge = replace(case.policy, margin=true.drop, **limits)
+    counts = np.zeros(4)
+    for _ in range(draws):
+        scores = case.scores(random, rows, case.worse)
+        compared = _difference(scores, edge)
+        counts += (
+            compared.at_least > compared.margin,
+            comparison.reaches(edge, comparison.estimate(scores, edge)),
+            _difference(case.scores(random, rows, 0.0), edge).gain_shown,
+            compared.at_most <= compared.margin,
+        )
+    return Rates(*(counts / draws).tolist())
+
+
+def null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ...]]:
+    """What refuses a candidate that is as good as production, by all rules; the floor is far below."""
+    random = np.random.default_rng(seed)
+    true = truth(case.population, case.policy, 0.0)
+    far = {"at_most": 2 * true.candidate} if metrics.metric_of(case.policy).error else {"at_least": true.candidate / 2}
+    policy = replace(case.policy, **far)
+    return [refused_by(case.scores(random, rows, 0.0), policy) for _ in range(draws)]
+
+
+def refused_by(scores: Scores, policy: Policy) -> tuple[str, ...]:
+    """The rules that refuse."""
+    return tuple(one.rule for one in rules.judge(scores, policy) if one.blocking and not one.passed)
+
+
+def planted(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, float, float]:
+    """How much worse the candidate truly is, how often no_worse refuses it, and how often the stated power says."""
+    from scipy.special import ndtr
+
+    random = np.random.default_rng(seed)
+    drop = truth(case.population, case.policy, case.worse).drop
+    caught, stated = 0, 0.0
+    for _ in range(draws):
+        scores = case.scores(random, rows, case.worse)
+        compared = _difference(scores, case.policy)
+        caught += compared.at_least > 0
+        if metrics.metric_of(case.policy).made_of == metrics.SHARE:
+            churn = 2 * min(comparison.moved(scores, case.policy)) / rows
+            stated += statistics.power(drop, churn, rows, 0.0)
+        else:
+            stated += float(ndtr(drop / compared.error - statistics.Z_95))
+    return drop, caught / draws, stated / draws
+
+
+def _difference(scores: Scores, policy: Policy) -> comparison.Difference:
+    compared = comparison.difference(scores, policy)
+    if compared is None:
+        raise ValueError("the populations have a production")
+    return compared

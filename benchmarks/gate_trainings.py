@@ -1,0 +1,168 @@
+"""
+Small real trainings, one kind for each task, on rows that are made up or come with scikit-learn.
+
+They are trained again on rows drawn with replacement, as with a team's next month of rows: models that are about as
+good as each other and answer differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import Scores
+
+WORDS = {
+    "sport": ["match", "goal", "team", "league", "coach", "player", "season", "win", "score", "cup"],
+    "money": ["bank", "rate", "market", "share", "price", "loan", "profit", "fund", "tax", "bond"],
+    "health": ["doctor", "drug", "trial", "patient", "virus", "diet", "sleep", "heart", "dose", "clinic"],
+    "travel": ["flight", "hotel", "beach", "train", "city", "ticket", "island", "tour", "map", "visa"],
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """
+    x: an array of numbers, or a list of texts. y: targets. columns: of a table, its columns by name, as arrays; the
+    first is a category.
+    """
+
+    x: Any
+    y: Any
+    columns: dict[str, Any]
+
+    def some(self, rows: Any) -> Rows:
+        """Those of these indices."""
+        x = [self.x[row] for row in rows] if isinstance(self.x, list) else self.x[rows]
+        return Rows(x, self.y[rows], {name: values[rows] for name, values in self.columns.items()})
+
+
+@dataclass(frozen=True)
+class Task:
+    """policies: what a team could ask for. fit: rows to a function that answers rows."""
+
+    name: str
+    training: Rows
+    evaluation: Rows
+    policies: tuple[Policy, ...]
+    fit: Callable[[Rows], Callable[[Rows], Any]]
+
+    def scores(self, candidate: Any, production: Any | None) -> Scores:
+        """Both models' answers to the eval rows, as the gate sees them."""
+        slices = dict(list(self.evaluation.columns.items())[:1])
+        rows = len(self.evaluation.y)
+        return Scores(self.evaluation.y, candidate, production, rows, seen=(), task=self.name, slices=slices)
+
+
+def retrained(task: Task, models: int, seed: int = 0) -> list[Any]:
+    """The answers of models that learned from training rows drawn with replacement."""
+    random = np.random.default_rng(seed)
+    count = len(task.training.y)
+    draws = (task.training.some(random.integers(0, count, count)) for _ in range(models))
+    return [task.fit(rows)(task.evaluation) for rows in draws]
+
+
+# --- the tasks -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def images() -> Task:
+    """scikit-learn's small digits, one class's answers after the other."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    rows = Rows(digits.data[order] / 16, digits.target[order].astype(np.int64), {})
+    policy = Policy("no_worse", at_least=0.85, margin=0.02)
+    return _split("image-classification", rows, 1000, (policy,), _classifier)
+
+
+@cache
+def tables() -> Task:
+    """Customers in four regions, of whom one in eight leaves."""
+    random = np.random.default_rng(1)
+    count = 3000
+    region = random.integers(0, 4, count)
+    numbers = random.standard_normal((count, 3))
+    one_in_eight = -3.1 + 1.6 * numbers[:, 0] - 1.2 * numbers[:, 1] + np.array([0.0, 0.8, -0.6, 0.4])[region]
+    y = (random.random(count) < 1 / (1 + np.exp(-one_in_eight))).astype(np.int64)
+    names = np.array(["north", "east", "south", "west"])[region]
+    rows = Rows(np.column_stack([numbers, np.eye(4)[region]]), y, {"region": names, "visits": numbers[:, 0]})
+    limits = {"accuracy": 0.82, "balanced_accuracy": 0.58, "f1": 0.25, "roc_auc": 0.75}
+    policies = [Policy("no_worse", floor, 0.02, metric=name) for name, floor in limits.items()]
+    of_loss = Policy("no_worse", None, None, at_most=0.35, margin_relative=0.05, metric="log_loss")
+    return _split("tabular-classification", rows, 1500, (*policies, of_loss), _classifier)
+
+
+@cache
+def texts() -> Task:
+    """Sentences in four subjects that share most of their words."""
+    random = np.random.default_rng(2)
+    names = sorted(WORDS)
+    y = random.choice(4, 2200, p=[0.4, 0.3, 0.2, 0.1])
+    everywhere = [word for words in WORDS.values() for word in words]
+    x = []
+    for label in y:
+        own = random.choice(WORDS[names[label]], 2).tolist()
+        x.append(" ".join(own + random.choice(everywhere, 8).tolist()))
+    policies = tuple(
+        Policy("no_worse", floor, 0.03, metric=name)
+        for name, floor in {"accuracy": 0.55, "balanced_accuracy": 0.45, "f1": 0.45}.items()
+    )
+    return _split("text-classification", Rows(x, y.astype(np.int64), {}), 1000, policies, _text_classifier)
+
+
+@cache
+def numbers() -> Task:
+    """Delays in minutes, with a long tail, of three carriers."""
+    random = np.random.default_rng(3)
+    count = 3000
+    carrier = random.integers(0, 3, count)
+    given = random.standard_normal((count, 3))
+    signal = 8 * given[:, 0] - 5 * given[:, 1] + np.array([0.0, 12.0, -6.0])[carrier]
+    y = signal + 5 * random.standard_t(5, count)
+    names = np.array(["blue", "green", "red"])[carrier]
+    rows = Rows(np.column_stack([given, np.eye(3)[carrier]]), y, {"carrier": names, "wind": given[:, 0]})
+    share = Policy("no_worse", 0.5, 0.02, metric="within_tolerance", tolerance=5.0)
+    limits = (("mean_absolute_error", 6.0, None), ("mean_squared_error", 90.0, None), ("pinball", 3.0, 0.5))
+    errors = [
+        replace(share, at_least=None, margin=None, at_most=most, margin_relative=0.05, metric=name, quantile=quantile)
+        for name, most, quantile in limits
+    ]
+    return _split("tabular-regression", rows, 1500, (share, *errors), _regressor)
+
+
+ALL: tuple[Callable[[], Task], ...] = (images, tables, texts, numbers)
+
+
+def _split(name: str, rows: Rows, evaluated: int, policies: tuple[Policy, ...], fit: Any) -> Task:
+    every = np.arange(len(rows.y))
+    return Task(name, rows.some(every[evaluated:]), rows.some(every[:evaluated]), policies, fit)
+
+
+def _classifier(rows: Rows) -> Callable[[Rows], Any]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(max_iter=300).fit(rows.x, rows.y)
+    return lambda asked: model.predict_proba(asked.x).astype(np.float32)
+
+
+def _text_classifier(rows: Rows) -> Callable[[Rows], Any]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=300)).fit(rows.x, rows.y)
+    return lambda asked: model.predict_proba(asked.x).astype(np.float32)
+
+
+def _regressor(rows: Rows) -> Callable[[Rows], Any]:
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(rows.x, rows.y)
+    return lambda asked: model.predict(asked.x).astype(np.float64)

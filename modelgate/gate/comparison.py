@@ -1,0 +1,165 @@
+"""
+The candidate's value and how it differs from production's, with the bounds that these rows allow.
+
+How a metric is made of the rows decides the method. Each method has a name for people, and says whether its level is
+exact or approximate; docs/gate.md has the rates that were measured.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from modelgate.gate import metrics, statistics
+from modelgate.gate.metrics import COUNTS, MEAN, RANKING, SHARE, Metric
+from modelgate.gate.policy import Policy
+from modelgate.gate.scores import Answers, Losses, Scores
+from modelgate.gate.statistics import CONFIDENCE, Z_80, Z_95, Interval
+
+EXACT, APPROXIMATE = "exact", "approximate"
+
+
+class Method(NamedTuple):
+    """How a rule decides. level: EXACT, when it errs as seldom as it says, whatever the rows; else APPROXIMATE."""
+
+    name: str
+    level: str
+
+
+MCNEMAR = Method("McNemar's exact test", EXACT)
+MCNEMAR_HOLM = Method("McNemar's exact test, with Holm's correction and a margin", EXACT)
+PAIRED = Method("bound of the paired difference of shares", APPROXIMATE)
+_PAIRED_T = Method("Student's t on paired differences", APPROXIMATE)
+_BOOTSTRAP = Method("bootstrap of the rows within each class", APPROXIMATE)
+_DELONG = Method("DeLong's variance, with Student's t", APPROXIMATE)
+FLOOR = {
+    SHARE: Method("Clopper and Pearson's bound", EXACT),
+    COUNTS: _BOOTSTRAP,
+    RANKING: _DELONG,
+    MEAN: Method("Student's t", APPROXIMATE),
+}
+NO_WORSE = {SHARE: PAIRED, COUNTS: _BOOTSTRAP, RANKING: _DELONG, MEAN: _PAIRED_T}
+BETTER = NO_WORSE | {SHARE: MCNEMAR}
+NON_INFERIOR = NO_WORSE | {SHARE: Method("Tango's score bound", APPROXIMATE)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """
+    Production against the candidate, in the metric's own unit; a drop above 0 is for the worse, whatever the metric.
+
+    ours, theirs: values. at_least, at_most: one-sided 95 % bounds of the drop. error: its standard error. margin: the
+    drop that is allowed. gain_shown: whether the candidate is shown to be better. shown: how much of the drop or of the
+    gain is shown; 0 when it is within what the rows can tell.
+    """
+
+    ours: float
+    theirs: float
+    drop: float
+    at_least: float
+    at_most: float
+    error: float
+    margin: float
+    gain_shown: bool
+    shown: float
+
+
+def estimate(scores: Scores, policy: Policy) -> Interval:
+    """The candidate's value, with its bounds."""
+    metric = metrics.metric_of(policy)
+    if metric.made_of == SHARE:
+        right = int(metrics.both_correct(scores, policy)[0].sum())
+        value = right / scores.rows
+        lower = statistics.lower_bound(right, scores.rows)
+        upper = 1 - statistics.lower_bound(scores.rows - right, scores.rows)
+        return Interval(value, lower, upper, math.sqrt(value * (1 - value) / scores.rows))
+    if metric.made_of == COUNTS:
+        answered = metrics.classes_of(scores.candidate)
+        return statistics.bootstrap(metrics.of_counts(metric.name), scores.targets, answered, None)
+    if metric.made_of == RANKING:
+        return statistics.delong(*metrics.placements(scores.targets, scores.candidate))
+    return statistics.mean(_losses(scores, policy, scores.candidate, scores.own_candidate))
+
+
+def reaches(limits: Policy, value: Interval) -> bool:
+    """Whether the bound is on the right side of the policy's limit; without a limit nothing is."""
+    if limits.at_most is not None:
+        return value.upper <= limits.at_most
+    return limits.at_least is not None and value.lower >= limits.at_least
+
+
+def difference(scores: Scores, policy: Policy) -> Difference | None:
+    """How far the candidate is below production on the same rows; None when nothing is in production."""
+    if scores.production is None:
+        return None
+    metric = metrics.metric_of(policy)
+    ours, theirs = (
+        metrics.value(scores.targets, answers, policy, own)
+        for answers, own in (
+            (scores.candidate, scores.own_candidate),
+            (scores.production, scores.own_production),
+        )
+    )
+    drop = _drop(metric, scores, policy, scores.production)
+    gain = -drop.upper
+    gain_shown = gain > 0
+    if metric.made_of == SHARE:
+        regressed, improved = moved(scores, policy)
+        gain_shown = statistics.mcnemar(improved, regressed) <= 1 - CONFIDENCE
+        gain = statistics.drop_lower_bound(improved, regressed, scores.rows)
+    shown = max(0.0, drop.lower if drop.value > 0 else gain if gain_shown else 0.0)
+    return Difference(ours, theirs, *drop, margin=policy.allowed(theirs), gain_shown=gain_shown, shown=shown)
+
+
+def moved(scores: Scores, policy: Policy) -> tuple[int, int]:
+    """How many rows regressed, and how many improved."""
+    ours, theirs = metrics.both_correct(scores, policy)
+    return (0, 0) if theirs is None else metrics.regressed_and_improved(theirs, ours)
+
+
+def _drop(metric: Metric, scores: Scores, policy: Policy, production: Answers) -> Interval:
+    if metric.made_of == SHARE:
+        regressed, improved = moved(scores, policy)
+        churn, drop = (regressed + improved) / scores.rows, (regressed - improved) / scores.rows
+        error = math.sqrt(max(churn - drop**2, 0.0) / scores.rows)
+        lower = statistics.drop_lower_bound(regressed, improved, scores.rows)
+        return Interval(drop, lower, statistics.drop_upper_bound(regressed, improved, scores.rows), error)
+    if metric.made_of == COUNTS:
+        called = (metrics.classes_of(answers) for answers in (scores.candidate, production))
+        return statistics.bootstrap(metrics.of_counts(metric.name), scores.targets, *called)
+    if metric.made_of == RANKING:
+        pairs = zip(
+            metrics.placements(scores.targets, production),
+            metrics.placements(scores.targets, scores.candidate),
+            strict=True,
+        )
+        return statistics.delong(*(theirs - ours for theirs, ours in pairs))
+    ours = _losses(scores, policy, scores.candidate, scores.own_candidate)
+    theirs = _losses(scores, policy, production, scores.own_production)
+    return statistics.mean(ours - theirs if metric.error else theirs - ours)
+
+
+def _losses(scores: Scores, policy: Policy, answers: Answers, own: Losses | None) -> Losses:
+    return metrics.losses(scores.targets, answers, policy) if own is None else own
+
+
+# --- what these rows can tell ----------------------------------------------------------------------------------------
+
+
+def smallest_drop(scores: Scores, policy: Policy, compared: Difference) -> float:
+    """The smallest drop that `no_worse` refuses four times in five on rows like these."""
+    if metrics.metric_of(policy).made_of == SHARE:
+        churn = 2 * min(moved(scores, policy)) / scores.rows
+        return statistics.smallest_drop(churn, scores.rows, compared.margin)
+    return compared.margin + (Z_95 + Z_80) * compared.error
+
+
+def rows_needed(scores: Scores, policy: Policy, compared: Difference) -> int | None:
+    """With how many rows like these `non_inferior` passes a model as good as production four times in five."""
+    if not compared.margin:
+        return None
+    rows = scores.rows * ((Z_95 + Z_80) * compared.error / compared.margin) ** 2
+    if metrics.metric_of(policy).made_of == SHARE:
+        rows = max(rows, Z_95**2 * (1 - compared.margin) / compared.margin)
+    return math.ceil(rows)

@@ -1,0 +1,90 @@
+"""
+Columns that tell the target by themselves: reported, because only a person knows whether they are known in time.
+
+A number is tried against the target of a regression by its rank. Any other column answers, for each of its values or
+for each bin, with what half of the eval rows say, and the other half says how good that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modelgate.gate.scores import Targets
+
+MIN_ROWS, MAX_ROWS = 100, 20_000  # of more rows, so many are looked at
+BINS = 50  # of numbers that have more values; texts that have more say nothing
+# What a column must tell to be reported, as a fraction: of the error of the best constant answer, or of the ranks'
+# variance.
+TELLS = 0.95
+MAX_COLUMNS = 5
+
+
+def leaks(columns: Mapping[str, npt.NDArray[Any]], targets: Targets) -> tuple[str, ...]:
+    """One line for each column that tells nearly all of the targets, at most MAX_COLUMNS."""
+    told = {name: share_told(values, targets) for name, values in columns.items()}
+    found = sorted((name for name, share in told.items() if share >= TELLS), key=lambda name: -told[name])
+    return tuple(
+        f"The column {name!r} alone tells {100 * told[name]:.0f} % of the target: make sure that it is known before "
+        "the target is."
+        for name in found[:MAX_COLUMNS]
+    )
+
+
+def share_told(values: npt.NDArray[Any], targets: Targets) -> float:
+    """How much of the target this column alone tells, as a fraction; 0 or below: nothing."""
+    if len(targets) < MIN_ROWS:
+        return 0.0
+    order = np.random.default_rng(0).permutation(len(targets))[:MAX_ROWS]
+    values, targets = values[order], targets[order]
+    number, regression = values.dtype.kind in "iuf", targets.dtype.kind == "f"
+    if number and regression:
+        return _ranks_told(values, targets)
+    groups = _bins(values) if number else _values(values)
+    return 0.0 if groups is None else _error_told(groups, targets, regression)
+
+
+def _ranks_told(values: npt.NDArray[Any], targets: Targets) -> float:
+    """The square of Spearman's correlation, over the rows that have a value."""
+    from scipy.stats import spearmanr
+
+    known = np.isfinite(values)
+    if known.sum() < MIN_ROWS or np.ptp(values[known]) == 0 or np.ptp(targets[known]) == 0:
+        return 0.0
+    return float(spearmanr(values[known], targets[known]).statistic) ** 2
+
+
+def _error_told(groups: npt.NDArray[np.int64], targets: Targets, regression: bool) -> float:
+    half = len(targets) // 2
+    known, asked = targets[:half], targets[half:]
+    answer = np.median if regression else _commonest
+    constant = float(answer(known))
+    answers = np.full(len(asked), constant)
+    for group in np.unique(groups[:half]):
+        answers[groups[half:] == group] = answer(known[groups[:half] == group])
+    if regression:
+        error, of_constant = (float(np.abs(asked - said).sum()) for said in (answers, constant))
+    else:
+        error, of_constant = (float((asked != said).sum()) for said in (answers, constant))
+    return 1 - error / of_constant if of_constant else 0.0
+
+
+def _bins(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    distinct, group = np.unique(values, return_inverse=True)
+    if len(distinct) <= BINS:
+        return np.asarray(group, dtype=np.int64)
+    edges = np.nanquantile(values.astype(np.float64), np.linspace(0, 1, BINS + 1)[1:-1])
+    bins: npt.NDArray[np.int64] = np.digitize(values, edges).astype(np.int64)
+    return bins
+
+
+def _values(values: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+    distinct, group = np.unique(values.astype(str), return_inverse=True)
+    return np.asarray(group, dtype=np.int64) if len(distinct) <= BINS else None
+
+
+def _commonest(targets: Targets) -> float:
+    return float(np.bincount(targets).argmax())

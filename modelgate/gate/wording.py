@@ -1,0 +1,49 @@
+"""How numbers of a metric are told to people: differences of fractions in points, others in the metric's own unit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from modelgate.gate.comparison import Difference
+from modelgate.gate.metrics import Metric
+
+
+def values(metric: Metric, compared: Difference) -> str:
+    """Both models' values."""
+    return f"{metric.title} {compared.ours:.4f} against production's {compared.theirs:.4f}"
+
+
+def drop(metric: Metric) -> str:
+    """What a change for the worse is called."""
+    return "rise" if metric.error else "drop"
+
+
+def amount(metric: Metric, difference: float) -> str:
+    """A difference, for who wants to know it well."""
+    return f"{100 * difference:.2f} points" if metric.fraction else f"{difference:.4g}"
+
+
+def short(metric: Metric, difference: float) -> str:
+    """A difference, for the first line."""
+    if metric.fraction:
+        return points(difference)
+    return np.format_float_positional(difference, precision=3, fractional=False, trim="-")
+
+
+def points(fraction: float) -> str:
+    """A difference of fractions."""
+    value = 100 * fraction
+    number = f"{value:.1f}" if abs(value) >= 0.1 or not value else f"{value:.1g}"
+    return f"{number} point{'' if number == '1.0' else 's'}"
+
+
+def number(value: float | None) -> str:
+    """A metric's value; a dash when there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
+
+
+def change(ours: float | None, theirs: float | None) -> str:
+    """The candidate's value less production's."""
+    return "-" if ours is None or theirs is None else f"{ours - theirs:+.4f}"
