@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -171,6 +171,41 @@ def spread(db: sqlite3.Connection, run_id: int, wanted: int) -> Iterator[dict[st
     numbers = [line for (line,) in db.execute("SELECT line FROM history WHERE run_id = ? ORDER BY line", (run_id,))]
     for line in sample(numbers, wanted):
         yield json.loads(_line(db, run_id, line))
+
+
+def spread_between(
+    db: sqlite3.Connection, run_id: int, wanted: int, keys: Sequence[str], first: int = 0, last: int | None = None
+) -> list[dict[str, Any]]:
+    """
+    At most `wanted` rows, evenly spread, with `first <= _step < last`. A key that most of them lack, because it is
+    logged now and then, adds as many rows of its own, up to MAX_RARE times.
+    """
+    within = (run_id, first, last)
+    numbers = [line for (line,) in db.execute(f"SELECT line {_WITHIN} ORDER BY line", within)]
+    picked = {line: json.loads(_line(db, run_id, line)) for line in sample(numbers, wanted)}
+    if len(picked) < len(numbers):
+        for key in _rare(picked.values(), keys):
+            mentioned = _lines_that_mention(db, within, [key])
+            for line in sample(mentioned or [], wanted):
+                picked.setdefault(line, json.loads(_line(db, run_id, line)))
+    return [row for _, row in sorted(picked.items())]
+
+
+# Each costs a look at all lines; keys that are logged together cost one.
+MAX_RARE = 8
+
+
+def _rare(rows: Collection[dict[str, Any]], keys: Sequence[str]) -> Iterator[str]:
+    """The keys that most rows lack. Rows may be added meanwhile: what came with another key is rare no longer."""
+    left = MAX_RARE
+    for key in keys:
+        if left and sum(_find(row, key) is not _MISSING for row in rows) < min(len(rows) / 2, FEW_ROWS):
+            left -= 1
+            yield key
+
+
+# So many points of a key make a line.
+FEW_ROWS = 100
 
 
 def last_line(db: sqlite3.Connection, run_id: int) -> str | None:

@@ -26,10 +26,10 @@ from modelgate_server.store.faults import fault
 from modelgate_server.web import addresses, words
 from modelgate_server.web.session import Links, Session, Sessions, same
 
-# No script, style or picture but our own files; no frames, no forms to elsewhere.
+# No script, style or picture but our own files, no questions but to us; no forms to elsewhere, no frames of elsewhere.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     # Not `no-referrer`: with it a browser hides from us where a form came from.
@@ -56,7 +56,8 @@ def environment() -> Environment:
     )
     filters: list[Callable[..., Any]] = [
         words.size, words.number, words.is_number, words.text_of, words.moment, words.duration, words.between,
-        words.pretty, words.console_line, words.first_facts,
+        words.pretty, words.console_line, words.first_facts, words.branches, words.is_branch, words.is_address,
+        words.sentence,
     ]  # fmt: skip
     templates.filters |= {one.__name__: one for one in filters}
     return templates

@@ -1,88 +1,231 @@
-"""One numeric metric over a run as the coordinates of a small SVG line chart."""
+"""
+Line charts and histograms as the coordinates of an SVG, with ticks at round numbers and a margin that fits its labels.
+
+The SVG is what a page shows without scripts. Where scripts run, charts.js puts an interactive chart (uPlot) in its
+place, from the same points.
+"""
 
 import fnmatch
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from modelgate_server.web import words
 
-WIDTH, HEIGHT = 320, 150
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 18
+WIDTH, HEIGHT = 360, 210
+RIGHT, TOP, BOTTOM = 14, 10, 36
+# Of the labels of an axis, drawn at 11 px.
+CHAR_PX = 6.2
 # More points than a chart is wide cannot be told apart.
 MAX_POINTS = 300
 # A run may log thousands of keys; a page of thousands of charts helps nobody.
 MAX_CHARTS = 60
-DOTS_UP_TO = 30
+# More lines than that cannot be told apart, and there are as many colours.
+MAX_LINES = 8
 # Each key is compared with each rule. Those that come later have no effect on the page.
 MAX_RULES = 300
 # Keys of which points are kept; the charts are those of the first of them in the order of the alphabet.
 MAX_KEYS = 2_000
+TICKS = 4
+BINS = 30
+
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Tick:
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """`points` are in the SVG's own units."""
+
+    name: str
+    points: list[tuple[float, float]]
+
+    @property
+    def path(self) -> str:
+        return " ".join(f"{x:g},{y:g}" for x, y in self.points)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """`line` and `dots` are in the SVG's own units; `points` is [[x, y, x value, y value], ...] in JSON."""
+    """A chart of lines, or of dots. `data` is the same as JSON for charts.js."""
 
-    key: str
-    axis: str
-    line: str
-    dots: list[tuple[float, float]]
-    low: float
-    high: float
-    first: float
-    last: float
-    value: float
-    points: str
+    title: str
+    x: str
+    y: str
+    lines: list[Line]
+    dots: bool
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    left: float
+    data: str
+    label: str
 
 
-def of_run(rows: Iterable[dict[str, Any]], config: dict[str, Any]) -> list[Chart]:
-    """A chart of each metric that has two finite values or more."""
-    series: dict[str, list[tuple[float, float]]] = {}
-    axes = _axes(config)
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram in the SVG's own units, with what it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    title: str
+    x: str
+    bars: list[Bar]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    left: float
+    label: str
+
+
+def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: bool = False) -> Chart | None:
+    """None if there is nothing to draw. series: name -> finite (x, y), in the order in which they are connected."""
+    kept = {name: _spread(points) for name, points in list(series.items())[:MAX_LINES] if points}
+    if not kept:
+        return None
+    every = [point for points in kept.values() for point in points]
+    x_low, x_high = min(x for x, _ in every), max(x for x, _ in every)
+    y_low, y_high = min(y for _, y in every), max(y for _, y in every)
+    y_marks = ticks(y_low, y_high)
+    left = _margin(y_marks)
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        across = _scaled(point[0], x_low, x_high, left, WIDTH - RIGHT)
+        return across, _scaled(point[1], y_low, y_high, HEIGHT - BOTTOM, TOP)
+
+    last = "; ".join(f"{name or y}: last {words.number(points[-1][1])}" for name, points in kept.items())
+    return Chart(
+        title=title,
+        x=x,
+        y=y,
+        lines=[Line(name, [place(point) for point in points]) for name, points in kept.items()],
+        dots=dots,
+        x_ticks=[Tick(place((mark, y_low))[0], words.number(mark)) for mark in ticks(x_low, x_high)],
+        y_ticks=[Tick(place((x_low, mark))[1], words.number(mark)) for mark in y_marks],
+        left=left,
+        data=json.dumps(
+            {
+                "x": x,
+                "y": y,
+                "dots": dots,
+                "series": [[name, [x for x, _ in points], [y for _, y in points]] for name, points in kept.items()],
+            }
+        ),
+        label=f"{title}: {words.number(y_low)} to {words.number(y_high)} over {x}; {last}",
+    )
+
+
+def histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float]) -> Histogram | None:
+    """None if there is nothing to draw. `edges` are one more than `counts`, rising, all finite."""
+    if not counts or len(edges) != len(counts) + 1:
+        return None
+    top = max(*counts, 1)
+    y_marks = ticks(0, top)
+    left = _margin(y_marks)
+    bars = []
+    for low, high, count in zip(edges, edges[1:], counts, strict=False):
+        start, end = (_scaled(edge, edges[0], edges[-1], left, WIDTH - RIGHT) for edge in (low, high))
+        y = _scaled(count, 0, top, HEIGHT - BOTTOM, TOP)
+        text = f"{words.number(low)} to {words.number(high)}: {words.number(count)}"
+        bars.append(Bar(start, y, max(round(end - start - 0.5, 1), 0.5), round(HEIGHT - BOTTOM - y, 1), text))
+    return Histogram(
+        title=title,
+        x=x,
+        bars=bars,
+        x_ticks=[
+            Tick(_scaled(mark, edges[0], edges[-1], left, WIDTH - RIGHT), words.number(mark))
+            for mark in ticks(edges[0], edges[-1])
+        ],
+        y_ticks=[Tick(_scaled(mark, 0, top, HEIGHT - BOTTOM, TOP), words.number(mark)) for mark in y_marks],
+        left=left,
+        label=f"{title}: {words.number(sum(counts))} values from {words.number(edges[0])} to {words.number(edges[-1])}",
+    )
+
+
+def binned(values: Sequence[float]) -> tuple[list[float], list[int]]:
+    """Edges and counts of finite values; at least one of them is needed."""
+    low, high = min(values), max(values)
+    if high == low:
+        low, high = low - 0.5, high + 0.5
+    bins = min(BINS, max(5, math.ceil(math.sqrt(len(values)))))
+    counts = [0] * bins
+    for value in values:
+        counts[min(int((value - low) / (high - low) * bins), bins - 1)] += 1
+    return [low + (high - low) * number / bins for number in range(bins + 1)], counts
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two, about TICKS of them; the ends themselves if there is none between."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / TICKS
+    size = 10.0 ** math.floor(math.log10(rough)) if rough > 1e-300 else 0.0
+    step = next((size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999), 0.0)
+    if step <= 0 or not math.isfinite(step):
+        return [low, high]
+    first = math.ceil(low / step - 1e-9)
+    marks = [round((first + number) * step, 12) if step > 1e-6 else (first + number) * step for number in range(12)]
+    return [mark for mark in marks if mark <= high + step * 1e-9] or [low, high]
+
+
+def of_run(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[Chart]:
+    """A chart of each metric that has two finite values or more. `axes`: see axes_of."""
+    series: dict[str, Points] = {}
     steps = set(axes.values())
-    axis_of: dict[str, str] = {}
+    axis_names: dict[str, str] = {}
     for index, row in enumerate(rows):
         values = words.numbers(row)
         for key, value in values.items():
             if key in steps or not words.is_finite(value):
                 continue
-            if key not in axis_of:
-                if len(axis_of) == MAX_KEYS:
+            if key not in axis_names:
+                if len(axis_names) == MAX_KEYS:
                     continue
-                axis_of[key] = _axis_of(key, axes)
-            x = values.get(axis_of[key], row.get("_step"))
+                axis_names[key] = axis_of(key, axes)
+            x = values.get(axis_names[key], row.get("_step"))
             series.setdefault(key, []).append((x if words.is_finite(x) else index, value))
     kept = [key for key in sorted(series) if len(series[key]) > 1][:MAX_CHARTS]
-    return [chart(key, axis_of[key], series[key]) for key in kept]
+    drawn = (chart(key, short(axis_names[key]), key, {"": series[key]}) for key in kept)
+    return [one for one in drawn if one is not None]
 
 
-def chart(key: str, axis: str, values: list[tuple[float, float]]) -> Chart:
-    """values: (x, y), all finite, at least one."""
-    picked = _spread(values)
-    xs, ys = [x for x, _ in picked], [y for _, y in picked]
-    low, high = min(ys), max(ys)
-    places = [
-        (_scaled(x, min(xs), max(xs), LEFT, WIDTH - RIGHT), _scaled(y, low, high, HEIGHT - BOTTOM, TOP))
-        for x, y in picked
-    ]
-    points = [[px, py, words.number(x), words.number(y)] for (px, py), (x, y) in zip(places, picked, strict=True)]
-    return Chart(
-        key=key,
-        axis=axis.rpartition("/")[2].removeprefix("_"),
-        line=" ".join(f"{x},{y}" for x, y in places),
-        dots=places if len(places) <= DOTS_UP_TO else [],
-        low=low,
-        high=high,
-        first=min(xs),
-        last=max(xs),
-        value=values[-1][1],
-        points=json.dumps(points),
-    )
+def short(axis: str) -> str:
+    """ "epoch/epoch" is "epoch", "_step" is "step"."""
+    return axis.rpartition("/")[2].removeprefix("_")
 
 
-def _spread(values: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def axes_of(config: dict[str, Any]) -> dict[str, str]:
+    """Name or pattern of a metric -> the metric it is drawn over, as `define_metric` left it in the config."""
+    wandb = config.get("_wandb")
+    value = wandb.get("value") if isinstance(wandb, dict) else None
+    defined = value.get("m") if isinstance(value, dict) else None
+    rules = [rule for rule in defined[:MAX_RULES] if isinstance(rule, dict)] if isinstance(defined, list) else []
+    axes = {}
+    for rule in rules:
+        # The wire's field numbers: 1 name, 2 pattern, 5 position of the step metric, counted from one.
+        pattern, position = rule.get("1") or rule.get("2"), rule.get("5")
+        if isinstance(pattern, str) and isinstance(position, int) and 0 < position <= len(rules):
+            axes[pattern] = str(rules[position - 1].get("1", "_step"))
+    return axes
+
+
+def axis_of(key: str, axes: dict[str, str]) -> str:
+    return next((axis for pattern, axis in axes.items() if fnmatch.fnmatchcase(key, pattern)), "_step")
+
+
+def _spread(values: Points) -> Points:
     """At most MAX_POINTS, evenly, both ends among them."""
     if len(values) <= MAX_POINTS:
         return values
@@ -90,26 +233,11 @@ def _spread(values: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [values[round(i * stride)] for i in range(MAX_POINTS)]
 
 
+def _margin(marks: list[float]) -> float:
+    return round(max(len(words.number(mark)) for mark in marks) * CHAR_PX + 12, 1)
+
+
 def _scaled(value: float, low: float, high: float, start: float, end: float) -> float:
     """`low` to `start` and `high` to `end`; a flat line lies in the middle."""
     share = (value - low) / (high - low) if high > low else 0.5
     return round(start + share * (end - start), 1)
-
-
-def _axes(config: dict[str, Any]) -> dict[str, str]:
-    """Name or pattern of a metric -> the metric it is drawn over, as `define_metric` left it in the config."""
-    wandb = config.get("_wandb")
-    value = wandb.get("value") if isinstance(wandb, dict) else None
-    defined = value.get("m") if isinstance(value, dict) else None
-    rules = [rule for rule in defined[:MAX_RULES] if isinstance(rule, dict)] if isinstance(defined, list) else []
-    found = {}
-    for rule in rules:
-        # The wire's field numbers: 1 name, 2 pattern, 5 position of the step metric, counted from one.
-        pattern, position = rule.get("1") or rule.get("2"), rule.get("5")
-        if isinstance(pattern, str) and isinstance(position, int) and 0 < position <= len(rules):
-            found[pattern] = str(rules[position - 1].get("1", "_step"))
-    return found
-
-
-def _axis_of(key: str, axes: dict[str, str]) -> str:
-    return next((axis for pattern, axis in axes.items() if fnmatch.fnmatchcase(key, pattern)), "_step")

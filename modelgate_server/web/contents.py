@@ -1,21 +1,24 @@
 """
-Files that somebody uploaded, shown or handed out. They are hostile: nothing of them is ever run or rendered here, and
-a picture is one only when its first bytes say so.
+Files that somebody uploaded, shown or handed out. They are hostile: nothing of them is ever run here. Markdown is drawn
+with its HTML escaped, HTML in a frame without any right, and a picture is one only when its first bytes say so.
 """
 
 import codecs
 import json
+import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from markupsafe import Markup
 from starlette.responses import FileResponse, Response
 
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.settings import KIB
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.web import tables, words
-from modelgate_server.web.tables import Table
+from modelgate_server.web import markdown, models, tables, words
+from modelgate_server.web.models import Summary
+from modelgate_server.web.tables import Question, Table
 
 # Shown of a text; the rest is in the download.
 MAX_TEXT_BYTES = 512 * KIB
@@ -32,24 +35,33 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "private, max-age=3600",
 }
+# A page of a run shows it with its own styles and the pictures in it, and nothing else.
+FRAMED = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "frame-ancestors 'self'"
+}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What can be shown of a file: a table, a picture, a text, or (`reason` says why) nothing."""
+    """What can be shown of a file: one of these, or (`reason` says why) nothing. `note` is about what is not shown."""
 
     table: Table | None = None
+    model: Summary | None = None
+    document: Markup | None = None
     picture: bool = False
+    is_page: bool = False
     text: str | None = None
     cut: bool = False
     reason: str = ""
+    note: str = ""
 
 
 def show(
     blobs: Blobs,
     md5: str | None,
     name: str,
-    page: int,
+    question: Question,
     picture_url: Callable[[str], str],
     check: Callable[[], None] = lambda: None,
 ) -> Shown:
@@ -59,7 +71,13 @@ def show(
         return Shown(reason="The bytes of this file are not on this server.")
     path = blobs.path(md5)
     if name.endswith(tables.SUFFIX):
-        return _table(path, size, page, picture_url, check)
+        return _table(path, size, question, picture_url, check)
+    try:
+        model = models.summary(path, name)
+    except Invalid as error:
+        return Shown(reason=words.sentence(str(error)))
+    if model is not None:
+        return Shown(model=model)
     with path.open("rb") as file:
         head = file.read(MAX_TEXT_BYTES + 1)
     if picture_type(head):
@@ -68,17 +86,28 @@ def show(
     if text is None:
         return Shown(reason="This is not text.")
     cut = size > MAX_TEXT_BYTES
-    return Shown(text=_indented(text) if name.endswith(".json") and not cut else text, cut=cut)
+    if name.endswith(markdown.SUFFIXES) and len(text) <= markdown.MAX_CHARS:
+        folder = name.rpartition("/")[0]
+        return Shown(
+            document=markdown.drawn(text, lambda path: picture_url(posixpath.normpath(f"{folder}/{path}").lstrip("/"))),
+            text=text,
+        )
+    is_page = name.endswith((".html", ".htm")) and not cut
+    return Shown(text=_indented(text) if name.endswith(".json") and not cut else text, cut=cut, is_page=is_page)
 
 
-def _table(path: Path, size: int, page: int, picture_url: Callable[[str], str], check: Callable[[], None]) -> Shown:
+def _table(
+    path: Path, size: int, question: Question, picture_url: Callable[[str], str], check: Callable[[], None]
+) -> Shown:
     if size > tables.MAX_TABLE_BYTES:
         return Shown(reason=f"The table is too large to be shown ({words.size(size)}).")
     try:
-        with path.open(encoding="utf-8") as file:
-            return Shown(table=tables.read(file, page, picture_url, check))
+        return Shown(table=tables.read(path, question, picture_url, check))
     except Invalid as error:
-        return Shown(reason=str(error))
+        if not question.filter and not question.sort:
+            return Shown(reason=words.sentence(str(error)))
+        plain = _table(path, size, Question(size=question.size), picture_url, check)
+        return replace(plain, note=words.sentence(str(error)))
 
 
 def _text(head: bytes) -> str | None:
@@ -112,6 +141,14 @@ def picture(blobs: Blobs, md5: str | None) -> Response:
         if kind is not None:
             return FileResponse(path, media_type=kind, headers=SAFE_HEADERS)
     raise NotFound("this is no PNG, JPEG or GIF")
+
+
+def framed(blobs: Blobs, md5: str | None) -> Response:
+    """A whole HTML page, for a frame: no script in it runs, and it reaches nothing."""
+    size = blobs.size(md5) if md5 else None
+    if md5 is None or size is None or size > MAX_TEXT_BYTES:
+        raise NotFound("this is no page that can be shown")
+    return FileResponse(blobs.path(md5), media_type="text/html; charset=utf-8", headers=SAFE_HEADERS | FRAMED)
 
 
 def download(blobs: Blobs, md5: str | None, name: str) -> Response:

@@ -1,5 +1,6 @@
 """Runs and versions as a page names them: a text, and an address where this user may follow it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +34,22 @@ def to_run(visit: Visit, run: Run) -> Link | None:
     """None for a run that this user may not see."""
     home = visible_place(visit.db, visit.user, run.project_id)
     return Link(run.display_name, home.run(run.name), run.job_type or "run") if home else None
+
+
+# A repository's address as git knows it: https://host/path.git, git@host:path.git, ssh://git@host/path.git
+_REMOTE = re.compile(
+    r"(?:https?://|ssh://|)(?:[\w.-]+(?::[^@/]*)?@)?([\w.-]+(?::\d+)?)[:/]([\w.~-]+(?:/[\w.~-]+)+?)(?:\.git)?/?"
+)
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
+
+def to_commit(run: Run) -> Link | None:
+    """The commit that a run was started from, with the address that GitHub and its like give it."""
+    commit = run.git_commit or ""
+    if not _COMMIT.fullmatch(commit):
+        return None
+    remote = _REMOTE.fullmatch(run.repo or "")
+    return Link(commit[:10], f"https://{remote[1]}/{remote[2]}/commit/{commit}" if remote else "", commit)
 
 
 def to_membership(visit: Visit, found: Membership) -> Link | None:

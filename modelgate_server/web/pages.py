@@ -40,20 +40,23 @@ def routes(services: Services) -> list[Route]:
         Route(PROJECT, page(projects.show), methods=["GET"]),
         Route(PROJECT + "/workspace", page(projects.show), methods=["GET"]),
         Route(RUN, page(runs.show), methods=["GET"]),
+        Route(RUN + "/series", page(runs.points), methods=["GET"]),
         Route(RUN + "/file", page(runs.file), methods=["GET"]),
+        Route(RUN + "/frame", page(runs.framed), methods=["GET"]),
         Route(RUN + "/picture", page(runs.picture), methods=["GET"]),
         Route(RUN + "/download", page(runs.download), methods=["GET"]),
         Route(COLLECTION, page(versions.collection), methods=["GET"]),
         Route(VERSION, page(versions.version), methods=["GET"]),
         Route(VERSION + "/aliases", form(versions.change_alias), methods=["POST"]),
         Route(VERSION + "/file", page(versions.file), methods=["GET"]),
+        Route(VERSION + "/frame", page(versions.framed), methods=["GET"]),
         Route(VERSION + "/picture", page(versions.picture), methods=["GET"]),
         Route(VERSION + "/download", page(versions.download), methods=["GET"]),
     ]
 
 
 def static(request: Request) -> Response:
-    """GET /-/{name}: our own style, script and icon."""
+    """GET /-/{name}: our own style, scripts and icon, and uPlot's."""
     path = STATIC.get(request.path_params["name"])
     if path is None:
         return nothing_here()

@@ -23,7 +23,14 @@ class Document:
         self._file = file
         self._text = ""
         self._at = 0
+        self._dropped = 0  # characters before those in memory
         self._ended = False
+        self.started = 0  # where the value begins that was read last
+
+    @property
+    def position(self) -> int:
+        """How many characters have been taken."""
+        return self._dropped + self._at
 
     def members(self, long_list: str, take: Callable[[Iterator[Any]], None]) -> dict[str, Any]:
         """The object's members, but of the one called `long_list` the items go to `take`, one after the other."""
@@ -65,6 +72,7 @@ class Document:
 
     def _value(self) -> Any:
         self._next()
+        self.started = self.position
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
@@ -83,5 +91,6 @@ class Document:
             raise ValueError("a value is too long")
         piece = "" if self._ended else self._file.read(max(PIECE_CHARS, waiting))
         self._ended = not piece
+        self._dropped += self._at
         self._text, self._at = self._text[self._at :] + piece, 0
         return bool(piece)

@@ -14,7 +14,9 @@ from modelgate_server.store.runs import Run
 from modelgate_server.web import contents, links, words
 from modelgate_server.web.access import Form, Visit, see_other
 from modelgate_server.web.addresses import Place, query
+from modelgate_server.web.contents import Shown
 from modelgate_server.web.links import Link
+from modelgate_server.web.tables import Question
 
 FILES_A_PAGE = 100
 MAX_FOLDERS = 1_000
@@ -175,7 +177,7 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
         page=visit.page,
         page_size=FILES_A_PAGE,
         first=(visit.page - 1) * FILES_A_PAGE,
-        report=contents.show(visit.blobs, report.md5, REPORT, 1, str) if report else None,
+        report=_shown(visit, found, report) if report else None,
         message=message,
         typed=typed,
     )
@@ -280,21 +282,24 @@ def file(visit: Visit) -> Response:
     """GET .../file?path="""
     found = _of_path(visit)
     entry = _entry(visit, found)
-    shown = contents.show(
-        visit.blobs,
-        entry.md5,
-        entry.path,
-        visit.page,
-        lambda path: f"{found.below}/picture?{query(path=path)}",
-        visit.deadline.check,
-    )
     place = found.place
     trail = [(place.entity, f"/{place.base.split('/')[1]}"), (place.title, place.url)]
     trail += [(found.collection.name, found.collection_url), (f"v{found.membership.version_index}", found.url)]
     return visit.show(
-        "file.html", trail=trail, url=found.below, path=entry.path, size=entry.size, digest=entry.digest, shown=shown,
-        page=visit.page,
+        "file.html", trail=trail, url=found.below, path=entry.path, size=entry.size, digest=entry.digest,
+        shown=_shown(visit, found, entry), page=visit.page,
     )  # fmt: skip
+
+
+def _shown(visit: Visit, found: Version, entry: Entry) -> Shown:
+    question = Question(visit.page, filter=visit.asked("filter"), sort=visit.asked("sort"))
+    picture_url = lambda path: f"{found.below}/picture?{query(path=path)}"  # noqa: E731
+    return contents.show(visit.blobs, entry.md5, entry.path, question, picture_url, visit.deadline.check)
+
+
+def framed(visit: Visit) -> Response:
+    """GET .../frame?path="""
+    return contents.framed(visit.blobs, _entry(visit, _of_path(visit)).md5)
 
 
 def picture(visit: Visit) -> Response:

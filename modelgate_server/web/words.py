@@ -93,6 +93,34 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def visible(tree: dict[str, Any], *, without_media: bool = False) -> dict[str, Any]:
+    """Without the SDK's own keys (`_...`), and perhaps without what is no fact but a picture or a table."""
+    return {
+        key: value
+        for key, value in tree.items()
+        if not key.startswith("_") and not (without_media and isinstance(value, dict) and "_type" in value)
+    }
+
+
+def branches(tree: dict[str, Any]) -> list[tuple[str, Any]]:
+    """By their keys, as many as a page shows; what has keys of its own comes last."""
+    return sorted(tree.items(), key=lambda item: (is_branch(item[1]), item[0]))[:MAX_FACTS]
+
+
+def is_branch(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and bool(value)
+
+
+def is_address(value: Any) -> bool:
+    """A whole web address, which a page may make a link."""
+    return isinstance(value, str) and re.fullmatch(r"https?://[^\s<>\"']{4,2000}", value) is not None
+
+
+def sentence(text: str) -> str:
+    """ "it is late" is "It is late." """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 # Facts about one thing on one page: more are for machines.
 MAX_FACTS = 500
 

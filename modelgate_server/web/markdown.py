@@ -1,0 +1,58 @@
+"""
+Markdown that somebody uploaded, as HTML. The parser escapes HTML in it instead of passing it on, and refuses links to
+`javascript:` and its like, so nothing has to be cleaned afterwards. Pictures are files of the same version; one from
+elsewhere would tell its host who reads this, so it becomes a link.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from modelgate_server.settings import KIB
+
+SUFFIXES = (".md", ".markdown")
+# A report is some kilobytes; some megabytes of brackets would take seconds.
+MAX_CHARS = 128 * KIB
+# Lists in lists in quotes: deeper, and nobody can read it.
+MAX_NESTING = 20
+
+
+def drawn(text: str, picture_url: Callable[[str], str]) -> Markup:
+    """`picture_url` turns a path in the version into an address."""
+    return Markup(_parser().render(text, {"picture_url": picture_url}))  # noqa: S704  escaped by the parser
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING}).enable(["table", "strikethrough"])
+    parser.add_render_rule("image", _image)
+    parser.add_render_rule("link_open", _link)
+    for name in ("heading_open", "heading_close"):
+        parser.add_render_rule(name, _heading)
+    return parser
+
+
+def _image(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    source, words = str(tokens[at].attrGet("src") or ""), escape(tokens[at].content or "picture")
+    parts = urlsplit(source)
+    if parts.scheme or parts.netloc or source.startswith("/"):
+        return f'<a href="{escape(source)}" rel="noreferrer noopener nofollow">{words}</a>'
+    return f'<img src="{escape(env["picture_url"](parts.path))}" alt="{words}">'
+
+
+def _link(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    tokens[at].attrSet("rel", "noreferrer noopener nofollow")
+    return self.renderToken(tokens, at, options, env)
+
+
+def _heading(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    """The page has its own title, and the card a heading: what is in it begins below."""
+    token = tokens[at]
+    token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+    return self.renderToken(tokens, at, options, env)

@@ -1,0 +1,109 @@
+"""What a run logged that is no number: tables, pictures, HTML, histograms; of anything else its kind and its file."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelgate_server.web import charts, words
+from modelgate_server.web.charts import Histogram
+from modelgate_server.web.tables import SMALL_PICTURE_PX
+
+MAX_MEDIA = 60
+MAX_PICTURES = 24
+# The SDK's types (wandb/sdk/data_types/*.py), as people call them.
+KINDS = {
+    "table-file": "table",
+    "partitioned-table": "table in parts",
+    "joined-table": "joined table",
+    "incremental-table-file": "growing table",
+    "image-file": "picture",
+    "images/separated": "pictures",
+    "images": "pictures",
+    "histogram": "histogram",
+    "html-file": "HTML page",
+    "audio-file": "audio",
+    "audio": "audio",
+    "video-file": "video",
+    "videos": "video",
+    "object3D-file": "3D object",
+    "object3D": "3D object",
+    "molecule-file": "molecule",
+    "plotly-file": "Plotly chart",
+    "bokeh-file": "Bokeh chart",
+    "graph-file": "graph",
+}
+TABLES = ("table-file", "incremental-table-file")
+
+
+@dataclass(frozen=True)
+class Picture:
+    path: str
+    caption: str
+    pixelated: bool
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What is under one key: `paths` are the run's files of it."""
+
+    key: str
+    kind: str
+    paths: list[str]
+    rows: int = 0
+    is_table: bool = False
+    is_page: bool = False
+    pictures: list[Picture] = field(default_factory=list)
+    histogram: Histogram | None = None
+
+
+def of_run(summary: dict[str, Any], skipped: set[str]) -> list[Medium]:
+    """The last that was logged under each key, pictures first, without the keys in `skipped`."""
+    values = words.flat(summary)
+    media = [
+        _medium(key, value)
+        for key, value in sorted(values.items())
+        if isinstance(value, dict) and isinstance(value.get("_type"), str) and key not in skipped
+    ]
+    order = sorted(media, key=lambda one: (not one.pictures, not one.is_table, one.key))
+    return order[:MAX_MEDIA]
+
+
+def _medium(key: str, value: dict[str, Any]) -> Medium:
+    kind = value["_type"]
+    name = KINDS.get(kind, kind)
+    paths = _paths(value)
+    if kind == "histogram":
+        return Medium(key, name, [], histogram=_histogram(key, value))
+    if kind in TABLES and paths:
+        rows = value.get("nrows")
+        return Medium(key, name, paths, rows=rows if isinstance(rows, int) else 0, is_table=True)
+    if kind.startswith("image"):
+        return Medium(key, name, paths, pictures=_pictures(value, paths))
+    return Medium(key, name, paths, is_page=kind == "html-file")
+
+
+def _paths(value: dict[str, Any]) -> list[str]:
+    paths = value.get("filenames") or [value.get("path")]
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
+
+
+def _pictures(value: dict[str, Any], paths: list[str]) -> list[Picture]:
+    captions = value.get("captions")
+    texts = captions if isinstance(captions, list) else [value.get("caption")]
+    height = value.get("height")
+    small = isinstance(height, int) and height <= SMALL_PICTURE_PX
+    numbered = enumerate(paths[:MAX_PICTURES])
+    return [Picture(path, _caption(texts[at] if at < len(texts) else ""), small) for at, path in numbered]
+
+
+def _caption(text: Any) -> str:
+    return text if isinstance(text, str) else ""
+
+
+def _histogram(key: str, value: dict[str, Any]) -> Histogram | None:
+    """The SDK sends the counts and the edges between them."""
+    counts, edges = value.get("values"), value.get("bins")
+    if not isinstance(counts, list) or not isinstance(edges, list) or len(counts) > 512:
+        return None
+    if not all(words.is_finite(number) for number in [*counts, *edges]) or edges != sorted(set(edges)):
+        return None
+    return charts.histogram(key, key, edges, counts)

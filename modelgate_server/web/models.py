@@ -1,0 +1,154 @@
+"""
+What is in a model's file, told from the text inside it. Both formats are ZIP files with JSON: nothing is loaded, built
+or run, and the JSON is read up to a limit.
+
+keras: https://keras.io/api/saving/ (config.json, metadata.json); skops: https://skops.readthedocs.io (schema.json).
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from modelgate_server.errors import Invalid
+from modelgate_server.settings import MIB
+from modelgate_server.web import words
+
+MAX_JSON_BYTES = 4 * MIB
+MAX_MEMBERS = 2_000
+MAX_ROWS = 200
+MAX_DEPTH = 60
+MAX_TEXT_CHARS = 120
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`facts` about the whole, and a row of each layer or estimator: [indent, what it is, its settings]."""
+
+    facts: dict[str, Any]
+    title: str
+    rows: list[tuple[int, str, str]]
+    cut: bool
+
+
+def summary(path: Path, name: str) -> Summary | None:
+    """None for a file that is of neither format; Invalid, in words, for one that only has the name."""
+    read = next((function for suffix, function in _FORMATS.items() if name.endswith(suffix)), None)
+    if read is None:
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > MAX_MEMBERS:
+                raise Invalid(f"the file has more than {MAX_MEMBERS} members: download it to see what it is")
+            return read(archive)
+    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, EOFError, OSError):
+        kind = Path(name).suffix
+        raise Invalid(f"the file is called {kind} and cannot be read as one: download it to see what it is") from None
+
+
+def _json(archive: zipfile.ZipFile, member: str) -> dict[str, Any]:
+    with archive.open(member) as file:
+        text = file.read(MAX_JSON_BYTES + 1)
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"{member} is too long")
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{member} is not an object")
+    return value
+
+
+def _keras(archive: zipfile.ZipFile) -> Summary:
+    config = _json(archive, "config.json")
+    about = _json(archive, "metadata.json") if "metadata.json" in archive.namelist() else {}
+    compiled = config.get("compile_config")
+    layers = _of(config, "config").get("layers")
+    rows = [_layer(layer) for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    facts = {
+        "Format": "Keras",
+        "Class": config.get("class_name"),
+        "Name": _of(config, "config").get("name"),
+        "Keras version": about.get("keras_version"),
+        "Optimizer": _of(_of(config, "compile_config"), "optimizer").get("class_name") if compiled else None,
+        "Loss": _of(config, "compile_config").get("loss") if compiled else None,
+        "Weights": _bytes_of(archive, ".h5"),
+    }
+    return _summary(facts, "Layers", rows)
+
+
+_SHOWN_OF_A_LAYER = (
+    "units", "filters", "kernel_size", "strides", "padding", "pool_size", "activation", "rate", "input_dim",
+    "output_dim", "batch_shape", "axis", "target_shape", "n",
+)  # fmt: skip
+
+
+def _layer(layer: dict[str, Any]) -> tuple[int, str, str]:
+    config = _of(layer, "config")
+    shown = {key: config[key] for key in _SHOWN_OF_A_LAYER if config.get(key) is not None}
+    name = config.get("name")
+    return 0, f"{layer.get('class_name')}" + (f" {name}" if isinstance(name, str) else ""), _settings(shown)
+
+
+def _skops(archive: zipfile.ZipFile) -> Summary:
+    schema = _json(archive, "schema.json")
+    rows = list(islice(_estimators(schema, 0, ""), MAX_ROWS + 1))
+    facts = {
+        "Format": "skops",
+        "Class": _type(schema),
+        "skops version": schema.get("_skops_version"),
+        "Arrays": sum(name.endswith(".npy") for name in archive.namelist()),
+        "Array data": _bytes_of(archive, ".npy"),
+    }
+    return _summary(facts, "Estimators", rows)
+
+
+def _estimators(node: Any, depth: int, name: str) -> Iterator[tuple[int, str, str]]:
+    """Every object of a class that is not Python's or NumPy's own, with its plain settings."""
+    if not isinstance(node, dict) or depth > MAX_DEPTH:
+        return
+    content = node.get("content")
+    inside = content.get("content") if isinstance(content, dict) and "__class__" in content else content
+    is_estimator = str(node.get("__loader__")) == "ObjectNode"
+    if is_estimator:
+        values = {key: _plain(value) for key, value in inside.items()} if isinstance(inside, dict) else {}
+        settings = {key: value for key, value in values.items() if value is not None and not key.startswith("_")}
+        yield depth, _type(node) + (f" ({name})" if name else ""), _settings(settings)
+    children = inside.items() if isinstance(inside, dict) else enumerate(inside) if isinstance(inside, list) else ()
+    for key, child in children:
+        yield from _estimators(child, depth + is_estimator, str(key) if isinstance(key, str) else name)
+
+
+def _plain(node: Any) -> Any:
+    """The value of a node that is JSON itself: skops keeps it as text."""
+    if isinstance(node, dict) and node.get("__loader__") == "JsonNode" and isinstance(node.get("content"), str):
+        return json.loads(node["content"])
+    return None
+
+
+def _type(node: dict[str, Any]) -> str:
+    module, name = node.get("__module__"), node.get("__class__")
+    return f"{module}.{name}" if module else str(name)
+
+
+def _of(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    value = tree.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _bytes_of(archive: zipfile.ZipFile, suffix: str) -> str:
+    return words.size(sum(member.file_size for member in archive.infolist() if member.filename.endswith(suffix)))
+
+
+def _settings(values: dict[str, Any]) -> str:
+    text = ", ".join(f"{key} {words.text_of(value)}" for key, value in values.items())
+    return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "…"
+
+
+def _summary(facts: dict[str, Any], title: str, rows: list[tuple[int, str, str]]) -> Summary:
+    known = {key: value for key, value in facts.items() if value is not None}
+    return Summary(known, title, rows[:MAX_ROWS], len(rows) > MAX_ROWS)
+
+
+_FORMATS: dict[str, Callable[[zipfile.ZipFile], Summary]] = {".keras": _keras, ".skops": _skops}

@@ -1,0 +1,206 @@
+"""
+Custom charts: what `wandb.plot.*` logged. The SDK sends a table and, in the config, which of W&B's own presets draws
+which of its columns (sdk: wandb/plot/*.py, plot/custom_chart.py). A preset of somebody's own is kept by W&B's app
+alone: of those the table is shown.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from modelgate_server.web import charts, words
+from modelgate_server.web.charts import Chart, Histogram
+
+MAX_PANELS = 30
+# Rows that are read to draw one; `wandb.plot` itself keeps 10,000.
+MAX_ROWS = 10_000
+MAX_BARS = 40
+MAX_CLASSES = 40
+SHADES = 9
+
+Rows = tuple[list[str], list[list[Any]]]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """[label, value, length in percent of the longest]"""
+
+    label: str
+    value: str
+    rows: list[tuple[str, float, float]]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows are what is true, columns what was answered; each cell has a count and a shade from 0 to SHADES."""
+
+    names: list[str]
+    rows: list[tuple[str, list[tuple[float, int]]]]
+
+
+Drawn = Chart | Histogram | Bars | Matrix
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A custom chart, or `reason` says why there is none. `table` is the file with its rows."""
+
+    key: str
+    title: str
+    table: str
+    drawn: Drawn | None = None
+    reason: str = ""
+
+    @property
+    def kind(self) -> str:
+        """ "chart", "histogram", "bars" or "matrix": the macro that draws it."""
+        return type(self.drawn).__name__.lower()
+
+
+def of_run(config: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]) -> list[Panel]:
+    """The custom charts of a run. `read` gives a table's columns and rows by its path, or says why it cannot."""
+    wanted = list(_visualized(config))[:MAX_PANELS]
+    return [_panel(key, settings, summary, read) for key, settings in wanted]
+
+
+def table_keys(config: dict[str, Any]) -> set[str]:
+    """The summary's keys of tables that are there for a custom chart alone."""
+    return {_table_key(settings) for _, settings in _visualized(config)}
+
+
+def _visualized(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    internal = _dict(_dict(config.get("_wandb")).get("value"))
+    for key, panel in sorted(_dict(internal.get("visualize")).items()):
+        settings = _dict(_dict(panel).get("panel_config"))
+        if settings:
+            yield key, settings
+
+
+def _panel(key: str, settings: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]) -> Panel:
+    words_of = {name: value for name, value in _dict(settings.get("stringSettings")).items() if isinstance(value, str)}
+    title = words_of.get("title") or key
+    table = summary.get(_table_key(settings))
+    path = table.get("path") if isinstance(table, dict) else None
+    if not isinstance(path, str):
+        return Panel(key, title, "", reason="Its table was not logged.")
+    content = read(path)
+    if isinstance(content, str):
+        return Panel(key, title, path, reason=content)
+    preset = str(settings.get("panelDefId", ""))
+    draw = PRESETS.get(preset.rpartition("/v")[0])
+    if draw is None:
+        return Panel(key, title, path, reason=f'"{preset}" is a chart of W&B\'s app; here is its table.')
+    fields = {name: value for name, value in _dict(settings.get("fieldSettings")).items() if isinstance(value, str)}
+    drawn = draw(title, _Columns(*content, fields), words_of)
+    if drawn is None:
+        return Panel(key, title, path, reason="Its table has nothing that can be drawn.")
+    return Panel(key, title, path, drawn)
+
+
+def _table_key(settings: dict[str, Any]) -> str:
+    """panel_config.userQuery.queryFields[].fields[].args: name "tableKey"."""
+    for query in _dicts(_dict(settings.get("userQuery")).get("queryFields")):
+        for field in _dicts(query.get("fields")):
+            for argument in _dicts(field.get("args")):
+                if argument.get("name") == "tableKey":
+                    return str(argument.get("value"))
+    return ""
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """A table by what its columns are for: `fields` is purpose -> column."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    fields: dict[str, str]
+
+    def name(self, purpose: str) -> str:
+        return self.fields.get(purpose, purpose)
+
+    def of(self, *purposes: str) -> Iterator[tuple[Any, ...]]:
+        """The values of these columns, row by row; nothing when one is missing."""
+        names = [self.name(purpose) for purpose in purposes]
+        if all(name in self.columns for name in names):
+            places = [self.columns.index(name) for name in names]
+            for row in self.rows:
+                if len(row) > max(places):
+                    yield tuple(row[place] for place in places)
+
+
+def _lines(columns: _Columns, x: str, y: str, name: str | None) -> dict[str, charts.Points]:
+    has_names = name is not None and columns.name(name) in columns.columns
+    series: dict[str, charts.Points] = {}
+    for across, up, *of in columns.of(x, y, *([name] if has_names and name else [])):
+        if words.is_finite(across) and words.is_finite(up):
+            series.setdefault(words.text_of(of[0]) if of else "", []).append((across, up))
+    return series
+
+
+def _line(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+    return charts.chart(title, columns.name("x"), columns.name("y"), _lines(columns, "x", "y", "stroke"))
+
+
+def _line_series(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+    return charts.chart(title, strings.get("xname") or "x", "", _lines(columns, "step", "lineVal", "lineKey"))
+
+
+def _curve(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+    x, y = strings.get("x-axis-title") or columns.name("x"), strings.get("y-axis-title") or columns.name("y")
+    return charts.chart(title, x, y, _lines(columns, "x", "y", "class"))
+
+
+def _scatter(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+    return charts.chart(title, columns.name("x"), columns.name("y"), _lines(columns, "x", "y", None), dots=True)
+
+
+def _histogram(title: str, columns: _Columns, strings: dict[str, str]) -> Histogram | None:
+    values = [value for (value,) in columns.of("value") if words.is_finite(value)]
+    return charts.histogram(title, columns.name("value"), *charts.binned(values)) if values else None
+
+
+def _bars(title: str, columns: _Columns, strings: dict[str, str]) -> Bars | None:
+    rows = [(words.text_of(label), value) for label, value in columns.of("label", "value") if words.is_finite(value)]
+    if not rows:
+        return None
+    longest = max(abs(value) for _, value in rows) or 1
+    shown = [(label, value, round(abs(value) / longest * 100, 1)) for label, value in rows[:MAX_BARS]]
+    return Bars(columns.name("label"), columns.name("value"), shown, len(rows) - len(shown))
+
+
+def _matrix(title: str, columns: _Columns, strings: dict[str, str]) -> Matrix | None:
+    counts: dict[tuple[str, str], float] = {}
+    names: dict[str, None] = {}
+    for actual, predicted, count in columns.of("Actual", "Predicted", "nPredictions"):
+        if words.is_finite(count):
+            pair = words.text_of(actual), words.text_of(predicted)
+            counts[pair] = counts.get(pair, 0) + count
+            names |= dict.fromkeys(pair)
+    if not 0 < len(names) <= MAX_CLASSES:
+        return None
+    highest = max(counts.values()) or 1
+    rows = []
+    for actual in names:
+        cells = [counts.get((actual, predicted), 0) for predicted in names]
+        rows.append((actual, [(count, round(max(count, 0) / highest * SHADES)) for count in cells]))
+    return Matrix(list(names), rows)
+
+
+PRESETS: dict[str, Callable[[str, _Columns, dict[str, str]], Drawn | None]] = {
+    "wandb/line": _line,
+    "wandb/lineseries": _line_series,
+    "wandb/area-under-curve": _curve,
+    "wandb/scatter": _scatter,
+    "wandb/histogram": _histogram,
+    "wandb/bar": _bars,
+    "wandb/confusion_matrix": _matrix,
+}

@@ -1,0 +1,88 @@
+"""The points of interactive charts, as JSON for charts.js: columns of numbers, a value for each row or null."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.responses import Response
+
+from modelgate_server.errors import Invalid
+from modelgate_server.store import history
+from modelgate_server.store.history import MAX_NUMBER
+from modelgate_server.store.runs import Run
+from modelgate_server.web import charts, words
+from modelgate_server.web.access import HEADERS, Visit
+
+# Of one run; more points than a wide screen has pixels cannot be told apart. Zooming in asks again for what is there.
+MAX_ROWS = 1_500
+# Of an answer: some 250 kB of JSON.
+MAX_CELLS = 20_000
+# W&B's own: steps, seconds since the start, seconds since 1970.
+STEP, RUNTIME, TIMESTAMP = "_step", "_runtime", "_timestamp"
+
+
+def answer(visit: Visit, found: list[Run], *, system: bool = False) -> Response:
+    """{"charts": [[key, axis]], "axes": [...], "runs": [{"name", "label", "state", "rows", "columns"}]}"""
+    first, last = _step(visit, "from"), _step(visit, "to")
+    charted: dict[str, str] = {}
+    runs = []
+    for run in found:
+        rows = system_rows(visit, run) if system else metric_rows(visit, run, len(found), first or 0, last)
+        axes = {"*": RUNTIME} if system else charts.axes_of(words.parsed(run.config))
+        keys = metric_keys(rows, set(axes.values()))
+        charted |= {key: charts.axis_of(key, axes) for key in keys if key not in charted}
+        wanted = list(dict.fromkeys([STEP, RUNTIME, TIMESTAMP, *axes.values(), *keys]))
+        runs.append(
+            {
+                "name": run.name,
+                "label": run.display_name,
+                "state": run.state,
+                "rows": history.count(visit.db, run.id),
+                "columns": columns(rows, wanted, MAX_CELLS // max(len(found), 1)),
+            }
+        )
+    axes_used = list(dict.fromkeys([*charted.values(), STEP, RUNTIME, TIMESTAMP]))
+    # A NaN is null in here: it is no number that can be drawn.
+    body = {"charts": list(charted.items())[: charts.MAX_CHARTS], "axes": axes_used, "runs": runs}
+    text = json.dumps(body, allow_nan=False, separators=(",", ":"))
+    return Response(text, media_type="application/json", headers=HEADERS)
+
+
+def metric_rows(visit: Visit, run: Run, runs: int = 1, first: int = 0, last: int | None = None) -> list[dict[str, Any]]:
+    """What a run logged between two steps: all of it, or rows spread over it."""
+    keys = sorted(words.numbers(words.parsed(run.summary)))
+    wanted = min(MAX_ROWS, max(MAX_CELLS // max(len(keys) + 3, 1) // runs, 50))
+    return history.spread_between(visit.db, run.id, wanted, keys, first, last)
+
+
+def system_rows(visit: Visit, run: Run) -> list[dict[str, Any]]:
+    """What the SDK measured of the machine: processor, memory, network, disk."""
+    lines = history.sample(history.events(visit.db, run.id), 300)
+    return [row for row in map(words.parsed, lines) if row]
+
+
+def metric_keys(rows: Iterable[dict[str, Any]], steps: set[str]) -> list[str]:
+    """The keys of numbers, without those that others are drawn over."""
+    keys = {key for row in rows for key in words.numbers(row)}
+    return sorted(keys - steps)[: charts.MAX_KEYS]
+
+
+def columns(rows: list[dict[str, Any]], wanted: list[str], cells: int) -> dict[str, list[float | None]]:
+    """Columns without any number are left out, and rows when there would be too many cells."""
+    kept = history.sample(rows, max(cells // max(len(wanted), 1), 2))
+    flat = [words.numbers(row) | {key: row.get(key) for key in (STEP, RUNTIME, TIMESTAMP)} for row in kept]
+    made = {key: [_finite(row.get(key)) for row in flat] for key in wanted}
+    return {key: values for key, values in made.items() if any(value is not None for value in values)}
+
+
+def _finite(value: Any) -> float | None:
+    return value if words.is_finite(value) else None
+
+
+def _step(visit: Visit, name: str) -> int | None:
+    text = visit.asked(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MAX_NUMBER)):
+        raise Invalid(f'"{name}" must be a step')
+    return min(int(text), MAX_NUMBER)
