@@ -268,6 +268,10 @@ def membership(db: sqlite3.Connection, collection_id: int, artifact_id: int) -> 
     return one(db, Membership, "WHERE collection_id = ? AND artifact_id = ?", collection_id, artifact_id)
 
 
+def membership_by_id(db: sqlite3.Connection, membership_id: int) -> Membership:
+    return get(db, Membership, membership_id)
+
+
 def resolve(db: sqlite3.Connection, collection_id: int, name: str) -> Membership | None:
     """A version by alias, by number (`v3`) or by digest."""
     number = names.version(name)

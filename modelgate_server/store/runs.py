@@ -45,6 +45,24 @@ class Run:
     heartbeat_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run without its config, of which the SDK makes some 10 kB."""
+
+    TABLE: ClassVar[str] = "runs"
+    id: int
+    name: str
+    display_name: str
+    notes: str | None
+    tags: str
+    summary: str
+    state: str
+    group_name: str | None
+    job_type: str | None
+    created_at: str
+    heartbeat_at: str
+
+
 def run(db: sqlite3.Connection, run_id: int) -> Run:
     return get(db, Run, run_id)
 
@@ -67,6 +85,23 @@ def require(db: sqlite3.Connection, project: Project, name: str) -> Run:
 def of_project(db: sqlite3.Connection, project_id: int) -> list[Run]:
     """Newest first."""
     return every(db, Run, "WHERE project_id = ? ORDER BY id DESC", project_id)
+
+
+def listed(db: sqlite3.Connection, project_id: int) -> list[Listed]:
+    """Newest first."""
+    return every(db, Listed, "WHERE project_id = ? ORDER BY id DESC", project_id)
+
+
+def configs(db: sqlite3.Connection, project_id: int) -> dict[int, str]:
+    """JSON text by the run's id."""
+    return dict(db.execute("SELECT id, config FROM runs WHERE project_id = ?", (project_id,)))
+
+
+def extent(db: sqlite3.Connection, project_id: int) -> tuple[int, str]:
+    """How many runs a project has, and when one of them was last heard of."""
+    sql = "SELECT count(*), coalesce(max(heartbeat_at), '') FROM runs WHERE project_id = ?"
+    count, latest = db.execute(sql, (project_id,)).fetchone()
+    return int(count), str(latest)
 
 
 def create(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:

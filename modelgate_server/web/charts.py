@@ -117,6 +117,7 @@ def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: boo
         left=left,
         data=json.dumps(
             {
+                "title": title,
                 "x": x,
                 "y": y,
                 "dots": dots,

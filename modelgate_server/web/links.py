@@ -36,20 +36,20 @@ def to_run(visit: Visit, run: Run) -> Link | None:
     return Link(run.display_name, home.run(run.name), run.job_type or "run") if home else None
 
 
-# A repository's address as git knows it: https://host/path.git, git@host:path.git, ssh://git@host/path.git
+# A repository's address as git knows it: https://host/path.git, git@host:path.git, ssh://git@host/path.git. A password
+# in it stays behind.
 _REMOTE = re.compile(
-    r"(?:https?://|ssh://|)(?:[\w.-]+(?::[^@/]*)?@)?([\w.-]+(?::\d+)?)[:/]([\w.~-]+(?:/[\w.~-]+)+?)(?:\.git)?/?"
+    r"(?:https?://(?:[^@/\s]*@)?|ssh://[\w.-]+@|[\w.-]+@)([\w.-]+)[:/]([\w.~-]+(?:/[\w.~-]+)+)", re.ASCII
 )
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
-def to_commit(run: Run) -> Link | None:
+def commit(sha: str | None, remote: str | None) -> Link | None:
     """The commit that a run was started from, with the address that GitHub and its like give it."""
-    commit = run.git_commit or ""
-    if not _COMMIT.fullmatch(commit):
+    if not _COMMIT.fullmatch(sha or ""):
         return None
-    remote = _REMOTE.fullmatch(run.repo or "")
-    return Link(commit[:10], f"https://{remote[1]}/{remote[2]}/commit/{commit}" if remote else "", commit)
+    match = _REMOTE.fullmatch((remote or "")[:500].removesuffix("/").removesuffix(".git"))
+    return Link(f"{sha}"[:10], f"https://{match[1]}/{match[2]}/commit/{sha}" if match else "", f"{sha}")
 
 
 def to_membership(visit: Visit, found: Membership) -> Link | None:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from modelgate_server.api.handling import Services
 from modelgate_server.errors import NotFound
-from modelgate_server.web import login, projects, registries, runs, status, versions
+from modelgate_server.web import lineage, login, projects, registries, runs, status, versions
 from modelgate_server.web.access import HEADERS, Access, refusal
 from modelgate_server.web.session import Sessions
 
@@ -39,6 +39,7 @@ def routes(services: Services) -> list[Route]:
         Route("/{entity}", page(projects.entity), methods=["GET"]),
         Route(PROJECT, page(projects.show), methods=["GET"]),
         Route(PROJECT + "/workspace", page(projects.show), methods=["GET"]),
+        Route(PROJECT + "/series", page(projects.points), methods=["GET"]),
         Route(RUN, page(runs.show), methods=["GET"]),
         Route(RUN + "/series", page(runs.points), methods=["GET"]),
         Route(RUN + "/file", page(runs.file), methods=["GET"]),
@@ -47,6 +48,7 @@ def routes(services: Services) -> list[Route]:
         Route(RUN + "/download", page(runs.download), methods=["GET"]),
         Route(COLLECTION, page(versions.collection), methods=["GET"]),
         Route(VERSION, page(versions.version), methods=["GET"]),
+        Route(VERSION + "/lineage", page(lineage.show), methods=["GET"]),
         Route(VERSION + "/aliases", form(versions.change_alias), methods=["POST"]),
         Route(VERSION + "/file", page(versions.file), methods=["GET"]),
         Route(VERSION + "/frame", page(versions.framed), methods=["GET"]),

@@ -8,14 +8,9 @@ from modelgate_server.errors import NotFound
 from modelgate_server.store import accounts, artifacts, projects, runs
 from modelgate_server.store.accounts import Entity
 from modelgate_server.store.projects import Project
-from modelgate_server.store.runs import Run
-from modelgate_server.web import links, words
+from modelgate_server.web import links, listing, series
 from modelgate_server.web.access import Visit, see_other
 from modelgate_server.web.addresses import Place, place
-
-RUNS_A_PAGE = 50
-# Columns of numbers beside a run's name, state and times: more do not fit a screen.
-METRICS = 3
 
 
 @dataclass(frozen=True)
@@ -26,13 +21,6 @@ class Card:
     runs: int
     collections: int
     updated: str
-
-
-@dataclass(frozen=True)
-class RunRow:
-    run: Run
-    url: str
-    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -81,10 +69,10 @@ def _home(visit: Visit, cards: list[Card], name: str) -> Response:
 
 
 def _card(visit: Visit, found: Project) -> Card:
-    own_runs = runs.of_project(visit.db, found.id)
+    count, latest = runs.extent(visit.db, found.id)
     collections = artifacts.collections(visit.db, found.id)
-    times = [found.updated_at, *(run.heartbeat_at for run in own_runs), *(one.updated_at for one in collections)]
-    return Card(place(visit.db, found), len(own_runs), len(collections), max(times))
+    times = [found.updated_at, latest, *(one.updated_at for one in collections)]
+    return Card(place(visit.db, found), count, len(collections), max(times))
 
 
 def show(visit: Visit) -> Response:
@@ -92,23 +80,22 @@ def show(visit: Visit) -> Response:
     found, home = links.project(visit, visit.at("entity"), visit.at("project"))
     if home.organization is not None:
         return see_other(home.url)
-    everything = runs.of_project(visit.db, found.id)
-    first = (visit.page - 1) * RUNS_A_PAGE
-    rows = [
-        RunRow(run, home.run(run.name), words.numbers(words.parsed(run.summary)))
-        for run in everything[first : first + RUNS_A_PAGE]
-    ]
+    listed, compared = listing.listing(visit, found.id, listing.Choice.of(visit), home.run)
     return visit.show(
         "project.html",
         place=home,
-        runs=rows,
-        metrics=words.key_metrics([row.metrics for row in rows], METRICS),
-        count=len(everything),
-        first=first,
-        page_size=RUNS_A_PAGE,
-        page=visit.page,
+        listing=listed,
+        compared=compared,
+        groups=listing.GROUPS,
+        page_size=listing.RUNS_A_PAGE,
         types=collections_by_type(visit, found, home),
     )
+
+
+def points(visit: Visit) -> Response:
+    """GET /{entity}/{project}/series?run=&run=: the points of several runs, for one chart of each metric."""
+    found, _ = links.project(visit, visit.at("entity"), visit.at("project"))
+    return series.answer(visit, listing.picked(visit, found.id, visit.request.query_params.getlist("run")))
 
 
 def collections_by_type(visit: Visit, found: Project, home: Place) -> dict[str, list[CollectionRow]]:

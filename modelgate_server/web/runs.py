@@ -57,7 +57,7 @@ def show(visit: Visit) -> Response:
         count=len(listed),
         console=console,
         hidden_lines=max(lines - len(console), 0),
-        commit=links.to_commit(run),
+        commit=links.commit(run.git_commit, run.repo),
         workflow=_workflow(config),
     )
 

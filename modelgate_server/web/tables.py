@@ -141,8 +141,8 @@ def _indexed(path: Path, check: Check) -> Index:
             ends.append(document.position)
 
     try:
-        # A byte is a character so, and a character's place is the byte's; texts are read again when they are shown.
-        with path.open(encoding="latin-1", newline="") as file:
+        # So each byte is a character, and a character's place is the byte's; rows are read again when they are shown.
+        with path.open(encoding="ascii", errors="surrogateescape", newline="") as file:
             document = streamed.Document(file)
             members = document.members("data", take)
         arrays = _arrays(members)
@@ -156,8 +156,11 @@ def _indexed(path: Path, check: Check) -> Index:
 
 
 def _utf8(text: Any) -> Any:
-    """What was read as Latin-1, as what it is."""
-    return text.encode("latin-1", "replace").decode("utf-8", "replace") if isinstance(text, str) else text
+    """What was read a byte at a time, as the text that it is."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        return text
 
 
 def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) -> Table:

@@ -126,10 +126,11 @@ def _differing(rows: list[dict[str, float]]) -> list[str]:
 
 def version(visit: Visit) -> Response:
     """GET /{entity}/{project}/artifacts/{type}/{name}/{version}"""
-    return show_version(visit, _of_path(visit))
+    return show_version(visit, find(visit))
 
 
-def _of_path(visit: Visit) -> Version:
+def find(visit: Visit) -> Version:
+    """The version that the address names."""
     found, home = links.project(visit, visit.at("entity"), visit.at("project"))
     return find_version(visit, found, home, visit.at("name"), visit.at("version"))
 
@@ -262,7 +263,7 @@ def _elsewhere(visit: Visit, found: Version) -> list[tuple[Link, list[str]]]:
 
 def change_alias(visit: Visit, fields: Form) -> Response:
     """POST .../aliases: `alias`, and `do` = add or remove. Twice is the same as once."""
-    found = _of_path(visit)
+    found = find(visit)
     projects.require_writer(visit.db, visit.user, found.project, f'there is no version "{found.name}"')
     name = fields.get("alias", "").strip()
     try:
@@ -280,7 +281,7 @@ def change_alias(visit: Visit, fields: Form) -> Response:
 
 def file(visit: Visit) -> Response:
     """GET .../file?path="""
-    found = _of_path(visit)
+    found = find(visit)
     entry = _entry(visit, found)
     place = found.place
     trail = [(place.entity, f"/{place.base.split('/')[1]}"), (place.title, place.url)]
@@ -299,17 +300,17 @@ def _shown(visit: Visit, found: Version, entry: Entry) -> Shown:
 
 def framed(visit: Visit) -> Response:
     """GET .../frame?path="""
-    return contents.framed(visit.blobs, _entry(visit, _of_path(visit)).md5)
+    return contents.framed(visit.blobs, _entry(visit, find(visit)).md5)
 
 
 def picture(visit: Visit) -> Response:
     """GET .../picture?path="""
-    return contents.picture(visit.blobs, _entry(visit, _of_path(visit)).md5)
+    return contents.picture(visit.blobs, _entry(visit, find(visit)).md5)
 
 
 def download(visit: Visit) -> Response:
     """GET .../download?path="""
-    entry = _entry(visit, _of_path(visit))
+    entry = _entry(visit, find(visit))
     return contents.download(visit.blobs, entry.md5, entry.path)
 
 

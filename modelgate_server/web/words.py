@@ -68,7 +68,11 @@ def duration(seconds: float) -> str:
 
 def between(start: str, end: str) -> str:
     """The duration between two times of the store."""
-    return duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    return duration(seconds_between(start, end))
+
+
+def seconds_between(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def pretty(value: Any) -> str:

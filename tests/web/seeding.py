@@ -70,6 +70,63 @@ def pipeline() -> None:
         run.log({"eval/accuracy": 0.91})
 
 
+# As `wandb.plot.pr_curve` and `roc_curve` send them; those two need pandas, and compute nothing that a page shows.
+CURVES = {
+    "pr": ("recall", "precision", [[0.0, 1.0], [0.5, 0.9], [0.5, 0.8], [1.0, 0.3]]),
+    "roc": ("fpr", "tpr", [[0.0, 0.0], [0.0, 0.6], [0.2, 0.9], [1.0, 1.0]]),
+}
+CLASSES = ["cat", "dog", "a class with a long name"]
+
+
+def everything() -> None:
+    """A run with all that the SDK can log: its own charts, tables, pictures, HTML, nested values."""
+    config = {"optimizer": {"name": "adam", "schedule": {"warmup": 10}}, "seed": 7}
+    with wandb.init(project=PROJECT, job_type="everything", id="everything", config=config) as run:
+        run.config.workflow = "https://github.com/acme/models/actions/runs/4711/attempts/1"
+        run.define_metric("epoch/epoch")
+        run.define_metric("epoch/*", step_metric="epoch/epoch")
+        for step in range(200):
+            epoch = {"epoch/epoch": step // 20, "epoch/val_accuracy": 1 - 1 / (step + 2)} if step % 20 == 0 else {}
+            run.log({"train/loss": 2 * math.exp(-step / 50) + step % 7 / 50} | epoch)
+        rows = wandb.Table(columns=["x", "y", "name"], data=[[x, x * x, f"n{x}"] for x in range(12)])
+        scores = wandb.Table(columns=["score"], data=[[math.sin(number)] for number in range(100)])
+        truth = [number % 3 for number in range(90)]
+        answers = [number % 3 if number % 5 else (number + 1) % 3 for number in range(90)]
+        run.log(
+            {
+                "line": wandb.plot.line(rows, "x", "y", title="A line"),
+                "bar": wandb.plot.bar(rows, "name", "y", title="Bars"),
+                "scatter": wandb.plot.scatter(rows, "x", "y", title="Dots"),
+                "histogram": wandb.plot.histogram(scores, "score", title="Scores"),
+                "series": wandb.plot.line_series([0, 1, 2], [[1, 2, 3], [3, 2, 1]], ["up", "down"], title="Series"),
+                "matrix": wandb.plot.confusion_matrix(y_true=truth, preds=answers, class_names=CLASSES, title="Matrix"),
+                "own": wandb.plot_table("me/mine", rows, {"x": "x"}, {"title": "Mine"}),
+                **{name: curve(name) for name in CURVES},
+            }
+        )
+        pictures = [wandb.Image(picture(number, 8), caption=f"digit {number}") for number in range(3)]
+        run.log(
+            {
+                "rows": rows,
+                "pictures": pictures,
+                "weights": wandb.Histogram([math.cos(number) for number in range(100)]),
+                "page": wandb.Html("<h1>A page</h1><script>document.title = 'a script ran'</script>", inject=False),
+                "cloud": wandb.Object3D(np.arange(30.0).reshape(10, 3)),
+            }
+        )
+
+
+def curve(name: str) -> wandb.plot.CustomChart:
+    x, y, points = CURVES[name]
+    data = [[kind, *point] for kind in ("cat", "dog") for point in points]
+    return wandb.plot_table(
+        "wandb/area-under-curve/v0",
+        wandb.Table(columns=["class", x, y], data=data),
+        {"x": x, "y": y, "class": "class"},
+        {"title": f"The {name} curve", "x-axis-title": x.title(), "y-axis-title": y.title()},
+    )
+
+
 def hostile() -> None:
     config = {HOSTILE: HOSTILE}
     with wandb.init(
@@ -91,4 +148,5 @@ def hostile() -> None:
 
 if __name__ == "__main__":
     pipeline()
+    everything()
     hostile()

@@ -75,6 +75,8 @@ def test_a_run_shows_config_history_artifacts_files_and_console(visitor: Visitor
     assert "wandb-metadata.json" in words
     charts = re.findall(r"<polyline points=\"([^\"]*)\"", page)
     assert [len(line.split()) for line in charts] == [4, 5]  # `broken` has a NaN, `loss` has not
+    columns = visitor.get("/local/pages/runs/trainer/series").json()["runs"][0]["columns"]
+    assert columns["broken"] == [0, 1, None, 3, 4] and columns["loss"][0] == 1
     assert shown(visitor, "/local/pages/runs/trainer/file?path=wandb-metadata.json")
 
 

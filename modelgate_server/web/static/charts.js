@@ -81,6 +81,7 @@
         const stroke = css(`--c${(colour ?? i) % COLOURS}`), ys = columns[i + 1];
         const line = {
           label: name || content.y || this.title, stroke, width: 1.6, spanGaps: true, value: (_, y) => exact(y),
+          points: { fill: css("--paper") },
           ...(content.dots ? { paths: () => null, points: { show: true, size: 5, fill: stroke } } : {}),
         };
         if (!content.dots && smoothing > 0) {
@@ -100,7 +101,7 @@
       if (this.plot) this.plot.destroy();
       this.isZoomed = false;
       this.plot = new uPlot({
-        ...this.size(),
+        ...this.size(), padding: [10, 12, 0, 0],
         scales: { x: { time: content.axis === "_timestamp" }, y: { distr: isLog ? 3 : 1 } },
         axes: [
           { ...axis, label: content.x, labelSize: 16, labelFont: "11px system-ui", size: 26, font: "11px system-ui",
@@ -259,7 +260,7 @@
 
   // What was drawn by the server from a table keeps its SVG where the numbers are not for lines.
   function upgrade(figure) {
-    const content = JSON.parse(figure.dataset.chart), title = figure.querySelector("figcaption").textContent.trim();
+    const content = JSON.parse(figure.dataset.chart), title = content.title;
     const series = content.series.map(([name, xs, ys]) => ({ name, xs, ys }));
     new Chart(figure, title).show({ ...content, axis: content.x, series });
   }

@@ -1,0 +1,303 @@
+"""
+Where a version comes from and what came of it: a graph of versions and runs, drawn as an SVG whose nodes are links.
+
+It has what the version was made from, step by step, and what was made of it; of everything in it all edges. Each node
+stands right of what it depends on. https://en.wikipedia.org/wiki/Layered_graph_drawing
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from starlette.responses import Response
+
+from modelgate_server.store import artifacts
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.runs import Run
+from modelgate_server.web import links, versions
+from modelgate_server.web.access import Visit
+from modelgate_server.web.versions import BY_THE_WAY, INPUTS
+
+# More cannot be read, and each takes some queries.
+MAX_NODES = 300
+# A dataset may be used by thousands of runs.
+MAX_NEIGHBOURS = 200
+CHAR_PX, HEIGHT, GAP, BETWEEN, MARGIN = 7.3, 44, 14, 56, 12
+MAX_LABEL = 44
+SWEEPS = 6
+ZOOMS = (25, 50, 75, 100, 150, 200)
+
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A version ("artifact"), a run, or a version's place in a registry ("link"); in pixels when it has its place."""
+
+    key: Key
+    kind: str
+    label: str
+    note: str
+    url: str
+    chips: list[str] = field(default_factory=list)
+    is_self: bool = False
+    x: float = 0
+    y: float = 0
+    width: float = 0
+
+    @property
+    def shown(self) -> str:
+        return _cut(self.label)
+
+    @property
+    def shown_note(self) -> str:
+        return _cut(self.about)
+
+    @property
+    def about(self) -> str:
+        return " · ".join([self.note, *self.chips])
+
+
+@dataclass(frozen=True)
+class Edge:
+    start: Node
+    end: Node
+    path: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    nodes: list[Node]
+    edges: list[Edge]
+    width: float
+    height: float
+    is_cut: bool
+
+
+def show(visit: Visit) -> Response:
+    """GET .../lineage?zoom=PERCENT"""
+    found = versions.find(visit)
+    zoom = next((zoom for zoom in ZOOMS if str(zoom) == visit.asked("zoom")), None)
+    graph = drawn(visit, found.artifact)
+    return visit.show("lineage.html", found=found, graph=graph, zoom=zoom, zooms=ZOOMS)
+
+
+def drawn(visit: Visit, start: Artifact) -> Graph:
+    walk = _Walk(visit, start)
+    nodes = {key: node for key in walk.order if (node := walk.node(key)) is not None}
+    pairs = [(tail, head) for tail, head in dict.fromkeys(walk.edges) if tail in nodes and head in nodes]
+    return _laid_out(nodes, pairs, walk.is_cut)
+
+
+class _Walk:
+    """Breadth first, against the direction of work to what a version depends on, and along it to what depends on it."""
+
+    def __init__(self, visit: Visit, start: Artifact) -> None:
+        self._visit = visit
+        self._start = ("artifact", start.id)
+        self._artifacts: dict[int, Artifact] = {start.id: start}
+        self._runs: dict[int, Run] = {}
+        self._kinds: dict[int, str] = {}
+        self.edges: list[tuple[Key, Key]] = []
+        self.is_cut = False
+        self.order: dict[Key, None] = {self._start: None}
+        for step in (self._before, self._after):
+            self._spread(step)
+        self._link()
+
+    def _spread(self, step: Callable[[Key], Iterator[Key]]) -> None:
+        waiting, seen = deque([self._start]), {self._start}
+        while waiting:
+            self._visit.deadline.check()
+            for key in step(waiting.popleft()):
+                if key in seen:
+                    continue
+                if len(self.order) >= MAX_NODES:
+                    self.is_cut = True
+                    return
+                seen.add(key)
+                self.order[key] = None
+                waiting.append(key)
+
+    def _before(self, key: Key) -> Iterator[Key]:
+        kind, number = key
+        if kind == "artifact":
+            maker = artifacts.created_by(self._visit.db, number)
+            if maker is not None:
+                yield self._run(maker)
+        else:
+            yield from self._of_run(number, "input")
+
+    def _after(self, key: Key) -> Iterator[Key]:
+        kind, number = key
+        if kind == "artifact":
+            users = artifacts.used_by(self._visit.db, number)
+            self.is_cut = self.is_cut or len(users) > MAX_NEIGHBOURS
+            for run in users[:MAX_NEIGHBOURS]:
+                yield self._run(run)
+        else:
+            yield from self._of_run(number, "output")
+
+    def _run(self, run: Run) -> Key:
+        self._runs[run.id] = run
+        return "run", run.id
+
+    def _of_run(self, run_id: int, direction: str) -> Iterator[Key]:
+        for version in artifacts.of_run(self._visit.db, run_id, direction)[:MAX_NEIGHBOURS]:
+            if self._kind(version) != BY_THE_WAY:
+                self._artifacts[version.id] = version
+                yield "artifact", version.id
+
+    def _kind(self, version: Artifact) -> str:
+        if version.sequence_id not in self._kinds:
+            home = artifacts.collection(self._visit.db, version.sequence_id)
+            self._kinds[version.sequence_id] = links.type_name(self._visit, home)
+        return self._kinds[version.sequence_id]
+
+    def _link(self) -> None:
+        """All edges between what is in it, and the places of its versions in registries."""
+        for kind, number in list(self.order):
+            if kind == "run":
+                self.edges += [(key, (kind, number)) for key in self._of_run(number, "input")]
+                self.edges += [((kind, number), key) for key in self._of_run(number, "output")]
+                continue
+            maker = artifacts.created_by(self._visit.db, number)
+            if maker is not None:
+                self.edges.append((("run", maker.id), (kind, number)))
+            for membership in artifacts.memberships(self._visit.db, number)[1:]:
+                self.order["link", membership.id] = None
+                self.edges.append(((kind, number), ("link", membership.id)))
+
+    def node(self, key: Key) -> Node | None:
+        """None for what this user may not see."""
+        kind, number = key
+        if kind == "run":
+            link = links.to_run(self._visit, self._runs[number])
+            return Node(key, "run", link.text, link.note, link.url) if link else None
+        if kind == "link":
+            membership = artifacts.membership_by_id(self._visit.db, number)
+            link = links.to_membership(self._visit, membership)
+            chips = [name for name in links.aliases(self._visit, membership) if not name.startswith(INPUTS)]
+            kind = "production" if "production" in chips else "link"
+            return Node(key, kind, link.text, "in the registry", link.url, chips) if link else None
+        link = next(iter(links.to_artifacts(self._visit, [self._artifacts[number]])), None)
+        if link is None:
+            return None
+        return Node(key, "version", link.text, link.note, link.url, is_self=key == self._start)
+
+
+def _laid_out(nodes: dict[Key, Node], pairs: list[tuple[Key, Key]], is_cut: bool) -> Graph:
+    layers = _layers(list(nodes), pairs)
+    columns, chains = _columns(layers, pairs)
+    _untangle(columns, chains)
+    places = _placed(columns, nodes)
+    placed = {
+        key: replace(node, x=places[key]["x"], y=places[key]["y"], width=places[key]["width"])
+        for key, node in nodes.items()
+    }
+    edges = [Edge(placed[tail], placed[head], _path(chain, places)) for (tail, head), chain in chains.items()]
+    width = max((node.x + node.width for node in placed.values()), default=0) + MARGIN
+    height = max((node.y + HEIGHT for node in placed.values()), default=0) + MARGIN
+    return Graph(list(placed.values()), edges, width, height, is_cut)
+
+
+def _layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
+    """Each node one right of the rightmost that it depends on. A circle cannot come of honest runs; it is cut open."""
+    heads: dict[Key, list[Key]] = defaultdict(list)
+    waiting_for = dict.fromkeys(keys, 0)
+    for tail, head in pairs:
+        heads[tail].append(head)
+        waiting_for[head] += 1
+    layers: dict[Key, int] = dict.fromkeys(keys, 0)
+    ready = deque(key for key, count in waiting_for.items() if count == 0)
+    left = dict.fromkeys(keys)
+    while left:
+        key = ready.popleft() if ready else next(iter(left))
+        if key not in left:
+            continue
+        del left[key]
+        for head in heads[key]:
+            if head in left:
+                layers[head] = max(layers[head], layers[key] + 1)
+                waiting_for[head] -= 1
+                if waiting_for[head] == 0:
+                    ready.append(head)
+    return layers
+
+
+def _columns(
+    layers: dict[Key, int], pairs: list[tuple[Key, Key]]
+) -> tuple[list[list[Key]], dict[tuple[Key, Key], list[Key]]]:
+    """The nodes of each layer, and for each edge the way it takes: a bend in every layer that it passes."""
+    columns: list[list[Key]] = [[] for _ in range(max(layers.values(), default=-1) + 1)]
+    for key, layer in layers.items():
+        columns[layer].append(key)
+    chains: dict[tuple[Key, Key], list[Key]] = {}
+    for number, (tail, head) in enumerate(pairs):
+        bends = [("bend", number * 1_000 + layer) for layer in range(layers[tail] + 1, layers[head])]
+        for bend, layer in zip(bends, range(layers[tail] + 1, layers[head]), strict=True):
+            columns[layer].append(bend)
+        chains[tail, head] = [tail, *bends, head]
+    return columns, chains
+
+
+def _untangle(columns: list[list[Key]], chains: dict[tuple[Key, Key], list[Key]]) -> None:
+    """Order each layer by where its neighbours are, from left to right and back, so that few edges cross."""
+    before: dict[Key, list[Key]] = defaultdict(list)
+    after: dict[Key, list[Key]] = defaultdict(list)
+    for chain in chains.values():
+        for left, right in pairwise(chain):
+            before[right].append(left)
+            after[left].append(right)
+    for sweep in range(SWEEPS):
+        neighbours = before if sweep % 2 == 0 else after
+        row = {key: place / max(len(column), 1) for column in columns for place, key in enumerate(column)}
+        for column in columns if sweep % 2 == 0 else reversed(columns):
+            middle = {
+                key: sum(row[other] for other in neighbours[key]) / len(neighbours[key])
+                if neighbours[key]
+                else row[key]
+                for key in column
+            }
+            column.sort(key=lambda key: middle[key])
+            row |= {key: place / max(len(column), 1) for place, key in enumerate(column)}
+
+
+def _placed(columns: list[list[Key]], nodes: dict[Key, Node]) -> dict[Key, dict[str, float]]:
+    """x, y and width of each node and bend; the columns are centred on each other."""
+    heights = [sum((HEIGHT if key in nodes else 0) + GAP for key in column) for column in columns]
+    tallest = max(heights, default=0)
+    places: dict[Key, dict[str, float]] = {}
+    x: float = MARGIN
+    for column, height in zip(columns, heights, strict=True):
+        texts = [text for key in column if key in nodes for text in (nodes[key].shown, nodes[key].shown_note)]
+        width = round(max((len(text) for text in texts), default=0) * CHAR_PX + 22, 1)
+        y = MARGIN + (tallest - height) / 2
+        for key in column:
+            places[key] = {"x": round(x, 1), "y": round(y, 1), "width": width}
+            y += (HEIGHT if key in nodes else 0) + GAP
+        x += width + BETWEEN
+    return places
+
+
+def _path(chain: list[Key], places: dict[Key, dict[str, float]]) -> str:
+    """From the right side of the first to the left side of the last, straight through each bend."""
+    first, *others = chain
+    x, y = places[first]["x"] + places[first]["width"], places[first]["y"] + HEIGHT / 2
+    path = f"M{x:g},{y:g}"
+    for key in others:
+        place = places[key]
+        is_bend = key[0] == "bend"
+        next_x, next_y = place["x"], place["y"] + (0 if is_bend else HEIGHT / 2)
+        middle = (x + next_x) / 2
+        path += f" C{middle:g},{y:g} {middle:g},{next_y:g} {next_x:g},{next_y:g}"
+        x, y = next_x, next_y
+        if is_bend:
+            x += place["width"]
+            path += f" H{x:g}"
+    return path
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…"

@@ -1,0 +1,240 @@
+"""
+The runs of a project as somebody wants to see them: filtered, sorted, grouped, with columns of their choice, some of
+them compared. All of the choice is in the address, so it can be shared.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from modelgate_server.errors import Invalid
+from modelgate_server.store import runs
+from modelgate_server.store.runs import Listed
+from modelgate_server.web import charts, conditions, words
+from modelgate_server.web.access import Visit
+
+RUNS_A_PAGE = 50
+# Columns beside a run's name, state and times when nobody has chosen any: more do not fit a screen.
+METRICS = 3
+MAX_COLUMNS = 20
+# Keys that are offered as columns.
+MAX_KEYS = 200
+CONFIG, SUMMARY = "config.", "summary."
+
+
+@dataclass(frozen=True)
+class Choice:
+    filter: str = ""
+    sort: str = ""
+    group: str = ""
+    columns: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    page: int = 1
+
+    @classmethod
+    def of(cls, visit: Visit) -> "Choice":
+        every = visit.request.query_params.getlist
+        return cls(
+            filter=visit.asked("filter"),
+            sort=visit.asked("sort"),
+            group=visit.asked("group"),
+            columns=tuple(dict.fromkeys(every("column")))[:MAX_COLUMNS],
+            runs=tuple(dict.fromkeys(every("run")))[: charts.MAX_LINES],
+            page=visit.page,
+        )
+
+    def url(self, **changes: Any) -> str:
+        """The query of the same choice with some changes, which begin on the first page."""
+        other = replace(self, **{"page": 1, **changes})
+        pairs = [("filter", other.filter), ("sort", other.sort), ("group", other.group)]
+        pairs += [("column", name) for name in other.columns] + [("run", name) for name in other.runs]
+        pairs += [("page", str(other.page) if other.page > 1 else "")]
+        return "?" + urlencode([(name, value) for name, value in pairs if value])
+
+    def sorted_by(self, name: str) -> str:
+        """ "ascending", "descending" or nothing: how a column is sorted."""
+        return {name: "ascending", f"-{name}": "descending"}.get(self.sort, "")
+
+
+@dataclass
+class Row:
+    """A run with what is known of it, read when it is asked for."""
+
+    run: Listed
+    url: str
+    config_text: Callable[[int], str]
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        return words.flat(words.parsed(self.run.summary))
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        tree = words.parsed(self.config_text(self.run.id))
+        return words.flat({key: value["value"] if _is_wrapped(value) else value for key, value in tree.items()})
+
+    def value(self, name: str) -> Any:
+        """By a column's name: a fact about the run, a key of its summary, or one of its config."""
+        if name in FACTS:
+            return FACTS[name](self.run)
+        if name.startswith(CONFIG):
+            return self.config.get(name.removeprefix(CONFIG))
+        if name.startswith(SUMMARY):
+            return self.summary.get(name.removeprefix(SUMMARY))
+        value = self.summary.get(name)
+        return value if value is not None else self.config.get(name)
+
+    def text(self) -> str:
+        """What words are searched in."""
+        run = self.run
+        return " ".join(
+            filter(None, [run.display_name, run.name, run.job_type, run.group_name, run.tags, run.notes, run.state])
+        )
+
+
+def _is_wrapped(value: Any) -> bool:
+    """The SDK stores each config value as {"value": ...}."""
+    return isinstance(value, dict) and "value" in value
+
+
+FACTS: dict[str, Callable[[Listed], Any]] = {
+    "name": lambda run: run.display_name,
+    "id": lambda run: run.name,
+    "state": lambda run: run.state,
+    "job_type": lambda run: run.job_type,
+    "group": lambda run: run.group_name,
+    "created": lambda run: run.created_at,
+    "duration": lambda run: words.seconds_between(run.created_at, run.heartbeat_at),
+}
+GROUPS = ("job_type", "state", "group")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page. `groups` has the group's value and size before the first row of each; `keys` are offered as columns."""
+
+    choice: Choice
+    rows: list[Row]
+    columns: list[str]
+    keys: list[str]
+    groups: dict[int, tuple[str, int]]
+    first: int
+    count: int
+    total: int
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Some runs side by side: what they have in common is left out."""
+
+    rows: list[Row] = field(default_factory=list)
+    values: list[tuple[str, list[Any]]] = field(default_factory=list)
+
+
+def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], str]) -> tuple[Listing, Comparison]:
+    """Raises nothing for a choice that cannot be understood: everything is shown then, and why."""
+    configs = _Configs(visit, project_id)
+    every = [Row(run, url(run.name), configs.text) for run in runs.listed(visit.db, project_id)]
+    message = ""
+    try:
+        chosen = _chosen(every, choice, visit.deadline.check)
+    except Invalid as error:
+        message, chosen = words.sentence(str(error)), every
+    groups = _groups(chosen, choice.group)
+    page = min(choice.page, max(len(chosen) - 1, 0) // RUNS_A_PAGE + 1)
+    first = (page - 1) * RUNS_A_PAGE
+    rows = chosen[first : first + RUNS_A_PAGE]
+    picked = {row.run.name: row for row in every if row.run.name in choice.runs}
+    compared = [picked[name] for name in choice.runs if name in picked]
+    made = Listing(
+        choice=replace(choice, page=page, runs=tuple(row.run.name for row in compared)),
+        rows=rows,
+        columns=list(choice.columns) or words.key_metrics([_numbers(row.summary) for row in rows], METRICS),
+        keys=_keys(rows),
+        groups={place - first: group for place, group in groups.items() if first <= place < first + RUNS_A_PAGE}
+        | ({0: _group_at(groups, first)} if groups and rows else {}),
+        first=first,
+        count=len(chosen),
+        total=len(every),
+        message=message,
+    )
+    return made, Comparison(compared, _differing(compared))
+
+
+def _chosen(every: list[Row], choice: Choice, check: Callable[[], None]) -> list[Row]:
+    wanted = conditions.parse(choice.filter)
+    kept = []
+    for number, row in enumerate(every):
+        if number % 100 == 0:
+            check()
+        if wanted.holds(row.value, row.text):
+            kept.append(row)
+    if choice.sort:
+        name = choice.sort.removeprefix("-")
+        kept = conditions.arranged(kept, lambda row: row.value(name), descending=choice.sort.startswith("-"))
+    if choice.group:
+        kept = conditions.arranged(kept, lambda row: row.value(choice.group), descending=False)
+    return kept
+
+
+def _groups(rows: list[Row], name: str) -> dict[int, tuple[str, int]]:
+    """Where each group begins: its value, and how many runs it has."""
+    groups: dict[int, tuple[str, int]] = {}
+    if not name:
+        return groups
+    begin, before = 0, None
+    for place, row in enumerate(rows):
+        value = row.value(name)
+        text = "without" if value is None or value == "" else words.text_of(value)
+        if text != before:
+            begin, before = place, text
+            groups[begin] = text, 0
+        groups[begin] = text, groups[begin][1] + 1
+    return groups
+
+
+def _group_at(groups: dict[int, tuple[str, int]], place: int) -> tuple[str, int]:
+    return groups[max(begin for begin in groups if begin <= place)]
+
+
+def _keys(rows: list[Row]) -> list[str]:
+    """What the runs of a page have that fits a cell."""
+    keys = {key for row in rows for key, value in row.summary.items() if not isinstance(value, dict)}
+    settings = {CONFIG + key for row in rows for key, value in row.config.items() if not isinstance(value, dict)}
+    return [*sorted(keys), *sorted(settings)][:MAX_KEYS]
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in values.items() if words.is_number(value)}
+
+
+def _differing(rows: list[Row]) -> list[tuple[str, list[Any]]]:
+    values = []
+    for key in _keys(rows):
+        cells = [row.value(key) for row in rows]
+        if len({words.text_of(cell) for cell in cells}) > 1:
+            values.append((key, cells))
+    return values
+
+
+class _Configs:
+    """The configs of a project's runs: of a few as they are asked for, of all at once when there are more."""
+
+    def __init__(self, visit: Visit, project_id: int) -> None:
+        self._visit = visit
+        self._project = project_id
+        self._every: dict[int, str] | None = None
+
+    def text(self, run_id: int) -> str:
+        if self._every is None:
+            self._every = runs.configs(self._visit.db, self._project)
+        return self._every.get(run_id, "")
+
+
+def picked(visit: Visit, project_id: int, names: Iterable[str]) -> list[runs.Run]:
+    """The runs to compare, in the order in which they were chosen."""
+    every = (runs.find(visit.db, project_id, name) for name in list(dict.fromkeys(names))[: charts.MAX_LINES])
+    return [run for run in every if run is not None]
