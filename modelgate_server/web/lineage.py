@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from modelgate_server.store import artifacts
 from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.names import LATEST
 from modelgate_server.store.runs import Run
 from modelgate_server.web import links, versions
 from modelgate_server.web.access import Visit
@@ -23,7 +24,9 @@ from modelgate_server.web.versions import BY_THE_WAY, INPUTS
 MAX_NODES = 300
 # A dataset may be used by thousands of runs.
 MAX_NEIGHBOURS = 200
-CHAR_PX, HEIGHT, GAP, BETWEEN, MARGIN = 7.3, 44, 14, 56, 12
+# Of a label and of the smaller line below it.
+CHAR_PX, NOTE_PX = 8.2, 6.4
+HEIGHT, GAP, BETWEEN, MARGIN = 44, 14, 56, 12
 MAX_LABEL = 44
 SWEEPS = 6
 ZOOMS = (25, 50, 75, 100, 150, 200)
@@ -53,6 +56,10 @@ class Node:
     @property
     def shown_note(self) -> str:
         return _cut(self.about)
+
+    @property
+    def text_width(self) -> float:
+        return round(max(len(self.shown) * CHAR_PX, len(self.shown_note) * NOTE_PX), 1)
 
     @property
     def about(self) -> str:
@@ -178,7 +185,8 @@ class _Walk:
         if kind == "link":
             membership = artifacts.membership_by_id(self._visit.db, number)
             link = links.to_membership(self._visit, membership)
-            chips = [name for name in links.aliases(self._visit, membership) if not name.startswith(INPUTS)]
+            names = links.aliases(self._visit, membership)
+            chips = [name for name in names if name != LATEST and not name.startswith(INPUTS)]
             kind = "production" if "production" in chips else "link"
             return Node(key, kind, link.text, "in the registry", link.url, chips) if link else None
         link = next(iter(links.to_artifacts(self._visit, [self._artifacts[number]])), None)
@@ -271,8 +279,7 @@ def _placed(columns: list[list[Key]], nodes: dict[Key, Node]) -> dict[Key, dict[
     places: dict[Key, dict[str, float]] = {}
     x: float = MARGIN
     for column, height in zip(columns, heights, strict=True):
-        texts = [text for key in column if key in nodes for text in (nodes[key].shown, nodes[key].shown_note)]
-        width = round(max((len(text) for text in texts), default=0) * CHAR_PX + 22, 1)
+        width = max((nodes[key].text_width for key in column if key in nodes), default=0) + 22
         y = MARGIN + (tallest - height) / 2
         for key in column:
             places[key] = {"x": round(x, 1), "y": round(y, 1), "width": width}

@@ -1,6 +1,7 @@
 """The points of interactive charts, as JSON for charts.js: columns of numbers, a value for each row or null."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,7 +30,7 @@ def answer(visit: Visit, found: list[Run], *, system: bool = False) -> Response:
     for run in found:
         rows = system_rows(visit, run) if system else metric_rows(visit, run, len(found), first or 0, last)
         axes = {"*": RUNTIME} if system else charts.axes_of(words.parsed(run.config))
-        keys = metric_keys(rows, set(axes.values()))
+        keys = metric_keys(rows, set(axes.values()), 1 if run.state == "running" or len(found) > 1 else 2)
         charted |= {key: charts.axis_of(key, axes) for key in keys if key not in charted}
         wanted = list(dict.fromkeys([STEP, RUNTIME, TIMESTAMP, *axes.values(), *keys]))
         runs.append(
@@ -61,10 +62,10 @@ def system_rows(visit: Visit, run: Run) -> list[dict[str, Any]]:
     return [row for row in map(words.parsed, lines) if row]
 
 
-def metric_keys(rows: Iterable[dict[str, Any]], steps: set[str]) -> list[str]:
-    """The keys of numbers, without those that others are drawn over."""
-    keys = {key for row in rows for key in words.numbers(row)}
-    return sorted(keys - steps)[: charts.MAX_KEYS]
+def metric_keys(rows: Iterable[dict[str, Any]], steps: set[str], least: int) -> list[str]:
+    """The keys of numbers that have so many values at least, without those that others are drawn over."""
+    counts = Counter(key for row in rows for key in words.numbers(row))
+    return sorted(key for key, count in counts.items() if count >= least and key not in steps)[: charts.MAX_KEYS]
 
 
 def columns(rows: list[dict[str, Any]], wanted: list[str], cells: int) -> dict[str, list[float | None]]:

@@ -43,7 +43,12 @@ PAGES = {
     "registry": REGISTRY,
     "registry-version": registry_version("v1"),
     "status": "/_internal/status",
+    "comparison": "/local/pages?run=everything&run=trainer&group=job_type&column=loss",
+    "lineage": "/local/pages/artifacts/model/seen_model/v1/lineage",
 }
+DESKTOP = {"width": 1280, "height": 900}
+# What a page has besides its colours is the same in both.
+SCHEMES = {"dark": {"runOnly": ["color-contrast"]}, "light": None}
 # Pixels of a canvas that are not transparent.
 INKED = """canvas => {
     const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -148,6 +153,22 @@ def test_a_chart_says_its_values_where_one_points(page: Page, server: Server) ->
     expect(chart.locator(".u-legend .u-value")).to_have_text(["1", "0.5"])
 
 
+def test_three_runs_are_laid_over_each_other(page: Page, server: Server) -> None:
+    log_in(page, server, "/local/pages")
+    for run in ("everything", "trainer", "evaluator"):
+        page.locator(f"input[name=run][value={run}]").check()
+    page.get_by_role("button", name="Compare").click()
+    chart = page.locator("#compare figure", has_text="loss").first
+    expect(page.locator("#compare thead a")).to_have_count(3)
+    expect(chart.locator(".u-legend .u-series")).to_have_count(2)  # its step and the one run that logged it
+    assert page.url.count("run=") == 3  # the choice can be shared
+    page.get_by_label("Filter").fill("loss > 0.1 finished")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#runs tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="loss").first.click()
+    expect(page.locator("th[aria-sort=descending]")).to_have_text(re.compile("loss"))
+
+
 def test_every_chart_of_wandb_plot_is_drawn(page: Page, server: Server) -> None:
     log_in(page, server, RUN)
     results = page.locator("#results")
@@ -240,7 +261,7 @@ def logging_run(server: Server) -> Iterator[Callable[[dict[str, float], str], No
 
 LOGGING = """
 import json, sys, wandb
-with wandb.init(project="pages", id="live") as run:
+with wandb.init(project="pages", id="live", settings=wandb.Settings(x_file_stream_transmit_interval=0.2)) as run:
     for text in sys.stdin:
         row, line = json.loads(text)
         run.log(row)
@@ -248,23 +269,23 @@ with wandb.init(project="pages", id="live") as run:
 """
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_complain_of(page: Page, server: Server, scheme: str) -> None:
-    """And every page is kept as a picture, wide and narrow, where CI looks for it."""
-    page.emulate_media(color_scheme=scheme)
+def test_axe_finds_nothing_to_complain_of(page: Page, server: Server) -> None:
+    """And every page is kept as a picture, light, dark and narrow, where CI looks for it."""
     log_in(page, server)
+    PICTURES.mkdir(parents=True, exist_ok=True)
     for name, path in PAGES.items():
-        page.set_viewport_size({"width": 1280, "height": 900})
+        page.set_viewport_size(DESKTOP)
         page.goto(path)
         page.wait_for_load_state("networkidle")
-        found = Axe().run(page).response["violations"]
-        said = [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"]) for one in found]
-        assert said == [], path
-        page.screenshot(path=PICTURES / f"{name}-{scheme}.png", full_page=True)
+        for scheme, options in SCHEMES.items():
+            page.emulate_media(color_scheme=scheme)
+            found = Axe().run(page, options=options).response["violations"]
+            said = [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"]) for one in found]
+            assert said == [], (path, scheme)
+            page.screenshot(path=PICTURES / f"{name}-{scheme}.png", full_page=True)
         page.set_viewport_size(PHONE)
+        page.screenshot(path=PICTURES / f"{name}-390.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
-        if scheme == "light":
-            page.screenshot(path=PICTURES / f"{name}-390.png", full_page=True)
 
 
 def test_hostile_names_run_no_script(page: Page, server: Server) -> None:

@@ -65,6 +65,60 @@ def test_a_project_lists_its_runs_and_its_artifacts(visitor: Visitor) -> None:
     assert shown(visitor, "/local/pages/workspace") == page
 
 
+@pytest.mark.parametrize(
+    ("query", "jobs"),
+    [
+        ("filter=state+%3D+finished+trainer", ["train_model"]),
+        ("filter=job_type+%3D+evaluate_model", ["evaluate_model"]),
+        ("filter=eval/accuracy+%3E+0.9", ["evaluate_model"]),
+        ("filter=eval/accuracy+%3E+0.95", []),
+        ("filter=config.epochs+%3D+5", ["train_model"]),
+        ("filter=epochs+!%3D+5+builder", ["build_dataset"]),
+        ("sort=job_type&filter=_model", ["evaluate_model", "train_model"]),
+        ("sort=-job_type&filter=_model", ["train_model", "evaluate_model"]),
+        ("group=job_type&filter=_model", ["evaluate_model", "train_model"]),
+    ],
+)
+def test_runs_are_filtered_sorted_and_grouped(visitor: Visitor, query: str, jobs: list[str]) -> None:
+    page = shown(visitor, f"/local/pages?{query}")
+    assert re.findall(r'<br><span class="soft small">([^<]*)</span>', page) == jobs
+    assert ("job_type: train_model" in text(page)) == query.startswith("group")
+
+
+def test_a_filter_that_cannot_be_understood_shows_everything_and_says_so(visitor: Visitor) -> None:
+    page = shown(visitor, "/local/pages?filter=accuracy+%3E")
+    assert "There is no value after &#34;accuracy &gt;&#34; in the filter." in page
+    assert "train_model" in page
+
+
+def test_runs_side_by_side_show_what_differs(visitor: Visitor) -> None:
+    page = shown(visitor, "/local/pages?run=trainer&run=everything&run=nothing&column=config.seed")
+    compared = page[page.index('id="compare"') : page.index('id="runs"')]
+    assert "config.epochs" in compared and "config.seed" in compared and "nothing" not in compared
+    points = visitor.get("/local/pages/series?run=trainer&run=everything&run=nothing").json()
+    assert [run["name"] for run in points["runs"]] == ["trainer", "everything"]
+    assert points["runs"][0]["columns"]["loss"] == [1, 0.5, 1 / 3, 0.25, 0.2]
+
+
+def test_the_lineage_has_every_step_as_a_link_and_as_text(visitor: Visitor) -> None:
+    for start in (f"{MODEL}/v1", DATASET):
+        page = shown(visitor, f"{start}/lineage")
+        drawn = re.findall(r'<a href="([^"]*)" aria-label="([^"]*)"', page)
+        names = {label.partition(",")[0] for _, label in drawn}
+        assert {"seen_dataset:v0", "seen_model:v1", "seen-dev:v1"} <= names
+        assert {link.rpartition("/")[2] for link, label in drawn if "/runs/" in link} == {
+            "builder",
+            "trainer",
+            "evaluator",
+        }
+        rows = re.findall(r"<tr>(.*?)</tr>", page[page.index("As text") :], re.DOTALL)[1:]
+        edges = {tuple(re.findall(r"<a href=[^>]*>([^<]*)</a>", row)) for row in rows}
+        assert ("seen_model:v1", "seen-dev:v1") in edges
+        assert len(edges) == page.count("<path d=")
+    assert "seen_model:v0" in page  # from the dataset, both models
+    assert 'width="' in shown(visitor, f"{MODEL}/v1/lineage?zoom=150")
+
+
 def test_a_run_shows_config_history_artifacts_files_and_console(visitor: Visitor) -> None:
     page = shown(visitor, "/local/pages/runs/trainer")
     words = text(page)
