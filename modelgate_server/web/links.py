@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelgate_server.errors import NotFound
-from modelgate_server.store import artifacts, projects
+from modelgate_server.store import accounts, artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Collection, Membership
-from modelgate_server.store.projects import Project
+from modelgate_server.store.projects import REGISTRY_PREFIX, Project
 from modelgate_server.store.runs import Run
 from modelgate_server.web.access import Visit
 from modelgate_server.web.addresses import Place, place, visible_place
@@ -34,6 +34,16 @@ def to_run(visit: Visit, run: Run) -> Link | None:
     """None for a run that this user may not see."""
     home = visible_place(visit.db, visit.user, run.project_id)
     return Link(run.display_name, home.run(run.name), run.job_type or "run") if home else None
+
+
+def registry(visit: Visit, name: str) -> Place | None:
+    """The registry that an organization of this user calls so."""
+    for organization in accounts.organizations_of(visit.db, visit.user.id):
+        owner = accounts.organization_entity(visit.db, organization.id)
+        found = projects.readable(visit.db, visit.user, owner.name, REGISTRY_PREFIX + name)
+        if found is not None:
+            return place(visit.db, found)
+    return None
 
 
 # A repository's address as git knows it: https://host/path.git, git@host:path.git, ssh://git@host/path.git. A password

@@ -76,8 +76,14 @@ def _card(visit: Visit, found: Project) -> Card:
 
 
 def show(visit: Visit) -> Response:
-    """GET /{entity}/{project}"""
-    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
+    """GET /{entity}/{project}, and /registry/model for people, who know no organization by heart."""
+    try:
+        found, home = links.project(visit, visit.at("entity"), visit.at("project"))
+    except NotFound:
+        registry = links.registry(visit, visit.at("project")) if visit.at("entity") == "registry" else None
+        if registry is None:
+            raise
+        return see_other(registry.url)
     if home.organization is not None:
         return see_other(home.url)
     listed, compared = listing.listing(visit, found.id, listing.Choice.of(visit), home.run)

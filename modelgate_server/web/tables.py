@@ -7,9 +7,11 @@ blob never changes, so what was learned of it stays right, and the server keeps 
 Arrays are not in the JSON but in a file beside it: their cells say only what they are.
 """
 
+import hashlib
 import json
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -174,13 +176,38 @@ def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) 
     first = min(question.page - 1, last_page) * question.size
     shown = list(numbers[first : first + question.size])
     try:
-        rows = [
-            [_cell(value, found.arrays.get(name, ""), picture_url) for name, value in zip(found.columns, row)]  # noqa: B905  a row may be shorter
-            for row in found.rows(shown)
-        ]
+        rows = [_cells(found, row, picture_url) for row in found.rows(shown)]
     except ValueError:
         raise Invalid("the file is called a table and is none: download it to see what it is") from None
     return Table(found.columns, rows, shown, first, len(numbers), len(found.starts), question)
+
+
+def only_in(one: Index, other: Index, check: Check) -> list[int]:
+    """The numbers of the rows that the other table does not have; of a row that is there twice, each must be."""
+    left = Counter(_texts(other, check))
+    numbers = []
+    for number, text in enumerate(_texts(one, check)):
+        if left[text]:
+            left[text] -= 1
+        else:
+            numbers.append(number)
+    return numbers
+
+
+def _texts(found: Index, check: Check) -> Iterator[bytes]:
+    """Each row as it is written in the file, as a digest: two hundred thousand long rows have to fit into memory."""
+    with found.path.open("rb") as file:
+        for number, (start, end) in enumerate(zip(found.starts, found.ends, strict=True)):
+            if number % ROWS_A_CHECK == 0:
+                check()
+            file.seek(start)
+            yield hashlib.blake2b(file.read(end - start), digest_size=16).digest()
+
+
+def some(found: Index, numbers: list[int], limit: int, picture_url: PictureUrl) -> Table:
+    """The first of these rows."""
+    rows = [_cells(found, row, picture_url) for row in found.rows(numbers[:limit])]
+    return Table(found.columns, rows, numbers[:limit], 0, len(numbers), len(found.starts), Question())
 
 
 def rows(path: Path, limit: int, check: Check) -> tuple[list[str], list[list[Any]]] | str:
@@ -240,6 +267,12 @@ def _arrays(document: dict[str, Any]) -> dict[str, str]:
         for name, kind in types.items()
         if kind.get("wb_type") == "ndarray"
     }
+
+
+def _cells(found: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
+    """A row may be shorter than the columns are many."""
+    named = zip(found.columns, row, strict=False)
+    return [_cell(value, found.arrays.get(name, ""), picture_url) for name, value in named]
 
 
 def _cell(value: Any, array_text: str, picture_url: PictureUrl) -> Cell:

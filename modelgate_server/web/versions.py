@@ -167,7 +167,8 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
         protected=protection.protected(visit.db, found.project.id),
         guarded=protection.among(visit.db, found.project.id, aliases),
         may_read=role in projects.READERS,
-        metadata=words.flat(words.parsed(artifact.metadata)),
+        metadata=words.visible(words.parsed(artifact.metadata)),
+        older=_older(visit, found),
         made_by=_maker(visit, artifact),
         used_by=_users(visit, artifact),
         also=_elsewhere(visit, found),
@@ -212,6 +213,11 @@ def _folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
         found.folders[-1][1] += 1
         found.folders[-1][2] += entry.size
     return found
+
+
+def _older(visit: Visit, found: Version) -> int | None:
+    numbers = (one.version_index for one in artifacts.versions(visit.db, found.collection.id))
+    return next((number for number in numbers if number < found.membership.version_index), None)
 
 
 def _other_aliases(visit: Visit, found: Version) -> list[tuple[str, int]]:

@@ -1,0 +1,144 @@
+"""What differs between two versions: files by their digests, rows of tables, metadata."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.responses import Response
+
+from modelgate_server.errors import Invalid, NotFound
+from modelgate_server.store import artifacts, projects
+from modelgate_server.store.artifacts import Artifact, Entry
+from modelgate_server.web import tables, versions, words
+from modelgate_server.web.access import Visit
+from modelgate_server.web.addresses import query
+from modelgate_server.web.tables import Table
+from modelgate_server.web.versions import Version
+
+# Files that are named; all are counted.
+MAX_FILES = 200
+# Tables that are compared row by row, rows that are read of each, rows that are shown.
+MAX_TABLES = 4
+MAX_ROWS = 100_000
+SHOWN_ROWS = 20
+
+
+@dataclass
+class Files:
+    """Pairs of (before, after); one of them is missing for a file that was added or removed."""
+
+    added: list[Entry] = field(default_factory=list)
+    removed: list[Entry] = field(default_factory=list)
+    changed: list[tuple[Entry, Entry]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def note(self, kind: str, kept: list[Any], item: Any) -> None:
+        self.counts[kind] += 1
+        if len(kept) < MAX_FILES:
+            kept.append(item)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table that changed: how many rows are only in one of the two, and the first of them; or why that is unknown."""
+
+    path: str
+    added: Table | None = None
+    removed: Table | None = None
+    reason: str = ""
+
+
+def show(visit: Visit) -> Response:
+    """GET .../diff?with=VERSION: from that version to the one of the address."""
+    after = versions.find(visit)
+    before = _other(visit, after)
+    may_read = projects.role(visit.db, visit.user, after.project) in projects.READERS
+    files = compared(visit, before.artifact, after.artifact) if may_read else Files()
+    return visit.show(
+        "diff.html",
+        before=before,
+        after=after,
+        others=[one.version_index for one in artifacts.versions(visit.db, after.collection.id)],
+        files=files,
+        tables=[_rows(visit, before, after, *pair) for pair in files.changed if _is_table(pair[1])][:MAX_TABLES],
+        metadata=_metadata(before.artifact, after.artifact),
+        may_read=may_read,
+    )
+
+
+def _other(visit: Visit, after: Version) -> Version:
+    wanted = visit.asked("with")
+    if not wanted:
+        number = after.membership.version_index
+        older = (one for one in artifacts.versions(visit.db, after.collection.id) if one.version_index < number)
+        previous = next(older, None)
+        if previous is None:
+            raise NotFound(f'"{after.name}" is the oldest version: say with which one to compare it (?with=v1)')
+        wanted = f"v{previous.version_index}"
+    return versions.find_version(visit, after.project, after.place, after.collection.name, wanted)
+
+
+def compared(visit: Visit, before: Artifact, after: Artifact) -> Files:
+    """Both are listed by path, so one walk along the two is enough."""
+    files = Files()
+    old, new = _entries(visit, before), _entries(visit, after)
+    left, right = next(old, None), next(new, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left.path < right.path):
+            files.note("removed", files.removed, left)
+            left = next(old, None)
+        elif left is None or right.path < left.path:
+            files.note("added", files.added, right)
+            right = next(new, None)
+        else:
+            if left.digest == right.digest:
+                files.counts["same"] += 1
+            else:
+                files.note("changed", files.changed, (left, right))
+            left, right = next(old, None), next(new, None)
+    return files
+
+
+def _entries(visit: Visit, artifact: Artifact) -> Iterator[Entry]:
+    for number, entry in enumerate(artifacts.entries_in(visit.db, artifact.id, "")):
+        if number % 1_000 == 0:
+            visit.deadline.check()
+        yield entry
+
+
+def _is_table(entry: Entry) -> bool:
+    return entry.path.endswith(tables.SUFFIX)
+
+
+def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Entry) -> Rows:
+    sizes = [visit.blobs.size(entry.md5) if entry.md5 else None for entry in (left, right)]
+    if None in sizes:
+        return Rows(right.path, reason="The bytes of one of the two are not on this server.")
+    if max(size or 0 for size in sizes) > tables.MAX_TABLE_BYTES:
+        return Rows(right.path, reason="The tables are too large to be compared.")
+    try:
+        old, new = (tables.index(visit.blobs.path(str(entry.md5)), visit.deadline.check) for entry in (left, right))
+    except Invalid as error:
+        return Rows(right.path, reason=words.sentence(str(error)))
+    if max(len(old.starts), len(new.starts)) > MAX_ROWS:
+        return Rows(right.path, reason=f"More than {MAX_ROWS:,} rows are not compared.")
+    if old.columns != new.columns:
+        return Rows(right.path, reason=f"The columns were {', '.join(old.columns)}; they are {', '.join(new.columns)}.")
+    missing, fresh = tables.only_in(old, new, visit.deadline.check), tables.only_in(new, old, visit.deadline.check)
+    return Rows(
+        right.path,
+        added=tables.some(new, fresh, SHOWN_ROWS, _picture_url(after)),
+        removed=tables.some(old, missing, SHOWN_ROWS, _picture_url(before)),
+    )
+
+
+def _picture_url(version: Version) -> Callable[[str], str]:
+    return lambda path: f"{version.below}/picture?{query(path=path)}"
+
+
+def _metadata(before: Artifact, after: Artifact) -> list[tuple[str, Any, Any]]:
+    old, new = (words.flat(words.parsed(one.metadata)) for one in (before, after))
+    keys = sorted(old.keys() | new.keys())
+    pairs = [(key, old.get(key), new.get(key)) for key in keys]
+    return [(key, was, is_) for key, was, is_ in pairs if words.text_of(was) != words.text_of(is_)][: words.MAX_FACTS]
