@@ -181,7 +181,7 @@ def spread_between(
     logged now and then, adds as many rows of its own, up to MAX_RARE times.
     """
     within = (run_id, first, last)
-    numbers = [line for (line,) in db.execute(f"SELECT line {_WITHIN} ORDER BY line", within)]
+    numbers = _every_line(db, within, []) or _listed(db, within)
     picked = {line: json.loads(_line(db, run_id, line)) for line in sample(numbers, wanted)}
     if len(picked) < len(numbers):
         for key in _rare(picked.values(), keys):
@@ -281,6 +281,10 @@ def _every_line(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequ
     """The numbers of the lines between these steps; None when they have gaps."""
     first, last, count = db.execute(f"SELECT min(line), max(line), count(*) {_WITHIN}", within).fetchone()
     return range(first, last + 1) if count and last - first + 1 == count else None
+
+
+def _listed(db: sqlite3.Connection, within: Within) -> Sequence[int]:
+    return [line for (line,) in db.execute(f"SELECT line {_WITHIN} ORDER BY line", within)]
 
 
 def _lines_that_mention(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:

@@ -125,7 +125,7 @@ def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Ent
         return Rows(right.path, reason=f"More than {MAX_ROWS:,} rows are not compared.")
     if old.columns != new.columns:
         return Rows(right.path, reason=f"The columns were {', '.join(old.columns)}; they are {', '.join(new.columns)}.")
-    missing, fresh = tables.only_in(old, new, visit.deadline.check), tables.only_in(new, old, visit.deadline.check)
+    missing, fresh = tables.differing(old, new, visit.deadline.check)
     return Rows(
         right.path,
         added=tables.some(new, fresh, SHOWN_ROWS, _picture_url(after)),

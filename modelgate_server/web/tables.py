@@ -182,11 +182,16 @@ def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) 
     return Table(found.columns, rows, shown, first, len(numbers), len(found.starts), question)
 
 
-def only_in(one: Index, other: Index, check: Check) -> list[int]:
-    """The numbers of the rows that the other table does not have; of a row that is there twice, each must be."""
-    left = Counter(_texts(other, check))
+def differing(old: Index, new: Index, check: Check) -> tuple[list[int], list[int]]:
+    """The numbers of the rows that only one of two tables has; of a row that is there twice, each has to be."""
+    before, after = list(_texts(old, check)), list(_texts(new, check))
+    return _only_in(before, after), _only_in(after, before)
+
+
+def _only_in(texts: list[bytes], others: list[bytes]) -> list[int]:
+    left = Counter(others)
     numbers = []
-    for number, text in enumerate(_texts(one, check)):
+    for number, text in enumerate(texts):
         if left[text]:
             left[text] -= 1
         else:
