@@ -18,6 +18,8 @@ from modelgate_server.web.media import Medium
 
 # The end of a log says how it ended; the whole is in the file output.log.
 CONSOLE_LINES = 500
+# Rows that the static charts are drawn from; they have 300 points.
+CHART_ROWS = 400
 # A run with more has them for machines.
 FILES = 500
 # Tables that are shown on the run's own page; a larger one has a page of its own.
@@ -35,7 +37,7 @@ def show(visit: Visit) -> Response:
     lines = history.console_count(visit.db, run.id)
     console = [line for _, line in history.console(visit.db, run.id, first=lines - CONSOLE_LINES)]
     listed = files.listing(visit.db, run.id)
-    metrics = series.metric_rows(visit, run)
+    metrics = series.metric_rows(visit, run, CHART_ROWS)
     url = home.run(run.name)
     logged = media.of_run(summary, panels.table_keys(config))
     return visit.show(

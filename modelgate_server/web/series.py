@@ -15,9 +15,9 @@ from modelgate_server.web import charts, words
 from modelgate_server.web.access import HEADERS, Visit
 
 # Of one run; more points than a wide screen has pixels cannot be told apart. Zooming in asks again for what is there.
-MAX_ROWS = 1_500
-# Of an answer: some 250 kB of JSON.
-MAX_CELLS = 20_000
+MAX_ROWS = 1_000
+# Of an answer: some 150 kB of JSON.
+MAX_CELLS = 12_000
 # W&B's own: steps, seconds since the start, seconds since 1970.
 STEP, RUNTIME, TIMESTAMP = "_step", "_runtime", "_timestamp"
 
@@ -28,7 +28,7 @@ def answer(visit: Visit, found: list[Run], *, system: bool = False) -> Response:
     charted: dict[str, str] = {}
     runs = []
     for run in found:
-        rows = system_rows(visit, run) if system else metric_rows(visit, run, len(found), first or 0, last)
+        rows = system_rows(visit, run) if system else metric_rows(visit, run, MAX_ROWS, len(found), first or 0, last)
         axes = {"*": RUNTIME} if system else charts.axes_of(words.parsed(run.config))
         keys = metric_keys(rows, set(axes.values()), 1 if run.state == "running" or len(found) > 1 else 2)
         charted |= {key: charts.axis_of(key, axes) for key in keys if key not in charted}
@@ -49,10 +49,12 @@ def answer(visit: Visit, found: list[Run], *, system: bool = False) -> Response:
     return Response(text, media_type="application/json", headers=HEADERS)
 
 
-def metric_rows(visit: Visit, run: Run, runs: int = 1, first: int = 0, last: int | None = None) -> list[dict[str, Any]]:
+def metric_rows(
+    visit: Visit, run: Run, most: int = MAX_ROWS, runs: int = 1, first: int = 0, last: int | None = None
+) -> list[dict[str, Any]]:
     """What a run logged between two steps: all of it, or rows spread over it."""
     keys = sorted(words.numbers(words.parsed(run.summary)))
-    wanted = min(MAX_ROWS, max(MAX_CELLS // max(len(keys) + 3, 1) // runs, 50))
+    wanted = min(most, max(MAX_CELLS // max(len(keys) + 3, 1) // runs, 50))
     return history.spread_between(visit.db, run.id, wanted, keys, first, last)
 
 

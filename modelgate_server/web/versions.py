@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from modelgate_server.errors import Forbidden, Invalid, NotFound
-from modelgate_server.store import artifacts, projects, protection
+from modelgate_server.store import accounts, artifacts, projects, protection
 from modelgate_server.store.artifacts import Artifact, Collection, Entry, Membership
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
@@ -24,6 +24,10 @@ MAX_FOLDERS = 1_000
 REPORT = "report.md"
 # Tables that the SDK logs by itself, one a call of run.log(): in a lineage they only stand in the way.
 BY_THE_WAY = "run_table"
+# Of the newest versions in a list it is said which runs used them last.
+VERSIONS_WITH_USES = 20
+USES = 5
+MAX_VERDICT_CHARS = 20
 # Aliases for machines: what a version was made from.
 INPUTS = "inputs-"
 
@@ -69,16 +73,19 @@ class Row:
     aliases: list[str]
     artifact: Artifact
     metrics: dict[str, float]
+    uses: "list[Use]"
 
 
 @dataclass(frozen=True)
 class Use:
-    """A run in a version's lineage, with what is on its other side, and the numbers that it came to."""
+    """A run in a version's lineage, with what is on its other side, and what it came to: numbers, perhaps a verdict."""
 
     run: Link
+    who: str
     state: str
     others: list[Link]
     metrics: dict[str, float]
+    verdict: str
 
 
 # --- collections ----------------------------------------------------------------------------------------------------
@@ -99,12 +106,14 @@ def find_collection(visit: Visit, project: Project, name: str) -> Collection:
 
 def show_collection(visit: Visit, home: Place, found: Collection) -> Response:
     kind = links.type_name(visit, found)
-    rows = []
+    rows: list[Row] = []
     for one in artifacts.versions(visit.db, found.id):
+        visit.deadline.check()
         version = artifacts.artifact(visit.db, one.artifact_id)
         url = home.version(kind, found.name, one.version_index)
         metrics = words.numbers(words.parsed(version.metadata))
-        rows.append(Row(one.version_index, url, links.aliases(visit, one), version, metrics))
+        uses = _users(visit, version)[-USES:] if len(rows) < VERSIONS_WITH_USES else []
+        rows.append(Row(one.version_index, url, links.aliases(visit, one), version, metrics, uses))
     return visit.show(
         "collection.html",
         place=home,
@@ -246,15 +255,23 @@ def _use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | No
     link = links.to_run(visit, run)
     if link is None:
         return None
-    others = links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, direction))
+    others = artifacts.of_run(visit.db, run.id, direction)
     numbers = words.numbers(words.parsed(run.summary))
     telling = [key for key in words.key_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
     return Use(
-        link,
-        run.state,
-        [other for other in others if other.note != BY_THE_WAY],
-        {key: numbers[key] for key in telling},
+        run=link,
+        who=accounts.user(visit.db, run.user_id).username if run.user_id is not None else "",
+        state=run.state,
+        others=[other for other in links.to_artifacts(visit, others) if other.note != BY_THE_WAY],
+        metrics={key: numbers[key] for key in telling},
+        verdict=next((verdict for other in others if (verdict := _verdict(other))), ""),
     )
+
+
+def _verdict(version: Artifact) -> str:
+    """What an evaluation says of what it judged, as its metadata has it."""
+    verdict = words.parsed(version.metadata).get("verdict")
+    return verdict if isinstance(verdict, str) and len(verdict) <= MAX_VERDICT_CHARS else ""
 
 
 def _elsewhere(visit: Visit, found: Version) -> list[tuple[Link, list[str]]]:

@@ -68,6 +68,7 @@ def pipeline() -> None:
     with wandb.init(project=PROJECT, job_type="evaluate_model", id="evaluator") as run:
         run.use_artifact("seen_model:v1")
         run.log({"eval/accuracy": 0.91})
+        run.log_artifact(wandb.Artifact("seen_evaluation", type="evaluation", metadata={"verdict": "pass"})).wait()
 
 
 # As `wandb.plot.pr_curve` and `roc_curve` send them; those two need pandas, and compute nothing that a page shows.
@@ -116,6 +117,15 @@ def everything() -> None:
         )
 
 
+def growing() -> None:
+    """Two versions of a table: a row is gone, one is there twice, one is new."""
+    with wandb.init(project=PROJECT, job_type="build_dataset", id="grower") as run:
+        for rows in ([["a", 1], ["b", 2], ["c", 3]], [["a", 1], ["c", 3], ["c", 3], ["d", 4]]):
+            artifact = wandb.Artifact("growing", type="dataset", metadata={"rows": len(rows), "by": {"whom": "ada"}})
+            artifact.add(wandb.Table(columns=["name", "n"], data=rows), "rows")
+            run.log_artifact(artifact).wait()
+
+
 def curve(name: str) -> wandb.plot.CustomChart:
     x, y, points = CURVES[name]
     data = [[kind, *point] for kind in ("cat", "dog") for point in points]
@@ -149,4 +159,5 @@ def hostile() -> None:
 if __name__ == "__main__":
     pipeline()
     everything()
+    growing()
     hostile()

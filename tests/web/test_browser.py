@@ -44,6 +44,7 @@ PAGES = {
     "registry-version": registry_version("v1"),
     "status": "/_internal/status",
     "comparison": "/local/pages?run=everything&run=trainer&group=job_type&column=loss",
+    "difference": "/local/pages/artifacts/dataset/growing/v1/diff",
     "lineage": "/local/pages/artifacts/model/seen_model/v1/lineage",
 }
 DESKTOP = {"width": 1280, "height": 900}
@@ -129,9 +130,10 @@ def test_a_person_walks_from_a_run_to_the_digits(page: Page, server: Server) -> 
 
 
 def test_a_person_puts_a_version_into_production_and_takes_it_out(page: Page, server: Server) -> None:
-    log_in(page, server, REGISTRY)
+    log_in(page, server, "/registry/model")
     page.get_by_role("link", name="seen-dev").click()
     page.get_by_role("link", name="v1", exact=True).click()
+    expect(page.locator("#aliases")).to_contain_text("goes around your approval")
     page.get_by_label("Alias to add").fill("production")
     page.get_by_role("button", name="Add alias").click()
     chip = page.locator("#aliases .chip.production")

@@ -4,6 +4,7 @@ What the pages show, at the addresses that the SDK prints; what they refuse; the
     pytest tests/web/test_pages.py
 """
 
+import hashlib
 import json
 import re
 from html import escape
@@ -12,6 +13,7 @@ from urllib.parse import quote, urlencode
 import pytest
 import requests
 
+from tests.serving import ROOT
 from tests.web.conftest import REGISTRY, Visitor, registry_version
 from tests.web.seeding import EVIL_FILES, HOSTILE, HOSTILE_NAME
 
@@ -20,6 +22,13 @@ EVIL_VERSION = f"{EVIL_PROJECT}/artifacts/{quote(HOSTILE_NAME, safe='')}/evil/v0
 MODEL = "/local/pages/artifacts/model/seen_model"
 DATASET = "/local/pages/artifacts/dataset/seen_dataset/v0"
 COLLECTION = f"{REGISTRY}?selectionPath=local-org%2Fwandb-registry-model%2Fseen-dev"
+
+
+UPLOT = {
+    "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+    "uplot.LICENSE.txt": "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
+}
 
 
 def text(page: str) -> str:
@@ -119,6 +128,40 @@ def test_the_lineage_has_every_step_as_a_link_and_as_text(visitor: Visitor) -> N
     assert 'width="' in shown(visitor, f"{MODEL}/v1/lineage?zoom=150")
 
 
+def test_two_versions_differ_in_files_metadata_and_rows(visitor: Visitor) -> None:
+    page = text(shown(visitor, f"{MODEL}/v1/diff"))
+    assert "From seen_model:v0 to seen_model:v1" in page
+    assert "accuracy 0.9 0.91 seed 0 1" in page
+    assert "1 are the same" in page and "Changed 2 model.bin 2 B → 2 B report.md" in page
+    page = text(shown(visitor, "/local/pages/artifacts/dataset/growing/v1/diff?with=v0"))
+    assert "rows 3 4" in page and "whom" not in page
+    assert "Rows added 2 # name n 2 c 3 3 d 4" in page
+    assert "Rows removed 1 # name n 1 b 2" in page
+    same = text(shown(visitor, "/local/pages/artifacts/dataset/growing/v1/diff?with=v1"))
+    assert "The metadata is the same." in same and "Every file is the same." in same
+    assert visitor.get(f"{MODEL}/v0/diff").status_code == 404
+
+
+def test_registry_model_is_an_address_that_people_can_remember(visitor: Visitor) -> None:
+    answer = visitor.get("/registry/model")
+    assert (answer.status_code, answer.headers["location"]) == (303, REGISTRY)
+    assert visitor.get("/registry/nothing").status_code == 404
+
+
+def test_a_report_is_drawn_and_a_table_on_a_runs_page_is_a_table(visitor: Visitor) -> None:
+    assert "<h3>The report of seed 1</h3>" in shown(visitor, f"{MODEL}/v1")
+    page = shown(visitor, "/local/pages/runs/everything")
+    assert '"_type"' not in page and "wandb-client-artifact" not in page
+    assert '<td class="text">n9</td>' in page
+
+
+def test_uplot_is_served_as_it_was_published() -> None:
+    """https://registry.npmjs.org/uplot/-/uplot-1.6.32.tgz, dist/uPlot.iife.min.js, dist/uPlot.min.css and LICENSE"""
+    static = ROOT / "modelgate_server" / "web" / "static"
+    digests = {name: hashlib.sha256((static / name).read_bytes()).hexdigest() for name in UPLOT}
+    assert digests == UPLOT
+
+
 def test_a_run_shows_config_history_artifacts_files_and_console(visitor: Visitor) -> None:
     page = shown(visitor, "/local/pages/runs/trainer")
     words = text(page)
@@ -183,6 +226,7 @@ def test_the_registry_lists_collections_and_versions_with_their_metrics(visitor:
     assert "accuracy" in words
     assert "0.91" in words
     assert "candidate" in words
+    assert "evaluate_model by local pass → seen_evaluation:v0" in words
 
 
 def test_the_sdks_own_addresses_are_those_of_the_pages(visitor: Visitor, wandb_env: dict[str, str]) -> None:
