@@ -10,7 +10,7 @@ from modelgate_server.errors import NotFound
 from modelgate_server.settings import KIB
 from modelgate_server.store import artifacts, files, history, runs
 from modelgate_server.store.runs import Run
-from modelgate_server.web import charts, contents, links, media, panels, series, tables, words
+from modelgate_server.web import charts, contents, links, media, panels, series, tables, versions, words
 from modelgate_server.web.access import Visit
 from modelgate_server.web.addresses import Place, query
 from modelgate_server.web.contents import Shown
@@ -39,6 +39,7 @@ def show(visit: Visit) -> Response:
     listed = files.listing(visit.db, run.id)
     metrics = series.metric_rows(visit, run, CHART_ROWS)
     url = home.run(run.name)
+    made = links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "output"))
     logged = media.of_run(summary, panels.table_keys(config))
     return visit.show(
         "run.html",
@@ -52,7 +53,7 @@ def show(visit: Visit) -> Response:
         media=logged,
         shown=_tables(visit, run, url, logged),
         used=links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "input")),
-        logged=links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "output")),
+        logged=sorted(made, key=lambda link: link.note == versions.BY_THE_WAY),
         rows=history.count(visit.db, run.id),
         has_events=history.last_event(visit.db, run.id) is not None,
         files=listed[:FILES],

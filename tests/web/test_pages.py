@@ -226,7 +226,7 @@ def test_the_registry_lists_collections_and_versions_with_their_metrics(visitor:
     assert "accuracy" in words
     assert "0.91" in words
     assert "candidate" in words
-    assert "evaluate_model by local pass → seen_evaluation:v0" in words
+    assert "evaluate_model by local pass eval/accuracy 0.91 → seen_evaluation:v0" in words
 
 
 def test_the_sdks_own_addresses_are_those_of_the_pages(visitor: Visitor, wandb_env: dict[str, str]) -> None:

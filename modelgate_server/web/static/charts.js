@@ -116,7 +116,7 @@
       this.ends = [data[0][0], data[0][data[0].length - 1]];
       if (range) this.plot.setScale("x", { min: range.min, max: range.max });
       const values = content.series.map(({ name, ys }) => [name, ys.filter((y) => y != null).pop()]);
-      this.last.textContent = values.length === 1 ? exact(values[0][1]) : "";
+      this.last.textContent = values.length === 1 && !content.title ? exact(values[0][1]) : "";
       const said = values.slice(0, 8).map(([name, value]) => `${name ? `${name}: ` : ""}last ${exact(value)}`).join("; ");
       this.figure.setAttribute("aria-label", `${this.title} over ${content.x}. ${said}. Arrow keys read values, plus and minus zoom.`);
     }
