@@ -22,6 +22,8 @@ EVIL_FILES = {
     "evil.html": b"<script>alert(1)</script>",
     "evil.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
     "fake.png": b"<script>alert(1)</script>",
+    "report.md": b"# <script>alert(1)</script>\n\n[a](javascript:alert(1)) <img src=x onerror=alert(1)>\n",
+    "model.keras": b"<script>alert(1)</script>",
     f"dir/{HOSTILE_NAME}.txt": b"a text",
 }
 ROWS = 60
@@ -145,6 +147,21 @@ def hostile() -> None:
         run.log({HOSTILE: 1.0})
         run.log({HOSTILE: 2.0})
         print(HOSTILE)
+        rows = wandb.Table(columns=[HOSTILE, "y"], data=[[1, 2], [2, 3]])
+        names = [HOSTILE, HOSTILE_NAME]
+        run.log(
+            {
+                f"{HOSTILE} chart": wandb.plot.line(rows, HOSTILE, "y", title=HOSTILE),
+                f"{HOSTILE} series": wandb.plot.line_series(
+                    [0, 1], [[1, 2], [2, 1]], names, title=HOSTILE, xname=HOSTILE
+                ),
+                f"{HOSTILE} bars": wandb.plot.bar(wandb.Table(columns=["l", "v"], data=[[HOSTILE, 1]]), "l", "v"),
+                f"{HOSTILE} matrix": wandb.plot.confusion_matrix(y_true=[0, 1], preds=[1, 1], class_names=names),
+                f"{HOSTILE} own": wandb.plot_table(HOSTILE, rows, {}, {"title": HOSTILE}),
+                f"{HOSTILE} picture": wandb.Image(picture(1, 8), caption=HOSTILE),
+                f"{HOSTILE} page": wandb.Html(HOSTILE, inject=False),
+            }
+        )
         artifact = wandb.Artifact("evil", type=HOSTILE_NAME, description=HOSTILE, metadata={HOSTILE: HOSTILE})
         with tempfile.TemporaryDirectory() as folder:
             for number, (name, content) in enumerate(EVIL_FILES.items()):

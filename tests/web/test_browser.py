@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from tests.serving import ROOT, Server, until
 from tests.web.conftest import REGISTRY, registry_version
+from tests.web.seeding import EVIL_FILES
 
 pytestmark = pytest.mark.browser
 
@@ -294,8 +295,22 @@ def test_hostile_names_run_no_script(page: Page, server: Server) -> None:
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     log_in(page, server)
     page.locator(".tile", has_text="onerror").click()
-    page.locator("td a").first.click()
+    page.locator("input[name=run]").check()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator("#compare .uplot")).not_to_have_count(0)
+    page.locator("td a.name").first.click()
+    expect(page.locator("#history .uplot")).to_have_count(1)
+    expect(page.locator("#results figure")).to_have_count(6)
+    page.locator("iframe").scroll_into_view_if_needed()
+    expect(page.frame_locator("iframe").locator("body")).to_have_text("\"'&")
     page.get_by_role("link", name="evil:v0").click()
     expect(page.locator("h1")).to_have_text("evil:v0")
-    page.get_by_role("link", name="evil.html").click()
-    expect(page.locator("pre")).to_have_text("<script>alert(1)</script>")
+    expect(page.locator(".markdown")).to_contain_text("<script>alert(1)</script>")
+    version = page.url
+    for name in EVIL_FILES:
+        page.goto(version)
+        if "/" not in name:
+            page.get_by_role("link", name=name).first.click()
+            expect(page.locator("h1")).to_have_text(name)
+    page.goto(f"{version}/lineage")
+    expect(page.locator(".node")).not_to_have_count(0)

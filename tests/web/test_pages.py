@@ -309,7 +309,7 @@ def test_every_link_of_a_hostile_page_leads_somewhere(visitor: Visitor) -> None:
     assert {link: visitor.get(link).status_code for link in links if visitor.get(link).status_code != 200} == {}
 
 
-@pytest.mark.parametrize("name", [name for name in EVIL_FILES if name.startswith(("evil", "fake"))])
+@pytest.mark.parametrize("name", [name for name in EVIL_FILES if "/" not in name])
 def test_a_hostile_file_is_neither_a_page_nor_a_picture(visitor: Visitor, name: str) -> None:
     assert visitor.get(f"{EVIL_VERSION}/picture?path={name}").status_code == 404
     answer = visitor.get(f"{EVIL_VERSION}/download?path={name}")
