@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from markupsafe import Markup
 from starlette.responses import FileResponse, Response
 
 from modelgate_server.errors import Invalid, NotFound
@@ -48,7 +47,7 @@ class Shown:
 
     table: Table | None = None
     model: Summary | None = None
-    document: Markup | None = None
+    document: str | None = None
     picture: bool = False
     is_page: bool = False
     text: str | None = None

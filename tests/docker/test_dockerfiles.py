@@ -36,6 +36,7 @@ WITH_ROWS = {"build", "train", "evaluate", "promote"}  # that read the rows of a
 WITH_MODEL = {"train", "evaluate"}  # that know the formats of models
 # The name that is imported, where it is not that of the package.
 PACKAGES = {
+    "markdown_it": "markdown-it-py",
     "PIL": "pillow",
     "graphql": "graphql-core",
     "re2": "google-re2",
