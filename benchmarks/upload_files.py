@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.project import MNIST, use_case
-from modelgate import usecase
+from modelgate import config, usecase
 from modelgate.rows.dataset import Dataset, Source
 from steps.build import dataset_artifact
 from tests import own
@@ -42,9 +42,7 @@ def main() -> None:
     rows = dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
     data = usecase.part(use_case(), "data")
     with tempfile.TemporaryDirectory() as pictures:
-        artifact = dataset_artifact(
-            "bench", "image-classification", rows, Source("benchmark", ""), data, Path(pictures)
-        )
+        artifact = dataset_artifact(config.load(use_case()), rows, Source("benchmark", ""), data, Path(pictures))
         for name, entry in artifact.manifest.entries.items():
             file = target / name
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """
-What a use case says, checked.
+Use cases: make one, and check what one says.
 
-    python -m modelgate config [NAME]     the config.toml of a use case, or of the default one, as JSON
+    python -m modelgate new NAME --task tabular-classification    a use case of your own, which runs as it is
+    python -m modelgate config [NAME]     the config.toml of a use case, or of the default one, checked, as JSON
 
 Exits 0 done, 2 wrong use or configuration. Needs Python alone.
 """
@@ -14,7 +15,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from modelgate import config
+from modelgate import config, new
 from modelgate.errors import WRONG_USE, StepError
 
 
@@ -27,17 +28,33 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         epilog="example: python -m modelgate config",
     )
     show.add_argument("name", nargs="?", metavar="NAME", help="a folder of usecases/ (default: the default use case)")
+    make = commands.add_parser(
+        "new",
+        help="write a use case that runs as it is, for you to change",
+        epilog="example: python -m modelgate new churn --task tabular-classification",
+    )
+    make.add_argument("name", metavar="NAME", help="the folder of usecases/ to write")
+    make.add_argument("--task", required=True, choices=config.TASKS, help="what kind of rows and answers it has")
+    make.add_argument("--framework", choices=tuple(config.FRAMEWORKS), help="default: the one that has this task")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        settings = config.load(args.name or config.require_default())
+        if args.command == "new":
+            framework = args.framework or next(
+                known for known, tasks in config.FRAMEWORKS.items() if args.task in tasks
+            )
+            new.write(args.name, args.task, framework)
+            print(f"wrote usecases/{args.name}: change it to your own, or first see it run")
+            print(f"  make run USE_CASE={args.name}")
+        else:
+            settings = config.load(args.name or config.require_default())
+            print(json.dumps(dataclasses.asdict(settings), indent=2))
     except StepError as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
         return WRONG_USE
-    print(json.dumps(dataclasses.asdict(settings), indent=2))
     return 0
 
 

@@ -21,8 +21,12 @@ from typing import Any
 from modelgate.errors import WRONG_USE, StepError
 
 FOLDER = Path(__file__).resolve().parents[1] / "usecases"
-TASKS = ("image-classification",)
-FRAMEWORKS = ("keras",)
+TASKS = ("image-classification", "tabular-classification", "tabular-regression", "text-classification")
+# The frameworks there are, and the tasks of which each can have a model.
+FRAMEWORKS = {
+    "keras": ("image-classification",),
+    "sklearn": ("tabular-classification", "tabular-regression", "text-classification"),
+}
 # By the end of a task's name, what the gate can hold a model to; the first is the default. `modelgate.gate.metrics` has
 # what they are.
 METRICS = {
@@ -140,7 +144,10 @@ _KNOWN_HYPERPARAMETERS: Mapping[str, Callable[[object], Hyperparameter]] = {
 
 
 # What every training of a framework needs; the rest of [train] is the use case's own.
-_REQUIRED_HYPERPARAMETERS = {"keras": ("batch_size", "epochs", "optimizer", "seed", "validation_split")}
+_REQUIRED_HYPERPARAMETERS = {
+    "keras": ("batch_size", "epochs", "optimizer", "seed", "validation_split"),
+    "sklearn": ("seed",),
+}
 
 
 def check_hyperparameter(name: str, value: object) -> Hyperparameter:
@@ -189,10 +196,14 @@ def _key(check: Callable[[object], Any], default: Any = MISSING) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """`[data]`. env: the variables that `data.py` may read. fallback: the use case that stands in, or nothing."""
+    """
+    `[data]`. env: the variables that `data.py` may read. fallback: the use case that stands in, or nothing.
+    rows_may_repeat: whether an eval row may equal a training row, as rows of few columns do by nature.
+    """
 
     env: tuple[str, ...] = _key(_variables, ())
     fallback: str = _key(_text(re.compile(rf"|{_NAME.pattern}"), "the name of a use case, or empty"), "")
+    rows_may_repeat: bool = _key(_boolean, False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +252,7 @@ class Config:
     train: Mapping[str, Hyperparameter] = field(metadata={"table": None})
     data: Data = field(default=Data(), metadata={"table": Data})
     task: str = _key(_one_of(TASKS), TASKS[0])
-    framework: str = _key(_one_of(FRAMEWORKS), FRAMEWORKS[0])
+    framework: str = _key(_one_of(tuple(FRAMEWORKS)), "keras")
     default: bool = _key(_boolean, False)
 
 
@@ -285,6 +296,9 @@ def load(name: str) -> Config:
     """The use case's config, every value checked; StepError `config_invalid` or `no_such_use_case` otherwise."""
     require(name)
     made: Config = _table(_where(name), "", Config, _parsed(name), {"name": name})
+    if made.task not in FRAMEWORKS[made.framework]:
+        others = " or ".join(framework for framework, tasks in FRAMEWORKS.items() if made.task in tasks)
+        raise _invalid(_where(name), "framework", f"is {made.framework}, and {made.task} needs {others}")
     for key in _REQUIRED_HYPERPARAMETERS[made.framework]:
         if key not in made.train:
             raise _invalid(
@@ -363,6 +377,11 @@ def require(name: str) -> None:
             f"there are: {_listed()}" if names() else "make one: docs/adapting.md",
             WRONG_USE,
         )
+    require_name(name)
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no use case can have."""
     if not _NAME.fullmatch(name):
         raise StepError(
             "use_case_name",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelgate import config
 from modelgate.errors import StepError
 from modelgate.rows import KINDS
 from modelgate.rows.dataset import Rows
@@ -56,6 +57,11 @@ def same(ours: Rows, theirs: Rows) -> bool:
     return type(ours.x) is type(theirs.x) and _equal(ours.x, theirs.x) and np.array_equal(ours.y, theirs.y)
 
 
+def repeated(x_eval: Any, learned: Iterable[Any], settings: config.Data) -> tuple[int, ...]:
+    """The eval rows that were `seen` in training, unless the use case says that rows repeat by nature."""
+    return () if settings.rows_may_repeat else seen(x_eval, learned)
+
+
 def seen(x_eval: Any, learned: Iterable[Any]) -> tuple[int, ...]:
     """The indices of the eval rows that are among the training rows of these datasets. learned: the x of each."""
     keys = list(_kind_of(x_eval).keys(x_eval))
@@ -89,7 +95,8 @@ def _file(version: Artifact, split: int) -> str:
 
 
 def _read(path: Path) -> Rows:
-    rows: Rows = _kind("images").read(path)
+    kind = _kind("images") if path.suffix == ".npz" else _kind(_kind("tables").kind_of(path))
+    rows: Rows = kind.read(path)
     return rows
 
 
@@ -112,4 +119,4 @@ def _kind_of(x: Any) -> ModuleType:
 def _equal(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, np.ndarray):
         return np.array_equal(ours, theirs)
-    return bool(ours == theirs if isinstance(ours, list) else ours.equals(theirs))
+    return bool(ours == theirs if isinstance(ours, list) else ours.reset_index(drop=True).equals(theirs))

@@ -18,8 +18,11 @@ from modelgate.errors import WRONG_USE, StepError
 
 _DATA = {
     "image-classification": ("CLASSES", "SHAPE", "source", "load", "picture"),
+    "tabular-classification": ("CLASSES", "SCHEMA", "source", "load"),
+    "tabular-regression": ("SCHEMA", "source", "load"),
+    "text-classification": ("CLASSES", "source", "load"),
 }
-_MODEL = {"keras": ("build_model",)}
+_MODEL = {"keras": ("build_model",), "sklearn": ("build_model", "TRUSTED")}
 
 
 def offers(name: str, module: str) -> tuple[str, ...]:
@@ -54,6 +57,17 @@ def has_part(name: str, module: str) -> bool:
 def modules(settings: config.Config) -> list[str]:
     """The modules of ours that its task and its framework bring into train and evaluate, for their fingerprints."""
     return [rows.module_of(settings.task), frameworks.module_of(settings.framework)]
+
+
+def trusted(name: str) -> tuple[str, ...]:
+    """The types that a model's file may hold in addition to its framework's own: TRUSTED of model.py."""
+    if config.load(name).framework == "keras":  # whose files name none
+        return ()
+    types = part(name, "model").TRUSTED
+    if isinstance(types, str) or not all(isinstance(one, str) for one in types):
+        message = f"{_file(name, 'model')}: TRUSTED is {types!r}"
+        raise StepError("part_missing", message, 'make it a list of names of types, as ["numpy.dtype"]', WRONG_USE)
+    return tuple(types)
 
 
 def require_keywords(name: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:

@@ -90,11 +90,11 @@ def read_source(data: ModuleType) -> Source:
     return source
 
 
-def read_rows(data: ModuleType, task: str, count: int, eval_count: int) -> Dataset:
+def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_repeat: bool = False) -> Dataset:
     """The rows, checked; exit 1 when a check is violated."""
     with reading(data):
         dataset: Dataset = data.load(count, eval_count)
-        found = rows.load_checks(task).violations(dataset, data)
+        found = rows.load_checks(task).violations(dataset, data, may_repeat=may_repeat)
     if found:
         message = "; ".join(f"{finding.check}: {finding.message}" for finding in found)
         raise StepError(found[0].check, message, f"fix {data.__name__} or its source; nothing was recorded")
@@ -122,7 +122,7 @@ def sample(count: int) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).choice(count, TABLE_ROWS, replace=False))
 
 
-def described(dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str, Any]:
+def described(settings: config.Config, dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str, Any]:
     """What a version says of its rows: where they come from, how many there are, and of which class."""
     splits = {"train": dataset.training, "eval": dataset.evaluation}
     about: dict[str, Any] = {
@@ -137,15 +137,19 @@ def described(dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str
             split: dict(zip(classes, np.bincount(part.y, minlength=len(classes)).tolist(), strict=True))
             for split, part in splits.items()
         }
+    if settings.data.rows_may_repeat:
+        about["eval_rows_in_training"] = len(datasets.seen(dataset.x_eval, [dataset.x_train]))
     return about
 
 
 def dataset_artifact(
-    use_case: str, task: str, dataset: Dataset, source: Source, data: ModuleType, folder: Path
+    settings: config.Config, dataset: Dataset, source: Source, data: ModuleType, folder: Path
 ) -> wandb.Artifact:
     """The dataset as an artifact, not yet logged; the same rows give the same digest. folder: stays until it is."""
-    artifact = wandb.Artifact(f"{use_case}_dataset", type="dataset", metadata=dict(described(dataset, data, source)))
-    kind = rows.load_kind(task)
+    artifact = wandb.Artifact(
+        f"{settings.name}_dataset", type="dataset", metadata=dict(described(settings, dataset, data, source))
+    )
+    kind = rows.load_kind(settings.task)
     for split, part, name in zip(("train", "eval"), (dataset.training, dataset.evaluation), kind.FILES, strict=True):
         row_tables.add(artifact, split, part, sample(len(part.y)), data, folder / split)
         kind.write(part, folder / name)
@@ -161,18 +165,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case)
     data = usecase.part(args.use_case, "data")
     flags = {"rows": args.rows, "eval_rows": args.eval_rows}
+    may_repeat = settings.data.rows_may_repeat
 
     # 1) has this been built before?
     source = read_source(data)
     parts = [data.__name__, rows.module_of(settings.task), rows.checks_of(settings.task)]
-    inputs = fingerprint.alias("steps.build", parts, flags, {"source": source.sha256})
+    inputs = fingerprint.alias("steps.build", parts, flags | {"rows_may_repeat": may_repeat}, {"source": source.sha256})
     api = client.connect()
     project = client.project_of(settings.project)
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_dataset"
     found = None if args.no_cache else client.find(api, f"{collection}:{inputs}")
 
     # 2) read and check, before anything is recorded
-    dataset = read_rows(data, settings.task, args.rows, args.eval_rows)
+    dataset = read_rows(data, settings.task, args.rows, args.eval_rows, may_repeat=may_repeat)
     if found and holds(found, dataset):
         say(f"reused {Reference.of(found)}: it holds the rows of {source.name} ({inputs})")
         emit(client.made("dataset", found), args.out)
@@ -189,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client.run(api, lineage.BUILD, project, flags | {"use_case": args.use_case}) as run,
     ):
         say("making the tables")
-        artifact = dataset_artifact(args.use_case, settings.task, dataset, source, data, Path(folder))
+        artifact = dataset_artifact(settings, dataset, source, data, Path(folder))
         say(f"uploading {len(artifact.manifest.entries)} files")
         logged = client.log(run, artifact, ["latest", inputs])
         answer = client.made("dataset", logged, run.url)

@@ -278,7 +278,9 @@ def held(
     check_rows(evidence.dataset, rows.y, scores)
     # What the ledger and W&B's lineage say counts, whatever the evidence does.
     before = ledger.last_in_production(entries, version.digest)
-    scores = replace(scores, was_in_production=before is not None, seen=datasets.seen(rows.x, learned))
+    scores = replace(
+        scores, was_in_production=before is not None, seen=datasets.repeated(rows.x, learned, settings.data)
+    )
     check_verdict(evidence, scores)
     return Judged(evidence, source, version, form.as_json(evidence), stored)
 

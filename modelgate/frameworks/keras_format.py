@@ -8,9 +8,11 @@ of the model, and each would make every training a new version.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +34,10 @@ NAME = "TensorFlow"  # what takes its time to import
 BATCH_ROWS = 256  # of a prediction
 # oneDNN would pick AVX-512 where it finds it, and the weights would differ between machines of one architecture.
 ONEDNN_MAX_CPU_ISA = "AVX2"
-MAX_MEMBERS, MAX_UNPACKED_BYTES = 10_000, 8 * 2**30
+MAX_MEMBERS = 10_000
+_WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
+_NAMES = (_WEIGHTS, _CONFIG, "metadata.json")
+_ASSET = re.compile(r"[A-Za-z0-9_.\-/]{1,200}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 
 
@@ -138,21 +143,59 @@ def load(path: Path, _trusted: Sequence[str] = ()) -> keras.Model:
     import keras
 
     try:
-        _require_bounded(path)
+        with zipfile.ZipFile(path) as packed:
+            _require_bounded(packed, path.stat().st_size)
+            weights = packed.read(_WEIGHTS)
+            _require_plain_weights(weights)
+            _require_weights_for(packed.read(_CONFIG), len(weights))
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever Keras and HDF5 stumble over in a file that somebody has made up
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise StepError(
-            "model_file_refused", f"{path.name} cannot be loaded safely: {first}", "train the model again"
+            "model_file_refused", f"{path.name} cannot be loaded safely: {first[:300]}", "train the model again"
         ) from error
 
 
-def _require_bounded(path: Path) -> None:
-    """Refuse a file that unpacks to more than any model: Keras unpacks all of it."""
-    with zipfile.ZipFile(path) as packed:
-        members = packed.infolist()
-    if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
-        raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes or {MAX_MEMBERS} files")
+def _require_bounded(packed: zipfile.ZipFile, size: int) -> None:
+    """Refuse a file that can grow when it is read: ours are not compressed, and have Keras's own names."""
+    members = packed.infolist()
+    if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > size:
+        raise ValueError(f"it has more than {MAX_MEMBERS} files, or unpacks to more bytes than it has")
+    for member in members:
+        folder, _, rest = member.filename.partition("/")
+        if member.filename not in _NAMES and (folder != "assets" or not _ASSET.fullmatch(rest) or ".." in rest):
+            raise ValueError(f"{member.filename[:100]!r} is not a name that Keras gives")
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{member.filename[:100]!r} is compressed")
+
+
+def _require_plain_weights(content: bytes) -> None:
+    """Refuse an HDF5 file that reads other files, or whose arrays are larger than what it holds of them."""
+    import h5py
+
+    def require(group: h5py.Group) -> None:
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise ValueError(f"{_WEIGHTS} has a link to elsewhere: {name[:100]!r}")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                require(item)
+            elif item.external or item.is_virtual or item.nbytes > item.id.get_storage_size():
+                raise ValueError(f"{_WEIGHTS} has an array whose values are elsewhere: {item.name[:100]!r}")
+
+    with h5py.File(io.BytesIO(content)) as file:
+        require(file)
+
+
+def _require_weights_for(config: bytes, size: int) -> None:
+    """Refuse a config that describes more weights than the file has: Keras would make room for all of them first."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):  # variables have a shape there, and no memory
+        model = keras.saving.deserialize_keras_object(json.loads(config), safe_mode=True)
+    if (wanted := model.count_params()) > size:  # of one byte each, as the smallest have
+        raise ValueError(f"its layers have {wanted:,} weights, and the file holds {size:,} bytes of them")
 
 
 def _canonical(name: str, content: bytes) -> bytes:

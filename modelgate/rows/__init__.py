@@ -2,8 +2,8 @@
 The rows of a dataset, one module for each kind: images, tables, texts.
 
 A kind has `FILES` (the file of the training rows and that of the eval rows), `write(rows, path)`, `read(path)` and
-`keys(x)`; next to it is what `build` alone needs, the checks: `violations(dataset, data)`. Both are imported by the
-task's name, so that a step's fingerprint holds the kind that its use case has and no other.
+`keys(x)`. Next to it are its checks, which `build` alone needs: `violations(dataset, data, may_repeat=...)`. Both are
+imported by the task's name, so that a step's fingerprint holds the kind that its use case has and no other.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from types import ModuleType
 # By the task's name in config.toml.
 KINDS = {
     "image-classification": "images",
+    "tabular-classification": "tables",
+    "tabular-regression": "tables",
+    "text-classification": "texts",
 }
 _CHECKS = {"images": "image_checks", "tables": "table_checks", "texts": "text_checks"}
 

@@ -70,6 +70,25 @@ def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:
             yield f"y_{split} has no row of class {', '.join(missing)}"
 
 
+# --- the targets of a regression -------------------------------------------------------------------------------------
+
+
+def target_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """Targets are float64, one per row."""
+    for split, rows in splits(dataset):
+        if problem := _not_one_per_row(rows, np.float64):
+            yield f"y_{split} {problem}"
+
+
+def target_finite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """No target is NaN or infinite, and they are not all the same."""
+    for split, rows in splits(dataset):
+        if text := named(~np.isfinite(rows.y)):
+            yield f"y_{split} is NaN or infinite in {text}"
+        elif (rows.y == rows.y[0]).all():
+            yield f"y_{split} is {rows.y[0]:g} in every row: nothing can be learned from it or judged by it"
+
+
 def _not_one_per_row(rows: Rows, dtype: type) -> str:
     y = np.asarray(rows.y)
     if y.dtype != dtype:

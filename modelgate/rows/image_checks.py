@@ -23,15 +23,16 @@ from modelgate.rows.checks import (
 from modelgate.rows.dataset import Dataset
 
 
-def violations(dataset: Dataset, data: ModuleType) -> list[Finding]:
+def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
     """
     Everything that is wrong with the rows; empty when they may be recorded.
 
-    data: says the CLASSES, and the SHAPE (height, width, channels) of one image.
+    data: says the CLASSES, and the SHAPE (height, width, channels) of one image. may_repeat: whether an eval image may
+    equal a training image.
     """
     # The checks of values make sense on arrays of the right kind only.
     return findings((class_names, row_shape, row_dtype, label_dtype), dataset, data) or findings(
-        (row_nan, row_range, label_known, label_present, row_in_both), dataset, data
+        (row_nan, row_range, label_known, label_present, *(() if may_repeat else (row_in_both,))), dataset, data
     )
 
 

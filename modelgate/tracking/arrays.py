@@ -45,7 +45,16 @@ def load(source: Path | bytes, max_bytes: int = MAX_UNPACKED_BYTES) -> dict[str,
 
 
 def _array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """One array. Its header is held to the size of the member, so that it cannot ask for more memory than there is."""
+    from numpy.lib import format as npy
+
+    require_true_header(packed, member)
+    with packed.open(member) as file:
+        found: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return found
+
+
+def require_true_header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Hold the header of an array to the size of its member, so that it cannot ask for more memory than there is."""
     from numpy.lib import format as npy
 
     with packed.open(member) as file:
@@ -61,6 +70,3 @@ def _array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]
             count *= length
         if count * dtype.itemsize > member.file_size:
             raise Unreadable(f"{member.filename} promises {count} values, and has {member.file_size} bytes")
-    with packed.open(member) as file:
-        found: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
-    return found

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from wandb import Artifact
 
@@ -16,8 +18,33 @@ def add(artifact: Artifact, split: str, rows: Any, shown: Any, data: ModuleType,
 
     folder: does not exist yet, and stays until the artifact is logged. data: the use case's data.py.
     """
-    folder.mkdir()
-    _add_images(artifact, split, rows.x[shown], rows.y[shown], data, folder)
+    targets = rows.y[shown]
+    if isinstance(rows.x, np.ndarray):
+        folder.mkdir()
+        _add_images(artifact, split, rows.x[shown], targets, data, folder)
+    elif isinstance(rows.x, list):
+        _add_columns(artifact, split, {"text": [rows.x[row] for row in shown]}, targets, data)
+    else:
+        frame = rows.x.iloc[shown]
+        _add_columns(artifact, split, {str(name): frame[name].tolist() for name in frame.columns}, targets, data)
+
+
+def _add_columns(artifact: Artifact, split: str, columns: dict[str, list[Any]], targets: Any, data: ModuleType) -> None:
+    """A table with the columns that the rows have, and what they say: the name of the class, or the number."""
+    import wandb
+
+    classes = getattr(data, "CLASSES", None)
+    names = targets.tolist() if classes is None else [str(classes[label]) for label in targets]
+    values = [[_cell(value) for value in column] for column in columns.values()]
+    table = wandb.Table(columns=[*columns, "target"], data=list(zip(*values, names, strict=True)))
+    artifact.add(table, f"{split}_table")
+
+
+def _cell(value: Any) -> Any:
+    """A value as W&B shows it: numbers, texts and truth values as they are, nothing where one is missing."""
+    if value is None or value != value:
+        return None
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _add_images(artifact: Artifact, split: str, images: Any, labels: Any, data: ModuleType, folder: Path) -> None:

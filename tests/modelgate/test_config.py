@@ -32,6 +32,7 @@ default = false
 [data]
 env = ["ROWS_CSV"]
 fallback = ""
+rows_may_repeat = false
 
 [build]
 rows = 100
@@ -68,6 +69,7 @@ MAY_BE_LEFT_OUT = {
     "default",
     "env",
     "fallback",
+    "rows_may_repeat",
     "metric",
     "self_approval",
     "max_evidence_age_hours",
@@ -327,3 +329,13 @@ def test_as_a_program_it_is_exit_2_one_sentence_and_no_traceback(tmp_path):
         [sys.executable, "-m", "modelgate", "config", "glyphs"], cwd=root, env=env, capture_output=True, text=True
     )
     assert (shown.returncode, "did you mean margin?" in shown.stderr, shown.stdout) == (WRONG_USE, True, "")
+
+
+@pytest.mark.parametrize(
+    ("task", "framework", "needs"),
+    [("tabular-regression", "keras", "sklearn"), ("image-classification", "sklearn", "keras")],
+)
+def test_a_framework_that_has_no_models_of_the_task(folder, task, framework, needs):
+    text = WHOLE.replace('"image-classification"', f'"{task}"').replace('"keras"', f'"{framework}"')
+    write(folder, text)
+    assert f"framework is {framework}, and {task} needs {needs}" in refused()

@@ -1,0 +1,214 @@
+"""
+scikit-learn: its `.skops` file, written so that the same estimator is the same bytes, and read so that it runs no code.
+
+skops never writes the same bytes twice: it names things by their addresses in memory, zips with the time, and keeps the
+padding between the fields of a tree's nodes, which is whatever memory held before. None of this is part of the model.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import random
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from modelgate.errors import WRONG_USE, StepError
+from modelgate.frameworks import MODEL_FILES
+from modelgate.rows.dataset import Rows
+from modelgate.tracking import arrays
+
+MODEL_FILE = MODEL_FILES["sklearn"]
+NAME = "scikit-learn"  # what takes its time to import
+MAX_MEMBERS, MAX_BYTES = 100_000, 2 * 2**30
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
+_SCHEMA = "schema.json"
+# Attributes in which an estimator keeps an address in memory; scikit-learn checks its stop words again without it.
+_ADDRESSES = ("_stop_words_id",)
+
+
+def start(seed: int, threads: int) -> None:
+    """
+    Import it, with this seed and this many threads.
+
+    OpenMP and the linear algebra read their settings once, so a second call in a process cannot change `threads`.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    import sklearn  # noqa: F401
+
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def fit(
+    training: Rows,
+    model_part: ModuleType,
+    hyperparameters: Mapping[str, Any],
+    task: str,
+    progress: Callable[[str, Mapping[str, float]], None],
+) -> Any:
+    """
+    The fitted estimator: of `fit` of model.py if it has one, which gets the training rows and nothing else, or of
+    `build_model` fitted here. hyperparameters: those of `[train]`.
+    """
+    if own_fit := getattr(model_part, "fit", None):
+        progress(f"{len(training.y)} rows to learn from, by the fit of model.py", {})
+        model = own_fit(training, **hyperparameters)
+    else:
+        model = model_part.build_model(**hyperparameters)
+        progress(f"{type(model).__name__}: {len(training.y)} rows to learn from", {})
+        model = model.fit(training.x, training.y)
+    _require_task(model, task)
+    progress("fitted", {"train/score": float(model.score(training.x, training.y))})
+    return model
+
+
+def _require_task(model: Any, task: str) -> None:
+    """Refuse an estimator that cannot answer what the task asks."""
+    from sklearn.base import is_regressor
+
+    name = type(model).__name__
+    if task == "tabular-regression":
+        if not is_regressor(model):
+            raise StepError("model_of_another_task", f"{name} is not a regressor", f"{task} needs one", WRONG_USE)
+    elif not hasattr(model, "predict_proba"):
+        hint = "take another, or wrap it in sklearn.calibration.CalibratedClassifierCV"
+        message = f"{name} has no predict_proba, and {task} needs the probability of each class"
+        raise StepError("model_of_another_task", message, hint, WRONG_USE)
+
+
+def predict(model: Any, rows: Any) -> Any:
+    """What the model answers: of a classifier float32 (N, classes), probabilities; of a regressor float64 (N,)."""
+    if not hasattr(model, "predict_proba"):
+        return np.asarray(model.predict(rows), dtype=np.float64)
+    known = np.asarray(model.classes_)
+    answers = np.zeros((len(rows), int(known.max()) + 1), dtype=np.float32)
+    answers[:, known] = model.predict_proba(rows)
+    return answers
+
+
+def about() -> dict[str, str]:
+    """What the model depends on in addition to its inputs."""
+    import sklearn
+    import skops
+
+    versions = {"scikit-learn": sklearn.__version__, "skops": skops.__version__, "numpy": np.__version__}
+    return {**versions, "machine": platform.machine()}
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def save(model: Any, path: Path) -> None:
+    """Write the model in canonical form: the same estimator gives the same bytes."""
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as raw:
+        schema = json.loads(raw.read(_SCHEMA))
+        names: dict[str, str] = {}
+        canonical = _canonical(schema, {}, names)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+            target.writestr(zipfile.ZipInfo(_SCHEMA, _EPOCH), json.dumps(canonical))
+            for before, after in names.items():
+                target.writestr(zipfile.ZipInfo(after, _EPOCH), _content(before, raw.read(before)))
+
+
+def _canonical(node: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
+    """The same tree with ids and files numbered by their first appearance. names: gets the new name of each file."""
+    if isinstance(node, list):
+        return [_canonical(one, ids, names) for one in node]
+    if not isinstance(node, dict):
+        return node
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        if key == "__id__" and isinstance(value, int):
+            # A primitive needs none: whether two equal ones are one object in memory is chance.
+            if node.get("__loader__") != "JsonNode":
+                found[key] = ids.setdefault(value, len(ids) + 1)
+        elif key == "file" and isinstance(value, str) and "__loader__" in node:
+            found[key] = names.setdefault(value, f"{len(names):05d}{Path(value).suffix}")
+        elif key in _ADDRESSES and isinstance(value, dict):
+            found[key] = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": "0"}
+        else:
+            found[key] = _canonical(value, ids, names)
+    if node.get("__loader__") == "SetNode":
+        found["content"] = sorted(found["content"], key=json.dumps)
+    return found
+
+
+def _content(name: str, content: bytes) -> bytes:
+    """A member's bytes; of an array of records without what stands in the padding between their fields."""
+    if not name.endswith(".npy"):
+        return content
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    clean = np.zeros(array.shape, array.dtype)
+    for field in array.dtype.names:
+        clean[field] = array[field]
+    packed = io.BytesIO()
+    np.save(packed, clean, allow_pickle=False)
+    return packed.getvalue()
+
+
+def load(path: Path, trusted: Sequence[str] = ()) -> Any:
+    """
+    Read a model; a file that is not in our form, or holds other types than scikit-learn's own and the trusted ones, is
+    refused as `model_file_refused`.
+
+    trusted: the use case's TRUSTED, names of types such as `sklearn.tree._tree.Tree`. What a file says of itself is no
+    reason to trust it.
+    """
+    import skops.io
+
+    try:
+        _require_bounded(path)
+        model = skops.io.load(path, trusted=list(trusted))
+    except Exception as error:  # whatever skops and NumPy stumble over in a file that somebody has made up
+        first = next(iter(str(error).splitlines()), "")
+        raise StepError(
+            "model_file_refused",
+            f"{path.name} cannot be loaded safely: {type(error).__name__}: {first[:300]}",
+            "train the model again; if model.py makes the types that it names, and they are safe, add them to TRUSTED",
+        ) from error
+    if not hasattr(model, "predict"):
+        raise StepError(
+            "model_file_refused", f"{path.name} holds a {type(model).__name__}, and no model", "train again"
+        )
+    return model
+
+
+def _require_bounded(path: Path) -> None:
+    """Refuse a file that can grow when it is read: ours are not compressed, and arrays are as long as they say."""
+    with zipfile.ZipFile(path) as packed:
+        members = packed.infolist()
+        if len(members) > MAX_MEMBERS or path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_MEMBERS} files or {MAX_BYTES} bytes")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("it has two files of one name")
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("it unpacks to more bytes than it has")
+        for member in members:
+            if "/" in member.filename or "\\" in member.filename or member.filename.startswith("."):
+                raise ValueError(f"{member.filename[:100]!r} is not a name that save gives")
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{member.filename[:100]!r} is compressed")
+            if member.filename.endswith(".npy"):
+                arrays.require_true_header(packed, member)
+            if member.filename.endswith(".npz"):
+                arrays.load(packed.read(member), MAX_BYTES)
+
+
+def untrusted(path: Path) -> Iterator[str]:
+    """The types in a file that `TRUSTED` of its model.py has to name, if they are safe."""
+    import skops.io
+
+    yield from skops.io.get_untrusted_types(file=path)

@@ -1,0 +1,32 @@
+"""Write a use case that runs as it is: `python -m modelgate new`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from modelgate import config
+from modelgate.errors import WRONG_USE, StepError
+
+TEMPLATES = Path(__file__).with_name("templates")
+_NAME = "NAME"  # in a template's config.toml
+
+
+def write(name: str, task: str, framework: str) -> Path:
+    """Write `usecases/<name>/` from the task's template, whole or not at all; StepError says why not."""
+    config.require_name(name)
+    if task not in config.FRAMEWORKS[framework]:
+        others = " or ".join(other for other, tasks in config.FRAMEWORKS.items() if task in tasks)
+        raise StepError(
+            "framework_of_another_task", f"--framework {framework}: {task} needs {others}", f"give {others}", WRONG_USE
+        )
+    folder = config.FOLDER / name
+    if folder.exists():
+        raise StepError("use_case_exists", f"usecases/{name} is there already", "choose another name", WRONG_USE)
+    draft = config.FOLDER / f".{name}.new"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(TEMPLATES / task.replace("-", "_"), draft, ignore=shutil.ignore_patterns("__pycache__"))
+    settings = draft / "config.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace(f"{_NAME}-dev", f"{name}-dev"), encoding="utf-8")
+    draft.rename(folder)
+    return folder

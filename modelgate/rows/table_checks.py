@@ -1,0 +1,120 @@
+"""What must hold of tables before anything of them is recorded; each check is named in a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from modelgate.rows import tables
+from modelgate.rows.checks import (
+    SHOWN,
+    Finding,
+    class_names,
+    findings,
+    label_dtype,
+    label_known,
+    label_present,
+    named,
+    repeated,
+    splits,
+    target_dtype,
+    target_finite,
+)
+from modelgate.rows.dataset import Dataset
+
+
+def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
+    """
+    Everything that is wrong with the rows; empty when they may be recorded. Equal rows inside a split are no fault.
+
+    data: says the SCHEMA, and of a classification the CLASSES. may_repeat: whether an eval row may equal a training
+    row, as rows of few columns do by nature.
+    """
+    labels = hasattr(data, "CLASSES")
+    form = (class_names, label_dtype) if labels else (target_dtype,)
+    values = (label_known, label_present) if labels else (target_finite,)
+    return findings((table_columns, schema_converts, *form), dataset, data) or findings(
+        (schema, row_infinite, *values, *(() if may_repeat else (row_in_both,))), dataset, data
+    )
+
+
+def table_columns(dataset: Dataset, data: ModuleType) -> Iterator[str]:
+    """Each split is a DataFrame with rows, and has the columns that SCHEMA declares, in one order, and no other."""
+    import pandas as pd
+
+    for split, rows in splits(dataset):
+        if not isinstance(rows.x, pd.DataFrame) or len(rows.x) == 0:
+            yield f"x_{split} is {_shown(rows.x)}, not a DataFrame with at least one row"
+            return
+        names = list(rows.x.columns)
+        if tables.TARGET in names:
+            yield f"x_{split} has a column {tables.TARGET!r}, which is the name of the targets in the file"
+        if undeclared := [name for name in names if name not in data.SCHEMA.columns]:
+            yield f"x_{split} has {_listed(undeclared)}, which SCHEMA does not declare"
+        missing = [name for name, column in data.SCHEMA.columns.items() if column.required and name not in names]
+        if missing:
+            yield f"x_{split} lacks {_listed(missing)}, which SCHEMA declares"
+    if list(dataset.x_train.columns) != list(dataset.x_eval.columns):
+        yield "x_train and x_eval do not have the same columns in the same order"
+
+
+def schema_converts(_dataset: Dataset, data: ModuleType) -> Iterator[str]:
+    """SCHEMA checks and does not convert: what it would make of the rows is not what is recorded."""
+    if data.SCHEMA.coerce or any(column.coerce for column in data.SCHEMA.columns.values()):
+        yield "SCHEMA has coerce=True: convert the columns in load, and let it check them"
+
+
+def schema(dataset: Dataset, data: ModuleType) -> Iterator[str]:
+    """The columns have the types, ranges and categories that SCHEMA declares, and nulls only where it lets them."""
+    from pandera.errors import SchemaErrors
+
+    for split, rows in splits(dataset):
+        try:
+            data.SCHEMA.validate(rows.x.reset_index(drop=True), lazy=True)
+        except SchemaErrors as error:
+            yield from (f"x_{split} {text}" for text in _failures(error.failure_cases))
+
+
+def _failures(cases: Any) -> Iterator[str]:
+    """One sentence per column and check: what it wants, and in which rows it is not so."""
+    for (column, check), group in cases.groupby(["column", "check"], dropna=False, sort=False):
+        where = f"column {column!r}" if isinstance(column, str) else "as a whole"
+        rows = sorted({int(row) for row in group["index"].dropna()})
+        values = ", ".join(dict.fromkeys(map(repr, group["failure_case"].tolist()[:SHOWN])))
+        text = f" in {named_rows(rows)}" if rows else ""
+        yield f"{where} does not pass {check}{text}: {values[:200]}"
+
+
+def named_rows(rows: list[int]) -> str:
+    """`rows 3, 8 and 40 more`."""
+    wrong = np.zeros(max(rows) + 1, dtype=np.bool_)
+    wrong[rows] = True
+    return named(wrong)
+
+
+def row_infinite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """No number is infinite; whether it may be missing is for SCHEMA to say."""
+    for split, rows in splits(dataset):
+        for name in rows.x.select_dtypes("number").columns:
+            if text := named(np.isinf(rows.x[name].to_numpy(dtype=np.float64, na_value=np.nan))):
+                yield f"x_{split} column {name!r} is infinite in {text}"
+
+
+def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """No row is in both splits: a model is not judged on what it has seen."""
+    if text := named(repeated(dataset.x_eval, dataset.x_train, tables.keys)):
+        hint = "if rows repeat by nature, say rows_may_repeat = true below [data] in config.toml"
+        yield f"x_eval repeats rows of x_train in {text}; {hint}"
+
+
+def _listed(names: list[Any]) -> str:
+    shown = ", ".join(map(repr, names[:SHOWN]))
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"the column{'s' if len(names) > 1 else ''} {shown}{rest}"
+
+
+def _shown(x: Any) -> str:
+    return f"a {type(x).__name__}" + (f" of {len(x)} rows" if hasattr(x, "__len__") else "")

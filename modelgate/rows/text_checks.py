@@ -1,0 +1,74 @@
+"""What must hold of texts before anything of them is recorded; each check is named in a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+
+from modelgate.rows import texts
+from modelgate.rows.checks import (
+    Finding,
+    class_names,
+    findings,
+    label_dtype,
+    label_known,
+    label_present,
+    named,
+    repeated,
+    splits,
+)
+from modelgate.rows.dataset import Dataset
+
+MAX_CHARS = 1_000_000  # of one text
+
+
+def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
+    """
+    Everything that is wrong with the rows; empty when they may be recorded. Equal texts inside a split are no fault.
+
+    data: says the CLASSES. may_repeat: whether an eval text may equal a training text, as short ones do by nature.
+    """
+    return findings((class_names, text_dtype, label_dtype), dataset, data) or findings(
+        (text_empty, text_length, text_encoding, label_known, label_present, *(() if may_repeat else (row_in_both,))),
+        dataset,
+        data,
+    )
+
+
+def text_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """Each split is a list of str with at least one."""
+    for split, rows in splits(dataset):
+        if not isinstance(rows.x, list) or not rows.x:
+            yield f"x_{split} is a {type(rows.x).__name__}, not a list of at least one text"
+        elif text := named(np.array([not isinstance(one, str) for one in rows.x])):
+            yield f"x_{split} has what is not a str in {text}"
+
+
+def text_empty(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """Every text says something."""
+    for split, rows in splits(dataset):
+        if text := named(np.array([not one.strip() for one in rows.x])):
+            yield f"x_{split} has empty texts in {text}"
+
+
+def text_length(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """No text is longer than a book."""
+    for split, rows in splits(dataset):
+        if text := named(np.array([len(one) > MAX_CHARS for one in rows.x])):
+            yield f"x_{split} has texts of more than {MAX_CHARS} characters in {text}"
+
+
+def text_encoding(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """Every text can be written as UTF-8: half of a surrogate pair is a sign of a wrong decoding."""
+    for split, rows in splits(dataset):
+        if text := named(np.array([any("\ud800" <= char <= "\udfff" for char in one) for one in rows.x])):
+            yield f"x_{split} has half characters, as a wrong decoding leaves them, in {text}"
+
+
+def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
+    """No text is in both splits: a model is not judged on what it has seen."""
+    if text := named(repeated(dataset.x_eval, dataset.x_train, texts.keys)):
+        hint = "if texts repeat by nature, say rows_may_repeat = true below [data] in config.toml"
+        yield f"x_eval repeats texts of x_train in {text}; {hint}"

@@ -1,0 +1,30 @@
+"""The walkthrough's network, cut down for images of 8 by 8 pixels: one pooling, so that something is left to see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+def build_model(classes: int, shape: tuple[int, ...], dropout: float, **_: object) -> keras.Model:
+    """
+    An untrained model: images float32 (N, *shape) in [0, 1] to probabilities float32 (N, classes).
+
+    dropout: a fraction, of `[train]` in config.toml; the other hyperparameters are for the training.
+    """
+    import keras
+    from keras import layers
+
+    return keras.Sequential(
+        [
+            layers.Input(shape=shape),
+            layers.Conv2D(32, kernel_size=(3, 3), activation="relu"),
+            layers.Conv2D(64, kernel_size=(3, 3), activation="relu"),
+            layers.MaxPooling2D(pool_size=(2, 2)),
+            layers.Flatten(),
+            layers.Dropout(dropout),
+            layers.Dense(classes, activation="softmax"),
+        ]
+    )

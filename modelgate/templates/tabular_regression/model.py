@@ -1,0 +1,20 @@
+"""The model: trees, each of which learns what the ones before it got wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+# The types that the model's file may hold in addition to scikit-learn's own. If one is lacking, loading names it.
+TRUSTED = ["numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
+
+
+def build_model(iterations: int, learning_rate: float, seed: int) -> HistGradientBoostingRegressor:
+    """An estimator that has learned nothing yet. It gets every key of [train]."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=iterations, learning_rate=learning_rate, min_samples_leaf=10, max_leaf_nodes=8, random_state=seed
+    )

@@ -1,0 +1,1 @@
+"""Which part of Python's manual is a paragraph from? A few hundred paragraphs, four parts."""

@@ -1,0 +1,163 @@
+"""
+The checks of tables and texts: each passes on good rows, and refuses the defect it is named for.
+
+    pytest tests/modelgate/test_table_checks.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pytest
+
+from modelgate.rows import table_checks, text_checks
+from modelgate.rows.dataset import Dataset
+
+COLUMNS = {
+    "age": pa.Column(float, pa.Check.in_range(0, 120), nullable=True),
+    "city": pa.Column(str, pa.Check.isin(["Bern", "Basel"])),
+    "visits": pa.Column(int),
+}
+DATA = SimpleNamespace(CLASSES=("no", "yes"), SCHEMA=pa.DataFrameSchema(COLUMNS))
+NUMBERS = SimpleNamespace(SCHEMA=DATA.SCHEMA)
+
+
+@pytest.fixture
+def good():
+    """60 rows, one of which lacks its age, and two of which are the same: both are legal."""
+    number = np.arange(60)
+    table = pd.DataFrame({"age": number + 0.5, "city": np.where(number % 3, "Bern", "Basel"), "visits": number})
+    table.loc[4, "age"] = np.nan
+    table.loc[9] = table.loc[8]
+    labels = number.astype(np.int64) % 2
+    return Dataset(table[:40], labels[:40], table[40:], labels[40:])
+
+
+def checks(dataset, data=DATA, **more):
+    return [finding.check for finding in table_checks.violations(dataset, data, **more)]
+
+
+def changed(dataset, split, column, row, value):
+    """The dataset with one cell changed; row: its place in the split."""
+    table = getattr(dataset, split).reset_index(drop=True)
+    if isinstance(value, str) and column != "city":
+        table[column] = table[column].astype(object)
+    table.loc[row, column] = value
+    return replace(dataset, **{split: table})
+
+
+def test_good_tables_have_no_violation(good):
+    assert checks(good) == []
+
+
+def test_a_column_that_the_schema_does_not_declare_is_refused(good):
+    wider = replace(good, x_train=good.x_train.assign(leak=1), x_eval=good.x_eval.assign(leak=1))
+    found = table_checks.violations(wider, DATA)
+    assert {finding.check for finding in found} == {"table_columns"}
+    assert "'leak', which SCHEMA does not declare" in found[0].message
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda good: replace(good, x_eval=good.x_eval.drop(columns="visits")),
+        lambda good: replace(good, x_eval=good.x_eval[["visits", "city", "age"]]),
+        lambda good: replace(good, x_train=good.x_train.to_numpy()),
+        lambda good: replace(good, x_eval=good.x_eval[:0], y_eval=good.y_eval[:0]),
+    ],
+)
+def test_splits_without_the_same_columns_or_without_rows_are_refused(good, spoil):
+    assert set(checks(spoil(good))) == {"table_columns"}
+
+
+def test_a_column_named_as_the_targets_is_refused(good):
+    schema = SimpleNamespace(CLASSES=DATA.CLASSES, SCHEMA=pa.DataFrameSchema({**COLUMNS, "target": pa.Column(int)}))
+    leaking = replace(good, x_train=good.x_train.assign(target=1), x_eval=good.x_eval.assign(target=1))
+    assert set(checks(leaking, schema)) == {"table_columns"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("age", 130.0, "column 'age' does not pass in_range(0, 120) in row 3: 130.0"),
+        ("city", "Bonn", "column 'city' does not pass isin(['Bern', 'Basel']) in row 3: 'Bonn'"),
+        ("city", None, "column 'city' does not pass not_nullable in row 3"),
+        ("visits", "many", "column 'visits' does not pass dtype('int64')"),
+    ],
+)
+def test_a_value_that_the_schema_does_not_allow_is_refused_and_named(good, column, value, said):
+    (finding, *_) = table_checks.violations(changed(good, "x_eval", column, 3, value), DATA)
+    assert finding.check == "schema"
+    assert finding.message.startswith("x_eval ") and said in finding.message
+
+
+def test_a_schema_that_converts_is_refused(good):
+    coerces = SimpleNamespace(CLASSES=DATA.CLASSES, SCHEMA=pa.DataFrameSchema(COLUMNS, coerce=True))
+    assert checks(good, coerces) == ["schema_converts"]
+
+
+def test_an_infinite_number_is_refused(good):
+    assert checks(changed(good, "x_train", "age", 7, np.inf)) == ["schema", "row_infinite"]
+
+
+def test_labels_are_held_to_the_classes(good):
+    assert checks(replace(good, y_eval=good.y_eval + 1)) == ["label_known", "label_present"]
+    assert checks(replace(good, y_eval=good.y_eval * 0)) == ["label_present"]
+    assert checks(replace(good, y_eval=good.y_eval.astype(float))) == ["label_dtype"]
+
+
+def test_a_row_in_both_splits_is_refused_unless_rows_repeat_by_nature(good):
+    both = replace(good, x_eval=pd.concat([good.x_eval[:-1], good.x_train[:1]]))
+    (finding,) = table_checks.violations(both, DATA)
+    assert (finding.check, "row 19" in finding.message) == ("row_in_both", True)
+    assert checks(both, may_repeat=True) == []
+
+
+def test_the_targets_of_a_regression_are_finite_numbers_that_differ(good):
+    numbers = replace(
+        good, y_train=good.x_train["visits"].to_numpy(float), y_eval=good.x_eval["visits"].to_numpy(float)
+    )
+    assert checks(numbers, NUMBERS) == []
+    assert checks(good, NUMBERS) == ["target_dtype", "target_dtype"]
+    missing = numbers.y_eval.copy()
+    missing[3] = np.nan
+    assert checks(replace(numbers, y_eval=missing), NUMBERS) == ["target_finite"]
+    assert checks(replace(numbers, y_train=np.ones(40)), NUMBERS) == ["target_finite"]
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def texts():
+    said = [f"this is text {number}" for number in range(60)]
+    labels = np.arange(60, dtype=np.int64) % 2
+    return Dataset(said[:40], labels[:40], said[40:], labels[40:])
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        ("text_empty", " \n"),
+        ("text_length", "x" * 1_000_001),
+        ("text_encoding", "half a pair: \ud83d"),
+        ("text_dtype", 7),
+        ("text_dtype", None),
+        ("row_in_both", "this is text 2"),
+    ],
+)
+def test_texts_are_refused_by_the_check_named_for_the_defect(texts, check, text):
+    spoiled = replace(texts, x_eval=[*texts.x_eval[:3], text, *texts.x_eval[4:]])
+    (finding,) = text_checks.violations(spoiled, DATA)
+    assert (finding.check, "row 3" in finding.message) == (check, True)
+
+
+def test_good_texts_have_no_violation(texts):
+    assert text_checks.violations(texts, DATA) == []
+    again = replace(texts, x_eval=[*texts.x_eval[:3], texts.x_train[0], *texts.x_eval[4:]])
+    assert text_checks.violations(again, DATA, may_repeat=True) == []
+    assert text_checks.violations(replace(texts, x_train=tuple(texts.x_train)), DATA)[0].check == "text_dtype"

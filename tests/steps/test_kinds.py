@@ -1,0 +1,128 @@
+"""
+build and train with tables and texts, from the templates of `python -m modelgate new`.
+
+    pytest tests/steps/test_kinds.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import wandb
+
+import usecases
+from modelgate import config, datasets, new, usecase
+from modelgate.errors import StepError
+from tests.own import ROOT
+
+TASKS = {"tabular": "tabular-classification", "regression": "tabular-regression", "texts": "text-classification"}
+
+
+@pytest.fixture
+def use_case(tmp_path, monkeypatch):
+    """Write a use case of a task and let this process know it, and no other: `use_case("tabular")`."""
+    monkeypatch.setattr(config, "FOLDER", tmp_path / "usecases")
+    monkeypatch.setattr(usecases, "__path__", [str(tmp_path / "usecases")])
+    written = []
+
+    def write(name):
+        (tmp_path / "usecases").mkdir(exist_ok=True)
+        written.append(name)
+        return new.write(name, TASKS[name], "sklearn")
+
+    yield write
+    for name in [name for name in sys.modules if name.startswith(tuple(f"usecases.{one}" for one in written))]:
+        del sys.modules[name]
+
+
+def edit(path, before, after):
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_same_rows_and_flags_give_the_same_model_again(step, use_case, name, capsys):
+    use_case(name)
+    dataset = step("build", "--use-case", name)
+    first = step("train", "--use-case", name, "--dataset", dataset["dataset"])
+    again = step("train", "--use-case", name, "--dataset", dataset["dataset"], "--no-cache")
+    assert (again["model"], again["digest"], again["reused"]) == (first["model"], first["digest"], False)
+    assert step("train", "--use-case", name, "--dataset", dataset["dataset"])["reused"]
+    assert step("build", "--use-case", name)["reused"]
+    assert "train/score" in capsys.readouterr().err
+
+
+def test_the_table_has_real_columns_and_the_names_of_the_classes(step, use_case, tmp_path):
+    use_case("tabular")
+    artifact = wandb.Api().artifact(step("build", "--use-case", "tabular")["dataset"])
+    rows = usecase.part("tabular", "data").load(369, 200)
+    table = artifact.get("train_table")
+    assert table.columns == [*rows.x_train.columns, "target"]
+    shown = pd.DataFrame(table.data, columns=table.columns)
+    assert shown["target"].tolist() == [("malignant", "benign")[label] for label in rows.y_train]
+    assert shown["mean_radius"].isna().sum() == 53  # what is missing stays missing
+    np.testing.assert_allclose(shown["mean_area"], rows.x_train["mean_area"])
+    assert artifact.metadata["class_counts"]["eval"].keys() == {"malignant", "benign"}
+    training, _ = datasets.fetch_training(artifact, tmp_path)
+    assert datasets.same(rows.training, training)
+
+
+def test_texts_are_shown_as_they_are(step, use_case):
+    use_case("texts")
+    artifact = wandb.Api().artifact(step("build", "--use-case", "texts")["dataset"])
+    rows = usecase.part("texts", "data").load(350, 200)
+    table = artifact.get("eval_table")
+    assert table.columns == ["text", "target"]
+    assert [row[0] for row in table.data] == rows.x_eval
+
+
+def test_a_table_that_fails_its_schema_is_refused_and_nothing_is_recorded(step, use_case, collection):
+    folder = use_case("tabular")
+    edit(folder / "data.py", "    table.loc[::7", '    table.loc[3, "mean_area"] = -1.0\n    table.loc[::7')
+    with pytest.raises(StepError, match="column 'mean_area' does not pass in_range") as refused:
+        step("build", "--use-case", "tabular")
+    assert (refused.value.name, refused.value.exit_code) == ("schema", 1)
+    assert collection not in [project.name for project in wandb.Api().projects("local")]
+
+
+def test_rows_that_repeat_by_nature_are_counted(step, use_case):
+    folder = use_case("tabular")
+    edit(folder / "data.py", "return Dataset(table[:rows]", "return Dataset(table[10 : rows + 10]")
+    edit(folder / "data.py", "target[:rows]", "target[10 : rows + 10]")
+    with pytest.raises(StepError, match="rows_may_repeat") as refused:
+        step("build", "--use-case", "tabular")
+    assert refused.value.name == "row_in_both"
+    edit(folder / "config.toml", "[build]", "[data]\nrows_may_repeat = true\n\n[build]")
+    artifact = wandb.Api().artifact(step("build", "--use-case", "tabular")["dataset"])
+    assert artifact.metadata["eval_rows_in_training"] == 10
+
+
+UNCHANGED = """
+import sys
+sys.argv = sys.argv[1:]
+import usecases
+from pathlib import Path
+from modelgate import config
+config.FOLDER = Path(sys.argv.pop(0))
+usecases.__path__ = [str(config.FOLDER)]
+from steps import train
+assert train.main(sys.argv[1:]) == 0
+heavy = {"pandas", "pyarrow", "pandera", "sklearn", "skops", "keras", "tensorflow"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_a_training_that_has_nothing_to_do_imports_neither_pandas_nor_a_framework(step, use_case, tmp_path):
+    use_case("tabular")
+    flags = ["--use-case", "tabular", "--dataset", step("build", "--use-case", "tabular")["dataset"]]
+    step("train", *flags)
+    words = [sys.executable, "-c", UNCHANGED, str(tmp_path / "usecases"), "train", *flags]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "reused" in done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
