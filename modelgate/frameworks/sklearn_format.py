@@ -14,6 +14,8 @@ import platform
 import random
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +32,9 @@ NAME = "scikit-learn"  # what takes its time to import
 MAX_MEMBERS, MAX_BYTES = 100_000, 2 * 2**30
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 _SCHEMA = "schema.json"
+# What TRUSTED may name in addition to scikit-learn's classes, and the parts of scikit-learn that it may not.
+_OTHERS = ("numpy.dtype", "scipy.sparse._csr.csr_array", "scipy.sparse._csr.csr_matrix", "scipy.sparse._csc.csc_matrix")
+_NEVER = ("_testing", "datasets", "externals", "tests")
 # Attributes in which an estimator keeps an address in memory; scikit-learn checks its stop words again without it.
 _ADDRESSES = ("_stop_words_id",)
 
@@ -165,10 +170,12 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
     refused as `model_file_refused`.
 
     trusted: the use case's TRUSTED, names of types such as `sklearn.tree._tree.Tree`. What a file says of itself is no
-    reason to trust it.
+    reason to trust it, and what model.py says is none either to trust more than classes of scikit-learn: a function or
+    a class of another package can be made to do anything.
     """
     import skops.io
 
+    _require_trustworthy(trusted)
     try:
         _require_bounded(path)
         model = skops.io.load(path, trusted=list(trusted))
@@ -184,6 +191,21 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
             "model_file_refused", f"{path.name} holds a {type(model).__name__}, and no model", "train again"
         )
     return model
+
+
+def _require_trustworthy(trusted: Sequence[str]) -> None:
+    """Refuse to trust what is no class of scikit-learn, nor one of the few of NumPy and SciPy that its models hold."""
+    for name in trusted:
+        module, _, kind = name.rpartition(".")
+        ours = module.startswith("sklearn.") and not any(f".{part}." in f"{module}." for part in _NEVER)
+        found = getattr(import_module(module), kind, None) if ours and find_spec(module) else None
+        if name not in _OTHERS and not isinstance(found, type):
+            raise StepError(
+                "type_not_trustworthy",
+                f"TRUSTED names {name[:200]}, which is no class of scikit-learn",
+                "build the model from estimators of scikit-learn alone",
+                WRONG_USE,
+            )
 
 
 def _require_bounded(path: Path) -> None:

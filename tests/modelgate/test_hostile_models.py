@@ -219,3 +219,24 @@ def assert_refused(model_format, path, spoil):
     assert (refused.value.name, refused.value.exit_code) == ("model_file_refused", 1)
     assert time.monotonic() - began < SOON_S
     assert not (path.parent / "ran").exists() and not (path.parent.parent / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "posix.system",
+        "functools.partial",
+        "numpy.memmap",
+        "sklearn.os.system",
+        "sklearn.nowhere.Tree",
+        "sklearn.utils._testing.TempMemmap",
+        "sklearn.datasets.load_iris",
+        "sklearn.utils.resample",
+        "",
+    ],
+)
+def test_model_py_cannot_trust_more_than_classes_of_scikit_learn(fitted, name):
+    """A pull request may change it, and what judges the model reads it."""
+    with pytest.raises(StepError) as refused:
+        sklearn_format.load(fitted, [name])
+    assert (refused.value.name, refused.value.exit_code) == ("type_not_trustworthy", 2)

@@ -1,0 +1,1 @@
+"""Topics: what is a line of a conversation about? Texts, six topics."""

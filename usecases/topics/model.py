@@ -1,0 +1,21 @@
+"""Words and pairs of words, rare ones counted more (TF-IDF), and a logistic regression over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+# The types that the model's file may hold in addition to those that skops knows.
+TRUSTED: list[str] = []
+
+
+def build_model(C: float, min_lines: int, seed: int) -> Pipeline:
+    """An estimator that has learned nothing yet. C: the inverse of the regularization's strength."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    words = TfidfVectorizer(min_df=min_lines, ngram_range=(1, 2), sublinear_tf=True)
+    return make_pipeline(words, LogisticRegression(C=C, max_iter=1000, random_state=seed))
