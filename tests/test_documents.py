@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from modelgate import config
+from modelgate import config, new
 from modelgate.gate.policy import POLICIES
 from modelgate_server.__main__ import COMMANDS, parse_args
 from runner import __main__ as runner
@@ -58,7 +58,11 @@ def test_every_make_target_exists(document):
 # --- the commands, as they are printed -------------------------------------------------------------------------------
 
 # What a person is told to type on a machine of their own, in a clone. docs/server.md has a server's; see below.
-TYPED = ("README.md", "CONTRIBUTING.md", "docs/adapting.md", "docs/containers.md", "docs/promotion.md", "docs/gate.md")
+ADAPTING = {f"docs/adapting-{name}.md" for name in ("images", "tables", "numbers", "texts")}
+TYPED = (
+    *("README.md", "CONTRIBUTING.md", "docs/adapting.md", "docs/containers.md", "docs/promotion.md", "docs/gate.md"),
+    *sorted(ADAPTING),
+)
 # What a person may set on a command line of make: its own help says what each is for.
 SETTINGS = {
     "APPROVE",
@@ -72,8 +76,9 @@ SETTINGS = {
     "WANDB",
     "WANDB_TESTS",
 }
-EXAMPLES = ("digits", "letters")  # what ships, and what a reader of docs/adapting.md makes of it
-OTHERS = ("cp -r usecases/digits usecases/letters", "docker image rm", "docker ps", "docker build", "docker context")
+# What ships, and what a reader of the pages on adapting makes.
+EXAMPLES = ("digits", "penguins", "flights", "topics", "letters", "cancer", "progression", "manual")
+OTHERS = ("docker image rm", "docker ps", "docker build", "docker context")
 
 
 def commands(name: str) -> list[str]:
@@ -165,6 +170,17 @@ def test_adapting_names_every_key_of_the_configuration():
     keys = {one.name for kind in kinds.values() for one in dataclasses.fields(kind)} - {"name", "train", *kinds}
     for key in keys:
         assert f"`{key}`" in page or f"] {key}`" in page, key
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTING))
+def test_a_page_on_adapting_shows_what_the_command_on_it_writes(name, tmp_path, monkeypatch):
+    page = text(name)
+    use_case, task = re.search(r"-m modelgate new (\S+) --task (\S+)", page).groups()
+    monkeypatch.setattr(config, "FOLDER", tmp_path)
+    written = new.write(use_case, task, next(known for known, tasks in config.FRAMEWORKS.items() if task in tasks))
+    shown = dict(re.findall(r"^## `([\w.]+)`\n\n```\w+\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL))
+    assert shown.keys() == {path.name for path in written.iterdir()} - {"__init__.py"}
+    assert {file: (written / file).read_text(encoding="utf-8") for file in shown} == shown
 
 
 def test_the_glossary_names_the_gates_policies():

@@ -69,13 +69,18 @@ def fit(
     progress: Callable[[str, Mapping[str, float]], None],
 ) -> keras.Model:
     """
-    The trained model. hyperparameters: those of `[train]`, all of which `build_model` gets as keywords.
+    The trained model: of `fit` of model.py if it has one, which gets the training rows and nothing else, or of
+    `build_model` trained here. hyperparameters: those of `[train]`, all of which it gets as keywords.
 
     A model that `build_model` has compiled itself is trained as it is; it has to take labels as one-hot rows. progress:
     is told what is about to begin, and the metrics of each epoch.
     """
     import keras
 
+    if own_fit := getattr(model_part, "fit", None):
+        progress(f"{len(training.y)} rows to learn from, by the fit of model.py", {})
+        trained: keras.Model = own_fit(training, **hyperparameters)
+        return trained
     classes = int(training.y.max()) + 1
     model: keras.Model = model_part.build_model(classes, training.x.shape[1:], **hyperparameters)
     if not model.compiled:

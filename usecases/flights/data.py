@@ -57,7 +57,7 @@ def load(rows: int, eval_rows: int) -> Dataset:
     table = pd.DataFrame(
         {
             "month": flights["month"],
-            "weekday": pd.to_datetime(flights[["year", "month", "day"]]).dt.dayofweek.astype("int64"),
+            "weekday": pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_week.astype("int64"),
             "departs": clock // 100 * 60 + clock % 100,
             **{name: flights[name] for name in ("dep_delay", "carrier", "origin", "dest", "distance")},
         }

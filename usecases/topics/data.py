@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable
 
