@@ -35,7 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     make.add_argument("name", metavar="NAME", help="the folder of usecases/ to write")
     make.add_argument("--task", required=True, choices=config.TASKS, help="what kind of rows and answers it has")
-    make.add_argument("--framework", choices=tuple(config.FRAMEWORKS), help="default: the one that has this task")
+    make.add_argument("--framework", choices=config.FRAMEWORKS, help="default: the one that has this task")
     return parser.parse_args(argv)
 
 
@@ -43,10 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if args.command == "new":
-            framework = args.framework or next(
-                known for known, tasks in config.FRAMEWORKS.items() if args.task in tasks
-            )
-            new.write(args.name, args.task, framework)
+            new.write(args.name, args.task, args.framework or config.frameworks_for(args.task)[0])
             print(f"wrote usecases/{args.name}: change it to your own, or first see it run")
             print(f"  make run USE_CASE={args.name}")
         else:

@@ -22,8 +22,8 @@ from modelgate.errors import WRONG_USE, StepError
 
 FOLDER = Path(__file__).resolve().parents[1] / "usecases"
 TASKS = ("image-classification", "tabular-classification", "tabular-regression", "text-classification")
-# The frameworks there are, and the tasks of which each can have a model.
-FRAMEWORKS = {
+FRAMEWORKS = ("keras", "sklearn")
+_TASKS_OF = {
     "keras": ("image-classification",),
     "sklearn": ("tabular-classification", "tabular-regression", "text-classification"),
 }
@@ -252,7 +252,7 @@ class Config:
     train: Mapping[str, Hyperparameter] = field(metadata={"table": None})
     data: Data = field(default=Data(), metadata={"table": Data})
     task: str = _key(_one_of(TASKS), TASKS[0])
-    framework: str = _key(_one_of(tuple(FRAMEWORKS)), "keras")
+    framework: str = _key(_one_of(FRAMEWORKS), FRAMEWORKS[0])
     default: bool = _key(_boolean, False)
 
 
@@ -262,6 +262,11 @@ class Config:
 def names() -> list[str]:
     """The use cases there are, sorted: the folders that hold a `config.toml`."""
     return sorted(path.parent.name for path in FOLDER.glob("*/config.toml"))
+
+
+def frameworks_for(task: str) -> list[str]:
+    """The frameworks that have models of this task."""
+    return [framework for framework in FRAMEWORKS if task in _TASKS_OF[framework]]
 
 
 def default() -> str | None:
@@ -296,9 +301,8 @@ def load(name: str) -> Config:
     """The use case's config, every value checked; StepError `config_invalid` or `no_such_use_case` otherwise."""
     require(name)
     made: Config = _table(_where(name), "", Config, _parsed(name), {"name": name})
-    if made.task not in FRAMEWORKS[made.framework]:
-        others = " or ".join(framework for framework, tasks in FRAMEWORKS.items() if made.task in tasks)
-        raise _invalid(_where(name), "framework", f"is {made.framework}, and {made.task} needs {others}")
+    if made.framework not in (able := frameworks_for(made.task)):
+        raise _invalid(_where(name), "framework", f"is {made.framework}, and {made.task} needs {' or '.join(able)}")
     for key in _REQUIRED_HYPERPARAMETERS[made.framework]:
         if key not in made.train:
             raise _invalid(

@@ -15,11 +15,9 @@ _NAME = "NAME"  # in a template's config.toml
 def write(name: str, task: str, framework: str) -> Path:
     """Write `usecases/<name>/` from the task's template, whole or not at all; StepError says why not."""
     config.require_name(name)
-    if task not in config.FRAMEWORKS[framework]:
-        others = " or ".join(other for other, tasks in config.FRAMEWORKS.items() if task in tasks)
-        raise StepError(
-            "framework_of_another_task", f"--framework {framework}: {task} needs {others}", f"give {others}", WRONG_USE
-        )
+    if framework not in (able := config.frameworks_for(task)):
+        problem = f"--framework {framework}: {task} needs {' or '.join(able)}"
+        raise StepError("framework_of_another_task", problem, f"give --framework {able[0]}", WRONG_USE)
     folder = config.FOLDER / name
     if folder.exists():
         raise StepError("use_case_exists", f"usecases/{name} is there already", "choose another name", WRONG_USE)

@@ -177,7 +177,7 @@ def test_a_page_on_adapting_shows_what_the_command_on_it_writes(name, tmp_path, 
     page = text(name)
     use_case, task = re.search(r"-m modelgate new (\S+) --task (\S+)", page).groups()
     monkeypatch.setattr(config, "FOLDER", tmp_path)
-    written = new.write(use_case, task, next(known for known, tasks in config.FRAMEWORKS.items() if task in tasks))
+    written = new.write(use_case, task, config.frameworks_for(task)[0])
     shown = dict(re.findall(r"^## `([\w.]+)`\n\n```\w+\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL))
     assert shown.keys() == {path.name for path in written.iterdir()} - {"__init__.py"}
     assert {file: (written / file).read_text(encoding="utf-8") for file in shown} == shown
