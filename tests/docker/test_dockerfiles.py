@@ -57,9 +57,12 @@ NOT_IMPORTED = {
 
 
 # What a function imports that no step of the image calls.
+TABLES = {"h5py", "pandas", "pandera", "pyarrow", "scikit-learn", "skops"}  # for other kinds of rows and models
 NOT_INSTALLED = {
-    "build": {"scipy"},  # only a behaviour.py turns images
-    "evaluate": {"scikit-learn"},  # only a training splits rows
+    "build": {"scipy"} | TABLES,  # only a behaviour.py turns images
+    "train": TABLES,
+    "evaluate": TABLES,  # of scikit-learn: only a training splits rows
+    "promote": TABLES,
 }
 ARGUMENTS = {"USE_CASE": "glyphs"}
 
