@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -85,13 +85,16 @@ def _is_category(values: Any) -> bool:
     return values.dtype.kind != "f" and len(np.unique(values)) <= MAX_VALUES
 
 
-def ask(model_format: ModuleType, model_path: Path, rows: Any, variations: dict[str, Any]) -> Predictions:
+def ask(
+    model_format: ModuleType, model_path: Path, rows: Any, variations: dict[str, Any], trusted: Sequence[str] = ()
+) -> Predictions:
     """
     Load a model and let it answer.
 
     model_format: a module of `modelgate.frameworks`. rows, variations: x of the eval rows, as they are and varied.
+    trusted: the types that the use case lets a model's file hold.
     """
-    model = model_format.load(model_path)
+    model = model_format.load(model_path, trusted)
     model_format.predict(model, rows[:FIRST_ROWS])
     began = time.perf_counter()
     answers = model_format.predict(model, rows)

@@ -24,7 +24,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,7 +171,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset_version = client.get(api, dataset_name, "--dataset")
     trained = lineage.trained_on(version)
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
-    model_format = frameworks.load_format(settings.framework)
     subject = Subject.of(settings.task, settings.gate.metric, data, behaviour)
 
     # 2) has this been judged before?
@@ -207,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     drops = ledger.drops(promotions)
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
-        answers = ask_both(use, reference, production, dataset_name, trained, subject, choose, model_format)
+        answers = ask_both(use, reference, production, dataset_name, trained, subject, choose, settings)
         scores = predictions.side_by_side(
             subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
         )
@@ -263,7 +261,7 @@ def ask_both(
     trained: Sequence[Artifact],
     subject: Subject,
     choose: Choose,
-    model_format: ModuleType,
+    settings: config.Config,
 ) -> Answers:
     """
     Fetch rows and models, and let the models answer the rows that are chosen.
@@ -277,6 +275,7 @@ def ask_both(
         learned = [datasets.fetch_training(use(Reference.of(other)), folder / "trained")[0].x for other in trained]
         first = Named(str(Reference.of(trained[0])), trained[0].digest)
         trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=None)
+        model_format, trusted = frameworks.load_format(settings.framework), usecase.trusted(settings.name)
         file = model_format.MODEL_FILE
         candidate = files.fetch(use(version), file, folder / "candidate")
         theirs = files.fetch(use(Reference.of(production)), file, folder / "production") if production else None
@@ -285,10 +284,10 @@ def ask_both(
         model_format.start(seed=0, threads=1)
         variations = {name: predictions.taken(x, chosen) for name, x in subject.variations(rows.x).items()}
         x = predictions.taken(rows.x, chosen)
-        ours = predictions.ask(model_format, candidate.path, x, variations)
-        other = predictions.ask(model_format, theirs.path, x, variations) if theirs else None
+        ours = predictions.ask(model_format, candidate.path, x, variations, trusted)
+        other = predictions.ask(model_format, theirs.path, x, variations, trusted) if theirs else None
         hashes = form.Hashes(candidate.sha256, rows_sha256)
-        return Answers(rows, hashes, trained_on, datasets.seen(rows.x, learned), chosen, ours, other)
+        return Answers(rows, hashes, trained_on, datasets.repeated(rows.x, learned, settings.data), chosen, ours, other)
 
 
 def confirmed(
