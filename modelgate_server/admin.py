@@ -7,6 +7,7 @@ Who may do what in a data folder, while its server runs or not. Each command may
     python -m modelgate_server admin --data DIR add-team vision --organization acme --admin ann
     python -m modelgate_server admin --data DIR add-team-member vision bob --role viewer
     python -m modelgate_server admin --data DIR add-registry-member acme/wandb-registry-model bob --role member
+    python -m modelgate_server admin --data DIR add-project-member vision/mnist-promotions bob --role viewer
     python -m modelgate_server admin --data DIR protect-alias acme/wandb-registry-model production
     python -m modelgate_server admin --data DIR protected-aliases
     python -m modelgate_server admin --data DIR revoke-user ann
@@ -69,6 +70,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     member = commands.add_parser("remove-registry-member", help="let a user be in a registry what he is in general")
     member.add_argument("registry", help=REGISTRY)
     member.add_argument("user")
+    member = commands.add_parser(
+        "add-project-member", help="say what a user is in a team's project, whatever in the team", allow_abbrev=False
+    )
+    member.add_argument("project", help="TEAM/PROJECT; made if it is missing")
+    member.add_argument("user", help="a member of the team")
+    member.add_argument("--role", choices=ROLES, default="member")
     for name, does in (("protect-alias", "let only admins of a registry set an alias"), ("unprotect-alias", "undo it")):
         alias = commands.add_parser(name, help=does, allow_abbrev=False)
         alias.add_argument("registry", help=REGISTRY)
@@ -140,6 +147,15 @@ def remove_registry_member(db: sqlite3.Connection, args: argparse.Namespace) -> 
     registry.remove_member(db, _registry(db, args.registry), _user(db, args.user).id)
 
 
+def add_project_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    team, _, name = args.project.partition("/")
+    owner, user = _team(db, team), _user(db, args.user)
+    found = projects.find(db, owner.id, name) or projects.create(db, owner, name, user)
+    if accounts.team_role(db, owner.id, user.id) in (None, "admin"):
+        raise Invalid(f'user "{user.username}" is not a member of the team "{team}", or is its admin')
+    registry.set_member(db, found, user.id, args.role)
+
+
 def protect_alias(db: sqlite3.Connection, args: argparse.Namespace) -> None:
     protection.protect(db, _project(db, args.registry), args.alias)
 
@@ -162,6 +178,7 @@ COMMANDS = {
     "add-team-member": add_team_member,
     "add-registry-member": add_registry_member,
     "remove-registry-member": remove_registry_member,
+    "add-project-member": add_project_member,
     "protect-alias": protect_alias,
     "unprotect-alias": unprotect_alias,
     "protected-aliases": protected_aliases,

@@ -41,6 +41,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--on", metavar="DATE", help="what was in production then: 2026-11-23 (its end, UTC) or 2026-11-23T14:00:00Z"
     )
     parser.add_argument("--verify", action="store_true", help="look for what was changed, lost or done outside")
+    parser.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an account whose entries count although it is no admin of the registry any more; may be repeated",
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else")
     return parser.parse()
 
@@ -52,8 +59,6 @@ def state(entry: Entry) -> str:
     """What became of an entry."""
     if entry.void:
         return "void: another promotion came first" if ledger.readable(entry.content) else "void: says nothing"
-    if entry.refused:
-        return "refused: W&B did not let the key move the alias"
     return "applied" if entry.applied else "unfinished: the alias has not moved"
 
 
@@ -100,8 +105,12 @@ def moment(text: str, now: datetime) -> datetime:
 
 
 def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
-    """The entry by which something was in production at a time."""
-    moved = [entry for entry in entries if entry.applied and not entry.void and ledger.applied_at(entry) <= then]
+    """
+    The entry by which something was in production at a time, by when it was written: the alias moves at once.
+
+    If the promotion was interrupted, the alias moved when somebody finished it.
+    """
+    moved = [entry for entry in entries if entry.applied and ledger.time_of(entry.content["time"]) <= then]
     return moved[-1] if moved else None
 
 
@@ -109,12 +118,16 @@ def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
 
 
 def collection_of(entries: Sequence[Entry], own: str) -> str:
-    """The registry's collection that the last entry promoted in; without an entry the use case's own."""
-    said = [entry for entry in entries if ledger.readable(entry.content)]
-    last = next((entry for entry in reversed(said) if entry.applied), said[-1] if said else None)
-    if last is None:
+    """
+    The registry's collection that the last entry promoted in; without an entry the use case's own.
+
+    The registry is that of the first entry: whoever may write to the ledger could name one of their own.
+    """
+    named = [Reference.parse(entry.content["to"]["name"], "the ledger") for entry in entries if not entry.void]
+    if not named:
         return f"wandb-registry-model/{own}"
-    return Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection
+    registry = (named[0].entity, named[0].project)
+    return next(version.collection for version in reversed(named) if (version.entity, version.project) == registry)
 
 
 def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Registered:
@@ -150,6 +163,13 @@ def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, str]:
     return found
 
 
+def written(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Sequence[str]) -> dict[str, Any]:
+    """Who wrote each entry, and who may promote; as fields of Registered."""
+    writers = {entry.number: ledger.writer(api, entry.version) for entry in entries if not entry.void}
+    admins = client.admins(api, collection) if writers else frozenset()
+    return {"writers": writers, "promoters": admins | set(also) if admins else None}
+
+
 def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
     """Where W&B shows each version that the entries name, and what it measured; a version that is gone is left out."""
     contents = [entry.content for entry in entries if ledger.readable(entry.content)]
@@ -167,8 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     then = moment(args.on, now) if args.on else None
     api = client.connect()
     settings = config.load(args.use_case)
-    ledger_name = f"{client.entity_of(api)}/{client.project_of(settings.project)}/{ledger.name_of(args.use_case)}"
-    entries = ledger.read(api, ledger_name)
+    project = client.project_of(settings.project)
+    entries = ledger.read(api, *ledger.places(api, client.entity_of(api), project, args.use_case))
     collection = collection_of(entries, settings.collection)
     holder = client.production(api, collection)
     answer: dict[str, Any] = {"registry": {"production": str(Reference.of(holder)) if holder else None}}
@@ -176,8 +196,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) is it to be believed?
     if args.verify or args.html:
-        now_there = replace(registered(api, entries, collection, holder), sha256=stored(api, entries))
-        entries, findings = verify.verify(entries, now_there)
+        known = registered(api, entries, collection, holder)
+        by = written(api, entries, collection, args.account)
+        entries, findings = verify.verify(entries, replace(known, sha256=stored(api, entries), **by))
     answer["entries"] = [as_json(entry) for entry in entries]
 
     # 2) what it says

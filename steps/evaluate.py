@@ -113,11 +113,11 @@ def judged_dataset(promotions: Sequence[Entry]) -> Reference:
     return Reference.parse(promotions[-1].content["dataset"]["name"], "--dataset")
 
 
-def return_of(version: Artifact, promotions: Sequence[Entry]) -> form.Return | None:
+def return_of(version: Artifact, entries: Sequence[Entry]) -> form.Return | None:
     """When this very model was in production last, by the ledger; None when it never was."""
-    if (entry := ledger.last_in_production(promotions, version.digest)) is None:
+    if (entry := ledger.last_in_production(entries, version.digest)) is None:
         return None
-    after = next((later for later in promotions if later.number > entry.number), None)
+    after = next((later for later in ledger.promotions(entries) if later.number > entry.number), None)
     return form.Return(
         entry.number,
         version=entry.content["to"]["name"],
@@ -155,7 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = client.connect()
     project = client.project_of(settings.project)
     home = f"{client.entity_of(api)}/{project}"
-    promotions = ledger.promotions(ledger.read(api, f"{home}/{ledger.name_of(args.use_case)}"))
+    entries = ledger.read(api, *ledger.places(api, client.entity_of(api), project, args.use_case))
+    promotions = ledger.promotions(entries)
 
     # 1) what is to be judged, and against what
     reference = version_of(args.version, promotions)
@@ -188,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
-    before = return_of(version, promotions)
+    before = return_of(version, entries)
     about = {
         "use_case": args.use_case,
         **kind,

@@ -4,8 +4,8 @@ Move the alias `production` to the version that was evaluated and approved.
     python -m steps.promote --evidence team/model-registry-dev/NAME_evaluation:v4 --approver ada
 
 Reads   the evidence, the ledger, and what the registry holds now.
-Writes  an entry in the ledger (artifact <use_case>_promotions), then the alias. Run again, it changes nothing,
-        or finishes what was cut off.
+Writes  an entry in the ledger (artifact <use_case>_promotions), then the alias. Run again in the same way, it changes
+        nothing, or finishes what was interrupted.
 Exits   0 done, 1 refused and nothing moved, 2 wrong use, 3 W&B not reachable.
 """
 
@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,18 +186,6 @@ def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
         )
 
 
-def check_unfinished(last: Entry | None, evidence: Evidence) -> None:
-    """No other promotion was cut off between its entry and its alias."""
-    if last and not (last.applied or last.refused) and last.content["to"] != vars(evidence.version):
-        raise StepError(
-            "promotion_unfinished",
-            f"entry v{last.number} promotes {last.content['to']['name']} "
-            f"(approved by {one_line(last.content['approver'])}) and was cut off before the alias moved",
-            f"finish it first: python -m steps.promote --use-case {evidence.use_case} "
-            f"--evidence {last.content['evidence']['name']} --approver NAME",
-        )
-
-
 # --- the step --------------------------------------------------------------------------------------------------------
 
 
@@ -206,7 +195,7 @@ class Judged:
     Evidence that holds, with what W&B has of it now.
 
     source: the evaluation. version: the registry's. as_json: the evidence as JSON's own types. stored: SHA-256 of the
-    files as they are now.
+    files as they are now. counts: whether an entry of the ledger is by an account that may promote this.
     """
 
     evidence: Evidence
@@ -214,6 +203,12 @@ class Judged:
     version: Artifact
     as_json: Mapping[str, Any]
     stored: form.Hashes
+    counts: Callable[[Entry], bool]
+
+    @property
+    def target(self) -> Reference:
+        """The version that becomes production."""
+        return Reference.parse(self.evidence.version.name, "--evidence")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -223,9 +218,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case)
     api = client.connect()
     source = client.get(api, reference, "--evidence")
-    project = client.project_of(settings.project)
-    ledger_name = f"{client.entity_of(api)}/{project}/{ledger.name_of(args.use_case)}"
-    entries = ledger.read(api, ledger_name)
+    places = ledger.places(api, client.entity_of(api), client.project_of(settings.project), args.use_case)
+    entries = ledger.read(api, *places)
 
     # 1) the evidence holds, and somebody approved it
     judged = held(api, source, settings, args, entries)
@@ -238,19 +232,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
     # 2) what the ledger and the registry say now
-    last, done = position(api, judged, entries, settings.gate.max_evidence_age_hours)
+    content = entry(judged, approved, args.reason, client.account_of(api))
+    done = position(api, judged, ledger.head(entries), content, settings.gate.max_evidence_age_hours)
     if args.dry_run:
-        say(f"every check passed; {judged.evidence.version.name} would become {client.PRODUCTION}")
-        emit(result(judged.evidence, vars(approved), judged.version), args.out)
+        say(f"every check passed; {judged.target} would become {client.PRODUCTION}")
+        emit(result(judged.evidence, content, judged.version), args.out)
         return 0
 
-    # 3) the entry, then the alias, then the mark
+    # 3) the entry, then the alias with the seal of it
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
-        with client.run(api, "promote_model", project, about) as run:
-            content = entry(run, judged, approved, args.reason, last)
-            done = write_entry(run, api, ledger_name, args.use_case, content)
-    finish(api, ledger_name, Reference.parse(judged.evidence.version.name, "--evidence"), done)
+        with client.run(api, "promote_model", places[0].split("/")[1], about) as run:
+            content |= {"run_url": run.url, "time": ledger.now()}
+            done = write_entry(run, api, places, args.use_case, following(api, content, entries, places[0]))
+    finish(api, judged.target, done)
     emit(result(judged.evidence, done.content, judged.version), args.out)
     return 0
 
@@ -277,51 +272,71 @@ def held(
     check_bytes(evidence.sha256, stored)
     check_rows(evidence.dataset, rows.y, scores)
     # What the ledger and W&B's lineage say counts, whatever the evidence does.
-    before = ledger.last_in_production(entries, version.digest)
+    counts = promoters(api, Reference.of(version).collection)
+    before = ledger.last_in_production(entries, version.digest, counts)
     scores = replace(
         scores, was_in_production=before is not None, seen=datasets.repeated(rows.x, learned, settings.data)
     )
     check_verdict(evidence, scores)
-    return Judged(evidence, source, version, form.as_json(evidence), stored)
+    return Judged(evidence, source, version, form.as_json(evidence), stored, counts)
+
+
+def promoters(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
+    """Whether an entry is by an account that may promote: this key's own, or an admin of the collection's registry."""
+    known = {client.account_of(api)} | client.admins(api, collection)
+
+    @cache
+    def by_promoter(version: str) -> bool:
+        return ledger.writer(api, version) in known
+
+    return lambda entry: by_promoter(entry.version)
 
 
 def position(
-    api: wandb.Api, judged: Judged, entries: Sequence[Entry], max_hours: float
-) -> tuple[Entry | None, Entry | None]:
-    """The entry that the next one follows; and the one by which this promotion was begun already, if it was."""
-    evidence = judged.evidence
-    last = ledger.head(entries)
-    target = Reference.parse(evidence.version.name, "--evidence")
-    production = client.production(api, target.collection)
-    check_unfinished(last, evidence)
-    done = last if last and not last.refused and last.content["to"] == vars(evidence.version) else None
-    holds = production is not None and Reference.of(production) == target
+    api: wandb.Api,
+    judged: Judged,
+    last: Entry | None,
+    content: Mapping[str, Any],
+    max_hours: float,
+) -> Entry | None:
+    """
+    The entry by which this promotion was made or begun already, if there is one.
+
+    last: the entry that the next one follows. content: what an entry of this call says: an unfinished one that says
+    anything else, or that another account wrote, is not finished.
+    """
+    check_age(judged.evidence, judged.source, max_hours)
+    production = client.production(api, judged.target.collection)
+    holds = production is not None and Reference.of(production) == judged.target
+    done = last if last and last.content["to"] == content["to"] and judged.counts(last) else None
+    if done and not holds and not is_begun(api, done, content):
+        done = None
     if done is None or not holds:
-        check_production(evidence, production)
-    if done and done.applied and not holds:
-        done = None  # production has been elsewhere since, and is promoted to this version once more
-    if done is None:
-        check_age(evidence, judged.source, max_hours)
-    return last, done
+        check_production(judged.evidence, production)
+    return done
 
 
-def finish(api: wandb.Api, ledger_name: str, target: Reference, entry: Entry) -> None:
-    """Move the alias by an entry and mark it applied, unless that was done."""
-    if entry.applied:
+def is_begun(api: wandb.Api, entry: Entry, content: Mapping[str, Any]) -> bool:
+    """Whether an entry says what this call's would, all but when and in which run, and is by this account."""
+    same = all(entry.content.get(key) == value for key, value in content.items())
+    return same and ledger.writer(api, entry.version) == content["account"]
+
+
+def finish(api: wandb.Api, target: Reference, entry: Entry) -> None:
+    """Move the alias by an entry, unless that was done."""
+    if holder(api, target) == target:
         say(f"{target} is {client.PRODUCTION} already, by entry v{entry.number}")
         return
-    move_alias(api, ledger_name, target, entry)
-    ledger.mark_applied(api, ledger_name, entry)
+    move_alias(api, target, entry)
     approver = one_line(entry.content["approver"])
     say(f"{target} is {client.PRODUCTION}; approved by {approver}, entry v{entry.number}")
 
 
-def entry(run: Run, judged: Judged, approved: Approval, reason: str, last: Entry | None) -> dict[str, Any]:
-    """What the ledger will say of this promotion."""
+def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict[str, Any]:
+    """What the ledger will say of this promotion. When, in which run and after which entry is known later."""
     evidence = judged.as_json
     return {
-        "schema": 2,
-        "previous": last.sha256 if last else None,
+        "schema": 3,
         "from": evidence["production"],
         "to": evidence["version"],
         "model": evidence["model"],
@@ -335,40 +350,54 @@ def entry(run: Run, judged: Judged, approved: Approval, reason: str, last: Entry
         "approval": approved.how,
         "comment": approved.comment,
         "approval_url": approved.url,
+        "account": account,
         "commit": evidence["commit"],
-        "run_url": run.url,
         "reason": one_line(reason),
-        "time": ledger.now(),
     }
 
 
-def write_entry(run: Run, api: wandb.Api, ledger_name: str, use_case: str, content: dict[str, Any]) -> Entry:
+def following(api: wandb.Api, content: Mapping[str, Any], entries: Sequence[Entry], own: str) -> dict[str, Any]:
+    """The entry as it follows the last one. own: the artifact that it becomes a version of."""
+    last = ledger.head(entries)
+    voids = last.number if last and is_passed_over(api, last, content) else None
+    follows: dict[str, Any] = {"previous": last and last.sha256, "voids": voids}
+    if entries and not any(entry.version.startswith(f"{own}:") for entry in entries):
+        follows["continues"] = entries[-1].number + 1  # the first entry in a project of the ledger's own
+    return {**content, **follows}
+
+
+def is_passed_over(api: wandb.Api, last: Entry, content: Mapping[str, Any]) -> bool:
+    """Whether the last entry never took effect: production is another version, and its own has no seal of it."""
+    if content["from"] == last.content["to"] or (
+        last.content["schema"] < 3 and content["from"] != last.content["from"]
+    ):
+        return False  # entries from before schema 3 may have no seal
+    version = client.find(api, last.content["to"]["name"])
+    return version is not None and ledger.seal_of(last) not in version.aliases
+
+
+def write_entry(run: Run, api: wandb.Api, places: Sequence[str], use_case: str, content: dict[str, Any]) -> Entry:
     """Write the entry and see whether it won; void means that another promotion came first."""
     run.use_artifact(content["evidence"]["name"])
     run.use_artifact(content["to"]["name"])
-    number = ledger.append(run, use_case, content)
-    written = next(entry for entry in ledger.read(api, ledger_name) if entry.number == number)
+    version = ledger.append(run, use_case, content)
+    written = next(entry for entry in ledger.read(api, *places) if entry.version == version)
     if written.void:
         raise StepError(
             "promotion_lost",
-            f"another promotion was written first, so entry v{number} is void",
+            f"another promotion was written first, so entry v{written.number} is void",
             "evaluate again, against what is in production now",
         )
     return written
 
 
-def move_alias(api: wandb.Api, ledger_name: str, target: Reference, entry: Entry) -> None:
+def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
     """
     Give the version the alias, with the seal of the entry that it moves by, and read it back from W&B.
 
-    Where this key may not, the entry says so from now on: production stays what it is, and no promotion waits for it.
+    If this key may not, production stays what it is, and the next promotion passes the entry over.
     """
-    try:
-        client.add_aliases(api.artifact(str(target)), [client.PRODUCTION, ledger.seal_of(entry)])
-    except StepError as error:
-        if error.name == "alias_refused" and holder(api, target) != target:
-            ledger.mark_refused(api, ledger_name, entry)
-        raise
+    client.add_aliases(api.artifact(str(target)), [client.PRODUCTION, ledger.seal_of(entry)])
     if (now := holder(api, target)) != target:
         raise StepError(
             "alias_not_moved",

@@ -37,7 +37,7 @@ p { margin: .35rem 0; }
 .top { display: flex; flex-wrap: wrap; gap: .25rem 1rem; justify-content: space-between; align-items: baseline; }
 .tag { display: inline-block; border: 1px solid currentColor; border-radius: 99px; padding: 0 .6rem; font-size: .8rem;
   white-space: nowrap; }
-.applied, .good { color: var(--good); } .unfinished, .refused { color: var(--wait); }
+.applied, .good { color: var(--good); } .unfinished { color: var(--wait); }
 .void { color: var(--none); }
 .bad { color: var(--bad); } .findings { border-color: var(--bad); } .findings ul { margin: 0; padding-left: 1.2rem; }
 .findings li { overflow-wrap: anywhere; }
@@ -121,7 +121,7 @@ def _current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
 
 def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
     content = entry.content
-    state = "void" if entry.void else "refused" if entry.refused else "applied" if entry.applied else "unfinished"
+    state = "void" if entry.void else "applied" if entry.applied else "unfinished"
     if not readable(content):
         return f'<li class="void"><div class="card"><h3>v{entry.number}</h3><p>This entry says nothing.</p></div></li>'
     before = _version(content["from"]["name"], links) if content["from"] else "nothing"

@@ -3,12 +3,13 @@ The ledger of promotions: a W&B artifact, one version an entry, each entry with 
 
 W&B has no compare-and-swap on an alias, but it numbers the versions of an artifact and never changes their files.
 So the ledger decides: the first entry written on a predecessor wins, a later one on the same predecessor is void.
-An entry is written before the alias moves, and marked applied (in the version's metadata) after it; one that is not
-marked is an intent that somebody was killed over, and is completed by the next promotion of the same version. One that
-W&B refused the alias for is marked refused: it never takes effect, and the next promotion follows it.
 
-The alias moves together with a seal: an alias of the promoted version that holds the entry's number and hash. It lies
-in the registry, apart from the ledger, and outlives the entry: verify.py reads the ledger against it.
+An entry is written before the alias moves. No mark says afterwards that it did, because whoever may write to the
+project can edit a mark. What follows says it: each entry names the version that it found in production, and the entry
+that it passes over (`voids`) because its promotion was interrupted or refused. Of the last entry the registry says it.
+
+The alias moves together with a seal: an alias of the promoted version that holds the entry's number and hash. It is in
+the registry, apart from the ledger, and outlives the entry: verify.py reads the ledger against it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 ARTIFACT_TYPE = "promotion"
 FILE = "entry.json"
+OWN_PROJECT = "-promotions"  # the project that only the account that promotes may write to: <project>-promotions
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,17 @@ class Entry:
     """
     One promotion, as written.
 
-    number: the artifact version. content: what the entry says. applied: whether the alias is known to have moved.
-    void: whether another entry on the same predecessor came first. noted: the version's metadata, which repeats the
-    content and says when it was applied, or refused.
+    number: its place in the ledger. content: what the entry says. applied: whether it took effect. void: whether
+    another entry on the same predecessor came first. noted: the version's metadata, which repeats the content.
+    version: the artifact's version that it is, pinned.
     """
 
     number: int
     content: Mapping[str, Any]
-    applied: bool
+    applied: bool = False
     void: bool = False
     noted: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def refused(self) -> bool:
-        """Whether the key that wrote it was not let move the alias."""
-        return not self.applied and "refused_at" in self.noted
+    version: str = ""
 
     @property
     def sha256(self) -> str:
@@ -70,8 +68,12 @@ def text(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def chained(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries in the order of their versions, with those marked void that do not follow the last valid one."""
+def chained(entries: Iterable[Entry], production: str | None = None) -> list[Entry]:
+    """
+    The entries in order, with those marked void that do not follow the last valid one, and those that took effect.
+
+    production: the version that is in production now, which says it of the last entry.
+    """
     result: list[Entry] = []
     last: str | None = None
     for entry in sorted(entries, key=lambda entry: entry.number):
@@ -79,7 +81,28 @@ def chained(entries: Iterable[Entry]) -> list[Entry]:
         result.append(replace(entry, void=void))
         if not void:
             last = entry.sha256
-    return result
+    return with_effect(result, production)
+
+
+def with_effect(entries: Iterable[Entry], production: str | None) -> list[Entry]:
+    """The entries with `applied` as what follows each of them says, and as the registry says of the last one."""
+    result: list[Entry] = []
+    after: Entry | None = None
+    for entry in reversed(list(entries)):
+        applied = not entry.void and _took_effect(entry, after, production)
+        result.append(replace(entry, applied=applied))
+        after = after if entry.void else entry
+    return result[::-1]
+
+
+def _took_effect(entry: Entry, after: Entry | None, production: str | None) -> bool:
+    to = entry.content.get("to")
+    if after is None:
+        return production is not None and isinstance(to, Mapping) and to.get("name") == production
+    if "voids" in after.content:
+        return bool(after.content["voids"] != entry.number)
+    # Before schema 3 an entry that was refused was passed over in silence, and one that was applied had a mark.
+    return "applied_at" in entry.noted or after.content.get("from") == to
 
 
 def head(entries: Iterable[Entry]) -> Entry | None:
@@ -87,15 +110,42 @@ def head(entries: Iterable[Entry]) -> Entry | None:
     return next((entry for entry in reversed(list(entries)) if not entry.void), None)
 
 
+def joined(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
+    """
+    The entries of a ledger that was begun in another project, with their numbers in the whole of it.
+
+    The first of its own says how many of the older ones count: whoever may write there may have added some since.
+    """
+    if not own:
+        return list(older)
+    before = min(own, key=lambda entry: entry.number).content.get("continues", 0)
+    kept = [entry for entry in older if entry.number < before]
+    return [*kept, *(replace(entry, number=entry.number + before) for entry in own)]
+
+
 def promotions(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries that took effect, or will when they are finished."""
-    return [entry for entry in entries if not entry.void and not entry.refused]
+    """The entries that took effect."""
+    return [entry for entry in entries if entry.applied]
 
 
-def last_in_production(entries: Iterable[Entry], digest: str) -> Entry | None:
-    """The last entry by which the model with this digest was in production; None if the ledger knows of none."""
-    applied = [entry for entry in promotions(entries) if entry.applied and entry.content["to"]["digest"] == digest]
-    return applied[-1] if applied else None
+def last_in_production(
+    entries: Sequence[Entry], digest: str, counts: Callable[[Entry], bool] = lambda _: True
+) -> Entry | None:
+    """
+    The last entry by which the model with this digest is proven to have been in production; None without one.
+
+    It is in production now, or the next entry found it there. counts: whether an entry is by an account that may
+    promote; the others prove nothing.
+    """
+    valid = [entry for entry in entries if not entry.void]
+    for place in reversed(range(len(valid))):
+        entry = valid[place]
+        if entry.content["to"]["digest"] != digest or not counts(entry):
+            continue
+        after = next((later for later in valid[place + 1 :] if counts(later)), None)
+        if entry.applied if after is None else after.content["from"] == entry.content["to"]:
+            return entry
+    return None
 
 
 def drops(entries: Iterable[Entry]) -> float:
@@ -103,37 +153,57 @@ def drops(entries: Iterable[Entry]) -> float:
     return sum(entry.content.get("drop") or 0.0 for entry in promotions(entries))
 
 
-def read(api: wandb.Api, ledger: str) -> list[Entry]:
-    """All entries of the ledger `entity/project/name`, void ones marked, oldest first; empty when there is none."""
-    if not api.artifact_collection_exists(ledger, ARTIFACT_TYPE):
+# --- in W&B ----------------------------------------------------------------------------------------------------------
+
+
+def places(api: wandb.Api, entity: str, project: str, use_case: str) -> list[str]:
+    """
+    Where the ledger is, `entity/project/name`: entries are written to the first, and the second has older ones.
+
+    If there is a project `<project>-promotions`, the ledger is there: a project in which only the account that promotes
+    may write. Entries from before it was made stay where they are.
+    """
+    names = [f"{entity}/{home}/{use_case}_promotions" for home in (f"{project}{OWN_PROJECT}", project)]
+    return names if client.has_project(api, entity, f"{project}{OWN_PROJECT}") else names[1:]
+
+
+def read(api: wandb.Api, *places: str) -> list[Entry]:
+    """All entries, void ones marked, oldest first; empty when there are none. places: as `places` gives them."""
+    entries = joined(*(_entries(api, place) for place in places))
+    last = head(chained(entries))
+    holder = last and client.production(api, Reference.parse(last.content["to"]["name"], "the ledger").collection)
+    return chained(entries, str(Reference.of(holder)) if holder else None)
+
+
+def _entries(api: wandb.Api, place: str) -> list[Entry]:
+    if not api.artifact_collection_exists(place, ARTIFACT_TYPE):
         return []
-    return chained(_entry(version) for version in api.artifact_collection(ARTIFACT_TYPE, ledger).artifacts())
+    versions = api.artifact_collection(ARTIFACT_TYPE, place).artifacts()
+    return sorted(map(_entry, versions), key=lambda entry: entry.number)
 
 
-def append(run: Run, use_case: str, content: Mapping[str, Any]) -> int:
-    """Write an entry; returns its version number. Whether it won is for `read` to say."""
+def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
+    """Write an entry; returns the version that it is. Whether it won is for `read` to say."""
     import wandb
 
     artifact = wandb.Artifact(name_of(use_case), type=ARTIFACT_TYPE, metadata={"entry": dict(content)})
     with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
         file.write(text(content))
-    return Reference.of(client.log(run, artifact, ["latest"])).number
+    return str(Reference.of(client.log(run, artifact, ["latest"])))
 
 
-def mark_applied(api: wandb.Api, ledger: str, entry: Entry) -> None:
-    """Note on the entry's version that its alias has moved."""
-    _note(api, ledger, entry, "applied_at")
+def writer(api: wandb.Api, version: str) -> str | None:
+    """
+    The account whose run logged an entry, by the version that it is; None if W&B knows none.
 
-
-def mark_refused(api: wandb.Api, ledger: str, entry: Entry) -> None:
-    """Note on the entry's version that W&B did not let the key move the alias."""
-    _note(api, ledger, entry, "refused_at")
-
-
-def _note(api: wandb.Api, ledger: str, entry: Entry, what: str) -> None:
-    version = api.artifact(f"{ledger}:v{entry.number}")
-    version.metadata[what] = now()
-    version.save()
+    None, too, if the run logged another entry before: each promotion has a run of its own, and whoever may write to the
+    project can go on with the run of somebody else.
+    """
+    run = api.artifact(version).logged_by()
+    if run is None or (account := client.account_of_run(run)) is None:
+        return None
+    logged = [Reference.of(artifact).number for artifact in run.logged_artifacts() if artifact.type == ARTIFACT_TYPE]
+    return account if min(logged, default=None) == Reference.parse(version, "").number else None
 
 
 def now() -> str:
@@ -145,14 +215,6 @@ def time_of(text: str) -> datetime:
     """A time as W&B, entries and people write it (ISO 8601; UTC where no zone is given); ValueError otherwise."""
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
-
-
-def applied_at(entry: Entry) -> datetime:
-    """When the alias moved, by the mark on the entry's version; else when the entry was written."""
-    try:
-        return time_of(str(entry.noted.get("applied_at")))
-    except ValueError:
-        return time_of(entry.content["time"])
 
 
 def seal_of(entry: Entry) -> str:
@@ -185,10 +247,13 @@ def readable(content: object) -> bool:
         and (content.get("from") is None or version(content["from"]))
         and all(isinstance(content.get(key), str) for key in ("approver", "time", "reason"))
         and isinstance(content.get("previous"), str | None)
+        and isinstance(content.get("voids"), int | None)
+        and isinstance(content.get("account"), str | None)
+        and isinstance(content.get("continues", 0), int)
     )
 
 
-def entry(number: int, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
+def entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
     """
     The entry that a version holds, by its file and its metadata; file: None if it is missing or damaged.
 
@@ -199,11 +264,11 @@ def entry(number: int, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
     except (ValueError, RecursionError):
         content = None
     said: dict[str, Any] = content if readable(content) else {"previous": "unreadable"}
-    return Entry(number, said, "applied_at" in noted, noted=noted)
+    return Entry(Reference.parse(version, "the ledger").number, said, noted=noted, version=version)
 
 
 def _entry(version: Artifact) -> Entry:
-    return entry(Reference.of(version).number, _file(version), dict(version.metadata))
+    return entry(str(Reference.of(version)), _file(version), dict(version.metadata))
 
 
 def _file(version: Artifact) -> bytes | None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
-from modelgate.promotion.ledger import Entry, readable
+from modelgate.promotion.ledger import Entry, readable, with_effect
 
 _SEAL = re.compile(r"promotion-v([0-9]{1,9})-([0-9a-f]{12})")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -34,13 +34,17 @@ class Registered:
     What the registry holds now: the names of its versions, their seals, and the version that is `production`.
 
     sha256: of each version that an entry names, the SHA-256 of its file now, or the name under which the file is
-    refused. A version that is gone is left out.
+    refused. A version that is gone is left out. writers: of each entry that is known, the account that logged it; None
+    if W&B knows none, or its run logged another entry before. promoters: the accounts that may promote; None where W&B
+    does not tell.
     """
 
     versions: frozenset[str] = frozenset()
     seals: tuple[Seal, ...] = ()
     production: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    writers: Mapping[int, str | None] = field(default_factory=dict)
+    promoters: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ def seals_in(aliases: Iterable[str], version: str) -> list[Seal]:
 
 def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry], list[Finding]]:
     """
-    The entries in their true order, void ones marked, and everything that is wrong with them.
+    The entries in their true order, marked void or applied, and everything that is wrong with them.
 
-    Void and refused entries are no finding: they are what losing a race leaves behind, and a key that W&B did not let
-    move the alias.
+    Void entries and those that were passed over are no finding: they are what losing a race leaves behind, and a
+    promotion that was interrupted or refused.
     """
     known = {entry.number: entry for entry in entries}
     findings = [
@@ -79,11 +83,14 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     findings += _missing(known, registered, {finding.entry for finding in findings})
     order, of_chain = _walk(known, registered, findings)
     findings += of_chain
+    order = _effects(order, registered)
     wrong = {finding.entry for finding in findings}
     findings += _unsealed(order, registered, wrong)
     findings += _outside(order, registered, wrong)
     findings += _production(order, registered)
     findings += _bytes(order, registered)
+    findings += _written(order, registered)
+    findings += _collections(order)
     return order, findings
 
 
@@ -92,11 +99,6 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
 
 def _sealed(number: int, registered: Registered) -> set[str]:
     return {seal.hash12 for seal in registered.seals if seal.number == number}
-
-
-def _refused(entry: Entry, registered: Registered) -> bool:
-    """Whether the entry left production as it was; one that is sealed did not, whatever is noted on it."""
-    return entry.refused and not _sealed(entry.number, registered)
 
 
 def _broken_seals(known: Mapping[int, Entry], registered: Registered) -> list[int]:
@@ -175,12 +177,9 @@ def _walk(
     that one is sealed: then this one was forged.
     """
 
-    def dealt_with(entry: Entry) -> bool:
-        return entry.applied or entry.refused or bool(_sealed(entry.number, registered))
-
-    applied = {entry.number for entry in known.values() if entry.applied}
-    last_moved = max(applied | {seal.number for seal in registered.seals}, default=-1)
     wrong = {finding.entry for finding in found if finding.entry is not None}
+    last_sealed = max((seal.number for seal in registered.seals), default=-1)
+    followed = {entry.content["previous"] for entry in known.values()}
     order: list[Entry] = []
     findings: list[Finding] = []
     seen: set[str | None] = {None}
@@ -202,16 +201,33 @@ def _walk(
                 )
                 follows = True
             seen.add(previous)
-        # A valid entry that was cut off lets no other promotion pass, so one that was passed by was void. One with its
-        # seal was not, whatever it follows: promote goes on after a loss.
-        follows = entry.sha256[:12] in _sealed(entry.number, registered) or (
-            follows and (dealt_with(entry) or entry.number > last_moved)
-        )
+        # One that was passed by in silence had lost a race. One with its seal took effect, whatever it follows: promote
+        # goes on after a loss.
+        sealed = _sealed(entry.number, registered)
+        passed_by = not sealed and entry.sha256 not in followed and entry.number < last_sealed
+        follows = entry.sha256[:12] in sealed or (follows and not passed_by)
         order.append(replace(entry, void=not follows))
         seen.add(entry.sha256)
         if follows:
             last, before = entry.sha256, entry
     return order, findings
+
+
+def _effects(order: list[Entry], registered: Registered) -> list[Entry]:
+    """
+    The entries with `applied` as all of it says: the seals, else what follows directly, else what is in production.
+
+    The last one took effect, too, if its version was deleted since: its seal went with it.
+    """
+    order = with_effect(order, registered.production)
+    valid = [entry for entry in order if not entry.void]
+    applied = {entry.number for entry in valid if _sealed(entry.number, registered)}
+    for entry, after in zip_longest(valid, valid[1:]):
+        gone = entry.content["to"]["name"] not in registered.versions
+        follows = after.content["previous"] == entry.sha256 if after else True
+        if follows and (entry.applied or (after is None and gone)):
+            applied.add(entry.number)
+    return [replace(entry, applied=entry.number in applied) for entry in order]
 
 
 # --- against the registry --------------------------------------------------------------------------------------------
@@ -240,7 +256,7 @@ def _outside(order: list[Entry], registered: Registered, wrong: set[int | None])
     found = []
     for before, after in pairwise(valid):
         adjoining = after.content["previous"] == before.sha256
-        left = before.content["from" if _refused(before, registered) else "to"]
+        left = before.content["to" if before.applied else "from"]
         if adjoining and not {before.number, after.number} & wrong and after.content["from"] != left:
             found.append(
                 Finding(
@@ -257,7 +273,7 @@ def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
     """Files that are not, byte for byte, those that were promoted."""
     found = []
     for entry in order:
-        if entry.void or _refused(entry, registered):
+        if not entry.applied:
             continue
         content = entry.content
         hashes = content.get("sha256") or {}
@@ -274,14 +290,41 @@ def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
     return found
 
 
+def _written(order: list[Entry], registered: Registered) -> list[Finding]:
+    """Entries that another account wrote than they say, or one that may not promote."""
+    found = []
+    for entry in order:
+        if entry.void or entry.number not in registered.writers:
+            continue
+        writer, said = registered.writers[entry.number], entry.content.get("account")
+        by = f"by {writer}" if writer else "by nobody that W&B knows, or in the run of another entry"
+        if said is not None and writer != said:
+            message = f"v{entry.number} says that {said} wrote it, and it was logged {by}"
+            found.append(Finding("entry_of_other_account", message, entry.number))
+        elif registered.promoters is not None and writer not in registered.promoters:
+            message = f"v{entry.number} was logged {by}, who is no admin of the registry"
+            found.append(Finding("entry_of_other_account", message, entry.number))
+    return found
+
+
+def _collections(order: list[Entry]) -> list[Finding]:
+    """Entries that promote in another registry than the first of them."""
+    registries = {entry.number: entry.content["to"]["name"].rpartition("/")[0] for entry in order if not entry.void}
+    first = next(iter(registries.values()), None)
+    return [
+        Finding("other_registry", f"v{number} promotes in {registry}, and the first entry in {first}", number)
+        for number, registry in registries.items()
+        if registry != first
+    ]
+
+
 def _name(version: Mapping[str, str] | None) -> str:
     return version["name"] if version else "nothing"
 
 
 def _production(order: list[Entry], registered: Registered) -> list[Finding]:
     """What is in production, against the last entry, or against the last seal where its entry is gone or changed."""
-    lasting = (entry for entry in reversed(order) if not entry.void and not _refused(entry, registered))
-    head = next(lasting, None)
+    head = next((entry for entry in reversed(order) if not entry.void), None)
     seal = max(registered.seals, key=lambda seal: seal.number, default=None)
     found = []
     allowed: set[str | None] = {None}
@@ -291,7 +334,7 @@ def _production(order: list[Entry], registered: Registered) -> list[Finding]:
         allowed = {head.content["to"]["name"]}
         if not head.applied:
             allowed.add(head.content["from"] and head.content["from"]["name"])
-    if head is not None and not head.applied:
+    if head is not None and not head.applied and (seal is None or seal.number < head.number):
         message = f"v{head.number} promotes {head.content['to']['name']} and was not finished"
         found.append(Finding("promotion_unfinished", message, head.number))
     if registered.production in allowed:

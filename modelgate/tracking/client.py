@@ -95,6 +95,38 @@ def account_of(api: wandb.Api) -> str:
     return str(api.viewer.username)
 
 
+def account_of_run(run: Any) -> str | None:
+    """The account that W&B shows as a run's own; None if it shows none, or the run was deleted."""
+    try:
+        user = getattr(run, "user", None)
+        return str(user.username) if user else None
+    except (CommError, ValueError):
+        return None
+
+
+def has_project(api: wandb.Api, entity: str, project: str) -> bool:
+    """Whether the entity has this project and the key may see it."""
+    try:
+        return any(known.name == project for known in api.projects(entity))
+    except (CommError, ValueError) as error:
+        raise StepError(
+            "wandb_failed",
+            f"W&B could not list the projects of {entity}: {_first_line(error)}",
+            "try again",
+            UNREACHABLE,
+        ) from error
+
+
+def admins(api: wandb.Api, collection: str) -> frozenset[str]:
+    """The accounts that W&B names as admins of a collection's registry; empty where it does not tell this key."""
+    organization, registry, _ = collection.split("/")
+    try:
+        members = api.registry(registry.removeprefix("wandb-registry-"), organization=organization).user_members()
+        return frozenset(str(member.user.username) for member in members if member.role == "admin")
+    except (CommError, ValueError, AttributeError):
+        return frozenset()
+
+
 @contextmanager
 def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) -> Iterator[Run]:
     """A W&B run, finished at the end of the block; marked failed when the block raises."""

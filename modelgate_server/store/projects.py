@@ -69,7 +69,18 @@ def of_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
 def role(db: sqlite3.Connection, user: User, found: Project) -> str | None:
     """What a user is in a project, None for a stranger."""
     owner = accounts.entity(db, found.entity_id)
-    return _registry_role(db, user, found, owner) if owner.kind == "organization" else entity_role(db, user, owner)
+    if owner.kind == "organization":
+        return _registry_role(db, user, found, owner)
+    return _team_role(db, user, found, entity_role(db, user, owner))
+
+
+def _team_role(db: sqlite3.Connection, user: User, found: Project, in_team: str | None) -> str | None:
+    """What a project names somebody goes before what their team names them. Its admins are admins of every project."""
+    if in_team in (None, "admin"):
+        return in_team
+    named = "SELECT role FROM project_members WHERE project_id = ? AND user_id = ?"
+    row = db.execute(named, (found.id, user.id)).fetchone()
+    return str(row[0]) if row else in_team
 
 
 def _registry_role(db: sqlite3.Connection, user: User, found: Project, owner: Entity) -> str | None:

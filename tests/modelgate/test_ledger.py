@@ -15,8 +15,8 @@ from modelgate.promotion import ledger, verify
 from modelgate.promotion.ledger import Entry
 
 
-def entry(number, previous, approver="ada", applied=True):
-    return Entry(number, {"previous": previous and previous.sha256, "approver": approver}, applied)
+def entry(number, previous, approver="ada"):
+    return Entry(number, {"previous": previous and previous.sha256, "approver": approver})
 
 
 def test_entries_that_follow_each_other_hold():
@@ -42,7 +42,7 @@ def test_an_entry_on_a_void_one_is_void():
 def test_a_changed_entry_voids_what_follows():
     first = entry(0, None)
     second = entry(1, first)
-    forged = Entry(0, {**first.content, "approver": "mallory"}, True)
+    forged = Entry(0, {**first.content, "approver": "mallory"})
     assert [item.void for item in ledger.chained([forged, second])] == [False, True]
 
 
@@ -66,4 +66,4 @@ def test_an_empty_ledger_has_no_head():
 
 
 def test_the_hash_does_not_depend_on_the_order_of_keys():
-    assert Entry(0, {"a": 1, "b": 2}, True).sha256 == Entry(5, {"b": 2, "a": 1}, False).sha256
+    assert Entry(0, {"a": 1, "b": 2}).sha256 == Entry(5, {"b": 2, "a": 1}).sha256

@@ -122,9 +122,7 @@ def pytest_runtest_logreport(report):
 
 def goes_red(item):
     failed.clear()
-    # Told that another test of the file follows, pytest keeps what they share: a server, say.
-    another = next((one for one in item.session.items if one is not item), None)
-    item.config.hook.pytest_runtest_protocol(item=item, nextitem=another)
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
     return bool(failed)
 
 

@@ -82,9 +82,20 @@ def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
     content["to"] = {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest}
     with wandb.init(project=desk.collection) as run:
         ledger.append(run, "glyphs", content)
-    ledger.mark_applied(wandb.Api(), desk.ledger, desk.entries[1])
-    # The forger has copied the hashes of another model, too.
-    assert desk.findings() == {("entry_not_sealed", 1), ("moved_outside", None), ("model_bytes_changed", 1)}
+    assert desk.findings() == {("promotion_unfinished", 1)}
+    desk.promoted(2, 0)
+    assert desk.findings() == set()
+    assert [entry.applied for entry in desk.entries] == [True, False, True]
+
+
+def test_an_entry_that_was_logged_in_the_run_of_a_promotion(desk):
+    """Whoever may write to the project may go on with a run of somebody else, whose account W&B then shows."""
+    desk.promoted(0)
+    before = desk.entries[0]
+    content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
+    with wandb.init(project=desk.collection, id=desk.entry(0).logged_by().id, resume="must") as run:
+        ledger.append(run, "glyphs", content)
+    assert ("entry_of_other_account", 1) in desk.findings()
 
 
 def test_production_that_was_moved_by_hand(desk):
@@ -147,16 +158,15 @@ def test_a_lost_race_is_listed_and_is_no_finding(desk, capsys):
 # --- what was in production then -------------------------------------------------------------------------------------
 
 
-def at(number, time, applied_at=None, void=False):
-    content = {"time": time, "to": {"name": f"o/r/c:v{number}"}}
-    return Entry(number, content, applied_at is not None, void, {"applied_at": applied_at})
+def at(number, time, applied=True):
+    return Entry(number, {"time": time, "to": {"name": f"o/r/c:v{number}"}}, applied)
 
 
 HISTORY = [
-    at(0, "2026-11-20T10:00:00Z", "2026-11-20T10:00:01Z"),
-    at(1, "2026-11-21T10:00:00Z", "2026-11-23T09:00:00Z"),  # finished two days after it was cut off
-    at(2, "2026-11-23T10:00:00Z", void=True),
-    at(3, "2026-11-23T11:00:00Z"),
+    at(0, "2026-11-20T10:00:01Z"),
+    at(1, "2026-11-23T09:00:00Z"),
+    at(2, "2026-11-23T10:00:00Z", applied=False),
+    at(3, "2026-11-23T11:00:00Z", applied=False),
 ]
 
 

@@ -79,8 +79,8 @@ def test_a_key_that_may_not_set_the_alias_is_refused_and_nothing_moves(desk, tra
     assert "admin of the registry" in said
     assert "production" in desk.version(0).aliases
     assert not [alias for alias in desk.version(1).aliases if alias.startswith("promotion-")]
-    assert states(desk) == ["applied", "refused"]
-    assert desk.findings() == set()
+    assert states(desk) == ["applied", "unfinished"]
+    assert desk.findings() == {("promotion_unfinished", 1), ("entry_of_other_account", 1)}
 
 
 def test_the_right_key_promotes_after_all_the_same_version_or_another(desk, training_key):
@@ -91,8 +91,8 @@ def test_the_right_key_promotes_after_all_the_same_version_or_another(desk, trai
     assert desk.promote(desk.evidence(1, 0), training_key)[0] == 1
     assert desk.promote(desk.evidence(2, 0))[0] == 0
     assert "production" in desk.version(2).aliases
-    assert states(desk) == ["refused", "applied", "refused", "applied"]
-    assert desk.findings() == set()
+    assert states(desk) == ["unfinished", "applied", "unfinished", "applied"]
+    assert desk.findings() == {("entry_of_other_account", 0), ("entry_of_other_account", 2)}
 
 
 def test_a_key_that_may_not_write_the_ledger_is_told_so(desk, server):

@@ -86,7 +86,7 @@ def proxy(server: Server, wandb_env: dict[str, str], monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("how", ["cut", "html"])
-def test_what_may_have_moved_is_not_marked_refused_and_the_same_command_completes_it(proxy, step, collection, how):
+def test_what_may_have_moved_is_not_called_refused_and_the_same_command_completes_it(proxy, step, collection, how):
     desk = Desk(step, collection)
     evidence = desk.evidence(0)
     proxy.spoil = how
@@ -107,4 +107,4 @@ def test_a_refusal_that_has_no_status_of_its_own_is_one(proxy, step, collection)
     with pytest.raises(StepError) as ended:
         step("promote", "--evidence", evidence, "--approver", "ada")
     assert (ended.value.name, ended.value.exit_code) == ("alias_refused", 1)
-    assert [entry["state"] for entry in step("audit")["entries"]] == ["refused"]
+    assert [entry["state"] for entry in step("audit")["entries"]] == ["unfinished"]

@@ -28,7 +28,6 @@ TESTS = {
     "check_production": "test_promote.py::test_production_that_moved_since_the_evaluation",
     "check_use_case": "test_promote.py::test_evidence_of_another_use_case_is_not_promoted",
     "check_age": "test_promote.py::test_evidence_that_is_too_old",
-    "check_unfinished": "test_promote.py::test_another_promotion_waits_for_one_that_was_cut_off",
 }
 
 

@@ -52,3 +52,10 @@ def test_a_line_for_a_shell_is_not_a_name(monkeypatch, text):
         approval.check_flags(text, None)
     assert (stopped.value.name, stopped.value.exit_code) == ("approver_not_a_name", 2)
     assert str(stopped.value).isprintable()
+
+
+def test_a_name_without_end_is_not_repeated_in_full(monkeypatch):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    with pytest.raises(StepError) as stopped:
+        approval.check_flags("a" * 10_000, None)
+    assert len(str(stopped.value)) < 300

@@ -45,7 +45,7 @@ def test_a_pull_request_whose_last_commit_became_the_branchs_is_one_that_was_mer
     assert asked("merge").approver == "bob"
 
 
-@pytest.mark.parametrize("event", ["workflow_dispatch", "pull_request", "schedule"])
+@pytest.mark.parametrize("event", ["workflow_dispatch", "pull_request", "schedule", "\x1b[2J"])
 def test_a_merge_approves_what_it_pushes_and_nothing_else(github, event):
     github.answers |= {THIS_RUN: workflow_run(event=event), REVIEWS: [review("bob")]}
     assert refused("merge") == "not_a_push"
