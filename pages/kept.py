@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
+from modelgate.tracking.client import PRODUCTION
+from modelgate.tracking.references import Reference
 from modelgate_server.store import artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Collection, Membership
 from modelgate_server.web import links
@@ -106,16 +109,24 @@ def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | Non
     return content if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5 else None
 
 
-def entries(visit: Visit, use_case_ledger: str) -> list[Entry]:
-    """The ledger `entity/project/name`, as `ledger.read` gives it: oldest first, void entries marked."""
-    return ledger.chained(
-        ledger.entry(
-            known.membership.version_index,
-            file(visit, known, ledger.FILE, MAX_ENTRY_BYTES),
-            metadata(known),
-        )
-        for known in versions(visit, use_case_ledger)
-    )
+def entries(visit: Visit, places: Sequence[str]) -> list[Entry]:
+    """The ledger, as `ledger.read` gives it: oldest first, void entries marked. places: `entity/project/name`."""
+    known = ledger.joined(*(_entries(visit, place) for place in places))
+    last = ledger.head(ledger.chained(known))
+    home = Reference.parse(last.content["to"]["name"], "the ledger").collection if last else ""
+    holder = version(visit, f"{home}:{PRODUCTION}") if last else None
+    return ledger.chained(known, holder.name if holder else None)
+
+
+def _entries(visit: Visit, place: str) -> list[Entry]:
+    return [
+        ledger.entry(known.name, file(visit, known, ledger.FILE, MAX_ENTRY_BYTES), metadata(known))
+        for known in versions(visit, place)
+    ]
+
+
+def has_project(visit: Visit, entity: str, name: str) -> bool:
+    return projects.readable(visit.db, visit.user, entity, name) is not None
 
 
 def evidence(visit: Visit, known: Version) -> Evidence | None:

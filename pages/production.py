@@ -43,13 +43,13 @@ class UseCase:
     @property
     def since(self) -> str:
         """When the alias moved, as the pages' times are written."""
-        return iso(ledger.applied_at(self.entry)) if self.entry else ""
+        return iso(ledger.time_of(self.entry.content["time"])) if self.entry else ""
 
     @property
     def unfinished(self) -> Entry | None:
         """The promotion that was interrupted between its entry and the alias."""
         last = ledger.head(self.entries)
-        return last if last and not last.applied and not last.refused else None
+        return last if last and not last.applied else None
 
     @property
     def metric(self) -> tuple[str, str] | None:
@@ -78,15 +78,16 @@ def one(visit: Visit, name: str) -> UseCase:
         settings = config.load(name)
     except StepError as error:
         return UseCase(name, "", "", problem=str(error))
-    home = f"{accounts.LOCAL_USER}/{settings.project}/{ledger.name_of(name)}"
-    entries = kept.entries(visit, home)
+    own = kept.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
+    places = ledger.names(accounts.LOCAL_USER, settings.project, name, has_own=own)
+    entries = kept.entries(visit, places)
     collection = _collection(entries, f"{accounts.LOCAL_ORGANIZATION}/{MODEL_REGISTRY}/{settings.collection}")
     holder = kept.version(visit, f"{collection}:{PRODUCTION}")
     entry = _entry(entries, holder)
     evidence = kept.version(visit, entry.content["evidence"]["name"]) if entry else None
     return UseCase(
         name=name,
-        ledger=home,
+        ledger=places[0],
         collection=collection,
         entries=entries,
         version=holder,

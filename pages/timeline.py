@@ -31,6 +31,8 @@ TITLES = {
     "moved_outside": "Production was moved outside the gate",
     "production_gone": "Nothing is in production any more",
     "promotion_unfinished": "A promotion was interrupted",
+    "entry_of_other_account": "An entry was written by another account",
+    "other_registry": "An entry is of another registry",
 }
 ENTRIES_A_PAGE = 20
 HOW = {
@@ -42,7 +44,6 @@ HOW = {
 STATES = {
     "applied": "applied",
     "unfinished": "interrupted before the alias moved",
-    "refused": "refused: the key may not move the alias",
     "void": "void: another promotion came first",
     "unreadable": "unreadable",
 }
@@ -127,9 +128,9 @@ def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
     evidence = kept.evidence(visit, evaluation) if evaluation else None
     return Step(
         number=entry.number,
-        state="void" if entry.void else "refused" if entry.refused else "applied" if entry.applied else "unfinished",
+        state="void" if entry.void else "applied" if entry.applied else "unfinished",
         time=content["time"],
-        applied=iso(ledger.applied_at(entry)) if entry.applied else "",
+        applied=iso(ledger.time_of(content["time"])) if entry.applied else "",
         before=_link(visit, content["from"]["name"]) if content["from"] else None,
         to=_link(visit, content["to"]["name"]),
         evidence=Link(evaluation.short, evaluation.url) if evaluation else Link(_short(content["evidence"]["name"])),

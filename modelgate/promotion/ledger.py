@@ -163,8 +163,13 @@ def places(api: wandb.Api, entity: str, project: str, use_case: str) -> list[str
     If there is a project `<project>-promotions`, the ledger is there: a project in which only the account that promotes
     may write. Entries from before it was made stay where they are.
     """
-    names = [f"{entity}/{home}/{use_case}_promotions" for home in (f"{project}{OWN_PROJECT}", project)]
-    return names if client.has_project(api, entity, f"{project}{OWN_PROJECT}") else names[1:]
+    return names(entity, project, use_case, has_own=client.has_project(api, entity, f"{project}{OWN_PROJECT}"))
+
+
+def names(entity: str, project: str, use_case: str, *, has_own: bool) -> list[str]:
+    """`places` by what is known of the project `<project>-promotions`."""
+    homes = [f"{project}{OWN_PROJECT}", project] if has_own else [project]
+    return [f"{entity}/{home}/{name_of(use_case)}" for home in homes]
 
 
 def read(api: wandb.Api, *places: str) -> list[Entry]:

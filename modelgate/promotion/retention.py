@@ -114,12 +114,13 @@ def read(api: wandb.Api, project: str, use_case: str, before: datetime) -> Plan:
 
 def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
     """Every text in the ledger's entries and in the evidence: names of versions among them."""
-    records = (
-        (ledger.ARTIFACT_TYPE, ledger.name_of(use_case), ledger.FILE),
-        (evaluation.ARTIFACT_TYPE, evaluation.name_of(use_case), evidence.FILE),
-    )
-    for kind, name, file in records:
-        for artifact in _versions(api, kind, f"{project}/{name}"):
+    ledgers = ledger.places(api, *project.split("/"), use_case)
+    records = [
+        *((ledger.ARTIFACT_TYPE, place, ledger.FILE) for place in ledgers),
+        (evaluation.ARTIFACT_TYPE, f"{project}/{evaluation.name_of(use_case)}", evidence.FILE),
+    ]
+    for kind, collection, file in records:
+        for artifact in _versions(api, kind, collection):
             yield from _texts(_read(artifact, file))
 
 

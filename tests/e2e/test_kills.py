@@ -99,5 +99,5 @@ def test_between_ledger_entry_and_alias(clone):
     code, said = clone.run(*LOOP, APPROVE="bob")
     assert code == 0, said
     found = clone.ask(facts("glyphs-dev", "glyphs"))
-    assert (found["production"], found["entries"], found["versions"]) == ("v0", 1, 1)
-    assert "approved by ada" in said  # the entry that was finished is hers
+    assert (found["production"], found["entries"], found["versions"]) == ("v0", 2, 1)
+    assert "approved by bob" in said  # ada's entry was passed over

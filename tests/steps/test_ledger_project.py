@@ -1,0 +1,113 @@
+"""
+The ledger in a project of its own, which only the account that promotes may write to.
+
+    pytest tests/steps/test_ledger_project.py
+
+Each promotion is a process of its own, because the SDK reads the key once a process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import wandb
+
+from modelgate.promotion import ledger
+from modelgate.tracking.fingerprint import ROOT
+from tests import own
+from tests.steps.desk import Desk
+from tests.steps.test_keys import TEAM, admin, member
+from tests.steps.test_rollback import ROLLBACK
+
+
+@pytest.fixture(scope="module")
+def training_key(server):
+    admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
+    return member(server, "trainer", "member")
+
+
+@pytest.fixture
+def desk(step, collection, monkeypatch, training_key):
+    monkeypatch.setenv("WANDB_ENTITY", TEAM)
+    return Desk(step, collection, TEAM)
+
+
+@pytest.fixture
+def own_project(server, desk):
+    """Make the project in which the training key may only look."""
+
+    def make():
+        admin(server, "add-project-member", f"{TEAM}/{desk.collection}-promotions", "trainer", "--role", "viewer")
+        return f"{TEAM}/{desk.collection}-promotions/glyphs_promotions"
+
+    return make
+
+
+def with_key(wandb_env, key, program):
+    """What a program of the holder of a key says."""
+    env = {**wandb_env, "WANDB_API_KEY": key, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, timeout=240
+    )
+
+
+def entries(desk):
+    return ledger.read(wandb.Api(), *ledger.places(wandb.Api(), TEAM, desk.collection, "glyphs"))
+
+
+def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(desk, own_project, wandb_env, training_key):
+    place = own_project()
+    desk.promoted(0)
+    assert [entry.version for entry in entries(desk)] == [f"{place}:v0"]
+    assert desk.findings() == set()
+    home = place.split("/")[1]
+    run = wandb.Api().artifact(f"{place}:v0").logged_by().id
+    for attempt in (
+        f"run = wandb.init(entity='{TEAM}', project='{home}')",
+        f"run = wandb.init(entity='{TEAM}', project='{home}', id='{run}', resume='must')",
+        f"version = wandb.Api().artifact('{place}:v0'); version.metadata['x'] = 1; version.save()",
+        f"version = wandb.Api().artifact('{place}:v0'); version.aliases.append('x'); version.save()",
+        f"wandb.Api().artifact('{place}:v0').delete(delete_aliases=True)",
+        f"wandb.Api().artifact_collection('promotion', '{place}').delete()",
+        f"wandb.Api().run('{TEAM}/{home}/{run}').delete()",
+    ):
+        done = with_key(wandb_env, training_key, f"import wandb; {attempt}; print('done')")
+        assert "done" not in done.stdout, attempt
+    read = with_key(wandb_env, training_key, f"import wandb; print(wandb.Api().artifact('{place}:v0').version)")
+    assert "v0" in read.stdout, read.stderr
+    assert desk.findings() == set()
+
+
+def test_an_older_ledger_is_continued(desk, own_project):
+    """What the project of the models has after that is no part of the ledger."""
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    place = own_project()
+    desk.promoted(2, 1)
+    chain = entries(desk)
+    assert [(entry.number, entry.applied, entry.void) for entry in chain] == [
+        (0, True, False),
+        (1, True, False),
+        (2, True, False),
+    ]
+    assert (chain[2].version, chain[2].content["continues"]) == (f"{place}:v0", 2)
+    with wandb.init(entity=TEAM, project=desk.collection) as run:
+        ledger.append(run, "glyphs", {**chain[1].content, "previous": chain[1].sha256})
+    assert [entry.number for entry in entries(desk)] == [0, 1, 2]
+    assert desk.findings() == set()
+    back = desk.evidence(0, 2, policy=ROLLBACK)  # to what the older ledger knows
+    desk.step("promote", "--evidence", back, "--approver", "ada")
+    assert [entry.applied for entry in entries(desk)] == [True] * 4
+
+
+def test_a_promotion_with_the_training_key_is_refused_before_it_writes(desk, own_project, wandb_env, training_key):
+    own_project()
+    evidence = desk.evidence(0)
+    flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", "eve", "--collection", desk.collection]
+    env = {**wandb_env, "WANDB_API_KEY": training_key, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": desk.collection}
+    done = subprocess.run(own.python("steps.promote", *flags), cwd=ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode, json.loads(done.stdout)["error"]["name"]) == (2, "run_refused")
+    assert entries(desk) == []
