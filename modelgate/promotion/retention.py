@@ -114,7 +114,8 @@ def read(api: wandb.Api, project: str, use_case: str, before: datetime) -> Plan:
 
 def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
     """Every text in the ledger's entries and in the evidence: names of versions among them."""
-    ledgers = ledger.places(api, *project.split("/"), use_case)
+    entity, home = project.split("/")
+    ledgers = ledger.places(api, entity, home, use_case)
     records = [
         *((ledger.ARTIFACT_TYPE, place, ledger.FILE) for place in ledgers),
         (evaluation.ARTIFACT_TYPE, f"{project}/{evaluation.name_of(use_case)}", evidence.FILE),
