@@ -123,7 +123,8 @@ def collection_of(entries: Sequence[Entry], own: str) -> str:
 
     The registry is that of the first entry: whoever may write to the ledger could name one of their own.
     """
-    named = [Reference.parse(entry.content["to"]["name"], "the ledger") for entry in entries if not entry.void]
+    said = [entry.content["to"]["name"] for entry in entries if ledger.readable(entry.content)]
+    named = [Reference.parse(name, "the ledger") for name in said]
     if not named:
         return f"wandb-registry-model/{own}"
     registry = (named[0].entity, named[0].project)
