@@ -368,10 +368,10 @@ def following(api: wandb.Api, content: Mapping[str, Any], entries: Sequence[Entr
 
 def is_passed_over(api: wandb.Api, last: Entry, content: Mapping[str, Any]) -> bool:
     """Whether the last entry never took effect: production is another version, and its own has no seal of it."""
-    if content["from"] == last.content["to"] or (
-        last.content["schema"] < 3 and content["from"] != last.content["from"]
-    ):
-        return False  # entries from before schema 3 may have no seal
+    if content["from"] == last.content["to"]:
+        return False
+    if "voids" not in last.content and content["from"] != last.content["from"]:
+        return False  # an entry from before schema 3 may have no seal
     version = client.find(api, last.content["to"]["name"])
     return version is not None and ledger.seal_of(last) not in version.aliases
 
