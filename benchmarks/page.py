@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import containers, load, loop, second, start, upload
+from benchmarks import containers, load, loop, rows, second, start, upload
 from benchmarks.environments import ROOT
 from benchmarks.report import Report, markdown
 
@@ -26,6 +26,7 @@ MEASUREMENTS = {
     "start": start,
     "upload": upload,
     "containers": containers,
+    "rows": rows,
     "load": load,
 }
 KEPT = ROOT / ".modelgate" / "bench"

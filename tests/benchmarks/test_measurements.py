@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import containers, load, page, start, upload
+from benchmarks import containers, load, page, rows, start, upload
 from benchmarks.environments import STACK, Unavailable
+from benchmarks.project import Project
 from benchmarks.report import Line, Report, at_least, at_most, markdown, met, text, under
 from benchmarks.stack import __main__ as stack
 from benchmarks.stack import graphql_libraries, http_servers
@@ -30,7 +31,7 @@ def digits(monkeypatch):
 def test_the_upload_is_measured_against_a_server_that_throws_it_away(tmp_path):
     files = upload.prepare(tmp_path, 20, 10)
     sample = upload.sample(files, None, ours_first=True, pause_s=0)
-    assert sample["files"] == 35  # a PNG a row, two tables and their images as arrays, the arrays
+    assert sample["files"] == 36  # a PNG per row, two tables, their images as arrays, two files of rows
     assert min(sample["wandb"], sample["discarding"]) > 0
     assert [line.what for line in upload.report([sample]).lines][-1] == "ours / thrown away"
 
@@ -145,3 +146,11 @@ def test_the_table_of_the_comparison_has_a_row_each():
     )
     table = stack.table({"a": [http]}, {"b": [graphql]}, {"processor": "P"})
     assert "| a | 1 /s | 0.500 ms | 2 MiB | 3.00 s |" in table and "| b | 1.0 ms | 2.00 ms | 3 MiB | 4.00 s |" in table
+
+
+@pytest.mark.prove
+def test_a_large_table_is_measured_step_by_step(tmp_path):
+    sample = rows.sample(Project(tmp_path), 4000, 1000)
+    lines = {line.what: line for line in rows.report([sample]).lines}
+    assert all(0.05 < sample[f"{step}_gib"] < 2 and lines[f"{step}, memory"].met for step in rows.STEPS)
+    assert rows.report([sample | {"train_gib": 5.0}]).lines[2].met is False

@@ -9,7 +9,6 @@ One of them here, the others by `make prove`.
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
@@ -26,8 +25,7 @@ PAGES = {
 def commands(page):
     """The words of the two commands: `modelgate new ...` and `make run ...`."""
     text = (ROOT / f"docs/adapting-{page}.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    first, second = block.splitlines()
+    first, second = text.split("\n```\n")[1].splitlines()
     return first.split(), second.split()
 
 
