@@ -23,7 +23,7 @@ from modelgate_server.web.login import THIS_MACHINE
 from pages import kept, mistakes, shown, waiting
 from pages.desk import Desk
 from pages.kept import Version
-from pages.waiting import Waiting
+from pages.waiting import Answer, Waiting
 
 URL = "/-/approval"
 # What the metrics of evidence measure, and in which unit; others are called by their names.
@@ -59,11 +59,12 @@ class Case:
     refusal: str
 
 
-def may_see(visit: Visit, waits: Waiting) -> bool:
-    """Whether what waits is this user's to read: the record of it, or else the machine's own key."""
+def may_see(visit: Visit, about: Waiting | Answer) -> bool:
+    """Whether this user may read about an evaluation: by its record on this server, or by the machine's own key."""
     if visit.user.username == accounts.LOCAL_USER:
         return True
-    return waits.host is None and kept.collection(visit, waits.evidence.partition(":")[0]) is not None
+    elsewhere = isinstance(about, Waiting) and about.host is not None
+    return not elsewhere and kept.collection(visit, about.evidence.partition(":")[0]) is not None
 
 
 def show(desk: Desk, visit: Visit) -> Response:
@@ -97,26 +98,27 @@ def _page(desk: Desk, visit: Visit, status: int = 200, message: str = "") -> Res
     # In this order: a promotion that ends in between has changed the state by then.
     progress = desk.progress()
     state = waiting.read(desk.folder)
-    case = _case(visit, state.waiting) if state.waiting and may_see(visit, state.waiting) else None
+    about = state.waiting or state.answer
+    sees = about is None or may_see(visit, about)
+    if not sees or (progress and progress.code is not None and about and about.evidence != progress.evidence):
+        progress = None  # of another candidate than the page is about, or not for this reader
+    case = _case(visit, state.waiting) if state.waiting and sees else None
     new, count = mistakes.new(visit, case.evaluation) if case and case.evaluation else ([], 0)
-    answer = state.answer
-    promoted = kept.version(visit, answer.version) if answer and answer.version else None
-    if promoted is None and visit.user.username != accounts.LOCAL_USER:
-        answer = None
+    answer = state.answer if sees else None
     return shown.page(
         visit,
         "approval.html",
         status,
         message=message,
-        hidden=case is None and state.waiting is not None,
+        hidden=state.waiting is not None and not sees,
         case=case,
         report=kept.report(visit, case.evaluation) if case and case.evaluation else None,
         compared=_compared(case.evidence) if case and case.evidence else [],
         mistakes=new,
         mistake_count=count,
-        progress=progress if visit.user.username == accounts.LOCAL_USER else None,
+        progress=progress,
         answer=answer,
-        promoted=promoted,
+        promoted=kept.version(visit, answer.version) if answer else None,
         names_itself=visit.user.username == accounts.LOCAL_USER,
         person=_person(visit),
     )
