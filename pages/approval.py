@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from modelgate.gate import wording
 from modelgate.promotion.approval import approver as names
 from modelgate.promotion.evidence import Evidence
 from modelgate_server.errors import Forbidden, Invalid, ServerError
 from modelgate_server.store import accounts, projects
 from modelgate_server.web.access import Form, Visit, see_other
 from modelgate_server.web.login import THIS_MACHINE
-from pages import kept, mistakes, shown, waiting
+from pages import kept, mistakes, production, shown, waiting
 from pages.desk import Desk
 from pages.kept import Version
 from pages.waiting import Answer, Waiting
@@ -175,26 +176,22 @@ def _person(visit: Visit) -> str:
 
 
 def _compared(evidence: Evidence) -> list[Compared]:
+    """What was measured of both; what the gate compares by comes first."""
     ours, theirs = evidence.metrics.candidate, evidence.metrics.production
     rows = [(name, getattr(ours, name), getattr(theirs, name, None)) for name in LABELS]
     rows += [(name, value, theirs.other.get(name) if theirs else None) for name, value in ours.other.items()]
-    return [
-        Compared(
-            LABELS.get(name, name.replace("_", " ")),
-            _value(name, mine),
-            _value(name, other),
-            _change(name, mine, other),
-            name == evidence.metric,
-        )
-        for name, mine, other in rows
-    ]
+    rows = [row for row in rows if row[1] is not None or row[2] is not None]
+    rows.sort(key=lambda row: row[0] != evidence.metric)
+    return [_row(name, mine, other, name == evidence.metric) for name, mine, other in rows]
 
 
-def _value(name: str, value: float | None) -> str:
-    return "-" if value is None else f"{value:,}" if name == "size_bytes" else shown.measured(value)
+def _row(name: str, ours: float | None, theirs: float | None, counts: bool) -> Compared:
+    label = LABELS.get(name) or production.title_of(name)
+    if name != "size_bytes":
+        return Compared(label, wording.number(ours), wording.number(theirs), wording.change(ours, theirs), counts)
+    change = "-" if ours is None or theirs is None else f"{ours - theirs:+,}"
+    return Compared(label, _size(ours), _size(theirs), change, counts)
 
 
-def _change(name: str, ours: float | None, theirs: float | None) -> str:
-    if ours is None or theirs is None:
-        return "-"
-    return f"{ours - theirs:+,}" if name == "size_bytes" else f"{ours - theirs:+.4f}"
+def _size(size: float | None) -> str:
+    return "-" if size is None else f"{size:,}"

@@ -1,4 +1,7 @@
-"""The pictures of rows that the candidate gets wrong and production gets right, from the table that evaluate keeps."""
+"""
+The rows that the candidate gets wrong and production gets right, from the table that evaluate keeps: of images the
+picture, of texts the text, of a table the row's own columns.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,26 @@ from typing import Any
 
 from modelgate_server.web.access import Visit
 from modelgate_server.web.addresses import query
+from modelgate_server.web.words import text_of
 from pages import kept
 from pages.kept import Version
 
 TABLE = "predictions.table.json"
 MAX_TABLE_BYTES = 16_000_000
-COLUMNS = ("row", "label", "answer", "production_answer", "confidence", "mistake")
+COLUMNS = ("label", "answer", "production_answer", "confidence")
 SHOWN = 24
+SHOWN_COLUMNS = 8
+MAX_CHARS = 300
+# What a table of another form than evaluate's can raise: there is nothing to show then.
+_OTHER_TABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """url: of the picture. truth, answer: of the row. confidence: a fraction."""
+    """url: of the picture, empty if the row is none. said: the row's own columns. confidence: a fraction."""
 
     url: str
+    said: tuple[tuple[str, str], ...]
     row: str
     truth: str
     answer: str
@@ -34,29 +43,29 @@ def new(visit: Visit, evaluation: Version) -> tuple[list[Mistake], int]:
     """
     content = kept.file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
     try:
-        table = json.loads(content) if content is not None else {}
-        places = [table["columns"].index(name) for name in COLUMNS]
-        every = [made for row in table["data"] if (made := _mistake([row[place] for place in places], evaluation))]
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):  # another table than evaluate's: nothing to show
+        table = json.loads(content or b"{}")
+        rows = _new_rows(table["columns"], table["data"])
+        return [_mistake(table["columns"], row, evaluation) for row in rows[:SHOWN]], len(rows)
+    except _OTHER_TABLE:
         return [], 0
-    every.sort(key=lambda mistake: -mistake.confidence)
-    return every[:SHOWN], len(every)
 
 
-def _mistake(cells: list[Any], evaluation: Version) -> Mistake | None:
-    row, truth, answer, before, confidence, picture = cells
-    if truth == answer or before not in (None, truth) or not isinstance(picture, dict):
-        return None
+def _new_rows(columns: list[str], rows: list[list[Any]]) -> list[list[Any]]:
+    truth, answer, before, confidence = (columns.index(name) for name in COLUMNS)
+    new = [row for row in rows if row[truth] != row[answer] and row[before] in (None, row[truth])]
+    return sorted(new, key=lambda row: -float(row[confidence]))
+
+
+def _mistake(columns: list[str], cells: list[Any], evaluation: Version) -> Mistake:
+    row = dict(zip(columns, cells, strict=True))
+    picture = row.get("mistake")
+    path = picture.get("path") if isinstance(picture, dict) else None
+    own = [(name, value) for name, value in row.items() if name == "text" or name.startswith("x_")]
     return Mistake(
-        url=f"{evaluation.below}/picture?{query(path=str(picture.get('path', '')))}",
-        row=str(row),
-        truth=str(truth),
-        answer=str(answer),
-        confidence=float(confidence) if isinstance(confidence, int | float) else 0.0,
+        url=f"{evaluation.below}/picture?{query(path=str(path))}" if path else "",
+        said=tuple((name.removeprefix("x_"), text_of(value)[:MAX_CHARS]) for name, value in own[:SHOWN_COLUMNS]),
+        row=str(row["row"]),
+        truth=str(row["label"]),
+        answer=str(row["answer"]),
+        confidence=float(row["confidence"]),
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from modelgate import config
 from modelgate.errors import StepError
+from modelgate.gate import metrics, wording
 from modelgate.promotion import ledger
 from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
@@ -16,7 +17,7 @@ from modelgate.tracking.references import Reference
 from modelgate_server.store import accounts
 from modelgate_server.store.registry import MODEL_REGISTRY
 from modelgate_server.web.access import Visit
-from pages import kept, shown
+from pages import kept
 from pages.kept import Version
 
 
@@ -64,7 +65,13 @@ def iso(time: datetime) -> str:
 def metric_of(evidence: Evidence) -> tuple[str, str]:
     measured = evidence.metrics.candidate
     value = getattr(measured, evidence.metric, measured.other.get(evidence.metric))
-    return evidence.metric.replace("_", " "), shown.measured(value if isinstance(value, int | float) else None)
+    return title_of(evidence.metric), wording.number(value if isinstance(value, int | float) else None)
+
+
+def title_of(metric: str) -> str:
+    """What people call a metric."""
+    known = metrics.METRICS.get(metric)
+    return known.title if known else metric.replace("_", " ")
 
 
 def every(visit: Visit) -> list[UseCase]:

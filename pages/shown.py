@@ -11,7 +11,6 @@ from starlette.responses import HTMLResponse, Response
 
 from modelgate_server.web import access
 from modelgate_server.web.access import HEADERS, Visit
-from modelgate_server.web.words import number
 
 
 @cache
@@ -25,10 +24,3 @@ def _environment() -> Environment:
 def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
     text = _environment().get_template(template).render(session=visit.session, **values)
     return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)
-
-
-def measured(value: float | None) -> str:
-    """A metric, as the report writes it: four digits after the point."""
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if abs(value) < 1000 else number(value)

@@ -240,7 +240,8 @@ def test_a_click_promotes_once_also_after_a_kill_and_the_ledger_says_who(loop: L
 
 @pytest.mark.browser
 def test_the_timeline_says_in_words_what_is_wrong(loop: Loop, visitor: Visitor, page: Page) -> None:
-    version = "/local-org/wandb-registry-model/artifacts/model/glyphs-dev/v0"
+    other = "v0" if loop.state["pending"] is None else "v1"  # than the ledger says
+    version = f"/local-org/wandb-registry-model/artifacts/model/glyphs-dev/{other}"
     moved = visitor.post(f"{version}/aliases", csrf=visitor.csrf(), alias="production", do="add")
     assert moved.status_code == 303
     page.goto(LEDGER)
