@@ -19,7 +19,9 @@ from modelgate.promotion.approval import approver as names
 from modelgate.promotion.evidence import Evidence
 from modelgate_server.errors import Forbidden, Invalid, ServerError
 from modelgate_server.store import accounts, projects
+from modelgate_server.web import markdown
 from modelgate_server.web.access import Form, Visit, see_other
+from modelgate_server.web.addresses import query
 from modelgate_server.web.login import THIS_MACHINE
 from pages import kept, mistakes, production, shown, waiting
 from pages.desk import Desk
@@ -113,7 +115,7 @@ def _page(desk: Desk, visit: Visit, status: int = 200, message: str = "") -> Res
         message=message,
         hidden=state.waiting is not None and not sees,
         case=case,
-        report=kept.report(visit, case.evaluation) if case and case.evaluation else None,
+        report=_report(visit, case.evaluation) if case and case.evaluation else None,
         compared=_compared(case.evidence) if case and case.evidence else [],
         mistakes=new,
         mistake_count=count,
@@ -173,6 +175,14 @@ def _person(visit: Visit) -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a uid without a name, as in a container
         return f"uid {os.getuid()}"
+
+
+def _report(visit: Visit, evaluation: Version) -> str | None:
+    """The report as HTML, escaped by the parser; its pictures are files of the evaluation."""
+    text = kept.report(visit, evaluation)
+    if text is None:
+        return None
+    return markdown.drawn(text[: markdown.MAX_CHARS], lambda path: f"{evaluation.below}/picture?{query(path=path)}")
 
 
 def _compared(evidence: Evidence) -> list[Compared]:
