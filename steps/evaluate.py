@@ -234,6 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = judging.measure(scores, policy, answers.candidate, answers.production)
         looks = evaluation.looks(api, evaluations, answers.sha256)
         concluded = judging.conclusions(scores, policy, measured, drops, looks)
+        concluded["warnings"] += repeated(answers.trained_on)
         concluded["warnings"] += leaks(predictions.columns(answers.rows.x), answers.rows.y)
         evidence = Evidence(
             schema=2,
@@ -275,7 +276,9 @@ def ask_both(
         rows, rows_sha256 = datasets.fetch_eval(use(dataset), folder)
         learned = [datasets.fetch_training(use(Reference.of(other)), folder / "trained")[0].x for other in trained]
         first = Named(str(Reference.of(trained[0])), trained[0].digest)
-        trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=None)
+        seen, may_repeat = datasets.seen(rows.x, learned), settings.data.rows_may_repeat
+        repeats = len(seen) if may_repeat else None
+        trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=repeats)
         model_format, trusted = frameworks.load_format(settings.framework), usecase.trusted(settings.name)
         file = model_format.MODEL_FILE
         candidate = files.fetch(use(version), file, folder / "candidate")
@@ -288,7 +291,15 @@ def ask_both(
         ours = predictions.ask(model_format, candidate.path, x, variations, trusted)
         other = predictions.ask(model_format, theirs.path, x, variations, trusted) if theirs else None
         hashes = form.Hashes(candidate.sha256, rows_sha256)
-        return Answers(rows, hashes, trained_on, datasets.repeated(rows.x, learned, settings.data), chosen, ours, other)
+        return Answers(rows, hashes, trained_on, () if may_repeat else seen, chosen, ours, other)
+
+
+def repeated(trained_on: form.TrainedOn) -> tuple[str, ...]:
+    """What the report says of eval rows that equal training rows, where the use case lets its rows repeat."""
+    if not trained_on.near_duplicates:
+        return ()
+    count = f"{trained_on.near_duplicates:,} of the eval rows equal"
+    return (f"{count} rows that the candidate was trained on; the use case says that its rows repeat by nature.",)
 
 
 def confirmed(

@@ -98,8 +98,13 @@ def test_rows_that_repeat_by_nature_are_counted(step, use_case):
         step("build", "--use-case", "tabular")
     assert refused.value.name == "row_in_both"
     edit(folder / "config.toml", "[build]", "[data]\nrows_may_repeat = true\n\n[build]")
-    artifact = wandb.Api().artifact(step("build", "--use-case", "tabular")["dataset"])
-    assert artifact.metadata["eval_rows_in_training"] == 10
+    ours = ("--use-case", "tabular")
+    dataset = step("build", *ours)["dataset"]
+    assert wandb.Api().artifact(dataset).metadata["eval_rows_in_training"] == 10
+    version = step("link", *ours, "--model", step("train", *ours, "--dataset", dataset)["model"])["version"]
+    judged = step("evaluate", *ours, "--version", version, "--dataset", dataset)
+    assert (judged["verdict"], "10 of the eval rows equal rows" in judged.report) == ("pass", True)
+    assert step("promote", *ours, "--evidence", judged["evidence"], "--approver", "ada").exit == 0
 
 
 UNCHANGED = """
