@@ -1,6 +1,7 @@
 """The environment and the two fixtures that every room shares; a folder's conftest may widen the scope of `server`."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -29,6 +30,17 @@ leave_the_runner(os.environ)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files begin first, so that no worker waits for another in the end; `make test` keeps this order."""
     items.sort(key=lambda item: (item.path.name != "test_act.py", "e2e" not in item.path.parts))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_on_a_terminal() -> None:
+    """
+    A job in the background of a script ignores SIGINT, under nohup also SIGHUP, and children would inherit that.
+    The SDK, too, interrupts a run that was stopped from elsewhere as Ctrl-C would.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @pytest.fixture

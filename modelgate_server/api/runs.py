@@ -15,7 +15,7 @@ from modelgate_server.store.accounts import User
 from modelgate_server.store.documents import json_object
 from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
-from modelgate_server.store.runs import Run
+from modelgate_server.store.runs import Listed, Run
 
 log = logging.getLogger("server")
 DEFAULT_PROJECT = "uncategorized"
@@ -101,22 +101,25 @@ def project_runs(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    newest_first = Order[Run](
+    newest_first = Order[Listed](
         lambda one: [one.id], backwards=True, by=order or "+created_at", value_of=partial(_field, call)
     )
-    return page(_selected(call, found, filters), after, first, newest_first)
+    paged = page(_selected(call, found, filters), after, first, newest_first)
+    for edge in paged["edges"]:
+        edge["node"] = runs.run(call.db, edge["node"].id)
+    return paged
 
 
-def _selected(call: Call, found: Project, condition: str | None) -> list[Run]:
-    everything = runs.of_project(call.db, found.id)
+def _selected(call: Call, found: Project, condition: str | None) -> list[Listed]:
+    everything = runs.listed(call.db, found.id)
     return filters.select(everything, json_object(condition, "the filter for runs"), partial(_field, call))
 
 
-def _field(call: Call, one: Run, name: str) -> Any:
+def _field(call: Call, one: Listed, name: str) -> Any:
     """The value of a field that runs may be filtered and ordered by."""
     kind, _, key = name.partition(".")
     if kind == "config" and key:
-        return history.lookup(runs.config(one), key.removesuffix(".value"))
+        return history.lookup(runs.config(runs.run(call.db, one.id)), key.removesuffix(".value"))
     if kind in ("summary_metrics", "summaryMetrics") and key:
         return history.lookup(json.loads(one.summary), key)
     if name in FILTERS:

@@ -59,6 +59,8 @@ class Listed:
     state: str
     group_name: str | None
     job_type: str | None
+    sweep_name: str | None
+    user_id: int | None
     created_at: str
     heartbeat_at: str
 

@@ -26,14 +26,6 @@ ROOT = Path(__file__).parents[2]
 STEPS = ("build", "train", "link", "evaluate", "promote")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def signals_as_on_a_terminal() -> None:
-    """A job in the background of a script ignores SIGINT, under nohup also SIGHUP, and children would inherit that."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-
-
 def alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     try:

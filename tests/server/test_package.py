@@ -90,6 +90,7 @@ def test_the_plugin_loads_nothing_that_takes_time(request):
     ours = {name for name in sys.modules if name.startswith("modelgate_server")}
     assert ours == {"modelgate_server", "modelgate_server.pytest_plugin"}
 """
+ONLY_OURS = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest")
 SLEEPS = """
 import time
 
@@ -226,18 +227,31 @@ def test_a_project_of_another_shape_tests_its_code_with_the_wheel(python: Path, 
     assert_it_is_of_use(python, tmp_path)
 
 
-def test_an_editable_install_is_of_the_same_use(tmp_path: Path) -> None:
-    source = copied(tmp_path)
-    python = environment(tmp_path, "-e", source)
-    where = done(python, "-c", "import modelgate_server.api.operations as it; print(it.__file__)", cwd=tmp_path)
-    assert where.strip() == str(source / "api" / "operations.py")
-    assert_it_is_of_use(python, tmp_path)
+@pytest.fixture
+def editable(tmp_path: Path) -> Path:
+    """An environment with an editable install of a copy of the package in `tmp_path`."""
+    return environment(tmp_path, "-e", copied(tmp_path))
+
+
+def test_an_editable_install_has_the_command_the_plugin_and_the_files_of_the_folder(
+    editable: Path, tmp_path: Path
+) -> None:
+    where = done(editable, "-c", "import modelgate_server.api.operations as it; print(it.__file__)", cwd=tmp_path)
+    assert where.strip() == str(tmp_path / "modelgate_server" / "api" / "operations.py")
+    assert "usage: modelgate-server" in done(editable.with_name("modelgate-server"), "--help")
+    made = project(tmp_path, {"test_alone.py": ALONE})
+    assert "1 passed" in done(editable, "-m", "pytest", "-q", *ONLY_OURS, cwd=made)
+
+
+@pytest.mark.prove
+def test_an_editable_install_is_of_the_same_use(editable: Path, tmp_path: Path) -> None:
+    assert_it_is_of_use(editable, tmp_path)
 
 
 def test_the_plugin_costs_nothing_in_tests_that_do_not_use_it(python: Path, tmp_path: Path) -> None:
     made = project(tmp_path, {"test_alone.py": ALONE})
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest"]
-    assert "1 passed" in done(*command, "--basetemp", tmp_path / "base", cwd=made)
+    command = [python, "-m", "pytest", "-q", *ONLY_OURS, "--basetemp", tmp_path / "base"]
+    assert "1 passed" in done(*command, cwd=made)
     assert not list(tmp_path.rglob("server.log"))
 
 

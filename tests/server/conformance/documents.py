@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from graphql import (
@@ -51,9 +52,15 @@ class Document:
     @property
     def refusal(self) -> str:
         """Why the server would refuse it, in its own words; empty if it would not."""
-        messages = [error.message for error in prepare(self.text).errors] if self.whole else _problems(self.text)
-        named = [message for message in messages if message.startswith("Cannot query field")]
-        return (named or messages or [""])[0].partition(" Did you mean")[0].partition(", found: ")[0].replace("'", '"')
+        return _refusal(self.text, self.whole)
+
+
+@cache
+def _refusal(text: str, whole: bool) -> str:
+    """Most releases have most documents in common, and each takes its milliseconds."""
+    messages = [error.message for error in prepare(text).errors] if whole else _problems(text)
+    named = [message for message in messages if message.startswith("Cannot query field")]
+    return (named or messages or [""])[0].partition(" Did you mean")[0].partition(", found: ")[0].replace("'", '"')
 
 
 def documents(sdk: Path) -> list[Document]:

@@ -65,6 +65,10 @@ OTHERWISE = {
         "implemented | it is deleted when the time is over, unless it is linked, has an alias other than `latest`, or"
         " another version has files of it"
     ),
+    "`run.download_history_exports()`": (
+        "refused | there are no Parquet files of a history: the SDK raises `IncompleteRunHistoryError`, as it does for"
+        " rows that W&B has not exported yet; `scan_history()` reads all rows"
+    ),
     "`metric.target` in a sweep's configuration": "implemented | when it is reached there is no further run",
     "other keys in a sweep's configuration": "ignored | each with a warning in the answer",
 }

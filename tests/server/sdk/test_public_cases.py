@@ -399,3 +399,16 @@ def test_a_version_is_gone_when_its_time_is_over_unless_somebody_still_means_it(
     line = [sys.executable, "-m", "modelgate_server", "gc", "--data", str(server.data)]
     assert subprocess.run(line, cwd=ROOT, capture_output=True, timeout=240).returncode == 0
     assert not blob.exists()
+
+
+def test_a_history_that_was_never_exported_is_said_to_be_incomplete(
+    wire: Wire, api: Any, project: str, tmp_path: Path
+) -> None:
+    """There are no Parquet files here. An answer without any would look like a run without history."""
+    wire.start_run(project)
+    rows = {"offset": 0, "content": ['{"_step": 0, "loss": 1}']}
+    assert wire.file_stream(project, "run-1", {"files": {"wandb-history.jsonl": rows}}).status_code == 200
+    run = api.run(f"local/{project}/run-1")
+    with pytest.raises(wandb.apis.public.IncompleteRunHistoryError):
+        run.download_history_exports(tmp_path)
+    assert [row["loss"] for row in run.scan_history()] == [1]
