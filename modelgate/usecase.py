@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import traceback
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
@@ -38,7 +39,8 @@ def part(name: str, module: str) -> ModuleType:
     if not has_part(name, module):
         raise StepError("part_missing", f"{_file(name, module)} is missing", "see docs/adapting.md", WRONG_USE)
     imported = import_module(f"usecases.{name}.{module}")
-    if lacking := [offer for offer in offers(name, module) if not hasattr(imported, offer)]:
+    instead = ("build_model",) if module == "model" and hasattr(imported, "fit") else ()
+    if lacking := [offer for offer in offers(name, module) if not hasattr(imported, offer) and offer not in instead]:
         raise StepError(
             "part_missing", f"{_file(name, module)} has no {', '.join(lacking)}", "see docs/adapting.md", WRONG_USE
         )
@@ -91,8 +93,16 @@ def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
     return found
 
 
-def require_keywords(name: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:
-    """Refuse a `build_model` that does not take each hyperparameter of `[train]` as a keyword."""
+def where(module: ModuleType, error: BaseException) -> str:
+    """The file of a part, and the line of it that an exception came through: `usecases/letters/data.py, line 4`."""
+    _, name, part_name = module.__name__.split(".")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module.__file__]
+    return f"{_file(name, part_name)}, line {lines[-1]}" if lines else _file(name, part_name)
+
+
+def require_keywords(name: str, model: ModuleType, keywords: Iterable[str]) -> None:
+    """Refuse a `fit` or `build_model` that does not take each hyperparameter of `[train]` as a keyword."""
+    function: Callable[..., Any] = getattr(model, "fit", None) or model.build_model
     taken = inspect.signature(function).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in taken):
         return

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import traceback
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,9 +71,7 @@ def reading(data: ModuleType) -> Iterator[None]:
     except NotEnoughRows as error:
         raise StepError("too_many_rows", one_line(error), "ask for fewer rows", WRONG_USE) from error
     except Exception as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == data.__file__]
-        where = f"{file}, line {lines[-1]}" if lines else file
-        said = one_line(f"{where}: {type(error).__name__}: {error}")
+        said = one_line(f"{usecase.where(data, error)}: {type(error).__name__}: {error}")
         if isinstance(error, (OSError, EOFError, zipfile.BadZipFile, zlib.error)):
             raise StepError("source_unreadable", said, "look at the source that it reads", UNREACHABLE) from error
         hint = (

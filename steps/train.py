@@ -15,13 +15,16 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import wandb
 
 from modelgate import config, datasets, frameworks, usecase
 from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.errors import WRONG_USE, StepError
 from modelgate.text import one_line
 from modelgate.tracking import client, fingerprint, lineage
 from modelgate.tracking.references import Reference
@@ -46,6 +49,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 # --- the work --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def fitting(model: ModuleType) -> Iterator[None]:
+    """What a use case's model.py raises, or the framework does over its model, as one sentence and exit code 2."""
+    try:
+        yield
+    except StepError:
+        raise
+    except Exception as error:
+        said = one_line(f"{usecase.where(model, error)}: {type(error).__name__}: {error}")
+        raise StepError("model_failed", said, "fix the model, or the rows that it cannot take", WRONG_USE) from error
 
 
 def recorder(run: wandb.Run) -> Callable[[str, Mapping[str, float]], None]:
@@ -73,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     project = client.project_of(settings.project)
     model_part = usecase.part(args.use_case, "model")
     hyperparameters = {key: vars(args)[key] for key in settings.train}
-    usecase.require_keywords(args.use_case, model_part.build_model, hyperparameters)
+    usecase.require_keywords(args.use_case, model_part, hyperparameters)
 
     # 1) has this been trained before?
     api = client.connect()
@@ -108,7 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"importing {model_format.NAME}")
         model_format.start(args.seed, args.threads)
         run.config.update(model_format.about())  # type: ignore[no-untyped-call]
-        model = model_format.fit(training, model_part, hyperparameters, settings.task, recorder(run))
+        with fitting(model_part):
+            model = model_format.fit(training, model_part, hyperparameters, settings.task, recorder(run))
 
         # 4) the output
         path = Path(folder) / model_format.MODEL_FILE

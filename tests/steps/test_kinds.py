@@ -131,3 +131,23 @@ def test_a_training_that_has_nothing_to_do_imports_neither_pandas_nor_a_framewor
     assert done.returncode == 0, done.stderr
     assert "reused" in done.stderr
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_a_model_that_cannot_take_the_rows_is_one_sentence_and_no_traceback(step, use_case):
+    folder = use_case("tabular")
+    edit(folder / "model.py", 'SimpleImputer(strategy="median"), ', "")
+    with pytest.raises(StepError, match=r"usecases/tabular/model\.py: ValueError: Input X contains NaN") as refused:
+        step("train", "--use-case", "tabular", "--dataset", step("build", "--use-case", "tabular")["dataset"])
+    assert (refused.value.name, refused.value.exit_code) == ("model_failed", 2)
+
+
+def test_a_fit_of_the_use_case_takes_the_place_of_build_model(step, use_case):
+    folder = use_case("tabular")
+    edit(folder / "model.py", "def build_model(C: float, seed: int)", "def fit(training, C: float, seed: int)")
+    edit(folder / "model.py", "StandardScaler(), model)", "StandardScaler(), model).fit(training.x, training.y)")
+    dataset = step("build", "--use-case", "tabular")["dataset"]
+    assert step("train", "--use-case", "tabular", "--dataset", dataset).exit == 0
+    edit(folder / "config.toml", "C = 1.0", "C = 1.0\ndepth = 3")
+    del sys.modules["usecases.tabular.model"]
+    with pytest.raises(StepError, match="fit does not take depth"):
+        step("train", "--use-case", "tabular", "--dataset", dataset)
