@@ -38,6 +38,7 @@ help:
 	@echo 'make images     build the images of the steps and the server that are missing'
 	@echo 'make setup      make the environment in .venv/; the targets above do it when it is missing'
 	@echo '                PYTHON=python3.11  the Python to make it with'
+	@echo '                USE_CASE=digits    with the packages that the use case adds'
 	@echo 'make github-setup   set up a GitHub repository: environments, reviewers, rules, variables, secrets'
 	@echo '                REPO=owner/name REVIEWERS="login org/team" ENTITY=team [ARGS=--dry-run]'
 	@echo 'make github-doctor  what a GitHub repository still lacks   (REPO=owner/name)'
@@ -55,6 +56,7 @@ help:
 
 setup:
 	@sh runner/setup.sh
+	@[ "$(MAKECMDGOALS)" != setup ] || [ -z "$$USE_CASE" ] || sh runner/setup.sh packages "$$USE_CASE"
 
 setup-dev:
 	@sh runner/setup.sh dev
@@ -100,7 +102,8 @@ lock: setup
 	image() { uv pip compile "$$1" -c requirements.txt $(LOCKED) --no-annotate --no-emit-package libclang -o "$$2"; }; \
 	uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.txt && \
 	uv pip compile pyproject.toml -c requirements-dev.txt $(LOCKED) -o requirements.txt && \
-	for wanted in docker/*.in docker/*/*.in; do image "$$wanted" "$${wanted%.in}.txt" || exit; done && \
+	for wanted in docker/*/*.in usecases/*/requirements.in; do \
+	[ ! -e "$$wanted" ] || image "$$wanted" "$${wanted%.in}.txt" || exit; done && \
 	image modelgate_server/pyproject.toml docker/server/requirements.txt; \
 	else echo 'error: uv is needed to remake the locks' >&2; \
 	echo 'hint: https://docs.astral.sh/uv/getting-started/installation/' >&2; exit 2; fi

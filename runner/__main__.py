@@ -130,7 +130,9 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
-    built = command("images", "build the images that are missing; print NAME=TAG, one a line", "images --list")
+    built = command(
+        "images", "build the images that are missing; print NAME=TAG, each after what it stands on", "images --list"
+    )
     built.add_argument("only", nargs="*", metavar="NAME", help=f"these alone: {', '.join(images.NAMES)} (default: all)")
     use_case_flag(built, "the one whose config says so")
     built.add_argument("--list", action="store_true", help="build nothing and ask no engine")
@@ -185,7 +187,10 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
 
 
 def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> int:
-    """Build what is missing, saying so on standard error; every name and tag goes to standard output."""
+    """
+    Build what is missing, saying so on standard error. Every name and tag goes to standard output, and before it those
+    of the framework's images that it stands on.
+    """
     if unknown := sorted(set(args.only) - set(images.NAMES)):
         raise WrongUse(f"there is no image {unknown[0]!r}", f"there are: {', '.join(images.NAMES)}")
     asked = args.use_case or environ.get("USE_CASE") or None
@@ -195,7 +200,7 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
     if not args.list:
         engine.require()
         images.prepare(ROOT, wanted, stop)
-    for image in wanted:
+    for image in images.with_bases(wanted):
         say(f"{image.name}={image.reference}")
     return 0
 

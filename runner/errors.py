@@ -53,6 +53,12 @@ class BuildFailed(RunnerError):
     code = 1
 
 
+class PackagesMissing(RunnerError):
+    """What a use case adds to the environment could not be installed."""
+
+    code = 1
+
+
 class StepFailed(RunnerError):
     """A step ended without doing its work. `error` is what it said of it: {name, message, hint}, or nothing."""
 

@@ -1,7 +1,10 @@
 """
 The images of the steps and of the server: what each is made of, its tag, and how it is built.
 
-A tag is the hash of all that an image is made of: the Dockerfile, the files that it copies, the base that is named. So
+The steps that run a use case's code stand on the image of a framework, which has packages alone. It is built once, so a
+change to a file of ours or of the use case builds kilobytes.
+
+A tag is the hash of all that an image is made of: the Dockerfile, the files that it copies, what it stands on. So
 the same tag is the same image, and a tag that is there is not built again. A build gets exactly the files that were
 hashed, with modes of our own: nothing else of the folder, no key and no umask, ends up in an image.
 
@@ -19,81 +22,148 @@ import subprocess
 import tarfile
 import threading
 import time
+import tomllib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from modelgate import config
 from runner import engine, progress
-from runner.errors import BuildFailed
+from runner.errors import BuildFailed, WrongUse
 from runner.processes import Stop
 
 SERVER = "server"  # the one image that knows no use case
 NAMES = ("build", "train", "link", "evaluate", "promote", SERVER)
 REPOSITORY = "modelgate"
+# The folders in docker/ of what build, train and evaluate stand on: a framework's packages, and those of a use case.
+FRAMEWORKS, PACKAGES = "frameworks", "packages"
+# Build stands on this framework's image, whatever the use case's framework is: it has what tables and texts need.
+OF_BUILD = "sklearn"
 # What is taken of a folder that is copied whole: the kinds of files that the server has, and no key that is there.
 WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg", ".txt"}
 # A use case's folder may have rows, too.
 OF_USE_CASES = {".py", ".toml", ".csv", ".parquet", ".npz", ".json", ".txt"}
 NETWORK = "model.py"
-# Two builds at once use two cores; train and evaluate share their long first layer, which is then built once.
-AT_ONCE = 2
+AT_ONCE = 2  # one build for each of two cores
 LOG_LINES = 20
 # BuildKit's plain progress: `#7 [stage-0  3/12] RUN ...`, in newer ones without the stage.
 _STEP = re.compile(r"^#\d+ \[(?:\S+ )? *(\d+)/(\d+)\] (.*)")
 
 
 class Image(NamedTuple):
-    """An image as it must be now. inputs: paths from the root, sorted. arguments: what its build is told."""
+    """
+    An image as it must be now. folder: that of its Dockerfile. inputs: paths from the root, sorted. arguments: what its
+    build is told. base: the image of ours that it stands on, which has to be there before it is built.
+    """
 
     name: str
     reference: str
+    folder: str
     inputs: tuple[str, ...]
     arguments: Mapping[str, str]
+    base: Image | None = None
 
 
 def wanted(
     root: Path, use_case: str | None, *, base: str | None = None, repository: str = REPOSITORY
 ) -> dict[str, Image]:
-    """Every image by its name, tagged by its inputs; without a use case that of the server alone."""
-    return {name: _image(root, name, use_case, base, repository) for name in NAMES if use_case or name == SERVER}
+    """Every image of a step or the server by its name, tagged by its inputs; without a use case the server's alone."""
+    on = {"BASE": base} if base else {}
+    if use_case is None:
+        return {SERVER: _image(root, repository, SERVER, SERVER, on)}
+    framework = _framework(root, use_case)
+    frameworks = {name: _framework_image(root, repository, name, use_case, on) for name in (framework, OF_BUILD)}
+    stand_on = {"build": frameworks[OF_BUILD], "train": frameworks[framework], "evaluate": frameworks[framework]}
+    made = {}
+    for name in NAMES:
+        arguments = {} if name == SERVER else {"USE_CASE": use_case}
+        if image := stand_on.get(name):
+            made[name] = _image(root, repository, name, name, arguments | {"FRAMEWORK": framework}, image)
+        else:
+            made[name] = _image(root, repository, name, name, arguments | on)
+    return made
 
 
-def _image(root: Path, name: str, use_case: str | None, base: str | None, repository: str) -> Image:
-    arguments = {} if name == SERVER else {"USE_CASE": use_case or ""}
-    arguments |= {"BASE": base} if base else {}
-    paths = inputs(root, name, arguments)
+def with_bases(images: Sequence[Image]) -> list[Image]:
+    """These, and before each what it stands on; none twice."""
+    return _once(image for wanted in images for image in reversed([wanted, *_bases(wanted)]))
+
+
+def _bases(image: Image) -> Iterator[Image]:
+    while (base := image.base) is not None:
+        yield base
+        image = base
+
+
+def _once(images: Iterable[Image]) -> list[Image]:
+    return list({image.reference: image for image in images}.values())
+
+
+def _framework(root: Path, use_case: str) -> str:
+    """As the use case's config.toml names it, which whoever asks for the images has checked."""
+    table = tomllib.loads((root / "usecases" / use_case / "config.toml").read_text(encoding="utf-8"))
+    return str(table.get("framework", config.FRAMEWORKS[0]))
+
+
+def lock_of(root: Path, use_case: str) -> str | None:
+    """The lock of what a use case adds to its framework's packages, from the root, if any; raises WrongUse if it is to be made."""
+    lock, asked = (f"usecases/{use_case}/requirements.{kind}" for kind in ("txt", "in"))
+    if (root / lock).is_file():
+        return lock
+    if (root / asked).is_file():
+        raise WrongUse(f"{asked} has no lock next to it ({lock})", "make it: make lock")
+    return None
+
+
+def _framework_image(root: Path, repository: str, framework: str, use_case: str, on: Mapping[str, str]) -> Image:
+    """What a step of the use case stands on: the framework's packages, and above them its own if it has a lock."""
+    image = _image(root, repository, framework, FRAMEWORKS, {"FRAMEWORK": framework} | dict(on))
+    if lock_of(root, use_case) is None:
+        return image
+    return _image(root, repository, f"{framework}-{PACKAGES}", PACKAGES, {"USE_CASE": use_case}, image)
+
+
+def _image(
+    root: Path, repository: str, name: str, folder: str, arguments: Mapping[str, str], base: Image | None = None
+) -> Image:
+    paths = inputs(root, folder, arguments)
     files = {path: hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths}
-    text = json.dumps({"arguments": arguments, "files": files}, sort_keys=True)
-    tag = "-".join([*([] if name == SERVER else [use_case or ""]), hashlib.sha256(text.encode()).hexdigest()[:12]])
-    return Image(name, f"{repository}/{name}:{tag}", paths, arguments)
+    tag_of_base = base.reference.rpartition(":")[2] if base else None
+    text = json.dumps({"arguments": dict(arguments), "base": tag_of_base, "files": files}, sort_keys=True)
+    use_case = [arguments["USE_CASE"]] if "USE_CASE" in arguments else []
+    tag = "-".join([*use_case, hashlib.sha256(text.encode()).hexdigest()[:12]])
+    told = dict(arguments) | ({"FRAMEWORK_IMAGE": base.reference} if base else {})
+    return Image(name, f"{repository}/{name}:{tag}", folder, paths, told, base)
 
 
-def dockerfile(name: str) -> str:
-    return f"docker/{name}/Dockerfile"
+def dockerfile(folder: str) -> str:
+    return f"docker/{folder}/Dockerfile"
 
 
-def inputs(root: Path, name: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
-    """The Dockerfile and every file that it copies, as paths from the root."""
-    found = {dockerfile(name)}
-    for source in copied((root / dockerfile(name)).read_text(encoding="utf-8"), arguments):
+def inputs(root: Path, folder: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
+    """The Dockerfile of a folder in docker/ and every file that it copies, as paths from the root."""
+    found = {dockerfile(folder)}
+    for source in copied((root / dockerfile(folder)).read_text(encoding="utf-8"), arguments):
         path = root / source
         kinds = OF_USE_CASES if source.startswith("usecases/") else WHOLE
         files = [path, *(file for file in path.rglob("*") if file.suffix in kinds)]
         if not (files := [file for file in files if file.is_file()]):
-            raise BuildFailed(f"{dockerfile(name)} copies {source}, and there is no such file", "mend its COPY line")
-        found |= {str(file.relative_to(root)) for file in files if not _stays_out(file.relative_to(path), source, name)}
+            raise BuildFailed(f"{dockerfile(folder)} copies {source}, and there is no such file", "fix its COPY line")
+        found |= {
+            str(file.relative_to(root)) for file in files if not _stays_out(file.relative_to(path), source, folder)
+        }
     return tuple(sorted(found))
 
 
-def _stays_out(file: Path, folder: str, name: str) -> bool:
+def _stays_out(file: Path, copied_folder: str, folder: str) -> bool:
     """
     Whether a file of a folder that is copied whole stays out of an image: compiled, built, hidden, or a test.
 
     A pull request may change a model's network and be promoted, so no image that judges may have it.
     """
-    if folder.startswith("usecases/") and file.name == NETWORK and name != "train":
+    if copied_folder.startswith("usecases/") and file.name == NETWORK and folder != "train":
         return True
     private = any(part in ("__pycache__", "build") or part.startswith(".") for part in file.parts)
     return private or file.name.startswith("test_")
@@ -128,6 +198,7 @@ def fetch_base(root: Path, chosen: str | None = None) -> str:
 def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
     """See that the engine has these images; what it lacks is built. Raises BuildFailed, Interrupted."""
     if lacking := missing(images):
+        lacking = _with_missing_bases(lacking)
         with progress.building([image.name for image in lacking]) as report:
             build(root, lacking, stop, report)
 
@@ -137,14 +208,27 @@ def missing(images: Sequence[Image]) -> list[Image]:
     return [image for image in images if engine.ask("image", "inspect", image.reference).returncode != 0]
 
 
+def _with_missing_bases(images: Sequence[Image]) -> list[Image]:
+    """These, and before them what has to be built for them; what lies below an image that is there is not needed."""
+    if not (bases := missing(_once(image.base for image in images if image.base))):
+        return list(images)
+    return [*_with_missing_bases(bases), *images]
+
+
 def build(root: Path, images: Sequence[Image], stop: Stop, report: progress.BuildReport) -> None:
-    """Build these, two at a time; raises BuildFailed with the last words of the first that failed, or Interrupted."""
+    """
+    Build these, two at a time, each after what it stands on. Raises BuildFailed with the last words of the first that
+    failed, or Interrupted.
+    """
     labels = _labels(root)
-    waiting, running = deque(images), list[_Build]()
+    waiting, running = list(images), list[_Build]()
     try:
         while waiting or running:
-            while waiting and len(running) < AT_ONCE:
-                running.append(_Build(root, waiting.popleft(), labels, report))
+            unfinished = {image.reference for image in (*waiting, *(build.image for build in running))}
+            able = [image for image in waiting if not image.base or image.base.reference not in unfinished]
+            for image in able[: AT_ONCE - len(running)]:
+                waiting.remove(image)
+                running.append(_Build(root, image, labels, report))
             stop.pause()
             for done in [build for build in running if build.ended()]:
                 running.remove(done)
@@ -158,12 +242,12 @@ class _Build:
     """One `docker build`, whose progress a thread reads."""
 
     def __init__(self, root: Path, image: Image, labels: Mapping[str, str], report: progress.BuildReport) -> None:
-        self._image = image
+        self.image = image
         self._report = report
         self._said: deque[str] = deque(maxlen=LOG_LINES)
         self._began = time.monotonic()
         arguments = dict(labels) | dict(image.arguments)
-        command = ["docker", "build", "--progress=plain", "--tag", image.reference, "--file", dockerfile(image.name)]
+        command = ["docker", "build", "--progress=plain", "--tag", image.reference, "--file", dockerfile(image.folder)]
         command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
         self._process = subprocess.Popen(
             [*command, "-"],
@@ -187,7 +271,7 @@ class _Build:
             line = raw.decode(errors="replace").rstrip()
             self._said.append(line)
             if step := _STEP.match(line):
-                self._report(self._image.name, int(step[1]), int(step[2]), " ".join(step[3].split()))
+                self._report(self.image.name, int(step[1]), int(step[2]), " ".join(step[3].split()))
 
     def ended(self) -> bool:
         return not self._reader.is_alive() and self._process.poll() is not None
@@ -199,7 +283,7 @@ class _Build:
         hint = "fix what the lines above name; or run without containers: make run"
         if "buildx" in words or "BuildKit" in words:
             hint = "install docker-buildx, which builds for this `docker` command; or run without containers: make run"
-        raise BuildFailed(f"the image of {self._image.name} could not be built{words}", hint)
+        raise BuildFailed(f"the image of {self.image.name} could not be built{words}", hint)
 
     def end(self) -> None:
         self._process.terminate()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelgate.config import Config
-from runner import containers, embedded, environment, images, processes
+from runner import containers, embedded, environment, images, packages, processes
 from runner.containers import Engine, ServerContainer, StepContainers, StepImages
 from runner.embedded import EmbeddedServer
 from runner.errors import Busy, EngineUnusable
@@ -43,6 +43,8 @@ Ready = Callable[[], Executor]
 def opened(order: Order, settings: Config) -> Iterator[Ready]:
     """The place that was asked for, for the length of the block; settings: of the use case that is worked on."""
     _end_left_steps(order)
+    if not order.docker:
+        packages.install(order.root, settings.name, order.environ)
     with ExitStack() as stack:
         if order.docker:
             yield _in_containers(order, settings, stack)

@@ -4,6 +4,7 @@
 #
 #     runner/setup.sh         what a user needs: requirements.txt
 #     runner/setup.sh dev     what a developer needs, which includes that: requirements-dev.txt
+#     runner/setup.sh packages NAME    afterwards: what the use case NAME adds, usecases/NAME/requirements.txt
 #
 # PYTHON: the Python to make it with, as a command or a path; else the newest on the PATH that will do.
 #
@@ -18,6 +19,12 @@ log=$venv/install.log
 everything=requirements-dev.txt
 lock=requirements.txt
 [ "${1:-}" != dev ] || lock=$everything
+if [ "${1:-}" = packages ]; then
+    lock=usecases/$2/requirements.txt
+    stamp=$venv/locked-packages.txt # those of one use case at a time: another one may need other versions
+    log=$venv/packages.log
+    [ -f "$lock" ] || exit 0
+fi
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -159,6 +166,14 @@ by_uv() {
     quietly uv pip sync --python "$venv/bin/python" --require-hashes "$lock"
 }
 
+add_packages() {
+    if "$venv/bin/python" -I -m pip --version >/dev/null 2>&1; then
+        quietly "$venv/bin/python" -I -m pip install --progress-bar off --no-deps --require-hashes -r "$lock"
+    else
+        quietly uv pip install --python "$venv/bin/python" --no-deps --require-hashes -r "$lock"
+    fi
+}
+
 # Run an installer whose output goes to the log. Meanwhile one line shows what it does; if it fails, its errors follow.
 quietly() {
     say "installing $lock into $venv (the first time takes minutes)"
@@ -200,11 +215,13 @@ if { cmp -s "$lock" "$stamp" || cmp -s "$everything" "$stamp"; } && is_of_the_ch
     exit 0
 fi
 seal
-rm -f "$stamp"
+rm -f "$stamp" "$venv/locked-packages.txt"
 if [ -e /etc/alpine-release ]; then
     fail 'TensorFlow has no wheels for Alpine (musl)' 'use a system with glibc, such as Debian'
 fi
-if find_python; then
+if [ "${1:-}" = packages ]; then
+    add_packages
+elif find_python; then
     by_pip
 elif command -v uv >/dev/null 2>&1; then
     by_uv

@@ -10,21 +10,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from modelgate import config
 
 ROOT = Path(__file__).resolve().parents[2]
-# The locks of a step's image, as its Dockerfile names them. The processes of a laptop have the same versions from
-# requirements.txt; a development tool added there is no reason to train again.
-_LOCKS = {
-    "steps.build": ("docker/build/requirements.txt",),
-    "steps.train": ("docker/train/requirements.txt", "docker/tensorflow-cpu.txt"),
-    "steps.evaluate": ("docker/evaluate/requirements.txt", "docker/tensorflow-cpu.txt"),
-}
 _PREFIX = "inputs-"
-_CPU, _CUDA = "docker/tensorflow-cpu.txt", "docker/tensorflow-cuda.txt"
+# What a step's image stands on: the packages of a framework, and those of the use case. The processes of a laptop have
+# the same versions from requirements.txt; a development tool added there is no reason to train again.
+_LOCKS = "docker/frameworks"
+_FORMAT = re.compile(r"modelgate/frameworks/(\w+)_format\.py")
+_USE_CASE = re.compile(r"usecases/\w+/")
 _OURS = ("modelgate", "steps", "usecases")
 
 
@@ -35,7 +33,8 @@ def alias(module: str, parts: Iterable[str], flags: Mapping[str, object], inputs
     module: the step, as `steps.train`. parts: modules of the use case that it loads by name, as `usecases.NAME.model`.
     flags: those that change the output. inputs: digests of what it reads.
     """
-    files = {name: _sha256(_path(name)) for name in [*sources([module, *parts]), *locks(module)]}
+    read = sources([module, *parts])
+    files = {name: _sha256(_path(name)) for name in [*read, *locks(read)]}
     text = json.dumps({"files": files, "flags": dict(flags), "inputs": dict(inputs)}, sort_keys=True)
     return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -45,9 +44,22 @@ def is_alias(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def locks(module: str) -> list[str]:
-    """The locks of the step's image: paths from the root. An image for a GPU has CUDA's in the place of the CPU's."""
-    return [_CUDA if name == _CPU and not (ROOT / name).is_file() else name for name in _LOCKS[module]]
+def locks(read: Iterable[str]) -> list[str]:
+    """
+    The locks of the step's image, by the files of ours that the step reads: paths from the root, sorted.
+
+    A step that knows the format of no framework has scikit-learn's, with what tables need. An image for a GPU has the
+    lock of CUDA in the place of the CPU's.
+    """
+    frameworks = [match[1] for name in read if (match := _FORMAT.fullmatch(name))] or ["sklearn"]
+    of_frameworks = [_lock(framework) for framework in frameworks]
+    own = {f"{match[0]}requirements.txt" for name in read if (match := _USE_CASE.match(name))}
+    return sorted([*of_frameworks, *(name for name in own if _path(name).is_file())])
+
+
+def _lock(framework: str) -> str:
+    cpu, cuda = f"{_LOCKS}/{framework}.txt", f"{_LOCKS}/{framework}-cuda.txt"
+    return cuda if not _path(cpu).is_file() and _path(cuda).is_file() else cpu
 
 
 def sources(modules: Iterable[str]) -> list[str]:

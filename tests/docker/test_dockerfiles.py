@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from modelgate import rows
+from modelgate import config, frameworks, rows
 from modelgate.tracking import fingerprint
 from runner import images
 from tests import own
@@ -30,10 +30,12 @@ STEPS = {
     "evaluate": ["evaluate"],
     "promote": ["promote", "audit"],
 }
-# Those that run code of the use case, which may import any module of `modelgate.rows`.
+# Those that run code of the use case, which may import any module of `modelgate.rows`, on a framework's image.
 WITH_CODE = {"build", "train", "evaluate"}
 WITH_ROWS = {"build", "train", "evaluate", "promote"}  # that read the rows of a dataset, of any kind
-WITH_MODEL = {"train", "evaluate"}  # that know the formats of models
+WITH_MODEL = {"train", "evaluate"}  # that know the format of their framework's models
+ON_PYTHON = ("frameworks", "link", "promote", "server")  # the folders of the others, and of what those stand on
+FOLDERS = (*images.NAMES, "frameworks", "packages")
 # The name that is imported, where it is not that of the package.
 PACKAGES = {
     "markdown_it": "markdown-it-py",
@@ -49,22 +51,17 @@ OF_THE_DISTRIBUTION = {"README.md", "pyproject.toml"}
 TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
 # What is wanted though no file of ours imports it, and why.
 NOT_IMPORTED = {
-    "build": {"scikit-learn"},  # the glyphs lie in its package
-    "train": {"scipy"},  # in the layer that it shares with evaluate; scikit-learn needs it
-    "evaluate": {"pillow"},  # the SDK makes pictures with it
+    "keras": {"pillow"},  # the SDK makes pictures with it
+    "sklearn": {
+        "pandas", "pandera", "pyarrow", "scikit-learn", "skops",  # for the rows and models of use cases
+        "pydantic",  # for evaluate
+    },
     "server": {"httptools"},  # uvicorn's parser, named as a string
-}
-
-
-# What a function imports that no step of the image calls.
-TABLES = {"h5py", "pandas", "pandera", "pyarrow", "scikit-learn", "skops"}  # for other kinds of rows and models
-NOT_INSTALLED = {
-    "build": {"scipy"} | TABLES,  # only a behaviour.py turns images
-    "train": TABLES,
-    "evaluate": TABLES,  # of scikit-learn: only a training splits rows
-    "promote": TABLES,
-}
-ARGUMENTS = {"USE_CASE": "glyphs"}
+}  # fmt: skip
+# What a file imports that the images of the lock have only if the use case asks for it.
+TABLES = {"pandas", "pandera", "pyarrow"}
+NOT_INSTALLED = {"keras": TABLES, "promote": TABLES}
+ARGUMENTS = {"USE_CASE": "glyphs", "FRAMEWORK": "keras"}
 
 
 def dockerfile(name: str) -> str:
@@ -80,7 +77,7 @@ def code_of(name: str) -> set[str]:
     if name in WITH_ROWS:
         found |= set(fingerprint.sources(rows.module_of(task) for task in rows.KINDS))
     if name in WITH_MODEL:
-        found |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "modelgate" / "frameworks").glob("*.py")}
+        found |= set(fingerprint.sources([frameworks.module_of(ARGUMENTS["FRAMEWORK"])]))
     return found
 
 
@@ -92,8 +89,11 @@ def difference(name: str, text: str) -> dict[str, list[str]]:
 
 
 def locks(name: str) -> list[str]:
-    """The locks that an image is built from."""
-    return [path for path in images.copied(dockerfile(name), ARGUMENTS) if path.startswith("docker/")]
+    """The locks that an image is built from: its own, or that of the framework that it stands on."""
+    framework = {"build": "sklearn", "train": "keras", "evaluate": "keras"}.get(name)
+    arguments = ARGUMENTS | ({"FRAMEWORK": framework} if framework else {})
+    text = dockerfile("frameworks" if framework else name)
+    return [path for path in images.copied(text, arguments) if path.startswith("docker/")]
 
 
 def entries(text: str) -> dict[str, tuple[str, ...]]:
@@ -132,7 +132,7 @@ def test_the_server_is_its_room_and_nothing_else():
     assert room == {path for path in images.inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
 
 
-@pytest.mark.parametrize("name", images.NAMES)
+@pytest.mark.parametrize("name", FOLDERS)
 def test_nothing_is_copied_by_a_pattern(name):
     assert not [
         path for path in images.copied(dockerfile(name), ARGUMENTS) if set(path) & set("*?[") or path in (".", "./")
@@ -148,7 +148,7 @@ def test_a_lock_is_a_part_of_the_projects(lock):
     ours = entries((ROOT / lock).read_text())
     assert ours
     others = {name: entry for name, entry in ours.items() if whole.get(name) != entry}
-    if lock == "docker/tensorflow-cuda.txt":
+    if lock == "docker/frameworks/keras-cuda.txt":
         others = {name: entry for name, entry in others.items() if not name.startswith("nvidia-")}
     assert others == {}
     assert all(len(entry) > 1 for entry in ours.values()), "a package without a hash"
@@ -161,15 +161,31 @@ def test_another_version_or_hash_would_be_seen():
     assert entries(text.replace("wandb==0", "wandb==1"))["wandb"] != entries(text)["wandb"]
 
 
-@pytest.mark.parametrize("name", images.NAMES)
-def test_nothing_is_asked_for_that_no_file_imports(name):
-    asked = {package for lock in locks(name) for package in wanted(lock)}
-    files = [ROOT / path for path in code_of(name)] if name in STEPS else (ROOT / "modelgate_server").rglob("*.py")
+# Which images have a lock.
+HOLD = {"keras": ("train", "evaluate"), "sklearn": ("build",), "link": ("link",), "promote": ("promote",)} | {
+    "server": ("server",)
+}
+
+
+@pytest.mark.parametrize("lock", HOLD)
+def test_nothing_is_asked_for_that_no_file_imports(lock):
+    names = HOLD[lock]
+    asked = {package for path in locks(names[0]) for package in wanted(path)}
+    rooms = [(ROOT / "modelgate_server").rglob("*.py")] if lock == "server" else []
+    files = [file for room in rooms for file in room] or [ROOT / path for name in names for path in code_of(name)]
     imported = {package for file in files for package in packages(file)}
-    assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(name, set()) - imported
+    assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(lock, set()) - imported
     # The server's: ariadne is built on graphql-core, starlette on anyio, and only pytest loads the plugin.
-    assert imported - NOT_INSTALLED.get(name, set()) <= asked | {"anyio", "graphql-core", "pytest"}
+    assert imported - NOT_INSTALLED.get(lock, set()) <= asked | {"anyio", "graphql-core", "pytest"}
     assert bool(asked & TENSORFLOW) == ("tensorflow" in imported)
+
+
+@pytest.mark.parametrize("framework", config.FRAMEWORKS)
+def test_every_framework_has_an_image_and_none_has_another_s_packages(framework):
+    lock = entries((ROOT / f"docker/frameworks/{framework}.txt").read_text())
+    assert {"keras", "sklearn"} >= {framework}
+    assert bool(set(lock) & (TENSORFLOW | {"keras"})) == (framework == "keras")
+    assert ("skops" in lock) == (framework == "sklearn")
 
 
 def wanted(lock: str) -> set[str]:
@@ -204,24 +220,34 @@ def packages(file: Path) -> set[str]:
     return {PACKAGES.get(name, name) for name in found - own}
 
 
-def test_train_and_evaluate_begin_with_the_same_lines():
-    first = [
-        re.split(r"\n(?=COPY docker/\w+/)", dockerfile(name).partition("ARG BASE")[2])[0]
-        for name in ("train", "evaluate")
-    ]
-    assert first[0] == first[1]
-    assert "pip install" in first[0] and "strip" in first[0]
-
-
-@pytest.mark.parametrize("name", images.NAMES)
+@pytest.mark.parametrize("name", ON_PYTHON)
 def test_the_base_is_one_for_all_and_pinned_by_its_digest(name):
     """Dependabot reads literal FROM lines alone. `ARG BASE` names another base, and then no stage needs this one."""
     (base,) = re.findall(r"^ARG BASE=pinned\nFROM (\S+) AS pinned\nFROM \${BASE}$", dockerfile(name), re.MULTILINE)
     assert re.fullmatch(r"python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base)
-    assert base in dockerfile("build")
+    assert base in dockerfile("frameworks")
 
 
-@pytest.mark.parametrize("name", images.NAMES)
+def test_dependabot_reads_every_folder_with_the_base_and_no_other():
+    updates = check_dependabot()
+    assert updates == [f"/docker/{name}" for name in ON_PYTHON]
+
+
+def check_dependabot() -> list[str]:
+    """The folders whose base image Dependabot keeps."""
+    text = (ROOT / ".github/dependabot.yml").read_text()
+    (line,) = re.findall(r"package-ecosystem: docker\n +directories: \[(.*)\]", text)
+    return str(line).split(", ")
+
+
+@pytest.mark.parametrize("name", sorted({*FOLDERS} - {*ON_PYTHON}))
+def test_the_others_stand_on_an_image_of_ours_and_install_no_framework(name):
+    text = dockerfile(name)
+    assert re.findall(r"^FROM (.*)", text, re.MULTILINE) == ["${FRAMEWORK_IMAGE}"]
+    assert ("pip install" in text) == (name == "packages")
+
+
+@pytest.mark.parametrize("name", FOLDERS)
 def test_a_dockerfile_needs_nothing_that_an_older_builder_lacks(name):
     text = dockerfile(name)
     assert not re.search(r"^# *syntax=|<<|COPY +--", text, re.MULTILINE)
@@ -247,10 +273,14 @@ def checkout(tmp_path):
         ("usecases/glyphs/test_data.py", set()),
         ("usecases/remote/data.py", set()),
         ("requirements.txt", set()),
-        ("docker/tensorflow-cpu.txt", {"train", "evaluate"}),
-        ("docker/tensorflow-cuda.txt", set()),
+        ("docker/frameworks/keras.txt", {"train", "evaluate"}),
+        ("docker/frameworks/keras-cuda.txt", set()),
+        ("docker/frameworks/sklearn.txt", {"build"}),
+        ("docker/frameworks/Dockerfile", WITH_CODE),
+        ("docker/packages/Dockerfile", set()),  # the use case asks for no packages
+        ("usecases/glyphs/requirements.txt", WITH_CODE),
         ("docker/build/Dockerfile", {"build"}),
-        ("docker/build/requirements.txt", {"build"}),
+        ("docker/link/requirements.txt", {"link"}),
         ("modelgate_server/store/schema.py", {"server"}),
         ("modelgate_server/web/static/pages.css", {"server"}),
         ("modelgate_server/__pycache__/app.pyc", set()),
@@ -284,7 +314,50 @@ def test_each_use_case_has_images_of_its_own_and_the_server_is_one(checkout):
     assert not [path for path in glyphs["train"].inputs if "remote" in path]
 
 
-@pytest.mark.parametrize("name", images.NAMES)
+def test_what_a_use_case_changes_is_built_on_images_that_stay(checkout):
+    """A changed model, and even another use case of the framework, needs no other package."""
+    before = images.wanted(checkout, "glyphs")
+    own.edit(checkout / "usecases/glyphs/model.py", ("Conv2D(64", "Conv2D(32"))
+    after = images.wanted(checkout, "glyphs")
+    bases = {name: image.base for name, image in before.items() if image.base}
+    assert {name: image.name for name, image in bases.items()} == {
+        "build": "sklearn",
+        "train": "keras",
+        "evaluate": "keras",
+    }
+    assert before["train"].reference != after["train"].reference
+    assert bases == {name: image.base for name, image in after.items() if image.base}
+    assert bases == {name: image.base for name, image in images.wanted(checkout, "remote").items() if image.base}
+    assert "model.py" not in str([image.inputs for image in bases.values()])
+
+
+def test_the_framework_is_the_one_that_the_config_names(checkout):
+    own.edit(checkout / "usecases/glyphs/config.toml", ('framework = "keras"', 'framework = "sklearn"'))
+    (checkout / "modelgate/frameworks/sklearn_format.py").touch()
+    every = images.wanted(checkout, "glyphs")
+    assert {name: image.base.name for name, image in every.items() if image.base} == dict.fromkeys(WITH_CODE, "sklearn")
+    assert len({image.base.reference for image in every.values() if image.base}) == 1
+    for name in ("train", "evaluate"):
+        formats = [path for path in every[name].inputs if path.endswith("_format.py")]
+        assert formats == ["modelgate/frameworks/sklearn_format.py"]
+
+
+def test_a_use_case_s_own_packages_lie_between_the_framework_and_its_files(checkout):
+    plain = images.wanted(checkout, "glyphs")
+    (checkout / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
+    every = images.wanted(checkout, "glyphs")
+    assert [image.name for image in images.with_bases([every["train"], every["evaluate"]])] == [
+        "keras",
+        "keras-packages",
+        "train",
+        "evaluate",
+    ]
+    assert every["build"].base.name == "sklearn-packages" and every["build"].base.base == plain["build"].base
+    assert every["train"].base.reference.startswith("modelgate/keras-packages:glyphs-")
+    assert every["link"] == plain["link"]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
 def test_no_dockerfile_names_a_use_case(name):
     assert not [case for case in ("mnist", "digits", "glyphs") if case in dockerfile(name)]
 

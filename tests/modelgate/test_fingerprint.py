@@ -56,9 +56,10 @@ def aliases():
         ("modelgate/rows/image_checks.py", {"build"}),
         ("modelgate/rows/images.py", {"build", "train", "evaluate"}),
         ("modelgate/tracking/client.py", {"build", "train", "evaluate"}),
-        ("docker/build/requirements.txt", {"build"}),
-        ("docker/train/requirements.txt", {"train"}),
-        ("docker/tensorflow-cpu.txt", {"train", "evaluate"}),
+        ("docker/frameworks/sklearn.txt", {"build"}),
+        ("docker/frameworks/keras.txt", {"train", "evaluate"}),
+        ("usecases/glyphs/requirements.txt", {"build", "train", "evaluate"}),
+        ("usecases/remote/requirements.txt", set()),
         ("docker/promote/requirements.txt", set()),
         ("requirements.txt", set()),  # a new tool of the developers trains nothing again
     ],
@@ -88,7 +89,7 @@ def test_it_does_not_depend_on_where_the_files_are(copy):
 
 def test_an_image_for_a_gpu_is_another_environment(copy):
     before = aliases()
-    (copy / "docker" / "tensorflow-cpu.txt").unlink()
+    (copy / "docker" / "frameworks" / "keras.txt").unlink()
     assert {name for name, alias in aliases().items() if alias != before[name]} == {"train", "evaluate"}
 
 

@@ -460,3 +460,36 @@ def test_help_gives_an_example(checkout: Checkout, command: list[str]) -> None:
     code, said = checkout.runner(*command, "--help")
     assert code == 0
     assert "example: python -m runner" in said
+
+
+# --- a use case's own packages ---------------------------------------------------------------------------------------
+
+
+def test_what_a_use_case_adds_is_installed_before_its_first_step_and_for_no_other(checkout):
+    """By setup.sh, of which test_setup.py shows the real one."""
+    (checkout.root / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
+    (checkout.root / "runner/setup.sh").write_text('echo "$@" >asked; [ ! -e calls.jsonl ] || exit 7\n')
+    code, said = checkout.runner("run", "--use-case=remote")
+    assert code == 0, said
+    assert not (checkout.root / "asked").exists()
+    (checkout.root / "calls.jsonl").unlink()
+    code, said = checkout.runner("run", "--use-case=glyphs")
+    assert code == 0, said
+    assert (checkout.root / "asked").read_text() == "packages glyphs\n"
+
+
+def test_what_cannot_be_installed_ends_the_run_before_anything_is_started(checkout):
+    (checkout.root / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
+    (checkout.root / "runner/setup.sh").write_text("exit 1\n")
+    code, said = checkout.runner("run", "--use-case=glyphs")
+    assert code == 1
+    assert "error: the packages of usecases/glyphs/requirements.txt could not be installed" in said
+    assert checkout.calls() == []
+
+
+def test_packages_without_a_lock_are_refused_with_what_to_type(checkout):
+    (checkout.root / "usecases/glyphs/requirements.in").write_text("tinyhtml\n")
+    code, said = checkout.runner("run", "--use-case=glyphs")
+    assert code == 2
+    assert "usecases/glyphs/requirements.in has no lock next to it (usecases/glyphs/requirements.txt)" in said
+    assert "hint: make it: make lock" in said and "Traceback" not in said

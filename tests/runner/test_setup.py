@@ -269,6 +269,34 @@ def test_a_developers_environment_is_a_users_one_and_more(real: Machine, tmp_pat
         assert (real.setup(*words).returncode, real.setup(*words).stdout) == (0, "")
 
 
+def test_a_use_case_s_packages_are_added_once_and_again_after_another_s(real: Machine, tmp_path: Path) -> None:
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index")}
+    for name in ("one", "two"):
+        (real.root / "usecases" / name).mkdir(parents=True)
+        (real.root / "usecases" / name / "requirements.txt").write_text(wheel(tmp_path / "index", f"tiny{name}"))
+    assert real.setup(**index).returncode == 0
+    assert real.setup("packages", "none").returncode == 0
+    done = real.setup("packages", "one", **index)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (answer(real), answer(real, "tinyone"), answer(real, "tinytwo")) == ("42", "42", "")
+    assert real.setup("packages", "one").stdout == ""  # without an index
+    assert real.setup("packages", "two", **index).returncode == 0
+    assert answer(real, "tinytwo") == "42"
+    assert "installing usecases/one/requirements.txt" in real.setup("packages", "one", **index).stdout
+    assert real.setup().stdout == ""
+
+    # A new lock of the project may bring other versions of what a use case shares with it.
+    with (real.root / "requirements.txt").open("a") as file:
+        file.write(wheel(tmp_path / "index", "tinyother"))
+    assert real.setup(**index).returncode == 0
+    assert real.setup("packages", "one", **index).stdout != ""
+
+    broken = (real.root / "usecases/two/requirements.txt").read_text().replace("==1.0", "==2.0")
+    (real.root / "usecases/two/requirements.txt").write_text(broken)
+    done = real.setup("packages", "two", **index)
+    assert done.returncode == 1 and "the packages could not be installed" in done.stderr
+
+
 def test_while_packages_are_installed_one_line_says_what_is_going_on(machine: Machine) -> None:
     """A uv that takes its time, on a terminal and in a pipe."""
     working = "echo 'Collecting slowpackage==1.0'; sleep 3"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,8 @@ from tests.workflows.files import ACTIONS
 
 SCRIPT = ACTIONS / "push-images" / "push_images.py"
 STEPS = ["build", "train", "link", "evaluate", "promote"]
+# What is pushed to an empty image registry, in this order.
+ALL = ["promote", "sklearn", "build", "keras", "train", "link", "evaluate"]
 REPOSITORY = "ghcr.io/team/models"
 # Answers as docker 28.2 gives them. A file named after an image's name holds the digest that lies under its tag; a push
 # answers its own digest, and then somebody else has put another image there.
@@ -37,6 +40,13 @@ if sys.argv[1] == "manifest":
     if not (there / name).exists():
         sys.exit(f"no such manifest: {reference}")
     print(json.dumps({"Descriptor": {"digest": (there / name).read_text()}}))
+if sys.argv[1] == "build":
+    built = sys.argv[sys.argv.index("--tag") + 1].rpartition("/")[2].partition(":")[0]
+    (there / f"{built}.built").touch()
+if sys.argv[1:3] == ["image", "inspect"] and name in os.environ["LACKS"].split():
+    sys.exit(0 if (there / f"{name}.built").exists() else "Error: No such image")
+if sys.argv[1] == "tag" and name in os.environ["LACKS"].split():
+    (there / f"{name}.built").touch()
 if sys.argv[1] == "push":
     if os.environ["PUSH"]:
         sys.exit(os.environ["PUSH"])
@@ -47,17 +57,34 @@ if sys.argv[1] == "push":
 """
 
 
+# `gh attestation verify` finds what is named in ATTESTED: an image's name and, after an @, what it was built for.
+GH = """
+import os, sys
+words = sys.argv[1:]
+assert words[:2] == ["attestation", "verify"] and words[3:5] == ["--repo", "Team/Models"], words
+repository, _, digest = words[2].removeprefix("oci://").partition("@")
+assert digest.startswith("sha256:"), words
+if f"{repository.rpartition('/')[2]}@{words[words.index('--source-ref') + 1]}" not in os.environ["ATTESTED"].split():
+    sys.exit("Error: no attestations found")
+"""
+MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
+
+
 @pytest.fixture
 def push(tmp_path):
-    """Run the script; its exit code, what it says and what it puts out. there: images that lie there already."""
-    fake = tmp_path / "bin" / "docker"
-    fake.parent.mkdir()
-    fake.write_text(f"#!{sys.executable}\n{DOCKER}")
-    fake.chmod(0o755)
+    """
+    Run the script; its exit code, what it says and what it puts out. there: images that lie there already. lacks: those
+    that the engine has only once they are built or pulled. attested: what has attestations, which are verified then.
+    """
+    (tmp_path / "bin").mkdir()
+    for name, program in (("docker", DOCKER), ("gh", GH)):
+        fake = tmp_path / "bin" / name
+        fake.write_text(f"#!{sys.executable}\n{program}")
+        fake.chmod(0o755)
 
     root = own.clone(tmp_path / "clone")
 
-    def run(there=(), answer="", push="", use_case="glyphs"):
+    def run(there=(), answer="", push="", use_case="glyphs", lacks=(), attested=None):
         for name in there:
             (tmp_path / name).write_text("sha256:" + "e" * 64)
         output = tmp_path / "output"
@@ -68,6 +95,11 @@ def push(tmp_path):
             "THERE": str(tmp_path),
             "ANSWER": answer,
             "PUSH": push,
+            "LACKS": " ".join(lacks),
+            "VERIFY": "false" if attested is None else "true",
+            "ATTESTED": " ".join(attested or ()),
+            "GITHUB_REF": PULL,
+            "GITHUB_REPOSITORY": "Team/Models",
             "REPOSITORY": "ghcr.io/Team/Models",
             "USE_CASE": use_case,
             "GITHUB_OUTPUT": str(output),
@@ -92,7 +124,7 @@ def test_what_was_pushed_is_known_by_what_docker_pushed_and_not_by_its_tag(push)
     code, said, put_out = push()
     assert code == 0, said
     assert put_out["images"] == {name: f"{REPOSITORY}/{name}@{of(name)}" for name in STEPS}
-    assert put_out["pushed"] == [{"name": f"{REPOSITORY}/{name}", "digest": of(name)} for name in STEPS]
+    assert put_out["pushed"] == [{"name": f"{REPOSITORY}/{name}", "digest": of(name)} for name in ALL]
 
 
 def test_the_use_case_is_the_one_that_was_named_or_the_default_with_what_its_data_may_read(push):
@@ -114,8 +146,63 @@ def test_what_is_there_is_not_pushed_but_what_gets_the_second_key_always_is(push
     assert put_out["images"]["promote"] == f"{REPOSITORY}/promote@{of('promote')}"
     assert put_out["images"]["train"] == f"{REPOSITORY}/train@sha256:{'e' * 64}"
     assert put_out["pushed"] == [{"name": f"{REPOSITORY}/promote", "digest": of("promote")}]
-    asked = [line.split() for line in (tmp_path / "asked").read_text().splitlines()]
-    assert len([words for words in asked if words[0] == "push"]) == 1
+    assert asked(tmp_path, "push") == ["promote"]
+    assert asked(tmp_path, "pull") == []
+
+
+def asked(folder, word):
+    """The images of which docker was asked something."""
+    lines = [line.split() for line in (folder / "asked").read_text().splitlines()]
+    return [re.split("[:@]", words[-1].rpartition("/")[2])[0] for words in lines if words[0] == word]
+
+
+def test_a_changed_model_is_built_on_its_framework_which_is_pulled_by_digest_and_not_pushed(push, tmp_path):
+    code, said, put_out = push(there=["sklearn", "keras", "build", "link", "evaluate"], lacks=["train", "keras"])
+    assert code == 0, said
+    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
+    assert f"pull --quiet {REPOSITORY}/keras@sha256:{'e' * 64}" in (tmp_path / "asked").read_text()
+    assert asked(tmp_path, "pull") == ["keras"]
+
+
+def test_what_lies_below_an_image_that_is_there_is_neither_built_nor_pushed(push, tmp_path):
+    (tmp_path / "clone/usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
+    there = ["keras-packages", "sklearn-packages", "build", "link", "evaluate"]
+    code, said, put_out = push(there=there, lacks=["train", "keras", "keras-packages"])
+    assert code == 0, said
+    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
+    assert asked(tmp_path, "pull") == ["keras-packages"]
+
+
+def test_a_denied_push_ends_it_before_anything_large_is_built(push, tmp_path):
+    code, _, _ = push(push="denied: permission_denied: write_package", lacks=["promote", "keras", "sklearn"])
+    assert code == 1
+    assert asked(tmp_path, "push") == ["promote"]
+    assert not [line for line in (tmp_path / "asked").read_text().splitlines() if "docker/frameworks/" in line]
+
+
+def test_an_image_that_is_there_is_taken_only_with_an_attestation_for_main_or_for_this_very_branch(push, tmp_path):
+    attested = [f"{name}@{MAIN}" for name in ("build", "link", "keras", "sklearn")] + [f"evaluate@{PULL}"]
+    attested.append("train@refs/pull/8/merge")  # anybody's branch
+    code, said, put_out = push(there=[*STEPS, "keras", "sklearn"], attested=attested)
+    assert code == 0, said
+    assert f"{REPOSITORY}/train@sha256:{'e' * 64}: not attested for {MAIN}" in said
+    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
+    assert put_out["images"]["evaluate"] == f"{REPOSITORY}/evaluate@sha256:{'e' * 64}"
+
+
+def test_an_image_is_not_built_on_a_framework_that_nobody_attests(push, tmp_path):
+    attested = [f"{name}@{MAIN}" for name in ("build", "link", "evaluate", "sklearn")]
+    _, said, put_out = push(there=[*STEPS, "keras", "sklearn"], attested=attested)
+    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "keras", "train"], said
+    assert asked(tmp_path, "pull") == []
+
+
+def test_it_says_how_it_is_used():
+    done = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    for word in ("REPOSITORY=ghcr.io/owner/name", "USE_CASE", "VERIFY=true", "GITHUB_OUTPUT"):
+        assert word in done.stdout
+    assert subprocess.run([sys.executable, SCRIPT, "now"], capture_output=True).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -135,7 +222,7 @@ def test_a_registry_that_does_not_answer_does_not_lack_the_image(push, tmp_path,
 
 @pytest.mark.parametrize("words", ["denied: permission_denied", "manifest unknown"])
 def test_a_repository_that_is_not_there_yet_lacks_it(push, words):
-    assert len(push(answer=words)[2]["pushed"]) == 5
+    assert len(push(answer=words)[2]["pushed"]) == len(ALL)
 
 
 def test_a_push_that_fails_ends_it(push):

@@ -1,12 +1,19 @@
 """
 Build and push the images whose tag the image registry does not have, and that of promote; give the digests of all.
 
-Beside action.yml, which passes its inputs as REPOSITORY and USE_CASE. Run at the root of a checkout; needs Python and
-docker alone. What the images are, and how they are built, `python3 -m runner images` knows.
+    REPOSITORY=ghcr.io/owner/name USE_CASE=NAME GITHUB_OUTPUT=/dev/stdout python3 push_images.py
+
+Beside action.yml, which passes its inputs in the environment: REPOSITORY, USE_CASE (empty: the default one), and
+VERIFY=true where images have attestations. Run at the root of a checkout; needs Python and docker, and gh to verify.
+What the images are, what they stand on and how they are built, `python3 -m runner images` knows. An image of a
+framework is pulled or pushed only if an image that stands on it has to be built.
 
 A tag can be foretold, and whoever may write to this repository may push anything under it. So what this workflow run
-pushed is known by the digest that docker computed, and not by what the tag says afterwards; and the image that is given
-the second key is never what lay there.
+pushed is known by the digest that docker computed, and not by what the tag says afterwards; an image that was there
+already is taken, if VERIFY says so, only if this repository's workflow built it for main or for this very branch; and
+the image that is given the second key is never what lay there.
+
+Exits 0 done, 1 something was not built, pushed or known, 2 there is no such use case, or its config is wrong.
 """
 
 from __future__ import annotations
@@ -21,31 +28,56 @@ from typing import Any
 
 STEPS = ("build", "train", "link", "evaluate", "promote")
 ALWAYS = "promote"
+MAIN = "refs/heads/main"
 # What an image registry answers where there is no such image yet; GHCR denies a repository that it does not know. If
 # that was meant, the push is denied too, and says so.
 MISSING = ("no such manifest", "manifest unknown", "name unknown", "denied")
 
 
 def main() -> int:
+    if sys.argv[1:]:
+        print(__doc__)
+        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     repository = os.environ["REPOSITORY"].lower()  # GitHub's names may have capitals, an image's may not
     use_case = settings(os.environ["USE_CASE"])
     of_use_case = ("--use-case", use_case["name"], "--repository", repository)
-    wanted = images("--list", *of_use_case, *STEPS)
+    every = images("--list", *of_use_case, *STEPS)
+    wanted = {name: every[name] for name in STEPS}
     there = {name: digest(reference) for name, reference in wanted.items() if name != ALWAYS}
-    lacking = [name for name in wanted if there.get(name) is None]
+    lacking = [name for name in wanted if there.get(name) is None and name != ALWAYS]
     for name, reference in wanted.items():
-        print(f"{reference}: {'to be pushed' if name in lacking else 'there already'}", flush=True)
-    images(*of_use_case, *lacking)
-    digests = there | {name: push(wanted[name]) for name in lacking}
-    names = {name: reference.rpartition(":")[0] for name, reference in wanted.items()}
+        print(f"{reference}: {'to be pushed' if there.get(name) is None else 'there already'}", flush=True)
+    # First the one that is made anew each time, in seconds: a push that is denied fails before anything else is built.
+    pushed = build(of_use_case, [ALWAYS], {})
+    if lacking:
+        pushed |= build(of_use_case, lacking, fetch_bases(of_use_case, lacking))
+    digests = there | {name: pushed[name] for name in (ALWAYS, *lacking)}
+    names = {name: reference.rpartition(":")[0] for name, reference in every.items()}
     pinned = {name: f"{names[name]}@{digests[name]}" for name in wanted}
-    pushed = [{"name": names[name], "digest": digests[name]} for name in lacking]
+    made = [{"name": names[name], "digest": value} for name, value in pushed.items()]
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(f"use-case={use_case['name']}\n")
         file.write(f"data-env={json.dumps(use_case['data']['env'])}\n")
         file.write(f"images={json.dumps(pinned)}\n")
-        file.write(f"pushed={json.dumps(pushed)}\n")
+        file.write(f"pushed={json.dumps(made)}\n")
     return 0
+
+
+def fetch_bases(of_use_case: tuple[str, ...], names: list[str]) -> dict[str, str | None]:
+    """Pull what these images stand on, where it is there: each name and its digest, or None."""
+    listed = images("--list", *of_use_case, *names)
+    bases = {name: digest(reference) for name, reference in listed.items() if name not in names}
+    for name, value in bases.items():
+        if value is not None:
+            pull(listed[name], value)
+    return bases
+
+
+def build(of_use_case: tuple[str, ...], names: list[str], bases: dict[str, str | None]) -> dict[str, str]:
+    """Build images, on bases that were not there too, and push both; the digests of what was pushed."""
+    built = images(*of_use_case, *names)
+    # Below a base that was there, nothing was built.
+    return {name: push(built[name]) for name in built if bases.get(name) is None and in_engine(built[name])}
 
 
 def settings(name: str) -> dict[str, Any]:
@@ -83,18 +115,48 @@ def push(reference: str) -> str:
     return found[1]
 
 
+def pull(reference: str, value: str) -> None:
+    """Have the engine hold this digest under the tag, on which the runner builds."""
+    pinned = f"{reference.rpartition(':')[0]}@{value}"
+    for words in (["pull", "--quiet", pinned], ["tag", pinned, reference]):
+        if subprocess.run(["docker", *words], stdout=subprocess.DEVNULL, check=False).returncode != 0:
+            sys.exit(f"error: {pinned} could not be pulled; docker's own words stand above")
+
+
+def in_engine(reference: str) -> bool:
+    return subprocess.run(["docker", "image", "inspect", reference], capture_output=True, check=False).returncode == 0
+
+
 def digest(reference: str) -> str | None:
-    """The digest that the image registry holds under a tag, or None; ends where it cannot be known."""
+    """The digest that the image registry holds under a tag, or None if none may be used; ends if that is not known."""
     # A registry on this machine speaks plain HTTP, and docker wants to be told so.
     plain = ["--insecure"] if reference.startswith(("localhost:", "127.0.0.1:")) else []
     answer = subprocess.run(
         ["docker", "manifest", "inspect", "--verbose", *plain, reference], capture_output=True, text=True, check=False
     )
     if answer.returncode == 0:
-        return str(json.loads(answer.stdout)["Descriptor"]["digest"])
+        value = str(json.loads(answer.stdout)["Descriptor"]["digest"])
+        return value if trusted(f"{reference.rpartition(':')[0]}@{value}") else None
     if any(words in answer.stderr for words in MISSING):
         return None
     sys.exit(f"error: whether there is {reference} cannot be known: {answer.stderr.strip()}")
+
+
+def trusted(pinned: str) -> bool:
+    """
+    Whether an image may be used though this workflow run did not build it: if images are attested, then only with an
+    attestation of this repository's workflows, for main or for what this run is for. One without is built again.
+    """
+    if os.environ.get("VERIFY") != "true":
+        return True
+    for ref in dict.fromkeys((MAIN, os.environ["GITHUB_REF"])):
+        command = ["gh", "attestation", "verify", f"oci://{pinned}", "--repo", os.environ["GITHUB_REPOSITORY"]]
+        command += ["--source-ref", ref]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return True
+        print(f"{pinned}: not attested for {ref}: {done.stderr.strip()[-300:]}", flush=True)
+    return False
 
 
 if __name__ == "__main__":

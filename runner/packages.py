@@ -1,0 +1,27 @@
+"""
+The packages that a use case adds to the environment of its steps: the lock usecases/<name>/requirements.txt.
+
+An image of the use case has them from its build; a process finds them in `.venv`, where they are installed before the
+first step of the use case runs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from runner.errors import PackagesMissing
+from runner.images import lock_of
+
+
+def install(root: Path, use_case: str, environ: Mapping[str, str]) -> None:
+    """See that `.venv` has what the use case asks for. Does nothing once it has. Raises PackagesMissing, WrongUse."""
+    if (lock := lock_of(root, use_case)) is None:
+        return
+    done = subprocess.run(["sh", "runner/setup.sh", "packages", use_case], cwd=root, env=dict(environ), check=False)
+    if done.returncode != 0:
+        raise PackagesMissing(
+            f"the packages of {lock} could not be installed; see the messages above",
+            "fix what they name; then run the same command again",
+        )
