@@ -108,7 +108,7 @@ def _framework(root: Path, use_case: str) -> str:
 
 
 def lock_of(root: Path, use_case: str) -> str | None:
-    """The lock of what a use case adds to its framework's packages, from the root, if any; raises WrongUse if it is to be made."""
+    """The lock of what a use case adds to its framework's packages, if any; raises WrongUse if it was not made."""
     lock, asked = (f"usecases/{use_case}/requirements.{kind}" for kind in ("txt", "in"))
     if (root / lock).is_file():
         return lock
@@ -205,7 +205,12 @@ def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
 
 def missing(images: Sequence[Image]) -> list[Image]:
     """Those whose tag the engine does not have."""
-    return [image for image in images if engine.ask("image", "inspect", image.reference).returncode != 0]
+    references = [image.reference for image in images]
+    # One question for all: those that are there are answered, whatever is said of the others.
+    answer = engine.ask("image", "inspect", "--format={{json .RepoTags}}", *references) if references else None
+    lines = answer.stdout.split("\n") if answer else []
+    there = {tag for line in lines if line.startswith("[") for tag in json.loads(line)}
+    return [image for image in images if image.reference not in there]
 
 
 def _with_missing_bases(images: Sequence[Image]) -> list[Image]:

@@ -23,7 +23,7 @@ from benchmarks.containers import LIMITS
 from runner import images
 from tests import own
 from tests.docker.test_dockerfiles import ROOT, entries, locks
-from tests.engine import docker, references
+from tests.engine import docker, references, wanted
 from tests.serving import until
 
 # As the runner and the workflows run them.
@@ -81,13 +81,23 @@ def test_it_is_no_larger_than_it_has_to_be(built, name):
     assert over <= LIMITS[name], f"{name} has {over:.0f} MB over its base"
 
 
-def test_train_and_evaluate_share_their_largest_layers(built):
-    layers = [inspected(built[name])["RootFS"]["Layers"] for name in ("train", "evaluate")]
-    shared = [one for one, other in zip(*layers, strict=False) if one == other]
-    assert len(shared) >= len(base()["RootFS"]["Layers"]) + 3  # the folder, the lock, what it names
+@pytest.mark.parametrize("name", ["build", "train", "evaluate"])
+def test_a_step_adds_kilobytes_to_the_image_of_its_framework(built, name):
+    """So does a use case: what an engine downloads or pushes for a changed model.py, once it has the framework."""
+    step, framework = inspected(built[name]), inspected(base_of(name))
+    layers = framework["RootFS"]["Layers"]
+    assert step["RootFS"]["Layers"][: len(layers)] == layers
+    assert step["Size"] - framework["Size"] < 1_000_000
 
 
-@pytest.mark.parametrize("name", ["link", "evaluate"])
+def base_of(name: str) -> str:
+    """The reference of the framework's image that a step stands on."""
+    base = wanted()[name].base
+    assert base is not None
+    return base.reference
+
+
+@pytest.mark.parametrize("name", ["build", "link", "evaluate"])
 def test_it_has_the_packages_of_its_locks_and_no_others(built, name):
     listed = "import importlib.metadata as m; print(*{d.name.lower().replace('_', '-') for d in m.distributions()})"
     wanted = {package for lock in locks(name) for package in entries((ROOT / lock).read_text())}
@@ -105,6 +115,24 @@ def test_tensorflow_is_there_without_what_only_a_compiler_reads(built):
         "print((p / 'include').exists(), any(p.rglob('*.pyc')), f('clang') is not None)"
     )
     assert python(built["train"], program).split() == ["False", "False", "False"]
+
+
+def test_scikit_learn_s_image_fits_a_table_and_keeps_the_model_without_tensorflow(built):
+    """Its libraries are stripped, and still load: a table there and back, a fit, a model's file."""
+    program = (
+        "import io, pandas, pandera.pandas as pa, skops.io\n"
+        "from importlib.util import find_spec\n"
+        "from sklearn.ensemble import HistGradientBoostingClassifier as Model\n"
+        "from sklearn.datasets import load_breast_cancer\n"
+        "table = load_breast_cancer(as_frame=True).frame\n"
+        "table.to_parquet('/tmp/x'); table = pandas.read_parquet('/tmp/x')\n"
+        "pa.DataFrameSchema({'target': pa.Column(int, pa.Check.isin([0, 1]))}).validate(table)\n"
+        "x, y = table.drop(columns='target'), table['target']\n"
+        "held = skops.io.dumps(Model(max_iter=20).fit(x, y))\n"
+        "model = skops.io.loads(held, skops.io.get_untrusted_types(data=held))\n"
+        "print(model.score(x, y) > 0.95, find_spec('tensorflow'), find_spec('keras'))"
+    )
+    assert python(built["build"], program).split() == ["True", "None", "None"]
 
 
 def test_it_may_do_nothing_but_its_work(built):

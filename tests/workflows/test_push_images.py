@@ -43,8 +43,14 @@ if sys.argv[1] == "manifest":
 if sys.argv[1] == "build":
     built = sys.argv[sys.argv.index("--tag") + 1].rpartition("/")[2].partition(":")[0]
     (there / f"{built}.built").touch()
-if sys.argv[1:3] == ["image", "inspect"] and name in os.environ["LACKS"].split():
-    sys.exit(0 if (there / f"{name}.built").exists() else "Error: No such image")
+if sys.argv[1:3] == ["image", "inspect"]:
+    asked = [word for word in sys.argv[3:] if not word.startswith("--")]
+    names = {word: word.rpartition("/")[2].partition(":")[0] for word in asked}
+    lacks = [word for word in asked if names[word] in os.environ["LACKS"].split()]
+    lacks = [word for word in lacks if not (there / f"{names[word]}.built").exists()]
+    print(*(json.dumps([word]) for word in asked if word not in lacks), sep="\\n")
+    if lacks:
+        sys.exit(f"Error: No such image: {lacks[0]}")
 if sys.argv[1] == "tag" and name in os.environ["LACKS"].split():
     (there / f"{name}.built").touch()
 if sys.argv[1] == "push":
