@@ -28,7 +28,7 @@ from tests.serving import free_port, until
 
 @pytest.fixture
 def images() -> dict[str, Image]:
-    return {name: Image(name, reference, (), None) for name, reference in references().items()}
+    return {name: Image(name, reference, name, (), {}) for name, reference in references().items()}
 
 
 @pytest.fixture
