@@ -154,6 +154,14 @@ def test_a_lock_is_a_part_of_the_projects(lock):
     assert all(len(entry) > 1 for entry in ours.values()), "a package without a hash"
 
 
+def test_what_a_use_case_adds_goes_with_what_the_project_has():
+    whole = entries((ROOT / "requirements.txt").read_text())
+    for lock in (ROOT / "usecases").glob("*/requirements.txt"):
+        added = entries(lock.read_text())
+        assert added and all(len(entry) > 1 for entry in added.values()), lock
+        assert {name: entry for name, entry in added.items() if name in whole and entry[0] != whole[name][0]} == {}
+
+
 def test_another_version_or_hash_would_be_seen():
     text = (ROOT / "docker/link/requirements.txt").read_text()
     changed = re.sub(r"(wandb==\S+ \\\n +--hash=sha256:)[0-9a-f]", r"\g<1>_", text)

@@ -135,6 +135,28 @@ def test_scikit_learn_s_image_fits_a_table_and_keeps_the_model_without_tensorflo
     assert python(built["build"], program).split() == ["True", "None", "None"]
 
 
+@pytest.mark.prove
+def test_a_use_case_s_own_packages_are_in_the_images_that_run_its_code_and_in_no_other(built, tmp_path):
+    """From a package index. The framework's image stays, and so does link's."""
+    root = own.clone(tmp_path / "checkout")
+    own.letters(root)
+    (block,) = re.findall(
+        r"^iniconfig==.*\n(?: +--hash=.*\n)+", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE
+    )
+    (root / "usecases/letters/requirements.txt").write_text(block)
+    command = [sys.executable, "-m", "runner", "images", "train", "link"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert (made["keras"], made["link"]) == (base_of("train"), built["link"])
+    find = "from importlib.util import find_spec; print(find_spec('iniconfig') is not None)"
+    try:
+        assert python(made["train"], find).strip() == "True"
+        assert python(built["train"], find).strip() == "False"
+    finally:
+        docker("rmi", made["train"], made["keras-packages"])
+
+
 def test_it_may_do_nothing_but_its_work(built):
     program = (
         "import os, re; print(os.getuid(), re.search('CapEff:\\\\s*(\\\\w+)', open('/proc/self/status').read())[1])\n"
