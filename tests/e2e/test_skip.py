@@ -67,7 +67,7 @@ def test_what_is_touched_runs_the_steps_that_depend_on_it_and_no_other(clone):
     assert loop(clone, *nine) == {"build", "evaluate"}
     edit(clone, "requirements.txt")
     assert loop(clone, *nine) == set()
-    edit(clone, "docker/tensorflow-cpu.txt")
+    edit(clone, "docker/frameworks/keras.txt")
     assert loop(clone, *nine) == {"train", "evaluate"}
 
 
