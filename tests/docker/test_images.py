@@ -128,11 +128,11 @@ def test_scikit_learn_s_image_fits_a_table_and_keeps_the_model_without_tensorflo
         "table.to_parquet('/tmp/x'); table = pandas.read_parquet('/tmp/x')\n"
         "pa.DataFrameSchema({'target': pa.Column(int, pa.Check.isin([0, 1]))}).validate(table)\n"
         "x, y = table.drop(columns='target'), table['target']\n"
-        "held = skops.io.dumps(Model(max_iter=20).fit(x, y))\n"
+        "held = skops.io.dumps(Model(max_iter=5).fit(x, y))\n"
         "model = skops.io.loads(held, skops.io.get_untrusted_types(data=held))\n"
-        "print(model.score(x, y) > 0.95, find_spec('tensorflow'), find_spec('keras'))"
+        "print(model.score(x, y) > 0.9, find_spec('tensorflow'), find_spec('keras'))"
     )
-    assert python(built["build"], program).split() == ["True", "None", "None"]
+    assert python(built["build"], program, "--env=OMP_NUM_THREADS=1").split() == ["True", "None", "None"]
 
 
 @pytest.mark.prove
