@@ -9,9 +9,10 @@ from datetime import datetime
 from modelgate import config
 from modelgate.errors import StepError
 from modelgate.gate import metrics, wording
-from modelgate.promotion import ledger
+from modelgate.promotion import ledger, verify
 from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
+from modelgate.promotion.verify import Finding, Registered
 from modelgate.tracking.client import PRODUCTION
 from modelgate.tracking.references import Reference
 from modelgate_server.store import accounts
@@ -24,14 +25,14 @@ from pages.kept import Version
 @dataclass(frozen=True)
 class UseCase:
     """
-    version: the holder of the alias `production`. entry: the promotion by which it is, None if the alias was moved by
-    hand. evidence: what that promotion was approved on. problem: why its config cannot be read.
+    entries: of its ledger, in order, marked void or applied by all that the registry says. findings: what does not
+    agree. version: the holder of the alias `production`. entry: the promotion by which it is, None if the alias was
+    moved by hand. evidence: what that promotion was approved on. problem: why its config cannot be read.
     """
 
     name: str
-    ledger: str
-    collection: str
     entries: Sequence[Entry] = ()
+    findings: Sequence[Finding] = ()
     version: Version | None = None
     entry: Entry | None = None
     evidence: Evidence | None = None
@@ -84,36 +85,30 @@ def one(visit: Visit, name: str) -> UseCase:
     try:
         settings = config.load(name)
     except StepError as error:
-        return UseCase(name, "", "", problem=str(error))
+        return UseCase(name, problem=str(error))
     own = kept.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
-    places = ledger.names(accounts.LOCAL_USER, settings.project, name, has_own=own)
-    entries = kept.entries(visit, places)
-    collection = _collection(entries, f"{accounts.LOCAL_ORGANIZATION}/{MODEL_REGISTRY}/{settings.collection}")
+    written = kept.entries(visit, ledger.names(accounts.LOCAL_USER, settings.project, name, has_own=own))
+    said = [entry for entry in written if ledger.readable(entry.content)]
+    collection = f"{accounts.LOCAL_ORGANIZATION}/{MODEL_REGISTRY}/{settings.collection}"
+    if said:
+        collection = Reference.parse(said[-1].content["to"]["name"], "the ledger's last entry").collection
     holder = kept.version(visit, f"{collection}:{PRODUCTION}")
-    entry = _entry(entries, holder)
-    evidence = kept.version(visit, entry.content["evidence"]["name"]) if entry else None
+    entries, findings = verify.verify(written, _registered(visit, collection, holder) if said else Registered())
+    last = next((entry for entry in reversed(entries) if entry.applied), None)
+    entry = last if last and holder and last.content["to"]["name"] == holder.name else None
+    evaluation = kept.version(visit, entry.content["evidence"]["name"]) if entry else None
     return UseCase(
         name=name,
-        ledger=places[0],
-        collection=collection,
-        entries=entries,
+        entries=sorted([*entries, *(entry for entry in written if entry not in said)], key=lambda entry: entry.number),
+        findings=findings,
         version=holder,
         entry=entry,
-        evidence=kept.evidence(visit, evidence) if evidence else None,
+        evidence=kept.evidence(visit, evaluation) if evaluation else None,
     )
 
 
-def applied(entries: Sequence[Entry]) -> Entry | None:
-    """The last promotion that took effect."""
-    return next((entry for entry in reversed(entries) if entry.applied and not entry.void), None)
-
-
-def _entry(entries: Sequence[Entry], holder: Version | None) -> Entry | None:
-    last = applied(entries)
-    return last if last and holder and last.content["to"]["name"] == holder.name else None
-
-
-def _collection(entries: Sequence[Entry], own: str) -> str:
-    """The registry's collection that the last promotion was in; without one, the use case's own."""
-    last = applied(entries)
-    return Reference.parse(last.content["to"]["name"], "the ledger's last entry").collection if last else own
+def _registered(visit: Visit, collection: str, holder: Version | None) -> Registered:
+    """What the registry holds now. Bytes and writers are not looked at: `audit --verify` does that."""
+    versions = kept.versions(visit, collection)
+    seals = [seal for known in versions for seal in verify.seals_in(kept.aliases(visit, known), known.name)]
+    return Registered(frozenset(known.name for known in versions), tuple(seals), holder.name if holder else None)

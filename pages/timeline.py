@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from modelgate import config
-from modelgate.promotion import ledger, verify
+from modelgate.promotion import ledger
 from modelgate.promotion.ledger import Entry
-from modelgate.promotion.verify import Finding, Registered
+from modelgate.promotion.verify import Finding
 from modelgate_server.errors import NotFound
 from modelgate_server.web.access import Visit
 from modelgate_server.web.addresses import local_path
 from pages import kept, production, shown
-from pages.production import UseCase, iso
 
 # How each finding is called in words; what exactly it is about is in its message.
 TITLES = {
@@ -64,7 +63,6 @@ class Step:
     number: int
     state: str
     time: str = ""
-    applied: str = ""
     before: Link | None = None
     to: Link | None = None
     evidence: Link | None = None
@@ -87,36 +85,24 @@ def show(visit: Visit) -> Response:
     if name not in config.names():
         raise NotFound(f'there is no use case "{name}" in this repository')
     use_case = production.one(visit, name)
-    entries, findings = verify.verify(use_case.entries, _registered(visit, use_case))
-    unreadable = [entry for entry in use_case.entries if not ledger.readable(entry.content)]
-    every = sorted([*entries, *unreadable], key=lambda entry: entry.number, reverse=True)
+    every = use_case.entries[::-1]
     first = (visit.page - 1) * ENTRIES_A_PAGE
     return shown.page(
         visit,
         "timeline.html",
         use_case=use_case,
         states=STATES,
-        steps=[_step(visit, entry, findings) for entry in every[first : first + ENTRIES_A_PAGE]],
+        steps=[_step(visit, entry, use_case.findings) for entry in every[first : first + ENTRIES_A_PAGE]],
         count=len(every),
         first=first,
         page=visit.page,
         page_size=ENTRIES_A_PAGE,
-        findings=[(title(finding), finding) for finding in findings],
+        findings=[(title(finding), finding) for finding in use_case.findings],
     )
 
 
 def title(finding: Finding) -> str:
     return TITLES.get(finding.name, finding.name.replace("_", " ").capitalize())
-
-
-def _registered(visit: Visit, use_case: UseCase) -> Registered:
-    """What the registry holds now. The bytes of its files are not read here: `audit --verify` does that."""
-    if use_case.version is None and not any(ledger.readable(entry.content) for entry in use_case.entries):
-        return Registered()
-    versions = kept.versions(visit, use_case.collection)
-    seals = [seal for known in versions for seal in verify.seals_in(kept.aliases(visit, known), known.name)]
-    holder = use_case.version.name if use_case.version else None
-    return Registered(frozenset(known.name for known in versions), tuple(seals), holder)
 
 
 def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
@@ -130,7 +116,6 @@ def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
         number=entry.number,
         state="void" if entry.void else "applied" if entry.applied else "unfinished",
         time=content["time"],
-        applied=iso(ledger.time_of(content["time"])) if entry.applied else "",
         before=_link(visit, content["from"]["name"]) if content["from"] else None,
         to=_link(visit, content["to"]["name"]),
         evidence=Link(evaluation.short, evaluation.url) if evaluation else Link(_short(content["evidence"]["name"])),
