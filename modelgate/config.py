@@ -43,6 +43,9 @@ _RENAMED = {"gate": {"floor_accuracy": "at_least"}}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+# GitHub takes more in both; these cannot be mistaken for anything else.
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HYPERPARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 # W&B refuses other names, or reads them as something else than a name.
 _WANDB_NAME = re.compile(r"[^/:\\#?%\x00-\x1f]{1,128}")
@@ -126,6 +129,16 @@ def _variables(value: object) -> tuple[str, ...]:
         if name.startswith(_OTHERS_VARIABLES):
             raise _Wrong(f"must not name {name}: it belongs to another program")
     return tuple(value)
+
+
+def _labels(value: object) -> tuple[str, ...]:
+    labels = [value] if isinstance(value, str) else value
+    if not isinstance(labels, list) or not labels:
+        raise _Wrong('must be a label of a runner, or a list of labels, as ["self-hosted", "gpu"]')
+    for label in labels:
+        if not isinstance(label, str) or not _LABEL.fullmatch(label):
+            raise _Wrong("must have labels of letters, digits, '.', '_' and '-'")
+    return tuple(labels)
 
 
 def _seed(value: object) -> int:
@@ -241,6 +254,21 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Approval:
+    """`[approval]`. environment: the one on GitHub whose reviewers approve this model, and which has its second key."""
+
+    environment: str = _key(_text(_ENVIRONMENT, "a name of letters, digits, '_' and '-'"), "production")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsOn:
+    """`[runs_on]`: the labels of the runner on GitHub that a step's job asks for."""
+
+    train: tuple[str, ...] = _key(_labels, ("ubuntu-24.04",))
+    evaluate: tuple[str, ...] = _key(_labels, ("ubuntu-24.04",))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A use case's `config.toml`. train: the hyperparameters, each a flag of train and a keyword of `build_model`."""
 
@@ -251,6 +279,8 @@ class Config:
     gate: Gate = field(metadata={"table": Gate})
     train: Mapping[str, Hyperparameter] = field(metadata={"table": None})
     data: Data = field(default=Data(), metadata={"table": Data})
+    approval: Approval = field(default=Approval(), metadata={"table": Approval})
+    runs_on: RunsOn = field(default=RunsOn(), metadata={"table": RunsOn})
     task: str = _key(_one_of(TASKS), TASKS[0])
     framework: str = _key(_one_of(FRAMEWORKS), FRAMEWORKS[0])
     default: bool = _key(_boolean, False)

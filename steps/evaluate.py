@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subject = Subject.of(settings.task, settings.gate.metric, data, behaviour)
 
     # 2) has this been judged before?
-    github, git = approval.context(), form.git_of(args.commit, approval.commit())
+    github, git = approval.context(settings.approval.environment), form.git_of(args.commit, approval.commit())
     kind = kind_of(settings)
     flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github, **kind}
     inputs = fingerprint.alias(

@@ -223,13 +223,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) the evidence holds, and somebody approved it
     judged = held(api, source, settings, args, entries)
-    approved = approval.of(
-        args.approver,
-        args.approval,
-        judged.as_json,
-        self_approval=settings.gate.self_approval,
-        in_browser=args.in_browser,
-    )
+    model = approval.Model(settings.name, settings.approval.environment, settings.gate.self_approval)
+    approved = approval.of(args.approver, args.approval, judged.as_json, model, in_browser=args.in_browser)
 
     # 2) what the ledger and the registry say now
     content = entry(judged, approved, args.reason, client.account_of(api))

@@ -167,6 +167,7 @@ def test_the_example_of_every_step_is_understood_by_it():
 def test_adapting_names_every_key_of_the_configuration():
     page = text("docs/adapting.md")
     kinds = {"": config.Config, "data": config.Data, "build": config.Build, "gate": config.Gate}
+    kinds |= {"approval": config.Approval, "runs_on": config.RunsOn}
     keys = {one.name for kind in kinds.values() for one in dataclasses.fields(kind)} - {"name", "train", *kinds}
     for key in keys:
         assert f"`{key}`" in page or f"] {key}`" in page, key

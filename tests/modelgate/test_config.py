@@ -54,11 +54,25 @@ at_least = 0.9
 margin = 0.005
 self_approval = false
 max_evidence_age_hours = 720
+
+[approval]
+environment = "production"
+
+[runs_on]
+train = ["self-hosted", "gpu"]
+evaluate = "ubuntu-24.04"
 """
 # Of the gate, what goes with other metrics than that of the example.
 OTHER_LIMITS = {"at_most", "margin_relative", "tolerance", "quantile"}
+TABLES = {
+    "data": config.Data,
+    "build": config.Build,
+    "gate": config.Gate,
+    "approval": config.Approval,
+    "runs_on": config.RunsOn,
+}
 KEYS = [
-    *((table, key) for table, kind in (("data", config.Data), ("build", config.Build), ("gate", config.Gate))
+    *((table, key) for table, kind in TABLES.items() 
       for key in (one.name for one in dataclasses.fields(kind)) if key not in OTHER_LIMITS),
     *(("", key) for key in ("project", "collection", "task", "framework", "default")),
     *(("train", key) for key in ("optimizer", "batch_size", "epochs", "validation_split", "seed")),
@@ -73,6 +87,7 @@ MAY_BE_LEFT_OUT = {
     "metric",
     "self_approval",
     "max_evidence_age_hours",
+    "environment",
 }
 
 
@@ -111,8 +126,9 @@ def test_every_key_there_is_is_in_the_example(folder):
     made = config.load("mine")
     assert made.train["learning_rate"] == 0.001
     assert made.data.env == ("ROWS_CSV",)
+    assert (made.runs_on.train, made.runs_on.evaluate) == (("self-hosted", "gpu"), ("ubuntu-24.04",))
     assert {one.name for one in dataclasses.fields(made)} == {
-        *("name", "data", "build", "train", "gate"),
+        *("name", "train", *TABLES),
         *(key for table, key in KEYS if table == ""),
     }
 
@@ -120,7 +136,7 @@ def test_every_key_there_is_is_in_the_example(folder):
 @pytest.mark.parametrize(("table", "key"), KEYS)
 def test_a_key_that_is_deleted(folder, table, key):
     write(folder, changed(table, key, ""))
-    if key in MAY_BE_LEFT_OUT:
+    if key in MAY_BE_LEFT_OUT or table == "runs_on":
         config.load("mine")
     else:
         assert f"{table}.{key} is missing".lstrip(".") in refused()
@@ -172,6 +188,10 @@ def test_a_key_of_the_wrong_type(folder, table, key):
         ("data", "env", '["lower"]', "must be a list of names of variables"),
         ("data", "env", '"ROWS"', "must be a list of names of variables"),
         ("data", "fallback", '"mine"', "must be another use case than this one"),
+        ("approval", "environment", '""', "must be a name of letters"),
+        ("approval", "environment", '"pro duction"', "must be a name of letters"),
+        ("runs_on", "train", "[]", "must be a label of a runner"),
+        ("runs_on", "evaluate", '["gpu", "${{ x }}"]', "must have labels of letters"),
         ("", "project", '"a/b"', "must be a name that W&B takes for a project"),
         ("", "collection", '""', "must be a name that W&B takes for a registered model"),
         ("", "task", '"image-clasification"', "did you mean image-classification?"),
@@ -255,7 +275,7 @@ def test_bytes_that_are_no_text(folder):
     assert "is not TOML" in refused()
 
 
-@pytest.mark.parametrize("table", ["data", "build", "train", "gate"])
+@pytest.mark.parametrize("table", ["train", *TABLES])
 def test_a_table_that_is_no_table(folder, table):
     kept = [part for part in re.split(r"\n(?=\[)", WHOLE) if not part.startswith(f"[{table}]")]
     write(folder, "\n".join([f"{table} = 1", *kept]))

@@ -14,6 +14,7 @@ PULLS = f"/repos/{REPOSITORY}/commits/{MERGE}/pulls"
 PULL = f"/repos/{REPOSITORY}/pulls/7"
 COMMITS, FILES, REVIEWS = (f"{PULL}/{what}" for what in ("commits", "files", "reviews"))
 THIS_RUN = f"/repos/{REPOSITORY}/actions/runs/4711"
+NEWER_JOBS = f"/repos/{REPOSITORY}/actions/runs/4712/jobs"
 ITS_WORKFLOW = f"/repos/{REPOSITORY}/actions/workflows/12/runs"
 THIS_COMMIT = f"/repos/{REPOSITORY}/git/commits/{MERGE}"
 TREE = "d" * 40
@@ -80,6 +81,11 @@ def workflow_run(**changes):
     return about | {"head_repository": repository(), "repository": repository()} | changes
 
 
+def jobs(*names):
+    """The jobs of a workflow run; those of a model are called as the called workflow makes them."""
+    return {"total_count": len(names), "jobs": [{"id": 1, "run_id": 4712, "name": name} for name in names]}
+
+
 def commit(author="ada", committer="web-flow"):
     """A commit of a pull request; None is an address that belongs to no account, as GitHub says it."""
     urls = {key: f"https://api.github.com/{key}" for key in ("url", "html_url", "comments_url")}
@@ -87,7 +93,7 @@ def commit(author="ada", committer="web-flow"):
     return {"sha": HEAD, "node_id": "C_1", "commit": {"message": "Better"}, "parents": []} | urls | who
 
 
-def file(name="usecases/digits/model.py", **changes):
+def file(name="usecases/glyphs/model.py", **changes):
     urls = {key: f"https://github.com/{key}" for key in ("blob_url", "raw_url", "contents_url")}
     counts = {"additions": 1, "deletions": 0, "changes": 1}
     return {"filename": name, "sha": OTHER, "status": "modified"} | urls | counts | changes

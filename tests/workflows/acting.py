@@ -34,7 +34,7 @@ UNKNOWN_TO_ACT = "      deployment: false # promote alone deploys\n"
 
 @dataclass
 class Ran:
-    """What is left of a workflow run."""
+    """What is left of a workflow run. A job of a model is here by its own name, and by `model/name`."""
 
     code: int
     log: str
@@ -135,13 +135,19 @@ def read(code: int, log: str) -> Ran:
             row = json.loads(line)
         except ValueError:
             continue
-        name = re.sub(r".*/", "", row.get("job", "")).strip()
-        if "jobResult" in row:
-            ran.jobs[name] = row["jobResult"]
-        if row.get("command") == "set-output":
-            ran.outputs[name] |= {row["name"]: row["arg"]} if row["arg"] else {}
-        ran.said[name] += row.get("msg", "") + "\n"
+        for name in names(row.get("job", "")):
+            if "jobResult" in row:
+                ran.jobs[name] = row["jobResult"]
+            if row.get("command") == "set-output":
+                ran.outputs[name] |= {row["name"]: row["arg"]} if row["arg"] else {}
+            ran.said[name] += row.get("msg", "") + "\n"
     return ran
+
+
+def names(job: str) -> list[str]:
+    """What a job is called here. act calls it Pipeline/changed, or letters-1/Model/evaluate if it is of a model."""
+    path = [part.strip() for part in job.split("/")]
+    return [path[-1], f"{re.sub(r'-[0-9]+$', '', path[0])}/{path[-1]}"] if len(path) == 3 else path[-1:]
 
 
 @contextmanager

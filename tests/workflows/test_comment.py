@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -53,8 +54,8 @@ def say(github, tmp_path):
     """Comment; the body of the comment that there is afterwards."""
 
     def say(result=RESULT, evidence=None, text="", jobs=None, **inputs):
-        folder = tmp_path / "report"
-        folder.mkdir(exist_ok=True)
+        folder = tmp_path / "reports/report-glyphs"
+        folder.mkdir(exist_ok=True, parents=True)
         for name, content in (("result.json", result), ("evidence.json", evidence), ("report.md", text)):
             (folder / name).unlink(missing_ok=True)
             if content:
@@ -64,7 +65,8 @@ def say(github, tmp_path):
             "GITHUB_API_URL": github.url,
             "GITHUB_REPOSITORY": "team/models",
             "GITHUB_TOKEN": TOKEN,
-            "FOLDER": str(folder),
+            "FOLDER": str(folder.parent),
+            "USE_CASE": "",
             "PULL_REQUEST": "7",
             "HEAD": "",
             "SHA": SHA,
@@ -77,7 +79,7 @@ def say(github, tmp_path):
         done = subprocess.run([sys.executable, SCRIPT], env=environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert TOKEN not in done.stdout + done.stderr
-        ours = [one["body"] for one in github.comments if one["body"].startswith("<!-- modelgate -->")]
+        ours = [one["body"] for one in github.comments if one["body"].startswith("<!-- modelgate glyphs -->\n")]
         return ours[-1] if ours else None
 
     return say
@@ -146,7 +148,7 @@ def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say,
     body = say(RESULT | {"headline": evidence.headline}, form.text(evidence), text)
     lines = body.splitlines()
     rest = evidence.headline.removeprefix("pass: ")
-    assert lines[2] == f"✅ **pass**: {rest}" and "than production" in rest
+    assert lines[2] == f"`glyphs` ✅ **pass**: {rest}" and "than production" in rest
     assert "The job promote waits." in body
     for link in (
         "workflow run](https://github.com/",
@@ -182,7 +184,7 @@ def test_no_word_of_the_report_changes_what_is_drawn(say, judged):
 
 
 def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
-    github.comments += [comment(0, "<!-- modelgate --> of somebody else", "mallory"), comment(1, "hello")]
+    github.comments += [comment(0, "<!-- modelgate glyphs -->\nof somebody else", "mallory"), comment(1, "hello")]
     github.comments += [comment(n, "talk", "bob") for n in range(2, 150)]
     first = say()
     other = RESULT | {"headline": "pass: as accurate as production, within what 1,000 rows can tell"}
@@ -191,7 +193,7 @@ def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
     assert say(other) != first
     assert github.changes() == ["POST", "PATCH"]  # the same again changes nothing
     assert len(github.comments) == 151
-    assert github.comments[0]["body"] == "<!-- modelgate --> of somebody else"
+    assert github.comments[0]["body"] == "<!-- modelgate glyphs -->\nof somebody else"
 
 
 @pytest.mark.parametrize(
@@ -282,11 +284,11 @@ def test_one_part_that_is_none_leaves_the_others(say, judged, key):
 )
 def test_a_headline_that_is_no_plain_sentence_is_left_out(say, rest):
     headline = f"pass: {rest}" if isinstance(rest, str) else rest
-    assert say(RESULT | {"headline": headline}).splitlines()[2] == "✅ **pass**"
+    assert say(RESULT | {"headline": headline}).splitlines()[2] == "`glyphs` ✅ **pass**"
 
 
 def test_a_headline_about_another_verdict_is_left_out(say):
-    assert say(RESULT | {"verdict": "fail"}).splitlines()[2] == "⛔ **fail**"
+    assert say(RESULT | {"verdict": "fail"}).splitlines()[2] == "`glyphs` ⛔ **fail**"
 
 
 def test_the_name_of_a_slice_is_code_so_that_it_becomes_no_link(say, judged):
@@ -315,8 +317,8 @@ def test_what_is_no_count_is_in_no_picture(say, judged, number):
 
 
 def test_a_file_of_any_size_is_read_to_its_limit_and_a_link_is_not_followed(say, github, tmp_path):
-    folder = tmp_path / "hostile"
-    folder.mkdir()
+    folder = tmp_path / "hostile/report-glyphs"
+    folder.mkdir(parents=True)
     secret = tmp_path / "secret"
     secret.write_text("only for the runner\n")
     for name in ("result.json", "evidence.json"):
@@ -324,17 +326,17 @@ def test_a_file_of_any_size_is_read_to_its_limit_and_a_link_is_not_followed(say,
             file.write(json.dumps(RESULT).encode())
             file.truncate(1 << 34)  # 16 GB of nothing
     (folder / "report.md").symlink_to(secret)
-    body = say(FOLDER=str(folder), FROM_STRANGER="true")
+    body = say(FOLDER=str(folder.parent), FROM_STRANGER="true")
     assert "**no verdict**" in body and "only for the runner" not in body
 
 
 def test_evidence_that_is_a_link_or_no_json_is_not_drawn(say, judged, tmp_path):
-    folder = tmp_path / "hostile"
-    folder.mkdir()
+    folder = tmp_path / "hostile/report-glyphs"
+    folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(RESULT))
     (tmp_path / "elsewhere.json").write_text(form.text(judged[0]))
     (folder / "evidence.json").symlink_to(tmp_path / "elsewhere.json")
-    bodies = [say(FOLDER=str(folder), FROM_STRANGER="true")]
+    bodies = [say(FOLDER=str(folder.parent), FROM_STRANGER="true")]
     bodies += [say(RESULT, text, FROM_STRANGER="true") for text in ("{", "[]", "null", "[" * 100_000, "\x00")]
     assert len(set(bodies)) == 1
     assert "✅ **pass**" in bodies[0] and "```" not in bodies[0]
@@ -377,6 +379,37 @@ def test_a_pull_request_on_which_the_pipeline_comments_gets_no_second_comment(
 
 
 def test_the_comment_of_a_deleted_account_is_somebody_else_s(say, github):
-    github.comments += [comment(0, "<!-- modelgate --> of a ghost") | {"user": None}]
+    github.comments += [comment(0, "<!-- modelgate glyphs -->\nof a ghost") | {"user": None}]
     assert say()
     assert github.changes() == ["POST"]
+
+
+def begins(github):
+    return [one["body"].splitlines()[0] for one in github.comments]
+
+
+def test_each_model_has_a_comment_of_its_own(say, github, tmp_path):
+    say()
+    shutil.copytree(tmp_path / "reports/report-glyphs", tmp_path / "reports/report-remote")
+    say()
+    assert begins(github) == ["<!-- modelgate glyphs -->", "<!-- modelgate remote -->"]
+    say(RESULT | {"verdict": "fail"}, USE_CASE="glyphs")
+    bodies = [one["body"].splitlines()[2] for one in github.comments]
+    assert bodies[0] == "`glyphs` ⛔ **fail**" and bodies[1].startswith("`remote` ✅ **pass**")
+    assert say(USE_CASE="other") and begins(github)[-1] == "<!-- modelgate other -->"
+    assert "`other` ⚠️ **no verdict**" in github.comments[-1]["body"]
+
+
+def test_a_comment_that_knew_of_no_model_becomes_that_of_the_first(say, github, tmp_path):
+    say(FOLDER=str(tmp_path))
+    assert begins(github) == ["<!-- modelgate -->"]
+    say()
+    assert begins(github) == ["<!-- modelgate glyphs -->"]
+    assert github.changes() == ["POST", "PATCH"]
+
+
+@pytest.mark.parametrize("name", ["report-a b", "report-", "report-<img>", "report-A", "other", "report-" + "a" * 41])
+def test_a_report_that_is_called_like_no_use_case_is_of_none(say, github, tmp_path, name):
+    (tmp_path / "strange" / name).mkdir(parents=True)
+    say(FOLDER=str(tmp_path / "strange"), FROM_STRANGER="true")
+    assert begins(github) == ["<!-- modelgate -->"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflows.files import ROOT, program
+from tests.workflows.own_parser import problems
 
 MAX_IGNORES = 6
 GITHUB = sorted(str(path.relative_to(ROOT)) for path in (ROOT / ".github").rglob("*.yml"))
@@ -96,7 +97,7 @@ def test_actionlint_finds_nothing():
     ],
 )
 def test_actionlint_finds_what_is_planted(copy, old, new, finding):
-    plant(copy, ".github/workflows/pipeline.yml", old, new)
+    plant(copy, ".github/workflows/model.yml", old, new)
     code, said = ran("actionlint", *WORKFLOWS, cwd=copy)
     assert code == 1
     assert finding in said
@@ -107,6 +108,50 @@ def test_shellcheck_reads_the_shell_in_workflows(copy):
     code, said = ran("actionlint", *WORKFLOWS, cwd=copy)
     assert code == 1
     assert "SC2086" in said
+
+
+def own_parser(root: Path) -> list[str]:
+    files = {path: (root / path).read_text() for path in GITHUB}
+    checked = [path for path in files if path in (*WORKFLOWS, *ACTIONS)]
+    return [problem for path in checked for problem in problems(path, files[path], files)]
+
+
+def test_github_s_own_parser_finds_nothing():
+    assert len(WORKFLOWS) >= 5 and len(ACTIONS) >= 6
+    assert own_parser(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "finding"),
+    [
+        (".github/workflows/ci.yml", "github.run_id", "github.run_identity", "Context access might be invalid"),
+        (".github/workflows/ci.yml", "if: always()", "if: allways()", "Unrecognized function: 'allways'"),
+        (
+            ".github/workflows/model.yml",
+            "needs: [images, train]",
+            "needs: [images, trains]",
+            "Value 'trains' is not valid",
+        ),
+        (".github/workflows/model.yml", "    timeout-minutes: 350", "    timeout: 350", "Unexpected value 'timeout'"),
+        (
+            ".github/workflows/pipeline.yml",
+            "      environment: ${{",
+            "      environnement: ${{",
+            "Input environment is required",
+        ),
+        (
+            ".github/actions/run-step/action.yml",
+            "inputs.image }}",
+            "inputz.image }}",
+            "Unrecognized named-value: 'inputz'",
+        ),
+        (".github/actions/log-in/action.yml", "using: composite", "using: nothing", "nothing"),
+    ],
+)
+def test_github_s_own_parser_finds_what_is_planted(copy, path, old, new, finding):
+    plant(copy, path, old, new)
+    (problem, *_) = own_parser(copy)
+    assert finding in problem and problem.startswith(path)
 
 
 def test_github_s_own_schemas_hold():

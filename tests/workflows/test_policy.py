@@ -22,15 +22,14 @@ from tests.workflows.files import ROOT, Workflow, actions, workflows
 STEPS = [*pipeline.candidate([]), pipeline.PROMOTE]
 # Which job may write what. Everything else may read at most.
 MAY_WRITE = {
-    ("pipeline.yml", "images"): {"packages"},
-    ("pipeline.yml", "comment"): {"pull-requests"},
-    ("pipeline.yml", "attest"): {"attestations", "id-token", "packages"},
-    ("promote.yml", "images"): {"packages"},
-    ("promote.yml", "attest"): {"attestations", "id-token", "packages"},
+    ("model.yml", "images"): {"packages"},
+    ("model.yml", "comment"): {"pull-requests"},
+    ("model.yml", "attest"): {"attestations", "id-token", "packages"},
     ("comment.yml", "comment"): {"pull-requests"},
 }
-# Which environment's jobs may name which secret.
-SECRETS = {"DATA_TOKEN": "training", "WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": "production"}
+# Which environment's jobs may name which secret. The second key's is that of the use case.
+PRODUCTION = "${{ inputs.environment }}"
+SECRETS = {"DATA_TOKEN": "training", "WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": PRODUCTION}
 MAX_SHELL_LINES = 10
 
 Files = Mapping[str, Workflow]
@@ -54,6 +53,11 @@ def jobs(files: Files) -> Iterator[tuple[Workflow, str, dict[str, Any]]]:
             yield file, name, job
 
 
+def called(job: dict[str, Any]) -> str | None:
+    """The workflow file of ours that a job calls."""
+    return job["uses"].removeprefix("./.github/workflows/") if "uses" in job else None
+
+
 def environment_of(job: dict[str, Any]) -> str:
     environment = job.get("environment", "")
     return environment["name"] if isinstance(environment, dict) else environment
@@ -67,7 +71,7 @@ def actions_are_pinned(files: Files) -> Found:
             if not (found := re.search(r"^\s*-? *uses: *(\S+)(.*)$", line)):
                 continue
             use, comment = found[1], found[2]
-            if use.startswith("./.github/actions/"):
+            if use.startswith(("./.github/actions/", "./.github/workflows/")):
                 yield file.name, None
                 continue
             name, _, sha = use.partition("@")
@@ -80,7 +84,7 @@ def images_are_pinned(files: Files) -> Found:
     """A step's image comes by digest from the job `images`, and it is that step's; no job runs in a `container:`."""
     for _, name, job in jobs(files):
         yield name, "runs in a container" if "container" in job or "services" in job else None
-        for step in job["steps"]:
+        for step in job.get("steps", []):
             if step.get("uses") != "./.github/actions/run-step":
                 continue
             wanted = f"${{{{ fromJSON(needs.images.outputs.images).{step['with']['step']} }}}}"
@@ -102,12 +106,51 @@ def a_job_says_what_it_may_and_why(files: Files) -> Found:
         yield name, None
         for what, how in permissions.items():
             reason = re.search(rf"^ {{6}}{what}: {how} # \S.{{6,}}$", file.text_of(name), re.MULTILINE)
-            allowed = how == "read" or what in MAY_WRITE.get((file.name, name), ())
+            allowed = how == "read" or called(job) or what in MAY_WRITE.get((file.name, name), ())
             yield name, None if reason and allowed else f"{name}: {what}: {how}"
+
+
+def a_call_permits_what_is_called(files: Files) -> Found:
+    """A called workflow gets no more than its caller gives, and needs all of it: what its jobs need, added up."""
+    for file, name, job in jobs(files):
+        if of := called(job):
+            needed: dict[str, str] = {}
+            for other in files[of].jobs.values():
+                for what, how in other["permissions"].items():
+                    needed[what] = "write" if "write" in (how, needed.get(what)) else how
+            yield f"{file.name}: {name}", None if job["permissions"] == needed else f"{file.name}: {name}: {needed}"
+
+
+def only_our_own_is_called_with_secrets(files: Files) -> Found:
+    """`secrets: inherit` is how a called job gets those of its environment, so only a workflow of ours is called."""
+    for file, name, job in jobs(files):
+        if "uses" in job:
+            good = called(job) in files and job.get("secrets") == "inherit"
+            yield f"{file.name}: {name}", None if good else f"{file.name}: {name}: {job['uses']}"
+
+
+def a_model_stops_no_other(files: Files) -> Found:
+    """Models are a matrix of calls, each with outputs of its own, and a failure of one does not cancel the others."""
+    wanted = "${{ fromJSON(needs.changed.result == 'success' && needs.changed.outputs.models || '[]') }}"
+    for file, name, job in jobs(files):
+        if called(job) == "model.yml":
+            good = job["strategy"] == {"fail-fast": "false", "matrix": {"model": wanted}}
+            yield f"{file.name}: {name}", None if good else f"{file.name}: {name}: {job['strategy']}"
+
+
+def a_check_has_one_name(files: Files) -> Found:
+    """A ruleset knows a check by its job's name alone, so no two jobs of a pull request share one."""
+    seen: dict[str, str] = {}
+    for file, name, job in jobs(files):
+        if {"pull_request", "merge_group"} & file.said["on"].keys():
+            first = seen.setdefault(job["name"], f"{file.name}: {name}")
+            yield first, None if first == f"{file.name}: {name}" else f"{file.name}: {name} is called like {first}"
 
 
 def a_job_ends(files: Files) -> Found:
     for _, name, job in jobs(files):
+        if called(job):
+            continue  # each of its jobs ends
         minutes = job.get("timeout-minutes", "")
         yield name, None if minutes.isdigit() and int(minutes) <= 360 else f"{name} has no timeout"
 
@@ -148,7 +191,7 @@ def a_secret_stays_in_its_environment(files: Files) -> Found:
     for _, name, job in jobs(files):
         shared = {key: value for key, value in job.items() if key != "steps"}
         yield name, f"{name}: a secret for every step" if names_of_secrets(shared) else None
-        for secret in names_of_secrets(job["steps"]):
+        for secret in names_of_secrets(job.get("steps", [])):
             yield name, None if SECRETS.get(secret) == environment_of(job) else f"{name} names {secret}"
 
 
@@ -169,30 +212,30 @@ def only_promote_deploys(files: Files) -> Found:
     for file, name, job in jobs(files):
         if environment := job.get("environment"):
             deploys = not (isinstance(environment, dict) and environment.get("deployment") == "false")
-            yield name, None if deploys == (environment_of(job) == "production") else f"{file.name}: {name}"
+            yield name, None if deploys == (environment_of(job) == PRODUCTION) else f"{file.name}: {name}"
 
 
 def an_approval_waits_apart(files: Files) -> Found:
     """What waits for a reviewer holds its group for up to 30 days: it is a group of its own, and nothing ends it."""
     for file, name, job in jobs(files):
-        if environment_of(job) != "production":
-            continue
-        wanted = {"group": "promote-${{ github.run_id }}", "cancel-in-progress": "false"}
-        yield name, None if job.get("concurrency") == wanted else f"{name}: {job.get('concurrency')}"
-        above = file.said["concurrency"]
-        alone = "github.run_id" in above["group"]
-        yield file.name, None if alone else f"{file.name}: {above['group']}"
+        if environment_of(job) == PRODUCTION:
+            wanted = {"group": "promote-${{ github.run_id }}-${{ inputs.use-case }}", "cancel-in-progress": "false"}
+            yield name, None if job.get("concurrency") == wanted else f"{name}: {job.get('concurrency')}"
+        if called(job) == "model.yml":
+            above = file.said["concurrency"]
+            alone = "github.run_id" in above["group"]
+            yield file.name, None if alone else f"{file.name}: {above['group']}"
 
 
 def promote_asks_github(files: Files) -> Found:
-    """Every promotion waits in `production`, beside a link to the version; asks GitHub who approved; names nobody."""
+    """Every promotion waits in its environment, next to a link to the version; asks GitHub who approved; names none."""
     for file, name, job in jobs(files):
-        for step in job["steps"]:
+        for step in job.get("steps", []):
             given = step.get("with", {})
             if given.get("step") != "promote":
                 continue
             good = (
-                job.get("environment") == {"name": "production", "url": "${{ needs.evaluate.outputs.url }}"}
+                job.get("environment") == {"name": PRODUCTION, "url": "${{ needs.evaluate.outputs.url }}"}
                 and given.get("asks-github") == "true"
                 and "\"approval\": ${{ toJSON(vars.APPROVAL || 'github') }}" in given["flags"]
                 and "approver" not in given["flags"]
@@ -202,147 +245,58 @@ def promote_asks_github(files: Files) -> Found:
 
 def the_comment_gets_its_files(files: Files) -> Found:
     """
-    What is kept for the comment is every file that it draws from, of one step's folder, and no other. GitHub refuses a
-    re-run's upload under a name that is there, unless it says `overwrite`.
+    What is kept for the comment is every file that it draws from, of one step's folder, and no other, under the name of
+    the use case. GitHub refuses a re-run's upload under a name that is there, unless it says `overwrite`.
     """
     script = (ROOT / ".github/actions/comment/comment.py").read_text(encoding="utf-8")
     wanted = set(re.findall(r'"(\w+\.(?:json|md))"', script))
     for file in of_workflows(files):
         for where, step in file.steps():
-            if step.get("with", {}).get("name") != "report" or "path" not in step["with"]:
+            if "artifact@" not in step.get("uses", ""):
                 continue
             if step["uses"].startswith("actions/upload-artifact@"):
                 paths = [path.rpartition("/") for path in step["with"]["path"].splitlines()]
                 alike = len({folder for folder, _, _ in paths}) == 1 and step["with"].get("overwrite") == "true"
-                yield where, None if alike and {name for _, _, name in paths} == wanted else where
+                named = re.fullmatch(r"report-\$\{\{ (inputs\.use-case|matrix\.model\.name) \}\}", step["with"]["name"])
+                yield where, None if alike and named and {name for _, _, name in paths} == wanted else where
             else:
-                yield where, None if step["with"]["path"] == "${{ runner.temp }}/report" else where
+                named = step["with"]["pattern"].startswith("report-")
+                yield where, None if named and step["with"]["path"] == "${{ runner.temp }}/reports" else where
 
 
 def values_reach_flags_as_json(files: Files) -> Found:
     """A flag's value is `${{ toJSON(...) }}` or a literal: no text of anybody ends the string it stands in."""
     for file, name, job in jobs(files):
-        for step in job["steps"]:
+        for step in job.get("steps", []):
             for line in step.get("with", {}).get("flags", "").strip().strip("{}").strip().splitlines():
                 good = re.fullmatch(r' *"[a-z-]+": (\$\{\{ toJSON\([^{}]+\) \}\}|"[\w-]*"|true|false),?', line)
                 yield f"{file.name}: {name}", None if good else line.strip()
 
 
 def jobs_are_the_steps(files: Files) -> Found:
-    """pipeline.yml has a job a step, in order, which takes what the runner's step takes and gives what it gives."""
-    file = files["pipeline.yml"]
+    """model.yml has a job per step, in order, which takes what the runner's step takes and gives what it gives."""
+    file = files["model.yml"]
     names = [name for name in file.jobs if name in {step.name for step in STEPS}]
     yield file.name, None if names == [step.name for step in STEPS] else f"the jobs are {names}"
     maker = {output: step.name for step in STEPS for output in step.outputs}
     for step in STEPS:
         job = file.jobs.get(step.name, {"needs": [], "steps": [{"with": {"step": "", "flags": ""}}]})
-        called = [given["with"] for given in job["steps"] if given.get("with", {}).get("step") == step.name]
-        yield step.name, None if len(called) == 1 else f"{step.name} runs {len(called)} times"
-        flags = called[0]["flags"] if called else ""
+        ran = [given["with"] for given in job["steps"] if given.get("with", {}).get("step") == step.name]
+        yield step.name, None if len(ran) == 1 else f"{step.name} runs {len(ran)} times"
+        flags = ran[0]["flags"] if ran else ""
         for name in step.inputs:
-            wanted = f'"{name}": ${{{{ toJSON(needs.{maker[name]}.outputs.{name}) }}}}'
+            of = f"needs.{maker[name]}.outputs.{name}"
+            wanted = f'"{name}": ${{{{ toJSON({"inputs.version || " if name == "version" else ""}{of}) }}}}'
             yield step.name, None if wanted in flags and maker[name] in job["needs"] else f"{step.name}: {name}"
         for name in step.outputs:
             wanted = f"${{{{ steps.run.outputs.{name} }}}}"
             yield step.name, None if job.get("outputs", {}).get(name) == wanted else f"{step.name} gives no {name}"
-        known = {"use_case", "approval", *step.inputs, *step.flags}
+        known = {"use_case", "approval", "reason", *step.inputs, *step.flags}
         for flag in re.findall(r'"([a-z-]+)":', flags):
             yield step.name, None if flag.replace("-", "_") in known else f"{step.name} has no flag {flag}"
 
 
-# --- who is asked ----------------------------------------------------------------------------------------------------
-
-MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
-# What makes promote wait for a reviewer: event, ref, verdict, promote of a dispatch, touches the judge, PROMOTE_FROM,
-# APPROVAL.
-ASKS = {
-    ("push", MAIN, "pass", None, "false", "", ""): True,
-    ("push", MAIN, "pass", None, "false", "main", ""): True,
-    ("push", MAIN, "pass", None, "false", "main", "merge"): True,
-    ("push", MAIN, "unchanged", None, "false", "", ""): False,
-    ("push", MAIN, "fail", None, "false", "", ""): False,
-    ("push", MAIN, "", None, "false", "", ""): False,
-    ("workflow_dispatch", MAIN, "pass", True, "false", "", ""): True,
-    ("workflow_dispatch", MAIN, "pass", False, "false", "", ""): False,
-    ("workflow_dispatch", MAIN, "fail", True, "false", "", ""): False,
-    ("workflow_dispatch", "refs/heads/easy", "pass", True, "false", "", ""): False,
-    ("workflow_dispatch", "refs/tags/main", "pass", True, "false", "", ""): False,
-    ("pull_request", PULL, "pass", None, "false", "", ""): True,
-    ("pull_request", PULL, "pass", None, "false", "pr", "github"): True,
-    ("pull_request", PULL, "pass", None, "false", "main", ""): False,
-    ("pull_request", PULL, "pass", None, "false", "", "merge"): False,
-    ("pull_request", PULL, "pass", None, "false", "pr", "merge"): False,
-    ("pull_request", PULL, "pass", None, "true", "", ""): False,
-    ("pull_request", PULL, "pass", None, "", "", ""): False,
-    ("pull_request", PULL, "unchanged", None, "false", "", ""): False,
-}
-
-
-@pytest.mark.parametrize("case", ASKS)
-def test_promote_asks_whom_it_should(case):
-    event, ref, verdict, promote, touches, promote_from, how = case
-    values = {
-        "needs.evaluate.outputs.verdict": verdict,
-        "needs.images.outputs.touches-judge": touches,
-        "github.event_name": event,
-        "github.ref": ref,
-        "vars.PROMOTE_FROM": promote_from,
-        "vars.APPROVAL": how,
-        "inputs.promote": promote,
-    }
-    assert holds(files()["pipeline.yml"].jobs["promote"]["if"], values) == ASKS[case]
-
-
-@pytest.mark.parametrize(
-    ("ref", "verdict", "asks"),
-    [
-        (MAIN, "pass", True),
-        (MAIN, "unchanged", False),
-        (MAIN, "fail", False),
-        (MAIN, "", False),
-        ("refs/heads/easy", "pass", False),
-    ],
-)
-def test_a_version_is_promoted_by_hand_from_main_alone(ref, verdict, asks):
-    values = {"needs.evaluate.outputs.verdict": verdict, "github.ref": ref}
-    assert holds(files()["promote.yml"].jobs["promote"]["if"], values) == asks
-
-
-def holds(condition: str, values: Mapping[str, Any]) -> bool:
-    """A job's `if:`, whose operators mean in Python what they mean on GitHub for these values."""
-    for name, value in values.items():
-        assert name in condition
-        condition = condition.replace(name, repr(value))
-    return bool(eval(condition.replace("&&", "and").replace("||", "or"), {"__builtins__": {}}))  # noqa: S307
-
-
-@pytest.mark.parametrize(
-    ("event", "head", "login", "action", "job"),
-    [
-        ("push", "", "", "", ["images"]),
-        ("workflow_dispatch", "", "", "", ["images"]),
-        ("pull_request", "team/models", "ada", "opened", ["images"]),
-        ("pull_request", "team/models", "ada", "closed", []),
-        ("pull_request", "eve/models", "eve", "synchronize", ["fork"]),
-        ("pull_request", "eve/models", "eve", "closed", []),
-        ("pull_request", "team/models", "dependabot[bot]", "reopened", ["fork"]),
-        ("pull_request", "team/models", "dependabot[bot]", "closed", []),
-        ("pull_request", "eve/models", "dependabot[bot]", "opened", ["fork"]),
-    ],
-)
-def test_who_has_no_secrets_runs_the_loop_without(event, head, login, action, job):
-    """Of the two jobs that a workflow run can begin with, exactly this one runs; none when a pull request is closed."""
-    values = {
-        "github.event.action": action,
-        "github.event.pull_request.head.repo.full_name": head,
-        "github.event.pull_request.user.login": login,
-        "github.event_name": event,
-        "github.repository": "team/models",
-    }
-    pipeline = files()["pipeline.yml"]
-    assert [name for name in ("images", "fork") if holds(pipeline.jobs[name]["if"], values)] == job
-    begins = [name for name, job in pipeline.jobs.items() if "needs" not in job]
-    assert begins == ["images", "fork"]
+# --- what starts a workflow, and what ends it ------------------------------------------------------------------------
 
 
 def test_closing_a_pull_request_ends_the_run_that_waits_for_it():
@@ -359,30 +313,6 @@ def test_the_check_that_a_ruleset_requires_also_runs_in_a_merge_queue():
     assert {"pull_request", "merge_group"} <= files()["ci.yml"].said["on"].keys()
 
 
-@pytest.mark.parametrize(
-    ("event", "head", "branch", "conclusion", "comments"),
-    [
-        ("pull_request", "eve/models", "better", "success", True),
-        ("pull_request", "eve/models", "better", "failure", True),
-        ("pull_request", "eve/models", "better", "action_required", False),
-        ("pull_request", "eve/models", "better", "cancelled", False),
-        ("pull_request", "eve/models", "better", "skipped", False),
-        ("pull_request", "team/models", "dependabot/pip/wandb-1", "success", True),
-        ("pull_request", "team/models", "better", "success", False),
-        ("push", "team/models", "main", "success", False),
-    ],
-)
-def test_main_comments_for_who_may_not(event, head, branch, conclusion, comments):
-    values = {
-        "github.event.workflow_run.conclusion": conclusion,
-        "startsWith(github.event.workflow_run.head_branch, 'dependabot/')": branch.startswith("dependabot/"),
-        "github.event.workflow_run.head_repository.full_name": head,
-        "github.event.workflow_run.event": event,
-        "github.repository": "team/models",
-    }
-    assert holds(files()["comment.yml"].jobs["comment"]["if"], values) == comments
-
-
 class Rule(NamedTuple):
     """A rule, the least number of places it must have looked at, and a violation: in file, this text for that."""
 
@@ -397,50 +327,61 @@ RULES = [
     Rule(actions_are_pinned, 20, "ci.yml", "3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "v7"),
     Rule(actions_are_pinned, 20, "ci.yml", " # v7.0.1", ""),
     Rule(actions_are_pinned, 20, "ci.yml", "3d3c42e5", "aaaaaaaa"),
-    Rule(images_are_pinned, 15, "pipeline.yml", "images.outputs.images).train }}", "images.outputs.images).build }}"),
-    Rule(images_are_pinned, 15, "pipeline.yml", "${{ fromJSON(needs.images.outputs.images).link }}", "link:latest"),
-    Rule(images_are_pinned, 15, "pipeline.yml", "    environment:\n", "    container: python:3.11\n    environment:\n"),
-    Rule(nothing_is_permitted_by_default, 2, "ci.yml", "permissions: {}\n\nconc", "permissions: read-all\n\nconc"),
+    Rule(images_are_pinned, 12, "model.yml", "images.outputs.images).train }}", "images.outputs.images).build }}"),
+    Rule(images_are_pinned, 12, "model.yml", "${{ fromJSON(needs.images.outputs.images).link }}", "link:latest"),
     Rule(
-        a_job_says_what_it_may_and_why, 20, "pipeline.yml", "contents: read # the files", "contents: write # the files"
+        images_are_pinned,
+        12,
+        "model.yml",
+        "    needs: images\n    runs",
+        "    container: x\n    needs: images\n    runs",
     ),
-    Rule(a_job_says_what_it_may_and_why, 20, "pipeline.yml", " # who approved this workflow run", ""),
+    Rule(nothing_is_permitted_by_default, 2, "ci.yml", "permissions: {}\n\nconc", "permissions: read-all\n\nconc"),
+    Rule(a_job_says_what_it_may_and_why, 20, "model.yml", "contents: read # the files", "contents: write # the files"),
+    Rule(a_job_says_what_it_may_and_why, 20, "model.yml", " # who approved this workflow run", ""),
     Rule(a_job_says_what_it_may_and_why, 20, "ci.yml", "    permissions:\n      contents: read # the code\n", ""),
-    Rule(a_job_ends, 10, "pipeline.yml", "    timeout-minutes: 350\n", ""),
-    Rule(a_checkout_keeps_no_token, 9, "pipeline.yml", "persist-credentials: false", "persist-credentials: true"),
+    Rule(a_job_ends, 10, "model.yml", "    timeout-minutes: 350\n", ""),
+    Rule(a_checkout_keeps_no_token, 9, "model.yml", "persist-credentials: false", "persist-credentials: true"),
     Rule(no_expression_in_shell, 5, "ci.yml", 'echo "$RESULTS"', 'echo "${{ github.head_ref }}"'),
     Rule(shell_is_short, 5, "ci.yml", '          echo "$RESULTS"\n', '          echo "$RESULTS"\n' * 10),
     Rule(a_step_has_a_name, 20, "ci.yml", "- name: Lint\n        run", "- run"),
-    Rule(a_secret_stays_in_its_environment, 15, "pipeline.yml", "secrets.WANDB_API_KEY", "secrets.WANDB_PROMOTE_KEY"),
-    Rule(a_secret_stays_in_its_environment, 15, "pipeline.yml", "      name: training\n", "      name: testing\n"),
-    Rule(only_promote_deploys, 6, "pipeline.yml", "      deployment: false # promote alone deploys\n", ""),
+    Rule(a_secret_stays_in_its_environment, 15, "model.yml", "secrets.WANDB_API_KEY", "secrets.WANDB_PROMOTE_KEY"),
+    Rule(a_secret_stays_in_its_environment, 15, "model.yml", "      name: training\n", "      name: testing\n"),
+    Rule(only_promote_deploys, 5, "model.yml", "      deployment: false # promote alone deploys\n", ""),
     Rule(
         only_promote_deploys,
-        6,
-        "promote.yml",
-        "      name: production\n",
-        "      name: production\n      deployment: false\n",
+        5,
+        "model.yml",
+        "      name: ${{ inputs.environment }}\n",
+        "      name: ${{ inputs.environment }}\n      deployment: false\n",
     ),
     Rule(
         a_secret_stays_in_its_environment,
         15,
-        "pipeline.yml",
+        "model.yml",
         "  WANDB_ENTITY:",
         "  KEY: ${{ secrets.WANDB_API_KEY }}\n  WANDB_ENTITY:",
     ),
     Rule(no_trigger_runs_strangers_code_with_secrets, 2, "ci.yml", "  pull_request:\n", "  pull_request_target:\n"),
-    Rule(an_approval_waits_apart, 2, "pipeline.yml", "group: promote-${{ github.run_id }}", "group: promote"),
-    Rule(an_approval_waits_apart, 2, "pipeline.yml", "number || github.run_id }}", "number }}"),
-    Rule(promote_asks_github, 2, "pipeline.yml", "toJSON(vars.APPROVAL || 'github')", "toJSON(github.actor)"),
-    Rule(promote_asks_github, 2, "pipeline.yml", "name: production", "name: training"),
-    Rule(promote_asks_github, 2, "promote.yml", "      url: ${{ needs.evaluate.outputs.url }}\n", ""),
-    Rule(values_reach_flags_as_json, 20, "pipeline.yml", "${{ toJSON(inputs.policy) }}", '"${{ inputs.policy }}"'),
-    Rule(the_comment_gets_its_files, 4, "pipeline.yml", "            ${{ runner.temp }}/evaluate/evidence.json\n", ""),
+    Rule(an_approval_waits_apart, 3, "model.yml", "group: promote-${{ github.run_id }}-", "group: promote-"),
+    Rule(an_approval_waits_apart, 3, "pipeline.yml", "number || github.run_id }}", "number }}"),
+    Rule(promote_asks_github, 1, "model.yml", "toJSON(vars.APPROVAL || 'github')", "toJSON(github.actor)"),
+    Rule(promote_asks_github, 1, "model.yml", "name: ${{ inputs.environment }}", "name: production"),
+    Rule(promote_asks_github, 1, "model.yml", "      url: ${{ needs.evaluate.outputs.url }}\n", ""),
+    Rule(values_reach_flags_as_json, 20, "model.yml", "${{ toJSON(inputs.policy) }}", '"${{ inputs.policy }}"'),
+    Rule(the_comment_gets_its_files, 4, "model.yml", "            ${{ runner.temp }}/evaluate/evidence.json\n", ""),
     Rule(the_comment_gets_its_files, 4, "pipeline.yml", "out/evaluate/evidence.json", "out/evaluate/evidence.txt"),
-    Rule(the_comment_gets_its_files, 4, "pipeline.yml", "          overwrite: true # a re-run", "          # a re-run"),
-    Rule(jobs_are_the_steps, 30, "pipeline.yml", "  link:\n    name: link", "  tie:\n    name: link"),
-    Rule(jobs_are_the_steps, 30, "pipeline.yml", '"rows":', '"lines":'),
-    Rule(jobs_are_the_steps, 30, "pipeline.yml", "toJSON(needs.link.outputs.version)", "toJSON('latest')"),
+    Rule(the_comment_gets_its_files, 4, "model.yml", "          overwrite: true # a re-run", "          # a re-run"),
+    Rule(jobs_are_the_steps, 30, "model.yml", "  link:\n    name: link", "  tie:\n    name: link"),
+    Rule(jobs_are_the_steps, 30, "model.yml", '"rows":', '"lines":'),
+    Rule(jobs_are_the_steps, 30, "model.yml", "toJSON(needs.train.outputs.model)", "toJSON('latest')"),
+    Rule(a_call_permits_what_is_called, 2, "pipeline.yml", "      id-token: write # att", "      id-token: read # att"),
+    Rule(a_call_permits_what_is_called, 2, "promote.yml", "      packages: write # the images\n", ""),
+    Rule(a_call_permits_what_is_called, 2, "model.yml", "      id-token: write # it", "      issues: write # it"),
+    Rule(only_our_own_is_called_with_secrets, 2, "pipeline.yml", "./.github/workflows/model.yml", "a/b/x.yml@main"),
+    Rule(only_our_own_is_called_with_secrets, 2, "promote.yml", "secrets: inherit", "secrets: {}"),
+    Rule(a_model_stops_no_other, 2, "pipeline.yml", "fail-fast: false # one", "fail-fast: true # one"),
+    Rule(a_check_has_one_name, 5, "pipeline.yml", "    name: models\n", "    name: done\n"),
 ]
 
 
@@ -476,13 +417,14 @@ def test_the_page_names_every_permission_secret_and_variable_and_no_other():
     said = {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
     given: dict[str, set[str]] = {}
     for _, name, job in jobs(files()):
-        for what, how in job["permissions"].items():
+        for what, how in ({} if called(job) else job["permissions"]).items():
             given.setdefault(f"{what}: {how}", set()).add(name)
     secrets, variables = ({*re.findall(rf"\b{kind}\.(\w+)", str(files()))} for kind in ("secrets", "vars"))
     assert said.keys() == given.keys() | secrets | variables
-    everybody = {name for _, name, _ in jobs(files())}
+    everybody = {name for _, name, job in jobs(files()) if not called(job)}
     for permission, who in given.items():
         named = set(re.findall(r"`(\w+)(?:\.yml)?`", said[permission]))
         named |= {step.name for step in STEPS} if said[permission] == "the steps" else set()
         assert who == (everybody - named if said[permission].startswith("all but") else named), permission
-    assert {name: said[name].partition("`, ")[0].strip("`") for name in secrets} == SECRETS
+    environments = {name: said[name].partition("`, ")[0].strip("`") for name in secrets}
+    assert environments == {name: where.replace(PRODUCTION, "production") for name, where in SECRETS.items()}

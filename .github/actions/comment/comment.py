@@ -1,5 +1,6 @@
 """
-Write the one comment of a pull request: the verdict first, then the reasons for it, with pictures that GitHub draws.
+Write a pull request's comment on each of its models: the verdict first, then the reasons for it, with pictures that
+GitHub draws.
 
 Lives next to action.yml, which passes its inputs as variables. Needs Python alone.
 
@@ -16,10 +17,11 @@ import re
 import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MARK = "<!-- modelgate -->"
+MARK = "<!-- modelgate{} -->"  # with the use case
 AUTHOR = "github-actions[bot]"
 DEPENDABOT = "dependabot[bot]"
 SIGNS = {"pass": "✅", "fail": "⛔", "unchanged": "⚪"}
@@ -28,6 +30,7 @@ MAX_FILE = 1_000_000
 MAX_ROWS = 8
 MAX_RULES = 20
 MAX_ITEMS = 1000  # of a list that strangers wrote
+MAX_REPORTS = 50
 # A label is `is 3 (5)`; narrow, so that it is not made smaller where there is little room.
 SANKEY = {"prefix": "(", "suffix": ")", "width": 420, "height": 300}
 # How a rule can end, and its box.
@@ -36,6 +39,7 @@ COLOURS = {
     "shown only": "fill:#fff8c5,stroke:#9a6700",
     "refused": "fill:#ffebe9,stroke:#cf222e",
 }
+USE_CASE = r"[a-z][a-z0-9_]{0,39}"
 NAME = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v[0-9]{1,9}"
 RULE = r"[a-z_]{1,60}"
 SLICE = r"[\w .=:-]{1,60}"
@@ -51,9 +55,11 @@ def main() -> int:
     if not pull:
         print("there is no open pull request of this commit; nothing to say")
         return 0
-    result, evidence = (parsed(read(folder / name)) for name in ("result.json", "evidence.json"))
-    written = write(int(pull), page(result, evidence, read(folder / "report.md"), given))
-    print(f"{written} the comment of #{int(pull)}")
+    for use_case in [given["USE_CASE"]] if given["USE_CASE"] else reported(folder):
+        files = folder / f"report-{use_case}"
+        result, evidence = (parsed(read(files / name)) for name in ("result.json", "evidence.json"))
+        text = page(use_case, result, evidence, read(files / "report.md"), given)
+        print(f"{write(int(pull), use_case, text)} the comment of #{int(pull)} on {use_case or 'no model'}")
     return 0
 
 
@@ -66,6 +72,12 @@ def read(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return file.read(MAX_FILE).decode(errors="replace")
+
+
+def reported(folder: Path) -> list[str]:
+    """The use cases that have a report; one that is called nothing if none has."""
+    names = [path.name.removeprefix("report-") for path in sorted(folder.glob("report-*")) if not path.is_symlink()]
+    return [name for name in names if re.fullmatch(USE_CASE, name)][:MAX_REPORTS] or [""]
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -114,16 +126,17 @@ def url(value: object) -> str | None:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def page(result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
-    """The whole comment."""
+def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
+    """The whole comment on a model."""
     verdict = held(result.get("verdict"), "|".join(SIGNS))
     rules = rules_by_end(evidence)
     stranger = given["FROM_STRANGER"] != "false"
     # A stranger's run had a W&B of its own, whose pages are gone; and its addresses may lead anywhere.
     links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else links_of(result, evidence))]
     parts = [
-        MARK,
-        first_line(result, verdict) or f"⚠️ **no verdict**: {stopped(given['JOBS'])}",
+        mark(use_case),
+        (f"`{use_case}` " if use_case else "")
+        + (first_line(result, verdict) or f"⚠️ **no verdict**: {stopped(given['JOBS'])}"),
         given["THEN"] if verdict == "pass" else refused_by(rules),
         " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', given['SHA'])[:12]}`",
     ]
@@ -132,6 +145,11 @@ def page(result: dict[str, Any], evidence: dict[str, Any], report: str, given: A
         parts.append(lineage_picture(result, evidence, verdict))
     text = "\n\n".join(filter(None, parts))
     return text + quoted(report, MAX_COMMENT - len(text), stranger) + "\n"
+
+
+def mark(use_case: str) -> str:
+    """The line that tells a comment of ours from any other, and what it is on."""
+    return MARK.format(f" {use_case}" if use_case else "")
 
 
 def first_line(result: dict[str, Any], verdict: str | None) -> str:
@@ -277,19 +295,31 @@ def of_fork(head: str, sha: str) -> str:
     return ""
 
 
-def write(number: int, text: str) -> str:
-    """Update our comment, or make it."""
-    page_number = 1
-    while comments := ask("GET", f"issues/{number}/comments?per_page=100&page={page_number}"):
-        for comment in comments:
-            author = comment["user"] or {}  # null: an account that was deleted
-            if author.get("login") == AUTHOR and (comment["body"] or "").startswith(MARK):
-                if comment["body"] != text:
-                    ask("PATCH", f"issues/comments/{comment['id']}", {"body": text})
-                return "updated"
-        page_number += 1
+def write(number: int, use_case: str, text: str) -> str:
+    """Update our comment on this model, or the one that knew of no model yet, or make it."""
+    ours = {
+        line: comment for comment in comments_of(number) for line in (mark(use_case), mark("")) if begins(comment, line)
+    }
+    if comment := ours.get(mark(use_case)) or ours.get(mark("")):
+        if comment["body"] != text:
+            ask("PATCH", f"issues/comments/{comment['id']}", {"body": text})
+        return "updated"
     ask("POST", f"issues/{number}/comments", {"body": text})
     return "wrote"
+
+
+def begins(comment: dict[str, Any], line: str) -> bool:
+    return str(comment["body"] or "").startswith(f"{line}\n")
+
+
+def comments_of(number: int) -> Iterator[dict[str, Any]]:
+    """The comments that we wrote, the newest first: each mark is then of the first one that has it."""
+    page_number, found = 1, []
+    while comments := ask("GET", f"issues/{number}/comments?per_page=100&page={page_number}"):
+        # A user is null if the account was deleted.
+        found += [comment for comment in comments if (comment["user"] or {}).get("login") == AUTHOR]
+        page_number += 1
+    yield from reversed(found)
 
 
 def ask(method: str, path: str, body: Any = None) -> Any:

@@ -5,14 +5,14 @@ A promotion without an approval is refused, whatever the verdict. There are four
 
 name    a person at a machine of their own names themselves, after reading the report
 browser the same, by the button under the report on the pages of this machine
-github  on GitHub, a required reviewer of the environment `production` let this run go on
+github  on GitHub, a required reviewer of the use case's environment let this run go on
 merge   on GitHub, where the plan has no required reviewers: the approving review of the pull request that was merged
 
 Whoever started the workflow run, or wrote what it judges, does not count.
 
-A missing environment is created by GitHub without any protection, so a job that says `environment: production` proves
-nothing: GitHub is asked who approved. What it answers is taken as input from outside: every type is checked, and an
-answer of another shape is a refusal.
+A missing environment is created by GitHub without any protection, so a job that names one proves nothing: GitHub is
+asked who approved. What it answers is taken as input from outside: every type is checked, and an answer of another
+shape is a refusal.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.promotion.approval import job, merge, reviewer
-from modelgate.promotion.approval.approver import MAX_NAME_CHARS, Approval, is_name
+from modelgate.promotion.approval.approver import MAX_NAME_CHARS, Approval, Model, is_name
 from modelgate.promotion.approval.pulls import commit
 from modelgate.promotion.approval.reviewer import context
 from modelgate.text import one_line
 
-__all__ = ["WAYS", "Approval", "check_flags", "commit", "context", "of"]
+__all__ = ["WAYS", "Approval", "Model", "check_flags", "commit", "context", "of"]
 
 WAYS = ("github", "merge")
 
@@ -66,16 +66,11 @@ def check_flags(approver: str | None, how: str | None) -> None:
 
 
 def of(
-    approver: str | None,
-    how: str | None,
-    evidence: Mapping[str, Any],
-    *,
-    self_approval: bool,
-    in_browser: bool = False,
+    approver: str | None, how: str | None, evidence: Mapping[str, Any], model: Model, *, in_browser: bool = False
 ) -> Approval:
     """The approval of this evidence; refused by name when there is none. Flags have passed `check_flags`."""
     if how == "github":
-        return reviewer.approval(evidence, self_approval)
+        return reviewer.approval(evidence, model)
     if how == "merge":
-        return merge.approval(evidence)
+        return merge.approval(evidence, model)
     return Approval(one_line(approver or "", MAX_NAME_CHARS), "browser" if in_browser else "name")

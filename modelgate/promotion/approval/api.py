@@ -59,10 +59,11 @@ def get(path: str) -> Any:
         raise unknown(path, "is no JSON") from None
 
 
-def pages(path: str) -> Iterator[Any]:
-    """All of a list that GitHub gives in pages, each of them asked for when it is needed."""
+def pages(path: str, key: str | None = None) -> Iterator[Any]:
+    """All of a list that GitHub gives in pages, as such or under `key`, each page asked for when it is needed."""
     for page in range(1, _MAX_PAGES + 1):
-        part = listed(path, get(f"{path}?per_page={PAGE}&page={page}"))
+        answer = get(f"{path}?per_page={PAGE}&page={page}")
+        part = listed(path, field(path, answer, key, list) if key else answer)
         yield from part
         if len(part) < PAGE:
             return

@@ -12,6 +12,15 @@ _NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
 
 
 @dataclass(frozen=True)
+class Model:
+    """What is approved. environment: the one on GitHub. self_approval: whether who started a workflow run may."""
+
+    use_case: str
+    environment: str
+    self_approval: bool
+
+
+@dataclass(frozen=True)
 class Approval:
     """
     One person's yes. how: name, browser, github or merge. comment: what they wrote. url: where GitHub shows it, or

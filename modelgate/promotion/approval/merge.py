@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from modelgate.errors import StepError
-from modelgate.promotion.approval import api, job, pulls
-from modelgate.promotion.approval.approver import Approval
+from modelgate.promotion.approval import api, job, pulls, rollback
+from modelgate.promotion.approval.approver import Approval, Model
 from modelgate.text import one_line
 
-# What can change a model: the paths that start pipeline.yml, to which a test holds this list.
-MODEL_FILES = (".github/workflows/pipeline.yml", "requirements.txt", "runner/images.py")
+# What can change a model: the files of the images, and what builds and runs them. A test holds the images to this.
+MODEL_FILES = (".github/workflows/model.yml", ".github/workflows/pipeline.yml", "requirements.txt", "runner/images.py")
 MODEL_FOLDERS = (".github/actions/", "docker/", "modelgate/", "steps/", "usecases/")
 
 
-def approval(evidence: Mapping[str, Any]) -> Approval:
+def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     """The approval of this evidence by the review of what was merged; refused by name when there is none."""
     this_job = job.current()
     judged = evidence.get("github")
@@ -33,14 +33,7 @@ def approval(evidence: Mapping[str, Any]) -> Approval:
             "the review of a pull request is of what its merge pushes, and of nothing else",
             "merge a reviewed pull request that makes the change",
         )
-    policy = evidence.get("policy")
-    if not isinstance(policy, dict) or policy.get("name") == "rollback":
-        raise StepError(
-            "rollback_by_merge",
-            "the evidence is of a rollback, which no pull request has asked for",
-            "revert the change in a pull request; or roll back from a machine of your own",
-        )
-    pulls.check_newest(this_job, run)
+    pulls.check_newest(this_job, run, model.use_case)
     pull = pulls.merged(this_job)
     if pull is None:
         raise StepError(
@@ -51,7 +44,12 @@ def approval(evidence: Mapping[str, Any]) -> Approval:
     path = f"repos/{this_job['repository']}/pulls"
     number = api.field(path, pull, "number", int)
     head = api.field(path, api.field(path, pull, "head", dict), "sha", str)
-    if not _can_change_a_model(this_job, number):
+    changed: Iterable[str] = _changed_files(this_job, number)
+    policy = evidence.get("policy")
+    if not isinstance(policy, dict) or policy.get("name") == "rollback":
+        changed = list(changed)
+        rollback.check(this_job, evidence, model.use_case, number, changed)
+    if not any(_is_of_a_model(name, model.use_case) for name in changed):
         raise StepError(
             "changes_no_model",
             f"pull request #{number} changes no file that a model depends on, so its review is of no model",
@@ -82,14 +80,19 @@ def approval(evidence: Mapping[str, Any]) -> Approval:
     )
 
 
-def _can_change_a_model(this_job: Mapping[str, Any], number: int) -> bool:
-    """Whether a pull request changes, moves or deletes a file that a model depends on."""
+def _changed_files(this_job: Mapping[str, Any], number: int) -> Iterator[str]:
+    """The files that a pull request changes or deletes; of one that it moves, both names."""
     path = f"repos/{this_job['repository']}/pulls/{number}/files"
     for file in api.pages(path):
-        for name in (api.field(path, file, "filename", str), str(file.get("previous_filename"))):
-            if name in MODEL_FILES or name.startswith(MODEL_FOLDERS):
-                return True
-    return False
+        yield api.field(path, file, "filename", str)
+        yield str(file.get("previous_filename"))
+
+
+def _is_of_a_model(file: str, use_case: str) -> bool:
+    """Whether the model of this use case depends on a file: not on the files of another use case."""
+    if file.startswith("usecases/") and file.count("/") > 1:
+        return file.startswith(f"usecases/{use_case}/")
+    return file in MODEL_FILES or file.startswith(MODEL_FOLDERS)
 
 
 def _last_reviews(path: str) -> dict[str, dict[str, str]]:

@@ -42,7 +42,7 @@ def run(this_job: Mapping[str, Any]) -> dict[str, Any]:
     return {name: api.field(path, answer, name, kind) for name, kind in kinds.items()}
 
 
-def starters(this_job: Mapping[str, Any], run: Mapping[str, Any]) -> set[str]:
+def starters(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: str) -> set[str]:
     """
     Who does not count as a reviewer of this workflow run, in lower case: who started it, and who wrote what it judges.
 
@@ -54,7 +54,7 @@ def starters(this_job: Mapping[str, Any], run: Mapping[str, Any]) -> set[str]:
     if number is not None:
         pull = _open_pull(this_job, run, number)
     else:
-        check_newest(this_job, run)
+        check_newest(this_job, run, use_case)
         if run["event"] == "push" and (pull := merged(this_job)) is not None:
             started.discard(this_job["actor"])
     return {login.lower() for login in started} | (set() if pull is None else writers(this_job, pull))
@@ -80,20 +80,31 @@ def _open_pull(this_job: Mapping[str, Any], run: Mapping[str, Any], number: int)
     return dict(pull)
 
 
-def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    """Refused if a later push to the branch has a workflow run of its own. One that ended without success is none."""
+def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: str) -> None:
+    """
+    Refused if the workflow run of a later push to the branch is about this use case, too.
+
+    One that ended without success is none. The jobs of a use case are called `<use case> / <step>`.
+    """
     path = f"repos/{this_job['repository']}/actions/workflows/{run['workflow_id']}/runs"
     branch = urllib.parse.quote(run["head_branch"], safe="")
     answer = api.get(f"{path}?event=push&branch={branch}&per_page={api.PAGE}")
     for other in api.field(path, answer, "workflow_runs", list):
         failed = api.field(path, other, "status", str) == "completed" and other.get("conclusion") != "success"
-        if api.field(path, other, "run_number", int) > run["run_number"] and not failed:
+        number, newer = api.field(path, other, "id", int), api.field(path, other, "run_number", int)
+        if newer > run["run_number"] and not failed and _is_about(this_job, number, use_case):
             raise StepError(
                 "superseded",
-                f"a newer commit of {one_line(run['head_branch'], 100)} is evaluated in workflow run "
-                f"{api.field(path, other, 'id', int)}",
+                f"a newer commit of {one_line(run['head_branch'], 100)} is evaluated in workflow run {number}",
                 "approve that one; or promote this version with promote.yml",
             )
+
+
+def _is_about(this_job: Mapping[str, Any], number: int, use_case: str) -> bool:
+    """Whether a workflow run has jobs of this use case."""
+    path = f"repos/{this_job['repository']}/actions/runs/{number}/jobs"
+    names = (api.field(path, each, "name", str) for each in api.pages(path, "jobs"))
+    return any(name.startswith(f"{use_case} / ") for name in names)
 
 
 def writers(this_job: Mapping[str, Any], pull: Mapping[str, Any]) -> set[str]:

@@ -8,13 +8,11 @@ from typing import Any
 
 from modelgate.errors import StepError
 from modelgate.promotion.approval import api, job, pulls
-from modelgate.promotion.approval.approver import Approval
+from modelgate.promotion.approval.approver import Approval, Model
 from modelgate.text import one_line
 
-ENVIRONMENT = "production"
 
-
-def context() -> dict[str, Any] | None:
+def context(environment: str) -> dict[str, Any] | None:
     """
     Where this evaluation runs on GitHub, for the evidence; None elsewhere.
 
@@ -24,13 +22,13 @@ def context() -> dict[str, Any] | None:
     if not job.on_github():
         return None
     this_job = job.current()
-    approvers = [login for login, _ in _decisions(this_job)[0]]
+    approvers = [login for login, _ in _decisions(this_job, environment)[0]]
     return {**this_job, "approvals": len(approvers), "approvers": approvers}
 
 
-def approval(evidence: Mapping[str, Any], self_approval: bool) -> Approval:
+def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     """The approval of this evidence by a reviewer; refused by name when there is none."""
-    this_job = job.current()
+    this_job, environment = job.current(), model.environment
     judged = evidence.get("github")
     same = ("repository", "run_id", "run_attempt")
     if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in same):
@@ -43,24 +41,24 @@ def approval(evidence: Mapping[str, Any], self_approval: bool) -> Approval:
     counted = judged.get("approvers")
     if not isinstance(counted, list) or not all(isinstance(login, str) for login in counted):
         raise StepError("evidence_unreadable", "the evidence does not say whose approvals it counted", "evaluate again")
-    approvals, bypassed = _decisions(this_job)
+    approvals, bypassed = _decisions(this_job, environment)
     new = Counter(login for login, _ in approvals) - Counter(counted)
     if len(approvals) <= len(counted) and bypassed:
         raise StepError(
             "bypassed",
-            f"an administrator started this job without waiting for a reviewer of the environment {ENVIRONMENT!r}",
+            f"an administrator started this job without waiting for a reviewer of the environment {environment!r}",
             "re-run all jobs and let a reviewer approve; `make github-setup` switches the bypass off",
         )
     if len(approvals) <= len(counted):
         raise StepError(
             "no_approval",
-            f"nobody approved the environment {ENVIRONMENT!r} in this attempt "
+            f"nobody approved the environment {environment!r} in this attempt "
             f"({len(approvals)} approvals, {len(counted)} of them from before the evaluation)",
-            f"give the environment {ENVIRONMENT!r} required reviewers; one of them approves after reading the report",
+            f"give the environment {environment!r} required reviewers; one of them approves after reading the report",
         )
-    starters = pulls.starters(this_job, pulls.run(this_job))
+    starters = pulls.starters(this_job, pulls.run(this_job), model.use_case)
     others = [login for login in new if login.lower() not in starters]
-    if not others and not self_approval:
+    if not others and not model.self_approval:
         raise StepError(
             "self_approval",
             f"{', '.join(sorted(new))} approved this workflow run, and started it or wrote what it judges",
@@ -71,7 +69,7 @@ def approval(evidence: Mapping[str, Any], self_approval: bool) -> Approval:
     return Approval(approver, "github", comment, job.run_url(this_job))
 
 
-def _decisions(this_job: Mapping[str, Any]) -> tuple[list[tuple[str, str]], bool]:
+def _decisions(this_job: Mapping[str, Any], environment: str) -> tuple[list[tuple[str, str]], bool]:
     """
     (login, comment) of every approval of the environment in this workflow run, all attempts; and whether an
     administrator bypassed it, which GitHub calls `skipped`. An account that was deleted approves nothing.
@@ -80,9 +78,9 @@ def _decisions(this_job: Mapping[str, Any]) -> tuple[list[tuple[str, str]], bool
     approved, bypassed = [], False
     for review in api.listed(path, api.get(path)):
         environments = api.field(path, review, "environments", list)
-        names = [api.field(path, environment, "name", str) for environment in environments]
+        names = [api.field(path, item, "name", str) for item in environments]
         state = api.field(path, review, "state", str)
-        if ENVIRONMENT in names:
+        if environment in names:
             bypassed |= state == "skipped"
             if state == "approved" and (login := api.login(path, review)) is not None:
                 approved.append((login, one_line(api.field(path, review, "comment", str))))

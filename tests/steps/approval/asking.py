@@ -9,9 +9,13 @@ from modelgate.promotion import approval
 from tests.steps.github import TOKEN, evidence
 
 
-def asked(how="github", of=None, self_approval=False):
+def model(environment="production", self_approval=False):
+    return approval.Model("glyphs", environment, self_approval)
+
+
+def asked(how="github", of=None, **changes):
     approval.check_flags(None, how)
-    return approval.of(None, how, of or evidence(), self_approval=self_approval)
+    return approval.of(None, how, of or evidence(), model(**changes))
 
 
 def refused(how="github", **arguments):

@@ -78,7 +78,7 @@ def test_github_that_is_not_there(github, monkeypatch, scheme):
         probe.bind(("127.0.0.1", 0))
         monkeypatch.setenv("GITHUB_API_URL", f"{scheme}://127.0.0.1:{probe.getsockname()[1]}/api/v3/")
         with pytest.raises(StepError) as stopped:
-            approval.context()
+            approval.context("production")
     assert (stopped.value.name, stopped.value.exit_code) == ("github_unreachable", 3)
 
 

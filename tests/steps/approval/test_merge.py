@@ -6,10 +6,14 @@ The approval of the review of the pull request that was merged: every refusal by
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
+
 import pytest
 
 from modelgate.promotion import approval
 from modelgate.promotion.approval import api, merge
+from runner import images
 from tests.steps.approval.asking import asked, refused
 from tests.steps.github import (
     COMMITS,
@@ -51,6 +55,41 @@ def test_a_merge_approves_what_it_pushes_and_nothing_else(github, event):
     assert refused("merge") == "not_a_push"
 
 
+ROLLBACK = "usecases/glyphs/rollback.toml"
+
+
+def rolls_back(github, text='version = "v3"\nreason = "Wrong labels."\n', name=ROLLBACK):
+    """What was merged asks for a rollback; evidence of one to v3."""
+    content = base64.b64encode(text.encode()).decode()
+    github.answers |= {REVIEWS: [review("bob")], FILES: [file(name)]}
+    github.answers[f"/repos/{REPOSITORY}/contents/{ROLLBACK}"] = {"type": "file", "content": content}
+    return evidence() | {"policy": {"name": "rollback"}, "version": {"name": "acme/wandb-registry-model/glyphs-dev:v3"}}
+
+
+def test_a_merge_approves_the_rollback_that_it_asks_for(github):
+    assert asked("merge", of=rolls_back(github)).approver == "bob"
+    assert f"/repos/{REPOSITORY}/contents/{ROLLBACK}?ref={MERGE}" in [path for path, _ in github.asked]
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        {"text": 'version = "v30"\n'},
+        {"text": 'version = ["v3"]\n'},
+        {"text": 'reason = "v3"\n'},
+        {"name": "usecases/remote/rollback.toml"},
+        {"name": "usecases/glyphs/model.py"},
+    ],
+)
+def test_a_merge_that_asks_for_another_rollback_or_for_none_approves_none(github, asks):
+    assert refused("merge", of=rolls_back(github, **asks)) == "rollback_by_merge"
+    assert refused("merge", of=rolls_back(github) | {"version": None}) == "rollback_by_merge"
+
+
+def test_a_rollback_file_that_cannot_be_read_approves_none(github):
+    assert refused("merge", of=rolls_back(github, text="[version")) == "github_answer_unknown"
+
+
 @pytest.mark.parametrize("policy", [{"name": "rollback"}, None])
 def test_a_merge_approves_no_rollback(github, policy):
     github.answers[REVIEWS] = [review("bob")]
@@ -62,6 +101,9 @@ def test_a_merge_approves_no_rollback(github, policy):
     [
         (file("docs/gate.md"), False),
         (file("requirements.txt.md"), False),
+        (file("usecases/remote/model.py"), False),
+        (file("usecases/__init__.py"), True),
+        (file(".github/workflows/model.yml"), True),
         (file("tests/steps/test_train.py"), False),
         (file("requirements.txt"), True),
         (file(".github/workflows/pipeline.yml"), True),
@@ -76,10 +118,17 @@ def test_the_review_of_what_changes_no_model_approves_none(github, changed, can)
         assert refused("merge") == "changes_no_model"
 
 
-def test_what_can_change_a_model_is_what_starts_the_pipeline():
-    on = workflows()["pipeline.yml"].said["on"]
-    ours = [*merge.MODEL_FILES, *(f"{folder}**" for folder in merge.MODEL_FOLDERS)]
-    assert sorted(on["push"]["paths"]) == sorted(on["pull_request"]["paths"]) == sorted(ours)
+def test_what_can_change_a_model_is_what_its_images_are_made_of_and_what_builds_and_runs_them():
+    used = {path for name in ("build", "train", "link", "evaluate", "promote") for path in inputs(name)}
+    calls = {job["uses"].removeprefix("./") for job in workflows()["pipeline.yml"].jobs.values() if "uses" in job}
+    for path in {*used, *calls, ".github/workflows/pipeline.yml", "runner/images.py"}:
+        assert path in merge.MODEL_FILES or path.startswith(merge.MODEL_FOLDERS), path
+
+
+def inputs(name):
+    root = Path(__file__).parents[3]
+    use_case = sorted(path.parent.name for path in (root / "usecases").glob("*/config.toml"))[0]
+    return images.wanted(root, use_case)[name].inputs
 
 
 def test_files_without_end_are_given_up(github, monkeypatch):

@@ -6,6 +6,8 @@ Who started or wrote what is to be approved, and whether it is still to be appro
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from tests.steps.approval.asking import asked, refused
@@ -13,6 +15,7 @@ from tests.steps.github import (
     COMMITS,
     ITS_WORKFLOW,
     MERGE,
+    NEWER_JOBS,
     OTHER,
     PULL,
     PULLS,
@@ -21,6 +24,7 @@ from tests.steps.github import (
     THIS_RUN,
     approved,
     commit,
+    jobs,
     open_pull,
     pull,
     review,
@@ -99,6 +103,7 @@ def test_only_the_newest_run_of_a_branch_is_approved(github, how, status, conclu
     older = workflow_run(id=4710, run_number=8, status="waiting")
     runs = [newer, workflow_run(), older]
     github.answers |= {ITS_WORKFLOW: {"total_count": 3, "workflow_runs": runs}}
+    github.answers |= {NEWER_JOBS: jobs("changed", "remote / images", "glyphs / images", "glyphs / build")}
     github.answers |= {RUN: [approved("bob")], REVIEWS: [review("bob")]}
     if supersedes:
         assert refused(how) == "superseded"
@@ -108,12 +113,37 @@ def test_only_the_newest_run_of_a_branch_is_approved(github, how, status, conclu
     assert question.endswith("?event=push&branch=main&per_page=100")
 
 
+@pytest.mark.parametrize("how", ["github", "merge"])
+@pytest.mark.parametrize("names", [[], ["changed"], ["remote / evaluate"], ["glyphs2 / build"], ["glyphs"]])
+def test_a_newer_run_about_other_models_supersedes_nothing(github, how, names):
+    newer = workflow_run(id=4712, run_number=10, status="waiting")
+    github.answers |= {ITS_WORKFLOW: {"total_count": 2, "workflow_runs": [newer, workflow_run()]}}
+    github.answers |= {NEWER_JOBS: jobs(*names), RUN: [approved("bob")], REVIEWS: [review("bob")]}
+    assert asked(how).approver == "bob"
+
+
+def test_the_jobs_of_a_newer_run_are_read_to_the_last_page(github):
+    newer = workflow_run(id=4712, run_number=10, status="waiting")
+    github.answers |= {ITS_WORKFLOW: {"total_count": 2, "workflow_runs": [newer]}, RUN: [approved("bob")]}
+    rows = jobs(*["remote / build"] * 150, "glyphs / build")["jobs"]
+
+    def paged(request):
+        page = int(parse_qs(urlsplit(request.path).query)["page"][0])
+        request.say({"total_count": len(rows), "jobs": rows[100 * (page - 1) : 100 * page]})
+
+    github.answers[NEWER_JOBS] = paged
+    assert refused() == "superseded"
+
+
 def test_the_name_of_a_branch_is_part_of_no_question(github):
     github.answers |= {THIS_RUN: workflow_run(head_branch="x&event=#/../\x1b[2J"), RUN: [approved("bob")]}
-    newer = workflow_run(run_number=10)
+    newer = workflow_run(id=4712, run_number=10)
+    github.answers[NEWER_JOBS] = jobs("glyphs / build")
     github.answers |= {ITS_WORKFLOW: {"total_count": 1, "workflow_runs": [newer]}}
     assert refused() == "superseded"
-    assert github.asked[-1][0].endswith("branch=x%26event%3D%23%2F..%2F%1B%5B2J&per_page=100")
+    assert next(path for path, _ in github.asked if path.startswith(ITS_WORKFLOW)).endswith(
+        "branch=x%26event%3D%23%2F..%2F%1B%5B2J&per_page=100"
+    )
 
 
 @pytest.mark.parametrize("change", [{"event": None}, {"head_sha": 5}, {"run_number": True}, {"workflow_id": "12"}])

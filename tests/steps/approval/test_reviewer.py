@@ -30,6 +30,15 @@ def test_an_environment_without_reviewers_is_no_approval(github):
     assert refused() == "no_approval"
 
 
+def test_a_use_case_with_an_environment_of_its_own_is_approved_there_alone(github):
+    github.answers[RUN] = [approved("bob")]
+    assert refused(environment="production-glyphs") == "no_approval"
+    github.answers[RUN] += [approved("carol", environment="production-glyphs")]
+    assert asked(environment="production-glyphs").approver == "carol"
+    github.answers[RUN] = [approved("root", state="skipped", environment="production-glyphs")]
+    assert (refused(), refused(environment="production-glyphs")) == ("no_approval", "bypassed")
+
+
 def test_a_rejection_is_no_approval(github):
     github.answers[RUN] = [approved("bob", state="rejected")]
     assert refused() == "no_approval"

@@ -1,0 +1,203 @@
+"""
+Find the use cases that a workflow run is about. Next to action.yml; run at the root of a checkout. Needs Python, git.
+
+A push and a pull request are about the use cases that they touch: those of which an image of a step would be another
+one than before. An image's tag is the hash of all that it is made of, which `runner/images.py` knows, so the tags
+before and after are compared. A change of the workflows themselves touches every use case. A dispatch is about the use
+case that it names, or about the default one. If a change touches a use case's `rollback.toml`, the version that the
+file names is evaluated in the place of a new one.
+
+Each use case's environment is read from main's config: a pull request cannot choose who approves it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WRONG_USE = 2
+STEPS = ("build", "train", "link", "evaluate", "promote")
+# What every model goes through. A test holds this to what the pipeline uses.
+WORKFLOWS = (".github/actions/", ".github/workflows/model.yml", ".github/workflows/pipeline.yml")
+NAME = r"[a-z][a-z0-9_]{0,39}"
+ENVIRONMENT, LABEL = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+DEFAULT_ENVIRONMENT, DEFAULT_LABEL = "production", "ubuntu-24.04"
+# Prints the tags of the images of every use case that it is given, as the code in its folder makes them.
+TAGS = """
+import json, sys
+from pathlib import Path
+from runner import images
+steps, names, tags = sys.argv[1].split(), sys.argv[2:], {}
+for name in names:
+    try:
+        wanted = images.wanted(Path().resolve(), name)
+        tags[name] = [wanted[step].reference for step in steps]
+    except Exception as error:
+        print(f"{name}: {error}", file=sys.stderr)
+print(json.dumps(tags))
+"""
+
+
+def main() -> int:
+    try:
+        models = find(os.environ)
+    except ValueError as error:
+        print(f"::error title=use case::{escaped(str(error))}")
+        return WRONG_USE
+    print("use cases:", ", ".join(model["name"] for model in models) or "none")
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
+        file.write(f"models={json.dumps(models)}\n")
+    return 0
+
+
+def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The use cases, each with what its jobs need; ValueError with what a person has to change."""
+    known = use_cases()
+    check_environments(known)
+    event, named = inputs["GITHUB_EVENT_NAME"], inputs["USE_CASE"] or inputs["ONLY"]
+    if named and named not in known:
+        raise ValueError(f"there is no use case {json.dumps(named)}; there are: {', '.join(known)}")
+    if event not in ("push", "pull_request"):
+        return [describe(named or default(), "HEAD", [])]
+    before, judge = ("HEAD^1", "HEAD^1") if event == "pull_request" else (inputs["BEFORE"], "HEAD")
+    wanted, changed = [named] if named else known, changes(before)
+    names = wanted if changed is None else touched(wanted, before, changed)
+    return [describe(name, judge, changed or []) for name in names]
+
+
+def use_cases() -> list[str]:
+    names = sorted(path.parent.name for path in Path("usecases").glob("*/config.toml"))
+    for name in names:
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"usecases/{name}: rename it: lower-case letters, digits and _, beginning with a letter")
+    return names
+
+
+def check_environments(names: list[str]) -> None:
+    """Reviewers approve environments: with one click they would approve every model that shares one."""
+    used = Counter(environment(config(name, "HEAD")) for name in names)
+    for shared in sorted(name for name, count in used.items() if count > 1):
+        users = [name for name in names if environment(config(name, "HEAD")) == shared]
+        raise ValueError(
+            f"{' and '.join(users)} share the environment {shared}: write [approval] environment = "
+            f'"{shared}-{users[-1]}" into usecases/{users[-1]}/config.toml'
+        )
+
+
+def default() -> str:
+    """The default use case; ends if there is none, which `modelgate` says."""
+    done = subprocess.run([sys.executable, "-m", "modelgate", "config"], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    return str(json.loads(done.stdout)["name"])
+
+
+# --- what a change touches -------------------------------------------------------------------------------------------
+
+
+def changes(before: str) -> list[str] | None:
+    """The files that differ from an earlier commit; None if nobody can tell, as after a forced push."""
+    if git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{before}^{{commit}}") is None:
+        return None
+    return (git("diff", "--name-only", "--no-renames", "-z", before, "HEAD") or "").split("\0")
+
+
+def touched(names: list[str], before: str, changed: list[str]) -> list[str]:
+    """Those of which an image is another one than before."""
+    if any(path.startswith(WORKFLOWS) for path in changed):
+        return names
+    with checkout(before) as folder:
+        old, new = images(folder, names), images(Path(), names)
+    return [name for name in names if name not in old or old[name] != new.get(name)]
+
+
+def images(root: Path, names: list[str]) -> dict[str, Any]:
+    """The tags of these use cases' images, as the code in this folder makes them; without those that it cannot make."""
+    command = [sys.executable, "-c", TAGS, " ".join(STEPS), *names]
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+@contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """The files of a commit, for as long as they are needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "worktree", "add", "-q", "--detach", f"{folder}/before", commit], check=True)
+        try:
+            yield Path(folder) / "before"
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", f"{folder}/before"], check=True)
+
+
+# --- what the jobs of a use case need --------------------------------------------------------------------------------
+
+
+def describe(name: str, judge: str, changed: list[str]) -> dict[str, Any]:
+    """One use case of the matrix. judge: the commit whose config says who approves. changed: the files that differ."""
+    runs_on = {step: labels(config(name, "HEAD"), step) for step in ("train", "evaluate")}
+    model = {"name": name, "environment": environment(config(name, judge)), "runs-on": runs_on}
+    return model | (rollback(name) if f"usecases/{name}/rollback.toml" in changed else {})
+
+
+def rollback(name: str) -> dict[str, str]:
+    """What the file asks for: a version that exists is evaluated in the place of a new one. Nothing if it is gone."""
+    file = f"usecases/{name}/rollback.toml"
+    if (text := git("show", f"HEAD:{file}")) is None:
+        return {}
+    try:
+        asked = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file} is not TOML: {error}") from error
+    version, reason = asked.get("version"), asked.get("reason")
+    if not (isinstance(version, str) and re.fullmatch(r"v[0-9]{1,9}", version)):
+        raise ValueError(f'{file} must name a version of the use case: version = "v3"')
+    if not (isinstance(reason, str) and reason.strip() and reason.isprintable()):
+        raise ValueError(f"{file} must say why, on one line: reason = ...")
+    return {"version": version, "policy": "rollback", "reason": reason}
+
+
+def config(name: str, commit: str) -> dict[str, Any]:
+    """A use case's config at a commit; empty if there is none, or none that can be read: its images are not built."""
+    try:
+        return tomllib.loads(git("show", f"{commit}:usecases/{name}/config.toml") or "")
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def environment(settings: dict[str, Any]) -> str:
+    table = settings.get("approval")
+    value = table.get("environment") if isinstance(table, dict) else None
+    return value if isinstance(value, str) and re.fullmatch(ENVIRONMENT, value) else DEFAULT_ENVIRONMENT
+
+
+def labels(settings: dict[str, Any], step: str) -> list[str]:
+    table = settings.get("runs_on")
+    value = table.get(step) if isinstance(table, dict) else None
+    found = value if isinstance(value, list) else [value]
+    good = found and all(isinstance(label, str) and re.fullmatch(LABEL, label) for label in found)
+    return found if good else [DEFAULT_LABEL]
+
+
+def git(*words: str) -> str | None:
+    """What git answers; None if it fails."""
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def escaped(text: str) -> str:
+    """As GitHub's toolkit escapes the message of a command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

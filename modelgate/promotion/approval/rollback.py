@@ -1,0 +1,45 @@
+"""
+A rollback that a pull request asks for: `usecases/<name>/rollback.toml` names the version to return to, and why.
+
+    version = "v3"
+    reason = "The labels of the last dataset were wrong."
+
+The pipeline evaluates that version if a change touches the file (.github/actions/find-use-cases). What is approved is
+what the file says in the commit that was merged, so GitHub is asked for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelgate.errors import StepError
+from modelgate.promotion.approval import api
+
+
+def check(
+    this_job: Mapping[str, Any], evidence: Mapping[str, Any], use_case: str, number: int, changed: Sequence[str]
+) -> None:
+    """Refused unless the pull request asks for a return to the very version that was evaluated."""
+    file = f"usecases/{use_case}/rollback.toml"
+    version = evidence.get("version")
+    name = str(version.get("name")) if isinstance(version, dict) else ""
+    if file not in changed or name.rpartition(":")[2] != _version(this_job, file):
+        raise StepError(
+            "rollback_by_merge",
+            f"the evidence is of a rollback, and pull request #{number} does not ask for it",
+            f"name the version in {file}, in a pull request; or roll back from a machine of your own",
+        )
+
+
+def _version(this_job: Mapping[str, Any], file: str) -> str | None:
+    """The version that the file names in the commit of this workflow run."""
+    path = f"repos/{this_job['repository']}/contents/{file}"
+    content = api.field(path, api.get(f"{path}?ref={this_job['sha']}"), "content", str)
+    try:
+        version = tomllib.loads(base64.b64decode(content).decode()).get("version")
+    except ValueError:  # not base64, not UTF-8, not TOML
+        raise api.unknown(path, "is no TOML") from None
+    return version if isinstance(version, str) else None

@@ -1,0 +1,195 @@
+"""
+The truth table of every `if:`, by GitHub's own evaluator: who is asked, and which job runs when.
+
+    pytest tests/workflows/test_conditions.py
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.workflows.files import workflows
+from tests.workflows.own_parser import holds
+
+MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
+
+
+def github(event, ref=MAIN, head="team/models", login="ada", action=None, **more):
+    """The context of a workflow run; of a pull request from this repository, unless `head` says otherwise."""
+    said = {"event_name": event, "ref": ref, "repository": "team/models", "event": {"action": action, **more}}
+    if event == "pull_request":
+        pull = {"head": {"repo": {"full_name": head}}, "user": {"login": login}}
+        said |= {"ref": PULL, "event": {"action": action or "opened", "pull_request": pull}}
+    return {"github": said}
+
+
+def ended(**results):
+    """The context of the jobs before."""
+    return {"needs": {name: {"result": result, "outputs": {}} for name, result in results.items()}}
+
+
+def condition(file, job):
+    return workflows()[file].jobs[job]["if"]
+
+
+# --- who is asked ----------------------------------------------------------------------------------------------------
+
+# What makes promote wait for a reviewer: event, ref, verdict, promote of a dispatch, touches the judge, PROMOTE_FROM,
+# APPROVAL.
+ASKS = {
+    ("push", MAIN, "pass", False, "false", "", ""): True,
+    ("push", MAIN, "pass", False, "false", "main", ""): True,
+    ("push", MAIN, "pass", False, "false", "main", "merge"): True,
+    ("push", MAIN, "unchanged", False, "false", "", ""): False,
+    ("push", MAIN, "fail", False, "false", "", ""): False,
+    ("push", MAIN, "", False, "false", "", ""): False,
+    ("workflow_dispatch", MAIN, "pass", True, "false", "", ""): True,
+    ("workflow_dispatch", MAIN, "pass", False, "false", "", ""): False,
+    ("workflow_dispatch", MAIN, "unchanged", True, "false", "", ""): False,
+    ("workflow_dispatch", MAIN, "fail", True, "false", "", ""): False,
+    ("workflow_dispatch", "refs/heads/easy", "pass", True, "false", "", ""): False,
+    ("workflow_dispatch", "refs/tags/main", "pass", True, "false", "", ""): False,
+    ("pull_request", PULL, "pass", False, "false", "", ""): True,
+    ("pull_request", PULL, "pass", False, "false", "pr", "github"): True,
+    ("pull_request", PULL, "pass", False, "false", "main", ""): False,
+    ("pull_request", PULL, "pass", False, "false", "", "merge"): False,
+    ("pull_request", PULL, "pass", False, "false", "pr", "merge"): False,
+    ("pull_request", PULL, "pass", False, "true", "", ""): False,
+    ("pull_request", PULL, "pass", False, "", "", ""): False,
+    ("pull_request", PULL, "unchanged", False, "false", "", ""): False,
+}
+
+
+@pytest.mark.parametrize("case", ASKS)
+def test_promote_asks_whom_it_should(case):
+    event, ref, verdict, promote, touches, promote_from, how = case
+    contexts = github(event, ref) | {"vars": {"PROMOTE_FROM": promote_from, "APPROVAL": how}}
+    contexts |= {"inputs": {"promote": promote, "touches-judge": touches}}
+    contexts |= {"needs": {"evaluate": {"result": "success", "outputs": {"verdict": verdict}}}}
+    asks = condition("model.yml", "promote")
+    assert holds(asks, contexts) == ASKS[case]
+    assert holds(asks, contexts, failure=True) == ASKS[case]  # build, train and link were skipped for a version
+    assert not holds(asks, contexts, cancelled=True)
+    contexts["needs"]["evaluate"]["result"] = "failure"
+    assert not holds(asks, contexts, failure=True)
+
+
+# --- which job runs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "head", "login", "action", "jobs"),
+    [
+        ("push", "", "", None, ["changed", "model", "done"]),
+        ("workflow_dispatch", "", "", None, ["changed", "model", "done"]),
+        ("pull_request", "team/models", "ada", "opened", ["changed", "model", "done"]),
+        ("pull_request", "team/models", "ada", "closed", []),
+        ("pull_request", "eve/models", "eve", "synchronize", ["changed", "fork", "done"]),
+        ("pull_request", "eve/models", "eve", "closed", []),
+        ("pull_request", "team/models", "dependabot[bot]", "reopened", ["changed", "fork", "done"]),
+        ("pull_request", "team/models", "dependabot[bot]", "closed", []),
+        ("pull_request", "eve/models", "dependabot[bot]", "opened", ["changed", "fork", "done"]),
+    ],
+)
+@pytest.mark.parametrize("models", ['[{"name": "mnist"}]', "[]"])
+def test_who_has_no_secrets_runs_the_loop_without(event, head, login, action, jobs, models):
+    """Of the two ways to judge a model exactly one is taken; none if a pull request is closed, or touches no model."""
+    pipeline = workflows()["pipeline.yml"]
+    contexts = github(event, head=head, login=login, action=action)
+    contexts |= {"needs": {"changed": {"result": "success", "outputs": {"models": models}}}}
+    runs = {name: holds(job["if"], contexts) for name, job in pipeline.jobs.items()}
+    runs = {name: runs[name] and (name in ("changed", "done") or runs["changed"]) for name in runs}
+    expected = [name for name in jobs if models != "[]" or name in ("changed", "done")]
+    assert [name for name in pipeline.jobs if runs[name]] == expected
+
+
+def test_the_last_job_runs_whatever_became_of_the_others():
+    pipeline = workflows()["pipeline.yml"]
+    assert pipeline.jobs["done"]["needs"] == [name for name in pipeline.jobs if name != "done"]
+    for status in ("success", "failure", "cancelled"):
+        assert holds(condition("pipeline.yml", "done"), github("push"), **{status: True})
+        assert holds(condition("ci.yml", "done"), github("push"), **{status: True})
+
+
+@pytest.mark.parametrize(
+    ("version", "images", "link", "build", "evaluate"),
+    [
+        ("", "success", "success", True, True),
+        ("", "success", "failure", True, False),
+        ("", "success", "skipped", True, False),
+        ("", "failure", "skipped", True, False),
+        ("v3", "success", "skipped", False, True),
+        ("v3", "failure", "skipped", False, False),
+    ],
+)
+def test_a_version_that_exists_is_evaluated_without_being_trained(version, images, link, build, evaluate):
+    contexts = ended(images=images, link=link) | {"inputs": {"version": version}}
+    assert holds(condition("model.yml", "build"), contexts) == build
+    assert holds(condition("model.yml", "evaluate"), contexts, failure=True) == evaluate
+    assert not holds(condition("model.yml", "evaluate"), contexts, cancelled=True)
+
+
+@pytest.mark.parametrize(
+    ("pushed", "visibility", "attest", "attests"),
+    [
+        ('[{"name": "x"}]', "public", "", True),
+        ('[{"name": "x"}]', "private", "", False),
+        ('[{"name": "x"}]', "private", "true", True),
+        ("[]", "public", "", False),
+    ],
+)
+def test_images_are_attested_where_github_has_that(pushed, visibility, attest, attests):
+    contexts = github("push", repository={"visibility": visibility}) | {"vars": {"ATTEST": attest}}
+    contexts |= {"needs": {"images": {"result": "success", "outputs": {"pushed": pushed}}}}
+    assert holds(condition("model.yml", "attest"), contexts) == attests
+
+
+@pytest.mark.parametrize(("event", "comments"), [("pull_request", True), ("push", False), ("workflow_dispatch", False)])
+def test_a_pull_request_is_told_even_if_a_job_failed(event, comments):
+    assert holds(condition("model.yml", "comment"), github(event), failure=True) == comments
+    assert not holds(condition("model.yml", "comment"), github(event), cancelled=True)
+
+
+@pytest.mark.parametrize(
+    ("event", "head", "branch", "conclusion", "comments"),
+    [
+        ("pull_request", "eve/models", "better", "success", True),
+        ("pull_request", "eve/models", "better", "failure", True),
+        ("pull_request", "eve/models", "better", "action_required", False),
+        ("pull_request", "eve/models", "better", "cancelled", False),
+        ("pull_request", "eve/models", "better", "skipped", False),
+        ("pull_request", "team/models", "dependabot/pip/wandb-1", "success", True),
+        ("pull_request", "team/models", "better", "success", False),
+        ("push", "team/models", "main", "success", False),
+    ],
+)
+def test_main_comments_for_who_may_not(event, head, branch, conclusion, comments):
+    run = {"event": event, "conclusion": conclusion, "head_branch": branch, "head_repository": {"full_name": head}}
+    assert holds(condition("comment.yml", "comment"), github("workflow_run", workflow_run=run)) == comments
+
+
+STEPS = {
+    "always()": [({}, True)],
+    "always() && github.event_name == 'pull_request'": [(github("pull_request"), True), (github("push"), False)],
+    "needs.evaluate.result != 'skipped'": [(ended(evaluate="failure"), True), (ended(evaluate="skipped"), False)],
+}
+
+
+@pytest.mark.parametrize("text", STEPS)
+def test_a_step_runs_when_it_should(text):
+    for contexts, expected in STEPS[text]:
+        assert holds(text, contexts, failure="always" in text, success="always" not in text) == expected
+
+
+def test_every_condition_is_in_a_table_here():
+    jobs = {
+        (file, name) for file, workflow in workflows().items() for name, job in workflow.jobs.items() if "if" in job
+    }
+    assert jobs == {
+        ("ci.yml", "done"),
+        ("comment.yml", "comment"),
+        *(("model.yml", name) for name in ("attest", "build", "comment", "evaluate", "promote")),
+        *(("pipeline.yml", name) for name in ("changed", "done", "fork", "model")),
+    }
+    steps = {step["if"] for workflow in workflows().values() for _, step in workflow.steps() if "if" in step}
+    assert steps == STEPS.keys()
