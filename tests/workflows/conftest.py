@@ -163,9 +163,9 @@ class Place:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def production(self) -> list[str]:
-        """The registry's versions that are `production`, which is one at most."""
-        versions = "api.artifacts('model', 'local-org/wandb-registry-model/letters-dev')"
+    def production(self, collection: str = "letters-dev") -> list[str]:
+        """The versions of a model that are `production`, which is one at most."""
+        versions = f"api.artifacts('model', 'local-org/wandb-registry-model/{collection}')"
         return self.ask(f"[version.version for version in {versions} if 'production' in version.aliases]")
 
 

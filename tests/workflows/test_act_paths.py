@@ -85,7 +85,7 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
     assert "promote" not in ran.jobs
     (comment,) = place.github.comments
     lines = comment["body"].splitlines()
-    assert re.fullmatch(r"⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2])
+    assert re.fullmatch(r"`letters` ⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2])
     assert lines[4].startswith("Refused by `") and "`floor`" in lines[4]
 
 
@@ -117,15 +117,15 @@ def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
         # "Re-run failed jobs": the second attempt's promote beside the evidence of the first.
         first = place.act("workflow_dispatch", inputs=inputs)
         evidence = first.outputs["evaluate"]["evidence"]
-        pipeline = place.repository / ".github/workflows/pipeline.yml"
-        text = pipeline.read_text()
+        model = place.repository / ".github/workflows/model.yml"
+        text = model.read_text()
         frozen = text.replace("toJSON(needs.evaluate.outputs.evidence)", f"toJSON('{evidence}')")
         assert frozen != text
-        pipeline.write_text(frozen)
+        model.write_text(frozen)
         try:
             ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], attempt=2)
         finally:
-            pipeline.write_text(text)
+            model.write_text(text)
     assert refused(place, ran, how), ran.said["promote"]
     assert place.production() == before
 
@@ -169,14 +169,59 @@ def test_of_two_runs_at_once_one_wins(second, place, yes, tmp_path):
     assert len(place.production()) == 1
 
 
+def test_a_pull_request_that_touches_no_model_starts_no_job_of_one(place):
+    ran = place.pull_request({"README.md": "Better.\n"})
+    assert (ran.code, ran.jobs) == (0, {"changed": "success", "models": "success"}), ran.log[-3000:]
+    assert ran.outputs["changed"]["models"] == "[]"
+
+
+def test_a_dispatch_of_a_use_case_that_does_not_exist_ends_in_the_first_job(place):
+    ran = place.act("workflow_dispatch", inputs=LETTERS | {"use_case": HOSTILE})
+    assert (ran.code, ran.jobs) == (1, {"changed": "failure", "models": "failure"}), ran.log[-3000:]
+    assert "there are: letters" in ran.said["changed"]
+
+
+def test_of_two_models_each_has_its_own_jobs_comment_ledger_and_approval(promoted, place, yes):
+    """A pull request that changes both, of which one is approved, and a push of shared code that touches both."""
+    here = place.repository
+    shutil.copytree(here / "usecases/letters", here / "usecases/numerals")
+    config = here / "usecases/numerals/config.toml"
+    text = config.read_text().replace("letters-dev", "numerals-dev")
+    config.write_text(text + '\n[approval]\nenvironment = "production-numerals"\n')
+    before = acting.commit(here, "A second model")
+    place.github.comments.clear()
+    changes = {}
+    for name in ("letters", "numerals"):
+        network = here / f"usecases/{name}/model.py"
+        changes[str(network.relative_to(here))] = network.read_text() + "# Better.\n"
+    ran = place.pull_request(changes, approvals=[yes("bob", environment="production-numerals")])
+    assert {ran.jobs[f"{name}/evaluate"] for name in ("letters", "numerals")} == {"success"}, ran.log[-3000:]
+    assert ran.outputs["letters/evaluate"]["verdict"] == "unchanged" and "letters/promote" not in ran.jobs
+    assert (ran.outputs["numerals/evaluate"]["verdict"], ran.jobs["numerals/promote"]) == ("pass", "success")
+    assert place.production() == ["v0"] and place.production("numerals-dev") == ["v0"]
+    assert sorted(comment["body"].splitlines()[0] for comment in place.github.comments) == [
+        "<!-- modelgate letters -->",
+        "<!-- modelgate numerals -->",
+    ]
+    ledgers = "[c.name for c in api.artifact_type('promotion', 'vision/model-registry-dev').collections()]"
+    assert {"letters_promotions", "numerals_promotions"} <= set(place.ask(ledgers))
+    with (here / "modelgate/errors.py").open("a") as file:
+        file.write("# Better.\n")
+    acting.commit(here, "Shared code")
+    ran = place.act("push", payload={"before": before})
+    assert sorted(name for name in ran.jobs if name.endswith("/evaluate")) == ["letters/evaluate", "numerals/evaluate"]
+
+
 def test_a_fork_runs_the_loop_without_secrets_and_main_comments(place):
     (place.repository / ".venv").symlink_to(ROOT / ".venv")  # `make setup` finds what is installed here
-    ran = place.pull_request({"README.md": "From a fork.\n"}, fork=True, keys=dict.fromkeys(place.keys, ""))
-    assert (ran.code, set(ran.jobs)) == (0, {"fork"}), ran.log[-3000:]
-    kept = place.folder / "artifacts" / str(place.runs) / "report"
+    network = (place.repository / "usecases/letters/model.py").read_text() + "# From a fork.\n"
+    changes = {"usecases/letters/model.py": network}
+    ran = place.pull_request(changes, fork=True, keys=dict.fromkeys(place.keys, ""))
+    assert (ran.code, set(ran.jobs)) == (0, {"changed", "fork (letters)", "models"}), ran.log[-3000:]
+    kept = place.folder / "artifacts" / str(place.runs) / "report-letters"
     headline = json.loads((kept / "evidence.json").read_text())["headline"]
     assert (kept / "report.md").read_text().startswith(f"# {headline}\n")
-    shutil.copytree(kept, place.folder / "artifacts" / str(place.runs + 1) / "report")
+    shutil.copytree(kept, place.folder / "artifacts" / str(place.runs + 1) / "report-letters")
     head = "a" * 40
     place.github.pulls = [
         {"number": 7, "user": {"login": "eve"}, "head": {"label": "eve:better", "sha": head, "repo": None}}
@@ -192,7 +237,7 @@ def test_a_fork_runs_the_loop_without_secrets_and_main_comments(place):
     said = place.act("workflow_run", workflow="comment.yml", payload={"action": "completed", "workflow_run": other})
     assert (said.code, said.jobs) == (0, {"comment": "success"}), said.log[-3000:]
     comment = place.github.comments[-1]["body"]
-    assert comment.splitlines()[2] == f"✅ **pass**: {headline.removeprefix('pass: ')}"
+    assert comment.splitlines()[2] == f"`letters` ✅ **pass**: {headline.removeprefix('pass: ')}"
     assert comment.count("```mermaid") == 3
     assert "~~~text\n# " in place.github.comments[-1]["body"]
     # The link that stands above went into the fork's commit, and is gone with it.
