@@ -23,6 +23,11 @@ class _Asked(Request):
             self.say(self.server.approvals[int(run[1])]())
         elif (given := self.server.answers.get(url.path)) is not None:
             self.say(given() if callable(given) else given)
+        elif run := re.fullmatch(rf"{self.server.at}/commits/([0-9a-f]+)/check-runs", url.path):
+            same = [
+                row for row in self.server.checks if (row["name"], row["head_sha"]) == (query["check_name"], run[1])
+            ]
+            self.say({"total_count": len(same), "check_runs": same})
         elif url.path == f"{self.server.at}/pulls":
             self.say([pull for pull in self.server.pulls if pull["head"]["label"] == query["head"]])
         else:
@@ -30,12 +35,21 @@ class _Asked(Request):
             self.say(self.server.comments[first : first + 100])
 
     def do_POST(self):
+        if self.path == f"{self.server.at}/check-runs":
+            row = {"id": len(self.server.checks), "app": {"slug": "github-actions"}} | self.body()
+            self.server.checks.append(row)
+            self.say(row)
+            return
         self.note()
         assert self.path == f"{self.server.at}/issues/7/comments"
         self.server.comments.append(comment(len(self.server.comments), self.body()["body"]))
         self.say(self.server.comments[-1])
 
     def do_PATCH(self):
+        if self.path.startswith(f"{self.server.at}/check-runs/"):
+            self.server.checks[int(self.path.rpartition("/")[2])] |= self.body()
+            self.say({})
+            return
         self.note()
         number = int(self.path.removeprefix(f"{self.server.at}/issues/comments/"))
         self.server.comments[number]["body"] = self.body()["body"]
@@ -54,6 +68,7 @@ class GitHub(StandIn):
     def __init__(self, repository):
         self.at = f"/repos/{repository}"
         self.comments = []
+        self.checks = []
         self.pulls = []
         self.approvals = {}  # a workflow run's id to a function that gives what there is by now
         self.answers = {}  # what else there is, by path

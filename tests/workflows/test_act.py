@@ -148,8 +148,10 @@ def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, place):
 
 
 def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, place):
-    assert [judging_itself.jobs["comment"], pulled[1].jobs["comment"]] == ["success", "success"]
+    assert [judging_itself.jobs["report"], pulled[1].jobs["report"]] == ["success", "success"]
     assert place.github.changes() == ["POST", "PATCH"]
+    ends = {(check["name"], check["conclusion"]) for check in place.github.checks[:2]}
+    assert ends == {("model gate (letters)", "success")}
     (comment,) = place.github.comments
     assert comment["body"].startswith("<!-- modelgate letters -->\n")
     first = comment["body"].splitlines()[2]
@@ -181,9 +183,12 @@ def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, plac
 
 
 def test_a_gate_that_says_no_stops_the_promotion(dispatched, place):
-    assert dispatched.code == 1
-    assert (dispatched.jobs["evaluate"], "promote" in dispatched.jobs) == ("failure", False)
+    assert (dispatched.code, dispatched.jobs["evaluate"], "promote" in dispatched.jobs) == (0, "success", False)
     assert dispatched.outputs["evaluate"]["verdict"] == "fail"
+    assert (place.github.checks[-1]["name"], place.github.checks[-1]["conclusion"]) == (
+        "model gate (letters)",
+        "failure",
+    )
     assert place.production() == ["v0"]
 
 

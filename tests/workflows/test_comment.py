@@ -28,7 +28,7 @@ from modelgate.promotion.evidence import Evidence, Metrics, Named
 from tests.workflows.files import ACTIONS
 from tests.workflows.github import GitHub, comment
 
-SCRIPT = ACTIONS / "comment" / "comment.py"
+SCRIPT = ACTIONS / "report" / "report.py"
 SHA = "a" * 40
 POLICY = Policy("no_worse", 0.9, 0.005)
 TOKEN = "ghs_TheTokenThatNobodyMayRead"
@@ -67,13 +67,16 @@ def say(github, tmp_path):
             "GITHUB_TOKEN": TOKEN,
             "FOLDER": str(folder.parent),
             "USE_CASE": "",
+            "UNTOUCHED": "",
+            "CHECK": "false",
+            "ENDED": "",
             "PULL_REQUEST": "7",
             "HEAD": "",
             "SHA": SHA,
             "THEN": "The job promote waits.",
             "JOBS": json.dumps(jobs or {}),
             "RUN_URL": "https://github.com/team/models/actions/runs/1",
-            "FROM_STRANGER": "false",
+            "FROM_STRANGER": "false" if inputs.get("PULL_REQUEST", "7") else "true",
             **inputs,
         }
         done = subprocess.run([sys.executable, SCRIPT], env=environ, capture_output=True, text=True)

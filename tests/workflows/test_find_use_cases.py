@@ -35,8 +35,8 @@ def repository(tmp_path):
     root = own.clone(tmp_path / "repository")
     (root / "docs").mkdir()
     (root / "docs/guide.md").write_text("Read.\n")
-    (root / ".github/actions/comment").mkdir(parents=True)
-    (root / ".github/actions/comment/comment.py").write_text("# says it\n")
+    (root / ".github/actions/report").mkdir(parents=True)
+    (root / ".github/actions/report/report.py").write_text("# says it\n")
     (root / ".gitignore").write_text("__pycache__/\n")
     git(root, "init", "-q", "-b", "main")
     commit(root, "First")
@@ -48,6 +48,8 @@ class Answer:
         self.code, self.said = done.returncode, done.stdout + done.stderr
         found = re.search(r"^models=(.*)$", output, re.MULTILINE)
         self.models = json.loads(found[1]) if found else None
+        untouched = re.search(r"^untouched=(.*)$", output, re.MULTILINE)
+        self.untouched = json.loads(untouched[1]) if untouched else None
         self.names = [model["name"] for model in self.models or []]
 
 
@@ -80,14 +82,22 @@ def change(root, name, text="# changed\n"):
         ("docker/server/Dockerfile", []),
         ("docs/guide.md", []),
         ("runner/loop.py", []),
-        (".github/actions/comment/comment.py", ["glyphs", "remote"]),
+        (".github/actions/report/report.py", ["glyphs", "remote"]),
         (".github/workflows/model.yml", ["glyphs", "remote"]),
         (".github/workflows/ci.yml", []),
     ],
 )
 def test_a_push_is_about_what_it_touches(repository, name, touched):
     change(repository, name)
-    assert ask(repository).names == touched
+    answer = ask(repository)
+    assert answer.names == touched
+    assert answer.untouched == [name for name in ("glyphs", "remote") if name not in touched]
+
+
+def test_a_merge_queue_judges_no_model_again(repository):
+    change(repository, "usecases/glyphs/model.py")
+    answer = ask(repository, "merge_group")
+    assert (answer.models, answer.untouched) == ([], ["glyphs", "remote"])
 
 
 def test_a_push_of_several_commits_is_about_all_of_them(repository):
@@ -263,7 +273,7 @@ PLACES = [
     *("usecases/{}/test_it.py", "usecases/{}/deep/part.py", "usecases/__init__.py", "modelgate/text.py"),
     *("modelgate/gate/rules.py", "modelgate/new.py", "steps/train.py", "steps/audit.py", "docker/link/Dockerfile"),
     *("docker/train/requirements.txt", "docker/server/Dockerfile", "docs/guide.md", "README.md", "json5.py"),
-    ".github/actions/comment/comment.py",
+    ".github/actions/report/report.py",
 ]
 
 

@@ -23,9 +23,10 @@ STEPS = [*pipeline.candidate([]), pipeline.PROMOTE]
 # Which job may write what. Everything else may read at most.
 MAY_WRITE = {
     ("model.yml", "images"): {"packages"},
-    ("model.yml", "comment"): {"pull-requests"},
+    ("model.yml", "report"): {"checks", "pull-requests"},
+    ("pipeline.yml", "done"): {"checks"},
     ("model.yml", "attest"): {"attestations", "id-token", "packages"},
-    ("comment.yml", "comment"): {"pull-requests"},
+    ("comment.yml", "comment"): {"checks", "pull-requests"},
 }
 # Which environment's jobs may name which secret. The second key's is that of the use case.
 PRODUCTION = "${{ inputs.environment }}"
@@ -248,7 +249,7 @@ def the_comment_gets_its_files(files: Files) -> Found:
     What is kept for the comment is every file that it draws from, of one step's folder, and no other, under the name of
     the use case. GitHub refuses a re-run's upload under a name that is there, unless it says `overwrite`.
     """
-    script = (ROOT / ".github/actions/comment/comment.py").read_text(encoding="utf-8")
+    script = (ROOT / ".github/actions/report/report.py").read_text(encoding="utf-8")
     wanted = set(re.findall(r'"(\w+\.(?:json|md))"', script))
     for file in of_workflows(files):
         for where, step in file.steps():

@@ -217,15 +217,39 @@ def test_a_step_sees_the_variables_that_its_use_case_declares_and_no_other(run_s
 def test_hostile_text_stays_text(run_step, tmp_path, code):
     answer = {"verdict": "fail", "evidence": HOSTILE, "version": HOSTILE, "reasons": [HOSTILE]}
     seen = run_step(answer, code=code, stderr=HOSTILE, flags={"commit": HOSTILE, "-x": HOSTILE})
-    assert seen.code == code
+    assert seen.code == 0  # the answer is no, which is no failure of the job
     lines = HOSTILE.replace("\r\n", "\n").split("\n")
     assert seen.outputs == {"verdict": "fail", "evidence": "\n".join(lines), "version": "\n".join(lines)}
     found = commands(seen.log)
     assert len(found) == code
     assert all(line.startswith("::error title=evaluate%3A fail::$(touch pwned)") for line in found)
     assert f"--commit={HOSTILE}" in seen.command
-    assert all(line.startswith("    ") for line in seen.summary.splitlines()[2:])
+    first, _, *inside, _, last = seen.summary.splitlines()
+    assert (first, last) == ("<details><summary>evaluate</summary>", "</details>")
+    assert all(line.startswith("    ") for line in inside)
     assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "ends"),
+    [
+        ({"verdict": "fail"}, 1, 0),
+        ({"verdict": "fail"}, 2, 2),
+        ({"verdict": "pass"}, 1, 1),
+        ({"error": {"name": "no_approval", "message": "nobody approved", "hint": ""}}, 1, 1),
+        ({}, 1, 1),
+    ],
+)
+def test_a_verdict_fail_is_an_answer_and_any_other_end_is_the_step_s_own(run_step, answer, code, ends):
+    assert run_step(answer, code=code).code == ends
+
+
+def test_the_report_stands_below_its_pages_in_wandb(run_step):
+    answer = {"verdict": "pass", "url": "https://wandb.ai/x?a=b", "run_url": "https://wandb.ai/t/p/runs/a"}
+    links = "[version](https://wandb.ai/x?a=b) · [evaluation](https://wandb.ai/t/p/runs/a)"
+    assert run_step(answer, report="# pass\n").summary == f"{links}\n\n# pass\n"
+    hostile = {"url": "javascript:alert(1)", "run_url": "https://x) [y](z"}
+    assert run_step({"verdict": "pass"} | hostile, report="# pass\n").summary == "# pass\n"
 
 
 def test_a_refusal_begins_with_the_headline(run_step):

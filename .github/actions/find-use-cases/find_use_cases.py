@@ -57,6 +57,8 @@ def main() -> int:
     print("use cases:", ", ".join(model["name"] for model in models) or "none")
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(f"models={json.dumps(models)}\n")
+        found = [model["name"] for model in models]
+        file.write(f"untouched={json.dumps([name for name in use_cases() if name not in found])}\n")
     return 0
 
 
@@ -67,6 +69,8 @@ def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
     event, named = inputs["GITHUB_EVENT_NAME"], inputs["USE_CASE"] or inputs["ONLY"]
     if named and named not in known:
         raise ValueError(f"there is no use case {json.dumps(named)}; there are: {', '.join(known)}")
+    if event == "merge_group":
+        return []  # each was judged in its pull request, and is again once it is merged
     if event not in ("push", "pull_request"):
         return [describe(named or default(), "HEAD", [])]
     before, judge = ("HEAD^1", "HEAD^1") if event == "pull_request" else (inputs["BEFORE"], "HEAD")

@@ -2,7 +2,8 @@
 Run one step's image, and tell GitHub what came of it. Beside action.yml, which passes its inputs as variables.
 
 A step knows flags, exit codes and one JSON object on standard output. GitHub knows outputs, a summary and annotations.
-This is the translation, and nothing else: it decides nothing, and it ends with the step's own exit code.
+This is the translation, and nothing else: it decides nothing, and it ends with the step's own exit code. A verdict
+`fail` alone is no failure of the job: it is the answer, which the check run `model gate` shows.
 
 Whatever a step says is text. While it runs, GitHub is told to take nothing in the log for a command; what goes into an
 output or an annotation is escaped. Needs Python alone.
@@ -26,7 +27,7 @@ OUTPUTS = ("dataset", "model", "version", "evidence", "verdict", "url")
 MAX_SUMMARY_BYTES = 1_000_000  # GitHub refuses a summary above 1 MiB, and then shows none at all
 INSIDE = "/out"
 DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one secret that a use case may declare
-WRONG_USE = 2
+NO, WRONG_USE = 1, 2
 WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
 # What is taken from every container, as runner/containers.py takes it.
 CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:mode=1777")
@@ -63,7 +64,7 @@ def main() -> int:
     write_summary(out / "report.md", given["STEP"], result)
     for line in annotations(given["STEP"], code, result):
         print(line, flush=True)
-    return code
+    return 0 if code == NO and result.get("verdict") == "fail" else code
 
 
 def hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
@@ -161,15 +162,25 @@ def content_of(path: Path, limit: int) -> bytes | None:
 
 
 def write_summary(report: Path, step: str, result: Mapping[str, Any]) -> None:
-    """The report, or what the step answered, as a block of code: nothing in it is Markdown."""
+    """The report, below its pages in W&B; or what the step answered, folded, as code: nothing in it is Markdown."""
     data = content_of(report, MAX_SUMMARY_BYTES + 1)
     if data is None:
         answer = json.dumps(result, indent=2, sort_keys=True)
-        data = (f"### {step}\n\n" + "".join(f"    {line}\n" for line in answer.splitlines())).encode()
+        lines = "".join(f"    {line}\n" for line in answer.splitlines())
+        data = f"<details><summary>{step}</summary>\n\n{lines}\n</details>\n".encode()
+    else:
+        data = links(result).encode() + data
     if len(data) > MAX_SUMMARY_BYTES:
         data = data[:MAX_SUMMARY_BYTES] + b"\n\n(cut off here; the whole report is with the evidence in W&B)\n"
     with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("ab") as file:
         file.write(data)
+
+
+def links(result: Mapping[str, Any]) -> str:
+    """The version and its evaluation in W&B, as a line of Markdown; an address of another form is left out."""
+    pages = (("version", result.get("url")), ("evaluation", result.get("run_url")))
+    good = [f"[{name}]({url})" for name, url in pages if re.fullmatch(r"https?://[\w.:/?&=%~#+-]{1,500}", str(url))]
+    return " · ".join(good) + "\n\n" if good else ""
 
 
 def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,5 @@
 """
-Write a pull request's comment on each of its models: the verdict first, then the reasons for it, with pictures that
-GitHub draws.
-
-Lives next to action.yml, which passes its inputs as variables. Needs Python alone.
+What is said of a model: the verdict first, then the reasons for it, with pictures that GitHub draws.
 
 Everything is drawn from `result.json` and `evidence.json`; the report is quoted and never parsed. In a fork's case
 strangers wrote these files, so each value is held to the form it must have before it is part of a text, a picture or a
@@ -12,25 +9,16 @@ link, and the report is put between fences.
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from forms import at, count, held, items, number, url
+
 MARK = "<!-- modelgate{} -->"  # with the use case
-AUTHOR = "github-actions[bot]"
-DEPENDABOT = "dependabot[bot]"
 SIGNS = {"pass": "✅", "fail": "⛔", "unchanged": "⚪"}
 MAX_COMMENT = 65_000  # GitHub takes 65,536 characters
-MAX_FILE = 1_000_000
 MAX_ROWS = 8
 MAX_RULES = 20
-MAX_ITEMS = 1000  # of a list that strangers wrote
-MAX_REPORTS = 50
 # A label is `is 3 (5)`; narrow, so that it is not made smaller where there is little room.
 SANKEY = {"prefix": "(", "suffix": ")", "width": 420, "height": 300}
 # How a rule can end, and its box.
@@ -39,91 +27,12 @@ COLOURS = {
     "shown only": "fill:#fff8c5,stroke:#9a6700",
     "refused": "fill:#ffebe9,stroke:#cf222e",
 }
-USE_CASE = r"[a-z][a-z0-9_]{0,39}"
 NAME = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v[0-9]{1,9}"
 RULE = r"[a-z_]{1,60}"
 SLICE = r"[\w .=:-]{1,60}"
 CLASS = r"[\w .-]{1,40}"
 # A dot only inside a number and a colon only before a blank: GitHub makes a link of www.example, and of no number.
 SENTENCE = r"(?:[A-Za-z0-9 ,;]|(?<=[0-9])\.(?=[0-9])|:(?= )){1,200}"
-
-
-def main() -> int:
-    given = os.environ
-    folder = Path(given["FOLDER"])
-    pull = given["PULL_REQUEST"] or of_fork(given["HEAD"], given["SHA"])
-    if not pull:
-        print("there is no open pull request of this commit; nothing to say")
-        return 0
-    for use_case in [given["USE_CASE"]] if given["USE_CASE"] else reported(folder):
-        files = folder / f"report-{use_case}"
-        result, evidence = (parsed(read(files / name)) for name in ("result.json", "evidence.json"))
-        text = page(use_case, result, evidence, read(files / "report.md"), given)
-        print(f"{write(int(pull), use_case, text)} the comment of #{int(pull)} on {use_case or 'no model'}")
-    return 0
-
-
-# --- files that strangers wrote --------------------------------------------------------------------------------------
-
-
-def read(path: Path) -> str:
-    """The beginning of a file of whatever size. A link could lead to any other file, so it is not followed."""
-    if path.is_symlink() or not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return file.read(MAX_FILE).decode(errors="replace")
-
-
-def reported(folder: Path) -> list[str]:
-    """The use cases that have a report; one that is called nothing if none has."""
-    names = [path.name.removeprefix("report-") for path in sorted(folder.glob("report-*")) if not path.is_symlink()]
-    return [name for name in names if re.fullmatch(USE_CASE, name)][:MAX_REPORTS] or [""]
-
-
-def parsed(text: str) -> dict[str, Any]:
-    """A JSON object; empty for anything else."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def at(content: object, *path: str) -> Any:
-    """The value at a place in JSON; None if there is none."""
-    for key in path:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
-
-
-def items(content: object, key: str) -> list[dict[str, Any]]:
-    """The objects in a list, within a limit."""
-    found = at(content, key)
-    return [item for item in found[:MAX_ITEMS] if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def held(value: object, form: str) -> str | None:
-    """A text in its form; None for anything else."""
-    return value if isinstance(value, str) and re.fullmatch(form, value) else None
-
-
-def count(value: object) -> int | None:
-    """A number of rows."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**8 else None
-
-
-def number(value: object) -> float | None:
-    """A figure of reasonable size."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-    return float(value) if good else None  # type: ignore[arg-type]
-
-
-def url(value: object) -> str | None:
-    """An address that can be part of a Markdown link, and of nothing else."""
-    return held(value, r"https?://[\w.:/?&=%~#+-]{1,500}")
-
-
-# --- the page --------------------------------------------------------------------------------------------------------
 
 
 def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
@@ -145,6 +54,14 @@ def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report
         parts.append(lineage_picture(result, evidence, verdict))
     text = "\n\n".join(filter(None, parts))
     return text + quoted(report, MAX_COMMENT - len(text), stranger) + "\n"
+
+
+def title(result: dict[str, Any], verdict: str | None, stranger: bool) -> str:
+    """The check run's one line."""
+    if verdict is None:
+        return "no verdict"
+    line = first_line(result, verdict).partition(" ")[2].replace("*", "")
+    return f"the pull request's own code says {line}" if stranger else line
 
 
 def mark(use_case: str) -> str:
@@ -276,68 +193,3 @@ def quoted(report: str, room: int, from_stranger: bool) -> str:
     if len(report) > room:
         report = report[:room].rpartition("\n")[0] + "\n\n(truncated here; the workflow run has all of it)"
     return before + report.strip("\n") + after
-
-
-# --- GitHub ----------------------------------------------------------------------------------------------------------
-
-
-def of_fork(head: str, sha: str) -> str:
-    """
-    The number of the open pull request from `owner:branch` whose last commit was judged; empty without one.
-
-    Only of a fork or of Dependabot: on any other the pipeline has commented itself, whatever its branch is called.
-    """
-    query = urllib.parse.urlencode({"head": head, "state": "open", "per_page": 100})
-    for pull in ask("GET", f"pulls?{query}"):
-        ours = at(pull, "head", "repo", "full_name") == os.environ["GITHUB_REPOSITORY"]
-        if pull["head"]["sha"] == sha and (not ours or at(pull, "user", "login") == DEPENDABOT):
-            return str(pull["number"])
-    return ""
-
-
-def write(number: int, use_case: str, text: str) -> str:
-    """Update our comment on this model, or the one that knew of no model yet, or make it."""
-    ours = {
-        line: comment for comment in comments_of(number) for line in (mark(use_case), mark("")) if begins(comment, line)
-    }
-    if comment := ours.get(mark(use_case)) or ours.get(mark("")):
-        if comment["body"] != text:
-            ask("PATCH", f"issues/comments/{comment['id']}", {"body": text})
-        return "updated"
-    ask("POST", f"issues/{number}/comments", {"body": text})
-    return "wrote"
-
-
-def begins(comment: dict[str, Any], line: str) -> bool:
-    return str(comment["body"] or "").startswith(f"{line}\n")
-
-
-def comments_of(number: int) -> Iterator[dict[str, Any]]:
-    """The comments that we wrote, the newest first: each mark is then of the first one that has it."""
-    page_number, found = 1, []
-    while comments := ask("GET", f"issues/{number}/comments?per_page=100&page={page_number}"):
-        # A user is null if the account was deleted.
-        found += [comment for comment in comments if (comment["user"] or {}).get("login") == AUTHOR]
-        page_number += 1
-    yield from reversed(found)
-
-
-def ask(method: str, path: str, body: Any = None) -> Any:
-    base, repository = os.environ["GITHUB_API_URL"], os.environ["GITHUB_REPOSITORY"]
-    request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
-        f"{base}/repos/{repository}/{path}",
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}",
-            "Content-Type": "application/json",
-            "X-GitHub-Api-Version": "2022-11-28",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.loads(answer.read() or "null")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

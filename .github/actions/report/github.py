@@ -1,0 +1,91 @@
+"""GitHub's API, as far as a report needs it: the pull request, its comments, and check runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from forms import at
+from page import mark
+
+AUTHOR = "github-actions[bot]"
+DEPENDABOT = "dependabot[bot]"
+APP = "github-actions"
+
+
+def of_fork(head: str, sha: str) -> str:
+    """
+    The number of the open pull request from `owner:branch` whose last commit was judged; empty without one.
+
+    Only of a fork or of Dependabot: on any other the pipeline has commented itself, whatever its branch is called.
+    """
+    query = urllib.parse.urlencode({"head": head, "state": "open", "per_page": 100})
+    for pull in ask("GET", f"pulls?{query}"):
+        ours = at(pull, "head", "repo", "full_name") == os.environ["GITHUB_REPOSITORY"]
+        if pull["head"]["sha"] == sha and (not ours or at(pull, "user", "login") == DEPENDABOT):
+            return str(pull["number"])
+    return ""
+
+
+def write(number: int, use_case: str, text: str) -> str:
+    """Update our comment on this model, or the one that knew of no model yet, or make it."""
+    ours = {
+        line: comment for comment in comments_of(number) for line in (mark(use_case), mark("")) if begins(comment, line)
+    }
+    if comment := ours.get(mark(use_case)) or ours.get(mark("")):
+        if comment["body"] != text:
+            ask("PATCH", f"issues/comments/{comment['id']}", {"body": text})
+        return "updated"
+    ask("POST", f"issues/{number}/comments", {"body": text})
+    return "wrote"
+
+
+def begins(comment: dict[str, Any], line: str) -> bool:
+    return str(comment["body"] or "").startswith(f"{line}\n")
+
+
+def comments_of(number: int) -> Iterator[dict[str, Any]]:
+    """The comments that we wrote, the newest first: each mark is then of the first one that has it."""
+    page_number, found = 1, []
+    while comments := ask("GET", f"issues/{number}/comments?per_page=100&page={page_number}"):
+        # A user is null if the account was deleted.
+        found += [comment for comment in comments if (comment["user"] or {}).get("login") == AUTHOR]
+        page_number += 1
+    yield from reversed(found)
+
+
+def check(use_case: str, sha: str, ends: str, title: str, summary: str, address: str | None = None) -> None:
+    """Make the check run of a model on a commit, or write it anew. address: its page in W&B, if there is one."""
+    name = f"model gate ({use_case})"
+    output = {"title": title, "summary": summary}
+    body = {"name": name, "status": "completed", "conclusion": ends, "output": output}
+    body["details_url"] = address or os.environ["RUN_URL"]
+    query = urllib.parse.urlencode({"check_name": name, "filter": "latest"})
+    runs = ask("GET", f"commits/{sha}/check-runs?{query}")["check_runs"]
+    ours = [run["id"] for run in runs if at(run, "app", "slug") == APP]
+    print(f"{name}: {ends}")
+    if ours:
+        ask("PATCH", f"check-runs/{ours[0]}", body)
+    else:
+        ask("POST", "check-runs", body | {"head_sha": sha})
+
+
+def ask(method: str, path: str, body: Any = None) -> Any:
+    base, repository = os.environ["GITHUB_API_URL"], os.environ["GITHUB_REPOSITORY"]
+    request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
+        f"{base}/repos/{repository}/{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}",
+            "Content-Type": "application/json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.loads(answer.read() or "null")

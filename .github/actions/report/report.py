@@ -1,0 +1,72 @@
+"""
+Report what a pull request's or a push's models are worth: a check run for each, and a comment on the pull request.
+
+Lives next to action.yml, which passes its inputs as variables. Needs Python alone.
+
+A check run `model gate (<use case>)` fails if the verdict is `fail`, or if there is none. What strangers say of their
+own code is never a success: it is neutral, and a maintainer decides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+from collections.abc import Mapping
+from pathlib import Path
+
+import github
+from forms import at, held, parsed, read, reported, url
+from page import SIGNS, page, title
+
+FINE = ("pass", "unchanged")
+CONFIGS = "usecases/*/config.toml"
+
+
+def main() -> int:
+    inputs = os.environ
+    try:
+        if inputs["UNTOUCHED"]:
+            for use_case in json.loads(inputs["UNTOUCHED"]):
+                github.check(use_case, inputs["SHA"], "neutral", "not touched", "This change touches no file of it.")
+            return 0
+        report(inputs)
+    except urllib.error.HTTPError as error:
+        print(f"::error title=report::GitHub answered {error.code} to {error.url}; look at the job's permissions")
+        return 1
+    return 0
+
+
+def report(inputs: Mapping[str, str]) -> None:
+    folder, stranger = Path(inputs["FOLDER"]), inputs["FROM_STRANGER"] != "false"
+    pull = inputs["PULL_REQUEST"] or (github.of_fork(inputs["HEAD"], inputs["SHA"]) if stranger else "")
+    if stranger and not pull:
+        print("there is no open pull request of this commit; nothing to say")
+        return
+    judged = [inputs["USE_CASE"]] if inputs["USE_CASE"] else reported(folder)
+    nothing = [""] if inputs["ENDED"] != "success" else []  # a run that touches no model has nothing to say
+    for use_case in judged or nothing:
+        files = folder / f"report-{use_case}"
+        result, evidence = (parsed(read(files / name)) for name in ("result.json", "evidence.json"))
+        text = page(use_case, result, evidence, read(files / "report.md"), inputs)
+        if pull:
+            print(f"{github.write(int(pull), use_case, text)} the comment of #{int(pull)} on {use_case or 'no model'}")
+        if inputs["CHECK"] == "true" and use_case in known(inputs):
+            verdict = held(result.get("verdict"), "|".join(SIGNS))
+            address = None if stranger else url(at(evidence, "evaluation_run", "url"))
+            ends = ("neutral" if stranger else "success") if verdict in FINE else "failure"
+            github.check(use_case, inputs["SHA"], ends, title(result, verdict, stranger), text, address)
+    if stranger and inputs["CHECK"] == "true":
+        for use_case in sorted(set(known(inputs)) - set(judged)):
+            ends = "neutral" if inputs["ENDED"] == "success" else "failure"
+            github.check(use_case, inputs["SHA"], ends, "not judged", "The pull request's own run has no report on it.")
+
+
+def known(inputs: Mapping[str, str]) -> list[str]:
+    """The use cases whose check may be made: the one that is named, or those of main, which is checked out."""
+    return [inputs["USE_CASE"]] if inputs["USE_CASE"] else [path.parent.name for path in Path().glob(CONFIGS)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
