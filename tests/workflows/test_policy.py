@@ -26,6 +26,7 @@ MAY_WRITE = {
     ("model.yml", "report"): {"checks", "pull-requests"},
     ("pipeline.yml", "done"): {"checks"},
     ("model.yml", "attest"): {"attestations", "id-token", "packages"},
+    ("judge.yml", "judge"): {"checks"},
     ("comment.yml", "comment"): {"checks", "pull-requests"},
 }
 # Which environment's jobs may name which secret. The second key's is that of the use case.

@@ -6,7 +6,7 @@ looked at, and what is not known to be harmless touches the judge. So does a pul
 what judges there is that branch's own, which nobody has merged.
 
 This rail keeps an honest pull request honest. One that means harm changes this very file; against that stand the
-reviewer, the second key and CODEOWNERS.
+reviewer, the second key and CODEOWNERS, and judge.py, which main's own code runs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+Text = Callable[[str, str], str | None]  # (before or after, a file's name) to what is in it
 MAIN = "main"
 # Nothing of these runs in the pipeline, or gets into an image of a step. Any other file may: a `json.py` at the root
 # would be imported in the place of Python's own.
@@ -32,9 +34,7 @@ CONFIG = "usecases/*/config.toml"  # the flags of train, and beside them the gat
 def main() -> int:
     why = []
     if os.environ["GITHUB_EVENT_NAME"] == "pull_request":
-        why = [f"touches what judges a model: {json.dumps(name)}" for name in changed() if touches(name)]
-        if (base := os.environ["GITHUB_BASE_REF"]) != MAIN:
-            why.append(f"is to be merged into {json.dumps(base)}, which has a judge of its own")
+        why = reasons(changed(), os.environ["GITHUB_BASE_REF"], of_checkout)
     for reason in why:
         print(reason)
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
@@ -49,13 +49,21 @@ def changed() -> list[str]:
     return [name for name in names if name]
 
 
-def touches(name: str) -> bool:
+def reasons(names: Iterable[str], base: str, text: Text) -> list[str]:
+    """Why a pull request with these files, into this branch, touches its judge; empty if it does not."""
+    why = [f"touches what judges a model: {json.dumps(name)}" for name in names if touches(name, text)]
+    if base != MAIN:
+        why.append(f"is to be merged into {json.dumps(base)}, which has a judge of its own")
+    return why
+
+
+def touches(name: str, text: Text) -> bool:
     if harmless(name):
         return False
     if name.count("/") == 2 and fnmatch.fnmatchcase(name, MODEL):
         return False
     if name.count("/") == 2 and fnmatch.fnmatchcase(name, CONFIG):
-        before, after = (beside_train(commit, name) for commit in ("HEAD^1", "HEAD"))
+        before, after = (beside_train(text(side, name)) for side in ("before", "after"))
         return after is None or before != after
     return True
 
@@ -65,13 +73,20 @@ def harmless(name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def beside_train(commit: str, name: str) -> dict[str, Any] | None:
-    """All that a config.toml says but what is said to train; None where there is none that can be read."""
+def beside_train(text: str | None) -> dict[str, Any] | None:
+    """All that a config.toml says except what it says to train; None if there is none that can be read."""
     try:
-        said = tomllib.loads(git("show", f"{commit}:{name}"))
-    except (subprocess.CalledProcessError, tomllib.TOMLDecodeError):
+        return {key: value for key, value in tomllib.loads(text or "[").items() if key != "train"}
+    except tomllib.TOMLDecodeError:
         return None
-    return {key: value for key, value in said.items() if key != "train"}
+
+
+def of_checkout(side: str, name: str) -> str | None:
+    """A file before and after the merge that is checked out; None if there is none."""
+    try:
+        return git("show", f"{'HEAD^1' if side == 'before' else 'HEAD'}:{name}")
+    except (subprocess.CalledProcessError, UnicodeDecodeError):
+        return None
 
 
 def git(*words: str) -> str:

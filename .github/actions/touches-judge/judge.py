@@ -1,0 +1,91 @@
+"""
+Make the check run `judge untouched` of a pull request, from what GitHub says of its files. Run by main's judge.yml.
+
+Nothing of the pull request is checked out: GitHub is asked for the names of its files, and for a config.toml before and
+after. So a pull request that edits its own workflows does not change the answer. Needs Python alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from touches_judge import reasons
+
+NAME = "judge untouched"
+PAGE = 100
+MAX_FILES = 3000  # GitHub lists no more of a pull request
+MAX_SHOWN = 50
+
+
+def main() -> int:
+    sha = os.environ["SHA"]
+    pull = find(os.environ["HEAD"], sha)
+    if pull is None:
+        print("there is no open pull request of this commit")
+        return 0
+    names = list(files(pull["number"]))
+    before = ask("GET", f"compare/{pull['base']['sha']}...{sha}?per_page=1")["merge_base_commit"]["sha"]
+    why = reasons(names, pull["base"]["ref"], lambda side, name: text(name, before if side == "before" else sha))
+    if len(names) >= MAX_FILES:
+        why.append(f"changes {MAX_FILES} files or more, of which GitHub lists no more")
+    title = "promote from main, after the merge" if why else "it may be promoted from its own workflow run"
+    lines = "\n".join(f"    {line}" for line in why[:MAX_SHOWN])  # as code: nothing in it is Markdown
+    output = {"title": title, "summary": f"This pull request:\n\n{lines}" if why else "It changes models alone."}
+    check = {"name": NAME, "head_sha": sha, "status": "completed", "output": output}
+    ask("POST", "check-runs", check | {"conclusion": "failure" if why else "success"})
+    print(f"{NAME}: {title}")
+    return 0
+
+
+def find(head: str, sha: str) -> dict[str, Any] | None:
+    """The open pull request from `owner:branch` whose last commit this is."""
+    query = urllib.parse.urlencode({"head": head, "state": "open", "per_page": PAGE})
+    return next((pull for pull in ask("GET", f"pulls?{query}") if pull["head"]["sha"] == sha), None)
+
+
+def files(number: int) -> Iterator[str]:
+    """Every file that it changes or deletes; of one that it moves, both names."""
+    page = 1
+    while rows := ask("GET", f"pulls/{number}/files?per_page={PAGE}&page={page}"):
+        for row in rows:
+            yield from filter(None, (row["filename"], row.get("previous_filename")))
+        if len(rows) < PAGE:
+            return
+        page += 1
+
+
+def text(name: str, commit: str) -> str | None:
+    """What is in a file of a commit; None if there is no such file."""
+    try:
+        answer = ask("GET", f"contents/{urllib.parse.quote(name)}?ref={commit}")
+        return base64.b64decode(answer["content"]).decode()
+    except (urllib.error.HTTPError, ValueError):
+        return None
+
+
+def ask(method: str, path: str, body: Any = None) -> Any:
+    request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
+        f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}",
+            "Content-Type": "application/json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.loads(answer.read() or "null")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
