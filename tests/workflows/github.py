@@ -28,6 +28,9 @@ class _Asked(Request):
                 row for row in self.server.checks if (row["name"], row["head_sha"]) == (query["check_name"], run[1])
             ]
             self.say({"total_count": len(same), "check_runs": same})
+        elif url.path == f"{self.server.at}/issues":
+            first = 100 * (int(query["page"]) - 1)
+            self.say(self.server.issues[first : first + 100])
         elif url.path == f"{self.server.at}/pulls":
             self.say([pull for pull in self.server.pulls if pull["head"]["label"] == query["head"]])
         else:
@@ -35,6 +38,11 @@ class _Asked(Request):
             self.say(self.server.comments[first : first + 100])
 
     def do_POST(self):
+        if self.path == f"{self.server.at}/issues":
+            about = {"number": 40 + len(self.server.issues), "state": "open", "user": {"login": "github-actions[bot]"}}
+            self.server.issues.append(about | self.body())
+            self.say(self.server.issues[-1])
+            return
         if self.path == f"{self.server.at}/check-runs":
             row = {"id": len(self.server.checks), "app": {"slug": "github-actions"}} | self.body()
             self.server.checks.append(row)
@@ -46,6 +54,10 @@ class _Asked(Request):
         self.say(self.server.comments[-1])
 
     def do_PATCH(self):
+        if issue := re.fullmatch(rf"{self.server.at}/issues/(\d+)", self.path):
+            self.server.issues[int(issue[1]) - 40] |= self.body()
+            self.say({})
+            return
         if self.path.startswith(f"{self.server.at}/check-runs/"):
             self.server.checks[int(self.path.rpartition("/")[2])] |= self.body()
             self.say({})
@@ -69,6 +81,7 @@ class GitHub(StandIn):
         self.at = f"/repos/{repository}"
         self.comments = []
         self.checks = []
+        self.issues = []
         self.pulls = []
         self.approvals = {}  # a workflow run's id to a function that gives what there is by now
         self.answers = {}  # what else there is, by path

@@ -43,6 +43,10 @@ ASKS = {
     ("push", MAIN, "unchanged", False, "false", "", ""): False,
     ("push", MAIN, "fail", False, "false", "", ""): False,
     ("push", MAIN, "", False, "false", "", ""): False,
+    ("schedule", MAIN, "pass", True, "false", "", ""): True,
+    ("schedule", MAIN, "unchanged", True, "false", "", ""): False,
+    ("repository_dispatch", MAIN, "pass", True, "false", "", ""): True,
+    ("repository_dispatch", MAIN, "fail", True, "false", "", ""): False,
     ("workflow_dispatch", MAIN, "pass", True, "false", "", ""): True,
     ("workflow_dispatch", MAIN, "pass", False, "false", "", ""): False,
     ("workflow_dispatch", MAIN, "unchanged", True, "false", "", ""): False,
@@ -82,6 +86,7 @@ def test_promote_asks_whom_it_should(case):
     [
         ("push", "", "", None, ["changed", "model", "done"]),
         ("merge_group", "", "", None, ["changed", "model", "done"]),
+        ("schedule", "", "", None, ["changed", "model", "done"]),
         ("workflow_dispatch", "", "", None, ["changed", "model", "done"]),
         ("pull_request", "team/models", "ada", "opened", ["changed", "model", "done"]),
         ("pull_request", "team/models", "ada", "closed", []),
@@ -143,6 +148,11 @@ def test_images_are_attested_where_github_has_that(pushed, visibility, attest, a
     contexts = github("push", repository={"visibility": visibility}) | {"vars": {"ATTEST": attest}}
     contexts |= {"needs": {"images": {"result": "success", "outputs": {"pushed": pushed}}}}
     assert holds(condition("model.yml", "attest"), contexts) == attests
+
+
+@pytest.mark.parametrize("event", ["schedule", "push", "pull_request", "workflow_dispatch", "repository_dispatch"])
+def test_ledgers_are_verified_once_a_week(event):
+    assert holds(condition("model.yml", "audit"), github(event)) == (event == "schedule")
 
 
 def test_a_report_is_made_even_if_a_job_failed_and_not_of_a_run_that_a_newer_commit_ended():
@@ -207,7 +217,7 @@ def test_every_condition_is_in_a_table_here():
         ("ci.yml", "done"),
         ("comment.yml", "comment"),
         ("judge.yml", "judge"),
-        *(("model.yml", name) for name in ("attest", "build", "evaluate", "promote", "report")),
+        *(("model.yml", name) for name in ("attest", "audit", "build", "evaluate", "promote", "report")),
         *(("pipeline.yml", name) for name in ("changed", "done", "fork", "model")),
     }
     steps = {step["if"] for workflow in workflows().values() for _, step in workflow.steps() if "if" in step}

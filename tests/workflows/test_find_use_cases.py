@@ -57,6 +57,7 @@ def ask(root, event="push", before="HEAD^1", use_case="", only=""):
     output = root.parent / "output"
     output.write_text("")
     environ = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "GITHUB_EVENT_NAME": event}
+    environ |= {"GITHUB_EVENT_PATH": str(root.parent / "event.json")}
     environ |= {"GITHUB_OUTPUT": str(output), "BEFORE": before, "USE_CASE": use_case, "ONLY": only}
     done = subprocess.run([sys.executable, SCRIPT], cwd=root, env=environ, capture_output=True, text=True)
     assert "Traceback" not in done.stderr, done.stderr
@@ -213,6 +214,57 @@ def test_a_dispatch_is_about_the_one_that_it_names_or_the_default_one(repository
     answer = ask(repository, "workflow_dispatch")
     assert (answer.code, answer.models) == (2, None)
     assert "several use cases could be meant: glyphs, remote" in answer.said
+
+
+def test_once_a_week_it_is_about_all(repository):
+    assert ask(repository, "schedule").names == ["glyphs", "remote"]
+    assert ask(repository, "schedule", only="glyphs").names == ["glyphs"]
+
+
+PAYLOAD = {
+    "event_author": "ada",
+    "artifact_version_string": "acme/wandb-registry-model/glyphs-dev:v3",
+    "artifact_collection_name": "glyphs-dev",
+    "project_name": "wandb-registry-model",
+    "entity_name": "acme",
+}
+
+
+def dispatched(repository, payload, action="ADD_ARTIFACT_ALIAS"):
+    (repository.parent / "event.json").write_text(json.dumps({"action": action, "client_payload": payload}))
+    return ask(repository, "repository_dispatch")
+
+
+def test_an_automation_of_wandb_proposes_the_version_that_it_names(repository):
+    (model,) = dispatched(repository, PAYLOAD).models
+    reason = "W&B automation ADD_ARTIFACT_ALIAS by ada"
+    named = {"version": PAYLOAD["artifact_version_string"], "policy": "", "reason": reason}
+    assert model == ask(repository, "workflow_dispatch", use_case="glyphs").models[0] | named
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        None,
+        "x",
+        {},
+        PAYLOAD | {"artifact_version_string": "acme/wandb-registry-model/glyphs-dev:latest"},
+        PAYLOAD | {"artifact_version_string": "acme/wandb-registry-model/remote-dev:v3"},
+        PAYLOAD | {"artifact_version_string": "--policy=rollback"},
+        PAYLOAD | {"artifact_version_string": ["v3"]},
+        PAYLOAD | {"artifact_collection_name": "other"},
+        PAYLOAD | {"artifact_collection_name": None},
+    ],
+)
+def test_a_payload_of_another_form_is_about_nothing(repository, forged):
+    answer = dispatched(repository, forged)
+    assert (answer.code, answer.models) == (2, None)
+
+
+def test_the_author_of_an_automation_stays_text(repository):
+    hostile = PAYLOAD | {"event_author": "ada\n::error::x $(id) <b>" + "y" * 99}
+    (model,) = dispatched(repository, hostile, action="x\n").models
+    assert model["reason"].isprintable() and len(model["reason"]) < 120 and "<" not in model["reason"]
 
 
 def test_a_repository_that_runs_one_use_case_runs_no_other(repository):

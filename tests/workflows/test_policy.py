@@ -24,6 +24,7 @@ STEPS = [*pipeline.candidate([]), pipeline.PROMOTE]
 MAY_WRITE = {
     ("model.yml", "images"): {"packages"},
     ("model.yml", "report"): {"checks", "pull-requests"},
+    ("model.yml", "audit"): {"issues"},
     ("pipeline.yml", "done"): {"checks"},
     ("model.yml", "attest"): {"attestations", "id-token", "packages"},
     ("judge.yml", "judge"): {"checks"},
@@ -89,7 +90,8 @@ def images_are_pinned(files: Files) -> Found:
         for step in job.get("steps", []):
             if step.get("uses") != "./.github/actions/run-step":
                 continue
-            wanted = f"${{{{ fromJSON(needs.images.outputs.images).{step['with']['step']} }}}}"
+            image = "promote" if step["with"].get("module") == "steps.audit" else step["with"]["step"]
+            wanted = f"${{{{ fromJSON(needs.images.outputs.images).{image} }}}}"
             yield name, None if step["with"]["image"] == wanted else step["with"]["image"]
 
 
@@ -426,7 +428,7 @@ def test_the_page_names_every_permission_secret_and_variable_and_no_other():
     everybody = {name for _, name, job in jobs(files()) if not called(job)}
     for permission, who in given.items():
         named = set(re.findall(r"`(\w+)(?:\.yml)?`", said[permission]))
-        named |= {step.name for step in STEPS} if said[permission] == "the steps" else set()
+        named |= {step.name for step in STEPS} if said[permission].startswith("the steps") else set()
         assert who == (everybody - named if said[permission].startswith("all but") else named), permission
     environments = {name: said[name].partition("`, ")[0].strip("`") for name in secrets}
     assert environments == {name: where.replace(PRODUCTION, "production") for name, where in SECRETS.items()}

@@ -79,6 +79,7 @@ def run_step(tmp_path):
             "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
             "STEP": "evaluate",
             "IMAGE": "ghcr.io/team/models/evaluate@sha256:" + "a" * 64,
+            "MODULE": "",
             "FLAGS": json.dumps(flags or {}),
             "HYPERPARAMETERS": "",
             "DATA_ENV": "[]",
@@ -235,6 +236,8 @@ def test_hostile_text_stays_text(run_step, tmp_path, code):
     [
         ({"verdict": "fail"}, 1, 0),
         ({"verdict": "fail"}, 2, 2),
+        ({"findings": [{"name": "alias_moved"}]}, 1, 0),
+        ({"findings": []}, 1, 1),
         ({"verdict": "pass"}, 1, 1),
         ({"error": {"name": "no_approval", "message": "nobody approved", "hint": ""}}, 1, 1),
         ({}, 1, 1),

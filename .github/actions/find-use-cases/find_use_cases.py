@@ -4,9 +4,9 @@ Find the use cases that a workflow run is about. Next to action.yml; run at the 
 A push and a pull request are about the use cases that they touch: those of which an image of a step would be another
 one than before. An image's tag is the hash of all that it is made of, which `runner/images.py` knows, so the tags
 before and after are compared. A change of the workflows themselves touches every use case. A dispatch is about the use
-case that it names, or about the default one. If a change touches a use case's `rollback.toml`, the version that the
-file names is evaluated in the place of a new one.
+case that it names, or about the default one; once a week it is about all; an automation of W&B names a version.
 
+If a change touches `usecases/<name>/rollback.toml`, the version that it names is evaluated in the place of a new one.
 Each use case's environment is read from main's config: a pull request cannot choose who approves it.
 """
 
@@ -30,6 +30,7 @@ STEPS = ("build", "train", "link", "evaluate", "promote")
 # What every model goes through. A test holds this to what the pipeline uses.
 WORKFLOWS = (".github/actions/", ".github/workflows/model.yml", ".github/workflows/pipeline.yml")
 NAME = r"[a-z][a-z0-9_]{0,39}"
+VERSION = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v[0-9]{1,9}"
 ENVIRONMENT, LABEL = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 DEFAULT_ENVIRONMENT, DEFAULT_LABEL = "production", "ubuntu-24.04"
 # Prints the tags of the images of every use case that it is given, as the code in its folder makes them.
@@ -71,6 +72,10 @@ def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
         raise ValueError(f"there is no use case {json.dumps(named)}; there are: {', '.join(known)}")
     if event == "merge_group":
         return []  # each was judged in its pull request, and is again once it is merged
+    if event == "schedule":
+        return [describe(name, "HEAD", []) for name in ([named] if named else known)]
+    if event == "repository_dispatch":
+        return [proposed(known, json.loads(Path(inputs["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8")))]
     if event not in ("push", "pull_request"):
         return [describe(named or default(), "HEAD", [])]
     before, judge = ("HEAD^1", "HEAD^1") if event == "pull_request" else (inputs["BEFORE"], "HEAD")
@@ -151,6 +156,24 @@ def describe(name: str, judge: str, changed: list[str]) -> dict[str, Any]:
     runs_on = {step: labels(config(name, "HEAD"), step) for step in ("train", "evaluate")}
     model = {"name": name, "environment": environment(config(name, judge)), "runs-on": runs_on}
     return model | (rollback(name) if f"usecases/{name}/rollback.toml" in changed else {})
+
+
+def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The version that an automation of W&B names, as its documentation has the payload. Whoever may write to the
+    repository can send one, so it is no more than a proposal: the gate judges it, and a reviewer approves it.
+    """
+    payload = event.get("client_payload")
+    payload = payload if isinstance(payload, dict) else {}
+    version, collection = payload.get("artifact_version_string"), payload.get("artifact_collection_name")
+    if not (isinstance(version, str) and re.fullmatch(VERSION, version)):
+        raise ValueError("artifact_version_string must be entity/project/collection:vN")
+    owners = [name for name in names if config(name, "HEAD").get("collection") == collection]
+    if len(owners) != 1 or version.rpartition("/")[2].rpartition(":")[0] != collection:
+        raise ValueError(f"artifact_collection_name must be the collection of one use case: {', '.join(names)}")
+    author = re.sub(r"[^\w.@-]", "", str(payload.get("event_author")))[:60]
+    reason = f"W&B automation {re.sub('[^A-Z_]', '', str(event.get('action')))[:30]} by {author}"
+    return describe(owners[0], "HEAD", []) | {"version": version, "policy": "", "reason": reason}
 
 
 def rollback(name: str) -> dict[str, str]:

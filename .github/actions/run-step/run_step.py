@@ -3,7 +3,7 @@ Run one step's image, and tell GitHub what came of it. Beside action.yml, which 
 
 A step knows flags, exit codes and one JSON object on standard output. GitHub knows outputs, a summary and annotations.
 This is the translation, and nothing else: it decides nothing, and it ends with the step's own exit code. A verdict
-`fail` alone is no failure of the job: it is the answer, which the check run `model gate` shows.
+`fail`, or what an audit found, is no failure of the job: it is the answer, which a check run or an issue shows.
 
 Whatever a step says is text. While it runs, GitHub is told to take nothing in the log for a command; what goes into an
 output or an annotation is escaped. Needs Python alone.
@@ -51,7 +51,7 @@ def main() -> int:
         flags["images"] = f"{INSIDE}/images.json"
     names = [*WANDB, *(f"GITHUB_{name}" for name in GITHUB if given["ASKS_GITHUB"] == "true")]
     names += source_variables(json.loads(given["DATA_ENV"]), json.loads(given["VARIABLES"]))
-    command = docker_run(given["IMAGE"], names, given["NETWORK"], out, flags)
+    command = docker_run(given["IMAGE"], names, given["NETWORK"], out, flags, given["MODULE"])
     code, stdout = run(command)
     remove_links(out)
     try:
@@ -64,7 +64,8 @@ def main() -> int:
     write_summary(out / "report.md", given["STEP"], result)
     for line in annotations(given["STEP"], code, result):
         print(line, flush=True)
-    return 0 if code == NO and result.get("verdict") == "fail" else code
+    no = result.get("verdict") == "fail" or bool(result.get("findings"))
+    return 0 if code == NO and no else code
 
 
 def hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
@@ -96,12 +97,14 @@ def source_variables(declared: list[str], variables: Mapping[str, str]) -> list[
     return [name for name in declared if name in variables or name == DATA_TOKEN]
 
 
-def docker_run(image: str, environment: list[str], network: str, out: Path, flags: Mapping[str, Any]) -> list[str]:
+def docker_run(
+    image: str, environment: list[str], network: str, out: Path, flags: Mapping[str, Any], module: str = ""
+) -> list[str]:
     """The command line. No variable's value is in it: docker takes the values from our own environment."""
     words = ["docker", "run", "--rm", *CONFINED, f"--user={os.getuid()}:{os.getgid()}", f"--network={network}"]
     words += [f"--mount=type=bind,source={out},target={INSIDE}"]
     words += [f"--env={name}" for name in environment if os.environ.get(name)]
-    words.append(image)
+    words += ["--entrypoint=python", image, "-m", module] if module else [image]
     for name, value in flags.items():
         if value is True:
             words.append(f"--{name}")

@@ -1,0 +1,97 @@
+"""
+Keep the one issue of a model's audit: open if `audit --verify` found something, closed if it found nothing.
+
+Lives next to action.yml, which passes its inputs as variables. Needs Python alone. Run again, it changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+AUTHOR = "github-actions[bot]"
+LABEL = "model-audit"
+PAGE = 100
+MAX_FINDINGS = 50
+MAX_MESSAGE = 500
+
+
+def main() -> int:
+    use_case = os.environ["USE_CASE"]
+    result = json.loads((Path(os.environ["FOLDER"]) / "result.json").read_text(encoding="utf-8"))
+    findings = result["findings"]
+    issue = find(use_case)
+    wanted = {"title": title(use_case), "body": body(use_case, findings), "state": "open" if findings else "closed"}
+    if issue is None and not findings:
+        print(f"the ledger of {use_case} and the registry agree, and there is no issue")
+    elif issue is None:
+        number = ask("POST", "issues", {"title": wanted["title"], "body": wanted["body"], "labels": [LABEL]})["number"]
+        print(f"opened issue #{number}")
+    elif findings or issue["state"] == "open":
+        ask("PATCH", f"issues/{issue['number']}", wanted)
+        print(f"issue #{issue['number']} is {wanted['state']}")
+    return 0
+
+
+def title(use_case: str) -> str:
+    return f"Model audit ({use_case})"
+
+
+def mark(use_case: str) -> str:
+    """The line that tells the issue from any other of ours."""
+    return f"<!-- modelgate audit {use_case} -->"
+
+
+def body(use_case: str, findings: list[dict[str, Any]]) -> str:
+    """What was found, as code: nothing in it is Markdown."""
+    run = f"[workflow run]({os.environ['RUN_URL']})"
+    if not findings:
+        return f"{mark(use_case)}\n\nThe last audit found nothing ({run}).\n"
+    lines = [" ".join(f"{each['name']}: {each['message']}"[:MAX_MESSAGE].split()) for each in findings[:MAX_FINDINGS]]
+    more = f"\n\nand {len(findings) - MAX_FINDINGS} more" if len(findings) > MAX_FINDINGS else ""
+    return "\n".join(
+        [
+            mark(use_case),
+            "",
+            f"`audit --verify` found what was changed, lost or done outside ({run}). docs/promotion.md has the names.",
+            "",
+            *(f"    {line}" for line in lines),
+            more,
+        ]
+    )
+
+
+def find(use_case: str) -> dict[str, Any] | None:
+    """Our issue of this model, open or closed; the newest if there are several."""
+    page = 1
+    while rows := ask("GET", f"issues?state=all&labels={LABEL}&per_page={PAGE}&page={page}"):
+        for row in rows:
+            ours = (row["user"] or {}).get("login") == AUTHOR and "pull_request" not in row
+            if ours and str(row["body"]).startswith(f"{mark(use_case)}\n"):
+                return dict(row)
+        page += 1
+    return None
+
+
+def ask(method: str, path: str, body: Any = None) -> Any:
+    request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
+        f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}",
+            "Content-Type": "application/json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.loads(answer.read() or "null")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
