@@ -86,7 +86,9 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
     assert "promote" not in ran.jobs
     (comment,) = place.github.comments
     lines = comment["body"].splitlines()
-    assert re.fullmatch(r"`letters` ⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2])
+    assert re.fullmatch(
+        r"`letters` ⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2]
+    )
     assert lines[4].startswith("Refused by `") and "`floor`" in lines[4]
 
 
