@@ -110,6 +110,6 @@ lock: setup
 
 # These need Python and gh alone: whoever administers the repository does not have to install what the steps need.
 github-setup github-doctor:
-	@python3 tools/github_setup.py $(@:github-%=%) "$$REPO" $${REVIEWERS:+--reviewer "$$REVIEWERS"} \
+	@python3 -m tools.github $(@:github-%=%) "$$REPO" $${REVIEWERS:+--reviewer "$$REVIEWERS"} \
 	$${ENTITY:+--entity "$$ENTITY"} $${BASE_URL:+--base-url "$$BASE_URL"} $${APPROVAL:+--approval "$$APPROVAL"} \
-	$${PROMOTE_FROM:+--promote-from "$$PROMOTE_FROM"} $(ARGS)
+	$${PROMOTE_FROM:+--promote-from "$$PROMOTE_FROM"} $${ENVIRONMENT:+--environment "$$ENVIRONMENT"} $(ARGS)

@@ -7,10 +7,10 @@ Setting a repository up, and saying what it lacks: the real script with a `gh` t
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +18,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from tests import own
 from tests.steps.test_github import whole
 from tests.workflows.acting import others_actions
 from tests.workflows.files import ROOT
+from tools.github.actions import OTHERS_ACTIONS
 
 __all__ = ["whole"]  # a fixture
 
@@ -68,6 +70,8 @@ class GitHub:
         gh.chmod(0o755)
         self.state = FRESH
         self.said = ""
+        self.clone = own.clone(folder / "clone", ("tools",))
+        shutil.rmtree(self.clone / "usecases/remote")  # one use case, whose environment is `production`
 
     @property
     def state(self):
@@ -92,8 +96,8 @@ class GitHub:
 
     def run(self, *words, **environ):
         done = subprocess.run(
-            [sys.executable, "tools/github_setup.py", *words],
-            cwd=ROOT,
+            [sys.executable, "-m", "tools.github", *words],
+            cwd=self.clone,
             env=self.environ() | environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -108,8 +112,8 @@ class GitHub:
         """As a person: each question is answered when it is asked; what the terminal shows is kept."""
         child, terminal = pty.fork()
         if child == 0:
-            os.chdir(ROOT)
-            command = [sys.executable, "tools/github_setup.py", "setup", *words]
+            os.chdir(self.clone)
+            command = [sys.executable, "-m", "tools.github", "setup", *words]
             os.execve(sys.executable, command, self.environ())  # noqa: S606
         shown, waiting = b"", list(answers.items())
         while True:
@@ -147,6 +151,29 @@ def test_a_fresh_repository_is_set_up_and_the_second_time_changes_nothing(github
     assert [(one["type"], one["reviewer"]["id"]) for one in production["reviewers"]] == [("User", 7), ("Team", 70)]
     patterns = github.state[f"{AT}/environments/production/deployment-branch-policies"]["branch_policies"]
     assert [row["name"] for row in patterns] == ["main", "refs/pull/*/merge"]
+
+
+def test_each_use_case_has_an_environment_with_its_own_reviewers_and_second_key(github):
+    folder = github.clone / "usecases/other"
+    shutil.copytree(github.clone / "usecases/glyphs", folder)
+    own.edit(folder / "config.toml", ("[build]", '[approval]\nenvironment = "production-other"\n\n[build]'))
+    words = ("acme/models", "--reviewer", "bob", "--entity", "acme")
+    assert github.run("setup", *words, "--dry-run") == 0
+    for name in ("production", "production-other"):
+        assert f"{AT}/environments/{name} " in github.said
+        assert f"gh secret set WANDB_PROMOTE_KEY --env {name} " in github.said
+    assert github.run("setup", *words) == 1, github.said  # the keys are left
+    ours = ("acme/models", "--reviewer", "carol", "--environment", "production-other")
+    assert github.run("setup", *ours) == 1, github.said
+    reviewers = {
+        name: github.state[f"{AT}/environments/{name}"]["protection_rules"][0]["reviewers"][0]["reviewer"]["id"]
+        for name in ("production", "production-other")
+    }
+    assert reviewers == {"production": 7, "production-other": 8}
+    assert github.run("doctor", "acme/models") == 1
+    assert github.said.count("has no secret WANDB_PROMOTE_KEY") == 2 and "reviewers" not in github.said
+    assert github.run("setup", *ours[:-1], "staging") == 2
+    assert "there are: production, production-other" in github.said
 
 
 def test_a_secret_goes_to_gh_alone(github):
@@ -214,15 +241,21 @@ DIFFERENCES = {
         lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "DATA_TOKEN"}),
         "the repository has the secret DATA_TOKEN for every job",
     ),
-    "key for every job, far down": (
-        lambda s: s[f"{AT}/actions/secrets"]["secrets"].extend(
-            {"name": name} for name in [*(f"S{n}" for n in range(130)), "WANDB_API_KEY"]
-        ),
-        "the repository has the secret WANDB_API_KEY for every job",
+    "other secrets for every job, far down": (
+        lambda s: s[f"{AT}/actions/secrets"]["secrets"].extend({"name": f"S{number}"} for number in range(131)),
+        "the repository has secrets for every job: S0, S1, S2, S3, S4, S5, S6, S7, S8, S9 and 121 more",
+    ),
+    "another secret for every job": (
+        lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "SLACK"}),
+        "the repository has secrets for every job: SLACK",
+    ),
+    "another secret of the organization": (
+        lambda s: s[f"{AT}/actions/organization-secrets"]["secrets"].append({"name": "NPM"}),
+        "the organization has secrets for every job of this repository: NPM",
     ),
     "key of the organization": (
         lambda s: s[f"{AT}/actions/organization-secrets"]["secrets"].append({"name": "WANDB_API_KEY"}),
-        "the organization has the secret WANDB_API_KEY",
+        "the organization has secrets for every job of this repository: WANDB_API_KEY",
     ),
     "merge from pull requests": (
         lambda s: (
@@ -320,6 +353,9 @@ DIFFERENCES = {
     ),
 }
 BY_HAND = {
+    "another secret for every job",
+    "another secret of the organization",
+    "other secrets for every job, far down",
     "key of the organization",
     "no reviewers",
     "no production",
@@ -417,14 +453,7 @@ def test_a_plan_without_environments_is_named_once_and_is_no_missing_permission(
 
 def test_the_actions_of_others_that_are_allowed_are_those_that_are_used():
     used = {name for name in others_actions().values() if not name.startswith("actions/")}
-    assert {f"{name}@*" for name in used} == set(github_setup().OTHERS_ACTIONS)
-
-
-def github_setup():
-    spec = importlib.util.spec_from_file_location("github_setup", ROOT / "tools/github_setup.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    assert {f"{name}@*" for name in used} == set(OTHERS_ACTIONS)
 
 
 def test_a_dry_run_needs_no_gh(github, tmp_path):

@@ -1,0 +1,61 @@
+"""GitHub Actions: whether it is on, which actions may run, what a workflow's token may do, which workflows are off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tools.github.gh import Call, get, listed, put
+from tools.github.wanted import Difference
+
+# The actions of others that the workflows use, in addition to GitHub's own; a test holds this to the files.
+OTHERS_ACTIONS = ("docker/login-action@*",)
+
+
+def of_actions(at: str) -> Iterator[Difference]:
+    path = f"{at}/actions/permissions"
+    found = get(path)
+    if not found["enabled"]:
+        yield Difference(
+            "GitHub Actions is off", "no workflow runs", (put(path, {"enabled": True, "allowed_actions": "all"}),)
+        )
+    elif lacking := actions_that_are_not_allowed(path, found["allowed_actions"]):
+        chosen = get(f"{path}/selected-actions") if found["allowed_actions"] == "selected" else None
+        patterns = [*(chosen or {}).get("patterns_allowed", []), *(name for name in lacking if name in OTHERS_ACTIONS)]
+        body = {"github_owned_allowed": True, "verified_allowed": bool((chosen or {}).get("verified_allowed"))}
+        yield Difference(
+            f"the repository does not allow the actions {', '.join(lacking)}",
+            "a workflow that uses them does not start",
+            (
+                put(path, {"enabled": True, "allowed_actions": "selected"}),
+                put(f"{path}/selected-actions", body | {"patterns_allowed": patterns}),
+            ),
+        )
+    token = get(f"{path}/workflow")
+    good = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
+    if any(token.get(key) != value for key, value in good.items()):
+        yield Difference(
+            "the token of a workflow may write, or approve pull requests, unless a workflow says otherwise",
+            "a workflow that somebody adds begins with more than it needs",
+            (put(f"{path}/workflow", good),),
+        )
+
+
+def actions_that_are_not_allowed(path: str, allowed: str) -> list[str]:
+    """Of GitHub's own and of others, those that the workflows use and the settings do not let run."""
+    if allowed == "all":
+        return []
+    chosen = (get(f"{path}/selected-actions") or {}) if allowed == "selected" else {}
+    github = [] if chosen.get("github_owned_allowed") else ["actions/*"]
+    patterns = set(chosen.get("patterns_allowed") or ())
+    return github + [name for name in OTHERS_ACTIONS if not {name, f"{name.partition('/')[0]}/*"} & patterns]
+
+
+def of_workflows(at: str) -> Iterator[Difference]:
+    """GitHub switches the workflows of a fork off, and scheduled ones after 60 days; a person can, too."""
+    for row in listed(f"{at}/actions/workflows", "workflows"):
+        if row["state"].startswith("disabled"):
+            yield Difference(
+                f"the workflow {row['path']} is switched off ({row['state']})",
+                "it does not run",
+                (Call(("api", "--method", "PUT", f"{at}/actions/workflows/{row['id']}/enable")),),
+            )

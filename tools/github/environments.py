@@ -1,0 +1,125 @@
+"""The environments: who approves, which branches are let in, and whether the plan has them at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tools.github.gh import MAIN, Call, Refused, get, listed, put
+from tools.github.wanted import Difference, Wanted, environments
+
+PULLS = "refs/pull/*/merge"
+
+
+def of_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
+    """A public repository has everything; a private one no environments on Free, and reviewers on Enterprise alone."""
+    if repository["visibility"] == "public":
+        return
+    plan = plan_of(repository["owner"])
+    where = f"for a {repository['visibility']} repository on the plan {plan or 'that GitHub does not tell you'}"
+    if plan == "free":
+        yield Difference(
+            f"environments do not exist {where}",
+            "no job gets its key, and nobody is asked",
+            by_hand="make the repository public, or take a plan that has them: Pro, Team or Enterprise",
+        )
+    elif approval == "github" and plan != "enterprise":
+        yield Difference(
+            f"required reviewers do not exist {where}",
+            "an environment without them lets every job in, and promote refuses each of them",
+            by_hand="approve by the review of the merged pull request (APPROVAL=merge), or make the repository public",
+        )
+
+
+def plan_of(owner: dict[str, Any]) -> str | None:
+    """The owner's plan; of a person GitHub tells it to that person alone."""
+    found = get("user" if owner["type"] == "User" else f"orgs/{owner['login']}") or {}
+    if owner["type"] == "User" and found.get("login") != owner["login"]:
+        return None
+    name = (found.get("plan") or {}).get("name")
+    return str(name) if name else None
+
+
+def of_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
+    if get(f"{at}/environments/training") is None:
+        yield Difference(
+            "the environment training is missing",
+            "GitHub makes it at the first run, without the key that the steps need",
+            (put(f"{at}/environments/training", {}),),
+        )
+    for name in environments():
+        yield from of_production(at, name, wanted, approval, promote_from)
+
+
+def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
+    """The environment whose reviewers approve a model."""
+    path = f"{at}/environments/{name}"
+    found = get(path)
+    protection = {rule["type"]: rule for rule in (found or {}).get("protection_rules", [])}
+    reviewers = [
+        {"type": one["type"], "id": one["reviewer"]["id"]}
+        for one in protection.get("required_reviewers", {}).get("reviewers", [])
+    ]
+    chosen = [reviewer_of(login) for login in wanted.reviewers_of(name)] or reviewers
+    self_review = not protection.get("required_reviewers", {}).get("prevent_self_review", False)
+    body: dict[str, Any] = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
+    # GitHub's description of its API leaves this one out, and a call without it could switch the bypass on again.
+    body["can_admins_bypass"] = False
+    if approval == "github":
+        body |= {"reviewers": chosen, "prevent_self_review": True}
+    mend = (put(path, body),)
+    if found is None:
+        yield Difference(
+            f"the environment {name} is missing",
+            "GitHub makes it at the first run, without any protection",
+            mend if chosen or approval == "merge" else (),
+            "" if chosen or approval == "merge" else "name who may approve: REVIEWERS='login org/team'",
+        )
+    elif approval == "github" and not chosen:
+        yield Difference(
+            f"the environment {name} has no required reviewers",
+            "nobody can approve, and promote refuses",
+            by_hand="name who may approve: REVIEWERS='login org/team'",
+        )
+    elif approval == "github" and (by_id(chosen) != by_id(reviewers) or self_review):
+        what = "lets who started a run approve it" if by_id(chosen) == by_id(reviewers) else "has other reviewers"
+        yield Difference(f"the environment {name} {what}", "the approval is not that of who you named", mend)
+    elif (found.get("deployment_branch_policy") or {}).get("custom_branch_policies") is not True:
+        yield Difference(f"the environment {name} is open to every branch", "any branch could ask for it", mend)
+    elif found.get("can_admins_bypass", True):
+        yield Difference(
+            f"the environment {name} lets administrators pass without a reviewer",
+            "promote refuses such a run as `bypassed`",
+            mend,
+        )
+    yield from of_branches(path, name, promote_from)
+
+
+def reviewer_of(name: str) -> dict[str, Any]:
+    organization, _, team = name.rpartition("/")
+    found = get(f"orgs/{organization}/teams/{team}" if organization else f"users/{name}")
+    if found is None:
+        raise Refused(f"there is no {'team' if organization else 'user'} {name!r}", "give a login, or org/team")
+    return {"type": "Team" if organization else "User", "id": found["id"]}
+
+
+def by_id(reviewers: list[dict[str, Any]]) -> set[tuple[str, int]]:
+    return {(one["type"], one["id"]) for one in reviewers}
+
+
+def of_branches(environment: str, name: str, promote_from: str) -> Iterator[Difference]:
+    patterns = {MAIN, PULLS} if promote_from == "pr" else {MAIN}
+    path = f"{environment}/deployment-branch-policies"
+    found = {row["name"]: row["id"] for row in listed(path, "branch_policies")}
+    for pattern in sorted(patterns - found.keys()):
+        yield Difference(
+            f"{name} does not let {pattern} in",
+            "a promotion from there is refused before anybody is asked",
+            (put(path, {"name": pattern}, "POST"),),
+        )
+    for pattern in sorted(found.keys() - patterns):
+        yield Difference(
+            f"{name} lets {pattern} in",
+            f"PROMOTE_FROM={promote_from} names {' and '.join(sorted(patterns))} alone",
+            (Call(("api", "--method", "DELETE", f"{path}/{found[pattern]}")),),
+        )

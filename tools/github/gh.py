@@ -1,0 +1,98 @@
+"""Asking GitHub through `gh`: an answer, a list in pages, a call that changes something."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from typing import Any, NamedTuple
+
+PAGE = 100
+VARIABLES_PAGE = 30  # GitHub gives no more of these at once
+MAIN = "main"
+
+
+class Refused(Exception):
+    """What a person can mend: message, hint, exit code."""
+
+    def __init__(self, message: str, hint: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.hint, self.code = hint, code
+
+
+class NotOnPlan(Refused):
+    """GitHub does not offer this to the repository on its owner's plan."""
+
+
+class Call(NamedTuple):
+    """One call of gh. secret: the name of what its standard input is asked for."""
+
+    words: tuple[str, ...]
+    body: Any = None
+    secret: str = ""
+
+    def __str__(self) -> str:
+        line = shlex.join(["gh", *self.words])
+        if self.secret:
+            return f"{line}   # asks for {self.secret} without echo"
+        return line if self.body is None else f"{line} <<< {shlex.quote(json.dumps(self.body))}"
+
+
+def run(words: tuple[str, ...], given: str | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["gh", *words], input=given or "", capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Refused(f"there is no `gh` here ({error.strerror})", "install it: https://cli.github.com", 3) from error
+
+
+def get(path: str) -> Any:
+    """GitHub's answer, or None where there is no such thing."""
+    if shutil.which("gh") is None and assumed:
+        return fresh(path.partition("?")[0])
+    done = run(("api", path))
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    if "HTTP 404" in done.stderr:
+        return None
+    said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+    if "HTTP 403" in done.stderr and "Upgrade to" in done.stderr:
+        raise NotOnPlan(
+            f"GET {path} is not part of the plan: {said}", "make the repository public, or take another plan"
+        )
+    if "HTTP 403" in done.stderr:
+        raise Refused(f"GET {path} is not permitted: {said}", "log in as an administrator of it: gh auth login", 2)
+    raise Refused(f"GET {path} was not answered: {said}", "look at `gh auth status`, then run this again", 3)
+
+
+def listed(path: str, key: str = "", size: int = PAGE) -> list[dict[str, Any]]:
+    """Every row of a list that GitHub gives in pages, under `key` where the answer is an object; empty without one."""
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = get(f"{path}?per_page={size}&page={1 + len(found) // size}")
+        part = (answer[key] if key else answer) if answer else []
+        found += part
+        if len(part) < size:
+            return found
+
+
+assumed: list[str] = []  # the repository of which a dry run without `gh` assumes that it is fresh and public
+
+
+def fresh(path: str) -> Any:
+    """What GitHub would answer about a repository that was just made."""
+    owner, _, name = path.partition("/")[2].partition("/")
+    if (owner and not name) or "/teams/" in path:
+        return {"id": f"the id of {path.partition('/')[2]}"}
+    if path in [f"repos/{repository}" for repository in assumed]:
+        about = {"visibility": "public", "default_branch": MAIN, "permissions": {"admin": True}}
+        return about | {"owner": {"login": owner, "type": "Organization"}}
+    if path.endswith("/actions/permissions"):
+        return {"enabled": True, "allowed_actions": "all"}
+    if path.endswith("/actions/permissions/workflow"):
+        return {"default_workflow_permissions": "write", "can_approve_pull_request_reviews": False}
+    return None
+
+
+def put(path: str, body: Any, method: str = "PUT") -> Call:
+    return Call(("api", "--method", method, path, "--input", "-"), body)

@@ -1,0 +1,59 @@
+"""The keys: each in its environment, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tools.github.gh import Call, listed
+from tools.github.wanted import Difference, environments
+
+# Who may do what with W&B; the environment alone decides which job gets to see it. See docs/github.md.
+TRAINING_KEY = ("WANDB_API_KEY", "reads and writes the project, links into the registry")
+SECOND_KEY = ("WANDB_PROMOTE_KEY", "the only key that may set the alias production")
+INHERITED = "the jobs of a model inherit every secret that is in no environment, and run a pull request's code"
+MAX_SHOWN = 10
+DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one that a use case may declare
+
+
+def of_secrets(at: str, repository: str) -> Iterator[Difference]:
+    places = [("training", TRAINING_KEY), *((name, SECOND_KEY) for name in environments())]
+    for environment, (name, purpose) in places:
+        there = {row["name"] for row in listed(f"{at}/environments/{environment}/secrets", "secrets")}
+        if name not in there:
+            call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
+            yield Difference(f"the environment {environment} has no secret {name}", purpose, (call,))
+        for other in sorted({TRAINING_KEY[0], SECOND_KEY[0]} & there - {name}):
+            yield Difference(
+                f"the environment {environment} has the secret {other} of the other environment",
+                "one key for training and for production is no second key",
+                (Call(("secret", "delete", other, "--env", environment, "--repo", repository)),),
+            )
+    ours = {DATA_TOKEN, TRAINING_KEY[0], SECOND_KEY[0]}
+    repository_wide = [row["name"] for row in listed(f"{at}/actions/secrets", "secrets")]
+    for name in repository_wide:
+        if name in ours:
+            yield Difference(
+                f"the repository has the secret {name} for every job",
+                "it belongs in its environment alone",
+                (Call(("secret", "delete", name, "--repo", repository)),),
+            )
+    if others := named(repository_wide, ours):
+        yield Difference(
+            f"the repository has secrets for every job: {others}",
+            INHERITED,
+            by_hand="put each into an environment that its own job names",
+        )
+    organization_wide = [row["name"] for row in listed(f"{at}/actions/organization-secrets", "secrets")]
+    if others := named(organization_wide, set()):
+        yield Difference(
+            f"the organization has secrets for every job of this repository: {others}",
+            INHERITED,
+            by_hand="take this repository out of the list of each, in the settings of the organization",
+        )
+
+
+def named(names: list[str], ours: set[str]) -> str:
+    """The secrets that are not ours, the first of them by name."""
+    others = [name for name in names if name not in ours]
+    more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
+    return ", ".join(others[:MAX_SHOWN]) + more

@@ -1,0 +1,70 @@
+"""What reaches the default branch: its name, its owners, and the ruleset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tools.github.gh import MAIN, Call, get, listed, put
+from tools.github.wanted import Difference
+
+RULESET = "modelgate: what reaches the default branch"
+CHECK = {"context": "done", "integration_id": 15368}  # GitHub Actions; else whoever may write could set the status
+
+
+def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Difference]:
+    if branch != MAIN:
+        yield Difference(
+            f"the default branch is {branch}",
+            "the workflows and the environment name main",
+            (put(f"{at}/branches/{branch}/rename", {"new_name": MAIN}, "POST"),),
+        )
+    for error in (get(f"{at}/codeowners/errors") or {"errors": []})["errors"]:
+        yield Difference(
+            f"{error['path']}, line {error['line']}: {error['kind']}",
+            "a line that GitHub cannot read protects nothing",
+            by_hand="write a user or team with write access there, and merge it",
+        )
+    rules = listed(f"{at}/rules/branches/{branch}")
+    # Of several rules of a kind, from several rulesets, all hold.
+    reviews = [rule["parameters"] for rule in rules if rule["type"] == "pull_request"]
+    checks = [rule["parameters"] for rule in rules if rule["type"] == "required_status_checks"]
+    good = any(CHECK.items() <= one.items() for check in checks for one in check["required_status_checks"])
+    good = good and any(review["require_code_owner_review"] for review in reviews)
+    if approval == "merge":
+        good = good and any(review["required_approving_review_count"] for review in reviews)
+    if not good:
+        yield Difference(
+            f"{branch} can be changed without the check `done` of GitHub Actions and the review of a code owner",
+            "who can change the steps or the workflows can change what judges a model",
+            (of_ruleset(f"{at}/rulesets"),),
+        )
+
+
+def of_ruleset(path: str) -> Call:
+    """Make the ruleset, or write it anew where there is one of its name, of which GitHub takes one alone."""
+    ours = [one["id"] for one in listed(path) if one["name"] == RULESET and one.get("source_type") != "Organization"]
+    return put(f"{path}/{ours[0]}", ruleset()) if ours else put(path, ruleset(), "POST")
+
+
+def ruleset() -> dict[str, Any]:
+    review = {
+        "required_approving_review_count": 1,
+        "require_code_owner_review": True,
+        "require_last_push_approval": True,
+        "dismiss_stale_reviews_on_push": True,
+        "required_review_thread_resolution": False,
+    }
+    checks = {"strict_required_status_checks_policy": False, "required_status_checks": [CHECK]}
+    return {
+        "name": RULESET,
+        "target": "branch",
+        "enforcement": "active",
+        "conditions": {"ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []}},
+        "rules": [
+            {"type": "deletion"},
+            {"type": "non_fast_forward"},
+            {"type": "pull_request", "parameters": review},
+            {"type": "required_status_checks", "parameters": checks},
+        ],
+    }

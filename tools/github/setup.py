@@ -1,0 +1,50 @@
+"""Make the calls that a repository lacks; a second time changes nothing."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Callable
+
+from tools.github import gh
+from tools.github.doctor import differences
+from tools.github.gh import Call
+from tools.github.wanted import Wanted
+
+
+def setup(wanted: Wanted, dry_run: bool, ask: Callable[[str], str]) -> int:
+    left = 0
+    for one in differences(wanted):
+        print(f"- {one.what}")
+        if not one.mend:
+            left += 1
+            print(f"  by hand: {one.by_hand}")
+        for call in one.mend:
+            print(f"  + {call}", flush=True)
+            if not dry_run and not make(call, ask):
+                left += 1
+                break
+    print("Nothing was changed." if dry_run else f"{left} left to mend." if left else f"{wanted.repository} is set up.")
+    return 1 if left else 0
+
+
+def make(call: Call, ask: Callable[[str], str]) -> bool:
+    """Make a call; says why where it was not made."""
+    given = json.dumps(call.body) if call.body is not None else None
+    if call.secret:
+        given = ask(call.secret)
+        if not given:
+            print(f"  not set: {call.secret} was not given; run this on a terminal, or the line above")
+            return False
+    done = gh.run(call.words, given)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or "nothing").replace(given or "\0", "***")
+        print(f"  refused: {said}")
+    return done.returncode == 0
+
+
+def ask_without_echo(name: str) -> str:
+    if not sys.stdin.isatty():
+        return ""
+    return getpass.getpass(f"  {name}: ").strip()

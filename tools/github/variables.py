@@ -1,0 +1,56 @@
+"""The variables, which the workflows read: the repository's own, and its organization's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tools.github.gh import VARIABLES_PAGE, listed, put
+from tools.github.wanted import Difference, Wanted
+
+
+class Variables(NamedTuple):
+    """The repository's own variables, and its organization's, which hold where it has none of its own."""
+
+    own: dict[str, str]
+    organization: dict[str, str]
+
+    def get(self, name: str) -> str | None:
+        return (self.organization | self.own).get(name)
+
+
+def values(path: str) -> dict[str, str]:
+    return {row["name"]: row["value"] for row in listed(path, "variables", VARIABLES_PAGE)}
+
+
+def of_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -> Iterator[Difference]:
+    found = variables.organization | variables.own
+    asked = {
+        "WANDB_ENTITY": wanted.entity,
+        "WANDB_BASE_URL": wanted.base_url,
+        "APPROVAL": wanted.approval,
+        "PROMOTE_FROM": "main" if approval == "merge" else wanted.promote_from,
+    }
+    for name, value in asked.items():
+        if value is not None and found.get(name) != value:
+            body = {"name": name, "value": value}
+            there = name in variables.own
+            path = f"{at}/actions/variables{'/' + name if there else ''}"
+            yield Difference(
+                f"the variable {name} is {repr(found[name]) if name in found else 'not set'}, and has to be {value!r}",
+                "the workflows read it",
+                (put(path, body, "PATCH" if there else "POST"),),
+            )
+    if wanted.entity is None and not found.get("WANDB_ENTITY"):
+        yield Difference(
+            "the variable WANDB_ENTITY is missing",
+            "the steps would write to whatever entity each key has by default",
+            by_hand="say which: ENTITY=your-team",
+        )
+    for name, allowed in (("APPROVAL", ("github", "merge")), ("PROMOTE_FROM", ("pr", "main"))):
+        if name in found and found[name] not in allowed:
+            yield Difference(
+                f"the variable {name} is {found[name]!r}",
+                f"it may be {' or '.join(allowed)}",
+                by_hand=f"say which: {name}={allowed[0]}",
+            )

@@ -1,0 +1,47 @@
+"""What a person wants of the repository, and what is not so."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.github.gh import Call
+
+USE_CASES = Path(__file__).resolve().parents[2] / "usecases"
+
+
+class Difference(NamedTuple):
+    """Something that is not as it has to be; `mend` is empty where only a person can."""
+
+    what: str
+    why: str
+    mend: tuple[Call, ...] = ()
+    by_hand: str = ""
+
+
+class Wanted(NamedTuple):
+    """What the person wants of the repository; None is: whatever it has, if it has anything."""
+
+    repository: str
+    reviewers: tuple[str, ...]
+    entity: str | None
+    base_url: str | None
+    approval: str | None
+    promote_from: str | None
+    environment: str | None = None  # the only one that these reviewers are for
+
+    def reviewers_of(self, environment: str) -> tuple[str, ...]:
+        return self.reviewers if self.environment in (None, environment) else ()
+
+
+def environments() -> list[str]:
+    """The environments whose reviewers approve a model: each use case names one in its config.toml."""
+    names = {"production"} if not USE_CASES.is_dir() else set()
+    for path in sorted(USE_CASES.glob("*/config.toml")):
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("approval", {})
+        name = table.get("environment", "production") if isinstance(table, dict) else "production"
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", str(name)):
+            names.add(str(name))
+    return sorted(names)
