@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "steps": {"modelgate"},
     "usecases": {"modelgate.rows"},
     "runner": {"runner", "modelgate.config", "modelgate.errors"},
-    "tools": set(),
+    "tools": {"tools"},
 }
 FRAMEWORKS = {"keras", "tensorflow", "sklearn"}
 

@@ -82,7 +82,7 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
     poor = config.read_text().replace("epochs = 16", "epochs = 1").replace('"adam"', '"sgd"')
     ran = place.pull_request({"usecases/letters/config.toml": poor})
     assert (ran.code, ran.jobs["evaluate"], ran.jobs["report"]) == (0, "success", "success"), ran.log[-3000:]
-    assert place.github.checks[-1]["conclusion"] == "failure"
+    assert place.github.checks[-1]["conclusion"] == "failure"  # of the pull request's last commit
     assert "promote" not in ran.jobs
     (comment,) = place.github.comments
     lines = comment["body"].splitlines()

@@ -70,7 +70,7 @@ class GitHub:
         gh.chmod(0o755)
         self.state = FRESH
         self.said = ""
-        self.clone = own.clone(folder / "clone", ("tools",))
+        self.clone = own.clone(folder / "clone", ("tools", "Makefile"))
         shutil.rmtree(self.clone / "usecases/remote")  # one use case, whose environment is `production`
 
     @property
@@ -534,7 +534,7 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
     for word, repository, code in (("doctor", "acme/models", 0), ("doctor", hostile, 2), ("setup", "", 2)):
         done = subprocess.run(
             ["make", "--silent", f"github-{word}", f"REPO={repository}", "REVIEWERS=bob acme/ml"],
-            cwd=ROOT,
+            cwd=github.clone,
             env=github.environ(),
             capture_output=True,
             text=True,
@@ -542,7 +542,7 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
         # make itself exits 2 for whatever a recipe's exit code is
         assert (done.returncode != 0) == (code != 0), done.stderr
         assert ("is no repository" in done.stderr) == (code == 2)
-    assert not (ROOT / "pwned").exists()
+    assert not (github.clone / "pwned").exists()
 
 
 # --- held to GitHub's description of its API -------------------------------------------------------------------------
