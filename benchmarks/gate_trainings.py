@@ -54,7 +54,8 @@ class Task:
 
     def scores(self, candidate: Any, production: Any | None) -> Scores:
         """Both models' answers to the eval rows, as the gate sees them."""
-        slices = dict(list(self.evaluation.columns.items())[:1])
+        first = list(self.evaluation.columns.items())[:1]
+        slices = {name: np.unique(values, return_inverse=True)[1] for name, values in first}
         rows = len(self.evaluation.y)
         return Scores(self.evaluation.y, candidate, production, rows, seen=(), task=self.name, slices=slices)
 

@@ -34,7 +34,8 @@ class Answers(NamedTuple):
     """
     The rows, the SHA-256 of the files of candidate and rows, and what the models answer to the rows in `chosen`.
 
-    chosen: int64, indices of eval rows. seen: those of all eval rows that the candidate was trained on.
+    chosen: int64, indices of eval rows. seen: those of all eval rows that the candidate was trained on, unless rows
+    repeat by nature.
     """
 
     rows: Rows
@@ -69,6 +70,15 @@ def conclusions(
         ),
         "per_row": evaluation.per_row(scores),
     }
+
+
+def warnings(answers: Answers) -> tuple[str, ...]:
+    """What a person should know first of the rows themselves."""
+    said = predictions.leaking(answers.rows)
+    if again := answers.trained_on.near_duplicates:
+        how_many = f"{again:,} of the eval rows equal rows that the candidate was trained on"
+        said = (f"{how_many}; the use case says that its rows repeat by nature.", *said)
+    return said
 
 
 def measure(scores: Scores, policy: Policy, candidate: Predictions, production: Predictions | None) -> form.Measured:
@@ -139,8 +149,8 @@ def answered_otherwise(found: Evidence, stored: Scores, now: Scores, answers: An
             return name
         if not _alike(varied.production, asked.production, chosen):
             return name
-    if stored.classes != now.classes:
-        return "classes"
+    if (stored.classes, stored.groups) != (now.classes, now.groups):
+        return "names"
     return "" if stored.seen == now.seen else "eval_rows_seen_in_training"
 
 

@@ -13,13 +13,15 @@ import numpy as np
 
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.gate import comparison as differences
+from modelgate.gate import leakage
 from modelgate.gate import metrics as measures
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import REGRESSION, Pair, Scores
 from modelgate.rows.dataset import Rows
 
 FIRST_ROWS = 256  # of a call whose time is not taken: it compiles
-MAX_VALUES = 20  # a column of a table that has so many at most is a group of rows for each
+# A column of a table that has so many values at most is a group of rows for each; so many columns are.
+MAX_VALUES, MAX_COLUMNS = 20, 20
 
 
 class Predictions(NamedTuple):
@@ -60,17 +62,32 @@ class Subject(NamedTuple):
         """The rows varied in ways that leave the truth as it is, by name."""
         return dict(self.behaviour.variations(x)) if hasattr(self.behaviour, "variations") else {}  # type: ignore[union-attr]
 
-    def slices(self, rows: Rows) -> dict[str, Any]:
-        """The groups that the use case names, and of a table each category: text or int64 (N,)."""
+    def slices(self, rows: Rows) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+        """The groups that the use case names, and the categories of a table: numbers (N,), and what they are called."""
         own = self.behaviour.slices(rows.x, rows.y) if hasattr(self.behaviour, "slices") else {}  # type: ignore[union-attr]
-        return {name: values for name, values in columns(rows.x).items() if _is_category(values)} | own
+        numbers, names = {}, {}
+        for column, groups in (_categories(rows.x) | own).items():
+            if np.asarray(groups).dtype.kind in "iu":
+                numbers[column] = groups
+            else:
+                called, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+                numbers[column], names[column] = codes.astype(np.int16), tuple(called.tolist())
+        return numbers, names
+
+
+def _categories(x: Any) -> dict[str, Any]:
+    """The columns of a table that have few values and are no fractions, at most MAX_COLUMNS."""
+    few = [name for name in getattr(x, "columns", ()) if _is_category(x[name])]
+    return {str(name): _text(x[name]) for name in few[:MAX_COLUMNS]}
+
+
+def _is_category(series: Any) -> bool:
+    return bool(series.dtype.kind != "f" and series.nunique(dropna=False) <= MAX_VALUES)
 
 
 def columns(x: Any) -> dict[str, Any]:
     """The columns of a table as arrays: numbers as float64 or int64, all else as text; none of other rows."""
-    if not hasattr(x, "columns"):
-        return {}
-    return {str(name): _column(x[name]) for name in x.columns}
+    return {str(name): _column(x[name]) for name in getattr(x, "columns", ())}
 
 
 def _column(series: Any) -> Any:
@@ -78,11 +95,17 @@ def _column(series: Any) -> Any:
         return series.to_numpy(dtype=np.int64)
     if series.dtype.kind in "iuf":
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    return _text(series)
+
+
+def _text(series: Any) -> Any:
     return series.astype(object).where(series.notna(), "missing").astype(str).to_numpy(dtype=str)
 
 
-def _is_category(values: Any) -> bool:
-    return values.dtype.kind != "f" and len(np.unique(values)) <= MAX_VALUES
+def leaking(rows: Rows) -> tuple[str, ...]:
+    """A line for each column of a table that tells the target by itself."""
+    chosen = leakage.sample(len(rows.y))
+    return leakage.leaks(columns(taken(rows.x, chosen)), rows.y[chosen]) if hasattr(rows.x, "columns") else ()
 
 
 def ask(
@@ -129,6 +152,7 @@ def side_by_side(
     seen: the eval rows that the candidate was trained on. chosen: those that the answers are to, if not to all.
     """
     targets = rows.y[chosen]
+    slices, groups = subject.slices(rows)
     return Scores(
         targets=targets,
         candidate=candidate.answers,
@@ -137,7 +161,8 @@ def side_by_side(
         seen=seen,
         task=subject.task,
         classes=subject.classes,
-        slices={name: groups[chosen] for name, groups in subject.slices(rows).items()},
+        slices={name: numbers[chosen] for name, numbers in slices.items()},
+        groups=groups,
         varied={
             name: Pair(answers, production and production.varied[name]) for name, answers in candidate.varied.items()
         },

@@ -34,7 +34,6 @@ from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.gate import report as page
 from modelgate.gate import rules
-from modelgate.gate.leakage import leaks
 from modelgate.gate.policy import POLICIES, Policy
 from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import Scores
@@ -234,8 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = judging.measure(scores, policy, answers.candidate, answers.production)
         looks = evaluation.looks(api, evaluations, answers.sha256)
         concluded = judging.conclusions(scores, policy, measured, drops, looks)
-        concluded["warnings"] += repeated(answers.trained_on)
-        concluded["warnings"] += leaks(predictions.columns(answers.rows.x), answers.rows.y)
+        concluded["warnings"] += judging.warnings(answers)
         evidence = Evidence(
             schema=2,
             **about,
@@ -294,14 +292,6 @@ def ask_both(
         return Answers(rows, hashes, trained_on, () if may_repeat else seen, chosen, ours, other)
 
 
-def repeated(trained_on: form.TrainedOn) -> tuple[str, ...]:
-    """What the report says of eval rows that equal training rows, where the use case lets its rows repeat."""
-    if not trained_on.near_duplicates:
-        return ()
-    count = f"{trained_on.near_duplicates:,} of the eval rows equal"
-    return (f"{count} rows that the candidate was trained on; the use case says that its rows repeat by nature.",)
-
-
 def confirmed(
     api: wandb.Api,
     evaluations: str,
@@ -334,7 +324,7 @@ def confirmed(
         raise unlike("looks")
     if evidence.verdict == "pass":
         answers, now = ask_again()
-        if not set(leaks(predictions.columns(answers.rows.x), answers.rows.y)) <= set(evidence.warnings):
+        if not set(judging.warnings(answers)) <= set(evidence.warnings):
             raise unlike("warnings")
         if wrong := judging.answered_otherwise(evidence, scores, now, answers):
             raise unlike(wrong)

@@ -23,6 +23,11 @@ TELLS = 0.95
 MAX_COLUMNS = 5
 
 
+def sample(rows: int) -> npt.NDArray[np.int64]:
+    """The rows that are looked at, in an order that has nothing to do with them: their indices."""
+    return np.random.default_rng(0).permutation(rows)[:MAX_ROWS]
+
+
 def leaks(columns: Mapping[str, npt.NDArray[Any]], targets: Targets) -> tuple[str, ...]:
     """One line for each column that tells nearly all of the targets, at most MAX_COLUMNS."""
     told = {name: share_told(values, targets) for name, values in columns.items()}
@@ -38,7 +43,7 @@ def share_told(values: npt.NDArray[Any], targets: Targets) -> float:
     """How much of the target this column alone tells, as a fraction; 0 or below: nothing."""
     if len(targets) < MIN_ROWS:
         return 0.0
-    order = np.random.default_rng(0).permutation(len(targets))[:MAX_ROWS]
+    order = sample(len(targets))
     values, targets = values[order], targets[order]
     number, regression = values.dtype.kind in "iuf", targets.dtype.kind == "f"
     if number and regression:

@@ -299,7 +299,7 @@ def groups(scores: Scores) -> Iterator[tuple[str, Marks]]:
         labels = np.unique(scores.targets)
         yield from ((f"class {scores.class_name(int(label))}", scores.targets == label) for label in labels)
     for column, values in scores.slices.items():
-        yield from ((f"{column} {value}", values == value) for value in np.unique(values))
+        yield from ((scores.group_name(column, int(value)), values == value) for value in np.unique(values))
 
 
 def behaviour_no_worse(scores: Scores, policy: Policy) -> Said:

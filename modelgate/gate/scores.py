@@ -35,7 +35,8 @@ class Scores:
     targets: the truth. candidate, production: answers; production is None when there is none yet. rows: how many rows
     the eval set has. seen: indices of eval rows that are also training rows. was_in_production: whether the ledger
     knows the candidate to have been in production. classes: their names, by index; empty: they are called by index.
-    slices: for each column that the use case names, the group of each row: int64 or text (N,).
+    slices: for each column that the use case names, the group of each row: integers (N,). groups: the names of a
+    column's groups, by number; a column that is not among them has numbers for names.
     varied: what the models answer to rows that were varied in a way that leaves the truth as it is, by variation;
     classification: the class, int64 (N,); regression: float64 (N,).
     own: the values of a metric of the use case's own, one per row, float64 (N,).
@@ -50,6 +51,7 @@ class Scores:
     was_in_production: bool = False
     classes: tuple[str, ...] = ()
     slices: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     varied: Mapping[str, Pair] = field(default_factory=dict)
     own: Pair | None = None
 
@@ -70,4 +72,12 @@ class Scores:
 
     def class_name(self, index: int) -> str:
         """What people call a class."""
-        return self.classes[index] if 0 <= index < len(self.classes) else str(index)
+        return _name(self.classes, index)
+
+    def group_name(self, column: str, number: int) -> str:
+        """What people call a group of rows."""
+        return f"{column} {_name(self.groups.get(column, ()), number)}"
+
+
+def _name(names: tuple[str, ...], number: int) -> str:
+    return names[number] if 0 <= number < len(names) else str(number)

@@ -123,9 +123,9 @@ def _wrong_numbers(stored: Mapping[str, Any]) -> str:
 
 def _kinds(name: str) -> str:
     """The kinds of NumPy's types that an array other than of answers may have."""
-    if name == "classes":
+    if name == "classes" or name.startswith("groups/"):
         return "U"
-    return "iufU" if name.startswith("slices/") else "iuf"
+    return "iu" if name.startswith("slices/") else "iuf"
 
 
 def _wrong_groups(stored: Mapping[str, Any]) -> str:
@@ -166,6 +166,7 @@ def _arrays(scores: Scores, policy: Policy) -> dict[str, Any]:
     if scores.classes:
         stored["classes"] = np.array(scores.classes)
     stored |= {f"slices/{name}": groups for name, groups in scores.slices.items()}
+    stored |= {f"groups/{name}": np.array(names) for name, names in scores.groups.items()}
     for name, varied in scores.varied.items():
         stored[f"varied/{name}/candidate"] = varied.candidate
         if varied.production is not None:
@@ -208,6 +209,11 @@ def _scores(stored: Mapping[str, Any], evidence: Evidence) -> Scores:
         task=evidence.task,
         classes=tuple(str(name) for name in stored.get("classes", ())),
         slices=slices,
+        groups={
+            key.removeprefix("groups/"): tuple(names.tolist())
+            for key, names in stored.items()
+            if key.startswith("groups/")
+        },
         varied={
             name: Pair(stored[f"varied/{name}/candidate"], stored.get(f"varied/{name}/production")) for name in varied
         },

@@ -39,10 +39,12 @@ def regression():
 
 
 def test_a_table_s_categories_are_slices_and_what_is_missing_is_one_of_them(regression):
-    assert {name: sorted(set(groups)) for name, groups in regression.slices.items()} == {
-        "colour": ["blue", "red"],
-        "sold": ["False", "True"],
+    assert regression.groups == {
+        "colour": ("blue", "red"),
+        "doors": ("3", "missing"),
+        "sold": ("False", "True"),
     }
+    assert regression.slices["colour"].tolist() == [1, 0] * 100
     missing = TABLE.assign(colour=TABLE["colour"].where(np.arange(ROWS) > 50))
     assert set(predictions.columns(missing)["colour"]) == {"red", "blue", "missing"}
     assert predictions.columns(TABLE)["doors"].dtype == np.float64
@@ -53,7 +55,14 @@ def test_a_regression_is_drawn_against_the_truth_with_the_rows_that_are_farthest
     assert shown.keys() == {"eval/groups", "eval/predicted_against_true", "eval/worst_rows"}
     assert shown["eval/worst_rows"].data[0][:4] == [17, TARGETS[17], TARGETS[17] + 5, pytest.approx(5)]
     groups = {name: rows for name, rows, *_ in shown["eval/groups"].data}
-    assert groups == {"colour blue": 100, "colour red": 100, "sold False": 133, "sold True": 67}
+    assert groups == {
+        "colour blue": 100,
+        "colour red": 100,
+        "doors 3": 100,
+        "doors missing": 100,
+        "sold False": 133,
+        "sold True": 67,
+    }
 
 
 def test_the_table_of_a_regression_has_the_columns_of_its_rows(regression):

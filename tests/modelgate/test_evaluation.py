@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modelgate.gate import rules
 from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
 from modelgate.tracking import arrays
@@ -97,7 +98,9 @@ PREDICTIONS_THAT_ARE_NONE = {
     "labels beyond the classes": packed(labels=LABELS + 5),
     "labels below the classes": packed(labels=LABELS - 1),
     "labels beyond 64 bits": packed(labels=np.full(len(LABELS), 2**64 - 1, dtype=np.uint64)),
-    "groups that are bytes": packed(**{"slices/ink": LABELS.astype("S")}),
+    "groups that are text": packed(**{"slices/ink": LABELS.astype(str)}),
+    "groups that are fractions": packed(**{"slices/ink": LABELS / 2}),
+    "names of groups that are numbers": packed(**{"groups/ink": np.arange(3)}),
     "too many groups": packed(**{"slices/ink": np.arange(evaluation.MAX_GROUPS + 1)}),
     "names of other classes": packed(classes=np.array(["a", "b"])),
     "names that are numbers": packed(classes=np.arange(10)),
@@ -148,10 +151,10 @@ def zipped_arrays(arrays):
 
 
 def test_the_answers_of_a_regression_are_read():
-    groups = np.array(["red"] * 200 + ["blue"] * 297)
-    _, _, scores = evaluation.unpack(regression(), REPORT, numbers(**{"slices/km/h": groups}))
+    groups = {"slices/km/h": np.array([0] * 200 + [1] * 297), "groups/km/h": np.array(["slow", "fast"])}
+    _, _, scores = evaluation.unpack(regression(), REPORT, numbers(**groups))
     assert scores.is_regression and scores.targets.dtype == np.float64
-    assert scores.slices.keys() == {"km/h"}
+    assert [(name, int(rows.sum())) for name, rows in rules.groups(scores)] == [("km/h slow", 200), ("km/h fast", 297)]
 
 
 @pytest.mark.parametrize(
