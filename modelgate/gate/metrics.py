@@ -42,7 +42,8 @@ class Metric:
     @property
     def title(self) -> str:
         """What people call it."""
-        return {"roc_auc": "ROC AUC", "f1": "F1"}.get(self.name, self.name.replace("_", " "))
+        names = {"roc_auc": "ROC AUC", "f1": "F1", "within_tolerance": "share within tolerance"}
+        return names.get(self.name, self.name.replace("_", " "))
 
 
 _ALL = (

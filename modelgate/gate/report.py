@@ -81,7 +81,7 @@ def _can_show(scores: Scores, policy: Policy) -> list[str]:
         said.append(f"to be shown {'below' if most else 'above'} {limit:.4g} it takes about {needs:.4g}")
     if (compared := comparison.difference(scores, policy)) is not None:
         smallest = comparison.smallest_drop(scores, policy, compared)
-        said.append(f"a {drop(metric)} of less than {short(metric, smallest)} below production may pass")
+        said.append(f"a {drop(metric)} of less than {short(metric, smallest)} may pass")
     return said
 
 
