@@ -52,6 +52,10 @@ def aliases():
         ("steps/promote.py", set()),
         ("modelgate/gate/report.py", {"evaluate"}),
         ("modelgate/frameworks/keras_format.py", {"train", "evaluate"}),
+        ("modelgate/frameworks/sklearn_format.py", set()),  # of another framework
+        ("modelgate/rows/tables.py", set()),  # and of another kind of row
+        ("modelgate/rows/table_checks.py", set()),
+        ("modelgate/templates/tabular_classification/model.py", set()),
         ("modelgate/rows/checks.py", {"build"}),
         ("modelgate/rows/image_checks.py", {"build"}),
         ("modelgate/rows/images.py", {"build", "train", "evaluate"}),
