@@ -25,6 +25,6 @@ def write(name: str, task: str, framework: str) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(TEMPLATES / task.replace("-", "_"), draft, ignore=shutil.ignore_patterns("__pycache__"))
     settings = draft / "config.toml"
-    settings.write_text(settings.read_text(encoding="utf-8").replace(f"{_NAME}-dev", f"{name}-dev"), encoding="utf-8")
+    settings.write_text(settings.read_text(encoding="utf-8").replace(_NAME, name), encoding="utf-8")
     draft.rename(folder)
     return folder

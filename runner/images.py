@@ -152,19 +152,22 @@ def inputs(root: Path, folder: str, arguments: Mapping[str, str]) -> tuple[str, 
         if not (files := [file for file in files if file.is_file()]):
             raise BuildFailed(f"{dockerfile(folder)} copies {source}, and there is no such file", "fix its COPY line")
         found |= {
-            str(file.relative_to(root)) for file in files if not _stays_out(file.relative_to(path), source, folder)
+            str(file.relative_to(root))
+            for file in files
+            if not _stays_out(file.relative_to(path), source, folder, arguments.get("FRAMEWORK", ""))
         }
     return tuple(sorted(found))
 
 
-def _stays_out(file: Path, copied_folder: str, folder: str) -> bool:
+def _stays_out(file: Path, copied_folder: str, folder: str, framework: str) -> bool:
     """
     Whether a file of a folder that is copied whole stays out of an image: compiled, built, hidden, or a test.
 
-    A pull request may change a model's network and be promoted, so no image that judges may have it.
+    A pull request may change a model's network and be promoted, so no image that judges may run it. Of scikit-learn,
+    evaluate reads in it, without running it, which of scikit-learn's own types the model's file may hold.
     """
-    if copied_folder.startswith("usecases/") and file.name == NETWORK and folder != "train":
-        return True
+    if copied_folder.startswith("usecases/") and file.name == NETWORK:
+        return folder != "train" and (folder, framework) != ("evaluate", "sklearn")
     private = any(part in ("__pycache__", "build") or part.startswith(".") for part in file.parts)
     return private or file.name.startswith("test_")
 

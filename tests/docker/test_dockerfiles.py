@@ -60,7 +60,7 @@ NOT_IMPORTED = {
 }  # fmt: skip
 # What a file imports that the images of the lock have only if the use case asks for it.
 TABLES = {"pandas", "pandera", "pyarrow"}
-NOT_INSTALLED = {"keras": TABLES, "promote": TABLES}
+NOT_INSTALLED = {"keras": TABLES}
 ARGUMENTS = {"USE_CASE": "glyphs", "FRAMEWORK": "keras"}
 
 
@@ -337,6 +337,16 @@ def test_what_a_use_case_changes_is_built_on_images_that_stay(checkout):
     assert bases == {name: image.base for name, image in after.items() if image.base}
     assert bases == {name: image.base for name, image in images.wanted(checkout, "remote").items() if image.base}
     assert "model.py" not in str([image.inputs for image in bases.values()])
+
+
+def test_what_judges_a_model_of_scikit_learn_has_its_types_to_read_and_of_keras_nothing_of_it(checkout):
+    model = "usecases/glyphs/model.py"
+    assert {name for name, image in images.wanted(checkout, "glyphs").items() if model in image.inputs} == {"train"}
+    own.edit(checkout / "usecases/glyphs/config.toml", ('framework = "keras"', 'framework = "sklearn"'))
+    every = images.wanted(checkout, "glyphs")
+    assert {name for name, image in every.items() if model in image.inputs} == {"train", "evaluate"}
+    for step in ("evaluate", "promote", "audit"):
+        assert 'part(args.use_case, "model")' not in (ROOT / f"steps/{step}.py").read_text(encoding="utf-8")
 
 
 def test_the_framework_is_the_one_that_the_config_names(checkout):
