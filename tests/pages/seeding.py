@@ -26,7 +26,7 @@ REPORT = f"""# {HOSTILE}
 
 [a link](javascript:alert(3)) and ![a picture](http://127.0.0.1:9/x.png) {HOSTILE}
 
-| rule | why |
+|  | why |
 | --- | --- |
 | `floor` | passed {HOSTILE} |
 """
