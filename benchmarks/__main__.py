@@ -1,7 +1,7 @@
 """
 Measure what the project claims, paired in one run.
 
-    python -m benchmarks [loop|second|start|upload|containers|rows|load] [--repeat N] [--out FILE]
+    python -m benchmarks [loop|second|start|upload|containers|rows|load|browsing] [--repeat N] [--out FILE]
 
 Exits 0 everything was measured and every target was met, 1 a target was missed, 2 wrong use or a measurement failed,
 3 MLflow or a container engine could not be had: its rows are left out.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import containers, load, loop, machine, page, rows, second, start, upload
+from benchmarks import browsing, containers, load, loop, machine, page, rows, second, start, upload
 from benchmarks.environments import MLFLOW, Unavailable
 from benchmarks.project import Project
 from benchmarks.report import met, text
@@ -68,6 +68,8 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
         if "rows" in names:
             say("a table of a million rows, once: it takes some minutes")
             samples["rows"].append(rows.sample(copy_in(folder)))
+        if "browsing" in names:
+            samples["browsing"].append(browsing.sample())
         if "load" in names:
             say("one server under load, once: it takes some minutes")
             samples["load"].append(load.sample())

@@ -56,7 +56,7 @@ def pages(size: Size) -> dict[str, str]:
         "    their points": f"{HOME}/series?{compared}",
         f"run with {size.rows:,} rows of history": f"{HOME}/runs/long",
         "  the points of its charts": f"{HOME}/runs/long/series",
-        "  zoomed in": f"{HOME}/runs/long/series?from=5000&to=6000",
+        "  zoomed in": f"{HOME}/runs/long/series?from={size.rows // 20}&to={size.rows // 20 + 1_000}",
         f"version of {size.files:,} files": VERSION,
         "  what changed since the one before": f"{VERSION}/diff",
         "  its lineage": f"{VERSION}/lineage",

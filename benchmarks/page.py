@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import containers, load, loop, rows, second, start, upload
+from benchmarks import browsing, containers, load, loop, rows, second, start, upload
 from benchmarks.environments import ROOT
 from benchmarks.report import Report, markdown
 
@@ -28,6 +28,7 @@ MEASUREMENTS = {
     "containers": containers,
     "rows": rows,
     "load": load,
+    "browsing": browsing,
 }
 KEPT = ROOT / ".modelgate" / "bench"
 PAGE = ROOT / "docs" / "performance.md"

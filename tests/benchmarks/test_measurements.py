@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import containers, load, page, rows, start, upload
+from benchmarks import browsing, containers, load, page, rows, start, upload
 from benchmarks.environments import STACK, Unavailable
 from benchmarks.project import Project
 from benchmarks.report import Line, Report, at_least, at_most, markdown, met, text, under
@@ -49,6 +49,20 @@ def test_a_row_that_is_missing_is_a_missed_target():
     sample |= dict.fromkeys(("logs", "prepares", "lists", "downloads"), 1.0)
     assert not met([load.report([sample])])
     assert met([load.report([{**sample, "read_back": 60}])])
+
+
+def test_every_page_of_much_is_looked_at():
+    sample = browsing.sample(browsing.Size(runs=5, rows=300, files=20, table=120))
+    report = browsing.report([sample])
+    assert len([line for line in report.lines if line.target == "under 200 ms"]) == len(sample["pages"])
+    assert min(page["kB"] for page in sample["pages"].values()) > 1
+
+
+def test_a_slow_or_a_large_page_is_a_missed_target():
+    page = {"ms": [900.0, 100.0, 100.0], "kB": 20.0}
+    assert met([browsing.report([{"pages": {"a page": page}}])])
+    assert not met([browsing.report([{"pages": {"a page": page | {"kB": 301.0}}}])])
+    assert not met([browsing.report([{"pages": {"a page": page | {"ms": [1.0, 201.0, 201.0]}}}])])
 
 
 def test_the_start_is_measured():
