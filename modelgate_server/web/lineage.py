@@ -25,7 +25,7 @@ MAX_NODES = 300
 # A dataset may be used by thousands of runs.
 MAX_NEIGHBOURS = 200
 # Of a label and of the smaller line below it.
-CHAR_PX, NOTE_PX = 8.2, 6.4
+CHAR_PX, NOTE_PX = 8.8, 6.6
 HEIGHT, GAP, BETWEEN, MARGIN = 44, 14, 56, 12
 MAX_LABEL = 44
 SWEEPS = 6

@@ -125,6 +125,11 @@ class Listing:
     total: int
     message: str = ""
 
+    @property
+    def first_runs(self) -> tuple[str, ...]:
+        """As many as one chart has colours for."""
+        return tuple(row.run.name for row in self.rows[: charts.MAX_LINES])
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -219,6 +219,9 @@ def test_a_chart_is_zoomed_smoothed_and_drawn_over_another_axis(page: Page, serv
     page.get_by_label("Log scale").check()
     page.get_by_label("Axis").select_option("_runtime")
     assert page.url.endswith("?smooth=0.9&log=1&x=_runtime")
+    page.get_by_label("Metrics").fill("VAL_")
+    expect(page.locator("#history figure:visible")).to_have_count(1)
+    page.get_by_label("Metrics").fill("")
     page.reload()  # the choice is in the address
     expect(page.get_by_label("Log scale")).to_be_checked()
     expect(chart.locator(".u-legend .u-series")).to_have_count(3)

@@ -2,6 +2,8 @@
 // another axis; live while a run logs. The pages are whole without this file, but for what the machine did.
 "use strict";
 (() => {
+  // Of more charts than these, what stands before a slash in their names becomes a heading.
+  const FEW_CHARTS = 6;
   const COLOURS = 8, REFRESH_MS = 3000, MAX_WAIT_MS = 60000, HEIGHT = 190;
   const AXES = { _step: "step", _runtime: "time since the start", _timestamp: "date and time" };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -164,6 +166,7 @@
       this.charts = new Map();
       const chosen = new URLSearchParams(location.search);
       this.x = chosen.get("x") || "";
+      this.named = chosen.get("metrics") || "";
       this.log = chosen.get("log") === "1";
       this.smoothing = Math.min(Math.max(Number(chosen.get("smooth")) || 0, 0), 0.99);
     }
@@ -190,15 +193,19 @@
         level.textContent = this.smoothing || "off";
         this.changed();
       });
-      return make("form", { className: "controls" },
-        make("label", {}, "Axis ", axes), make("label", {}, log, " Log scale"),
+      const named = make("input", { type: "search", value: this.named, placeholder: "all", size: 12 });
+      named.addEventListener("input", () => { this.named = named.value; this.changed(); });
+      const form = make("form", { className: "controls" },
+        make("label", {}, "Metrics ", named), make("label", {}, "Axis ", axes), make("label", {}, log, " Log scale"),
         make("label", {}, "Smoothing ", smoothing, " ", level),
         make("span", { className: "soft small", textContent: "Drag to zoom in, double-click to zoom out." }));
+      form.addEventListener("submit", (event) => event.preventDefault());
+      return form;
     }
 
     changed() {
       const address = new URL(location.href);
-      const values = { x: this.x, log: this.log ? "1" : "", smooth: this.smoothing ? String(this.smoothing) : "" };
+      const values = { metrics: this.named, x: this.x, log: this.log ? "1" : "", smooth: this.smoothing ? String(this.smoothing) : "" };
       for (const [name, value] of Object.entries(values)) {
         if (value) address.searchParams.set(name, value); else address.searchParams.delete(name);
       }
@@ -223,7 +230,15 @@
       for (const [key, axis] of this.content.charts) {
         const content = this.of(this.content, key, axis);
         if (!content.series.length) continue;
+        const isWanted = key.toLowerCase().includes(this.named.toLowerCase());
+        if (this.charts.has(key)) this.charts.get(key).figure.hidden = !isWanted;
+        if (!isWanted) continue;
         if (!this.charts.has(key)) {
+          const group = key.includes("/") ? key.slice(0, key.lastIndexOf("/")) : "";
+          if (this.content.charts.length > FEW_CHARTS && !this.named && group !== this.group) {
+            place.append(make("h3", { className: "group", textContent: group || "others" }));
+          }
+          this.group = group;
           const figure = make("figure", { className: "chart" });
           place.append(figure);
           this.charts.set(key, new Chart(figure, key, (low, high) => this.zoomed(key, low, high)));
