@@ -90,13 +90,14 @@ def _fill(folder: Path, size: Size) -> None:
         for number in range(size.runs):
             fields = {"config": _config(number), "summary": _summary(number), "job_type": f"job-{number % 4}"}
             run = runs.create(db, home, user, f"run-{number}", {**fields, "state": "finished"})
+            for name in ("predictions", "mistakes"):
+                artifacts.ensure_collection(db, home, f"run-{number}-{name}", "run_table", kind="sequence")
             history.append(db, run.id, history.HISTORY, 0, [_row(step) for step in range(200)] if number < 3 else [])
         long = runs.create(db, home, user, "long", {"config": _config(0), "summary": _row(0), "state": "finished"})
         history.append(db, long.id, history.HISTORY, 0, [_row(step) for step in range(size.rows)])
-        kind = "sequence"
-        home_of = artifacts.ensure_collection(db, home, "large", "dataset", kind=kind)
+        large = artifacts.ensure_collection(db, home, "large", "dataset", kind="sequence")
         for number in range(2):
-            _version(db, blobs, home_of, number, size)
+            _version(db, blobs, large, number, size)
     database.close()
 
 

@@ -156,6 +156,43 @@ def collections(db: sqlite3.Connection, project_id: int) -> list[Collection]:
     return every(db, Collection, "WHERE project_id = ? ORDER BY name", project_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A collection in a list: how many versions it has, and the number of the newest."""
+
+    id: int
+    name: str
+    updated_at: str
+    versions: int
+    latest: int | None
+
+
+def shelf(db: sqlite3.Connection, type_id: int, *, limit: int, first: int = 0) -> list[Shelved]:
+    """Some collections of a type, by name."""
+    sql = (
+        "SELECT collections.id, name, updated_at, count(memberships.id), max(version_index) FROM collections"
+        " LEFT JOIN memberships ON collection_id = collections.id WHERE type_id = ?"
+        " GROUP BY collections.id ORDER BY name LIMIT ? OFFSET ?"
+    )
+    return [Shelved(*row) for row in db.execute(sql, (type_id, limit, first))]
+
+
+def collection_counts(db: sqlite3.Connection, project_id: int) -> dict[int, int]:
+    """How many collections there are, by the type's id; types without any are left out."""
+    return dict(
+        db.execute("SELECT type_id, count(*) FROM collections WHERE project_id = ? GROUP BY type_id", (project_id,))
+    )
+
+
+def numbered_aliases(db: sqlite3.Connection, collection_id: int) -> list[tuple[str, int]]:
+    """(alias, number of its version)"""
+    sql = (
+        "SELECT name, version_index FROM aliases JOIN memberships ON memberships.id = membership_id"
+        " WHERE aliases.collection_id = ? ORDER BY aliases.id"
+    )
+    return db.execute(sql, (collection_id,)).fetchall()
+
+
 def ensure_collection(
     db: sqlite3.Connection, project: Project, name: str, type_name: str, *, kind: str, description: str | None = None
 ) -> Collection:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from modelgate_server.api.handling import Services
 from modelgate_server.errors import NotFound
-from modelgate_server.web import differences, lineage, login, projects, registries, runs, status, versions
+from modelgate_server.web import differences, kinds, lineage, login, projects, registries, runs, status, versions
 from modelgate_server.web.access import HEADERS, Access, refusal
 from modelgate_server.web.session import Sessions
 
@@ -46,6 +46,7 @@ def routes(services: Services) -> list[Route]:
         Route(RUN + "/frame", page(runs.framed), methods=["GET"]),
         Route(RUN + "/picture", page(runs.picture), methods=["GET"]),
         Route(RUN + "/download", page(runs.download), methods=["GET"]),
+        Route(PROJECT + "/artifacts/{type}", page(kinds.show), methods=["GET"]),
         Route(COLLECTION, page(versions.collection), methods=["GET"]),
         Route(VERSION, page(versions.version), methods=["GET"]),
         Route(VERSION + "/diff", page(differences.show), methods=["GET"]),

@@ -8,7 +8,7 @@ from modelgate_server.errors import NotFound
 from modelgate_server.store import accounts, artifacts, projects, runs
 from modelgate_server.store.accounts import Entity
 from modelgate_server.store.projects import Project
-from modelgate_server.web import links, listing, series
+from modelgate_server.web import kinds, links, listing, series
 from modelgate_server.web.access import Visit, see_other
 from modelgate_server.web.addresses import Place, place
 
@@ -20,19 +20,6 @@ class Card:
     place: Place
     runs: int
     collections: int
-    updated: str
-
-
-@dataclass(frozen=True)
-class CollectionRow:
-    """A collection by its newest version; `latest` is None when all were deleted."""
-
-    name: str
-    url: str
-    versions: int
-    latest: int | None
-    latest_url: str
-    aliases: list[tuple[str, str]]
     updated: str
 
 
@@ -94,7 +81,7 @@ def show(visit: Visit) -> Response:
         compared=compared,
         groups=listing.GROUPS,
         page_size=listing.RUNS_A_PAGE,
-        types=collections_by_type(visit, found, home),
+        kinds=kinds.of_project(visit, found, home),
     )
 
 
@@ -102,32 +89,3 @@ def points(visit: Visit) -> Response:
     """GET /{entity}/{project}/series?run=&run=: the points of several runs, for one chart of each metric."""
     found, _ = links.project(visit, visit.at("entity"), visit.at("project"))
     return series.answer(visit, listing.picked(visit, found.id, visit.request.query_params.getlist("run")))
-
-
-def collections_by_type(visit: Visit, found: Project, home: Place) -> dict[str, list[CollectionRow]]:
-    """What the SDK logs by itself (`run_table`) comes last."""
-    rows: dict[str, list[CollectionRow]] = {}
-    kinds = sorted(artifacts.types(visit.db, found.id), key=lambda kind: (kind.name.startswith("run_"), kind.name))
-    names = {kind.id: kind.name for kind in kinds}
-    for kind in kinds:
-        rows[kind.name] = []
-    for collection in artifacts.collections(visit.db, found.id):
-        versions = artifacts.versions(visit.db, collection.id)
-        kind_name = names[collection.type_id]
-        numbers = {one.id: one.version_index for one in versions}
-        newest = versions[0].version_index if versions else None
-        rows[kind_name].append(
-            CollectionRow(
-                name=collection.name,
-                url=home.collection(kind_name, collection.name),
-                versions=len(versions),
-                latest=newest,
-                latest_url=home.version(kind_name, collection.name, newest) if newest is not None else "",
-                aliases=[
-                    (alias.name, f"v{numbers[alias.membership_id]}")
-                    for alias in artifacts.aliases_in(visit.db, collection.id)
-                ],
-                updated=collection.updated_at,
-            )
-        )
-    return {name: found_rows for name, found_rows in rows.items() if found_rows}

@@ -8,10 +8,9 @@ from starlette.responses import Response
 from modelgate_server.errors import NotFound
 from modelgate_server.store import accounts, projects, protection
 from modelgate_server.store.projects import REGISTRY_PREFIX, Project
-from modelgate_server.web import links, versions
+from modelgate_server.web import kinds, links, versions
 from modelgate_server.web.access import Visit
 from modelgate_server.web.addresses import LEGACY_REGISTRY, Place
-from modelgate_server.web.projects import collections_by_type
 
 
 def registry(visit: Visit) -> Response:
@@ -32,7 +31,7 @@ def _show(visit: Visit, found: Project, home: Place) -> Response:
         return visit.show(
             "registry.html",
             place=home,
-            types=collections_by_type(visit, found, home),
+            kinds=kinds.of_project(visit, found, home),
             protected=protection.protected(visit.db, found.id),
             is_admin=projects.role(visit.db, visit.user, found) == "admin",
         )

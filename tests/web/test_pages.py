@@ -142,6 +142,16 @@ def test_two_versions_differ_in_files_metadata_and_rows(visitor: Visitor) -> Non
     assert visitor.get(f"{MODEL}/v0/diff").status_code == 404
 
 
+def test_all_collections_of_a_type_have_a_page(visitor: Visitor) -> None:
+    page = shown(visitor, "/local/pages/artifacts/run_table")
+    listed = re.findall(r'<a class="name" href="([^"]*)"', page)
+    assert len(listed) >= 10 and all(shown(visitor, url) for url in listed[:2])
+    assert f"{len(listed)} collections" in text(page) and f"{len(listed)} collections" in text(
+        shown(visitor, "/local/pages")
+    )
+    assert visitor.get("/local/pages/artifacts/nothing").status_code == 404
+
+
 def test_registry_model_is_an_address_that_people_can_remember(visitor: Visitor) -> None:
     answer = visitor.get("/registry/model")
     assert (answer.status_code, answer.headers["location"]) == (303, REGISTRY)
