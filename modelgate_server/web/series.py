@@ -30,7 +30,8 @@ def answer(visit: Visit, found: list[Run], *, system: bool = False) -> Response:
     for run in found:
         rows = system_rows(visit, run) if system else metric_rows(visit, run, MAX_ROWS, len(found), first or 0, last)
         axes = {"*": RUNTIME} if system else charts.axes_of(words.parsed(run.config))
-        keys = metric_keys(rows, set(axes.values()), 1 if run.state == "running" or len(found) > 1 else 2)
+        least = 1 if system or run.state == "running" or len(found) > 1 else 2
+        keys = metric_keys(rows, set(axes.values()), least)
         charted |= {key: charts.axis_of(key, axes) for key in keys if key not in charted}
         wanted = list(dict.fromkeys([STEP, RUNTIME, TIMESTAMP, *axes.values(), *keys]))
         runs.append(

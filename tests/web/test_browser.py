@@ -46,6 +46,7 @@ PAGES = {
     "status": "/_internal/status",
     "comparison": "/local/pages?run=everything&run=trainer&group=job_type&column=loss",
     "difference": "/local/pages/artifacts/dataset/growing/v1/diff",
+    "kind": "/local/pages/artifacts/run_table",
     "lineage": "/local/pages/artifacts/model/seen_model/v1/lineage",
 }
 DESKTOP = {"width": 1280, "height": 900}
