@@ -278,10 +278,11 @@ with wandb.init(project="pages", id="live", settings=wandb.Settings(x_file_strea
 
 def test_axe_finds_nothing_to_complain_of(page: Page, server: Server) -> None:
     """And every page is kept as a picture, light, dark and narrow, where CI looks for it."""
-    log_in(page, server)
     PICTURES.mkdir(parents=True, exist_ok=True)
     for name, path in PAGES.items():
         page.set_viewport_size(DESKTOP)
+        if name == "home":
+            log_in(page, server)
         page.goto(path)
         page.wait_for_load_state("networkidle")
         for scheme, options in SCHEMES.items():

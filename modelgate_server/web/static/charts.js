@@ -97,6 +97,19 @@
         }
       });
       this.axis = content.axis;
+      this.ends = [data[0][0], data[0][data[0].length - 1]];
+      // A chart that only grew keeps its cursor and its zoom.
+      const shape = JSON.stringify([content.axis, isLog, lines.map(({ label, stroke }) => [label, stroke])]);
+      if (this.plot && shape === this.shape) this.plot.setData(data, !this.isZoomed);
+      else this.draw(content, lines, data, isLog, range);
+      this.shape = shape;
+      const values = content.series.map(({ name, ys }) => [name, ys.filter((y) => y != null).pop()]);
+      this.last.textContent = values.length === 1 && !content.title ? exact(values[0][1]) : "";
+      const said = values.slice(0, 8).map(([name, value]) => `${name ? `${name}: ` : ""}last ${exact(value)}`).join("; ");
+      this.figure.setAttribute("aria-label", `${this.title} over ${content.x}. ${said}. Arrow keys read values, plus and minus zoom.`);
+    }
+
+    draw(content, lines, data, isLog, range) {
       const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 } };
       const write = written(content.axis);
       const fit = (plot, values) => 16 + 6.6 * Math.max(...(values || [""]).map((value) => String(value ?? "").length));
@@ -115,12 +128,7 @@
         cursor: { dataIdx: (plot, line, at) => line ? nearest(plot, line, at) : at, focus: { prox: 20 } },
         hooks: { setScale: [(plot, name) => { if (name === "x") this.scaled(plot); }] },
       }, data, this.host);
-      this.ends = [data[0][0], data[0][data[0].length - 1]];
       if (range) this.plot.setScale("x", { min: range.min, max: range.max });
-      const values = content.series.map(({ name, ys }) => [name, ys.filter((y) => y != null).pop()]);
-      this.last.textContent = values.length === 1 && !content.title ? exact(values[0][1]) : "";
-      const said = values.slice(0, 8).map(([name, value]) => `${name ? `${name}: ` : ""}last ${exact(value)}`).join("; ");
-      this.figure.setAttribute("aria-label", `${this.title} over ${content.x}. ${said}. Arrow keys read values, plus and minus zoom.`);
     }
 
     // After a drag, a key or a double click: the whole range is no zoom.
@@ -174,8 +182,12 @@
     async load() {
       const answer = await fetch(this.host.dataset.series, { headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(answer.statusText);
-      this.content = await answer.json();
-      this.show();
+      const text = await answer.text();
+      if (text !== this.text) {
+        this.text = text;
+        this.content = JSON.parse(text);
+        this.show();
+      }
       return this.content;
     }
 
