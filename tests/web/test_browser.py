@@ -268,7 +268,7 @@ def logging_run(server: Server) -> Iterator[Callable[[dict[str, float], str], No
 
 LOGGING = """
 import json, sys, wandb
-with wandb.init(project="pages", id="live", settings=wandb.Settings(x_file_stream_transmit_interval=0.2)) as run:
+with wandb.init(project="pages", id="live", settings=wandb.Settings(x_file_stream_transmit_interval=1)) as run:
     for text in sys.stdin:
         row, line = json.loads(text)
         run.log(row)
