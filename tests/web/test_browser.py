@@ -187,7 +187,7 @@ def test_every_chart_of_wandb_plot_is_drawn(page: Page, server: Server) -> None:
     cells = results.locator("figure", has_text="Matrix").locator("tbody td")
     assert cells.all_text_contents() == ["24", "6", "0", "0", "24", "6", "6", "0", "24"]
     expect(results.locator("figure", has_text="Mine")).to_contain_text("me/mine")
-    expect(results.get_by_role("region", name="Rows of the table").locator("tbody tr")).to_have_count(10)
+    expect(results.get_by_role("group", name="Rows of the table").locator("tbody tr")).to_have_count(10)
     expect(results.locator(".pictures img")).to_have_count(3)
     expect(results.locator("figure", has_text="weights").locator("rect").first).to_be_visible()
     expect(page.get_by_role("link", name="download cloud")).to_be_visible()
