@@ -2,13 +2,12 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
 
-from tests import own
+from tests import client, own
 from tests.serving import Server, serving
 
 own.install()
@@ -53,24 +52,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def wandb_env(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The environment of a client of `server`, for child processes; in this process it is set already."""
-    home = tmp_path / "home"
-    home.mkdir()
-    own = {
-        "HOME": str(home),
-        "WANDB_BASE_URL": server.url,
-        "WANDB_API_KEY": server.key,
-        "WANDB_ARTIFACT_DIR": str(tmp_path / "wandb_artifacts"),  # other tests download versions of the same name
-        "WANDB_ERROR_REPORTING": "false",  # no crash reports or telemetry to W&B from a test
-        "WANDB_X_SERVICE_WAIT": "120",  # seconds for the SDK's own process to come up
-        **{f"WANDB_{kind}_DIR": str(tmp_path / f"wandb_{kind.lower()}") for kind in ("CACHE", "DATA", "CONFIG")},
-        "WANDB_DIR": str(tmp_path / "wandb_runs"),
-    }
-    (tmp_path / "wandb_runs").mkdir()  # the SDK writes to /tmp, with a warning, when it is missing
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    for name, value in own.items():
-        monkeypatch.setenv(name, value)
+    client.enter(server, tmp_path, monkeypatch)
     yield dict(os.environ)
-    if "wandb" in sys.modules:
-        # The SDK reads its settings once per process: the next test has another server.
-        sys.modules["wandb"].teardown()
+    client.leave()  # the SDK reads its settings once per process: the next test has another server

@@ -4,7 +4,7 @@ The domain: rows and bytes, no HTTP and no GraphQL. Plain functions over one SQL
 What the pages may rely on (`with database.read() as db`, and `database.write()` for the last line):
   accounts.find_entity(db, name), accounts.entity(db, id)                 who owns projects
   projects.of_entity(db, entity_id), projects.find(db, entity_id, name)   projects; registries are `wandb-registry-*`
-  runs.of_project(db, project_id), runs.find(db, project_id, name)        config and summary are JSON text
+  runs.listed(db, project_id), runs.find(db, project_id, name)            config and summary are JSON text
   history.rows(db, run_id), history.console(db, run_id), files.listing(db, run_id)
   artifacts.collections(db, project_id), artifacts.versions(db, collection_id)   a version here is a Membership
   artifacts.resolve(db, collection_id, "v3" or an alias or a digest), artifacts.aliases_of(db, membership_id)

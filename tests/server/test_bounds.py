@@ -29,7 +29,7 @@ from tests.serving import Server, serving
 
 # What must hold while an attack lasts.
 P95_S, MAX_RSS_MIB = 1.0, 600
-SHORT_S, LONG_S = 4.0, 30.0
+SHORT_S, LONG_S = 2.0, 30.0
 TEAM = "crew"
 
 
@@ -463,24 +463,6 @@ ONE_RUN = 'upsertBucket(input: {name: "x"}) { inserted }'
 def test_what_costs_too_much_is_refused_by_name(wire: Wire, query: str, sentence: str) -> None:
     answer = wire.graphql(query)
     assert answer.status_code == 400 and sentence in answer.json()["errors"][0]["message"], answer.text
-
-
-def test_no_document_of_the_sdk_costs_a_tenth_of_what_one_may() -> None:
-    from modelgate_server.api import cost
-    from modelgate_server.api.operations import SCHEMA, prepare
-    from modelgate_server.settings import MAX_GRAPHQL_COST, MAX_HEAVY_FIELDS
-    from tests.server.conformance.protocol import operations
-
-    pages = {"first": 1000, "perPage": 1000, "limit": 1000, "fileLimit": 5000, "perPageLimit": 1000}
-    costs = {}
-    for name, one in operations().items():
-        for document in one.documents:
-            prepared = prepare(document.text)
-            if not prepared.errors and prepared.document:
-                costs[name] = cost.of(SCHEMA, prepared.document, pages, None)
-                assert cost.heavy_fields(prepared.document) <= MAX_HEAVY_FIELDS // 4
-    dearest = max(costs, key=lambda name: costs[name])
-    assert len(costs) > 90 and costs[dearest] <= MAX_GRAPHQL_COST / 10, (dearest, costs[dearest])
 
 
 def test_turns_are_taken_in_the_order_of_asking() -> None:

@@ -46,7 +46,7 @@ PLACES = re.compile(
 # Each answer takes milliseconds; on a machine that does ten other things, seconds.
 HANGS_S = 60
 # Rounds: some seconds of each in `make test`, some minutes in `make prove`.
-FEW, MANY = 3, 100
+FEW, MANY = 2, 100
 
 
 @pytest.fixture(scope="module")

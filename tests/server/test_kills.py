@@ -116,8 +116,8 @@ assert [one.version for one in linked if "candidate" in one.aliases] == [f"v{{ru
 """
 
 
-def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
-    kills(tmp_path, seed=20, number=20)
+def test_eight_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    kills(tmp_path, seed=20, number=8)
 
 
 @pytest.mark.prove

@@ -323,7 +323,7 @@ COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), print_
 
 @pytest.mark.usefixtures("pair")
 def test_two_clients_keep_every_rule_of_aliases() -> None:
-    few = settings(COMMON, derandomize=True, max_examples=8, stateful_step_count=20, phases=[Phase.generate])
+    few = settings(COMMON, derandomize=True, max_examples=5, stateful_step_count=20, phases=[Phase.generate])
     run_state_machine_as_test(Registry, settings=few)
 
 

@@ -88,14 +88,13 @@ def blob(data: Path, contents: bytes) -> Path:
 
 
 @pytest.mark.parametrize("name", ["data", "another"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "all", "lost"])
+@pytest.mark.parametrize("damage", ["all", "lost"])
 def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: str) -> None:
     """Also under the same name, where the client would be told that the version is there already."""
     if damage == "lost":
         blob(data, b"a").unlink()
-    if damage in ("flip", "all"):
+    else:
         flip(data)
-    if damage in ("cut", "all"):
         cut(data)
     with serving(data) as server:
         Upload(Wire.of(server), "p", CONTENTS, name).run()

@@ -5,6 +5,9 @@ pytest tests/server/conformance/test_protocol.py
 
 import pytest
 
+from modelgate_server.api import cost
+from modelgate_server.api.operations import SCHEMA, prepare
+from modelgate_server.settings import MAX_GRAPHQL_COST, MAX_HEAVY_FIELDS
 from tests.server.conformance import protocol
 from tests.server.conformance.documents import Document
 from tests.server.conformance.protocol import NEVER_SENT, Operation
@@ -51,3 +54,16 @@ def test_the_schema_is_asked_for_each_operation(document: str, status: str) -> N
 def operation(text: str) -> Operation:
     name = text.split()[1]
     return Operation(name, "query", [Document("query", name, text, whole=True)])
+
+
+def test_no_document_of_the_sdk_costs_a_tenth_of_what_one_may() -> None:
+    pages = {"first": 1000, "perPage": 1000, "limit": 1000, "fileLimit": 5000, "perPageLimit": 1000}
+    costs = {}
+    for name, one in protocol.operations().items():
+        for document in one.documents:
+            prepared = prepare(document.text)
+            if not prepared.errors and prepared.document:
+                costs[name] = cost.of(SCHEMA, prepared.document, pages, None)
+                assert cost.heavy_fields(prepared.document) <= MAX_HEAVY_FIELDS // 4
+    dearest = max(costs, key=lambda name: costs[name])
+    assert len(costs) > 90 and costs[dearest] <= MAX_GRAPHQL_COST / 10, (dearest, costs[dearest])

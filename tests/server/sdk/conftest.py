@@ -1,15 +1,33 @@
 """Through the real, unmodified SDK only."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import client
 from tests.server.wire import Wire
 from tests.serving import Server
 
 StartRun = Callable[..., AbstractContextManager[Any]]
+
+
+@pytest.fixture
+def wandb_env(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_client: None
+) -> Iterator[dict[str, str]]:
+    """As elsewhere, except that the SDK's own process goes on: all these tests have the same server."""
+    client.enter(server, tmp_path, monkeypatch)
+    yield dict(os.environ)
+
+
+@pytest.fixture(scope="module")
+def one_client() -> Iterator[None]:
+    yield
+    client.leave()
 
 
 @pytest.fixture

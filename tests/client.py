@@ -1,0 +1,36 @@
+"""The SDK in this process as a client of one server."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Server
+
+
+def enter(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the SDK's variables, and no others of its own; what it writes goes to this folder."""
+    home = folder / "home"
+    home.mkdir()
+    own = {
+        "HOME": str(home),
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": server.key,
+        "WANDB_ARTIFACT_DIR": str(folder / "wandb_artifacts"),  # other tests download versions of the same name
+        "WANDB_ERROR_REPORTING": "false",  # no crash reports or telemetry to W&B from a test
+        "WANDB_X_SERVICE_WAIT": "120",  # seconds for the SDK's own process to come up
+        **{f"WANDB_{kind}_DIR": str(folder / f"wandb_{kind.lower()}") for kind in ("CACHE", "DATA", "CONFIG")},
+        "WANDB_DIR": str(folder / "wandb_runs"),
+    }
+    (folder / "wandb_runs").mkdir()  # the SDK writes to /tmp, with a warning, when it is missing
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+
+
+def leave() -> None:
+    """End the SDK's own process, if there is one, and let it forget its settings."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
