@@ -198,9 +198,17 @@ def _require_weights_for(config: bytes, size: int) -> None:
     import keras
 
     with keras.StatelessScope(initialize_variables=False):  # variables have a shape there, and no memory
-        model = keras.saving.deserialize_keras_object(json.loads(config), safe_mode=True)
+        # An optimizer, which load_model leaves out, too, could not be made there.
+        model = keras.saving.deserialize_keras_object(_uncompiled(json.loads(config)), safe_mode=True)
     if (wanted := model.count_params()) > size:  # of one byte each, as the smallest have
         raise ValueError(f"its layers have {wanted:,} weights, and the file holds {size:,} bytes of them")
+
+
+def _uncompiled(config: Any) -> Any:
+    """The config of a model, and of the models in it, without how they were compiled."""
+    if isinstance(config, dict):
+        return {key: _uncompiled(value) for key, value in config.items() if key != "compile_config"}
+    return [_uncompiled(value) for value in config] if isinstance(config, list) else config
 
 
 def _canonical(name: str, content: bytes) -> bytes:

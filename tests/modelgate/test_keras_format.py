@@ -44,6 +44,20 @@ def test_the_canonical_file_answers_as_the_model_does(trained, tmp_path):
     assert np.array_equal(loaded.predict(images, verbose=0), trained.predict(images, verbose=0))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_model_that_was_trained_is_loaded_with_its_weights(trained, tmp_path, optimizer):
+    """Its file also says how it was compiled."""
+    import keras
+
+    images, labels = np.random.default_rng(0).random((20, 8, 8, 1), dtype=np.float32), np.eye(10)[np.arange(20) % 10]
+    model = keras.models.clone_model(trained)
+    model.compile(loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"])
+    model.fit(images, labels, epochs=1, verbose=0)
+    keras_format.save(model, tmp_path / "model.keras")
+    loaded = keras_format.load(tmp_path / "model.keras")
+    assert np.array_equal(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     import keras
 
