@@ -177,6 +177,18 @@ def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say,
     assert text.strip() in body
 
 
+def test_the_metrics_of_a_regression_are_compared_and_names_that_are_none_are_left_out(say, judged):
+    content = form.as_json(judged[0])
+    for who, error in (("candidate", 2.5), ("production", 3.0)):
+        other = {"mean_absolute_error": error, "f1": 0.5, "](http://evil.example)": 1.0, "x" * 100: 1.0}
+        content["metrics"][who] |= {"accuracy": None, "loss": None, "other": other}
+    body = say(evidence=content)
+    assert "| mean absolute error | 2.5000 | 3.0000 | -0.5000 |" in body and "| f1 | 0.5000 | 0.5000 |" in body
+    assert "evil" not in body and "xxx" not in body and "accuracy |" not in body
+    content["metrics"]["candidate"]["other"] = ["mean_absolute_error"]
+    assert "mean absolute" not in say(evidence=content)
+
+
 def test_no_word_of_the_report_changes_what_is_drawn(say, judged):
     evidence, outcomes, scores = judged
     text = report.report(form.as_json(evidence), outcomes, scores, POLICY)

@@ -29,6 +29,7 @@ COLOURS = {
 }
 NAME = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v[0-9]{1,9}"
 RULE = r"[a-z_]{1,60}"
+METRIC = r"[a-z][a-z0-9_]{0,39}"
 SLICE = r"[\w .=:-]{1,60}"
 CLASS = r"[\w .-]{1,40}"
 # A dot only inside a number and a colon only before a blank: GitHub makes a link of www.example, and of no number.
@@ -87,10 +88,13 @@ def stopped(jobs: str) -> str:
 def comparison(evidence: dict[str, Any]) -> str:
     """The candidate next to production, if there is one."""
     lines = ["| | candidate | production | change |", "|---|---|---|---|"]
-    for key in ("accuracy", "loss"):
-        ours, theirs = (number(at(evidence, "metrics", who, key)) for who in ("candidate", "production"))
+    other = at(evidence, "metrics", "candidate", "other")
+    named = sorted(held(name, METRIC) or "" for name in other)[:MAX_ROWS] if isinstance(other, dict) else []
+    for path in (("accuracy",), ("loss",), *(("other", name) for name in named if name)):
+        ours, theirs = (number(at(evidence, "metrics", who, *path)) for who in ("candidate", "production"))
         if ours is not None and theirs is not None:
-            lines.append(f"| {key} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
+            label = path[-1].replace("_", " ")
+            lines.append(f"| {label} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
