@@ -78,7 +78,7 @@ def estimate(scores: Scores, policy: Policy) -> Interval:
         answered = metrics.classes_of(scores.candidate)
         return statistics.bootstrap(metrics.of_counts(metric.name), scores.targets, answered, None)
     if metric.made_of == RANKING:
-        return statistics.delong(*metrics.placements(scores.targets, scores.candidate))
+        return statistics.area(*metrics.placements(scores.targets, scores.candidate))
     return statistics.mean(_losses(scores, policy, scores.candidate, scores.own_candidate))
 
 

@@ -125,6 +125,17 @@ def delong(positive: Losses, negative: Losses) -> Interval:
     return _by_t(float(positive.mean()), math.sqrt(variance), min(len(positive), len(negative)) - 1)
 
 
+def area(positive: Losses, negative: Losses) -> Interval:
+    """An area under the ROC curve by DeLong's variance, with its bounds on the scale of the logit, within 0 and 1."""
+    found = delong(positive, negative)
+    if not 0 < found.value < 1:
+        return found
+    odds = math.log(found.value / (1 - found.value))
+    reach = (found.upper - found.value) / (found.value * (1 - found.value))
+    lower, upper = (1 / (1 + math.exp(-edge)) for edge in (odds - reach, odds + reach))
+    return Interval(found.value, lower, upper, found.error)
+
+
 def _by_t(value: float, error: float, freedom: int) -> Interval:
     from scipy.special import stdtrit
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 from sklearn import metrics as known
 
 from modelgate.gate import comparison, metrics, statistics
@@ -118,6 +118,17 @@ def test_delongs_variance_is_that_of_the_published_pairs():
     assert (found.drop, found.error) == pytest.approx((difference.mean(), np.sqrt(variance)))
     reach = stats.t.ppf(0.95, 59) * np.sqrt(variance)
     assert (found.at_least, found.at_most) == pytest.approx((found.drop - reach, found.drop + reach))
+
+
+def test_the_bounds_of_an_area_are_those_of_its_logit():
+    random = np.random.default_rng(4)
+    targets = (np.arange(ROWS) < 60).astype(np.int64)
+    scores = Scores(targets, probabilities(random, targets, 2), None, ROWS, (), task="tabular-classification")
+    found = comparison.estimate(scores, replace(POLICY, metric="roc_auc"))
+    logit = special.logit(found.value)
+    reach = stats.t.ppf(0.95, 59) * found.error / (found.value * (1 - found.value))
+    assert (found.lower, found.upper) == pytest.approx(tuple(special.expit([logit - reach, logit + reach])))
+    assert statistics.area(np.ones(60), np.ones(340)) == (1, 1, 1, 0)
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "f1"])
