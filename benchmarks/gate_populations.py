@@ -172,11 +172,16 @@ def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
 
 
 def null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ...]]:
-    """What refuses a candidate that is as good as production, by all rules; the floor is far below."""
+    """
+    What refuses a candidate that is as good as production, by all rules.
+
+    The margin is half a point, or of an error one part in 200; the floor is far below.
+    """
     random = np.random.default_rng(seed)
     true = truth(case.population, case.policy, 0.0)
-    far = {"at_most": 2 * true.candidate} if metrics.metric_of(case.policy).error else {"at_least": true.candidate / 2}
-    policy = replace(case.policy, **far)
+    policy = replace(case.policy, at_least=true.candidate / 2, margin=0.005)
+    if metrics.metric_of(case.policy).error:
+        policy = replace(case.policy, at_most=4 * true.candidate, margin=None, margin_relative=0.005)
     return [refused_by(case.scores(random, rows, 0.0), policy) for _ in range(draws)]
 
 
