@@ -128,7 +128,7 @@ def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
 def _read(artifact: Artifact, file: str) -> object:
     """What a record says. One that cannot be read could name anything, so nothing may be deleted then."""
     with tempfile.TemporaryDirectory() as folder:
-        text = files.fetch(artifact, file, Path(folder), MAX_RECORD_BYTES).path.read_text(encoding="utf-8")
+        text = files.fetch(artifact, file, Path(folder), MAX_RECORD_BYTES).path.read_bytes()
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -69,7 +69,9 @@ class History:
     def log(self, kind: str, run: str, name: str, content: str = "") -> Made:
         self._bytes += 1
         file = {"evaluation": "evidence.json", "promotion": "entry.json"}.get(kind, "file")
-        upload = Upload(self.wire, self.project, {file: (content or f"{self._bytes}").encode()}, f"glyphs_{name}")
+        upload = Upload(
+            self.wire, self.project, {file: (content or f"{self._bytes}").encode("latin-1")}, f"glyphs_{name}"
+        )
         aliases = [{"alias": "latest"}, {"alias": f"inputs-{self._bytes:012x}"}]
         artifact = upload.create(artifactTypeName=kind, runName=run, aliases=aliases)
         upload.put_files(artifact)
@@ -261,8 +263,9 @@ def test_a_version_that_was_named_in_the_last_moment_stays(history: History) -> 
     assert history.models[0].id in there(api, history)
 
 
-def test_a_record_that_cannot_be_read_stops_it(history: History, step: Callable[..., Any]) -> None:
-    history.log("evaluation", history.run(), "evaluation", "no JSON")
+@pytest.mark.parametrize("content", ["no JSON", '{"version": "é"}'], ids=["text", "no UTF-8"])
+def test_a_record_that_cannot_be_read_stops_it(history: History, step: Callable[..., Any], content: str) -> None:
+    history.log("evaluation", history.run(), "evaluation", content)
     with pytest.raises(StepError) as refused:
         step("prune", "--older-than", 0)
     assert refused.value.name == "record_unreadable"
