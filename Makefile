@@ -41,6 +41,7 @@ help:
 	@echo '                USE_CASE=digits    with the packages that the use case adds'
 	@echo 'make github-setup   set up a GitHub repository: environments, reviewers, rules, variables, secrets'
 	@echo '                REPO=owner/name REVIEWERS="login org/team" ENTITY=team [ARGS=--dry-run]'
+	@echo '                ENVIRONMENT=production-digits   the only one that REVIEWERS are for'
 	@echo 'make github-doctor  what a GitHub repository still lacks   (REPO=owner/name)'
 	@echo
 	@echo 'For developers of modelgate:'
