@@ -35,6 +35,9 @@ def main() -> int:
     except urllib.error.HTTPError as error:
         print(f"::error title=report::GitHub answered {error.code} to {error.url}; look at the job's permissions")
         return 1
+    except urllib.error.URLError as error:
+        print(f"::error title=report::GitHub was not reached: {error.reason}; run the job again")
+        return 3
     return 0
 
 

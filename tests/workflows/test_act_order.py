@@ -1,0 +1,224 @@
+"""
+Which jobs run with what, for two models and every event: the real workflows and actions under act, with a `docker` that
+plays the steps. With the real images the same paths are in test_act.py and test_act_paths.py.
+
+    pytest tests/workflows/test_act_order.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+
+import pytest
+
+from tests.workflows import acting
+from tests.workflows.github import GitHub
+
+# Has every image, pushes any, and answers as the steps do; `plays.json` next to it says which verdicts and findings.
+DOCKER = """
+import json, pathlib, sys
+here = pathlib.Path(__file__).parent
+words, plays = sys.argv[1:], json.loads((here / "plays.json").read_text())
+if words[0] == "manifest":
+    sys.exit(f"no such manifest: {words[-1]}")
+if words[0] == "info":
+    print("[]")
+if words[0] == "push":
+    print(f"{words[1].rpartition(':')[2]}: digest: sha256:{'d' * 64} size: 2200")
+if words[0] != "run":
+    sys.exit(0)
+image = next(word for word in words[1:] if not word.startswith("--"))
+step = "audit" if "--entrypoint=python" in words else image.rpartition("/")[2].partition("@")[0]
+rest = words[words.index(image) + 1 :]
+flags = dict(word[2:].partition("=")[::2] for word in rest if word.startswith("--"))
+use_case = flags["use-case"]
+with (here / "ran.jsonl").open("a") as file:
+    file.write(json.dumps({"step": step, "flags": flags}) + "\\n")
+name = f"acme/models/{use_case}_{step}:v1"
+answer = {"build": {"dataset": name}, "train": {"model": name}, "link": {"version": name}}.get(step, {})
+if step == "evaluate":
+    verdict = plays["verdicts"][use_case]
+    answer = {"verdict": verdict, "evidence": name, "url": "https://wandb.ai/v", "headline": f"{verdict}: as it plays"}
+if step == "audit":
+    answer = {"findings": plays["findings"]}
+out = next(word for word in words if word.startswith("--mount=")).partition("source=")[2].partition(",")[0]
+(pathlib.Path(out) / "result.json").write_text(json.dumps(answer))
+print(json.dumps(answer))
+sys.exit(answer.get("verdict") == "fail" or bool(answer.get("findings")))
+"""
+SENDER = {"login": "eve"}
+
+
+class Place:
+    """Two models, a docker that plays, and a GitHub to tell."""
+
+    def __init__(self, folder, github):
+        self.folder, self.github = folder, github
+        self.root = acting.copy_of_repository(folder / "repository")
+        shutil.copytree(self.root / "usecases/letters", self.root / "usecases/numerals")
+        config = self.root / "usecases/numerals/config.toml"
+        text = config.read_text().replace("letters-dev", "numerals-dev")
+        config.write_text(f'{text}\n[approval]\nenvironment = "production-numerals"\n')
+        acting.commit(self.root, "A second model")
+        docker = folder / "bin/docker"
+        docker.parent.mkdir()
+        docker.write_text(f"#!{sys.executable}\n{DOCKER}")
+        docker.chmod(0o755)
+        self.play()
+
+    def play(self, findings=(), **verdicts):
+        verdicts = {"letters": "pass", "numerals": "pass"} | verdicts
+        plays = {"verdicts": verdicts, "findings": list(findings)}
+        (self.folder / "bin/plays.json").write_text(json.dumps(plays))
+
+    def act(self, event, workflow="pipeline.yml", **payload):
+        """A workflow run, and the steps that ran in it: (step, use case) to their flags."""
+        (self.folder / "bin/ran.jsonl").write_text("")
+        shutil.rmtree(self.folder / "artifacts", ignore_errors=True)
+        environ = {"GITHUB_API_URL": self.github.url, "GITHUB_RUN_ID": "4711"}
+        environ["TEST_ARTIFACTS"] = str(self.folder / "artifacts")
+        ran = acting.act(
+            self.root,
+            event,
+            home=self.folder / "home",
+            workflow=workflow,
+            payload=payload,
+            environ=environ,
+            variables={"IMAGE_REGISTRY": "localhost:5000"},
+            secrets={
+                "WANDB_API_KEY": "key-of-training",
+                "WANDB_PROMOTE_KEY": "second-key",
+                "GITHUB_TOKEN": "ghs_token",
+            },
+        )
+        rows = map(json.loads, (self.folder / "bin/ran.jsonl").read_text().splitlines())
+        return ran, {(row["step"], row["flags"]["use-case"]): row["flags"] for row in rows}
+
+    def change(self, *names):
+        for name in names:
+            with (self.root / name).open("a") as file:
+                file.write("# Better.\n")
+        return acting.commit(self.root, "Better")
+
+    def pull_request(self, *names, action="opened"):
+        """Of a pull request that changes these files, merged as GitHub does it."""
+        acting.git(self.root, "switch", "-q", "-c", "better")
+        head = self.change(*names)
+        acting.git(self.root, "switch", "-q", "--detach", "main")
+        acting.git(self.root, "merge", "-q", "--no-ff", "-m", "Merge", head)
+        side = {"ref": "better", "sha": head, "repo": {"full_name": acting.REPOSITORY}}
+        pull = {"number": 7, "user": SENDER, "head": side, "base": {"ref": "main"}}
+        try:
+            return self.act("pull_request", action=action, number=7, pull_request=pull)
+        finally:
+            acting.git(self.root, "switch", "-q", "--force", "main")
+            acting.git(self.root, "branch", "-q", "-D", "better")
+
+    def ends(self):
+        """How the check run of each model ended last."""
+        return {check["name"]: check["conclusion"] for check in self.github.checks}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    github = GitHub(acting.REPOSITORY)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    yield Place(tmp_path, github)
+    github.close()
+
+
+WHOLE = ["build", "evaluate", "link", "promote", "train"]
+
+
+def steps(ran, use_case):
+    return sorted(step for step, name in ran if name == use_case)
+
+
+def test_a_pull_request_runs_the_model_that_it_touches_and_says_so_of_the_other(place):
+    ran, did = place.pull_request("usecases/letters/model.py")
+    assert (ran.code, ran.jobs["models"]) == (0, "success"), ran.log[-3000:]
+    assert (steps(did, "letters"), steps(did, "numerals")) == (WHOLE, [])
+    assert did["evaluate", "letters"]["version"] == "acme/models/letters_link:v1"
+    assert place.ends() == {"model gate (letters)": "success", "model gate (numerals)": "neutral"}
+    (comment,) = place.github.comments
+    assert comment["body"].startswith("<!-- modelgate letters -->\n\n`letters` ✅ **pass**: as it plays\n")
+
+
+def test_of_two_models_one_that_fails_stops_no_other(place):
+    place.play(letters="fail")
+    before = acting.git(place.root, "rev-parse", "HEAD")
+    place.change("modelgate/errors.py")
+    ran, did = place.act("push", before=before)
+    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+    assert (steps(did, "letters"), steps(did, "numerals")) == (WHOLE[:3] + WHOLE[4:], WHOLE)
+    assert did["promote", "numerals"]["evidence"] == "acme/models/numerals_evaluate:v1"
+    assert place.ends() == {"model gate (letters)": "failure", "model gate (numerals)": "success"}
+
+
+def test_a_pull_request_of_two_models_has_a_comment_on_each(place):
+    place.pull_request("usecases/letters/model.py", "usecases/numerals/model.py")
+    first = sorted(comment["body"].splitlines()[0] for comment in place.github.comments)
+    assert first == ["<!-- modelgate letters -->", "<!-- modelgate numerals -->"]
+
+
+def test_a_change_that_touches_no_model_and_a_merge_queue_start_no_job_of_one(place):
+    ran, did = place.pull_request("README.md")
+    assert (ran.code, did, set(ran.jobs)) == (0, {}, {"changed", "models"}), ran.log[-3000:]
+    place.github.checks.clear()
+    ran, did = place.act("merge_group")
+    assert (ran.code, did, set(ran.jobs)) == (0, {}, {"changed", "models"}), ran.log[-3000:]
+    assert set(place.ends().values()) == {"neutral"} and len(place.ends()) == 2
+
+
+def test_a_closed_pull_request_starts_nothing(place):
+    ran, did = place.pull_request("usecases/letters/model.py", action="closed")
+    assert (ran.code, ran.jobs, did) == (0, {}, {})
+
+
+def test_a_dispatch_of_what_does_not_exist_ends_in_the_first_job(place):
+    ran, did = place.act("workflow_dispatch", inputs={"use_case": "nothing", "promote": "true", "no_cache": "false"})
+    assert (ran.code, did, ran.jobs) == (1, {}, {"changed": "failure", "models": "failure"})
+    assert "there are: letters, numerals" in ran.said["changed"]
+
+
+def test_once_a_week_every_model_is_built_and_its_ledger_verified(place):
+    place.play(findings=[{"name": "alias_moved", "message": "by hand"}], letters="unchanged")
+    ran, did = place.act("schedule")
+    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+    assert steps(did, "letters") == ["audit", "build", "evaluate", "link", "train"]
+    assert steps(did, "numerals") == ["audit", *WHOLE]
+    assert did["audit", "letters"]["verify"] == ""
+    assert [issue["state"] for issue in place.github.issues] == ["open", "open"]
+    place.play(letters="unchanged", numerals="unchanged")
+    place.act("schedule")
+    assert [issue["state"] for issue in place.github.issues] == ["closed", "closed"]
+
+
+def test_an_automation_proposes_a_version_that_is_evaluated_alone(place):
+    version = "acme/wandb-registry-model/numerals-dev:v3"
+    payload = {"event_author": "ada", "artifact_version_string": version, "artifact_collection_name": "numerals-dev"}
+    ran, did = place.act("repository_dispatch", "promote.yml", action="LINK_ARTIFACT", client_payload=payload)
+    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+    assert sorted(did) == [("evaluate", "numerals"), ("promote", "numerals")]
+    assert did["evaluate", "numerals"]["version"] == version and "policy" not in did["evaluate", "numerals"]
+    assert did["promote", "numerals"]["reason"] == "W&B automation LINK_ARTIFACT by ada"
+    forged = payload | {"artifact_collection_name": "letters-dev"}
+    ran, did = place.act("repository_dispatch", "promote.yml", action="LINK_ARTIFACT", client_payload=forged)
+    assert (ran.code, did) == (1, {})
+
+
+def test_a_rollback_file_brings_the_version_that_it_names(place):
+    before = acting.git(place.root, "rev-parse", "HEAD")
+    (place.root / "usecases/letters/rollback.toml").write_text('version = "v3"\nreason = "Wrong labels."\n')
+    acting.commit(place.root, "Go back")
+    ran, did = place.act("push", before=before)
+    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+    assert sorted(did) == [("evaluate", "letters"), ("promote", "letters")]
+    assert {key: did["evaluate", "letters"][key] for key in ("version", "policy")} == {
+        "version": "v3",
+        "policy": "rollback",
+    }
+    assert did["promote", "letters"]["reason"] == "Wrong labels."
