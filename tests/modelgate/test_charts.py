@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from modelgate import predictions
+from modelgate.errors import WRONG_USE, StepError
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
 from modelgate.predictions import Predictions, Subject
@@ -48,6 +49,16 @@ def test_a_table_s_categories_are_slices_and_what_is_missing_is_one_of_them(regr
     missing = TABLE.assign(colour=TABLE["colour"].where(np.arange(ROWS) > 50))
     assert set(predictions.columns(missing)["colour"]) == {"red", "blue", "missing"}
     assert predictions.columns(TABLE)["doors"].dtype == np.float64
+
+
+def test_a_metric_that_gives_no_number_per_row_is_the_use_cases_mistake():
+    def cost(_targets, _answers):
+        return 1.0
+
+    subject, model = Subject("tabular-regression", (), None, cost), Predictions(TARGETS, {}, 1.0, 10)
+    with pytest.raises(StepError, match=r"cost of behaviour\.py gave an array of shape \(\) for 200 rows") as refused:
+        predictions.side_by_side(subject, Rows(TABLE, TARGETS), model, None, seen=())
+    assert (refused.value.name, refused.value.exit_code) == ("metric_not_per_row", WRONG_USE)
 
 
 def test_a_regression_is_drawn_against_the_truth_with_the_rows_that_are_farthest_off(regression):
