@@ -39,7 +39,7 @@ from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import Scores
 from modelgate.judging import Answers
 from modelgate.predictions import Subject
-from modelgate.promotion import approval, evaluation, ledger
+from modelgate.promotion import approval, changes, evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
@@ -203,6 +203,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "github": form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
     }
     drops = ledger.drops(promotions)
+    rows = Named(str(dataset_name), dataset_version.digest)
+    changed = changes.lines(
+        changes.made(version, about, rows, client.account_of(api)), changes.in_production(api, production, promotions)
+    )
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
         answers = ask_both(use, reference, production, dataset_name, trained, subject, choose, settings)
@@ -216,9 +220,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = f"{evaluations}:{inputs}"
     if github is None and not args.no_cache and (found := client.find(api, known)):
         ask_again = partial(compared, lambda name: client.get(api, name, "--version"), judging.some_rows)
-        rows = Named(str(dataset_name), dataset_version.digest)
         try:
             evidence, report = confirmed(api, evaluations, found, about, rows, policy, drops, ask_again)
+            require_warnings(evidence, changed)
         except StepError as error:
             if error.name not in ("not_confirmed", "evidence_unreadable"):
                 raise
@@ -233,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = judging.measure(scores, policy, answers.candidate, answers.production)
         looks = evaluation.looks(api, evaluations, answers.sha256)
         concluded = judging.conclusions(scores, policy, measured, drops, looks)
-        concluded["warnings"] += judging.warnings(answers)
+        concluded["warnings"] += judging.warnings(answers) + changed
         evidence = Evidence(
             schema=2,
             **about,
@@ -329,6 +333,12 @@ def confirmed(
         if wrong := judging.answered_otherwise(evidence, scores, now, answers):
             raise unlike(wrong)
     return evidence, report
+
+
+def require_warnings(evidence: Evidence, changed: Sequence[str]) -> None:
+    """Refuse evidence from before that says other things of what the candidate was made from; `not_confirmed`."""
+    if not set(changed) <= set(evidence.warnings):
+        raise StepError("not_confirmed", "its warnings are not what is found now", "evaluate again with --no-cache")
 
 
 def log_evaluation(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 ARTIFACT_TYPE = "promotion"
 FILE = "entry.json"
+_MAX_BYTES = 1_000_000  # an entry has 2 kB
+_MAX_ENTRIES = 1_000_000
 OWN_PROJECT = "-promotions"  # the project that only the account that promotes may write to: <project>-promotions
 
 
@@ -245,16 +248,30 @@ def readable(content: object) -> bool:
             isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("model", "eval_rows"))
         )
 
+    def number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+    def place(value: object) -> bool:
+        return type(value) is int and 0 <= value <= _MAX_ENTRIES
+
+    def time(value: object) -> bool:
+        try:
+            return isinstance(value, str) and bool(time_of(value))
+        except ValueError:
+            return False
+
     return (
         isinstance(content, dict)
         and hashes(content.get("sha256"))
         and all(version(content.get(key)) for key in ("to", "model", "dataset", "evidence"))
         and (content.get("from") is None or version(content["from"]))
-        and all(isinstance(content.get(key), str) for key in ("approver", "time", "reason"))
+        and all(isinstance(content.get(key), str) for key in ("approver", "reason"))
+        and time(content.get("time"))
+        and (content.get("drop") is None or number(content["drop"]))
         and isinstance(content.get("previous"), str | None)
-        and isinstance(content.get("voids"), int | None)
+        and (content.get("voids") is None or place(content["voids"]))
         and isinstance(content.get("account"), str | None)
-        and isinstance(content.get("continues", 0), int)
+        and place(content.get("continues", 0))
     )
 
 
@@ -279,6 +296,6 @@ def _entry(version: Artifact) -> Entry:
 def _file(version: Artifact) -> bytes | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return files.fetch(version, FILE, Path(folder)).path.read_bytes()
+            return files.fetch(version, FILE, Path(folder), _MAX_BYTES).path.read_bytes()
         except files.FileRefused:  # no such file, or not the bytes of its digest
             return None

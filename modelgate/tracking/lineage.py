@@ -6,8 +6,9 @@ A record and not a proof: whoever may log a version may give their run any job t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from wandb.errors import CommError
 
@@ -21,11 +22,13 @@ BUILD, TRAIN = "build_dataset", "train_model"
 
 @dataclass(frozen=True)
 class Origin:
-    """The run that logged a version: its job type, its account, and the datasets that it used."""
+    """The run that logged a version: its job type, its account, the datasets that it used, its config and its page."""
 
     job_type: str
     account: str
     datasets: tuple[Artifact, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    url: str = ""
 
 
 def origin(version: Artifact) -> Origin | None:
@@ -35,7 +38,8 @@ def origin(version: Artifact) -> Origin | None:
             return None
         used = tuple(artifact for artifact in run.used_artifacts() if artifact.type == "dataset")
         user = getattr(run, "user", None)
-        return Origin(str(run.job_type), str(user.username) if user else "nobody", used)
+        account = str(user.username) if user else "nobody"
+        return Origin(str(run.job_type), account, used, dict(run.config), str(run.url))
     except (CommError, ValueError):
         return None
 

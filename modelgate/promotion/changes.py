@@ -1,0 +1,158 @@
+"""
+What a candidate was made from that production was not, by whom, and what is unusual about it: lines for the reviewer.
+
+They are what W&B and the evidence of production say. Whoever may log a run may say anything there, so a line is for a
+person to follow up, and none of them refuses anything.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelgate.promotion import evidence as form
+from modelgate.promotion.evidence import Evidence, Named
+from modelgate.promotion.ledger import Entry
+from modelgate.text import one_line
+from modelgate.tracking import client, files, lineage
+from modelgate.tracking.lineage import Origin
+from modelgate.tracking.references import Reference
+
+if TYPE_CHECKING:
+    import wandb
+    from wandb import Artifact
+
+_NOT_CONFIG = ("dataset", "use_case")
+_MAX_CONFIG = 6  # differences that are named; a reviewer who needs the rest opens the runs
+_MAX_CHARS = 60
+_EVIDENCE_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Made:
+    """
+    What a model was made from, and what it was judged on.
+
+    trained: the datasets that it learned from, by name and digest. origin: None if W&B does not know. commit, images,
+    judged_on, account: of its evaluation; None if that cannot be read.
+    """
+
+    trained: tuple[str, ...] = ()
+    origin: Origin | None = None
+    commit: str | None = None
+    images: Mapping[str, str] | None = None
+    judged_on: Named | None = None
+    account: str | None = None
+
+
+def lines(candidate: Made, production: Made | None) -> tuple[str, ...]:
+    """What a reviewer should know first, one line each. production: None if nothing is in production."""
+    return (_made(candidate, production), *_unusual(candidate, production))
+
+
+def _made(candidate: Made, production: Made | None) -> str:
+    origin = candidate.origin
+    by = (
+        f"Trained by {one_line(origin.account, _MAX_CHARS)}: {origin.url}" if origin else "Nobody knows who trained it."
+    )
+    if production is None:
+        return f"The first one: nothing is in production. {by}"
+    differs = list(_differences(candidate, production))
+    if not differs:
+        return f"Made from what production was made from. {by}"
+    return f"Differs from production in {'; '.join(differs)}. {by}"
+
+
+def _differences(candidate: Made, production: Made) -> Iterator[str]:
+    if candidate.commit != production.commit and candidate.commit and production.commit:
+        yield f"code ({production.commit[:12]} to {candidate.commit[:12]})"
+    if candidate.origin and production.origin and (config := _config(candidate.origin, production.origin)):
+        yield f"config ({', '.join(config)})"
+    if candidate.trained != production.trained:
+        yield f"training rows ({_listed(production.trained)} to {_listed(candidate.trained)})"
+    if candidate.judged_on != production.judged_on and production.judged_on:
+        yield "eval rows"
+    theirs, ours = production.images or {}, candidate.images or {}
+    if images := sorted(name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]):
+        yield f"images and their locks ({', '.join(one_line(name, _MAX_CHARS) for name in images[:_MAX_CONFIG])})"
+
+
+def _config(candidate: Origin, production: Origin) -> list[str]:
+    ours, theirs = candidate.config, production.config
+    names = sorted(
+        name for name in ours.keys() | theirs.keys() if name not in _NOT_CONFIG and ours.get(name) != theirs.get(name)
+    )
+    said = [
+        f"{one_line(name, _MAX_CHARS)} {_value(theirs, name)} to {_value(ours, name)}" for name in names[:_MAX_CONFIG]
+    ]
+    return said + ([f"and {len(names) - _MAX_CONFIG} more"] if len(names) > _MAX_CONFIG else [])
+
+
+def _value(config: Mapping[str, Any], name: str) -> str:
+    return one_line(str(config[name]), _MAX_CHARS) if name in config else "nothing"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return one_line(", ".join(names) or "unknown", 200)
+
+
+def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
+    if candidate.origin is None:
+        yield "Lineage incomplete: W&B does not know which run logged the candidate."
+    if production is None:
+        return
+    if production.origin is None:
+        yield "Lineage incomplete: W&B does not know which run logged the model in production."
+    if production.judged_on is None:
+        yield "Lineage incomplete: no evidence of what is in production can be read."
+    elif candidate.judged_on and candidate.judged_on != production.judged_on:
+        yield (
+            f"Eval rows changed: production was judged on {production.judged_on.name}, and this candidate on "
+            f"{candidate.judged_on.name}."
+        )
+    if production.account and candidate.account != production.account:
+        yield (
+            f"Evaluated by {one_line(candidate.account or 'nobody', _MAX_CHARS)}, and production by "
+            f"{one_line(production.account, _MAX_CHARS)}."
+        )
+
+
+# --- from W&B --------------------------------------------------------------------------------------------------------
+
+
+def made(version: Artifact, judged: Mapping[str, Any], judged_on: Named, account: str) -> Made:
+    """What a candidate was made from. judged: `commit` and `images` of its evaluation."""
+    origin = lineage.origin(version)
+    return Made(_trained(origin), origin, judged["commit"], judged["images"], judged_on, account)
+
+
+def in_production(api: wandb.Api, production: Artifact | None, promotions: Sequence[Entry]) -> Made | None:
+    """What production was made from, by its run and by the evidence that the ledger names."""
+    if production is None:
+        return None
+    origin = lineage.origin(production)
+    evidence = _evidence(api, str(Reference.of(production)), promotions)
+    if evidence is None:
+        return Made(_trained(origin), origin)
+    judged_on = Named(evidence.dataset.name, evidence.dataset.digest)
+    return Made(_trained(origin), origin, evidence.commit, evidence.images, judged_on, evidence.account)
+
+
+def _trained(origin: Origin | None) -> tuple[str, ...]:
+    used = origin.datasets if origin else ()
+    return tuple(sorted(f"{Reference.of(dataset)} {dataset.digest[:8]}" for dataset in used))
+
+
+def _evidence(api: wandb.Api, production: str, promotions: Sequence[Entry]) -> Evidence | None:
+    named = [entry.content["evidence"]["name"] for entry in promotions if entry.content["to"]["name"] == production]
+    source = client.find(api, named[-1]) if named else None
+    if source is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return form.parse(files.fetch(source, form.FILE, Path(folder), _EVIDENCE_BYTES).path.read_bytes())
+        except (files.FileRefused, ValueError):
+            return None

@@ -1,0 +1,93 @@
+"""
+What a reviewer is told first: what a candidate was made from that production was not, and what is unusual about it.
+
+    pytest tests/modelgate/test_changes.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelgate.promotion import changes
+from modelgate.promotion.changes import Made
+from modelgate.promotion.evidence import Named
+from modelgate.tracking.lineage import Origin
+
+CONFIG = {"epochs": 10, "seed": 0, "dataset": "team/project/glyphs_dataset:v0"}
+ORIGIN = Origin("train_model", "trainer", (), CONFIG, "https://wandb.example/team/project/runs/1")
+ROWS = Named("team/project/glyphs_dataset:v0", "0" * 32)
+MADE = Made(("team/project/glyphs_dataset:v0 00000000",), ORIGIN, "a" * 40, {"train": "sha256:1"}, ROWS, "trainer")
+
+
+def told(**candidate):
+    return changes.lines(replace(MADE, **candidate), MADE)
+
+
+def config(**changed):
+    return replace(ORIGIN, config=CONFIG | changed)
+
+
+def test_what_was_made_as_production_was_says_so_and_by_whom():
+    assert told() == (
+        "Made from what production was made from. Trained by trainer: https://wandb.example/team/project/runs/1",
+    )
+
+
+def test_the_first_candidate_is_called_that():
+    (line,) = changes.lines(MADE, None)
+    assert line.startswith("The first one: nothing is in production. Trained by trainer: https://")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"commit": "b" * 40}, "code (aaaaaaaaaaaa to bbbbbbbbbbbb)"),
+        ({"origin": config(epochs=20)}, "config (epochs 10 to 20)"),
+        ({"origin": config(rate=0.5)}, "config (rate nothing to 0.5)"),
+        (
+            {"trained": ("team/project/glyphs_dataset:v1 11111111",)},
+            "training rows (team/project/glyphs_dataset:v0 00000000 to team/project/glyphs_dataset:v1 11111111)",
+        ),
+        ({"images": {"train": "sha256:2"}}, "images and their locks (train)"),
+    ],
+)
+def test_what_differs_is_in_the_first_line(change, says):
+    (line,) = told(**change)
+    assert line.startswith(f"Differs from production in {says}. Trained by trainer: ")
+
+
+def test_the_dataset_of_a_run_is_named_as_rows_and_not_as_config():
+    assert told(origin=config(dataset="team/project/glyphs_dataset:v1")) == told()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"origin": None}, "Lineage incomplete: W&B does not know which run logged the candidate."),
+        (
+            {"judged_on": Named("team/project/glyphs_dataset:v1", "1" * 32)},
+            "Eval rows changed: production was judged on team/project/glyphs_dataset:v0, and this candidate on "
+            "team/project/glyphs_dataset:v1.",
+        ),
+        ({"account": "mallory"}, "Evaluated by mallory, and production by trainer."),
+    ],
+)
+def test_what_is_unusual_is_a_line_of_its_own(change, says):
+    assert told(**change)[1:] == (says,)
+
+
+def test_what_nobody_knows_of_production_is_said():
+    assert changes.lines(MADE, Made())[1:] == (
+        "Lineage incomplete: W&B does not know which run logged the model in production.",
+        "Lineage incomplete: no evidence of what is in production can be read.",
+    )
+
+
+def test_text_from_outside_is_short_and_printable():
+    evil = {f"key{number}\x1b[2J": "x\u202e" * 5000 for number in range(50)}
+    origin = replace(ORIGIN, config=evil, account="m\x1b[2J" * 1000)
+    (line,) = told(origin=origin)
+    assert line.isprintable() and len(line) < 1500
+    assert "and 46 more" in line

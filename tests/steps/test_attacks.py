@@ -1,0 +1,221 @@
+"""
+What the holder of the training key tries, with the real SDK: to put into production what nobody judged, or to make
+`audit --verify` agree with a lie.
+
+    pytest tests/steps/test_attacks.py             those against the record
+    pytest tests/steps/test_attacks.py -m prove    all
+
+`docs/promotion.md` says what each key can do, and names these tests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import wandb
+
+from modelgate.errors import StepError
+from modelgate.tracking.fingerprint import ROOT
+from tests.steps.desk import Desk
+from tests.steps.test_keys import TEAM, admin, member
+from tests.steps.test_rollback import ROLLBACK
+
+PRELUDE = """
+import json, wandb
+from modelgate.promotion import ledger
+from modelgate.tracking import client
+api = wandb.Api()
+def plant(project, content, **run):
+    with wandb.init(entity=TEAM, project=project, **run) as opened:
+        return ledger.append(opened, "glyphs", content)
+def seal(version, content, number):
+    version = api.artifact(version)
+    version.aliases.append(ledger.seal_of(ledger.Entry(number, content)))
+    version.save()
+"""
+
+
+@pytest.fixture(scope="module")
+def training_key(server):
+    admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
+    admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
+    return member(server, "trainer", "member")
+
+
+@pytest.fixture
+def desk(step, collection, monkeypatch, training_key):
+    """v0 is in production, by an honest promotion; v1 is a version that nobody approved."""
+    monkeypatch.setenv("WANDB_ENTITY", TEAM)
+    desk = Desk(step, collection, TEAM)
+    desk.promoted(0)
+    desk.evidence(1, 0)
+    return desk
+
+
+@pytest.fixture
+def attack(wandb_env, training_key, desk, tmp_path):
+    """Run a program with the training key; what it printed. It may use what PRELUDE has."""
+
+    def run(program, **env):
+        names = {
+            "TEAM": TEAM, "PROJECT": desk.collection, "REGISTRY": desk.registry, "LEDGER": desk.ledger,
+            "HONEST": dict(desk.entries[0].content), "RUN": desk.entry(0).logged_by().id,
+            "V1": {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest},
+        }  # fmt: skip
+        code = "\n".join([*(f"{name} = {value!r}" for name, value in names.items()), PRELUDE, program])
+        environment = {
+            **wandb_env,
+            "WANDB_API_KEY": training_key,
+            "PYTHONPATH": str(ROOT),
+            "WANDB_SILENT": "true",
+            **env,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        )
+        return f"{done.stdout}{done.stderr}" if done.returncode else f"did it\n{done.stdout}"
+
+    return run
+
+
+def in_production(desk):
+    return wandb.Api().artifact(f"{desk.registry}:production").version
+
+
+def names(desk):
+    return {name for name, _ in desk.findings()}
+
+
+def refusal(desk, evidence):
+    with pytest.raises(StepError) as stopped:
+        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    return stopped.value.name
+
+
+LEAD_AWAY = """
+away = {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "to": V1, "account": ACCOUNT}
+back = {**away, "previous": ledger.Entry(1, away).sha256, "from": V1, "to": HONEST["to"]}
+plant(PROJECT, away, **GIVEN); plant(PROJECT, back, **GIVEN)
+seal(V1["name"], away, 1); seal(HONEST["to"]["name"], back, 2)
+"""
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("account", "given", "env"),
+    [
+        ("trainer", "{}", {}),
+        ("local", "{}", {}),
+        ("local", "{'id': RUN, 'resume': 'must'}", {}),
+        ("local", "{}", {"WANDB_USERNAME": "local"}),
+    ],
+    ids=["own name", "another name", "the run of the promotion", "WANDB_USERNAME"],
+)
+def test_a_planted_history_is_named_and_lets_nothing_go_back(desk, attack, account, given, env):
+    """Two entries, sealed, that lead away to v1 and back again."""
+    assert "did it" in attack(f"ACCOUNT = {account!r}; GIVEN = {given}\n{LEAD_AWAY}", **env)
+    assert "entry_of_other_account" in names(desk)
+    assert refusal(desk, desk.evidence(1, 0, policy=ROLLBACK)) == "verdict_not_reproduced"
+    assert in_production(desk) == "v0"
+
+
+def test_a_planted_entry_for_what_is_in_production_is_named(desk, attack):
+    attack(
+        'entry = {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "approver": "the board"}\n'
+        'plant(PROJECT, entry); seal(HONEST["to"]["name"], entry, 1)'
+    )
+    assert names(desk) == {"entry_of_other_account"}
+
+
+def test_a_ledger_of_the_attackers_own_is_named_and_believed_by_nobody(desk, attack):
+    """In a project `<project>-promotions` that the training key makes before anybody else does."""
+    assert "did it" in attack('plant(f"{PROJECT}-promotions", {**HONEST, "approver": "the board"})')
+    assert {"entry_changed", "entry_of_other_account"} & names(desk)
+    desk.step("promote", "--evidence", desk.evidence(2, 0), "--approver", "ada")
+    assert "entry_of_other_account" in names(desk) or "entry_changed" in names(desk)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ['{"drop": "x"}', '{"time": "x"}', '{"to": {"name": "../x", "digest": 5}}', '{"previous": [], "from": 1}'],
+)
+def test_an_entry_that_is_none_stops_nobody(desk, attack, change):
+    attack(f'plant(PROJECT, {{**HONEST, "previous": ledger.Entry(0, HONEST).sha256, **{change}}})')
+    assert names(desk) == {"entry_unreadable"}
+    desk.step("promote", "--evidence", desk.evidence(2, 0), "--approver", "ada")
+    assert in_production(desk) == "v2"
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    ("program", "finding"),
+    [
+        ('e = api.artifact(f"{LEDGER}:v0"); e.metadata["entry"]["approver"] = "the board"; e.save()', "entry_changed"),
+        ('api.artifact(f"{LEDGER}:v0").delete(delete_aliases=True)', "ledger_cut_off"),
+        ('api.artifact_collection("promotion", LEDGER).delete()', "ledger_cut_off"),
+        (
+            'v = api.artifact(f"{REGISTRY}:v0"); v.aliases = [a for a in v.aliases if "promotion" not in a]; v.save()',
+            "entry_not_sealed",
+        ),
+        (
+            'entry = {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], '
+            '"to": {**V1, "name": V1["name"].replace("registry-model", "registry-mine")}}; plant(PROJECT, entry)',
+            "other_registry",
+        ),
+        ('entry = {**HONEST, "previous": "f" * 64}; plant(PROJECT, entry)', "entry_orphaned"),
+    ],
+    ids=[
+        "metadata",
+        "an entry deleted",
+        "the ledger deleted",
+        "seals taken away",
+        "another registry",
+        "no predecessor",
+    ],
+)
+def test_what_is_done_to_the_ledger_is_named(desk, attack, program, finding):
+    assert "did it" in attack(program)
+    assert finding in names(desk)
+    assert in_production(desk) == "v0"
+
+
+# --- the alias and the registry --------------------------------------------------------------------------------------
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    "program",
+    [
+        'v = api.artifact(V1["name"]); v.aliases.append("production"); v.save()',
+        'v = api.artifact(f"{REGISTRY}:v0"); v.aliases.remove("production"); v.save()',
+        'r = wandb.init(entity=TEAM, project=PROJECT); r.link_artifact(api.artifact(V1["name"]), '
+        'REGISTRY.split("/", 1)[1], aliases=["production"]); r.finish()',
+        'api.registry("model", organization="local-org").delete()',
+        'api.registry("model", organization="local-org").add_members(api.user("trainer"))',
+    ],
+    ids=["set", "remove", "link with it", "delete the registry", "become its admin"],
+)
+def test_the_alias_stays_where_it_is(desk, attack, program):
+    attack(program)
+    assert in_production(desk) == "v0"
+    assert desk.findings() == set()
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    "program",
+    [
+        'api.artifact(f"{REGISTRY}:v0").unlink()',
+        'api.artifact(f"{REGISTRY}:v0").source_artifact.delete(delete_aliases=True)',
+        'c = api.artifact_collection("model", REGISTRY); c.name = c.name[:40] + "-old"; c.save()',
+        'api.artifact_collection("model", REGISTRY).delete()',
+    ],
+    ids=["unlink", "delete the model", "rename the collection", "delete the collection"],
+)
+def test_what_takes_production_away_is_refused_or_named(desk, attack, program):
+    said = attack(program)
+    assert "did it" not in said or names(desk) & {"production_gone", "moved_outside"}, said
