@@ -19,6 +19,7 @@ from modelgate import config
 from modelgate.errors import StepError
 from modelgate.rows import KINDS
 from modelgate.rows.dataset import Rows
+from modelgate.rows.near import find as find_near
 from modelgate.tracking import arrays, files
 
 if TYPE_CHECKING:
@@ -60,6 +61,15 @@ def same(ours: Rows, theirs: Rows) -> bool:
 def repeated(x_eval: Any, learned: Iterable[Any], settings: config.Data) -> tuple[int, ...]:
     """The eval rows that were `seen` in training, unless the use case says that rows repeat by nature."""
     return () if settings.rows_may_repeat else seen(x_eval, learned)
+
+
+def near_duplicates(x_eval: Any, learned: Iterable[Any], settings: config.Data) -> int:
+    """How many eval rows are near a training row, and not the same; 0 if rows may repeat by nature."""
+    if settings.rows_may_repeat:
+        return 0
+    learned = list(learned)
+    near = {int(row) for x in learned for row in np.flatnonzero(find_near(x_eval, x))}
+    return len(near - set(seen(x_eval, learned)))
 
 
 def seen(x_eval: Any, learned: Iterable[Any]) -> tuple[int, ...]:

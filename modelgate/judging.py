@@ -72,12 +72,13 @@ def conclusions(
     }
 
 
-def warnings(answers: Answers) -> tuple[str, ...]:
-    """What a person should know first of the rows themselves."""
+def warnings(answers: Answers, may_repeat: bool) -> tuple[str, ...]:
+    """What a person should know first of the rows themselves. may_repeat: whether they do so by nature."""
     said = predictions.leaking(answers.rows)
     if again := answers.trained_on.near_duplicates:
-        how_many = f"{again:,} of the eval rows equal rows that the candidate was trained on"
-        said = (f"{how_many}; the use case says that its rows repeat by nature.", *said)
+        how_many = f"{again:,} of the eval rows {'equal' if may_repeat else 'nearly equal'} rows that the candidate"
+        why = "; the use case says that its rows repeat by nature" if may_repeat else ""
+        said = (f"{how_many} was trained on{why}.", *said)
     return said
 
 

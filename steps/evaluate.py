@@ -213,7 +213,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores = predictions.side_by_side(
             subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
         )
-        return answers, replace(scores, was_in_production=before is not None)
+        return answers, replace(
+            scores, was_in_production=before is not None, near=near_of(answers.trained_on, settings.data)
+        )
 
     # On GitHub nothing is reused: what was judged is judged there, by code that reviewers can see.
     evaluations = f"{home}/{evaluation.name_of(args.use_case)}"
@@ -221,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if github is None and not args.no_cache and (found := client.find(api, known)):
         ask_again = partial(compared, lambda name: client.get(api, name, "--version"), judging.some_rows)
         try:
-            evidence, report = confirmed(api, evaluations, found, about, rows, policy, drops, ask_again)
+            evidence, report = confirmed(api, evaluations, found, about, rows, policy, drops, ask_again, settings.data)
             require_warnings(evidence, changed)
         except StepError as error:
             if error.name not in ("not_confirmed", "evidence_unreadable"):
@@ -237,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = judging.measure(scores, policy, answers.candidate, answers.production)
         looks = evaluation.looks(api, evaluations, answers.sha256)
         concluded = judging.conclusions(scores, policy, measured, drops, looks)
-        concluded["warnings"] += judging.warnings(answers) + changed
+        concluded["warnings"] += judging.warnings(answers, settings.data.rows_may_repeat) + changed
         evidence = Evidence(
             schema=2,
             **about,
@@ -279,8 +281,8 @@ def ask_both(
         learned = [datasets.fetch_training(use(Reference.of(other)), folder / "trained")[0].x for other in trained]
         first = Named(str(Reference.of(trained[0])), trained[0].digest)
         seen, may_repeat = datasets.seen(rows.x, learned), settings.data.rows_may_repeat
-        repeats = len(seen) if may_repeat else None
-        trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=repeats)
+        near = len(seen) if may_repeat else datasets.near_duplicates(rows.x, learned, settings.data)
+        trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=near)
         model_format, trusted = frameworks.load_format(settings.framework), usecase.trusted(settings.name)
         file = model_format.MODEL_FILE
         candidate = files.fetch(use(version), file, folder / "candidate")
@@ -296,6 +298,11 @@ def ask_both(
         return Answers(rows, hashes, trained_on, () if may_repeat else seen, chosen, ours, other)
 
 
+def near_of(trained_on: form.TrainedOn | None, data: config.Data) -> int:
+    """How many eval rows are nearly a training row, where rows do not repeat by nature."""
+    return 0 if trained_on is None or data.rows_may_repeat else trained_on.near_duplicates or 0
+
+
 def confirmed(
     api: wandb.Api,
     evaluations: str,
@@ -305,6 +312,7 @@ def confirmed(
     policy: Policy,
     drops: float,
     ask_again: Callable[[], tuple[Answers, Scores]],
+    data: config.Data,
 ) -> tuple[Evidence, str]:
     """
     Evidence from before, and its report, if it says what would be said now; else StepError `not_confirmed`.
@@ -321,14 +329,15 @@ def confirmed(
         raise unlike(wrong)
     if Named(evidence.dataset.name, evidence.dataset.digest) != rows:
         raise unlike("dataset")
-    scores = replace(scores, was_in_production=evidence.return_ is not None)
+    near = near_of(evidence.trained_on, data)
+    scores = replace(scores, was_in_production=evidence.return_ is not None, near=near)
     if wrong := judging.contradicted(evidence, report, scores, policy, drops):
         raise unlike(wrong)
     if evidence.looks != evaluation.looks(api, evaluations, evidence.sha256, before=Reference.of(found).number):
         raise unlike("looks")
     if evidence.verdict == "pass":
         answers, now = ask_again()
-        if not set(judging.warnings(answers)) <= set(evidence.warnings):
+        if not set(judging.warnings(answers, data.rows_may_repeat)) <= set(evidence.warnings):
             raise unlike("warnings")
         if wrong := judging.answered_otherwise(evidence, scores, now, answers):
             raise unlike(wrong)

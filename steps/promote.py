@@ -270,7 +270,10 @@ def held(
     counts = promoters(api, Reference.of(version).collection)
     before = ledger.last_in_production(entries, version.digest, counts)
     scores = replace(
-        scores, was_in_production=before is not None, seen=datasets.repeated(rows.x, learned, settings.data)
+        scores,
+        was_in_production=before is not None,
+        seen=datasets.repeated(rows.x, learned, settings.data),
+        near=datasets.near_duplicates(rows.x, learned, settings.data),
     )
     check_verdict(evidence, scores)
     return Judged(evidence, source, version, form.as_json(evidence), stored, counts)

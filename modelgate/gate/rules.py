@@ -23,6 +23,8 @@ from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Answers, Marks, Scores
 from modelgate.gate.statistics import chance_beyond, drop_lower_bound, holm, mcnemar
 
+# A fraction of the eval rows: so many may nearly be training rows, because some things look alike.
+MAX_NEAR = 0.05
 # Fewer rows can show next to nothing.
 MIN_ROWS = 100
 # With fewer rows of the rarer class no method holds its level for the area under the ROC curve; nor, with fewer of any
@@ -118,6 +120,14 @@ def unseen_rows(scores: Scores, _policy: Policy) -> Said:
     if scores.seen:
         return Said(False, f"{len(scores.seen)} eval rows are training rows, the first {scores.seen[0]}")
     return Said(True, "no eval row was trained on")
+
+
+def near_duplicates(scores: Scores, _policy: Policy) -> Said:
+    """Few eval rows are nearly a training row: each of them may be answered from memory."""
+    said = f"{scores.near} of {scores.rows} eval rows are nearly a training row"
+    if scores.near > MAX_NEAR * scores.rows:
+        return Said(False, f"{said}, and {MAX_NEAR:.0%} may be: take rows of other things")
+    return Said(True, said)
 
 
 def enough_rows(scores: Scores, policy: Policy) -> Said:
@@ -357,6 +367,7 @@ def was_in_production(scores: Scores, _policy: Policy) -> Said:
 
 Rule = Callable[[Scores, Policy], Said]
 SANITY: tuple[Rule, ...] = (every_row_scored, finite_scores, unseen_rows)
+LEAKS: tuple[Rule, ...] = (near_duplicates,)  # asked where there is one
 SUPPORT: tuple[Rule, ...] = (enough_rows,)
 QUALITY: tuple[Rule, ...] = (labels_plausible, sign_plausible, not_constant, floor)
 HISTORY: dict[str, tuple[Rule, ...]] = {
@@ -384,7 +395,8 @@ def judge(scores: Scores, policy: Policy) -> list[Outcome]:
     if sane(outcomes):
         outcomes += [_outcome(rule, scores, policy) for rule in SUPPORT]
     if sane(outcomes):
-        outcomes += [_outcome(rule, scores, policy) for rule in (*QUALITY, *HISTORY[policy.name])]
+        leaks = LEAKS if scores.near else ()
+        outcomes += [_outcome(rule, scores, policy) for rule in (*leaks, *QUALITY, *HISTORY[policy.name])]
         blocking = policy.name != "rollback"
         outcomes += [_outcome(rule, scores, policy, blocking) for rule in COMPARISON[policy.name]]
     return outcomes

@@ -33,7 +33,8 @@ class Scores:
     What the models said about each row of the eval set.
 
     targets: the truth. candidate, production: answers; production is None when there is none yet. rows: how many rows
-    the eval set has. seen: indices of eval rows that are also training rows. was_in_production: whether the ledger
+    the eval set has. seen: indices of eval rows that are also training rows. near: how many more are nearly one.
+    was_in_production: whether the ledger
     knows the candidate to have been in production. classes: their names, by index; empty: they are called by index.
     slices: for each column that the use case names, the group of each row: integers (N,). groups: the names of a
     column's groups, by number; a column that is not among them has numbers for names.
@@ -48,6 +49,7 @@ class Scores:
     rows: int
     seen: tuple[int, ...]
     task: str = "image-classification"
+    near: int = 0
     was_in_production: bool = False
     classes: tuple[str, ...] = ()
     slices: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)

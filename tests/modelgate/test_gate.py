@@ -131,6 +131,18 @@ def test_unseen_rows_refuses_eval_rows_that_were_trained_on():
     assert refusals(replace(scores(20), seen=(17,))) == ["unseen_rows"]
 
 
+def test_near_duplicates_refuses_more_than_a_share():
+    scored = scores(20)
+    most = int(rules.MAX_NEAR * scored.rows)
+    assert refusals(replace(scored, near=most + 1)) == ["near_duplicates"]
+    assert refusals(replace(scored, near=most)) == []
+
+
+def test_near_duplicates_are_counted_where_there_is_one():
+    names = [[outcome.rule for outcome in rules.judge(replace(scores(20), near=near), POLICY)] for near in (0, 1)]
+    assert ["near_duplicates" in rules for rules in names] == [False, True]
+
+
 def test_enough_rows_refuses_fewer_than_a_hundred():
     few = replace(scores(2, 2), targets=LABELS[:99], candidate=sure(LABELS[:99]), production=None, rows=99)
     assert refusals(few) == ["enough_rows"]

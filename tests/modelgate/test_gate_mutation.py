@@ -15,7 +15,7 @@ import pytest
 from modelgate.gate import rules
 from modelgate.tracking.fingerprint import ROOT
 
-ALL = (rules.SANITY, rules.SUPPORT, rules.QUALITY, *rules.HISTORY.values(), *rules.COMPARISON.values())
+ALL = (rules.SANITY, rules.LEAKS, rules.SUPPORT, rules.QUALITY, *rules.HISTORY.values(), *rules.COMPARISON.values())
 RULES = sorted({rule.__name__ for some in ALL for rule in some})
 
 

@@ -125,7 +125,7 @@ def test_a_planted_history_is_named_and_lets_nothing_go_back(desk, attack, accou
 
 def test_a_planted_entry_for_what_is_in_production_is_named(desk, attack):
     attack(
-        'entry = {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "approver": "the board"}\n'
+        'entry = {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "approver": "eve"}\n'
         'plant(PROJECT, entry); seal(HONEST["to"]["name"], entry, 1)'
     )
     assert names(desk) == {"entry_of_other_account"}
