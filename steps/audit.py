@@ -48,6 +48,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="an account whose entries count although it is no admin of the registry any more; may be repeated",
     )
+    parser.add_argument(
+        "--collection",
+        default=parser.config.collection,
+        help="the registered model to look at where the ledger names none (default: %(default)s)",
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else")
     return parser.parse()
 
@@ -190,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case)
     project = client.project_of(settings.project)
     entries = ledger.read(api, *ledger.places(api, client.entity_of(api), project, args.use_case))
-    collection = collection_of(entries, settings.collection)
+    collection = collection_of(entries, args.collection)
     holder = client.production(api, collection)
     answer: dict[str, Any] = {"registry": {"production": str(Reference.of(holder)) if holder else None}}
     findings: list[verify.Finding] = []
