@@ -215,3 +215,20 @@ def test_the_commands_of_the_servers_page_are_understood():
 def test_the_servers_page_names_every_finding_of_check():
     kinds = set(re.findall(r'report\.add\("([\w-]+)"', text("modelgate_server/check.py"))) | {"missing", "corrupt"}
     assert all(f"`{kind}`" in text("docs/server.md") for kind in kinds), kinds
+
+
+@pytest.mark.parametrize("document", ["docs/promotion.md", "docs/gate.md"])
+def test_every_test_that_is_named_exists(document):
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = set(re.findall(r"^ *(?:async )?def (test_\w+)\(", sources, re.MULTILINE))
+    named = set(re.findall(r"`(test_\w+)`", text(document)))
+    assert named <= tests
+
+
+def test_the_threat_model_names_the_test_of_each_line_that_is_refused():
+    """What works, and is no one's to prevent here, has a person or a copy against it and may have no test."""
+    table = text("docs/promotion.md").split("## What the holder of each key can still do")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    for _, attack, happens, shown in rows:
+        assert "`test_" in shown or happens.strip().startswith("works"), attack

@@ -219,3 +219,34 @@ def test_the_alias_stays_where_it_is(desk, attack, program):
 def test_what_takes_production_away_is_refused_or_named(desk, attack, program):
     said = attack(program)
     assert "did it" not in said or names(desk) & {"production_gone", "moved_outside"}, said
+
+
+def test_another_use_cases_collection_under_this_name_is_named(desk, attack, step, monkeypatch):
+    """Its `production` comes with it, and nobody judged that for this use case."""
+    other = Desk(step, f"{desk.collection}-b", TEAM)
+    with monkeypatch.context() as patch:
+        patch.setenv("WANDB_PROJECT", other.collection)
+        evidence = other.evidence(3)
+        step("promote", "--evidence", evidence, "--approver", "ada", "--collection", other.collection)
+    attack(
+        f'a, b = (api.artifact_collection("model", name) for name in (REGISTRY, {other.registry!r}))\n'
+        'name = a.name; a.name = name[:40] + "-old"; a.save(); b.name = name; b.save()'
+    )
+    digest = wandb.Api().artifact(f"{desk.registry}:production").digest
+    assert digest == desk.entries[0].content["to"]["digest"] or names(desk)
+
+
+# --- what only a person stands against -------------------------------------------------------------------------------
+
+
+def test_forged_answers_are_promoted_if_a_person_approves_them(desk, attack):
+    """Whoever may log an evaluation writes its answers and its warnings. The account says whose key it was."""
+    evidence = desk.evidence(2, 0, account="trainer")  # of a model that no step has ever loaded
+    desk.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert in_production(desk) == "v2"
+    assert desk.findings() == set()
+
+
+def test_the_promotion_key_moves_the_alias_and_audit_names_it(desk):
+    desk.move_by_hand(1)
+    assert names(desk) == {"moved_outside"}
