@@ -82,7 +82,8 @@ def test_the_texts_are_in_the_table_of_the_answers_and_not_in_the_report(judged)
 def test_few_rows_are_the_first_thing_that_a_report_says_and_it_is_reused_as_it_is(judged):
     """Each template evaluates on fewer than 300 rows."""
     answer = judged("tabular")
-    (warning,) = evidence_of(answer).warnings
+    warning, made = evidence_of(answer).warnings
+    assert made.startswith("The first one: nothing is in production. Trained by local: ")
     assert warning.startswith("200 rows show little: to be shown above ")
     assert answer.report.splitlines()[2] == f"- **{warning}**"
     again = judged("tabular")
