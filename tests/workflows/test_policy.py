@@ -290,7 +290,9 @@ def jobs_are_the_steps(files: Files) -> Found:
         flags = ran[0]["flags"] if ran else ""
         for name in step.inputs:
             of = f"needs.{maker[name]}.outputs.{name}"
-            wanted = f'"{name}": ${{{{ toJSON({"inputs.version || " if name == "version" else ""}{of}) }}}}'
+            if step.name == "evaluate":  # a version that exists has no build and no link before it
+                of = f"inputs.version || {of}" if name == "version" else f"inputs.version == '' && {of} || ''"
+            wanted = f'"{name}": ${{{{ toJSON({of}) }}}}'
             yield step.name, None if wanted in flags and maker[name] in job["needs"] else f"{step.name}: {name}"
         for name in step.outputs:
             wanted = f"${{{{ steps.run.outputs.{name} }}}}"
