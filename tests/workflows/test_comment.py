@@ -189,6 +189,23 @@ def test_the_metrics_of_a_regression_are_compared_and_names_that_are_none_are_le
     assert "mean absolute" not in say(evidence=content)
 
 
+def test_what_differs_from_production_is_at_the_top_and_leads_to_the_run(say, judged):
+    content = form.as_json(judged[0])
+    content["warnings"] = [
+        "Differs from production in config (epochs 5 to 9). Trained by bob: https://wandb.ai/v/p/runs/x1",
+        "Evaluated by mallory`](http://evil.example) @ada, and production by ada.",
+        7,
+    ]
+    body = say(evidence=content)
+    lines = body.splitlines()
+    line = "- `Differs from production in config (epochs 5 to 9). Trained by bob`"
+    assert f"{line} ([run](https://wandb.ai/v/p/runs/x1))" in lines[:8]
+    assert "- `Evaluated by mallory](http://evil.example) @ada, and production by ada.`" in lines[:8]
+    assert line in say(evidence=content, FROM_STRANGER="true").splitlines()
+    content["warnings"][0] = content["warnings"][0].replace("runs/x1", "runs/x1) [more](http://evil.example")
+    assert line in say(evidence=content).splitlines()
+
+
 def test_no_word_of_the_report_changes_what_is_drawn(say, judged):
     evidence, outcomes, scores = judged
     text = report.report(form.as_json(evidence), outcomes, scores, POLICY)

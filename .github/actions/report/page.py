@@ -19,6 +19,7 @@ SIGNS = {"pass": "✅", "fail": "⛔", "unchanged": "⚪"}
 MAX_COMMENT = 65_000  # GitHub takes 65,536 characters
 MAX_ROWS = 8
 MAX_RULES = 20
+MAX_WARNINGS, MAX_WARNING = 20, 600
 # A label is `is 3 (5)`; narrow, so that it is not made smaller where there is little room.
 SANKEY = {"prefix": "(", "suffix": ")", "width": 420, "height": 300}
 # How a rule can end, and its box.
@@ -48,6 +49,7 @@ def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report
         (f"`{use_case}` " if use_case else "")
         + (first_line(result, verdict) or f"⚠️ **no verdict**: {stopped(given['JOBS'])}"),
         given["THEN"] if verdict == "pass" else refused_by(rules),
+        warnings(evidence, stranger),
         " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', given['SHA'])[:12]}`",
     ]
     if verdict:
@@ -83,6 +85,23 @@ def stopped(jobs: str) -> str:
     ended = {name: job.get("result") for name, job in json.loads(jobs or "{}").items()}
     bad = [name for name, how in ended.items() if how not in ("success", "skipped")]
     return f"`{bad[0]}` did not end well" if bad else "nothing was evaluated"
+
+
+def warnings(evidence: dict[str, Any], stranger: bool) -> str:
+    """What differs from production and what is unusual, a line each: as code, so that GitHub makes no link of a name."""
+    lines = at(evidence, "warnings")
+    if not isinstance(lines, list):
+        return ""
+    shown = [warning(line, stranger) for line in lines[:MAX_WARNINGS] if isinstance(line, str)]
+    return "\n".join(filter(None, shown))
+
+
+def warning(line: str, stranger: bool) -> str:
+    """One line; the address at its end becomes a link, if no stranger wrote it."""
+    text, _, address = line.partition(": http")
+    text = "".join(char for char in text[:MAX_WARNING] if char.isprintable() and char != "`").strip()
+    linked = None if stranger else url(f"http{address}")
+    return f"- `{text}`" + (f" ([run]({linked}))" if linked else "") if text else ""
 
 
 def comparison(evidence: dict[str, Any]) -> str:
