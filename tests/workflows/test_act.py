@@ -172,7 +172,7 @@ def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, place):
 
 def test_of_images_that_are_there_only_that_of_promote_is_pushed_again(pulled):
     pushed = [one["name"].rpartition("/")[2] for one in json.loads(pulled[1].outputs["images"]["pushed"])]
-    assert pushed == ["train", "promote"]  # train's has the network, which the pull request changes
+    assert pushed == ["promote", "train"]  # train has the network, which the pull request changes
 
 
 def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, place, at_a_laptop):
