@@ -201,12 +201,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     findings: list[verify.Finding] = []
 
     # 1) is it to be believed?
-    known = registered(api, entries, collection, holder)
     if args.verify or args.html:
+        known = registered(api, entries, collection, holder)
         by = written(api, entries, collection, args.account)
         entries, findings = verify.verify(entries, replace(known, sha256=stored(api, entries), **by))
-    else:
-        entries = verify.settle(entries, known)
     answer["entries"] = [as_json(entry) for entry in entries]
 
     # 2) what it says

@@ -179,8 +179,13 @@ def read(api: wandb.Api, *places: str) -> list[Entry]:
     """All entries, void ones marked, oldest first; empty when there are none. places: as `places` gives them."""
     entries = joined(*(_entries(api, place) for place in places))
     last = head(chained(entries))
-    holder = last and client.production(api, Reference.parse(last.content["to"]["name"], "the ledger").collection)
-    return chained(entries, str(Reference.of(holder)) if holder else None)
+    return chained(entries, last.content["to"]["name"] if last and has_effect(api, last) else None)
+
+
+def has_effect(api: wandb.Api, last: Entry) -> bool:
+    """Whether the alias was moved by the last entry: its version has the alias or the entry's seal, or was deleted."""
+    version = client.find(api, last.content["to"]["name"])
+    return version is None or bool({client.PRODUCTION, seal_of(last)} & set(version.aliases))
 
 
 def _entries(api: wandb.Api, place: str) -> list[Entry]:

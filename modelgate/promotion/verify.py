@@ -94,13 +94,6 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     return order, findings
 
 
-def settle(entries: Iterable[Entry], registered: Registered) -> list[Entry]:
-    """The entries as they are, but with `applied` as `verify` would say: also of one whose alias was moved since."""
-    listed = list(entries)
-    applied = {entry.number: entry.applied for entry in verify(listed, registered)[0]}
-    return [replace(entry, applied=applied.get(entry.number, entry.applied)) for entry in listed]
-
-
 # --- one entry by itself ---------------------------------------------------------------------------------------------
 
 

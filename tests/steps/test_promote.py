@@ -175,7 +175,7 @@ def test_evidence_of_schema_1_is_promoted(desk):
     ("change", "name"),
     [
         (lambda content: content.update(verdict="fail"), "verdict_not_pass"),
-        (lambda content: content["policy"].update(at_least=0.5), "policy_changed"),
+        (lambda content: content["policy"].update(floor_accuracy=0.5), "policy_changed"),
         (lambda content: content["dataset"].update(eval_rows=496), "verdict_not_reproduced"),
         (lambda content: content.pop("production"), "evidence_unreadable"),
     ],
@@ -309,7 +309,7 @@ def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, c
 
     reference = evaluated(0)["evidence"]
     _, _, scores = evaluation.read(wandb.Api().artifact(reference))
-    rows = len(fewer(scores).labels)
+    rows = len(fewer(scores).targets)
     evidence = forged(reference, collection, lambda evidence: evidence["dataset"].update(eval_rows=rows), fewer)
     assert refused(step, evidence) == "other_eval_rows"
 
