@@ -15,6 +15,7 @@ from itertools import pairwise, zip_longest
 
 from modelgate.promotion.ledger import Entry, readable, with_effect
 
+MAX_GAP = 1000  # entries
 _SEAL = re.compile(r"promotion-v([0-9]{1,9})-([0-9a-f]{12})")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -151,9 +152,12 @@ def _changed(known: Mapping[int, Entry], registered: Registered) -> list[Finding
 
 def _missing(known: Mapping[int, Entry], registered: Registered, accounted: set[int | None]) -> list[Finding]:
     last = max((number for number in (*known, *accounted) if number is not None), default=-1)
-    end = max((seal.number for seal in registered.seals), default=-1)
+    sealed = {seal.number for seal in registered.seals if seal.number > last}
+    # Whoever may give an alias can name any number: a gap that no team makes is not counted out.
+    beyond = range(last + 1, max(sealed, default=last) + 1)
+    numbers = beyond if len(beyond) <= MAX_GAP else sorted(sealed)
     found = []
-    for number in range(max(last, end) + 1):
+    for number in [*range(last), *numbers]:
         if number in known or number in accounted:
             continue
         if number < last:

@@ -41,8 +41,15 @@ class Reference:
 
     @classmethod
     def of(cls, artifact: Artifact) -> Reference:
-        """The pinned name of a version that W&B has given a number."""
-        return cls.parse(f"{artifact.entity}/{artifact.project}/{artifact.name.split(':')[0]}:{artifact.version}", "")
+        """
+        The pinned name of a version that W&B has given a number.
+
+        If the name has it, then that one: of a listed link, the SDK's `version` is the number of the linked model
+        (wandb 0.31.0, Artifact._assign_attrs without a membership).
+        """
+        name, _, number = artifact.name.partition(":")
+        pinned = number if re.fullmatch(r"v\d+", number) else artifact.version
+        return cls.parse(f"{artifact.entity}/{artifact.project}/{name}:{pinned}", "")
 
     def require_in(self, collection: str, use_case: str) -> None:
         """Refuse a version of another use case's collection. The registry that it is in does not matter."""

@@ -459,3 +459,12 @@ def test_an_entry_that_was_interrupted_has_put_no_bytes_into_production():
 def test_hashes_that_are_none_make_an_entry_unreadable(sha256):
     content = played([("promote", 0)]).entries[0].content
     assert not ledger.readable({**content, "sha256": sha256})
+
+
+def test_a_seal_that_names_a_number_beyond_every_ledger_is_one_finding():
+    history = History()
+    history.promote(0)
+    forged = verify.seals_in(["promotion-v99999999-abcdef123456"], f"{REGISTRY}:v0")
+    registered = Registered(VERSIONS, (*history.seals, *forged), named(0)["name"])
+    _, findings = verify.verify(history.entries, registered)
+    assert [finding.entry for finding in findings if finding.name == "ledger_cut_off"] == [99999999]

@@ -39,6 +39,18 @@ def test_a_ledger_that_nobody_touched_is_verified(desk):
     assert seals == [ledger.seal_of(desk.entries[1])]
 
 
+def test_versions_whose_number_in_the_registry_is_another_than_that_of_their_model_are_verified(desk):
+    with wandb.init(entity=desk.entity, project=desk.collection) as run:
+        model = wandb.Artifact("glyphs_model", type="model")
+        with model.new_file("model.keras", mode="wb") as file:
+            file.write(b"never linked")
+        run.log_artifact(model).wait()
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    assert desk.version(1).source_version == "v2"
+    assert desk.findings() == set()
+
+
 def test_an_empty_ledger_is_verified(desk):
     assert desk.findings() == set()
 
