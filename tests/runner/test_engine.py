@@ -98,6 +98,7 @@ def make_real(checkout: Checkout) -> None:
         if (checkout.root / part).is_dir():
             shutil.rmtree(checkout.root / part)
         shutil.copytree(ROOT / part, checkout.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(checkout.root / "wandb", ignore_errors=True)  # the small program's, which would hide the SDK
     own.letters(checkout.root)
 
 
