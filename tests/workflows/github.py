@@ -8,10 +8,12 @@ Answers have the shape of GitHub's published API, as far as it is read.
 from __future__ import annotations
 
 import json
+import os
 import re
 from urllib.parse import parse_qs, urlsplit
 
 from tests.standing_in import Request, StandIn
+from tests.workflows.files import ACTIONS
 
 
 class _Asked(Request):
@@ -94,3 +96,14 @@ class GitHub(StandIn):
 
 def comment(number, body, login="github-actions[bot]"):
     return {"id": number, "body": body, "user": {"login": login}}
+
+
+def of_action(github):
+    """The variables that every action's script has, with this GitHub; its own inputs come on top."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ACTIONS),
+        "GITHUB_API_URL": github.url,
+        "GITHUB_REPOSITORY": "team/models",
+        "GITHUB_TOKEN": "t",
+    }

@@ -7,7 +7,6 @@ The check run of a model on a commit: the real script against a GitHub of the te
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ import pytest
 
 from tests import own
 from tests.workflows.files import ACTIONS
-from tests.workflows.github import GitHub
+from tests.workflows.github import GitHub, of_action
 
 SCRIPT = ACTIONS / "report" / "report.py"
 SHA = "a" * 40
@@ -42,8 +41,8 @@ def report(github, tmp_path):
             headline = f"{verdict}: 1.0 point higher than production, within what 500 rows can tell"
             (folder / "result.json").write_text(json.dumps({"verdict": verdict, "headline": headline}))
             (folder / "evidence.json").write_text(json.dumps({"evaluation_run": {"url": PAGE}}))
-        environ = {"PATH": os.environ["PATH"], "GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "team/models"}
-        environ |= {"GITHUB_TOKEN": "t", "FOLDER": str(tmp_path / "reports"), "USE_CASE": "", "UNTOUCHED": ""}
+        environ = of_action(github)
+        environ |= {"FOLDER": str(tmp_path / "reports"), "USE_CASE": "", "UNTOUCHED": ""}
         environ |= {"CHECK": "true", "ENDED": "", "PULL_REQUEST": "", "HEAD": "", "SHA": SHA, "THEN": "", "JOBS": "{}"}
         environ |= {"RUN_URL": RUN, "FROM_STRANGER": "false", **inputs}
         done = subprocess.run(

@@ -8,7 +8,6 @@ code wrote.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -26,7 +25,7 @@ from modelgate.predictions import Predictions
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Metrics, Named
 from tests.workflows.files import ACTIONS
-from tests.workflows.github import GitHub, comment
+from tests.workflows.github import GitHub, comment, of_action
 
 SCRIPT = ACTIONS / "report" / "report.py"
 SHA = "a" * 40
@@ -61,9 +60,7 @@ def say(github, tmp_path):
             if content:
                 (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
         environ = {
-            "PATH": os.environ["PATH"],
-            "GITHUB_API_URL": github.url,
-            "GITHUB_REPOSITORY": "team/models",
+            **of_action(github),
             "GITHUB_TOKEN": TOKEN,
             "FOLDER": str(folder.parent),
             "USE_CASE": "",

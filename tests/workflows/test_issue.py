@@ -7,14 +7,13 @@ The one issue of a model's audit: the real script against a GitHub of the test's
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from tests.workflows.files import ACTIONS
-from tests.workflows.github import GitHub
+from tests.workflows.github import GitHub, of_action
 
 SCRIPT = ACTIONS / "issue" / "issue.py"
 FOUND = [{"name": "alias_moved", "message": "production is v3, and the ledger says v2"}]
@@ -33,9 +32,8 @@ def audit(github, tmp_path):
 
     def audit(findings, use_case="glyphs"):
         (tmp_path / "result.json").write_text(json.dumps({"findings": findings, "entries": []}))
-        environ = {"PATH": os.environ["PATH"], "GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "team/models"}
+        environ = of_action(github)
         environ |= {
-            "GITHUB_TOKEN": "t",
             "USE_CASE": use_case,
             "FOLDER": str(tmp_path),
             "RUN_URL": "https://github.com/r",

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from tests.workflows.files import ACTIONS, ROOT, workflows
-from tests.workflows.github import GitHub
+from tests.workflows.github import GitHub, of_action
 
 SCRIPT = ACTIONS / "touches-judge" / "judge.py"
 HEAD, BASE, BEFORE = "a" * 40, "b" * 40, "c" * 40
@@ -46,8 +45,8 @@ def judge(github, tmp_path):
         texts = iter([before, after])
         encoded = lambda: {"content": base64.encodebytes(next(texts).encode()).decode()}  # noqa: E731
         github.answers[f"{at}/contents/{CONFIG}"] = encoded
-        environ = {"PATH": os.environ["PATH"], "GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "team/models"}
-        environ |= {"GITHUB_TOKEN": "t", "HEAD": head, "SHA": sha}
+        environ = of_action(github)
+        environ |= {"HEAD": head, "SHA": sha}
         done = subprocess.run([sys.executable, SCRIPT], env=environ, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return github.checks[-1] if github.checks else None

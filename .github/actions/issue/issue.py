@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-AUTHOR = "github-actions[bot]"
+from api import AUTHOR, ask, listed
+
 LABEL = "model-audit"
-PAGE = 100
 MAX_FINDINGS = 50
 MAX_MESSAGE = 500
 
@@ -67,30 +66,11 @@ def body(use_case: str, findings: list[dict[str, Any]]) -> str:
 
 def find(use_case: str) -> dict[str, Any] | None:
     """Our issue of this model, open or closed; the newest if there are several."""
-    page = 1
-    while rows := ask("GET", f"issues?state=all&labels={LABEL}&per_page={PAGE}&page={page}"):
-        for row in rows:
-            ours = (row["user"] or {}).get("login") == AUTHOR and "pull_request" not in row
-            if ours and str(row["body"]).startswith(f"{mark(use_case)}\n"):
-                return dict(row)
-        page += 1
+    for row in listed("issues", state="all", labels=LABEL):
+        ours = (row["user"] or {}).get("login") == AUTHOR and "pull_request" not in row
+        if ours and str(row["body"]).startswith(f"{mark(use_case)}\n"):
+            return row
     return None
-
-
-def ask(method: str, path: str, body: Any = None) -> Any:
-    request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
-        f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}",
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}",
-            "Content-Type": "application/json",
-            "X-GitHub-Api-Version": "2022-11-28",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.loads(answer.read() or "null")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from api import AUTHOR, ask, listed, pulls
 from forms import at
 from page import mark
 
-AUTHOR = "github-actions[bot]"
 DEPENDABOT = "dependabot[bot]"
 APP = "github-actions"
 
@@ -23,10 +21,9 @@ def of_fork(head: str, sha: str) -> str:
 
     Only of a fork or of Dependabot: on any other the pipeline has commented itself, whatever its branch is called.
     """
-    query = urllib.parse.urlencode({"head": head, "state": "open", "per_page": 100})
-    for pull in ask("GET", f"pulls?{query}"):
+    for pull in pulls(head, sha):
         ours = at(pull, "head", "repo", "full_name") == os.environ["GITHUB_REPOSITORY"]
-        if pull["head"]["sha"] == sha and (not ours or at(pull, "user", "login") == DEPENDABOT):
+        if not ours or at(pull, "user", "login") == DEPENDABOT:
             return str(pull["number"])
     return ""
 
@@ -50,12 +47,9 @@ def begins(comment: dict[str, Any], line: str) -> bool:
 
 def comments_of(number: int) -> Iterator[dict[str, Any]]:
     """The comments that we wrote, the newest first: each mark is then of the first one that has it."""
-    page_number, found = 1, []
-    while comments := ask("GET", f"issues/{number}/comments?per_page=100&page={page_number}"):
-        # A user is null if the account was deleted.
-        found += [comment for comment in comments if (comment["user"] or {}).get("login") == AUTHOR]
-        page_number += 1
-    yield from reversed(found)
+    # A user is null if the account was deleted.
+    ours = [row for row in listed(f"issues/{number}/comments") if (row["user"] or {}).get("login") == AUTHOR]
+    yield from reversed(ours)
 
 
 def check(use_case: str, sha: str, ends: str, title: str, summary: str, address: str | None = None) -> None:
@@ -72,20 +66,3 @@ def check(use_case: str, sha: str, ends: str, title: str, summary: str, address:
         ask("PATCH", f"check-runs/{ours[0]}", body)
     else:
         ask("POST", "check-runs", body | {"head_sha": sha})
-
-
-def ask(method: str, path: str, body: Any = None) -> Any:
-    base, repository = os.environ["GITHUB_API_URL"], os.environ["GITHUB_REPOSITORY"]
-    request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
-        f"{base}/repos/{repository}/{path}",
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}",
-            "Content-Type": "application/json",
-            "X-GitHub-Api-Version": "2022-11-28",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.loads(answer.read() or "null")

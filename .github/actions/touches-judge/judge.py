@@ -8,26 +8,23 @@ after. So a pull request that edits its own workflows does not change the answer
 from __future__ import annotations
 
 import base64
-import json
 import os
 import sys
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
+from api import ask, listed, pulls
 from touches_judge import reasons
 
 NAME = "judge untouched"
-PAGE = 100
 MAX_FILES = 3000  # GitHub lists no more of a pull request
 MAX_SHOWN = 50
 
 
 def main() -> int:
     sha = os.environ["SHA"]
-    pull = find(os.environ["HEAD"], sha)
+    pull = next(pulls(os.environ["HEAD"], sha), None)
     if pull is None:
         print("there is no open pull request of this commit")
         return 0
@@ -45,21 +42,10 @@ def main() -> int:
     return 0
 
 
-def find(head: str, sha: str) -> dict[str, Any] | None:
-    """The open pull request from `owner:branch` whose last commit this is."""
-    query = urllib.parse.urlencode({"head": head, "state": "open", "per_page": PAGE})
-    return next((pull for pull in ask("GET", f"pulls?{query}") if pull["head"]["sha"] == sha), None)
-
-
 def files(number: int) -> Iterator[str]:
     """Every file that it changes or deletes; of one that it moves, both names."""
-    page = 1
-    while rows := ask("GET", f"pulls/{number}/files?per_page={PAGE}&page={page}"):
-        for row in rows:
-            yield from filter(None, (row["filename"], row.get("previous_filename")))
-        if len(rows) < PAGE:
-            return
-        page += 1
+    for row in listed(f"pulls/{number}/files"):
+        yield from filter(None, (row["filename"], row.get("previous_filename")))
 
 
 def text(name: str, commit: str) -> str | None:
@@ -69,22 +55,6 @@ def text(name: str, commit: str) -> str | None:
         return base64.b64decode(answer["content"]).decode()
     except (urllib.error.HTTPError, ValueError):
         return None
-
-
-def ask(method: str, path: str, body: Any = None) -> Any:
-    request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
-        f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}",
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}",
-            "Content-Type": "application/json",
-            "X-GitHub-Api-Version": "2022-11-28",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.loads(answer.read() or "null")
 
 
 if __name__ == "__main__":
