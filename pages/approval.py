@@ -11,6 +11,7 @@ from __future__ import annotations
 import getpass
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import Response
 
@@ -21,7 +22,7 @@ from modelgate_server.errors import Forbidden, Invalid, ServerError
 from modelgate_server.store import accounts, projects
 from modelgate_server.web import markdown
 from modelgate_server.web.access import Form, Visit, see_other
-from modelgate_server.web.addresses import query
+from modelgate_server.web.addresses import picture_url
 from modelgate_server.web.login import THIS_MACHINE
 from pages import kept, mistakes, production, shown, waiting
 from pages.desk import Desk
@@ -29,14 +30,6 @@ from pages.kept import Version
 from pages.waiting import Answer, Waiting
 
 URL = "/-/approval"
-# What the metrics of evidence measure, and in which unit; others are called by their names.
-LABELS = {
-    "accuracy": "accuracy (fraction)",
-    "loss": "loss (nats per row)",
-    "calibration_error": "calibration error (fraction)",
-    "latency_ms": "latency (ms per row)",
-    "size_bytes": "size (bytes)",
-}
 
 
 @dataclass(frozen=True)
@@ -182,13 +175,13 @@ def _report(visit: Visit, evaluation: Version) -> str | None:
     text = kept.report(visit, evaluation)
     if text is None:
         return None
-    return markdown.drawn(text[: markdown.MAX_CHARS], lambda path: f"{evaluation.below}/picture?{query(path=path)}")
+    return markdown.drawn(text[: markdown.MAX_CHARS], partial(picture_url, evaluation.below))
 
 
 def _compared(evidence: Evidence) -> list[Compared]:
     """What was measured of both; what the gate compares by comes first."""
     ours, theirs = evidence.metrics.candidate, evidence.metrics.production
-    rows = [(name, getattr(ours, name), getattr(theirs, name, None)) for name in LABELS]
+    rows = [(name, getattr(ours, name), getattr(theirs, name, None)) for name in wording.LABELS]
     rows += [(name, value, theirs.other.get(name) if theirs else None) for name, value in ours.other.items()]
     rows = [row for row in rows if row[1] is not None or row[2] is not None]
     rows.sort(key=lambda row: row[0] != evidence.metric)
@@ -196,7 +189,7 @@ def _compared(evidence: Evidence) -> list[Compared]:
 
 
 def _row(name: str, ours: float | None, theirs: float | None, counts: bool) -> Compared:
-    label = LABELS.get(name) or production.title_of(name)
+    label = wording.LABELS.get(name) or production.title_of(name)
     if name != "size_bytes":
         return Compared(label, wording.number(ours), wording.number(theirs), wording.change(ours, theirs), counts)
     change = "-" if ours is None or theirs is None else f"{ours - theirs:+,}"

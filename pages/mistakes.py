@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import query
+from modelgate_server.web.addresses import picture_url
 from modelgate_server.web.words import text_of
 from pages import kept
 from pages.kept import Version
@@ -62,7 +62,7 @@ def _mistake(columns: list[str], cells: list[Any], evaluation: Version) -> Mista
     path = picture.get("path") if isinstance(picture, dict) else None
     own = [(name, value) for name, value in row.items() if name == "text" or name.startswith("x_")]
     return Mistake(
-        url=f"{evaluation.below}/picture?{query(path=str(path))}" if path else "",
+        url=picture_url(evaluation.below, str(path)) if path else "",
         said=tuple((name.removeprefix("x_"), text_of(value)[:MAX_CHARS]) for name, value in own[:SHOWN_COLUMNS]),
         row=str(row["row"]),
         truth=str(row["label"]),

@@ -11,8 +11,8 @@ from modelgate.gate import comparison, metrics, rules, statistics
 from modelgate.gate.metrics import metric_of
 from modelgate.gate.policy import Policy
 from modelgate.gate.rules import Outcome
-from modelgate.gate.scores import Scores
-from modelgate.gate.wording import change, drop, number, short
+from modelgate.gate.scores import REGRESSION, Scores
+from modelgate.gate.wording import LABELS, change, drop, number, short
 from modelgate.text import one_line
 
 UNCHANGED = "unchanged: this is the model that production already is"
@@ -181,23 +181,15 @@ def _sentence(evidence: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
 
 def _comparison(evidence: Mapping[str, Any]) -> str:
     ours, theirs = evidence["metrics"]["candidate"], evidence["metrics"]["production"] or {}
-    of_classes = {
-        "accuracy (fraction)": "accuracy",
-        "loss (nats per row)": "loss",
-        "calibration error (fraction)": "calibration_error",
-    }
+    of_classes = () if evidence["task"] == REGRESSION else ("accuracy", "loss", "calibration_error")
     measured = [
-        *((label, ours[key], theirs.get(key)) for label, key in of_classes.items() if not _of_numbers(evidence)),
+        *((LABELS[key], ours[key], theirs.get(key)) for key in of_classes),
         *((_label(name), ours["other"][name], theirs.get("other", {}).get(name)) for name in sorted(ours["other"])),
-        ("latency (ms per row)", ours["latency_ms"], theirs.get("latency_ms")),
+        (LABELS["latency_ms"], ours["latency_ms"], theirs.get("latency_ms")),
     ]
     rows = [[label, number(value), number(other), change(value, other)] for label, value, other in measured]
     sizes = [f"{value['size_bytes']:,}" if value else "-" for value in (ours, theirs)]
-    return _table(["", "candidate", "production", "change"], [*rows, ["size (bytes)", *sizes, "-"]])
-
-
-def _of_numbers(evidence: Mapping[str, Any]) -> bool:
-    return str(evidence["task"]).endswith("-regression")
+    return _table(["", "candidate", "production", "change"], [*rows, [LABELS["size_bytes"], *sizes, "-"]])
 
 
 def _label(name: str) -> str:

@@ -34,8 +34,8 @@ class Scores:
 
     targets: the truth. candidate, production: answers; production is None when there is none yet. rows: how many rows
     the eval set has. seen: indices of eval rows that are also training rows. near: how many more are nearly one.
-    was_in_production: whether the ledger
-    knows the candidate to have been in production. classes: their names, by index; empty: they are called by index.
+    was_in_production: whether the ledger knows the candidate to have been in production.
+    classes: their names, by index; empty: they are called by index.
     slices: for each column that the use case names, the group of each row: integers (N,). groups: the names of a
     column's groups, by number; a column that is not among them has numbers for names.
     varied: what the models answer to rows that were varied in a way that leaves the truth as it is, by variation;

@@ -9,6 +9,15 @@ import numpy as np
 from modelgate.gate.comparison import Difference
 from modelgate.gate.metrics import Metric
 
+# What the metrics that all evidence has measure, and in which unit.
+LABELS = {
+    "accuracy": "accuracy (fraction)",
+    "loss": "loss (nats per row)",
+    "calibration_error": "calibration error (fraction)",
+    "latency_ms": "latency (ms per row)",
+    "size_bytes": "size (bytes)",
+}
+
 
 def values(metric: Metric, compared: Difference) -> str:
     """Both models' values."""

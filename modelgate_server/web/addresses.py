@@ -25,6 +25,11 @@ def query(**values: str) -> str:
     return urlencode({key: value for key, value in values.items() if value})
 
 
+def picture_url(below: str, path: str) -> str:
+    """A picture among the files of a run or a version, whose page is at `below`."""
+    return f"{below}/picture?{query(path=path)}"
+
+
 @dataclass(frozen=True)
 class Place:
     """A project as a part of addresses; `organization` is set for a registry."""

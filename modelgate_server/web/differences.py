@@ -1,8 +1,9 @@
 """What differs between two versions: files by their digests, rows of tables, metadata."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from modelgate_server.store import artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Entry
 from modelgate_server.web import tables, versions, words
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import query
+from modelgate_server.web.addresses import picture_url
 from modelgate_server.web.tables import Table
 from modelgate_server.web.versions import Version
 
@@ -128,13 +129,9 @@ def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Ent
     missing, fresh = tables.differing(old, new, visit.deadline.check)
     return Rows(
         right.path,
-        added=tables.some(new, fresh, SHOWN_ROWS, _picture_url(after)),
-        removed=tables.some(old, missing, SHOWN_ROWS, _picture_url(before)),
+        added=tables.some(new, fresh, SHOWN_ROWS, partial(picture_url, after.below)),
+        removed=tables.some(old, missing, SHOWN_ROWS, partial(picture_url, before.below)),
     )
-
-
-def _picture_url(version: Version) -> Callable[[str], str]:
-    return lambda path: f"{version.below}/picture?{query(path=path)}"
 
 
 def _metadata(before: Artifact, after: Artifact) -> list[tuple[str, Any, Any]]:

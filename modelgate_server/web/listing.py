@@ -73,7 +73,7 @@ class Row:
     @cached_property
     def config(self) -> dict[str, Any]:
         tree = words.parsed(self.config_text(self.run.id))
-        return words.flat({key: value["value"] if _is_wrapped(value) else value for key, value in tree.items()})
+        return words.flat({key: words.unwrapped(value) for key, value in tree.items()})
 
     def value(self, name: str) -> Any:
         """By a column's name: a fact about the run, a key of its summary, or one of its config."""
@@ -92,11 +92,6 @@ class Row:
         return " ".join(
             filter(None, [run.display_name, run.name, run.job_type, run.group_name, run.tags, run.notes, run.state])
         )
-
-
-def _is_wrapped(value: Any) -> bool:
-    """The SDK stores each config value as {"value": ...}."""
-    return isinstance(value, dict) and "value" in value
 
 
 FACTS: dict[str, Callable[[Listed], Any]] = {

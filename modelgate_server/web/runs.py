@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from modelgate_server.store import artifacts, files, history, runs
 from modelgate_server.store.runs import Run
 from modelgate_server.web import charts, contents, links, media, panels, series, tables, versions, words
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import Place, query
+from modelgate_server.web.addresses import Place, picture_url
 from modelgate_server.web.contents import Shown
 from modelgate_server.web.media import Medium
 
@@ -46,7 +47,7 @@ def show(visit: Visit) -> Response:
         place=home,
         run=run,
         url=url,
-        config=words.visible({key: _unwrapped(value) for key, value in config.items()}),
+        config=words.visible({key: words.unwrapped(value) for key, value in config.items()}),
         summary=words.visible(summary, without_media=True),
         charts=charts.of_run(metrics, charts.axes_of(config)),
         panels=panels.of_run(config, summary, _reader(visit, run)),
@@ -73,18 +74,13 @@ def _run(visit: Visit) -> tuple[Run, Place]:
     return run, home
 
 
-def _unwrapped(value: object) -> object:
-    """The SDK stores each config value as {"value": ...}."""
-    return value["value"] if isinstance(value, dict) and "value" in value else value
-
-
 # The page of a workflow run on GitHub or GitHub Enterprise Server.
 _WORKFLOW = re.compile(r"https://[\w.:-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]{1,18}(/attempts/[0-9]{1,9})?")
 
 
 def _workflow(config: dict[str, Any]) -> str:
     """The address of the workflow run that started this run, if its config has one."""
-    values = (_unwrapped(value) for value in config.values())
+    values = (words.unwrapped(value) for value in config.values())
     return next((text for text in values if isinstance(text, str) and _WORKFLOW.fullmatch(text)), "")
 
 
@@ -118,11 +114,8 @@ def _tables(visit: Visit, run: Run, url: str, logged: list[Medium]) -> dict[str,
 
 
 def _shown(visit: Visit, url: str, file: files.RunFile, rows: int = tables.ROWS_A_PAGE) -> Shown:
-    def picture_url(path: str) -> str:
-        return f"{url}/picture?{query(path=path)}"
-
     asked = tables.Question(visit.page if rows == tables.ROWS_A_PAGE else 1, rows)
-    return contents.show(visit.blobs, file.md5, file.name, asked, picture_url, visit.deadline.check)
+    return contents.show(visit.blobs, file.md5, file.name, asked, partial(picture_url, url), visit.deadline.check)
 
 
 def points(visit: Visit) -> Response:

@@ -1,6 +1,7 @@
 """A collection, a version of it, the version's files, and the form that changes its aliases."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -13,7 +14,7 @@ from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
 from modelgate_server.web import contents, links, words
 from modelgate_server.web.access import Form, Visit, see_other
-from modelgate_server.web.addresses import Place, query
+from modelgate_server.web.addresses import Place, picture_url
 from modelgate_server.web.contents import Shown
 from modelgate_server.web.links import Link
 from modelgate_server.web.tables import Question
@@ -317,8 +318,9 @@ def file(visit: Visit) -> Response:
 
 def _shown(visit: Visit, found: Version, entry: Entry) -> Shown:
     question = Question(visit.page, filter=visit.asked("filter"), sort=visit.asked("sort"))
-    picture_url = lambda path: f"{found.below}/picture?{query(path=path)}"  # noqa: E731
-    return contents.show(visit.blobs, entry.md5, entry.path, question, picture_url, visit.deadline.check)
+    return contents.show(
+        visit.blobs, entry.md5, entry.path, question, partial(picture_url, found.below), visit.deadline.check
+    )
 
 
 def framed(visit: Visit) -> Response:

@@ -84,6 +84,11 @@ def console_line(text: str) -> str:
     return _TERMINAL.sub("", _CONSOLE_LINE.sub("", text, count=1)).rpartition("\r")[2]
 
 
+def unwrapped(value: Any) -> Any:
+    """The SDK stores each config value as {"value": ...}."""
+    return value["value"] if isinstance(value, dict) and "value" in value else value
+
+
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested objects as dotted keys; a media object (`_type`) stays whole, the SDK's own keys (`_...`) are left out."""
     found: dict[str, Any] = {}
