@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelgate import config
 from modelgate.errors import StepError
 from modelgate.rows import KINDS
-from modelgate.rows.dataset import Rows
+from modelgate.rows.dataset import Rows, seen_in_training
 from modelgate.rows.near import find as find_near
 from modelgate.tracking import arrays, files
 
@@ -58,28 +57,17 @@ def same(ours: Rows, theirs: Rows) -> bool:
     return type(ours.x) is type(theirs.x) and _equal(ours.x, theirs.x) and np.array_equal(ours.y, theirs.y)
 
 
-def repeated(x_eval: Any, learned: Iterable[Any], settings: config.Data) -> tuple[int, ...]:
-    """The eval rows that were `seen` in training, unless the use case says that rows repeat by nature."""
-    return () if settings.rows_may_repeat else seen(x_eval, learned)
-
-
-def near_duplicates(x_eval: Any, learned: Iterable[Any], settings: config.Data) -> int:
-    """How many eval rows are near a training row, and not the same; 0 if rows may repeat by nature."""
-    if settings.rows_may_repeat:
-        return 0
-    learned = list(learned)
-    near = {int(row) for x in learned for row in np.flatnonzero(find_near(x_eval, x))}
-    return len(near - set(seen(x_eval, learned)))
-
-
 def seen(x_eval: Any, learned: Iterable[Any]) -> tuple[int, ...]:
     """The indices of the eval rows that are among the training rows of these datasets. learned: the x of each."""
-    keys = list(_kind_of(x_eval).keys(x_eval))
-    known: set[Any] = set()
-    for x in learned:
-        if type(x) is type(x_eval):
-            known |= set(_kind_of(x).keys(x))
-    return tuple(row for row, key in enumerate(keys) if key in known)
+    keys = _kind_of(x_eval).keys
+    marks = [seen_in_training(x_eval, x, keys) for x in learned if type(x) is type(x_eval)]
+    return tuple(np.flatnonzero(np.logical_or.reduce(marks)).tolist()) if marks else ()
+
+
+def near_duplicates(x_eval: Any, learned: Iterable[Any], same: Iterable[int]) -> int:
+    """How many eval rows are near a training row of these datasets. same: those that are one, and do not count."""
+    near = {int(row) for x in learned for row in np.flatnonzero(find_near(x_eval, x))}
+    return len(near.difference(same))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ if its bytes are those of the manifest. Nothing is shown that this user may not 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +14,11 @@ from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
-from modelgate.tracking.client import PRODUCTION
-from modelgate.tracking.references import Reference
 from modelgate_server.store import artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Collection, Membership
-from modelgate_server.web import links
+from modelgate_server.web import links, words
 from modelgate_server.web.access import Visit
 from modelgate_server.web.addresses import Place, place
-
-MAX_ENTRY_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -94,8 +89,7 @@ def aliases(visit: Visit, known: Version) -> list[str]:
 
 
 def metadata(known: Version) -> dict[str, Any]:
-    said = json.loads(known.artifact.metadata or "{}")
-    return said if isinstance(said, dict) else {}
+    return words.parsed(known.artifact.metadata)
 
 
 def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:
@@ -110,17 +104,13 @@ def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | Non
 
 
 def entries(visit: Visit, places: Sequence[str]) -> list[Entry]:
-    """The ledger, as `ledger.read` gives it: oldest first, void entries marked. places: `entity/project/name`."""
-    known = ledger.joined(*(_entries(visit, place) for place in places))
-    last = ledger.head(ledger.chained(known))
-    home = Reference.parse(last.content["to"]["name"], "the ledger").collection if last else ""
-    holder = version(visit, f"{home}:{PRODUCTION}") if last else None
-    return ledger.chained(known, holder.name if holder else None)
+    """The ledger, oldest first, void entries marked; what took effect `verify` says. places: `entity/project/name`."""
+    return ledger.chained(ledger.joined(*(_entries(visit, place) for place in places)))
 
 
 def _entries(visit: Visit, place: str) -> list[Entry]:
     return [
-        ledger.entry(known.name, file(visit, known, ledger.FILE, MAX_ENTRY_BYTES), metadata(known))
+        ledger.entry(known.name, file(visit, known, ledger.FILE, ledger.MAX_BYTES), metadata(known))
         for known in versions(visit, place)
     ]
 

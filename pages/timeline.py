@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from modelgate import config
 from modelgate.promotion import ledger
+from modelgate.promotion.audit_page import HOW
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding
 from modelgate_server.errors import NotFound
@@ -34,12 +35,6 @@ TITLES = {
     "other_registry": "An entry is of another registry",
 }
 ENTRIES_A_PAGE = 20
-HOW = {
-    "name": "named on the command line",
-    "browser": "by the button in the browser",
-    "github": "as a required reviewer on GitHub",
-    "merge": "by a review of the merged pull request",
-}
 STATES = {
     "applied": "applied",
     "unfinished": "interrupted before the alias moved",
@@ -114,7 +109,7 @@ def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
     evidence = kept.evidence(visit, evaluation) if evaluation else None
     return Step(
         number=entry.number,
-        state="void" if entry.void else "applied" if entry.applied else "unfinished",
+        state=entry.state,
         time=content["time"],
         before=_link(visit, content["from"]["name"]) if content["from"] else None,
         to=_link(visit, content["to"]["name"]),

@@ -62,9 +62,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def state(entry: Entry) -> str:
     """What became of an entry."""
-    if entry.void:
-        return "void: another promotion came first" if ledger.readable(entry.content) else "void: says nothing"
-    return "applied" if entry.applied else "unfinished: the alias has not moved"
+    why = {
+        "void": "another promotion came first" if ledger.readable(entry.content) else "says nothing",
+        "unfinished": "the alias has not moved",
+    }
+    return f"{entry.state}: {why[entry.state]}" if entry.state in why else entry.state
 
 
 def line(entry: Entry) -> str:
@@ -87,7 +89,7 @@ def line(entry: Entry) -> str:
 
 def as_json(entry: Entry) -> dict[str, Any]:
     """An entry for machines. What the entry says of itself does not hide what is known of it."""
-    known = {"version": entry.number, "sha256": entry.sha256, "state": state(entry).split(":")[0]}
+    known = {"version": entry.number, "sha256": entry.sha256, "state": entry.state}
     return {**entry.content, **known}
 
 

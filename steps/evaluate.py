@@ -33,7 +33,6 @@ from modelgate import config, datasets, frameworks, judging, predictions, usecas
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.gate import report as page
-from modelgate.gate import rules
 from modelgate.gate.policy import POLICIES, Policy
 from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import Scores
@@ -169,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(promotions)
     dataset_version = client.get(api, dataset_name, "--dataset")
-    trained = lineage.trained_on(version)
+    trained_by = lineage.training(version)
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
     subject = Subject.of(settings.task, settings.gate.metric, data, behaviour)
 
@@ -204,12 +203,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     drops = ledger.drops(promotions)
     rows = Named(str(dataset_name), dataset_version.digest)
-    changed = changes.lines(
-        changes.made(version, about, rows, client.account_of(api)), changes.in_production(api, production, promotions)
-    )
+    made = changes.made(trained_by, about, rows, client.account_of(api))
+    changed = changes.lines(made, changes.in_production(api, production, promotions))
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
-        answers = ask_both(use, reference, production, dataset_name, trained, subject, choose, settings)
+        answers = ask_both(use, reference, production, dataset_name, trained_by.datasets, subject, choose, settings)
         scores = predictions.side_by_side(
             subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
         )
@@ -252,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             evaluation_run=form.Run(f"{home}/{run.id}", str(run.url)),
             evaluated_at=ledger.now(),
         )
-        outcomes = rules.judge(scores, policy)
+        outcomes = judging.outcomes_of(evidence)
         report = page.report(form.as_json(evidence), outcomes, scores, policy)
         picture = getattr(data, "picture", None)
         logged = log_evaluation(run, evidence, outcomes, scores, policy, answers.rows.x, picture, report, inputs)
@@ -281,7 +279,7 @@ def ask_both(
         learned = [datasets.fetch_training(use(Reference.of(other)), folder / "trained")[0].x for other in trained]
         first = Named(str(Reference.of(trained[0])), trained[0].digest)
         seen, may_repeat = datasets.seen(rows.x, learned), settings.data.rows_may_repeat
-        near = len(seen) if may_repeat else datasets.near_duplicates(rows.x, learned, settings.data)
+        near = len(seen) if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
         trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=near)
         model_format, trusted = frameworks.load_format(settings.framework), usecase.trusted(settings.name)
         file = model_format.MODEL_FILE

@@ -239,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         about = {"evidence": str(reference), "approver": approved.approver}
         with client.run(api, "promote_model", places[0].split("/")[1], about) as run:
             content |= {"run_url": run.url, "time": ledger.now()}
-            done = write_entry(run, api, places, args.use_case, following(api, content, entries, places[0]))
+            done = write_entry(run, api, places, args.use_case, following(content, entries, places[0]))
     finish(api, judged.target, done)
     emit(result(judged.evidence, done.content, judged.version), args.out)
     return 0
@@ -256,7 +256,7 @@ def held(
     version = check_digest(api, "version", evidence.version)
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
-    trained = lineage.trained_on(version)
+    trained = lineage.training(version).datasets
     check_lineage(evidence, trained)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -269,12 +269,10 @@ def held(
     # What the ledger and W&B's lineage say counts, whatever the evidence does.
     counts = promoters(api, Reference.of(version).collection)
     before = ledger.last_in_production(entries, version.digest, counts)
-    scores = replace(
-        scores,
-        was_in_production=before is not None,
-        seen=datasets.repeated(rows.x, learned, settings.data),
-        near=datasets.near_duplicates(rows.x, learned, settings.data),
-    )
+    may_repeat = settings.data.rows_may_repeat
+    seen = () if may_repeat else datasets.seen(rows.x, learned)
+    near = 0 if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
+    scores = replace(scores, was_in_production=before is not None, seen=seen, near=near)
     check_verdict(evidence, scores)
     return Judged(evidence, source, version, form.as_json(evidence), stored, counts)
 
@@ -354,24 +352,21 @@ def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict
     }
 
 
-def following(api: wandb.Api, content: Mapping[str, Any], entries: Sequence[Entry], own: str) -> dict[str, Any]:
+def following(content: Mapping[str, Any], entries: Sequence[Entry], own: str) -> dict[str, Any]:
     """The entry as it follows the last one. own: the artifact that it becomes a version of."""
     last = ledger.head(entries)
-    voids = last.number if last and is_passed_over(api, last, content) else None
+    voids = last.number if last and is_passed_over(last, content) else None
     follows: dict[str, Any] = {"previous": last and last.sha256, "voids": voids}
     if entries and not any(entry.version.startswith(f"{own}:") for entry in entries):
         follows["continues"] = entries[-1].number + 1  # the first entry in a project of the ledger's own
     return {**content, **follows}
 
 
-def is_passed_over(api: wandb.Api, last: Entry, content: Mapping[str, Any]) -> bool:
-    """Whether the last entry never took effect: production is another version, and its own has no seal of it."""
-    if content["from"] == last.content["to"]:
+def is_passed_over(last: Entry, content: Mapping[str, Any]) -> bool:
+    """Whether the last entry never took effect."""
+    if last.applied or content["from"] == last.content["to"]:
         return False
-    if "voids" not in last.content and content["from"] != last.content["from"]:
-        return False  # an entry from before schema 3 may have no seal
-    version = client.find(api, last.content["to"]["name"])
-    return version is not None and ledger.seal_of(last) not in version.aliases
+    return "voids" in last.content or content["from"] == last.content["from"]  # before schema 3 there may be no seal
 
 
 def write_entry(run: Run, api: wandb.Api, places: Sequence[str], use_case: str, content: dict[str, Any]) -> Entry:

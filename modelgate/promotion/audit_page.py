@@ -14,7 +14,7 @@ from modelgate.promotion.ledger import Entry, readable
 from modelgate.promotion.verify import Finding
 from modelgate.text import one_line
 
-_HOW = {
+HOW = {
     "name": "named on the command line",
     "browser": "by the button in the browser",
     "github": "as a required reviewer on GitHub",
@@ -121,7 +121,6 @@ def _current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
 
 def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
     content = entry.content
-    state = "void" if entry.void else "applied" if entry.applied else "unfinished"
     if not readable(content):
         return f'<li class="void"><div class="card"><h3>v{entry.number}</h3><p>This entry says nothing.</p></div></li>'
     before = _version(content["from"]["name"], links) if content["from"] else "nothing"
@@ -132,9 +131,9 @@ def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
     run = _link(content.get("run_url"), "promoting run")
     follows = (content["previous"] or "the beginning")[:13]
     return (
-        f'<li class="{state}"><div class="card"><div class="top">'
+        f'<li class="{entry.state}"><div class="card"><div class="top">'
         f"<h3>{before} &rarr; {_version(content['to']['name'], links)}</h3>"
-        f'<span class="tag {state}">{state}</span></div>'
+        f'<span class="tag {entry.state}">{entry.state}</span></div>'
         f'<p class="soft">entry v{entry.number}, {_time(content["time"])}</p>'
         f"<p>{_approved(content)}</p>{''.join(words)}{_figures(content, links)}"
         f'<p class="lineage">{lineage}<span>{run}</span></p>'
@@ -144,7 +143,7 @@ def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
 
 
 def _approved(content: Mapping[str, Any]) -> str:
-    how = _HOW.get(str(content.get("approval")), "")
+    how = HOW.get(str(content.get("approval")), "")
     url = content.get("approval_url")
     return f"Approved by <b>{_text(content['approver'])}</b> {_link(url, how) if url else how}".rstrip()
 

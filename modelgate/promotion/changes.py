@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _NOT_CONFIG = ("dataset", "use_case")
 _MAX_CONFIG = 6  # differences that are named; a reviewer who needs the rest opens the runs
 _MAX_CHARS = 60
-_EVIDENCE_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,8 @@ def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
 # --- from W&B --------------------------------------------------------------------------------------------------------
 
 
-def made(version: Artifact, judged: Mapping[str, Any], judged_on: Named, account: str) -> Made:
+def made(origin: Origin, judged: Mapping[str, Any], judged_on: Named, account: str) -> Made:
     """What a candidate was made from. judged: `commit` and `images` of its evaluation."""
-    origin = lineage.origin(version)
     return Made(_trained(origin), origin, judged["commit"], judged["images"], judged_on, account)
 
 
@@ -153,6 +152,7 @@ def _evidence(api: wandb.Api, production: str, promotions: Sequence[Entry]) -> E
         return None
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return form.parse(files.fetch(source, form.FILE, Path(folder), _EVIDENCE_BYTES).path.read_bytes())
+            fetched = files.fetch(source, form.FILE, Path(folder), evaluation.MAX_BYTES[form.FILE])
+            return form.parse(fetched.path.read_bytes())
         except (files.FileRefused, ValueError):
             return None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ARTIFACT_TYPE = "promotion"
 FILE = "entry.json"
-_MAX_BYTES = 1_000_000  # an entry has 2 kB
+MAX_BYTES = 1_000_000  # an entry has 2 kB
 _MAX_ENTRIES = 1_000_000
 OWN_PROJECT = "-promotions"  # the project that only the account that promotes may write to: <project>-promotions
 
@@ -59,6 +59,11 @@ class Entry:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(text(self.content).encode()).hexdigest()
+
+    @property
+    def state(self) -> str:
+        """`void`, `applied` or `unfinished`."""
+        return "void" if self.void else "applied" if self.applied else "unfinished"
 
 
 def name_of(use_case: str) -> str:
@@ -301,6 +306,6 @@ def _entry(version: Artifact) -> Entry:
 def _file(version: Artifact) -> bytes | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return files.fetch(version, FILE, Path(folder), _MAX_BYTES).path.read_bytes()
+            return files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes()
         except files.FileRefused:  # no such file, or not the bytes of its digest
             return None

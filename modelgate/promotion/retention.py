@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import wandb
     from wandb import Artifact
 
-MAX_RECORD_BYTES = 4_000_000  # as for evidence in evaluation.py; an entry of the ledger is smaller
+MAX_RECORD_BYTES = evaluation.MAX_BYTES[evidence.FILE]  # an entry of the ledger is smaller
 UNDER_WAY = ("running", "pending", "preempting", "preempted")
 
 

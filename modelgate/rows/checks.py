@@ -6,9 +6,9 @@ Each check is a function that yields what is wrong; its name is the name that a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -97,12 +97,6 @@ def _not_one_per_row(rows: Rows, dtype: type) -> str:
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
-
-
-def repeated(x_eval: Any, x_train: Any, keys: Callable[[Any], Sequence[Any]]) -> npt.NDArray[np.bool_]:
-    """Which rows of `x_eval` are also in `x_train`: bool (N_eval,). keys: what two rows share if they are the same."""
-    known = set(keys(x_train))
-    return np.fromiter((key in known for key in keys(x_eval)), dtype=np.bool_, count=len(x_eval))
 
 
 def named(wrong: npt.NDArray[np.bool_]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -42,6 +43,12 @@ class Dataset:
     def evaluation(self) -> Rows:
         """The rows that a model is judged on."""
         return Rows(self.x_eval, self.y_eval)
+
+
+def seen_in_training(x_eval: Any, x_train: Any, keys: Callable[[Any], Sequence[Any]]) -> npt.NDArray[np.bool_]:
+    """Which rows of `x_eval` are also in `x_train`: bool (N_eval,). keys: what two rows share if they are the same."""
+    known = set(keys(x_train))
+    return np.fromiter((key in known for key in keys(x_eval)), dtype=np.bool_, count=len(x_eval))
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from modelgate.rows.checks import (
     label_known,
     label_present,
     named,
-    repeated,
     splits,
 )
-from modelgate.rows.dataset import Dataset
+from modelgate.rows.dataset import Dataset, seen_in_training
 
 
 def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
@@ -68,7 +67,7 @@ def row_range(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
 
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """No image is in both splits: a model is not judged on what it has seen."""
-    if text := named(repeated(dataset.x_eval, dataset.x_train, images.keys)):
+    if text := named(seen_in_training(dataset.x_eval, dataset.x_train, images.keys)):
         yield f"x_eval repeats images of x_train in {text}"
 
 

@@ -18,12 +18,11 @@ from modelgate.rows.checks import (
     label_known,
     label_present,
     named,
-    repeated,
     splits,
     target_dtype,
     target_finite,
 )
-from modelgate.rows.dataset import Dataset
+from modelgate.rows.dataset import Dataset, seen_in_training
 
 
 def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
@@ -105,7 +104,7 @@ def row_infinite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
 
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """No row is in both splits: a model is not judged on what it has seen."""
-    if text := named(repeated(dataset.x_eval, dataset.x_train, tables.keys)):
+    if text := named(seen_in_training(dataset.x_eval, dataset.x_train, tables.keys)):
         hint = "if rows repeat by nature, say rows_may_repeat = true below [data] in config.toml"
         yield f"x_eval repeats rows of x_train in {text}; {hint}"
 

@@ -16,10 +16,9 @@ from modelgate.rows.checks import (
     label_known,
     label_present,
     named,
-    repeated,
     splits,
 )
-from modelgate.rows.dataset import Dataset
+from modelgate.rows.dataset import Dataset, seen_in_training
 
 MAX_CHARS = 1_000_000  # of one text
 
@@ -69,6 +68,6 @@ def text_encoding(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
 
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """No text is in both splits: a model is not judged on what it has seen."""
-    if text := named(repeated(dataset.x_eval, dataset.x_train, texts.keys)):
+    if text := named(seen_in_training(dataset.x_eval, dataset.x_train, texts.keys)):
         hint = "if texts repeat by nature, say rows_may_repeat = true below [data] in config.toml"
         yield f"x_eval repeats texts of x_train in {text}; {hint}"

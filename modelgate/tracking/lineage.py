@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from wandb.errors import CommError
 
 from modelgate.errors import StepError
+from modelgate.tracking import client
 
 if TYPE_CHECKING:
     from wandb import Artifact
@@ -37,15 +38,14 @@ def origin(version: Artifact) -> Origin | None:
         if (run := version.logged_by()) is None:
             return None
         used = tuple(artifact for artifact in run.used_artifacts() if artifact.type == "dataset")
-        user = getattr(run, "user", None)
-        account = str(user.username) if user else "nobody"
+        account = client.account_of_run(run) or "nobody"
         return Origin(str(run.job_type), account, used, dict(run.config), str(run.url))
     except (CommError, ValueError):
         return None
 
 
-def trained_on(version: Artifact) -> tuple[Artifact, ...]:
-    """The datasets that a model was trained on; refused as `lineage_unknown` if W&B does not know them."""
+def training(version: Artifact) -> Origin:
+    """The run that trained a model; refused as `lineage_unknown` if W&B does not know it or its datasets."""
     found = origin(version)
     if found is None or found.job_type != TRAIN or not found.datasets:
         by = f"a run of {found.account} with the job type {found.job_type!r}" if found else "no run that W&B knows"
@@ -54,7 +54,7 @@ def trained_on(version: Artifact) -> tuple[Artifact, ...]:
             f"{version.name} was logged by {by}, so nobody knows which rows it was trained on",
             "register a model that the step train has logged",
         )
-    return found.datasets
+    return found
 
 
 def require(version: Artifact, job_type: str) -> Origin:
