@@ -94,9 +94,10 @@ def listed(db: sqlite3.Connection, project_id: int) -> list[Listed]:
     return every(db, Listed, "WHERE project_id = ? ORDER BY id DESC", project_id)
 
 
-def configs(db: sqlite3.Connection, project_id: int) -> dict[int, str]:
-    """JSON text by the run's id."""
-    return dict(db.execute("SELECT id, config FROM runs WHERE project_id = ?", (project_id,)))
+def config_text(db: sqlite3.Connection, run_id: int) -> str:
+    """The config as JSON text; empty if there is no such run."""
+    row = db.execute("SELECT config FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return str(row[0]) if row else ""
 
 
 def extent(db: sqlite3.Connection, project_id: int) -> tuple[int, str]:

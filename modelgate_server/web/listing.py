@@ -3,6 +3,7 @@ The runs of a project as somebody wants to see them: filtered, sorted, grouped, 
 them compared. All of the choice is in the address, so it can be shared.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -64,7 +65,7 @@ class Row:
 
     run: Listed
     url: str
-    config_text: Callable[[int], str]
+    db: sqlite3.Connection
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class Row:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        tree = words.parsed(self.config_text(self.run.id))
+        tree = words.parsed(runs.config_text(self.db, self.run.id))
         return words.flat({key: words.unwrapped(value) for key, value in tree.items()})
 
     def value(self, name: str) -> Any:
@@ -136,8 +137,7 @@ class Comparison:
 
 def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], str]) -> tuple[Listing, Comparison]:
     """Raises nothing for a choice that cannot be understood: everything is shown then, and why."""
-    configs = _Configs(visit, project_id)
-    every = [Row(run, url(run.name), configs.text) for run in runs.listed(visit.db, project_id)]
+    every = [Row(run, url(run.name), visit.db) for run in runs.listed(visit.db, project_id)]
     message = ""
     try:
         chosen = _chosen(every, choice, visit.deadline.check)
@@ -218,20 +218,6 @@ def _differing(rows: list[Row]) -> list[tuple[str, list[Any]]]:
         if len({words.text_of(cell) for cell in cells}) > 1:
             values.append((key, cells))
     return values
-
-
-class _Configs:
-    """The configs of a project's runs: of a few as they are asked for, of all at once when there are more."""
-
-    def __init__(self, visit: Visit, project_id: int) -> None:
-        self._visit = visit
-        self._project = project_id
-        self._every: dict[int, str] | None = None
-
-    def text(self, run_id: int) -> str:
-        if self._every is None:
-            self._every = runs.configs(self._visit.db, self._project)
-        return self._every.get(run_id, "")
 
 
 def picked(visit: Visit, project_id: int, names: Iterable[str]) -> list[runs.Run]:
