@@ -48,10 +48,9 @@ def training(version: Artifact) -> Origin:
     """The run that trained a model; refused as `lineage_unknown` if W&B does not know it or its datasets."""
     found = origin(version)
     if found is None or found.job_type != TRAIN or not found.datasets:
-        by = f"a run of {found.account} with the job type {found.job_type!r}" if found else "no run that W&B knows"
         raise StepError(
             "lineage_unknown",
-            f"{version.name} was logged by {by}, so nobody knows which rows it was trained on",
+            f"{version.name} was logged by {_named(found)}, so nobody knows which rows it was trained on",
             "register a model that the step train has logged",
         )
     return found
@@ -61,10 +60,13 @@ def require(version: Artifact, job_type: str) -> Origin:
     """Where a version comes from; refused as `unknown_origin` if no run of this job type logged it."""
     found = origin(version)
     if found is None or found.job_type != job_type:
-        by = f"a run of {found.account} with the job type {found.job_type!r}" if found else "no run that W&B knows"
         raise StepError(
             "unknown_origin",
-            f"{version.name} was logged by {by}, and not by one with the job type {job_type!r}",
+            f"{version.name} was logged by {_named(found)}, and not by one with the job type {job_type!r}",
             "give a version that the step before has made",
         )
     return found
+
+
+def _named(found: Origin | None) -> str:
+    return f"a run of {found.account} with the job type {found.job_type!r}" if found else "no run that W&B knows"
