@@ -12,7 +12,7 @@ The same steps in the same order as on GitHub, on this machine.
     containers    a step, and the server, as containers; how whatever was left of them is found
     images        what the images are made of, their tags, how they are built
     engine        the container engine: is there one, and may we use it
-    prepared      an interpreter that has imported the SDK and waits to be told which step it is
+    prepared      an interpreter that imports the SDK once and runs each step in a fork of itself
     embedded      the W&B-compatible server of this folder, for as long as a run needs it
     environment   which variables a step gets to see
     folder        `.modelgate/`: what the runner keeps between two invocations

@@ -247,7 +247,6 @@ def clean(order: Order) -> int:
                 say("Nothing was removed.")
                 return 1
         end_leftover(folder.step_record)
-        end_leftover(folder.next_record)
         end_leftover(folder.asked_record)
         end_leftover(folder.server_record)
         places.end_containers(folder)

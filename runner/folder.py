@@ -10,8 +10,8 @@
     out/<step>/               what each step answered last
     state.json                the last run, what waits for an approval, what is in production
     lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
-    step.pid  next.pid        what was started and has not been seen to end: a step, an interpreter for the next one,
-    asked.pid  server.pid     audit, which `status` asks, and the server
+    step.pid  asked.pid       what was started and has not been seen to end: the steps' interpreter, that of what
+    server.pid                `status` asks, and the server
     engine                    the container engine in which something of this folder may be; there while it may
 """
 
@@ -41,7 +41,6 @@ OURS = (
     "out",
     "state.json",
     "step.pid",
-    "next.pid",
     "asked.pid",
     "server.pid",
     "engine",
@@ -64,7 +63,6 @@ class Folder:
         self.out = path / "out"
         self.state_file = path / "state.json"
         self.step_record = path / "step.pid"
-        self.next_record = path / "next.pid"
         self.asked_record = path / "asked.pid"
         self.server_record = path / "server.pid"
         self.engine_file = path / "engine"

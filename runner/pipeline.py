@@ -22,7 +22,6 @@ class Step(NamedTuple):
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # what a person may say about it; passed on only if said
-    then_a_person: bool = False  # whether anything follows is for a person to say
     reads_source: bool = False  # whether it reads rows from outside, by the use case's `data.py`
 
 
@@ -53,23 +52,19 @@ EVALUATE = Step(
     inputs=("version", "dataset"),
     outputs=("evidence",),
     flags=("collection", "policy", "commit", "no_cache"),
-    then_a_person=True,
 )
 PROMOTE = Step(
     "promote",
     "move the alias `production` to it",
     inputs=("evidence",),
     flags=("collection", "approver", "in_browser", "reason"),
-    then_a_person=True,
 )
 
 # Asks and changes nothing, beside whatever runs.
-AUDIT = Step(
-    "audit", "say what was promoted, and what is in production", flags=("on", "verify", "html"), then_a_person=True
-)
+AUDIT = Step("audit", "say what was promoted, and what is in production", flags=("on", "verify", "html"))
 
 # Shows first; deletes only what was shown, when a person says so.
-PRUNE = Step("prune", "delete what nothing names any more", flags=("older_than", "delete"), then_a_person=True)
+PRUNE = Step("prune", "delete what nothing names any more", flags=("older_than", "delete"))
 
 
 def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:

@@ -69,7 +69,7 @@ def asked(order: Order, *, quiet: bool) -> Iterator[Executor]:
             running.wait()
             env = environment.for_embedded(order.environ, url=running.url, api_key=running.key, folder=order.folder.sdk)
         record = order.folder.asked_record
-        yield stack.enter_context(_processes(order, env, record=record, next_record=record, quiet=quiet))
+        yield stack.enter_context(_processes(order, env, record=record, quiet=quiet))
 
 
 def command(order: Order, settings: Config) -> Callable[[Step, Sequence[str]], str]:
@@ -105,12 +105,15 @@ def _beside_server(order: Order, settings: Config, stack: ExitStack) -> Ready:
         return stack.enter_context(_processes(order, env, settings=settings))
 
     expected = running.url
-    # The first interpreter imports the SDK while the server starts.
+    # The interpreter imports the SDK while the server starts.
     execute = beside(expected)
 
     def ready() -> Executor:
         running.wait()
-        return execute if running.url == expected else beside(running.url)
+        if running.url == expected:
+            return execute
+        execute.end()
+        return beside(running.url)
 
     return ready
 
@@ -121,7 +124,6 @@ def _processes(
     *,
     settings: Config | None = None,
     record: Path | None = None,
-    next_record: Path | None = None,
     quiet: bool = False,
 ) -> StepProcesses:
     folder = order.folder
@@ -131,7 +133,6 @@ def _processes(
         root=order.root,
         out=folder.out,
         record=record or folder.step_record,
-        next_record=next_record or folder.next_record,
         stop=order.stop,
         quiet=quiet,
     )
@@ -208,7 +209,7 @@ def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:
 def _end_left_steps(order: Order) -> None:
     """Nobody else's: the right to run the pipeline here is ours."""
     folder = order.folder
-    left = [end_leftover(folder.step_record), end_leftover(folder.next_record), _end_left_containers(order, "step")]
+    left = [end_leftover(folder.step_record), _end_left_containers(order, "step")]
     if any(left):
         say("ended the step that an earlier runner left behind")
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO
@@ -73,7 +75,7 @@ class Child:
         cwd: Path,
         record: Path,
         stdin: int = subprocess.DEVNULL,
-        stdout: IO[bytes] | None = None,
+        stdout: IO[bytes] | int | None = None,
         stderr: IO[bytes] | int | None = None,
     ) -> None:
         self._record = record
@@ -86,7 +88,7 @@ class Child:
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
-            preexec_fn=_end_with_parent if _prctl else None,
+            preexec_fn=end_with_parent if _prctl else None,
         )
         self.pid = self._popen.pid
         record.write_text(f"{self.pid} {started_at(self.pid)}\n")
@@ -95,15 +97,18 @@ class Child:
         """The exit code (negative: ended by that signal), or None while it runs."""
         return self._popen.poll()
 
-    def tell(self, line: str, *, record: Path) -> None:
-        """Give a process with `stdin=PIPE` its one line; it is on record in another file from now on."""
-        self._record = self._record.replace(record)
+    def send(self, line: str) -> None:
+        """Write a line to a process with `stdin=PIPE`. If it has ended, its exit code says so."""
         if self._popen.stdin is not None:
-            try:
-                with self._popen.stdin as pipe:
-                    pipe.write(line.encode() + b"\n")
-            except BrokenPipeError:
-                return  # it has ended; its exit code says so
+            with suppress(BrokenPipeError):
+                self._popen.stdin.write(line.encode() + b"\n")
+                self._popen.stdin.flush()
+
+    def answer(self) -> str:
+        """The line that a process with `stdout=PIPE` has written since the last one; empty if there is none."""
+        if self._popen.stdout is None or not select.select([self._popen.stdout], [], [], 0)[0]:
+            return ""
+        return self._popen.stdout.readline().decode().strip()
 
     def end(self) -> None:
         """If it still runs: SIGTERM, and SIGKILL after the grace, to its whole session. Idempotent."""
@@ -111,7 +116,8 @@ class Child:
         self._record.unlink(missing_ok=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """On Linux, have this process ended with the one that started it."""
     if _prctl:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
@@ -180,7 +186,7 @@ def command(step: Step, flags: Sequence[str], root: Path, out: Path) -> str:
 class StepProcesses:
     """
     An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours
-    unless they are to be quiet. One interpreter is kept ready for the next step; see `prepared.py`. Use with `with`.
+    unless they are to be quiet. One interpreter runs them all, each in a fork; see `prepared.py`. Use with `with`.
 
     source: variables that build alone gets to see: those that its use case declares for `data.py`.
     out: gets a folder for each step (its `--out`); what an earlier run left there is removed.
@@ -194,7 +200,6 @@ class StepProcesses:
         root: Path,
         out: Path,
         record: Path,
-        next_record: Path,
         stop: Stop,
         quiet: bool = False,
     ) -> None:
@@ -203,20 +208,18 @@ class StepProcesses:
         self._root = root
         self._out = out
         self._record = record
-        self._next_record = next_record
         self._stop = stop
         self._stderr = subprocess.DEVNULL if quiet else None
-        self._next: Child | None = None
+        self._interpreter: Child | None = None
 
     def __enter__(self) -> StepProcesses:
-        self._next = self._prepared()
+        self._interpreter = self._start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._next is not None:
-            self._next.end()
+        self.end()
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
         """The line that a person would type."""
@@ -230,31 +233,39 @@ class StepProcesses:
         # A file, not a pipe: nobody has to read while the step writes.
         stdout = folder / "stdout"
         stdout.touch()
-        waiting, self._next = self._next, None
-        child = waiting if waiting is not None and waiting.code() is None else self._prepared()
-        told = {
+        if self._interpreter is None or self._interpreter.code() is not None:
+            self._interpreter = self._start()
+        order = {
             "module": f"steps.{step.name}",
             "argv": arguments(step, flags, self._root, self._out),
             "environ": dict(self._source) if step.reads_source else {},
             "stdout": str(stdout),
         }
-        try:
-            child.tell(json.dumps(told), record=self._record)
-            if not step.then_a_person:
-                self._next = self._prepared()
-            while (code := child.code()) is None:
-                self._stop.pause()
-        finally:
-            child.end()
+        self._interpreter.send(json.dumps(order))
+        code = self._code_from(self._interpreter)
         return Outcome(code, stdout.read_text(errors="replace"))
 
-    def _prepared(self) -> Child:
+    def end(self) -> None:
+        """End the step that runs, if one does, and the interpreter. Idempotent."""
+        if self._interpreter is not None:
+            self._interpreter.end()
+
+    def _code_from(self, interpreter: Child) -> int:
+        """The exit code of the step that runs; the interpreter's own if that was killed."""
+        while not (answer := interpreter.answer()):
+            if (code := interpreter.code()) is not None:
+                return code
+            self._stop.pause()
+        return int(answer)
+
+    def _start(self) -> Child:
         command = [sys.executable, "-m", "runner.prepared"]
         return Child(
             command,
             env=self._env,
             cwd=self._root,
-            record=self._next_record,
+            record=self._record,
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=self._stderr,
         )

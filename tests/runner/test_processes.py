@@ -139,27 +139,41 @@ def test_step_that_was_killed_ends_the_run_with_a_sentence(checkout: Checkout) -
     assert "error: train was ended by signal 9" in said
 
 
-def test_interpreter_of_the_next_step_is_ready_while_a_step_runs(checkout: Checkout) -> None:
+def test_every_step_runs_in_a_fork_of_one_interpreter(checkout: Checkout) -> None:
     checkout.behave(build={"until": "seen"}, train=SLOW)
     runner = checkout.start("run", "--use-case", "glyphs")
-    checkout.wait_for("build")
-    ready = _next_interpreter(checkout)
+    build, interpreter = checkout.wait_for("build"), _interpreter(checkout)
     checkout.say("seen")
-    assert checkout.wait_for("train") == ready
-    assert (checkout.folder / "step.pid").read_text().split()[0] == str(ready)
+    train = checkout.wait_for("train")
+    assert _parent(train) == interpreter == _interpreter(checkout)
+    assert len({build, train, interpreter}) == 3
     runner.send_signal(signal.SIGINT)
     runner.communicate(timeout=DEADLINE_S)
-    assert not alive(ready) and not list(checkout.folder.glob("*.pid"))
+    assert not alive(train) and not alive(interpreter) and not list(checkout.folder.glob("*.pid"))
 
 
-def test_next_interpreter_that_was_killed_is_replaced(checkout: Checkout) -> None:
-    checkout.behave(build={"until": "killed"})
-    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
-    checkout.wait_for("build")
-    os.kill(_next_interpreter(checkout), signal.SIGKILL)
-    checkout.say("killed")
-    assert runner.wait(DEADLINE_S) == 0
-    assert checkout.steps() == ["build", "train", "link", "evaluate", "promote"]
+def test_what_a_step_changes_in_its_process_does_not_reach_the_next(checkout: Checkout) -> None:
+    build = checkout.root / "steps" / "build.py"
+    leaves = '    os.environ["LEFT"] = sys.modules["left"] = "behind"\n    os.chdir("/")\n    sys.exit(step({}))\n'
+    build.write_text(build.read_text().replace("    write_down()\n", f"    write_down()\n{leaves}"))
+    train = checkout.root / "steps" / "train.py"
+    facts = '"pid": os.getpid(), "facts": [os.getcwd(), os.environ.get("LEFT"), "left" in sys.modules]'
+    train.write_text(train.read_text().replace('"pid": os.getpid()', facts))
+    assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 0
+    (call,) = (call for call in checkout.calls() if call["name"] == "train")
+    assert call["facts"] == [str(checkout.root), None, False]
+
+
+def test_interpreter_that_was_killed_ends_the_run_with_a_sentence_and_its_step(checkout: Checkout) -> None:
+    checkout.behave(train=SLOW)
+    runner = checkout.start("run", "--use-case", "glyphs")
+    train = checkout.wait_for("train")
+    os.kill(_interpreter(checkout), signal.SIGKILL)
+    said, _ = runner.communicate(timeout=DEADLINE_S)
+    assert runner.returncode == 1
+    assert "error: train was ended by signal 9" in said
+    until(lambda: not alive(train), "the step's end")
+    assert checkout.everything_ended()
 
 
 def test_step_runs_as_python_m_would_run_it(checkout: Checkout) -> None:
@@ -370,9 +384,12 @@ def set_grace(checkout: Checkout, seconds: float) -> None:
     processes.write_text(text.replace("\nGRACE_S = 5.0\n", f"\nGRACE_S = {seconds}\n"))
 
 
-def _next_interpreter(checkout: Checkout) -> int:
-    record = checkout.folder / "next.pid"
-    return int(until(lambda: record.exists() and record.read_text(), "the next interpreter").split()[0])
+def _interpreter(checkout: Checkout) -> int:
+    return int((checkout.folder / "step.pid").read_text().split()[0])
+
+
+def _parent(pid: int) -> int:
+    return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _another_server(checkout: Checkout) -> int:

@@ -106,7 +106,8 @@ def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(real
     assert said.splitlines()[-2:] == [
         "error: there is nothing to go back to", "hint: promote a first version: make run",
     ]  # fmt: skip
-    assert real.runner("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")[0] == 0
+    code, said = real.runner("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")
+    assert code == 0, said
     code, said = real.runner("rollback", APPROVE="ada")
     assert code == 2
     assert "the version in production is the first one, there is none before it" in said
