@@ -35,10 +35,13 @@ from runner.errors import BuildFailed, WrongUse
 from runner.processes import Stop
 
 SERVER = "server"  # the one image that knows no use case
-NAMES = ("build", "train", "link", "evaluate", "promote", SERVER)
+LOOP = ("build", "train", "link", "evaluate", "promote", SERVER)  # what a run in containers needs
+NAMES = (*LOOP, "predict")
 REPOSITORY = "modelgate"
 # The folders in docker/ of what build, train and evaluate stand on: a framework's packages, and those of a use case.
 FRAMEWORKS, PACKAGES = "frameworks", "packages"
+# The images that stand on that of the model's framework, because they load or make a model.
+WITH_MODEL = ("train", "evaluate", "predict")
 # Build stands on this framework's image, whatever the use case's framework is: it has what tables and texts need.
 OF_BUILD = "sklearn"
 # What is taken of a folder that is copied whole: the kinds of files that the server has, and no key that is there.
@@ -75,7 +78,7 @@ def wanted(
         return {SERVER: _image(root, repository, SERVER, SERVER, on)}
     framework = _framework(root, use_case)
     frameworks = {name: _framework_image(root, repository, name, use_case, on) for name in (framework, OF_BUILD)}
-    stand_on = {"build": frameworks[OF_BUILD], "train": frameworks[framework], "evaluate": frameworks[framework]}
+    stand_on = {"build": frameworks[OF_BUILD]} | dict.fromkeys(WITH_MODEL, frameworks[framework])
     made = {}
     for name in NAMES:
         arguments = {} if name == SERVER else {"USE_CASE": use_case}
@@ -164,10 +167,10 @@ def _stays_out(file: Path, copied_folder: str, folder: str, framework: str) -> b
     Whether a file of a folder that is copied whole stays out of an image: compiled, built, hidden, or a test.
 
     A pull request may change a model's network and be promoted, so no image that judges may run it. Of scikit-learn,
-    evaluate reads in it, without running it, which of scikit-learn's own types the model's file may hold.
+    what loads a model reads in it, without running it, which of scikit-learn's own types the file may hold.
     """
     if copied_folder.startswith("usecases/") and file.name == NETWORK:
-        return folder != "train" and (folder, framework) != ("evaluate", "sklearn")
+        return folder != "train" and not (folder in WITH_MODEL and framework == "sklearn")
     private = any(part in ("__pycache__", "build") or part.startswith(".") for part in file.parts)
     return private or file.name.startswith("test_")
 

@@ -150,7 +150,7 @@ def _as_process(order: Order, module: str = "modelgate_server") -> embedded.Star
 
 
 def _in_containers(order: Order, settings: Config, stack: ExitStack) -> Ready:
-    names = [name for name in images.NAMES if not (order.own and name == "server")]
+    names = [name for name in images.LOOP if not (order.own and name == "server")]
     here, every = stack.enter_context(_engine(order, settings.name, names))
     folder = order.folder
     if order.own:

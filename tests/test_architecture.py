@@ -130,7 +130,7 @@ def test_the_store_knows_neither_http_nor_graphql_nor_what_is_above_it():
 
 def test_a_step_is_one_page_and_nothing_else_is_in_their_folder():
     names = {path.stem for path in files("steps")}
-    assert names == {"__init__", "audit", "build", "evaluate", "link", "promote", "prune", "train"}
+    assert names == {"__init__", "audit", "build", "evaluate", "link", "predict", "promote", "prune", "train"}
 
 
 def test_one_function_fetches_files_from_wandb():

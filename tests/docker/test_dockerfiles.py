@@ -29,11 +29,12 @@ STEPS = {
     "link": ["link"],
     "evaluate": ["evaluate"],
     "promote": ["promote", "audit"],
+    "predict": ["predict"],
 }
 # Those that run code of the use case, which may import any module of `modelgate.rows`, on a framework's image.
-WITH_CODE = {"build", "train", "evaluate"}
-WITH_ROWS = {"build", "train", "evaluate", "promote"}  # that read the rows of a dataset, of any kind
-WITH_MODEL = {"train", "evaluate"}  # that know the format of their framework's models
+WITH_CODE = {"build", "train", "evaluate", "predict"}
+WITH_ROWS = {"build", "train", "evaluate", "predict", "promote"}  # that read the rows of a dataset, of any kind
+WITH_MODEL = {"train", "evaluate", "predict"}  # that know the format of their framework's models
 ON_PYTHON = ("frameworks", "link", "promote", "server")  # the folders of the others, and of what those stand on
 FOLDERS = (*images.NAMES, "frameworks", "packages")
 # The name that is imported, where it is not that of the package.
@@ -56,11 +57,12 @@ NOT_IMPORTED = {
         "pandas", "pandera", "pyarrow", "scikit-learn", "skops",  # for the rows and models of use cases
         "pydantic",  # for evaluate
     },
+    "predict": {"pillow", "pydantic"},  # for evaluate, on the same framework's image
     "server": {"httptools"},  # uvicorn's parser, named as a string
 }  # fmt: skip
 # What a file imports that the images of the lock have only if the use case asks for it.
 TABLES = {"pandas", "pandera", "pyarrow"}
-NOT_INSTALLED = {"keras": TABLES}
+NOT_INSTALLED = {"keras": TABLES, "predict": TABLES - {"pyarrow"}}
 ARGUMENTS = {"USE_CASE": "glyphs", "FRAMEWORK": "keras"}
 
 
@@ -89,11 +91,11 @@ def difference(name: str, text: str) -> dict[str, list[str]]:
 
 
 def locks(name: str) -> list[str]:
-    """The locks that an image is built from: its own, or that of the framework that it stands on."""
-    framework = {"build": "sklearn", "train": "keras", "evaluate": "keras"}.get(name)
+    """The locks that an image is built from: that of the framework that it stands on, and its own."""
+    framework = {"build": "sklearn"}.get(name, "keras" if name in WITH_MODEL else None)
     arguments = ARGUMENTS | ({"FRAMEWORK": framework} if framework else {})
-    text = dockerfile("frameworks" if framework else name)
-    return [path for path in images.copied(text, arguments) if path.startswith("docker/")]
+    texts = [dockerfile(folder) for folder in (["frameworks"] if framework else []) + [name]]
+    return [path for text in texts for path in images.copied(text, arguments) if path.startswith("docker/")]
 
 
 def entries(text: str) -> dict[str, tuple[str, ...]]:
@@ -171,7 +173,8 @@ def test_another_version_or_hash_would_be_seen():
 
 # Which images have a lock.
 HOLD = {"keras": ("train", "evaluate"), "sklearn": ("build",), "link": ("link",), "promote": ("promote",)} | {
-    "server": ("server",)
+    "predict": ("predict",),
+    "server": ("server",),
 }
 
 
@@ -252,7 +255,7 @@ def check_dependabot() -> list[str]:
 def test_the_others_stand_on_an_image_of_ours_and_install_no_framework(name):
     text = dockerfile(name)
     assert re.findall(r"^FROM (.*)", text, re.MULTILINE) == ["${FRAMEWORK_IMAGE}"]
-    assert ("pip install" in text) == (name == "packages")
+    assert ("pip install" in text) == (name in ("packages", "predict"))
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -276,12 +279,14 @@ def checkout(tmp_path):
         ("steps/link.py", {"link"}),
         ("modelgate/gate/rules.py", {"evaluate", "promote"}),
         ("usecases/glyphs/model.py", {"train"}),
+        ("modelgate/incoming.py", {"predict"}),
+        ("docker/predict/requirements.txt", {"predict"}),
         ("usecases/glyphs/helper.py", WITH_CODE),  # a new file of the team's, which the others may import
         ("usecases/glyphs/config.toml", set(STEPS)),
         ("usecases/glyphs/test_data.py", set()),
         ("usecases/remote/data.py", set()),
         ("requirements.txt", set()),
-        ("docker/frameworks/keras.txt", {"train", "evaluate"}),
+        ("docker/frameworks/keras.txt", WITH_MODEL),
         ("docker/frameworks/keras-cuda.txt", set()),
         ("docker/frameworks/sklearn.txt", {"build"}),
         ("docker/frameworks/Dockerfile", WITH_CODE),
@@ -332,6 +337,7 @@ def test_what_a_use_case_changes_is_built_on_images_that_stay(checkout):
         "build": "sklearn",
         "train": "keras",
         "evaluate": "keras",
+        "predict": "keras",
     }
     assert before["train"].reference != after["train"].reference
     assert bases == {name: image.base for name, image in after.items() if image.base}
@@ -344,8 +350,8 @@ def test_what_judges_a_model_of_scikit_learn_has_its_types_to_read_and_of_keras_
     assert {name for name, image in images.wanted(checkout, "glyphs").items() if model in image.inputs} == {"train"}
     own.edit(checkout / "usecases/glyphs/config.toml", ('framework = "keras"', 'framework = "sklearn"'))
     every = images.wanted(checkout, "glyphs")
-    assert {name for name, image in every.items() if model in image.inputs} == {"train", "evaluate"}
-    for step in ("evaluate", "promote", "audit"):
+    assert {name for name, image in every.items() if model in image.inputs} == WITH_MODEL
+    for step in ("evaluate", "predict", "promote", "audit"):
         assert 'part(args.use_case, "model")' not in (ROOT / f"steps/{step}.py").read_text(encoding="utf-8")
 
 

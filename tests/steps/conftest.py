@@ -37,6 +37,7 @@ from tests.steps.github import (
 )
 
 _numbers = itertools.count()
+COLLECTED = ("link", "evaluate", "promote", "audit", "predict")  # the steps with the flag --collection
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def step(
     def call(name: str, *flags: object) -> Answer:
         out = tmp_path / f"{next(numbers)}-{name}"
         own = ["--use-case", "glyphs", "--out", str(out)]
-        own += ["--collection", collection] if name in ("link", "evaluate", "promote", "audit") else []
+        own += ["--collection", collection] if name in COLLECTED else []
         code = importlib.import_module(f"steps.{name}").main([*own, *map(str, flags)])
         report = out / "report.md"
         text = report.read_text(encoding="utf-8") if report.exists() else None

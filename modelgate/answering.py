@@ -1,0 +1,54 @@
+"""A loaded model and how it is asked: the same for predict, which asks for a file of rows, and for the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from modelgate import frameworks, usecase
+from modelgate.config import Config
+from modelgate.errors import StepError
+
+
+class Model(NamedTuple):
+    """
+    A model that is loaded.
+
+    classes: their names by index; none of a regression. columns: of a table, in the order in which the model learned
+    them.
+    """
+
+    model_format: ModuleType
+    loaded: Any
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def answer(self, x: Any) -> Any:
+        """Classification: float32 (N, classes), probabilities; regression: float64 (N,). Refused if not finite."""
+        rows = x[list(self.columns)] if self.columns and hasattr(x, "columns") else x
+        answers = self.model_format.predict(self.loaded, rows)
+        if self.classes:
+            answers = self._for_each_class(answers)
+        if not np.isfinite(answers).all():
+            raise StepError("answer_not_finite", "the model answers NaN or infinity", "look at the rows, and the model")
+        return answers
+
+    def _for_each_class(self, answers: Any) -> Any:
+        """A model that never saw the last classes answers fewer columns."""
+        lacking = len(self.classes) - answers.shape[1]
+        if lacking < 0:
+            message = f"the model answers {answers.shape[1]} classes, and data.py names {len(self.classes)}"
+            raise StepError("other_classes", message, "use the use case's code that the model was trained with")
+        return np.pad(answers, ((0, 0), (0, lacking))) if lacking else answers
+
+
+def load(settings: Config, path: Path, data: ModuleType) -> Model:
+    """Load a model's file, whose format must have been started. data: the use case's `data.py`."""
+    model_format = frameworks.load_format(settings.framework)
+    loaded = model_format.load(path, usecase.trusted(settings.name))
+    classes = () if settings.task.endswith("regression") else tuple(str(name) for name in data.CLASSES)
+    columns = tuple(str(name) for name in getattr(loaded, "feature_names_in_", ()))
+    return Model(model_format, loaded, classes, columns)

@@ -1,0 +1,221 @@
+"""
+Rows that somebody wants answered, held to what the model expects of them.
+
+The same demands as of the rows of a dataset, but of rows without targets, and quick enough for one row at a time: of a
+table, pandera's checks that are plain comparisons are compiled once, because pandera itself takes tens of milliseconds
+a call. A check of another kind goes to pandera, as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from modelgate.errors import StepError
+from modelgate.rows.checks import SHOWN
+from modelgate.rows.text_checks import MAX_CHARS
+from modelgate.text import one_line
+
+
+class Refused(StepError):
+    """Rows that a model does not take. column: the one that is wrong, if it is one."""
+
+    def __init__(self, check: str, message: str, column: str | None = None) -> None:
+        super().__init__(check, message, "correct the rows; nothing was answered")
+        self.column = column
+
+
+class Expected(Protocol):
+    """What a model takes."""
+
+    def require(self, x: Any, first: int = 0) -> None:
+        """Raise Refused if a row is not what is expected. first: the number of the first of them, for the message."""
+
+
+def expected(task: str, data: ModuleType) -> Expected:
+    """What a use case's `data.py` says of its rows. StepError `part_missing` has been raised if it says nothing."""
+    if task == "image-classification":
+        return Images(data.SHAPE)
+    return Texts() if task == "text-classification" else Table(data.SCHEMA)
+
+
+def require_none(check: str, wrong: Any, first: int, message: str, column: str | None = None) -> None:
+    """Raise Refused if any row is wrong. wrong: bool (N,)."""
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        raise Refused(check, f"{message} in {_named(rows + first)}", column)
+
+
+def _named(rows: Any) -> str:
+    shown = ", ".join(map(str, rows[:SHOWN]))
+    rest = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return f"row{'s' if len(rows) > 1 else ''} {shown}{rest}"
+
+
+# --- images and texts ------------------------------------------------------------------------------------------------
+
+
+class Images(NamedTuple):
+    """Images float32 (N, *shape) in [0, 1]."""
+
+    shape: tuple[int, ...]
+
+    def require(self, x: Any, first: int = 0) -> None:
+        """See Expected."""
+        if x.dtype != np.float32:
+            raise Refused("row_dtype", f"the images are {x.dtype}, not float32")
+        if x.shape[1:] != tuple(self.shape):
+            raise Refused("row_shape", f"the images are {x.shape}, not (N, {', '.join(map(str, self.shape))})")
+        pixels = x.reshape(len(x), -1)
+        require_none("row_nan", ~np.isfinite(pixels).all(axis=1), first, "NaN or infinite pixels")
+        require_none("row_range", ((pixels < 0) | (pixels > 1)).any(axis=1), first, "pixels outside [0, 1]")
+
+
+class Texts(NamedTuple):
+    """A list of texts."""
+
+    def require(self, x: Any, first: int = 0) -> None:
+        """See Expected."""
+        checks: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+            ("text_dtype", lambda text: not isinstance(text, str), "what is not a text"),
+            ("text_empty", lambda text: not text.strip(), "empty texts"),
+            ("text_length", lambda text: len(text) > MAX_CHARS, f"texts of more than {MAX_CHARS} characters"),
+            ("text_encoding", lambda text: any("\ud800" <= char <= "\udfff" for char in text), "half characters"),
+        )
+        for check, wrong, message in checks:
+            require_none(check, [wrong(text) for text in x], first, message, "text")
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+Holds = Callable[[Any], Any]  # of the values of a column that are not missing, a Series: which of them are right
+
+
+def _in_range(
+    values: Any, *, min_value: Any, max_value: Any, include_min: bool = True, include_max: bool = True
+) -> Any:
+    above = values >= min_value if include_min else values > min_value
+    return above & (values <= max_value if include_max else values < max_value)
+
+
+# pandera's own checks that are plain comparisons, by their names; each gets the check's statistics as keywords.
+_PLAIN: Mapping[str, Callable[..., Any]] = {
+    "equal_to": lambda values, value: values == value,
+    "greater_than": lambda values, min_value: values > min_value,
+    "greater_than_or_equal_to": lambda values, min_value: values >= min_value,
+    "in_range": _in_range,
+    "isin": lambda values, allowed_values: values.isin(allowed_values),
+    "less_than": lambda values, max_value: values < max_value,
+    "less_than_or_equal_to": lambda values, max_value: values <= max_value,
+    "not_equal_to": lambda values, value: values != value,
+    "notin": lambda values, forbidden_values: ~values.isin(forbidden_values),
+}
+
+
+class _Column:
+    """The checks of one column, compiled where they are plain."""
+
+    def __init__(self, name: str, column: Any) -> None:
+        self.name = name
+        self.nullable = bool(column.nullable)
+        self.dtype = column.dtype
+        compiled = [(check, _compiled(check)) for check in column.checks]
+        self.plain = [(check, holds) for check, holds in compiled if holds is not None]
+        self.is_plain = len(self.plain) == len(compiled) and not (column.unique or column.parsers)
+        self._known: set[Any] = set()  # the types of a Series that were found right, and do not depend on its values
+
+    def failures(self, values: Any) -> Iterator[tuple[str, str, Any]]:
+        """What is wrong with the values: the check, what it says, and which rows, bool (N,)."""
+        if not self._is_typed(values):
+            yield "type", f"is {values.dtype}, not {_name_of(self.dtype)}", np.ones(len(values), dtype=np.bool_)
+            return
+        missing = values.isna().to_numpy()
+        if not self.nullable and missing.any():
+            yield "not_nullable", "is missing", missing
+        held = values if not missing.any() else values[~missing]
+        for check, holds in self.plain:
+            right = np.asarray(holds(held), dtype=np.bool_)
+            if not right.all():
+                wrong = np.zeros(len(values), dtype=np.bool_)
+                wrong[~missing] = ~right
+                shown = ", ".join(dict.fromkeys(map(repr, held.array[~right][:SHOWN].tolist())))
+                yield (
+                    str(check.name),
+                    f"does not pass {one_line(check.error or check.name)}: {one_line(shown, 200)}",
+                    wrong,
+                )
+        if values.dtype.kind == "f":
+            infinite = np.isinf(values.to_numpy())
+            if infinite.any():
+                yield "row_infinite", "is infinite", infinite
+
+    def _is_typed(self, values: Any) -> bool:
+        if self.dtype is None or values.dtype in self._known:
+            return True
+        from pandera.engines.pandas_engine import Engine
+
+        right = bool(np.all(self.dtype.check(Engine.dtype(values.dtype), values)))
+        if right and values.dtype != object:
+            self._known.add(values.dtype)
+        return right
+
+
+def _compiled(check: Any) -> Holds | None:
+    plain = check.ignore_na and not check.element_wise and check.groupby is None
+    if not plain or check.name not in _PLAIN:
+        return None
+    compare, statistics = _PLAIN[check.name], dict(check.statistics)
+    return lambda values: compare(values, **statistics)
+
+
+def _name_of(dtype: Any) -> str:
+    return "text" if str(dtype).startswith("str") else str(dtype)
+
+
+class Table:
+    """The columns of a table, as SCHEMA of data.py declares them, in any order and no others."""
+
+    def __init__(self, schema: Any) -> None:
+        self.schema = schema
+        self.columns = [_Column(name, column) for name, column in schema.columns.items()]
+        whole = bool(schema.checks or schema.unique or schema.parsers or schema.index or schema.dtype)
+        # Then pandera judges, too; what is compiled is quicker and says the same.
+        self.needs_pandera = whole or not all(column.is_plain for column in self.columns)
+
+    def require(self, x: Any, first: int = 0) -> None:
+        """See Expected."""
+        names = list(x.columns)
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise Refused("table_columns", f"column {twice!r} is there twice", str(twice))
+        if undeclared := next((name for name in names if name not in self.schema.columns), None):
+            raise Refused(
+                "table_columns", f"column {undeclared!r} is not one that SCHEMA declares", one_line(undeclared)
+            )
+        for column in self.columns:
+            if column.name not in names:
+                if self.schema.columns[column.name].required:
+                    raise Refused(
+                        "table_columns", f"column {column.name!r}, which SCHEMA declares, is missing", column.name
+                    )
+                continue
+            for check, said, wrong in column.failures(x[column.name]):
+                require_none(check, wrong, first, f"column {column.name!r} {said}", column.name)
+        if self.needs_pandera:
+            self._ask_pandera(x, first)
+
+    def _ask_pandera(self, x: Any, first: int) -> None:
+        from pandera.errors import SchemaErrors
+
+        try:
+            self.schema.validate(x.reset_index(drop=True), lazy=True)
+        except SchemaErrors as error:
+            case = error.failure_cases.iloc[0]
+            column = case["column"] if isinstance(case["column"], str) else None
+            where = f"column {column!r}" if column else "the table"
+            message = f"{where} does not pass {one_line(case['check'])}: {one_line(repr(case['failure_case']), 200)}"
+            row = case["index"]
+            at = f" in row {int(row) + first}" if row is not None and row == row else ""
+            raise Refused("schema", f"{message}{at}", column) from error
