@@ -141,7 +141,7 @@ class _Column:
             if not right.all():
                 wrong = np.zeros(len(values), dtype=np.bool_)
                 wrong[~missing] = ~right
-                shown = ", ".join(dict.fromkeys(map(repr, held.array[~right][:SHOWN].tolist())))
+                shown = ", ".join(dict.fromkeys(map(repr, held.to_numpy()[~right][:SHOWN].tolist())))
                 yield (
                     str(check.name),
                     f"does not pass {one_line(check.error or check.name)}: {one_line(shown, 200)}",

@@ -7,6 +7,7 @@ Run the pipeline on this machine.
     python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
     python -m runner status                                       what is in production, what waits, what ran last
     python -m runner audit [--verify] [--on DATE] [--html FILE]   what was promoted, by whom, on what evidence
+    python -m runner predict --input FILE --output FILE           answer rows by the version in production
     python -m runner prune [--older-than DAYS]                    delete what nothing names any more; asks first
     python -m runner serve | clean
     python -m runner images [--list]                              build the images that are missing, and name them
@@ -123,6 +124,15 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     audit.add_argument("--on", metavar="DATE", help="what was in production then: 2026-11-23 or 2026-11-23T14:00:00Z")
     audit.add_argument("--verify", action="store_true", default=None, help="look for what was changed or lost")
     audit.add_argument("--html", metavar="FILE", help="write one page that needs nothing else")
+    predict = command(
+        "predict", "answer a file of rows by the version in production", "predict --input rows.csv --output a.parquet"
+    )
+    use_case_flag(predict, "that of the last run")
+    wandb_flags(predict)
+    predict.add_argument("--input", required=True, metavar="FILE", help="rows: .parquet, .csv, or .npz")
+    predict.add_argument("--output", required=True, metavar="FILE", help="answers: .parquet")
+    predict.add_argument("--version", metavar="REF", help="another version that the ledger knows")
+    predict.add_argument("--unapproved", action="store_true", default=None, help="with --version: never promoted, too")
     pruned = command("prune", "delete the datasets and models that nothing names any more; asks", "prune")
     use_case_flag(pruned, "that of the last run")
     wandb_flags(pruned)
@@ -282,9 +292,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return serve(order)
             case "clean":
                 return clean(order)
-            case "audit":
-                given = {name: value for name in pipeline.AUDIT.flags if (value := getattr(args, name)) is not None}
-                return status.audit(order, loop.use_case_of(order).name, given)
+            case "audit" | "predict":
+                step = pipeline.AUDIT if args.command == "audit" else pipeline.PREDICT
+                given = {name: value for name in step.flags if (value := getattr(args, name)) is not None}
+                return status.answer(order, step, loop.use_case_of(order).name, given)
             case "prune":
                 given = {"older_than": args.older_than} if args.older_than else {}
                 return prune(order, loop.use_case_of(order).name, given)

@@ -63,6 +63,14 @@ PROMOTE = Step(
 # Asks and changes nothing, beside whatever runs.
 AUDIT = Step("audit", "say what was promoted, and what is in production", flags=("on", "verify", "html"))
 
+# Reads a file of rows and writes another; the version in production answers.
+PREDICT = Step(
+    "predict",
+    "answer a file of rows by the version in production",
+    flags=("input", "output", "version", "unapproved"),
+    then_a_person=True,
+)
+
 # Shows first; deletes only what was shown, when a person says so.
 PRUNE = Step("prune", "delete what nothing names any more", flags=("older_than", "delete"))
 

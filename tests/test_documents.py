@@ -61,6 +61,7 @@ def test_every_make_target_exists(document):
 ADAPTING = {f"docs/adapting-{name}.md" for name in ("images", "tables", "numbers", "texts")}
 TYPED = (
     *("README.md", "CONTRIBUTING.md", "docs/adapting.md", "docs/containers.md", "docs/promotion.md", "docs/gate.md"),
+    "docs/production.md",
     *sorted(ADAPTING),
 )
 # What a person may set on a command line of make: its own help says what each is for.

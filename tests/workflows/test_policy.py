@@ -23,6 +23,7 @@ STEPS = [*pipeline.candidate([]), pipeline.PROMOTE]
 # Which job may write what. Everything else may read at most.
 MAY_WRITE = {
     ("model.yml", "images"): {"packages"},
+    ("predict.yml", "images"): {"packages"},
     ("model.yml", "report"): {"checks", "pull-requests"},
     ("model.yml", "audit"): {"issues"},
     ("pipeline.yml", "done"): {"checks"},
@@ -258,7 +259,10 @@ def the_comment_gets_its_files(files: Files) -> Found:
         for where, step in file.steps():
             if "artifact@" not in step.get("uses", ""):
                 continue
-            if step["uses"].startswith("actions/upload-artifact@"):
+            if file.name == "predict.yml":  # its answers are for people, and no comment draws from them
+                kept = {path.rpartition("/")[2] for path in step["with"]["path"].splitlines()}
+                yield where, None if kept == {"answers.parquet", "result.json"} else where
+            elif step["uses"].startswith("actions/upload-artifact@"):
                 paths = [path.rpartition("/") for path in step["with"]["path"].splitlines()]
                 alike = len({folder for folder, _, _ in paths}) == 1 and step["with"].get("overwrite") == "true"
                 named = re.fullmatch(r"report-\$\{\{ (inputs\.use-case|matrix\.model\.name) \}\}", step["with"]["name"])
@@ -273,7 +277,7 @@ def values_reach_flags_as_json(files: Files) -> Found:
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
             for line in step.get("with", {}).get("flags", "").strip().strip("{}").strip().splitlines():
-                good = re.fullmatch(r' *"[a-z-]+": (\$\{\{ toJSON\([^{}]+\) \}\}|"[\w-]*"|true|false),?', line)
+                good = re.fullmatch(r' *"[a-z-]+": (\$\{\{ toJSON\([^{}]+\) \}\}|"[\w/.-]*"|true|false),?', line)
                 yield f"{file.name}: {name}", None if good else line.strip()
 
 

@@ -90,7 +90,7 @@ def push(tmp_path):
 
     root = own.clone(tmp_path / "clone")
 
-    def run(there=(), answer="", push="", use_case="glyphs", lacks=(), attested=None):
+    def run(there=(), answer="", push="", use_case="glyphs", lacks=(), attested=None, images=""):
         for name in there:
             (tmp_path / name).write_text("sha256:" + "e" * 64)
         output = tmp_path / "output"
@@ -108,6 +108,7 @@ def push(tmp_path):
             "GITHUB_REPOSITORY": "Team/Models",
             "REPOSITORY": "ghcr.io/Team/Models",
             "USE_CASE": use_case,
+            "IMAGES": images,
             "GITHUB_OUTPUT": str(output),
         }
         done = subprocess.run([sys.executable, SCRIPT], env=environ, cwd=root, capture_output=True, text=True)
@@ -201,6 +202,12 @@ def test_an_image_is_not_built_on_a_framework_that_nobody_attests(push, tmp_path
     _, said, put_out = push(there=[*STEPS, "keras", "sklearn"], attested=attested)
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "keras", "train"], said
     assert asked(tmp_path, "pull") == []
+
+
+def test_only_the_images_that_were_asked_for_are_pushed(push):
+    _, said, put_out = push(there=["keras"], images="predict")
+    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["predict"], said
+    assert put_out["images"].keys() == {"predict"}
 
 
 def test_it_says_how_it_is_used():

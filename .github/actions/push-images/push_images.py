@@ -3,10 +3,10 @@ Build and push the images whose tag the image registry does not have, and that o
 
     REPOSITORY=ghcr.io/owner/name USE_CASE=NAME GITHUB_OUTPUT=/dev/stdout python3 push_images.py
 
-Beside action.yml, which passes its inputs in the environment: REPOSITORY, USE_CASE (empty: the default one), and
-VERIFY=true where images have attestations. Run at the root of a checkout; needs Python and docker, and gh to verify.
-What the images are, what they stand on and how they are built, `python3 -m runner images` knows. An image of a
-framework is pulled or pushed only if an image that stands on it has to be built.
+Beside action.yml, which passes its inputs in the environment: REPOSITORY, USE_CASE (empty: the default one), IMAGES
+(empty: those of the pipeline), and VERIFY=true where images have attestations. Run at the root of a checkout; needs
+Python and docker, and gh to verify. What the images are, what they stand on and how they are built, `python3 -m runner
+images` knows. An image of a framework is pulled or pushed only if an image that stands on it has to be built.
 
 A tag can be foretold, and whoever may write to this repository may push anything under it. So what this workflow run
 pushed is known by the digest that docker computed, and not by what the tag says afterwards; an image that was there
@@ -41,17 +41,19 @@ def main() -> int:
     repository = os.environ["REPOSITORY"].lower()  # GitHub's names may have capitals, an image's may not
     use_case = settings(os.environ["USE_CASE"])
     of_use_case = ("--use-case", use_case["name"], "--repository", repository)
-    every = images("--list", *of_use_case, *STEPS)
-    wanted = {name: every[name] for name in STEPS}
+    asked = os.environ.get("IMAGES", "").split() or STEPS
+    every = images("--list", *of_use_case, *asked)
+    wanted = {name: every[name] for name in asked}
     there = {name: digest(reference) for name, reference in wanted.items() if name != ALWAYS}
     lacking = [name for name in wanted if there.get(name) is None and name != ALWAYS]
     for name, reference in wanted.items():
         print(f"{reference}: {'to be pushed' if there.get(name) is None else 'there already'}", flush=True)
     # First the one that is made anew each time, in seconds: a push that is denied fails before anything else is built.
-    pushed = build(of_use_case, [ALWAYS], {})
+    always = [name for name in asked if name == ALWAYS]
+    pushed = build(of_use_case, always, {}) if always else {}
     if lacking:
         pushed |= build(of_use_case, lacking, fetch_bases(of_use_case, lacking))
-    digests = there | {name: pushed[name] for name in (ALWAYS, *lacking)}
+    digests = there | {name: pushed[name] for name in (*always, *lacking)}
     names = {name: reference.rpartition(":")[0] for name, reference in every.items()}
     pinned = {name: f"{names[name]}@{digests[name]}" for name in wanted}
     made = [{"name": names[name], "digest": value} for name, value in pushed.items()]
