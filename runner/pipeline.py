@@ -68,7 +68,6 @@ PREDICT = Step(
     "predict",
     "answer a file of rows by the version in production",
     flags=("input", "output", "version", "unapproved"),
-    then_a_person=True,
 )
 
 # Shows first; deletes only what was shown, when a person says so.
