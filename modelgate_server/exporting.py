@@ -226,60 +226,60 @@ class Export:
 
     # --- artifacts --------------------------------------------------------------------------------------------------
 
-    def _collection(self, found: Collection, folder: str) -> None:
-        clients = self.db.execute("SELECT client_id FROM sequence_clients WHERE collection_id = ?", (found.id,))
+    def _collection(self, collection: Collection, folder: str) -> None:
+        clients = self.db.execute("SELECT client_id FROM sequence_clients WHERE collection_id = ?", (collection.id,))
         document = {
-            **_fields(found, leave="id project_id type_id"),
-            "type": artifacts.artifact_type(self.db, found.type_id).name,
-            "tags": [tag.name for tag in artifacts.collection_tags(self.db, found.id)],
+            **_fields(collection, leave="id project_id type_id"),
+            "type": artifacts.artifact_type(self.db, collection.type_id).name,
+            "tags": [tag.name for tag in artifacts.collection_tags(self.db, collection.id)],
             "client_ids": [name for (name,) in clients],
             # Of a portfolio, what was linked into it; a sequence's versions have folders of their own.
-            "links": self._linked(found) if found.kind == "portfolio" else [],
+            "links": self._linked(collection) if collection.kind == "portfolio" else [],
         }
         self._json(f"{folder}/collection.json", document)
 
-    def _linked(self, found: Collection) -> list[dict[str, Any]]:
-        return [self._link(there) for there in reversed(artifacts.versions(self.db, found.id))]
+    def _linked(self, collection: Collection) -> list[dict[str, Any]]:
+        return [self._link(there) for there in reversed(artifacts.versions(self.db, collection.id))]
 
-    def _link(self, there: artifacts.Membership) -> dict[str, Any]:
+    def _link(self, membership: artifacts.Membership) -> dict[str, Any]:
         """A version's place in a portfolio."""
-        portfolio = artifacts.collection(self.db, there.collection_id)
+        portfolio = artifacts.collection(self.db, membership.collection_id)
         home = projects.project(self.db, portfolio.project_id)
         return {
-            "version": references.version_name(self.db, there.artifact_id),
-            "digest": artifacts.artifact(self.db, there.artifact_id).digest,
+            "version": references.version_name(self.db, membership.artifact_id),
+            "digest": artifacts.artifact(self.db, membership.artifact_id).digest,
             "entity": accounts.entity(self.db, home.entity_id).name,
             "project": home.name,
             "collection": portfolio.name,
-            "number": there.version_index,
-            "aliases": [alias.name for alias in artifacts.aliases_of(self.db, there.id)],
-            "created_at": there.created_at,
+            "number": membership.version_index,
+            "aliases": [alias.name for alias in artifacts.aliases_of(self.db, membership.id)],
+            "created_at": membership.created_at,
         }
 
-    def _version(self, found: Artifact, folder: str) -> None:
+    def _version(self, artifact: Artifact, folder: str) -> None:
         shelf, listed = Shelf("files"), []
         refers_to: dict[str, dict[str, str]] = {}
-        for entry in artifacts.entries(self.db, found.id):
+        for entry in artifacts.entries(self.db, artifact.id):
             where = None
             if entry.md5 is not None:
                 where = shelf.place(entry.path)
                 self.files.append((entry.md5, f"{folder}/{where}"))
             refers_to |= self._referred(entry.ref)
             listed.append({**_fields(entry, leave="artifact_id"), "file": where})
-        self.files.append((str(found.manifest_md5), f"{folder}/manifest.json"))
-        home, *elsewhere = artifacts.memberships(self.db, found.id)
-        maker = artifacts.created_by(self.db, found.id)
-        clients = self.db.execute("SELECT client_id FROM artifact_clients WHERE artifact_id = ?", (found.id,))
+        self.files.append((str(artifact.manifest_md5), f"{folder}/manifest.json"))
+        home, *elsewhere = artifacts.memberships(self.db, artifact.id)
+        maker = artifacts.created_by(self.db, artifact.id)
+        clients = self.db.execute("SELECT client_id FROM artifact_clients WHERE artifact_id = ?", (artifact.id,))
         fields = _fields(
-            found, leave="id sequence_id state metadata manifest_md5 pending_aliases run_id user_id version_index"
+            artifact, leave="id sequence_id state metadata manifest_md5 pending_aliases run_id user_id version_index"
         )
         document = {
             **fields,
-            "number": found.version_index,
-            "metadata": json.loads(found.metadata) if found.metadata else None,
+            "number": artifact.version_index,
+            "metadata": json.loads(artifact.metadata) if artifact.metadata else None,
             "aliases": [alias.name for alias in artifacts.aliases_of(self.db, home.id)],
-            "tags": [tag.name for tag in artifacts.tags(self.db, found.id)],
-            "user": self._user(found.user_id),
+            "tags": [tag.name for tag in artifacts.tags(self.db, artifact.id)],
+            "user": self._user(artifact.user_id),
             # A run of another project does not come along.
             "run": maker.name if maker and maker.project_id == self.project.id else None,
             "client_ids": [name for (name,) in clients],

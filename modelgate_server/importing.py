@@ -428,10 +428,10 @@ class Import:
         return artifacts.ensure_collection(db, target, link["collection"], kind, kind="portfolio"), found
 
     def _place(
-        self, db: sqlite3.Connection, user: User, portfolio: Collection, found: Artifact, link: dict[str, Any]
+        self, db: sqlite3.Connection, user: User, portfolio: Collection, artifact: Artifact, link: dict[str, Any]
     ) -> artifacts.Membership:
         """Link a version under the number that it had, or under the next one where another version has that."""
-        there = artifacts.membership(db, portfolio.id, found.id)
+        there = artifacts.membership(db, portfolio.id, artifact.id)
         if there is not None:
             return there
         number = int(link["number"])
@@ -440,7 +440,7 @@ class Import:
             self.not_carried.append(f"v{link['number']} of {portfolio.name} is another's here: it is v{number}")
         with _number(db, portfolio.id, number):
             target = projects.project(db, portfolio.project_id)
-            there = registry.link(db, user, found, target, portfolio.name, [])
+            there = registry.link(db, user, artifact, target, portfolio.name, [])
         update(db, "memberships", there.id, created_at=link["created_at"])
         return there
 

@@ -72,9 +72,9 @@ def update_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Col
     return {"artifact_collection": _edited(info.context, found, input)}
 
 
-def _edited(call: Call, found: Collection, input: dict[str, Any]) -> Collection:
+def _edited(call: Call, collection: Collection, input: dict[str, Any]) -> Collection:
     name, description = input.get("name"), input.get("description")
-    return artifacts.edit_collection(call.db, call.user, found, name=name, description=description)
+    return artifacts.edit_collection(call.db, call.user, collection, name=name, description=description)
 
 
 @mutation.field("moveArtifactSequence")
@@ -96,9 +96,9 @@ def delete_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Col
     return _deleted(info.context, writable_collection(info.context, input["artifact_portfolio_id"], "portfolio"))
 
 
-def _deleted(call: Call, found: Collection) -> dict[str, Collection]:
-    artifacts.delete_collections(call.db, call.user, [found])
-    return {"artifact_collection": found}
+def _deleted(call: Call, collection: Collection) -> dict[str, Collection]:
+    artifacts.delete_collections(call.db, call.user, [collection])
+    return {"artifact_collection": collection}
 
 
 @mutation.field("createArtifactCollectionTagAssignments")
@@ -128,42 +128,42 @@ def resolve_collection(_: Any, info: Info, id: str) -> Collection | None:
 
 
 @project.field("artifact")
-def project_artifact(found: Project, info: Info, name: str, enable_tracking: bool | None = None) -> Artifact | None:
-    there = _by_name(info.context, found, name)
+def project_artifact(project: Project, info: Info, name: str, enable_tracking: bool | None = None) -> Artifact | None:
+    there = _by_name(info.context, project, name)
     return artifacts.artifact(info.context.db, there.artifact_id) if there else None
 
 
 @project.field("artifactCollectionMembership")
-def project_membership(found: Project, info: Info, name: str) -> Membership | None:
-    return _by_name(info.context, found, name)
+def project_membership(project: Project, info: Info, name: str) -> Membership | None:
+    return _by_name(info.context, project, name)
 
 
-def _by_name(call: Call, found: Project, name: str) -> Membership | None:
+def _by_name(call: Call, project: Project, name: str) -> Membership | None:
     """`collection:alias`, `collection:v3` or `collection:digest`; without the second half it is `latest`."""
     collection_name, _, version = name.partition(":")
-    where = artifacts.find_collection(call.db, found.id, collection_name)
+    where = artifacts.find_collection(call.db, project.id, collection_name)
     return artifacts.resolve(call.db, where.id, version or LATEST) if where else None
 
 
 @project.field("artifactTypes")
 def project_types(
-    found: Project,
+    project: Project,
     info: Info,
     after: str | None = None,
     first: int | None = None,
     include_all: bool | None = None,
 ) -> dict[str, Any]:
-    return page(artifacts.types(info.context.db, found.id), after, first, Order(lambda kind: [kind.name]))
+    return page(artifacts.types(info.context.db, project.id), after, first, Order(lambda kind: [kind.name]))
 
 
 @project.field("artifactType")
-def project_type(found: Project, info: Info, name: str) -> ArtifactType | None:
-    return artifacts.find_type(info.context.db, found.id, name)
+def project_type(project: Project, info: Info, name: str) -> ArtifactType | None:
+    return artifacts.find_type(info.context.db, project.id, name)
 
 
 @project.field("artifactCollections")
 def project_collections(
-    found: Project,
+    project: Project,
     info: Info,
     after: str | None = None,
     first: int | None = None,
@@ -171,23 +171,23 @@ def project_collections(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    chosen = select_collections(call, artifacts.collections(call.db, found.id), filters)
+    chosen = select_collections(call, artifacts.collections(call.db, project.id), filters)
     return page(chosen, after, first, collection_order(call, order))
 
 
 @project.field("artifactCollection")
-def project_collection(found: Project, info: Info, name: str) -> Collection | None:
-    return artifacts.find_collection(info.context.db, found.id, name)
+def project_collection(project: Project, info: Info, name: str) -> Collection | None:
+    return artifacts.find_collection(info.context.db, project.id, name)
 
 
 @artifact_type.field("id")
-def type_id(found: ArtifactType, info: Info) -> str:
-    return node_id("ArtifactType", found.id)
+def type_id(artifact_type: ArtifactType, info: Info) -> str:
+    return node_id("ArtifactType", artifact_type.id)
 
 
 @artifact_type.field("artifactCollections")
 def type_collections(
-    found: ArtifactType,
+    artifact_type: ArtifactType,
     info: Info,
     after: str | None = None,
     first: int | None = None,
@@ -195,37 +195,41 @@ def type_collections(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    everything = artifacts.collections(call.db, found.project_id) if _visible(call, found.project_id) else []
-    mine = [one for one in everything if one.type_id == found.id]
+    everything = (
+        artifacts.collections(call.db, artifact_type.project_id) if _visible(call, artifact_type.project_id) else []
+    )
+    mine = [one for one in everything if one.type_id == artifact_type.id]
     return page(select_collections(call, mine, filters), after, first, collection_order(call, order))
 
 
 @artifact_type.field("artifactCollection")
-def type_collection(found: ArtifactType, info: Info, name: str) -> Collection | None:
-    there = artifacts.find_collection(info.context.db, found.project_id, name)
-    mine = there is not None and there.type_id == found.id and _visible(info.context, found.project_id)
+def type_collection(artifact_type: ArtifactType, info: Info, name: str) -> Collection | None:
+    there = artifacts.find_collection(info.context.db, artifact_type.project_id, name)
+    mine = there is not None and there.type_id == artifact_type.id and _visible(info.context, artifact_type.project_id)
     return there if mine else None
 
 
 @artifact_type.field("artifactSequence")
-def type_sequence(found: ArtifactType, info: Info, name: str) -> Collection | None:
+def type_sequence(artifact_type: ArtifactType, info: Info, name: str) -> Collection | None:
     """Older releases ask so whether a collection is a sequence or a portfolio."""
-    there = type_collection(found, info, name)
+    there = type_collection(artifact_type, info, name)
     return there if there is not None and there.kind == "sequence" else None
 
 
 @artifact_type.field("artifact")
-def type_artifact(found: ArtifactType, info: Info, name: str) -> Artifact | None:
+def type_artifact(artifact_type: ArtifactType, info: Info, name: str) -> Artifact | None:
     call = info.context
-    if type_collection(found, info, name.partition(":")[0]) is None:
+    if type_collection(artifact_type, info, name.partition(":")[0]) is None:
         return None
-    there = _by_name(call, projects.project(call.db, found.project_id), name)
+    there = _by_name(call, projects.project(call.db, artifact_type.project_id), name)
     return artifacts.artifact(call.db, there.artifact_id) if there else None
 
 
-def select_collections(call: Call, found: list[Collection], condition: str | None) -> list[Collection]:
+def select_collections(call: Call, collections: list[Collection], condition: str | None) -> list[Collection]:
     """Filtered as the SDK asks."""
-    return filters.select(found, json_object(condition, "the filter for collections"), _value_of_collections(call))
+    return filters.select(
+        collections, json_object(condition, "the filter for collections"), _value_of_collections(call)
+    )
 
 
 def collection_order(call: Call, by: str | None) -> Order[Collection]:
@@ -234,19 +238,19 @@ def collection_order(call: Call, by: str | None) -> Order[Collection]:
 
 
 def _value_of_collections(call: Call) -> Callable[[Collection, str], Any]:
-    def value_of(one: Collection, name: str) -> Any:
+    def value_of(collection: Collection, name: str) -> Any:
         if name in ("name", "description"):
-            return getattr(one, name)
+            return getattr(collection, name)
         if name in ("created_at", "createdAt"):
-            return one.created_at
+            return collection.created_at
         if name in ("updated_at", "updatedAt"):
-            return one.updated_at
+            return collection.updated_at
         if name in ("id", "artifact_collection_id"):
-            return [one.id, node_id("ArtifactCollection", one.id)]
+            return [collection.id, node_id("ArtifactCollection", collection.id)]
         if name == "type":
-            return artifacts.artifact_type(call.db, one.type_id).name
+            return artifacts.artifact_type(call.db, collection.type_id).name
         if name in ("tag", "tags"):
-            return [tag.name for tag in artifacts.collection_tags(call.db, one.id)]
+            return [tag.name for tag in artifacts.collection_tags(call.db, collection.id)]
         raise Invalid(f'collections cannot be filtered or ordered by "{name}"')
 
     return value_of
@@ -256,13 +260,13 @@ def _value_of_collections(call: Call) -> Callable[[Collection, str], Any]:
 
 
 @collection.type_resolver
-def collection_type(found: Collection, *_: Any) -> str:
-    return "ArtifactSequence" if found.kind == "sequence" else "ArtifactPortfolio"
+def collection_type(collection: Collection, *_: Any) -> str:
+    return "ArtifactSequence" if collection.kind == "sequence" else "ArtifactPortfolio"
 
 
-def visible_project(call: Call, found: Collection) -> Project | None:
+def visible_project(call: Call, collection: Collection) -> Project | None:
     """Null for who may not see it: of a linked version's source the name is all that there is to know."""
-    return _visible(call, found.project_id)
+    return _visible(call, collection.project_id)
 
 
 def _visible(call: Call, project_id: int) -> Project | None:
@@ -271,48 +275,48 @@ def _visible(call: Call, project_id: int) -> Project | None:
 
 
 @collection.field("id")
-def collection_id(found: Collection, info: Info) -> str:
-    return node_id("ArtifactCollection", found.id)
+def collection_id(collection: Collection, info: Info) -> str:
+    return node_id("ArtifactCollection", collection.id)
 
 
 @collection.field("state")
-def collection_state(found: Collection, info: Info) -> str:
-    return "READY" if artifacts.find_collection_by_id(info.context.db, found.id) else "DELETED"
+def collection_state(collection: Collection, info: Info) -> str:
+    return "READY" if artifacts.find_collection_by_id(info.context.db, collection.id) else "DELETED"
 
 
 @collection.field("project")
-def collection_project(found: Collection, info: Info) -> Project | None:
-    return visible_project(info.context, found)
+def collection_project(collection: Collection, info: Info) -> Project | None:
+    return visible_project(info.context, collection)
 
 
 @collection.field("defaultArtifactType")
-def collection_artifact_type(found: Collection, info: Info) -> ArtifactType:
-    return artifacts.artifact_type(info.context.db, found.type_id)
+def collection_artifact_type(collection: Collection, info: Info) -> ArtifactType:
+    return artifacts.artifact_type(info.context.db, collection.type_id)
 
 
 @collection.field("tags")
-def collection_tags(found: Collection, info: Info) -> dict[str, Any]:
-    return whole(artifacts.collection_tags(info.context.db, found.id))
+def collection_tags(collection: Collection, info: Info) -> dict[str, Any]:
+    return whole(artifacts.collection_tags(info.context.db, collection.id))
 
 
 @collection.field("aliases")
 def collection_aliases(
-    found: Collection, info: Info, after: str | None = None, first: int | None = None
+    collection: Collection, info: Info, after: str | None = None, first: int | None = None
 ) -> dict[str, Any]:
-    visible = visible_project(info.context, found)
-    aliases = artifacts.aliases_in(info.context.db, found.id) if visible else []
+    visible = visible_project(info.context, collection)
+    aliases = artifacts.aliases_in(info.context.db, collection.id) if visible else []
     return page(aliases, after, first, Order(lambda alias: [alias.id]))
 
 
 @collection.field("artifactMembership")
-def collection_membership(found: Collection, info: Info, alias_name: str) -> Membership | None:
-    visible = visible_project(info.context, found)
-    return artifacts.resolve(info.context.db, found.id, alias_name) if visible else None
+def collection_membership(collection: Collection, info: Info, alias_name: str) -> Membership | None:
+    visible = visible_project(info.context, collection)
+    return artifacts.resolve(info.context.db, collection.id, alias_name) if visible else None
 
 
 @collection.field("artifacts")
 def collection_artifacts(
-    found: Collection,
+    collection: Collection,
     info: Info,
     after: str | None = None,
     first: int | None = None,
@@ -321,7 +325,7 @@ def collection_artifacts(
 ) -> dict[str, Any]:
     """Versions, newest first; `edge.version` is the number in this collection."""
     call = info.context
-    everything = artifacts.versions(call.db, found.id) if visible_project(call, found) else []
+    everything = artifacts.versions(call.db, collection.id) if visible_project(call, collection) else []
     newest_first = Order[Membership](
         lambda one: [one.version_index], backwards=True, by=order, value_of=value_of_versions(call)
     )
@@ -332,22 +336,22 @@ def collection_artifacts(
     return paged
 
 
-def select_versions(call: Call, found: list[Membership], condition: str | None) -> list[Membership]:
+def select_versions(call: Call, memberships: list[Membership], condition: str | None) -> list[Membership]:
     """Filtered as the SDK asks."""
-    return filters.select(found, json_object(condition, "the filter for versions"), value_of_versions(call))
+    return filters.select(memberships, json_object(condition, "the filter for versions"), value_of_versions(call))
 
 
 def value_of_versions(call: Call) -> Callable[[Membership, str], Any]:
     """The value of a field that versions may be filtered and ordered by."""
 
-    def value_of(one: Membership, name: str) -> Any:
-        there = artifacts.artifact(call.db, one.artifact_id)
+    def value_of(membership: Membership, name: str) -> Any:
+        there = artifacts.artifact(call.db, membership.artifact_id)
         if name in ("state", "size", "digest", "description"):
             return getattr(there, name)
         if name in ("version", "version_index", "versionIndex"):
-            return [one.version_index, f"v{one.version_index}"]
+            return [membership.version_index, f"v{membership.version_index}"]
         if name in ("created_at", "createdAt"):
-            return one.created_at
+            return membership.created_at
         if name in ("updated_at", "updatedAt"):
             return there.updated_at
         if name == "id":
@@ -355,7 +359,7 @@ def value_of_versions(call: Call) -> Callable[[Membership, str], Any]:
         if name in ("tag", "tags"):
             return [tag.name for tag in artifacts.tags(call.db, there.id)]
         if name in ("alias", "aliases"):
-            return [alias.name for alias in artifacts.aliases_of(call.db, one.id)]
+            return [alias.name for alias in artifacts.aliases_of(call.db, membership.id)]
         if name.startswith("metadata."):
             return history.lookup(json_object(there.metadata, "the metadata"), name.removeprefix("metadata."))
         raise Invalid(f'versions cannot be filtered or ordered by "{name}"')
@@ -364,8 +368,8 @@ def value_of_versions(call: Call) -> Callable[[Membership, str], Any]:
 
 
 @sequence.field("latestArtifact")
-def sequence_latest(found: Collection, info: Info) -> Artifact | None:
-    newest = artifacts.latest(info.context.db, found.id) if visible_project(info.context, found) else None
+def sequence_latest(collection: Collection, info: Info) -> Artifact | None:
+    newest = artifacts.latest(info.context.db, collection.id) if visible_project(info.context, collection) else None
     return artifacts.artifact(info.context.db, newest.artifact_id) if newest else None
 
 
@@ -373,37 +377,37 @@ def sequence_latest(found: Collection, info: Info) -> Artifact | None:
 
 
 @membership.field("id")
-def membership_id(found: Membership, info: Info) -> str:
-    return node_id("ArtifactCollectionMembership", found.id)
+def membership_id(membership: Membership, info: Info) -> str:
+    return node_id("ArtifactCollectionMembership", membership.id)
 
 
 @membership.field("aliases")
-def membership_aliases(found: Membership, info: Info) -> list[Alias]:
-    return artifacts.aliases_of(info.context.db, found.id)
+def membership_aliases(membership: Membership, info: Info) -> list[Alias]:
+    return artifacts.aliases_of(info.context.db, membership.id)
 
 
 @membership.field("artifactCollection")
-def membership_collection(found: Membership, info: Info) -> Collection:
-    return artifacts.collection(info.context.db, found.collection_id)
+def membership_collection(membership: Membership, info: Info) -> Collection:
+    return artifacts.collection(info.context.db, membership.collection_id)
 
 
 @membership.field("artifact")
-def membership_artifact(found: Membership, info: Info) -> Artifact:
-    return artifacts.artifact(info.context.db, found.artifact_id)
+def membership_artifact(membership: Membership, info: Info) -> Artifact:
+    return artifacts.artifact(info.context.db, membership.artifact_id)
 
 
 @membership.field("files")
 def membership_files(
-    found: Membership,
+    membership: Membership,
     info: Info,
     names: list[str] | None = None,
     after: str | None = None,
     first: int | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    home = projects.project(call.db, artifacts.collection(call.db, found.collection_id).project_id)
+    home = projects.project(call.db, artifacts.collection(call.db, membership.collection_id).project_id)
     projects.require_reader({projects.role(call.db, call.user, home) or ""})
-    return file_page(call, artifacts.artifact(call.db, found.artifact_id), names, after, first)
+    return file_page(call, artifacts.artifact(call.db, membership.artifact_id), names, after, first)
 
 
 def file_page(
@@ -430,25 +434,25 @@ def _file(call: Call, owner: Artifact, entry: artifacts.Entry) -> File:
 
 
 @alias.field("id")
-def alias_id(found: Alias, info: Info) -> str:
-    return node_id("ArtifactAlias", found.id)
+def alias_id(alias: Alias, info: Info) -> str:
+    return node_id("ArtifactAlias", alias.id)
 
 
 @alias.field("alias")
-def alias_name(found: Alias, info: Info) -> str:
-    return found.name
+def alias_name(alias: Alias, info: Info) -> str:
+    return alias.name
 
 
 @alias.field("artifactCollection")
-def alias_collection(found: Alias, info: Info) -> Collection:
-    return artifacts.collection(info.context.db, found.collection_id)
+def alias_collection(alias: Alias, info: Info) -> Collection:
+    return artifacts.collection(info.context.db, alias.collection_id)
 
 
 @tag.field("id")
-def tag_id(found: Tag | CollectionTag, info: Info) -> str:
-    return node_id("Tag", found.id)
+def tag_id(tag: Tag | CollectionTag, info: Info) -> str:
+    return node_id("Tag", tag.id)
 
 
 @tag.field("tagCategoryName")
-def tag_category(found: Tag | CollectionTag, info: Info) -> None:
+def tag_category(tag: Tag | CollectionTag, info: Info) -> None:
     """Tags have names alone."""

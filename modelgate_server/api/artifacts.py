@@ -78,18 +78,18 @@ def _seen(call: Call, number: int) -> Artifact | None:
     return found if found is not None and visible(call, found) else None
 
 
-def visible(call: Call, found: Artifact) -> bool:
-    return bool(_roles(call, found))
+def visible(call: Call, artifact: Artifact) -> bool:
+    return bool(_roles(call, artifact))
 
 
-def _source_role(call: Call, found: Artifact) -> str | None:
-    source = artifacts.collection(call.db, found.sequence_id)
+def _source_role(call: Call, artifact: Artifact) -> str | None:
+    source = artifacts.collection(call.db, artifact.sequence_id)
     return projects.role(call.db, call.user, projects.project(call.db, source.project_id))
 
 
-def _roles(call: Call, found: Artifact) -> set[str]:
+def _roles(call: Call, artifact: Artifact) -> set[str]:
     """What the user is in the project that it was logged to and in those that it is linked into."""
-    places = {found.sequence_id, *(there.collection_id for there in artifacts.memberships(call.db, found.id))}
+    places = {artifact.sequence_id, *(there.collection_id for there in artifacts.memberships(call.db, artifact.id))}
     homes = {artifacts.collection(call.db, place).project_id for place in places}
     roles = (projects.role(call.db, call.user, projects.project(call.db, home)) for home in homes)
     return {role for role in roles if role is not None}
@@ -321,137 +321,137 @@ def resolve_client_id(_: Any, info: Info, client_id: str) -> dict[str, str] | No
 
 
 @artifact.field("id")
-def artifact_id(found: Artifact, info: Info) -> str:
-    return node_id("Artifact", found.id)
+def artifact_id(artifact: Artifact, info: Info) -> str:
+    return node_id("Artifact", artifact.id)
 
 
 @artifact.field("artifactSequence")
-def artifact_sequence(found: Artifact, info: Info) -> Collection:
-    return artifacts.collection(info.context.db, found.sequence_id)
+def artifact_sequence(artifact: Artifact, info: Info) -> Collection:
+    return artifacts.collection(info.context.db, artifact.sequence_id)
 
 
 @artifact.field("artifactType")
-def artifact_artifact_type(found: Artifact, info: Info) -> ArtifactType:
-    home = artifacts.collection(info.context.db, found.sequence_id)
+def artifact_artifact_type(artifact: Artifact, info: Info) -> ArtifactType:
+    home = artifacts.collection(info.context.db, artifact.sequence_id)
     return artifacts.artifact_type(info.context.db, home.type_id)
 
 
 @artifact.field("ttlDurationSeconds")
-def artifact_ttl(found: Artifact, info: Info) -> int:
-    return NO_TTL if found.ttl_seconds is None or found.ttl_seconds <= 0 else found.ttl_seconds
+def artifact_ttl(artifact: Artifact, info: Info) -> int:
+    return NO_TTL if artifact.ttl_seconds is None or artifact.ttl_seconds <= 0 else artifact.ttl_seconds
 
 
 @artifact.field("ttlIsInherited")
-def artifact_ttl_is_inherited(found: Artifact, info: Info) -> bool:
-    return found.ttl_seconds in (None, -1)
+def artifact_ttl_is_inherited(artifact: Artifact, info: Info) -> bool:
+    return artifact.ttl_seconds in (None, -1)
 
 
 @artifact.field("tags")
-def artifact_tags(found: Artifact, info: Info) -> list[Tag]:
-    return artifacts.tags(info.context.db, found.id)
+def artifact_tags(artifact: Artifact, info: Info) -> list[Tag]:
+    return artifacts.tags(info.context.db, artifact.id)
 
 
 @artifact.field("digestAlgorithm")
-def artifact_digest_algorithm(found: Artifact, info: Info) -> str:
+def artifact_digest_algorithm(artifact: Artifact, info: Info) -> str:
     return "MANIFEST_MD5"
 
 
 @artifact.field("commitHash")
-def artifact_commit_hash(found: Artifact, info: Info) -> str | None:
+def artifact_commit_hash(artifact: Artifact, info: Info) -> str | None:
     """The manifest's MD5, for those who may have the manifest."""
-    return found.manifest_md5 if _roles(info.context, found) & set(projects.READERS) else None
+    return artifact.manifest_md5 if _roles(info.context, artifact) & set(projects.READERS) else None
 
 
 @artifact.field("aliases")
-def artifact_aliases(found: Artifact, info: Info) -> list[Alias]:
+def artifact_aliases(artifact: Artifact, info: Info) -> list[Alias]:
     call = info.context
-    everything = artifacts.aliases(call.db, found.id)
+    everything = artifacts.aliases(call.db, artifact.id)
     return [one for one in everything if visible_project(call, artifacts.collection(call.db, one.collection_id))]
 
 
 @artifact.field("currentManifest")
-def artifact_manifest(found: Artifact, info: Info) -> dict[str, Any] | None:
+def artifact_manifest(artifact: Artifact, info: Info) -> dict[str, Any] | None:
     """Who has it has the address of each file."""
     call = info.context
-    projects.require_reader(_roles(call, found))
-    if found.manifest_md5 is None or found.state != "COMMITTED":
+    projects.require_reader(_roles(call, artifact))
+    if artifact.manifest_md5 is None or artifact.state != "COMMITTED":
         return None
-    number = node_id("Manifest", found.id)
-    address = call.addresses.download(manifest_blob_path(found.manifest_md5))
+    number = node_id("Manifest", artifact.id)
+    address = call.addresses.download(manifest_blob_path(artifact.manifest_md5))
     return {"id": number, "file": File(id=number, name="wandb_manifest.json", address=address)}
 
 
 @artifact.field("files")
 def artifact_files(
-    found: Artifact,
+    artifact: Artifact,
     info: Info,
     names: list[str] | None = None,
     after: str | None = None,
     first: int | None = None,
 ) -> dict[str, Any]:
     """As older releases ask; a membership's are those of newer ones."""
-    projects.require_reader(_roles(info.context, found))
-    return file_page(info.context, found, names, after, first)
+    projects.require_reader(_roles(info.context, artifact))
+    return file_page(info.context, artifact, names, after, first)
 
 
 @artifact.field("artifactMemberships")
-def artifact_memberships(found: Artifact, info: Info) -> dict[str, Any]:
+def artifact_memberships(artifact: Artifact, info: Info) -> dict[str, Any]:
     call = info.context
     homes = [
         there
-        for there in artifacts.memberships(call.db, found.id)
+        for there in artifacts.memberships(call.db, artifact.id)
         if visible_project(call, artifacts.collection(call.db, there.collection_id))
     ]
     return whole(homes)
 
 
 @artifact.field("usedBy")
-def artifact_used_by(found: Artifact, info: Info) -> dict[str, Any]:
-    return whole([one for one in artifacts.used_by(info.context.db, found.id) if _visible_run(info.context, one)])
+def artifact_used_by(artifact: Artifact, info: Info) -> dict[str, Any]:
+    return whole([one for one in artifacts.used_by(info.context.db, artifact.id) if _visible_run(info.context, one)])
 
 
 @artifact.field("createdBy")
-def artifact_created_by(found: Artifact, info: Info) -> Run | User | None:
+def artifact_created_by(artifact: Artifact, info: Info) -> Run | User | None:
     """Null for a version that no run made: the client then asks nothing more."""
-    maker = artifacts.created_by(info.context.db, found.id)
+    maker = artifacts.created_by(info.context.db, artifact.id)
     return maker if maker is not None and _visible_run(info.context, maker) else None
 
 
-def _visible_run(call: Call, found: Run) -> bool:
-    return projects.role(call.db, call.user, projects.project(call.db, found.project_id)) is not None
+def _visible_run(call: Call, run: Run) -> bool:
+    return projects.role(call.db, call.user, projects.project(call.db, run.project_id)) is not None
 
 
 @creator.type_resolver
-def creator_type(found: Run | User, *_: Any) -> str:
-    return "Run" if isinstance(found, Run) else "User"
+def creator_type(creator: Run | User, *_: Any) -> str:
+    return "Run" if isinstance(creator, Run) else "User"
 
 
 @run.field("inputArtifacts")
-def run_inputs(found: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
     """A run may have used what not everybody in its project may see."""
     call = info.context
-    used = artifacts.of_run(call.db, found.id, "input")
+    used = artifacts.of_run(call.db, run.id, "input")
     return page([one for one in used if _roles(call, one)], after, first, Order(lambda one: [one.id]))
 
 
 @run.field("outputArtifacts")
-def run_outputs(found: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    made = artifacts.of_run(info.context.db, found.id, "output")
+def run_outputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+    made = artifacts.of_run(info.context.db, run.id, "output")
     return page(made, after, first, Order(lambda one: [one.id]))
 
 
 @manifest.field("id")
-def manifest_id(found: Manifest | dict[str, Any], info: Info) -> str:
-    return node_id("ArtifactManifest", found.id) if isinstance(found, Manifest) else str(found["id"])
+def manifest_id(manifest: Manifest | dict[str, Any], info: Info) -> str:
+    return node_id("ArtifactManifest", manifest.id) if isinstance(manifest, Manifest) else str(manifest["id"])
 
 
 @manifest.field("file")
-def manifest_file(found: Manifest | dict[str, Any], info: Info) -> File:
-    if not isinstance(found, Manifest):
-        file: File = found["file"]
+def manifest_file(manifest: Manifest | dict[str, Any], info: Info) -> File:
+    if not isinstance(manifest, Manifest):
+        file: File = manifest["file"]
         return file
     return File(
-        id=node_id("ManifestFile", found.id),
+        id=node_id("ManifestFile", manifest.id),
         name="wandb_manifest.json",
-        upload_url=info.context.addresses.upload(manifest_path(found.id)),
+        upload_url=info.context.addresses.upload(manifest_path(manifest.id)),
     )

@@ -67,13 +67,13 @@ def delete_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
 
 
 @run.field("fileCount")
-def run_file_count(found: Run, info: Info) -> int:
-    return files.count(info.context.db, found.id)
+def run_file_count(run: Run, info: Info) -> int:
+    return files.count(info.context.db, run.id)
 
 
 @run.field("files")
 def run_files(
-    found: Run,
+    run: Run,
     info: Info,
     names: list[str] | None = None,
     after: str | None = None,
@@ -81,28 +81,30 @@ def run_files(
     pattern: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    listed = files.named(call.db, found.id, names) if names else files.listing(call.db, found.id, pattern=pattern)
+    listed = files.named(call.db, run.id, names) if names else files.listing(call.db, run.id, pattern=pattern)
     # Asked by name, W&B answers for a file that is not there too: the SDK looks for the MD5 "0", in wandb_run.restore.
     missing = dict.fromkeys(run_file_name(name) for name in names or [] if name).keys() - {one.name for one in listed}
-    listed += [RunFile(0, found.id, name, MISSING_MD5, 0, found.heartbeat_at) for name in missing]
+    listed += [RunFile(0, run.id, name, MISSING_MD5, 0, run.heartbeat_at) for name in missing]
     connection = page(listed, after, first, Order(lambda one: [one.name]))
     for edge in connection["edges"]:
         edge["node"] = _shape(call, edge["node"])
     return connection
 
 
-def _shape(call: Call, found: RunFile) -> File:
-    if found.md5 == MISSING_MD5:
-        return File(id=f"{node_id('Run', found.run_id)}:{found.name}", name=found.name, size_bytes=0, digest="0")
-    path = run_file_path(found.run_id, found.name)
+def _shape(call: Call, run_file: RunFile) -> File:
+    if run_file.md5 == MISSING_MD5:
+        return File(
+            id=f"{node_id('Run', run_file.run_id)}:{run_file.name}", name=run_file.name, size_bytes=0, digest="0"
+        )
+    path = run_file_path(run_file.run_id, run_file.name)
     return File(
-        id=node_id("File", found.id),
-        name=found.name,
+        id=node_id("File", run_file.id),
+        name=run_file.name,
         address=call.addresses.download(path),
         upload_url=call.addresses.upload(path),
-        size_bytes=found.size,
-        updated_at=found.updated_at,
-        digest=found.md5,
+        size_bytes=run_file.size,
+        updated_at=run_file.updated_at,
+        digest=run_file.md5,
     )
 
 
@@ -110,25 +112,25 @@ def _shape(call: Call, found: RunFile) -> File:
 
 
 @file.field("url")
-def file_url(found: File, info: Info, upload: bool | None = None) -> str | None:
-    return found.upload_url if upload else found.address
+def file_url(file: File, info: Info, upload: bool | None = None) -> str | None:
+    return file.upload_url if upload else file.address
 
 
 @file.field("directUrl")
-def file_direct_url(found: File, info: Info) -> str | None:
-    return found.address
+def file_direct_url(file: File, info: Info) -> str | None:
+    return file.address
 
 
 @file.field("displayName")
-def file_display_name(found: File, info: Info) -> str:
-    return found.name
+def file_display_name(file: File, info: Info) -> str:
+    return file.name
 
 
 @file.field("md5")
-def file_md5(found: File, info: Info) -> str | None:
-    return found.digest
+def file_md5(file: File, info: Info) -> str | None:
+    return file.digest
 
 
 @file.field("uploadMultipartUrls")
-def file_upload_parts(found: File, info: Info) -> None:
+def file_upload_parts(file: File, info: Info) -> None:
     """None, so that the client sends a file in one PUT, however large it is."""

@@ -110,42 +110,42 @@ def administered(call: Call, text: str) -> Project:
 
 
 @project.field("id")
-def project_id(found: Project, info: Info) -> str:
-    return node_id("Project", found.id)
+def project_id(project: Project, info: Info) -> str:
+    return node_id("Project", project.id)
 
 
 @project.field("internalId")
-def project_internal_id(found: Project, info: Info) -> str:
+def project_internal_id(project: Project, info: Info) -> str:
     """The client decodes it and compares filters with the number inside."""
-    return base64.b64encode(f"ProjectInternalId:{found.id}".encode()).decode()
+    return base64.b64encode(f"ProjectInternalId:{project.id}".encode()).decode()
 
 
 @project.field("entity")
-def project_entity(found: Project, info: Info) -> Entity:
-    return accounts.entity(info.context.db, found.entity_id)
+def project_entity(project: Project, info: Info) -> Entity:
+    return accounts.entity(info.context.db, project.entity_id)
 
 
 @project.field("entityName")
-def project_entity_name(found: Project, info: Info) -> str:
-    return accounts.entity(info.context.db, found.entity_id).name
+def project_entity_name(project: Project, info: Info) -> str:
+    return accounts.entity(info.context.db, project.entity_id).name
 
 
 @project.field("isBenchmark")
-def project_is_benchmark(found: Project, info: Info) -> bool:
+def project_is_benchmark(project: Project, info: Info) -> bool:
     return False
 
 
 @project.field("readOnly")
-def project_read_only(found: Project, info: Info) -> bool:
+def project_read_only(project: Project, info: Info) -> bool:
     call = info.context
-    return projects.role(call.db, call.user, found) not in projects.WRITERS
+    return projects.role(call.db, call.user, project) not in projects.WRITERS
 
 
 @project.field("user")
-def project_user(found: Project, info: Info) -> User | None:
-    return accounts.user(info.context.db, found.user_id) if found.user_id else None
+def project_user(project: Project, info: Info) -> User | None:
+    return accounts.user(info.context.db, project.user_id) if project.user_id else None
 
 
 @project.field("allowAllArtifactTypesInRegistry")
-def project_allows_all_types(found: Project, info: Info) -> bool:
-    return bool(found.allow_all_types)
+def project_allows_all_types(project: Project, info: Info) -> bool:
+    return bool(project.allow_all_types)

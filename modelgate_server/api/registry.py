@@ -70,7 +70,7 @@ def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]
 
 @entity.field("projects")
 def entity_projects(
-    found: Any,
+    entity: Any,
     info: Info,
     filters: str | None = None,
     after: str | None = None,
@@ -78,12 +78,12 @@ def entity_projects(
     order: str | None = None,
 ) -> dict[str, Any]:
     newest_first = Order(lambda one: [one.id], backwards=True, by=order, value_of=_value_of_registries)
-    return page(_registries(info.context, found, filters), after, first, newest_first)
+    return page(_registries(info.context, entity, filters), after, first, newest_first)
 
 
 @entity.field("artifactCollections")
 def entity_collections(
-    found: Any,
+    entity: Any,
     info: Info,
     project_filters: str | None = None,
     filters: str | None = None,
@@ -94,13 +94,13 @@ def entity_collections(
 ) -> dict[str, Any]:
     wanted = [kind.lower() for kind in collection_types or ["portfolio"]]
     call = info.context
-    chosen = [one for one in _collections(call, found, project_filters, filters) if one.kind in wanted]
+    chosen = [one for one in _collections(call, entity, project_filters, filters) if one.kind in wanted]
     return page(chosen, after, first, collection_order(call, order))
 
 
 @entity.field("artifactMemberships")
 def entity_memberships(
-    found: Any,
+    entity: Any,
     info: Info,
     project_filters: str | None = None,
     collection_filters: str | None = None,
@@ -110,7 +110,7 @@ def entity_memberships(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    homes = {one.id: one for one in _collections(call, found, project_filters, collection_filters)}
+    homes = {one.id: one for one in _collections(call, entity, project_filters, collection_filters)}
     versions = [there for home in homes for there in artifacts.versions(call.db, home)]
     in_turn = Order[Membership](
         lambda one: [homes[one.collection_id].project_id, homes[one.collection_id].name, one.version_index],
@@ -126,9 +126,9 @@ def _registries(call: Call, owner: Any, condition: str | None) -> list[Project]:
     return filters.select(found, json_object(condition, "the filter for registries"), _value_of_registries)
 
 
-def _value_of_registries(one: Project, name: str) -> Any:
+def _value_of_registries(project: Project, name: str) -> Any:
     if name in ("id", "name", "description", "created_at", "updated_at", "entity_id"):
-        return getattr(one, name)
+        return getattr(project, name)
     raise Invalid(f'registries cannot be filtered or ordered by "{name}"')
 
 
@@ -142,7 +142,7 @@ def _collections(call: Call, owner: Any, registry_condition: str | None, conditi
 
 
 @project.field("members")
-def project_members(found: Project, info: Info) -> list[dict[str, Any]]:
+def project_members(project: Project, info: Info) -> list[dict[str, Any]]:
     return [
         {
             "id": node_id("User", user.id),
@@ -151,13 +151,13 @@ def project_members(found: Project, info: Info) -> list[dict[str, Any]]:
             "email": user.email,
             "role": {"name": role},
         }
-        for user, role in registry.members(info.context.db, found)
+        for user, role in registry.members(info.context.db, project)
     ]
 
 
 @project.field("teamMembers")
-def project_team_members(found: Project, info: Info) -> list[dict[str, Any]]:
-    return [{"team": team, "role": {"name": role}} for team, role in registry.team_members(info.context.db, found)]
+def project_team_members(project: Project, info: Info) -> list[dict[str, Any]]:
+    return [{"team": team, "role": {"name": role}} for team, role in registry.team_members(info.context.db, project)]
 
 
 @mutation.field("createProjectMembers")

@@ -77,23 +77,23 @@ def by_id(call: Call, text: str) -> Run:
 
 
 @project.field("run")
-def project_run(found: Project, info: Info, name: str, desc: str | None = None) -> Run | None:
-    return runs.find(info.context.db, found.id, name)
+def project_run(project: Project, info: Info, name: str, desc: str | None = None) -> Run | None:
+    return runs.find(info.context.db, project.id, name)
 
 
 @project.field("bucket")
-def project_bucket(found: Project, info: Info, name: str, missing_ok: bool | None = None) -> Run | None:
-    return runs.find(info.context.db, found.id, name)
+def project_bucket(project: Project, info: Info, name: str, missing_ok: bool | None = None) -> Run | None:
+    return runs.find(info.context.db, project.id, name)
 
 
 @project.field("runCount")
-def project_run_count(found: Project, info: Info, filters: str | None = None) -> int:
-    return len(_selected(info.context, found, filters))
+def project_run_count(project: Project, info: Info, filters: str | None = None) -> int:
+    return len(_selected(info.context, project, filters))
 
 
 @project.field("runs")
 def project_runs(
-    found: Project,
+    project: Project,
     info: Info,
     filters: str | None = None,
     after: str | None = None,
@@ -104,30 +104,30 @@ def project_runs(
     newest_first = Order[Listed](
         lambda one: [one.id], backwards=True, by=order or "+created_at", value_of=partial(_field, call)
     )
-    paged = page(_selected(call, found, filters), after, first, newest_first)
+    paged = page(_selected(call, project, filters), after, first, newest_first)
     for edge in paged["edges"]:
         edge["node"] = runs.run(call.db, edge["node"].id)
     return paged
 
 
-def _selected(call: Call, found: Project, condition: str | None) -> list[Listed]:
-    everything = runs.listed(call.db, found.id)
+def _selected(call: Call, project: Project, condition: str | None) -> list[Listed]:
+    everything = runs.listed(call.db, project.id)
     return filters.select(everything, json_object(condition, "the filter for runs"), partial(_field, call))
 
 
-def _field(call: Call, one: Listed, name: str) -> Any:
+def _field(call: Call, listed: Listed, name: str) -> Any:
     """The value of a field that runs may be filtered and ordered by."""
     kind, _, key = name.partition(".")
     if kind == "config" and key:
-        return history.lookup(runs.config(runs.run(call.db, one.id)), key.removesuffix(".value"))
+        return history.lookup(runs.config(runs.run(call.db, listed.id)), key.removesuffix(".value"))
     if kind in ("summary_metrics", "summaryMetrics") and key:
-        return history.lookup(json.loads(one.summary), key)
+        return history.lookup(json.loads(listed.summary), key)
     if name in FILTERS:
-        return getattr(one, FILTERS[name])
+        return getattr(listed, FILTERS[name])
     if name == "tags":
-        return json.loads(one.tags)
+        return json.loads(listed.tags)
     if name in ("username", "user.username"):
-        return accounts.user(call.db, one.user_id).username if one.user_id else None
+        return accounts.user(call.db, listed.user_id).username if listed.user_id else None
     raise Invalid(f'runs cannot be filtered or ordered by "{name}"')
 
 
@@ -207,88 +207,88 @@ def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
 
 
 @run.field("id")
-def run_id(found: Run, info: Info) -> str:
-    return node_id("Run", found.id)
+def run_id(run: Run, info: Info) -> str:
+    return node_id("Run", run.id)
 
 
 @run.field("projectId")
-def run_project_id(found: Run, info: Info) -> str:
-    return str(found.project_id)  # the client makes an int of it
+def run_project_id(run: Run, info: Info) -> str:
+    return str(run.project_id)  # the client makes an int of it
 
 
 @run.field("project")
-def run_project(found: Run, info: Info) -> Project:
-    return projects.project(info.context.db, found.project_id)
+def run_project(run: Run, info: Info) -> Project:
+    return projects.project(info.context.db, run.project_id)
 
 
 @run.field("user")
-def run_user(found: Run, info: Info) -> User | None:
-    return accounts.user(info.context.db, found.user_id) if found.user_id else None
+def run_user(run: Run, info: Info) -> User | None:
+    return accounts.user(info.context.db, run.user_id) if run.user_id else None
 
 
 @run.field("readOnly")
-def run_read_only(found: Run, info: Info) -> bool:
+def run_read_only(run: Run, info: Info) -> bool:
     call = info.context
-    where = projects.project(call.db, found.project_id)
+    where = projects.project(call.db, run.project_id)
     return projects.role(call.db, call.user, where) not in projects.WRITERS
 
 
 @run.field("tags")
-def run_tags(found: Run, info: Info) -> list[str]:
-    tags: list[str] = json.loads(found.tags)
+def run_tags(run: Run, info: Info) -> list[str]:
+    tags: list[str] = json.loads(run.tags)
     return tags
 
 
 @run.field("group")
-def run_group(found: Run, info: Info) -> str | None:
-    return found.group_name
+def run_group(run: Run, info: Info) -> str | None:
+    return run.group_name
 
 
 @run.field("commit")
-def run_commit(found: Run, info: Info) -> str | None:
-    return found.git_commit
+def run_commit(run: Run, info: Info) -> str | None:
+    return run.git_commit
 
 
 @run.field("updatedAt")
-def run_updated_at(found: Run, info: Info) -> str:
-    return found.heartbeat_at
+def run_updated_at(run: Run, info: Info) -> str:
+    return run.heartbeat_at
 
 
 @run.field("exitcode")
-def run_exit_code(found: Run, info: Info) -> int | None:
-    return found.exit_code
+def run_exit_code(run: Run, info: Info) -> int | None:
+    return run.exit_code
 
 
 @run.field("stopped")
 @run.field("shouldStop")
-def run_stopped(found: Run, info: Info) -> bool:
-    return bool(found.stop_requested)
+def run_stopped(run: Run, info: Info) -> bool:
+    return bool(run.stop_requested)
 
 
 @run.field("failed")
-def run_failed(found: Run, info: Info) -> bool:
-    return found.state in ("failed", "crashed")
+def run_failed(run: Run, info: Info) -> bool:
+    return run.state in ("failed", "crashed")
 
 
 @run.field("running")
-def run_running(found: Run, info: Info) -> bool:
-    return found.state == "running"
+def run_running(run: Run, info: Info) -> bool:
+    return run.state == "running"
 
 
 @run.field("summaryMetrics")
-def run_summary(found: Run, info: Info) -> str:
-    return found.summary
+def run_summary(run: Run, info: Info) -> str:
+    return run.summary
 
 
 @run.field("systemMetrics")
-def run_system_metrics(found: Run, info: Info) -> str:
-    return history.last_event(info.context.db, found.id) or "{}"
+def run_system_metrics(run: Run, info: Info) -> str:
+    return history.last_event(info.context.db, run.id) or "{}"
 
 
 @run.field("wandbConfig")
-def run_wandb_config(found: Run, info: Info, keys: list[str] | None = None) -> str:
+def run_wandb_config(run: Run, info: Info, keys: list[str] | None = None) -> str:
     """Part of what the SDK keeps in the config about itself; without it the client takes the run for a new one."""
-    internal = runs.config(found).get("_wandb") or {}
+    internal = runs.config(run).get("_wandb") or {}
     return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
 
 
@@ -296,80 +296,80 @@ def run_wandb_config(found: Run, info: Info, keys: list[str] | None = None) -> s
 
 
 @run.field("historyLineCount")
-def run_history_line_count(found: Run, info: Info) -> int:
-    return history.count(info.context.db, found.id)
+def run_history_line_count(run: Run, info: Info) -> int:
+    return history.count(info.context.db, run.id)
 
 
 @run.field("eventsLineCount")
-def run_events_line_count(found: Run, info: Info) -> int:
-    return history.event_count(info.context.db, found.id)
+def run_events_line_count(run: Run, info: Info) -> int:
+    return history.event_count(info.context.db, run.id)
 
 
 @run.field("logLineCount")
-def run_log_line_count(found: Run, info: Info) -> int:
-    return history.console_count(info.context.db, found.id)
+def run_log_line_count(run: Run, info: Info) -> int:
+    return history.console_count(info.context.db, run.id)
 
 
 @run.field("historyTail")
-def run_history_tail(found: Run, info: Info) -> str:
-    last = history.last_line(info.context.db, found.id)
+def run_history_tail(run: Run, info: Info) -> str:
+    last = history.last_line(info.context.db, run.id)
     return json.dumps([last][:TAIL_LINES] if last else [])
 
 
 @run.field("eventsTail")
-def run_events_tail(found: Run, info: Info) -> str:
-    last = history.last_event(info.context.db, found.id)
+def run_events_tail(run: Run, info: Info) -> str:
+    last = history.last_event(info.context.db, run.id)
     return json.dumps([last][:TAIL_LINES] if last else [])
 
 
 @run.field("historyKeys")
-def run_history_keys(found: Run, info: Info) -> Any:
-    return finite(history.keys(info.context.db, found.id))
+def run_history_keys(run: Run, info: Info) -> Any:
+    return finite(history.keys(info.context.db, run.id))
 
 
 @run.field("history")
 def run_history(
-    found: Run,
+    run: Run,
     info: Info,
     min_step: int | None = None,
     max_step: int | None = None,
     samples: int | None = None,
 ) -> list[str]:
-    lines = history.lines(info.context.db, found.id, min_step=min_step or 0, max_step=max_step)
+    lines = history.lines(info.context.db, run.id, min_step=min_step or 0, max_step=max_step)
     return history.sample(lines, samples)
 
 
 @run.field("events")
-def run_events(found: Run, info: Info, samples: int | None = None) -> list[str]:
-    return history.sample(history.events(info.context.db, found.id), samples)
+def run_events(run: Run, info: Info, samples: int | None = None) -> list[str]:
+    return history.sample(history.events(info.context.db, run.id), samples)
 
 
 @run.field("sampledHistory")
-def run_sampled_history(found: Run, info: Info, specs: list[str]) -> list[Any]:
+def run_sampled_history(run: Run, info: Info, specs: list[str]) -> list[Any]:
     call = info.context
-    return [finite(history.sampled(call.db, found.id, json_object(spec, "a history spec"))) for spec in specs]
+    return [finite(history.sampled(call.db, run.id, json_object(spec, "a history spec"))) for spec in specs]
 
 
 @run.field("parquetHistory")
-def run_parquet_history(found: Run, info: Info, live_keys: list[str]) -> dict[str, list[Any]]:
+def run_parquet_history(run: Run, info: Info, live_keys: list[str]) -> dict[str, list[Any]]:
     """
     There are no parquet files. The live data say at which step the client begins to read the live history: without any,
     0.27 and its `beta_scan_history` read none (core/internal/runhistoryreader/livedata.go).
     """
-    first = history.first_step(info.context.db, found.id)
+    first = history.first_step(info.context.db, run.id)
     return {"parquet_urls": [], "live_data": [] if first is None else [{"_step": first}]}
 
 
 @run.field("logLines")
 def run_log_lines(
-    found: Run,
+    run: Run,
     info: Info,
     first: int | None = None,
     last: int | None = None,
     after: str | None = None,
     use_improved_pagination: bool | None = None,
 ) -> dict[str, Any]:
-    lines = [_log_line(number, text) for number, text in history.console(info.context.db, found.id)]
+    lines = [_log_line(number, text) for number, text in history.console(info.context.db, run.id)]
     listed = lines[max(len(lines) - page_size(last), 0) :] if last is not None else lines
     return page(listed, after, first or last, Order(lambda one: [one["number"]]))
 

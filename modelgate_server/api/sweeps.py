@@ -88,108 +88,108 @@ def agent_heartbeat(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]
 
 
 @project.field("sweep")
-def project_sweep(found: Project, info: Info, sweep_name: str) -> Sweep | None:
-    return sweeps.find(info.context.db, found.id, sweep_name)
+def project_sweep(project: Project, info: Info, sweep_name: str) -> Sweep | None:
+    return sweeps.find(info.context.db, project.id, sweep_name)
 
 
 @project.field("totalSweeps")
-def project_total_sweeps(found: Project, info: Info) -> int:
-    return len(sweeps.of_project(info.context.db, found.id))
+def project_total_sweeps(project: Project, info: Info) -> int:
+    return len(sweeps.of_project(info.context.db, project.id))
 
 
 @project.field("sweeps")
 def project_sweeps(
-    found: Project, info: Info, after: str | None = None, first: int | None = None, filters: str | None = None
+    project: Project, info: Info, after: str | None = None, first: int | None = None, filters: str | None = None
 ) -> dict[str, Any]:
     newest_first = Order[Sweep](lambda one: [one.id], backwards=True)
-    return page(_selected(info.context, found, filters), after, first, newest_first)
+    return page(_selected(info.context, project, filters), after, first, newest_first)
 
 
-def _selected(call: Call, found: Project, condition: str | None) -> list[Sweep]:
-    def value_of(one: Sweep, name: str) -> Any:
+def _selected(call: Call, project: Project, condition: str | None) -> list[Sweep]:
+    def value_of(sweep: Sweep, name: str) -> Any:
         if name not in FILTERS:
             raise Invalid(f'sweeps cannot be filtered by "{name}"')
-        return getattr(one, FILTERS[name])
+        return getattr(sweep, FILTERS[name])
 
     condition_object = json_object(condition, "the filter for sweeps")
-    return filters.select(sweeps.of_project(call.db, found.id), condition_object, value_of)
+    return filters.select(sweeps.of_project(call.db, project.id), condition_object, value_of)
 
 
 @sweep.field("id")
-def sweep_id(found: Sweep, info: Info) -> str:
-    return node_id("Sweep", found.id)
+def sweep_id(sweep: Sweep, info: Info) -> str:
+    return node_id("Sweep", sweep.id)
 
 
 @sweep.field("project")
-def sweep_project(found: Sweep, info: Info) -> Project:
-    return projects.project(info.context.db, found.project_id)
+def sweep_project(sweep: Sweep, info: Info) -> Project:
+    return projects.project(info.context.db, sweep.project_id)
 
 
 @sweep.field("method")
-def sweep_method(found: Sweep, info: Info) -> str:
-    return str(sweeps.parse(found.config)["method"])
+def sweep_method(sweep: Sweep, info: Info) -> str:
+    return str(sweeps.parse(sweep.config)["method"])
 
 
 @sweep.field("heartbeatAt")
-def sweep_heartbeat_at(found: Sweep, info: Info) -> str:
-    return found.updated_at
+def sweep_heartbeat_at(sweep: Sweep, info: Info) -> str:
+    return sweep.updated_at
 
 
 @sweep.field("controller")
 @sweep.field("scheduler")
-def sweep_controller(found: Sweep, info: Info) -> None:
+def sweep_controller(sweep: Sweep, info: Info) -> None:
     """Nobody but this server hands out the points of a sweep."""
 
 
 @sweep.field("earlyStopJobRunning")
-def sweep_early_stop(found: Sweep, info: Info) -> bool:
+def sweep_early_stop(sweep: Sweep, info: Info) -> bool:
     return False
 
 
 @sweep.field("bestLoss")
-def sweep_best_loss(found: Sweep, info: Info) -> float | None:
-    return sweeps.best_loss(info.context.db, found)
+def sweep_best_loss(sweep: Sweep, info: Info) -> float | None:
+    return sweeps.best_loss(info.context.db, sweep)
 
 
 @sweep.field("runCount")
-def sweep_run_count(found: Sweep, info: Info) -> int:
-    return len(sweeps.runs_of(info.context.db, found))
+def sweep_run_count(sweep: Sweep, info: Info) -> int:
+    return len(sweeps.runs_of(info.context.db, sweep))
 
 
 @sweep.field("runCountExpected")
-def sweep_run_count_expected(found: Sweep, info: Info) -> int | None:
-    return sweeps.expected_points(sweeps.parse(found.config))
+def sweep_run_count_expected(sweep: Sweep, info: Info) -> int | None:
+    return sweeps.expected_points(sweeps.parse(sweep.config))
 
 
 @sweep.field("runs")
-def sweep_runs(found: Sweep, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    return page(sweeps.runs_of(info.context.db, found), after, first, Order(lambda one: [one.id]))
+def sweep_runs(sweep: Sweep, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
+    return page(sweeps.runs_of(info.context.db, sweep), after, first, Order(lambda one: [one.id]))
 
 
 @sweep.field("agent")
-def sweep_agent(found: Sweep, info: Info, agent_name: str) -> Agent | None:
-    return next((one for one in sweeps.agents(info.context.db, found.id) if _name(one) == agent_name), None)
+def sweep_agent(sweep: Sweep, info: Info, agent_name: str) -> Agent | None:
+    return next((one for one in sweeps.agents(info.context.db, sweep.id) if _name(one) == agent_name), None)
 
 
 @sweep.field("agents")
-def sweep_agents(found: Sweep, info: Info) -> dict[str, Any]:
-    return whole(sweeps.agents(info.context.db, found.id))
+def sweep_agents(sweep: Sweep, info: Info) -> dict[str, Any]:
+    return whole(sweeps.agents(info.context.db, sweep.id))
 
 
-def _name(found: Agent) -> str:
-    return str(found.id)
+def _name(agent: Agent) -> str:
+    return str(agent.id)
 
 
 @agent.field("id")
-def agent_id(found: Agent, info: Info) -> str:
-    return node_id("Agent", found.id)
+def agent_id(agent: Agent, info: Info) -> str:
+    return node_id("Agent", agent.id)
 
 
 @agent.field("name")
-def agent_name(found: Agent, info: Info) -> str:
-    return _name(found)
+def agent_name(agent: Agent, info: Info) -> str:
+    return _name(agent)
 
 
 @agent.field("state")
-def agent_state(found: Agent, info: Info) -> str:
-    return "RUNNING" if sweeps.sweep(info.context.db, found.sweep_id).state == "RUNNING" else "STOPPED"
+def agent_state(agent: Agent, info: Info) -> str:
+    return "RUNNING" if sweeps.sweep(info.context.db, agent.sweep_id).state == "RUNNING" else "STOPPED"

@@ -66,9 +66,9 @@ def invite(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     return {"invite": invited | {"created_at": now()}}
 
 
-def _role(call: Call, team: Entity, found: User) -> str:
+def _role(call: Call, team: Entity, user: User) -> str:
     """Who may only look at the organization may only look at its teams."""
-    role = accounts.organization_role(call.db, team.organization_id or 0, found.id)
+    role = accounts.organization_role(call.db, team.organization_id or 0, user.id)
     return "viewer" if role == "viewer" else "member"
 
 
@@ -92,7 +92,7 @@ def _administered(call: Call, name: str) -> Entity:
 
 
 @entity.field("members")
-def entity_members(found: Any, info: Info) -> list[dict[str, Any]]:
+def entity_members(entity: Any, info: Info) -> list[dict[str, Any]]:
     """Of a team, for its people and its organization's; of one's own entity, oneself; of a free name, nobody."""
     return [
         {
@@ -107,25 +107,25 @@ def entity_members(found: Any, info: Info) -> list[dict[str, Any]]:
             "account_type": "USER",
             "api_key": None,  # only hashes are kept
         }
-        for user, role in (_members(info.context, found) if isinstance(found, Entity) else [])
+        for user, role in (_members(info.context, entity) if isinstance(entity, Entity) else [])
     ]
 
 
-def _members(call: Call, found: Entity) -> list[tuple[User, str]]:
-    if found.user_id == call.user.id:
+def _members(call: Call, entity: Entity) -> list[tuple[User, str]]:
+    if entity.user_id == call.user.id:
         return [(call.user, "admin")]
     mine = (
-        accounts.team_role(call.db, found.id, call.user.id),
-        accounts.organization_role(call.db, found.organization_id or 0, call.user.id),
+        accounts.team_role(call.db, entity.id, call.user.id),
+        accounts.organization_role(call.db, entity.organization_id or 0, call.user.id),
     )
-    return accounts.team_members(call.db, found.id) if any(mine) else []
+    return accounts.team_members(call.db, entity.id) if any(mine) else []
 
 
 @entity.field("readOnlyAdmin")
 @entity.field("privateOnly")
 @entity.field("codeSavingEnabled")
 @entity.field("isPaid")
-def entity_has_not(found: Any, info: Info) -> bool:
+def entity_has_not(entity: Any, info: Info) -> bool:
     """Settings of W&B's teams that there are none of here."""
     return False
 
@@ -133,15 +133,15 @@ def entity_has_not(found: Any, info: Info) -> bool:
 @entity.field("photoUrl")
 @entity.field("readOnly")
 @entity.field("limits")
-def entity_says_nothing(found: Any, info: Info) -> None:
+def entity_says_nothing(entity: Any, info: Info) -> None:
     """What W&B's pages show, and no client asks for a decision."""
 
 
 @entity.field("storageBytes")
-def entity_storage(found: Any, info: Info) -> int:
+def entity_storage(entity: Any, info: Info) -> int:
     return 0
 
 
 @entity.field("defaultAccess")
-def entity_default_access(found: Any, info: Info) -> str:
+def entity_default_access(entity: Any, info: Info) -> str:
     return "PRIVATE"

@@ -80,119 +80,119 @@ def resolve_organization(_: Any, info: Info, name: str) -> Organization | None:
 
 
 @user.field("id")
-def user_id(found: User, info: Info) -> str:
-    return node_id("User", found.id)
+def user_id(user: User, info: Info) -> str:
+    return node_id("User", user.id)
 
 
 @user.field("flags")
-def user_flags(found: User, info: Info) -> str:
+def user_flags(user: User, info: Info) -> str:
     return "{}"  # a flag `code_saving_enabled`, true or false, would override the user's own setting
 
 
 @user.field("deletedAt")
-def user_deleted_at(found: User, info: Info) -> None:
+def user_deleted_at(user: User, info: Info) -> None:
     """Users are not deleted: their keys are."""
 
 
 @user.field("entity")
-def user_entity(found: User, info: Info) -> str:
-    return accounts.default_entity(info.context.db, found).name
+def user_entity(user: User, info: Info) -> str:
+    return accounts.default_entity(info.context.db, user).name
 
 
 @user.field("apiKeys")
-def user_api_keys(found: User, info: Info) -> dict[str, Any]:
+def user_api_keys(user: User, info: Info) -> dict[str, Any]:
     call = info.context
-    return whole(accounts.keys(call.db, found.id) if found.id == call.user.id else [])
+    return whole(accounts.keys(call.db, user.id) if user.id == call.user.id else [])
 
 
 @user.field("teams")
-def user_teams(found: User, info: Info) -> dict[str, Any]:
+def user_teams(user: User, info: Info) -> dict[str, Any]:
     """Those that the user who asks is in too; the SDK expects the personal entity among one's own."""
     call = info.context
     mine = {one.id for one in accounts.teams(call.db, call.user.id)}
-    return whole([one for one in accounts.teams(call.db, found.id) if one.id in mine])
+    return whole([one for one in accounts.teams(call.db, user.id) if one.id in mine])
 
 
 @user.field("organizations")
-def user_organizations(found: User, info: Info) -> list[Organization]:
+def user_organizations(user: User, info: Info) -> list[Organization]:
     call = info.context
     mine = accounts.organizations_of(call.db, call.user.id)
-    return [one for one in accounts.organizations_of(call.db, found.id) if one in mine]
+    return [one for one in accounts.organizations_of(call.db, user.id) if one in mine]
 
 
 @api_key.field("id")
-def api_key_id(found: ApiKey, info: Info) -> str:
-    return node_id("ApiKey", found.id)
+def api_key_id(api_key: ApiKey, info: Info) -> str:
+    return node_id("ApiKey", api_key.id)
 
 
 @api_key.field("name")
-def api_key_name(found: ApiKey, info: Info) -> str:
-    return found.prefix
+def api_key_name(api_key: ApiKey, info: Info) -> str:
+    return api_key.prefix
 
 
 @entity.field("id")
-def entity_id(found: Entity | dict[str, Any], info: Info) -> str:
-    return node_id("Entity", found.id) if isinstance(found, Entity) else ""
+def entity_id(entity: Entity | dict[str, Any], info: Info) -> str:
+    return node_id("Entity", entity.id) if isinstance(entity, Entity) else ""
 
 
 @entity.field("available")
-def entity_available(found: Entity | dict[str, Any], info: Info) -> bool:
-    return not isinstance(found, Entity)
+def entity_available(entity: Entity | dict[str, Any], info: Info) -> bool:
+    return not isinstance(entity, Entity)
 
 
 @entity.field("entityType")
-def entity_type(found: Entity | dict[str, Any], info: Info) -> str | None:
-    return found.kind if isinstance(found, Entity) else None
+def entity_type(entity: Entity | dict[str, Any], info: Info) -> str | None:
+    return entity.kind if isinstance(entity, Entity) else None
 
 
 @entity.field("isTeam")
-def entity_is_team(found: Entity | dict[str, Any], info: Info) -> bool:
-    return isinstance(found, Entity) and found.kind == "team"
+def entity_is_team(entity: Entity | dict[str, Any], info: Info) -> bool:
+    return isinstance(entity, Entity) and entity.kind == "team"
 
 
 @entity.field("organization")
-def entity_organization(found: Entity | dict[str, Any], info: Info) -> Organization | None:
+def entity_organization(entity: Entity | dict[str, Any], info: Info) -> Organization | None:
     """For the people of the organization."""
     call = info.context
-    if not isinstance(found, Entity) or found.organization_id is None:
+    if not isinstance(entity, Entity) or entity.organization_id is None:
         return None
-    member = accounts.organization_role(call.db, found.organization_id, call.user.id)
-    return accounts.organization(call.db, found.organization_id) if member is not None else None
+    member = accounts.organization_role(call.db, entity.organization_id, call.user.id)
+    return accounts.organization(call.db, entity.organization_id) if member is not None else None
 
 
 @entity.field("user")
-def entity_user(found: Entity | dict[str, Any], info: Info) -> User | None:
+def entity_user(entity: Entity | dict[str, Any], info: Info) -> User | None:
     """Of a personal entity, and only for its owner."""
     call = info.context
-    return call.user if isinstance(found, Entity) and found.user_id == call.user.id else None
+    return call.user if isinstance(entity, Entity) and entity.user_id == call.user.id else None
 
 
 @entity.field("project")
-def entity_project(found: Entity | dict[str, Any], info: Info, name: str | None = None) -> Project | None:
+def entity_project(entity: Entity | dict[str, Any], info: Info, name: str | None = None) -> Project | None:
     call = info.context
-    return projects.readable(call.db, call.user, found.name, name) if isinstance(found, Entity) else None
+    return projects.readable(call.db, call.user, entity.name, name) if isinstance(entity, Entity) else None
 
 
 @organization.field("id")
-def organization_id(found: Organization, info: Info) -> str:
-    return node_id("Organization", found.id)
+def organization_id(organization: Organization, info: Info) -> str:
+    return node_id("Organization", organization.id)
 
 
 @organization.field("orgEntity")
-def organization_entity(found: Organization, info: Info) -> Entity:
-    return accounts.organization_entity(info.context.db, found.id)
+def organization_entity(organization: Organization, info: Info) -> Entity:
+    return accounts.organization_entity(info.context.db, organization.id)
 
 
 @organization.field("coreWeaveOrganizationId")
-def organization_core_weave(found: Organization, info: Info) -> None:
+def organization_core_weave(organization: Organization, info: Info) -> None:
     return None  # any other answer makes the SDK look for a metadata server on the network
 
 
 @organization.field("featureFlags")
-def organization_flags(found: Organization, info: Info, ramp_idtype: str) -> list[Any]:
+def organization_flags(organization: Organization, info: Info, ramp_idtype: str) -> list[Any]:
     return []
 
 
 @organization.field("advancedRegistryFeatures")
-def organization_registry_features(found: Organization, info: Info) -> dict[str, bool]:
+def organization_registry_features(organization: Organization, info: Info) -> dict[str, bool]:
     return {"advanced_search": False}

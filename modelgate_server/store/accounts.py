@@ -301,9 +301,9 @@ def organization_members(db: sqlite3.Connection, organization_id: int) -> list[t
     return [(user(db, user_id), role) for user_id, role in db.execute(sql, (organization_id,)).fetchall()]
 
 
-def set_default_entity(db: sqlite3.Connection, found: User, name: str) -> None:
+def set_default_entity(db: sqlite3.Connection, user: User, name: str) -> None:
     """Where the user's runs go when they do not say. Only where the user may log."""
-    if name not in {mine.name for mine in teams(db, found.id)}:
+    if name not in {mine.name for mine in teams(db, user.id)}:
         raise NotFound(f'entity "{name}" is not one of yours')
     owner = one(db, Entity, "WHERE name = ?", name)
-    db.execute("UPDATE users SET default_entity_id = ? WHERE id = ?", (owner.id if owner else None, found.id))
+    db.execute("UPDATE users SET default_entity_id = ? WHERE id = ?", (owner.id if owner else None, user.id))

@@ -221,34 +221,34 @@ def ensure_collection(
 
 
 def edit_collection(
-    db: sqlite3.Connection, user: User, found: Collection, *, name: str | None, description: str | None
+    db: sqlite3.Connection, user: User, target: Collection, *, name: str | None, description: str | None
 ) -> Collection:
     changes: dict[str, Any] = {"updated_at": now()}
-    if name is not None and name != found.name:
-        _require(db, user, found, aliases_in(db, found.id), "rename this collection")
-        if find_collection(db, found.project_id, names.collection(name)) is not None:
+    if name is not None and name != target.name:
+        _require(db, user, target, aliases_in(db, target.id), "rename this collection")
+        if find_collection(db, target.project_id, names.collection(name)) is not None:
             raise Invalid(f'a collection "{name}" exists already')
         changes["name"] = name
     if description is not None:
         changes["description"] = description
-    update(db, "collections", found.id, **changes)
-    return collection(db, found.id)
+    update(db, "collections", target.id, **changes)
+    return collection(db, target.id)
 
 
-def move_collection(db: sqlite3.Connection, project: Project, found: Collection, type_name: str) -> Collection:
-    update(db, "collections", found.id, type_id=ensure_type(db, project, type_name).id, updated_at=now())
-    return collection(db, found.id)
+def move_collection(db: sqlite3.Connection, project: Project, target: Collection, type_name: str) -> Collection:
+    update(db, "collections", target.id, type_id=ensure_type(db, project, type_name).id, updated_at=now())
+    return collection(db, target.id)
 
 
-def delete_collections(db: sqlite3.Connection, user: User, found: list[Collection]) -> None:
+def delete_collections(db: sqlite3.Connection, user: User, collections: list[Collection]) -> None:
     """A sequence goes with its versions, wherever they are linked; a portfolio only loses its links."""
-    for home in found:
+    for home in collections:
         _require(db, user, home, aliases_in(db, home.id), "delete this collection")
-    logged = [home.id for home in found if home.kind == "sequence"]
+    logged = [home.id for home in collections if home.kind == "sequence"]
     everything = {there.artifact_id for sequence_id in logged for there in versions(db, sequence_id)}
     for artifact_id in sorted(everything):
         delete(db, user, artifact(db, artifact_id), with_aliases=True, together=everything)
-    db.executemany("DELETE FROM collections WHERE id = ?", [(home.id,) for home in found])
+    db.executemany("DELETE FROM collections WHERE id = ?", [(home.id,) for home in collections])
 
 
 def collection_tags(db: sqlite3.Connection, collection_id: int) -> list[CollectionTag]:
@@ -322,58 +322,60 @@ def resolve(db: sqlite3.Connection, collection_id: int, name: str) -> Membership
     return one(db, Membership, by_alias, collection_id, name) or one(db, Membership, by_digest, collection_id, name)
 
 
-def add_to(db: sqlite3.Connection, found: Collection, artifact_id: int) -> Membership:
+def add_to(db: sqlite3.Connection, target: Collection, artifact_id: int) -> Membership:
     """Give a version the next number of a collection, and `latest`; unchanged if it is there already."""
-    there = membership(db, found.id, artifact_id)
+    there = membership(db, target.id, artifact_id)
     if there is not None:
         return there
-    number = collection(db, found.id).next_version
+    number = collection(db, target.id).next_version
     created = now()
-    insert(db, "memberships", collection_id=found.id, artifact_id=artifact_id, version_index=number, created_at=created)
-    update(db, "collections", found.id, next_version=number + 1, updated_at=created)
-    assign(db, collection(db, found.id), artifact_id, LATEST)
-    added = membership(db, found.id, artifact_id)
+    insert(
+        db, "memberships", collection_id=target.id, artifact_id=artifact_id, version_index=number, created_at=created
+    )
+    update(db, "collections", target.id, next_version=number + 1, updated_at=created)
+    assign(db, collection(db, target.id), artifact_id, LATEST)
+    added = membership(db, target.id, artifact_id)
     if added is None:
         raise LookupError(f"the membership of artifact {artifact_id} was not written")
     return added
 
 
-def remove_from(db: sqlite3.Connection, user: User, found: Membership, action: str) -> None:
+def remove_from(db: sqlite3.Connection, user: User, membership: Membership, action: str) -> None:
     """Take a version out of a collection, with its aliases there; `latest` goes to the newest that is left."""
-    _require(db, user, collection(db, found.collection_id), aliases_of(db, found.id), action)
-    _take_out(db, found)
+    _require(db, user, collection(db, membership.collection_id), aliases_of(db, membership.id), action)
+    _take_out(db, membership)
 
 
-def _take_out(db: sqlite3.Connection, found: Membership) -> None:
-    there, lost = collection(db, found.collection_id), aliases_of(db, found.id)
-    db.execute("DELETE FROM memberships WHERE id = ?", (found.id,))
+def _take_out(db: sqlite3.Connection, membership: Membership) -> None:
+    there, lost = collection(db, membership.collection_id), aliases_of(db, membership.id)
+    db.execute("DELETE FROM memberships WHERE id = ?", (membership.id,))
     newest = latest(db, there.id)
     if newest is not None and any(alias.name == LATEST for alias in lost):
         assign(db, there, newest.artifact_id, LATEST)
 
 
 def delete(
-    db: sqlite3.Connection, user: User, found: Artifact, *, with_aliases: bool, together: Collection_[int] = ()
+    db: sqlite3.Connection, user: User, target: Artifact, *, with_aliases: bool, together: Collection_[int] = ()
 ) -> None:
     """
     Take a version out of every collection. Its number is never given again. Invalid while another version has files of
     it, unless that goes too (`together`: the ids of all that go) or is none that the user knows of.
     """
-    mine = [alias.name for alias in aliases(db, found.id) if alias.name != LATEST]
+    mine = [alias.name for alias in aliases(db, target.id) if alias.name != LATEST]
     if mine and not with_aliases:
         raise Invalid(f"the version has aliases ({', '.join(mine)}): delete them too, or first")
-    for other in references.referring(db, found.id):
+    for other in references.referring(db, target.id):
         if other not in together and _is_seen(db, user, artifact(db, other)):
-            name, its_name = references.version_name(db, other), references.version_name(db, found.id)
+            name, its_name = references.version_name(db, other), references.version_name(db, target.id)
             raise Invalid(f'version "{name}" has files of "{its_name}", which it would lose: delete that one first')
-    for there in memberships(db, found.id):
+    for there in memberships(db, target.id):
         remove_from(db, user, there, "delete this artifact")
-    _forget(db, found)
+    _forget(db, target)
 
 
-def _forget(db: sqlite3.Connection, found: Artifact) -> None:
-    db.execute("DELETE FROM entries WHERE artifact_id = ?", (found.id,))
-    update(db, "artifacts", found.id, state="DELETED", updated_at=now())
+def _forget(db: sqlite3.Connection, artifact: Artifact) -> None:
+    db.execute("DELETE FROM entries WHERE artifact_id = ?", (artifact.id,))
+    update(db, "artifacts", artifact.id, state="DELETED", updated_at=now())
 
 
 def expire(db: sqlite3.Connection) -> int:
@@ -393,19 +395,19 @@ def expire(db: sqlite3.Connection) -> int:
     return len(gone)
 
 
-def _is_meant(db: sqlite3.Connection, found: Artifact) -> bool:
-    named = any(alias.name != LATEST for alias in aliases(db, found.id))
-    return named or len(memberships(db, found.id)) > 1 or bool(references.referring(db, found.id))
+def _is_meant(db: sqlite3.Connection, artifact: Artifact) -> bool:
+    named = any(alias.name != LATEST for alias in aliases(db, artifact.id))
+    return named or len(memberships(db, artifact.id)) > 1 or bool(references.referring(db, artifact.id))
 
 
-def _is_seen(db: sqlite3.Connection, user: User, found: Artifact) -> bool:
-    home = projects.project(db, collection(db, found.sequence_id).project_id)
+def _is_seen(db: sqlite3.Connection, user: User, artifact: Artifact) -> bool:
+    home = projects.project(db, collection(db, artifact.sequence_id).project_id)
     return projects.role(db, user, home) is not None
 
 
 def edit(
     db: sqlite3.Connection,
-    found: Artifact,
+    target: Artifact,
     *,
     description: str | None = None,
     metadata: str | None = None,
@@ -414,8 +416,8 @@ def edit(
     """Change what is given."""
     changes: dict[str, Any] = {"description": description, "metadata": metadata, "ttl_seconds": ttl_seconds}
     given = {name: value for name, value in changes.items() if value is not None}
-    update(db, "artifacts", found.id, updated_at=now(), **given)
-    return artifact(db, found.id)
+    update(db, "artifacts", target.id, updated_at=now(), **given)
+    return artifact(db, target.id)
 
 
 def checked_metadata(text: str | None) -> str | None:
@@ -484,28 +486,28 @@ def remove_alias(db: sqlite3.Connection, user: User, collection_id: int, artifac
         db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (collection_id, name))
 
 
-def _holds(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> bool:
-    there = membership(db, found.id, artifact_id)
+def _holds(db: sqlite3.Connection, collection: Collection, artifact_id: int, name: str) -> bool:
+    there = membership(db, collection.id, artifact_id)
     return there is not None and any(alias.name == name for alias in aliases_of(db, there.id))
 
 
-def assign(db: sqlite3.Connection, found: Collection, artifact_id: int, name: str) -> None:
+def assign(db: sqlite3.Connection, collection: Collection, artifact_id: int, name: str) -> None:
     """Let `name` stand for a version, whoever wants it: for the server itself, and for who holds its data folder."""
-    there = membership(db, found.id, artifact_id)
+    there = membership(db, collection.id, artifact_id)
     if there is None:
-        raise NotFound(f'the version is not in collection "{found.name}"')
+        raise NotFound(f'the version is not in collection "{collection.name}"')
     number = names.version(names.alias(name))
     if number == there.version_index:
         return  # every version has its own number as a name; it is not stored
     if number is not None:
         raise Invalid(f'"{name}" is the name of a version and cannot be an alias of v{there.version_index}')
-    db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (found.id, name))
-    insert(db, "aliases", collection_id=found.id, membership_id=there.id, name=name)
+    db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (collection.id, name))
+    insert(db, "aliases", collection_id=collection.id, membership_id=there.id, name=name)
 
 
-def _require(db: sqlite3.Connection, user: User, found: Collection, lost: list[Alias], action: str) -> None:
+def _require(db: sqlite3.Connection, user: User, collection: Collection, lost: list[Alias], action: str) -> None:
     """Forbidden when a protected alias would be lost by what somebody does who is no admin."""
-    protection.require(db, user, found.project_id, [alias.name for alias in lost], action)
+    protection.require(db, user, collection.project_id, [alias.name for alias in lost], action)
 
 
 def tags(db: sqlite3.Connection, artifact_id: int) -> list[Tag]:

@@ -68,25 +68,25 @@ def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines:
     write(db, run_id, chunk(stream, offset, lines, lowest=lowest))
 
 
-def write(db: sqlite3.Connection, run_id: int, found: Chunk, writer: str | None = None) -> None:
+def write(db: sqlite3.Connection, run_id: int, chunk: Chunk, writer: str | None = None) -> None:
     """
     Twice is the same as once. `writer` is one of several processes that log to the run at once: its lines are put
     behind those that are there and their steps are counted anew, or two rows would be one to who reads by step; its
     summary is laid over the one that is there.
     """
-    if found.stream == SUMMARY:
-        if found.lines:
-            _write_summary(db, run_id, found.lines[-1], laid_over=writer is not None)
+    if chunk.stream == SUMMARY:
+        if chunk.lines:
+            _write_summary(db, run_id, chunk.lines[-1], laid_over=writer is not None)
         return
-    numbers = list(range(found.offset, found.offset + len(found.lines)))
+    numbers = list(range(chunk.offset, chunk.offset + len(chunk.lines)))
     if writer is not None:
-        numbers = _shared(db, run_id, writer, found.stream, numbers)
-        if found.stream == HISTORY:
-            rows = zip(numbers, found.lines, strict=True)
+        numbers = _shared(db, run_id, writer, chunk.stream, numbers)
+        if chunk.stream == HISTORY:
+            rows = zip(numbers, chunk.lines, strict=True)
             stepped = [json.dumps({**json.loads(line), "_step": number}) for number, line in rows]
-            found = replace(found, lines=stepped, steps=numbers)
-    table = next(table for table, stream in TABLES.items() if stream == found.stream)
-    columns = (numbers, found.steps, found.lines) if found.stream == HISTORY else (numbers, found.lines)
+            chunk = replace(chunk, lines=stepped, steps=numbers)
+    table = next(table for table, stream in TABLES.items() if stream == chunk.stream)
+    columns = (numbers, chunk.steps, chunk.lines) if chunk.stream == HISTORY else (numbers, chunk.lines)
     marks = ", ".join("?" * (1 + len(columns)))
     given = ((run_id, *row) for row in zip(*columns, strict=True))
     db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", given)  # noqa: S608  a name of our own

@@ -253,15 +253,15 @@ def find(db: sqlite3.Connection, manifest_id: int) -> Manifest | None:
     return one(db, Manifest, "WHERE id = ?", manifest_id)
 
 
-def edit(db: sqlite3.Connection, found: Manifest, *, digest: str | None, base_id: int | None) -> Manifest:
+def edit(db: sqlite3.Connection, target: Manifest, *, digest: str | None, base_id: int | None) -> Manifest:
     update(
         db,
         "manifests",
-        found.id,
-        digest=found.digest if digest is None else digest,
-        base_artifact_id=found.base_artifact_id if base_id is None else base_id,
+        target.id,
+        digest=target.digest if digest is None else digest,
+        base_artifact_id=target.base_artifact_id if base_id is None else base_id,
     )
-    return manifest(db, found.id)
+    return manifest(db, target.id)
 
 
 def received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
@@ -285,39 +285,41 @@ class Ready:
     blobs: set[str]
 
 
-def commit(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) -> Artifact:
+def commit(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact) -> Artifact:
     """Make a version visible, whole. Repeating it changes nothing; Invalid when anything is missing."""
-    ready = prepare(db, blobs, user, found)
+    ready = prepare(db, blobs, user, artifact)
     if ready is None:
-        return found
-    write_entries(db, found.id, ready.rows, first=True)
-    return finish(db, user, found, ready)
+        return artifact
+    write_entries(db, artifact.id, ready.rows, first=True)
+    return finish(db, user, artifact, ready)
 
 
-def size(db: sqlite3.Connection, blobs: Blobs, found: Artifact) -> int:
+def size(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> int:
     """Bytes of the manifests that a commit has to read."""
-    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL", found.id)
+    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL", artifact.id)
     return sum(blobs.size(str(one.md5)) or 0 for one in arrived)
 
 
-def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, found: Artifact) -> Ready | None:
+def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact) -> Ready | None:
     """
     All of a commit that takes long: the manifest is read and compared, the bytes are looked at and made durable. It
     changes no row and needs no transaction. None for a version that is committed already.
     """
-    if found.state == "COMMITTED":
+    if artifact.state == "COMMITTED":
         return None
-    if found.state == "DELETED":
+    if artifact.state == "DELETED":
         raise Invalid("the version was deleted and cannot be committed")
-    manifest_md5, contents, merged = _final_contents(db, blobs, found)
-    rows = [_entry(found.id, path, entry) for path, entry in contents.items()]
+    manifest_md5, contents, merged = _final_contents(db, blobs, artifact)
+    rows = [_entry(artifact.id, path, entry) for path, entry in contents.items()]
     wanted = {md5 for *_, md5, _ref, _size in rows if md5} | {manifest_md5}
     durable = {md5 for md5, _birth, synced in _rows(db, list(wanted)) if synced}
-    mine = entitled(db, blobs, user, [(found.id, md5) for *_, md5, _ref, _size in rows if md5])
+    mine = entitled(db, blobs, user, [(artifact.id, md5) for *_, md5, _ref, _size in rows if md5])
     _check_blobs(blobs, rows, durable, {md5 for _, md5 in mine})
     digest = content_digest(contents)
-    if not merged and digest != found.digest:
-        raise Invalid(f"the manifest's digest is {digest}, announced was {found.digest}: the version was not committed")
+    if not merged and digest != artifact.digest:
+        raise Invalid(
+            f"the manifest's digest is {digest}, announced was {artifact.digest}: the version was not committed"
+        )
     # Synced before the row that says so is committed; those that an earlier commit has synced are left.
     fresh = {md5 for md5 in wanted if md5 not in durable or blobs.is_unsynced(md5)}
     blobs.make_durable(fresh)
@@ -331,19 +333,19 @@ def write_entries(db: sqlite3.Connection, artifact_id: int, rows: Rows, *, first
     db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
-def finish(db: sqlite3.Connection, user: User, found: Artifact, ready: Ready) -> Artifact:
+def finish(db: sqlite3.Connection, user: User, artifact: Artifact, ready: Ready) -> Artifact:
     """With all its files written, the version gets its number and its aliases, and is seen."""
-    if artifacts.artifact(db, found.id).state != "PENDING":
+    if artifacts.artifact(db, artifact.id).state != "PENDING":
         raise Invalid("the version was committed or deleted meanwhile")
     references.remember(db, ready.blobs)
-    sequence = artifacts.collection(db, found.sequence_id)
-    there = artifacts.add_to(db, sequence, found.id)
-    for alias in json.loads(found.pending_aliases):
-        artifacts.add_alias(db, user, sequence.id, found.id, alias)
+    sequence = artifacts.collection(db, artifact.sequence_id)
+    there = artifacts.add_to(db, sequence, artifact.id)
+    for alias in json.loads(artifact.pending_aliases):
+        artifacts.add_alias(db, user, sequence.id, artifact.id, alias)
     update(
         db,
         "artifacts",
-        found.id,
+        artifact.id,
         state="COMMITTED",
         digest=ready.digest,
         version_index=there.version_index,
@@ -353,7 +355,7 @@ def finish(db: sqlite3.Connection, user: User, found: Artifact, ready: Ready) ->
         pending_aliases="[]",
         updated_at=now(),
     )
-    return artifacts.artifact(db, found.id)
+    return artifacts.artifact(db, artifact.id)
 
 
 def content_digest(contents: dict[str, Any]) -> str:
@@ -364,9 +366,9 @@ def content_digest(contents: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _final_contents(db: sqlite3.Connection, blobs: Blobs, found: Artifact) -> tuple[str, dict[str, Any], bool]:
+def _final_contents(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> tuple[str, dict[str, Any], bool]:
     """MD5 of the manifest to keep, its contents, and whether the server had to put it together from several."""
-    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL ORDER BY id", found.id)
+    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL ORDER BY id", artifact.id)
     if not arrived:
         raise Invalid("no manifest has arrived: the version was not committed")
     last = arrived[-1]

@@ -66,34 +66,34 @@ def of_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
     return every(db, Project, "WHERE entity_id = ? ORDER BY id DESC", entity_id)
 
 
-def role(db: sqlite3.Connection, user: User, found: Project) -> str | None:
+def role(db: sqlite3.Connection, user: User, project: Project) -> str | None:
     """What a user is in a project, None for a stranger."""
-    owner = accounts.entity(db, found.entity_id)
+    owner = accounts.entity(db, project.entity_id)
     if owner.kind == "organization":
-        return _registry_role(db, user, found, owner)
-    return _team_role(db, user, found, entity_role(db, user, owner))
+        return _registry_role(db, user, project, owner)
+    return _team_role(db, user, project, entity_role(db, user, owner))
 
 
-def _team_role(db: sqlite3.Connection, user: User, found: Project, in_team: str | None) -> str | None:
+def _team_role(db: sqlite3.Connection, user: User, project: Project, in_team: str | None) -> str | None:
     """What a project names somebody goes before what their team names them. Its admins are admins of every project."""
     if in_team in (None, "admin"):
         return in_team
     named = "SELECT role FROM project_members WHERE project_id = ? AND user_id = ?"
-    row = db.execute(named, (found.id, user.id)).fetchone()
+    row = db.execute(named, (project.id, user.id)).fetchone()
     return str(row[0]) if row else in_team
 
 
-def _registry_role(db: sqlite3.Connection, user: User, found: Project, owner: Entity) -> str | None:
+def _registry_role(db: sqlite3.Connection, user: User, project: Project, owner: Entity) -> str | None:
     granted = [
         str(row[0])
         for row in db.execute(
             "SELECT role FROM project_members WHERE project_id = ?1 AND user_id = ?2 UNION ALL"
             " SELECT teams.role FROM project_teams AS teams JOIN team_members USING (entity_id)"
             " WHERE project_id = ?1 AND user_id = ?2",
-            (found.id, user.id),
+            (project.id, user.id),
         )
     ]
-    if not granted and found.access != RESTRICTED_ACCESS and owner.organization_id is not None:
+    if not granted and project.access != RESTRICTED_ACCESS and owner.organization_id is not None:
         granted = [accounts.organization_role(db, owner.organization_id, user.id) or ""]
     return min((name for name in granted if name in ROLES), key=ROLES.index, default=None)
 
@@ -122,22 +122,22 @@ def writable(db: sqlite3.Connection, user: User, entity_name: str | None, name: 
     return require_writer(db, user, find(db, owner.id, name), missing)
 
 
-def require_writer(db: sqlite3.Connection, user: User, found: Project | None, missing: str) -> Project:
+def require_writer(db: sqlite3.Connection, user: User, project: Project | None, missing: str) -> Project:
     """NotFound in the same words, `missing`, for a project that is not there and for one that the user may not see."""
-    its_role = role(db, user, found) if found is not None else None
-    if found is None or its_role is None:
+    its_role = role(db, user, project) if project is not None else None
+    if project is None or its_role is None:
         raise NotFound(missing)
     if its_role not in WRITERS:
-        raise Forbidden(f'you may not write to project "{found.name}"')
-    return found
+        raise Forbidden(f'you may not write to project "{project.name}"')
+    return project
 
 
-def writable_thing(db: sqlite3.Connection, user: User, found: T | None, missing: str) -> T:
+def writable_thing(db: sqlite3.Connection, user: User, thing: T | None, missing: str) -> T:
     """A run, sweep or collection, when the user may write to its project; else as `require_writer` has it."""
-    home = require_writer(db, user, project(db, found.project_id) if found is not None else None, missing)
-    if found is None:
+    home = require_writer(db, user, project(db, thing.project_id) if thing is not None else None, missing)
+    if thing is None:
         raise LookupError(f"project {home.id} is not of anything")
-    return found
+    return thing
 
 
 def require_reader(roles: set[str]) -> None:
@@ -180,34 +180,34 @@ def create(
     return project(db, project_id)
 
 
-def edit(db: sqlite3.Connection, found: Project, **changes: Any) -> Project:
+def edit(db: sqlite3.Connection, target: Project, **changes: Any) -> Project:
     """Change the columns that are given."""
     given = {name: value for name, value in changes.items() if value is not None}
-    allowed = (ORGANIZATION_ACCESS, RESTRICTED_ACCESS) if found.is_registry else (ORGANIZATION_ACCESS,)
+    allowed = (ORGANIZATION_ACCESS, RESTRICTED_ACCESS) if target.is_registry else (ORGANIZATION_ACCESS,)
     if given.get("access", ORGANIZATION_ACCESS) not in allowed:
-        kind = "registry" if found.is_registry else "project"
+        kind = "registry" if target.is_registry else "project"
         raise Invalid(f'the access of a {kind} cannot be "{given["access"]}" here (it can be: {", ".join(allowed)})')
-    update(db, "projects", found.id, updated_at=now(), **given)
-    return project(db, found.id)
+    update(db, "projects", target.id, updated_at=now(), **given)
+    return project(db, target.id)
 
 
-def rename(db: sqlite3.Connection, found: Project, name: str) -> Project:
-    if name != found.name and find(db, found.entity_id, names.plain(name, "project")) is not None:
+def rename(db: sqlite3.Connection, project: Project, name: str) -> Project:
+    if name != project.name and find(db, project.entity_id, names.plain(name, "project")) is not None:
         raise Invalid(f'the name "{name}" is taken')
-    if found.is_registry != name.startswith(REGISTRY_PREFIX):
+    if project.is_registry != name.startswith(REGISTRY_PREFIX):
         raise Invalid(f"a registry's name starts with \"{REGISTRY_PREFIX}\", and only a registry's")
-    return edit(db, found, name=name)
+    return edit(db, project, name=name)
 
 
-def delete(db: sqlite3.Connection, found: Project) -> None:
+def delete(db: sqlite3.Connection, project: Project) -> None:
     """With all that is in it."""
-    db.execute("DELETE FROM projects WHERE id = ?", (found.id,))
+    db.execute("DELETE FROM projects WHERE id = ?", (project.id,))
 
 
-def require_admin(db: sqlite3.Connection, user: User, found: Project) -> Project:
-    if role(db, user, found) != "admin":
-        raise Forbidden(f'only an admin of "{found.name}" may do this')
-    return found
+def require_admin(db: sqlite3.Connection, user: User, project: Project) -> Project:
+    if role(db, user, project) != "admin":
+        raise Forbidden(f'only an admin of "{project.name}" may do this')
+    return project
 
 
 def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:

@@ -16,28 +16,28 @@ MODEL_REGISTRY = "wandb-registry-model"
 
 
 def link(
-    db: sqlite3.Connection, user: User, found: Artifact, target: Project, portfolio: str, aliases: list[str]
+    db: sqlite3.Connection, user: User, artifact: Artifact, target: Project, portfolio: str, aliases: list[str]
 ) -> Membership:
     """The version's place in the portfolio, made if it is missing. Linking twice is the same as once."""
-    if found.state != "COMMITTED":
+    if artifact.state != "COMMITTED":
         raise Invalid("only a committed version can be linked")
-    source = artifacts.collection(db, found.sequence_id)
+    source = artifacts.collection(db, artifact.sequence_id)
     _check_organization(db, projects.project(db, source.project_id), target)
     type_name = artifacts.artifact_type(db, source.type_id).name
     # A registry may have stopped to take a type after the collection was made.
     artifacts.ensure_type(db, target, type_name)
     collection = artifacts.ensure_collection(db, target, names.collection(portfolio), type_name, kind="portfolio")
-    there = artifacts.add_to(db, collection, found.id)
+    there = artifacts.add_to(db, collection, artifact.id)
     for alias in aliases:
-        artifacts.add_alias(db, user, collection.id, found.id, alias)
+        artifacts.add_alias(db, user, collection.id, artifact.id, alias)
     return there
 
 
-def unlink(db: sqlite3.Connection, user: User, found: Artifact, portfolio_id: int) -> None:
+def unlink(db: sqlite3.Connection, user: User, artifact: Artifact, portfolio_id: int) -> None:
     """Take a version out of a portfolio; twice is the same as once."""
     if artifacts.collection(db, portfolio_id).kind != "portfolio":
         raise Invalid("a version cannot be unlinked from the collection that it was logged to")
-    there = artifacts.membership(db, portfolio_id, found.id)
+    there = artifacts.membership(db, portfolio_id, artifact.id)
     if there is not None:
         artifacts.remove_from(db, user, there, "unlink this artifact")
 
@@ -82,11 +82,11 @@ def create(
     return made
 
 
-def add_types(db: sqlite3.Connection, found: Project, types: list[str]) -> None:
+def add_types(db: sqlite3.Connection, project: Project, types: list[str]) -> None:
     """What the registry takes from now on; a type is never taken back."""
     for name in types:
-        if artifacts.find_type(db, found.id, names.artifact_type(name)) is None:
-            insert(db, "artifact_types", project_id=found.id, name=name, created_at=now())
+        if artifacts.find_type(db, project.id, names.artifact_type(name)) is None:
+            insert(db, "artifact_types", project_id=project.id, name=name, created_at=now())
 
 
 def visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Project]:
@@ -98,40 +98,40 @@ def visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Project]:
     ]
 
 
-def members(db: sqlite3.Connection, found: Project) -> list[tuple[User, str]]:
+def members(db: sqlite3.Connection, project: Project) -> list[tuple[User, str]]:
     """Who is in a registry, and as what: the named, and of an open one everybody in the organization."""
     sql = "SELECT user_id, role FROM project_members WHERE project_id = ? ORDER BY user_id"
-    named = [(accounts.user(db, user_id), role) for user_id, role in db.execute(sql, (found.id,)).fetchall()]
-    owner = accounts.entity(db, found.entity_id)
-    if found.access == projects.RESTRICTED_ACCESS or owner.organization_id is None:
+    named = [(accounts.user(db, user_id), role) for user_id, role in db.execute(sql, (project.id,)).fetchall()]
+    owner = accounts.entity(db, project.entity_id)
+    if project.access == projects.RESTRICTED_ACCESS or owner.organization_id is None:
         return named
     known = {user.id for user, _ in named}
     others = accounts.organization_members(db, owner.organization_id)
     return named + [(user, role) for user, role in others if user.id not in known]
 
 
-def team_members(db: sqlite3.Connection, found: Project) -> list[tuple[Entity, str]]:
+def team_members(db: sqlite3.Connection, project: Project) -> list[tuple[Entity, str]]:
     sql = "SELECT entity_id, role FROM project_teams WHERE project_id = ? ORDER BY entity_id"
-    return [(accounts.entity(db, entity_id), role) for entity_id, role in db.execute(sql, (found.id,)).fetchall()]
+    return [(accounts.entity(db, entity_id), role) for entity_id, role in db.execute(sql, (project.id,)).fetchall()]
 
 
-def set_member(db: sqlite3.Connection, found: Project, user_id: int, role: str) -> None:
+def set_member(db: sqlite3.Connection, project: Project, user_id: int, role: str) -> None:
     sql = "INSERT INTO project_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role"
-    db.execute(sql, (found.id, user_id, _checked_role(role)))
+    db.execute(sql, (project.id, user_id, _checked_role(role)))
 
 
-def set_team(db: sqlite3.Connection, found: Project, entity_id: int, role: str) -> None:
+def set_team(db: sqlite3.Connection, project: Project, entity_id: int, role: str) -> None:
     sql = "INSERT INTO project_teams VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role"
-    db.execute(sql, (found.id, entity_id, _checked_role(role)))
+    db.execute(sql, (project.id, entity_id, _checked_role(role)))
 
 
-def remove_member(db: sqlite3.Connection, found: Project, user_id: int) -> None:
+def remove_member(db: sqlite3.Connection, project: Project, user_id: int) -> None:
     """Removing who is not in it changes nothing."""
-    db.execute("DELETE FROM project_members WHERE project_id = ? AND user_id = ?", (found.id, user_id))
+    db.execute("DELETE FROM project_members WHERE project_id = ? AND user_id = ?", (project.id, user_id))
 
 
-def remove_team(db: sqlite3.Connection, found: Project, entity_id: int) -> None:
-    db.execute("DELETE FROM project_teams WHERE project_id = ? AND entity_id = ?", (found.id, entity_id))
+def remove_team(db: sqlite3.Connection, project: Project, entity_id: int) -> None:
+    db.execute("DELETE FROM project_teams WHERE project_id = ? AND entity_id = ?", (project.id, entity_id))
 
 
 def _checked_role(role: str) -> str:

@@ -171,31 +171,31 @@ def _merged(below: dict[str, Any], above: dict[str, Any], within: tuple[str, ...
     return merged
 
 
-def join(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
+def join(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
     """One of several processes that write this run at once says so. What the others said stays, also that it ended."""
     changes = _columns(fields)
     if "config" in changes:
-        changes["config"] = _laid_over(json.loads(found.config), changes)
-    update(db, "runs", found.id, heartbeat_at=now(), **changes)
-    return run(db, found.id)
+        changes["config"] = _laid_over(json.loads(target.config), changes)
+    update(db, "runs", target.id, heartbeat_at=now(), **changes)
+    return run(db, target.id)
 
 
-def resume(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
+def resume(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
     """The process that writes this run says so: the first time after an end, or again while it is at it."""
     changes = {"heartbeat_at": now(), **_columns(fields)}
     point = _branch_point(changes)
-    if point is not None and point.get("run_id") != found.name:
-        changes["config"] = _laid_over(json.loads(found.config), changes)  # the client knows only its own part
-    if found.state != "running":
+    if point is not None and point.get("run_id") != target.name:
+        changes["config"] = _laid_over(json.loads(target.config), changes)  # the client knows only its own part
+    if target.state != "running":
         changes = {"state": "running", "exit_code": None, "stop_requested": 0, **changes}
-    update(db, "runs", found.id, **changes)
-    return run(db, found.id)
+    update(db, "runs", target.id, **changes)
+    return run(db, target.id)
 
 
-def edit(db: sqlite3.Connection, found: Run, fields: dict[str, Any]) -> Run:
+def edit(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
     """Change what is given; null means "leave it", and the state stays as it is unless it is given."""
-    update(db, "runs", found.id, **_columns(fields))
-    return run(db, found.id)
+    update(db, "runs", target.id, **_columns(fields))
+    return run(db, target.id)
 
 
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:
@@ -215,16 +215,16 @@ def _display_name(db: sqlite3.Connection, project_id: int) -> str:
     return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}-{number}"
 
 
-def heartbeat(db: sqlite3.Connection, found: Run, *, complete: bool, exit_code: int | None, preempting: bool) -> None:
+def heartbeat(db: sqlite3.Connection, run: Run, *, complete: bool, exit_code: int | None, preempting: bool) -> None:
     """A sign of life from the run's process, perhaps its last."""
     changes: dict[str, Any] = {"heartbeat_at": now()}
-    if found.state == "crashed":
+    if run.state == "crashed":
         changes["state"] = "running"  # it was only silent for long: a suspended machine, a server that was down
     if preempting:
         changes["state"] = "preempting"
     if complete:
         changes |= {"state": "finished" if exit_code == 0 else "failed", "exit_code": exit_code}
-    update(db, "runs", found.id, **changes)
+    update(db, "runs", run.id, **changes)
 
 
 def mark_crashed(db: sqlite3.Connection, silent_since: str) -> None:
@@ -237,14 +237,14 @@ def request_stop(db: sqlite3.Connection, run_id: int) -> None:
     update(db, "runs", run_id, stop_requested=1)
 
 
-def move_state(db: sqlite3.Connection, found: Run, state: str) -> None:
+def move_state(db: sqlite3.Connection, run: Run, state: str) -> None:
     """A person's correction: a run that was lost has failed, or is to be tried again. The rules are W&B's."""
     allowed = {"pending": ("running", "failed", "crashed", "preempted"), "failed": ("pending", "running")}
-    if found.state not in allowed.get(state, ()):
-        raise Invalid(f'invalid state transition: a run that is {found.state} cannot be set to "{state}"')
-    if found.sweep_name:
+    if run.state not in allowed.get(state, ()):
+        raise Invalid(f'invalid state transition: a run that is {run.state} cannot be set to "{state}"')
+    if run.sweep_name:
         raise Invalid("invalid state transition: the sweep sets the states of its runs")
-    update(db, "runs", found.id, state=state)
+    update(db, "runs", run.id, state=state)
 
 
 def delete(db: sqlite3.Connection, run_id: int) -> None:
@@ -252,9 +252,9 @@ def delete(db: sqlite3.Connection, run_id: int) -> None:
     db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 
-def config(found: Run) -> dict[str, Any]:
+def config(run: Run) -> dict[str, Any]:
     """The config's values; the SDK wraps each as {"value": ...}."""
     return {
         key: entry["value"] if isinstance(entry, dict) and "value" in entry else entry
-        for key, entry in json.loads(found.config).items()
+        for key, entry in json.loads(run.config).items()
     }

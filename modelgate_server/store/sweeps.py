@@ -77,8 +77,8 @@ def of_project(db: sqlite3.Connection, project_id: int) -> list[Sweep]:
     return every(db, Sweep, "WHERE project_id = ? ORDER BY id DESC", project_id)
 
 
-def runs_of(db: sqlite3.Connection, found: Sweep) -> list[Run]:
-    return every(db, Run, "WHERE project_id = ? AND sweep_name = ? ORDER BY id", found.project_id, found.name)
+def runs_of(db: sqlite3.Connection, sweep: Sweep) -> list[Run]:
+    return every(db, Run, "WHERE project_id = ? AND sweep_name = ? ORDER BY id", sweep.project_id, sweep.name)
 
 
 def create(
@@ -103,7 +103,7 @@ def create(
 
 def edit(
     db: sqlite3.Connection,
-    found: Sweep,
+    target: Sweep,
     *,
     state: str | None = None,
     config: str | None = None,
@@ -117,8 +117,8 @@ def edit(
         checked(config)
     changes = {"state": state, "config": config, "display_name": display_name, "description": description}
     given = {name: value for name, value in changes.items() if value is not None}
-    update(db, "sweeps", found.id, updated_at=now(), **given)
-    return sweep(db, found.id)
+    update(db, "sweeps", target.id, updated_at=now(), **given)
+    return sweep(db, target.id)
 
 
 def _name() -> str:
@@ -236,16 +236,16 @@ def expected_points(config: dict[str, Any]) -> int | None:
     return min(limits, default=None)
 
 
-def values_of(found: Sweep, point: int) -> dict[str, Any] | None:
+def values_of(sweep: Sweep, point: int) -> dict[str, Any] | None:
     """The parameters of a point, None behind the last one."""
-    config = parse(found.config)
+    config = parse(sweep.config)
     expected = expected_points(config)
     if expected is not None and point >= expected:
         return None
     with _refusing():
         if config["method"] == "grid":
             return _grid_point(config["parameters"], point)
-        return _draw(config["parameters"], random.Random(f"{found.id}:{point}"))  # noqa: S311  no secret
+        return _draw(config["parameters"], random.Random(f"{sweep.id}:{point}"))  # noqa: S311  no secret
 
 
 def _axes(parameters: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[Any]]]:
@@ -331,18 +331,18 @@ def agents(db: sqlite3.Connection, sweep_id: int) -> list[Agent]:
     return every(db, Agent, "WHERE sweep_id = ? ORDER BY id", sweep_id)
 
 
-def add_agent(db: sqlite3.Connection, found: Sweep, host: str) -> Agent:
+def add_agent(db: sqlite3.Connection, sweep: Sweep, host: str) -> Agent:
     created = now()
     agent_id = insert(
         db,
         "agents",
-        sweep_id=found.id,
+        sweep_id=sweep.id,
         host=host[:MAX_NAME_CHARS],
         created_at=created,
         heartbeat_at=created,
     )
-    if found.state == "PENDING":
-        edit(db, found, state="RUNNING")
+    if sweep.state == "PENDING":
+        edit(db, sweep, state="RUNNING")
     return get(db, Agent, agent_id)
 
 
@@ -376,20 +376,20 @@ def _run_command(run_name: str, program: Any, values: dict[str, Any]) -> dict[st
     return {"type": "run", "run_id": run_name, "program": str(program or ""), "args": arguments, "logs": []}
 
 
-def _target_is_reached(db: sqlite3.Connection, found: Sweep) -> bool:
-    metric = parse(found.config).get("metric")
-    best = best_loss(db, found)
+def _target_is_reached(db: sqlite3.Connection, sweep: Sweep) -> bool:
+    metric = parse(sweep.config).get("metric")
+    best = best_loss(db, sweep)
     if best is None or not isinstance(metric, dict) or not isinstance(metric.get("target"), int | float):
         return False
     return bool(best >= metric["target"] if metric.get("goal") == "maximize" else best <= metric["target"])
 
 
-def best_loss(db: sqlite3.Connection, found: Sweep) -> float | None:
+def best_loss(db: sqlite3.Connection, sweep: Sweep) -> float | None:
     """The best value of the sweep's metric among its runs."""
-    metric = parse(found.config).get("metric")
+    metric = parse(sweep.config).get("metric")
     if not isinstance(metric, dict):
         return None
-    summaries = (json.loads(run.summary).get(metric.get("name")) for run in runs_of(db, found))
+    summaries = (json.loads(run.summary).get(metric.get("name")) for run in runs_of(db, sweep))
     values = [value for value in summaries if isinstance(value, int | float) and math.isfinite(value)]
     best = max if metric.get("goal") == "maximize" else min
     return best(values, default=None)

@@ -75,14 +75,14 @@ class Place:
         return f"{self.base}/artifacts/{segment(type_name)}/{segment(name)}/v{number}"
 
 
-def place(db: sqlite3.Connection, found: Project) -> Place:
-    owner = accounts.entity(db, found.entity_id)
+def place(db: sqlite3.Connection, project: Project) -> Place:
+    owner = accounts.entity(db, project.entity_id)
     organization = (
         accounts.organization(db, owner.organization_id)
-        if found.is_registry and owner.kind == "organization" and owner.organization_id is not None
+        if project.is_registry and owner.kind == "organization" and owner.organization_id is not None
         else None
     )
-    return Place(owner.name, found.name, organization.name if organization else None)
+    return Place(owner.name, project.name, organization.name if organization else None)
 
 
 def visible_place(db: sqlite3.Connection, user: User, project_id: int) -> Place | None:

@@ -38,10 +38,10 @@ class Kind:
     url: str
 
 
-def of_project(visit: Visit, found: Project, home: Place) -> list[Kind]:
+def of_project(visit: Visit, project: Project, home: Place) -> list[Kind]:
     """The first collections of each type; what the SDK logs by itself (`run_table`) comes last."""
-    counts = artifacts.collection_counts(visit.db, found.id)
-    types = [kind for kind in artifacts.types(visit.db, found.id) if kind.id in counts]
+    counts = artifacts.collection_counts(visit.db, project.id)
+    types = [kind for kind in artifacts.types(visit.db, project.id) if kind.id in counts]
     types.sort(key=lambda kind: (kind.name.startswith("run_"), kind.name))
     return [_kind(visit, home, kind, counts[kind.id], FIRST, 0) for kind in types]
 
@@ -70,13 +70,13 @@ def _kind(visit: Visit, home: Place, kind: ArtifactType, count: int, limit: int,
     return Kind(kind.name, [_row(visit, home, kind.name, one) for one in shelved], count, url)
 
 
-def _row(visit: Visit, home: Place, kind: str, one: Shelved) -> Row:
+def _row(visit: Visit, home: Place, kind: str, shelved: Shelved) -> Row:
     return Row(
-        name=one.name,
-        url=home.collection(kind, one.name),
-        versions=one.versions,
-        latest=one.latest,
-        latest_url=home.version(kind, one.name, one.latest) if one.latest is not None else "",
-        aliases=[(name, f"v{number}") for name, number in artifacts.numbered_aliases(visit.db, one.id)],
-        updated=one.updated_at,
+        name=shelved.name,
+        url=home.collection(kind, shelved.name),
+        versions=shelved.versions,
+        latest=shelved.latest,
+        latest_url=home.version(kind, shelved.name, shelved.latest) if shelved.latest is not None else "",
+        aliases=[(name, f"v{number}") for name, number in artifacts.numbered_aliases(visit.db, shelved.id)],
+        updated=shelved.updated_at,
     )

@@ -62,13 +62,13 @@ def commit(sha: str | None, remote: str | None) -> Link | None:
     return Link(f"{sha}"[:10], f"https://{match[1]}/{match[2]}/commit/{sha}" if match else "", f"{sha}")
 
 
-def to_membership(visit: Visit, found: Membership) -> Link | None:
+def to_membership(visit: Visit, membership: Membership) -> Link | None:
     """A version in one of its collections; None where this user may not see it."""
-    collection = artifacts.collection(visit.db, found.collection_id)
+    collection = artifacts.collection(visit.db, membership.collection_id)
     kind = type_name(visit, collection)
     home = visible_place(visit.db, visit.user, collection.project_id)
-    name = f"{collection.name}:v{found.version_index}"
-    return Link(name, home.version(kind, collection.name, found.version_index), kind) if home else None
+    name = f"{collection.name}:v{membership.version_index}"
+    return Link(name, home.version(kind, collection.name, membership.version_index), kind) if home else None
 
 
 def to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
@@ -77,12 +77,12 @@ def to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
     return [link for link in found if link is not None]
 
 
-def _to_artifact(visit: Visit, found: Artifact) -> Link | None:
+def _to_artifact(visit: Visit, artifact: Artifact) -> Link | None:
     """Without an address when it was deleted since."""
-    places = artifacts.memberships(visit.db, found.id)
+    places = artifacts.memberships(visit.db, artifact.id)
     if places:
         return next((link for there in places if (link := to_membership(visit, there))), None)
-    collection = artifacts.collection(visit.db, found.sequence_id)
+    collection = artifacts.collection(visit.db, artifact.sequence_id)
     if visible_place(visit.db, visit.user, collection.project_id) is None:
         return None
     return Link(f"{collection.name} (deleted)", "", type_name(visit, collection))
@@ -92,5 +92,5 @@ def type_name(visit: Visit, collection: Collection) -> str:
     return artifacts.artifact_type(visit.db, collection.type_id).name
 
 
-def aliases(visit: Visit, found: Membership) -> list[str]:
-    return [alias.name for alias in artifacts.aliases_of(visit.db, found.id)]
+def aliases(visit: Visit, membership: Membership) -> list[str]:
+    return [alias.name for alias in artifacts.aliases_of(visit.db, membership.id)]

@@ -55,11 +55,11 @@ def _home(visit: Visit, cards: list[Card], name: str) -> Response:
     return visit.show("home.html", entity=name, registries=registries, projects=others)
 
 
-def _card(visit: Visit, found: Project) -> Card:
-    count, latest = runs.extent(visit.db, found.id)
-    collections = artifacts.collections(visit.db, found.id)
-    times = [found.updated_at, latest, *(one.updated_at for one in collections)]
-    return Card(place(visit.db, found), count, len(collections), max(times))
+def _card(visit: Visit, project: Project) -> Card:
+    count, latest = runs.extent(visit.db, project.id)
+    collections = artifacts.collections(visit.db, project.id)
+    times = [project.updated_at, latest, *(one.updated_at for one in collections)]
+    return Card(place(visit.db, project), count, len(collections), max(times))
 
 
 def show(visit: Visit) -> Response:

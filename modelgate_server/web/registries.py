@@ -25,19 +25,19 @@ def legacy(visit: Visit) -> Response:
     return _show(visit, *links.project(visit, visit.at("entity"), LEGACY_REGISTRY))
 
 
-def _show(visit: Visit, found: Project, home: Place) -> Response:
+def _show(visit: Visit, project: Project, home: Place) -> Response:
     selected = visit.asked("selectionPath")
     if not selected:
         return visit.show(
             "registry.html",
             place=home,
-            kinds=kinds.of_project(visit, found, home),
-            protected=protection.protected(visit.db, found.id),
-            is_admin=projects.role(visit.db, visit.user, found) == "admin",
+            kinds=kinds.of_project(visit, project, home),
+            protected=protection.protected(visit.db, project.id),
+            is_admin=projects.role(visit.db, visit.user, project) == "admin",
         )
     where, _, name = selected.rpartition("/")
     if where != f"{home.entity}/{home.project}":
         raise NotFound(f'there is no collection "{selected}" in this registry')
     if visit.asked("version"):
-        return versions.show_version(visit, versions.find_version(visit, found, home, name, visit.asked("version")))
-    return versions.show_collection(visit, home, versions.find_collection(visit, found, name))
+        return versions.show_version(visit, versions.find_version(visit, project, home, name, visit.asked("version")))
+    return versions.show_collection(visit, home, versions.find_collection(visit, project, name))

@@ -22,15 +22,15 @@ MAX_CELLS = 12_000
 STEP, RUNTIME, TIMESTAMP = "_step", "_runtime", "_timestamp"
 
 
-def answer(visit: Visit, found: list[Run], *, system: bool = False) -> Response:
+def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response:
     """{"charts": [[key, axis]], "axes": [...], "runs": [{"name", "label", "state", "rows", "columns"}]}"""
     first, last = _step(visit, "from"), _step(visit, "to")
     charted: dict[str, str] = {}
     runs = []
-    for run in found:
-        rows = system_rows(visit, run) if system else metric_rows(visit, run, MAX_ROWS, len(found), first or 0, last)
+    for run in chosen:
+        rows = system_rows(visit, run) if system else metric_rows(visit, run, MAX_ROWS, len(chosen), first or 0, last)
         axes = {"*": RUNTIME} if system else charts.axes_of(words.parsed(run.config))
-        least = 1 if system or run.state == "running" or len(found) > 1 else 2
+        least = 1 if system or run.state == "running" or len(chosen) > 1 else 2
         keys = metric_keys(rows, set(axes.values()), least)
         charted |= {key: charts.axis_of(key, axes) for key in keys if key not in charted}
         wanted = list(dict.fromkeys([STEP, RUNTIME, TIMESTAMP, *axes.values(), *keys]))
@@ -40,7 +40,7 @@ def answer(visit: Visit, found: list[Run], *, system: bool = False) -> Response:
                 "label": run.display_name,
                 "state": run.state,
                 "rows": history.count(visit.db, run.id),
-                "columns": columns(rows, wanted, MAX_CELLS // max(len(found), 1)),
+                "columns": columns(rows, wanted, MAX_CELLS // max(len(chosen), 1)),
             }
         )
     axes_used = list(dict.fromkeys([*charted.values(), STEP, RUNTIME, TIMESTAMP]))

@@ -199,20 +199,20 @@ def _only_in(texts: list[bytes], others: list[bytes]) -> list[int]:
     return numbers
 
 
-def _texts(found: Index, check: Check) -> Iterator[bytes]:
+def _texts(index: Index, check: Check) -> Iterator[bytes]:
     """Each row as it is written in the file, as a digest: two hundred thousand long rows have to fit into memory."""
-    with found.path.open("rb") as file:
-        for number, (start, end) in enumerate(zip(found.starts, found.ends, strict=True)):
+    with index.path.open("rb") as file:
+        for number, (start, end) in enumerate(zip(index.starts, index.ends, strict=True)):
             if number % ROWS_A_CHECK == 0:
                 check()
             file.seek(start)
             yield hashlib.blake2b(file.read(end - start), digest_size=16).digest()
 
 
-def some(found: Index, numbers: list[int], limit: int, picture_url: PictureUrl) -> Table:
+def some(index: Index, numbers: list[int], limit: int, picture_url: PictureUrl) -> Table:
     """The first of these rows."""
-    rows = [_cells(found, row, picture_url) for row in found.rows(numbers[:limit])]
-    return Table(found.columns, rows, numbers[:limit], 0, len(numbers), len(found.starts), Question())
+    rows = [_cells(index, row, picture_url) for row in index.rows(numbers[:limit])]
+    return Table(index.columns, rows, numbers[:limit], 0, len(numbers), len(index.starts), Question())
 
 
 def rows(path: Path, limit: int, check: Check) -> tuple[list[str], list[list[Any]]] | str:
@@ -224,28 +224,28 @@ def rows(path: Path, limit: int, check: Check) -> tuple[list[str], list[list[Any
         return str(error)
 
 
-def _order(found: Index, question: Question, check: Check) -> "range | array[int]":
+def _order(index: Index, question: Question, check: Check) -> "range | array[int]":
     if not question.filter.strip() and not question.sort:
-        return range(len(found.starts))
+        return range(len(index.starts))
     key = question.filter, question.sort
-    if key not in found.orders:
-        made = array("L", _chosen(found, question, check))
+    if key not in index.orders:
+        made = array("L", _chosen(index, question, check))
         with _lock:
-            found.orders[key] = made
-        _keep(found)
-    return found.orders[key]
+            index.orders[key] = made
+        _keep(index)
+    return index.orders[key]
 
 
-def _chosen(found: Index, question: Question, check: Check) -> list[int]:
+def _chosen(index: Index, question: Question, check: Check) -> list[int]:
     """The numbers of the rows that the filter lets through, in the order that was asked for."""
     wanted = conditions.parse(question.filter)
-    places = {name: place for place, name in reversed(list(enumerate(found.columns)))}
+    places = {name: place for place, name in reversed(list(enumerate(index.columns)))}
     name, descending = question.sort.removeprefix("-"), question.sort.startswith("-")
     for known in [*wanted.names(), *([name] if name else [])]:
         if known not in places:
-            raise Invalid(f'the table has no column "{known}" (it has: {", ".join(found.columns[:20])})')
+            raise Invalid(f'the table has no column "{known}" (it has: {", ".join(index.columns[:20])})')
     chosen: list[tuple[int, Any]] = []
-    for number, row in enumerate(found.rows(list(range(len(found.starts))))):
+    for number, row in enumerate(index.rows(list(range(len(index.starts))))):
         if number % ROWS_A_CHECK == 0:
             check()
         look_up, text = partial(_look_up, row, places), partial(words.text_of, row)
@@ -274,10 +274,10 @@ def _arrays(document: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _cells(found: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
+def _cells(index: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
     """A row may be shorter than the columns are many."""
-    named = zip(found.columns, row, strict=False)
-    return [_cell(value, found.arrays.get(name, ""), picture_url) for name, value in named]
+    named = zip(index.columns, row, strict=False)
+    return [_cell(value, index.arrays.get(name, ""), picture_url) for name, value in named]
 
 
 def _cell(value: Any, array_text: str, picture_url: PictureUrl) -> Cell:

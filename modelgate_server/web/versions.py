@@ -105,20 +105,20 @@ def find_collection(visit: Visit, project: Project, name: str) -> Collection:
     return found
 
 
-def show_collection(visit: Visit, home: Place, found: Collection) -> Response:
-    kind = links.type_name(visit, found)
+def show_collection(visit: Visit, home: Place, collection: Collection) -> Response:
+    kind = links.type_name(visit, collection)
     rows: list[Row] = []
-    for one in artifacts.versions(visit.db, found.id):
+    for one in artifacts.versions(visit.db, collection.id):
         visit.deadline.check()
         version = artifacts.artifact(visit.db, one.artifact_id)
-        url = home.version(kind, found.name, one.version_index)
+        url = home.version(kind, collection.name, one.version_index)
         metrics = words.numbers(words.parsed(version.metadata))
         uses = _users(visit, version)[-USES:] if len(rows) < VERSIONS_WITH_USES else []
         rows.append(Row(one.version_index, url, links.aliases(visit, one), version, metrics, uses))
     return visit.show(
         "collection.html",
         place=home,
-        collection=found,
+        collection=collection,
         type_name=kind,
         rows=rows,
         metrics=_differing([row.metrics for row in rows]),
@@ -156,32 +156,32 @@ def find_version(visit: Visit, project: Project, home: Place, name: str, wanted:
     )
 
 
-def show_version(visit: Visit, found: Version, *, status: int = 200, message: str = "", typed: str = "") -> Response:
-    artifact = found.artifact
-    role = projects.role(visit.db, visit.user, found.project)
+def show_version(visit: Visit, version: Version, *, status: int = 200, message: str = "", typed: str = "") -> Response:
+    artifact = version.artifact
+    role = projects.role(visit.db, visit.user, version.project)
     shown = _folder(visit, artifact, visit.asked("folder")) if role in projects.READERS else Folder([], [], 0)
-    aliases = links.aliases(visit, found.membership)
+    aliases = links.aliases(visit, version.membership)
     report = next(iter(artifacts.entries(visit.db, artifact.id, paths=[REPORT])), None)
     report = report if role in projects.READERS else None
     return visit.show(
         "version.html",
         status,
-        found=found,
+        found=version,
         artifact=artifact,
         aliases=aliases,
-        others=_other_aliases(visit, found),
+        others=_other_aliases(visit, version),
         latest=LATEST,
         tags=[tag.name for tag in artifacts.tags(visit.db, artifact.id)],
         may_write=role in projects.WRITERS,
         is_admin=role == "admin",
-        protected=protection.protected(visit.db, found.project.id),
-        guarded=protection.among(visit.db, found.project.id, aliases),
+        protected=protection.protected(visit.db, version.project.id),
+        guarded=protection.among(visit.db, version.project.id, aliases),
         may_read=role in projects.READERS,
         metadata=words.visible(words.parsed(artifact.metadata)),
-        older=_older(visit, found),
+        older=_older(visit, version),
         made_by=_maker(visit, artifact),
         used_by=_users(visit, artifact),
-        also=_elsewhere(visit, found),
+        also=_elsewhere(visit, version),
         folder=visit.asked("folder"),
         folders=shown.folders,
         files=shown.files,
@@ -189,7 +189,7 @@ def show_version(visit: Visit, found: Version, *, status: int = 200, message: st
         page=visit.page,
         page_size=FILES_A_PAGE,
         first=(visit.page - 1) * FILES_A_PAGE,
-        report=_shown(visit, found, report) if report else None,
+        report=_shown(visit, version, report) if report else None,
         message=message,
         typed=typed,
     )
@@ -225,19 +225,19 @@ def _folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
     return found
 
 
-def _older(visit: Visit, found: Version) -> int | None:
-    numbers = (one.version_index for one in artifacts.versions(visit.db, found.collection.id))
-    return next((number for number in numbers if number < found.membership.version_index), None)
+def _older(visit: Visit, version: Version) -> int | None:
+    numbers = (one.version_index for one in artifacts.versions(visit.db, version.collection.id))
+    return next((number for number in numbers if number < version.membership.version_index), None)
 
 
-def _other_aliases(visit: Visit, found: Version) -> list[tuple[str, int]]:
+def _other_aliases(visit: Visit, version: Version) -> list[tuple[str, int]]:
     """Aliases that other versions of the collection hold, with the version: adding one here takes it from there."""
-    numbers = {one.id: one.version_index for one in artifacts.versions(visit.db, found.collection.id)}
-    everything = artifacts.aliases_in(visit.db, found.collection.id)
+    numbers = {one.id: one.version_index for one in artifacts.versions(visit.db, version.collection.id)}
+    everything = artifacts.aliases_in(visit.db, version.collection.id)
     return [
         (alias.name, numbers[alias.membership_id])
         for alias in everything
-        if alias.membership_id != found.membership.id and alias.name != LATEST and not alias.name.startswith(INPUTS)
+        if alias.membership_id != version.membership.id and alias.name != LATEST and not alias.name.startswith(INPUTS)
     ]
 
 
@@ -275,9 +275,9 @@ def _verdict(version: Artifact) -> str:
     return verdict if isinstance(verdict, str) and len(verdict) <= MAX_VERDICT_CHARS else ""
 
 
-def _elsewhere(visit: Visit, found: Version) -> list[tuple[Link, list[str]]]:
+def _elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str]]]:
     """The same version in other collections: where it was logged, where it is linked."""
-    others = (one for one in artifacts.memberships(visit.db, found.artifact.id) if one.id != found.membership.id)
+    others = (one for one in artifacts.memberships(visit.db, version.artifact.id) if one.id != version.membership.id)
     named = ((links.to_membership(visit, one), links.aliases(visit, one)) for one in others)
     return [(link, aliases) for link, aliases in named if link is not None]
 
@@ -316,10 +316,10 @@ def file(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-def _shown(visit: Visit, found: Version, entry: Entry) -> Shown:
+def _shown(visit: Visit, version: Version, entry: Entry) -> Shown:
     question = Question(visit.page, filter=visit.asked("filter"), sort=visit.asked("sort"))
     return contents.show(
-        visit.blobs, entry.md5, entry.path, question, partial(picture_url, found.below), visit.deadline.check
+        visit.blobs, entry.md5, entry.path, question, partial(picture_url, version.below), visit.deadline.check
     )
 
 
@@ -339,11 +339,11 @@ def download(visit: Visit) -> Response:
     return contents.download(visit.blobs, entry.md5, entry.path)
 
 
-def _entry(visit: Visit, found: Version) -> Entry:
+def _entry(visit: Visit, version: Version) -> Entry:
     path = visit.asked("path")
-    if projects.role(visit.db, visit.user, found.project) not in projects.READERS:
+    if projects.role(visit.db, visit.user, version.project) not in projects.READERS:
         raise Forbidden("a restricted viewer may look at versions, but neither open nor download their files")
-    entries = artifacts.entries(visit.db, found.artifact.id, paths=[path])
+    entries = artifacts.entries(visit.db, version.artifact.id, paths=[path])
     if not path or not entries:
-        raise NotFound(f'there is no file "{path}" in "{found.name}"')
+        raise NotFound(f'there is no file "{path}" in "{version.name}"')
     return entries[0]
