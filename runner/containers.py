@@ -226,7 +226,7 @@ class ServerContainer:
     Raises EngineUnusable.
     """
 
-    def __init__(self, here: Engine, image: Image, folder: Folder, *, port: int, key: str) -> None:
+    def __init__(self, engine: Engine, image: Image, folder: Folder, *, port: int, key: str) -> None:
         folder.server_data.mkdir(mode=0o700, exist_ok=True)  # the engine would make it as root
         self._log = folder.server_log
         self._remains: Any = None
@@ -235,19 +235,19 @@ class ServerContainer:
         values = {"MODELGATE_SERVER_KEY": key, "MODELGATE_SERVER_KEY_FILE": str(folder.key_file)}
         variables = Variables(values, {"MODELGATE_SERVER_KEY": folder.key_file})
         wanted = Container(
-            server_name(here.name),
+            server_name(engine.name),
             "server",
             image.reference,
             (),
             variables,
             [Mount(folder.server_data, "/data", writable=True)],
-            here.name,
+            engine.name,
             port,
         )
-        here.begin()
-        here.remove("server")
+        engine.begin()
+        engine.remove("server")
         try:
-            self._remains = wanted.create(here.client, here.labels)
+            self._remains = wanted.create(engine.client, engine.labels)
             self._ending = _Ending(self._remains)
         except _errors() as error:  # the port was taken in this very moment, or the engine has gone
             self._write(f"{error}\n".encode())
@@ -327,8 +327,8 @@ class StepImages(NamedTuple):
 class StepContainers:
     """An Execute: each step in its image, standard error live on ours."""
 
-    def __init__(self, here: Engine, steps: StepImages, *, stop: Stop) -> None:
-        self._here = here
+    def __init__(self, engine: Engine, steps: StepImages, *, stop: Stop) -> None:
+        self._here = engine
         self._steps = steps
         self._stop = stop
 

@@ -199,8 +199,8 @@ def _engine(order: Order, use_case: str | None, names: Sequence[str]) -> Iterato
         _finish(order.folder, here)
 
 
-def _as_container(folder: Folder, here: Engine, image: Image) -> embedded.Start:
-    return lambda port, key: ServerContainer(here, image, folder, port=port, key=key)
+def _as_container(folder: Folder, engine: Engine, image: Image) -> embedded.Start:
+    return lambda port, key: ServerContainer(engine, image, folder, port=port, key=key)
 
 
 # --- what was left behind --------------------------------------------------------------------------------------------
@@ -229,11 +229,11 @@ def _end_left_containers(order: Order, role: str) -> bool:
     return left
 
 
-def _finish(folder: Folder, here: Engine) -> None:
+def _finish(folder: Folder, engine: Engine) -> None:
     """Unless somebody else owns the server, who may be about to start it in the network."""
     if (lock := folder.try_lock("server.lock")) is not None:
         try:
-            here.finish()
+            engine.finish()
         finally:
             os.close(lock)
 

@@ -108,8 +108,11 @@ def with_strawberry() -> Execute:
         name: str
         md5: str
 
-    def make(one: FileInput) -> File:
-        return File(**file(one.name, one.md5, one.artifact_id) | {"artifact": Artifact(**artifact(one.artifact_id))})
+    def make(file_input: FileInput) -> File:
+        return File(
+            **file(file_input.name, file_input.md5, file_input.artifact_id)
+            | {"artifact": Artifact(**artifact(file_input.artifact_id))}
+        )
 
     @strawberry.type
     class Query:

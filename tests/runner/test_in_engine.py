@@ -47,51 +47,51 @@ def here(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
     made.finish()
 
 
-def steps(here: Engine, images: dict[str, Image], folder: Folder) -> StepContainers:
+def steps(engine: Engine, images: dict[str, Image], folder: Folder) -> StepContainers:
     nothing = Variables({})
-    made_of = StepImages(here.name, images, nothing, (nothing, []), here.name, folder.out)
-    return StepContainers(here, made_of, stop=Stop())
+    made_of = StepImages(engine.name, images, nothing, (nothing, []), engine.name, folder.out)
+    return StepContainers(engine, made_of, stop=Stop())
 
 
 def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it_away(
-    here: Engine, images: dict[str, Image], folder: Folder
+    engine: Engine, images: dict[str, Image], folder: Folder
 ) -> None:
-    here.begin()
-    here.finish()
+    engine.begin()
+    engine.finish()
     assert not folder.engine_file.exists()
-    assert steps(here, images, folder)(LINK, ["--help"]).code == 0
-    here.finish()
-    server = ServerContainer(here, images["server"], folder, port=free_port(), key="local-" + "0" * 40)
+    assert steps(engine, images, folder)(LINK, ["--help"]).code == 0
+    engine.finish()
+    server = ServerContainer(engine, images["server"], folder, port=free_port(), key="local-" + "0" * 40)
     assert server.code() is None
     assert folder.engine_file.exists()
     server.end()
-    here.finish()
+    engine.finish()
     assert not folder.engine_file.exists()
 
 
-def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(here: Engine, folder: Folder) -> None:
-    here.begin()
+def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(engine: Engine, folder: Folder) -> None:
+    engine.begin()
     owner = folder.try_lock("server.lock")
     assert owner is not None
-    places._finish(folder, here)
-    assert folder.engine_file.exists() and here._networks()
+    places._finish(folder, engine)
+    assert folder.engine_file.exists() and engine._networks()
     os.close(owner)
-    places._finish(folder, here)
-    assert not folder.engine_file.exists() and not here._networks()
+    places._finish(folder, engine)
+    assert not folder.engine_file.exists() and not engine._networks()
 
 
 def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
-    here: Engine, images: dict[str, Image], folder: Folder
+    engine: Engine, images: dict[str, Image], folder: Folder
 ) -> None:
     ends = images["link"]  # a step that was given nothing: it says what is missing, and ends with exit code 2
-    server = ServerContainer(here, ends, folder, port=free_port(), key="local-" + "0" * 40)
+    server = ServerContainer(engine, ends, folder, port=free_port(), key="local-" + "0" * 40)
     assert until(server.code, "its end") == 2
     said = folder.server_log.read_text()
     assert "error: " in said
     assert server.code() == 2
     server.end()
     assert folder.server_log.read_text() == said
-    assert not here.containers()
+    assert not engine.containers()
 
 
 def test_the_proxies_of_dockers_own_configuration_are_not_those_of_a_container(
@@ -126,7 +126,7 @@ def facts(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_line_that_is_printed_makes_the_container_that_runs(
-    here: Engine, images: dict[str, Image], folder: Folder, tmp_path: Path
+    engine: Engine, images: dict[str, Image], folder: Folder, tmp_path: Path
 ) -> None:
     """With each kind of flag, and a folder whose name a shell and a list of words could misread."""
     (folder.path / "key").write_text("local-secret\n")
@@ -135,18 +135,18 @@ def test_the_line_that_is_printed_makes_the_container_that_runs(
     variables = Variables({"KEY": "local-secret", "PLAIN": "two words"}, {"KEY": folder.path / "key"})
     mounts = [Mount(odd, "/out", writable=True), Mount(odd, "/rows")]
     wanted = Container(
-        f"{here.name}-link",
+        f"{engine.name}-link",
         "step",
         images["link"].reference,
         ("--help", "--out=/out"),
         variables,
         mounts,
-        here.name,
+        engine.name,
         free_port(),
     )
-    here.begin()
-    ours = here.client.api.inspect_container(wanted.create(here.client, here.labels).id)
-    here.remove("step")
+    engine.begin()
+    ours = engine.client.api.inspect_container(wanted.create(engine.client, engine.labels).id)
+    engine.remove("step")
     typed = wanted.command()
     assert typed.startswith("docker run --rm --read-only") and "local-secret" not in typed
     line = typed.replace(
@@ -154,7 +154,7 @@ def test_the_line_that_is_printed_makes_the_container_that_runs(
     )
     made = subprocess.run(["sh", "-c", line], env=os.environ, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    theirs = here.client.api.inspect_container(made.stdout.strip())
-    here.remove("step")
+    theirs = engine.client.api.inspect_container(made.stdout.strip())
+    engine.remove("step")
     assert facts(ours) == facts(theirs)
     assert facts(ours)["host"]["ReadonlyRootfs"] and facts(ours)["host"]["CapDrop"] == ["ALL"]

@@ -153,16 +153,16 @@ class Dice:
         document = f"{root} Fuzz{f'({declared})' if declared else ''} {{ {selected} }}"
         return {"query": document, "variables": {key: one[1] for key, one in variables.items()}}
 
-    def _selected(self, name: str, one: GraphQLField, variables: dict[str, tuple[str, Any]], depth: int) -> str:
+    def _selected(self, name: str, field: GraphQLField, variables: dict[str, tuple[str, Any]], depth: int) -> str:
         given = []
-        for argument, spec in one.args.items():
+        for argument, spec in field.args.items():
             if isinstance(spec.type, GraphQLNonNull) or self.chance(0.5):
                 key = f"a{len(variables)}"
                 variables[key] = (str(spec.type), self.value(spec.type, argument))
                 given.append(f"{argument}: ${key}")
         arguments = f"({', '.join(given)})" if given else ""
         label = f"f{len(variables)}_{self.dice.randrange(10**6)}"
-        return f"{label}: {name}{arguments}{self._below(one.type, variables, depth)}"
+        return f"{label}: {name}{arguments}{self._below(field.type, variables, depth)}"
 
     def _below(self, outer: Any, variables: dict[str, tuple[str, Any]], depth: int) -> str:
         kind = get_named_type(outer)

@@ -304,10 +304,11 @@ class World:
             logger.removeHandler(self._log)
             self._services.database.close()
 
-    def has_effect(self, one: "Try") -> bool:
+    def has_effect(self, attempt: "Try") -> bool:
         """Whether the answers differ, or else what can be read afterwards."""
         return any(
-            self.seen(one.mutation, one.without, queries) != self.seen(one.mutation, one.with_it, queries)
+            self.seen(attempt.mutation, attempt.without, queries)
+            != self.seen(attempt.mutation, attempt.with_it, queries)
             for queries in ([], QUERIES)
         )
 

@@ -118,10 +118,10 @@ def walkthroughs() -> dict[str, str]:
     return found
 
 
-def keep(version: str, found: list[Document], walked: str) -> None:
+def keep(version: str, documents: list[Document], walked: str) -> None:
     """Put a release in the place of what is kept of its minor."""
     outcomes = {other: text for other, text in walkthroughs().items() if minor(other) != minor(version)}
-    every = {other: kept for other, kept in stored().items() if other in outcomes} | {version: found}
+    every = {other: kept for other, kept in stored().items() if other in outcomes} | {version: documents}
     stored.cache_clear()
     releases: dict[Document, list[str]] = {}
     for other in sorted(every, key=minor):
@@ -192,9 +192,9 @@ def _difference(seen: dict[str, Any], expected: dict[str, Any]) -> str:
 # --- what is said of it ---------------------------------------------------------------------------------------------
 
 
-def unexplained(found: Iterable[Document]) -> list[str]:
+def unexplained(documents: Iterable[Document]) -> list[str]:
     """Documents that the server would refuse, and nobody says why."""
-    return [f"{one.name}: {one.refusal}" for one in found if one.refusal and one.name not in REFUSED]
+    return [f"{one.name}: {one.refusal}" for one in documents if one.refusal and one.name not in REFUSED]
 
 
 def table() -> list[str]:

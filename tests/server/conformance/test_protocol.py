@@ -18,8 +18,8 @@ def test_the_page_is_what_the_sdk_the_schema_and_the_tests_say() -> None:
     assert protocol.PATH.read_text(encoding="utf-8") == protocol.page(), hint
 
 
-def uncovered(found: list[Operation]) -> list[str]:
-    known = [one.name for one in found if one.status != "refused"]
+def uncovered(operations: list[Operation]) -> list[str]:
+    known = [one.name for one in operations if one.status != "refused"]
     return [name for name in known if name not in protocol.covered() and name not in NEVER_SENT]
 
 

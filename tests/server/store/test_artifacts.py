@@ -57,10 +57,10 @@ class Maker:
     def announce(self, texts: dict[str, str], **changes: Any) -> Artifact:
         return manifests.announce(self.db, self.project, self.user, self.draft(texts, **changes))
 
-    def send(self, found: Artifact, texts: dict[str, str], kind: str = "FULL", base: int | None = None) -> None:
+    def send(self, artifact: Artifact, texts: dict[str, str], kind: str = "FULL", base: int | None = None) -> None:
         for text in texts.values():
-            self.blobs.note(found.id, [self.blobs.write(text.encode())])
-        made = manifests.create(self.db, found, kind=kind, digest="", base_id=base)
+            self.blobs.note(artifact.id, [self.blobs.write(text.encode())])
+        made = manifests.create(self.db, artifact, kind=kind, digest="", base_id=base)
         document = {"version": 1, "contents": self.contents(texts)}
         manifests.received(self.db, made.id, self.blobs.write(json.dumps(document).encode()))
 
