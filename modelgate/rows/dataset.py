@@ -26,13 +26,18 @@ class Dataset:
     Rows for training and for evaluation, of the kind that the use case's task has.
 
     x_train, x_eval: images float32 (N, height, width, channels) in [0, 1]; tables a pandas DataFrame of N rows; texts a
-    list of N str. y_train, y_eval: int64 (N,), indices into CLASSES; of a regression float64 (N,).
+    list of N str. y_train, y_eval: int64 (N,), indices into CLASSES; of a regression float64 (N,). A list and a pandas
+    Series, whatever its index, become such an array.
     """
 
     x_train: Any
     y_train: Any
     x_eval: Any
     y_eval: Any
+
+    def __post_init__(self) -> None:
+        for name in ("y_train", "y_eval"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
 
     @property
     def training(self) -> Rows:
