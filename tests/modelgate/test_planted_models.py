@@ -1,5 +1,5 @@
 """
-Models that are spoilt in six ways for each task, each refused by the rule that is named: trainings of scikit-learn.
+Models that are spoilt in eight ways for each task, each refused by the rule that is named: trainings of scikit-learn.
 
     pytest tests/modelgate/test_planted_models.py
 """
@@ -99,6 +99,27 @@ def test_an_answer_that_is_no_number_is_refused(good, name):
     broken = answers.copy()
     broken[17] = np.nan
     assert refusals(task, broken) == {"finite_scores"}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_model_that_has_seen_an_eval_row_is_refused(good, name):
+    task, answers = good(name)
+    outcomes = rules.judge(replace(task.scores(answers, None), seen=(17,)), task.policies[0])
+    assert {outcome.rule for outcome in outcomes if not outcome.passed} == {"unseen_rows"}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_model_that_is_wrong_on_one_row_in_ten_that_production_has_right_is_refused(good, name):
+    task, answers = good(name)
+    worse = answers.copy()
+    worse[::10] = answers[::10][:, ::-1] if answers.ndim == 2 else answers[::10] + 100
+    assert "no_worse" in refusals(task, worse, answers, at_least=0.0)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_model_that_left_a_row_unanswered_is_refused(good, name):
+    task, answers = good(name)
+    assert "every_row_scored" in refusals(task, answers[:-1])
 
 
 # --- a column that leaks the target: reported, because it may be known in time ----------------------------------------
