@@ -2,7 +2,7 @@
 How often is the gate wrong? The figures of docs/gate.md: from stored answers of twenty trainings, from made-up rows
 whose truth is known, and from trainings on rows drawn again.
 
-    python -m benchmarks.gate                some minutes on two cores
+    python -m benchmarks.gate                five minutes of one core
     python -m benchmarks.gate --draws 200    sooner, and less exact
 
 Null: two models that are equally good; each refusal is a mistake. Retraining noise: two trainings that differ by their
@@ -146,15 +146,15 @@ def print_populations(draws: int) -> None:
     for case in CASES:
         for rows in EDGE_ROWS:
             if enough(case, rows):
-                rates = populations.at_the_edge(case, rows, some(case, draws))
+                rates = populations.at_the_edge(case, rows, draws)
                 percent = (f"{100 * rate:.1f} %" for rate in (rates.reached, rates.refused, rates.better, rates.shown))
                 print(f"| {case.name} | {rows} | {' | '.join(percent)} |", flush=True)
     print("\n| as good as production, 1,000 rows | draws | refused | | by |\n| --- | --- | --- | --- | --- |")
     for case in CASES:
-        print(line(case.name, populations.null(case, 1000, some(case, draws))), flush=True)
+        print(line(case.name, populations.null(case, 1000, draws)), flush=True)
     print("\n| planted, 1,000 rows | drop | refused by `no_worse` | stated power |\n| --- | --- | --- | --- |")
     for case in CASES:
-        drop, caught, stated = populations.planted(case, 1000, some(case, draws))
+        drop, caught, stated = populations.planted(case, 1000, draws)
         print(f"| {case.name} | {drop:.4f} | {100 * caught:.0f} % | {100 * stated:.0f} % |", flush=True)
 
 
@@ -162,11 +162,6 @@ def enough(case: populations.Case, rows: int) -> bool:
     """Whether the gate judges by the metric at all on so few rows."""
     random = np.random.default_rng(0)
     return all(rules.enough_rows(case.scores(random, rows, 0.0), case.policy).passed for _ in range(20))
-
-
-def some(case: populations.Case, draws: int) -> int:
-    """How many draws: fewer of a metric whose bounds are themselves drawn."""
-    return draws // 5 if metrics.metric_of(case.policy).made_of == metrics.COUNTS else draws
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -222,11 +222,20 @@ def _rules(outcomes: Sequence[Outcome]) -> str:
             f"`{outcome.rule}`",
             "passed" if outcome.passed else "**refused**" if outcome.blocking else "shown only",
             outcome.reason,
-            f"{outcome.method}: {outcome.level}" if outcome.method else "",
+            _method(outcome),
         ]
         for outcome in outcomes
     ]
     return "## Rules\n\n" + _table(["rule", "", "why", "method and its level"], rows)
+
+
+def _method(outcome: Outcome) -> str:
+    """How the rule decides, and how often it errs."""
+    if outcome.method is None:
+        return ""
+    measured = comparison.MEASURED.get(outcome.method)
+    told = f"; in simulations it erred {measured} of times instead of 5 %" if measured else ""
+    return f"{outcome.method}: {outcome.level}{told}"
 
 
 def moved_slices(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int]]:

@@ -415,5 +415,5 @@ def passes(outcomes: Sequence[Outcome]) -> bool:
 
 def _outcome(rule: Rule, scores: Scores, policy: Policy, blocking: bool = True) -> Outcome:
     passed, reason, method = rule(scores, policy)
-    name, level = method or (None, None)
-    return Outcome(rule.__name__, bool(passed), blocking, reason, name, level)
+    how = (method.name, method.level) if method else (None, None)
+    return Outcome(rule.__name__, bool(passed), blocking, reason, *how)
