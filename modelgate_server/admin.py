@@ -22,11 +22,11 @@ import sqlite3
 import sys
 
 from modelgate_server.errors import Invalid, ServerError, StartError
+from modelgate_server.maintenance import add_data
 from modelgate_server.store import accounts, projects, protection, registry
 from modelgate_server.store.accounts import Entity, Organization, User
 from modelgate_server.store.db import Database
 from modelgate_server.store.projects import Project
-from modelgate_server.upkeep import add_data
 
 ROLES = ("admin", "member", "viewer")
 REGISTRY = "organization and name, like acme/wandb-registry-model"

@@ -15,10 +15,10 @@ from contextlib import closing
 from pathlib import Path
 
 from modelgate_server.errors import StartError
+from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say
 from modelgate_server.store import references
 from modelgate_server.store.blobs import Blobs, fsync
 from modelgate_server.store.db import snapshot
-from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say
 
 SECRETS = ("secret", "api_key")
 # What SQLite keeps beside a database that it is writing.

@@ -17,11 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say, upload_window
 from modelgate_server.store import artifacts, manifests, references
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import every, snapshot
-from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say, upload_window
 
 RESTORE = "stop the server and restore a backup: see docs/server.md"
 

@@ -21,13 +21,13 @@ from typing import Any
 
 from modelgate_server.api.shapes import number_of
 from modelgate_server.errors import NotFound, StartError
+from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say
 from modelgate_server.store import accounts, artifacts, files, history, projects, references, runs, sweeps
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs, sync_file_system
 from modelgate_server.store.db import now, snapshot
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
-from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say
 
 FORMAT = 1
 INDEX = "export.json"

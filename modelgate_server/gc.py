@@ -11,11 +11,11 @@ standard error, a JSON object with the bytes freed to standard output.
 import argparse
 import time
 
+from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say, upload_window
 from modelgate_server.settings import UPLOAD_TTL_S
 from modelgate_server.store import references
 from modelgate_server.store.blobs import Blobs, Found
 from modelgate_server.store.db import Database
-from modelgate_server.upkeep import Progress, amount, database_of, holding, parser, result, say, upload_window
 
 # So many at a time, between which the server's own writers have their turn.
 BATCH = 500

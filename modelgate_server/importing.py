@@ -22,6 +22,7 @@ from typing import Any
 from modelgate_server.api.shapes import node_id
 from modelgate_server.errors import Invalid, NotFound, ServerError, StartError
 from modelgate_server.exporting import FORMAT, INDEX, REFERENCE
+from modelgate_server.maintenance import Progress, database_of, holding, parser, result, say
 from modelgate_server.settings import MIB
 from modelgate_server.store import accounts, artifacts, files, history, manifests, projects, registry, runs, sweeps
 from modelgate_server.store.accounts import User
@@ -32,7 +33,6 @@ from modelgate_server.store.manifests import Draft
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
-from modelgate_server.upkeep import Progress, database_of, holding, parser, result, say
 
 # What a document that is not as `export` writes them leads to.
 DAMAGE = (

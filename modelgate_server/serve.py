@@ -16,8 +16,8 @@ import sys
 from urllib.parse import urlsplit
 
 from modelgate_server.errors import StartError
+from modelgate_server.maintenance import add_data
 from modelgate_server.settings import DEFAULT_PORT, Settings
-from modelgate_server.upkeep import add_data
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 

@@ -21,8 +21,8 @@ MAX_UPLOAD_BYTES = 8 * GIB
 # A manifest is read into memory at commit: 256 MiB is about a million files.
 MAX_MANIFEST_BYTES = 256 * MIB
 # The status page counts operations and what was refused; the SDK has some 150 operations, a hostile client more.
-MAX_TALLIED = 500
-MAX_TALLIED_CHARS = 200
+MAX_METRICS = 500
+MAX_METRIC_CHARS = 200
 # The SDK asks for at most 2,000 upload addresses a call. Each item costs some statements, in a transaction that holds
 # everybody else up.
 MAX_LIST_ITEMS = 10_000

@@ -37,7 +37,7 @@ def heavy_fields(document: DocumentNode) -> int:
     return count
 
 
-def of(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], operation: str | None) -> int:
+def estimate(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], operation: str | None) -> int:
     """Values in the answer, if every page were full: the sizes of pages inside each other are multiplied."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     sums: dict[str, int] = {}

@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from modelgate_server.api import bounds
 from modelgate_server.api.bounds import Budget, Deadline, Held, Lanes
+from modelgate_server.api.metrics import Metrics
 from modelgate_server.api.shapes import Addresses
-from modelgate_server.api.tally import Tally
 from modelgate_server.errors import Busy, Invalid, ServerError, TooLarge, Unauthenticated
 from modelgate_server.settings import BODY_S, SMALL_BODY_BYTES, Settings
 from modelgate_server.store import accounts
@@ -39,7 +39,7 @@ class Services:
     database: Database
     blobs: Blobs
     secret: bytes
-    tally: Tally = field(default_factory=Tally)
+    metrics: Metrics = field(default_factory=Metrics)
     lanes: Lanes = field(default_factory=Lanes)
     budget: Budget = field(default_factory=Budget)
 

@@ -23,7 +23,7 @@ async def health(request: Request) -> Response:
 
 
 async def operations(request: Request) -> Response:
-    """The tally as JSON, for the holder of an API key; people have the page /_internal/status."""
+    """The metrics as JSON, for the holder of an API key; people have the page /_internal/status."""
     here = services(request)
 
     def ask() -> None:
@@ -31,4 +31,4 @@ async def operations(request: Request) -> Response:
             authenticated(request, db)
 
     await run_in_threadpool(ask)
-    return JSONResponse({"since": here.tally.since, "operations": [asdict(one) for one in here.tally.listing()]})
+    return JSONResponse({"since": here.metrics.since, "operations": [asdict(one) for one in here.metrics.listing()]})

@@ -53,8 +53,8 @@ from modelgate_server.api import (
 )
 from modelgate_server.api.bounds import Deadline, within
 from modelgate_server.api.handling import addresses, body, failure, identified, in_lane, is_shared, services
+from modelgate_server.api.metrics import Metrics
 from modelgate_server.api.shapes import Call, Info
-from modelgate_server.api.tally import Tally
 from modelgate_server.errors import Broken, Invalid, ServerError, TooLarge, TooLong, UnknownEntity
 from modelgate_server.settings import (
     MAX_GRAPHQL_BYTES,
@@ -104,16 +104,16 @@ class Asked:
 
     operation: str
     client: str
-    tally: Tally
+    metrics: Metrics
 
     def answered(self) -> None:
-        self.tally.answered(self.operation, self.client)
+        self.metrics.answered(self.operation, self.client)
 
     def refuse(self, error: GraphQLError) -> str:
         """Log and count what is not known here; returns what to tell the client."""
         named = error.message.partition(", found: ")[0]  # what the client sent stays out of the log and the page
         log.warning("refused %s: %s", self.operation, named)
-        self.tally.refused(self.operation, named, self.client)
+        self.metrics.refused(self.operation, named, self.client)
         return error.message.replace("'", '"')  # older SDKs look for: Cannot query field "x" on type "Y".
 
 
@@ -238,21 +238,23 @@ def _depth(document: DocumentNode) -> int:
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
 
     @lru_cache(None)
-    def of_fragment(name: str) -> int:
-        return of(fragments[name].selection_set)
+    def measure_fragment(name: str) -> int:
+        return measure(fragments[name].selection_set)
 
-    def of(selections: SelectionSetNode | None) -> int:
+    def measure(selections: SelectionSetNode | None) -> int:
         if selections is None:
             return 0
         depths = [
-            of_fragment(node.name.value)
+            measure_fragment(node.name.value)
             if isinstance(node, FragmentSpreadNode)
-            else 1 + of(getattr(node, "selection_set", None))
+            else 1 + measure(getattr(node, "selection_set", None))
             for node in selections.selections
         ]
         return max(depths, default=0)
 
-    return max(of(node.selection_set) for node in document.definitions if isinstance(node, OperationDefinitionNode))
+    return max(
+        measure(node.selection_set) for node in document.definitions if isinstance(node, OperationDefinitionNode)
+    )
 
 
 async def endpoint(request: Request) -> Response:
@@ -271,7 +273,7 @@ def _respond(request: Request, user: User, received: bytes, deadline: Deadline) 
 def _answered(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
     here = services(request)
     text, variables, operation = _request(received)
-    asked = Asked(_operation_name(text), request.headers.get("user-agent", ""), here.tally)
+    asked = Asked(_operation_name(text), request.headers.get("user-agent", ""), here.metrics)
     prepared = prepare(text)
     if prepared.document is None or prepared.errors:
         status, answer = 400, failure([(asked.refuse(error), 400) for error in prepared.errors])
@@ -288,7 +290,7 @@ def _answered(request: Request, user: User, received: bytes, deadline: Deadline)
         )
         asks = partial(execute_sync, SCHEMA, variable_values=variables, operation_name=operation)
         document = prepared.document
-        if cost.of(SCHEMA, document, variables, operation) > MAX_GRAPHQL_COST:
+        if cost.estimate(SCHEMA, document, variables, operation) > MAX_GRAPHQL_COST:
             raise TooLong("the query asks for too much at once: smaller pages, or fewer of them inside each other")
 
         def execute() -> ExecutionResult:

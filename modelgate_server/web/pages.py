@@ -32,7 +32,7 @@ def routes(services: Services) -> list[Route]:
         Route("/login/{name}", partial(login.follow, access), methods=["GET"]),
         Route("/logout", form(partial(login.leave, access)), methods=["POST"]),
         Route("/-/{name}", static, methods=["GET"]),
-        Route("/_internal/status", page(partial(status.show, services.tally)), methods=["GET"]),
+        Route("/_internal/status", page(partial(status.show, services.metrics)), methods=["GET"]),
         Route("/", page(projects.home), methods=["GET"]),
         Route("/orgs/{organization}/registry/{registry}", page(registries.registry), methods=["GET"]),
         Route("/{entity}/registry/model", page(registries.legacy), methods=["GET"]),

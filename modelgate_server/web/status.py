@@ -2,16 +2,16 @@
 
 from starlette.responses import Response
 
-from modelgate_server.api.tally import Tally
+from modelgate_server.api.metrics import Metrics
 from modelgate_server.web.access import Visit
 
 
-def show(tally: Tally, visit: Visit) -> Response:
+def show(metrics: Metrics, visit: Visit) -> Response:
     """GET /_internal/status"""
-    counts = tally.listing()
+    counts = metrics.listing()
     return visit.show(
         "status.html",
-        since=tally.since,
+        since=metrics.since,
         refused=[one for one in counts if one.refused],
         answered=[one for one in counts if not one.refused],
     )

@@ -43,13 +43,13 @@ def clone(clone):
 @pytest.fixture(autouse=True)
 def nothing_is_left(clone):
     yield
-    left = of(clone)
+    left = containers_of(clone)
     docker("rm", "--force", *left, check=False)
     assert not left
     assert not docker("network", "ls", "--quiet", f"--filter=label=modelgate.folder={clone.path}/.modelgate").split()
 
 
-def of(clone, role: str = "", *more: str) -> list[str]:
+def containers_of(clone, role: str = "", *more: str) -> list[str]:
     """The containers of a clone, by the query that the labels allow."""
     wanted = [f"--filter=label=modelgate.folder={clone.path}/.modelgate", *more]
     wanted += [f"--filter=label=modelgate.role={role}"] if role else []
@@ -59,7 +59,7 @@ def of(clone, role: str = "", *more: str) -> list[str]:
 def wait_for(clone, role: str, step: str = "") -> str:
     """The container of a role, once it runs."""
     running = ("--filter=status=running", f"--filter=name={step}")
-    return str(until(lambda: of(clone, role, *running), f"the {role} {step}", DEADLINE_S)[0])
+    return str(until(lambda: containers_of(clone, role, *running), f"the {role} {step}", DEADLINE_S)[0])
 
 
 def answers(clone) -> dict[str, Any]:
@@ -126,20 +126,22 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     wait_for(clone, "step", "build")
     runner.send_signal(signal.SIGTERM)  # as Ctrl-C, which a job in the background does not hear
     assert runner.wait(DEADLINE_S) == 130
-    assert not of(clone)
+    assert not containers_of(clone)
 
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "build")
     runner.kill()
     runner.wait(DEADLINE_S)
-    assert of(clone, "step") and of(clone, "server")  # the engine's, and not the runner's children
+    assert containers_of(clone, "step") and containers_of(
+        clone, "server"
+    )  # the engine's, and not the runner's children
     address = clone.client()["WANDB_BASE_URL"]
 
     runner = clone.start(*LOOP, "--docker")
     docker("kill", wait_for(clone, "step", "train"))
     assert runner.wait(DEADLINE_S) == 1
     assert "train was ended by signal 9" in clone.said
-    assert not of(clone)
+    assert not containers_of(clone)
 
     runner = clone.start(*LOOP, "--docker")
     wait_for(clone, "step", "train")
@@ -172,7 +174,7 @@ def test_ten_moments(clone):
             time.sleep(0.02)
         if victim == "runner":
             runner.send_signal(signal.SIGKILL)
-        elif found := of(clone, victim):
+        elif found := containers_of(clone, victim):
             docker("kill", *found, check=False)  # it may end between the look and the kill
         runner.wait(DEADLINE_S)
         code, said = clone.run(*loop, APPROVE="ada")

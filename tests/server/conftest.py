@@ -17,7 +17,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def wire(server: Server) -> Wire:
-    return Wire.of(server)
+    return Wire.connect(server)
 
 
 @pytest.fixture

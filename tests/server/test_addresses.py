@@ -112,7 +112,7 @@ def test_the_address_of_a_deleted_run_leads_to_no_other_run(wire: Wire, project:
 def test_what_is_kept_is_nobody_elses_on_the_machine(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir(mode=0o755)  # somebody made the folder before, for all to read
     with serving(tmp_path / "server") as server:
-        Upload(Wire.of(server), "p", {"a.txt": b"1"}).run()
+        Upload(Wire.connect(server), "p", {"a.txt": b"1"}).run()
         assert {path.stat().st_mode & 0o077 for path in server.data.rglob("*")} == {0}
 
 
@@ -132,7 +132,7 @@ def test_a_client_is_given_the_address_by_which_it_came(server: Server, wire: Wi
 
 def test_an_external_url_is_given_to_everybody(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--external-url", "http://outside.example:9999/") as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         wire.start_run("p")
         made = wire.data(CREATE_RUN_FILES, project="p", files=["a.txt"])["createRunFiles"]["files"]
         assert made[0]["uploadUrl"].startswith("http://outside.example:9999/storage/run_files/")

@@ -57,7 +57,7 @@ def mallory(server: Server) -> Wire:
 
 @pytest.fixture
 def wire(server: Server) -> Wire:
-    return Wire.of(server)
+    return Wire.connect(server)
 
 
 def rss_mib(server: Server) -> float:
@@ -133,7 +133,7 @@ def held(server: Server, attack: Callable[[], Any], attackers: int, seconds: flo
     """The attack, again and again by so many at once in a process of their own, and the good client beside it."""
     attacking = multiprocessing.get_context("fork").Process(target=attack_with, args=(attack, attackers), daemon=True)
     attacking.start()
-    good = Good(Wire.of(server), f"good-{name}")
+    good = Good(Wire.connect(server), f"good-{name}")
     try:
         time.sleep(0.5)
         good.work(server, time.monotonic() + seconds)

@@ -32,13 +32,13 @@ def latest(wire: Wire) -> "dict[str, object] | None":
 def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     port = free_port()
     with serving(tmp_path / "data", port=port) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         artifact = Upload(wire, PROJECT, {"a.txt": b"a", "b/c.txt": b"c" * 1000}).run()
         lines = {"files": {"wandb-history.jsonl": {"offset": 0, "content": ['{"_step": 0, "loss": 1.5}']}}}
         assert wire.file_stream(PROJECT, "run-1", lines).status_code == 200
         server.kill()
     with serving(tmp_path / "data", port=port) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         found = wire.data(ARTIFACT, id=artifact)["artifact"]
         assert (found["state"], found["fileCount"], found["size"], found["versionIndex"]) == ("COMMITTED", 2, 1001, 0)
         assert (
@@ -51,7 +51,7 @@ def test_an_upload_that_a_kill_cut_off_leaves_nothing_and_can_be_repeated(tmp_pa
     port, data = free_port(), b"0" * (8 << 20)
     upload_of = {"big.bin": data}
     with serving(tmp_path / "data", port=port) as server:
-        upload = Upload(Wire.of(server), PROJECT, upload_of)
+        upload = Upload(Wire.connect(server), PROJECT, upload_of)
         artifact = upload.create()
         url = upload.upload_urls(artifact)["big.bin"]
         assert url is not None
@@ -74,7 +74,7 @@ def test_an_upload_that_a_kill_cut_off_leaves_nothing_and_can_be_repeated(tmp_pa
         sender.join()
         assert list(incoming.iterdir())
     with serving(tmp_path / "data", port=port) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         assert not list(incoming.iterdir())
         assert latest(wire) is None
         assert requests.put(url, data=data, timeout=60).status_code == 200  # the address outlives the restart
@@ -89,7 +89,7 @@ def test_a_commit_that_a_kill_cut_off_is_whole_or_absent_and_can_be_repeated(tmp
     port = free_port()
     contents = {f"file-{i:03}.bin": f"{i}".encode() * 50 for i in range(300)}
     with serving(tmp_path / "data", port=port) as server:
-        upload = Upload(Wire.of(server), PROJECT, contents)
+        upload = Upload(Wire.connect(server), PROJECT, contents)
         artifact = upload.create()
         upload.put_files(artifact)
         upload.put_manifest(artifact)
@@ -106,7 +106,7 @@ def test_a_commit_that_a_kill_cut_off_is_whole_or_absent_and_can_be_repeated(tmp
         server.kill()
         sender.join()
     with serving(tmp_path / "data", port=port) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         found = latest(wire)
         assert found is not None or not acknowledged.is_set()
         if found is not None:
@@ -124,12 +124,12 @@ def test_a_commit_that_a_kill_cut_off_is_whole_or_absent_and_can_be_repeated(tmp
 def test_a_run_whose_process_was_killed_is_called_crashed(tmp_path: Path) -> None:
     """Its heartbeat is set back in the file, in place of waiting for two minutes."""
     with serving(tmp_path / "data") as server:
-        Wire.of(server).data(UPSERT_BUCKET, project=PROJECT, name="run-1")
+        Wire.connect(server).data(UPSERT_BUCKET, project=PROJECT, name="run-1")
     with contextlib.closing(sqlite3.connect(tmp_path / "data" / "server.db")) as db, db:
         db.execute("UPDATE runs SET heartbeat_at = '2020-01-01T00:00:00.000000Z'")
     query = "query S($project: String!, $name: String!) { project(name: $project) { run(name: $name) { state } } }"
     with serving(tmp_path / "data") as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
 
         def state() -> str:
             return str(wire.data(query, project=PROJECT, name="run-1")["project"]["run"]["state"])
@@ -173,7 +173,7 @@ def pause(tmp_path: Path, seconds: float) -> None:
         server.process.send_signal(signal.SIGCONT)
         assert client.wait(300) == 0
         query = '{ project(name: "paused") { run(name: "paused") { state history outputArtifacts { totalCount } } } }'
-        found = Wire.of(server).data(query)["project"]["run"]
+        found = Wire.connect(server).data(query)["project"]["run"]
         assert found["state"] == "finished" and found["outputArtifacts"]["totalCount"] == 1
         assert [json.loads(line)["x"] for line in found["history"]] == list(range(rows))
 
@@ -185,7 +185,7 @@ def test_a_pause_of_the_server_makes_no_run_a_crashed_one(tmp_path: Path) -> Non
     )
     query = '{ project(name: "crash") { run(name: "run-1") { state } } }'
     with serving(tmp_path / "data", python_path=tmp_path) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         wire.start_run(PROJECT)
         server.process.send_signal(signal.SIGSTOP)
         time.sleep(2.5)

@@ -188,7 +188,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     with serving(folder) as server:
         for name in ("bob", "carol"):
             admin.main(["--data", str(folder), "add-user", name])
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         ids = seed(wire)
         ids |= more(wire, ids)
     return Template(folder, ids)

@@ -134,7 +134,7 @@ def artifact_of(size: int) -> Any:
 
 
 def test_gc_makes_room_on_a_full_disk(server: Server, small_disk: Path) -> None:
-    wire = Wire.of(server)
+    wire = Wire.connect(server)
     delete = (
         "mutation D($id: ID!) { deleteArtifact(input: {artifactID: $id, deleteAliases: true}) { artifact { id } } }"
     )
@@ -156,7 +156,7 @@ def test_gc_makes_room_on_a_full_disk(server: Server, small_disk: Path) -> None:
 def test_a_backup_onto_a_full_disk_is_a_clear_error_and_completes_when_there_is_room(
     server: Server, tmp_path: Path
 ) -> None:
-    Upload(Wire.of(server), "p", {"a.bin": os.urandom(2 * MIB)}).run()
+    Upload(Wire.connect(server), "p", {"a.bin": os.urandom(2 * MIB)}).run()
     line = [
         sys.executable,
         "-m",
@@ -180,7 +180,7 @@ def test_a_backup_onto_a_full_disk_is_a_clear_error_and_completes_when_there_is_
 def test_a_write_that_fails_in_the_middle_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     """Without a file system of its own: no file of the server may grow beyond 64 KiB for a while."""
     with serving(tmp_path / "data") as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         Upload(wire, "p", {"a.txt": b"a"}).run()
         assert wire.file_stream("p", "run-1", history_lines(0, 10)).status_code == 200
         before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
@@ -214,7 +214,7 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing_and_the_next_one_works(
 
 def test_a_server_does_not_start_on_a_read_only_folder_but_it_can_be_checked_and_exported(tmp_path: Path) -> None:
     with serving(tmp_path / "made") as server:
-        Upload(Wire.of(server), "p", {"a.txt": b"a"}).run()
+        Upload(Wire.connect(server), "p", {"a.txt": b"a"}).run()
     command = [sys.executable, "-m", "modelgate_server"]
     copied = [*command, "backup", "--data", str(tmp_path / "made"), str(tmp_path / "copy")]
     subprocess.run(copied, cwd=ROOT, check=True, capture_output=True)
@@ -234,7 +234,7 @@ def test_a_server_does_not_start_on_a_read_only_folder_but_it_can_be_checked_and
 
 def test_a_folder_that_becomes_read_only_or_goes_is_named_and_works_again_when_it_is_mended(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as server:
-        upload = Upload(Wire.of(server), "p", {"a.bin": b"a" * MIB})
+        upload = Upload(Wire.connect(server), "p", {"a.bin": b"a" * MIB})
         artifact = upload.create()
         url = upload.upload_urls(artifact)["a.bin"]
         assert url is not None
@@ -271,7 +271,7 @@ def held(data: Path) -> Iterator[None]:
 
 def test_a_database_that_is_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         wire.start_run("p")
         answers: list[int] = []
         with held(server.data):
@@ -287,7 +287,7 @@ def test_a_database_that_is_held_for_a_moment_is_waited_for(tmp_path: Path) -> N
 
 def test_a_database_that_stays_held_is_an_error_after_five_seconds_while_reading_goes_on(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         wire.start_run("p")
         answers: list[tuple[float, requests.Response]] = []
 
@@ -318,7 +318,7 @@ def test_a_server_that_is_stopped_refuses_nothing_for_good(tmp_path: Path) -> No
     statuses: set[int] = set()
     acknowledged = [0] * 8
     with serving(data, port=port) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         for number in range(8):
             wire.start_run("p", f"run-{number}")
         stop = threading.Event()
@@ -384,7 +384,7 @@ def changed_server(code: str, argument: Any, data: Path, port: int) -> Iterator[
 def test_a_clock_that_went_back_a_week_loses_nothing_and_orders_nothing_anew(tmp_path: Path) -> None:
     data, port = tmp_path / "data", free_port()
     with serving(data, port=port) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         Upload(wire, "p", {"a.txt": b"1"}).run()
         wire.file_stream("p", "run-1", history_lines(0, 10))
         waiting = Upload(wire, "p", {"late.txt": b"late"}, name="late")

@@ -57,7 +57,7 @@ NULL_HERE = {
 
 @pytest.fixture(scope="module")
 def ids(server: Any) -> dict[str, str]:
-    return seed(Wire.of(server))
+    return seed(Wire.connect(server))
 
 
 def answered(value: Any) -> Iterator[tuple[str, bool]]:
@@ -83,7 +83,7 @@ def output_fields() -> set[str]:
 
 
 def test_every_field_has_something_behind_it(server: Any, ids: dict[str, str]) -> None:
-    wire = Wire.of(server)
+    wire = Wire.connect(server)
     seen: dict[str, bool] = {}
     for name, entry in ENTRIES:
         asked = with_ids("{ " + entry % selection(SCHEMA.type_map[name]) + " }", ids)

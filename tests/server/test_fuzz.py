@@ -59,7 +59,7 @@ class World:
     """Something of every kind, so that a request can be about what is there."""
 
     def __init__(self, server: Server) -> None:
-        self.server, self.wire = server, Wire.of(server)
+        self.server, self.wire = server, Wire.connect(server)
         self.secret = bytes.fromhex((server.data / "secret").read_text())
         self.session = requests.Session()
         self.number = 0

@@ -51,7 +51,7 @@ class Wire:
     key: str
 
     @classmethod
-    def of(cls, server: Server) -> "Wire":
+    def connect(cls, server: Server) -> "Wire":
         return cls(server.url, server.key)
 
     def graphql(self, query: str, **variables: Any) -> requests.Response:

@@ -42,7 +42,7 @@ class History:
     """A use case's project, written by the bare protocol: what the steps would log, without what is in it."""
 
     def __init__(self, server: Server, project: str, seed: int) -> None:
-        self.wire = Wire.of(server)
+        self.wire = Wire.connect(server)
         self.project = project
         self.chance = random.Random(seed)
         self.datasets: list[Made] = []

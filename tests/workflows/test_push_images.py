@@ -123,15 +123,15 @@ def push(tmp_path):
     return run
 
 
-def of(name):
+def digest_of(name):
     return f"sha256:{name.encode().hex():0<64}"
 
 
 def test_what_was_pushed_is_known_by_what_docker_pushed_and_not_by_its_tag(push):
     code, said, put_out = push()
     assert code == 0, said
-    assert put_out["images"] == {name: f"{REPOSITORY}/{name}@{of(name)}" for name in STEPS}
-    assert put_out["pushed"] == [{"name": f"{REPOSITORY}/{name}", "digest": of(name)} for name in ALL]
+    assert put_out["images"] == {name: f"{REPOSITORY}/{name}@{digest_of(name)}" for name in STEPS}
+    assert put_out["pushed"] == [{"name": f"{REPOSITORY}/{name}", "digest": digest_of(name)} for name in ALL]
 
 
 def test_the_use_case_is_the_one_that_was_named_or_the_default_with_what_its_data_may_read(push):
@@ -150,9 +150,9 @@ def test_a_use_case_that_is_not_there_ends_it_with_those_that_are(push):
 def test_what_is_there_is_not_pushed_but_what_gets_the_second_key_always_is(push, tmp_path):
     code, said, put_out = push(there=STEPS)
     assert code == 0, said
-    assert put_out["images"]["promote"] == f"{REPOSITORY}/promote@{of('promote')}"
+    assert put_out["images"]["promote"] == f"{REPOSITORY}/promote@{digest_of('promote')}"
     assert put_out["images"]["train"] == f"{REPOSITORY}/train@sha256:{'e' * 64}"
-    assert put_out["pushed"] == [{"name": f"{REPOSITORY}/promote", "digest": of("promote")}]
+    assert put_out["pushed"] == [{"name": f"{REPOSITORY}/promote", "digest": digest_of("promote")}]
     assert asked(tmp_path, "push") == ["promote"]
     assert asked(tmp_path, "pull") == []
 

@@ -72,7 +72,7 @@ def test_a_draft_of_a_version_that_one_may_read_needs_no_upload_at_all(people: P
 
 def test_an_upload_counts_after_the_server_was_killed(tmp_path: Any) -> None:
     with serving(tmp_path / "server") as server:
-        upload = Upload(Wire.of(server), "killed", {"a.txt": b"a", "b.txt": b"b"})
+        upload = Upload(Wire.connect(server), "killed", {"a.txt": b"a", "b.txt": b"b"})
         artifact = upload.create()
         upload.put_files(artifact)
         upload.put_manifest(artifact)

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     for sdk in args.sdk or SDKS:
         measure(tests, sdk, args.workers, args.only or []).write(RESULTS / f"{sdk}.json")
     results = [Result.read(path) for sdk in SDKS if (path := RESULTS / f"{sdk}.json").exists()]
-    page.PATH.write_text(page.of(results))
+    page.PATH.write_text(page.render(results))
     print(f"{page.PATH.relative_to(ROOT)} says it in full")
     return 0 if all(one.passes for result in results for one in result.outcomes if one.together != "skipped") else 1
 

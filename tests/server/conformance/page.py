@@ -20,7 +20,7 @@ there.
 
 
 def line(result: Result, folder: str) -> str:
-    return f"wandb {result.sdk}: {folder}: {_said(result.of(folder))}"
+    return f"wandb {result.sdk}: {folder}: {_said(result.select(folder))}"
 
 
 def total(result: Result) -> str:
@@ -36,7 +36,7 @@ def _said(outcomes: list[Outcome]) -> str:
     return said + f", {len(outcomes) - len(ran)} skip themselves"
 
 
-def of(results: list[Result]) -> str:
+def render(results: list[Result]) -> str:
     parts = [HEAD, _figures(results)]
     for result in results:
         parts += [f"## wandb {result.sdk}\n", _folders(result), _failed(result), _later(result), _skipped(result)]
@@ -58,7 +58,7 @@ def _figures(results: list[Result]) -> str:
 def _folders(result: Result) -> str:
     rows = ["| folder | passed | failed | skip themselves |", "|---|---|---|---|"]
     for folder in FOLDERS:
-        found = Counter("passed" if one.passes else one.together for one in result.of(folder))
+        found = Counter("passed" if one.passes else one.together for one in result.select(folder))
         rows.append(f"| `{folder}` | {found['passed']} | {found['failed']} | {found['skipped']} |")
     return "\n".join(rows) + "\n"
 

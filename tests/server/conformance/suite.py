@@ -74,7 +74,7 @@ class Result:
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
-    def of(self, folder: str) -> list[Outcome]:
+    def select(self, folder: str) -> list[Outcome]:
         return [one for one in self.outcomes if one.test.startswith(f"{folder}/")]
 
 

@@ -145,7 +145,7 @@ def test_a_failing_test_is_on_the_page_with_both_results(tmp_path: Path) -> None
     ]
     result = Result("0.31.0", "2026-11-24", "abc", outcomes, [("test_api/x.py::y", "downloads")])
     result.write(tmp_path / "result.json")
-    text = page.of([Result.read(tmp_path / "result.json")])
+    text = page.render([Result.read(tmp_path / "result.json")])
     assert "**2 of 3**" in text
     assert "| `test_core/a.py::b` | passed | broke |" in text and "| failed | broke &lt;b> |" in text
     assert "- not here (1)" in text and "- downloads:" in text
@@ -154,7 +154,7 @@ def test_a_failing_test_is_on_the_page_with_both_results(tmp_path: Path) -> None
 def test_the_page_holds_no_name_that_was_drawn() -> None:
     cause = f"no file in user_gw1-{'0' * 40}/uncategorized/abc123"
     outcomes = [Outcome(f"test_core/test_one.py::test_{number}", "skipped", cause) for number in range(2)]
-    assert "- no file in USER/PROJECT/RUN (2)" in page.of([Result("0.31.0", "2026-01-01", "0", outcomes)])
+    assert "- no file in USER/PROJECT/RUN (2)" in page.render([Result("0.31.0", "2026-01-01", "0", outcomes)])
 
 
 def test_a_test_that_is_left_out_without_a_reason_is_refused(tmp_path: Path) -> None:

@@ -55,9 +55,9 @@ def api(wandb_env: dict[str, str], project: str) -> Any:
 def seen_by_the_server(request: pytest.FixtureRequest, server: Server) -> Iterator[None]:
     """`@pytest.mark.covers("AddAliases")` is a claim about the wire: the server must have answered it meanwhile."""
     claimed = {name for marker in request.node.iter_markers("covers") for name in marker.args}
-    before = Wire.of(server).answered() if claimed else {}
+    before = Wire.connect(server).answered() if claimed else {}
     yield
     if claimed:
-        after = Wire.of(server).answered()
+        after = Wire.connect(server).answered()
         unseen = {name for name in claimed if after.get(name, 0) == before.get(name, 0)}
         assert not unseen, f"the server did not see {sorted(unseen)}"

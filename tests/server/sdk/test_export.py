@@ -146,7 +146,7 @@ def second(folder: Path) -> Iterator[Server]:
     """Another one, in which ids mean other things than in the first."""
     with serving(folder / "second") as server:
         for number in range(3):
-            Upload(Wire.of(server), "other", {"x": str(number).encode()}).run()
+            Upload(Wire.connect(server), "other", {"x": str(number).encode()}).run()
         yield server
 
 
@@ -248,7 +248,7 @@ def test_a_project_can_be_brought_in_under_another_name(exported: Path, second: 
 
 
 def test_lines_of_any_letters_and_streams_with_gaps_come_back_as_they_were(second: Server, tmp_path: Path) -> None:
-    wire = Wire.of(second)
+    wire = Wire.connect(second)
     wire.start_run("lines")
     odd = '{"_step": 0, "text": "a\u2028b\x85c"}'
     streams = {
@@ -276,7 +276,7 @@ def test_lines_of_any_letters_and_streams_with_gaps_come_back_as_they_were(secon
 
 def test_a_fork_comes_along_also_without_its_source(second: Server, tmp_path: Path) -> None:
     with serving(tmp_path / "forked") as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         wire.start_run("forks", "source")
         lines = [json.dumps({"_step": step, "x": step}) for step in range(5)]
         message = {"files": {"wandb-history.jsonl": {"offset": 0, "content": lines}}}
@@ -293,13 +293,13 @@ def test_a_fork_comes_along_also_without_its_source(second: Server, tmp_path: Pa
     assert command("export", "--data", tmp_path / "forked", "local/forks", tmp_path / "out").returncode == 0
     done = command("import", "--data", second.data, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert Wire.of(second).data(query)["project"]["run"] == before
+    assert Wire.connect(second).data(query)["project"]["run"] == before
 
 
 def test_another_run_or_version_under_the_same_name_is_refused_before_anything_is_written(
     exported: Path, second: Server
 ) -> None:
-    Wire.of(second).start_run("taken", "trained")
+    Wire.connect(second).start_run("taken", "trained")
     done = command("import", "--data", second.data, exported, "--to", "local/taken")
     assert done.returncode == 2 and 'has another run "trained"' in done.stderr and "--to" in done.stderr
 
@@ -389,7 +389,7 @@ def test_a_link_into_the_registry_of_another_organization_is_named_and_leaves_no
 
 
 def test_half_a_surrogate_pair_in_metadata_comes_along(second: Server, tmp_path: Path) -> None:
-    wire, metadata = Wire.of(second), {"half": "\ud800", "word": "größer"}
+    wire, metadata = Wire.connect(second), {"half": "\ud800", "word": "größer"}
     made = Upload(wire, "half", {"a.txt": b"a"}).run()
     wire.done("updateArtifact", "artifact { id }", artifactID=made, metadata=json.dumps(metadata))
     for source, target in (("half", "first"), ("half-again", "second")):

@@ -211,7 +211,7 @@ def test_what_is_not_known_here_is_refused_by_name_and_counted(api: Any, server:
     ):
         with contextlib.suppress(Exception):  # some say so, some return nothing: what counts is what the server says
             assert not call()
-    refused = {one["operation"]: one["refused"] for one in Wire.of(server).operations() if one["refused"]}
+    refused = {one["operation"]: one["refused"] for one in Wire.connect(server).operations() if one["refused"]}
     assert {
         "CreateCustomChart": "createCustomChart",
         "CreateUserFromAdmin": "createUser",

@@ -169,7 +169,7 @@ def test_deleting_a_project_leaves_latest_on_what_is_left_elsewhere(
     api.create_registry("left-over", visibility="organization", organization=ORG)
     for name in ("stays", "goes"):
         logged("local", f"{project}-{name}", name).link(f"{ORG}/wandb-registry-left-over/things")
-    wire = Wire.of(server)
+    wire = Wire.connect(server)
     found = wire.data("query($name: String) { project(name: $name) { id } }", name=f"{project}-goes")["project"]
     query = "mutation($id: String!) { deleteModel(input: {id: $id}) { success } }"
     assert wire.data(query, id=found["id"]) == {"deleteModel": {"success": True}}

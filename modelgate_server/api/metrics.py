@@ -8,7 +8,7 @@ It is kept in memory. Who may ask may also invent names, so there is an end to w
 import threading
 from dataclasses import dataclass, replace
 
-from modelgate_server.settings import MAX_TALLIED, MAX_TALLIED_CHARS
+from modelgate_server.settings import MAX_METRIC_CHARS, MAX_METRICS
 from modelgate_server.store.db import now
 
 
@@ -24,7 +24,7 @@ class Count:
     last: str
 
 
-class Tally:
+class Metrics:
     def __init__(self) -> None:
         self.since = now()
         self._counts: dict[tuple[str, str], Count] = {}
@@ -34,15 +34,15 @@ class Tally:
         self._add(operation, "", client)
 
     def refused(self, operation: str, reason: str, client: str) -> None:
-        self._add(operation, reason[:MAX_TALLIED_CHARS], client)
+        self._add(operation, reason[:MAX_METRIC_CHARS], client)
 
     def _add(self, operation: str, reason: str, client: str) -> None:
-        key, moment = (operation[:MAX_TALLIED_CHARS], reason), now()
+        key, moment = (operation[:MAX_METRIC_CHARS], reason), now()
         with self._lock:
-            if key not in self._counts and len(self._counts) >= MAX_TALLIED:
+            if key not in self._counts and len(self._counts) >= MAX_METRICS:
                 return
             before = self._counts.get(key) or Count(*key, "", 0, moment, moment)
-            self._counts[key] = replace(before, client=client[:MAX_TALLIED_CHARS], times=before.times + 1, last=moment)
+            self._counts[key] = replace(before, client=client[:MAX_METRIC_CHARS], times=before.times + 1, last=moment)
 
     def listing(self) -> list[Count]:
         """By name; what was refused first."""

@@ -1,6 +1,6 @@
 """check, gc and backup: each defect is planted, and found by name; what is needed stays.
 
-pytest tests/server/test_upkeep.py
+pytest tests/server/test_maintenance.py
 """
 
 import contextlib
@@ -22,11 +22,11 @@ import pytest
 import requests
 
 from modelgate_server.check import check
+from modelgate_server.maintenance import Progress
 from modelgate_server.settings import GIB, MIB
 from modelgate_server.store import accounts
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import Database
-from modelgate_server.upkeep import Progress
 from tests.server.killing import kill_at_blob
 from tests.server.wire import ARTIFACT, Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
@@ -58,14 +58,14 @@ def age_all(data: Path) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stopped data folder with one version and one run file."""
-    data = tmp_path_factory.mktemp("upkeep") / "made"
+    data = tmp_path_factory.mktemp("maintenance") / "made"
     with serving(data) as server:
         fill(server)
     return data
 
 
 def fill(server: Server, project: str = "p") -> str:
-    wire = Wire.of(server)
+    wire = Wire.connect(server)
     artifact = Upload(wire, project, CONTENTS).run()
     make = """mutation C($p: String!, $files: [String!]!) {
       createRunFiles(input: {entityName: "local", projectName: $p, runName: "run-1", files: $files}) {
@@ -97,7 +97,7 @@ def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: st
         flip(data)
         cut(data)
     with serving(data) as server:
-        Upload(Wire.of(server), "p", CONTENTS, name).run()
+        Upload(Wire.connect(server), "p", CONTENTS, name).run()
     assert check(data).findings == []
     assert blob(data, b"a").read_bytes() == b"a"
 
@@ -105,7 +105,7 @@ def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: st
 def test_a_file_that_was_removed_while_the_server_runs_is_healed_too(data: Path) -> None:
     """So a file is healed that is too large to be read in passing: `check` finds it, and somebody removes it."""
     with serving(data) as server:
-        upload = Upload(Wire.of(server), "p", CONTENTS)
+        upload = Upload(Wire.connect(server), "p", CONTENTS)
         upload.create()  # now the server has read the files of the version, and believes in them
         blob(data, b"a").unlink()
         upload.run()
@@ -118,7 +118,7 @@ def test_a_damaged_manifest_is_healed_too(data: Path) -> None:
     path = data / "blobs" / manifest[:2] / manifest
     path.write_bytes(path.read_bytes().replace(b"}", b"]"))
     with serving(data) as server:
-        Upload(Wire.of(server), "p", CONTENTS).run()
+        Upload(Wire.connect(server), "p", CONTENTS).run()
     assert check(data).findings == []
 
 
@@ -138,7 +138,7 @@ def test_a_blob_is_never_replaced_by_other_bytes_with_its_md5(data: Path) -> Non
     """Two files with one MD5 are made in seconds: https://www.mscs.dal.ca/~selinger/md5collision/"""
     assert md5(FIRST) == md5(SECOND) and FIRST != SECOND
     with serving(data) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         Upload(wire, "p", {"f.bin": FIRST}, "first").run()
         with Database(data / "server.db").write() as db:
             accounts.add_key(db, accounts.create_user(db, "eve").id, eves := f"local-{'e' * 40}")
@@ -286,7 +286,7 @@ def test_every_command_has_help_and_refuses_a_folder_without_a_server(tmp_path: 
 
 
 def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("modelgate_server.upkeep.PROGRESS_S", 0)
+    monkeypatch.setattr("modelgate_server.maintenance.PROGRESS_S", 0)
     progress = Progress("checked", "blobs", 3)
     for size in (512, 2 * MIB, 4 * GIB):
         progress.add(size)
@@ -302,7 +302,7 @@ def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 def test_gc_frees_what_a_deleted_version_left_and_nothing_else(data: Path) -> None:
     with serving(data) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         other = Upload(wire, "p", {"a.txt": b"a", "d.txt": b"d" * 5000}, name="other").run()
         wire.data(DELETE, id=other)
         assert json.loads(command("gc", "--data", data).stdout)["files"] == 0  # all of it is too young
@@ -321,7 +321,7 @@ def test_gc_frees_what_a_deleted_version_left_and_nothing_else(data: Path) -> No
 def test_gc_leaves_what_a_client_was_just_told_is_here(data: Path) -> None:
     """A blob that was offered to an upload stays for it, also when the version that had it is deleted meanwhile."""
     with serving(data) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         gone = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="gone").run()
         age_all(data)
         upload = Upload(wire, "p", {"d.txt": b"d" * 5000}, name="new")
@@ -356,7 +356,7 @@ def test_gc_under_load_takes_nothing_from_any_upload(data: Path) -> None:
         thread = threading.Thread(target=collect)
         thread.start()
         try:
-            wire = Wire.of(server)
+            wire = Wire.connect(server)
             for number in itertools.count():
                 contents = {"same.txt": b"same", f"{number}.txt": str(number).encode()}
                 upload = Upload(wire, "p", contents, name=f"v{number}")
@@ -377,7 +377,7 @@ def test_gc_under_load_takes_nothing_from_any_upload(data: Path) -> None:
 def test_a_row_that_a_killed_gc_left_makes_nobody_believe_what_comes_in_the_place_of_its_blob(data: Path) -> None:
     contents = {"a.txt": b"a", "d.txt": b"d" * 5000}
     with serving(data) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         wire.data(DELETE, id=Upload(wire, "p", contents, name="gone").run())
         blob(data, b"d" * 5000).unlink()
         upload = Upload(wire, "p", contents, name="new")
@@ -387,7 +387,7 @@ def test_a_row_that_a_killed_gc_left_makes_nobody_believe_what_comes_in_the_plac
         server.kill()
     blob(data, b"d" * 5000).write_bytes(b"x" * 5000)  # and a power cut has spoilt it
     with serving(data) as server:
-        again = Upload(Wire.of(server), "p", contents, name="new")
+        again = Upload(Wire.connect(server), "p", contents, name="new")
         refused = again.commit(artifact)
         assert refused.status_code == 400 and "has not arrived" in refused.text
         again.put_files(artifact)
@@ -396,7 +396,7 @@ def test_a_row_that_a_killed_gc_left_makes_nobody_believe_what_comes_in_the_plac
 
 
 def test_gc_waits_for_no_backup_but_says_that_one_is_at_work(data: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from modelgate_server.upkeep import holding\n"
+    code = "import sys, time; from pathlib import Path; from modelgate_server.maintenance import holding\n"
     code += "with holding(Path(sys.argv[1]), alone=False): print('held', flush=True); time.sleep(600)"
     line = [sys.executable, "-c", code, str(data)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
@@ -419,7 +419,7 @@ def test_a_backup_of_a_busy_server_is_clean_and_a_server_starts_on_it(data: Path
     def write_on(server: Server) -> None:
         number = 0
         while not stop.is_set():
-            Upload(Wire.of(server), "p", {f"{number}.txt": str(number).encode() * 500}, name="busy").run()
+            Upload(Wire.connect(server), "p", {f"{number}.txt": str(number).encode() * 500}, name="busy").run()
             written.set()
             number += 1
 
@@ -441,7 +441,7 @@ def test_a_backup_of_a_busy_server_is_clean_and_a_server_starts_on_it(data: Path
         query = (
             'query M($n: String!) { project(name: "p") { artifactCollectionMembership(name: $n) { versionIndex } } }'
         )
-        found = Wire.of(server).data(query, n="data:latest")
+        found = Wire.connect(server).data(query, n="data:latest")
         assert found["project"]["artifactCollectionMembership"] == {"versionIndex": 0}
     assert (copies[0] / "secret").read_bytes() == (data / "secret").read_bytes()
     assert oct((copies[0] / "secret").stat().st_mode & 0o777) == "0o600"
@@ -451,7 +451,7 @@ def test_a_second_backup_copies_only_what_is_new_and_drops_what_is_gone(data: Pa
     copy = tmp_path / "copy"
     assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 4
     with serving(data) as server:
-        wire = Wire.of(server)
+        wire = Wire.connect(server)
         new = Upload(wire, "p", {"new.txt": b"new"}, name="new").run()
         assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 2  # the file, the manifest
         wire.data(DELETE, id=new)
@@ -462,7 +462,7 @@ def test_a_second_backup_copies_only_what_is_new_and_drops_what_is_gone(data: Pa
 def test_a_backup_that_is_killed_again_and_again_completes(data: Path, tmp_path: Path) -> None:
     with serving(data) as server:
         contents = {f"{number}.bin": str(number).encode() * 50_000 for number in range(60)}
-        Upload(Wire.of(server), "p", contents, name="large").run()
+        Upload(Wire.connect(server), "p", contents, name="large").run()
     copy = tmp_path / "copy"
     for number in (1, 2, 15, 30):
         kill_at_blob(number, "backup", "--data", data, copy)
