@@ -2,8 +2,8 @@
 Run the pipeline on this machine.
 
     python -m runner run [--use-case NAME] [flags of the steps]   retrain, evaluate, ask, promote
-    python -m runner plan ...                                     what `run` would do, and no more
-    python -m runner approve [--approver NAME]                    answer what a run left open
+    python -m runner plan ...                                     show what `run` would do
+    python -m runner approve [--approver NAME]                    approve what a run left open
     python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
     python -m runner status                                       what is in production, what waits, what ran last
     python -m runner audit [--verify] [--on DATE] [--html FILE]   what was promoted, by whom, on what evidence
@@ -26,10 +26,10 @@ from pathlib import Path
 
 from modelgate import config
 from modelgate.errors import StepError
-from runner import approval, engine, images, loop, pipeline, places, status
+from runner import approval, engine, executors, images, loop, pipeline, status
 from runner.errors import Busy, Interrupted, RunnerError, WrongUse
 from runner.folder import Folder, remove
-from runner.order import Order
+from runner.options import Options
 from runner.processes import Stop, end_leftover
 from runner.progress import say
 from runner.prune import prune
@@ -53,7 +53,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         prog="python -m runner",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Run the pipeline on this machine: build, train, link, evaluate, a person's yes, promote.",
+        description="Run the pipeline on this machine: build, train, link, evaluate, a person's approval, promote.",
         epilog="exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 a service is not reachable, 130 interrupted\n\n"
         "example: python -m runner run --no-cache",
     )
@@ -70,7 +70,9 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         to.add_argument("--use-case", metavar="NAME", help=about)
 
     def approver_flag(to: argparse.ArgumentParser) -> None:
-        to.add_argument("--approver", metavar="NAME", help="who says yes (default: $APPROVE, else a terminal is asked)")
+        to.add_argument(
+            "--approver", metavar="NAME", help="who approves (default: $APPROVE, else you are asked on the terminal)"
+        )
 
     def wandb_flags(to: argparse.ArgumentParser) -> None:
         to.add_argument(
@@ -90,14 +92,17 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         ("plan", "show what `run` would do"),
     ):
         run = command(name, purpose, f"{name} --policy better")
-        use_case_flag(run, "the one whose config says so")
+        use_case_flag(run, "the one whose config has `default = true`")
         approver_flag(run)
         wandb_flags(run)
         docker_flag(run)
         for flag, kind, words in STEP_FLAGS:
             run.add_argument(flag, type=kind, help=f"{words} (default: as in usecases/<use case>/config.toml)")
         run.add_argument(
-            "--no-cache", action="store_true", default=None, help="run every step, whatever is done already"
+            "--no-cache",
+            action="store_true",
+            default=None,
+            help="run every step, also those whose result could be reused",
         )
         if argv[:1] == [name]:
             settings = use_case_of(argv, environ)
@@ -105,8 +110,10 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
             config.add_hyperparameters(hyperparameters, settings.train)
     approve = command("approve", "approve what a run left open", "approve --approver ada")
     approver_flag(approve)
-    approve.add_argument("--evidence", metavar="REF", help="approve this evaluation alone (default: whatever waits)")
-    approve.add_argument("--in-browser", action="store_true", help="for the ledger; the button on the pages says so")
+    approve.add_argument("--evidence", metavar="REF", help="approve only this evaluation (default: the one that waits)")
+    approve.add_argument(
+        "--in-browser", action="store_true", help="record in the ledger that the approval was given on the pages"
+    )
     docker_flag(approve)
     rollback = command("rollback", "go back to an earlier version", "rollback --reason 'wrong labels'")
     rollback.add_argument(
@@ -123,7 +130,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     wandb_flags(audit)
     audit.add_argument("--on", metavar="DATE", help="what was in production then: 2026-11-23 or 2026-11-23T14:00:00Z")
     audit.add_argument("--verify", action="store_true", default=None, help="look for what was changed or lost")
-    audit.add_argument("--html", metavar="FILE", help="write one page that needs nothing else")
+    audit.add_argument("--html", metavar="FILE", help="write the audit as one self-contained page")
     predict = command(
         "predict", "answer a file of rows by the version in production", "predict --input rows.csv --output a.parquet"
     )
@@ -136,18 +143,19 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     pruned = command("prune", "delete the datasets and models that nothing names any more; asks", "prune")
     use_case_flag(pruned, "that of the last run")
     wandb_flags(pruned)
-    pruned.add_argument("--older-than", metavar="DAYS", help="keep what is younger (default: 30)")
+    pruned.add_argument("--older-than", metavar="DAYS", help="keep what is younger than this (default: 30)")
     docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
-    clean.add_argument("--yes", action="store_true", help="do not ask (default: a terminal is asked)")
-    built = command(
-        "images", "build the images that are missing; print NAME=TAG, each after what it stands on", "images --list"
-    )
-    built.add_argument("only", nargs="*", metavar="NAME", help=f"these alone: {', '.join(images.NAMES)} (default: all)")
-    use_case_flag(built, "the one whose config says so")
-    built.add_argument("--list", action="store_true", help="build nothing and ask no engine")
+    clean.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    built = command("images", "build the images that are missing; print NAME=TAG, base images first", "images --list")
+    built.add_argument("only", nargs="*", metavar="NAME", help=f"only these: {', '.join(images.NAMES)} (default: all)")
+    use_case_flag(built, "the one whose config has `default = true`")
+    built.add_argument("--list", action="store_true", help="only print the names and tags; needs no engine")
     built.add_argument(
-        "--repository", default=images.REPOSITORY, metavar="PREFIX", help="before /NAME:HASH (default: %(default)s)"
+        "--repository",
+        default=images.REPOSITORY,
+        metavar="PREFIX",
+        help="the part before /NAME:HASH (default: %(default)s)",
     )
     return parser.parse_args(argv)
 
@@ -159,8 +167,8 @@ def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Confi
     return chosen(early.parse_known_args(argv)[0].use_case or environ.get("USE_CASE") or None)
 
 
-def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> Order:
-    """Flags and environment as one order; a flag wins over its variable."""
+def parse_options(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> Options:
+    """Flags and environment as one set of options; a flag wins over its variable."""
 
     def said(flag: str, variable: str) -> str | None:
         return getattr(args, flag, None) or environ.get(variable) or None
@@ -177,10 +185,10 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
     names = [flag[2:].replace("-", "_") for flag, _, _ in STEP_FLAGS] + ["no_cache"]
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if args.command in ("run", "plan"):
-        # A hyperparameter that is true has a value, as every other; True itself would be a bare flag.
+        # A hyperparameter that is true has a value, like every other; True itself would be a bare flag.
         tuned = {name: getattr(args, name) for name in chosen(asked).train if getattr(args, name) is not None}
         given |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in tuned.items()}
-    return Order(
+    return Options(
         root=ROOT,
         folder=Folder(ROOT / ".modelgate"),
         stop=stop,
@@ -198,8 +206,8 @@ def order_of(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -
 
 def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> int:
     """
-    Build what is missing, saying so on standard error. Every name and tag goes to standard output, and before it those
-    of the framework's images that it stands on.
+    Build the images that are missing, with progress on standard error. Every name and tag goes to standard output, base
+    images first.
     """
     if unknown := sorted(set(args.only) - set(images.NAMES)):
         raise WrongUse(f"there is no image {unknown[0]!r}", f"there are: {', '.join(images.NAMES)}")
@@ -215,31 +223,31 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
     return 0
 
 
-def serve(order: Order) -> int:
-    """The embedded server in the foreground, until somebody ends it."""
-    with places.server(order) as server:
+def serve(options: Options) -> int:
+    """The embedded server in the foreground, until someone ends it."""
+    with executors.server(options) as server:
         server.refuse_guests()
         server.wait()
         say(f"The pages are open at {server.url}")
         if link := server.link():
             say(f"To sign in: {link}")
             say("  This link works once, within 5 minutes. For another, type make serve in another terminal.")
-        if (waits := order.folder.state().get("pending")) and not order.docker:
+        if (waits := options.folder.state().get("pending")) and not options.docker:
             say(f"{waits['version'].rpartition('/')[2]} waits for your approval: {server.url}/-/approval")
-        say(f"The API key is in {order.folder.key_file}")
-        say(f"For a client of yours: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {order.folder.key_file})")
+        say(f"The API key is in {options.folder.key_file}")
+        say(f"For a client of yours: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {options.folder.key_file})")
         say("Ctrl-C ends the server. What it holds is kept.")
         try:
             while True:
-                order.stop.pause()
+                options.stop.pause()
         except Interrupted:
             say("\nThe server has ended.")
     return 0
 
 
-def clean(order: Order) -> int:
+def clean(options: Options) -> int:
     """Remove what the runner made in its folder, after saying what; ends only processes that are on record there."""
-    folder = order.folder
+    folder = options.folder
     if not folder.path.is_dir():
         say(f"There is no {folder.path}: nothing to remove.")
         return 0
@@ -250,16 +258,18 @@ def clean(order: Order) -> int:
         say(f"This removes from {folder.path}, with every run, model and ledger entry of the embedded server:")
         for path in folder.ours():
             say(f"  {path.name}{'/' if path.is_dir() else ''}")
-        if not order.yes:
+        if not options.yes:
             if not approval.on_terminal():
-                raise WrongUse("clean removes the record of your runs, and no terminal is there to ask", "clean --yes")
-            if not approval.confirm("Remove them?", order.stop):
+                raise WrongUse(
+                    "clean removes the record of your runs, and there is no terminal to ask on", "clean --yes"
+                )
+            if not approval.confirm("Remove them?", options.stop):
                 say("Nothing was removed.")
                 return 1
         end_leftover(folder.step_record)
         end_leftover(folder.asked_record)
         end_leftover(folder.server_record)
-        places.end_containers(folder)
+        executors.end_containers(folder)
         for path in folder.ours():
             remove(path)
         os.close(server_lock)
@@ -278,28 +288,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parse_args(sys.argv[1:] if argv is None else argv, os.environ)
         if args.command == "images":
             return make_images(args, os.environ, stop)
-        order = order_of(args, os.environ, stop)
+        options = parse_options(args, os.environ, stop)
         match args.command:
             case "run":
-                return loop.run(order)
+                return loop.run(options)
             case "plan":
-                return loop.plan(order)
+                return loop.plan(options)
             case "approve":
-                return loop.approve(order)
+                return loop.approve(options)
             case "rollback":
-                return loop.rollback(order, version=args.version, reason=args.reason)
+                return loop.rollback(options, version=args.version, reason=args.reason)
             case "serve":
-                return serve(order)
+                return serve(options)
             case "clean":
-                return clean(order)
+                return clean(options)
             case "audit" | "predict":
                 step = pipeline.AUDIT if args.command == "audit" else pipeline.PREDICT
                 given = {name: value for name in step.flags if (value := getattr(args, name)) is not None}
-                return status.answer(order, step, loop.use_case_of(order).name, given)
+                return status.answer(options, step, loop.use_case_of(options).name, given)
             case "prune":
                 given = {"older_than": args.older_than} if args.older_than else {}
-                return prune(order, loop.use_case_of(order).name, given)
-        return status.tell(order)
+                return prune(options, loop.use_case_of(options).name, given)
+        return status.tell(options)
     except Interrupted as interrupted:
         sys.stderr.write(f"\nstopped: {interrupted or GO_ON}\n")
         return 130
@@ -310,7 +320,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"\nerror: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return error.exit_code
     except BrokenPipeError:
-        # Nobody reads any more (`make run | head`); what was started has ended on the way here.
+        # The reader has gone (`make run | head`); everything that was started has ended by now.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

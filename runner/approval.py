@@ -1,8 +1,8 @@
 """
-The question to a person: who says yes to what the report shows?
+The question to a person: who approves what the report shows?
 
-`APPROVE=NAME` (or `--approver NAME`) answers it in advance. Without that the terminal is asked, and if there is no
-terminal, the question stays open.
+`APPROVE=NAME` (or `--approver NAME`) answers it in advance. Without it, you are asked on the terminal. If
+there is no terminal, the question stays open.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import unicodedata
 from runner.errors import WrongUse
 from runner.processes import POLL_S, Stop
 
-# As promote has them (modelgate/promotion/approval/approver.py). Here they are refused before anything is started.
+# The same as in promote (modelgate/promotion/approval/approver.py). Here a bad name is refused before anything starts.
 MAX_NAME_CHARS = 100
 MAX_NAME_WORDS = 12
 NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"

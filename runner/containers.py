@@ -2,11 +2,11 @@
 The steps and the server as containers, by the docker SDK: a network, the server, and one step at a time.
 
 Everything that is made carries the label `modelgate.folder` with the path of the `.modelgate/` it works for, so that
-what a killed runner left behind is found by a query, and removed by the next command of whichever kind. That something
-may be there is noted in `.modelgate/engine` before the first of it is made.
+a query finds what a killed runner left behind, and the next command removes it. Before the first container is made,
+`.modelgate/engine` records that there may be one.
 
 No container keeps anything: the server writes into the same data folder as without containers, a step into its folder
-of `out/`. All run as the person whose folder it is, without capabilities, on a root that is read-only.
+in `out/`. All run as the owner of the folder, without capabilities, on a read-only root.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SERVER_PORT = 8080  # inside its container
 # docker(1): a program that signal n ended has exit code 128 + n; 125 is docker's own.
 SIGNALLED, NOT_STARTED = 128, 125
 STOP_S = 5
-# The SDK's own 60 s are few for an engine that is just building on a slow disk.
+# The SDK's default of 60 s is too short for an engine that is building on a slow disk.
 ANSWER_S = 300
 ROWS = "/rows"  # what the variables of data.py name
 HOME = "/home/modelgate"
@@ -76,7 +76,7 @@ class Flag(NamedTuple):
     taken: Mapping[str, Any]
 
 
-# What is taken from every container. The workflows' run_step.py, which needs Python alone, types the same.
+# The rights that no container has. The workflows' run_step.py, which needs only Python, types the same flags.
 CONFINED = (
     Flag("--read-only", {"read_only": True}),
     Flag("--cap-drop=ALL", {"cap_drop": ["ALL"]}),
@@ -125,7 +125,7 @@ class Container(NamedTuple):
             list(self.words),
             name=self.name,
             labels={**labels, ROLE: self.role},
-            use_config_proxy=False,  # the server is not looked for behind a proxy; what downloads is told of it by us
+            use_config_proxy=False,  # the server is not behind it; a download gets the variables from us
             **taken,
         )
 
@@ -170,7 +170,7 @@ class Engine:
         """
         Remove the network and the note, unless a container is still there or the engine has gone.
 
-        For whoever holds `server.lock`: nobody else then starts a server in that network.
+        Only for the holder of `server.lock`: no one else can then start a server in that network.
         """
         try:
             if self.containers():
@@ -184,13 +184,13 @@ class Engine:
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
-        """What the engine does not do for us is EngineUnusable, in its own words."""
+        """Turn an error of the engine into EngineUnusable, in the engine's own words."""
         try:
             yield
         except _errors() as error:
             raise EngineUnusable(
                 f"the Docker engine at {self._address} did not do what it was asked: {error}",
-                "mend what it names; or run without containers: make run",
+                "fix what it names; or run without containers: make run",
             ) from error
 
     def _networks(self) -> list[Any]:
@@ -199,7 +199,7 @@ class Engine:
 
 
 def name_of(folder: Folder) -> str:
-    """What everything of a folder is called in an engine, whose names are for the whole machine."""
+    """The name of everything that belongs to a folder in an engine: names there are shared by the whole machine."""
     return f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
 
 

@@ -2,7 +2,7 @@
 The embedded server of this folder, for as long as a block lasts.
 
 Whoever holds `server.lock` owns the server: starts it, starts it again on the same port when it dies (the SDK
-retries), and stops it at the end. A run beside an open `serve` is a guest of that server, and becomes its owner if
+retries), and stops it at the end. A run next to an open `serve` is a guest of that server, and becomes its owner if
 `serve` ends in the middle.
 """
 
@@ -114,7 +114,7 @@ class EmbeddedServer:
                 self._wait_until_healthy()
                 break
             except ServerFailed:
-                # Free a moment ago, and taken by somebody else before the server was there.
+                # Free a moment ago, and taken by another program before the server started.
                 if self._lock is None or _is_free(self.port):
                     raise
                 self._start_on_free_port()
@@ -164,13 +164,13 @@ class EmbeddedServer:
     def _start_on_free_port(self) -> None:
         if not _is_free(self.port):
             taken, self.port = self.port, _free_port()
-            self._say(f"port {taken} is taken by somebody else; the server takes {self.port}")
+            self._say(f"port {taken} is in use by another program; the server uses {self.port}")
         write_whole(self._folder.port_file, f"{self.port}\n")
         self._start()
 
     def _start(self) -> None:
         if self._child is not None:
-            self._child.end()  # it is dead; a container lies there still
+            self._child.end()  # it has ended; its container can still be there
         self._child = self._start_on(self.port, self.key)
 
     def _wait_until_healthy(self) -> None:
@@ -217,7 +217,7 @@ class EmbeddedServer:
             self._restart()
 
     def _restart(self) -> None:
-        """Start it once more; if that fails, say why: the step then finds nobody and says so, with exit code 3."""
+        """Start it once more; if that fails, say why. The step then cannot connect, and exits with code 3."""
         try:
             self._start()
             self._wait_until_healthy()
@@ -260,7 +260,7 @@ def _status(port: int, what: str, headers: Mapping[str, str], body: str = "") ->
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the server does: a port whose last connections are only fading is free.
+        # As the server does: a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

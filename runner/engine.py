@@ -1,7 +1,7 @@
 """
-The container engine of this machine: is there one, may we use it, and is it of a kind that works.
+The container engine of this machine: whether there is one, whether you may use it, and whether it is a kind that works.
 
-Asked through the `docker` command, because that alone knows which engine the person has chosen (`docker context`).
+This asks the `docker` command, because only that knows which engine you have chosen (`docker context`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ WITHOUT = "start it, or run without containers: make run"
 
 
 def ask(*words: str) -> subprocess.CompletedProcess[str]:
-    """The `docker` command with these words, to its end."""
+    """Run the `docker` command with these arguments."""
     try:
         return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
     except OSError as error:
         raise EngineUnusable(
-            f"there is no `docker` command here ({error.strerror})",
+            f"the `docker` command is not installed ({error.strerror})",
             "install Docker Engine (https://docs.docker.com/engine/install/), or run without containers: make run",
         ) from error
 
@@ -35,11 +35,11 @@ def require() -> str:
     if not address.startswith(("unix://", "npipe://")):
         raise EngineUnusable(
             f"the Docker engine at {address} is reached over a network, where your folders are not",
-            "choose one of this machine (docker context use default), or run without containers: make run",
+            "choose an engine on this machine (docker context use default), or run without containers: make run",
         )
     if any("rootless" in option for option in json.loads(answer.stdout)):
         raise EngineUnusable(
-            f"the Docker engine at {address} is a rootless one, whose containers do not write into your folder as you",
+            f"the Docker engine at {address} is rootless: its containers cannot write into your folder as you",
             "choose one that runs as root (docker context use default), or run without containers: make run",
         )
     return address

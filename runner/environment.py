@@ -1,6 +1,6 @@
 """
-Which variables a step gets to see: few, and by name. Everything else of the person's environment stays with the
-person, above all every WANDB_* variable, which could send what a step does to somebody else's server.
+Which variables a step sees: few, and by name. The rest of the person's environment is not passed on. Above all, no
+WANDB_* variable is: it could send what a step does to someone else's server.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-# What a process needs to start, and to download rows through the network's own gate.
+# What a process needs to start, and to download rows through a proxy.
 PASSED_ON = (
     "PATH",
     "HOME",
@@ -32,7 +32,7 @@ _FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR"
 
 
 def basis(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables that every process of ours gets. The embedded server is never looked for behind a proxy."""
+    """The variables that every process of ours gets. Requests to the embedded server never go through a proxy."""
     env = {name: value for name, value in inherited.items() if name in PASSED_ON or name.startswith("LC_")}
     for name in _NOT_BY_PROXY:
         env[name] = ",".join([*filter(None, [inherited.get(name)]), *_LOOPBACK])
@@ -61,10 +61,10 @@ def declared(inherited: Mapping[str, str], names: Iterable[str]) -> dict[str, st
 
 class Variables(NamedTuple):
     """
-    What a container gets to see, and how a person would type it.
+    What a container sees, and how a person would type it.
 
-    files: variables whose value is a secret, and the file that it lies in. inherited: those that the person's shell has
-    already, whose values may be secrets too.
+    files: variables whose value is a secret, and the file that has it. inherited: those that the person's shell already
+    has, whose values can be secrets too.
     """
 
     values: Mapping[str, str]
@@ -105,7 +105,7 @@ def own_from_container(inherited: Mapping[str, str]) -> Variables:
 
 
 def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables:
-    """The network's own gate, for a container that downloads; `not_by_proxy` is a host that it finds directly."""
+    """The proxy variables for a container that downloads; `not_by_proxy` is a host that it reaches directly."""
     values = {name: inherited[name] for name in _PROXIES if name in inherited}
     direct = {name: ",".join(filter(None, [inherited.get(name), not_by_proxy])) for name in _NOT_BY_PROXY}
     return Variables({**values, **direct} if values else {}, inherited=frozenset(values))
@@ -113,15 +113,15 @@ def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables
 
 def for_own(inherited: Mapping[str, str]) -> dict[str, str]:
     """
-    A step's environment with the person's own W&B: every WANDB_* variable unchanged, and the one by which promote
-    knows that it is on GitHub, where a name in APPROVE must approve nothing.
+    A step's environment with the person's own W&B: every WANDB_* variable unchanged, and the one that tells promote
+    that it runs on GitHub, where a name in APPROVE does not count as an approval.
     """
     theirs = {name: value for name, value in inherited.items() if name.startswith("WANDB_")}
     return basis(inherited) | theirs | {name: inherited[name] for name in ("GITHUB_ACTIONS",) if name in inherited}
 
 
 def found_credentials(inherited: Mapping[str, str]) -> list[str]:
-    """Where a W&B key of the person's lies (never the key itself): the variable, the netrc file."""
+    """Where the person has a W&B key (never the key itself): the variable, the netrc file."""
     found = []
     if inherited.get("WANDB_API_KEY"):
         found.append("WANDB_API_KEY in your environment")

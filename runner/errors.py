@@ -1,12 +1,12 @@
 """
-What ends the runner before its time; each class is one cause.
+What ends the runner early; each class is one cause.
 
     RunnerError            message, hint and exit code; printed without a traceback
     +-- WrongUse           2  flags or configuration
     +-- Busy               2  another runner, or `serve`, holds this folder
     +-- StepFailed         the step's own exit code
     +-- ServerFailed       3  the embedded server does not start or answer
-    +-- EngineUnusable     3  no container engine that this can work with
+    +-- EngineUnusable     3  there is no container engine that works
     +-- BuildFailed        1  an image could not be built
     Interrupted            130  a person or the system asked the runner to end
 """
@@ -28,15 +28,15 @@ class RunnerError(Exception):
 
 
 class WrongUse(RunnerError):
-    """Flags or configuration that cannot be followed."""
+    """Flags or configuration that make no sense."""
 
 
 class Busy(RunnerError):
-    """Somebody else is at work in the same `.modelgate/`."""
+    """Another process is using the same `.modelgate/`."""
 
 
 class ServerFailed(RunnerError):
-    """The embedded server did not come up, or did not come back."""
+    """The embedded server did not start, or did not restart."""
 
     code = 3
 
@@ -60,7 +60,7 @@ class PackagesMissing(RunnerError):
 
 
 class StepFailed(RunnerError):
-    """A step ended without doing its work. `error` is what it said of it: {name, message, hint}, or nothing."""
+    """A step ended without doing its work. `error` is what the step reported: {name, message, hint}, or nothing."""
 
     def __init__(self, message: str, hint: str, *, code: int, error: Mapping[str, str] | None = None) -> None:
         super().__init__(message, hint)
@@ -69,4 +69,4 @@ class StepFailed(RunnerError):
 
 
 class Interrupted(Exception):
-    """SIGINT, SIGTERM or SIGHUP arrived. The text, if any, says how to go on."""
+    """SIGINT, SIGTERM or SIGHUP arrived. The text, if any, says how to continue."""

@@ -109,7 +109,7 @@ class Folder:
     def _holder(self) -> str:
         return (self.path / "lock").read_text(errors="replace") or "just started"
 
-    # --- what lies in it ---------------------------------------------------------------------------------------------
+    # --- what is in it ---------------------------------------------------------------------------------------------
 
     def api_key(self) -> str:
         """The local key; made at the first call. The SDK wants at least 40 characters after the first hyphen."""

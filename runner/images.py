@@ -38,13 +38,13 @@ SERVER = "server"  # the one image that knows no use case
 LOOP = ("build", "train", "link", "evaluate", "promote", SERVER)  # what a run in containers needs
 NAMES = (*LOOP, "predict")
 REPOSITORY = "modelgate"
-# The folders in docker/ of what build, train and evaluate stand on: a framework's packages, and those of a use case.
+# The folders in docker/ of the base images of build, train and evaluate: a framework's packages, and a use case's.
 FRAMEWORKS, PACKAGES = "frameworks", "packages"
 # The images that stand on that of the model's framework, because they load or make a model.
 WITH_MODEL = ("train", "evaluate", "predict")
-# Build stands on this framework's image, whatever the use case's framework is: it has what tables and texts need.
+# The base image of build, whatever the use case's framework is: it has what tables and texts need.
 OF_BUILD = "sklearn"
-# What is taken of a folder that is copied whole: the kinds of files that the server has, and no key that is there.
+# The kinds of files that are copied from a whole folder: those that the server has, and no key.
 WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg", ".txt"}
 # A use case's folder may have rows, too.
 OF_USE_CASES = {".py", ".toml", ".csv", ".parquet", ".npz", ".json", ".txt"}
@@ -58,7 +58,7 @@ _STEP = re.compile(r"^#\d+ \[(?:\S+ )? *(\d+)/(\d+)\] (.*)")
 class Image(NamedTuple):
     """
     An image as it must be now. folder: that of its Dockerfile. inputs: paths from the root, sorted. arguments: what its
-    build is told. base: the image of ours that it stands on, which has to be there before it is built.
+    build args. base: our image that it is built on, which has to exist first.
     """
 
     name: str
@@ -90,7 +90,7 @@ def wanted(
 
 
 def with_bases(images: Sequence[Image]) -> list[Image]:
-    """These, and before each what it stands on; none twice."""
+    """These, each after its base images; none twice."""
     return _once(image for wanted in images for image in reversed([wanted, *_bases(wanted)]))
 
 
@@ -121,7 +121,7 @@ def lock_of(root: Path, use_case: str) -> str | None:
 
 
 def _framework_image(root: Path, repository: str, framework: str, use_case: str, on: Mapping[str, str]) -> Image:
-    """What a step of the use case stands on: the framework's packages, and above them its own if it has a lock."""
+    """The base image of a step of the use case: the framework's packages, then the use case's own if it has a lock."""
     image = _image(root, repository, framework, FRAMEWORKS, {"FRAMEWORK": framework} | dict(on))
     if lock_of(root, use_case) is None:
         return image
@@ -210,7 +210,7 @@ def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
 
 
 def missing(images: Sequence[Image]) -> list[Image]:
-    """Those whose tag the engine does not have."""
+    """The images whose tag the engine does not have."""
     references = [image.reference for image in images]
     # One question for all: those that are there are answered, whatever is said of the others.
     answer = engine.ask("image", "inspect", "--format={{json .RepoTags}}", *references) if references else None
@@ -220,7 +220,7 @@ def missing(images: Sequence[Image]) -> list[Image]:
 
 
 def _with_missing_bases(images: Sequence[Image]) -> list[Image]:
-    """These, and before them what has to be built for them; what lies below an image that is there is not needed."""
+    """These, after the base images that have to be built for them. The bases of an image that exists are not needed."""
     if not (bases := missing(_once(image.base for image in images if image.base))):
         return list(images)
     return [*_with_missing_bases(bases), *images]
@@ -228,7 +228,7 @@ def _with_missing_bases(images: Sequence[Image]) -> list[Image]:
 
 def build(root: Path, images: Sequence[Image], stop: Stop, report: progress.BuildReport) -> None:
     """
-    Build these, two at a time, each after what it stands on. Raises BuildFailed with the last words of the first that
+    Build these, two at a time, each after its base. Raises BuildFailed with the last words of the first that
     failed, or Interrupted.
     """
     labels = _labels(root)
@@ -302,7 +302,7 @@ class _Build:
 
 
 def context(root: Path, paths: Sequence[str]) -> bytes:
-    """The files of a build as a tar archive: their names and bytes, and nothing of whose they are or when."""
+    """The files of a build as a tar archive: their names and bytes, without owner and time."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for path in paths:

@@ -21,7 +21,7 @@ class Step(NamedTuple):
     purpose: str
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()  # what a person may say about it; passed on only if said
+    flags: tuple[str, ...] = ()  # what a person can set; passed on only if it was set
     reads_source: bool = False  # whether it reads rows from outside, by the use case's `data.py`
 
 
@@ -60,7 +60,7 @@ PROMOTE = Step(
     flags=("collection", "approver", "in_browser", "reason"),
 )
 
-# Asks and changes nothing, beside whatever runs.
+# Only reads; can run next to other commands.
 AUDIT = Step("audit", "say what was promoted, and what is in production", flags=("on", "verify", "html"))
 
 # Reads a file of rows and writes another; the version in production answers.
@@ -105,7 +105,7 @@ Execute = Callable[[Step, Sequence[str]], Outcome]
 
 def flags_of(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]) -> list[str]:
     """
-    The command line of a step: the use case, what earlier steps made, and what the person said about it.
+    The command line of a step: the use case, what earlier steps made, and what the person set.
 
     Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag. True is a bare flag.
     """

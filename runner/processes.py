@@ -1,9 +1,9 @@
 """
 Processes that the runner starts, and how they end.
 
-Each gets a session of its own, so that ending it ends what it started as well and nothing else, and so that Ctrl-C
-reaches the runner alone. None outlives a runner that was killed: Linux ends it with its parent, and everywhere it is
-on record (process id and start time), so that the next runner finds and ends exactly that process.
+Each gets a session of its own, so that ending it also ends what it started and nothing else, and so that Ctrl-C
+reaches only the runner. None outlives a runner that was killed: Linux ends it with its parent, and everywhere its
+process id and start time are recorded, so that the next runner finds and ends exactly that process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runner.errors import Interrupted
 from runner.folder import remove
 from runner.pipeline import Outcome, Step
 
-# A step that is waited for costs at most this much; four steps and a server are far below a tenth of a second.
+# Waiting for a step costs at most this much: for four steps and a server, far less than a tenth of a second.
 POLL_S = 0.02
 # Time to close files after SIGTERM. The SDK's own shutdown takes about one second.
 GRACE_S = 5.0
@@ -137,7 +137,7 @@ def end_leftover(record: Path) -> bool:
 
 
 def started_at(pid: int) -> str:
-    """When a process started, as a word that no later process of the same id shares; empty if there is none."""
+    """When a process started, as text that no later process with the same id shares; empty if there is none."""
     if _PROC.is_dir():
         try:
             fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
@@ -186,7 +186,7 @@ def command(step: Step, flags: Sequence[str], root: Path, out: Path) -> str:
 class StepProcesses:
     """
     An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours
-    unless they are to be quiet. One interpreter runs them all, each in a fork; see `prepared.py`. Use with `with`.
+    unless `quiet` is set. One interpreter runs them all, each in a fork; see `prepared.py`. Use with `with`.
 
     source: variables that build alone gets to see: those that its use case declares for `data.py`.
     out: gets a folder for each step (its `--out`); what an earlier run left there is removed.
@@ -230,18 +230,18 @@ class StepProcesses:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
             remove(old)
-        # A file, not a pipe: nobody has to read while the step writes.
+        # A file, not a pipe, so that nothing has to be read while the step writes.
         stdout = folder / "stdout"
         stdout.touch()
         if self._interpreter is None or self._interpreter.code() is not None:
             self._interpreter = self._start()
-        order = {
+        options = {
             "module": f"steps.{step.name}",
             "argv": arguments(step, flags, self._root, self._out),
             "environ": dict(self._source) if step.reads_source else {},
             "stdout": str(stdout),
         }
-        self._interpreter.send(json.dumps(order))
+        self._interpreter.send(json.dumps(options))
         code = self._code_from(self._interpreter)
         return Outcome(code, stdout.read_text(errors="replace"))
 

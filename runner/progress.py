@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from runner.pipeline import Finished, Step
 
-# What a step made, by its first output; evaluate's answer is its verdict.
+# What to show of a step: its first output; of evaluate, the verdict.
 _RESULT = {"build": "dataset", "train": "model", "link": "version", "evaluate": "verdict", "promote": "version"}
 
 
@@ -46,7 +46,7 @@ def building(names: Sequence[str]) -> Iterator[BuildReport]:
     """Show builds while they go on, on standard error: a bar each on a terminal, else a line a step."""
     began = time.monotonic()
     _say_aside(f"building {', '.join(names)}; the first time takes minutes")
-    # Images are built with Python alone, where nobody has installed rich.
+    # Images can be built with only Python, where rich is not installed.
     if sys.stderr.isatty() and find_spec("rich"):
         with _bars(names) as report:
             yield report

@@ -192,7 +192,7 @@ quietly() {
 # What pip says of each package when all is well.
 ROUTINE='^ *(Collecting|Downloading|Using cached|Processing|Looking in|Requirement already satisfied|Saved) '
 
-# Runs beside the installer, and ends with this script: on a terminal one line that changes, elsewhere a line at times.
+# Runs next to the installer and ends with this script: on a terminal one line that changes, elsewhere a line now and then.
 show_progress() {
     all=$(grep -c '^[A-Za-z0-9]' "$lock") || all=0
     seconds=0

@@ -1,8 +1,8 @@
 """
 What is in production, what waits, what ran last; and the audit of what was promoted. Neither changes anything.
 
-What is in production is the registry's to say: an alias can be moved in the pages or by the SDK, past the runner. So it
-is asked, by the step audit, beside whatever else is at work in the folder.
+Only the registry knows what is in production: an alias can be moved in the pages or by the SDK, without the runner. So
+the step audit asks it, next to other commands in the folder.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner import pipeline, places
+from runner import executors, pipeline
 from runner.errors import RunnerError
 from runner.folder import Folder
-from runner.order import Order
+from runner.options import Options
 from runner.progress import say
 
 UNREACHABLE = 3
 
 
-def tell(order: Order) -> int:
-    """Print it all; returns 3 if W&B could not be asked and what was seen last is told instead."""
-    folder = order.folder
+def tell(options: Options) -> int:
+    """Print it all. Returns 3 if W&B could not be asked; then what was seen last is printed."""
+    folder = options.folder
     if not folder.path.is_dir():
         say("Nothing was run here yet. To begin: make run")
         return 0
@@ -31,13 +31,13 @@ def tell(order: Order) -> int:
     seen: dict[str, Any] = state.get("production", {})
     pending = state.get("pending")
     use_cases = {*seen, *(known["use_case"] for known in (pending, state.get("run")) if known)}
-    here = [name for name in sorted(use_cases) if name not in seen or seen[name].get("host") == order.host]
-    answers, problem = _ask(order, here)
+    here = [name for name in sorted(use_cases) if name not in seen or seen[name].get("host") == options.host]
+    answers, problem = _ask(options, here)
     for use_case in sorted(use_cases):
         if use_case in answers:
             say(f"production of {use_case}: {_by_the_registry(answers[use_case])}")
         else:
-            say(f"production of {use_case}: {_as_last_seen(seen.get(use_case), order)}")
+            say(f"production of {use_case}: {_as_last_seen(seen.get(use_case), options)}")
     if problem:
         say(f"  W&B could not be asked: {problem}")
     if not use_cases:
@@ -49,14 +49,14 @@ def tell(order: Order) -> int:
     return UNREACHABLE if problem else 0
 
 
-def answer(order: Order, step: pipeline.Step, use_case: str, given: pipeline.Given) -> int:
+def answer(options: Options, step: pipeline.Step, use_case: str, given: pipeline.Given) -> int:
     """Run a step that changes nothing in W&B's registry where `run` runs its steps; returns its exit code."""
-    if not order.own and not order.folder.server_data.is_dir():
+    if not options.own and not options.folder.server_data.is_dir():
         say("Nothing was run here yet. To begin: make run")
         return 0
-    with places.asked(order, quiet=False) as execute:
+    with executors.asked(options, quiet=False) as execute:
         outcome = execute(step, pipeline.flags_of(step, use_case, given, {}))
-    if not sys.stdout.isatty():  # a person reads the lines that the step wrote beside it
+    if not sys.stdout.isatty():  # on a terminal, the step's own lines on standard error say it
         sys.stdout.write(outcome.stdout)
     return outcome.code if outcome.code >= 0 else 1
 
@@ -64,13 +64,13 @@ def answer(order: Order, step: pipeline.Step, use_case: str, given: pipeline.Giv
 # --- what is in production -------------------------------------------------------------------------------------------
 
 
-def _ask(order: Order, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], str]:
+def _ask(options: Options, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], str]:
     """What audit answers for each use case, and why one or all could not be asked."""
     answers: dict[str, Mapping[str, Any]] = {}
-    if not use_cases or not (order.own or order.folder.server_data.is_dir()):
+    if not use_cases or not (options.own or options.folder.server_data.is_dir()):
         return answers, ""
     try:
-        with places.asked(order, quiet=True) as execute:
+        with executors.asked(options, quiet=True) as execute:
             for use_case in use_cases:
                 outcome = execute(pipeline.AUDIT, pipeline.flags_of(pipeline.AUDIT, use_case, {}, {}))
                 answers[use_case] = pipeline.result_of(pipeline.AUDIT, outcome)
@@ -93,12 +93,12 @@ def _by_the_registry(answer: Mapping[str, Any]) -> str:
     return f"{version or 'nothing'}, moved by hand: the last promotion was of {last}   (make audit ARGS=--verify)"
 
 
-def _as_last_seen(seen: Mapping[str, Any] | None, order: Order) -> str:
+def _as_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str:
     if seen is None:
         return "not asked"
     host = seen.get("host")
     where = f" in the W&B at {host}" if host else ""
-    how = "make status WANDB=own asks it" if host and not order.own else "not asked now"
+    how = "make status WANDB=own asks it" if host and not options.own else "not asked now"
     return f"{seen['version']}, when last seen{where} at {seen['time']}; {how}"
 
 

@@ -1,4 +1,4 @@
-"""Which use case a command is about, and which one stands in for it."""
+"""Which use case a command is about, and which one replaces it if its rows are not available."""
 
 from __future__ import annotations
 

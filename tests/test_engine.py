@@ -30,7 +30,7 @@ def said(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) ->
 @pytest.mark.parametrize(("ci", "kind"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
 def test_without_an_engine_it_says_so(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "no container can run here: there is no `docker` command" in said(monkeypatch, ci, kind)
+    assert "no container can run here: the `docker` command is not installed" in said(monkeypatch, ci, kind)
 
 
 @pytest.mark.parametrize(("ci", "kind"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

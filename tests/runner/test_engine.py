@@ -110,7 +110,7 @@ def run(checkout: Checkout, **env: str) -> tuple[int, str]:
 def test_no_docker_command(checkout: Checkout) -> None:
     code, said = run(checkout, PATH="/nowhere")
     assert code == 3, said
-    assert "error: there is no `docker` command here" in said
+    assert "error: the `docker` command is not installed" in said
     assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
     assert checkout.calls() == []
 
@@ -127,7 +127,7 @@ def test_a_rootless_engine(checkout: Checkout, command: str, short: Path) -> Non
     with engine_that_says(short, "name=seccomp,profile=default", "name=rootless") as address:
         code, said = run(checkout, DOCKER_HOST=address)
     assert code == 3
-    assert f"error: the Docker engine at {address} is a rootless one" in said
+    assert f"error: the Docker engine at {address} is rootless" in said
     assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
 
 
@@ -163,7 +163,7 @@ def test_a_run_without_containers_goes_on_where_the_engine_is_gone(checkout: Che
     (checkout.folder / "engine").write_text("unix:///nowhere/docker.sock\n")
     code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 0, said
-    assert "what an earlier runner may have left in containers is looked for again next time" in said
+    assert "containers of an earlier runner may be left, and are looked for again next time" in said
     assert (checkout.folder / "engine").exists()
     code, said = checkout.runner("clean", "--yes")
     assert code == 3
@@ -176,7 +176,7 @@ def test_what_the_engine_fails_to_do_is_said_in_its_own_words(checkout: Checkout
         (checkout.folder / "engine").write_text(f"{address}\n")
         code, said = checkout.runner("run", "--use-case", "glyphs")
         assert code == 0, said
-        assert "is looked for again next time" in said and UNWELL in said
+        assert "are looked for again next time" in said and UNWELL in said
         code, said = checkout.runner("clean", "--yes")
     assert code == 3
     assert f"error: the Docker engine at {address} did not do what it was asked" in said and UNWELL in said

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from runner import containers, places
+from runner import containers, executors
 from runner.containers import Container, Engine, Mount, ServerContainer, StepContainers, StepImages
 from runner.environment import Variables
 from runner.folder import Folder
@@ -73,10 +73,10 @@ def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(engine: Eng
     engine.begin()
     owner = folder.try_lock("server.lock")
     assert owner is not None
-    places._finish(folder, engine)
+    executors._finish(folder, engine)
     assert folder.engine_file.exists() and engine._networks()
     os.close(owner)
-    places._finish(folder, engine)
+    executors._finish(folder, engine)
     assert not folder.engine_file.exists() and not engine._networks()
 
 

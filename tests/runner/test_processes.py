@@ -201,7 +201,7 @@ def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> 
         (checkout.folder / "port").write_text(str(taken))
         code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
         assert code == 0
-        assert f"port {taken} is taken by somebody else" in said
+        assert f"port {taken} is in use by another program" in said
     kept = checkout.port()
     assert kept != taken
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
@@ -219,7 +219,7 @@ def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout)
     (checkout.folder / "port").write_text(str(port))
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
-    assert f"port {port} is taken by somebody else" in said
+    assert f"port {port} is in use by another program" in said
     assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{checkout.port()}"
     assert checkout.port() != port
 

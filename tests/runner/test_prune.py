@@ -26,7 +26,7 @@ def used(checkout: Checkout) -> Checkout:
 def test_without_a_terminal_it_shows_and_deletes_nothing(used: Checkout) -> None:
     code, said = used.runner("prune")
     assert code == 2
-    assert "prune says this on standard error" in said and "no terminal is there to ask" in said
+    assert "prune says this on standard error" in said and "there is no terminal to ask on" in said
     assert flags(used) == [[]]
 
 

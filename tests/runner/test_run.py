@@ -432,7 +432,7 @@ def test_approve_with_nothing_open_says_what_is_true(checkout: Checkout) -> None
     checkout.behave(train={"error": {"name": "x", "message": "m", "hint": ""}, "exit": 1})
     checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("approve", APPROVE="ada")
-    assert (code, "the last run did not end, it got as far as build" in said) == (2, True)
+    assert (code, "the last run did not end, it reached build" in said) == (2, True)
     checkout.behave(evaluate={"result": {"verdict": "fail", "reasons": ["r"]}, "exit": 1})
     checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("approve", APPROVE="ada")

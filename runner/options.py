@@ -13,14 +13,14 @@ from runner.processes import Stop
 OWN_DEFAULT_HOST = "https://api.wandb.ai"
 
 
-class Order(NamedTuple):
+class Options(NamedTuple):
     """`environ` is the environment as it was inherited."""
 
     root: Path
     folder: Folder
     stop: Stop
     environ: Mapping[str, str]
-    use_case: str | None = None  # None: nobody asked for one
+    use_case: str | None = None  # None: not given
     given: Given = {}  # noqa: RUF012
     approver: str | None = None
     in_browser: bool = False  # the approver pressed the button on the pages, under the report

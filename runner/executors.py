@@ -1,0 +1,251 @@
+"""
+Where the steps are executed: as processes or in containers, with the embedded server or with the person's own W&B.
+
+First, everything that an earlier runner left behind is ended: processes by their record, containers by a query.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from modelgate.config import Config
+from runner import containers, embedded, environment, images, packages, processes
+from runner.containers import Engine, ServerContainer, StepContainers, StepImages
+from runner.embedded import EmbeddedServer
+from runner.errors import Busy, EngineUnusable
+from runner.folder import Folder
+from runner.images import Image
+from runner.options import Options
+from runner.pipeline import Outcome, Step
+from runner.processes import StepProcesses, end_leftover
+from runner.progress import say
+
+
+class Executor(Protocol):
+    """A pipeline.Execute that can say what it executes."""
+
+    def command(self, step: Step, flags: Sequence[str]) -> str:
+        """The line that a person would type."""
+
+    def __call__(self, step: Step, flags: Sequence[str]) -> Outcome: ...
+
+
+# Waits until W&B is there for the steps, and says how one is executed.
+Ready = Callable[[], Executor]
+
+
+@contextmanager
+def opened(options: Options, settings: Config) -> Iterator[Ready]:
+    """The place that was asked for, for the length of the block; settings: of the use case that is worked on."""
+    _end_left_steps(options)
+    if not options.docker:
+        packages.install(options.root, settings.name, options.environ)
+    with ExitStack() as stack:
+        if options.docker:
+            yield _in_containers(options, settings, stack)
+        elif options.own:
+            execute = stack.enter_context(_processes(options, environment.for_own(options.environ), settings=settings))
+            yield lambda: execute
+        else:
+            yield _beside_server(options, settings, stack)
+
+
+@contextmanager
+def asked(options: Options, *, quiet: bool) -> Iterator[Executor]:
+    """
+    Run a step that only asks W&B, next to other commands in the folder: as a process, with the embedded server that
+    runs already, or one for the length of the block. quiet: what the step prints for people is not shown.
+    """
+    with ExitStack() as stack:
+        if options.own:
+            env: Mapping[str, str] = environment.for_own(options.environ)
+        else:
+            running = stack.enter_context(_server(options, _as_process(options)))
+            running.wait()
+            env = environment.for_embedded(
+                options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk
+            )
+        record = options.folder.asked_record
+        yield stack.enter_context(_processes(options, env, record=record, quiet=quiet))
+
+
+def command(options: Options, settings: Config) -> Callable[[Step, Sequence[str]], str]:
+    """The line of a step as `opened` would run it, for the plan: nothing is started or made for it."""
+    if not options.docker:
+        return lambda step, flags: processes.command(step, flags, options.root, options.folder.out)
+    url = f"http://{embedded.HOST}:{options.folder.last_port() or embedded.FIRST_PORT}"
+    return _step_images(
+        options, settings, images.wanted(options.root, settings.name, base=options.base_image), url
+    ).command
+
+
+@contextmanager
+def server(options: Options) -> Iterator[EmbeddedServer]:
+    """
+    The embedded server, started and not yet waited for. As a process it has the product's own pages, too; in its
+    container, if that was asked for, it is alone.
+    """
+    with ExitStack() as stack:
+        if options.docker:
+            here, every = stack.enter_context(_engine(options, None, [images.SERVER]))
+            yield stack.enter_context(_server(options, _as_container(options.folder, here, every["server"])))
+        else:
+            yield stack.enter_context(_server(options, _as_process(options, "pages")))
+
+
+# --- as processes ----------------------------------------------------------------------------------------------------
+
+
+def _beside_server(options: Options, settings: Config, stack: ExitStack) -> Ready:
+    running = stack.enter_context(_server(options, _as_process(options)))
+
+    def connected(url: str) -> StepProcesses:
+        env = environment.for_embedded(options.environ, url=url, api_key=running.key, folder=options.folder.sdk)
+        return stack.enter_context(_processes(options, env, settings=settings))
+
+    expected = running.url
+    # The interpreter imports the SDK while the server starts.
+    execute = connected(expected)
+
+    def ready() -> Executor:
+        running.wait()
+        if running.url == expected:
+            return execute
+        execute.end()
+        return connected(running.url)
+
+    return ready
+
+
+def _processes(
+    options: Options,
+    env: Mapping[str, str],
+    *,
+    settings: Config | None = None,
+    record: Path | None = None,
+    quiet: bool = False,
+) -> StepProcesses:
+    folder = options.folder
+    return StepProcesses(
+        env=env,
+        source=environment.declared(options.environ, settings.data.env) if settings else {},
+        root=options.root,
+        out=folder.out,
+        record=record or folder.step_record,
+        stop=options.stop,
+        quiet=quiet,
+    )
+
+
+def _server(options: Options, start: embedded.Start) -> EmbeddedServer:
+    return EmbeddedServer(
+        options.folder, start, lambda: _end_left_containers(options, "server"), stop=options.stop, say=say
+    )
+
+
+def _as_process(options: Options, module: str = "modelgate_server") -> embedded.Start:
+    return embedded.as_process(options.folder, root=options.root, env=environment.basis(options.environ), module=module)
+
+
+# --- in containers ---------------------------------------------------------------------------------------------------
+
+
+def _in_containers(options: Options, settings: Config, stack: ExitStack) -> Ready:
+    names = [name for name in images.LOOP if not (options.own and name == "server")]
+    here, every = stack.enter_context(_engine(options, settings.name, names))
+    folder = options.folder
+    if options.own:
+        execute = StepContainers(here, _step_images(options, settings, every), stop=options.stop)
+        return lambda: execute
+    running = stack.enter_context(_server(options, _as_container(folder, here, every["server"])))
+    if running.is_guest and not here.containers("server"):
+        raise Busy(
+            f"the server of {folder.path} runs as a process, for an open `serve`: no container reaches it",
+            "end that `serve`, or open it in a container: make serve RUNNER=docker",
+        )
+
+    def ready() -> Executor:
+        running.wait()
+        return StepContainers(here, _step_images(options, settings, every, running.url, running.key), stop=options.stop)
+
+    return ready
+
+
+def _step_images(
+    options: Options, settings: Config, every: Mapping[str, Image], url: str = "", key: str = ""
+) -> StepImages:
+    """The steps' containers. url, key: of the embedded server, unless the order is for the person's own W&B."""
+    folder, name = options.folder, containers.name_of(options.folder)
+    host, network = "", None
+    variables = environment.own_from_container(options.environ)
+    if not options.own:
+        host, network = containers.server_name(name), name
+        variables = environment.embedded_from_container(
+            host=f"http://{host}:{containers.SERVER_PORT}", url=url, key=key, key_file=folder.key_file
+        )
+    source = containers.source(options.environ, settings.data.env, options.root, folder, host)
+    return StepImages(name, every, variables, source, network, folder.out)
+
+
+@contextmanager
+def _engine(options: Options, use_case: str | None, names: Sequence[str]) -> Iterator[tuple[Engine, dict[str, Image]]]:
+    """The engine with these images in it; what is made there for the folder is cleared away at the end."""
+    options.folder.make()
+    here = containers.chosen(options.folder)
+    every = images.wanted(options.root, use_case, base=options.base_image)
+    images.prepare(options.root, [every[name] for name in names], options.stop)
+    try:
+        yield here, every
+    finally:
+        _finish(options.folder, here)
+
+
+def _as_container(folder: Folder, engine: Engine, image: Image) -> embedded.Start:
+    return lambda port, key: ServerContainer(engine, image, folder, port=port, key=key)
+
+
+# --- what was left behind --------------------------------------------------------------------------------------------
+
+
+def _end_left_steps(options: Options) -> None:
+    """No other runner can own them: this one holds the lock."""
+    folder = options.folder
+    left = [end_leftover(folder.step_record), _end_left_containers(options, "step")]
+    if any(left):
+        say("ended the step that an earlier runner left behind")
+
+
+def _end_left_containers(options: Options, role: str) -> bool:
+    try:
+        here = containers.noted(options.folder)
+        left = here is not None and here.remove(role)
+    except EngineUnusable as error:
+        say(f"containers of an earlier runner may be left, and are looked for again next time: {error}")
+        return False
+    if here is not None and not options.docker:  # else the network is wanted again
+        if role == "server":  # this runner holds its lock already
+            here.finish()
+        else:
+            _finish(options.folder, here)
+    return left
+
+
+def _finish(folder: Folder, engine: Engine) -> None:
+    """Unless another runner owns the server: it may be about to start it in the network."""
+    if (lock := folder.try_lock("server.lock")) is not None:
+        try:
+            engine.finish()
+        finally:
+            os.close(lock)
+
+
+def end_containers(folder: Folder) -> None:
+    """Everything of the folder that is in an engine; for `clean`. Raises EngineUnusable."""
+    if (here := containers.noted(folder)) is not None:
+        here.remove("step")
+        here.remove("server")
+        here.finish()
