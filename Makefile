@@ -78,7 +78,7 @@ conformance: setup-dev
 	@checkout="$$WANDB_TESTS"; $(SEALED) $(VENV_PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
 
 # The tests that start no server, no container and no training.
-QUICK = tests/modelgate tests/test_architecture.py tests/test_documents.py tests/docker/test_dockerfiles.py \
+QUICK = tests/modelgate tests/test_architecture.py tests/test_documents.py tests/test_prose.py tests/docker/test_dockerfiles.py \
 	--ignore tests/modelgate/test_gate_mutation.py --ignore tests/modelgate/test_keras_format.py
 
 check: setup-dev

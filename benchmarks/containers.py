@@ -15,7 +15,7 @@ from benchmarks.report import Line, Report, at_most, column, shown
 from benchmarks.timing import Failed
 from runner import engine, images
 
-NO_ENGINE = 3  # of the runner: there is none that can be used
+NO_ENGINE = 3  # of the runner: no container engine
 # MB over the base, the most that each may have.
 LIMITS = {"build": 520, "train": 1250, "link": 130, "evaluate": 1250, "promote": 620, "predict": 1420, "server": 60}
 
@@ -26,7 +26,7 @@ def prepare() -> dict[str, str]:
         [sys.executable, "-m", "runner", "images"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        # What stands before it is the progress of the builds.
+        # Before it comes the progress of the builds.
         why = f"\n{done.stderr}".partition("\nerror: ")[2].strip() or done.stderr.strip()
         raise Unavailable(why.splitlines()[0]) if done.returncode == NO_ENGINE else Failed(why)
     return dict(line.split("=", 1) for line in done.stdout.splitlines())

@@ -20,7 +20,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """`packages` are those whose versions are worth saying."""
+    """packages: those whose versions are printed."""
 
     folder: Path
     lock: Path

@@ -4,7 +4,7 @@ Write the figures of a `make bench` into docs/performance.md.
     python -m benchmarks.page [FILE...]
 
 FILE: what `make bench` or `python -m benchmarks.stack` left in .modelgate/bench/; without one, the newest of each that
-has every measurement. Only what stands between a pair of marks in the page is written anew.
+has every measurement. Only the text between a pair of marks in the page is replaced.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def rendered(kept: Mapping[str, Any]) -> str:
 
 
 def between(text: str, mark: str, fresh: str) -> str:
-    """The text with what stands between a pair of marks replaced."""
+    """The text with the part between a pair of marks replaced."""
     begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
     changed, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{fresh}\n{end}", text, flags=re.DOTALL)
     if count != 1:

@@ -104,5 +104,5 @@ def _mlflow(files: Path, python: Path) -> dict[str, Any]:
 
 
 def _kept(files: Path) -> Path:
-    """A new folder beside the dataset's, which is removed with it."""
+    """A new folder next to the dataset's, removed with it."""
     return Path(tempfile.mkdtemp(dir=files.parent))

@@ -1,14 +1,14 @@
 """
 The images of the steps and of the server: what each is made of, its tag, and how it is built.
 
-The steps that run a use case's code stand on the image of a framework, which has packages alone. It is built once, so a
-change to a file of ours or of the use case builds kilobytes.
+The steps that run a use case's code are built on the image of a framework, which has only packages. It is built once,
+so a change to a file of ours or of the use case builds kilobytes.
 
-A tag is the hash of all that an image is made of: the Dockerfile, the files that it copies, what it stands on. So
-the same tag is the same image, and a tag that is there is not built again. A build gets exactly the files that were
-hashed, with modes of our own: nothing else of the folder, no key and no umask, ends up in an image.
+A tag is the hash of everything that an image is made of: the Dockerfile, the files that it copies, its base. So the
+same tag is the same image, and an image whose tag exists is not built again. A build gets exactly the files that were
+hashed, with fixed modes: nothing else in the folder, no key and no umask, can end up in an image.
 
-Needs Python alone, so that a workflow can ask for the tags before anything is installed.
+This needs only Python, so that a workflow can ask for the tags before anything is installed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NAMES = (*LOOP, "predict")
 REPOSITORY = "modelgate"
 # The folders in docker/ of the base images of build, train and evaluate: a framework's packages, and a use case's.
 FRAMEWORKS, PACKAGES = "frameworks", "packages"
-# The images that stand on that of the model's framework, because they load or make a model.
+# The images that are built on the image of the model's framework, because they load or make a model.
 WITH_MODEL = ("train", "evaluate", "predict")
 # The base image of build, whatever the use case's framework is: it has what tables and texts need.
 OF_BUILD = "sklearn"

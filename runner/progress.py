@@ -43,7 +43,7 @@ BuildReport = Callable[[str, int, int, str], None]
 
 @contextmanager
 def building(names: Sequence[str]) -> Iterator[BuildReport]:
-    """Show builds while they go on, on standard error: a bar each on a terminal, else a line a step."""
+    """Show the progress of builds on standard error: one bar per image on a terminal, else one line per step."""
     began = time.monotonic()
     _say_aside(f"building {', '.join(names)}; the first time takes minutes")
     # Images can be built with only Python, where rich is not installed.

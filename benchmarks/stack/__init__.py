@@ -1,1 +1,1 @@
-"""The HTTP servers and GraphQL libraries that our server could stand on, measured: `python -m benchmarks.stack`."""
+"""The HTTP servers and GraphQL libraries that our server could be built on, measured: `python -m benchmarks.stack`."""

@@ -1,9 +1,9 @@
 """
-Measure the HTTP servers and GraphQL libraries that the server could stand on.
+Measure the HTTP servers and GraphQL libraries that the server could be built on.
 
     python -m benchmarks.stack [--repeat N] [--requests N] [--out FILE]
 
-In an environment of their own, `.venv-stack/`, made on first use from the hashed lock beside this file. There is no
+In an environment of their own, `.venv-stack/`, made on first use from the hashed lock next to this file. There is no
 target: it is what the choice was made on. Exits 0 measured, 2 wrong use or a measurement failed, 3 they could not be
 installed.
 """

@@ -4,7 +4,7 @@ The addresses of 1,000 files asked for at once, by each GraphQL library; runs in
     python -m benchmarks.stack.graphql_libraries LIBRARY REPEATS
 
 Prints JSON: milliseconds of processor time an answer, of the large mutation and of a small query, both parsed and
-validated before, and seconds and MiB until the first answer. All of them stand on graphql-core; what differs is what
+validated before, and seconds and MiB until the first answer. All of them use graphql-core; what differs is what
 they put around it.
 """
 

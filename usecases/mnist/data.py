@@ -65,7 +65,7 @@ def _file() -> tuple[str, Path]:
             raise SourceUnavailable(f"MNIST_NPZ names {named!r}, and there is no such file", _HINT)
         return "MNIST_NPZ", Path(named)
     cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
-    # A cache of other bytes is Keras's to mend, and not ours to trust.
+    # If Keras's cache has other bytes, Keras has to fix it. It is not used here.
     if not cached.is_file() or _sha256(cached) != SHA256:
         _download(cached)
     return "Keras's mnist.npz", cached

@@ -1,0 +1,113 @@
+"""What a person reads is in plain words, and names are the trade's: `pytest tests/test_prose.py`."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+
+import pytest
+
+from modelgate.tracking.fingerprint import ROOT
+
+# Where the words were edited. A room joins the list in the commit that edits it.
+EDITED = (
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "benchmarks/",
+    "docs/architecture.md",
+    "docs/glossary.md",
+    "runner/",
+    "tests/README.md",
+)
+# A construction that reads like a translation, and what to write.
+CONSTRUCTIONS = {
+    r"(?<!there )\b(is|are) (?-i:none)\b": "say what it is not, or that there is no ...",
+    r"\bnobody\b": "no one",
+    r"\bbeside\b": "next to, in addition to",
+    r"\b(mends?|mended|mending)\b": "fix",
+    r"\bneedless\b": "unnecessary",
+    r"\bfor want of\b": "because there is no ...",
+    r"\bto be had\b": "available",
+    r"\bstands? (above|below|beside|on)\b": "is above, is built on",
+    r"\b(lies|lie) (in|there|below)\b": "is in",
+    r"\bcut off\b": "interrupted",
+    r"\bwhat passes is\b": "say who does what",
+    r"\ba (script|behaviour|row|line|version|bar) (each|a change|an entry)\b": "one per",
+    r"\b(whoever|whatever) (may|is at work|comes)\b": "anyone who can, what",
+    r"^(Is|Are|Has|Does) (the|a|an|there) [^?.]*,": "If the ...",
+    r"\bwas taken (away|by somebody)\b": "was removed, is in use",
+}
+PARAMETERS = {"found", "there", "one", "here", "it"}
+
+
+def sentences(path: str) -> list[tuple[int, str]]:
+    """The lines that a person reads, with their numbers: of Python, its strings and comments."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if not path.endswith(".py"):
+        return list(enumerate(text.splitlines(), 1))
+    lines = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            lines += list(enumerate(token.string.splitlines(), token.start[0]))
+    return lines
+
+
+def translated(lines: list[tuple[int, str]]) -> list[str]:
+    return [
+        f"line {number}: {found[0]!r}: {advice}"
+        for number, line in lines
+        for construction, advice in CONSTRUCTIONS.items()
+        if (found := re.search(construction, line, re.IGNORECASE))
+    ]
+
+
+def names(path: str) -> list[str]:
+    """Functions called `of`, and parameters that do not say what they are."""
+    wrong = []
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            wrong += [f"line {node.lineno}: parameter {one.arg}" for one in arguments if one.arg in PARAMETERS]
+            wrong += [f"line {node.lineno}: function of"] if node.name == "of" else []
+    return wrong
+
+
+def edited(*kinds: str) -> list[str]:
+    """The files of these kinds, such as `*.md`, in the rooms that were edited."""
+    listed = subprocess.run(["git", "ls-files", *kinds], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for path in listed.splitlines() if path.startswith(EDITED)]
+
+
+TEXTS = edited("*.md", "*.py", "*.sh")
+
+
+@pytest.mark.parametrize("path", TEXTS)
+def test_nothing_reads_like_a_translation(path: str) -> None:
+    assert translated(sentences(path)) == []
+
+
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.endswith(".py")])
+def test_a_name_says_what_it_is(path: str) -> None:
+    assert names(path) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Is the verdict `pass`, the job waits.",
+        "Where none of the three is to be had",
+        "A folder on a network file system is none for SQLite",
+        "its reason stands above",
+        "it lies in `X`",
+        "for want of a terminal",
+        "one behaviour a change and a script each",
+        "that nobody asked for",
+        "the alias was taken away",
+    ],
+)
+def test_a_construction_is_seen(line: str) -> None:
+    assert translated([(1, line)])
