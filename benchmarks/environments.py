@@ -63,15 +63,6 @@ MLFLOW = Environment(
     "MLflow, to measure against, goes with about 100 packages, some minutes,",
     ("mlflow",),
 )
-STACK = Environment(
-    ROOT / ".venv-stack",
-    HERE / "stack" / "requirements.txt",
-    "HTTP servers and GraphQL libraries, to measure the chosen ones against, go",
-    (
-        "starlette", "uvicorn", "httptools", "uvloop", "hypercorn", "granian", "aiohttp",
-        "graphql-core", "ariadne", "strawberry-graphql", "graphene",
-    ),
-)  # fmt: skip
 
 
 def _run(command: list[str]) -> None:

@@ -1,10 +1,10 @@
 """
 Write the figures of a `make bench` into docs/performance.md.
 
-    python -m benchmarks.page [FILE...]
+    python -m benchmarks.page [FILE]
 
-FILE: what `make bench` or `python -m benchmarks.stack` left in .modelgate/bench/; without one, the newest of each that
-has every measurement. Only the text between a pair of marks in the page is replaced.
+FILE: what `make bench` left in .modelgate/bench/; without one, the newest that has every measurement. Only the text
+between the marks in the page is replaced.
 """
 
 from __future__ import annotations
@@ -65,30 +65,26 @@ def between(text: str, mark: str, fresh: str) -> str:
 
 def lacking(kept: Mapping[str, Any]) -> list[str]:
     """The measurements that a file of `make bench` does not have, and whose rows the page would lose."""
-    return [] if "table" in kept else [name for name in MEASUREMENTS if not kept["samples"].get(name)]
+    return [name for name in MEASUREMENTS if not kept["samples"].get(name)]
 
 
 def main() -> int:
-    given = [Path(name) for name in sys.argv[1:]] or _newest()
-    if not given:
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else _newest()
+    if path is None:
         print(f"error: there are no figures of everything in {KEPT}\nhint: `make bench` makes them", file=sys.stderr)
         return 2
-    text = PAGE.read_text(encoding="utf-8")
-    for path in given:
-        kept = json.loads(path.read_text())
-        if absent := lacking(kept):
-            print(f"error: {path} has no figures of {', '.join(absent)}\nhint: `make bench` makes all", file=sys.stderr)
-            return 2
-        text = between(text, "stack", kept["table"]) if "table" in kept else between(text, "bench", rendered(kept))
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)} has the figures of {', '.join(path.name for path in given)}")
+    kept = json.loads(path.read_text())
+    if absent := lacking(kept):
+        print(f"error: {path} has no figures of {', '.join(absent)}\nhint: `make bench` makes all", file=sys.stderr)
+        return 2
+    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "bench", rendered(kept)), encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)} has the figures of {path.name}")
     return 0
 
 
-def _newest() -> list[Path]:
-    found = [path for path in sorted(KEPT.glob("*.json")) if not lacking(json.loads(path.read_text()))]
-    kinds = [[path for path in found if path.name.startswith("stack-") is of_stack] for of_stack in (False, True)]
-    return [kind[-1] for kind in kinds if kind]
+def _newest() -> Path | None:
+    whole = [path for path in sorted(KEPT.glob("*.json")) if not lacking(json.loads(path.read_text()))]
+    return whole[-1] if whole else None
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from runner import __main__ as runner
 from tests import own
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "tests" / "README.md"]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests" / "README.md"]
 STEPS = ("build", "train", "link", "evaluate", "promote", "audit")
 
 

@@ -19,6 +19,7 @@ EDITED = (
     "SECURITY.md",
     "benchmarks/",
     "docs/architecture.md",
+    "docs/decisions/",
     "docs/glossary.md",
     "runner/",
     "tests/README.md",

@@ -7,18 +7,15 @@ The measurements of `make bench` still work, at sizes that say nothing about spe
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import browsing, containers, load, page, rows, start, upload
-from benchmarks.environments import STACK, Unavailable
+from benchmarks.environments import Unavailable
 from benchmarks.project import Project
 from benchmarks.report import Line, Report, at_least, at_most, markdown, met, text, under
-from benchmarks.stack import __main__ as stack
-from benchmarks.stack import graphql_libraries, http_servers
 from benchmarks.timing import Failed
 
 
@@ -105,9 +102,9 @@ def whole(**changes):
 
 def test_the_page_takes_the_newest_figures_that_are_of_everything(tmp_path, monkeypatch):
     monkeypatch.setattr(page, "KEPT", tmp_path)
-    for name, kept in (("1", whole()), ("2", whole()), ("3", whole(load=[])), ("stack-1", '{"table": ""}')):
+    for name, kept in (("1", whole()), ("2", whole()), ("3", whole(load=[]))):
         (tmp_path / f"{name}.json").write_text(kept)
-    assert [path.name for path in page._newest()] == ["2.json", "stack-1.json"]
+    assert page._newest() == tmp_path / "2.json"
 
 
 def test_figures_that_are_not_of_everything_are_refused_and_the_page_stays(tmp_path, monkeypatch, capsys):
@@ -132,34 +129,6 @@ def test_images_that_cannot_be_had_are_said_by_the_reason_and_not_by_the_progres
 def test_a_page_without_marks_is_refused():
     with pytest.raises(SystemExit, match="marks"):
         page.between("nothing", "bench", "fresh")
-
-
-def test_the_application_of_the_http_servers_takes_hashes_and_acknowledges():
-    """The one library of the comparison that is in the project's environment too; the others need `.venv-stack`."""
-    sample = http_servers.sample(http_servers.SERVERS["uvicorn, httptools"], 160)
-    assert sample["rate"] > 0 and sample["started"] > 0
-
-
-def test_the_graphql_library_that_was_chosen_answers_what_is_measured():
-    sample = graphql_libraries.measured(graphql_libraries.with_ariadne(), 1)
-    assert sample["large"] > sample["small"] > 0
-
-
-def test_what_is_compared_is_what_the_project_has():
-    """The chosen ones at the project's own versions, or the figures are of something else."""
-    ours = dict(re.findall(r'"([a-z0-9-]+)==([^" ;]+)', Path("pyproject.toml").read_text()))
-    pinned = dict(word.split() for word in STACK.pinned())
-    chosen = ("starlette", "uvicorn", "httptools", "ariadne")
-    assert {name: pinned[name] for name in chosen} == {name: ours[name] for name in chosen}
-
-
-def test_the_table_of_the_comparison_has_a_row_each():
-    http, graphql = (
-        {"rate": 1, "processor": 0.5, "memory": 2, "started": 3},
-        {"large": 1, "small": 2, "memory": 3, "started": 4},
-    )
-    table = stack.table({"a": [http]}, {"b": [graphql]}, {"processor": "P"})
-    assert "| a | 1 /s | 0.500 ms | 2 MiB | 3.00 s |" in table and "| b | 1.0 ms | 2.00 ms | 3 MiB | 4.00 s |" in table
 
 
 @pytest.mark.prove
