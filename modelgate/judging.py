@@ -55,7 +55,7 @@ def conclusions(
     compared = predictions.comparison(scores, policy, drops_before) if rules.sane(outcomes) else None
     complete = report.complete(outcomes)
     mistakes = metrics.mistakes(scores.targets, scores.candidate) if complete and not scores.is_regression else []
-    value = predictions.value_of(vars(measured.candidate), policy.metric)
+    value = metrics.measured(vars(measured.candidate), policy.metric)
     return {
         "verdict": "pass" if rules.passes(outcomes) else "fail",
         "headline": report.headline(outcomes, compared, value, scores.rows, policy),

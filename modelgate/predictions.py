@@ -218,13 +218,6 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def value_of(measured: dict[str, Any], metric: str) -> float | None:
-    """The metric among what `measure` gives."""
-    name = {"log_loss": "loss"}.get(metric, metric)
-    found: float | None = measured["other"].get(name, measured.get(name))
-    return found
-
-
 def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str, Any] | None:
     """
     What a person should know of a comparison that passes; None when there is nothing to compare with.
@@ -232,8 +225,8 @@ def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str,
     drop: production's value less the candidate's, or of an error the reverse: above 0 is worse. shown: how much of it,
     or of the gain, the rows show with 95 % confidence, by the bound and the test that the gate itself uses; 0 when it
     is within what they can tell. smallest_drop: what `no_worse` would refuse four times in five on rows like these.
-    drops_since_first: the sum of all drops since the first promotion, this one included. rows_needed: see
-    `modelgate.gate.comparison`. In the metric's own unit.
+    drops_since_first: the sum of all drops by this metric since the first promotion, this one included.
+    rows_needed: see `modelgate.gate.comparison`. In the metric's own unit.
     """
     compared = differences.difference(scores, policy)
     if compared is None:

@@ -15,7 +15,7 @@ from functools import partial
 
 from starlette.responses import Response
 
-from modelgate.gate import wording
+from modelgate.gate import metrics, wording
 from modelgate.promotion.approval import approver as names
 from modelgate.promotion.evidence import Evidence
 from modelgate_server.errors import Forbidden, Invalid, ServerError
@@ -24,7 +24,7 @@ from modelgate_server.web import markdown
 from modelgate_server.web.access import Form, Visit, see_other
 from modelgate_server.web.addresses import picture_url
 from modelgate_server.web.login import THIS_MACHINE
-from pages import kept, mistakes, production, shown, waiting
+from pages import kept, mistakes, shown, waiting
 from pages.desk import Desk
 from pages.kept import Version
 from pages.waiting import Answer, Waiting
@@ -189,7 +189,7 @@ def _compared(evidence: Evidence) -> list[Compared]:
 
 
 def _row(name: str, ours: float | None, theirs: float | None, counts: bool) -> Compared:
-    label = wording.LABELS.get(name) or production.title_of(name)
+    label = wording.LABELS.get(name) or metrics.title_of(name)
     if name != "size_bytes":
         return Compared(label, wording.number(ours), wording.number(theirs), wording.change(ours, theirs), counts)
     change = "-" if ours is None or theirs is None else f"{ours - theirs:+,}"

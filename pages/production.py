@@ -64,15 +64,8 @@ def iso(time: datetime) -> str:
 
 
 def metric_of(evidence: Evidence) -> tuple[str, str]:
-    measured = evidence.metrics.candidate
-    value = getattr(measured, evidence.metric, measured.other.get(evidence.metric))
-    return title_of(evidence.metric), wording.number(value if isinstance(value, int | float) else None)
-
-
-def title_of(metric: str) -> str:
-    """What people call a metric."""
-    known = metrics.METRICS.get(metric)
-    return known.title if known else metric.replace("_", " ")
+    value = metrics.measured(vars(evidence.metrics.candidate), evidence.metric)
+    return metrics.title_of(evidence.metric), wording.number(value)
 
 
 def every(visit: Visit) -> list[UseCase]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,8 @@ import wandb
 from modelgate import config, datasets, frameworks
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
-from modelgate.promotion import audit_page, ledger, verify
+from modelgate.promotion import audit_page, evaluation, ledger, verify
+from modelgate.promotion import evidence as form
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Registered
 from modelgate.text import one_line
@@ -154,21 +155,30 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
     return Registered(frozenset(named), seals, str(Reference.of(holder)) if holder else None)
 
 
-def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, str]:
-    """The SHA-256 of the model and of the rows of each entry as they are now, by version; or the name of a refusal."""
+def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, Any]:
+    """
+    What the versions that the entries name are now, as fields of Registered: their digests, and the SHA-256 of model,
+    eval rows and evidence, or the name under which the file is refused.
+    """
     contents = [entry.content for entry in entries if not entry.void and ledger.readable(entry.content)]
-    models = {content["to"]["name"] for content in contents}
-    found: dict[str, str] = {}
-    for name in sorted(models | {content["dataset"]["name"] for content in contents}):
-        if version := client.find(api, name):
-            is_model = name in models
-            file = frameworks.model_file(version.manifest.entries) if is_model else datasets.eval_file(version)
+    counts: dict[str, Callable[[Artifact], str]] = {
+        "to": lambda version: frameworks.model_file(version.manifest.entries),
+        "dataset": datasets.eval_file,
+        "evidence": lambda _: form.FILE,
+    }
+    digests: dict[str, str | None] = {}
+    sha256: dict[str, str] = {}
+    for name, key in sorted({(content[key]["name"], key) for content in contents for key in counts}):
+        version = client.find(api, name)
+        digests[name] = version.digest if version else None
+        if version:
+            limit = evaluation.MAX_BYTES[form.FILE] if key == "evidence" else files.MAX_BYTES
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    found[name] = files.fetch(version, file, Path(folder)).sha256
+                    sha256[name] = files.fetch(version, counts[key](version), Path(folder), limit).sha256
                 except files.FileRefused as error:
-                    found[name] = error.name
-    return found
+                    sha256[name] = error.name
+    return {"digests": digests, "sha256": sha256}
 
 
 def written(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Sequence[str]) -> dict[str, Any]:
@@ -206,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.verify or args.html:
         known = registered(api, entries, collection, holder)
         by = written(api, entries, collection, args.account)
-        entries, findings = verify.verify(entries, replace(known, sha256=stored(api, entries), **by))
+        entries, findings = verify.verify(entries, replace(known, **stored(api, entries), **by))
     answer["entries"] = [as_json(entry) for entry in entries]
 
     # 2) what it says

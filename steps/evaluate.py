@@ -49,6 +49,8 @@ from modelgate.tracking.references import Reference
 if TYPE_CHECKING:
     from wandb import Artifact, Run
 
+# What a version says of its evidence without being downloaded: for lists and pages, and for `looks`.
+NOTED = ("verdict", "headline", "version", "metric", "metrics", "comparison", "sha256")
 Use = Callable[[Reference], "Artifact"]
 Choose = Callable[[int], Any]  # how many eval rows there are, to the indices of some
 
@@ -201,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "images": images,
         "github": form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
     }
-    drops = ledger.drops(promotions)
+    drops = ledger.drops(promotions, policy.metric)
     rows = Named(str(dataset_name), dataset_version.digest)
     made = changes.made(trained_by, about, rows, client.account_of(api))
     changed = changes.lines(made, changes.in_production(api, production, promotions))
@@ -364,7 +366,7 @@ def log_evaluation(
     artifact = wandb.Artifact(
         evaluation.name_of(evidence.use_case),
         type=evaluation.ARTIFACT_TYPE,
-        metadata={key: content[key] for key in ("verdict", "headline", "version", "metrics", "comparison", "sha256")},
+        metadata={key: content[key] for key in NOTED},
     )
     evaluation.add_to(artifact, form.text(evidence), report, scores, policy)
     logs = {f"eval/{name}": value for name, value in by_name(evidence.metrics.candidate).items()}

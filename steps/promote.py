@@ -194,14 +194,16 @@ class Judged:
     """
     Evidence that holds, with what W&B has of it now.
 
-    source: the evaluation. version: the registry's. as_json: the evidence as JSON's own types. stored: SHA-256 of the
-    files as they are now. counts: whether an entry of the ledger is by an account that may promote this.
+    source: the evaluation. version: the registry's. as_json: the evidence as JSON's own types, sha256: of its file.
+    stored: SHA-256 of the files as they are now. counts: whether an entry of the ledger is by an account that may
+    promote this.
     """
 
     evidence: Evidence
     source: Artifact
     version: Artifact
     as_json: Mapping[str, Any]
+    sha256: str
     stored: form.Hashes
     counts: Callable[[Entry], bool]
 
@@ -263,6 +265,7 @@ def held(
         model = files.fetch(version, frameworks.MODEL_FILES[settings.framework], folder)
         rows, rows_sha256 = datasets.fetch_eval(dataset, folder)
         learned = [datasets.fetch_training(other, folder / "trained")[0].x for other in trained]
+        own_sha256 = files.fetch(source, form.FILE, folder, evaluation.MAX_BYTES[form.FILE]).sha256
     stored = form.Hashes(model.sha256, rows_sha256)
     check_bytes(evidence.sha256, stored)
     check_rows(evidence.dataset, rows.y, scores)
@@ -274,7 +277,7 @@ def held(
     near = 0 if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
     scores = replace(scores, was_in_production=before is not None, seen=seen, near=near)
     check_verdict(evidence, scores)
-    return Judged(evidence, source, version, form.as_json(evidence), stored, counts)
+    return Judged(evidence, source, version, form.as_json(evidence), own_sha256, stored, counts)
 
 
 def promoters(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
@@ -337,9 +340,14 @@ def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict
         "to": evidence["version"],
         "model": evidence["model"],
         "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
-        "evidence": {"name": str(Reference.of(judged.source)), "digest": judged.source.digest},
+        "evidence": {
+            "name": str(Reference.of(judged.source)),
+            "digest": judged.source.digest,
+            "sha256": judged.sha256,
+        },
         "sha256": vars(judged.stored),
         "sha256_recorded": "at promotion" if None in evidence["sha256"].values() else "at evaluation",
+        "metric": evidence["metric"],
         "policy": evidence["policy"],
         "drop": evidence["comparison"] and evidence["comparison"]["drop"],
         "approver": approved.approver,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,19 @@ METRICS = {metric.name: metric for metric in _ALL}
 def metric_of(policy: Policy) -> Metric:
     """The policy's metric; one of the use case's own is a mean, and its limit says whether less is better."""
     return METRICS.get(policy.metric) or Metric(policy.metric, MEAN, error=policy.at_most is not None)
+
+
+def title_of(name: str) -> str:
+    """What people call a metric, also one of a use case's own."""
+    return Metric(name, MEAN).title
+
+
+def measured(values: Mapping[str, Any], name: str) -> float | None:
+    """A metric among the `metrics` of a model in evidence, which may be anybody's; None if it has no such number."""
+    other = values.get("other")
+    known = {"log_loss": "loss"}.get(name, name)
+    value = other[known] if isinstance(other, Mapping) and known in other else values.get(known)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 # --- of one model ----------------------------------------------------------------------------------------------------

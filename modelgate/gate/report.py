@@ -207,7 +207,7 @@ def _caveat(evidence: Mapping[str, Any], policy: Policy) -> str:
     return (
         f"On {evidence['dataset']['eval_rows']} rows like these, a {worse} of "
         f"{short(metric, compared['smallest_drop'])} or more is refused four times in five; a smaller one may pass. "
-        f"All promotions since the first, this one included, add up to a {worse} of "
+        f"All promotions that were judged by {metric.title}, this one included, add up to a {worse} of "
         f"{short(metric, compared['drops_since_first'])}."
     ) + (
         f" `non_inferior` passes a model as good as production four times in five with {needed:,} rows."

@@ -10,7 +10,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from modelgate.promotion.ledger import Entry, readable
+from modelgate.gate import metrics, wording
+from modelgate.promotion.ledger import Entry, metric_of, readable
 from modelgate.promotion.verify import Finding
 from modelgate.text import one_line
 
@@ -115,7 +116,7 @@ def _current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
     return (
         f'<div class="card now"><div class="top"><h3>{_version(content["to"]["name"], links)}</h3>'
         f'<span class="soft">entry v{entry.number}, {_time(content["time"])}</span></div>'
-        f"{_figures(content, links)}<p>{_approved(content)}</p></div>"
+        f"{_figures(entry, links)}<p>{_approved(content)}</p></div>"
     )
 
 
@@ -135,7 +136,7 @@ def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
         f"<h3>{before} &rarr; {_version(content['to']['name'], links)}</h3>"
         f'<span class="tag {entry.state}">{entry.state}</span></div>'
         f'<p class="soft">entry v{entry.number}, {_time(content["time"])}</p>'
-        f"<p>{_approved(content)}</p>{''.join(words)}{_figures(content, links)}"
+        f"<p>{_approved(content)}</p>{''.join(words)}{_figures(entry, links)}"
         f'<p class="lineage">{lineage}<span>{run}</span></p>'
         f'<p class="soft"><code>{_text(follows)} &rarr; {entry.sha256[:13]}</code>'
         f"{_commit(content)}</p></div></li>"
@@ -148,20 +149,22 @@ def _approved(content: Mapping[str, Any]) -> str:
     return f"Approved by <b>{_text(content['approver'])}</b> {_link(url, how) if url else how}".rstrip()
 
 
-def _figures(content: Mapping[str, Any], links: Mapping[str, Linked]) -> str:
-    """The accuracy of the version and of the one it replaced, as the evidence measured them."""
-    evidence = links.get(content["evidence"]["name"])
-    metrics = evidence.metadata.get("metrics") if evidence else None
+def _figures(entry: Entry, links: Mapping[str, Linked]) -> str:
+    """The policy's metric of the version and of the one it replaced, as the evidence measured them."""
+    evidence = links.get(entry.content["evidence"]["name"])
+    of_both = evidence.metadata.get("metrics") if evidence else None
+    title = one_line(metrics.title_of(metric_of(entry)), 40)
     figures = []
-    for who, label in (("candidate", "accuracy"), ("production", "accuracy of the one before")):
-        measured = metrics.get(who) if isinstance(metrics, Mapping) else None
-        value = measured.get("accuracy") if isinstance(measured, Mapping) else None
-        if isinstance(value, int | float):
-            figures.append((f"{value:.4f}", label))
-    policy = content.get("policy")
+    for who, label in (("candidate", title), ("production", f"{title} of the one before")):
+        values = of_both.get(who) if isinstance(of_both, Mapping) else None
+        value = metrics.measured(values, metric_of(entry)) if isinstance(values, Mapping) else None
+        if value is not None:
+            figures.append((wording.number(value), label))
+    policy = entry.content.get("policy")
     if isinstance(policy, Mapping) and policy.get("name"):
         figures.append((one_line(policy["name"], 40), "policy"))
-    return f'<div class="figures">{"".join(f"<div><b>{_text(a)}</b><span>{b}</span></div>" for a, b in figures)}</div>'
+    shown = "".join(f"<div><b>{_text(value)}</b><span>{_text(label)}</span></div>" for value, label in figures)
+    return f'<div class="figures">{shown}</div>'
 
 
 def _commit(content: Mapping[str, Any]) -> str:

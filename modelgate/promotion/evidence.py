@@ -109,7 +109,7 @@ class Comparison:
         ),
     ]
     smallest_drop: Annotated[float, Field(description="The smallest drop that is refused four times in five.")]
-    drops_since_first: Annotated[float, Field(description="All drops since the first promotion, this one included.")]
+    drops_since_first: Annotated[float, Field(description="All drops by this metric, this one included.")]
     rows_needed: Annotated[
         Count | None,
         Field(

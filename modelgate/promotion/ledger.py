@@ -156,9 +156,15 @@ def last_in_production(
     return None
 
 
-def drops(entries: Iterable[Entry]) -> float:
-    """How much accuracy (a fraction) all promotions together have given up since the first, by their evaluations."""
-    return sum(entry.content.get("drop") or 0.0 for entry in promotions(entries))
+def drops(entries: Iterable[Entry], metric: str) -> float:
+    """How much all promotions that were judged by this metric have given up of it together, in its own unit."""
+    judged = [entry.content for entry in promotions(entries) if metric_of(entry) == metric]
+    return sum(content.get("drop") or 0.0 for content in judged)
+
+
+def metric_of(entry: Entry) -> str:
+    """The metric that an entry's policy is about. Entries did not say it when there was no other than accuracy."""
+    return str(entry.content.get("metric") or "accuracy")
 
 
 # --- in W&B ----------------------------------------------------------------------------------------------------------
@@ -184,13 +190,39 @@ def read(api: wandb.Api, *places: str) -> list[Entry]:
     """All entries, void ones marked, oldest first; empty when there are none. places: as `places` gives them."""
     entries = joined(*(_entries(api, place) for place in places))
     last = head(chained(entries))
-    return chained(entries, last.content["to"]["name"] if last and has_effect(api, last) else None)
+    return chained(entries, last.content["to"]["name"] if last and has_effect(api, last, entries[0]) else None)
 
 
-def has_effect(api: wandb.Api, last: Entry) -> bool:
-    """Whether the alias was moved by the last entry: its version has the alias or the entry's seal, or was deleted."""
-    version = client.find(api, last.content["to"]["name"])
-    return version is None or bool({client.PRODUCTION, seal_of(last)} & set(version.aliases))
+def has_effect(api: wandb.Api, last: Entry, first: Entry) -> bool:
+    """
+    Whether the alias was moved by the last entry: its version has the alias or the entry's seal, or it outlived it.
+
+    first: the ledger's first entry. Whoever may write an entry can name a version of a registry of their own.
+    """
+    target = Reference.parse(last.content["to"]["name"], "the ledger")
+    if readable(first.content) and registry_of(last) != registry_of(first):
+        return False
+    if version := client.find(api, str(target)):
+        return bool({client.PRODUCTION, seal_of(last)} & set(version.aliases))
+    now, promoters = client.production(api, target.collection), client.admins(api, target.collection)
+    by_promoter = not promoters or writer(api, last.version) in promoters
+    return outlived(last, str(Reference.of(now)) if now else None, by_promoter=by_promoter)
+
+
+def outlived(last: Entry, production: str | None, *, by_promoter: bool) -> bool:
+    """
+    Whether the last entry took effect although its version is gone, and alias and seal with it.
+
+    It did if what it replaced is not in production any more, and an account wrote it that may promote: whoever may
+    write an entry can name a version that never was.
+    """
+    before = last.content["from"]
+    return by_promoter and (before is None or before["name"] != production)
+
+
+def registry_of(entry: Entry) -> str:
+    """The registry that an entry promotes in, `organization/project`."""
+    return str(entry.content["to"]["name"]).rpartition("/")[0]
 
 
 def _entries(api: wandb.Api, place: str) -> list[Entry]:
@@ -278,6 +310,8 @@ def readable(content: object) -> bool:
         and all(isinstance(content.get(key), str) for key in ("approver", "reason"))
         and time(content.get("time"))
         and (content.get("drop") is None or number(content["drop"]))
+        and isinstance(content.get("metric"), str | None)
+        and isinstance(content["evidence"].get("sha256"), str | None)
         and isinstance(content.get("previous"), str | None)
         and (content.get("voids") is None or place(content["voids"]))
         and isinstance(content.get("account"), str | None)

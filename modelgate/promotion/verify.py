@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, zip_longest
 
-from modelgate.promotion.ledger import Entry, readable, with_effect
+from modelgate.promotion.ledger import Entry, outlived, readable, registry_of, with_effect
 
 MAX_GAP = 1000  # entries
 _SEAL = re.compile(r"promotion-v([0-9]{1,9})-([0-9a-f]{12})")
@@ -34,16 +34,17 @@ class Registered:
     """
     What the registry holds now: the names of its versions, their seals, and the version that is `production`.
 
-    sha256: of each version that an entry names, the SHA-256 of its file now, or the name under which the file is
-    refused. A version that is gone is left out. writers: of each entry that is known, the account that logged it; None
-    if W&B knows none, or its run logged another entry before. promoters: the accounts that may promote; None where W&B
-    does not tell.
+    sha256: of the versions that the entries name, the SHA-256 of the file that counts, or the name under which it is
+    refused. digests: what has the name of each of them now; None if nothing has. writers: of each entry
+    that is known, the account that logged it; None if W&B knows none, or its run logged another entry before.
+    promoters: the accounts that may promote; None where W&B does not tell.
     """
 
     versions: frozenset[str] = frozenset()
     seals: tuple[Seal, ...] = ()
     production: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str | None] = field(default_factory=dict)
     writers: Mapping[int, str | None] = field(default_factory=dict)
     promoters: frozenset[str] | None = None
 
@@ -89,6 +90,7 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     findings += _unsealed(order, registered, wrong)
     findings += _outside(order, registered, wrong)
     findings += _production(order, registered)
+    findings += _named(order, registered)
     findings += _bytes(order, registered)
     findings += _written(order, registered)
     findings += _collections(order)
@@ -221,17 +223,24 @@ def _effects(order: list[Entry], registered: Registered) -> list[Entry]:
     """
     The entries with `applied` as all of it says: the seals, else what follows directly, else what is in production.
 
-    The last one took effect, too, if its version was deleted since: its seal went with it.
+    The last one took effect, too, if it outlived its version, with which its seal went.
     """
     order = with_effect(order, registered.production)
     valid = [entry for entry in order if not entry.void]
     applied = {entry.number for entry in valid if _sealed(entry.number, registered)}
     for entry, after in zip_longest(valid, valid[1:]):
-        gone = entry.content["to"]["name"] not in registered.versions
         follows = after.content["previous"] == entry.sha256 if after else True
-        if follows and (entry.applied or (after is None and gone)):
+        if follows and (entry.applied or (after is None and _outlived(entry, registered))):
             applied.add(entry.number)
     return [replace(entry, applied=entry.number in applied) for entry in order]
+
+
+def _outlived(last: Entry, registered: Registered) -> bool:
+    if last.content["to"]["name"] in registered.versions:
+        return False
+    promoters = registered.promoters
+    by_promoter = promoters is None or registered.writers.get(last.number) in promoters
+    return outlived(last, registered.production, by_promoter=by_promoter)
 
 
 # --- against the registry --------------------------------------------------------------------------------------------
@@ -273,8 +282,29 @@ def _outside(order: list[Entry], registered: Registered, wrong: set[int | None])
     return found
 
 
+def _named(order: list[Entry], registered: Registered) -> list[Finding]:
+    """
+    Versions that were promoted, judged on, or approved of, and are gone; or another has the name now.
+
+    W&B gives the numbers of a deleted collection again, so a name alone is no proof of anything.
+    """
+    found = []
+    for entry in order:
+        for what, key in (("version", "to"), ("dataset", "dataset"), ("evidence", "evidence")):
+            name, digest = entry.content[key]["name"], entry.content[key]["digest"]
+            if not entry.applied or (now := registered.digests.get(name, digest)) == digest:
+                continue
+            if now is None:
+                message = f"v{entry.number}: {name} was deleted, unlinked or renamed"
+                found.append(Finding(f"{what}_gone", message, entry.number))
+            else:
+                message = f"v{entry.number}: {name} has the digest {now}, and had {digest}: its name was given again"
+                found.append(Finding(f"{what}_replaced", message, entry.number))
+    return found
+
+
 def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
-    """Files that are not, byte for byte, those that were promoted."""
+    """Files that are not, byte for byte, those that were promoted. Another version under the same name has others."""
     found = []
     for entry in order:
         if not entry.applied:
@@ -282,12 +312,15 @@ def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
         content = entry.content
         hashes = content.get("sha256") or {}
         recorded = f"recorded {content.get('sha256_recorded', 'at promotion')}" if hashes else "recorded later"
-        for what, name, judged in (
-            ("model", content["to"]["name"], hashes.get("model")),
-            ("rows", content["dataset"]["name"], hashes.get("eval_rows")),
+        for what, version, judged in (
+            ("model", content["to"], hashes.get("model")),
+            ("rows", content["dataset"], hashes.get("eval_rows")),
+            ("evidence", content["evidence"], content["evidence"].get("sha256")),
         ):
-            now = registered.sha256.get(name)
+            name, now = version["name"], registered.sha256.get(version["name"])
             if now is None or now == judged or (judged is None and _SHA256.fullmatch(now)):
+                continue
+            if registered.digests.get(name, version["digest"]) != version["digest"]:
                 continue
             message = f"v{entry.number}: the file of {name} is {now}, and {judged or 'its SHA-256'} was {recorded}"
             found.append(Finding(f"{what}_bytes_changed", message, entry.number))
@@ -313,7 +346,7 @@ def _written(order: list[Entry], registered: Registered) -> list[Finding]:
 
 def _collections(order: list[Entry]) -> list[Finding]:
     """Entries that promote in another registry than the first of them."""
-    registries = {entry.number: entry.content["to"]["name"].rpartition("/")[0] for entry in order if not entry.void}
+    registries = {entry.number: registry_of(entry) for entry in order if not entry.void}
     first = next(iter(registries.values()), None)
     return [
         Finding("other_registry", f"v{number} promotes in {registry}, and the first entry in {first}", number)

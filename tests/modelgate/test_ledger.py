@@ -54,7 +54,8 @@ def test_a_ledger_from_before_schema_2_of_the_evidence_is_read_and_verified():
     noted = [{"entry": content, "applied_at": content["time"]} for content in contents]
     entries = [Entry(number, contents[number], True, noted=noted[number]) for number in (0, 1)]
     assert [item.void for item in ledger.chained(entries)] == [False, False]
-    assert ledger.drops(entries) == pytest.approx(5 / 497)
+    assert ledger.drops(entries, "accuracy") == pytest.approx(5 / 497)
+    assert ledger.drops(entries, "log_loss") == 0
     versions = [content["to"]["name"] for content in contents]
     seals = [seal for number in (0, 1) for seal in verify.seals_in([ledger.seal_of(entries[number])], versions[number])]
     registered = verify.Registered(frozenset(versions), tuple(seals), versions[1])
@@ -67,3 +68,28 @@ def test_an_empty_ledger_has_no_head():
 
 def test_the_hash_does_not_depend_on_the_order_of_keys():
     assert Entry(0, {"a": 1, "b": 2}).sha256 == Entry(5, {"b": 2, "a": 1}).sha256
+
+
+def test_drops_of_different_metrics_are_not_added_up():
+    """A share that fell by a point, and an error that rose by five meters."""
+    said = [("accuracy", 0.01), ("mean_absolute_error", 5.0), ("accuracy", 0.02), (None, 0.04)]
+    entries = [
+        Entry(number, {"metric": metric, "drop": drop}, applied=True) for number, (metric, drop) in enumerate(said)
+    ]
+    assert ledger.drops(entries, "accuracy") == pytest.approx(0.07)
+    assert ledger.drops(entries, "mean_absolute_error") == 5
+
+
+@pytest.mark.parametrize(
+    ("before", "production", "by_promoter", "took_effect"),
+    [
+        ("v0", None, True, True),  # the bad version was deleted
+        ("v0", "v2", True, True),
+        (None, None, True, True),
+        ("v0", "v0", True, False),  # the alias never left
+        ("v0", None, False, False),
+    ],
+)
+def test_an_entry_whose_version_is_gone_took_effect_if_it_can_have(before, production, by_promoter, took_effect):
+    entry = Entry(0, {"from": before and {"name": before}})
+    assert ledger.outlived(entry, production, by_promoter=by_promoter) is took_effect

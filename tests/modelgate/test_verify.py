@@ -339,6 +339,45 @@ def test_a_seal_on_a_version_that_was_deleted_is_not_missed():
     assert verify.verify(history.entries, registered)[1] == []
 
 
+@pytest.mark.parametrize(
+    ("key", "digest", "finding"),
+    [
+        ("to", None, "version_gone"),
+        ("to", "f" * 32, "version_replaced"),
+        ("dataset", None, "dataset_gone"),
+        ("dataset", "f" * 32, "dataset_replaced"),
+        ("evidence", None, "evidence_gone"),
+        ("evidence", "f" * 32, "evidence_replaced"),
+    ],
+)
+def test_what_an_entry_names_and_is_gone_or_something_else_is_named(key, digest, finding):
+    history = played([("promote", 0), ("promote", 1), ("interrupted", 2)])
+    content = history.entries[0].content
+    digests = {content[part]["name"]: content[part]["digest"] for part in ("to", "dataset", "evidence")}
+    name = content[key]["name"]
+    numbers = {entry.number for entry in history.entries[:2] if entry.content[key]["name"] == name}
+    registered = Registered(
+        VERSIONS,
+        tuple(history.seals),
+        named(1)["name"],
+        digests=digests | {name: digest},
+        sha256={name: "c" * 64} if digest else {},
+    )
+    _, findings = verify.verify(history.entries, registered)
+    found = {(found.name, found.entry) for found in findings} - {("promotion_unfinished", 2)}
+    assert found == {(finding, number) for number in numbers}
+
+
+def test_an_entry_that_names_a_version_that_never_was_has_no_effect():
+    """Whoever may write to the ledger's project adds it behind an honest one."""
+    history = played([("promote", 0), ("promote", 1)])
+    forged = history.write(3, history.head.sha256)
+    registered = Registered(VERSIONS - {named(3)["name"]}, tuple(history.seals), named(1)["name"])
+    order, findings = verify.verify(history.entries, registered)
+    assert not order[forged.number].applied
+    assert [(finding.name, finding.entry) for finding in findings] == [("promotion_unfinished", forged.number)]
+
+
 def test_a_promotion_that_took_effect_cannot_be_passed_off_as_refused():
     """Whoever may edit metadata takes the mark away and puts the other one there."""
     history = played([("promote", 0), ("promote", 1)])

@@ -17,6 +17,7 @@ import pytest
 import wandb
 
 from modelgate.errors import StepError
+from modelgate.promotion import ledger
 from modelgate.tracking.fingerprint import ROOT
 from tests.steps.desk import Desk
 from tests.steps.test_keys import TEAM, admin, member
@@ -137,6 +138,18 @@ def test_a_ledger_of_the_attackers_own_is_named_and_believed_by_nobody(desk, att
     assert {"entry_changed", "entry_of_other_account"} & names(desk)
     desk.step("promote", "--evidence", desk.evidence(2, 0), "--approver", "ada")
     assert "entry_of_other_account" in names(desk) or "entry_changed" in names(desk)
+
+
+def test_a_planted_entry_that_names_a_version_that_never_was_has_no_effect(desk, attack):
+    """Nor one that names a version of a registry of their own, with the alias on it."""
+    attack(
+        'to = {**V1, "name": V1["name"].replace(":v1", ":v77")}\n'
+        'plant(PROJECT, {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "to": to})'
+    )
+    assert [entry.applied for entry in desk.entries] == [True, False]
+    assert names(desk) == {"promotion_unfinished", "entry_of_other_account"}
+    elsewhere = ledger.Entry(1, {"to": {"name": "local-org/wandb-registry-mine/x:v0"}})
+    assert not ledger.has_effect(wandb.Api(), elsewhere, desk.entries[0])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
 
@@ -22,6 +23,7 @@ from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding
 from modelgate.tracking import fingerprint
 from steps import audit, promote
+from tests.steps.desk import ROWS
 
 
 def killed(*_):
@@ -108,6 +110,35 @@ def test_an_entry_that_was_logged_in_the_run_of_a_promotion(desk):
     with wandb.init(project=desk.collection, id=desk.entry(0).logged_by().id, resume="must") as run:
         ledger.append(run, "glyphs", content)
     assert ("entry_of_other_account", 1) in desk.findings()
+
+
+def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(desk):
+    """W&B gives the numbers of a deleted collection again: another evaluation is called v0, and other rows are."""
+    desk.promoted(0)
+    for kind in ("evaluation", "dataset"):
+        wandb.Api().artifact_collection(kind, f"{desk.entity}/{desk.collection}/glyphs_{kind}").delete()
+    assert desk.findings() == {("evidence_gone", 0), ("dataset_gone", 0)}
+    desk.dataset(labels=np.zeros(ROWS, int))
+    desk.evidence(1, 0)
+    assert desk.findings() == {("evidence_replaced", 0), ("dataset_replaced", 0)}
+
+
+def test_evidence_that_was_replaced_under_its_digest_is_named(desk, monkeypatch):
+    desk.promoted(0)
+    content = dict(desk.entries[0].content)
+    content["evidence"] = {**content["evidence"], "sha256": "0" * 64}
+    assert ledger.readable(content)
+    entry = Entry(0, content, noted={"entry": content}, version=desk.entries[0].version)
+    known = audit.stored(wandb.Api(), [entry])
+    _, findings = verify.verify([entry], verify.Registered(production=content["to"]["name"], **known))
+    assert "evidence_bytes_changed" in {finding.name for finding in findings}
+
+
+def test_a_promoted_version_that_was_unlinked_is_named(desk):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    desk.version(0).unlink()
+    assert desk.findings() == {("version_gone", 0)}
 
 
 def test_production_that_was_moved_by_hand(desk):
@@ -255,6 +286,7 @@ def test_the_page_shows_the_promotions_and_loads_nothing(desk, tmp_path):
 
 
 def test_words_from_outside_are_text_on_the_page():
+    """Also where a page shows the metric of a regression, and what evidence says of it."""
     evil = '"><script>alert(1)</script>\x1b[2J\u202e'
     content = {
         **{key: {"name": f"a/b/c{number}:v0", "digest": "d"} for number, key in enumerate(("to", "model", "dataset"))},
@@ -264,10 +296,11 @@ def test_words_from_outside_are_text_on_the_page():
         **dict.fromkeys(("approver", "time", "reason", "comment", "commit", "run_url", "approval"), evil),
         "approval_url": "javascript:alert(1)",
         "policy": {"name": evil},
+        "metric": evil,
     }
     links = {
         "a/b/c0:v0": audit_page.Linked("javascript:alert(1)", {}),
-        "a/b/e:v0": audit_page.Linked(evil, {"metrics": 5}),
+        "a/b/e:v0": audit_page.Linked(evil, {"metrics": {"candidate": {evil: 0.5, "other": 5}, "production": 5}}),
     }
     entries = [Entry(0, content, True), Entry(1, {"previous": evil}, False, True)]
     text = audit_page.page("glyphs", datetime.now(UTC), entries, [Finding(evil, evil)], links)
@@ -275,6 +308,28 @@ def test_words_from_outside_are_text_on_the_page():
     assert "script" not in page.tags
     assert page.addresses == []
     assert not re.search("[\x1b\u202e]", text)
+
+
+@pytest.mark.parametrize(
+    ("metric", "metrics", "figures"),
+    [
+        ("accuracy", {"accuracy": 0.75}, ("0.7500", "accuracy")),
+        ("log_loss", {"accuracy": 0.75, "loss": 0.5}, ("0.5000", "log loss")),
+        (
+            "mean_squared_error",
+            {"accuracy": None, "other": {"mean_squared_error": 3.0}},
+            ("3.0000", "mean squared error"),
+        ),
+        ("cost", {"accuracy": 0.75, "other": {"cost": 2.0}}, ("2.0000", "cost")),
+    ],
+)
+def test_the_page_shows_the_metric_that_the_use_case_is_judged_by(metric, metrics, figures):
+    named = {key: {"name": f"a/b/{key}:v0", "digest": "d"} for key in ("to", "model", "dataset", "evidence")}
+    content = {**named, "from": None, "previous": None, "time": "2026-11-23T10:00:00Z", "approver": "ada", "reason": ""}
+    links = {"a/b/evidence:v0": audit_page.Linked("https://w", {"metrics": {"candidate": metrics}})}
+    entry = Entry(0, {**content, "metric": metric}, applied=True)
+    value, label = figures
+    assert f"<b>{value}</b><span>{label}</span>" in audit_page.page("glyphs", datetime.now(UTC), [entry], [], links)
 
 
 def test_the_page_says_what_was_found(desk, tmp_path):
@@ -306,3 +361,5 @@ def test_the_document_names_every_refusal_and_every_finding():
         names = {name for path in files for name in re.findall(pattern, path.read_text(encoding="utf-8"))}
         assert len(names) > 5
         assert {name for name in names if f"`{name}`" not in page} == set()
+    of_parts = [f"{what}_{how}" for what in ("version", "dataset", "evidence") for how in ("gone", "replaced")]
+    assert [name for name in of_parts if f"`{name}`" not in page] == []
