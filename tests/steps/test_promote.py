@@ -228,9 +228,9 @@ def test_a_rollback_works_when_the_bad_version_was_deleted(evaluated, step, regi
     assert (answer["verdict"], answer["production"], answer["return"]["entry"]) == ("pass", None, 0)
     step("promote", "--evidence", answer["evidence"], "--approver", "ada", "--reason", "v1 was deleted")
     assert registry.production == "v0"
-    (finding,) = step("audit", "--verify")["findings"]
-    assert (finding["name"], finding["entry"]) == ("moved_outside", 2)
-    assert "or its version deleted" in finding["message"]
+    moved, gone = step("audit", "--verify")["findings"]
+    assert (moved["name"], moved["entry"], gone["name"], gone["entry"]) == ("moved_outside", 2, "version_gone", 1)
+    assert "or its version deleted" in moved["message"]
 
 
 # --- what is refused, by name ----------------------------------------------------------------------------------------
