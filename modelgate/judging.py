@@ -34,13 +34,13 @@ class Answers(NamedTuple):
     """
     The rows, the SHA-256 of the files of candidate and rows, and what the models answer to the rows in `chosen`.
 
-    chosen: int64, indices of eval rows. seen: those of all eval rows that the candidate was trained on, unless rows
-    repeat by nature.
+    trained_on: None if the training rows are gone. seen: the indices of all eval rows that the candidate was trained
+    on, unless rows repeat by nature. chosen: int64, indices of eval rows.
     """
 
     rows: Rows
     sha256: form.Hashes
-    trained_on: form.TrainedOn
+    trained_on: form.TrainedOn | None
     seen: tuple[int, ...]
     chosen: npt.NDArray[np.int64]
     candidate: Predictions
@@ -80,7 +80,7 @@ def outcomes_of(evidence: Evidence) -> list[rules.Outcome]:
 def warnings(answers: Answers, may_repeat: bool) -> tuple[str, ...]:
     """What a person should know first of the rows themselves. may_repeat: whether they do so by nature."""
     said = predictions.leaking(answers.rows)
-    if again := answers.trained_on.near_duplicates:
+    if again := answers.trained_on and answers.trained_on.near_duplicates:
         how_many = f"{again:,} of the eval rows {'equal' if may_repeat else 'nearly equal'} rows that the candidate"
         why = "; the use case says that its rows repeat by nature" if may_repeat else ""
         said = (f"{how_many} was trained on{why}.", *said)

@@ -106,11 +106,24 @@ def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
     return reference if text == "previous" else replace(reference, number=int(text[1:]))
 
 
-def judged_dataset(promotions: Sequence[Entry]) -> Reference:
-    """The dataset that the version in production was judged on, by the ledger."""
+def judged_dataset(api: wandb.Api, promotions: Sequence[Entry]) -> Artifact:
+    """
+    The dataset that the version in production was judged on, by the ledger.
+
+    It is known by its digest: if it was deleted, its name may be another's, and it may have been built again.
+    """
     if not promotions:
         raise StepError("no_dataset", "nothing was promoted yet: --dataset has no default", "give it", WRONG_USE)
-    return Reference.parse(promotions[-1].content["dataset"]["name"], "--dataset")
+    name, digest = (promotions[-1].content["dataset"][key] for key in ("name", "digest"))
+    if (dataset := client.find(api, name)) and dataset.digest == digest:
+        return dataset
+    if again := client.find_by_digest(api, Reference.parse(name, "--dataset").collection, "dataset", digest):
+        return again
+    raise StepError(
+        "dataset_gone",
+        f"{name}, which production was judged on, is {'another one now' if dataset else 'gone'}",
+        "build it again from the same source, or name another one with --dataset",
+    )
 
 
 def return_of(version: Artifact, entries: Sequence[Entry]) -> form.Return | None:
@@ -162,15 +175,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     reference = version_of(args.version, promotions)
     reference.require_in(args.collection, args.use_case)
     version = client.get(api, reference, "--version")
+    reference = Reference.of(version)  # an organization has a short name, too
     production = client.production(api, reference.collection)
     if production and production.digest == version.digest:
         say(f"{page.UNCHANGED} ({reference})")
         text = page.unchanged(str(reference), str(Reference.of(production)))
         emit(unchanged(reference, production), args.out, {evaluation.REPORT: text, form.FILE: None})
         return 0
-    dataset_name = Reference.parse(args.dataset, "--dataset") if args.dataset else judged_dataset(promotions)
-    dataset_version = client.get(api, dataset_name, "--dataset")
-    trained_by = lineage.training(version)
+    if args.dataset:
+        dataset_version = client.get(api, Reference.parse(args.dataset, "--dataset"), "--dataset")
+    else:
+        dataset_version = judged_dataset(api, promotions)
+    dataset_name = Reference.of(dataset_version)
+    before = return_of(version, entries)
+    goes_back = policy.name == "rollback" and before is not None
+    trained_by = lineage.training(api, version, was_in_production=goes_back)
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
     subject = Subject.of(settings.task, settings.gate.metric, data, behaviour)
 
@@ -189,7 +208,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
-    before = return_of(version, entries)
     about = {
         "use_case": args.use_case,
         **kind,
@@ -210,11 +228,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
         answers = ask_both(use, reference, production, dataset_name, trained_by.datasets, subject, choose, settings)
+        ledger.require_rows(promotions, dataset_version.digest, answers.sha256.eval_rows)
         scores = predictions.side_by_side(
             subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
         )
         return answers, replace(
-            scores, was_in_production=before is not None, near=near_of(answers.trained_on, settings.data)
+            scores,
+            was_in_production=before is not None,
+            near=near_of(answers.trained_on, settings.data),
+            training_known=answers.trained_on is not None,
         )
 
     # On GitHub nothing is reused: what was judged is judged there, by code that reviewers can see.
@@ -279,10 +301,12 @@ def ask_both(
         folder = Path(name)
         rows, rows_sha256 = datasets.fetch_eval(use(dataset), folder)
         learned = [datasets.fetch_training(use(Reference.of(other)), folder / "trained")[0].x for other in trained]
-        first = Named(str(Reference.of(trained[0])), trained[0].digest)
         seen, may_repeat = datasets.seen(rows.x, learned), settings.data.rows_may_repeat
         near = len(seen) if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
-        trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=near)
+        trained_on = None
+        if trained:
+            first = Named(str(Reference.of(trained[0])), trained[0].digest)
+            trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=near)
         model_format, trusted = frameworks.load_format(settings.framework), usecase.trusted(settings.name)
         file = model_format.MODEL_FILE
         candidate = files.fetch(use(version), file, folder / "candidate")
@@ -330,7 +354,12 @@ def confirmed(
     if Named(evidence.dataset.name, evidence.dataset.digest) != rows:
         raise unlike("dataset")
     near = near_of(evidence.trained_on, data)
-    scores = replace(scores, was_in_production=evidence.return_ is not None, near=near)
+    scores = replace(
+        scores,
+        was_in_production=evidence.return_ is not None,
+        near=near,
+        training_known=evidence.trained_on is not None,
+    )
     if wrong := judging.contradicted(evidence, report, scores, policy, drops):
         raise unlike(wrong)
     if evidence.looks != evaluation.looks(api, evaluations, evidence.sha256, before=Reference.of(found).number):

@@ -209,8 +209,8 @@ class Judged:
 
     @property
     def target(self) -> Reference:
-        """The version that becomes production."""
-        return Reference.parse(self.evidence.version.name, "--evidence")
+        """The version that becomes production, as W&B calls it: an organization has a short name, too."""
+        return Reference.of(self.version)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -258,7 +258,11 @@ def held(
     version = check_digest(api, "version", evidence.version)
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
-    trained = lineage.training(version).datasets
+    # What the ledger and W&B's lineage say counts, whatever the evidence does.
+    counts = promoters(api, Reference.of(version).collection)
+    before = ledger.last_in_production(entries, version.digest, counts)
+    goes_back = evidence.policy.name == "rollback" and before is not None
+    trained = lineage.training(api, version, was_in_production=goes_back).datasets
     check_lineage(evidence, trained)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -269,13 +273,10 @@ def held(
     stored = form.Hashes(model.sha256, rows_sha256)
     check_bytes(evidence.sha256, stored)
     check_rows(evidence.dataset, rows.y, scores)
-    # What the ledger and W&B's lineage say counts, whatever the evidence does.
-    counts = promoters(api, Reference.of(version).collection)
-    before = ledger.last_in_production(entries, version.digest, counts)
     may_repeat = settings.data.rows_may_repeat
     seen = () if may_repeat else datasets.seen(rows.x, learned)
     near = 0 if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
-    scores = replace(scores, was_in_production=before is not None, seen=seen, near=near)
+    scores = replace(scores, was_in_production=before is not None, seen=seen, near=near, training_known=bool(trained))
     check_verdict(evidence, scores)
     return Judged(evidence, source, version, form.as_json(evidence), own_sha256, stored, counts)
 
@@ -337,7 +338,7 @@ def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict
     return {
         "schema": 3,
         "from": evidence["production"],
-        "to": evidence["version"],
+        "to": {"name": str(judged.target), "digest": evidence["version"]["digest"]},
         "model": evidence["model"],
         "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
         "evidence": {

@@ -115,8 +115,15 @@ def finite_scores(scores: Scores, _policy: Policy) -> Said:
     return Said(True, "every answer is a number" if scores.is_regression else "every answer is a probability")
 
 
-def unseen_rows(scores: Scores, _policy: Policy) -> Said:
-    """No eval row is a training row."""
+def unseen_rows(scores: Scores, policy: Policy) -> Said:
+    """
+    No eval row is a training row.
+
+    If the training rows are gone, a rollback passes: the model was judged when they were there.
+    """
+    if not scores.training_known:
+        gone = "the rows that the candidate was trained on are gone"
+        return Said(policy.name == "rollback" and scores.was_in_production, gone)
     if scores.seen:
         return Said(False, f"{len(scores.seen)} eval rows are training rows, the first {scores.seen[0]}")
     return Said(True, "no eval row was trained on")

@@ -34,6 +34,7 @@ class Scores:
 
     targets: the truth. candidate, production: answers; production is None when there is none yet. rows: how many rows
     the eval set has. seen: indices of eval rows that are also training rows. near: how many more are nearly one.
+    training_known: whether the rows are known that the candidate was trained on.
     was_in_production: whether the ledger knows the candidate to have been in production.
     classes: their names, by index; empty: they are called by index.
     slices: for each column that the use case names, the group of each row: integers (N,). groups: the names of a
@@ -50,6 +51,7 @@ class Scores:
     seen: tuple[int, ...]
     task: str = "image-classification"
     near: int = 0
+    training_known: bool = True
     was_in_production: bool = False
     classes: tuple[str, ...] = ()
     slices: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)

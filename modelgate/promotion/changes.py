@@ -95,6 +95,11 @@ def _value(config: Mapping[str, Any], name: str) -> str:
     return one_line(str(config[name]), _MAX_CHARS) if name in config else "nothing"
 
 
+def _rows(dataset: Named) -> str:
+    """With the start of the digest: the name of a dataset that was deleted is given again."""
+    return f"{dataset.name} {dataset.digest[:8]}"
+
+
 def _listed(names: Sequence[str]) -> str:
     return one_line(", ".join(names) or "unknown", 200)
 
@@ -102,6 +107,8 @@ def _listed(names: Sequence[str]) -> str:
 def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
     if candidate.origin is None:
         yield "Lineage incomplete: W&B does not know which run logged the candidate."
+    elif not candidate.trained:
+        yield "Lineage incomplete: the rows that the candidate was trained on are gone."
     if production is None:
         return
     if production.origin is None:
@@ -110,8 +117,8 @@ def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
         yield "Lineage incomplete: no evidence of what is in production can be read."
     elif candidate.judged_on and candidate.judged_on != production.judged_on:
         yield (
-            f"Eval rows changed: production was judged on {production.judged_on.name}, and this candidate on "
-            f"{candidate.judged_on.name}."
+            f"Eval rows changed: production was judged on {_rows(production.judged_on)}, and this candidate on "
+            f"{_rows(candidate.judged_on)}."
         )
     if production.account and candidate.account != production.account:
         yield (
@@ -133,7 +140,9 @@ def in_production(api: wandb.Api, production: Artifact | None, promotions: Seque
     if production is None:
         return None
     origin = lineage.origin(production)
-    evidence = _evidence(api, str(Reference.of(production)), promotions)
+    name = str(Reference.of(production))
+    entry = next((entry for entry in reversed(promotions) if entry.content["to"]["name"] == name), None)
+    evidence = _evidence(api, entry) if entry else None
     if evidence is None:
         return Made(_trained(origin), origin)
     judged_on = Named(evidence.dataset.name, evidence.dataset.digest)
@@ -142,17 +151,19 @@ def in_production(api: wandb.Api, production: Artifact | None, promotions: Seque
 
 def _trained(origin: Origin | None) -> tuple[str, ...]:
     used = origin.datasets if origin else ()
-    return tuple(sorted(f"{Reference.of(dataset)} {dataset.digest[:8]}" for dataset in used))
+    return tuple(sorted(_rows(Named(str(Reference.of(dataset)), dataset.digest)) for dataset in used))
 
 
-def _evidence(api: wandb.Api, production: str, promotions: Sequence[Entry]) -> Evidence | None:
-    named = [entry.content["evidence"]["name"] for entry in promotions if entry.content["to"]["name"] == production]
-    source = client.find(api, named[-1]) if named else None
-    if source is None:
+def _evidence(api: wandb.Api, entry: Entry) -> Evidence | None:
+    """The evidence that an entry is about; None if it is gone or another one by now."""
+    named = entry.content["evidence"]
+    source = client.find(api, named["name"])
+    if source is None or source.digest != named["digest"]:
         return None
     with tempfile.TemporaryDirectory() as folder:
         try:
             fetched = files.fetch(source, form.FILE, Path(folder), evaluation.MAX_BYTES[form.FILE])
-            return form.parse(fetched.path.read_bytes())
+            known = fetched.sha256 == named.get("sha256", fetched.sha256)
+            return form.parse(fetched.path.read_bytes()) if known else None
         except (files.FileRefused, ValueError):
             return None

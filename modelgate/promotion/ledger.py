@@ -162,6 +162,18 @@ def drops(entries: Iterable[Entry], metric: str) -> float:
     return sum(content.get("drop") or 0.0 for content in judged)
 
 
+def require_rows(entries: Iterable[Entry], digest: str, sha256: str | None) -> None:
+    """Refuse the file of a dataset's eval rows if the ledger knows the dataset, by its digest, with another file."""
+    for entry in promotions(entries):
+        known = (entry.content.get("sha256") or {}).get("eval_rows")
+        if entry.content["dataset"]["digest"] == digest and known not in (None, sha256):
+            raise StepError(
+                "rows_bytes_changed",
+                f"the file of the eval rows has SHA-256 {sha256}, and entry v{entry.number} was judged on {known}",
+                "find out who replaced it, then build the dataset again",
+            )
+
+
 def metric_of(entry: Entry) -> str:
     """The metric that an entry's policy is about. Entries did not say it when there was no other than accuracy."""
     return str(entry.content.get("metric") or "accuracy")

@@ -162,6 +162,18 @@ def production(api: wandb.Api, collection: str) -> Artifact | None:
     return find(api, f"{collection}:{PRODUCTION}")
 
 
+def find_by_digest(api: wandb.Api, collection: str, kind: str, digest: str) -> Artifact | None:
+    """
+    The version of `entity/project/name` that has this digest, or None.
+
+    What was deleted and made again has the same digest, and maybe another number.
+    """
+    if not api.artifact_collection_exists(collection, kind):
+        return None
+    versions = api.artifact_collection(kind, collection).artifacts()
+    return next((version for version in versions if version.digest == digest), None)
+
+
 def get(api: wandb.Api, reference: Reference, flag: str) -> Artifact:
     """The version that a flag names; an unknown one is wrong use."""
     if (artifact := find(api, str(reference))) is None:

@@ -7,15 +7,17 @@ A record and not a proof: whoever may log a version may give their run any job t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wandb.errors import CommError
 
 from modelgate.errors import StepError
 from modelgate.tracking import client
+from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
+    import wandb
     from wandb import Artifact
 
 BUILD, TRAIN = "build_dataset", "train_model"
@@ -44,16 +46,47 @@ def origin(version: Artifact) -> Origin | None:
         return None
 
 
-def training(version: Artifact) -> Origin:
-    """The run that trained a model; refused as `lineage_unknown` if W&B does not know it or its datasets."""
+def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = False) -> Origin:
+    """
+    The run that trained a model, with the datasets that it learned from.
+
+    Refused as `lineage_unknown` if W&B does not know the run, or has lost a dataset of it. was_in_production: if so, it
+    was judged when they were there, and comes without datasets.
+    """
     found = origin(version)
-    if found is None or found.job_type != TRAIN or not found.datasets:
+    if found is not None and found.job_type == TRAIN and (learned := _learned(api, version, found)):
+        return replace(found, datasets=learned)
+    if was_in_production:
+        return replace(found or Origin("", "nobody", ()), datasets=())
+    if found is not None and found.job_type == TRAIN:
         raise StepError(
             "lineage_unknown",
-            f"{version.name} was logged by {_named(found)}, so nobody knows which rows it was trained on",
-            "register a model that the step train has logged",
+            f"the dataset that {version.name} was trained on is gone, so nobody knows its rows",
+            "build it again from the same source, or train on another one",
         )
-    return found
+    raise StepError(
+        "lineage_unknown",
+        f"{version.name} was logged by {_named(found)}, so nobody knows which rows it was trained on",
+        "register a model that the step train has logged",
+    )
+
+
+def _learned(api: wandb.Api, version: Artifact, run: Origin) -> tuple[Artifact, ...]:
+    """
+    The datasets that a training run used; none if one is lost.
+
+    A dataset that was deleted is an input of the run no more. Run and model recorded its name and its digest, by which
+    it is found if it was built again.
+    """
+    digest, name = version.metadata.get("dataset_digest"), run.config.get("dataset")
+    if not isinstance(digest, str) or any(used.digest == digest for used in run.datasets):
+        return run.datasets
+    try:
+        collection = Reference.parse(str(name), "").collection
+    except StepError:
+        return ()
+    again = client.find_by_digest(api, collection, "dataset", digest)
+    return (again, *run.datasets) if again else ()
 
 
 def require(version: Artifact, job_type: str) -> Origin:

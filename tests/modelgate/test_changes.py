@@ -68,8 +68,8 @@ def test_the_dataset_of_a_run_is_named_as_rows_and_not_as_config():
         ({"origin": None}, "Lineage incomplete: W&B does not know which run logged the candidate."),
         (
             {"judged_on": Named("team/project/glyphs_dataset:v1", "1" * 32)},
-            "Eval rows changed: production was judged on team/project/glyphs_dataset:v0, and this candidate on "
-            "team/project/glyphs_dataset:v1.",
+            "Eval rows changed: production was judged on team/project/glyphs_dataset:v0 00000000, and this candidate "
+            "on team/project/glyphs_dataset:v1 11111111.",
         ),
         ({"account": "mallory"}, "Evaluated by mallory, and production by trainer."),
     ],

@@ -131,6 +131,21 @@ def test_unseen_rows_refuses_eval_rows_that_were_trained_on():
     assert refusals(replace(scores(20), seen=(17,))) == ["unseen_rows"]
 
 
+@pytest.mark.parametrize(
+    ("policy", "was", "refused"),
+    [
+        ("no_worse", True, ["unseen_rows"]),
+        ("rollback", False, ["unseen_rows"]),
+        ("rollback", True, []),
+    ],
+)
+def test_unseen_rows_refuses_a_model_whose_training_rows_are_gone_unless_it_is_gone_back_to(policy, was, refused):
+    scored = replace(scores(20), training_known=False, was_in_production=was)
+    outcomes = rules.judge(scored, replace(POLICY, name=policy))
+    assert [outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed] == refused
+    assert outcomes[2].reason == "the rows that the candidate was trained on are gone"
+
+
 def test_near_duplicates_refuses_more_than_a_share():
     scored = scores(20)
     most = int(rules.MAX_NEAR * scored.rows)

@@ -37,9 +37,11 @@ class Desk:
         """Evidence for version `number`, compared with `production`; logged as evaluate would. Returns its name."""
         dataset = self.dataset()
         model_bytes = self.model_bytes(number)
-        with wandb.init(entity=self.entity, project=self.collection, job_type="train_model") as run:
-            run.use_artifact(f"{self.entity}/{self.collection}/{dataset.name}")
-            model = wandb.Artifact("glyphs_model", type="model")
+        rows = f"{self.entity}/{self.collection}/{dataset.name}"
+        config = {"dataset": rows}
+        with wandb.init(entity=self.entity, project=self.collection, job_type="train_model", config=config) as run:
+            run.use_artifact(rows)
+            model = wandb.Artifact("glyphs_model", type="model", metadata={"dataset_digest": dataset.digest})
             with model.new_file("model.keras", mode="wb") as file:
                 file.write(model_bytes)
             model = run.log_artifact(model).wait()
@@ -66,7 +68,7 @@ class Desk:
                 version=Named(f"{self.registry}:{linked.version}", linked.digest),
                 collection=self.registry,
                 model=Named(f"{self.entity}/{self.collection}/{model.name}", model.digest),
-                sha256=Hashes(hashlib.sha256(model_bytes).hexdigest(), hashlib.sha256(rows()).hexdigest()),
+                sha256=Hashes(hashlib.sha256(model_bytes).hexdigest(), hashlib.sha256(file_of_rows()).hexdigest()),
                 trained_on=None,
                 dataset=Dataset(f"{self.entity}/{self.collection}/{dataset.name}", dataset.digest, ROWS, ()),
                 looks=None,
@@ -93,7 +95,7 @@ class Desk:
         with wandb.init(entity=self.entity, project=self.collection, job_type="build_dataset") as run:
             dataset = wandb.Artifact("glyphs_dataset", type="dataset")
             with dataset.new_file("arrays.npz", mode="wb") as file:
-                file.write(rows(labels))
+                file.write(file_of_rows(labels))
             return run.log_artifact(dataset).wait()
 
     def model_bytes(self, number: int) -> bytes:
@@ -126,7 +128,7 @@ class Desk:
         return {(finding["name"], finding["entry"]) for finding in answer["findings"]}
 
 
-def rows(labels: Any = None) -> bytes:
+def file_of_rows(labels: Any = None) -> bytes:
     """The file of a dataset with these eval rows; by default those of `scores`."""
     packed = io.BytesIO()
     labels = scores().targets if labels is None else labels

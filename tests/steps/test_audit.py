@@ -18,7 +18,7 @@ import pytest
 import wandb
 
 from modelgate.errors import StepError
-from modelgate.promotion import approval, audit_page, ledger, verify
+from modelgate.promotion import approval, audit_page, changes, ledger, verify
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding
 from modelgate.tracking import fingerprint
@@ -121,6 +121,7 @@ def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(desk):
     desk.dataset(labels=np.zeros(ROWS, int))
     desk.evidence(1, 0)
     assert desk.findings() == {("evidence_replaced", 0), ("dataset_replaced", 0)}
+    assert changes.in_production(wandb.Api(), desk.version(0), desk.entries).judged_on is None
 
 
 def test_evidence_that_was_replaced_under_its_digest_is_named(desk, monkeypatch):

@@ -11,6 +11,8 @@ import wandb
 
 from modelgate.errors import StepError
 from steps import promote
+from tests.steps.desk import Desk
+from tests.steps.test_keys import admin
 
 
 def refused(step, *flags):
@@ -59,3 +61,23 @@ def test_a_collection_of_the_right_name_in_another_registry_is_the_use_cases_own
     answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
     step("promote", "--evidence", answer["evidence"], "--approver", "ada")
     assert "production" in wandb.Api().artifact(version).aliases
+
+
+def test_an_organization_may_be_called_by_its_short_name(step, collection, server, monkeypatch):
+    """W&B takes `acme` for `acme_wandb-org` and answers with the long name: the alias has moved, and both say so."""
+    admin(server, "add-organization", "acme", "--admin", "local")
+    admin(server, "add-team", "eyes", "--organization", "acme", "--admin", "local")
+    wandb.Api().create_registry("model", visibility="organization", organization="acme")
+    monkeypatch.setenv("WANDB_ENTITY", "eyes")
+    desk = Desk(step, collection, "eyes")
+    long, short = (f"{name}/wandb-registry-model/{collection}" for name in ("acme_wandb-org", "acme"))
+    desk.registry = long
+    desk.evidence(0)
+    digest = desk.version(0).digest
+    other = desk.evidence(0, version={"name": f"{short}:v0", "digest": digest}, collection=short)
+    answer = step("promote", "--evidence", other, "--approver", "ada")
+    assert desk.entries[0].content["to"] == {"name": f"{long}:v0", "digest": digest}
+    assert step("promote", "--evidence", other, "--approver", "ada").result == answer.result
+    assert len(desk.entries) == 1
+    assert desk.findings() == set()
+    assert step("evaluate", "--version", f"{short}:v0", "--dataset", "a/b/c:v0")["version"] == f"{long}:v0"

@@ -13,9 +13,11 @@ import pytest
 import wandb
 
 from modelgate.errors import StepError
-from modelgate.promotion import evaluation
+from modelgate.promotion import evaluation, ledger
+from steps import evaluate
 from tests.steps import desk as desks
 from tests.steps import rows as files
+from tests.steps.test_rollback import ROLLBACK
 
 
 def refused(step, *flags):
@@ -75,7 +77,7 @@ def test_the_evidence_says_what_the_model_was_trained_on(evaluated, dataset, row
 
 def test_evidence_for_a_model_that_saw_the_rows_is_not_promoted(desk, monkeypatch):
     """The evidence says that no row was seen, and the rows say something else."""
-    saw = desks.rows
+    saw = desks.file_of_rows
 
     def with_eval_rows_among_them(labels=None):
         with np.load(io.BytesIO(saw(labels))) as stored:
@@ -85,7 +87,7 @@ def test_evidence_for_a_model_that_saw_the_rows_is_not_promoted(desk, monkeypatc
         np.savez(packed, **arrays)
         return packed.getvalue()
 
-    monkeypatch.setattr(desks, "rows", with_eval_rows_among_them)
+    monkeypatch.setattr(desks, "file_of_rows", with_eval_rows_among_them)
     evidence = desk.evidence(0)
     with pytest.raises(StepError, match="refused by unseen_rows") as stopped:
         desk.step("promote", "--evidence", evidence, "--approver", "ada")
@@ -105,3 +107,62 @@ def test_a_model_of_unknown_lineage_is_not_promoted(desk, monkeypatch):
     monkeypatch.setattr(wandb, "init", lambda **names: init(**{**names, "job_type": "by_hand"}))
     evidence = desk.evidence(0)
     assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "lineage_unknown"
+
+
+# --- a dataset that was deleted --------------------------------------------------------------------------------------
+
+
+def delete_datasets(desk):
+    wandb.Api().artifact_collection("dataset", f"local/{desk.collection}/glyphs_dataset").delete()
+
+
+def test_a_dataset_that_was_deleted_and_built_again_is_the_one_that_the_model_was_trained_on(desk):
+    """The same training makes the same version again, whose run has lost its input."""
+    desk.evidence(0)
+    delete_datasets(desk)
+    desk.dataset(labels=np.zeros(desks.ROWS, int))  # takes the name v0
+    desk.promoted(0)
+    assert "production" in desk.version(0).aliases
+
+
+def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(desk, monkeypatch):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    delete_datasets(desk)
+    made = desks.file_of_rows
+    with np.load(io.BytesIO(made())) as stored:
+        others = {**stored, "x_train": stored["x_train"] + 1}
+    packed = io.BytesIO()
+    np.savez(packed, **others)
+    monkeypatch.setattr(desks, "file_of_rows", lambda *_: packed.getvalue())
+    assert refused(desk.step, "promote", "--evidence", desk.evidence(0, 1), "--approver", "ada") == "lineage_unknown"
+    desk.step("promote", "--evidence", desk.evidence(0, 1, policy=ROLLBACK), "--approver", "ada")
+    assert "production" in desk.version(0).aliases
+
+
+def test_rows_that_took_the_name_of_those_that_production_was_judged_on_do_not_judge(desk):
+    """The default of --dataset, which a rollback takes, is what the ledger means and not what has its name."""
+    desk.promoted(0)
+    digest = desk.entries[0].content["dataset"]["digest"]
+
+    def judges():
+        return evaluate.judged_dataset(wandb.Api(), ledger.promotions(desk.entries))
+
+    delete_datasets(desk)
+    for is_there in ("is gone", "is another one now"):
+        with pytest.raises(StepError, match=is_there) as stopped:
+            judges()
+        assert stopped.value.name == "dataset_gone"
+        desk.dataset(labels=np.zeros(desks.ROWS, int))
+    assert desk.dataset().version == "v1"
+    assert (judges().version, judges().digest) == ("v1", digest)
+
+
+def test_eval_rows_that_the_ledger_knows_by_another_sha256_are_refused():
+    content = {"dataset": {"digest": "d"}, "sha256": {"model": "a" * 64, "eval_rows": "b" * 64}}
+    entries = [ledger.Entry(0, content, applied=True), ledger.Entry(1, {**content, "sha256": None}, applied=True)]
+    ledger.require_rows(entries, "d", "b" * 64)
+    ledger.require_rows(entries, "another", "c" * 64)
+    with pytest.raises(StepError) as stopped:
+        ledger.require_rows(entries, "d", "c" * 64)
+    assert stopped.value.name == "rows_bytes_changed"

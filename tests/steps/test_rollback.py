@@ -12,6 +12,7 @@ import pytest
 
 from modelgate.errors import StepError
 from modelgate.promotion import evidence as form
+from modelgate.tracking import lineage
 from tests.steps.desk import POLICY
 
 ROLLBACK = vars(form.limits_of(replace(POLICY, name="rollback")))
@@ -43,9 +44,20 @@ def test_what_was_in_production_is_gone_back_to(desk):
     assert desk.findings() == set()
 
 
-def test_evaluate_refuses_a_rollback_to_a_candidate(evaluated, step):
+def test_evaluate_refuses_a_rollback_to_a_candidate(evaluated, step, monkeypatch):
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
     answer = evaluated(1, "--policy", "rollback")
     assert (answer.exit, answer["verdict"]) == (1, "fail")
     assert [reason.partition(":")[0] for reason in answer["reasons"]] == ["was_in_production"]
-    assert evaluated(1)["verdict"] == "pass"
+    answer = evaluated(1)
+    assert answer["verdict"] == "pass"
+
+    # And goes back to one whose training rows are gone, which it says.
+    step("promote", "--evidence", answer["evidence"], "--approver", "ada")
+    monkeypatch.setattr(lineage, "_learned", lambda *_: ())
+    with pytest.raises(StepError, match=r"dataset that .* was trained on is gone"):
+        step("evaluate", "--version", "previous")
+    answer = step("evaluate", "--version", "previous", "--policy", "rollback")
+    assert answer["verdict"] == "pass"
+    assert "the rows that the candidate was trained on are gone" in answer.report
+    assert step("evaluate", "--version", "previous", "--policy", "rollback")["reused"]
