@@ -103,19 +103,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         {"dataset": dataset_version.digest},
     )
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_model"
+    recorded = hyperparameters | {"threads": args.threads, "use_case": args.use_case}
     if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
-        # The alias is a hint: whoever may write to the project can give it to any version.
-        before = lineage.origin(found)
-        if before and before.job_type == lineage.TRAIN:
+        # The alias is a hint: whoever may write to the project can give it to any version, and to production's.
+        if before := lineage.same_training(api, found, recorded | {"inputs": inputs}, dataset_version):
             by = one_line(before.account)
             say(f"reused {Reference.of(found)}: the same training was run before by {by} ({inputs})")
             emit(client.made("model", found), args.out)
             return 0
-        say(f"{Reference.of(found)} has the alias {inputs}, and no training logged it: training again")
+        say(f"{Reference.of(found)} has the alias {inputs}, and no such training logged it: training again")
 
-    recorded = hyperparameters | {"threads": args.threads, "use_case": args.use_case, "dataset": str(reference)}
+    recorded |= {"dataset": str(reference)}
     model_format = frameworks.load_format(settings.framework)
-    with client.run(api, lineage.TRAIN, project, recorded) as run, tempfile.TemporaryDirectory() as folder:
+    with (
+        client.run(api, lineage.TRAIN, project, recorded | {"inputs": inputs}) as run,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         # 2) the input, through the run, so that W&B knows the lineage; the eval rows are not downloaded
         training, _ = datasets.fetch_training(run.use_artifact(str(reference)), Path(folder))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import wandb
     from wandb import Artifact
 
-_NOT_CONFIG = ("dataset", "use_case")
+_NOT_CONFIG = ("dataset", "inputs", "use_case")
 _MAX_CONFIG = 6  # differences that are named; a reviewer who needs the rest opens the runs
 _MAX_CHARS = 60
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from wandb.errors import CommError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from wandb import Artifact
 
 BUILD, TRAIN = "build_dataset", "train_model"
+MAX_RUNS = 20  # that are looked at for one training; it is run again if none of them is that
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,37 @@ class Origin:
 def origin(version: Artifact) -> Origin | None:
     """Where a version comes from; None if no run is known, or it was deleted."""
     try:
-        if (run := version.logged_by()) is None:
-            return None
-        used = tuple(artifact for artifact in run.used_artifacts() if artifact.type == "dataset")
-        account = client.account_of_run(run) or "nobody"
-        return Origin(str(run.job_type), account, used, dict(run.config), str(run.url))
+        run = version.logged_by()
+        return None if run is None else _of_run(run)
     except (CommError, ValueError):
         return None
+
+
+def _of_run(run: Any) -> Origin:
+    used = tuple(artifact for artifact in run.used_artifacts() if artifact.type == "dataset")
+    account = client.account_of_run(run) or "nobody"
+    return Origin(str(run.job_type), account, used, dict(run.config), str(run.url))
+
+
+def same_training(api: wandb.Api, version: Artifact, wanted: Mapping[str, Any], dataset: Artifact) -> Origin | None:
+    """
+    A training run that logged this very model, whose config is `wanted`, and that used the dataset; None without one.
+
+    wanted: hyperparameters, and as `inputs` the fingerprint of code, lock and data (`modelgate.tracking.fingerprint`).
+
+    Not only the run that logged the model first: other code may make the same bytes, and so the same version.
+    """
+    filters = {"jobType": TRAIN, "config.inputs": wanted["inputs"]}
+    try:
+        for run in islice(api.runs(f"{version.source_entity}/{version.source_project}", filters=filters), MAX_RUNS):
+            found = _of_run(run)
+            made = {logged.digest for logged in run.logged_artifacts() if logged.type == "model"}
+            asked = {key: found.config.get(key) for key in wanted} == dict(wanted)
+            if asked and version.digest in made and dataset.digest in {used.digest for used in found.datasets}:
+                return found
+    except (CommError, ValueError):
+        pass
+    return None
 
 
 def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = False) -> Origin:

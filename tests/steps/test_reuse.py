@@ -21,6 +21,7 @@ from modelgate.gate import report, rules
 from modelgate.predictions import Predictions
 from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
+from modelgate.tracking import fingerprint
 from tests.steps import rows as files
 from tests.steps.github import RUN
 
@@ -159,6 +160,44 @@ def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, 
     capsys.readouterr()
     assert step("train", *flags)["reused"]
     assert "by local" in capsys.readouterr().err
+
+
+def move_alias(alias, source, target):
+    source.aliases.remove(alias)
+    source.save()
+    target.aliases.append(alias)
+    target.save()
+
+
+def test_the_model_of_another_training_is_not_taken_for_this_one(step, collection, dataset, monkeypatch, capsys):
+    """The alias on the model in production, which a training did log: the new one would be called unchanged."""
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    flags = ("--dataset", dataset["dataset"], "--epochs")
+    production, honest = (wandb.Api().artifact(step("train", *flags, epochs)["model"]) for epochs in (1, 2))
+    alias = inputs_of(honest)
+    move_alias(alias, honest, production)
+    answer = step("train", *flags, 2)
+    assert (answer["digest"], answer["reused"]) == (honest.digest, False)
+    assert f"{production.name} has the alias {alias}, and no such training logged it" in capsys.readouterr().err
+
+    # Who changes the run's record as well is believed: it is all that W&B has. No other model gets in by that.
+    run = wandb.Api().artifact(f"local/{collection}/{production.name}").logged_by()
+    run.config.update(epochs=2, inputs=alias)
+    run.update()
+    move_alias(alias, *(wandb.Api().artifact(f"local/{collection}/{each.name}") for each in (honest, production)))
+    answer = step("train", *flags, 2)
+    assert (answer["digest"], answer["reused"]) == (production.digest, True)
+
+
+def test_what_other_code_has_made_just_like_that_is_reused(step, collection, dataset, monkeypatch):
+    """The same bytes are the same version, of which W&B names the first run alone."""
+    monkeypatch.setenv("WANDB_PROJECT", collection)
+    flags = ("--dataset", dataset["dataset"], "--epochs", 1)
+    first = step("train", *flags)
+    monkeypatch.setattr(fingerprint, "alias", lambda *_: "inputs-0123456789ab")
+    second, third = step("train", *flags), step("train", *flags)
+    assert first["model"] == second["model"] == third["model"]
+    assert [answer["reused"] for answer in (first, second, third)] == [False, False, True]
 
 
 def test_rows_that_build_did_not_log_are_not_trained_on(step, collection):
