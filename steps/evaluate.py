@@ -224,7 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     drops = ledger.drops(promotions, policy.metric)
     rows = Named(str(dataset_name), dataset_version.digest)
     made = changes.made(trained_by, about, rows, client.account_of(api))
-    changed = changes.lines(made, changes.in_production(api, production, promotions))
+    of_train = {*settings.train, "threads", *frameworks.load_format(settings.framework).ABOUT}
+    changed = changes.lines(made, changes.in_production(api, production, promotions), of_train)
 
     def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
         answers = ask_both(use, reference, production, dataset_name, trained_by.datasets, subject, choose, settings)

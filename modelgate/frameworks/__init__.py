@@ -2,8 +2,8 @@
 Model formats, one module each: how a model is trained so that it can be made again, saved, loaded, and asked.
 
 A format module has `MODEL_FILE`, `start(seed, threads)`, `fit(...)`, `save(model, path)`, `load(path, trusted)`,
-`predict(model, rows)` and `about()`. It is imported by its framework's name, so that a step's fingerprint holds the
-format that the use case uses and no other.
+`predict(model, rows)`, `about()` and its keys, `ABOUT`. It is imported by its framework's name, so that a step's
+fingerprint holds the format that the use case uses and no other.
 """
 
 from __future__ import annotations

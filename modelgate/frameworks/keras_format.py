@@ -120,6 +120,9 @@ def predict(model: keras.Model, rows: Any) -> Any:
     return np.asarray(model.predict(rows, batch_size=BATCH_ROWS, verbose=0), dtype=np.float32)
 
 
+ABOUT = ("keras", "tensorflow", "machine", "onednn_max_cpu_isa")  # the keys of `about`
+
+
 def about() -> dict[str, str]:
     """What the weights depend on in addition to their inputs."""
     import keras

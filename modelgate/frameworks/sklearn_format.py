@@ -100,6 +100,9 @@ def predict(model: Any, rows: Any) -> Any:
     return answers
 
 
+ABOUT = ("scikit-learn", "skops", "numpy", "machine")  # the keys of `about`
+
+
 def about() -> dict[str, str]:
     """What the model depends on in addition to its inputs."""
     import sklearn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,14 @@ from modelgate.gate.policy import Policy
 from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import REGRESSION, Scores
 from modelgate.gate.wording import LABELS, change, drop, number, short
-from modelgate.text import one_line
+from modelgate.text import code, markdown
 
 UNCHANGED = "unchanged: this is the model that production already is"
 # With fewer rows the report begins with what they can show.
 FEW_ROWS = 300
 # The more candidates the same rows have judged, the more likely one of them passed by luck.
 MANY_LOOKS = 10
+_URL = re.compile(r"https?://[A-Za-z0-9.:_~%/-]{1,500}")
 MAX_GROUPS, WORST_ROWS, MAX_CELL_CHARS = 100, 10, 4000
 
 
@@ -88,9 +90,9 @@ def _can_show(scores: Scores, policy: Policy) -> list[str]:
 def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Scores, policy: Policy) -> str:
     """The whole page."""
     parts = [
-        f"# {evidence['headline']}",
-        "\n".join(f"- **{one_line(line)}**" for line in evidence["warnings"]),
-        f"`{evidence['version']['name']}`",
+        f"# {markdown(evidence['headline'])}",
+        "\n".join(_warning(line) for line in evidence["warnings"]),
+        code(evidence["version"]["name"]),
         _sentence(evidence, outcomes),
         evidence["return"] and f"**{a_return(evidence['return'])}**",
         _comparison(evidence),
@@ -121,10 +123,10 @@ def unchanged(version: str, production: str) -> str:
 
 def a_return(was: Mapping[str, Any]) -> str:
     """That the candidate is a model that was in production before; the words of the ledger in code quotes."""
-    until = f" to {_quoted(was['until'])}" if was["until"] else ""
+    until = f" to {code(was['until'])}" if was["until"] else ""
     return (
-        f"A return: this model was production before, as {_quoted(was['version'])}, by entry v{was['entry']} of the "
-        f"ledger, from {_quoted(was['since'])}{until}."
+        f"A return: this model was production before, as {code(was['version'])}, by entry v{was['entry']} of the "
+        f"ledger, from {code(was['since'])}{until}."
     )
 
 
@@ -175,7 +177,7 @@ def _sentence(evidence: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
     if refused:
         return f"Refused by {', '.join(f'`{rule}`' for rule in refused)}."
     against = evidence["production"]
-    compared = f"compared with production, {against['name']}" if against else "nothing is in production yet"
+    compared = f"compared with production, {markdown(against['name'])}" if against else "nothing is in production yet"
     return f"Every rule of the policy `{evidence['policy']['name']}` passed; {compared}."
 
 
@@ -219,8 +221,8 @@ def _caveat(evidence: Mapping[str, Any], policy: Policy) -> str:
 def _rules(outcomes: Sequence[Outcome]) -> str:
     rows = [
         [
-            f"`{outcome.rule}`",
-            "passed" if outcome.passed else "**refused**" if outcome.blocking else "shown only",
+            _code(outcome.rule),
+            "passed" if outcome.passed else _Markup("**refused**") if outcome.blocking else "shown only",
             outcome.reason,
             _method(outcome),
         ]
@@ -305,7 +307,10 @@ def _per_class(scores: Scores) -> str:
 def _confusion(scores: Scores) -> str:
     counts = metrics.confusion(scores.targets, scores.candidate)
     names = [scores.class_name(label) for label in range(len(counts))]
-    rows = [[f"**{name}**", *(str(n) if n else "·" for n in row)] for name, row in zip(names, counts, strict=True)]
+    rows = [
+        [_Markup(f"**{_cell(name)}**"), *(str(n) if n else "·" for n in row)]
+        for name, row in zip(names, counts, strict=True)
+    ]
     heading = "## Confusion of the candidate (rows: truth, columns: answer)\n\n"
     return heading + _table(["", *names], rows)
 
@@ -313,19 +318,39 @@ def _confusion(scores: Scores) -> str:
 def _lineage(evidence: Mapping[str, Any]) -> str:
     named = {key: evidence[key] or {"name": "none", "digest": "-"} for key in ("version", "dataset", "production")}
     rows = [
-        *([key, f"`{value['name']}`", f"`{value['digest']}`"] for key, value in named.items()),
-        ["commit", f"`{evidence['commit'] or 'not given'}`", ""],
-        ["evaluation", evidence["evaluation_run"]["url"], ""],
+        *([key, _code(value["name"]), _code(value["digest"])] for key, value in named.items()),
+        ["commit", _code(evidence["commit"] or "not given"), ""],
+        ["evaluation", _address(evidence["evaluation_run"]["url"]), ""],
     ]
     return "## What was judged\n\n" + _table(["", "name", "digest"], rows)
 
 
+class _Markup(str):
+    """A cell of a table that is Markdown already. Any other is text from outside."""
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(one_line(cell, MAX_CELL_CHARS).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+    lines = [head, [_Markup("---")] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
-def _quoted(text: str) -> str:
-    return f"`{one_line(text).replace('`', ' ')}`"
+def _cell(text: str) -> str:
+    return text if isinstance(text, _Markup) else markdown(text, MAX_CELL_CHARS)
+
+
+def _code(text: str) -> _Markup:
+    """A cell in which a bar would begin another, also within code."""
+    return _Markup(code(text).replace("|", "\\|"))
+
+
+def _address(url: str) -> _Markup:
+    """A link; what is no plain address is shown as text."""
+    return _Markup(url if _URL.fullmatch(url) else markdown(url))
+
+
+def _warning(line: str) -> str:
+    """As code, because pieces of it are other people's words; the address of a run at its end is a link."""
+    text, colon, address = line.rpartition(": ")
+    if colon and _URL.fullmatch(address):
+        return f"- {code(text, MAX_CELL_CHARS)} ([run]({address}))"
+    return f"- {code(line, MAX_CELL_CHARS)}"

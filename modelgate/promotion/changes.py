@@ -8,7 +8,7 @@ person to follow up, and none of them refuses anything.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from wandb import Artifact
 
 _NOT_CONFIG = ("dataset", "inputs", "use_case")
-_MAX_CONFIG = 6  # differences that are named; a reviewer who needs the rest opens the runs
 _MAX_CHARS = 60
+_MAX_VALUE = 30  # of a config; a reviewer who needs the rest opens the runs
+_MAX_IMAGES = 10
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,19 @@ class Made:
     account: str | None = None
 
 
-def lines(candidate: Made, production: Made | None) -> tuple[str, ...]:
-    """What a reviewer should know first, one line each. production: None if nothing is in production."""
-    return (_made(candidate, production), *_unusual(candidate, production))
+def lines(candidate: Made, production: Made | None, known: Collection[str]) -> tuple[str, ...]:
+    """
+    What a reviewer should know first, one line each. production: None if nothing is in production.
+
+    known: the keys that train gives its run. Whoever may write to the project can add thousands of others, so those are
+    counted and not named.
+    """
+    return (_made(candidate, production), *_config(candidate, production, known), *_unusual(candidate, production))
 
 
 def _made(candidate: Made, production: Made | None) -> str:
     origin = candidate.origin
-    by = (
-        f"Trained by {one_line(origin.account, _MAX_CHARS)}: {origin.url}" if origin else "Nobody knows who trained it."
-    )
+    by = f"Trained by {_word(origin.account)}: {origin.url}" if origin else "Nobody knows who trained it."
     if production is None:
         return f"The first one: nothing is in production. {by}"
     differs = list(_differences(candidate, production))
@@ -69,30 +73,46 @@ def _made(candidate: Made, production: Made | None) -> str:
 def _differences(candidate: Made, production: Made) -> Iterator[str]:
     if candidate.commit != production.commit and candidate.commit and production.commit:
         yield f"code ({production.commit[:12]} to {candidate.commit[:12]})"
-    if candidate.origin and production.origin and (config := _config(candidate.origin, production.origin)):
-        yield f"config ({', '.join(config)})"
+    if _changed(candidate, production):
+        yield "config"
     if candidate.trained != production.trained:
         yield f"training rows ({_listed(production.trained)} to {_listed(candidate.trained)})"
     if candidate.judged_on != production.judged_on and production.judged_on:
         yield "eval rows"
     theirs, ours = production.images or {}, candidate.images or {}
     if images := sorted(name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]):
-        yield f"images and their locks ({', '.join(one_line(name, _MAX_CHARS) for name in images[:_MAX_CONFIG])})"
+        yield f"images and their locks ({', '.join(_word(name) for name in images[:_MAX_IMAGES])})"
 
 
-def _config(candidate: Origin, production: Origin) -> list[str]:
-    ours, theirs = candidate.config, production.config
-    names = sorted(
-        name for name in ours.keys() | theirs.keys() if name not in _NOT_CONFIG and ours.get(name) != theirs.get(name)
-    )
-    said = [
-        f"{one_line(name, _MAX_CHARS)} {_value(theirs, name)} to {_value(ours, name)}" for name in names[:_MAX_CONFIG]
-    ]
-    return said + ([f"and {len(names) - _MAX_CONFIG} more"] if len(names) > _MAX_CONFIG else [])
+def _changed(candidate: Made, production: Made) -> list[str]:
+    """The keys that the configs of both trainings do not agree about."""
+    if candidate.origin is None or production.origin is None:
+        return []
+    ours, theirs = candidate.origin.config, production.origin.config
+    names = ours.keys() | theirs.keys()
+    return sorted(name for name in names if name not in _NOT_CONFIG and ours.get(name) != theirs.get(name))
+
+
+def _config(candidate: Made, production: Made | None, known: Collection[str]) -> Iterator[str]:
+    if production is None or not candidate.origin or not production.origin:
+        return
+    changed = _changed(candidate, production)
+    ours, theirs = candidate.origin.config, production.origin.config
+    said = [f"{_word(name)} {_value(theirs, name)} to {_value(ours, name)}" for name in changed if name in known]
+    others = len(changed) - len(said)
+    if said:
+        yield f"Config, {len(said)} changed: {', '.join(said)}."
+    if others:
+        yield f"Config: {others:,} key{'s' * (others > 1)} that train does not set differ{'s' * (others == 1)}."
 
 
 def _value(config: Mapping[str, Any], name: str) -> str:
-    return one_line(str(config[name]), _MAX_CHARS) if name in config else "nothing"
+    return _word(config[name], _MAX_VALUE) if name in config else "nothing"
+
+
+def _word(text: object, limit: int = _MAX_CHARS) -> str:
+    """A piece of a line that somebody else wrote. What reads the line takes what follows `: http` for its address."""
+    return one_line(text, limit).replace(": ", ":")
 
 
 def _rows(dataset: Named) -> str:
@@ -121,10 +141,7 @@ def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
             f"{_rows(candidate.judged_on)}."
         )
     if production.account and candidate.account != production.account:
-        yield (
-            f"Evaluated by {one_line(candidate.account or 'nobody', _MAX_CHARS)}, and production by "
-            f"{one_line(production.account, _MAX_CHARS)}."
-        )
+        yield f"Evaluated by {_word(candidate.account or 'nobody')}, and production by {_word(production.account)}."
 
 
 # --- from W&B --------------------------------------------------------------------------------------------------------

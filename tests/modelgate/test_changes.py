@@ -16,13 +16,14 @@ from modelgate.promotion.evidence import Named
 from modelgate.tracking.lineage import Origin
 
 CONFIG = {"epochs": 10, "seed": 0, "dataset": "team/project/glyphs_dataset:v0"}
+KNOWN = ("epochs", "seed", "rate")
 ORIGIN = Origin("train_model", "trainer", (), CONFIG, "https://wandb.example/team/project/runs/1")
 ROWS = Named("team/project/glyphs_dataset:v0", "0" * 32)
 MADE = Made(("team/project/glyphs_dataset:v0 00000000",), ORIGIN, "a" * 40, {"train": "sha256:1"}, ROWS, "trainer")
 
 
 def told(**candidate):
-    return changes.lines(replace(MADE, **candidate), MADE)
+    return changes.lines(replace(MADE, **candidate), MADE, KNOWN)
 
 
 def config(**changed):
@@ -36,7 +37,7 @@ def test_what_was_made_as_production_was_says_so_and_by_whom():
 
 
 def test_the_first_candidate_is_called_that():
-    (line,) = changes.lines(MADE, None)
+    (line,) = changes.lines(MADE, None, KNOWN)
     assert line.startswith("The first one: nothing is in production. Trained by trainer: https://")
 
 
@@ -44,8 +45,6 @@ def test_the_first_candidate_is_called_that():
     ("change", "says"),
     [
         ({"commit": "b" * 40}, "code (aaaaaaaaaaaa to bbbbbbbbbbbb)"),
-        ({"origin": config(epochs=20)}, "config (epochs 10 to 20)"),
-        ({"origin": config(rate=0.5)}, "config (rate nothing to 0.5)"),
         (
             {"trained": ("team/project/glyphs_dataset:v1 11111111",)},
             "training rows (team/project/glyphs_dataset:v0 00000000 to team/project/glyphs_dataset:v1 11111111)",
@@ -56,6 +55,29 @@ def test_the_first_candidate_is_called_that():
 def test_what_differs_is_in_the_first_line(change, says):
     (line,) = told(**change)
     assert line.startswith(f"Differs from production in {says}. Trained by trainer: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"epochs": 20}, "Config, 1 changed: epochs 10 to 20."),
+        ({"rate": 0.5, "epochs": 20}, "Config, 2 changed: epochs 10 to 20, rate nothing to 0.5."),
+        ({"planted": 1}, "Config: 1 key that train does not set differs."),
+    ],
+)
+def test_a_changed_config_is_a_line_of_its_own(change, says):
+    first, line = told(origin=config(**change))
+    assert first.startswith("Differs from production in config. Trained by trainer: ")
+    assert line == says
+
+
+def test_planted_keys_push_no_real_change_out():
+    """Whoever may write to the project can edit the config of a run."""
+    planted = {f"a{number}": "x" * 5000 for number in range(2000)}
+    first, known, others = told(origin=config(**planted, epochs=20, rate=": http://evil.example"))
+    assert first.startswith("Differs from production in config. Trained by trainer: https://")
+    assert known == "Config, 2 changed: epochs 10 to 20, rate nothing to :http://evil.example."
+    assert others == "Config: 2,000 keys that train does not set differ."
 
 
 def test_the_dataset_of_a_run_is_named_as_rows_and_not_as_config():
@@ -79,15 +101,13 @@ def test_what_is_unusual_is_a_line_of_its_own(change, says):
 
 
 def test_what_nobody_knows_of_production_is_said():
-    assert changes.lines(MADE, Made())[1:] == (
+    assert changes.lines(MADE, Made(), KNOWN)[1:] == (
         "Lineage incomplete: W&B does not know which run logged the model in production.",
         "Lineage incomplete: no evidence of what is in production can be read.",
     )
 
 
 def test_text_from_outside_is_short_and_printable():
-    evil = {f"key{number}\x1b[2J": "x\u202e" * 5000 for number in range(50)}
-    origin = replace(ORIGIN, config=evil, account="m\x1b[2J" * 1000)
-    (line,) = told(origin=origin)
-    assert line.isprintable() and len(line) < 1500
-    assert "and 46 more" in line
+    evil = dict.fromkeys(KNOWN, "x\u202e" * 5000)
+    for line in told(origin=replace(ORIGIN, config=evil, account="m\x1b[2J" * 1000)):
+        assert line.isprintable() and len(line) < 300

@@ -6,15 +6,19 @@ The first line of every report: better or worse by how much, and what the rows c
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from modelgate import predictions
 from modelgate.gate import metrics, report, rules
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
+from modelgate.text import code, markdown, one_line
 
 POLICY = Policy("no_worse", at_least=0.80, margin=0.005)
 
@@ -94,3 +98,48 @@ def test_answers_that_cannot_be_judged_are_not_called_better_or_worse():
 def test_mistakes_are_counted_and_the_most_frequent_comes_first():
     labels = np.array([0, 0, 1, 1, 2])
     assert metrics.mistakes(labels, sure(np.array([1, 1, 2, 1, 2]))) == [(0, 1, 2), (1, 2, 1)]
+
+
+# --- words from outside ----------------------------------------------------------------------------------------------
+
+EVIL = [
+    "<img src=x onerror=alert(1)>",
+    "[approve](https://evil.example)",
+    "![](https://evil.example/a.png)",
+    "a | b | c",
+    "**pass** `code` ~~gone~~ \\",
+    "@everyone www.evil.example https://evil.example",
+    "x\n\n# pass: all is well",
+]
+
+
+def drawn(text):
+    """The tags of a piece of Markdown, as GitHub and the pages draw it, and what a reader sees."""
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(text)
+    return set(re.findall(r"<(\w+)", html)), unescape(re.sub(r"<[^>]+>", "", html)).strip()
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_words_from_outside_are_shown_and_do_nothing_else(evil):
+    tags, seen = drawn(f"x {markdown(evil)}")
+    assert (tags, seen) == ({"p"}, f"x {one_line(evil)}")
+    assert not re.search(r"(?<!\\):\/\/|(?i:www)\.", markdown(evil))  # of which GitHub makes links
+    tags, seen = drawn(f"- {code(evil)}")
+    assert (tags, seen) == ({"ul", "li", "code"}, one_line(evil.replace("`", " ")))
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_a_warning_is_code_and_only_the_address_at_its_end_a_link(evil):
+    tags, seen = drawn(report._warning(f"Trained by {evil}: https://wandb.example/team/project/runs/1"))
+    assert tags == {"ul", "li", "code", "a"}
+    assert seen.endswith(f"{one_line(evil.replace('`', ' '))} (run)")
+    assert "a" not in drawn(report._warning(f"Config, 1 changed: rate {evil}"))[0]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_a_cell_of_a_table_stays_a_cell(evil):
+    tags, seen = drawn(report._table(["class", "rows"], [[evil, "1"], [report._code(evil), "2"]]))
+    assert tags == {"table", "thead", "tbody", "tr", "th", "td", "code"}
+    assert len(seen.splitlines()) == len(
+        drawn(report._table(["class", "rows"], [["x", "1"], ["x", "2"]]))[1].splitlines()
+    )

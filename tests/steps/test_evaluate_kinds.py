@@ -85,7 +85,7 @@ def test_few_rows_are_the_first_thing_that_a_report_says_and_it_is_reused_as_it_
     warning, made = evidence_of(answer).warnings
     assert made.startswith("The first one: nothing is in production. Trained by local: ")
     assert warning.startswith("200 rows show little: to be shown above ")
-    assert answer.report.splitlines()[2] == f"- **{warning}**"
+    assert answer.report.splitlines()[2] == f"- `{warning}`"
     again = judged("tabular")
     assert (answer["reused"], again["reused"], again.report) == (False, True, answer.report)
 

@@ -200,7 +200,8 @@ def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evalu
     bad = evaluated(1)
     step("promote", "--evidence", bad["evidence"], "--approver", "ada")
     assert (first["return"], bad["return"]) == (None, None)
-    assert "Differs from production in config (seed 0 to 1). Trained by local: http://" in bad.report
+    assert "- `Differs from production in config. Trained by local` ([run](http://" in bad.report
+    assert "- `Config, 1 changed: seed 0 to 1.`" in bad.report
 
     answer = back(step)
     zero, one = registry.entries

@@ -10,6 +10,7 @@ import pytest
 import wandb
 
 from modelgate.errors import WRONG_USE, StepError
+from modelgate.frameworks import keras_format
 from steps import train
 
 
@@ -47,6 +48,7 @@ def test_the_metrics_of_each_epoch_are_recorded(step, dataset, monkeypatch, coll
     assert run.state == "finished"
     assert run.job_type == "train_model"
     assert (run.config["epochs"], run.config["optimizer"], run.config["threads"]) == (3, "adam", 1)
+    assert run.config.keys() >= {*keras_format.ABOUT}
 
 
 def test_the_dataset_is_the_runs_input_and_the_model_its_output(step, dataset, monkeypatch, collection):
