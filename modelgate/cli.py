@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from modelgate import config
-from modelgate.errors import WRONG_USE, StepError
+from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
+from modelgate.text import one_line
 
 # Where the JSON goes. `guarded` keeps the real standard output here and points file descriptor 1 at standard error,
 # so that nothing a library prints can end up inside the answer.
@@ -103,13 +104,25 @@ def say(text: str) -> None:
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """Run a step as a program: a StepError becomes its message and exit code; a bug keeps its traceback."""
+    """
+    Run a step as a program: a StepError becomes its message and exit code; a bug keeps its traceback.
+
+    An error of W&B's SDK that no step expects is W&B's answer and no bug of ours, so it becomes a sentence, too.
+    """
     global _answer_fd
     sys.stdout.flush()
     _answer_fd = os.dup(1)
     os.dup2(2, 1)
     try:
-        return main()
+        try:
+            return main()
+        except Exception as error:
+            if not _is_of_wandb(error):
+                raise
+            said = one_line(f"W&B could not do what it was asked: {error}")
+            raise StepError(
+                "wandb_failed", said, "try again; look whether it was changed in W&B", UNREACHABLE
+            ) from error
     except StepError as error:
         say(f"error: {error}")
         if error.hint:
@@ -119,3 +132,8 @@ def guarded(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         say("stopped; run the same command again and it goes on from what was finished")
         return 130
+
+
+def _is_of_wandb(error: Exception) -> bool:
+    """By its name, because the SDK is not imported by a step that does not need it."""
+    return any(kind.__module__.startswith("wandb.errors") for kind in type(error).__mro__)

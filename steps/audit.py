@@ -149,8 +149,7 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
         collection = Reference.of(holder).collection
     elif not any(ledger.readable(entry.content) for entry in entries):
         return Registered()
-    versions = api.artifact_collection("model", collection).artifacts()
-    named = {str(Reference.of(version)): version.aliases for version in versions}
+    named = {str(Reference.of(version)): version.aliases for version in client.versions(api, "model", collection)}
     seals = tuple(seal for name, aliases in named.items() for seal in verify.seals_in(aliases, name))
     return Registered(frozenset(named), seals, str(Reference.of(holder)) if holder else None)
 
@@ -193,7 +192,9 @@ def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Link
     contents = [entry.content for entry in entries if ledger.readable(entry.content)]
     names = {content[key]["name"] for content in contents for key in ("to", "model", "dataset", "evidence")}
     found = {name: client.find(api, name) for name in sorted(names)}
-    return {name: audit_page.Linked(version.url, version.metadata) for name, version in found.items() if version}
+    return {
+        name: audit_page.Linked(client.page_of(version), version.metadata) for name, version in found.items() if version
+    }
 
 
 # --- the step --------------------------------------------------------------------------------------------------------

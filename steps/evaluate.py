@@ -254,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"{Reference.of(found)} has the alias {inputs}, and {one_line(error)}: evaluating again")
         else:
             say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
-            return give(evidence, found, True, version.url, args.out, report)
+            return give(evidence, found, True, client.page_of(version), args.out, report)
 
     # 3) judge, and freeze what was judged
     with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
@@ -279,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = page.report(form.as_json(evidence), outcomes, scores, policy)
         picture = getattr(data, "picture", None)
         logged = log_evaluation(run, evidence, outcomes, scores, policy, answers.rows.x, picture, report, inputs)
-    return give(evidence, logged, False, version.url, args.out, report)
+    return give(evidence, logged, False, client.page_of(version), args.out, report)
 
 
 def ask_both(
@@ -433,7 +433,7 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
         "reasons": [],
         "reused": True,
         "run_url": None,
-        "url": production.url,
+        "url": client.page_of(production),
     }
 
 

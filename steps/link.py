@@ -48,11 +48,10 @@ def link(run: wandb.Run, model: wandb.Artifact, registry: str, collection: str) 
         with tempfile.TemporaryDirectory() as folder:
             path = files.fetch(model, frameworks.model_file(model.manifest.entries), Path(folder)).path
             linked = run.link_model(str(path), collection, name=model.name.split(":")[0], aliases=[ALIAS])
-    else:
-        linked = run.link_artifact(model, f"{registry}/{collection}", aliases=[ALIAS])
-    if linked is None:
-        raise RuntimeError("W&B linked nothing and said nothing")
-    return linked
+        if linked is None:
+            raise RuntimeError("W&B linked nothing and said nothing")
+        return linked
+    return client.link(run, model, f"{registry}/{collection}", ALIAS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,14 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     candidate = client.find(api, f"{target}:{ALIAS}")
     if candidate and candidate.digest == model.digest:
         say(f"{Reference.of(candidate)} is this model already")
-        emit(client.made("version", candidate) | {"url": candidate.url}, args.out)
+        emit(client.made("version", candidate) | {"url": client.page_of(candidate)}, args.out)
         return 0
 
     project = client.project_of(config.load(args.use_case).project)
     with client.run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
         run.use_artifact(str(reference))
         linked = link(run, model, args.registry, args.collection)
-        answer = client.made("version", linked, run.url) | {"url": linked.url}
+        answer = client.made("version", linked, run.url) | {"url": client.page_of(linked)}
     say(f"linked {reference} as {answer['version']}")
     emit(answer, args.out)
     return 0

@@ -416,10 +416,10 @@ def holder(api: wandb.Api, target: Reference) -> Reference | None:
 
 def result(evidence: Evidence, approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:
     return {
-        "version": evidence.version.name,
+        "version": approved["to"]["name"],
         "previous": evidence.production and evidence.production.name,
         "approver": approved["approver"],
-        "url": version.url,
+        "url": client.page_of(version),
     }
 
 

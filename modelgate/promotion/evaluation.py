@@ -20,7 +20,7 @@ from modelgate.gate.policy import Policy
 from modelgate.gate.scores import REGRESSION, Pair, Scores
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, PerRow
-from modelgate.tracking import arrays, files
+from modelgate.tracking import arrays, client, files
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -143,12 +143,11 @@ def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | N
     it fewer. before: only versions before this one are counted.
     """
     models = {judged.model}
-    if api.artifact_collection_exists(evaluations, ARTIFACT_TYPE):
-        for version in api.artifact_collection(ARTIFACT_TYPE, evaluations).artifacts():
-            noted = version.metadata.get("sha256")
-            counts = before is None or Reference.of(version).number < before
-            if counts and isinstance(noted, dict) and noted.get("eval_rows") == judged.eval_rows:
-                models.add(str(noted.get("model")))
+    for version in client.versions(api, ARTIFACT_TYPE, evaluations):
+        noted = version.metadata.get("sha256")
+        counts = before is None or Reference.of(version).number < before
+        if counts and isinstance(noted, dict) and noted.get("eval_rows") == judged.eval_rows:
+            models.add(str(noted.get("model")))
     return len(models)
 
 

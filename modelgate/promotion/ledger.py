@@ -238,10 +238,7 @@ def registry_of(entry: Entry) -> str:
 
 
 def _entries(api: wandb.Api, place: str) -> list[Entry]:
-    if not api.artifact_collection_exists(place, ARTIFACT_TYPE):
-        return []
-    versions = api.artifact_collection(ARTIFACT_TYPE, place).artifacts()
-    return sorted(map(_entry, versions), key=lambda entry: entry.number)
+    return sorted(map(_entry, client.versions(api, ARTIFACT_TYPE, place)), key=lambda entry: entry.number)
 
 
 def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgate.promotion import evaluation, evidence, ledger
-from modelgate.tracking import files, fingerprint
+from modelgate.tracking import client, files, fingerprint
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def read(api: wandb.Api, project: str, use_case: str, before: datetime) -> Plan:
     named = frozenset(names(api, project, use_case))
     versions = []
     for kind in ("dataset", "model"):
-        for artifact in _versions(api, kind, f"{project}/{use_case}_{kind}"):
+        for artifact in client.versions(api, kind, f"{project}/{use_case}_{kind}"):
             version = _version(artifact)
             # Two questions for each version, which are asked only of one that nothing else keeps.
             versions.append(version if why_kept(version, named, before) else _with_uses(version, artifact))
@@ -121,7 +121,7 @@ def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
         (evaluation.ARTIFACT_TYPE, f"{project}/{evaluation.name_of(use_case)}", evidence.FILE),
     ]
     for kind, collection, file in records:
-        for artifact in _versions(api, kind, collection):
+        for artifact in client.versions(api, kind, collection):
             yield from _texts(_read(artifact, file))
 
 
@@ -147,11 +147,6 @@ def _texts(value: object) -> Iterator[str]:
             yield part
         elif isinstance(part, dict | list):
             waiting += part.values() if isinstance(part, dict) else part
-
-
-def _versions(api: wandb.Api, kind: str, collection: str) -> Iterator[Artifact]:
-    if api.artifact_collection_exists(collection, kind):
-        yield from api.artifact_collection(kind, collection).artifacts()
 
 
 def _version(artifact: Artifact) -> Version:

@@ -168,10 +168,21 @@ def find_by_digest(api: wandb.Api, collection: str, kind: str, digest: str) -> A
 
     What was deleted and made again has the same digest, and maybe another number.
     """
-    if not api.artifact_collection_exists(collection, kind):
-        return None
-    versions = api.artifact_collection(kind, collection).artifacts()
-    return next((version for version in versions if version.digest == digest), None)
+    return next((version for version in versions(api, kind, collection) if version.digest == digest), None)
+
+
+def versions(api: wandb.Api, kind: str, collection: str) -> Iterator[Artifact]:
+    """The versions of `entity/project/name`, newest first; none if it is gone, or has become of another type."""
+    if api.artifact_collection_exists(collection, kind):
+        yield from api.artifact_collection(kind, collection).artifacts()
+
+
+def page_of(version: Artifact) -> str:
+    """Where W&B shows a version; empty if it cannot say, because the type of its collection was changed since."""
+    try:
+        return str(version.url)
+    except (CommError, ValueError):
+        return ""
 
 
 def get(api: wandb.Api, reference: Reference, flag: str) -> Artifact:
@@ -193,7 +204,35 @@ def log(run: Run, artifact: Artifact, aliases: list[str]) -> Artifact:
     The aliases are part of the commit: there is no moment at which the version exists without them.
     The same content again is the same version.
     """
-    return run.log_artifact(artifact, aliases=aliases).wait()
+    try:
+        return run.log_artifact(artifact, aliases=aliases).wait()
+    except ValueError as error:  # a collection of this name is of another type
+        raise StepError(
+            "collection_of_other_type",
+            f"W&B does not take a version of {artifact.name}: {_first_line(error)}",
+            "find out who made that collection, and rename or delete it in W&B",
+            WRONG_USE,
+        ) from error
+
+
+def link(run: Run, version: Artifact, target: str, alias: str) -> Artifact:
+    """
+    Link a version into `registry/collection`, with an alias.
+
+    Raises StepError `link_refused` if there is no such registry, or this key may not link there.
+    """
+    try:
+        linked = run.link_artifact(version, target, aliases=[alias])
+    except (CommError, ValueError) as error:
+        raise StepError(
+            "link_refused",
+            f"W&B does not link {Reference.of(version)} into {target!r}: {_first_line(error)}",
+            "make the registry in W&B, or name one that this key may link into: --registry, --collection",
+            WRONG_USE,
+        ) from error
+    if linked is None:
+        raise RuntimeError("W&B linked nothing and said nothing")
+    return linked
 
 
 def made(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:

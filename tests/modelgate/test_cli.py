@@ -6,10 +6,15 @@ How a step answers where it cannot.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from modelgate import cli
-from modelgate.errors import WRONG_USE, StepError
+from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
+from modelgate.tracking.fingerprint import ROOT
 
 
 def test_an_answer_that_cannot_be_written_is_not_given_either(tmp_path, capsys):
@@ -27,3 +32,18 @@ def test_out_has_what_belongs_to_this_answer_and_nothing_of_an_earlier_one(tmp_p
         cli.emit({"verdict": "unchanged"}, tmp_path, {"report.md": "# unchanged", "evidence.json": None})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.md", "result.json"]
     assert (tmp_path / "report.md").read_text() == "# unchanged"
+
+
+def ended(error):
+    """How a program ends whose step raises this."""
+    code = f"from wandb.errors import CommError\nfrom modelgate.cli import guarded\ndef main(): raise {error}\n"
+    program = [sys.executable, "-c", f"{code}raise SystemExit(guarded(main))"]
+    return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_wandb_refuses_unexpectedly_is_a_sentence_and_a_bug_of_ours_a_traceback():
+    refused = ended("CommError('the collection is gone')")
+    assert (refused.returncode, json.loads(refused.stdout)["error"]["name"]) == (UNREACHABLE, "wandb_failed")
+    assert "error: W&B could not do what it was asked: the collection is gone" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "Traceback" in ended("ValueError('a bug')").stderr

@@ -18,6 +18,7 @@ import wandb
 
 from modelgate.errors import StepError
 from modelgate.promotion import ledger
+from modelgate.tracking import client
 from modelgate.tracking.fingerprint import ROOT
 from tests.steps.desk import Desk
 from tests.steps.test_keys import TEAM, admin, member
@@ -247,6 +248,32 @@ def test_another_use_cases_collection_under_this_name_is_named(desk, attack, ste
     )
     digest = wandb.Api().artifact(f"{desk.registry}:production").digest
     assert digest == desk.entries[0].content["to"]["digest"] or names(desk)
+
+
+def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(desk, step):
+    """As whoever may write to the project can do it. Each step says what is wrong, or does without."""
+    evidence = desk.evidence(1, 0)
+    project = f"{TEAM}/{desk.collection}"
+    model = wandb.Api().artifact_collection("model", f"{project}/glyphs_model")
+    model.change_type("nobodys")
+    with pytest.raises(StepError, match='does not take artifacts of type "nobodys"'):
+        step("link", "--model", f"{project}/glyphs_model:v1")
+    assert step("evaluate", "--version", f"{desk.registry}:v0")["url"] == ""
+    assert step("promote", "--evidence", evidence, "--approver", "ada")["version"] == f"{desk.registry}:v1"
+    assert names(desk) == set()
+
+    wandb.Api().artifact_collection("dataset", f"{project}/glyphs_dataset").change_type("nobodys")
+    assert refusal(desk, evidence) == "lineage_unknown"
+
+    wandb.Api().artifact_collection("evaluation", f"{project}/glyphs_evaluation").change_type("nobodys")
+    with wandb.init(entity=TEAM, project=desk.collection) as run, pytest.raises(StepError) as stopped:
+        client.log(run, wandb.Artifact("glyphs_evaluation", type="evaluation"), [])
+    assert stopped.value.name == "collection_of_other_type"
+
+    registered = wandb.Api().artifact_collection("model", desk.registry)
+    registered.name = f"{registered.name[:40]}-old"
+    registered.save()
+    assert {"production_gone", "version_gone"} <= names(desk)
 
 
 # --- what only a person stands against -------------------------------------------------------------------------------

@@ -363,5 +363,5 @@ def test_previous_without_one_is_wrong_use(evaluated, step):
 
 def test_without_a_promotion_there_is_no_dataset_to_take():
     with pytest.raises(StepError) as refused:
-        evaluate.judged_dataset([])
+        evaluate.judged_dataset(None, [])  # asks W&B nothing
     assert (refused.value.name, refused.value.exit_code) == ("no_dataset", WRONG_USE)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import pytest
 import wandb
 
+from modelgate.errors import WRONG_USE, StepError
+
 
 @pytest.mark.parametrize("registry", ["wandb-registry-model", "model-registry"])
 def test_a_model_is_linked_as_the_candidate(step, model, collection, registry):
@@ -41,6 +43,12 @@ def test_a_model_linked_before_becomes_the_candidate_again_without_a_new_version
     first, _, again = (step("link", "--model", model(seed)["model"]) for seed in (0, 1, 0))
     assert again["version"] == first["version"]
     assert "candidate" in wandb.Api().artifact(first["version"]).aliases
+
+
+def test_a_registry_that_is_not_there_is_wrong_use(step, model):
+    with pytest.raises(StepError, match='registry "local-org/wandb-registry-nobodys" not found') as stopped:
+        step("link", "--model", model(0)["model"], "--registry", "wandb-registry-nobodys")
+    assert (stopped.value.name, stopped.value.exit_code) == ("link_refused", WRONG_USE)
 
 
 def test_the_old_registry_makes_no_second_version_of_the_model(step, model):
