@@ -86,7 +86,7 @@ def verified(
     if entry is not None:
         _require_bytes(artifact, entry, fetched.sha256)
     reference = str(Reference.of(artifact))
-    return Deployed(reference, artifact.digest, fetched.sha256, fetched.path, artifact.url, entry)
+    return Deployed(reference, artifact.digest, fetched.sha256, fetched.path, client.page_of(artifact), entry)
 
 
 def collection_of(entries: Sequence[Entry], name: str) -> str:
