@@ -6,7 +6,7 @@ if its bytes are those of the manifest. Nothing is shown that this user may not 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,12 @@ def version(visit: Visit, name: str) -> Version | None:
         return None
     membership = artifacts.resolve(visit.db, known[0].id, alias)
     return _version(visit, home, *known, membership) if membership else None
+
+
+def named(visit: Visit, said: Mapping[str, str]) -> Version | None:
+    """The version that an entry of the ledger names; None if another one has its name by now."""
+    known = version(visit, said["name"])
+    return known if known and known.artifact.digest == said["digest"] else None
 
 
 def versions(visit: Visit, name: str) -> list[Version]:

@@ -89,7 +89,7 @@ def one(visit: Visit, name: str) -> UseCase:
     entries, findings = verify.verify(written, _registered(visit, collection, holder) if said else Registered())
     last = next((entry for entry in reversed(entries) if entry.applied), None)
     entry = last if last and holder and last.content["to"]["name"] == holder.name else None
-    evaluation = kept.version(visit, entry.content["evidence"]["name"]) if entry else None
+    evaluation = kept.named(visit, entry.content["evidence"]) if entry else None
     return UseCase(
         name=name,
         entries=sorted([*entries, *(entry for entry in written if entry not in said)], key=lambda entry: entry.number),

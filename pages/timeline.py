@@ -105,7 +105,7 @@ def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
     content = entry.content
     if not ledger.readable(content):
         return Step(entry.number, "unreadable", findings=about)
-    evaluation = kept.version(visit, content["evidence"]["name"])
+    evaluation = kept.named(visit, content["evidence"])
     evidence = kept.evidence(visit, evaluation) if evaluation else None
     return Step(
         number=entry.number,

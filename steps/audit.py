@@ -193,7 +193,9 @@ def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Link
     names = {content[key]["name"] for content in contents for key in ("to", "model", "dataset", "evidence")}
     found = {name: client.find(api, name) for name in sorted(names)}
     return {
-        name: audit_page.Linked(client.page_of(version), version.metadata) for name, version in found.items() if version
+        name: audit_page.Linked(client.page_of(version), version.digest, version.metadata)
+        for name, version in found.items()
+        if version
     }
 
 

@@ -63,9 +63,10 @@ a { color: var(--link); }
 
 @dataclass(frozen=True)
 class Linked:
-    """A version that an entry names: where W&B shows it, and its metadata."""
+    """What has the name of a version that an entry names: where W&B shows it, its digest, and its metadata."""
 
     url: str
+    digest: str
     metadata: Mapping[str, Any]
 
 
@@ -151,8 +152,9 @@ def _approved(content: Mapping[str, Any]) -> str:
 
 def _figures(entry: Entry, links: Mapping[str, Linked]) -> str:
     """The policy's metric of the version and of the one it replaced, as the evidence measured them."""
-    evidence = links.get(entry.content["evidence"]["name"])
-    of_both = evidence.metadata.get("metrics") if evidence else None
+    named = entry.content["evidence"]
+    evidence = links.get(named["name"])
+    of_both = evidence.metadata.get("metrics") if evidence and evidence.digest == named["digest"] else None
     title = one_line(metrics.title_of(metric_of(entry)), 40)
     figures = []
     for who, label in (("candidate", title), ("production", f"{title} of the one before")):

@@ -300,8 +300,8 @@ def test_words_from_outside_are_text_on_the_page():
         "metric": evil,
     }
     links = {
-        "a/b/c0:v0": audit_page.Linked("javascript:alert(1)", {}),
-        "a/b/e:v0": audit_page.Linked(evil, {"metrics": {"candidate": {evil: 0.5, "other": 5}, "production": 5}}),
+        "a/b/c0:v0": audit_page.Linked("javascript:alert(1)", "d", {}),
+        "a/b/e:v0": audit_page.Linked(evil, "d", {"metrics": {"candidate": {evil: 0.5, "other": 5}, "production": 5}}),
     }
     entries = [Entry(0, content, True), Entry(1, {"previous": evil}, False, True)]
     text = audit_page.page("glyphs", datetime.now(UTC), entries, [Finding(evil, evil)], links)
@@ -327,10 +327,12 @@ def test_words_from_outside_are_text_on_the_page():
 def test_the_page_shows_the_metric_that_the_use_case_is_judged_by(metric, metrics, figures):
     named = {key: {"name": f"a/b/{key}:v0", "digest": "d"} for key in ("to", "model", "dataset", "evidence")}
     content = {**named, "from": None, "previous": None, "time": "2026-11-23T10:00:00Z", "approver": "ada", "reason": ""}
-    links = {"a/b/evidence:v0": audit_page.Linked("https://w", {"metrics": {"candidate": metrics}})}
     entry = Entry(0, {**content, "metric": metric}, applied=True)
     value, label = figures
-    assert f"<b>{value}</b><span>{label}</span>" in audit_page.page("glyphs", datetime.now(UTC), [entry], [], links)
+    for digest, is_there in (("d", True), ("of another that has its name now", False)):
+        links = {"a/b/evidence:v0": audit_page.Linked("https://w", digest, {"metrics": {"candidate": metrics}})}
+        page = audit_page.page("glyphs", datetime.now(UTC), [entry], [], links)
+        assert (f"<b>{value}</b><span>{label}</span>" in page) is is_there
 
 
 def test_the_page_says_what_was_found(desk, tmp_path):
