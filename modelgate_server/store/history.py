@@ -217,6 +217,14 @@ def events(db: sqlite3.Connection, run_id: int) -> list[str]:
     return [row[0] for row in db.execute("SELECT data FROM events WHERE run_id = ? ORDER BY line", (run_id,))]
 
 
+def events_spread(db: sqlite3.Connection, run_id: int, wanted: int) -> list[str]:
+    """At most so many, evenly spread, the first and the last among them; no other is read."""
+    sql = "SELECT data FROM events WHERE run_id = ? AND line = ?"
+    every = range(event_count(db, run_id))
+    read = (db.execute(sql, (run_id, line)).fetchone() for line in sample(every, wanted))
+    return [row[0] for row in read if row]
+
+
 def last_event(db: sqlite3.Connection, run_id: int) -> str | None:
     row = db.execute("SELECT data FROM events WHERE run_id = ? ORDER BY line DESC LIMIT 1", (run_id,)).fetchone()
     return None if row is None else str(row[0])

@@ -16,8 +16,8 @@ from modelgate_server.web import words
 
 WIDTH, HEIGHT = 360, 210
 RIGHT, TOP, BOTTOM = 14, 10, 36
-# Of the labels of an axis, drawn at 11 px.
-CHAR_PX = 6.2
+# Of the labels of an axis, drawn at 11 px: a digit of the widest font that a browser may take.
+CHAR_PX = 7.0
 # More points than a chart is wide cannot be told apart.
 MAX_POINTS = 300
 # A run may log thousands of keys; a page of thousands of charts helps nobody.
@@ -36,8 +36,11 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Tick:
+    """`anchor` is SVG's: which part of the text is at its place."""
+
     at: float
     text: str
+    anchor: str = "middle"
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: boo
     every = [point for points in kept.values() for point in points]
     x_low, x_high = min(x for x, _ in every), max(x for x, _ in every)
     y_low, y_high = min(y for _, y in every), max(y for _, y in every)
-    y_marks = ticks(y_low, y_high)
-    left = _margin(y_marks)
+    x_marks, y_marks = ticks(x_low, x_high), ticks(y_low, y_high)
+    left = _margin(x_marks, y_marks)
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         across = _scaled(point[0], x_low, x_high, left, WIDTH - RIGHT)
@@ -112,8 +115,8 @@ def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: boo
         y=y,
         lines=[Line(name, [place(point) for point in points]) for name, points in kept.items()],
         dots=dots,
-        x_ticks=[Tick(place((mark, y_low))[0], words.number(mark)) for mark in ticks(x_low, x_high)],
-        y_ticks=[Tick(place((x_low, mark))[1], words.number(mark)) for mark in y_marks],
+        x_ticks=[_below(place((mark, y_low))[0], text) for mark, text in labels(x_marks)],
+        y_ticks=[Tick(place((x_low, mark))[1], text) for mark, text in labels(y_marks)],
         left=left,
         data=json.dumps(
             {
@@ -133,8 +136,8 @@ def histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float
     if not counts or len(edges) != len(counts) + 1:
         return None
     top = max(*counts, 1)
-    y_marks = ticks(0, top)
-    left = _margin(y_marks)
+    x_marks, y_marks = ticks(edges[0], edges[-1]), ticks(0, top)
+    left = _margin(x_marks, y_marks)
     bars = []
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         start, end = (_scaled(edge, edges[0], edges[-1], left, WIDTH - RIGHT) for edge in (low, high))
@@ -146,10 +149,9 @@ def histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float
         x=x,
         bars=bars,
         x_ticks=[
-            Tick(_scaled(mark, edges[0], edges[-1], left, WIDTH - RIGHT), words.number(mark))
-            for mark in ticks(edges[0], edges[-1])
+            _below(_scaled(mark, edges[0], edges[-1], left, WIDTH - RIGHT), text) for mark, text in labels(x_marks)
         ],
-        y_ticks=[Tick(_scaled(mark, 0, top, HEIGHT - BOTTOM, TOP), words.number(mark)) for mark in y_marks],
+        y_ticks=[Tick(_scaled(mark, 0, top, HEIGHT - BOTTOM, TOP), text) for mark, text in labels(y_marks)],
         left=left,
         label=f"{title}: {words.number(sum(counts))} values from {words.number(edges[0])} to {words.number(edges[-1])}",
     )
@@ -179,6 +181,15 @@ def ticks(low: float, high: float) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     marks = [round((first + number) * step, 12) if step > 1e-6 else (first + number) * step for number in range(12)]
     return [mark for mark in marks if mark <= high + step * 1e-9] or [low, high]
+
+
+def labels(marks: Sequence[float]) -> list[tuple[float, str]]:
+    """Each mark with its text: as few digits as tell them apart."""
+    texts = [words.number(mark) for mark in marks]
+    digits = 5
+    while len(set(texts)) < len(set(marks)) and digits <= 17:
+        texts, digits = [f"{mark:.{digits}g}" for mark in marks], digits + 1
+    return list(zip(marks, texts, strict=True))
 
 
 def of_run(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[Chart]:
@@ -234,8 +245,15 @@ def _spread(values: Points) -> Points:
     return [values[round(i * stride)] for i in range(MAX_POINTS)]
 
 
-def _margin(marks: list[float]) -> float:
-    return round(max(len(words.number(mark)) for mark in marks) * CHAR_PX + 12, 1)
+def _margin(x_marks: Sequence[float], y_marks: Sequence[float]) -> float:
+    """Room for every label at the left, and for the half of the first one below that reaches beyond the axis."""
+    beside = max(len(text) for _, text in labels(y_marks)) * CHAR_PX + 12
+    return round(max(beside, len(labels(x_marks)[0][1]) * CHAR_PX / 2), 1)
+
+
+def _below(at: float, text: str) -> Tick:
+    """A label of the lower axis, which does not reach beyond the picture."""
+    return Tick(at, text, "end" if at + len(text) * CHAR_PX / 2 > WIDTH else "middle")
 
 
 def _scaled(value: float, low: float, high: float, start: float, end: float) -> float:

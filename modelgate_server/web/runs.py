@@ -11,7 +11,7 @@ from modelgate_server.errors import NotFound
 from modelgate_server.settings import KIB
 from modelgate_server.store import artifacts, files, history, runs
 from modelgate_server.store.runs import Run
-from modelgate_server.web import charts, contents, links, media, panels, series, tables, versions, words
+from modelgate_server.web import charts, contents, links, machine, media, panels, series, tables, versions, words
 from modelgate_server.web.access import Visit
 from modelgate_server.web.addresses import Place, picture_url
 from modelgate_server.web.contents import Shown
@@ -56,7 +56,7 @@ def show(visit: Visit) -> Response:
         used=links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "input")),
         logged=sorted(made, key=lambda link: link.note == versions.BY_THE_WAY),
         rows=history.count(visit.db, run.id),
-        has_events=history.last_event(visit.db, run.id) is not None,
+        machine=machine.of_run(visit, run),
         files=listed[:FILES],
         count=len(listed),
         console=console,

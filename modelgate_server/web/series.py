@@ -59,10 +59,9 @@ def metric_rows(
     return history.spread_between(visit.db, run.id, wanted, keys, first, last)
 
 
-def system_rows(visit: Visit, run: Run) -> list[dict[str, Any]]:
+def system_rows(visit: Visit, run: Run, most: int = 300) -> list[dict[str, Any]]:
     """What the SDK measured of the machine: processor, memory, network, disk."""
-    lines = history.sample(history.events(visit.db, run.id), 300)
-    return [row for row in map(words.parsed, lines) if row]
+    return [row for row in map(words.parsed, history.events_spread(visit.db, run.id, most)) if row]
 
 
 def metric_keys(rows: Iterable[dict[str, Any]], steps: set[str], least: int) -> list[str]:

@@ -30,8 +30,8 @@ def number(value: float) -> str:
         return str(value).lower()
     if isinstance(value, int):
         return f"{value:,}" if abs(value) < 10**15 else f"{Decimal(value):.4g}"
-    if value.is_integer() and abs(value) < 1e6:
-        return f"{int(value):,}"
+    if (value.is_integer() and abs(value) < 1e9) or 1e4 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
     return f"{value:.4g}"
 
 

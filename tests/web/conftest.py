@@ -1,5 +1,6 @@
 """One server for all of the pages' tests, filled by the real SDK; and two ways to look at it: plain HTTP, a browser."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.server.wire import Wire
 from tests.serving import ROOT, Server, serving
 
 # As in W&B's app: what the SDK prints for a registry version.
@@ -74,6 +76,15 @@ def alias_form(version: str) -> str:
 def registry_version(version: str) -> str:
     path = "local-org%2Fwandb-registry-model%2Fseen-dev"
     return f"{REGISTRY}?selectionPath={path}&view=membership&version={version}"
+
+
+def stream(server: Server, project: str, run: str, **files: list[dict[str, object]]) -> None:
+    """A run with these lines in its history, events or summary."""
+    wire = Wire.of(server)
+    wire.start_run(project, run)
+    names = {"events": "wandb-events.jsonl", "history": "wandb-history.jsonl", "summary": "wandb-summary.json"}
+    lines = {names[kind]: {"offset": 0, "content": [json.dumps(row) for row in rows]} for kind, rows in files.items()}
+    assert wire.file_stream(project, run, {"files": lines}).status_code == 200
 
 
 @pytest.fixture

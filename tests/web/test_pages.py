@@ -11,10 +11,10 @@ from html import escape
 from urllib.parse import quote, urlencode
 
 import pytest
-import requests
 
+from tests.server.wire import UPSERT_BUCKET, Wire
 from tests.serving import ROOT
-from tests.web.conftest import REGISTRY, Visitor, registry_version
+from tests.web.conftest import REGISTRY, Visitor, registry_version, stream
 from tests.web.seeding import EVIL_FILES, HOSTILE, HOSTILE_NAME
 
 EVIL_PROJECT = f"/local/{quote(HOSTILE_NAME, safe='')}"
@@ -336,44 +336,35 @@ def test_hostile_metadata_is_shown_as_it_was_written(visitor: Visitor) -> None:
 
 def test_half_a_surrogate_pair_costs_no_page(visitor: Visitor) -> None:
     """It can be written in JSON and in no page. The SDK does not send it; another client may."""
-    mutation = """mutation UpsertBucket($config: JSONString) {
-        upsertBucket(input: {entityName: "local", modelName: "half", name: "pair", config: $config}) { bucket { id } }
-    }"""
     config = json.dumps({"word": {"value": "half \ud800"}, "words": {"value": ["half \udfff"]}})
-    body = {"query": mutation, "variables": {"config": config}}
-    answer = requests.post(f"{visitor.server.url}/graphql", json=body, auth=("api", visitor.server.key), timeout=10)
-    assert answer.json()["data"]
+    Wire.of(visitor.server).data(UPSERT_BUCKET, entity="local", project="half", name="pair", config=config)
     page = shown(visitor, "/local/half/runs/pair")
     assert "half ?" in page and "[&#34;half ?&#34;]" in page
 
 
-def test_what_the_machine_did_is_drawn_over_time(visitor: Visitor) -> None:
-    mutation = (
-        'mutation { upsertBucket(input: {entityName: "local", modelName: "half", name: "busy"}) { bucket { id } } }'
-    )
-    auth = ("api", visitor.server.key)
-    requests.post(f"{visitor.server.url}/graphql", json={"query": mutation}, auth=auth, timeout=60)
-    events = [json.dumps({"system.cpu": 10 * number, "_runtime": 15 * number, "_wandb": True}) for number in range(3)]
-    sent = {"files": {"wandb-events.jsonl": {"offset": 0, "content": events}}}
-    requests.post(f"{visitor.server.url}/files/local/half/busy/file_stream", json=sent, auth=auth, timeout=60)
+def test_what_the_machine_did_is_drawn_over_time_and_is_a_table_without_scripts(visitor: Visitor) -> None:
+    events = [{"system.cpu": value, "_runtime": 15 * n, "_wandb": True} for n, value in enumerate((0, 20, 22_140.4))]
+    stream(visitor.server, "half", "busy", events=[*events, {"system.disk./.in": "text"}])
     points = visitor.get("/local/half/runs/busy/series?stream=events").json()
     assert points["charts"] == [["system.cpu", "_runtime"]]
-    assert points["runs"][0]["columns"] == {"_runtime": [0, 15, 30], "system.cpu": [0, 10, 20]}
-    assert "Machine" in shown(visitor, "/local/half/runs/busy")
+    assert points["runs"][0]["columns"] == {
+        "_runtime": [0, 15, 30, None], "system.cpu": [0, 20, 22_140.4, None]
+    }  # fmt: skip
+    machine = text(shown(visitor, "/local/half/runs/busy").partition('id="machine"')[2])
+    assert "Metric Last Lowest Highest cpu 22,140 0 22,140 Files" in machine
+
+
+def test_of_a_long_run_a_bounded_number_of_measurements_is_read(visitor: Visitor) -> None:
+    stream(visitor.server, "half", "longer", events=[{"system.cpu": n} for n in range(1_500)])
+    machine = text(shown(visitor, "/local/half/runs/longer").partition('id="machine"')[2])
+    assert "cpu 1,499 0 1,499 Of 1,000 of 1,500 measurements, spread over the run." in machine
 
 
 def test_a_rare_metric_is_not_lost_in_a_long_history(visitor: Visitor) -> None:
-    mutation = (
-        'mutation { upsertBucket(input: {entityName: "local", modelName: "half", name: "long"}) { bucket { id } } }'
-    )
-    auth = ("api", visitor.server.key)
-    requests.post(f"{visitor.server.url}/graphql", json={"query": mutation}, auth=auth, timeout=60)
-    rows = [{"_step": step, "loss": step} | ({"epoch/acc": step} if step % 997 == 3 else {}) for step in range(6_000)]
-    files = {"wandb-history.jsonl": {"offset": 0, "content": [json.dumps(row) for row in rows]}}
-    files["wandb-summary.json"] = {"offset": 0, "content": [json.dumps({"loss": 5999, "epoch/acc": 5985})]}
-    requests.post(
-        f"{visitor.server.url}/files/local/half/long/file_stream", json={"files": files}, auth=auth, timeout=60
-    )
+    rows: list[dict[str, object]] = [
+        {"_step": step, "loss": step} | ({"epoch/acc": step} if step % 997 == 3 else {}) for step in range(6_000)
+    ]
+    stream(visitor.server, "half", "long", history=rows, summary=[{"loss": 5999, "epoch/acc": 5985}])
     columns = visitor.get("/local/half/runs/long/series").json()["runs"][0]["columns"]
     rare = [value for value in columns["epoch/acc"] if value is not None]
     assert rare == [step for step in range(6_000) if step % 997 == 3]

@@ -132,10 +132,32 @@ def test_ticks_are_round_numbers(low: float, high: float, marks: list[float]) ->
 
 
 def test_no_label_of_an_axis_is_wider_than_its_margin() -> None:
-    for values in ([0.0, 1e-7], [1e6, 9e6], [-123456.0, 123456.0], [0.96, 0.983]):
-        drawn = charts.chart("x", "step", "x", {"": [(0, values[0]), (1, values[1])]})
-        assert drawn is not None
-        assert max(len(tick.text) for tick in drawn.y_ticks) * 6 < drawn.left
+    """In a font whose digits are 7 px wide: the widest that a browser takes for `system-ui`."""
+    for low, high in (
+        (0.0, 1e-7),
+        (1e6, 9e6),
+        (-123456.0, 123456.0),
+        (0.96, 0.983),
+        (0.01961, 0.019614),
+        (-2e-5, -1e-5),
+    ):
+        for across, up in (((0.0, 1.0), (low, high)), ((low, high), (0.0, 1.0))):
+            drawn = charts.chart("x", "step", "x", {"": list(zip(across, up, strict=True))})
+            assert drawn is not None
+            assert max(len(tick.text) for tick in drawn.y_ticks) * 7 + 6 < drawn.left
+            ends = [(tick.at, len(tick.text) * 7 / (2 if tick.anchor == "middle" else 1)) for tick in drawn.x_ticks]
+            assert all(at - width >= 0 for at, width in ends)
+            assert all(
+                at + width <= charts.WIDTH
+                for (at, width), tick in zip(ends, drawn.x_ticks, strict=True)
+                if tick.anchor == "middle"
+            )
+
+
+def test_the_labels_of_an_axis_differ() -> None:
+    assert [text for _, text in charts.labels([0.019611, 0.019612])] == ["0.019611", "0.019612"]
+    assert [text for _, text in charts.labels([123_456.78, 123_456.8])] == ["123456.78", "123456.8"]
+    assert [text for _, text in charts.labels([0.5, 0.5])] == ["0.5", "0.5"]
 
 
 def test_a_metric_is_drawn_over_its_own_step() -> None:
@@ -279,7 +301,19 @@ def test_a_commit_of_no_public_repository_is_text(remote: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.96378, "0.9638"), (54.0, "54"), (1797, "1,797"), (1e-7, "1e-07"), (math.nan, "nan"), (10**30, "1.000e+30")],
+    [
+        (0.96378, "0.9638"),
+        (54.0, "54"),
+        (1797, "1,797"),
+        (1e-7, "1e-07"),
+        (math.nan, "nan"),
+        (10**30, "1.000e+30"),
+        (22_140.4, "22,140"),
+        (-123_456.7, "-123,457"),
+        (6e6, "6,000,000"),
+        (9_999.96, "1e+04"),
+        (1.23e12, "1.23e+12"),
+    ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert words.number(value) == text

@@ -4,13 +4,27 @@
 (() => {
   // Of more charts than these, what stands before a slash in their names becomes a heading.
   const FEW_CHARTS = 6;
-  const COLOURS = 8, REFRESH_MS = 3000, MAX_WAIT_MS = 60000, HEIGHT = 190;
+  const COLOURS = 8, REFRESH_MS = 3000, MAX_WAIT_MS = 60000, HEIGHT = 190, LARGE_HEIGHT = 460;
   const AXES = { _step: "step", _runtime: "time since the start", _timestamp: "date and time" };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const short = (axis) => AXES[axis] || axis.split("/").pop();
   const exact = (value) => value == null ? "–" : String(Number(value.toPrecision(10)));
+  const brief = (value) => value == null ? "–" : String(Number(value.toPrecision(5)));
   const seconds = (value) => value < 60 ? `${+value.toFixed(1)} s` : value < 3600
     ? `${+(value / 60).toFixed(1)} min` : `${+(value / 3600).toFixed(2)} h`;
+  const FONT = "11px system-ui";
+  const ruler = make("canvas").getContext("2d");
+  const widest = (labels) => {
+    ruler.font = FONT;
+    return Math.max(0, ...labels.flatMap((label) => String(label ?? "").split("\n")).map((line) => ruler.measureText(line).width));
+  };
+  // As few digits as tell the marks of an axis apart.
+  function distinct(marks) {
+    for (let digits = 4; ; digits++) {
+      const labels = marks.map((mark) => Number(mark.toPrecision(digits)).toString());
+      if (digits === 15 || new Set(labels).size === labels.length) return labels;
+    }
+  }
   const written = (axis) => axis === "_runtime" ? seconds : axis === "_timestamp"
     ? (value) => new Date(value * 1000).toLocaleString() : exact;
 
@@ -63,17 +77,41 @@
       this.zoomed = zoomed;
       this.last = make("output");
       this.host = make("div", { className: "plot" });
-      figure.replaceChildren(make("figcaption", {}, make("span", { textContent: title }), this.last), this.host);
+      const enlarge = make("button", { type: "button", className: "plain", textContent: "⤢", ariaLabel: `Enlarge ${title}`, ariaPressed: "false" });
+      enlarge.addEventListener("click", () => {
+        enlarge.ariaPressed = String(figure.classList.toggle("large"));
+        this.plot.setSize(this.size());
+        figure.scrollIntoView({ block: "nearest" });
+      });
+      const save = make("button", { type: "button", className: "plain", textContent: "CSV", ariaLabel: `Save the points of ${title} as CSV` });
+      save.addEventListener("click", () => this.save());
+      const tools = make("span", { className: "tools" }, enlarge, save);
+      figure.replaceChildren(make("figcaption", {}, make("span", { textContent: title }), this.last, tools), this.host);
       figure.tabIndex = 0;
       figure.addEventListener("keydown", (event) => this.key(event));
       new ResizeObserver(() => this.plot && this.plot.setSize(this.size())).observe(this.host);
     }
 
     size() {
-      return { width: Math.max(this.host.clientWidth, 120), height: HEIGHT };
+      return { width: Math.max(this.host.clientWidth, 120), height: this.figure.classList.contains("large") ? LARGE_HEIGHT : HEIGHT };
+    }
+
+    // The points as they were sent: what is smoothed or hidden on the chart is not changed in the file.
+    save() {
+      const names = this.content.series.map(({ name }) => name || this.content.y || this.title);
+      // A spreadsheet takes text that begins with one of these for a formula.
+      const cell = (text) => `"${/^[=+\-@\t\r]/.test(text) ? "'" : ""}${text.replaceAll('"', '""')}"`;
+      const columns = aligned(this.content.series);
+      const rows = columns[0].map((_, row) => columns.map((values) => values[row] ?? "").join(","));
+      const text = [[this.content.x || "x", ...names].map(cell).join(","), ...rows].join("\n") + "\n";
+      const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+      make("a", { href: url, download: `${this.title.replace(/[^\w.-]+/g, "_")}.csv` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60000);
     }
 
     show(content, { log = false, smoothing = 0 } = {}) {
+      this.content = content;
+      this.figure.classList.toggle("single", content.series.length === 1);
       const range = this.isZoomed && content.axis === this.axis ? { ...this.plot.scales.x } : null;
       const columns = aligned(content.series);
       if (log) for (const ys of columns.slice(1)) ys.forEach((y, i) => { if (!(y > 0)) ys[i] = null; });
@@ -100,11 +138,13 @@
       this.ends = [data[0][0], data[0][data[0].length - 1]];
       // A chart that only grew keeps its cursor and its zoom.
       const shape = JSON.stringify([content.axis, isLog, lines.map(({ label, stroke }) => [label, stroke])]);
-      if (this.plot && shape === this.shape) this.plot.setData(data, !this.isZoomed);
-      else this.draw(content, lines, data, isLog, range);
+      if (this.plot && shape === this.shape) {
+        this.plot.setData(data, !this.isZoomed);
+        if (this.plot.width !== this.size().width) this.plot.setSize(this.size());
+      } else this.draw(content, lines, data, isLog, range);
       this.shape = shape;
       const values = content.series.map(({ name, ys }) => [name, ys.filter((y) => y != null).pop()]);
-      this.last.textContent = values.length === 1 && !content.title ? exact(values[0][1]) : "";
+      this.last.textContent = values.length === 1 && !content.title ? brief(values[0][1]) : "";
       const said = values.slice(0, 8).map(([name, value]) => `${name ? `${name}: ` : ""}last ${exact(value)}`).join("; ");
       this.figure.setAttribute("aria-label", `${this.title} over ${content.x}. ${said}. Arrow keys read values, plus and minus zoom.`);
     }
@@ -112,17 +152,26 @@
     draw(content, lines, data, isLog, range) {
       const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 } };
       const write = written(content.axis);
-      const fit = (plot, values) => 16 + 6.6 * Math.max(...(values || [""]).map((value) => String(value ?? "").length));
+      const numbers = (_, marks) => distinct(marks);
+      // The axis has ticks of 10 and a gap of 5; a label of the other axis may reach beyond its end.
+      const fit = (_, labels) => Math.ceil(17 + widest(labels || []));
+      const beyond = (end) => (plot) => {
+        const [across, up] = plot.axes, { min, max } = plot.scales.x;
+        if (!across._values || !across._values.length || !(max > min)) return end ? 12 : 0;
+        const at = end ? across._splits.length - 1 : 0;
+        const inside = (plot.width - up._size) * Math.abs(across._splits[at] - (end ? max : min)) / (max - min);
+        const margin = end ? 0 : up._size;
+        return Math.max(Math.ceil(widest([across._values[at]]) / 2 - inside * 0.9 - margin) + 2, end ? 12 : 0);
+      };
       if (this.plot) this.plot.destroy();
       this.isZoomed = false;
       this.plot = new uPlot({
-        ...this.size(), padding: [10, 12, 0, 0],
+        ...this.size(), padding: [10, beyond(true), 0, beyond(false)],
         scales: { x: { time: content.axis === "_timestamp" }, y: { distr: isLog ? 3 : 1 } },
         axes: [
-          { ...axis, label: content.x, labelSize: 16, labelFont: "11px system-ui", size: 26, font: "11px system-ui",
-            ...(content.axis === "_runtime" ? { values: (_, marks) => marks.map(seconds) } : {}) },
-          { ...axis, size: fit, font: "11px system-ui",
-            ...(isLog ? {} : { values: (_, marks) => marks.map((mark) => Number(mark.toPrecision(6)).toString()) }) },
+          { ...axis, label: content.x, labelSize: 16, labelFont: FONT, size: 26, font: FONT,
+            ...(content.axis === "_timestamp" ? {} : { values: content.axis === "_runtime" ? (_, marks) => marks.map(seconds) : numbers }) },
+          { ...axis, size: fit, font: FONT, ...(isLog ? {} : { values: numbers }) },
         ],
         series: [{ label: content.x || "x", value: (_, x) => x == null ? "–" : write(x) }, ...lines],
         cursor: { dataIdx: (plot, line, at) => line ? nearest(plot, line, at) : at, focus: { prox: 20 } },
@@ -229,7 +278,8 @@
       let place = this.host.querySelector(".charts");
       if (!place && this.content.charts.length) {
         place = make("div", { className: "charts" });
-        this.host.append(make("section", { className: "card" }, make("h2", { textContent: "History" }), place));
+        const note = make("small", { textContent: this.host.dataset.note || "" });
+        this.host.append(make("section", { className: "card" }, make("h2", {}, this.host.dataset.title || "History", " ", note), place));
       }
       if (!place) return;
       if (!this.bar) {
@@ -289,7 +339,8 @@
   function upgrade(figure) {
     const content = JSON.parse(figure.dataset.chart), title = content.title;
     const series = content.series.map(([name, xs, ys]) => ({ name, xs, ys }));
-    new Chart(figure, title).show({ ...content, axis: content.x, series });
+    figure.drawn ??= new Chart(figure, title);
+    figure.drawn.show({ ...content, axis: content.x, series });
   }
 
   // Swap the parts of the page that a run goes on writing; who reads at the console's end stays there.
@@ -338,11 +389,15 @@
     if (host.tagName === "DETAILS") host.addEventListener("toggle", begin, { once: true });
     else begin().then(() => { if ("running" in host.dataset) follow(section); });
   }
-  document.querySelectorAll("[data-chart]").forEach((figure) => { if (!figure.closest("[data-series]")) upgrade(figure); });
+  const upgradeAll = () => document.querySelectorAll("[data-chart]").forEach((figure) => { if (!figure.closest("[data-series]")) upgrade(figure); });
+  upgradeAll();
   const end = document.querySelector(".console");
   if (end) end.scrollTop = end.scrollHeight;
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    sections.forEach((section) => section.content && section.show());
-    document.querySelectorAll("figure[data-chart]").forEach((figure) => { if (!figure.closest("[data-series]")) upgrade(figure); });
-  });
+  // In the colours of the other scheme; on paper also in the width of the paper.
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) {
+    matchMedia(query).addEventListener("change", () => {
+      sections.forEach((section) => section.content && section.show());
+      upgradeAll();
+    });
+  }
 })();

@@ -1,0 +1,42 @@
+"""What the machine did while a run was at work, as a table: each metric with its last, lowest and highest value."""
+
+from dataclasses import dataclass, field
+
+from modelgate_server.store import history
+from modelgate_server.store.runs import Run
+from modelgate_server.web import series, words
+from modelgate_server.web.access import Visit
+
+# The SDK measures every 15 seconds: four hours are read whole, of a longer run as many measurements spread over it.
+MEASUREMENTS = 1_000
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    last: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`read` of `count` measurements. There are no metrics when nothing was measured."""
+
+    count: int = 0
+    read: int = 0
+    metrics: list[Metric] = field(default_factory=list)
+
+
+def of_run(visit: Visit, run: Run) -> Machine:
+    rows = series.system_rows(visit, run, MEASUREMENTS)
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for key, value in words.numbers(row).items():
+            if words.is_finite(value):
+                values.setdefault(key, []).append(value)
+    metrics = [
+        Metric(key.removeprefix("system."), measured[-1], min(measured), max(measured))
+        for key, measured in words.first_facts(values)
+    ]
+    return Machine(history.event_count(visit.db, run.id), len(rows), metrics)
