@@ -40,7 +40,7 @@ class Size(NamedTuple):
 def sample(size: Size = Size()) -> dict[str, Any]:  # noqa: B008  an immutable one
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder) / "server", size)
-        with serving.ours(Path(folder)) as server:
+        with serving.ours(Path(folder), "pages") as server:
             taken = {name: _looked_at(server, path) for name, path in pages(size).items()}
     return {**size._asdict(), "pages": taken}
 
@@ -50,13 +50,17 @@ def pages(size: Size) -> dict[str, str]:
     compared = urlencode([("run", f"run-{number}") for number in range(3)])
     table = f"{VERSION}/file?{urlencode({'path': TABLE})}"
     return {
+        "what is in production": "/",
+        "projects and registries": "/-/all",
         f"project of {size.runs:,} runs": HOME,
         "  filtered, sorted and grouped": f"{HOME}?{chosen}",
         "  three runs compared": f"{HOME}?{compared}",
         "    their points": f"{HOME}/series?{compared}",
+        f"  its {2 * size.runs:,} tables of runs": f"{HOME}/artifacts/run_table",
         f"run with {size.rows:,} rows of history": f"{HOME}/runs/long",
         "  the points of its charts": f"{HOME}/runs/long/series",
         "  zoomed in": f"{HOME}/runs/long/series?from={size.rows // 20}&to={size.rows // 20 + 1_000}",
+        "all versions of a dataset": f"{HOME}/artifacts/dataset/large",
         f"version of {size.files:,} files": VERSION,
         "  what changed since the one before": f"{VERSION}/diff",
         "  its lineage": f"{VERSION}/lineage",
@@ -95,6 +99,7 @@ def _fill(folder: Path, size: Size) -> None:
             history.append(db, run.id, history.HISTORY, 0, [_row(step) for step in range(200)] if number < 3 else [])
         long = runs.create(db, home, user, "long", {"config": _config(0), "summary": _row(0), "state": "finished"})
         history.append(db, long.id, history.HISTORY, 0, [_row(step) for step in range(size.rows)])
+        history.append(db, long.id, history.EVENTS, 0, [_measured(number) for number in range(size.rows // 20)])
         large = artifacts.ensure_collection(db, home, "large", "dataset", kind="sequence")
         for number in range(2):
             _version(db, blobs, large, number, size)
@@ -129,6 +134,12 @@ def _row(step: int) -> str:
     values = {f"train/metric_{key}": step * 0.001 + key for key in range(8)}
     epoch = {"epoch/epoch": step // 500, "epoch/loss": 1 / (step + 1)} if step % 500 == 0 else {}
     return json.dumps({"_step": step, "_runtime": step * 0.1, "_timestamp": 1.7e9 + step, **values, **epoch})
+
+
+def _measured(number: int) -> str:
+    """What the SDK measures of a machine with some processors and disks, every 15 seconds."""
+    values = {f"system.cpu.{core}.cpu_percent": number % 100 for core in range(32)}
+    return json.dumps({"_runtime": 15 * number, "_timestamp": 1.7e9 + 15 * number, "_wandb": True, **values})
 
 
 def _table(rows: int, number: int) -> str:
