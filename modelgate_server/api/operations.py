@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ariadne import ScalarType, SchemaBindable, make_executable_schema
 from graphql import (
@@ -29,6 +29,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     NameNode,
+    Node,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -198,6 +199,9 @@ SCHEMA = make_executable_schema(
 )
 
 
+NodeT = TypeVar("NodeT", bound=Node)
+
+
 @lru_cache(CACHED_DOCUMENTS)
 def prepare(text: str) -> Prepared:
     try:
@@ -227,10 +231,15 @@ def _bare(document: DocumentNode) -> DocumentNode:
             fields = [one for one in node.selection_set.selections if isinstance(one, FieldNode)]
             if len(fields) < len(node.selection_set.selections) or len(fields) > MAX_MUTATIONS:
                 raise GraphQLError(f"a request has at most {MAX_MUTATIONS} mutations, and none of them in a fragment")
-            bare = tuple(replace(one, selection_set=NOTHING) if one.selection_set else one for one in fields)
-            node = replace(node, selection_set=SelectionSetNode(selections=bare))
+            bare = tuple(_changed(one, selection_set=NOTHING) if one.selection_set else one for one in fields)
+            node = _changed(node, selection_set=SelectionSetNode(selections=bare))
         definitions.append(node)
     return DocumentNode(definitions=tuple(definitions))
+
+
+def _changed(node: NodeT, **changes: Any) -> NodeT:
+    """A copy with these fields changed. Since graphql-core 3.3 nodes are dataclasses; the package takes 3.2, too."""
+    return type(node)(**{key: getattr(node, key) for key in node.keys} | changes)
 
 
 def _depth(document: DocumentNode) -> int:
