@@ -223,6 +223,7 @@ def test_a_run_is_printed_whole_in_the_colours_and_the_width_of_paper(page: Page
 
 def test_a_project_opens_with_charts_of_its_newest_runs(page: Page, server: Server) -> None:
     rows: list[dict[str, object]] = [{"_step": n, "=1+1": n / 2, "loss": 1 / (n + 1)} for n in range(3)]
+    rows[2]["score"] = 1  # a point, and no line
     for run in ("one", "two"):
         stream(server, "opened", run, history=rows)
     log_in(page, server, "/local/opened")

@@ -235,9 +235,15 @@
       if (text !== this.text) {
         this.text = text;
         this.content = JSON.parse(text);
+        if ("lines" in this.host.dataset) this.content.charts = this.content.charts.filter(([key]) => this.isLine(key));
         this.show();
       }
       return this.content;
+    }
+
+    // Whether a run logged it more than once.
+    isLine(key) {
+      return this.content.runs.some(({ columns }) => (columns[key] || []).filter((y) => y != null).length > 1);
     }
 
     controls() {
