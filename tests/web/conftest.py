@@ -80,7 +80,7 @@ def registry_version(version: str) -> str:
 
 def stream(server: Server, project: str, run: str, **files: list[dict[str, object]]) -> None:
     """A run with these lines in its history, events or summary."""
-    wire = Wire.of(server)
+    wire = Wire.connect(server)
     wire.start_run(project, run)
     names = {"events": "wandb-events.jsonl", "history": "wandb-history.jsonl", "summary": "wandb-summary.json"}
     lines = {names[kind]: {"offset": 0, "content": [json.dumps(row) for row in rows]} for kind, rows in files.items()}

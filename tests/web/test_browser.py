@@ -188,7 +188,7 @@ def test_a_chart_says_its_values_where_one_points(page: Page, server: Server) ->
 def test_no_label_of_a_chart_is_cut(page: Page, server: Server) -> None:
     """Wide labels at both ends of both axes; ink in the first or last column is a label that goes on beyond it."""
     config = {"_wandb": {"value": {"m": [{"1": "rate"}, {"2": "narrow/*", "5": 1}]}}}
-    Wire.of(server).data(UPSERT_BUCKET, project="labels", name="wide", config=json.dumps(config))
+    Wire.connect(server).data(UPSERT_BUCKET, project="labels", name="wide", config=json.dumps(config))
     rows: list[dict[str, object]] = [
         {"_step": n, "rate": 0.01961 + n * 1e-7, "narrow/one": n % 2, "close": 0.0196113 + n * 1e-8, "low": -1e9 * n}
         for n in range(41)

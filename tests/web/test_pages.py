@@ -337,7 +337,7 @@ def test_hostile_metadata_is_shown_as_it_was_written(visitor: Visitor) -> None:
 def test_half_a_surrogate_pair_costs_no_page(visitor: Visitor) -> None:
     """It can be written in JSON and in no page. The SDK does not send it; another client may."""
     config = json.dumps({"word": {"value": "half \ud800"}, "words": {"value": ["half \udfff"]}})
-    Wire.of(visitor.server).data(UPSERT_BUCKET, entity="local", project="half", name="pair", config=config)
+    Wire.connect(visitor.server).data(UPSERT_BUCKET, entity="local", project="half", name="pair", config=config)
     page = shown(visitor, "/local/half/runs/pair")
     assert "half ?" in page and "[&#34;half ?&#34;]" in page
 
