@@ -1,0 +1,283 @@
+"""
+The service over HTTP: the Open Inference Protocol v2, health and metrics, and one page for people.
+
+A model answers in one thread of its own, so that health and metrics are answered whatever it does. Everything that
+comes in is bounded: bytes, rows, seconds, and how many wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modelgate import __name__ as product
+from modelgate.errors import StepError
+from modelgate.incoming import Refused
+from serving import tensors
+from serving.errors import Refusal
+from serving.follow import Follower, Running
+from serving.telling import Metrics, log
+
+MAX_BODY_BYTES = 64 * 2**20  # 10,000 images of 28 by 28 are 30 MiB in binary
+MAX_ROWS = 10_000
+BODY_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 30.0
+MAX_WAITING = 256  # requests for the model; more are asked to come again
+_PAGE = Path(__file__).with_name("page")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob: data:; "
+    "connect-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class Service:
+    """The handlers, over a follower."""
+
+    def __init__(self, name: str, follower: Follower, metrics: Metrics) -> None:
+        self.name = name
+        self._follower = follower
+        self._metrics = metrics
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._waiting = 0
+
+    # --- health and metadata -----------------------------------------------------------------------------------------
+
+    async def live(self, _: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """200 while a verified version answers; the body says which one, and what keeps a newer one from it."""
+        if (asked := request.path_params.get("version")) is not None:
+            self._running(request.path_params["model"], asked)
+        elif "model" in request.path_params:
+            self._known(request.path_params["model"])
+        running, problem = self._follower.running, self._follower.problem
+        said: dict[str, Any] = {"ready": running is not None, "use_case": self.name}
+        if running:
+            said |= {**running.about, "verified_at": running.verified_at, "from_disk": running.from_disk}
+        said["problem"] = problem.as_json()["error"] if problem else None
+        return JSONResponse(said, 200 if running else 503)
+
+    async def server_metadata(self, _: Request) -> Response:
+        return JSONResponse({"name": product, "version": "2", "extensions": ["binary_tensor_data"]})
+
+    async def model_metadata(self, request: Request) -> Response:
+        running = self._running(request.path_params["model"], request.path_params.get("version"))
+        interface = self._follower.interface
+        inputs = [item.as_json() for item in interface.inputs]
+        said = {"name": self.name, "versions": [running.name], "platform": f"{product}_{interface.task}"}
+        return JSONResponse({**said, "inputs": inputs, "outputs": interface.outputs(), "parameters": running.about})
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    # --- for people --------------------------------------------------------------------------------------------------
+
+    async def example(self, _: Request) -> Response:
+        """A request of one row, to send back changed."""
+        return JSONResponse(self._follower.interface.example())
+
+    async def form(self, _: Request) -> Response:
+        """What the page asks a person for."""
+        interface = self._follower.interface
+        fields = [
+            {**item.as_json(), "choices": list(item.choices), "nullable": item.nullable}
+            | ({} if item.shape else {"example": item.example})
+            for item in interface.inputs
+        ]
+        return JSONResponse({"name": self.name, "task": interface.task, "classes": interface.classes, "inputs": fields})
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    async def infer(self, request: Request) -> Response:
+        running = self._running(request.path_params["model"], request.path_params.get("version"))
+        body = await _body(request)
+        if self._waiting >= MAX_WAITING:
+            raise Refusal(f"{MAX_WAITING} requests wait already", 503, name="too_many_requests")
+        self._waiting += 1
+        work = partial(self._answer, running, body, request.headers.get(tensors.HEADER_LENGTH))
+        future = asyncio.get_running_loop().run_in_executor(self._worker, work)
+        future.add_done_callback(self._one_less)
+        try:
+            content, json_length = await asyncio.wait_for(asyncio.shield(future), ANSWER_TIMEOUT_S)
+        except TimeoutError as error:
+            future.cancel()  # if it has not begun
+            raise Refusal(f"no answer within {ANSWER_TIMEOUT_S:.0f} s", 504, name="timeout") from error
+        if json_length is None:
+            return Response(content, media_type="application/json")
+        headers = {tensors.HEADER_LENGTH: str(json_length)}
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
+    def _one_less(self, future: asyncio.Future[Any]) -> None:
+        self._waiting -= 1
+        if not future.cancelled():
+            future.exception()  # nobody else may be there to take it, after a timeout
+
+    def _answer(self, running: Running, body: bytes, header_length: str | None) -> tuple[bytes, int | None]:
+        """In the model's thread: the answer's body."""
+        asked = tensors.parse(body, header_length)
+        interface = self._follower.interface
+        rows = interface.rows(asked.inputs)
+        if len(rows) > MAX_ROWS:
+            raise Refusal(
+                f"there are {len(rows)} rows, and {MAX_ROWS} are allowed in a request", 413, name="too_many_rows"
+            )
+        try:
+            self._follower.expected.require(rows)
+        except Refused as error:
+            raise Refusal(str(error), name=error.name, column=error.column) from error
+        given = running.model.answer(rows)
+        self._metrics.rows.inc(len(rows))
+        about = {"model_name": self.name, "model_version": running.name, "parameters": running.about}
+        if asked.id is not None:
+            about["id"] = asked.id
+        return tensors.answer(about, interface.answers(given), asked)
+
+    def _known(self, model: str) -> None:
+        if model != self.name:
+            raise Refusal(f"there is no model {model!r}; there is {self.name!r}", 404, name="unknown_model")
+
+    def _running(self, model: str, version: str | None) -> Running:
+        self._known(model)
+        if (running := self._follower.running) is None:
+            problem = self._follower.problem
+            raise Refusal(f"no version is loaded yet{f': {problem}' if problem else ''}", 503, name="not_ready")
+        if version not in (None, running.name):
+            raise Refusal(f"version {version!r} does not answer; {running.name!r} does", 404, name="unknown_version")
+        return running
+
+
+async def _body(request: Request) -> bytes:
+    """The body, no more than is allowed and no longer than is waited for."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refusal("a compressed body is not taken", 415, name="compressed")
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise Refusal(f"the body has more than {MAX_BODY_BYTES} bytes", 413, name="body_too_large")
+                parts.append(part)
+    except TimeoutError as error:
+        raise Refusal(f"the body did not come within {BODY_TIMEOUT_S:.0f} s", 408, name="body_too_slow") from error
+    return b"".join(parts)
+
+
+# --- the application -------------------------------------------------------------------------------------------------
+
+
+def create_app(name: str, follower: Follower, metrics: Metrics) -> ASGIApp:
+    """The application. name: of the use case, which is the model's name in the protocol."""
+    service = Service(name, follower, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        follower.start()
+        yield
+        follower.stop()
+
+    routes = [
+        Route("/v2", service.server_metadata),
+        Route("/v2/health/live", service.live),
+        Route("/v2/health/ready", service.ready),
+        Route("/metrics", service.metrics),
+        Route("/example", service.example),
+        Route("/form", service.form),
+        *(
+            Route(path, _file(file))
+            for path, file in (("/", "page.html"), ("/page.js", "page.js"), ("/page.css", "page.css"))
+        ),
+    ]
+    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        routes += [
+            Route(path, service.model_metadata),
+            Route(f"{path}/ready", service.ready),
+            Route(f"{path}/infer", service.infer, methods=["POST"]),
+        ]
+    handlers: Any = {Refusal: _refuse, StepError: _cannot, ClientDisconnect: _gone, Exception: _failed}
+    return _Told(Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers), metrics)
+
+
+def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def give(_: Request) -> Response:
+        return FileResponse(_PAGE / name, headers=_HEADERS | {"Cache-Control": "no-cache"})
+
+    return give
+
+
+async def _refuse(_: Request, error: Refusal) -> Response:
+    headers = {"Retry-After": "1"} if error.status == 503 else {}
+    return JSONResponse(error.as_json(), error.status, headers=headers)
+
+
+async def _cannot(_: Request, error: StepError) -> Response:
+    """The model itself has no answer to these rows."""
+    return JSONResponse({"error": str(error), "name": error.name}, 500)
+
+
+async def _gone(_: Request, error: ClientDisconnect) -> Response:
+    return Response(status_code=499)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    log("request failed", level=40, error=error)
+    return JSONResponse({"error": "the service failed; its log says why", "name": "failed"}, 500)
+
+
+class _Told:
+    """Counts and logs each request; pure ASGI, because a middleware of Starlette's own costs more than a row."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            seconds = time.perf_counter() - began
+            route = _route(scope["path"])
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(seconds)
+            if route == "infer" or status >= 400:
+                log(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"][:200],
+                    status=status,
+                    ms=round(1000 * seconds, 2),
+                )
+
+
+def _route(path: str) -> str:
+    """A few names for all paths, so that nobody can make metrics of their own."""
+    last = path.rstrip("/").rpartition("/")[2]
+    if path.startswith("/v2"):
+        return last if last in ("infer", "ready", "live") else "metadata"
+    return last if last in ("metrics", "example", "form") else "page"

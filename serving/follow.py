@@ -1,0 +1,172 @@
+"""
+Follow the alias: ask the registry what is in production, verify it, load it, warm it up, and let it answer.
+
+A version that does not verify is not loaded: the one before goes on answering, and `problem` says why. The same while
+W&B does not answer. A request keeps the version it began with.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from modelgate import answering, frameworks, incoming
+from modelgate.answering import Model
+from modelgate.config import Config
+from modelgate.errors import StepError
+from modelgate.promotion import deployed, ledger
+from modelgate.tracking import client
+from modelgate.tracking.references import Reference
+from serving import tensors
+from serving.interface import Interface
+from serving.kept import Folder, Kept
+from serving.telling import Metrics, log
+
+if TYPE_CHECKING:
+    import wandb
+    from wandb import Artifact
+
+
+@dataclass(frozen=True)
+class Running:
+    """
+    A version that answers. about: what each answer says of it. from_disk: it was verified before this process began,
+    and W&B has not been asked since.
+    """
+
+    about: dict[str, Any]
+    collection: str
+    model: Model
+    verified_at: str
+    from_disk: bool
+
+    @property
+    def name(self) -> str:
+        """Its number in the registry, as `v3`: the protocol's `model_version`."""
+        return str(self.about["version"]).rpartition(":")[2]
+
+    def is_still(self, holder: Artifact | None) -> bool:
+        """Whether the version in production is this one, and still carries its seal."""
+        seal = f"promotion-{self.about['ledger_entry']}-{self.about['ledger_sha256'][:12]}"
+        named = holder is not None and str(Reference.of(holder)) == self.about["version"]
+        return named and holder.digest == self.about["digest"] and seal in holder.aliases  # type: ignore[union-attr]
+
+
+class Follower:
+    """
+    Keeps `running` at the version in production; start and stop it with the service.
+
+    poll_s: seconds between two questions. connect: gives W&B's API.
+    """
+
+    def __init__(
+        self,
+        settings: Config,
+        collection: str,
+        data: ModuleType,
+        folder: Path,
+        metrics: Metrics,
+        poll_s: float,
+        connect: Callable[[], wandb.Api] = client.connect,
+    ) -> None:
+        self.running: Running | None = None
+        self.problem: StepError | None = None
+        self.expected = incoming.expected(settings.task, data)
+        self.interface = Interface(settings.task, data)
+        self._settings, self._collection, self._data = settings, collection, data
+        self._kept, self._metrics, self._poll_s, self._connect = Folder(folder, settings.name), metrics, poll_s, connect
+        self._api: wandb.Api | None = None
+        self._format: ModuleType | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow, beside whatever else this process does."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it; a question that W&B has not answered is not waited for."""
+        self._ended.set()
+        self._thread.join(timeout=1)
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        self._tried(self._load_copy)
+        while not self._ended.is_set():
+            self._tried(self._ask)
+            self._ended.wait(self._poll_s)
+
+    def _tried(self, what: Callable[[], None]) -> None:
+        """Do it; what goes wrong is a problem to tell of, and never the end of the service."""
+        try:
+            what()
+        except StepError as error:
+            self._has_problem(error)
+        except Exception as error:  # of the SDK or a framework: it is logged whole, and tried again
+            log("failed", level=logging.ERROR, error=error)
+            self._api = None
+            self._has_problem(StepError("failed", f"{type(error).__name__}: {error}", "see the log"))
+
+    def _has_problem(self, error: StepError | None) -> None:
+        before = self.problem
+        if error and (before is None or (before.name, str(before)) != (error.name, str(error))):
+            log("problem", level=logging.WARNING, name=error.name, message=str(error), hint=error.hint)
+        if before and not error:
+            log("problem solved", name=before.name)
+        self.problem = error
+        self._metrics.has_problem(error.name if error else None)
+
+    def _load_copy(self) -> None:
+        if kept := self._kept.read():
+            self._answer_with(kept, from_disk=True)
+
+    def _ask(self) -> None:
+        self._api = self._api or self._connect()
+        running = self.running
+        if running and not running.from_disk and running.is_still(client.production(self._api, running.collection)):
+            self._metrics.asked.set(time.time())
+            self._has_problem(None)
+            return
+        project = client.project_of(self._settings.project)
+        places = ledger.places(self._api, client.entity_of(self._api), project, self._settings.name)
+        entries = ledger.read(self._api, *places)
+        self._metrics.asked.set(time.time())
+        collection = deployed.collection_of(entries, self._collection)
+        file = frameworks.MODEL_FILES[self._settings.framework]
+        with self._kept.staging() as staging:
+            version = deployed.verified(self._api, entries, collection, file, Path(staging))
+            kept = self._kept.keep(version, collection)
+        self._answer_with(kept, from_disk=False)
+        self._has_problem(None)
+
+    def _answer_with(self, kept: Kept, *, from_disk: bool) -> None:
+        """Load a verified version, let it answer once, and then let it answer everybody."""
+        before = self.running
+        if before and before.about == kept.about:
+            model = before.model
+        else:
+            began = time.monotonic()
+            model = self._loaded(kept.model)
+            log("loaded", seconds=round(time.monotonic() - began, 3), from_disk=from_disk, **kept.about)
+        self.running = Running(kept.about, kept.collection, model, kept.verified_at, from_disk)
+        self._metrics.runs(kept.about)
+        if before and before.about["version"] != kept.about["version"]:
+            self._metrics.swaps.inc()
+            log("swapped", before=before.about["version"], now=kept.about["version"])
+
+    def _loaded(self, path: Path) -> Model:
+        if self._format is None:
+            self._format = frameworks.load_format(self._settings.framework)
+            self._format.start(seed=0, threads=os.cpu_count() or 1)
+        model = answering.load(self._settings, path, self._data)
+        example = {item["name"]: tensors.read(item) for item in self.interface.example()["inputs"]}
+        model.answer(self.interface.rows(example))
+        return model

@@ -1,0 +1,161 @@
+"""
+What a model takes and gives as tensors: the tensor of an image, a tensor for each column of a table, one of texts.
+
+A value of a narrower type is widened where nothing is lost (FP32 to FP64, INT32 to INT64) and nothing else is
+converted, so that a client that sends the wrong thing is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from modelgate.errors import WRONG_USE, StepError
+from modelgate.rows import KINDS, texts
+from serving.errors import Refusal
+from serving.tensors import NUMBERS, Tensor
+
+IMAGE = "x"
+ANSWER, PROBABILITIES = "answer", "probabilities"
+_INTEGERS = {name for name in NUMBERS if name.startswith(("INT", "UINT")) and name != "UINT64"}
+# What may be sent for a type, and is widened to it.
+_WIDENED: Mapping[str, set[str]] = {
+    "FP64": {"FP64", "FP32", "FP16", "INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32"},
+    "INT64": _INTEGERS,
+}
+
+
+class Input(NamedTuple):
+    """
+    A tensor that the model takes. example: one value of it. choices: the only values there are, for a form. nullable:
+    whether a value may be missing.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    example: Any
+    choices: tuple[Any, ...] = ()
+    nullable: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """As the protocol's metadata has it; the number of rows is -1."""
+        return {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
+
+
+class Interface:
+    """The tensors of a use case. data: its `data.py`."""
+
+    def __init__(self, task: str, data: ModuleType) -> None:
+        self.kind = KINDS[task]
+        self.task = task
+        self.classes = () if task.endswith("regression") else tuple(str(name) for name in data.CLASSES)
+        self._columns: Mapping[str, Any] = data.SCHEMA.columns if self.kind == "tables" else {}
+        self.inputs: tuple[Input, ...]
+        if self.kind == "images":
+            shape = tuple(data.SHAPE)
+            self.inputs = (Input(IMAGE, "FP32", shape, np.zeros(shape, dtype=np.float32)),)
+        elif self.kind == "texts":
+            self.inputs = (Input(texts.COLUMN, "BYTES", (), "some text"),)
+        else:
+            self.inputs = tuple(_input(name, column) for name, column in self._columns.items())
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """The tensors that the model gives, as the protocol's metadata has them."""
+        if not self.classes:
+            return [{"name": ANSWER, "datatype": "FP64", "shape": [-1]}]
+        probabilities = {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, len(self.classes)]}
+        return [{"name": ANSWER, "datatype": "BYTES", "shape": [-1]}, probabilities]
+
+    def example(self) -> dict[str, Any]:
+        """A request of one row that is in its form, as JSON."""
+        one = [
+            {
+                "name": item.name,
+                "datatype": item.datatype,
+                "shape": [1, *item.shape],
+                "data": np.asarray(item.example).ravel().tolist(),
+            }
+            for item in self.inputs
+        ]
+        return {"inputs": one}
+
+    def rows(self, tensors: Mapping[str, Tensor]) -> Any:
+        """The rows that a request is about; raises Refusal, by the name of the input that is wrong."""
+        known = {item.name: item for item in self.inputs}
+        if unknown := next((name for name in tensors if name not in known), None):
+            raise Refusal(f"there is no input {unknown!r}; there are {', '.join(known)}", column=unknown)
+        required = (item for item in self.inputs if self.kind != "tables" or self._columns[item.name].required)
+        if missing := next((item.name for item in required if item.name not in tensors), None):
+            raise Refusal(f"the input {missing!r} is missing", name="table_columns", column=missing)
+        values = {name: _values(known[name], tensor) for name, tensor in tensors.items()}
+        lengths = {name: len(array) for name, array in values.items()}
+        first = next(iter(lengths.values()))
+        if odd := next((name for name, length in lengths.items() if length != first), None):
+            raise Refusal(f"the input {odd!r} has {lengths[odd]} rows, and the first has {first}", column=odd)
+        if not first:
+            raise Refusal("there is no row")
+        if self.kind == "images":
+            return values[IMAGE]
+        return values[texts.COLUMN].tolist() if self.kind == "texts" else self._frame(values)
+
+    def _frame(self, values: Mapping[str, Any]) -> Any:
+        import pandas as pd
+
+        columns = {}
+        for name, array in values.items():
+            dtype = self._columns[name].dtype
+            if array.dtype != object:
+                columns[name] = array.astype(dtype.type, copy=False)
+                continue
+            # In binary a text cannot be missing, so there an empty one is, where SCHEMA allows it.
+            held = [None if text == "" and self._columns[name].nullable else text for text in array]
+            columns[name] = pd.array(held, dtype="str" if str(dtype).startswith("str") else dtype.type)
+        return pd.DataFrame(columns)
+
+    def answers(self, given: Any) -> list[Tensor]:
+        """What the model answered, as tensors."""
+        if not self.classes:
+            return [Tensor(ANSWER, "FP64", given)]
+        names = np.array(self.classes, dtype=object)[given.argmax(axis=1)]
+        return [Tensor(ANSWER, "BYTES", names), Tensor(PROBABILITIES, "FP32", given.astype(np.float32, copy=False))]
+
+
+def _values(item: Input, tensor: Tensor) -> Any:
+    """A tensor's values in the type and shape of the input: (N, *shape)."""
+    if tensor.datatype not in _WIDENED.get(item.datatype, {item.datatype}):
+        message = f"the input {item.name!r} is {tensor.datatype}, not {item.datatype}"
+        raise Refusal(message, name="type", column=item.name)
+    values = tensor.values
+    if not item.shape and values.ndim == 2 and values.shape[1] == 1:  # a column, as some clients write it
+        values = values[:, 0]
+    if values.shape[1:] != item.shape:
+        wanted = ", ".join(map(str, (-1, *item.shape)))
+        raise Refusal(f"the input {item.name!r} is {list(values.shape)}, not [{wanted}]", column=item.name)
+    return values if item.datatype == "BYTES" else values.astype(NUMBERS[item.datatype], copy=False)
+
+
+def _input(name: str, column: Any) -> Input:
+    wanted = getattr(column.dtype, "type", None)
+    kind = "O" if str(column.dtype).startswith(("str", "category")) else getattr(wanted, "kind", "?")
+    datatype = {"f": "FP64", "i": "INT64", "u": "INT64", "b": "BOOL", "O": "BYTES"}.get(kind)
+    if datatype is None:
+        raise StepError(
+            "type_not_served",
+            f"column {name!r} is {column.dtype}, which has no tensor",
+            "make it a number, a text or true and false",
+            WRONG_USE,
+        )
+    said = {check.name: dict(check.statistics or {}) for check in column.checks}
+    choices = tuple(said.get("isin", {}).get("allowed_values", ()))
+    limits = {key: value for statistics in said.values() for key, value in statistics.items()}
+    ends = [limits[key] for key in ("min_value", "max_value") if limits.get(key) is not None]
+    example: Any = choices[0] if choices else {"BYTES": "text", "BOOL": False}.get(datatype, 0)
+    if not choices and ends:
+        middle = sum(ends) / len(ends)
+        # Of a text, the ends are those of its length.
+        example = {"FP64": float(middle), "INT64": int(middle), "BYTES": "A" * int(middle)}.get(datatype, example)
+    return Input(name, datatype, (), example, choices, bool(column.nullable))

@@ -1,0 +1,82 @@
+"""
+The last verified version on this disk, so that the service answers while W&B does not, across restarts too.
+
+A folder by the SHA-256 of the model's file, and `record.json`, which says what was verified and when. The file is
+hashed again before it is loaded. Whoever may write to the folder can replace both: it belongs to the service alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modelgate.errors import StepError
+from modelgate.promotion import ledger
+from modelgate.promotion.deployed import Deployed
+
+RECORD = "record.json"
+
+
+class Kept(NamedTuple):
+    """A verified version on this disk. about: what answers say of it. verified_at: when, as the ledger writes times."""
+
+    about: dict[str, Any]
+    collection: str
+    model: Path
+    verified_at: str
+
+
+class Folder:
+    """Where the version is kept. path: the service's own folder. use_case: whose model it is."""
+
+    def __init__(self, path: Path, use_case: str) -> None:
+        self.path = path / use_case
+
+    def staging(self) -> tempfile.TemporaryDirectory[str]:
+        """A new folder to download into, on the same disk."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in self.path.glob("staging-*"):  # of a service that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        return tempfile.TemporaryDirectory(prefix="staging-", dir=self.path, ignore_cleanup_errors=True)
+
+    def keep(self, version: Deployed, collection: str) -> Kept:
+        """Keep a verified version, and forget the one before once the record names this one."""
+        home = self.path / version.sha256
+        home.mkdir(exist_ok=True)
+        model = version.model.replace(home / version.model.name)
+        kept = Kept(version.as_json(), collection, model, ledger.now())
+        said = {"about": kept.about, "collection": collection, "model": model.name, "verified_at": kept.verified_at}
+        self._write(json.dumps(said, indent=2))
+        for other in self.path.iterdir():
+            if other.is_dir() and other != home and not other.name.startswith("staging-"):
+                shutil.rmtree(other, ignore_errors=True)
+        return kept
+
+    def read(self) -> Kept | None:
+        """The version that is kept, if its file is the one that was verified; None if there is none."""
+        try:
+            said = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+            about, name = dict(said["about"]), Path(said["model"]).name
+            kept = Kept(about, str(said["collection"]), self.path / about["sha256"] / name, str(said["verified_at"]))
+            with kept.model.open("rb") as file:
+                now = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StepError("copy_unreadable", f"{self.path}: {error}", "it is fetched again from W&B") from error
+        if now != about["sha256"]:
+            message = f"{kept.model} is {now}, and {about['sha256']} was verified"
+            raise StepError("copy_changed", message, "it is fetched again from W&B")
+        return kept
+
+    def _write(self, text: str) -> None:
+        with tempfile.NamedTemporaryFile("w", dir=self.path, prefix="staging-", delete=False, encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(self.path / RECORD)

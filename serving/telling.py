@@ -1,0 +1,80 @@
+"""What the service tells whoever runs it: metrics in Prometheus's format, and log lines that are JSON objects."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+LOGGER = logging.getLogger("serving")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The metrics of one service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def made(kind: Any, name: str, about: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
+            return kind(f"modelgate_{name}", about, labels, registry=self.registry, **more)
+
+        self.requests = made(Counter, "requests", "Requests by route and status", ("route", "status"))
+        self.seconds = made(Histogram, "request_seconds", "How long they took", ("route",), buckets=_SECONDS)
+        self.rows = made(Counter, "rows", "Rows that were answered")
+        self.swaps = made(Counter, "swaps", "How often a version took the place of another")
+        self.running = made(
+            Gauge, "running_info", "The version that answers, as labels", ("version", "ledger_entry", "sha256")
+        )
+        self.problem = made(Gauge, "problem", "1 by the name of what keeps a version from being loaded", ("name",))
+        self.asked = made(Gauge, "wandb_answered_timestamp_seconds", "When W&B last answered")
+
+    def runs(self, about: Mapping[str, Any]) -> None:
+        """A version answers from now on."""
+        self.running.clear()
+        self.running.labels(about["version"], about["ledger_entry"], about["sha256"]).set(1)
+
+    def has_problem(self, name: str | None) -> None:
+        """What keeps the version in production from being loaded; None if it is."""
+        self.problem.clear()
+        if name:
+            self.problem.labels(name).set(1)
+
+    def text(self) -> bytes:
+        """All of it, as a collector reads it."""
+        return generate_latest(self.registry)
+
+
+class _Lines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            said["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(said, default=str)
+
+
+def log_as_json() -> None:
+    """Let everything that is logged in this process, uvicorn's own lines too, be such lines on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    LOGGER.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.INFO)
+
+
+def log(event: str, *, level: int = logging.INFO, error: BaseException | None = None, **fields: Any) -> None:
+    """A log line. error: an exception whose traceback belongs to it."""
+    LOGGER.log(level, event, extra={"fields": fields}, exc_info=error)

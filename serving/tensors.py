@@ -1,0 +1,218 @@
+"""
+The Open Inference Protocol, version 2: requests and answers as JSON, with tensors in JSON or, after it, in binary.
+
+https://github.com/kserve/open-inference-protocol and Triton's extension `binary_tensor_data`. Input from outside:
+everything is held to its type, shape and size before it becomes an array.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from serving.errors import Refusal
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+NUMBERS: Mapping[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+MAX_TENSORS = 10_000
+MAX_RANK = 8
+
+
+class Tensor(NamedTuple):
+    """A named array. values: of BYTES, objects: str, or None where a value is missing."""
+
+    name: str
+    datatype: str
+    values: Any
+
+    def as_json(self) -> dict[str, Any]:
+        """Its description and its values in JSON."""
+        return {**self._described(), "data": self.values.ravel().tolist()}
+
+    def as_binary(self) -> tuple[dict[str, Any], bytes]:
+        """Its description, and its values as bytes."""
+        if self.datatype == "BYTES":
+            encoded = [text.encode() for text in self.values.ravel()]
+            raw = b"".join(struct.pack("<I", len(text)) + text for text in encoded)
+        else:
+            raw = np.ascontiguousarray(self.values).tobytes()
+        return {**self._described(), "parameters": {"binary_data_size": len(raw)}}, raw
+
+    def _described(self) -> dict[str, Any]:
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.values.shape)}
+
+
+class Request(NamedTuple):
+    """An inference request. wanted: the outputs by name, and whether each is to be binary; None: all, by `binary`."""
+
+    id: str | None
+    inputs: dict[str, Tensor]
+    wanted: Mapping[str, bool] | None
+    binary: bool
+
+
+def parse(body: bytes, header_length: str | None) -> Request:
+    """A request's body; raises Refusal. header_length: how many bytes of it are JSON, if binary tensors follow."""
+    try:
+        length = len(body) if header_length is None else int(header_length)
+    except ValueError as error:
+        raise Refusal(f"{HEADER_LENGTH} is not a number") from error
+    if not 0 <= length <= len(body):
+        raise Refusal(f"{HEADER_LENGTH} is {length}, and the body has {len(body)} bytes")
+    try:
+        said = json.loads(body[:length])
+    except (ValueError, RecursionError) as error:
+        raise Refusal("the body is not JSON") from error
+    if not isinstance(said, dict) or not isinstance(said.get("inputs"), list):
+        raise Refusal("the body has no list `inputs`")
+    if len(said["inputs"]) > MAX_TENSORS:
+        raise Refusal(f"there are more than {MAX_TENSORS} inputs")
+    inputs, rest = {}, body[length:]
+    for item in said["inputs"]:
+        tensor, rest = _tensor(item, rest)
+        if tensor.name in inputs:
+            raise Refusal(f"the input {tensor.name!r} is there twice", column=tensor.name)
+        inputs[tensor.name] = tensor
+    if rest:
+        raise Refusal(f"{len(rest)} bytes follow that belong to no input")
+    name = said.get("id")
+    if name is not None and not isinstance(name, str):
+        raise Refusal("`id` is not a text")
+    return Request(name, inputs, _wanted(said), _parameters(said).get("binary_data_output") is True)
+
+
+def read(said: Any) -> Tensor:
+    """A tensor in JSON; raises Refusal."""
+    return _tensor(said, b"")[0]
+
+
+def _wanted(said: Mapping[str, Any]) -> dict[str, bool] | None:
+    outputs = said.get("outputs")
+    if outputs is None:
+        return None
+    if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
+        raise Refusal("`outputs` is not a list of objects")
+    if any("classification" in _parameters(item) for item in outputs):
+        raise Refusal("the extension `classification` is not offered")
+    binary = _parameters(said).get("binary_data_output") is True
+    return {str(item.get("name")): _parameters(item).get("binary_data", binary) is True for item in outputs}
+
+
+def _parameters(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = said.get("parameters", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _tensor(said: Any, rest: bytes) -> tuple[Tensor, bytes]:
+    """One input, and what follows its bytes."""
+    if not isinstance(said, dict) or not isinstance(name := said.get("name"), str):
+        raise Refusal("an input has no name")
+    datatype, shape = said.get("datatype"), _shape(name, said.get("shape"))
+    if datatype not in NUMBERS and datatype != "BYTES":
+        raise Refusal(f"the datatype of {name!r} is not one of BYTES, {', '.join(NUMBERS)}", column=name)
+    count = math.prod(shape)
+    size = _parameters(said).get("binary_data_size")
+    if size is None:
+        values = _of_json(name, str(datatype), said.get("data"), count)
+    elif type(size) is not int or not 0 <= size <= len(rest):
+        raise Refusal(f"binary_data_size of {name!r} is more than what follows", column=name)
+    else:
+        values, rest = _of_binary(name, str(datatype), rest[:size], count), rest[size:]
+    return Tensor(name, str(datatype), values.reshape(shape)), rest
+
+
+def _shape(name: str, said: Any) -> list[int]:
+    good = isinstance(said, list) and 1 <= len(said) <= MAX_RANK
+    if not good or not all(type(length) is int and 0 <= length < 2**31 for length in said):
+        raise Refusal(f"the shape of {name!r} is not a list of lengths", column=name)
+    return list(said)
+
+
+_TYPES: Mapping[str, set[type]] = {"B": {str, type(None)}, "b": {bool}, "u": {int}, "i": {int}}
+
+
+def _of_json(name: str, datatype: str, data: Any, count: int) -> Any:
+    if not isinstance(data, list):
+        raise Refusal(f"{name!r} has no list `data`", column=name)
+    flat = _flat(data)
+    if len(flat) != count:
+        raise Refusal(f"{name!r} has {len(flat)} values, and its shape says {count}", column=name)
+    kind = "B" if datatype == "BYTES" else np.dtype(NUMBERS[datatype]).kind
+    if not set(map(type, flat)) <= _TYPES.get(kind, {int, float, type(None)}):
+        raise Refusal(f"{name!r} has values that are not {datatype}", column=name)
+    if kind == "B":
+        return np.array(flat, dtype=object)
+    # A missing number is null in JSON, which has no NaN.
+    held = [math.nan if value is None else value for value in flat] if kind == "f" else flat
+    try:
+        return np.array(held, dtype=NUMBERS[datatype])
+    except (OverflowError, ValueError, TypeError) as error:
+        raise Refusal(f"{name!r} has values that are not {datatype}", column=name) from error
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    """The values of lists in lists, which JSON may have in place of one flat list."""
+    for _ in range(MAX_RANK):
+        if not data or not isinstance(data[0], list):
+            break
+        if not all(isinstance(item, list) for item in data):
+            raise Refusal("lists and values are mixed in `data`")
+        data = [value for item in data for value in item]
+    return data
+
+
+def _of_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
+    if datatype != "BYTES":
+        dtype = np.dtype(NUMBERS[datatype])
+        if len(raw) != count * dtype.itemsize:
+            raise Refusal(f"{name!r} has {len(raw)} bytes, and its shape says {count * dtype.itemsize}", column=name)
+        return np.frombuffer(raw, dtype=dtype)
+    texts, at = [], 0
+    try:
+        while at < len(raw):
+            (length,) = struct.unpack_from("<I", raw, at)
+            if at + 4 + length > len(raw):
+                raise ValueError("a text is longer than what follows")
+            texts.append(raw[at + 4 : at + 4 + length].decode())
+            at += 4 + length
+    except (struct.error, ValueError) as error:
+        raise Refusal(f"{name!r} is not a sequence of texts in UTF-8, each after its length", column=name) from error
+    if len(texts) != count:
+        raise Refusal(f"{name!r} has {len(texts)} texts, and its shape says {count}", column=name)
+    return np.array(texts, dtype=object)
+
+
+def answer(about: Mapping[str, Any], outputs: Sequence[Tensor], request: Request) -> tuple[bytes, int | None]:
+    """An answer's body, and how many bytes of it are JSON if binary tensors follow. about: its fields but `outputs`."""
+    known = {output.name: output for output in outputs}
+    wanted = dict.fromkeys(known, request.binary) if request.wanted is None else request.wanted
+    if unknown := next((name for name in wanted if name not in known), None):
+        raise Refusal(f"there is no output {unknown!r}; there are {', '.join(known)}")
+    described, raw = [], []
+    for name, binary in wanted.items():
+        if binary:
+            said, content = known[name].as_binary()
+            raw.append(content)
+        else:
+            said = known[name].as_json()
+        described.append(said)
+    text = json.dumps({**about, "outputs": described}, allow_nan=False).encode()
+    return text + b"".join(raw), len(text) if raw else None

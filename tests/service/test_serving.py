@@ -1,0 +1,236 @@
+"""
+The service as a process, beside the embedded server: its protocol, what it follows, and what it refuses.
+
+    pytest tests/service/test_serving.py
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+import wandb
+
+from modelgate import usecase
+from tests.service.conftest import USE_CASE
+from tests.serving import free_port, until
+
+
+def example(service, **changed):
+    """A request of one row that is in its form; changed: the values of columns."""
+    _, said = service.ask("/example")
+    for tensor in said["inputs"]:
+        if tensor["name"] in changed:
+            tensor["data"] = changed[tensor["name"]]
+            tensor["shape"] = [len(tensor["data"])]
+    return said
+
+
+def tensors(service, rows):
+    """The inputs of Triton's client, in binary: `rows` times the example."""
+    made = []
+    for tensor in example(service)["inputs"]:
+        values = np.repeat(np.array(tensor["data"], dtype=np.float64), rows)
+        made.append(triton.InferInput(tensor["name"], values.shape, "FP64"))
+        made[-1].set_data_from_numpy(values)
+    return made
+
+
+# --- the protocol, by a client that others wrote ---------------------------------------------------------------------
+
+
+def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, place):
+    client = triton.InferenceServerClient(f"127.0.0.1:{service.port}")
+    assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(USE_CASE)
+    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    metadata = client.get_model_metadata(USE_CASE)
+    assert (metadata["versions"], metadata["inputs"][0]["datatype"]) == (["v0"], "FP64")
+
+    binary = client.infer(USE_CASE, tensors(service, 3), request_id="7")
+    wanted = [triton.InferRequestedOutput(name, binary_data=False) for name in ("answer", "probabilities")]
+    plain = client.infer(USE_CASE, tensors(service, 3), outputs=wanted, model_version="v0")
+    answers = binary.as_numpy("probabilities")
+    assert answers.shape == (3, 2) and answers.dtype == np.float32
+    np.testing.assert_allclose(plain.as_numpy("probabilities"), answers, rtol=1e-6)
+    labels = [text.decode() for text in binary.as_numpy("answer")]
+    assert labels == [("malignant", "benign")[index] for index in answers.argmax(axis=1)]
+    said = binary.get_response()
+    assert (said["id"], said["model_version"], said["parameters"]["version"]) == ("7", "v0", place.versions[1.0])
+    assert said["parameters"]["ledger_entry"] == "v0"
+    status, same = service.infer(example(service))
+    assert status == 200 and same["outputs"][1]["data"] == pytest.approx(answers[0].tolist(), rel=1e-6)
+    with pytest.raises(triton.InferenceServerException, match="version 'v7' does not answer; 'v0' does"):
+        client.infer(USE_CASE, tensors(service, 1), model_version="v7")
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "message"),
+    [
+        ({"mean_area": [-1.0]}, "in_range", "column 'mean_area' does not pass in_range(0, 10000): -1.0 in row 0"),
+        ({"mean_area": [None]}, "not_nullable", "column 'mean_area' is missing in row 0"),
+        ({"mean_area": ["wide"]}, "bad_request", "'mean_area' has values that are not FP64"),
+        ({"mean_area": [1.0, 2.0]}, "bad_request", "the input 'mean_area' has 2 rows, and the first has 1"),
+        ({"mean_area": [1e400]}, "in_range", "column 'mean_area' does not pass in_range(0, 10000): inf in row 0"),
+    ],
+)
+def test_a_row_that_breaks_the_schema_is_refused_with_its_column(service, changed, name, message):
+    status, said = service.infer(example(service, **changed))
+    assert (status, said["name"], said["column"], said["error"]) == (400, name, "mean_area", message)
+
+
+def test_a_column_that_is_missing_or_unknown_is_named(service):
+    request = example(service)
+    missing = request["inputs"].pop()["name"]
+    assert service.infer(request)[1]["column"] == missing
+    request["inputs"].append({"name": "extra", "datatype": "FP64", "shape": [1], "data": [1.0]})
+    assert service.infer(request)[1]["column"] == "extra"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b"{" * 100_000, 400),
+        (b'{"inputs": [7]}', 400),
+        (b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [-1], "data": []}]}', 400),
+        (b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [2147483647, 2147483647], "data": []}]}', 400),
+        (b'{"inputs": [{"name": "x", "datatype": "OBJECT", "shape": [1], "data": [1]}]}', 400),
+        (b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "parameters": {"binary_data_size": 9}}]}', 400),
+        (b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [[1], 2]}]}', 400),
+        (b'{"inputs": []}', 400),
+        (b" " * (2**20 + 1), 413),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(service, body, status):
+    assert service.infer(body)[0] == status
+
+
+def test_a_header_that_lies_about_the_json_and_a_compressed_body_are_refused(service):
+    for length in ("-1", "x", "999999"):
+        assert service.infer(b"{}", **{"Inference-Header-Content-Length": length})[0] == 400
+    assert service.infer(b"{}", **{"Content-Encoding": "gzip"})[0] == 415
+    assert service.ask("/v2/models/other/infer", {})[0] == 404
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(service):
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+        client.sendall(f"POST /v2/models/{USE_CASE}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
+        assert b" 408 " in client.recv(1000)
+
+
+def test_metrics_and_logs_say_what_was_answered_by_which_version(service, place):
+    service.infer(example(service))
+    _, said = service.ask("/metrics")
+    text = said.decode()
+    assert f'version="{place.versions[1.0]}"' in text and 'modelgate_requests_total{route="infer",status="200"}' in text
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert {"starts", "loaded", "request"} <= {line["event"] for line in lines}
+    assert place.server.key not in service.log.read_text()
+
+
+# --- what it follows -------------------------------------------------------------------------------------------------
+
+
+class Load:
+    """Requests without a pause, from threads; afterwards each status and answer."""
+
+    def __init__(self, service, threads=4):
+        self.answers = []
+        self._service, self._ended = service, threading.Event()
+        rows = usecase.part(USE_CASE, "data").load(369, 200).x_eval.iloc[:10].ffill().bfill()
+        self._body = example(service, **{name: rows[name].tolist() for name in rows})
+        self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self):
+        while not self._ended.is_set():
+            try:
+                self.answers.append(self._service.infer(self._body))
+            except OSError as error:
+                self.answers.append((0, str(error)))
+
+    def end(self):
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        return self.answers
+
+
+def test_a_promotion_and_a_rollback_are_followed_under_load_and_no_request_fails(service, place):
+    load = Load(service)
+    try:
+        seconds = []
+        for C, number in ((0.1, "v1"), (1.0, "v0")):
+            version = place.promote(C)
+            began = time.monotonic()
+            until(lambda number=number: service.ready["version"].endswith(number), f"{version} to answer", 30)
+            seconds.append(time.monotonic() - began)
+            time.sleep(0.3)
+    finally:
+        answers = load.end()
+    assert {status for status, _ in answers} == {200}
+    # Two models that answer otherwise: each answer is that of the version that it names.
+    by_version = {}
+    for _, said in answers:
+        by_version.setdefault(said["parameters"]["version"], set()).add(tuple(said["outputs"][1]["data"]))
+    assert by_version.keys() == set(place.versions.values())
+    assert all(len(given) == 1 for given in by_version.values()) and len(set.union(*by_version.values())) == 2
+    assert service.ready["ledger_entry"] == "v2" and service.ready["problem"] is None
+
+
+def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(service, place):
+    before = service.ready
+    other = wandb.Api().artifact(place.versions[0.1])
+    other.aliases.append("production")
+    other.save()
+    said = until(lambda: service.ready["problem"] and service.ready, "the problem")
+    assert (said["ready"], said["version"], said["problem"]["name"]) == (True, before["version"], "moved_outside")
+    assert service.infer(example(service))[1]["parameters"]["version"] == before["version"]
+    assert b'modelgate_problem{name="moved_outside"} 1.0' in service.ask("/metrics")[1]
+    version = wandb.Api().artifact(before["version"])
+    version.aliases.append("production")
+    version.save()
+    until(lambda: service.ready["problem"] is None, "the end of it")
+
+
+def test_without_wandb_it_goes_on_and_begins_again_from_its_own_verified_copy(place, tmp_path):
+    """The server is one that nobody reaches; what is kept was verified before."""
+    kept = tmp_path / "kept"
+    with place.serving(kept) as running:
+        version = until(lambda: running.ready.get("version"), "a version")
+    gone = {"WANDB_BASE_URL": f"http://127.0.0.1:{free_port()}"}
+    with place.serving(kept, **gone) as running:
+        said = until(lambda: running.ready["ready"] and running.ready, "the copy")
+        assert (said["version"], said["from_disk"]) == (version, True)
+        status, answer = running.infer(example(running))
+        assert (status, answer["parameters"]["version"]) == (200, version)
+        assert running.stop() == 0
+    (model,) = kept.glob("*/*/model.skops")
+    model.write_bytes(model.read_bytes() + b"x")
+    with place.serving(kept, **gone) as running:
+        said = until(lambda: running.ready["problem"] and running.ready, "the refusal")
+        assert (said["ready"], said["problem"]["name"]) == (False, "copy_changed")
+        assert running.infer(example(running))[0] == 503
+
+
+def test_what_is_being_answered_is_answered_before_it_ends(place, tmp_path):
+    with place.serving(tmp_path / "kept") as running:
+        until(lambda: running.ready["ready"], "a version")
+        many = example(running)
+        for tensor in many["inputs"]:
+            tensor["data"], tensor["shape"] = tensor["data"] * 2000, [2000]
+        done = []
+        thread = threading.Thread(target=lambda: done.append(running.infer(many)))
+        thread.start()
+        time.sleep(0.01)
+        assert running.stop() == 0
+        thread.join()
+        assert not done or done[0][0] == 200
