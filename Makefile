@@ -17,7 +17,7 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 # How each lock is made: for every platform, each package by its hash, and without the address of an index.
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
-.PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve clean images check test prove conformance lint \
+.PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check test prove conformance lint \
 	lock drill bench github-setup github-doctor
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo 'make audit      what was promoted, by whom, on what evidence   (ARGS=--verify)'
 	@echo 'make predict    answer a file of rows by the version in production'
 	@echo '                ARGS="--input rows.csv --output answers.parquet"'
+	@echo 'make serve-model  answer over HTTP by the version in production, with a page to ask it'
 	@echo 'make prune      delete datasets and models that nothing names any more; shows them and asks'
 	@echo 'make serve      open the pages: what is in production, what waits, runs, the registry'
 	@echo 'make clean      remove what the runner keeps in .modelgate/'
@@ -64,7 +65,7 @@ setup:
 setup-dev:
 	@sh runner/setup.sh dev
 
-run plan approve rollback status audit predict prune serve clean images: setup
+run plan approve rollback status audit predict prune serve serve-model clean images: setup
 	@$(VENV_PYTHON) -m runner $@ $(ARGS)
 
 test: setup-dev

@@ -17,7 +17,16 @@ from runner import engine, images
 
 NO_ENGINE = 3  # of the runner: no container engine
 # MB over the base, the most that each may have.
-LIMITS = {"build": 520, "train": 1250, "link": 130, "evaluate": 1250, "promote": 620, "predict": 1420, "server": 60}
+LIMITS = {
+    "build": 520,
+    "train": 1250,
+    "link": 130,
+    "evaluate": 1250,
+    "promote": 620,
+    "predict": 1420,
+    "serve": 1390,
+    "server": 60,
+}
 
 
 def prepare() -> dict[str, str]:

@@ -8,6 +8,7 @@ Run the pipeline on this machine.
     python -m runner status                                       what is in production, what waits, what ran last
     python -m runner audit [--verify] [--on DATE] [--html FILE]   what was promoted, by whom, on what evidence
     python -m runner predict --input FILE --output FILE           answer rows by the version in production
+    python -m runner serve-model [--port N]                       answer over HTTP, with a page, until Ctrl-C
     python -m runner prune [--older-than DAYS]                    delete what nothing names any more; asks first
     python -m runner serve | clean
     python -m runner images [--list]                              build the images that are missing, and name them
@@ -29,6 +30,7 @@ from modelgate.errors import StepError
 from runner import approval, engine, executors, images, loop, pipeline, status
 from runner.errors import Busy, Interrupted, RunnerError, WrongUse
 from runner.folder import Folder, remove
+from runner.model_service import PORT, serve_model
 from runner.options import Options
 from runner.processes import Stop, end_leftover
 from runner.progress import say
@@ -140,6 +142,10 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     predict.add_argument("--output", required=True, metavar="FILE", help="answers: .parquet")
     predict.add_argument("--version", metavar="REF", help="another version that the ledger knows")
     predict.add_argument("--unapproved", action="store_true", default=None, help="with --version: never promoted, too")
+    service = command("serve-model", "answer over HTTP by the version in production, until Ctrl-C", "serve-model")
+    use_case_flag(service, "that of the last run")
+    wandb_flags(service)
+    service.add_argument("--port", type=int, default=PORT, help="of this machine (default: %(default)s)")
     pruned = command("prune", "delete the datasets and models that nothing names any more; asks", "prune")
     use_case_flag(pruned, "that of the last run")
     wandb_flags(pruned)
@@ -268,6 +274,7 @@ def clean(options: Options) -> int:
                 return 1
         end_leftover(folder.step_record)
         end_leftover(folder.asked_record)
+        end_leftover(folder.service_record)
         end_leftover(folder.server_record)
         executors.end_containers(folder)
         for path in folder.ours():
@@ -306,6 +313,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 step = pipeline.AUDIT if args.command == "audit" else pipeline.PREDICT
                 given = {name: value for name in step.flags if (value := getattr(args, name)) is not None}
                 return status.answer(options, step, loop.use_case_of(options).name, given)
+            case "serve-model":
+                return serve_model(options, loop.use_case_of(options).name, args.port)
             case "prune":
                 given = {"older_than": args.older_than} if args.older_than else {}
                 return prune(options, loop.use_case_of(options).name, given)

@@ -60,17 +60,25 @@ def asked(options: Options, *, quiet: bool) -> Iterator[Executor]:
     Run a step that only asks W&B, next to other commands in the folder: as a process, with the embedded server that
     runs already, or one for the length of the block. quiet: what the step prints for people is not shown.
     """
-    with ExitStack() as stack:
-        if options.own:
-            env: Mapping[str, str] = environment.for_own(options.environ)
-        else:
-            running = stack.enter_context(_server(options, _as_process(options)))
-            running.wait()
-            env = environment.for_embedded(
-                options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk
-            )
-        record = options.folder.asked_record
-        yield stack.enter_context(_processes(options, env, record=record, quiet=quiet))
+    record = options.folder.asked_record
+    with reached(options) as env, _processes(options, env, record=record, quiet=quiet) as execute:
+        yield execute
+
+
+@contextmanager
+def reached(options: Options, module: str = "modelgate_server") -> Iterator[Mapping[str, str]]:
+    """
+    The environment of a process that asks W&B: the person's own, or the embedded server that runs already, or one for
+    the length of the block. module: see `embedded.as_process`.
+    """
+    if options.own:
+        yield environment.for_own(options.environ)
+        return
+    with _server(options, _as_process(options, module)) as running:
+        running.wait()
+        yield environment.for_embedded(
+            options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk
+        )
 
 
 def command(options: Options, settings: Config) -> Callable[[Step, Sequence[str]], str]:

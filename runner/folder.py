@@ -8,10 +8,11 @@
     wandb/                    the SDK's own folders
     home/                     the home of build's container: what its `data.py` downloads is kept here
     out/<step>/               what each step answered last
+    serving/  serving.log     the verified version that the service keeps, and what the service said last
     state.json                the last run, what waits for an approval, what is in production
     lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
     step.pid  asked.pid       what was started and has not been seen to end: the steps' interpreter, that of what
-    server.pid                `status` asks, and the server
+    server.pid  service.pid   `status` asks, the server, and the service that answers
     engine                    the container engine in which something of this folder may be; there while it may
 """
 
@@ -39,10 +40,13 @@ OURS = (
     "wandb",
     "home",
     "out",
+    "serving",
+    "serving.log",
     "state.json",
     "step.pid",
     "asked.pid",
     "server.pid",
+    "service.pid",
     "engine",
     "server.lock",
     "lock",
@@ -65,6 +69,9 @@ class Folder:
         self.step_record = path / "step.pid"
         self.asked_record = path / "asked.pid"
         self.server_record = path / "server.pid"
+        self.serving = path / "serving"
+        self.service_log = path / "serving.log"
+        self.service_record = path / "service.pid"
         self.engine_file = path / "engine"
 
     def make(self) -> None:

@@ -36,12 +36,12 @@ from runner.processes import Stop
 
 SERVER = "server"  # the one image that knows no use case
 LOOP = ("build", "train", "link", "evaluate", "promote", SERVER)  # what a run in containers needs
-NAMES = (*LOOP, "predict")
+NAMES = (*LOOP, "predict", "serve")
 REPOSITORY = "modelgate"
 # The folders in docker/ of the base images of build, train and evaluate: a framework's packages, and a use case's.
 FRAMEWORKS, PACKAGES = "frameworks", "packages"
 # The images that are built on the image of the model's framework, because they load or make a model.
-WITH_MODEL = ("train", "evaluate", "predict")
+WITH_MODEL = ("train", "evaluate", "predict", "serve")
 # The base image of build, whatever the use case's framework is: it has what tables and texts need.
 OF_BUILD = "sklearn"
 # The kinds of files that are copied from a whole folder: those that the server has, and no key.

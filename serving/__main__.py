@@ -10,6 +10,7 @@ variables; a key that may read is enough. Exits 0 when it is ended, 2 on wrong u
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = usecase.part(settings.name, "data")
     collection = args.collection or settings.collection
     follower = Follower(settings, collection, data, args.data.resolve(), metrics, args.poll)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn raises it again once it has ended, which is how it should end
     log("starts", use_case=settings.name, host=args.host, port=args.port, data=str(args.data))
     uvicorn.run(
         create_app(settings.name, follower, metrics),

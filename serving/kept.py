@@ -39,7 +39,12 @@ class Folder:
 
     def staging(self) -> tempfile.TemporaryDirectory[str]:
         """A new folder to download into, on the same disk."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StepError(
+                "data_not_writable", f"--data: {error}", "give a folder that is the service's own"
+            ) from error
         for left in self.path.glob("staging-*"):  # of a service that was killed
             shutil.rmtree(left, ignore_errors=True)
         return tempfile.TemporaryDirectory(prefix="staging-", dir=self.path, ignore_cleanup_errors=True)

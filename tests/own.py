@@ -22,7 +22,17 @@ USE_CASE = "glyphs"
 TEAMS = "letters"  # the use case that `letters` makes, of which the containers' and workflows' tests have images
 BUILD = ".venv/bin/python -m tests.own"  # builds the images that the tests of the containers need
 # What a clone needs to run the loop.
-ROOMS = ("docker", "modelgate", "modelgate_server", "pages", "runner", "steps", "requirements.txt", "pyproject.toml")
+ROOMS = (
+    "docker",
+    "modelgate",
+    "modelgate_server",
+    "pages",
+    "runner",
+    "serving",
+    "steps",
+    "requirements.txt",
+    "pyproject.toml",
+)
 
 
 def install() -> None:

@@ -20,6 +20,7 @@ from modelgate import config, frameworks, rows
 from modelgate.tracking import fingerprint
 from runner import images
 from tests import own
+from tests.test_architecture import imports
 
 ROOT = Path(__file__).parents[2]
 # The steps of an image.
@@ -30,11 +31,19 @@ STEPS = {
     "evaluate": ["evaluate"],
     "promote": ["promote", "audit"],
     "predict": ["predict"],
+    "serve": [],  # the room serving/
 }
 # Those that run code of the use case, which may import any module of `modelgate.rows`, on a framework's image.
-WITH_CODE = {"build", "train", "evaluate", "predict"}
-WITH_ROWS = {"build", "train", "evaluate", "predict", "promote"}  # that read the rows of a dataset, of any kind
-WITH_MODEL = {"train", "evaluate", "predict"}  # that know the format of their framework's models
+WITH_CODE = {"build", "train", "evaluate", "predict", "serve"}
+WITH_ROWS = {
+    "build",
+    "train",
+    "evaluate",
+    "predict",
+    "promote",
+    "serve",
+}  # that read the rows of a dataset, of any kind
+WITH_MODEL = {"train", "evaluate", "predict", "serve"}  # that know the format of their framework's models
 ON_PYTHON = ("frameworks", "link", "promote", "server")  # the folders of the others, and of what those stand on
 FOLDERS = (*images.NAMES, "frameworks", "packages")
 # The name that is imported, where it is not that of the package.
@@ -42,6 +51,7 @@ PACKAGES = {
     "markdown_it": "markdown-it-py",
     "PIL": "pillow",
     "graphql": "graphql-core",
+    "prometheus_client": "prometheus-client",
     "re2": "google-re2",
     "sklearn": "scikit-learn",
     "pydantic_core": "pydantic",
@@ -58,11 +68,12 @@ NOT_IMPORTED = {
         "pydantic",  # for evaluate
     },
     "predict": {"pillow", "pydantic"},  # for evaluate, on the same framework's image
+    "serve": {"httptools", "pillow", "pydantic", "pyarrow"},
     "server": {"httptools"},  # uvicorn's parser, named as a string
 }  # fmt: skip
 # What a file imports that the images of the lock have only if the use case asks for it.
 TABLES = {"pandas", "pandera", "pyarrow"}
-NOT_INSTALLED = {"keras": TABLES, "predict": TABLES - {"pyarrow"}}
+NOT_INSTALLED = {"keras": TABLES, "predict": TABLES - {"pyarrow"}, "serve": {"pyarrow"}}
 ARGUMENTS = {"USE_CASE": "glyphs", "FRAMEWORK": "keras"}
 
 
@@ -73,6 +84,10 @@ def dockerfile(name: str) -> str:
 def code_of(name: str) -> set[str]:
     """The files of ours that the steps of an image import, by themselves or by name, and those that a use case may."""
     found = set(fingerprint.sources(f"steps.{step}" for step in STEPS[name]))
+    if name == "serve":
+        names = {module for path in (ROOT / "serving").glob("*.py") for module in imports(path)}
+        ours = {module for module in names if module.startswith("modelgate")}
+        found |= {"serving/", *fingerprint.sources(ours | {module.rpartition(".")[0] for module in ours})}
     if name in WITH_CODE:
         found |= {f"modelgate/rows/{path.name}" for path in (ROOT / "modelgate" / "rows").glob("*.py")}
         found.add("usecases/__init__.py")
@@ -174,6 +189,7 @@ def test_another_version_or_hash_would_be_seen():
 # Which images have a lock.
 HOLD = {"keras": ("train", "evaluate"), "sklearn": ("build",), "link": ("link",), "promote": ("promote",)} | {
     "predict": ("predict",),
+    "serve": ("serve",),
     "server": ("server",),
 }
 
@@ -182,8 +198,8 @@ HOLD = {"keras": ("train", "evaluate"), "sklearn": ("build",), "link": ("link",)
 def test_nothing_is_asked_for_that_no_file_imports(lock):
     names = HOLD[lock]
     asked = {package for path in locks(names[0]) for package in wanted(path)}
-    rooms = [(ROOT / "modelgate_server").rglob("*.py")] if lock == "server" else []
-    files = [file for room in rooms for file in room] or [ROOT / path for name in names for path in code_of(name)]
+    code = {"modelgate_server/"} if lock == "server" else {path for name in names for path in code_of(name)}
+    files = [file for path in code for file in ((ROOT / path).rglob("*.py") if path[-1] == "/" else [ROOT / path])]
     imported = {package for file in files for package in packages(file)}
     assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(lock, set()) - imported
     # The server's: ariadne is built on graphql-core, starlette on anyio, and only pytest loads the plugin.
@@ -227,7 +243,7 @@ def packages(file: Path) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.partition(".")[0])
-    own = {"modelgate", "modelgate_server", "steps", "usecases"} | set(sys.stdlib_module_names)
+    own = {"modelgate", "modelgate_server", "serving", "steps", "usecases"} | set(sys.stdlib_module_names)
     return {PACKAGES.get(name, name) for name in found - own}
 
 
@@ -255,7 +271,7 @@ def check_dependabot() -> list[str]:
 def test_the_others_stand_on_an_image_of_ours_and_install_no_framework(name):
     text = dockerfile(name)
     assert re.findall(r"^FROM (.*)", text, re.MULTILINE) == ["${FRAMEWORK_IMAGE}"]
-    assert ("pip install" in text) == (name in ("packages", "predict"))
+    assert ("pip install" in text) == (name in ("packages", "predict", "serve"))
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -279,7 +295,9 @@ def checkout(tmp_path):
         ("steps/link.py", {"link"}),
         ("modelgate/gate/rules.py", {"evaluate", "promote"}),
         ("usecases/glyphs/model.py", {"train"}),
-        ("modelgate/incoming.py", {"predict"}),
+        ("modelgate/incoming.py", {"predict", "serve"}),
+        ("serving/app.py", {"serve"}),
+        ("serving/page/page.js", {"serve"}),
         ("docker/predict/requirements.txt", {"predict"}),
         ("usecases/glyphs/helper.py", WITH_CODE),  # a new file of the team's, which the others may import
         ("usecases/glyphs/config.toml", set(STEPS)),
@@ -338,6 +356,7 @@ def test_what_a_use_case_changes_is_built_on_images_that_stay(checkout):
         "train": "keras",
         "evaluate": "keras",
         "predict": "keras",
+        "serve": "keras",
     }
     assert before["train"].reference != after["train"].reference
     assert bases == {name: image.base for name, image in after.items() if image.base}

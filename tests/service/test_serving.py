@@ -18,7 +18,7 @@ import wandb
 
 from modelgate import usecase
 from tests.service.conftest import USE_CASE
-from tests.serving import free_port, until
+from tests.serving import free_port, listens, until
 
 
 def example(service, **changed):
@@ -221,16 +221,16 @@ def test_without_wandb_it_goes_on_and_begins_again_from_its_own_verified_copy(pl
         assert running.infer(example(running))[0] == 503
 
 
-def test_what_is_being_answered_is_answered_before_it_ends(place, tmp_path):
+def test_a_request_that_has_begun_is_answered_before_it_ends(place, tmp_path):
     with place.serving(tmp_path / "kept") as running:
         until(lambda: running.ready["ready"], "a version")
-        many = example(running)
-        for tensor in many["inputs"]:
-            tensor["data"], tensor["shape"] = tensor["data"] * 2000, [2000]
-        done = []
-        thread = threading.Thread(target=lambda: done.append(running.infer(many)))
-        thread.start()
-        time.sleep(0.01)
-        assert running.stop() == 0
-        thread.join()
-        assert not done or done[0][0] == 200
+        body = json.dumps(example(running)).encode()
+        head = f"POST /v2/models/{USE_CASE}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
+            client.sendall(head.encode() + body[:100])
+            time.sleep(0.1)
+            running.process.terminate()
+            until(lambda: not listens(running.port), "the end of new requests")
+            client.sendall(body[100:])
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert running.process.wait(60) == 0

@@ -1,0 +1,96 @@
+"""Serve the model in production on this machine, in the foreground, next to the embedded server or the person's W&B."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from runner import executors
+from runner.embedded import HOST, LOG_LINES
+from runner.errors import Interrupted, ServerFailed
+from runner.options import Options
+from runner.processes import Child, end_leftover
+from runner.progress import say
+
+PORT = 8100
+
+
+def serve_model(options: Options, use_case: str, port: int) -> int:
+    """Start the service, say when it answers, and end it with Ctrl-C."""
+    folder = options.folder
+    if not options.own and not folder.server_data.is_dir():
+        say("Nothing was run here yet. To begin: make run")
+        return 0
+    if end_leftover(folder.service_record):
+        say("ended the service that an earlier runner left behind")
+    url = f"http://{HOST}:{port}"
+    with executors.reached(options, "pages") as env:
+        say(f"{use_case} is being loaded; the service's log is {folder.service_log}")
+        child = _start(options, use_case, port, env)
+        try:
+            _tell_until_ended(options, child, url, use_case)
+        except Interrupted:
+            say("\nThe service has ended.")
+        finally:
+            child.end()
+    return 0
+
+
+def _start(options: Options, use_case: str, port: int, env: Mapping[str, str]) -> Child:
+    folder = options.folder
+    file = os.open(folder.service_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    words = [sys.executable, "-m", "serving", "--use-case", use_case, "--port", str(port)]
+    with os.fdopen(file, "ab") as log:
+        return Child(
+            [*words, "--data", str(folder.serving)],
+            env=env,
+            cwd=options.root,
+            record=folder.service_record,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def _tell_until_ended(options: Options, child: Child, url: str, use_case: str) -> None:
+    """Say whenever another version answers, or why none does; raises Interrupted, or ServerFailed if it ends itself."""
+    told = ""
+    while True:
+        if (code := child.code()) is not None:
+            lines = options.folder.service_log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            words = "".join(f"\n  | {line[:500]}" for line in lines)
+            hint = f"if the port is taken, choose another: make serve-model ARGS='--port {PORT + 1}'"
+            raise ServerFailed(f"the service ended with exit code {code}{words}", hint)
+        if (state := _state(url)) and (line := _line(state)) and line != told:
+            say(line)
+            if state["ready"] and not told.startswith("Answers"):
+                say(f"The page to ask it: {url}")
+                say(f"With curl: curl -s {url}/example | curl -s --data @- {url}/v2/models/{use_case}/infer")
+                say("Ctrl-C ends it.")
+            told = line
+        options.stop.pause()
+
+
+def _line(state: Mapping[str, Any]) -> str:
+    problem = state.get("problem")
+    why = f"; not up to date: {problem['message']}" if problem else ""
+    if state["ready"]:
+        return f"Answers: {state['version'].rpartition('/')[2]}, by ledger entry {state['ledger_entry']}{why}"
+    return f"Nothing answers yet: {problem['message']}" if problem else ""
+
+
+def _state(url: str) -> dict[str, Any]:
+    """What the service says of itself; empty while it does not answer."""
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(f"{url}/v2/health/ready", timeout=5) as answer:  # noqa: S310 - the service of this machine
+            return dict(json.load(answer))
+    except HTTPError as error:  # 503: it is there, and has no version
+        with error:
+            return dict(json.load(error))
+    except (URLError, OSError, ValueError):
+        return {}
