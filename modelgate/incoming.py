@@ -74,7 +74,7 @@ class Images(NamedTuple):
         require_none("row_range", ((pixels < 0) | (pixels > 1)).any(axis=1), first, "pixels outside [0, 1]")
 
 
-class Texts(NamedTuple):
+class Texts:
     """A list of texts."""
 
     def require(self, x: Any, first: int = 0) -> None:

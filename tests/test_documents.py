@@ -79,7 +79,7 @@ SETTINGS = {
 }
 # What ships, and what a reader of the pages on adapting makes.
 EXAMPLES = ("digits", "penguins", "flights", "topics", "letters", "cancer", "progression", "manual")
-OTHERS = ("docker image rm", "docker ps", "docker build", "docker context")
+OTHERS = ("docker image rm", "docker ps", "docker run", "docker build", "docker context")
 
 
 def commands(name: str) -> list[str]:

@@ -46,6 +46,7 @@ class Service:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    data: Path
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Status and JSON of one request; a body that is not bytes is sent as JSON."""
@@ -119,7 +120,7 @@ class Place:
         words = [sys.executable, "-c", PROGRAM, str(config.FOLDER), *flags]
         with log.open("wb") as sink:
             process = subprocess.Popen(words, cwd=ROOT, env=os.environ | environment, stdout=sink, stderr=sink)
-        service = Service(process, port, log)
+        service = Service(process, port, log, data)
         try:
             until(service.is_up, "the service")
             yield service

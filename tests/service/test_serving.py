@@ -7,6 +7,7 @@ The service as a process, beside the embedded server: its protocol, what it foll
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -17,6 +18,8 @@ import tritonclient.http as triton
 import wandb
 
 from modelgate import usecase
+from modelgate.errors import StepError
+from serving.kept import Folder
 from tests.service.conftest import USE_CASE
 from tests.serving import free_port, listens, until
 
@@ -201,36 +204,45 @@ def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(ser
     until(lambda: service.ready["problem"] is None, "the end of it")
 
 
-def test_without_wandb_it_goes_on_and_begins_again_from_its_own_verified_copy(place, tmp_path):
-    """The server is one that nobody reaches; what is kept was verified before."""
-    kept = tmp_path / "kept"
-    with place.serving(kept) as running:
-        version = until(lambda: running.ready.get("version"), "a version")
-    gone = {"WANDB_BASE_URL": f"http://127.0.0.1:{free_port()}"}
-    with place.serving(kept, **gone) as running:
-        said = until(lambda: running.ready["ready"] and running.ready, "the copy")
-        assert (said["version"], said["from_disk"]) == (version, True)
-        status, answer = running.infer(example(running))
-        assert (status, answer["parameters"]["version"]) == (200, version)
-        assert running.stop() == 0
-    (model,) = kept.glob("*/*/model.skops")
-    model.write_bytes(model.read_bytes() + b"x")
-    with place.serving(kept, **gone) as running:
-        said = until(lambda: running.ready["problem"] and running.ready, "the refusal")
-        assert (said["ready"], said["problem"]["name"]) == (False, "copy_changed")
-        assert running.infer(example(running))[0] == 503
+@pytest.fixture
+def alone(service, place, tmp_path):
+    """A service that begins with a copy of what another has kept, where no W&B is reached."""
+    shutil.copytree(service.data, tmp_path / "kept")
+    with place.serving(tmp_path / "kept", WANDB_BASE_URL=f"http://127.0.0.1:{free_port()}") as running:
+        until(lambda: running.ready["ready"], "the copy")
+        yield running
 
 
-def test_a_request_that_has_begun_is_answered_before_it_ends(place, tmp_path):
-    with place.serving(tmp_path / "kept") as running:
-        until(lambda: running.ready["ready"], "a version")
-        body = json.dumps(example(running)).encode()
-        head = f"POST /v2/models/{USE_CASE}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
-            client.sendall(head.encode() + body[:100])
-            time.sleep(0.1)
-            running.process.terminate()
-            until(lambda: not listens(running.port), "the end of new requests")
-            client.sendall(body[100:])
-            assert client.recv(12) == b"HTTP/1.1 200"
-        assert running.process.wait(60) == 0
+def test_without_wandb_it_begins_again_from_its_own_verified_copy(alone, service):
+    status, answer = alone.infer(example(alone))
+    assert (status, answer["parameters"]) == (200, service.infer(example(service))[1]["parameters"])
+    assert alone.ready["from_disk"] and not service.ready["from_disk"]
+
+
+def test_a_request_that_has_begun_is_answered_before_it_ends(alone):
+    body = json.dumps(example(alone)).encode()
+    head = f"POST /v2/models/{USE_CASE}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", alone.port), timeout=20) as client:
+        client.sendall(head.encode() + body[:100])
+        time.sleep(0.1)
+        alone.process.terminate()
+        until(lambda: not listens(alone.port), "the end of new requests")
+        client.sendall(body[100:])
+        assert client.recv(12) == b"HTTP/1.1 200"
+    assert alone.process.wait(60) == 0
+
+
+def test_a_copy_that_was_changed_is_not_loaded(service, tmp_path):
+    shutil.copytree(service.data, tmp_path / "kept")
+    folder = Folder(tmp_path / "kept", USE_CASE)
+    kept = folder.read()
+    assert kept is not None and kept.about["version"] == service.ready["version"]
+    kept.model.write_bytes(kept.model.read_bytes() + b"x")
+    with pytest.raises(StepError) as stopped:
+        folder.read()
+    assert stopped.value.name == "copy_changed"
+    (folder.path / "record.json").write_text("{")
+    with pytest.raises(StepError) as stopped:
+        folder.read()
+    assert stopped.value.name == "copy_unreadable"
+    assert Folder(tmp_path / "nothing", USE_CASE).read() is None

@@ -1,0 +1,128 @@
+"""
+Requests as tensors, without a service: what comes in is what was sent, whatever the kind of row.
+
+    pytest tests/service/test_tensors.py
+"""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving import tensors
+from serving.errors import Refusal
+from serving.interface import Interface
+
+IMAGES = Interface("image-classification", SimpleNamespace(CLASSES=(0, 1), SHAPE=(2, 2, 1)))
+TEXTS = Interface("text-classification", SimpleNamespace(CLASSES=("a", "b")))
+SCHEMA = pa.DataFrameSchema(
+    {
+        "mass": pa.Column(float, nullable=True),
+        "year": pa.Column(int, pa.Check.in_range(2000, 2010)),
+        "island": pa.Column(str, pa.Check.isin(["Dream", "Biscoe"]), nullable=True),
+        "carrier": pa.Column(str, pa.Check.str_length(2, 2)),
+        "tagged": pa.Column(bool),
+    }
+)
+TABLE = Interface("tabular-regression", SimpleNamespace(SCHEMA=SCHEMA))
+
+
+def sent(*made, binary):
+    """A request with these tensors, parsed."""
+    described, raw = [], b""
+    for tensor in made:
+        if binary:
+            said, content = tensor.as_binary()
+            raw += content
+        else:
+            said = tensor.as_json()
+        described.append(said)
+    text = json.dumps({"inputs": described}).encode()
+    return tensors.parse(text + raw, str(len(text)) if binary else None)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_rows_of_each_kind_arrive_as_they_were_sent(binary):
+    images = np.random.default_rng(0).random((3, 2, 2, 1), dtype=np.float32)
+    request = sent(tensors.Tensor("x", "FP32", images), binary=binary)
+    np.testing.assert_array_equal(IMAGES.rows(request.inputs), images)
+
+    texts = np.array(["one", "zwölf"], dtype=object)
+    assert TEXTS.rows(sent(tensors.Tensor("text", "BYTES", texts), binary=binary).inputs) == ["one", "zwölf"]
+
+    request = sent(
+        tensors.Tensor("mass", "FP32", np.array([1.5, 2.5], dtype=np.float32)),
+        tensors.Tensor("year", "INT32", np.array([[2001], [2002]], dtype=np.int32)),  # a column, as some write it
+        tensors.Tensor("island", "BYTES", np.array(["Dream", ""], dtype=object)),
+        tensors.Tensor("carrier", "BYTES", np.array(["AA", ""], dtype=object)),
+        tensors.Tensor("tagged", "BOOL", np.array([True, False])),
+        binary=binary,
+    )
+    frame = TABLE.rows(request.inputs)
+    assert [str(dtype) for dtype in frame.dtypes] == ["float64", "int64", "str", "str", "bool"]
+    assert frame["mass"].tolist() == [1.5, 2.5] and frame["tagged"].tolist() == [True, False]
+    assert pd.isna(frame["island"][1]) and frame["carrier"][1] == ""  # a carrier cannot be missing, so it is empty
+    SCHEMA.validate(frame[:1])
+
+
+def test_the_example_of_each_kind_is_a_request_in_its_form():
+    for interface in (IMAGES, TEXTS, TABLE):
+        request = tensors.parse(json.dumps(interface.example()).encode(), None)
+        assert len(interface.rows(request.inputs)) == 1
+    frame = TABLE.rows(tensors.parse(json.dumps(TABLE.example()).encode(), None).inputs)
+    SCHEMA.validate(frame)
+
+
+def test_a_missing_number_is_null_and_a_number_too_large_is_refused():
+    def one(datatype, value):
+        body = {"inputs": [{"name": "x", "datatype": datatype, "shape": [1], "data": [value]}]}
+        return tensors.parse(json.dumps(body).encode(), None).inputs["x"].values
+
+    assert np.isnan(one("FP64", None)[0])
+    for datatype, value in (
+        ("INT64", 2**63),
+        ("INT32", None),
+        ("INT64", 1.0),
+        ("BOOL", 1),
+        ("BYTES", 1),
+        ("INT64", True),
+    ):
+        with pytest.raises(Refusal, match=f"'x' has values that are not {datatype}"):
+            one(datatype, value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.one_of(st.none(), st.integers(-1, 300).map(str)))
+def test_bytes_that_are_no_request_are_refused_and_nothing_else_happens(body, header_length):
+    with pytest.raises(Refusal):
+        tensors.parse(body, header_length)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.just("FP64") | st.just("BYTES"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "datatype", "shape", "data", "parameters", "binary_data_size"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(JSON, max_size=3), JSON, JSON, st.binary(max_size=20))
+def test_json_of_any_form_is_a_request_or_refused(inputs, outputs, parameters, rest):
+    text = json.dumps({"inputs": inputs, "outputs": outputs, "parameters": parameters}).encode()
+    try:
+        request = tensors.parse(text + rest, str(len(text)))
+        TABLE.rows(request.inputs)
+    except Refusal:
+        return
