@@ -55,7 +55,8 @@ def python(reference: str, program: str, *options: str) -> str:
 
 @pytest.mark.parametrize("name", images.NAMES)
 def test_it_says_how_it_is_used_with_nothing_given_and_nothing_allowed(built, name):
-    usage = "usage: modelgate-server serve " if name == "server" else f"usage: python -m steps.{name} "
+    modules = {"server": "modelgate-server serve ", "serve": "python -m serving "}
+    usage = f"usage: {modules.get(name, f'python -m steps.{name} ')}"
     assert usage in docker("run", *SEALED, built[name], "--help")
 
 
@@ -72,7 +73,7 @@ def test_it_says_what_it_is_and_runs_as_nobody_in_particular(built, name):
     assert {"org.opencontainers.image.source", "org.opencontainers.image.revision"} <= set(config["Labels"])
     assert not config.get("Cmd") and not config.get("Volumes")
     assert not [word for word in config["Env"] if re.search(r"KEY|TOKEN|SECRET|PASSWORD", word)]
-    assert ("healthcheck" in str(config.get("Healthcheck", ""))) == (name == "server")
+    assert bool(config.get("Healthcheck")) == (name in ("server", "serve"))
 
 
 @pytest.mark.parametrize("name", images.NAMES)
@@ -95,6 +96,31 @@ def base_of(name: str) -> str:
     base = wanted()[name].base
     assert base is not None
     return base.reference
+
+
+def test_the_service_says_on_a_read_only_root_why_it_has_no_version(built):
+    """Nothing answers as W&B there; a volume is its own, and without one it says so."""
+    ask = (
+        "import json, time, urllib.error, urllib.request\n"
+        "while True:\n"
+        "    try:\n"
+        "        urllib.request.urlopen('http://127.0.0.1:8100/v2/health/ready')\n"
+        "    except urllib.error.HTTPError as error:\n"
+        "        said = json.load(error)\n"
+        "        if said['problem']: break\n"
+        "    except OSError: pass\n"
+        "    time.sleep(0.1)\n"
+        "print(said['ready'], said['problem']['name'])"
+    )
+    environment = ("--env=WANDB_BASE_URL=http://127.0.0.1:9", "--env=WANDB_API_KEY=" + "0" * 40)
+    volume = ("--mount=type=volume,target=/data", "--network=none", "--detach")
+    running = docker("run", *SEALED, *volume, *environment, built["serve"]).split()[-1]
+    try:
+        said = docker("exec", running, "timeout", "60", "python", "-c", ask)
+        assert said.split() == ["False", "wandb_unreachable"]
+        docker("exec", running, "python", "-c", "open('/data/x', 'w')")
+    finally:
+        docker("rm", "--force", "--volumes", running)
 
 
 @pytest.mark.parametrize("name", ["build", "link", "evaluate"])

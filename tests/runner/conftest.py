@@ -145,7 +145,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     root = tmp_path / "checkout"
     shutil.copytree(ROOT / "runner", root / "runner", ignore=shutil.ignore_patterns("__pycache__"))
     give_a_port_of_its_own(root / "runner")
-    for name in (*STEPS, "audit", "prune", "server"):
+    for name in (*STEPS, "audit", "predict", "prune", "server"):
         module = root / ("modelgate_server/__main__.py" if name == "server" else f"steps/{name}.py")
         module.parent.mkdir(exist_ok=True)
         shutil.copy(Path(__file__).with_name("fakes.py"), module)

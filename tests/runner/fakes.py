@@ -25,6 +25,7 @@ RESULTS = {
     },
     "promote": {"version": f"{REGISTRY}:v3", "previous": None, "approver": "ada", "url": "http://x/page-of-v3"},
     "prune": {"plan": "c0ffee", "versions": [{"name": "local/p/glyphs_model:v0", "bytes": 7}], "deleted": ["v0"]},
+    "predict": {"rows": 3, "ledger_entry": "v0"},
     "audit": {"registry": {"production": None}, "entries": []},
 }  # fmt: skip
 

@@ -326,6 +326,17 @@ VERSION = "local-org/wandb-registry-model/glyphs-dev:v3"
 PROMOTED = {"to": {"name": VERSION}, "approver": "ada", "time": "2026-11-23T14:00:00Z", "state": "applied"}
 
 
+def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Checkout) -> None:
+    flags = ("--input=rows.csv", "--output=answers.parquet")
+    assert "Nothing was run here yet" in checkout.runner("predict", *flags)[1]
+    assert "Nothing was run here yet" in checkout.runner("serve-model")[1]
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, said = checkout.runner("predict", *flags)
+    assert (code, given_to(checkout, "predict")) == (0, list(flags))
+    assert '"rows": 3' in said
+    assert checkout.everything_ended()
+
+
 def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -> None:
     assert "Nothing was run here yet" in checkout.runner("status")[1]
     checkout.runner("run", "--use-case", "glyphs")
