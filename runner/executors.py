@@ -76,9 +76,7 @@ def reached(options: Options, module: str = "modelgate_server") -> Iterator[Mapp
         return
     with _server(options, _as_process(options, module)) as running:
         running.wait()
-        yield environment.for_embedded(
-            options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk
-        )
+        yield environment.for_embedded(options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk)
 
 
 def command(options: Options, settings: Config) -> Callable[[Step, Sequence[str]], str]:

@@ -61,7 +61,7 @@ PROMOTE = Step(
 )
 
 # Only reads; can run next to other commands.
-AUDIT = Step("audit", "say what was promoted, and what is in production", flags=("on", "verify", "html"))
+AUDIT = Step("audit", "say what was promoted, and what is in production", flags=("on", "verify", "html", "deployed"))
 
 # Reads a file of rows and writes another; the version in production answers.
 PREDICT = Step(

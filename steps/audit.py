@@ -5,7 +5,7 @@ Say what was promoted, when, on what evidence and who approved; and whether the 
 
 Reads   the ledger (artifact <use_case>_promotions) and what the registry holds now.
 Writes  nothing in W&B; with --html a page of its own, to publish.
-Exits   0 done, 1 --verify found something, 2 wrong use, 3 W&B not reachable.
+Exits   0 done, 1 --verify or --deployed found something, 2 wrong use, 3 W&B not reachable.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import wandb
 from modelgate import config, datasets, frameworks
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
-from modelgate.promotion import audit_page, evaluation, ledger, verify
+from modelgate.promotion import audit_page, deployed, evaluation, ledger, verify
 from modelgate.promotion import evidence as form
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Registered
@@ -53,6 +53,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--collection",
         default=parser.config.collection,
         help="the registered model to look at where the ledger names none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--deployed",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="ask the service at this address what it runs, and compare it with the ledger; may be repeated",
+    )
+    parser.add_argument(
+        "--stale-after",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a service may run the version before, after a promotion (default: %(default)s)",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else")
     return parser.parse()
@@ -187,6 +201,17 @@ def written(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Seq
     return {"writers": writers, "promoters": admins | set(also) if admins else None}
 
 
+def services(
+    urls: Sequence[str], use_case: str, entries: Sequence[Entry], collection: str, now: datetime, stale_s: float
+) -> list[verify.Finding]:
+    """What services say that they run, where the ledger says otherwise."""
+    return [
+        verify.Finding(name, f"{url}: {message}")
+        for url in urls
+        for name, message in deployed.differences(deployed.ask(url), use_case, entries, collection, now, stale_s)
+    ]
+
+
 def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
     """Where W&B shows each version that the entries name, and what it measured; a version that is gone is left out."""
     contents = [entry.content for entry in entries if ledger.readable(entry.content)]
@@ -220,6 +245,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = registered(api, entries, collection, holder)
         by = written(api, entries, collection, args.account)
         entries, findings = verify.verify(entries, replace(known, **stored(api, entries), **by))
+    if args.deployed:
+        findings += services(args.deployed, args.use_case, entries, collection, now, args.stale_after)
     answer["entries"] = [as_json(entry) for entry in entries]
 
     # 2) what it says
@@ -233,17 +260,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not entries:
             say(f"nothing was promoted yet for {args.use_case}")
         say(f"in production now, by the registry: {answer['registry']['production'] or 'nothing'}")
-    if args.verify:
+    if args.verify or args.deployed:
         answer["findings"] = [vars(finding) for finding in findings]
         for finding in findings:
             say(f"found {finding.name}: {one_line(finding.message)}")
-        if not findings:
+        if not findings and args.verify:
             say(f"{len(entries)} entries and the registry agree")
+        if not findings and args.deployed:
+            say(f"{len(args.deployed)} services run what the ledger says")
     if args.html:
         write_page(args.html, audit_page.page(args.use_case, now, entries, findings, links(api, entries)))
         say(f"wrote {args.html}")
     emit(answer, args.out)
-    return NO if args.verify and findings else 0
+    return NO if (args.verify or args.deployed) and findings else 0
 
 
 def write_page(path: Path, text: str) -> None:

@@ -8,14 +8,20 @@ The names of the refusals are those of `audit --verify` where it finds the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
-from modelgate.errors import StepError
+from modelgate.errors import WRONG_USE, StepError
 from modelgate.promotion import ledger
 from modelgate.promotion.ledger import Entry
+from modelgate.text import one_line
 from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from wandb import Artifact
 
 UNAPPROVED = "unapproved"
+ANSWER_S = 10.0  # of a service that is asked what it runs
+MAX_ANSWER_BYTES = 100_000
 _AUDIT = "find out what happened: python -m steps.audit --verify; to go on, promote a version through the gate"
 
 
@@ -98,7 +106,7 @@ def collection_of(entries: Sequence[Entry], name: str) -> str:
     first: Entry | None = next((entry for entry in entries if not entry.void and ledger.readable(entry.content)), None)
     if first is None:
         raise _nothing(name)
-    return f"{first.content['to']['name'].rpartition('/')[0]}/{name}"
+    return f"{ledger.registry_of(first)}/{name}"
 
 
 def promoted(entries: Sequence[Entry], collection: str) -> Entry | None:
@@ -166,3 +174,68 @@ def _require_bytes(artifact: Artifact, entry: Entry, sha256: str) -> None:
 def _nothing(collection: str) -> StepError:
     message = f"nothing is in production for {collection}"
     return StepError("nothing_in_production", message, "promote a version first: make run")
+
+
+# --- what a service says that it runs ------------------------------------------------------------------------------
+
+
+def ask(url: str) -> Mapping[str, Any] | None:
+    """What the service at an address says of itself; None if it does not answer, or not like a service of ours."""
+    if not url.startswith(("http://", "https://")):
+        raise StepError("url_unreadable", f"{url!r} is not an address", "give http://host:port", WRONG_USE)
+    try:
+        with urlopen(f"{url.rstrip('/')}/v2/health/ready", timeout=ANSWER_S) as answer:  # noqa: S310
+            body = answer.read(MAX_ANSWER_BYTES)
+    except HTTPError as error:  # 503: it is there, and has no version
+        with error:
+            body = error.read(MAX_ANSWER_BYTES)
+    except (OSError, HTTPException, ValueError):
+        return None
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def differences(
+    said: Mapping[str, Any] | None,
+    use_case: str,
+    entries: Sequence[Entry],
+    collection: str,
+    now: datetime,
+    stale_s: float,
+) -> list[tuple[str, str]]:
+    """
+    What a service says of itself, against the ledger: the name and the message of everything that does not agree.
+
+    said: the body of its readiness; None if it did not answer. stale_s: how long after a promotion it may still run the
+    version before, in seconds.
+    """
+    if said is None:
+        return [("service_unreachable", "it does not answer")]
+    if said.get("use_case") != use_case:
+        return [("service_of_another_use_case", f"it serves {one_line(said.get('use_case'))}, not {use_case}")]
+    if said.get("ready") is not True:
+        problem = said.get("problem")
+        why = problem.get("message") if isinstance(problem, dict) else "it gives no reason"
+        return [("service_not_ready", f"no version answers: {one_line(why)}")]
+    by = next((entry for entry in entries if entry.applied and entry.sha256 == said.get("ledger_sha256")), None)
+    if by is None or said.get("approved") is not True:
+        return [("service_unverified", f"it names no promotion of the ledger for {one_line(said.get('version'))}")]
+    promoted_by = by.content["to"]
+    if said.get("version") != promoted_by["name"]:
+        message = f"it runs {one_line(said.get('version'))}, and entry v{by.number} promoted {promoted_by['name']}"
+        return [("service_of_other_version", message)]
+    found = []
+    sha256 = (by.content.get("sha256") or {}).get("model")
+    if said.get("digest") != promoted_by["digest"] or sha256 not in (None, said.get("sha256")):
+        message = f"its file of {promoted_by['name']} is {one_line(said.get('sha256'))}, and {sha256} was promoted"
+        found.append(("service_of_other_digest", message))
+    last = promoted(entries, collection)
+    if last is not None and last.number != by.number:
+        late = (now - ledger.time_of(last.content["time"])).total_seconds()
+        if late > stale_s:
+            message = f"it runs {promoted_by['name']}, and entry v{last.number} promoted another {late:.0f} s ago"
+            found.append(("service_stale", message))
+    return found

@@ -138,6 +138,13 @@ def test_metrics_and_logs_say_what_was_answered_by_which_version(service, place)
     assert place.server.key not in service.log.read_text()
 
 
+def test_audit_finds_no_difference_and_names_a_service_that_is_not_there(service, place):
+    own = ("--deployed", f"http://127.0.0.1:{service.port}")
+    assert place.step("audit", *own)["findings"] == []
+    gone = place.step("audit", *own, "--deployed", f"http://127.0.0.1:{free_port()}")["findings"]
+    assert [finding["name"] for finding in gone] == ["service_unreachable"]
+
+
 # --- what it follows -------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,98 @@
+"""
+What a service says that it runs, against random histories of the ledger: six planted mismatches, and none without one.
+
+    pytest tests/modelgate/test_deployed.py
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelgate.promotion import deployed, ledger
+from tests.modelgate.test_verify import REGISTRY, History
+
+NOW = ledger.time_of("2026-11-23T10:00:00Z") + timedelta(seconds=600)  # ten minutes after every promotion
+MOVES = st.lists(st.tuples(st.sampled_from(["promote", "race", "interrupted"]), st.integers(0, 5)), min_size=1)
+
+
+def made(moves):
+    """The entries that these promotions leave, as the ledger is read."""
+    history = History()
+    history.promote(0)
+    for move, to in moves:
+        if to != history.production:
+            getattr(history, move)(to)
+    production = f"{REGISTRY}:v{history.production}"
+    return ledger.chained(history.entries, production)
+
+
+def of(entry):
+    """What a service says that runs what this entry promoted."""
+    to = entry.content["to"]
+    about = {"version": to["name"], "digest": to["digest"], "sha256": "f" * 64, "ledger_sha256": entry.sha256}
+    return {"use_case": "glyphs", "ready": True, "approved": True, "ledger_entry": f"v{entry.number}", **about}
+
+
+def names(said, entries, stale_s=60.0):
+    return [name for name, _ in deployed.differences(said, "glyphs", entries, REGISTRY, NOW, stale_s)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(MOVES)
+def test_a_service_that_runs_what_was_promoted_last_is_right_whatever_happened_before(moves):
+    entries = made(moves)
+    assert names(of(deployed.promoted(entries, REGISTRY)), entries) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(MOVES, st.data())
+def test_a_service_that_runs_an_earlier_promotion_is_stale_after_the_stated_time(moves, data):
+    entries = made(moves)
+    earlier = [entry for entry in entries if entry.applied][:-1]
+    if earlier:
+        said = of(data.draw(st.sampled_from(earlier)))
+        assert names(said, entries) == ["service_stale"]
+        assert names(said, entries, stale_s=3600.0) == []
+
+
+LAST = "2 was promoted last"
+PLANTED = {
+    "service_unreachable": None,
+    "service_of_another_use_case": {"use_case": "letters"},
+    "service_not_ready": {"ready": False, "problem": {"message": "W&B is gone"}},
+    "service_unverified": {"ledger_sha256": "0" * 64},
+    "service_of_other_version": {"version": f"{REGISTRY}:v5"},
+    "service_of_other_digest": {"digest": "0" * 32},
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_mismatch_is_found_by_name(name):
+    entries = made([("promote", 1), ("promote", 2)])
+    said = of(entries[-1])
+    assert names(said, entries) == []
+    change = PLANTED[name]
+    assert names(None if change is None else said | change, entries) == [name]
+
+
+def test_a_trial_and_a_promotion_that_did_not_take_effect_are_unverified():
+    entries = made([("promote", 1), ("interrupted", 2)])
+    assert names(of(entries[-1]), entries) == ["service_unverified"]
+    assert names(of(entries[1]) | {"approved": False}, entries) == ["service_unverified"]
+
+
+def test_another_file_than_the_one_in_the_entry_is_found_though_the_digest_is_the_same():
+    entry = made([])[0]
+    content = {**entry.content, "sha256": {"model": "a" * 64, "eval_rows": "b" * 64}}
+    entries = ledger.chained([ledger.Entry(0, content, noted={"entry": content})], content["to"]["name"])
+    assert names(of(entries[0]), entries) == ["service_of_other_digest"]
+    assert names(of(entries[0]) | {"sha256": "a" * 64}, entries) == []
+
+
+@given(st.dictionaries(st.sampled_from(["use_case", "ready", "version", "problem", "ledger_sha256"]), st.integers()))
+def test_whatever_a_service_says_is_a_finding_and_never_a_crash(said):
+    assert names(said | {"use_case": "glyphs"}, made([]))
