@@ -1,61 +1,62 @@
 """
-A rollback, rehearsed: promote A, promote B, go back to A, load `production` by its alias and score it.
+A rollback, rehearsed: promote A, serve it, promote B under load, go back to A, and see that no request failed.
 
     make drill
 
 In a copy of the project with a server of its own, on the tests' own use case, which needs no file. Prints the
-seconds of each part.
+seconds of each part, and how long after each promotion the service answered with it.
 """
 
 from __future__ import annotations
 
+import http.client
+import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.project import Project
 from benchmarks.timing import Failed, timed
+from tests.serving import free_port
 
-REFERENCE = "local-org/wandb-registry-model/glyphs-dev:production"
-# What a service does that uses the model, in a process of its own with nothing but the SDK and Keras.
-SCORE = f"""
-import sys, numpy as np, wandb
-from modelgate.gate import metrics
-from modelgate.frameworks import keras_format
-api = wandb.Api()
-version = api.artifact("{REFERENCE}")
-dataset = api.artifact(sys.argv[1])
-with np.load(dataset.get_entry("eval.npz").download(root=sys.argv[2])) as rows:
-    x, y = rows["x"], rows["y"]
-model = keras_format.load(__import__("pathlib").Path(version.get_entry("model.keras").download(root=sys.argv[2])))
-print(version.version, f"{{metrics.accuracy(y, model.predict(x, verbose=0)):.4f}}")
-"""
-START_DEADLINE_S = 60
+MODEL = "glyphs"
+START_DEADLINE_S = 120
+FOLLOWED_WITHIN_S = 30
+CLIENTS = 4
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="modelgate-drill-") as name:
         project = Project(Path(name))
         try:
-            a = part(project, "promote A", "run", "--use-case", "glyphs", "--seed", "0")
-            b = part(project, "promote B", "run", "--use-case", "glyphs", "--seed", "1")
-            back = part(project, "go back to A", "rollback", "--use-case", "glyphs", "--reason", "drill")
-            with served(project):
-                seconds, said = score(project, Path(name) / "scored")
+            part(project, "promote A", "run", "--use-case", MODEL, "--seed", "0")
+            with served(project) as port:
+                load = Load(port)
+                try:
+                    part(project, "promote B under load", "run", "--use-case", MODEL, "--seed", "1")
+                    until_b = answered_by(load, "v1")
+                    back = part(project, "go back to A", "rollback", "--use-case", MODEL, "--reason", "drill")
+                    until_a = answered_by(load, "v0")
+                finally:
+                    load.end()
         except Failed as failure:
             print(f"error: {failure}", file=sys.stderr)
             return 1
-    version, accuracy = said.split()[-2:]
-    print(f"load production by its alias and score it: {seconds:.1f} s; {version}, accuracy {accuracy}")
-    print(f"in all: {a + b + back + seconds:.1f} s")
-    if version != "v0":
-        print(f"error: production is {version} after the rollback, and should be v0", file=sys.stderr)
-        return 1
-    return 0
+    print(
+        f"the service answers with B {until_b:.1f} s after its promotion, and with A {until_a:.1f} s after the rollback"
+    )
+    print(f"from the decision to go back until A answers: {back + until_a:.1f} s")
+    answers = ", ".join(f"{count:,} by {version}" for version, count in sorted(load.answered.items()))
+    print(f"{load.answered.total():,} requests were answered ({answers}), and {len(load.failures)} failed")
+    for failure in load.failures[:5]:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if load.failures else 0
 
 
 def part(project: Project, name: str, *arguments: str) -> float:
@@ -67,36 +68,83 @@ def part(project: Project, name: str, *arguments: str) -> float:
 
 
 @contextmanager
-def served(project: Project) -> Iterator[None]:
-    """The copy's server, open for clients."""
-    command = [sys.executable, "-m", "runner", "serve"]
-    serving = subprocess.Popen(
-        command, cwd=project.root, env=project.env, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
-    )
+def served(project: Project) -> Iterator[int]:
+    """The service, next to the copy's server, once it answers; its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "runner", "serve-model", "--use-case", MODEL, "--port", str(port)]
+    serving = subprocess.Popen(command, cwd=project.root, env=project.env, stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_DEADLINE_S
-        while serving.stdout and "The pages are open" not in serving.stdout.readline():
+        while not is_ready(port):
             if serving.poll() is not None or time.monotonic() > deadline:
-                raise Failed("the server did not start")
-        yield
+                raise Failed("the service did not start")
+            time.sleep(0.1)
+        yield port
     finally:
         serving.terminate()
-        serving.wait(30)
+        serving.wait(60)
 
 
-def score(project: Project, folder: Path) -> tuple[float, str]:
-    """Seconds, and what the client printed: the version and its accuracy."""
-    kept = project.root / ".modelgate"
-    client = {
-        "WANDB_BASE_URL": f"http://127.0.0.1:{(kept / 'port').read_text().strip()}",
-        "WANDB_API_KEY": (kept / "api-key").read_text().strip(),
-        "WANDB_SILENT": "true",
-        "WANDB_ERROR_REPORTING": "false",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    dataset = "local/model-registry-dev/glyphs_dataset:v0"
-    done = timed([sys.executable, "-c", SCORE, dataset, str(folder)], project.env | client, project.root)
-    return done.seconds, done.output
+class Load:
+    """Requests without a pause, from CLIENTS threads. latest: the version of the last answer."""
+
+    def __init__(self, port: int) -> None:
+        self.answered: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.latest = ""
+        self._port, self._ended, self._lock = port, threading.Event(), threading.Lock()
+        self._body = ask(port, "/example")[1]
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self) -> None:
+        while not self._ended.is_set():
+            try:
+                status, body = ask(self._port, f"/v2/models/{MODEL}/infer", self._body)
+            except OSError as error:
+                status, body = 0, str(error).encode()
+            with self._lock:
+                if status == 200:
+                    self.latest = json.loads(body)["model_version"]
+                    self.answered[self.latest] += 1
+                else:
+                    self.failures.append(f"{status}: {body[:200]!r}")
+
+    def end(self) -> None:
+        """End it, and wait for what was asked."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def answered_by(load: Load, version: str) -> float:
+    """Seconds until the service answers with a version; Failed if it takes too long."""
+    began = time.monotonic()
+    while load.latest != version:
+        if time.monotonic() > began + FOLLOWED_WITHIN_S:
+            raise Failed(f"{load.latest} still answers {FOLLOWED_WITHIN_S} s after {version} was promoted")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def is_ready(port: int) -> bool:
+    """Whether a version answers."""
+    try:
+        return ask(port, "/v2/health/ready")[0] == 200
+    except OSError:
+        return False
+
+
+def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """One request; its status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET" if body is None else "POST", path, body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,17 @@ from tests import own
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = "mnist"
 # What a run reads; git's own files would only tell the commit.
-PARTS = ("modelgate", "modelgate_server", "runner", "steps", "usecases", "docker", "requirements.txt")
+PARTS = (
+    "modelgate",
+    "modelgate_server",
+    "pages",
+    "runner",
+    "serving",
+    "steps",
+    "usecases",
+    "docker",
+    "requirements.txt",
+)
 
 
 def use_case() -> str:
