@@ -267,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not findings and args.verify:
             say(f"{len(entries)} entries and the registry agree")
         if not findings and args.deployed:
-            say(f"{len(args.deployed)} services run what the ledger says")
+            say("each service that was asked runs what the ledger says")
     if args.html:
         write_page(args.html, audit_page.page(args.use_case, now, entries, findings, links(api, entries)))
         say(f"wrote {args.html}")

@@ -55,7 +55,7 @@ def refusal(rows, by=None, first=0):
     return stopped.value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.fixed_dictionaries(VALUES), min_size=1, max_size=4))
 def test_what_is_compiled_refuses_what_pandera_refuses_and_nothing_else(rows):
     x = frame(rows)
