@@ -7,11 +7,13 @@ What a service says that it runs, against random histories of the ledger: six pl
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelgate.errors import StepError
 from modelgate.promotion import deployed, ledger
 from tests.modelgate.test_verify import REGISTRY, History
 
@@ -96,3 +98,20 @@ def test_another_file_than_the_one_in_the_entry_is_found_though_the_digest_is_th
 @given(st.dictionaries(st.sampled_from(["use_case", "ready", "version", "problem", "ledger_sha256"]), st.integers()))
 def test_whatever_a_service_says_is_a_finding_and_never_a_crash(said):
     assert names(said | {"use_case": "glyphs"}, made([]))
+
+
+def test_a_version_of_another_digest_than_its_entry_does_not_answer():
+    """A registry that follows W&B's rules never has one."""
+    entry = made([])[0]
+    version = SimpleNamespace(
+        entity="org",
+        project="wandb-registry-model",
+        name="glyphs:v0",
+        aliases=["production", ledger.seal_of(entry)],
+        digest=entry.content["to"]["digest"],
+    )
+    deployed._require_sealed(version, entry)
+    version.digest = "another"
+    with pytest.raises(StepError) as stopped:
+        deployed._require_sealed(version, entry)
+    assert stopped.value.name == "version_changed"
