@@ -23,8 +23,8 @@ LIMITS = {
     "link": 130,
     "evaluate": 1250,
     "promote": 620,
-    "predict": 1420,
-    "serve": 1390,
+    "predict": 1350,
+    "serve": 1270,
     "server": 60,
 }
 
