@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 from modelgate_server.errors import Invalid
 from modelgate_server.store import runs
 from modelgate_server.store.runs import Listed
-from modelgate_server.web import charts, conditions, words
+from modelgate_server.web import charts, conditions, media, words
 from modelgate_server.web.access import Visit
+from modelgate_server.web.media import Picture
 
 RUNS_A_PAGE = 50
 # Columns beside a run's name, state and times when nobody has chosen any: more do not fit a screen.
@@ -22,6 +23,8 @@ METRICS = 3
 MAX_COLUMNS = 20
 # Keys that are offered as columns.
 MAX_KEYS = 200
+# Of a key that runs are compared by: pictures of each run, and such keys.
+PICTURES, PICTURE_KEYS = 4, 12
 CONFIG, SUMMARY = "config.", "summary."
 
 
@@ -129,10 +132,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Some runs side by side: what they have in common is left out."""
+    """Some runs side by side: values that they share are left out. `pictures` has some of each run's, by key."""
 
     rows: list[Row] = field(default_factory=list)
     values: list[tuple[str, list[Any]]] = field(default_factory=list)
+    pictures: list[tuple[str, list[list[Picture]]]] = field(default_factory=list)
 
 
 def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], str]) -> tuple[Listing, Comparison]:
@@ -161,7 +165,7 @@ def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], 
         total=len(every),
         message=message,
     )
-    return made, Comparison(compared, _differing(compared))
+    return made, Comparison(compared, _differing(compared), _pictures(compared))
 
 
 def _chosen(every: list[Row], choice: Choice, check: Callable[[], None]) -> list[Row]:
@@ -218,6 +222,12 @@ def _differing(rows: list[Row]) -> list[tuple[str, list[Any]]]:
         if len({words.text_of(cell) for cell in cells}) > 1:
             values.append((key, cells))
     return values
+
+
+def _pictures(rows: list[Row]) -> list[tuple[str, list[list[Picture]]]]:
+    logged = [{one.key: one.pictures[:PICTURES] for one in media.of_run(row.summary, set())} for row in rows]
+    keys = sorted({key for pictures in logged for key, some in pictures.items() if some})[:PICTURE_KEYS]
+    return [(key, [pictures.get(key, []) for pictures in logged]) for key in keys]
 
 
 def picked(visit: Visit, project_id: int, names: Iterable[str]) -> list[runs.Run]:

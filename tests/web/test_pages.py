@@ -104,6 +104,9 @@ def test_runs_side_by_side_show_what_differs(visitor: Visitor) -> None:
     page = shown(visitor, "/local/pages?run=trainer&run=everything&run=nothing&column=config.seed")
     compared = page[page.index('id="compare"') : page.index('id="runs"')]
     assert "config.epochs" in compared and "config.seed" in compared and "nothing" not in compared
+    pictures = re.findall(r'<img class="pixels" src="(/local/pages/runs/[^"]*)" alt="([^"]*), ', compared)
+    assert [words for _, words in pictures] == ["digit 0", "digit 1", "digit 2"]
+    assert visitor.get(pictures[0][0]).headers["Content-Type"] == "image/png"
     points = visitor.get("/local/pages/series?run=trainer&run=everything&run=nothing").json()
     assert [run["name"] for run in points["runs"]] == ["trainer", "everything"]
     assert points["runs"][0]["columns"]["loss"] == [1, 0.5, 1 / 3, 0.25, 0.2]
