@@ -8,7 +8,6 @@ W&B does not answer. A request keeps the version it began with.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -165,7 +164,7 @@ class Follower:
     def _loaded(self, path: Path) -> Model:
         if self._format is None:
             self._format = frameworks.load_format(self._settings.framework)
-            self._format.start(seed=0, threads=os.cpu_count() or 1)
+            self._format.start(seed=0, threads=1)  # as evaluate asked it
         model = answering.load(self._settings, path, self._data)
         example = {item["name"]: tensors.read(item) for item in self.interface.example()["inputs"]}
         model.answer(self.interface.rows(example))

@@ -201,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # 2) its answers
         model_format = frameworks.load_format(settings.framework)
         say(f"importing {model_format.NAME}")
-        model_format.start(seed=0, threads=os.cpu_count() or 1)
+        model_format.start(seed=0, threads=1)  # as evaluate asked it
         model = answering.load(settings, version.model, data)
         counted = answer_all(args.input, settings, data, model, version, part)
 
