@@ -21,7 +21,7 @@ from modelgate.gate import report, rules
 from modelgate.predictions import Predictions
 from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
-from modelgate.tracking import fingerprint
+from modelgate.tracking import lineage
 from tests.steps import rows as files
 from tests.steps.github import RUN
 
@@ -146,58 +146,53 @@ def test_planted_rows_are_not_taken_for_the_sources(step, collection, tmp_path):
 # --- train -----------------------------------------------------------------------------------------------------------
 
 
+def trained(collection, dataset, config, content, aliases=()):
+    """A model, and the run that logs it as train would. content: of its file."""
+    with wandb.init(project=collection, job_type="train_model", config=config) as run:
+        run.use_artifact(dataset["dataset"])
+        artifact = wandb.Artifact("glyphs_model", type="model")
+        with artifact.new_file("model.keras", mode="w") as file:
+            file.write(content)
+        return run.log_artifact(artifact, aliases=[*aliases]).wait(), run.id
+
+
 def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, monkeypatch, capsys):
+    """Nor the one in production, which a training did log: the new one would be called unchanged."""
     monkeypatch.setenv("WANDB_PROJECT", collection)
     flags = ("--dataset", dataset["dataset"], "--epochs", 1)
     honest = wandb.Api().artifact(step("train", *flags)["model"])
-    with wandb.init(project=collection) as run:
-        artifact = wandb.Artifact("glyphs_model", type="model")
-        with artifact.new_file("model.keras", mode="w") as file:
-            file.write("mallory's model")
-        run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
+    recorded, alias = dict(honest.logged_by().config), inputs_of(honest)
+    other, run = trained(collection, dataset, {"epochs": 2}, "another model", [alias])
     answer = step("train", *flags)
     assert (answer["digest"], answer["reused"]) == (honest.digest, False)
-    capsys.readouterr()
+    assert f"{other.name} has the alias {alias}, and no such training logged it" in capsys.readouterr().err
     assert step("train", *flags)["reused"]
     assert "by local" in capsys.readouterr().err
 
-
-def move_alias(alias, source, target):
-    source.aliases.remove(alias)
-    source.save()
-    target.aliases.append(alias)
-    target.save()
-
-
-def test_the_model_of_another_training_is_not_taken_for_this_one(step, collection, dataset, monkeypatch, capsys):
-    """The alias on the model in production, which a training did log: the new one would be called unchanged."""
-    monkeypatch.setenv("WANDB_PROJECT", collection)
-    flags = ("--dataset", dataset["dataset"], "--epochs")
-    production, honest = (wandb.Api().artifact(step("train", *flags, epochs)["model"]) for epochs in (1, 2))
-    alias = inputs_of(honest)
-    move_alias(alias, honest, production)
-    answer = step("train", *flags, 2)
-    assert (answer["digest"], answer["reused"]) == (honest.digest, False)
-    assert f"{production.name} has the alias {alias}, and no such training logged it" in capsys.readouterr().err
-
     # Who changes the run's record as well is believed: it is all that W&B has. No other model gets in by that.
-    run = wandb.Api().artifact(f"local/{collection}/{production.name}").logged_by()
-    run.config.update(epochs=2, inputs=alias)
-    run.update()
-    move_alias(alias, *(wandb.Api().artifact(f"local/{collection}/{each.name}") for each in (honest, production)))
-    answer = step("train", *flags, 2)
-    assert (answer["digest"], answer["reused"]) == (production.digest, True)
+    planted = wandb.Api().run(f"local/{collection}/{run}")
+    planted.config.update(recorded)
+    planted.update()
+    for name in (honest.name, other.name):
+        version = wandb.Api().artifact(f"local/{collection}/{name}")
+        version.aliases = [*version.aliases, alias] if name == other.name else []
+        version.save()
+    answer = step("train", *flags)
+    assert (answer["digest"], answer["reused"]) == (other.digest, True)
 
 
-def test_what_other_code_has_made_just_like_that_is_reused(step, collection, dataset, monkeypatch):
+def test_what_other_code_has_made_just_like_that_is_reused(collection, dataset, wandb_env):
     """The same bytes are the same version, of which W&B names the first run alone."""
-    monkeypatch.setenv("WANDB_PROJECT", collection)
-    flags = ("--dataset", dataset["dataset"], "--epochs", 1)
-    first = step("train", *flags)
-    monkeypatch.setattr(fingerprint, "alias", lambda *_: "inputs-0123456789ab")
-    second, third = step("train", *flags), step("train", *flags)
-    assert first["model"] == second["model"] == third["model"]
-    assert [answer["reused"] for answer in (first, second, third)] == [False, False, True]
+    rows = wandb.Api().artifact(dataset["dataset"])
+    for inputs in ("inputs-0", "inputs-1"):
+        version, _ = trained(collection, dataset, {"epochs": 1, "inputs": inputs}, "a model")
+    assert version.version == "v0"
+
+    def known(epochs, inputs):
+        return lineage.same_training(wandb.Api(), version, {"epochs": epochs, "inputs": inputs}, rows) is not None
+
+    asked = [(1, "inputs-0"), (1, "inputs-1"), (2, "inputs-1"), (1, "inputs-2")]
+    assert [known(*each) for each in asked] == [True, True, False, False]
 
 
 def test_rows_that_build_did_not_log_are_not_trained_on(step, collection):
