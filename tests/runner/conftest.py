@@ -100,6 +100,11 @@ class Checkout:
         """The process id of a step (or `server`), once it has started."""
         return int(until(lambda: self.pids(name), f"{name} to start")[-1])
 
+    def started_service(self) -> dict[str, Any]:
+        """How a program in the place of the service was started; empty before."""
+        path = self.root / "service.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
     def everything_ended(self) -> bool:
         return not any(alive(call["pid"]) for call in self.calls())
 

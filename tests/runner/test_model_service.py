@@ -1,0 +1,78 @@
+"""
+`serve-model`, with a small program in the place of the service.
+
+    pytest tests/runner/test_model_service.py
+"""
+
+from __future__ import annotations
+
+import signal
+
+from tests.serving import free_port, until
+
+from .conftest import Checkout, alive
+
+READY = """
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+Path("service.part").write_text(json.dumps({"pid": os.getpid(), "flags": flags, "env": dict(os.environ)}))
+Path("service.part").replace("service.json")
+state = {"ready": True, "version": "org/wandb-registry-model/glyphs-dev:v3", "ledger_entry": "v7", "problem": None}
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(state).encode())
+
+
+HTTPServer(("127.0.0.1", int(flags["--port"])), Answer).serve_forever()
+"""
+
+
+def service(checkout: Checkout, program: str) -> None:
+    (checkout.root / "serving").mkdir()
+    (checkout.root / "serving/__main__.py").write_text(program)
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+
+
+def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(checkout: Checkout) -> None:
+    service(checkout, READY)
+    port = free_port()
+    runner = checkout.start("serve-model", "--port", str(port), WANDB_API_KEY="somebody-else-s")
+    assert runner.stdout is not None
+    said = ""
+    while "Ctrl-C" not in said:
+        said += runner.stdout.readline()
+        assert runner.poll() is None, said
+    assert "Answers: glyphs-dev:v3, by ledger entry v7" in said
+    assert f"curl -s --data @- http://127.0.0.1:{port}/v2/models/glyphs/infer" in said
+    started = checkout.started_service()
+    assert started["flags"]["--use-case"] == "glyphs"
+    assert started["env"]["WANDB_API_KEY"] == (checkout.folder / "api-key").read_text().strip()
+    runner.send_signal(signal.SIGINT)
+    assert "The service has ended." in runner.communicate(timeout=60)[0]
+    assert runner.returncode == 0 and not alive(started["pid"])
+    assert checkout.everything_ended() and not (checkout.folder / "service.pid").exists()
+
+
+def test_a_service_that_ends_by_itself_is_an_error_with_its_last_lines(checkout: Checkout) -> None:
+    service(checkout, "import sys; sys.exit('error: the port is taken')")
+    code, said = checkout.runner("serve-model", "--port", "8109")
+    assert code == 3 and "| error: the port is taken" in said and "make serve-model ARGS='--port 8101'" in said
+
+
+def test_a_service_that_a_killed_runner_left_behind_is_ended_first(checkout: Checkout) -> None:
+    service(checkout, READY)
+    first = checkout.start("serve-model", "--port", str(free_port()))
+    left = until(lambda: checkout.started_service().get("pid"), "the service")
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=60)
+    second = checkout.start("serve-model", "--port", str(free_port()))
+    until(lambda: checkout.started_service()["pid"] != left, "another service")
+    assert not alive(left)
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=60)
