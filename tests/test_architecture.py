@@ -6,12 +6,13 @@ Who may import whom: the rooms of docs/architecture.md, held by the imports of e
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.imports import imports
 
 ROOT = Path(__file__).parents[1]
 ROOMS = {
@@ -55,27 +56,6 @@ MAY_IMPORT = {
     "tools": {"tools"},
 }
 FRAMEWORKS = {"keras", "tensorflow", "sklearn"}
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it, but what only a type checker would."""
-    found: set[str] = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    unread = {
-        id(node)
-        for test in ast.walk(tree)
-        if isinstance(test, ast.If) and "TYPE_CHECKING" in ast.dump(test.test)
-        for node in ast.walk(test)
-    }
-    for node in ast.walk(tree):
-        if id(node) in unread:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are written from the root"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 def files(folder: str) -> list[Path]:
@@ -180,3 +160,13 @@ def test_nothing_outside_usecases_knows_one_by_name():
         text = (ROOT / name).read_text(encoding="utf-8") if (ROOT / name).exists() else ""
         named = rf"usecases[/.]({names})\b|use.case[ =]({names})\b|USE_CASE=({names})\b|[\"'`]({names})[\"'`]"
         assert not re.search(named, text), name
+
+
+def test_no_test_imports_from_another_test():
+    """What two tests share is in a module that says what it is."""
+    borrowed = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for line in re.findall(r"^ *from \S*\btest_\w+ import .*", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert borrowed == []

@@ -20,9 +20,9 @@ from modelgate import config, frameworks, rows
 from modelgate.tracking import fingerprint
 from runner import images
 from tests import own
-from tests.test_architecture import imports
+from tests.docker.dockerfiles import ARGUMENTS, ROOT, WITH_MODEL, dockerfile, entries, locks
+from tests.imports import imports
 
-ROOT = Path(__file__).parents[2]
 # The steps of an image.
 STEPS = {
     "build": ["build"],
@@ -43,7 +43,6 @@ WITH_ROWS = {
     "promote",
     "serve",
 }  # that read the rows of a dataset, of any kind
-WITH_MODEL = {"train", "evaluate", "predict", "serve"}  # that know the format of their framework's models
 ON_PYTHON = ("frameworks", "link", "promote", "server")  # the folders of the others, and of what those stand on
 FOLDERS = (*images.NAMES, "frameworks", "packages")
 # The name that is imported, where it is not that of the package.
@@ -74,11 +73,6 @@ NOT_IMPORTED = {
 # What a file imports that the images of the lock have only if the use case asks for it.
 TABLES = {"pandas", "pandera", "pyarrow"}
 NOT_INSTALLED = {"keras": TABLES, "predict": TABLES - {"pyarrow"}, "serve": {"pyarrow"}}
-ARGUMENTS = {"USE_CASE": "glyphs", "FRAMEWORK": "keras"}
-
-
-def dockerfile(name: str) -> str:
-    return (ROOT / images.dockerfile(name)).read_text(encoding="utf-8")
 
 
 def code_of(name: str) -> set[str]:
@@ -103,23 +97,6 @@ def difference(name: str, text: str) -> dict[str, list[str]]:
     copied = {path for path in images.copied(text, ARGUMENTS) if not path.startswith("docker/")}
     wanted = code_of(name) | {"usecases/glyphs/" if name in WITH_CODE else "usecases/glyphs/config.toml"}
     return {"missing": sorted(wanted - copied), "needless": sorted(copied - wanted)}
-
-
-def locks(name: str) -> list[str]:
-    """The locks that an image is built from: that of the framework that it stands on, and its own."""
-    framework = {"build": "sklearn"}.get(name, "keras" if name in WITH_MODEL else None)
-    arguments = ARGUMENTS | ({"FRAMEWORK": framework} if framework else {})
-    texts = [dockerfile(folder) for folder in (["frameworks"] if framework else []) + [name]]
-    return [path for text in texts for path in images.copied(text, arguments) if path.startswith("docker/")]
-
-
-def entries(text: str) -> dict[str, tuple[str, ...]]:
-    """A lock as {package: (version, hashes...)}; what a marker says is not compared."""
-    found: dict[str, tuple[str, ...]] = {}
-    for block in re.split(r"\n(?=[a-z0-9])", text):
-        if head := re.match(r"([a-z0-9.\-]+)(?:\[[^]]*\])?==(\S+)", block):
-            found[head[1]] = (head[2], *sorted(re.findall(r"sha256:[0-9a-f]{64}", block)))
-    return found
 
 
 # --- the code --------------------------------------------------------------------------------------------------------

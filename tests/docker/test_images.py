@@ -22,8 +22,9 @@ import pytest
 from benchmarks.containers import LIMITS
 from runner import images
 from tests import own
-from tests.docker.test_dockerfiles import ROOT, entries, locks
+from tests.docker.dockerfiles import entries, locks
 from tests.engine import docker, references, wanted
+from tests.own import ROOT
 from tests.serving import until
 
 # As the runner and the workflows run them.

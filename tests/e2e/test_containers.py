@@ -20,7 +20,7 @@ import pytest
 
 from tests import own
 from tests.e2e.conftest import DEADLINE_S
-from tests.e2e.test_loop import facts
+from tests.e2e.facts import facts
 from tests.engine import docker, references
 from tests.serving import until
 

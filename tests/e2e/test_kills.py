@@ -19,7 +19,7 @@ import pytest
 
 from tests import own
 from tests.e2e.conftest import DEADLINE_S
-from tests.e2e.test_loop import facts
+from tests.e2e.facts import facts
 
 LOOP = ("run", "--use-case", "glyphs", "--epochs", "8")
 

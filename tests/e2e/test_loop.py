@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from modelgate import usecase
+from tests.e2e.facts import facts
 
 SHIPPED = Path(__file__).parents[2] / "usecases"
-PRODUCTION = "api.artifact('local-org/wandb-registry-model/{collection}:production')"
 
 
 LOOK_AT_THE_PICTURES = """
@@ -75,20 +75,6 @@ def use_case_with_images(request: pytest.FixtureRequest) -> str:
 )
 def use_case_with_columns(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-def facts(collection: str, use_case: str) -> str:
-    """An expression over wandb.Api(): what is in production, and how much of everything there is."""
-    project = "local/model-registry-dev"
-    version = PRODUCTION.format(collection=collection)
-    counts = {
-        "datasets": f"api.artifacts('dataset', '{project}/{use_case}_dataset')",
-        "models": f"api.artifacts('model', '{project}/{use_case}_model')",
-        "versions": f"api.artifacts('model', 'local-org/wandb-registry-model/{collection}')",
-        "entries": f"api.artifacts('promotion', '{project}/{use_case}_promotions')",
-        "runs": f"api.runs('{project}')",
-    }
-    return f"dict(production={version}.version, {', '.join(f'{name}=len({what})' for name, what in counts.items())})"
 
 
 def test_the_loop_ends_in_production_and_again_changes_nothing(clone):

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import drill
 from tests import own
-from tests.e2e.test_loop import PRODUCTION
+from tests.e2e.facts import PRODUCTION
 
 LOOP = ("run", "--use-case", "glyphs", "--epochs", "8")
 DELETE = """

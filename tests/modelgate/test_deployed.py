@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from modelgate.errors import StepError
 from modelgate.promotion import deployed, ledger
-from tests.modelgate.test_verify import REGISTRY, History
+from tests.modelgate.history import REGISTRY, History
 
 NOW = ledger.time_of("2026-11-23T10:00:00Z") + timedelta(seconds=600)  # ten minutes after every promotion
 MOVES = st.lists(st.tuples(st.sampled_from(["promote", "race", "interrupted"]), st.integers(0, 5)), min_size=1)

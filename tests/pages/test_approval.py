@@ -20,8 +20,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.pages.conftest import APPROVAL, Loop, Visitor
 from tests.pages.seeding import HOSTILE, NEW_MISTAKES
 from tests.serving import until
+from tests.web.browser import DEADLINE_MS, DESKTOP, FLAGS, PHONE, PICTURES, SCHEMES
 from tests.web.conftest import chromium  # noqa: F401
-from tests.web.test_browser import DEADLINE_MS, DESKTOP, FLAGS, PHONE, PICTURES, SCHEMES
 
 LEDGER = "/-/ledger/glyphs"
 PAGES = {"loop": "/", "approval": APPROVAL, "ledger": LEDGER}

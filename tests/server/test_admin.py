@@ -3,27 +3,19 @@
 pytest tests/server/test_admin.py
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.server.administrator import admin
 from tests.server.wire import Wire
-from tests.serving import ROOT, Server, serving
+from tests.serving import Server, serving
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     with serving(tmp_path_factory.mktemp("admin") / "server") as running:
         yield running
-
-
-def admin(data: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(data), *arguments]
-    environment = {"PATH": os.environ["PATH"]}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
 
 
 def test_a_new_user_can_use_the_printed_key_at_once(server: Server) -> None:

@@ -25,8 +25,8 @@ from serving.follow import Running
 from serving.interface import Interface
 from serving.telling import Metrics
 from tests.serving import free_port, listens, until
+from tests.web.browser import DEADLINE_MS, FLAGS
 from tests.web.conftest import chromium  # noqa: F401
-from tests.web.test_browser import DEADLINE_MS, FLAGS
 
 pytestmark = pytest.mark.browser
 SHA256 = "ab" * 32

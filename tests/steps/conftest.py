@@ -35,6 +35,8 @@ from tests.steps.github import (
     pull,
     workflow_run,
 )
+from tests.steps.kinds import use_case  # noqa: F401  # a fixture
+from tests.steps.published import whole  # noqa: F401  # a fixture
 
 _numbers = itertools.count()
 COLLECTED = ("link", "evaluate", "promote", "audit", "predict")  # the steps with the flag --collection

@@ -21,8 +21,8 @@ from modelgate.promotion import ledger
 from modelgate.tracking import client
 from modelgate.tracking.fingerprint import ROOT
 from tests.steps.desk import Desk
-from tests.steps.test_keys import TEAM, admin, member
-from tests.steps.test_rollback import ROLLBACK
+from tests.steps.keys import TEAM, admin, member
+from tests.steps.policies import ROLLBACK
 
 PRELUDE = """
 import json, wandb

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,7 @@ from modelgate.errors import StepError
 from modelgate.promotion import ledger
 from modelgate.tracking import files
 from tests.standing_in import Request, StandIn
-
-# Two files with one MD5: Wang, Feng, Lai and Yu, "Collisions for hash functions", 2004.
-ONE = bytes.fromhex(
-    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a085125e8f7cdc99fd91d"
-    "bdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0e99f33420f577ee8ce54b67080a80d1ec69821bc"
-    "b6a8839396f9652b6ff72a70"
-)
-OTHER = bytes.fromhex(
-    "d131dd02c5e6eec4693d9a0698aff95c2fcab50712467eab4004583eb8fb7f8955ad340609f4b30283e4888325f1415a085125e8f7cdc99fd91d"
-    "bd7280373c5bd8823e3156348f5bae6dacd436c919c6dd53e23487da03fd02396306d248cda0e99f33420f577ee8ce54b67080280d1ec69821bc"
-    "b6a8839396f965ab6ff72a70"
-)
+from tests.steps.blobs import ONE, OTHER, stored
 
 
 class _Body(Request):
@@ -69,13 +57,6 @@ def logged(collection, name, url, file, kind="model", used=None):
         artifact = wandb.Artifact(name, type=kind)
         artifact.add_reference(url, name=file)
         return run.log_artifact(artifact).wait()
-
-
-def stored(server, version, name):
-    """The server's own file behind a version's file."""
-    md5 = b64decode(version.manifest.entries[name].digest).hex()
-    (path,) = server.data.rglob(md5)
-    return path
 
 
 # --- references ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import wandb
 from modelgate.errors import StepError
 from steps import promote
 from tests.steps.desk import Desk
-from tests.steps.test_keys import admin
+from tests.steps.keys import admin
 
 
 def refused(step, *flags):

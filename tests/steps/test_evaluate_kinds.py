@@ -12,13 +12,13 @@ import wandb
 
 from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
-from tests.steps.test_kinds import edit, use_case  # noqa: F401  # a fixture
+from tests.steps.kinds import edit
 
 TASKS = {"tabular": "tabular-classification", "regression": "tabular-regression", "texts": "text-classification"}
 
 
 @pytest.fixture
-def judged(step, use_case):  # noqa: F811
+def judged(step, use_case):
     """Build, train and evaluate a use case; `judged("texts", 1)` is of another seed, or of other flags of train."""
     made = {}
 

@@ -7,7 +7,6 @@ Are the answers of the stand-in in github.py GitHub's? They are held to GitHub's
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -39,17 +38,6 @@ def differs(value, schema, whole, at="answer"):
         unknown = [f"{at}.{key} is not described" for key in value if key not in known]
         return unknown + [text for _, texts in fields for text in texts]
     return []
-
-
-@pytest.fixture(scope="module")
-def whole():
-    """GitHub's description; CI must have it, elsewhere its lack is a reason to skip."""
-    if path := os.environ.get("TEST_GITHUB_OPENAPI"):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    reason = "TEST_GITHUB_OPENAPI names no copy of GitHub's description (.ci/github-description.sh fetches it)"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.mark.parametrize(

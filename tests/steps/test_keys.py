@@ -10,20 +10,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
 from modelgate.tracking.fingerprint import ROOT
 from tests import own
 from tests.steps.desk import Desk
-
-TEAM = "vision"
-
-
-def admin(server, *arguments):
-    command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(server.data), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+from tests.steps.keys import TEAM, admin, member
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +25,6 @@ def training_key(server):
     admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
     admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
     return member(server, "trainer", "member")
-
-
-def member(server, name, role):
-    """Put somebody into the organization and the team; returns the key."""
-    key = admin(server, "add-user", name)
-    admin(server, "add-member", "local-org", name, "--role", role)
-    admin(server, "add-team-member", TEAM, name, "--role", role)
-    return key
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from modelgate.promotion import ledger
 from modelgate.tracking.fingerprint import ROOT
 from tests import own
 from tests.steps.desk import Desk
-from tests.steps.test_keys import TEAM, admin, member
-from tests.steps.test_rollback import ROLLBACK
+from tests.steps.keys import TEAM, admin, member
+from tests.steps.policies import ROLLBACK
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from modelgate.promotion import evaluation, ledger
 from steps import evaluate
 from tests.steps import desk as desks
 from tests.steps import rows as files
-from tests.steps.test_rollback import ROLLBACK
+from tests.steps.policies import ROLLBACK
 
 
 def refused(step, *flags):

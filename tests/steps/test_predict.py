@@ -24,8 +24,7 @@ from modelgate.incoming import Refused
 from modelgate.promotion import ledger
 from tests.own import ROOT
 from tests.serving import until
-from tests.steps.test_bytes import ONE, OTHER, stored
-from tests.steps.test_kinds import use_case  # noqa: F401  # a fixture
+from tests.steps.blobs import ONE, OTHER, stored
 
 
 @pytest.fixture
@@ -158,7 +157,7 @@ def output(tmp_path):
 
 
 @pytest.fixture
-def table(step, use_case, made, monkeypatch):  # noqa: F811
+def table(step, use_case, made, monkeypatch):
     """The rows of a table whose model is in production, which the tests of this file share."""
     use_case("tabular")
     monkeypatch.setenv("WANDB_PROJECT", "table")

@@ -6,16 +6,11 @@ A rollback goes back: only to a version that the ledger knows to have been in pr
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from modelgate.errors import StepError
-from modelgate.promotion import evidence as form
 from modelgate.tracking import lineage
-from tests.steps.desk import POLICY
-
-ROLLBACK = vars(form.limits_of(replace(POLICY, name="rollback")))
+from tests.steps.policies import ROLLBACK
 
 
 def test_what_never_was_in_production_is_not_promoted_as_a_rollback(desk):

@@ -17,22 +17,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.server.wire import UPSERT_BUCKET, Wire
-from tests.serving import ROOT, Server, until
+from tests.serving import Server, until
+from tests.web.browser import DEADLINE_MS, DESKTOP, FLAGS, PHONE, PICTURES, SCHEMES
 from tests.web.conftest import REGISTRY, registry_version, stream
 from tests.web.seeding import EVIL_FILES
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    "--no-sandbox",  # the tests' container runs as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PICTURES = ROOT / "build" / "pages"
 RUN = "/local/pages/runs/everything"
 PAGES = {
     "login": "/login",
@@ -54,9 +45,6 @@ PAGES = {
     "report": "/local/pages/artifacts/model/seen_model/v1/file?path=report.md",
     "error": "/local/nothing",
 }
-DESKTOP = {"width": 1280, "height": 900}
-# What a page has besides its colours is the same in both.
-SCHEMES = {"dark": {"runOnly": ["color-contrast"]}, "light": None}
 # Pixels of a canvas that are not transparent.
 INKED = """canvas => {
     const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -86,8 +74,6 @@ LISTEN_TO_PRINTING = f"""() => matchMedia("print").addEventListener("change", (e
         inked: ({COLOURED})(document.querySelector("#history canvas")),
     }};
 }})"""
-PHONE = {"width": 390, "height": 800}
-DEADLINE_MS = 120_000
 expect.set_options(timeout=DEADLINE_MS)
 # Bright pixels of a picture, counted where a person would see them.
 BRIGHT = """image => {

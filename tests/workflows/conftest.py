@@ -17,7 +17,7 @@ import pytest
 
 from tests.serving import Server, serving
 from tests.steps.github import approved, commit, git_commit, open_pull, workflow_run
-from tests.steps.test_keys import TEAM, admin, member
+from tests.steps.keys import TEAM, admin, member
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY, Ran
 from tests.workflows.github import GitHub

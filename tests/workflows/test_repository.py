@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 
 from tests import own
-from tests.steps.test_github import whole
+from tests.steps.published import whole
 from tests.workflows.acting import others_actions
 from tests.workflows.files import ROOT
 from tools.github.actions import OTHERS_ACTIONS

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import wandb
 
-from tests.server.test_admin import admin
+from tests.server.administrator import admin
 from tests.serving import Server, serving
 
 REGISTRY = "local-org/wandb-registry-guarded"

@@ -3,83 +3,23 @@
 pytest tests/server/store/test_artifacts.py
 """
 
-import base64
 import hashlib
-import json
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from modelgate_server.errors import Forbidden, Invalid, NotFound
 from modelgate_server.store import accounts, artifacts, files, manifests, projects, registry, runs
 from modelgate_server.store.accounts import User
-from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.store.manifests import Draft
 from modelgate_server.store.projects import Project
-
-
-class Maker:
-    """Makes versions of `name` from texts."""
-
-    def __init__(self, db: sqlite3.Connection, blobs: Blobs, user: User, project: Project, name: str) -> None:
-        self.db, self.blobs, self.user, self.project, self.name = db, blobs, user, project, name
-
-    def contents(self, texts: dict[str, str]) -> dict[str, Any]:
-        digests = {path: hashlib.md5(text.encode()).digest() for path, text in texts.items()}  # noqa: S324
-        return {
-            path: {"digest": base64.b64encode(digest).decode(), "size": len(texts[path].encode())}
-            for path, digest in digests.items()
-        }
-
-    def draft(self, texts: dict[str, str], **changes: Any) -> Draft:
-        plain = Draft(
-            type_name="model",
-            collection_name=self.name,
-            digest=manifests.content_digest(self.contents(texts)),
-            run=None,
-            description=None,
-            metadata=None,
-            aliases=[],
-            tags=[],
-            ttl_seconds=None,
-            history_step=None,
-            deduplicate=True,
-            distributed_id=None,
-            client_id=None,
-            sequence_client_id=None,
-        )
-        return replace(plain, **changes)
-
-    def announce(self, texts: dict[str, str], **changes: Any) -> Artifact:
-        return manifests.announce(self.db, self.project, self.user, self.draft(texts, **changes))
-
-    def send(self, artifact: Artifact, texts: dict[str, str], kind: str = "FULL", base: int | None = None) -> None:
-        for text in texts.values():
-            self.blobs.note(artifact.id, [self.blobs.write(text.encode())])
-        made = manifests.create(self.db, artifact, kind=kind, digest="", base_id=base)
-        document = {"version": 1, "contents": self.contents(texts)}
-        manifests.received(self.db, made.id, self.blobs.write(json.dumps(document).encode()))
-
-    def log(self, texts: dict[str, str], **changes: Any) -> Artifact:
-        found = self.announce(texts, **changes)
-        if found.state == "PENDING":
-            self.send(found, texts)
-        return manifests.commit(self.db, self.blobs, self.user, found)
+from tests.server.store.making import Maker, aliases, registry_of
 
 
 @pytest.fixture
 def maker(db: sqlite3.Connection, blobs: Blobs, user: User, project: Project) -> Maker:
     return Maker(db, blobs, user, project, "model")
-
-
-def aliases(db: sqlite3.Connection, collection_id: int) -> dict[str, int]:
-    """Which version each alias names."""
-    found = {there.id: there.version_index for there in artifacts.versions(db, collection_id)}
-    return {alias.name: found[alias.membership_id] for alias in artifacts.aliases_in(db, collection_id)}
 
 
 def test_versions_are_numbered_in_the_order_of_their_commits(maker: Maker, db: sqlite3.Connection) -> None:
@@ -177,14 +117,6 @@ def test_one_name_has_one_type_and_one_kind(maker: Maker, project: Project, db: 
         maker.announce({"a": "2"}, type_name="dataset")
     with pytest.raises(Invalid, match="is a sequence"):
         registry.link(db, maker.user, found, project, "model", [])
-
-
-def registry_of(db: sqlite3.Connection) -> Project:
-    owner = accounts.find_entity(db, "local-org")
-    assert owner is not None
-    found = projects.find(db, owner.id, registry.MODEL_REGISTRY)
-    assert found is not None
-    return found
 
 
 def test_linking_twice_keeps_one_version(maker: Maker, db: sqlite3.Connection) -> None:

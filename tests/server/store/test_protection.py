@@ -15,7 +15,7 @@ from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.projects import Project
-from tests.server.store.test_artifacts import Maker, aliases, registry_of
+from tests.server.store.making import Maker, aliases, registry_of
 
 
 @dataclass

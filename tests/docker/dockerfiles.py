@@ -1,0 +1,33 @@
+"""Dockerfiles and locks, read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from runner import images
+
+ROOT = Path(__file__).parents[2]
+WITH_MODEL = {"train", "evaluate", "predict", "serve"}  # that know the format of their framework's models
+ARGUMENTS = {"USE_CASE": "glyphs", "FRAMEWORK": "keras"}
+
+
+def dockerfile(name: str) -> str:
+    return (ROOT / images.dockerfile(name)).read_text(encoding="utf-8")
+
+
+def locks(name: str) -> list[str]:
+    """The locks that an image is built from: that of the framework that it stands on, and its own."""
+    framework = {"build": "sklearn"}.get(name, "keras" if name in WITH_MODEL else None)
+    arguments = ARGUMENTS | ({"FRAMEWORK": framework} if framework else {})
+    texts = [dockerfile(folder) for folder in (["frameworks"] if framework else []) + [name]]
+    return [path for text in texts for path in images.copied(text, arguments) if path.startswith("docker/")]
+
+
+def entries(text: str) -> dict[str, tuple[str, ...]]:
+    """A lock as {package: (version, hashes...)}; what a marker says is not compared."""
+    found: dict[str, tuple[str, ...]] = {}
+    for block in re.split(r"\n(?=[a-z0-9])", text):
+        if head := re.match(r"([a-z0-9.\-]+)(?:\[[^]]*\])?==(\S+)", block):
+            found[head[1]] = (head[2], *sorted(re.findall(r"sha256:[0-9a-f]{64}", block)))
+    return found

@@ -1,0 +1,19 @@
+"""What W&B knows after a loop, asked through `wandb.Api()`."""
+
+from __future__ import annotations
+
+PRODUCTION = "api.artifact('local-org/wandb-registry-model/{collection}:production')"
+
+
+def facts(collection: str, use_case: str) -> str:
+    """An expression over wandb.Api(): what is in production, and how much of everything there is."""
+    project = "local/model-registry-dev"
+    version = PRODUCTION.format(collection=collection)
+    counts = {
+        "datasets": f"api.artifacts('dataset', '{project}/{use_case}_dataset')",
+        "models": f"api.artifacts('model', '{project}/{use_case}_model')",
+        "versions": f"api.artifacts('model', 'local-org/wandb-registry-model/{collection}')",
+        "entries": f"api.artifacts('promotion', '{project}/{use_case}_promotions')",
+        "runs": f"api.runs('{project}')",
+    }
+    return f"dict(production={version}.version, {', '.join(f'{name}=len({what})' for name, what in counts.items())})"

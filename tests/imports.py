@@ -1,0 +1,27 @@
+"""What a file of Python imports."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, but what only a type checker would."""
+    found: set[str] = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    unread = {
+        id(node)
+        for test in ast.walk(tree)
+        if isinstance(test, ast.If) and "TYPE_CHECKING" in ast.dump(test.test)
+        for node in ast.walk(test)
+    }
+    for node in ast.walk(tree):
+        if id(node) in unread:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written from the root"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found

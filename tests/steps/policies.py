@@ -1,0 +1,10 @@
+"""Policies of the tests' use case, as evidence has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelgate.promotion import evidence as form
+from tests.steps.desk import POLICY
+
+ROLLBACK = vars(form.limits_of(replace(POLICY, name="rollback")))
