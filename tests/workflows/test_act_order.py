@@ -45,6 +45,9 @@ if step == "evaluate":
 if step == "audit":
     answer = {"findings": plays["findings"]}
 out = next(word for word in words if word.startswith("--mount=")).partition("source=")[2].partition(",")[0]
+if step == "predict":  # the rows are where the flag says, and the answers are kept
+    rows = pathlib.Path(out) / pathlib.Path(flags["input"]).name
+    (pathlib.Path(out) / pathlib.Path(flags["output"]).name).write_text(rows.read_text().upper())
 (pathlib.Path(out) / "result.json").write_text(json.dumps(answer))
 print(json.dumps(answer))
 sys.exit(answer.get("verdict") == "fail" or bool(answer.get("findings")))
@@ -223,3 +226,16 @@ def test_a_rollback_file_brings_the_version_that_it_names(place):
         "policy": "rollback",
     }
     assert did["promote", "letters"]["reason"] == "Wrong labels."
+
+
+def test_a_file_of_the_repository_is_answered_and_the_answers_are_kept(place):
+    (place.root / "rows.csv").write_text("rows")
+    acting.commit(place.root, "Rows")
+    asked = {"input": "rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
+    ran, did = place.act("workflow_dispatch", "predict.yml", inputs=asked)
+    assert ran.code == 0, ran.log[-3000:]
+    flags = {"use-case": "numerals", "input": "/out/rows.csv", "output": "/out/answers.parquet", "out": "/out"}
+    assert did == {("predict", "numerals"): flags}
+    kept = place.folder / "artifacts/answers-numerals"
+    assert sorted(path.name for path in kept.iterdir()) == ["answers.parquet", "result.json"]
+    assert (kept / "answers.parquet").read_text() == "ROWS"

@@ -155,6 +155,14 @@ def test_ledgers_are_verified_once_a_week(event):
     assert holds(condition("model.yml", "audit"), github(event)) == (event == "schedule")
 
 
+@pytest.mark.parametrize(
+    ("asked", "variable", "answers"), [("", "", False), ("rows.csv", "", True), ("", "rows.csv", True)]
+)
+def test_rows_are_answered_if_somebody_named_them(asked, variable, answers):
+    contexts = github("schedule") | {"inputs": {"input": asked}, "vars": {"PREDICT_INPUT": variable}}
+    assert holds(condition("predict.yml", "images"), contexts) == answers
+
+
 def test_a_report_is_made_even_if_a_job_failed_and_not_of_a_run_that_a_newer_commit_ended():
     assert holds(condition("model.yml", "report"), {}, failure=True)
     assert holds(condition("model.yml", "report"), {}, success=True)
@@ -219,6 +227,7 @@ def test_every_condition_is_in_a_table_here():
         ("judge.yml", "judge"),
         *(("model.yml", name) for name in ("attest", "audit", "build", "evaluate", "promote", "report")),
         *(("pipeline.yml", name) for name in ("changed", "done", "fork", "model")),
+        ("predict.yml", "images"),
     }
     steps = {step["if"] for workflow in workflows().values() for _, step in workflow.steps() if "if" in step}
     assert steps == STEPS.keys()
