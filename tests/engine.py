@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -15,35 +16,36 @@ from runner.errors import EngineUnusable
 from tests import own
 
 
-def references() -> dict[str, str]:
+def references(team: Callable[[Path], None] = own.letters) -> dict[str, str]:
     """
-    Every image by its name. Without an engine, or the images in it, the test is skipped, and fails where CI is set.
+    Every image of a team's use case, and the server's, by its name. Without an engine, or the images in it, the test is
+    skipped, and fails where CI is set.
 
     Nothing is built: that may take longer than a test has, and two workers would do it at once.
     """
-    every = wanted()
-    if why := _lacking():
+    every = wanted(team)
+    if why := _lacking(team):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no container can run here: {why}")
     return {name: image.reference for name, image in every.items()}
 
 
 @cache
-def wanted() -> dict[str, images.Image]:
-    """The images of a team's only use case, and the server's."""
+def wanted(team: Callable[[Path], None] = own.letters) -> dict[str, images.Image]:
+    """As they must be. team: makes its use case, the only one, in a clone."""
     with tempfile.TemporaryDirectory() as folder:
         root = own.clone(Path(folder) / "clone")
-        own.letters(root)
-        return images.wanted(root, own.TEAMS, base=os.environ.get("BASE_IMAGE") or None)
+        team(root)
+        return images.wanted(root, team.__name__, base=os.environ.get("BASE_IMAGE") or None)
 
 
 @cache
-def _lacking() -> str:
+def _lacking(team: Callable[[Path], None]) -> str:
     """What is not there, in words; nothing if all is."""
     try:
         engine.require()
     except EngineUnusable as error:
         return error.message
-    lacking = [image.name for image in images.missing(tuple(wanted().values()))]
+    lacking = [image.name for image in images.missing(tuple(wanted(team).values()))]
     return f"the engine lacks the images {', '.join(lacking)}; build them first: {own.BUILD}" if lacking else ""
 
 

@@ -19,7 +19,6 @@ from modelgate import config
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("usecases")
 USE_CASE = "glyphs"
-TEAMS = "letters"  # the use case that `letters` makes, of which the containers' and workflows' tests have images
 BUILD = ".venv/bin/python -m tests.own"  # builds the images that the tests of the containers need
 # What a clone needs to run the loop.
 ROOMS = (
@@ -119,6 +118,25 @@ def letters(root: Path) -> None:
         )
 
 
+def cells(root: Path) -> None:
+    """
+    Make a team's table in a clone as docs/adapting-tables.md says, and remove every other use case.
+
+    How often a value is missing, a variable of its own says.
+    """
+    for name in (USE_CASE, "remote"):
+        shutil.rmtree(root / "usecases" / name)
+    command = [sys.executable, "-m", "modelgate", "new", "cells", "--task", "tabular-classification"]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    folder = root / "usecases" / "cells"
+    edit(folder / "config.toml", ("[build]", '[data]\nenv = ["CELLS_EVERY"]\n\n[build]'))
+    edit(
+        folder / "data.py",
+        ("import hashlib\n", "import hashlib\nimport os\n"),
+        ("table.loc[::7,", 'table.loc[:: int(os.environ["CELLS_EVERY"]),'),
+    )
+
+
 def python(*words: str) -> list[str]:
     """The command line of `python -m ...` in which these use cases are known; more words may follow."""
     program = "import sys, runpy; from tests.own import install; install(); del sys.argv[0]; "
@@ -131,11 +149,14 @@ def python(*words: str) -> list[str]:
 
 
 def build_images() -> int:
-    """Build the images of `letters` that the engine lacks; `.ci/run` and people call it before the tests."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = clone(Path(folder) / "clone")
-        letters(root)
-        return subprocess.run([sys.executable, "-m", "runner", "images"], cwd=root, check=False).returncode
+    """Build the images of these teams that the engine lacks; `.ci/run` and people call it before the tests."""
+    for team in (letters, cells):
+        with tempfile.TemporaryDirectory() as folder:
+            root = clone(Path(folder) / "clone")
+            team(root)
+            if code := subprocess.run([sys.executable, "-m", "runner", "images"], cwd=root, check=False).returncode:
+                return code
+    return 0
 
 
 if __name__ == "__main__":

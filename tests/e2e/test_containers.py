@@ -25,18 +25,25 @@ from tests.engine import docker, references
 from tests.serving import until
 
 LOOP = ("run", "--learning-rate", "0.002")
-
-
-@pytest.fixture(autouse=True)
-def images() -> dict[str, str]:
-    return references()
+LOOP_OF_A_TABLE = ("run", "--C", "0.5")
 
 
 @pytest.fixture
-def clone(clone):
+def team():
+    """What makes the only use case: images and Keras, unless a test asks for another."""
+    return own.letters
+
+
+@pytest.fixture(autouse=True)
+def images(team) -> dict[str, str]:
+    return references(team)
+
+
+@pytest.fixture
+def clone(clone, team):
     """The team's own use case, which is the only one; see test_third_use_case.py."""
-    own.letters(clone.path)
-    clone.env["LETTERS_LIMIT"] = "5"
+    team(clone.path)
+    clone.env |= {"LETTERS_LIMIT": "5", "CELLS_EVERY": "7"}
     return clone
 
 
@@ -121,14 +128,15 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("team", [own.cells])
 def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
-    runner = clone.start(*LOOP, "--docker")
+    runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
     wait_for(clone, "step", "build")
     runner.send_signal(signal.SIGTERM)  # as Ctrl-C, which a job in the background does not hear
     assert runner.wait(DEADLINE_S) == 130
     assert not containers_of(clone)
 
-    runner = clone.start(*LOOP, "--docker")
+    runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
     wait_for(clone, "step", "build")
     runner.kill()
     runner.wait(DEADLINE_S)
@@ -137,21 +145,21 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     )  # the engine's, and not the runner's children
     address = clone.client()["WANDB_BASE_URL"]
 
-    runner = clone.start(*LOOP, "--docker")
+    runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
     docker("kill", wait_for(clone, "step", "train"))
     assert runner.wait(DEADLINE_S) == 1
     assert "train was ended by signal 9" in clone.said
     assert not containers_of(clone)
 
-    runner = clone.start(*LOOP, "--docker")
+    runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
     wait_for(clone, "step", "train")
     runner.kill()
     runner.wait(DEADLINE_S)
-    code, said = clone.run(*LOOP, APPROVE="ada")  # without containers
+    code, said = clone.run(*LOOP_OF_A_TABLE, APPROVE="ada")  # without containers
     assert code == 0, said
     assert clone.said.count("that an earlier runner left behind") == 4  # a step and a server, twice
     assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
-    found = clone.ask(facts("letters-dev", "letters"))
+    found = clone.ask(facts("cells-dev", "cells"))
     del found["runs"]  # a killed run stays
     assert found == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
 

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +60,7 @@ def standins() -> list[str]:
     return words
 
 
-def copy_of_repository(to: Path) -> Path:
+def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> Path:
     """The tracked files with a team's only use case, as act takes them: the one commit of a repository in `to`."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
@@ -71,7 +71,7 @@ def copy_of_repository(to: Path) -> Path:
     for path in (to / ".github/workflows").glob("*.yml"):
         path.write_text(path.read_text(encoding="utf-8").replace(UNKNOWN_TO_ACT, ""), encoding="utf-8")
     own.install_in(to)
-    own.letters(to)
+    team(to)
     git(to, "init", "-q", "-b", "main")
     git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
     commit(to, "All of it")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import own
 from tests.serving import Server, serving
 from tests.steps.github import approved, commit, git_commit, open_pull, workflow_run
 from tests.steps.keys import TEAM, admin, member
@@ -35,6 +36,8 @@ HOSTILE = (
 )
 HOSTILE_BRANCH = "x$(touch${IFS}pwned)`id`;echo'\"&<b>"
 
+VARIABLES = {"LETTERS_LIMIT": "5", "CELLS_EVERY": "7"}  # each of which one of the teams' use cases declares
+
 
 @dataclass
 class Place:
@@ -44,6 +47,7 @@ class Place:
     repository: Path
     server: Server
     github: GitHub
+    use_case: str
     variables: dict[str, str]
     keys: dict[str, str]
     runs: int = 4700  # the id of the workflow run that began last
@@ -163,9 +167,9 @@ class Place:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def production(self, collection: str = "letters-dev") -> list[str]:
+    def production(self, collection: str | None = None) -> list[str]:
         """The versions of a model that are `production`, which is one at most."""
-        versions = f"api.artifacts('model', 'local-org/wandb-registry-model/{collection}')"
+        versions = f"api.artifacts('model', 'local-org/wandb-registry-model/{collection or self.use_case + '-dev'}')"
         return self.ask(f"[version.version for version in {versions} if 'production' in version.aliases]")
 
 
@@ -180,7 +184,8 @@ def able() -> None:
 @pytest.fixture(scope="module")
 def place(able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
-    repository = acting.copy_of_repository(folder / "repository")
+    team = getattr(request.module, "TEAMS", own.letters)  # what makes its use case
+    repository = acting.copy_of_repository(folder / "repository", team)
     github = GitHub(REPOSITORY)
     # Kept in .pytest_cache: a layer that is there already is not compressed and pushed again, which takes a minute.
     kept = request.config.cache.mkdir("image-registry")
@@ -191,11 +196,11 @@ def place(able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.
         variables = {
             "CONTAINER_NETWORK": "host",  # W&B is a process of this machine here
             "IMAGE_REGISTRY": images,
-            "LETTERS_LIMIT": "5",  # which the use case declares
+            **VARIABLES,
             "WANDB_BASE_URL": server.url,
             "WANDB_ENTITY": TEAM,
         }
-        yield Place(folder, repository, server, github, variables, keys)
+        yield Place(folder, repository, server, github, team.__name__, variables, keys)
     github.close()
 
 
