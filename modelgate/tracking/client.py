@@ -142,8 +142,12 @@ def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) 
             "name an entity and a project that the key may write to: WANDB_ENTITY, WANDB_PROJECT",
             WRONG_USE,
         ) from error
-    with opened:
+    try:
         yield opened
+    except BaseException:
+        opened.finish(exit_code=1)  # as the run's own `with` does, which prints a traceback first
+        raise
+    opened.finish()
 
 
 def find(api: wandb.Api, name: str) -> Artifact | None:

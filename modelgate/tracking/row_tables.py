@@ -26,7 +26,7 @@ def add(artifact: Artifact, split: str, rows: Any, shown: Any, data: ModuleType,
         _add_columns(artifact, split, {"text": [rows.x[row] for row in shown]}, targets, data)
     else:
         frame = rows.x.iloc[shown]
-        _add_columns(artifact, split, {str(name): frame[name].tolist() for name in frame.columns}, targets, data)
+        _add_columns(artifact, split, {str(name): _values(frame[name]) for name in frame.columns}, targets, data)
 
 
 def _add_columns(artifact: Artifact, split: str, columns: dict[str, list[Any]], targets: Any, data: ModuleType) -> None:
@@ -40,11 +40,15 @@ def _add_columns(artifact: Artifact, split: str, columns: dict[str, list[Any]], 
     artifact.add(table, f"{split}_table")
 
 
+def _values(series: Any) -> list[Any]:
+    """A column's values, and None for each that is missing, however its type says that."""
+    found: list[Any] = series.astype(object).where(series.notna(), None).tolist()
+    return found
+
+
 def _cell(value: Any) -> Any:
     """A value as W&B shows it: numbers, texts and truth values as they are, nothing where one is missing."""
-    if value is None or value != value:
-        return None
-    return value if isinstance(value, (bool, int, float, str)) else str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _add_images(artifact: Artifact, split: str, images: Any, labels: Any, data: ModuleType, folder: Path) -> None:

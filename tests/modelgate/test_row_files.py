@@ -7,15 +7,21 @@ refused before they are unpacked.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import wandb
 
 from modelgate import datasets
 from modelgate.rows import tables, texts
 from modelgate.rows.dataset import Rows
+from modelgate.tracking import row_tables
 from modelgate.tracking.arrays import Unreadable
 
 TABLE = Rows(
@@ -101,3 +107,12 @@ def test_a_table_is_not_taken_for_texts(tmp_path):
     tables.write(TABLE, tmp_path / "rows.parquet")
     with pytest.raises(Unreadable, match="not one of texts"):
         texts.read(tmp_path / "rows.parquet")
+
+
+def test_the_table_of_a_dataset_shows_any_type_of_column_and_nothing_where_a_value_is_missing(tmp_path):
+    artifact = wandb.Artifact("rows", type="dataset")
+    row_tables.add(artifact, "train", TABLE, np.arange(2), SimpleNamespace(), tmp_path / "train")
+    table = json.loads(Path(artifact.manifest.entries["train_table.table.json"].local_path).read_text())
+    assert table["columns"] == [*TABLE.x.columns, "target"]
+    first = [1.5, "a", "x", 1, "2026-01-01 00:00:00", True, 0.5]
+    assert table["data"] == [first, [None, "b", None, None, "2026-01-02 00:00:00", False, 1.5]]

@@ -108,12 +108,14 @@ def test_a_training_that_has_nothing_to_do_imports_neither_pandas_nor_a_framewor
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_a_model_that_cannot_take_the_rows_is_one_sentence_and_no_traceback(step, use_case):
+def test_a_model_that_cannot_take_the_rows_is_one_sentence_and_no_traceback(step, use_case, collection, capfd):
     folder = use_case("tabular")
     edit(folder / "model.py", 'SimpleImputer(strategy="median"), ', "")
     with pytest.raises(StepError, match=r"usecases/tabular/model\.py: ValueError: Input X contains NaN") as refused:
         step("train", "--use-case", "tabular", "--dataset", step("build", "--use-case", "tabular")["dataset"])
     assert (refused.value.name, refused.value.exit_code) == ("model_failed", 2)
+    assert "Traceback" not in capfd.readouterr().err
+    assert {run.job_type: run.state for run in wandb.Api().runs(f"local/{collection}")}["train_model"] == "failed"
 
 
 def test_a_fit_of_the_use_case_takes_the_place_of_build_model(step, use_case):
