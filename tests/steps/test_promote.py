@@ -97,8 +97,8 @@ def test_an_approved_version_becomes_production(evaluated, step, registry):
     assert (entry.content["approver"], entry.content["reason"], entry.content["previous"]) == ("ada", "first", None)
 
 
-def test_promoting_twice_changes_nothing(evaluated, step, registry, collection):
-    flags = ("--evidence", evaluated(0)["evidence"], "--approver", "ada")
+def test_promoting_twice_changes_nothing(desk, step, registry, collection):
+    flags = ("--evidence", desk.evidence(0), "--approver", "ada")
     first = step("promote", *flags)
     runs = len(wandb.Api().runs(f"local/{collection}"))
     assert step("promote", *flags).result == first.result
@@ -106,9 +106,9 @@ def test_promoting_twice_changes_nothing(evaluated, step, registry, collection):
     assert len(wandb.Api().runs(f"local/{collection}")) == runs
 
 
-def test_the_next_promotion_follows_the_first_in_the_ledger(evaluated, step, registry):
+def test_the_next_promotion_follows_the_first_in_the_ledger(desk, step, registry):
     for seed in (0, 1):
-        evidence = evaluated(seed)["evidence"]
+        evidence = desk.evidence(seed, seed - 1 if seed else None)
         answer = step("promote", "--evidence", evidence, "--approver", "ada")
     assert answer["previous"].endswith(":v0")
     first, second = registry.entries
@@ -117,8 +117,8 @@ def test_the_next_promotion_follows_the_first_in_the_ledger(evaluated, step, reg
     assert registry.production == "v1"
 
 
-def test_dry_run_checks_everything_and_moves_nothing(evaluated, step, registry):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada", "--dry-run")
+def test_dry_run_checks_everything_and_moves_nothing(desk, step, registry):
+    step("promote", "--evidence", desk.evidence(0), "--approver", "ada", "--dry-run")
     assert (registry.production, registry.entries) == (None, [])
 
 
@@ -238,32 +238,32 @@ def test_a_rollback_works_when_the_bad_version_was_deleted(evaluated, step, regi
 
 
 @pytest.mark.parametrize("approver", [None, "", " "])
-def test_nobody_approved(evaluated, step, registry, approver):
-    evidence = evaluated(0)["evidence"]
+def test_nobody_approved(desk, step, registry, approver):
+    evidence = desk.evidence(0)
     with pytest.raises(StepError) as stopped:
         step("promote", "--evidence", evidence, *(() if approver is None else ("--approver", approver)))
     assert (stopped.value.name, stopped.value.exit_code) == ("no_approval", 1)
     assert (registry.production, registry.entries) == (None, [])
 
 
-def test_a_name_is_no_approval_on_github(evaluated, step, registry, monkeypatch):
-    evidence = evaluated(0)["evidence"]
+def test_a_name_is_no_approval_on_github(desk, step, registry, monkeypatch):
+    evidence = desk.evidence(0)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     assert refused(step, evidence) == "name_is_no_approval"
     assert registry.production is None
 
 
-def test_a_verdict_of_fail(evaluated, step, registry, collection):
-    evidence = forged(evaluated(0)["evidence"], collection, lambda evidence: evidence.update(verdict="fail"))
+def test_a_verdict_of_fail(desk, step, registry, collection):
+    evidence = forged(desk.evidence(0), collection, lambda evidence: evidence.update(verdict="fail"))
     assert refused(step, evidence) == "verdict_not_pass"
     assert registry.production is None
 
 
-def test_a_verdict_that_the_predictions_do_not_bear_out(evaluated, step, registry, collection):
+def test_a_verdict_that_the_predictions_do_not_bear_out(desk, step, registry, collection):
     def shifted(scores):
         return replace(scores, candidate=np.roll(scores.candidate, 1, axis=1))
 
-    evidence = forged(evaluated(0)["evidence"], collection, change_scores=shifted)
+    evidence = forged(desk.evidence(0), collection, change_scores=shifted)
     with pytest.raises(StepError, match=r"refused by labels_plausible, floor$") as stopped:
         step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "verdict_not_reproduced"
@@ -271,20 +271,20 @@ def test_a_verdict_that_the_predictions_do_not_bear_out(evaluated, step, registr
 
 
 @pytest.mark.parametrize("what", ["version", "model", "dataset"])
-def test_a_digest_that_is_not_what_was_evaluated(evaluated, step, registry, collection, what):
-    evidence = forged(evaluated(0)["evidence"], collection, lambda evidence: evidence[what].update(digest="0" * 32))
+def test_a_digest_that_is_not_what_was_evaluated(desk, step, registry, collection, what):
+    evidence = forged(desk.evidence(0), collection, lambda evidence: evidence[what].update(digest="0" * 32))
     assert refused(step, evidence) == f"{what}_changed"
     assert (registry.production, registry.entries) == (None, [])
 
 
 @pytest.mark.parametrize(("key", "value"), [("at_least", 0.5), ("at_least", None), ("margin", 0.5)])
-def test_a_policy_that_is_not_the_use_cases(evaluated, step, registry, collection, key, value):
-    evidence = forged(evaluated(0)["evidence"], collection, lambda evidence: evidence["policy"].update({key: value}))
+def test_a_policy_that_is_not_the_use_cases(desk, step, registry, collection, key, value):
+    evidence = forged(desk.evidence(0), collection, lambda evidence: evidence["policy"].update({key: value}))
     assert refused(step, evidence) == "policy_changed"
     assert registry.production is None
 
 
-def test_answers_to_an_eval_set_that_was_swapped(evaluated, step, registry, collection):
+def test_answers_to_an_eval_set_that_was_swapped(desk, step, registry, collection):
     """The same answers and the same labels, in another order: still a fine accuracy, and not this dataset's rows."""
 
     def reordered(scores):
@@ -292,7 +292,7 @@ def test_answers_to_an_eval_set_that_was_swapped(evaluated, step, registry, coll
         varied = {name: replace(both, candidate=both.candidate[turn]) for name, both in scores.varied.items()}
         return replace(scores, targets=scores.targets[turn], candidate=scores.candidate[turn], varied=varied)
 
-    evidence = forged(evaluated(0)["evidence"], collection, change_scores=reordered)
+    evidence = forged(desk.evidence(0), collection, change_scores=reordered)
     assert refused(step, evidence) == "other_eval_rows"
     assert registry.production is None
 
@@ -316,33 +316,33 @@ def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, c
 
 
 @pytest.mark.parametrize("missing", ["accuracy", "loss"])
-def test_evidence_without_a_metric(evaluated, step, registry, collection, missing):
-    reference = evaluated(0)["evidence"]
+def test_evidence_without_a_metric(desk, step, registry, collection, missing):
+    reference = desk.evidence(0)
     evidence = forged(reference, collection, lambda evidence: evidence["metrics"]["candidate"].pop(missing))
     assert refused(step, evidence) == "evidence_unreadable"
     assert registry.production is None
 
 
-def test_a_version_that_is_gone(evaluated, step, registry, collection):
-    answer = evaluated(0)
-    wandb.Api().artifact(answer["version"]).unlink()
-    assert refused(step, answer["evidence"]) == "version_changed"
+def test_a_version_that_is_gone(desk, step, registry, collection):
+    evidence = desk.evidence(0)
+    desk.version(0).unlink()
+    assert refused(step, evidence) == "version_changed"
     assert registry.entries == []
 
 
-def test_production_that_moved_since_the_evaluation(evaluated, step, registry):
-    first, second = evaluated(0), evaluated(1)
-    step("promote", "--evidence", first["evidence"], "--approver", "ada")
-    assert refused(step, second["evidence"]) == "production_moved"
+def test_production_that_moved_since_the_evaluation(desk, step, registry):
+    first, second = desk.evidence(0), desk.evidence(1)
+    step("promote", "--evidence", first, "--approver", "ada")
+    assert refused(step, second) == "production_moved"
     assert registry.production == "v0"
     assert len(registry.entries) == 1
 
 
-def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch, wandb_env, collection):
+def test_a_promotion_that_lost_the_race(desk, step, registry, monkeypatch, wandb_env, collection):
     """Another process writes its entry between our look at the ledger and our own entry."""
-    first, second = evaluated(0), evaluated(1)
+    first, second = desk.evidence(0), desk.evidence(1)
     append = ledger.append
-    flags = ("--evidence", second["evidence"], "--collection", collection)
+    flags = ("--evidence", second, "--collection", collection)
     command = own.python("steps.promote", "--use-case", "glyphs", *flags)
 
     def raced(*arguments):
@@ -351,7 +351,7 @@ def test_a_promotion_that_lost_the_race(evaluated, step, registry, monkeypatch, 
         return append(*arguments)
 
     monkeypatch.setattr(ledger, "append", raced)
-    assert refused(step, first["evidence"]) == "promotion_lost"
+    assert refused(step, first) == "promotion_lost"
     assert registry.production == "v1"
     assert [entry.void for entry in registry.entries] == [False, True]
 
@@ -429,8 +429,8 @@ def cut_off_before_alias(step, evidence, monkeypatch):
             step("promote", "--evidence", evidence, "--approver", "ada")
 
 
-def test_an_entry_without_its_alias_is_finished_by_the_next_run(evaluated, step, registry, monkeypatch):
-    evidence = evaluated(0)["evidence"]
+def test_an_entry_without_its_alias_is_finished_by_the_next_run(desk, step, registry, monkeypatch):
+    evidence = desk.evidence(0)
     cut_off_before_alias(step, evidence, monkeypatch)
     assert (registry.production, len(registry.entries)) == (None, 1)
     assert step("promote", "--evidence", evidence, "--approver", "ada")["approver"] == "ada"
@@ -561,13 +561,13 @@ def test_every_field_of_a_sealed_entry_is_what_its_call_was_given(step, collecti
 # --- audit -----------------------------------------------------------------------------------------------------------
 
 
-def test_audit_prints_the_ledger(evaluated, step, capsys):
-    evidence = evaluated(0)
-    step("promote", "--evidence", evidence["evidence"], "--approver", "ada", "--reason", "first")
+def test_audit_prints_the_ledger(desk, step, capsys):
+    evidence, version = desk.evidence(0), f"{desk.registry}:v0"
+    step("promote", "--evidence", evidence, "--approver", "ada", "--reason", "first")
     (entry,) = step("audit")["entries"]
-    assert (entry["approver"], entry["state"], entry["to"]["name"]) == ("ada", "applied", evidence["version"])
+    assert (entry["approver"], entry["state"], entry["to"]["name"]) == ("ada", "applied", version)
     said = capsys.readouterr().err
-    assert f"nothing -> {evidence['version']}  approved by ada (first)  on {evidence['evidence']}  applied" in said
+    assert f"nothing -> {version}  approved by ada (first)  on {evidence}  applied" in said
 
 
 def test_audit_of_an_empty_ledger_says_so(step, capsys):
@@ -575,8 +575,8 @@ def test_audit_of_an_empty_ledger_says_so(step, capsys):
     assert "nothing was promoted yet" in capsys.readouterr().err
 
 
-def test_the_answer_on_standard_output_is_one_json_object(evaluated, step, capsys):
-    evidence = evaluated(0)["evidence"]
+def test_the_answer_on_standard_output_is_one_json_object(desk, step, capsys):
+    evidence = desk.evidence(0)
     capsys.readouterr()
     step("promote", "--evidence", evidence, "--approver", "ada")
     assert json.loads(capsys.readouterr().out)["approver"] == "ada"
