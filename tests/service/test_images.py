@@ -22,7 +22,7 @@ from modelgate.frameworks import keras_format
 from tests.own import ROOT
 from tests.service.conftest import PROGRAM, Service
 from tests.serving import free_port, until
-from tests.steps.conftest import collection, made, step  # noqa: F401  # fixtures
+from tests.steps.conftest import collection, step  # noqa: F401  # fixtures
 from tests.steps.desk import Desk
 
 pytestmark = pytest.mark.prove
