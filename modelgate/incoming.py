@@ -8,7 +8,7 @@ a call. A check of another kind goes to pandera, as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -91,7 +91,7 @@ class Texts:
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
-Holds = Callable[[Any], Any]  # of the values of a column that are not missing, a Series: which of them are right
+Holds = Callable[[Any], Any]  # of the values of a column that are not missing, an array: which of them are right
 
 
 def _in_range(
@@ -101,17 +101,21 @@ def _in_range(
     return above & (values <= max_value if include_max else values < max_value)
 
 
+def _among(values: Any, allowed: Collection[Any]) -> Any:
+    return np.fromiter((value in allowed for value in values.tolist()), dtype=np.bool_, count=len(values))
+
+
 # pandera's own checks that are plain comparisons, by their names; each gets the check's statistics as keywords.
 _PLAIN: Mapping[str, Callable[..., Any]] = {
     "equal_to": lambda values, value: values == value,
     "greater_than": lambda values, min_value: values > min_value,
     "greater_than_or_equal_to": lambda values, min_value: values >= min_value,
     "in_range": _in_range,
-    "isin": lambda values, allowed_values: values.isin(allowed_values),
+    "isin": lambda values, allowed_values: _among(values, allowed_values),
     "less_than": lambda values, max_value: values < max_value,
     "less_than_or_equal_to": lambda values, max_value: values <= max_value,
     "not_equal_to": lambda values, value: values != value,
-    "notin": lambda values, forbidden_values: ~values.isin(forbidden_values),
+    "notin": lambda values, forbidden_values: ~_among(values, forbidden_values),
 }
 
 
@@ -122,9 +126,13 @@ class _Column:
         self.name = name
         self.nullable = bool(column.nullable)
         self.dtype = column.dtype
-        compiled = [(check, _compiled(check)) for check in column.checks]
+        self._is_text = str(column.dtype).startswith("str")
+        # Of times and categories pandera knows more.
+        self._is_simple = self._is_text or getattr(getattr(column.dtype, "type", None), "kind", "") in tuple("iufb")
+        compiled = [(check, _compiled(check) if self._is_simple else None) for check in column.checks]
         self.plain = [(check, holds) for check, holds in compiled if holds is not None]
-        self.is_plain = len(self.plain) == len(compiled) and not (column.unique or column.parsers)
+        plain = self._is_simple and len(self.plain) == len(compiled)
+        self.is_plain = plain and not (column.unique or column.parsers)
         self._known: set[Any] = set()  # the types of a Series that were found right, and do not depend on its values
 
     def failures(self, values: Any) -> Iterator[tuple[str, str, Any]]:
@@ -132,23 +140,26 @@ class _Column:
         if not self._is_typed(values):
             yield "type", f"is {values.dtype}, not {_name_of(self.dtype)}", np.ones(len(values), dtype=np.bool_)
             return
-        missing = values.isna().to_numpy()
+        if not self._is_simple:
+            return
+        array = values.to_numpy(dtype=object) if self._is_text else values.to_numpy()
+        missing = _missing(array)
         if not self.nullable and missing.any():
             yield "not_nullable", "is missing", missing
-        held = values if not missing.any() else values[~missing]
+        held = array[~missing] if missing.any() else array
         for check, holds in self.plain:
             right = np.asarray(holds(held), dtype=np.bool_)
             if not right.all():
                 wrong = np.zeros(len(values), dtype=np.bool_)
                 wrong[~missing] = ~right
-                shown = ", ".join(dict.fromkeys(map(repr, held.to_numpy()[~right][:SHOWN].tolist())))
+                shown = ", ".join(dict.fromkeys(map(repr, held[~right][:SHOWN].tolist())))
                 yield (
                     str(check.name),
                     f"does not pass {one_line(check.error or check.name)}: {one_line(shown, 200)}",
                     wrong,
                 )
-        if values.dtype.kind == "f":
-            infinite = np.isinf(values.to_numpy())
+        if array.dtype.kind == "f":
+            infinite = np.isinf(array)
             if infinite.any():
                 yield "row_infinite", "is infinite", infinite
 
@@ -161,6 +172,16 @@ class _Column:
         if right and values.dtype != object:
             self._known.add(values.dtype)
         return right
+
+
+def _missing(array: Any) -> Any:
+    if array.dtype.kind == "f":
+        return np.isnan(array)
+    if array.dtype != object:
+        return np.zeros(len(array), dtype=np.bool_)
+    import pandas as pd
+
+    return pd.isna(array)
 
 
 def _compiled(check: Any) -> Holds | None:

@@ -174,16 +174,17 @@ class Load:
         return self.answers
 
 
-def test_a_promotion_and_a_rollback_are_followed_under_load_and_no_request_fails(service, place):
-    load = Load(service)
+def followed_under_load(service, place, requests):
+    """Promote another version and go back, both under load; at least so many requests. The seconds until each."""
+    load, seconds = Load(service), []
     try:
-        seconds = []
-        for C, number in ((0.1, "v1"), (1.0, "v0")):
+        for C, number in ((0.1, 1), (1.0, 0)):
             version = place.promote(C)
             began = time.monotonic()
-            until(lambda number=number: service.ready["version"].endswith(number), f"{version} to answer", 30)
+            until(lambda number=number: service.ready["version"].endswith(f"v{number}"), f"{version} to answer", 30)
             seconds.append(time.monotonic() - began)
-            time.sleep(0.3)
+            asked = requests * (2 - number) // 2
+            until(lambda asked=asked: len(load.answers) >= asked, f"{asked} requests", 600)
     finally:
         answers = load.end()
     assert {status for status, _ in answers} == {200}
@@ -193,7 +194,17 @@ def test_a_promotion_and_a_rollback_are_followed_under_load_and_no_request_fails
         by_version.setdefault(said["parameters"]["version"], set()).add(tuple(said["outputs"][1]["data"]))
     assert by_version.keys() == set(place.versions.values())
     assert all(len(given) == 1 for given in by_version.values()) and len(set.union(*by_version.values())) == 2
-    assert service.ready["ledger_entry"] == "v2" and service.ready["problem"] is None
+    assert service.ready["problem"] is None
+    print(f"{len(answers):,} requests; followed after {seconds} s")
+
+
+def test_a_promotion_and_a_rollback_are_followed_under_load_and_no_request_fails(service, place):
+    followed_under_load(service, place, 100)
+
+
+@pytest.mark.prove
+def test_of_ten_thousand_requests_none_fails_while_versions_are_swapped(service, place):
+    followed_under_load(service, place, 10_000)
 
 
 def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(service, place):
