@@ -178,6 +178,46 @@ def test_a_pull_request_that_is_closed_starts_no_job(place):
     assert (ran.code, ran.jobs) == (0, {}), ran.log[-3000:]
 
 
+def test_once_a_week_each_model_is_built_again_and_its_ledger_verified(promoted, place):
+    ran = place.act("schedule")
+    assert (ran.code, ran.outputs["evaluate"]["verdict"], ran.jobs["audit"]) == (0, "unchanged", "success")
+    assert all('"reused": true' in ran.said[step] for step in ("build", "train", "link")), ran.log[-3000:]
+    assert "promote" not in ran.jobs and place.github.issues == []
+
+
+def proposal(version, collection="letters-dev"):
+    """As W&B's automations send it."""
+    entity, project, _ = version.split("/")
+    return {
+        "action": "ADD_ARTIFACT_ALIAS",
+        "client_payload": {
+            "event_author": "ada",
+            "artifact_version_string": version,
+            "artifact_collection_name": collection,
+            "project_name": project,
+            "entity_name": entity,
+        },
+    }
+
+
+def test_an_automation_proposes_a_version_and_a_forged_one_promotes_nothing(second, place, yes):
+    before, version = place.production(), f"{REGISTRY}:v0"
+    forged = place.act("repository_dispatch", workflow="promote.yml", payload=proposal(f"{REGISTRY}:latest"))
+    assert (forged.code, forged.jobs, place.production()) == (1, {"changed": "failure"}, before)
+    alone = place.act("repository_dispatch", workflow="promote.yml", payload=proposal(version))
+    assert refused(place, alone, "no_approval"), alone.said["promote"]
+    assert place.production() == before
+    ran = place.act("repository_dispatch", workflow="promote.yml", payload=proposal(version), approvals=[yes("bob")])
+    assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
+
+
+def test_a_dispatch_is_refused_where_only_a_merge_approves(second, place, yes, monkeypatch):
+    monkeypatch.setitem(place.variables, "APPROVAL", "merge")
+    inputs = {"use_case": "letters", "version": "previous", "reason": "Wrong labels.", "policy": "rollback"}
+    ran = place.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")])
+    assert refused(place, ran, "not_a_push"), ran.said["promote"]
+
+
 def test_a_pull_request_that_touches_no_model_starts_no_job_of_one(place):
     ran = place.pull_request({"README.md": "Better.\n"})
     assert (ran.code, ran.jobs) == (0, {"changed": "success", "models": "success"}), ran.log[-3000:]
