@@ -16,9 +16,12 @@ PAGE = 100
 
 
 def ask(method: str, path: str, body: Any = None) -> Any:
-    """GitHub's answer about this repository. Raises HTTPError if it refuses, URLError without an answer."""
+    """
+    GitHub's answer about what `path` names in this repository, or about the repository. Raises HTTPError if GitHub
+    refuses, URLError without an answer.
+    """
     request = urllib.request.Request(  # noqa: S310 - GitHub sets the address
-        f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}",
+        f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}{path and f'/{path}'}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={

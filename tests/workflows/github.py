@@ -86,7 +86,7 @@ class GitHub(StandIn):
         self.issues = []
         self.pulls = []
         self.approvals = {}  # a workflow run's id to a function that gives what there is by now
-        self.answers = {}  # what else there is, by path
+        self.answers = {self.at: {"visibility": "private"}}  # what else there is, by path
         self.asked = []
         super().__init__(_Asked)
 

@@ -57,7 +57,10 @@ def laptop_s_answer(process, clone, log):
 @pytest.fixture(scope="module")
 def pushed(at_a_laptop, place):
     """A push that nobody approves."""
-    return place.act("push", payload={"repository": {"visibility": "public"}})
+    place.github.answers[place.github.at] = {"visibility": "public"}
+    ran = place.act("push")
+    place.github.answers[place.github.at] = {"visibility": "private"}
+    return ran
 
 
 @pytest.fixture(scope="module")

@@ -96,6 +96,21 @@ def images_are_pinned(files: Files) -> Found:
             yield name, None if step["with"]["image"] == wanted else step["with"]["image"]
 
 
+def images_that_are_there_are_verified(files: Files) -> Found:
+    """Where images are attested, the job that takes those that are there asks who built each, and may ask."""
+    for file, name, job in jobs(files):
+        uses = {step["uses"]: step for step in job.get("steps", []) if step.get("uses", "").startswith("./")}
+        if push := uses.get("./.github/actions/push-images"):
+            good = (
+                push["with"].get("verify") == "${{ steps.attested.outputs.attested }}"
+                and uses.get("./.github/actions/attested", {}).get("id") == "attested"
+                and job["permissions"].get("attestations") == "read"
+            )
+            yield f"{file.name}: {name}", None if good else f"{file.name}: {name}"
+    for where, step in files["push-images"].steps():
+        yield where, None if step["env"].get("GH_TOKEN") == "${{ github.token }}" else where
+
+
 def nothing_is_permitted_by_default(files: Files) -> Found:
     for file in of_workflows(files):
         yield file.name, None if file.said.get("permissions") == {} else "permissions at the top are not {}"
@@ -347,6 +362,11 @@ RULES = [
         "    needs: images\n    runs",
         "    container: x\n    needs: images\n    runs",
     ),
+    Rule(images_that_are_there_are_verified, 2, "model.yml", "verify: ${{ steps.attested.outputs.attested }}", ""),
+    Rule(
+        images_that_are_there_are_verified, 2, "model.yml", "      attestations: read # who built an image", "      #"
+    ),
+    Rule(images_that_are_there_are_verified, 2, "push-images", "        GH_TOKEN: ${{ github.token }}", "        #"),
     Rule(nothing_is_permitted_by_default, 2, "ci.yml", "permissions: {}\n\nconc", "permissions: read-all\n\nconc"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", "contents: read # the files", "contents: write # the files"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", " # who approved this workflow run", ""),
