@@ -63,6 +63,7 @@ class Place:
         reviewed: Path | None = None,
         attempt: int = 1,
         keys: dict[str, str] | None = None,
+        variables: dict[str, str] | None = None,
         **arguments: Any,
     ) -> Ran:
         """
@@ -102,7 +103,7 @@ class Place:
             home=self.folder / "home",
             payload={"inputs": texts, **arguments.pop("payload", {})},
             environ=environ,
-            variables=self.variables,
+            variables=self.variables if variables is None else variables,
             secrets={**self.keys, **(keys or {}), "GITHUB_TOKEN": "ghs_TheTokenThatNobodyMayRead"},
             **arguments,
         )
@@ -115,23 +116,25 @@ class Place:
         """What GitHub says of this workflow run and of what it judges."""
         at, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
         parents = acting.git(self.repository, "log", "-1", "--format=%P").split()
-        pull = payload.get("pull_request")
-        number, head = self.runs, pull["head"]["sha"] if pull else sha
+        opened = payload.get("pull_request")
+        number, head = self.runs, opened["head"]["sha"] if opened else sha
         run = workflow_run(id=number, run_number=number, event=event, head_sha=head)
         said = {f"{at}/actions/runs/{number}": run, f"{at}/git/commits/{sha}": git_commit(*parents)}
         pushes = [run] if event == "push" else []
         said |= {f"{at}/actions/workflows/12/runs": {"total_count": len(pushes), "workflow_runs": pushes}}
         said |= {f"{at}/commits/{sha}/pulls": []}
-        if pull:
-            said |= {f"{at}/pulls/7": open_pull(head=pull["head"]), f"{at}/pulls/7/commits": [commit("eve")]}
+        if opened:
+            said |= {f"{at}/pulls/7": open_pull(head=opened["head"]), f"{at}/pulls/7/commits": [commit("eve")]}
         return said
 
     def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> Ran:
         """
         A run of pull request 7 with these files, checked out as GitHub does it: merged into main, and not main itself.
 
-        Whatever its author can choose is hostile.
+        Whatever its author can choose is hostile. A fork's gets neither secrets nor variables.
         """
+        if fork:
+            arguments |= {"keys": dict.fromkeys(self.keys, ""), "variables": {}}
         here = self.repository
         acting.git(here, "switch", "-q", "-c", HOSTILE_BRANCH)
         for name, text in changes.items():
@@ -140,7 +143,7 @@ class Place:
         acting.git(here, "switch", "-q", "--detach", "main")
         acting.git(here, "merge", "-q", "--no-ff", "-m", HOSTILE, head)
         repository = "Eve/Models" if fork else REPOSITORY
-        pull = {
+        opened = {
             "number": 7,
             "title": HOSTILE,
             "body": HOSTILE,
@@ -150,7 +153,7 @@ class Place:
         }
         try:
             return self.act(
-                "pull_request", payload={"action": "opened", "number": 7, "pull_request": pull}, **arguments
+                "pull_request", payload={"action": "opened", "number": 7, "pull_request": opened}, **arguments
             )
         finally:
             acting.git(here, "switch", "-q", "--force", "main")
