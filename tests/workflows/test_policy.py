@@ -339,6 +339,14 @@ def test_the_check_that_a_ruleset_requires_also_runs_in_a_merge_queue():
     assert {"pull_request", "merge_group"} <= files()["ci.yml"].said["on"].keys()
 
 
+def test_each_job_of_the_tests_makes_its_environment_with_its_own_python():
+    """A runner has several, of which the newest would be taken: then no job tests the oldest."""
+    said = files()["ci.yml"].said["jobs"]["test"]
+    (step,) = [step for step in said["steps"] if step.get("run") == ".ci/run tests"]
+    assert step["env"] == {"PYTHON": "python${{ matrix.python }}"}
+    assert said["strategy"]["matrix"]["python"][0] == "3.11"
+
+
 class Rule(NamedTuple):
     """A rule, the least number of places it must have looked at, and a violation: in file, this text for that."""
 
@@ -362,11 +370,11 @@ RULES = [
         "    needs: images\n    runs",
         "    container: x\n    needs: images\n    runs",
     ),
-    Rule(images_that_are_there_are_verified, 2, "model.yml", "verify: ${{ steps.attested.outputs.attested }}", ""),
+    Rule(images_that_are_there_are_verified, 3, "model.yml", "verify: ${{ steps.attested.outputs.attested }}", ""),
     Rule(
         images_that_are_there_are_verified, 2, "model.yml", "      attestations: read # who built an image", "      #"
     ),
-    Rule(images_that_are_there_are_verified, 2, "push-images", "        GH_TOKEN: ${{ github.token }}", "        #"),
+    Rule(images_that_are_there_are_verified, 3, "push-images", "        GH_TOKEN: ${{ github.token }}", "        #"),
     Rule(nothing_is_permitted_by_default, 2, "ci.yml", "permissions: {}\n\nconc", "permissions: read-all\n\nconc"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", "contents: read # the files", "contents: write # the files"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", " # who approved this workflow run", ""),
