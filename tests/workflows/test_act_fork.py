@@ -20,9 +20,12 @@ HEAD = "a" * 40
 CHECK = "model gate (letters)"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def forked(place):
-    """A place where `make setup` finds what is installed here, and an open pull request of a fork."""
+    """
+    A place where `make setup` finds what is installed here, and an open pull request of a fork. The link to what is
+    installed becomes a part of the fork's commit, and is gone with it.
+    """
     (place.repository / ".venv").symlink_to(ROOT / ".venv")
     place.github.pulls = [
         {"number": 7, "user": {"login": "eve"}, "head": {"label": "eve:better", "sha": HEAD, "repo": None}}
@@ -77,6 +80,5 @@ def test_a_fork_runs_the_loop_without_secrets_and_main_comments(forked):
     assert said["body"].splitlines()[2] == f"`letters` ✅ **pass**: {headline.removeprefix('pass: ')}"
     assert said["body"].count("```mermaid") == 3
     assert "~~~text\n# " in said["body"]
-    # The link to the packages went into the fork's commit, and is gone with it.
     assert acting.git(forked.repository, "status", "--short") == ""
     assert acting.git(forked.repository, "rev-parse", "--abbrev-ref", "HEAD") == "main"
