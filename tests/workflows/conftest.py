@@ -61,6 +61,7 @@ class Place:
         approvals: list[dict[str, Any]] | None = None,
         evaluated: Callable[[], Any] = lambda: None,
         reviewed: Path | None = None,
+        run: int | None = None,
         attempt: int = 1,
         keys: dict[str, str] | None = None,
         variables: dict[str, str] | None = None,
@@ -69,10 +70,11 @@ class Place:
         """
         One workflow run, in which these approvals arrive after evaluate has counted those that there were: none.
 
-        It has an id of its own. evaluated: called while evaluate, which knows by then what is in production, counts.
+        It has an id of its own, unless `run` is that of an earlier attempt.
+        evaluated: called while evaluate, which knows by then what is in production, counts.
         reviewed: a file that promote waits for; else nothing waits, because act knows no environment.
         """
-        run = self.runs = next(self.ids)
+        run = self.runs = run or next(self.ids)
         asked = itertools.count()
 
         def answer() -> list[dict[str, Any]]:

@@ -211,6 +211,18 @@ def test_an_automation_proposes_a_version_and_a_forged_one_promotes_nothing(seco
     assert (ran.code, place.production()) == (0, ["v0"]), ran.log[-3000:]
 
 
+def test_a_re_run_of_all_jobs_asks_again_and_is_promoted(second, place, yes):
+    """It is another attempt of the same workflow run, whose report is kept under the same name."""
+    name = second.outputs["link"]["version"]
+    inputs = {"use_case": "letters", "version": name, "reason": "Nobody looked.", "policy": "no_worse"}
+    first = place.act("workflow_dispatch", workflow="promote.yml", inputs=inputs)
+    assert refused(place, first, "no_approval"), first.said["promote"]
+    again = {"run": place.runs, "attempt": 2}
+    ran = place.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")], **again)
+    assert (ran.code, place.production()) == (0, [name.rpartition(":")[2]]), ran.log[-3000:]
+    assert f"/actions/runs/{place.runs}/attempts/2" in place.ask(f"{LEDGER}[-1].metadata['entry']['approval_url']")
+
+
 def test_a_dispatch_is_refused_where_only_a_merge_approves(second, place, yes, monkeypatch):
     monkeypatch.setitem(place.variables, "APPROVAL", "merge")
     inputs = {"use_case": "letters", "version": "previous", "reason": "Wrong labels.", "policy": "rollback"}
