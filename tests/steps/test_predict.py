@@ -26,6 +26,8 @@ from tests.own import ROOT
 from tests.serving import until
 from tests.steps.blobs import ONE, OTHER, stored
 
+OWN_SERVER = True
+
 
 @pytest.fixture
 def rows(tmp_path):
