@@ -148,8 +148,8 @@ def held(server: Server, attack: Callable[[], Any], attackers: int, seconds: flo
     finally:
         attacking.kill()
         attacking.join(60)
-    print(f"{name}: p95 {good.p95_s:.3f} s of {len(good.took_s)}, peak {good.peak_mib:.0f} MiB")
     assert not good.failed
+    print(f"{name}: p95 {good.p95_s:.3f} s of {len(good.took_s)}, peak {good.peak_mib:.0f} MiB")
     assert good.p95_s < P95_S
     assert good.peak_mib < MAX_RSS_MIB
     query = 'query($p: String) { project(name: $p) { run(name: "run-1") { history } } }'
