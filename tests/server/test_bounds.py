@@ -212,7 +212,7 @@ def many_aliases(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]
     fields = " ".join(f"k{number}: historyKeys" for number in range(150))
     few = " ".join(f"k{number}: historyKeys" for number in range(20))
     queries = [f'{{ project(name: "own") {{ run(name: "run-1") {{ {one} }} }} }}' for one in (fields, few)]
-    return lambda: [mallory.graphql(query) for query in queries], 8
+    return lambda: [mallory.graphql(query) for query in queries], 40
 
 
 def gzip_bomb(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
@@ -237,15 +237,25 @@ def many_references(server: Server, mallory: Wire) -> tuple[Callable[[], Any], i
     whole = digest.hexdigest()
     del entries
 
-    def attack() -> None:
+    def draft() -> str:
         with lock:
             number = next(numbers)
         where = {"entityName": "mallory", "projectName": "own", "runName": "run-1"}
         fields = where | {"artifactTypeName": "t", "artifactCollectionName": f"refs-{number}", "digest": whole}
-        artifact = mallory.data(CREATE_ARTIFACT, input=fields)["createArtifact"]["artifact"]["id"]
+        artifact = str(mallory.data(CREATE_ARTIFACT, input=fields)["createArtifact"]["artifact"]["id"])
         given = where | {"artifactID": artifact, "name": "m", "digest": md5_base64(data), "type": "FULL"}
         made = mallory.data(CREATE_MANIFEST, input=given)["createArtifactManifest"]["artifactManifest"]
         assert requests.put(made["file"]["uploadUrl"], data=data, timeout=120).status_code == 200
+        return artifact
+
+    # The commit is the attack, and has to begin while the good client is looked at.
+    drafts = [draft() for _ in range(3)]
+
+    def attack() -> None:
+        try:
+            artifact = drafts.pop()
+        except IndexError:
+            artifact = draft()
         assert mallory.graphql(COMMIT, id=artifact).status_code == 200
 
     return attack, 2
