@@ -209,7 +209,7 @@ def test_of_ten_thousand_requests_none_fails_while_versions_are_swapped(service,
 
 def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(service, place):
     before = service.ready
-    other = wandb.Api().artifact(place.versions[0.1])
+    other = wandb.Api().artifact(place.linked(0.1))
     other.aliases.append("production")
     other.save()
     said = until(lambda: service.ready["problem"] and service.ready, "the problem")
