@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 
 from tests import own
 from tests.serving import Server, serving
-from tests.steps.github import approved, commit, git_commit, open_pull, workflow_run
+from tests.steps.github import approved, commit, file, git_commit, open_pull, pull, review, workflow_run
 from tests.steps.keys import TEAM, admin, member
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY, Ran
@@ -65,12 +66,13 @@ class Place:
         attempt: int = 1,
         keys: dict[str, str] | None = None,
         variables: dict[str, str] | None = None,
+        answers: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> Ran:
         """
         One workflow run, in which these approvals arrive after evaluate has counted those that there were: none.
 
-        It has an id of its own, unless `run` is that of an earlier attempt.
+        It has an id of its own, unless `run` is that of an earlier attempt. answers: what else GitHub says, by path.
         evaluated: called while evaluate, which knows by then what is in production, counts.
         reviewed: a file that promote waits for; else nothing waits, because act knows no environment.
         """
@@ -84,7 +86,7 @@ class Place:
             return []
 
         self.github.approvals[run] = answer
-        self.github.answers |= self.described(event, arguments.get("payload", {}))
+        self.github.answers |= self.described(event, arguments.get("payload", {})) | (answers or {})
         # As GitHub sends them: every value of a dispatch is text.
         given = (inputs or {}).items()
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given}
@@ -128,6 +130,19 @@ class Place:
         if opened:
             said |= {f"{at}/pulls/7": open_pull(head=opened["head"]), f"{at}/pulls/7/commits": [commit("eve")]}
         return said
+
+    def merge_of(self, *names: str) -> dict[str, Any]:
+        """What GitHub says of the last commit if it merged pull request 7 with these files, which bob approved."""
+        at, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
+        base = {"ref": "main", "sha": sha, "repo": {"full_name": REPOSITORY, "default_branch": "main"}}
+        said = {
+            f"{at}/commits/{sha}/pulls": [pull("eve", merge_commit_sha=sha, base=base)],
+            f"{at}/pulls/7/reviews": [review("bob")],
+        }
+        said |= {f"{at}/pulls/7/files": [file(name) for name in names], f"{at}/pulls/7/commits": [commit("eve")]}
+        said |= {f"{at}/collaborators/bob/permission": {"permission": "write", "user": {"login": "bob"}}}
+        texts = {name: base64.b64encode((self.repository / name).read_bytes()).decode() for name in names}
+        return said | {f"{at}/contents/{name}": {"content": text} for name, text in texts.items()}
 
     def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> Ran:
         """

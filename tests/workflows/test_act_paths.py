@@ -230,6 +230,29 @@ def test_a_dispatch_is_refused_where_only_a_merge_approves(second, place, yes, m
     assert refused(place, ran, "not_a_push"), ran.said["promote"]
 
 
+def test_a_merge_approves_the_model_that_it_pushes_and_the_rollback_that_it_asks_for(second, place, monkeypatch):
+    """Without an approval of the environment, which plans without reviewers do not have."""
+    monkeypatch.setitem(place.variables, "APPROVAL", "merge")
+    here, before = place.repository, acting.git(place.repository, "rev-parse", "HEAD")
+    names = ["usecases/letters/config.toml", "usecases/letters/rollback.toml"]
+    longer = (here / names[0]).read_text().replace("epochs = 16", "epochs = 17")
+    texts = [longer, 'version = "v0"\nreason = "Wrong labels."\n']
+    try:
+        for name, text in zip(names, texts, strict=True):
+            head = acting.git(here, "rev-parse", "HEAD")
+            (here / name).write_text(text)
+            acting.commit(here, "Merge pull request 7")
+            ran = place.act("push", payload={"before": head}, answers=place.merge_of(name))
+            assert (ran.code, ran.jobs["promote"]) == (0, "success"), ran.said["promote"] or ran.log[-3000:]
+            entry = place.ask(f"{LEDGER}[-1].metadata['entry']")
+            assert (entry["approver"], entry["approval"]) == ("bob", "merge")
+            made = place.production()
+            assert made == ["v0"] if "rollback" in name else made not in (["v0"], [])
+    finally:
+        acting.git(here, "reset", "-q", "--hard", before)
+    assert entry["reason"] == "Wrong labels."
+
+
 def test_a_pull_request_that_touches_no_model_starts_no_job_of_one(place):
     ran = place.pull_request({"README.md": "Better.\n"})
     assert (ran.code, ran.jobs) == (0, {"changed": "success", "models": "success"}), ran.log[-3000:]
