@@ -1,7 +1,7 @@
 """
 What follows from the answers of two models, and whether stored evidence says just that.
 
-Evidence that is found again is a hint: whoever may write to the project can have put it there. What follows from its
+Evidence that is found again is a hint: anyone who can write to the project can have put it there. What follows from its
 answers is computed again, and where it would lead to a promotion the models are asked again too.
 """
 
@@ -90,18 +90,18 @@ def warnings(answers: Answers, may_repeat: bool) -> tuple[str, ...]:
 def measure(scores: Scores, policy: Policy, candidate: Predictions, production: Predictions | None) -> form.Measured:
     """What each model measures on the rows."""
 
-    def of(answers: Predictions, own: Any) -> form.Metrics:
+    def take(answers: Predictions, own: Any) -> form.Metrics:
         return form.Metrics(**predictions.measure(scores, policy, answers, own))
 
     return form.Measured(
-        of(candidate, scores.own_candidate), of(production, scores.own_production) if production else None
+        take(candidate, scores.own_candidate), take(production, scores.own_production) if production else None
     )
 
 
 # --- evidence that is found again ------------------------------------------------------------------------------------
 
 
-def contradicted(found: Evidence, text: str, scores: Scores, policy: Policy, drops_before: float) -> str:
+def contradicted(evidence: Evidence, text: str, scores: Scores, policy: Policy, drops_before: float) -> str:
     """The first field of evidence that does not follow from its own answers; empty if all do. text: its report."""
 
     def answers(measured: form.Metrics | None, given: Any) -> Predictions | None:
@@ -109,31 +109,31 @@ def contradicted(found: Evidence, text: str, scores: Scores, policy: Policy, dro
             return None
         return Predictions(given, {}, measured.latency_ms or 0.0, measured.size_bytes or 0)
 
-    candidate = answers(found.metrics.candidate, scores.candidate)
-    production = answers(found.metrics.production, scores.production)
-    if candidate is None or (production is None) != (found.production is None):
+    candidate = answers(evidence.metrics.candidate, scores.candidate)
+    production = answers(evidence.metrics.production, scores.production)
+    if candidate is None or (production is None) != (evidence.production is None):
         return "metrics"
     measured = measure(scores, policy, candidate, production)
-    expected = conclusions(scores, policy, measured, drops_before, found.looks)
-    said = vars(found) | {"warnings": found.warnings[: len(expected["warnings"])]}
+    expected = conclusions(scores, policy, measured, drops_before, evidence.looks)
+    said = vars(evidence) | {"warnings": evidence.warnings[: len(expected["warnings"])]}
     wrong = [name for name, value in expected.items() if said[name] != value]
-    if not wrong and report.report(form.as_json(found), outcomes_of(found), scores, policy) != text:
+    if not wrong and report.report(form.as_json(evidence), outcomes_of(evidence), scores, policy) != text:
         return "report"
     return wrong[0] if wrong else ""
 
 
 def some_rows(rows: int) -> npt.NDArray[np.int64]:
-    """Rows to ask again, which nobody can know before: int64 (at most SAMPLE_ROWS,)."""
+    """Rows to ask again, which no one can know before: int64 (at most SAMPLE_ROWS,)."""
     return np.sort(np.random.default_rng().choice(rows, min(rows, SAMPLE_ROWS), replace=False))
 
 
-def answered_otherwise(found: Evidence, stored: Scores, now: Scores, answers: Answers) -> str:
+def answered_otherwise(stored_evidence: Evidence, stored: Scores, now: Scores, answers: Answers) -> str:
     """
     What of the stored evidence is not what models and rows say today; empty if all is. now: of the chosen rows alone.
     """
-    if found.sha256 != answers.sha256:
+    if stored_evidence.sha256 != answers.sha256:
         return "sha256"
-    if found.trained_on != answers.trained_on:
+    if stored_evidence.trained_on != answers.trained_on:
         return "trained_on"
     if not np.array_equal(stored.targets, answers.rows.y):
         return "targets"

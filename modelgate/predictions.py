@@ -53,7 +53,7 @@ class Subject(NamedTuple):
     own: Callable[[Any, Any], Any] | None
 
     @classmethod
-    def of(cls, task: str, metric: str, data: ModuleType, behaviour: ModuleType | None) -> Subject:
+    def load(cls, task: str, metric: str, data: ModuleType, behaviour: ModuleType | None) -> Subject:
         """By its parts."""
         classes = () if task == REGRESSION else tuple(str(name) for name in data.CLASSES)
         return cls(task, classes, behaviour, None if metric in measures.METRICS else getattr(behaviour, metric))

@@ -47,7 +47,7 @@ ROUTES = [
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
-    """An address or a method that is none of ours."""
+    """An address or a method that the server does not know."""
     if pages.is_for_a_person(request):
         return pages.nothing_here()
     status = error.status_code if isinstance(error, HTTPException) else ServerError.status
@@ -86,7 +86,7 @@ def _look_over(services: Services, heard_all: bool) -> None:
 class Listening:
     """
     Whether this process has run without a pause for as long as a run may be silent. While a machine is suspended or a
-    process stopped nobody is heard, and that says nothing about the runs.
+    process stopped no one is heard, and that says nothing about the runs.
     """
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from modelgate_server.store.blobs import Blobs, fsync
 from modelgate_server.store.db import snapshot
 
 SECRETS = ("secret", "api_key")
-# What SQLite keeps beside a database that it is writing.
+# What SQLite keeps next to a database that it is writing.
 BESIDE = (".new-journal", ".new-wal", ".new-shm")
 
 
@@ -73,7 +73,7 @@ def _check_target(source: Path, target: Path) -> None:
 
 
 def _copy_database(source: Path, target: Path) -> set[str]:
-    """A snapshot beside the last one; returns the blobs that it refers to."""
+    """A snapshot next to the last one; returns the blobs that it refers to."""
     beside = target / "server.db.new"
     for end in (".new", *BESIDE):  # of a backup that was killed
         (target / f"server.db{end}").unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def _copy_database(source: Path, target: Path) -> set[str]:
         beside.chmod(0o600)
         with snapshot(database_of(source)) as db:
             db.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")  # one file, nothing beside it
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, nothing next to it
         needed = references.blobs(copy)
         known = {md5 for (md5,) in copy.execute("SELECT md5 FROM blobs WHERE durable")}
         copy.execute("BEGIN")

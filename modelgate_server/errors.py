@@ -6,7 +6,7 @@ Everything that the server refuses, one class a cause.
       Unauthenticated     401   no key, or a key that is not known
       Forbidden           403   the key is good, the right is missing
       NotFound            404   no such thing, or none that this user may see
-        UnknownEntity     404   nobody has an entity of this name
+        UnknownEntity     404   no one has an entity of this name
       TooLarge            413   over a limit of settings.py
       TooLong             400   it took longer, or would answer more, than one request may
       Broken              400   the disk, the folder or the database does not take or give what it should

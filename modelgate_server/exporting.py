@@ -38,13 +38,13 @@ A project of a W&B-compatible server, as plain files.
 
 export.json                          what is here, and in which order it was made
 runs/RUN/run.json                    the run; config.json and summary.json as the SDK sent them
-runs/RUN/history.jsonl               a line each time the run logged; events.jsonl: the machine; console.jsonl: output
+runs/RUN/history.jsonl               one per line time the run logged; events.jsonl: the machine; console.jsonl: output
 runs/RUN/files/                      the run's files
 artifacts/NAME/v0/version.json       a version: digest, metadata, aliases, where it is linked, its files by path
 artifacts/NAME/v0/files/             the files of that version
 sweeps.json                          the sweeps
 
-A name that no file can have lies in a folder "renamed" beside; the JSON says which it is.
+A name that no file can have is in a folder "renamed"; the JSON says which it is.
 To bring it into another server: python -m modelgate_server import --data DIR THIS_FOLDER
 """
 

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
 
 
 def _unneeded(database: Database, blobs: Blobs, before: float) -> tuple[list[Found], list[Found]]:
-    """Blobs that nothing refers to, and halves of uploads that nobody can finish."""
+    """Blobs that nothing refers to, and halves of uploads that no one can finish."""
     with database.read() as db:
         needed = references.blobs(db)
     extra = [one for one in blobs.everything() if one.md5 and one.md5 not in needed and one.modified < before]
@@ -65,7 +65,7 @@ def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]
     """
     The blobs of each batch while no writer can begin to refer to them; then the rows that call them durable, for which
     a full disk has room only after that. Killed in between, a row is left of a blob that is not there: the next gc
-    removes it, and nobody believes it before (manifests.births).
+    removes it, and no one believes it before (manifests.births).
     """
     extra, halves = _unneeded(database, blobs, before)
     for half in halves:

@@ -3,8 +3,8 @@ Bring what `export` wrote into a data folder. The server may be running.
 
     python -m modelgate_server import --data DIR SOURCE [--to ENTITY/PROJECT]
 
-Runs keep their names, versions their numbers, digests, aliases and lineage. What is there already stays: doing it twice
-is the same as once, and a killed import is completed by the next. A run that went on here since, a version that only
+Runs keep their names, versions their numbers, digests, aliases and lineage. What exists already stays: a second import
+changes nothing, and completes a killed one. A run that went on here since, a version that only
 this folder has, and `latest` on it are left alone. Exits 0 done, 2 wrong use, a damaged export, or a project that holds
 other things under the same names.
 """
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
         except (ServerError, *DAMAGE) as error:
             raise StartError(
                 f'"{args.source}" cannot be imported: {error if isinstance(error, ServerError) else repr(error)}',
-                "what was imported so far is whole; export again, or mend it, and import again",
+                "what was imported so far is whole; export again, or fix it, and import again",
             ) from None
         finally:
             database.close()

@@ -41,7 +41,7 @@ def serve(
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     key = _checked_key(given_key)
     sys.setswitchinterval(SWITCH_S)
-    os.umask(0o077)  # what others logged and the hashes of their keys are nobody else's, wherever the folder is
+    os.umask(0o077)  # what others logged and the hashes of their keys are no one else's, wherever the folder is
     with data_folder(settings.data_dir), _listening(settings) as listener:
         services = open_services(settings, key)
         host, port = listener.getsockname()[:2]
@@ -53,12 +53,12 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # nobody stands between the server and its clients to be believed
+            proxy_headers=False,  # no one stands between the server and its clients to be believed
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn stops on them and then repeats them for whoever handled them before: nobody needs to die of it.
+            # uvicorn stops on them and then repeats them for whoever handled them before: no one needs to die of it.
             signal.signal(number, lambda *_: None)
         asyncio.run(_Announcing(config, partial(announce, host, port)).serve([listener]))
     return 0

@@ -1,4 +1,4 @@
-"""What the server was told at its start, and the limits that nobody has to choose."""
+"""What the server was told at its start, and the limits that no one has to choose."""
 
 import os
 from dataclasses import dataclass

@@ -69,7 +69,7 @@ def show(desk: Desk, visit: Visit) -> Response:
 
 
 def receive(desk: Desk, visit: Visit, fields: Form) -> Response:
-    """POST /-/approval: `evidence`, and `approver` if the session's account is nobody's name. Twice is once."""
+    """POST /-/approval: `evidence`, and `approver` if the session's account is no one's name. Twice is once."""
     evidence = fields.get("evidence", "")
     state, progress = waiting.read(desk.folder), desk.progress()
     done = state.answer is not None and not state.answer.refused and state.answer.evidence == evidence
@@ -147,7 +147,7 @@ def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: V
 
 def _approver(visit: Visit, fields: Form) -> str:
     """
-    Who the ledger will name: the account of the session. The account `local` is a key of this machine and nobody's
+    Who the ledger will name: the account of the session. The account `local` is a key of this machine and no one's
     name, so whoever holds it names themselves, as on a terminal.
     """
     name = visit.user.username
@@ -161,7 +161,7 @@ def _approver(visit: Visit, fields: Form) -> str:
 
 
 def _person(visit: Visit) -> str:
-    """Who the ledger would name, if nobody types another name: the account, or the user of this machine."""
+    """Who the ledger would name, if no one types another name: the account, or the user of this machine."""
     if visit.user.username != accounts.LOCAL_USER:
         return visit.user.username
     try:

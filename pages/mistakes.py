@@ -27,7 +27,7 @@ _OTHER_TABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionErr
 
 @dataclass(frozen=True)
 class Mistake:
-    """url: of the picture, empty if the row is none. said: the row's own columns. confidence: a fraction."""
+    """url: of the picture, empty if the row is not a picture. said: the row's own columns. confidence: a fraction."""
 
     url: str
     said: tuple[tuple[str, str], ...]

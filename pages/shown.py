@@ -1,4 +1,4 @@
-"""A template as a page: this room's templates beside the server's, which they extend."""
+"""A template as a page: this room's templates next to the server's, which they extend."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Waiting:
-    """An evaluation that passed and that nobody has approved yet. host: the W&B it is in, None for this server."""
+    """An evaluation that passed and that no one has approved yet. host: the W&B it is in, None for this server."""
 
     use_case: str
     evidence: str

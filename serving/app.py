@@ -126,7 +126,7 @@ class Service:
     def _one_less(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1
         if not future.cancelled():
-            future.exception()  # nobody else may be there to take it, after a timeout
+            future.exception()  # no one else may be there to take it, after a timeout
 
     def _answer(self, running: Running, body: bytes, header_length: str | None) -> tuple[bytes, int | None]:
         """In the model's thread: the answer's body."""
@@ -276,7 +276,7 @@ class _Told:
 
 
 def _route(path: str) -> str:
-    """A few names for all paths, so that nobody can make metrics of their own."""
+    """A few names for all paths, so that no one can make metrics of their own."""
     last = path.rstrip("/").rpartition("/")[2]
     if path.startswith("/v2"):
         return last if last in ("infer", "ready", "live") else "metadata"

@@ -54,7 +54,7 @@ class Running:
     def is_still(self, holder: Artifact | None) -> bool:
         """Whether the version in production is this one, and still carries its seal."""
         seal = f"promotion-{self.about['ledger_entry']}-{self.about['ledger_sha256'][:12]}"
-        named = holder is not None and str(Reference.of(holder)) == self.about["version"]
+        named = holder is not None and str(Reference.pin(holder)) == self.about["version"]
         return named and holder.digest == self.about["digest"] and seal in holder.aliases  # type: ignore[union-attr]
 
 
@@ -87,7 +87,7 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow, beside whatever else this process does."""
+        """Begin to follow, next to whatever else this process does."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 The last verified version on this disk, so that the service answers while W&B does not, across restarts too.
 
 A folder by the SHA-256 of the model's file, and `record.json`, which says what was verified and when. The file is
-hashed again before it is loaded. Whoever may write to the folder can replace both: it belongs to the service alone.
+hashed again before it is loaded. Anyone who can write to the folder can replace both: it belongs to the service alone.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""The stages of the loop, a script each: `python -m steps.build --help`. None imports another; artifacts join them."""
+"""
+The stages of the loop, one script each: `python -m steps.build --help`. None imports another; artifacts join
+them.
+"""

@@ -143,7 +143,7 @@ def collection_of(entries: Sequence[Entry], own: str) -> str:
     """
     The registry's collection that the last entry promoted in; without an entry the use case's own.
 
-    The registry is that of the first entry: whoever may write to the ledger could name one of their own.
+    The registry is that of the first entry: anyone who can write to the ledger could name one of their own.
     """
     said = [entry.content["to"]["name"] for entry in entries if ledger.readable(entry.content)]
     named = [Reference.parse(name, "the ledger") for name in said]
@@ -160,12 +160,12 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
     W&B keeps no history of an alias: only where it is now can be asked.
     """
     if holder:
-        collection = Reference.of(holder).collection
+        collection = Reference.pin(holder).collection
     elif not any(ledger.readable(entry.content) for entry in entries):
         return Registered()
-    named = {str(Reference.of(version)): version.aliases for version in client.versions(api, "model", collection)}
+    named = {str(Reference.pin(version)): version.aliases for version in client.versions(api, "model", collection)}
     seals = tuple(seal for name, aliases in named.items() for seal in verify.seals_in(aliases, name))
-    return Registered(frozenset(named), seals, str(Reference.of(holder)) if holder else None)
+    return Registered(frozenset(named), seals, str(Reference.pin(holder)) if holder else None)
 
 
 def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     entries = ledger.read(api, *ledger.places(api, client.entity_of(api), project, args.use_case))
     collection = collection_of(entries, args.collection)
     holder = client.production(api, collection)
-    answer: dict[str, Any] = {"registry": {"production": str(Reference.of(holder)) if holder else None}}
+    answer: dict[str, Any] = {"registry": {"production": str(Reference.pin(holder)) if holder else None}}
     findings: list[verify.Finding] = []
 
     # 1) is it to be believed?

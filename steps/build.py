@@ -99,7 +99,7 @@ def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_r
 
 
 def holds(version: wandb.Artifact, dataset: Dataset) -> bool:
-    """Whether a version has these very rows. Its alias is a hint: whoever may write to the project can give it."""
+    """Whether a version has these very rows. Its alias is a hint: anyone who can write to the project can give it."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             training, _ = datasets.fetch_training(version, Path(folder))
@@ -176,11 +176,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 2) read and check, before anything is recorded
     dataset = read_rows(data, settings.task, args.rows, args.eval_rows, may_repeat=may_repeat)
     if found and holds(found, dataset):
-        say(f"reused {Reference.of(found)}: it holds the rows of {source.name} ({inputs})")
+        say(f"reused {Reference.pin(found)}: it holds the rows of {source.name} ({inputs})")
         emit(client.made("dataset", found), args.out)
         return 0
     if found:
-        say(f"{Reference.of(found)} has the alias {inputs}, and does not hold these rows: building again")
+        say(f"{Reference.pin(found)} has the alias {inputs}, and does not hold these rows: building again")
     say(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
     if max(len(dataset.y_train), len(dataset.y_eval)) > TABLE_ROWS:
         say(f"the W&B Tables show {TABLE_ROWS} rows of a split at most; the files hold all")

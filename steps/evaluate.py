@@ -89,7 +89,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
-    """What --version names: a pinned version, `previous` (what production replaced), or `vN` beside production."""
+    """What --version names: a pinned version, `previous` (what production replaced), or `vN` next to production."""
     if text != "previous" and not re.fullmatch(r"v\d+", text):
         return Reference.parse(text, "--version")
     named = promotions and promotions[-1].content["from" if text == "previous" else "to"]
@@ -175,23 +175,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     reference = version_of(args.version, promotions)
     reference.require_in(args.collection, args.use_case)
     version = client.get(api, reference, "--version")
-    reference = Reference.of(version)  # an organization has a short name, too
+    reference = Reference.pin(version)  # an organization has a short name, too
     production = client.production(api, reference.collection)
     if production and production.digest == version.digest:
         say(f"{page.UNCHANGED} ({reference})")
-        text = page.unchanged(str(reference), str(Reference.of(production)))
+        text = page.unchanged(str(reference), str(Reference.pin(production)))
         emit(unchanged(reference, production), args.out, {evaluation.REPORT: text, form.FILE: None})
         return 0
     if args.dataset:
         dataset_version = client.get(api, Reference.parse(args.dataset, "--dataset"), "--dataset")
     else:
         dataset_version = judged_dataset(api, promotions)
-    dataset_name = Reference.of(dataset_version)
+    dataset_name = Reference.pin(dataset_version)
     before = return_of(version, entries)
     goes_back = policy.name == "rollback" and before is not None
     trained_by = lineage.training(api, version, was_in_production=goes_back)
     behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
-    subject = Subject.of(settings.task, settings.gate.metric, data, behaviour)
+    subject = Subject.load(settings.task, settings.gate.metric, data, behaviour)
 
     # 2) has this been judged before?
     github, git = approval.context(settings.approval.environment), form.git_of(args.commit, approval.commit())
@@ -204,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         {
             "version": f"{reference}@{version.digest}",
             "dataset": dataset_version.digest,
-            "production": f"{Reference.of(production)}@{production.digest}" if production else None,
+            "production": f"{Reference.pin(production)}@{production.digest}" if production else None,
             "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
@@ -215,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "version": Named(str(reference), version.digest),
         "collection": reference.collection,
         "model": Named(source_name(version), version.digest),
-        "production": Named(str(Reference.of(production)), production.digest) if production else None,
+        "production": Named(str(Reference.pin(production)), production.digest) if production else None,
         "commit": args.commit,
         "git": git,
         "images": images,
@@ -251,9 +251,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except StepError as error:
             if error.name not in ("not_confirmed", "evidence_unreadable"):
                 raise
-            say(f"{Reference.of(found)} has the alias {inputs}, and {one_line(error)}: evaluating again")
+            say(f"{Reference.pin(found)} has the alias {inputs}, and {one_line(error)}: evaluating again")
         else:
-            say(f"reused {Reference.of(found)}: the same was evaluated before ({inputs})")
+            say(f"reused {Reference.pin(found)}: the same was evaluated before ({inputs})")
             return give(evidence, found, True, client.page_of(version), args.out, report)
 
     # 3) judge, and freeze what was judged
@@ -301,17 +301,17 @@ def ask_both(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows, rows_sha256 = datasets.fetch_eval(use(dataset), folder)
-        learned = [datasets.fetch_training(use(Reference.of(other)), folder / "trained")[0].x for other in trained]
+        learned = [datasets.fetch_training(use(Reference.pin(other)), folder / "trained")[0].x for other in trained]
         seen, may_repeat = datasets.seen(rows.x, learned), settings.data.rows_may_repeat
         near = len(seen) if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
         trained_on = None
         if trained:
-            first = Named(str(Reference.of(trained[0])), trained[0].digest)
+            first = Named(str(Reference.pin(trained[0])), trained[0].digest)
             trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=near)
         model_format, trusted = frameworks.load_format(settings.framework), usecase.trusted(settings.name)
         file = model_format.MODEL_FILE
         candidate = files.fetch(use(version), file, folder / "candidate")
-        theirs = files.fetch(use(Reference.of(production)), file, folder / "production") if production else None
+        theirs = files.fetch(use(Reference.pin(production)), file, folder / "production") if production else None
         chosen = choose(len(rows.x))
         say(f"importing {model_format.NAME}")
         model_format.start(seed=0, threads=1)
@@ -331,7 +331,7 @@ def near_of(trained_on: form.TrainedOn | None, data: config.Data) -> int:
 def confirmed(
     api: wandb.Api,
     evaluations: str,
-    found: Artifact,
+    candidate_evidence: Artifact,
     about: Mapping[str, Any],
     rows: Named,
     policy: Policy,
@@ -342,14 +342,14 @@ def confirmed(
     """
     Evidence from before, and its report, if it says what would be said now; else StepError `not_confirmed`.
 
-    Its alias proves nothing: whoever may write to the project can give it to anything. So all that follows from the
+    Its alias proves nothing: anyone who can write to the project can give it to anything. So all that follows from the
     stored answers is computed again; and if that is `pass`, which leads to a promotion, the models are asked again.
     """
 
     def unlike(what: str) -> StepError:
         return StepError("not_confirmed", f"its {what} is not what is found now", "evaluate again with --no-cache")
 
-    evidence, report, scores = evaluation.read(found)
+    evidence, report, scores = evaluation.read(candidate_evidence)
     if wrong := next((name for name, value in about.items() if getattr(evidence, name) != value), None):
         raise unlike(wrong)
     if Named(evidence.dataset.name, evidence.dataset.digest) != rows:
@@ -363,7 +363,9 @@ def confirmed(
     )
     if wrong := judging.contradicted(evidence, report, scores, policy, drops):
         raise unlike(wrong)
-    if evidence.looks != evaluation.looks(api, evaluations, evidence.sha256, before=Reference.of(found).number):
+    if evidence.looks != evaluation.looks(
+        api, evaluations, evidence.sha256, before=Reference.pin(candidate_evidence).number
+    ):
         raise unlike("looks")
     if evidence.verdict == "pass":
         answers, now = ask_again()
@@ -404,7 +406,7 @@ def log_evaluation(
         theirs = by_name(evidence.metrics.production)
         logs |= {f"eval/production_{name}": value for name, value in theirs.items()}
     if page.complete(outcomes):
-        logs |= charts.of(scores, policy)
+        logs |= charts.draw(scores, policy)
         artifact.add(charts.predictions(scores, policy, x, picture), "predictions")
         if not scores.is_regression:
             artifact.add(charts.confusion(scores), "confusion_matrix")
@@ -427,7 +429,7 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
         "verdict": "unchanged",
         "headline": page.UNCHANGED,
         "version": str(reference),
-        "production": str(Reference.of(production)),
+        "production": str(Reference.pin(production)),
         "evidence": None,
         "return": None,
         "reasons": [],
@@ -447,7 +449,7 @@ def give(evidence: Evidence, artifact: Artifact, reused: bool, url: str, out: Pa
         "headline": evidence.headline,
         "version": evidence.version.name,
         "production": evidence.production and evidence.production.name,
-        "evidence": str(Reference.of(artifact)),
+        "evidence": str(Reference.pin(artifact)),
         "return": content["return"],
         "reasons": [f"{rule.rule}: {rule.reason}" for rule in refused],
         "reused": reused,

@@ -105,7 +105,7 @@ def check_rows(dataset: Dataset, labels: Any, scores: scores.Scores) -> None:
 
 def check_lineage(evidence: Evidence, trained: Sequence[Artifact]) -> None:
     """The model was trained on what the evidence says; schema 1 says nothing of it."""
-    names = [Named(str(Reference.of(dataset)), dataset.digest) for dataset in trained]
+    names = [Named(str(Reference.pin(dataset)), dataset.digest) for dataset in trained]
     if evidence.trained_on and evidence.trained_on.dataset not in names:
         raise StepError(
             "lineage_changed",
@@ -146,7 +146,7 @@ def check_digest(api: wandb.Api, what: str, judged: Named | Dataset) -> Artifact
 def check_production(evidence: Evidence, production: Artifact | None) -> None:
     """Production is still the version that the candidate was compared with."""
     compared = evidence.production
-    now = Named(str(Reference.of(production)), production.digest) if production else None
+    now = Named(str(Reference.pin(production)), production.digest) if production else None
     if now != compared:
         raise StepError(
             "production_moved",
@@ -210,7 +210,7 @@ class Judged:
     @property
     def target(self) -> Reference:
         """The version that becomes production, as W&B calls it: an organization has a short name, too."""
-        return Reference.of(self.version)
+        return Reference.pin(self.version)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -226,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 1) the evidence holds, and somebody approved it
     judged = held(api, source, settings, args, entries)
     model = approval.Model(settings.name, settings.approval.environment, settings.gate.self_approval)
-    approved = approval.of(args.approver, args.approval, judged.as_json, model, in_browser=args.in_browser)
+    approved = approval.check(args.approver, args.approval, judged.as_json, model, in_browser=args.in_browser)
 
     # 2) what the ledger and the registry say now
     content = entry(judged, approved, args.reason, client.account_of(api))
@@ -259,7 +259,7 @@ def held(
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
     # What the ledger and W&B's lineage say counts, whatever the evidence does.
-    counts = promoters(api, Reference.of(version).collection)
+    counts = promoters(api, Reference.pin(version).collection)
     before = ledger.last_in_production(entries, version.digest, counts)
     goes_back = evidence.policy.name == "rollback" and before is not None
     trained = lineage.training(api, version, was_in_production=goes_back).datasets
@@ -307,7 +307,7 @@ def position(
     """
     check_age(judged.evidence, judged.source, max_hours)
     production = client.production(api, judged.target.collection)
-    holds = production is not None and Reference.of(production) == judged.target
+    holds = production is not None and Reference.pin(production) == judged.target
     done = last if last and last.content["to"] == content["to"] and judged.counts(last) else None
     if done and not holds and not is_begun(api, done, content):
         done = None
@@ -342,7 +342,7 @@ def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict
         "model": evidence["model"],
         "dataset": {key: evidence["dataset"][key] for key in ("name", "digest")},
         "evidence": {
-            "name": str(Reference.of(judged.source)),
+            "name": str(Reference.pin(judged.source)),
             "digest": judged.source.digest,
             "sha256": judged.sha256,
         },
@@ -411,7 +411,7 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
 def holder(api: wandb.Api, target: Reference) -> Reference | None:
     """The version of the target's collection that is in production now."""
     now = client.production(api, target.collection)
-    return Reference.of(now) if now else None
+    return Reference.pin(now) if now else None
 
 
 def result(evidence: Evidence, approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:

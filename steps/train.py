@@ -105,13 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_model"
     recorded = hyperparameters | {"threads": args.threads, "use_case": args.use_case}
     if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
-        # The alias is a hint: whoever may write to the project can give it to any version, and to production's.
+        # The alias is a hint: anyone who can write to the project can give it to any version, and to production's.
         if before := lineage.same_training(api, found, recorded | {"inputs": inputs}, dataset_version):
             by = one_line(before.account)
-            say(f"reused {Reference.of(found)}: the same training was run before by {by} ({inputs})")
+            say(f"reused {Reference.pin(found)}: the same training was run before by {by} ({inputs})")
             emit(client.made("model", found), args.out)
             return 0
-        say(f"{Reference.of(found)} has the alias {inputs}, and no such training logged it: training again")
+        say(f"{Reference.pin(found)} has the alias {inputs}, and no such training logged it: training again")
 
     recorded |= {"dataset": str(reference)}
     model_format = frameworks.load_format(settings.framework)

@@ -52,7 +52,7 @@ class Server:
 
 def free_port() -> int:
     """
-    A port on which nobody listens. It stays so until its server is there: no other worker tries it, no client and no
+    A port on which no one listens. It stays so until its server is there: no other worker tries it, no client and no
     other program is given it by the system, and it is not given again here.
     """
     while True:

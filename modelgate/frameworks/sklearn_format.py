@@ -173,8 +173,8 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
     refused as `model_file_refused`.
 
     trusted: the use case's TRUSTED, names of types such as `sklearn.tree._tree.Tree`. What a file says of itself is no
-    reason to trust it, and what model.py says is none either to trust more than classes of scikit-learn: a function or
-    a class of another package can be made to do anything.
+    reason to trust it, and what model.py says is no reason either to trust more than classes of scikit-learn: a
+    function or a class of another package can be made to do anything.
     """
     import skops.io
 

@@ -1,8 +1,8 @@
 """
 What a candidate was made from that production was not, by whom, and what is unusual about it: lines for the reviewer.
 
-They are what W&B and the evidence of production say. Whoever may log a run may say anything there, so a line is for a
-person to follow up, and none of them refuses anything.
+They are what W&B and the evidence of production say. Anyone who can log a run may say anything there, so a line is for
+a person to follow up, and none of them refuses anything.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def lines(candidate: Made, production: Made | None, known: Collection[str]) -> t
     """
     What a reviewer should know first, one line each. production: None if nothing is in production.
 
-    known: the keys that train gives its run. Whoever may write to the project can add thousands of others, so those are
-    counted and not named.
+    known: the keys that train gives its run. Anyone who can write to the project can add thousands of others, so those
+    are counted and not named.
     """
     return (_made(candidate, production), *_config(candidate, production, known), *_unusual(candidate, production))
 
 
 def _made(candidate: Made, production: Made | None) -> str:
     origin = candidate.origin
-    by = f"Trained by {_word(origin.account)}: {origin.url}" if origin else "Nobody knows who trained it."
+    by = f"Trained by {_word(origin.account)}: {origin.url}" if origin else "No one knows who trained it."
     if production is None:
         return f"The first one: nothing is in production. {by}"
     differs = list(_differences(candidate, production))
@@ -141,7 +141,7 @@ def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
             f"{_rows(candidate.judged_on)}."
         )
     if production.account and candidate.account != production.account:
-        yield f"Evaluated by {_word(candidate.account or 'nobody')}, and production by {_word(production.account)}."
+        yield f"Evaluated by {_word(candidate.account or 'no one')}, and production by {_word(production.account)}."
 
 
 # --- from W&B --------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def in_production(api: wandb.Api, production: Artifact | None, promotions: Seque
     if production is None:
         return None
     origin = lineage.origin(production)
-    name = str(Reference.of(production))
+    name = str(Reference.pin(production))
     entry = next((entry for entry in reversed(promotions) if entry.content["to"]["name"] == name), None)
     evidence = _evidence(api, entry) if entry else None
     if evidence is None:
@@ -168,7 +168,7 @@ def in_production(api: wandb.Api, production: Artifact | None, promotions: Seque
 
 def _trained(origin: Origin | None) -> tuple[str, ...]:
     used = origin.datasets if origin else ()
-    return tuple(sorted(_rows(Named(str(Reference.of(dataset)), dataset.digest)) for dataset in used))
+    return tuple(sorted(_rows(Named(str(Reference.pin(dataset)), dataset.digest)) for dataset in used))
 
 
 def _evidence(api: wandb.Api, entry: Entry) -> Evidence | None:

@@ -40,7 +40,7 @@ class Deployed:
     """
     A version that may answer, with its model's file on this disk.
 
-    version: pinned. entry: the promotion that put it into production; None for a trial that nobody approved. sha256: of
+    version: pinned. entry: the promotion that put it into production; None for a trial that no one approved. sha256: of
     the file.
     """
 
@@ -93,7 +93,7 @@ def verified(
     fetched = files.fetch(artifact, file, folder)
     if entry is not None:
         _require_bytes(artifact, entry, fetched.sha256)
-    reference = str(Reference.of(artifact))
+    reference = str(Reference.pin(artifact))
     return Deployed(reference, artifact.digest, fetched.sha256, fetched.path, client.page_of(artifact), entry)
 
 
@@ -101,7 +101,7 @@ def collection_of(entries: Sequence[Entry], name: str) -> str:
     """
     A registered model of the registry that the ledger's first entry promoted in, `entity/project/name`.
 
-    Whoever may write to the ledger could name a registry of their own later, and not before.
+    Anyone who can write to the ledger could name a registry of their own later, and not before.
     """
     first: Entry | None = next((entry for entry in entries if not entry.void and ledger.readable(entry.content)), None)
     if first is None:
@@ -122,7 +122,7 @@ def _version_of(entry: Entry) -> Reference:
 def _in_production(api: wandb.Api, entries: Sequence[Entry], collection: str) -> tuple[Artifact, Entry]:
     entry = promoted(entries, collection)
     holder = client.production(api, collection)
-    now = Reference.of(holder) if holder else None
+    now = Reference.pin(holder) if holder else None
     if entry is None:
         if holder is None:
             raise _nothing(collection)
@@ -153,13 +153,13 @@ def _named(
 def _require_sealed(artifact: Artifact, entry: Entry) -> None:
     """The version has the seal of the entry, and the entry and its version are what was promoted."""
     if ledger.seal_of(entry) not in artifact.aliases:
-        message = f"{Reference.of(artifact)} has no seal of entry v{entry.number}, which says that it was promoted"
+        message = f"{Reference.pin(artifact)} has no seal of entry v{entry.number}, which says that it was promoted"
         raise StepError("entry_not_sealed", message, _AUDIT)
     if entry.noted.get("entry") != entry.content:
         message = f"entry v{entry.number} and its version's metadata differ"
         raise StepError("entry_changed", message, _AUDIT)
     if artifact.digest != entry.content["to"]["digest"]:
-        message = f"{Reference.of(artifact)} is {artifact.digest}, and {entry.content['to']['digest']} was promoted"
+        message = f"{Reference.pin(artifact)} is {artifact.digest}, and {entry.content['to']['digest']} was promoted"
         raise StepError("version_changed", message, _AUDIT)
 
 
@@ -167,7 +167,7 @@ def _require_bytes(artifact: Artifact, entry: Entry, sha256: str) -> None:
     """The file is the one that was promoted; entries of schema 1 did not record it."""
     judged = (entry.content.get("sha256") or {}).get("model")
     if judged not in (None, sha256):
-        message = f"the file of {Reference.of(artifact)} is {sha256}, and entry v{entry.number} promoted {judged}"
+        message = f"the file of {Reference.pin(artifact)} is {sha256}, and entry v{entry.number} promoted {judged}"
         raise StepError("model_bytes_changed", message, _AUDIT)
 
 

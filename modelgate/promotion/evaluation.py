@@ -70,7 +70,10 @@ def read(artifact: Artifact) -> tuple[Evidence, str, Scores]:
 
 
 def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence, str, Scores]:
-    """What the three files say; ValueError names what is wrong. Whoever may log an artifact can have written them."""
+    """
+    What the three files say; ValueError names what is wrong. Anyone who can log an artifact can have written
+    them.
+    """
     found = form.parse(evidence)
     stored = arrays.load(predictions, MAX_UNPACKED_BYTES)
     if "labels" in stored and "targets" not in stored:  # as they were called before there were regressions
@@ -145,7 +148,7 @@ def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | N
     models = {judged.model}
     for version in client.versions(api, ARTIFACT_TYPE, evaluations):
         noted = version.metadata.get("sha256")
-        counts = before is None or Reference.of(version).number < before
+        counts = before is None or Reference.pin(version).number < before
         if counts and isinstance(noted, dict) and noted.get("eval_rows") == judged.eval_rows:
             models.add(str(noted.get("model")))
     return len(models)

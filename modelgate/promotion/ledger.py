@@ -4,7 +4,7 @@ The ledger of promotions: a W&B artifact, one version an entry, each entry with 
 W&B has no compare-and-swap on an alias, but it numbers the versions of an artifact and never changes their files.
 So the ledger decides: the first entry written on a predecessor wins, a later one on the same predecessor is void.
 
-An entry is written before the alias moves. No mark says afterwards that it did, because whoever may write to the
+An entry is written before the alias moves. No mark says afterwards that it did, because anyone who can write to the
 project can edit a mark. What follows says it: each entry names the version that it found in production, and the entry
 that it passes over (`voids`) because its promotion was interrupted or refused. Of the last entry the registry says it.
 
@@ -122,7 +122,7 @@ def joined(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
     """
     The entries of a ledger that was begun in another project, with their numbers in the whole of it.
 
-    The first of its own says how many of the older ones count: whoever may write there may have added some since.
+    The first of its own says how many of the older ones count: anyone who can write there may have added some since.
     """
     if not own:
         return list(older)
@@ -209,7 +209,7 @@ def has_effect(api: wandb.Api, last: Entry, first: Entry) -> bool:
     """
     Whether the alias was moved by the last entry: its version has the alias or the entry's seal, or it outlived it.
 
-    first: the ledger's first entry. Whoever may write an entry can name a version of a registry of their own.
+    first: the ledger's first entry. Anyone who can write an entry can name a version of a registry of their own.
     """
     target = Reference.parse(last.content["to"]["name"], "the ledger")
     if readable(first.content) and registry_of(last) != registry_of(first):
@@ -218,14 +218,14 @@ def has_effect(api: wandb.Api, last: Entry, first: Entry) -> bool:
         return bool({client.PRODUCTION, seal_of(last)} & set(version.aliases))
     now, promoters = client.production(api, target.collection), client.admins(api, target.collection)
     by_promoter = not promoters or writer(api, last.version) in promoters
-    return outlived(last, str(Reference.of(now)) if now else None, by_promoter=by_promoter)
+    return outlived(last, str(Reference.pin(now)) if now else None, by_promoter=by_promoter)
 
 
 def outlived(last: Entry, production: str | None, *, by_promoter: bool) -> bool:
     """
     Whether the last entry took effect although its version is gone, and alias and seal with it.
 
-    It did if what it replaced is not in production any more, and an account wrote it that may promote: whoever may
+    It did if what it replaced is not in production any more, and an account wrote it that may promote: anyone who can
     write an entry can name a version that never was.
     """
     before = last.content["from"]
@@ -248,20 +248,20 @@ def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
     artifact = wandb.Artifact(name_of(use_case), type=ARTIFACT_TYPE, metadata={"entry": dict(content)})
     with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
         file.write(text(content))
-    return str(Reference.of(client.log(run, artifact, ["latest"])))
+    return str(Reference.pin(client.log(run, artifact, ["latest"])))
 
 
 def writer(api: wandb.Api, version: str) -> str | None:
     """
     The account whose run logged an entry, by the version that it is; None if W&B knows none.
 
-    None, too, if the run logged another entry before: each promotion has a run of its own, and whoever may write to the
-    project can go on with the run of somebody else.
+    None, too, if the run logged another entry before: each promotion has a run of its own, and anyone who can write to
+    the project can go on with the run of somebody else.
     """
     run = api.artifact(version).logged_by()
     if run is None or (account := client.account_of_run(run)) is None:
         return None
-    logged = [Reference.of(artifact).number for artifact in run.logged_artifacts() if artifact.type == ARTIFACT_TYPE]
+    logged = [Reference.pin(artifact).number for artifact in run.logged_artifacts() if artifact.type == ARTIFACT_TYPE]
     return account if min(logged, default=None) == Reference.parse(version, "").number else None
 
 
@@ -343,7 +343,7 @@ def entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
 
 
 def _entry(version: Artifact) -> Entry:
-    return entry(str(Reference.of(version)), _file(version), dict(version.metadata))
+    return entry(str(Reference.pin(version)), _file(version), dict(version.metadata))
 
 
 def _file(version: Artifact) -> bytes | None:

@@ -134,8 +134,8 @@ def _read(artifact: Artifact, file: str) -> object:
     except (ValueError, RecursionError) as error:
         raise files.FileRefused(
             "record_unreadable",
-            f"{file} of {artifact.name} is no JSON ({error}), so nobody knows what it names, and nothing was deleted",
-            "log it again, or delete this version if it is none of yours",
+            f"{file} of {artifact.name} is no JSON ({error}), so no one knows what it names, and nothing was deleted",
+            "log it again, or delete this version if it is not yours",
         ) from error
 
 
@@ -152,7 +152,7 @@ def _texts(value: object) -> Iterator[str]:
 def _version(artifact: Artifact) -> Version:
     return Version(
         id=str(artifact.id),
-        name=str(Reference.of(artifact)),
+        name=str(Reference.pin(artifact)),
         size=int(artifact.size),
         aliases=tuple(artifact.aliases),
         created_at=ledger.time_of(artifact.created_at),

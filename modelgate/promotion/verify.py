@@ -2,7 +2,7 @@
 Does the ledger still say what was done? Pure functions over its entries and over what the registry holds; no W&B.
 
 Three things have to agree: each entry's file with the copy in its version's metadata, each entry with the hash that the
-next one carries, and the whole with the seals, which lie in the registry. What they cannot show is said in
+next one carries, and the whole with the seals, which are in the registry. What they cannot show is said in
 docs/promotion.md.
 """
 
@@ -155,7 +155,7 @@ def _changed(known: Mapping[int, Entry], registered: Registered) -> list[Finding
 def _missing(known: Mapping[int, Entry], registered: Registered, accounted: set[int | None]) -> list[Finding]:
     last = max((number for number in (*known, *accounted) if number is not None), default=-1)
     sealed = {seal.number for seal in registered.seals if seal.number > last}
-    # Whoever may give an alias can name any number: a gap that no team makes is not counted out.
+    # Anyone who can give an alias can name any number: a gap that no team makes is not counted out.
     beyond = range(last + 1, max(sealed, default=last) + 1)
     numbers = beyond if len(beyond) <= MAX_GAP else sorted(sealed)
     found = []
@@ -173,7 +173,7 @@ def _missing(known: Mapping[int, Entry], registered: Registered, accounted: set[
 
 
 def _walk(
-    known: Mapping[int, Entry], registered: Registered, found: list[Finding]
+    known: Mapping[int, Entry], registered: Registered, wrong_by_seal: list[Finding]
 ) -> tuple[list[Entry], list[Finding]]:
     """
     Follow the hashes from entry to entry, past what is known to be wrong, and mark what is void.
@@ -183,7 +183,7 @@ def _walk(
     that one is sealed: then this one was forged.
     """
 
-    wrong = {finding.entry for finding in found if finding.entry is not None}
+    wrong = {finding.entry for finding in wrong_by_seal if finding.entry is not None}
     last_sealed = max((seal.number for seal in registered.seals), default=-1)
     followed = {entry.content["previous"] for entry in known.values()}
     order: list[Entry] = []
@@ -334,7 +334,7 @@ def _written(order: list[Entry], registered: Registered) -> list[Finding]:
         if entry.void or entry.number not in registered.writers:
             continue
         writer, said = registered.writers[entry.number], entry.content.get("account")
-        by = f"by {writer}" if writer else "by nobody that W&B knows, or in the run of another entry"
+        by = f"by {writer}" if writer else "by no one that W&B knows, or in the run of another entry"
         if said is not None and writer != said:
             message = f"v{entry.number} says that {said} wrote it, and it was logged {by}"
             found.append(Finding("entry_of_other_account", message, entry.number))

@@ -16,7 +16,7 @@ MAX_ROWS = 10_000  # of a table; the arrays of the evaluation have all
 MAX_TEXT_CHARS = 2000
 
 
-def of(scores: Scores, policy: Policy) -> dict[str, Any]:
+def draw(scores: Scores, policy: Policy) -> dict[str, Any]:
     """
     What the evaluation's run shows: the share of right answers by group, and by task: accuracy per class, the confusion
     matrix and reliability, or the answers against the truth and those that are farthest off.

@@ -41,7 +41,7 @@ def connect() -> wandb.Api:
     try:
         api = wandb.Api()
         if api.default_entity is None:
-            raise AuthenticationError("the key names nobody")
+            raise AuthenticationError("the key names no one")
     except (AuthenticationError, UsageError) as error:
         raise StepError(
             "key_refused",
@@ -230,7 +230,7 @@ def link(run: Run, version: Artifact, target: str, alias: str) -> Artifact:
     except (CommError, ValueError) as error:
         raise StepError(
             "link_refused",
-            f"W&B does not link {Reference.of(version)} into {target!r}: {_first_line(error)}",
+            f"W&B does not link {Reference.pin(version)} into {target!r}: {_first_line(error)}",
             "make the registry in W&B, or name one that this key may link into: --registry, --collection",
             WRONG_USE,
         ) from error
@@ -241,7 +241,7 @@ def link(run: Run, version: Artifact, target: str, alias: str) -> Artifact:
 
 def made(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
     """The answer of a step that makes a version; without a run the version was there already."""
-    return {what: str(Reference.of(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
+    return {what: str(Reference.pin(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
 
 
 def add_aliases(version: Artifact, aliases: list[str]) -> None:
@@ -260,10 +260,10 @@ def add_aliases(version: Artifact, aliases: list[str]) -> None:
         if _answered_no(error):
             raise StepError(
                 "alias_refused",
-                f"W&B does not let this key give {Reference.of(version)} the alias {wanted[0]!r}: {_first_line(error)}",
+                f"this key may not give {Reference.pin(version)} the alias {wanted[0]!r}: {_first_line(error)}",
                 "set WANDB_API_KEY to the key of an admin of the registry, who may set its protected aliases",
             ) from error
-        raise _failed(f"give {Reference.of(version)} the alias {wanted[0]!r}", error) from error
+        raise _failed(f"give {Reference.pin(version)} the alias {wanted[0]!r}", error) from error
 
 
 def _answered_no(error: CommError) -> bool:
@@ -271,7 +271,8 @@ def _answered_no(error: CommError) -> bool:
     response = getattr(error.exc, "response", None)  # of the SDK's WandbApiFailedError; None: there was no answer
     if response is None:
         return False
-    # 0 where the SDK has no status to tell: for an error that GraphQL puts into a 200, but for an answer cut off, too.
+    # 0 where the SDK has no status to tell: for an error that GraphQL puts into a 200, but for an interrupted answer,
+    # too.
     if response.http_status in (0, 200):
         return any(word in str(error).lower() for word in _REFUSALS)
     return response.http_status in (401, 403)

@@ -18,8 +18,8 @@ from modelgate import config
 
 ROOT = Path(__file__).resolve().parents[2]
 _PREFIX = "inputs-"
-# What a step's image stands on: the packages of a framework, and those of the use case. The processes of a laptop have
-# the same versions from requirements.txt; a development tool added there is no reason to train again.
+# What a step's image is built on: the packages of a framework, and those of the use case. The processes of a laptop
+# have the same versions from requirements.txt; a development tool added there is no reason to train again.
 _LOCKS = "docker/frameworks"
 _FORMAT = re.compile(r"modelgate/frameworks/(\w+)_format\.py")
 _USE_CASE = re.compile(r"usecases/\w+/")

@@ -1,7 +1,7 @@
 """
 Where a version comes from, by W&B's own record: the run that logged it, whose that was, and what it had used.
 
-A record and not a proof: whoever may log a version may give their run any job type and any inputs.
+A record and not a proof: anyone who can log a version may give their run any job type and any inputs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def origin(version: Artifact) -> Origin | None:
 
 def _of_run(run: Any) -> Origin:
     used = tuple(artifact for artifact in run.used_artifacts() if artifact.type == "dataset")
-    account = client.account_of_run(run) or "nobody"
+    account = client.account_of_run(run) or "no one"
     return Origin(str(run.job_type), account, used, dict(run.config), str(run.url))
 
 
@@ -83,16 +83,16 @@ def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = Fal
     if found is not None and found.job_type == TRAIN and (learned := _learned(api, version, found)):
         return replace(found, datasets=learned)
     if was_in_production:
-        return replace(found or Origin("", "nobody", ()), datasets=())
+        return replace(found or Origin("", "no one", ()), datasets=())
     if found is not None and found.job_type == TRAIN:
         raise StepError(
             "lineage_unknown",
-            f"the dataset that {version.name} was trained on is gone, so nobody knows its rows",
+            f"the dataset that {version.name} was trained on is gone, so no one knows its rows",
             "build it again from the same source, or train on another one",
         )
     raise StepError(
         "lineage_unknown",
-        f"{version.name} was logged by {_named(found)}, so nobody knows which rows it was trained on",
+        f"{version.name} was logged by {_named(found)}, so no one knows which rows it was trained on",
         "register a model that the step train has logged",
     )
 
@@ -127,5 +127,5 @@ def require(version: Artifact, job_type: str) -> Origin:
     return found
 
 
-def _named(found: Origin | None) -> str:
-    return f"a run of {found.account} with the job type {found.job_type!r}" if found else "no run that W&B knows"
+def _named(origin: Origin | None) -> str:
+    return f"a run of {origin.account} with the job type {origin.job_type!r}" if origin else "no run that W&B knows"

@@ -40,7 +40,7 @@ class Reference:
         return cls(match["entity"], match["project"], match["name"], int(match["number"]))
 
     @classmethod
-    def of(cls, artifact: Artifact) -> Reference:
+    def pin(cls, artifact: Artifact) -> Reference:
         """
         The pinned name of a version that W&B has given a number.
 

@@ -129,7 +129,7 @@ async def download_entry(request: Request) -> Response:
 
 
 async def allow_origin(request: Request) -> Response:
-    """OPTIONS /storage/...: a browser asks whose pages may fetch here. Those of this server, and nobody else's."""
+    """OPTIONS /storage/...: a browser asks whose pages may fetch here. Those of this server, and no one else's."""
     ours = addresses(request).base
     theirs = request.headers.get("origin") == ours
     allowed = {"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}

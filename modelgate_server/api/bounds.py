@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """Asked now and then by whatever may take long, also by SQLite while it looks for rows."""
+    """Asked now and then by everything that can take long, also by SQLite while it looks for rows."""
 
     def __init__(self, seconds: float = REQUEST_S) -> None:
         self._end = time.monotonic() + seconds
@@ -50,7 +50,7 @@ class Deadline:
         self.check()
 
     def stop(self) -> None:
-        """Nobody waits for the answer any more."""
+        """No one waits for the answer any more."""
         self._gone = True
 
     def over(self) -> bool:
@@ -187,7 +187,7 @@ class Held:
         self._budget.take(self, size)
 
     def arrived(self) -> None:
-        """It is all here: nobody can take it away any more."""
+        """It is all here: no one can take it away any more."""
         self._budget.arrived(self)
 
     def evict(self) -> None:

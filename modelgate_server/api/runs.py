@@ -196,7 +196,7 @@ def rewind_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Run]:
 
 @mutation.field("notifyScriptableRunAlert")
 def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """There is nobody to send mail to: the alert goes to the server's log."""
+    """There is no one to send mail to: the alert goes to the server's log."""
     call = info.context
     found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
     log.warning("alert of run %s: %r: %r", found.name, input["title"][:200], input["text"][:1000])

@@ -32,7 +32,7 @@ from modelgate_server.store.filters import Order, Place
 
 T = TypeVar("T")
 DEFAULT_PAGE = 50
-# What SQLite can hold; a larger number in an id is nobody's.
+# What SQLite can hold; a larger number in an id is no one's.
 MAX_ID = 2**63 - 1
 
 
@@ -201,7 +201,7 @@ def blob_path(md5: str) -> str:
 
 
 def upload_path(artifact_id: int, md5: str) -> str:
-    """Where a version's file is sent to: what comes there is the version's, and nobody else's."""
+    """Where a version's file is sent to: what comes there is the version's, and no one else's."""
     return f"{STORAGE}/wandb_artifacts/{artifact_id}/{md5}"
 
 

@@ -19,7 +19,7 @@ sweep = ObjectType("Sweep")
 agent = ObjectType("Agent")
 TYPES = (mutation, project, sweep, agent)
 
-# What a sweep may be given elsewhere. To take it and do nothing would be a sweep that nobody asked for.
+# What a sweep may be given elsewhere. To take it and do nothing would be a sweep that no one asked for.
 NOT_HERE = {
     "controller": "a sweep with a controller of its own",
     "scheduler": "a sweep with a scheduler",
@@ -138,7 +138,7 @@ def sweep_heartbeat_at(sweep: Sweep, info: Info) -> str:
 @sweep.field("controller")
 @sweep.field("scheduler")
 def sweep_controller(sweep: Sweep, info: Info) -> None:
-    """Nobody but this server hands out the points of a sweep."""
+    """No one but this server hands out the points of a sweep."""
 
 
 @sweep.field("earlyStopJobRunning")

@@ -93,7 +93,7 @@ def _administered(call: Call, name: str) -> Entity:
 
 @entity.field("members")
 def entity_members(entity: Any, info: Info) -> list[dict[str, Any]]:
-    """Of a team, for its people and its organization's; of one's own entity, oneself; of a free name, nobody."""
+    """Of a team, for its people and its organization's; of one's own entity, oneself; of a free name, no one."""
     return [
         {
             "id": node_id("Member", user.id),

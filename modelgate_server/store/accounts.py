@@ -261,7 +261,7 @@ def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) 
 
 
 def ensure_team(db: sqlite3.Connection, name: str, admin: User) -> None:
-    """A team of the first start's organization; made, with its admin, if nobody has the name."""
+    """A team of the first start's organization; made, with its admin, if no one has the name."""
     if find_entity(db, name) is None:
         organization = find_organization(db, LOCAL_ORGANIZATION)
         made = create_team(db, name, organization.id if organization else None)

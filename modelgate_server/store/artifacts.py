@@ -359,7 +359,7 @@ def delete(
 ) -> None:
     """
     Take a version out of every collection. Its number is never given again. Invalid while another version has files of
-    it, unless that goes too (`together`: the ids of all that go) or is none that the user knows of.
+    it, unless that goes too (`together`: the ids of all that go) or is one that the user does not know of.
     """
     mine = [alias.name for alias in aliases(db, target.id) if alias.name != LATEST]
     if mine and not with_aliases:

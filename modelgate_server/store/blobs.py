@@ -1,7 +1,7 @@
 """
 Bytes, addressed by their MD5 because the protocol's digests are MD5.
 
-A file in the folder is whole: it is written beside its place, checked and renamed. Its name is always made from 32 hex
+A file in the folder is whole: it is written next to its place, checked and renamed. Its name is always made from 32 hex
 digits, never from a name that came from outside.
 
 Whole is not yet durable: a power cut may leave the name and not the bytes. So a blob is trusted when its row says that
@@ -41,7 +41,7 @@ MAX_LOOKED_AT = GIB
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file in the folder: `md5` is its name, or None when the name is none of ours."""
+    """A file in the folder: `md5` is its name, or None when the name is not one of ours."""
 
     path: Path
     md5: str | None
@@ -81,7 +81,7 @@ class Blobs:
         return f"{self._folder}/{md5[:2]}/{md5}"
 
     def size(self, md5: str) -> int | None:
-        """Bytes of a blob, None when it is not here. A link is none: it could lead out of the folder."""
+        """Bytes of a blob, None when it is not here. A link does not count: it could lead out of the folder."""
         try:
             found = os.lstat(self._name(md5))  # called thousands of times a commit
         except FileNotFoundError:
@@ -131,7 +131,7 @@ class Blobs:
                 os.close(file)
 
     def noted(self, version: int) -> set[str]:
-        """What came for a version. A line of which a kill left only a part is none."""
+        """What came for a version. A line of which a kill left only a part does not count."""
         try:
             lines = (self._arrived / str(version)).read_text().split("\n")
         except FileNotFoundError:
@@ -217,8 +217,8 @@ class Blobs:
         """
         Remove a blob that nothing refers to, unless somebody has asked for it since `before`; returns its bytes.
 
-        It is taken out of its place first: whoever renewed it just then is seen, and it is put back; whoever comes
-        later finds it gone, and sends it again.
+        It is taken out of its place first: a client that renewed it just then is seen, and it is put back; one that
+        comes later finds it gone, and sends it again.
         """
         aside = Path(f"{self._incoming}/{uuid4().hex}")
         try:

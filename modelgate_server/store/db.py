@@ -196,7 +196,7 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """One moment of a file that a server may be writing, for a command of its own that only reads."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        uri += "&immutable=1"  # SQLite could not make the files that it needs beside one that may be written
+        uri += "&immutable=1"  # SQLite could not make the files that it needs next to one that may be written
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     try:
         if format_of(db) < len(scripts()):

@@ -45,7 +45,7 @@ class Chunk:
 
 
 def chunk(stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> Chunk:
-    """Raises Invalid for a stream or a line that is none. No database is needed for that."""
+    """Raises Invalid for a malformed stream or line. No database is needed for that."""
     if not lowest <= offset <= MAX_NUMBER:
         raise Invalid(f"stream {stream} has no line {offset}")
     if stream not in (HISTORY, EVENTS, CONSOLE, SUMMARY):
@@ -64,7 +64,7 @@ def _step(number: int, line: str) -> int:
 
 
 def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> None:
-    """Write `lines[i]` as line `offset + i`. Raises Invalid for a stream or a line that is none."""
+    """Write `lines[i]` as line `offset + i`. Raises Invalid for a malformed stream or line."""
     write(db, run_id, chunk(stream, offset, lines, lowest=lowest))
 
 

@@ -327,7 +327,7 @@ def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact
 
 
 def write_entries(db: sqlite3.Connection, artifact_id: int, rows: Rows, *, first: bool) -> None:
-    """Some of the files of a version that nobody sees yet; with the first, what an earlier try has left goes."""
+    """Some of the files of a version that no one sees yet; with the first, what an earlier try has left goes."""
     if first:
         db.execute("DELETE FROM entries WHERE artifact_id = ?", (artifact_id,))
     db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -413,7 +413,7 @@ def _entry(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str
     """A manifest's entry as a row of `entries`."""
     ref, size = entry.get("ref"), entry.get("size") or 0
     if not isinstance(size, int) or not 0 <= size <= MAX_ENTRY_BYTES or not (ref is None or isinstance(ref, str)):
-        raise Invalid(f'the manifest\'s entry "{path[:80]}" has a size or reference that is none')
+        raise Invalid(f'the manifest\'s entry "{path[:80]}" has an invalid size or reference')
     md5 = None if ref is not None else md5_of_base64(entry["digest"])
     return artifact_id, names.entry_path(path), entry["digest"], md5, ref, size
 

@@ -35,7 +35,7 @@ def among(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
 
 
 def remember(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
-    """Note that blobs were made durable: nobody has to read their bytes to believe in them."""
+    """Note that blobs were made durable: no one has to read their bytes to believe in them."""
     sql = "INSERT INTO blobs (md5, durable) VALUES (?, 1) ON CONFLICT DO UPDATE SET durable = 1"
     db.executemany(sql, [(md5,) for md5 in md5s])
 

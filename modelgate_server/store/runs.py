@@ -228,7 +228,7 @@ def heartbeat(db: sqlite3.Connection, run: Run, *, complete: bool, exit_code: in
 
 
 def mark_crashed(db: sqlite3.Connection, silent_since: str) -> None:
-    """Runs that nobody has heard of since then are not running any more: their process was killed."""
+    """Runs that no one has heard of since then are not running any more: their process was killed."""
     db.execute("UPDATE runs SET state = 'crashed' WHERE state = 'running' AND heartbeat_at < ?", (silent_since,))
 
 

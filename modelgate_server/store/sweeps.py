@@ -201,7 +201,7 @@ def _check_values(config: Any) -> None:
             waiting += one
         elif not isinstance(one, str | int | float | None):
             raise Invalid(
-                f'the sweep\'s configuration has a value of type "{type(one).__name__}", which is none of JSON'
+                f'the sweep\'s configuration has a value of type "{type(one).__name__}", which JSON does not have'
             )
 
 

@@ -20,7 +20,7 @@ RIGHT, TOP, BOTTOM = 14, 10, 36
 CHAR_PX = 7.0
 # More points than a chart is wide cannot be told apart.
 MAX_POINTS = 300
-# A run may log thousands of keys; a page of thousands of charts helps nobody.
+# A run may log thousands of keys; a page of thousands of charts helps no one.
 MAX_CHARTS = 60
 # More lines than that cannot be told apart, and there are as many colours.
 MAX_LINES = 8
@@ -257,6 +257,6 @@ def _below(at: float, text: str) -> Tick:
 
 
 def _scaled(value: float, low: float, high: float, start: float, end: float) -> float:
-    """`low` to `start` and `high` to `end`; a flat line lies in the middle."""
+    """`low` to `start` and `high` to `end`; a flat line is in the middle."""
     share = (value - low) / (high - low) if high > low else 0.5
     return round(start + share * (end - start), 1)

@@ -110,7 +110,7 @@ def _table(
 
 
 def _text(head: bytes) -> str | None:
-    """The start of the file as text, None when it is none."""
+    """The start of the file as text, None when it is not text."""
     try:
         # Incremental, because the last character of a longer file may be cut in two.
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -132,7 +132,7 @@ def picture_type(head: bytes) -> str | None:
 
 
 def picture(blobs: Blobs, md5: str | None) -> Response:
-    """The picture, to stand in a page; NotFound for anything that is none."""
+    """The picture, to stand in a page; NotFound for anything else."""
     if md5 is not None and blobs.size(md5) is not None:
         path = blobs.path(md5)
         with path.open("rb") as file:

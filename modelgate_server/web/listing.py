@@ -18,7 +18,7 @@ from modelgate_server.web.access import Visit
 from modelgate_server.web.media import Picture
 
 RUNS_A_PAGE = 50
-# Columns beside a run's name, state and times when nobody has chosen any: more do not fit a screen.
+# Columns next to a run's name, state and times when no one has chosen any: more do not fit a screen.
 METRICS = 3
 MAX_COLUMNS = 20
 # Keys that are offered as columns.
@@ -38,7 +38,7 @@ class Choice:
     page: int = 1
 
     @classmethod
-    def of(cls, visit: Visit) -> "Choice":
+    def read(cls, visit: Visit) -> "Choice":
         every = visit.request.query_params.getlist
         return cls(
             filter=visit.asked("filter"),

@@ -19,7 +19,7 @@ from modelgate_server.settings import KIB
 SUFFIXES = (".md", ".markdown")
 # A report is some kilobytes; some megabytes of brackets would take seconds.
 MAX_CHARS = 128 * KIB
-# Lists in lists in quotes: deeper, and nobody can read it.
+# Lists in lists in quotes: deeper, and no one can read it.
 MAX_NESTING = 20
 
 

@@ -127,7 +127,7 @@ class _Columns:
     def name(self, purpose: str) -> str:
         return self.fields.get(purpose, purpose)
 
-    def of(self, *purposes: str) -> Iterator[tuple[Any, ...]]:
+    def select(self, *purposes: str) -> Iterator[tuple[Any, ...]]:
         """The values of these columns, row by row; nothing when one is missing."""
         names = [self.name(purpose) for purpose in purposes]
         if all(name in self.columns for name in names):
@@ -140,7 +140,7 @@ class _Columns:
 def _lines(columns: _Columns, x: str, y: str, name: str | None) -> dict[str, charts.Points]:
     has_names = name is not None and columns.name(name) in columns.columns
     series: dict[str, charts.Points] = {}
-    for across, up, *of in columns.of(x, y, *([name] if has_names and name else [])):
+    for across, up, *of in columns.select(x, y, *([name] if has_names and name else [])):
         if words.is_finite(across) and words.is_finite(up):
             series.setdefault(words.text_of(of[0]) if of else "", []).append((across, up))
     return series
@@ -164,12 +164,14 @@ def _scatter(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | 
 
 
 def _histogram(title: str, columns: _Columns, strings: dict[str, str]) -> Histogram | None:
-    values = [value for (value,) in columns.of("value") if words.is_finite(value)]
+    values = [value for (value,) in columns.select("value") if words.is_finite(value)]
     return charts.histogram(title, columns.name("value"), *charts.binned(values)) if values else None
 
 
 def _bars(title: str, columns: _Columns, strings: dict[str, str]) -> Bars | None:
-    rows = [(words.text_of(label), value) for label, value in columns.of("label", "value") if words.is_finite(value)]
+    rows = [
+        (words.text_of(label), value) for label, value in columns.select("label", "value") if words.is_finite(value)
+    ]
     if not rows:
         return None
     longest = max(abs(value) for _, value in rows) or 1
@@ -180,7 +182,7 @@ def _bars(title: str, columns: _Columns, strings: dict[str, str]) -> Bars | None
 def _matrix(title: str, columns: _Columns, strings: dict[str, str]) -> Matrix | None:
     counts: dict[tuple[str, str], float] = {}
     names: dict[str, None] = {}
-    for actual, predicted, count in columns.of("Actual", "Predicted", "nPredictions"):
+    for actual, predicted, count in columns.select("Actual", "Predicted", "nPredictions"):
         if words.is_finite(count):
             pair = words.text_of(actual), words.text_of(predicted)
             counts[pair] = counts.get(pair, 0) + count

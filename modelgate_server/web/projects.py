@@ -73,7 +73,7 @@ def show(visit: Visit) -> Response:
         return see_other(registry.url)
     if home.organization is not None:
         return see_other(home.url)
-    listed, compared = listing.listing(visit, found.id, listing.Choice.of(visit), home.run)
+    listed, compared = listing.listing(visit, found.id, listing.Choice.read(visit), home.run)
     return visit.show(
         "project.html",
         place=home,

@@ -20,7 +20,7 @@ SESSION_TTL_S = 12 * 3600
 
 # A link is for the person who sees it printed, now.
 LINK_TTL_S = 300
-# Nobody waits for so many; the oldest go first.
+# No one waits for so many; the oldest go first.
 MAX_LINKS = 100
 
 
@@ -73,7 +73,7 @@ class Links:
     """
     Links that sign in once: each stands for a session that was started when the link was made.
 
-    They are kept in memory, so they end with the server. A session of a revoked key is none, and neither is its link.
+    They are kept in memory, so they end with the server. A session of a revoked key does not count, nor does its link.
     """
 
     def __init__(self) -> None:

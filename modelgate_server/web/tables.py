@@ -4,7 +4,7 @@ A W&B Table as rows of cells to show. https://github.com/wandb/wandb `sdk/data_t
 A file is read once, a row at a time, to learn where each row begins; from then on a page reads its own rows alone. A
 blob never changes, so what was learned of it stays right, and the server keeps it for the tables looked at last.
 
-Arrays are not in the JSON but in a file beside it: their cells say only what they are.
+Arrays are not in the JSON but in a file next to it: their cells say only what they are.
 """
 
 import hashlib
@@ -149,7 +149,7 @@ def _indexed(path: Path, check: Check) -> Index:
             members = document.members("data", take)
         arrays = _arrays(members)
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise Invalid("the file is called a table and is none: download it to see what it is") from None
+        raise Invalid("the file is called a table but is not one: download it to see what it is") from None
     columns = members.get("columns")
     if not isinstance(columns, list) or not is_list:
         raise Invalid("the table has no columns or no rows: download it to see what it is")
@@ -167,8 +167,8 @@ def _utf8(text: Any) -> Any:
 
 def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) -> Table:
     """
-    A page of the table; Invalid when it is none or the question cannot be understood. `picture_url` turns a media path
-    into an address, `check` is asked now and then whether to go on.
+    A page of the table; Invalid when it is not one or the question cannot be understood. `picture_url` turns a media
+    path into an address, `check` is asked now and then whether to go on.
     """
     found = index(path, check)
     numbers = _order(found, question, check)
@@ -178,7 +178,7 @@ def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) 
     try:
         rows = [_cells(found, row, picture_url) for row in found.rows(shown)]
     except ValueError:
-        raise Invalid("the file is called a table and is none: download it to see what it is") from None
+        raise Invalid("the file is called a table but is not one: download it to see what it is") from None
     return Table(found.columns, rows, shown, first, len(numbers), len(found.starts), question)
 
 
@@ -265,7 +265,7 @@ def _at(row: list[Any], place: int) -> Any:
 
 
 def _arrays(document: dict[str, Any]) -> dict[str, str]:
-    """Column -> "array 28 x 28 x 1" for columns that are kept beside the table."""
+    """Column -> "array 28 x 28 x 1" for columns that are kept next to the table."""
     types = document.get("column_types", {}).get("params", {}).get("type_map", {})
     return {
         name: "array " + " x ".join(str(length) for length in kind.get("params", {}).get("shape", []))

@@ -17,7 +17,7 @@ def dockerfile(name: str) -> str:
 
 
 def locks(name: str) -> list[str]:
-    """The locks that an image is built from: that of the framework that it stands on, and its own."""
+    """The locks that an image is built from: that of the framework that it is built on, and its own."""
     framework = {"build": "sklearn"}.get(name, "keras" if name in WITH_MODEL else None)
     arguments = ARGUMENTS | ({"FRAMEWORK": framework} if framework else {})
     texts = [dockerfile(folder) for folder in (["frameworks"] if framework else []) + [name]]

@@ -43,7 +43,7 @@ WITH_ROWS = {
     "promote",
     "serve",
 }  # that read the rows of a dataset, of any kind
-ON_PYTHON = ("frameworks", "link", "promote", "server")  # the folders of the others, and of what those stand on
+ON_PYTHON = ("frameworks", "link", "promote", "server")  # the folders of the others, and of what those are built on
 FOLDERS = (*images.NAMES, "frameworks", "packages")
 # The name that is imported, where it is not that of the package.
 PACKAGES = {
@@ -96,7 +96,7 @@ def difference(name: str, text: str) -> dict[str, list[str]]:
     """What the COPY lines of a step's Dockerfile leave out, and what they bring that nothing reads."""
     copied = {path for path in images.copied(text, ARGUMENTS) if not path.startswith("docker/")}
     wanted = code_of(name) | {"usecases/glyphs/" if name in WITH_CODE else "usecases/glyphs/config.toml"}
-    return {"missing": sorted(wanted - copied), "needless": sorted(copied - wanted)}
+    return {"missing": sorted(wanted - copied), "unnecessary": sorted(copied - wanted)}
 
 
 # --- the code --------------------------------------------------------------------------------------------------------
@@ -104,14 +104,14 @@ def difference(name: str, text: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_an_image_has_the_files_that_its_step_reads_and_no_other(name):
-    assert difference(name, dockerfile(name)) == {"missing": [], "needless": []}
+    assert difference(name, dockerfile(name)) == {"missing": [], "unnecessary": []}
 
 
 def test_a_forgotten_and_a_needless_file_would_be_named():
     text = dockerfile("promote").replace("modelgate/gate/rules.py", "modelgate/rows/checks.py")
     assert difference("promote", text) == {
         "missing": ["modelgate/gate/rules.py"],
-        "needless": ["modelgate/rows/checks.py"],
+        "unnecessary": ["modelgate/rows/checks.py"],
     }
 
 
@@ -193,7 +193,7 @@ def test_every_framework_has_an_image_and_none_has_another_s_packages(framework)
 
 
 def wanted(lock: str) -> set[str]:
-    """The packages that a lock was made for: by a list beside it, the server's by its distribution."""
+    """The packages that a lock was made for: by a list next to it, the server's by its distribution."""
     if lock == "docker/server/requirements.txt":
         lines = tomllib.loads((ROOT / "modelgate_server/pyproject.toml").read_text())["project"]["dependencies"]
     else:

@@ -93,7 +93,7 @@ def test_a_step_adds_kilobytes_to_the_image_of_its_framework(built, name):
 
 
 def base_of(name: str) -> str:
-    """The reference of the framework's image that a step stands on."""
+    """The reference of the framework's image that a step is built on."""
     base = wanted()[name].base
     assert base is not None
     return base.reference

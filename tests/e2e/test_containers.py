@@ -98,7 +98,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     }
     assert "local-" not in said.replace("local-org", "")  # the key stands in no line that is to be pasted
     planned, ran = (re.findall(pattern, said, re.MULTILINE) for pattern in (r"^ {7}\+ (.*)", r"^  \+ (.*)"))
-    assert len(planned) == 5 and len(ran) == 4  # nobody approved
+    assert len(planned) == 5 and len(ran) == 4  # no one approved
     for before, now in zip(planned, ran, strict=False):
         assert now.startswith("docker run --rm --read-only --cap-drop=ALL")
         # What an earlier step makes has a name in the plan; all else is the same, word for word.

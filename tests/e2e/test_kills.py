@@ -88,7 +88,7 @@ def test_twenty_moments(clone, seed):
 
 
 def test_between_ledger_entry_and_alias(clone):
-    code, said = clone.run(*LOOP)  # nobody approves: it stops there
+    code, said = clone.run(*LOOP)  # no one approves: it stops there
     assert code == 0, said
     program = (
         "import os, signal, sys; from steps import promote; "

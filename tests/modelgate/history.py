@@ -21,7 +21,7 @@ def of_project(name, number):
 
 @dataclass
 class History:
-    """A ledger, and the registry beside it, as promote would leave them."""
+    """A ledger, and the registry next to it, as promote would leave them."""
 
     entries: list[Entry] = field(default_factory=list)
     seals: list[Seal] = field(default_factory=list)

@@ -72,7 +72,7 @@ def test_a_changed_config_is_a_line_of_its_own(change, says):
 
 
 def test_planted_keys_push_no_real_change_out():
-    """Whoever may write to the project can edit the config of a run."""
+    """Anyone who can write to the project can edit the config of a run."""
     planted = {f"a{number}": "x" * 5000 for number in range(2000)}
     first, known, others = told(origin=config(**planted, epochs=20, rate=": http://evil.example"))
     assert first.startswith("Differs from production in config. Trained by trainer: https://")

@@ -62,7 +62,7 @@ def test_a_metric_that_gives_no_number_per_row_is_the_use_cases_mistake():
 
 
 def test_a_regression_is_drawn_against_the_truth_with_the_rows_that_are_farthest_off(regression):
-    shown = charts.of(regression, WITHIN)
+    shown = charts.draw(regression, WITHIN)
     assert shown.keys() == {"eval/groups", "eval/predicted_against_true", "eval/worst_rows"}
     assert shown["eval/worst_rows"].data[0][:4] == [17, TARGETS[17], TARGETS[17] + 5, pytest.approx(5)]
     groups = {name: rows for name, rows, *_ in shown["eval/groups"].data}
@@ -96,7 +96,7 @@ def test_the_table_of_texts_has_the_texts_and_the_names_of_the_classes():
     table = charts.predictions(scores, Policy("no_worse", 0.5, 0.01), texts, None)
     assert table.columns[-1] == "text" and table.data[1][1:3] == ["ham", "ham"]
     assert table.data[1][-1].startswith("text 1 ") and len(table.data[1][-1]) == charts.MAX_TEXT_CHARS
-    assert [row[0] for row in charts.of(scores, Policy("no_worse", 0.5, 0.01))["eval/per_class"].data] == [
+    assert [row[0] for row in charts.draw(scores, Policy("no_worse", 0.5, 0.01))["eval/per_class"].data] == [
         "spam",
         "ham",
     ]

@@ -326,7 +326,7 @@ def test_a_fallback_has_to_be_there_but_in_an_image_which_has_one_use_case(folde
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_says_so_before_it_asks_wandb_for_anything(folder, step, monkeypatch):
     """Exit 2 with file, key and what is allowed; today's exit 1 means that the answer is no."""
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens on the discard port
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # no one listens on the discard port
     write(folder, WHOLE.replace("self_approval", "self_aproval"))
     with pytest.raises(StepError, match=r"gate\.self_aproval is not a key \(did you mean self_approval\?\)") as stopped:
         STEPS[step].main(["--use-case", "mine"])

@@ -32,7 +32,7 @@ def made(moves):
     return ledger.chained(history.entries, production)
 
 
-def of(entry):
+def answer_for(entry):
     """What a service says that runs what this entry promoted."""
     to = entry.content["to"]
     about = {"version": to["name"], "digest": to["digest"], "sha256": "f" * 64, "ledger_sha256": entry.sha256}
@@ -47,7 +47,7 @@ def names(said, entries, stale_s=60.0):
 @given(MOVES)
 def test_a_service_that_runs_what_was_promoted_last_is_right_whatever_happened_before(moves):
     entries = made(moves)
-    assert names(of(deployed.promoted(entries, REGISTRY)), entries) == []
+    assert names(answer_for(deployed.promoted(entries, REGISTRY)), entries) == []
 
 
 @settings(max_examples=100, deadline=None)
@@ -56,7 +56,7 @@ def test_a_service_that_runs_an_earlier_promotion_is_stale_after_the_stated_time
     entries = made(moves)
     earlier = [entry for entry in entries if entry.applied][:-1]
     if earlier:
-        said = of(data.draw(st.sampled_from(earlier)))
+        said = answer_for(data.draw(st.sampled_from(earlier)))
         assert names(said, entries) == ["service_stale"]
         assert names(said, entries, stale_s=3600.0) == []
 
@@ -75,7 +75,7 @@ PLANTED = {
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_mismatch_is_found_by_name(name):
     entries = made([("promote", 1), ("promote", 2)])
-    said = of(entries[-1])
+    said = answer_for(entries[-1])
     assert names(said, entries) == []
     change = PLANTED[name]
     assert names(None if change is None else said | change, entries) == [name]
@@ -83,16 +83,16 @@ def test_a_planted_mismatch_is_found_by_name(name):
 
 def test_a_trial_and_a_promotion_that_did_not_take_effect_are_unverified():
     entries = made([("promote", 1), ("interrupted", 2)])
-    assert names(of(entries[-1]), entries) == ["service_unverified"]
-    assert names(of(entries[1]) | {"approved": False}, entries) == ["service_unverified"]
+    assert names(answer_for(entries[-1]), entries) == ["service_unverified"]
+    assert names(answer_for(entries[1]) | {"approved": False}, entries) == ["service_unverified"]
 
 
 def test_another_file_than_the_one_in_the_entry_is_found_though_the_digest_is_the_same():
     entry = made([])[0]
     content = {**entry.content, "sha256": {"model": "a" * 64, "eval_rows": "b" * 64}}
     entries = ledger.chained([ledger.Entry(0, content, noted={"entry": content})], content["to"]["name"])
-    assert names(of(entries[0]), entries) == ["service_of_other_digest"]
-    assert names(of(entries[0]) | {"sha256": "a" * 64}, entries) == []
+    assert names(answer_for(entries[0]), entries) == ["service_of_other_digest"]
+    assert names(answer_for(entries[0]) | {"sha256": "a" * 64}, entries) == []
 
 
 @given(st.dictionaries(st.sampled_from(["use_case", "ready", "version", "problem", "ledger_sha256"]), st.integers()))

@@ -23,7 +23,7 @@ LABELS = np.arange(ROWS, dtype=np.int64) % 10
 
 
 def wrong_in(rows):
-    """Answers that are wrong in these rows: one wrong class and another, so that no renaming mends them."""
+    """Answers that are wrong in these rows: one wrong class and another, so that no renaming fixes them."""
     answers = LABELS.copy()
     answers[rows] = (answers[rows] + 1 + np.arange(len(answers[rows])) % 7) % 10
     return answers

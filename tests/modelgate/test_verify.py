@@ -178,7 +178,7 @@ def test_entries_that_changed_places_are_named(steps, data):
 @given(STEPS, st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_a_forged_entry_is_named(steps, follows):
-    """Whoever may write to the ledger's project adds an entry."""
+    """Anyone who can write to the ledger's project adds an entry."""
     history = played([*steps, ("promote", 0), ("promote", 1)])
     expected = told(history)
     forged = history.write(3, history.head.sha256 if follows else "f" * 64)
@@ -198,7 +198,7 @@ def test_a_forged_entry_for_what_is_in_production_is_named(steps):
 @given(STEPS, st.booleans())
 @settings(max_examples=50, deadline=None)
 def test_marks_decide_nothing(steps, applied):
-    """Whoever may edit metadata adds the marks that older ledgers had, or takes them away."""
+    """Anyone who can edit metadata adds the marks that older ledgers had, or takes them away."""
     history = played([*steps, ("promote", 0), ("interrupted", 1)])
     marks = {"applied_at": "2026-11-23T10:00:01Z"} if applied else {"refused_at": "2026-11-23T10:00:01Z"}
     entries = [replace(entry, noted={**entry.noted, **marks}) for entry in history.entries]
@@ -293,7 +293,7 @@ def test_what_an_entry_names_and_is_gone_or_something_else_is_named(key, digest,
 
 
 def test_an_entry_that_names_a_version_that_never_was_has_no_effect():
-    """Whoever may write to the ledger's project adds it behind an honest one."""
+    """Anyone who can write to the ledger's project adds it behind an honest one."""
     history = played([("promote", 0), ("promote", 1)])
     forged = history.write(3, history.head.sha256)
     registered = Registered(VERSIONS - {named(3)["name"]}, tuple(history.seals), named(1)["name"])
@@ -303,7 +303,7 @@ def test_an_entry_that_names_a_version_that_never_was_has_no_effect():
 
 
 def test_a_promotion_that_took_effect_cannot_be_passed_off_as_refused():
-    """Whoever may edit metadata takes the mark away and puts the other one there."""
+    """Anyone who can edit metadata takes the mark away and puts the other one there."""
     history = played([("promote", 0), ("promote", 1)])
     entry = history.entries[1]
     history.entries[1] = replace(entry, noted={"entry": entry.content, "refused_at": "now"})

@@ -73,7 +73,7 @@ class Loop:
             return self.url + str(json.load(answer)["path"])
 
     def wait_for_approval(self, **changes: str) -> None:
-        """As the runner leaves it when nobody has answered."""
+        """As the runner leaves it when no one has answered."""
         pending = {
             "use_case": "glyphs", "headline": f"pass: {HOSTILE}", "evidence": self.seeded["evidence"],
             "version": self.seeded["version"], "production": None, "page": None, "reason": HOSTILE,

@@ -1,5 +1,5 @@
 """
-A checkout of the project in a temporary folder: the real runner, and beside it steps and a server that are small
+A checkout of the project in a temporary folder: the real runner, and next to it steps and a server that are small
 programs (`fakes.py`). What a step does stands in `behaviour.json`; what each was given is read from `calls.jsonl`.
 """
 

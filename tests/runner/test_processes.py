@@ -25,7 +25,7 @@ SLOW = {"sleep_s": 600}
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_what_the_runner_started_and_nothing_else(checkout: Checkout, number: signal.Signals) -> None:
     checkout.behave(train=SLOW)
-    # Nobody needs the grace here: who did would outlast the deadline.
+    # No one needs the grace here: who did would outlast the deadline.
     set_grace(checkout, 600)
     foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:

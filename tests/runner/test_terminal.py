@@ -119,7 +119,7 @@ def test_server_answers_while_the_person_thinks(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     of_the_run = checkout.pids("server")
     terminal = at_the_question(checkout, "approve")
-    # More than one where a port was taken by somebody else between looking and starting.
+    # More than one where a port was taken by another program between looking and starting.
     *_, answering = checkout.pids("server")
     assert answering not in of_the_run and alive(answering)
     with socket.create_connection(("127.0.0.1", checkout.port()), timeout=60) as connection:
@@ -139,7 +139,7 @@ def test_clean_asks_first(checkout: Checkout) -> None:
 
 
 def test_with_python_alone_a_build_is_shown_in_lines() -> None:
-    """-S: without what is installed beside Python."""
+    """-S: without what is installed next to Python."""
     words = "from runner import progress\nwith progress.building(['train']) as report: report('train', 3, 12, 'RUN')"
     shown, terminal = pty.openpty()
     subprocess.run([sys.executable, "-S", "-c", words], cwd=ROOT, stderr=terminal, check=True)

@@ -1,5 +1,5 @@
 """
-While somebody with a key does their worst, everybody else is served: nine attacks, and a good client beside each.
+While somebody with a key does their worst, everybody else is served: nine attacks, and a good client next to each.
 
 pytest tests/server/test_bounds.py            some seconds of each attack; half a minute with -m prove
 """
@@ -138,7 +138,7 @@ def attack_with(attack: Callable[[], Any], attackers: int) -> None:
 
 
 def held(server: Server, attack: Callable[[], Any], attackers: int, seconds: float, name: str) -> None:
-    """The attack, again and again by so many at once in a process of their own, and the good client beside it."""
+    """The attack, again and again by so many at once in a process of their own, and the good client next to it."""
     attacking = multiprocessing.get_context("fork").Process(target=attack_with, args=(attack, attackers), daemon=True)
     attacking.start()
     good = Good(Wire.connect(server), f"good-{name}")

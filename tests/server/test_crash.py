@@ -179,7 +179,7 @@ def pause(tmp_path: Path, seconds: float) -> None:
 
 
 def test_a_pause_of_the_server_makes_no_run_a_crashed_one(tmp_path: Path) -> None:
-    """A machine that was suspended has heard nobody; each run gets its time again to say that it is there."""
+    """A machine that was suspended has heard no one; each run gets its time again to say that it is there."""
     (tmp_path / "sitecustomize.py").write_text(
         "from modelgate_server import settings\nsettings.RUN_SILENCE_S, settings.WATCH_S = 2, 0.5\n"
     )

@@ -98,7 +98,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "createArtifactCollectionTagAssignments": HOME | {"artifactCollectionName": "data", "tags": [{"tagName": "new"}]},
     "deleteArtifactCollectionTagAssignments": HOME | {"artifactCollectionName": "data", "tags": [{"tagName": "t"}]},
 }
-# A value that the server takes, where the one made from the field's type is none.
+# A value that the server takes, where the one made from the field's type is not valid.
 VALUES: dict[str, Any] = {
     "UpsertBucketInput.id": "RUN",
     "UpsertBucketInput.entityName": "fields-team",

@@ -38,7 +38,7 @@ OPERATIONS += [("mutation", name) for name in SCHEMA.mutation_type.fields]  # ty
 NOBODY = Services(Settings(Path()), None, None, b"")  # type: ignore[arg-type]  of the pages only the addresses are read
 WHERE = [route.path for route in ROUTES + pages.routes(NOBODY)]
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
-# Of a data folder: nothing else may ever lie there.
+# Of a data folder: nothing else may ever are there.
 PLACES = re.compile(
     r"server\.db(-wal|-shm)?|lock|secret|api_key|blobs(/incoming|/arrived(/[0-9]+)?|/[0-9a-f]{2}(/[0-9a-f]{32})?)?"
 )

@@ -210,7 +210,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "row",
         "the text data of row 1/0 of history is damaged",
     ),
-    "a time that is none": (
+    "an invalid time": (
         lambda data: write(data, "UPDATE artifacts SET created_at = replace(created_at, '-', '=')"),
         "row",
         "the text created_at of row 1 of artifacts is damaged",

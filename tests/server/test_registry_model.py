@@ -49,7 +49,7 @@ class Shelf:
         return self.next - 1
 
     def take(self, artifact: str) -> None:
-        """Without a version, whose number nobody gets again; `latest` goes to the newest that is left."""
+        """Without a version, whose number no one gets again; `latest` goes to the newest that is left."""
         number = next((number for number, there in self.versions.items() if there == artifact), None)
         if number is None:
             return

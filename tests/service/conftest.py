@@ -154,7 +154,7 @@ def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def service(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service, beside a version that was promoted."""
+    """The service, next to a version that was promoted."""
     place.promote(1.0)
     with place.serving(tmp_path_factory.mktemp("kept")) as running:
         until(lambda: running.ready["ready"], "the first version")

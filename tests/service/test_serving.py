@@ -1,5 +1,5 @@
 """
-The service as a process, beside the embedded server: its protocol, what it follows, and what it refuses.
+The service as a process, next to the embedded server: its protocol, what it follows, and what it refuses.
 
     pytest tests/service/test_serving.py
 """

@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def collection(request: pytest.FixtureRequest) -> str:
-    """A registry collection of the test's own, also where its name is cut off or the test runs again."""
+    """A registry collection of the test's own, also if its name is shortened or the test runs again."""
     name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:90]
     return f"{name}-{next(_numbers)}"
 

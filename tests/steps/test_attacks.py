@@ -1,5 +1,5 @@
 """
-What the holder of the training key tries, with the real SDK: to put into production what nobody judged, or to make
+What the holder of the training key tries, with the real SDK: to put into production what no one judged, or to make
 `audit --verify` agree with a lie.
 
     pytest tests/steps/test_attacks.py             those against the record
@@ -48,7 +48,7 @@ def training_key(server):
 
 @pytest.fixture
 def desk(step, collection, monkeypatch, training_key):
-    """v0 is in production, by an honest promotion; v1 is a version that nobody approved."""
+    """v0 is in production, by an honest promotion; v1 is a version that no one approved."""
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
     desk = Desk(step, collection, TEAM)
     desk.promoted(0)
@@ -236,7 +236,7 @@ def test_what_takes_production_away_is_refused_or_named(desk, attack, program):
 
 
 def test_another_use_cases_collection_under_this_name_is_named(desk, attack, step, monkeypatch):
-    """Its `production` comes with it, and nobody judged that for this use case."""
+    """Its `production` comes with it, and no one judged that for this use case."""
     other = Desk(step, f"{desk.collection}-b", TEAM)
     with monkeypatch.context() as patch:
         patch.setenv("WANDB_PROJECT", other.collection)
@@ -251,7 +251,7 @@ def test_another_use_cases_collection_under_this_name_is_named(desk, attack, ste
 
 
 def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(desk, step):
-    """As whoever may write to the project can do it. Each step says what is wrong, or does without."""
+    """As anyone who can write to the project can do it. Each step says what is wrong, or does without."""
     evidence = desk.evidence(1, 0)
     project = f"{TEAM}/{desk.collection}"
     model = wandb.Api().artifact_collection("model", f"{project}/glyphs_model")
@@ -280,7 +280,7 @@ def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(de
 
 
 def test_forged_answers_are_promoted_if_a_person_approves_them(desk, attack):
-    """Whoever may log an evaluation writes its answers and its warnings. The account says whose key it was."""
+    """Anyone who can log an evaluation writes its answers and its warnings. The account says whose key it was."""
     evidence = desk.evidence(2, 0, account="trainer")  # of a model that no step has ever loaded
     desk.step("promote", "--evidence", evidence, "--approver", "ada")
     assert in_production(desk) == "v2"

@@ -103,7 +103,7 @@ def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
 
 
 def test_an_entry_that_was_logged_in_the_run_of_a_promotion(desk):
-    """Whoever may write to the project may go on with a run of somebody else, whose account W&B then shows."""
+    """Anyone who can write to the project may go on with a run of somebody else, whose account W&B then shows."""
     desk.promoted(0)
     before = desk.entries[0]
     content = {**before.content, "previous": before.sha256, "from": before.content["to"]}

@@ -61,7 +61,7 @@ def differs(value, schema, whole, at="answer"):
     ],
 )
 def test_the_answers_of_these_tests_are_githubs(whole, path, answer, whole_shape):
-    """whole_shape: nothing that GitHub always sends is left out; the others are given without what nobody reads."""
+    """whole_shape: nothing that GitHub always sends is left out; the others are given without what no one reads."""
     schema = whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert differs(answer, schema, whole) == []
     item = answer[0] if isinstance(answer, list) else answer

@@ -1,5 +1,5 @@
 """
-promote with a key that may not set the alias: refused by its own name, nothing moved, and nobody has to wait for it.
+promote with a key that may not set the alias: refused by its own name, nothing moved, and no one has to wait for it.
 
     pytest tests/steps/test_keys.py
 

@@ -59,7 +59,7 @@ def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step,
     judged, _, _ = evaluation.read(wandb.Api().artifact(made))
     assert form.as_json(judged)["github"] == evidence(approvals=1, approvers=["bob"])["github"]
     flags = ("promote", "--evidence", made, "--approval", "github", "--dry-run")
-    with pytest.raises(StepError, match="nobody approved"):
+    with pytest.raises(StepError, match="no one approved"):
         step(*flags)
     github.answers[RUN] += [approved("bob", "Again.")]
     assert step(*flags)["approver"] == "bob"

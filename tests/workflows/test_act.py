@@ -35,7 +35,7 @@ ENVIRONMENT = "production-cells"
 
 @pytest.fixture(scope="module")
 def at_a_laptop(able, tmp_path_factory):
-    """`make run` on the same files, begun before anything else so that it runs beside the first workflow."""
+    """`make run` on the same files, begun before anything else so that it runs next to the first workflow."""
     folder = tmp_path_factory.mktemp("laptop")
     clone = acting.copy_of_repository(folder / "clone", TEAMS)
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "CELLS_EVERY": "7"}
@@ -56,7 +56,7 @@ def laptop_s_answer(process, clone, log):
 
 @pytest.fixture(scope="module")
 def pushed(at_a_laptop, place):
-    """A push that nobody approves."""
+    """A push that no one approves."""
     place.github.answers[place.github.at] = {"visibility": "public"}
     ran = place.act("push")
     place.github.answers[place.github.at] = {"visibility": "private"}
@@ -89,7 +89,7 @@ def dispatched(pulled, place, yes):
 def test_a_push_goes_as_far_as_the_approval_and_promotes_nothing_without_one(pushed, place):
     assert [pushed.jobs.get(name) for name in ["images", *STEPS]] == ["success"] * 5 + ["failure"], pushed.log[-3000:]
     assert pushed.code == 1
-    assert "nobody approved the environment" in pushed.said["promote"]
+    assert "no one approved the environment" in pushed.said["promote"]
     assert pushed.outputs["evaluate"]["verdict"] == "pass"
 
 
@@ -107,7 +107,7 @@ def test_what_was_pushed_is_attested_by_digest(pushed):
     new = [f"{one['name']}@{one['digest']}" for one in json.loads(pushed.outputs["images"]["pushed"])]
     assert set(new) >= set(images.values())
     frameworks = {one.rpartition("@")[0].rpartition("/")[2] for one in set(new) - set(images.values())}
-    assert frameworks == {"sklearn"}  # what they stand on
+    assert frameworks == {"sklearn"}  # what they are built on
     said = "".join(pushed.said[name] for name in pushed.said if name.startswith("attest"))
     assert set(re.findall(r"^to attest - (\S+)$", said, re.MULTILINE)) == set(new)
 

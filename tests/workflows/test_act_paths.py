@@ -127,7 +127,7 @@ def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
         keys = {"WANDB_PROMOTE_KEY": place.keys["WANDB_API_KEY"]}
         ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], keys=keys)
     else:
-        # "Re-run failed jobs": the second attempt's promote beside the evidence of the first.
+        # "Re-run failed jobs": the second attempt's promote next to the evidence of the first.
         first = place.act("workflow_dispatch", inputs=inputs)
         evidence = first.outputs["evaluate"]["evidence"]
         model = place.repository / ".github/workflows/model.yml"

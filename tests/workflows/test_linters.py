@@ -67,7 +67,7 @@ def test_zizmor_finds_what_is_planted(copy, path, old, new, audit):
 
 
 def test_what_zizmor_is_told_to_ignore_is_little_and_says_why():
-    """A rule that is ignored on its line has a comment above it or on it; one in zizmor.yml has one beside it."""
+    """A rule that is ignored on its line has a comment above it or on it; one in zizmor.yml has one next to it."""
     ignores = []
     for path in GITHUB:
         lines = (ROOT / path).read_text().splitlines()

@@ -68,7 +68,7 @@ def environment_of(job: dict[str, Any]) -> str:
 
 
 def actions_are_pinned(files: Files) -> Found:
-    """By a full SHA with the version beside it, and one action by one SHA everywhere; our own from the checkout."""
+    """By a full SHA with the version next to it, and one action by one SHA everywhere; our own from the checkout."""
     versions: dict[str, str] = {}
     for file in every(files):
         for line in file.text.splitlines():

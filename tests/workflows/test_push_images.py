@@ -79,7 +79,7 @@ MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
 @pytest.fixture
 def push(tmp_path):
     """
-    Run the script; its exit code, what it says and what it puts out. there: images that lie there already. lacks: those
+    Run the script; its exit code, what it says and what it puts out. there: images that are there already. lacks: those
     that the engine has only once they are built or pulled. attested: what has attestations, which are verified then.
     """
     (tmp_path / "bin").mkdir()

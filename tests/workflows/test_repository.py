@@ -388,7 +388,7 @@ def test_the_doctor_names_the_difference_and_setup_mends_it(github, good, name):
     assert github.run("doctor", "acme/models") == 1
     assert words in github.said
     assert github.said.count("\n- ") + github.said.startswith("- ") == 1, github.said
-    assert "mend: " in github.said
+    assert "fix: " in github.said
     assert github.changes() == []
     if name in BY_HAND | ASKS:
         return
@@ -525,7 +525,7 @@ def test_what_github_refuses_is_said_and_is_not_done(github, good):
     github.state = state
     assert github.run("setup", "acme/models") == 1
     assert "Validation Failed" in github.said
-    assert "1 left to mend" in github.said
+    assert "1 left to fix" in github.said
 
 
 def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
@@ -579,7 +579,7 @@ def wrong_in(whole, method, path, body):
 
 
 def test_every_call_is_one_that_github_describes(github, good, whole):
-    """Every call of a setup, of the mends of all differences, and of the questions before them."""
+    """Every call of a setup, of the fixes of all differences, and of the questions before them."""
     github.state = FRESH
     is_set_up(github)
     for spoil, _ in DIFFERENCES.values():

@@ -274,7 +274,7 @@ def test_an_error_says_its_name_and_what_to_do(run_step):
     error = {"name": "no_approval", "message": "nobody approved: 100 % sure,", "hint": "ask\nbob"}
     seen = run_step({"error": error}, code=1)
     assert commands(seen.log) == [
-        "::error title=evaluate%3A no_approval::nobody approved: 100 %25 sure,%0Aask%0Abob",
+        "::error title=evaluate%3A no_approval::no one approved: 100 %25 sure,%0Aask%0Abob",
     ]
     assert "no_approval" in seen.summary
 

@@ -120,7 +120,7 @@ def test_a_pull_request_that_changes_its_judge_is_merged_first(repository, chang
 
 
 def test_a_pull_request_into_a_branch_has_that_branch_s_judge_and_is_merged_first(repository):
-    """It changes the model alone, and what it is judged by is a gate that nobody has merged into main."""
+    """It changes the model alone, and what it is judged by is a gate that no one has merged into main."""
     output, said = touches(repository, writes("usecases/glyphs/model.py", "UNITS = 16\n"), into="easy\n::error::x")
     assert output == "touches=true\n"
     assert '"easy\\n::error::x"' in said

@@ -4,7 +4,7 @@ Set a repository on GitHub up for the workflows here, and say what it lacks.
     python3 -m tools.github doctor owner/name
     python3 -m tools.github setup owner/name --reviewer bob --reviewer acme/ml --entity acme [--dry-run]
 
-Both look at the same list: what has to be so, what is found, and the call that mends it. `doctor` prints the
+Both look at the same list: what has to be so, what is found, and the call that fixes it. `doctor` prints the
 differences, `setup` makes the calls; so a second `setup` changes nothing, and `--dry-run` prints what the first would
 do.
 
@@ -13,7 +13,7 @@ asked for without echo and handed to `gh` on its standard input; they are never 
 
 `setup --dry-run` works without `gh` too: it then prints what a fresh public repository needs.
 
-Exits 0 nothing is left to mend; 1 something is, and it is named; 2 wrong use; 3 gh or GitHub is not available.
+Exits 0 nothing is left to fix; 1 something is, and it is named; 2 wrong use; 3 gh or GitHub is not available.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         epilog="example: python3 -m tools.github setup acme/models --reviewer bob --entity acme --dry-run",
         allow_abbrev=False,
     )
-    parser.add_argument("command", choices=("doctor", "setup"), help="say what is missing, or mend it")
+    parser.add_argument("command", choices=("doctor", "setup"), help="say what is missing, or fix it")
     parser.add_argument("repository", metavar="OWNER/NAME")
     parser.add_argument("--reviewer", action="append", default=[], metavar="LOGIN|ORG/TEAM", help="who may approve")
     parser.add_argument("--entity", metavar="NAME", help="the W&B team that owns the project")

@@ -10,7 +10,7 @@ from tools.github.wanted import Difference, Wanted
 
 
 def differences(wanted: Wanted) -> Iterator[Difference]:
-    """Everything that is to be mended, in the order in which it is."""
+    """Everything that is to be fixed, in the order in which it is."""
     repository = get(f"repos/{wanted.repository}")
     if repository is None:
         raise Refused(f"{wanted.repository} is not found, or not yours to see", "give owner/name; see `gh auth status`")
@@ -48,12 +48,12 @@ def doctor(wanted: Wanted) -> int:
     found = list(differences(wanted))
     for one in found:
         print(f"- {one.what}: {one.why}")
-        for call in one.mend:
-            print(f"  mend: {call}")
+        for call in one.fix:
+            print(f"  fix: {call}")
         if one.by_hand:
-            print(f"  mend: {one.by_hand}")
+            print(f"  fix: {one.by_hand}")
     if not found:
         print(f"{wanted.repository} is set up")
         return 0
-    print(f"\n{len(found)} to mend. `make github-setup REPO={wanted.repository}` does what has a call.")
+    print(f"\n{len(found)} to fix. `make github-setup REPO={wanted.repository}` does what has a call.")
     return 1

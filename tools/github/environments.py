@@ -20,7 +20,7 @@ def of_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
     if plan == "free":
         yield Difference(
             f"environments do not exist {where}",
-            "no job gets its key, and nobody is asked",
+            "no job gets its key, and no one is asked",
             by_hand="make the repository public, or take a plan that has them: Pro, Team or Enterprise",
         )
     elif approval == "github" and plan != "enterprise":
@@ -67,30 +67,30 @@ def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_fro
     body["can_admins_bypass"] = False
     if approval == "github":
         body |= {"reviewers": chosen, "prevent_self_review": True}
-    mend = (put(path, body),)
+    fix = (put(path, body),)
     if found is None:
         yield Difference(
             f"the environment {name} is missing",
             "GitHub makes it at the first run, without any protection",
-            mend if chosen or approval == "merge" else (),
+            fix if chosen or approval == "merge" else (),
             "" if chosen or approval == "merge" else "name who may approve: REVIEWERS='login org/team'",
         )
     elif approval == "github" and not chosen:
         yield Difference(
             f"the environment {name} has no required reviewers",
-            "nobody can approve, and promote refuses",
+            "no one can approve, and promote refuses",
             by_hand="name who may approve: REVIEWERS='login org/team'",
         )
     elif approval == "github" and (by_id(chosen) != by_id(reviewers) or self_review):
         what = "lets who started a run approve it" if by_id(chosen) == by_id(reviewers) else "has other reviewers"
-        yield Difference(f"the environment {name} {what}", "the approval is not that of who you named", mend)
+        yield Difference(f"the environment {name} {what}", "the approval is not that of who you named", fix)
     elif (found.get("deployment_branch_policy") or {}).get("custom_branch_policies") is not True:
-        yield Difference(f"the environment {name} is open to every branch", "any branch could ask for it", mend)
+        yield Difference(f"the environment {name} is open to every branch", "any branch could ask for it", fix)
     elif found.get("can_admins_bypass", True):
         yield Difference(
             f"the environment {name} lets administrators pass without a reviewer",
             "promote refuses such a run as `bypassed`",
-            mend,
+            fix,
         )
     yield from of_branches(path, name, promote_from)
 

@@ -14,7 +14,7 @@ MAIN = "main"
 
 
 class Refused(Exception):
-    """What a person can mend: message, hint, exit code."""
+    """What a person can fix: message, hint, exit code."""
 
     def __init__(self, message: str, hint: str, code: int = 2) -> None:
         super().__init__(message)

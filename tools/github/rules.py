@@ -9,7 +9,10 @@ from tools.github.gh import MAIN, Call, get, listed, put
 from tools.github.wanted import Difference
 
 RULESET = "modelgate: what reaches the default branch"
-CHECK = {"context": "done", "integration_id": 15368}  # GitHub Actions; else whoever may write could set the status
+CHECK = {
+    "context": "done",
+    "integration_id": 15368,
+}  # GitHub Actions; else anyone with write access could set the status
 
 
 def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Difference]:

@@ -17,15 +17,15 @@ def setup(wanted: Wanted, dry_run: bool, ask: Callable[[str], str]) -> int:
     left = 0
     for one in differences(wanted):
         print(f"- {one.what}")
-        if not one.mend:
+        if not one.fix:
             left += 1
             print(f"  by hand: {one.by_hand}")
-        for call in one.mend:
+        for call in one.fix:
             print(f"  + {call}", flush=True)
             if not dry_run and not make(call, ask):
                 left += 1
                 break
-    print("Nothing was changed." if dry_run else f"{left} left to mend." if left else f"{wanted.repository} is set up.")
+    print("Nothing was changed." if dry_run else f"{left} left to fix." if left else f"{wanted.repository} is set up.")
     return 1 if left else 0
 
 

@@ -13,11 +13,11 @@ USE_CASES = Path(__file__).resolve().parents[2] / "usecases"
 
 
 class Difference(NamedTuple):
-    """Something that is not as it has to be; `mend` is empty where only a person can."""
+    """Something that is not as it has to be; `fix` is empty where only a person can."""
 
     what: str
     why: str
-    mend: tuple[Call, ...] = ()
+    fix: tuple[Call, ...] = ()
     by_hand: str = ""
 
 

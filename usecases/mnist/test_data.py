@@ -221,7 +221,7 @@ def test_a_download_of_other_bytes_is_refused_and_leaves_nothing(keras_home, add
 
 
 def test_no_network_is_said_with_what_to_set(keras_home, monkeypatch):
-    monkeypatch.setattr(mnist, "ADDRESS", "http://127.0.0.1:9/mnist.npz")  # nobody listens on the discard port
+    monkeypatch.setattr(mnist, "ADDRESS", "http://127.0.0.1:9/mnist.npz")  # no one listens on the discard port
     with pytest.raises(SourceUnavailable, match="could not be downloaded") as refused:
         mnist.source()
     assert "MNIST_NPZ" in refused.value.hint

@@ -115,7 +115,7 @@ def default() -> str:
 
 
 def changes(before: str) -> list[str] | None:
-    """The files that differ from an earlier commit; None if nobody can tell, as after a forced push."""
+    """The files that differ from an earlier commit; None if no one can tell, as after a forced push."""
     if git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{before}^{{commit}}") is None:
         return None
     return (git("diff", "--name-only", "--no-renames", "-z", before, "HEAD") or "").split("\0")
@@ -160,7 +160,7 @@ def describe(name: str, judge: str, changed: list[str]) -> dict[str, Any]:
 
 def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The version that an automation of W&B names, as its documentation has the payload. Whoever may write to the
+    The version that an automation of W&B names, as its documentation has the payload. Anyone who can write to the
     repository can send one, so it is no more than a proposal: the gate judges it, and a reviewer approves it.
     """
     payload = event.get("client_payload")

@@ -3,12 +3,12 @@ Build and push the images whose tag the image registry does not have, and that o
 
     REPOSITORY=ghcr.io/owner/name USE_CASE=NAME GITHUB_OUTPUT=/dev/stdout python3 push_images.py
 
-Beside action.yml, which passes its inputs in the environment: REPOSITORY, USE_CASE (empty: the default one), IMAGES
+Next to action.yml, which passes its inputs in the environment: REPOSITORY, USE_CASE (empty: the default one), IMAGES
 (empty: those of the pipeline), and VERIFY=true where images have attestations. Run at the root of a checkout; needs
-Python and docker, and gh to verify. What the images are, what they stand on and how they are built, `python3 -m runner
-images` knows. An image of a framework is pulled or pushed only if an image that stands on it has to be built.
+Python and docker, and gh to verify. What the images are, what they are built on and how they are built, `python3 -m
+runner images` knows. An image of a framework is pulled or pushed only if an image that is built on it has to be built.
 
-A tag can be foretold, and whoever may write to this repository may push anything under it. So what this workflow run
+A tag can be foretold, and anyone who can write to this repository may push anything under it. So what this workflow run
 pushed is known by the digest that docker computed, and not by what the tag says afterwards; an image that was there
 already is taken, if VERIFY says so, only if this repository's workflow built it for main or for this very branch; and
 the image that is given the second key is never what lay there.
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def fetch_bases(of_use_case: tuple[str, ...], names: list[str]) -> dict[str, str | None]:
-    """Pull what these images stand on, where it is there: each name and its digest, or None."""
+    """Pull what these images are built on, where it is there: each name and its digest, or None."""
     listed = images("--list", *of_use_case, *names)
     bases = {name: digest(reference) for name, reference in listed.items() if name not in names}
     for name, value in bases.items():
@@ -113,7 +113,7 @@ def push(reference: str) -> str:
     tag = re.escape(reference.rpartition(":")[2])
     found = re.search(rf"^{tag}: digest: (sha256:[0-9a-f]{{64}}) ", done.stdout, re.MULTILINE)
     if done.returncode != 0 or found is None:
-        sys.exit(f"error: {reference} was not pushed; docker's own words stand above\n{done.stdout[-1000:]}")
+        sys.exit(f"error: {reference} was not pushed; see docker's output above\n{done.stdout[-1000:]}")
     return found[1]
 
 
@@ -122,7 +122,7 @@ def pull(reference: str, value: str) -> None:
     pinned = f"{reference.rpartition(':')[0]}@{value}"
     for words in (["pull", "--quiet", pinned], ["tag", pinned, reference]):
         if subprocess.run(["docker", *words], stdout=subprocess.DEVNULL, check=False).returncode != 0:
-            sys.exit(f"error: {pinned} could not be pulled; docker's own words stand above")
+            sys.exit(f"error: {pinned} could not be pulled; see docker's output above")
 
 
 def in_engine(reference: str) -> bool:

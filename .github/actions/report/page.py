@@ -88,7 +88,7 @@ def stopped(jobs: str) -> str:
 
 
 def warnings(evidence: dict[str, Any], stranger: bool) -> str:
-    """What differs from production and what is unusual, a line each: as code, so GitHub makes no link of a name."""
+    """What differs from production and what is unusual, one per line: as code, so GitHub makes no link of a name."""
     lines = at(evidence, "warnings")
     if not isinstance(lines, list):
         return ""

@@ -1,5 +1,5 @@
 """
-Run one step's image, and tell GitHub what came of it. Beside action.yml, which passes its inputs as variables.
+Run one step's image, and tell GitHub what came of it. Next to action.yml, which passes its inputs as variables.
 
 A step knows flags, exit codes and one JSON object on standard output. GitHub knows outputs, a summary and annotations.
 This is the translation, and nothing else: it decides nothing, and it ends with the step's own exit code. A verdict
@@ -174,7 +174,7 @@ def write_summary(report: Path, step: str, result: Mapping[str, Any]) -> None:
     else:
         data = links(result).encode() + data
     if len(data) > MAX_SUMMARY_BYTES:
-        data = data[:MAX_SUMMARY_BYTES] + b"\n\n(cut off here; the whole report is with the evidence in W&B)\n"
+        data = data[:MAX_SUMMARY_BYTES] + b"\n\n(shortened here; the whole report is with the evidence in W&B)\n"
     with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("ab") as file:
         file.write(data)
 
@@ -197,7 +197,7 @@ def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
     if reasons := result.get("reasons"):
         title = f"{step}: {result.get('headline') or result.get('verdict')}"
         return [annotation(title, str(reason)) for reason in reasons]
-    return [annotation(step, f"ended with exit code {code} and without its JSON object; its last words stand above")]
+    return [annotation(step, f"ended with exit code {code} and without its JSON object; see its output above")]
 
 
 def annotation(title: str, message: str) -> str:

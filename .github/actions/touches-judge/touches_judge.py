@@ -1,9 +1,9 @@
 """
-Does a pull request change what judges a model? Beside action.yml; run at the root of a checkout with depth 2.
+Does a pull request change what judges a model? Next to action.yml; run at the root of a checkout with depth 2.
 
 GitHub checks out the merge of a pull request: its first parent is what it is merged into. Whatever differs from that is
 looked at, and what is not known to be harmless touches the judge. So does a pull request into another branch than main:
-what judges there is that branch's own, which nobody has merged.
+what judges there is that branch's own, which no one has merged.
 
 This rail keeps an honest pull request honest. One that means harm changes this very file; against that stand the
 reviewer, the second key and CODEOWNERS, and judge.py, which main's own code runs.
@@ -28,7 +28,7 @@ MAIN = "main"
 HARMLESS = ("docs/*", "tests/*", "modelgate_server/*", "benchmarks/*")
 PAGES = ("*.md", "LICENSE")  # at the root
 MODEL = "usecases/*/model.py"  # what is judged
-CONFIG = "usecases/*/config.toml"  # the flags of train, and beside them the gate's policy
+CONFIG = "usecases/*/config.toml"  # the flags of train, and next to them the gate's policy
 
 
 def main() -> int:

@@ -53,7 +53,7 @@ def check_flags(approver: str | None, how: str | None) -> None:
     if how is None and not one_line(approver or ""):
         raise StepError(
             "no_approval",
-            "nobody approved this evidence",
+            "no one approved this evidence",
             "read the report, then name yourself: --approver NAME",
         )
     if how is None and not is_name(approver or ""):
@@ -65,7 +65,7 @@ def check_flags(approver: str | None, how: str | None) -> None:
         )
 
 
-def of(
+def check(
     approver: str | None, how: str | None, evidence: Mapping[str, Any], model: Model, *, in_browser: bool = False
 ) -> Approval:
     """The approval of this evidence; refused by name when there is none. Flags have passed `check_flags`."""

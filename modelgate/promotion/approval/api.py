@@ -86,7 +86,7 @@ def field(path: str, item: Any, name: str, kind: type) -> Any:
 
 
 def login(path: str, item: Any, who: str = "user") -> str | None:
-    """Somebody's login; None for nobody: a deleted account, or a commit whose author GitHub does not know."""
+    """Somebody's login; None for no one: a deleted account, or a commit whose author GitHub does not know."""
     if isinstance(item, dict) and not item.get(who):
         return None
     login = field(path, field(path, item, who, dict), "login", str)

@@ -76,7 +76,7 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
             hint,
         )
     raise StepError(
-        "no_approving_review", f"nobody who may write to the repository approved pull request #{number}", hint
+        "no_approving_review", f"no one who may write to the repository approved pull request #{number}", hint
     )
 
 

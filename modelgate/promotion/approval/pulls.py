@@ -84,7 +84,7 @@ def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: 
     """
     Refused if the workflow run of a later push to the branch is about this use case, too.
 
-    One that ended without success is none. The jobs of a use case are called `<use case> / <step>`.
+    One that ended without success does not count. The jobs of a use case are called `<use case> / <step>`.
     """
     path = f"repos/{this_job['repository']}/actions/workflows/{run['workflow_id']}/runs"
     branch = urllib.parse.quote(run["head_branch"], safe="")

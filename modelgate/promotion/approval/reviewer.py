@@ -52,7 +52,7 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     if len(approvals) <= len(counted):
         raise StepError(
             "no_approval",
-            f"nobody approved the environment {environment!r} in this attempt "
+            f"no one approved the environment {environment!r} in this attempt "
             f"({len(approvals)} approvals, {len(counted)} of them from before the evaluation)",
             f"give the environment {environment!r} required reviewers; one of them approves after reading the report",
         )

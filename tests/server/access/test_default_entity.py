@@ -1,4 +1,4 @@
-"""The default entity gives nobody a right of its own. Each test is an attack that once worked.
+"""The default entity gives no one a right of its own. Each test is an attack that once worked.
 
 pytest tests/server/access/test_default_entity.py
 """

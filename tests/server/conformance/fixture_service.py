@@ -1,5 +1,5 @@
 """
-Users, organizations and teams for W&B's tests, which ask a service beside the server for them.
+Users, organizations and teams for W&B's tests, which ask a service next to the server for them.
 
 POST /db/user, /db/organization, /db/team with a JSON command, as W&B's `backend_fixtures.py` sends it. Behind it is
 what a person would type: `python -m modelgate_server admin`. A user's API key is the username.

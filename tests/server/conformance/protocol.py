@@ -79,7 +79,7 @@ Every GraphQL operation that wandb {version} can send, by the name that the SDK 
 `python -m tests.server.conformance.protocol` out of the installed SDK, `modelgate_server/api/schema.graphql` and the
 tests, and `make test` fails when it is out of date.
 
-- **implemented**: the server does it. The test beside it runs the real SDK, and passes only if the server saw the
+- **implemented**: the server does it. The test next to it runs the real SDK, and passes only if the server saw the
   operation while it ran.
 - **ignored**: the server knows it and answers that there is nothing.
 - **refused**: the server refuses it by name, in the answer and in its log, and counts it on its page

@@ -93,7 +93,7 @@ SEEN = {
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 
-# The documents are the SDK's, under the MIT license that is beside them.
+# The documents are the SDK's, under the MIT license that is next to them.
 
 
 def minor(version: str) -> tuple[int, int]:
@@ -193,7 +193,7 @@ def _difference(seen: dict[str, Any], expected: dict[str, Any]) -> str:
 
 
 def unexplained(documents: Iterable[Document]) -> list[str]:
-    """Documents that the server would refuse, and nobody says why."""
+    """Documents that the server would refuse, and no one says why."""
     return [f"{one.name}: {one.refusal}" for one in documents if one.refusal and one.name not in REFUSED]
 
 

@@ -2,7 +2,7 @@
 W&B's own system tests against this project's server: what to run, what to leave out and why, what came of it.
 
 The tests are somebody's checkout of github.com/wandb/wandb. A copy of its `tests/` is made in a scratch folder, without
-the SDK's source beside it, so that `import wandb` means the SDK that is installed.
+the SDK's source next to it, so that `import wandb` means the SDK that is installed.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """
 Loaded by pytest into a run of W&B's own tests, which it leaves as they are: it tells them where the server is, and
-writes down what became of each test. It lies beside a copy of them and imports nothing of this project.
+writes down what became of each test. It lies next to a copy of them and imports nothing of this project.
 """
 
 import json

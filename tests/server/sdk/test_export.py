@@ -1,4 +1,4 @@
-"""A project as plain files, and in another server again: the same to `wandb.Api()`, and nobody is locked in.
+"""A project as plain files, and in another server again: the same to `wandb.Api()`, and no one is locked in.
 
 pytest tests/server/sdk/test_export.py
 """
@@ -61,7 +61,7 @@ import wandb
 with wandb.init(project="{PROJECT}", id="built", job_type="build", tags=["first"], notes="a note") as run:
     metadata = {{"rows": 2, "nested": {{"a": [1]}}}}
     rows = wandb.Artifact("rows", type="dataset", description="the rows", metadata=metadata)
-    for name, text in {{"a": "file beside a folder", "A.txt": "upper", "a.txt": "lower", "b/c d.txt": "deep"}}.items():
+    for name, text in {{"a": "file next to a folder", "A.txt": "upper", "a.txt": "lower", "b/c d.txt": "deep"}}.items():
         with rows.new_file(name) as file:
             file.write(text)
     rows.add_reference("https://example.org/rows.csv", name="elsewhere", checksum=False)

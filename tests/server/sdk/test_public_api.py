@@ -28,7 +28,7 @@ def logged(run: Any, name: str, type_name: str = "dataset", text: str = "1", **o
 @pytest.mark.covers("GetViewer", "CreateProject", "GetProjects", "GetProject")
 def test_who_is_asking_and_what_projects_there_are(api: Any, project: str) -> None:
     me = api.viewer
-    assert (me.username, me.teams[0], me.admin) == ("local", "local", True)  # other tests have made teams beside it
+    assert (me.username, me.teams[0], me.admin) == ("local", "local", True)  # other tests have made teams next to it
     assert [key for key in api.viewer.api_keys if key.startswith("local-")]
     api.create_project(project, "local")
     api.create_project(project, "local")

@@ -92,7 +92,7 @@ def test_a_broken_upload_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
 
 def test_the_leftovers_of_a_killed_server_are_swept(blobs: Blobs, tmp_path: Path) -> None:
     (tmp_path / "blobs" / "incoming" / "left").write_bytes(b"half")
-    Blobs(tmp_path / "blobs")  # a command beside a running server: its uploads are none of its business
+    Blobs(tmp_path / "blobs")  # a command next to a running server: its uploads do not concern it
     assert len(list(blobs.arriving())) == 1
     Blobs(tmp_path / "blobs").sweep()
     assert list((tmp_path / "blobs" / "incoming").iterdir()) == []

@@ -15,7 +15,7 @@ def model(environment="production", self_approval=False):
 
 def asked(how="github", of=None, **changes):
     approval.check_flags(None, how)
-    return approval.of(None, how, of or evidence(), model(**changes))
+    return approval.check(None, how, of or evidence(), model(**changes))
 
 
 def refused(how="github", **arguments):

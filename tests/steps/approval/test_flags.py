@@ -41,7 +41,7 @@ def test_flags_that_approve_nothing_here(monkeypatch, on_github, approver, how, 
 def test_a_name_approves_on_a_machine_of_ones_own(monkeypatch, name):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     approval.check_flags(name, None)
-    assert approval.of(f"{name} ", None, {}, model()) == approval.Approval(name.replace("\u200c", " "), "name")
+    assert approval.check(f"{name} ", None, {}, model()) == approval.Approval(name.replace("\u200c", " "), "name")
 
 
 @pytest.mark.parametrize("text", NO_NAMES)

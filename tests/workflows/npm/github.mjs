@@ -28,7 +28,7 @@ async function problems({ validate: path, text, files }) {
     if (!(name in files)) throw new Error(`there is no ${name}`);
     return { name, content: files[name] };
   };
-  // What the actions of others take is not known here, so nobody is asked for it.
+  // What the actions of others take is not known here, so no one is asked for it.
   const found = await validate(document, { fileProvider: { getFileContent } });
   return found.map(({ message, range }) => `${path}:${range.start.line + 1}: ${message}`);
 }
