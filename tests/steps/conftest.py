@@ -1,4 +1,9 @@
-"""One server for a file's tests; each test works in a W&B project and a registry collection of its own."""
+"""
+One server for all tests of a worker, with one dataset and the models that were trained on it; each test works in a W&B
+project and a registry collection of its own.
+
+A file that changes accounts, protects aliases or damages what is stored says `OWN_SERVER = True`.
+"""
 
 from __future__ import annotations
 
@@ -55,10 +60,19 @@ class Answer:
         return self.result[key]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if getattr(request.module, "OWN_SERVER", False):
+        with serving(tmp_path_factory.mktemp("server")) as running:
+            yield running
+    else:
+        yield request.getfixturevalue("shared_server")
 
 
 @pytest.fixture
@@ -88,18 +102,26 @@ def step(
     return call
 
 
-@pytest.fixture(scope="module")
-def made() -> dict[str, Answer]:
-    """What the tests of a file have made once and share."""
+@pytest.fixture(scope="session")
+def made_by_server() -> dict[str, dict[str, Answer]]:
     return {}
 
 
 @pytest.fixture
-def dataset(step: Callable[..., Answer], made: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> Answer:
-    """The glyphs as a dataset version."""
-    monkeypatch.setenv("WANDB_PROJECT", "shared")
+def made(server: Server, made_by_server: dict[str, dict[str, Answer]]) -> dict[str, Answer]:
+    """What tests have made once on this server and share, by names of their own."""
+    return made_by_server.setdefault(server.url, {})
+
+
+@pytest.fixture
+def dataset(
+    step: Callable[..., Answer], made: dict[str, Answer], collection: str, monkeypatch: pytest.MonkeyPatch
+) -> Answer:
+    """The glyphs as a dataset version of the shared project, in which nothing else is done."""
     if "dataset" not in made:
+        monkeypatch.setenv("WANDB_PROJECT", "shared")
         made["dataset"] = step("build")
+    monkeypatch.setenv("WANDB_PROJECT", collection)
     return made["dataset"]
 
 

@@ -24,6 +24,8 @@ from tests.steps.desk import Desk
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.policies import ROLLBACK
 
+OWN_SERVER = True
+
 PRELUDE = """
 import json, wandb
 from modelgate.promotion import ledger

@@ -19,6 +19,8 @@ from modelgate.tracking import files
 from tests.standing_in import Request, StandIn
 from tests.steps.blobs import ONE, OTHER, stored
 
+OWN_SERVER = True
+
 
 class _Body(Request):
     def do_HEAD(self):

@@ -14,6 +14,8 @@ from steps import promote
 from tests.steps.desk import Desk
 from tests.steps.keys import admin
 
+OWN_SERVER = True
+
 
 def refused(step, *flags):
     with pytest.raises(StepError) as stopped:

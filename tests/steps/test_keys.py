@@ -18,6 +18,8 @@ from tests import own
 from tests.steps.desk import Desk
 from tests.steps.keys import TEAM, admin, member
 
+OWN_SERVER = True
+
 
 @pytest.fixture(scope="module")
 def training_key(server):

@@ -6,6 +6,7 @@ build and train with tables and texts, from the templates of `python -m modelgat
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -90,22 +91,30 @@ from pathlib import Path
 from modelgate import config
 config.FOLDER = Path(sys.argv.pop(0))
 usecases.__path__ = [str(config.FOLDER)]
-from steps import train
-assert train.main(sys.argv[1:]) == 0
+import json
+from importlib import import_module
+for name, flags in json.loads(sys.argv[0]).items():
+    assert import_module(f"steps.{name}").main(flags) == 0
 heavy = {"pandas", "pyarrow", "pandera", "sklearn", "skops", "keras", "tensorflow"}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
 
 
-def test_a_training_that_has_nothing_to_do_imports_neither_pandas_nor_a_framework(step, use_case, tmp_path):
+def test_steps_that_have_nothing_to_do_import_neither_pandas_nor_a_framework(step, use_case, collection, tmp_path):
+    """But build, which reads the rows to compare them with those that are stored."""
     use_case("tabular")
-    flags = ["--use-case", "tabular", "--dataset", step("build", "--use-case", "tabular")["dataset"]]
-    step("train", *flags)
-    words = [sys.executable, "-c", UNCHANGED, str(tmp_path / "usecases"), "train", *flags]
+    ours = ["--use-case", "tabular"]
+    flags = {"train": [*ours, "--dataset", step("build", *ours)["dataset"]]}
+    flags["link"] = [*ours, "--collection", collection, "--model", step("train", *flags["train"])["model"]]
+    version = step("link", *flags["link"])["version"]
+    flags["evaluate"] = [*flags["train"], "--collection", collection, "--version", version]
+    evidence = step("evaluate", *flags["evaluate"])["evidence"]
+    step("promote", *ours, "--evidence", evidence, "--approver", "ada")
+    words = [sys.executable, "-c", UNCHANGED, str(tmp_path / "usecases"), json.dumps(flags)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "reused" in done.stderr
-    assert done.stderr.splitlines()[-1] == "[]"
+    assert done.stderr.count("reused") == 1 and '"verdict": "unchanged"' in done.stdout
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr
 
 
 def test_a_model_that_cannot_take_the_rows_is_one_sentence_and_no_traceback(step, use_case, collection, capfd):

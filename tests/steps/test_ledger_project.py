@@ -22,6 +22,8 @@ from tests.steps.desk import Desk
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.policies import ROLLBACK
 
+OWN_SERVER = True
+
 
 @pytest.fixture(scope="module")
 def training_key(server):

@@ -22,6 +22,8 @@ from modelgate.promotion import retention
 from tests.server.wire import Upload, Wire
 from tests.serving import Server
 
+OWN_SERVER = True
+
 LATER = datetime.now(UTC) + timedelta(days=1)
 STEPS = ("build", "train", "link", "evaluate", "promote", "name", "unname", "unlink", "watch")
 

@@ -14,8 +14,7 @@ from modelgate.frameworks import keras_format
 from steps import train
 
 
-def test_training_twice_gives_the_same_digest_and_no_new_version(step, dataset, monkeypatch, collection):
-    monkeypatch.setenv("WANDB_PROJECT", collection)
+def test_training_twice_gives_the_same_digest_and_no_new_version(step, dataset, collection):
     flags = ("--dataset", dataset["dataset"], "--epochs", 1)
     first = step("train", *flags)
     second = step("train", *flags, "--no-cache")
@@ -25,8 +24,7 @@ def test_training_twice_gives_the_same_digest_and_no_new_version(step, dataset, 
     assert [len(list(run.scan_history(keys=["epoch/loss"]))) for run in runs] == [1, 1]
 
 
-def test_training_again_reuses_the_version_and_opens_no_run(step, dataset, monkeypatch, collection):
-    monkeypatch.setenv("WANDB_PROJECT", collection)
+def test_training_again_reuses_the_version_and_opens_no_run(step, dataset, collection):
     flags = ("--dataset", dataset["dataset"], "--epochs", 1)
     first = step("train", *flags)
     second = step("train", *flags)
@@ -38,8 +36,7 @@ def test_another_seed_gives_another_version(model):
     assert model(0)["digest"] != model(1)["digest"]
 
 
-def test_the_metrics_of_each_epoch_are_recorded(step, dataset, monkeypatch, collection):
-    monkeypatch.setenv("WANDB_PROJECT", collection)
+def test_the_metrics_of_each_epoch_are_recorded(step, dataset, collection):
     step("train", "--dataset", dataset["dataset"], "--epochs", 3)
     (run,) = wandb.Api().runs(f"local/{collection}")
     history = list(run.scan_history(keys=["epoch/loss", "epoch/val_accuracy", "epoch/epoch"]))
@@ -51,8 +48,7 @@ def test_the_metrics_of_each_epoch_are_recorded(step, dataset, monkeypatch, coll
     assert run.config.keys() >= {*keras_format.ABOUT}
 
 
-def test_the_dataset_is_the_runs_input_and_the_model_its_output(step, dataset, monkeypatch, collection):
-    monkeypatch.setenv("WANDB_PROJECT", collection)
+def test_the_dataset_is_the_runs_input_and_the_model_its_output(step, dataset, collection):
     answer = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
     (run,) = wandb.Api().runs(f"local/{collection}")
     assert [artifact.digest for artifact in run.used_artifacts()] == [dataset["digest"]]
