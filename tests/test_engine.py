@@ -39,5 +39,5 @@ def test_images_that_are_missing_are_named_and_not_built(
 ) -> None:
     engine.references()  # skips without an engine
     monkeypatch.setenv("BASE_IMAGE", "modelgate-test/nowhere")
-    lacking = "lacks the images build, train, link, evaluate, promote, server, predict; build them first: "
+    lacking = "lacks the images build, train, link, evaluate, promote, server, predict, serve; build them first: "
     assert lacking in said(monkeypatch, ci, kind)

@@ -94,7 +94,7 @@ def short() -> Iterator[Path]:
 
 def make_real(checkout: Checkout) -> None:
     """What the images are made of, in place of the small programs."""
-    for part in ("docker", "modelgate", "modelgate_server", "pages", "steps"):
+    for part in ("docker", "modelgate", "modelgate_server", "pages", "serving", "steps"):
         if (checkout.root / part).is_dir():
             shutil.rmtree(checkout.root / part)
         shutil.copytree(ROOT / part, checkout.root / part, ignore=shutil.ignore_patterns("__pycache__"))

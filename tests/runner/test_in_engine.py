@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def here(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
+def engine(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
     made = containers.chosen(folder)
     yield made
     made.remove("step")

@@ -23,7 +23,7 @@ from .conftest import ROOT, Checkout
 @pytest.fixture
 def real(tmp_path: Path, checkout: Checkout) -> Checkout:
     """The checkout with everything real."""
-    for room in ("docker", "modelgate", "modelgate_server", "pages", "steps"):
+    for room in ("docker", "modelgate", "modelgate_server", "pages", "serving", "steps"):
         shutil.rmtree(checkout.root / room, ignore_errors=True)
         shutil.copytree(ROOT / room, checkout.root / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.rmtree(checkout.root / "wandb")

@@ -239,7 +239,7 @@ def test_hostile_text_stays_text(run_step, tmp_path, code):
         ({"findings": [{"name": "alias_moved"}]}, 1, 0),
         ({"findings": []}, 1, 1),
         ({"verdict": "pass"}, 1, 1),
-        ({"error": {"name": "no_approval", "message": "nobody approved", "hint": ""}}, 1, 1),
+        ({"error": {"name": "no_approval", "message": "no one approved", "hint": ""}}, 1, 1),
         ({}, 1, 1),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_flag_without_blanks_is_no_command_in_the_line_that_shows_it(run_step,
 
 
 def test_an_error_says_its_name_and_what_to_do(run_step):
-    error = {"name": "no_approval", "message": "nobody approved: 100 % sure,", "hint": "ask\nbob"}
+    error = {"name": "no_approval", "message": "no one approved: 100 % sure,", "hint": "ask\nbob"}
     seen = run_step({"error": error}, code=1)
     assert commands(seen.log) == [
         "::error title=evaluate%3A no_approval::no one approved: 100 %25 sure,%0Aask%0Abob",
