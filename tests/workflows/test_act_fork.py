@@ -1,7 +1,7 @@
 """
 The pull request of a fork under act: the real loop, without a key, and main's own workflow, which says what came of it.
 
-    pytest tests/workflows/test_act_fork.py
+    pytest tests/workflows/test_act_fork.py -m "prove or not prove"
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def test_a_fork_whose_data_needs_a_variable_is_not_judged_and_its_check_is_neutr
     assert forked.github.comments == []
 
 
+@pytest.mark.prove
 def test_a_fork_runs_the_loop_without_secrets_and_main_comments(forked):
     data = forked.repository / "usecases/letters/data.py"
     before = data.read_text()
