@@ -27,9 +27,12 @@ DELETE = """
 def test_the_drill_comes_back_to_the_first_model_and_says_the_seconds(capsys):
     assert drill.main() == 0
     said = capsys.readouterr().out
-    for part in ("promote A", "promote B", "go back to A", "load production by its alias and score it", "in all"):
+    parts = ("promote A", "promote B under load", "go back to A", "from the decision to go back until A answers")
+    for part in parts:
         assert re.search(rf"^{part}: \d+\.\d s", said, re.MULTILINE), said
-    assert "; v0, accuracy 0.9" in said
+    served = re.search(r"^(\d+) requests were answered \((\d+) by v0, (\d+) by v1\), and 0 failed$", said, re.MULTILINE)
+    assert served and int(served[1]) == int(served[2]) + int(served[3]), said
+    assert min(map(int, served.groups())) > 0
 
 
 @pytest.mark.prove
