@@ -83,14 +83,17 @@ def _line(state: Mapping[str, Any]) -> str:
 
 def _state(url: str) -> dict[str, Any]:
     """What the service says of itself; empty while it does not answer."""
-    from urllib.error import HTTPError, URLError
+    from http.client import HTTPException
+    from urllib.error import HTTPError
     from urllib.request import urlopen
 
     try:
-        with urlopen(f"{url}/v2/health/ready", timeout=5) as answer:  # noqa: S310 - the service of this machine
-            return dict(json.load(answer))
-    except HTTPError as error:  # 503: it is there, and has no version
-        with error:
-            return dict(json.load(error))
-    except (URLError, OSError, ValueError):
+        try:
+            answer = urlopen(f"{url}/v2/health/ready", timeout=5)  # noqa: S310 - the service of this machine
+        except HTTPError as error:  # 503: it is there, and has no version
+            answer = error
+        with answer:
+            state = json.load(answer)
+    except (OSError, HTTPException, ValueError):
         return {}
+    return state if isinstance(state, dict) and "ready" in state else {}

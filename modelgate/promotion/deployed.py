@@ -184,16 +184,13 @@ def ask(url: str) -> Mapping[str, Any] | None:
     if not url.startswith(("http://", "https://")):
         raise StepError("url_unreadable", f"{url!r} is not an address", "give http://host:port", WRONG_USE)
     try:
-        with urlopen(f"{url.rstrip('/')}/v2/health/ready", timeout=ANSWER_S) as answer:  # noqa: S310
-            body = answer.read(MAX_ANSWER_BYTES)
-    except HTTPError as error:  # 503: it is there, and has no version
-        with error:
-            body = error.read(MAX_ANSWER_BYTES)
-    except (OSError, HTTPException, ValueError):
-        return None
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
+        try:
+            answer = urlopen(f"{url.rstrip('/')}/v2/health/ready", timeout=ANSWER_S)  # noqa: S310
+        except HTTPError as error:  # 503: it is there, and has no version
+            answer = error
+        with answer:
+            said = json.loads(answer.read(MAX_ANSWER_BYTES))
+    except (OSError, HTTPException, ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) else None
 

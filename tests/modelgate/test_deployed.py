@@ -6,6 +6,7 @@ What a service says that it runs, against random histories of the ledger: six pl
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from modelgate.errors import StepError
 from modelgate.promotion import deployed, ledger
 from tests.modelgate.history import REGISTRY, History
+from tests.standing_in import Request, StandIn
 
 NOW = ledger.time_of("2026-11-23T10:00:00Z") + timedelta(seconds=600)  # ten minutes after every promotion
 MOVES = st.lists(st.tuples(st.sampled_from(["promote", "race", "interrupted"]), st.integers(0, 5)), min_size=1)
@@ -115,3 +117,24 @@ def test_a_version_of_another_digest_than_its_entry_does_not_answer():
     with pytest.raises(StepError) as stopped:
         deployed._require_sealed(version, entry)
     assert stopped.value.name == "version_changed"
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_service_that_stops_within_its_answer_did_not_answer(status, monkeypatch):
+    monkeypatch.setattr(deployed, "ANSWER_S", 0.2)
+    ended = threading.Event()
+
+    class Stops(Request):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b'{"ready": true')
+            ended.wait(60)
+
+    service = StandIn(Stops)
+    try:
+        assert deployed.ask(service.url) is None
+    finally:
+        ended.set()
+        service.close()

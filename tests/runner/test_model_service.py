@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
+from runner import model_service
 from tests.serving import free_port, until
+from tests.standing_in import Request, StandIn
 
 from .conftest import Checkout, alive
 
@@ -76,3 +80,17 @@ def test_a_service_that_a_killed_runner_left_behind_is_ended_first(checkout: Che
     assert not alive(left)
     second.send_signal(signal.SIGINT)
     second.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+@pytest.mark.parametrize("answer", [b"<p>not found</p>", b"[]", b"{}", b'{"ready": tr'])
+def test_another_program_on_the_port_is_no_service_and_ends_nothing(status: int, answer: bytes) -> None:
+    class Other(Request):
+        def do_GET(self) -> None:
+            self.say(answer, status)
+
+    other = StandIn(Other)
+    try:
+        assert model_service._state(other.url) == {}
+    finally:
+        other.close()
