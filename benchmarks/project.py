@@ -16,17 +16,7 @@ from tests import own
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = "mnist"
 # What a run reads; git's own files would only tell the commit.
-PARTS = (
-    "modelgate",
-    "modelgate_server",
-    "pages",
-    "runner",
-    "serving",
-    "steps",
-    "usecases",
-    "docker",
-    "requirements.txt",
-)
+PARTS = (*own.ROOMS, "usecases")
 
 
 def use_case() -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from modelgate.errors import StepError
-from modelgate.rows.checks import SHOWN
+from modelgate.rows.checks import SHOWN, named
 from modelgate.rows.text_checks import MAX_CHARS
 from modelgate.text import one_line
 
@@ -44,15 +44,8 @@ def expected(task: str, data: ModuleType) -> Expected:
 
 def require_none(check: str, wrong: Any, first: int, message: str, column: str | None = None) -> None:
     """Raise Refused if any row is wrong. wrong: bool (N,)."""
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        raise Refused(check, f"{message} in {_named(rows + first)}", column)
-
-
-def _named(rows: Any) -> str:
-    shown = ", ".join(map(str, rows[:SHOWN]))
-    rest = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return f"row{'s' if len(rows) > 1 else ''} {shown}{rest}"
+    if text := named(wrong, first):
+        raise Refused(check, f"{message} in {text}", column)
 
 
 # --- images and texts ------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.incoming import Refused, require_none
-from modelgate.rows import KINDS, texts
+from modelgate.rows import KINDS, tables, texts
 from modelgate.text import one_line
 from modelgate.tracking import arrays
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_ROWS = 32_768
-MAX_COLUMNS = 10_000
 _FALSE, _TRUE = ("False", "false", "FALSE"), ("True", "true", "TRUE")
 _KINDS = {"images": (".npz",), "tables": (".parquet", ".csv"), "texts": (".parquet", ".csv")}
 
@@ -86,8 +85,10 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
 
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            if file.metadata.num_columns > MAX_COLUMNS:
-                raise _unreadable(path, f"it has {file.metadata.num_columns} columns, and {MAX_COLUMNS} are allowed")
+            if file.metadata.num_columns > tables.MAX_COLUMNS:
+                raise _unreadable(
+                    path, f"it has {file.metadata.num_columns} columns, and {tables.MAX_COLUMNS} are allowed"
+                )
             for batch in file.iter_batches(BATCH_ROWS):
                 yield batch.to_pandas()
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:

@@ -53,7 +53,7 @@ class Running:
 
     def is_still(self, holder: Artifact | None) -> bool:
         """Whether the version in production is this one, and still carries its seal."""
-        seal = f"promotion-{self.about['ledger_entry']}-{self.about['ledger_sha256'][:12]}"
+        seal = ledger.seal(self.about["ledger_entry"], self.about["ledger_sha256"])
         named = holder is not None and str(Reference.pin(holder)) == self.about["version"]
         return named and holder.digest == self.about["digest"] and seal in holder.aliases  # type: ignore[union-attr]
 

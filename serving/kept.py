@@ -51,12 +51,16 @@ class Folder:
 
     def keep(self, version: Deployed, collection: str) -> Kept:
         """Keep a verified version, and forget the one before once the record names this one."""
-        home = self.path / version.sha256
+        home, staging = self.path / version.sha256, version.model.parent
         home.mkdir(exist_ok=True)
         model = version.model.replace(home / version.model.name)
         kept = Kept(version.as_json(), collection, model, ledger.now())
         said = {"about": kept.about, "collection": collection, "model": model.name, "verified_at": kept.verified_at}
-        self._write(json.dumps(said, indent=2))
+        with (staging / RECORD).open("w", encoding="utf-8") as file:
+            json.dump(said, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(self.path / RECORD)
         for other in self.path.iterdir():
             if other.is_dir() and other != home and not other.name.startswith("staging-"):
                 shutil.rmtree(other, ignore_errors=True)
@@ -78,10 +82,3 @@ class Folder:
             message = f"{kept.model} is {now}, and {about['sha256']} was verified"
             raise StepError("copy_changed", message, "it is fetched again from W&B")
         return kept
-
-    def _write(self, text: str) -> None:
-        with tempfile.NamedTemporaryFile("w", dir=self.path, prefix="staging-", delete=False, encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(self.path / RECORD)

@@ -278,7 +278,12 @@ def time_of(text: str) -> datetime:
 
 def seal_of(entry: Entry) -> str:
     """The alias that a promoted version keeps of its entry."""
-    return f"promotion-v{entry.number}-{entry.sha256[:12]}"
+    return seal(f"v{entry.number}", entry.sha256)
+
+
+def seal(version: str, sha256: str) -> str:
+    """The seal of the entry that is this version of the ledger, `v3`, and has this hash."""
+    return f"promotion-{version}-{sha256[:12]}"
 
 
 def readable(content: object) -> bool:

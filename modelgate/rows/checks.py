@@ -99,9 +99,9 @@ def _not_one_per_row(rows: Rows, dtype: type) -> str:
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def named(wrong: npt.NDArray[np.bool_]) -> str:
-    """`rows 3, 8 and 40 more`, or nothing when none is wrong."""
-    rows = np.flatnonzero(wrong)
+def named(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
+    """`rows 3, 8 and 40 more`, or nothing when none is wrong. first: the number of the first row."""
+    rows = np.flatnonzero(wrong) + first
     if len(rows) == 0:
         return ""
     shown = ", ".join(map(str, rows[:SHOWN]))

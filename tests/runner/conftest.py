@@ -44,6 +44,14 @@ class Checkout:
     def folder(self) -> Path:
         return self.root / ".modelgate"
 
+    def be_real(self) -> None:
+        """The steps, the server and all else of the project, in place of the small programs."""
+        for room in own.ROOMS:
+            if room != "runner" and (ROOT / room).is_dir():
+                shutil.rmtree(self.root / room, ignore_errors=True)
+                shutil.copytree(ROOT / room, self.root / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.rmtree(self.root / "wandb", ignore_errors=True)  # the small program's, which would hide the SDK
+
     def behave(self, **steps: dict[str, Any]) -> None:
         """What fake steps do: result (changes of their JSON), error, exit, stdout, sleep_s, until."""
         (self.root / "behaviour.json").write_text(json.dumps(steps))

@@ -93,12 +93,8 @@ def short() -> Iterator[Path]:
 
 
 def make_real(checkout: Checkout) -> None:
-    """What the images are made of, in place of the small programs."""
-    for part in ("docker", "modelgate", "modelgate_server", "pages", "serving", "steps"):
-        if (checkout.root / part).is_dir():
-            shutil.rmtree(checkout.root / part)
-        shutil.copytree(ROOT / part, checkout.root / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree(checkout.root / "wandb", ignore_errors=True)  # the small program's, which would hide the SDK
+    """What the images are made of, with the use case of `letters`."""
+    checkout.be_real()
     own.letters(checkout.root)
 
 

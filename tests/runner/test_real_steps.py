@@ -6,7 +6,6 @@ python -m pytest tests/runner/test_real_steps.py
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,16 +16,13 @@ import requests
 
 from tests.serving import DEADLINE_S, healthy, until
 
-from .conftest import ROOT, Checkout
+from .conftest import Checkout
 
 
 @pytest.fixture
 def real(tmp_path: Path, checkout: Checkout) -> Checkout:
     """The checkout with everything real."""
-    for room in ("docker", "modelgate", "modelgate_server", "pages", "serving", "steps"):
-        shutil.rmtree(checkout.root / room, ignore_errors=True)
-        shutil.copytree(ROOT / room, checkout.root / room, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree(checkout.root / "wandb")
+    checkout.be_real()
     return checkout
 
 
