@@ -1,6 +1,6 @@
 """
-How often is the gate wrong? The figures of docs/gate.md: from stored answers of twenty trainings, from made-up rows
-whose truth is known, and from trainings on rows drawn again.
+How often is the gate wrong? The figures of docs/explanation/gate.md: from stored answers of twenty trainings, from
+made-up rows whose truth is known, and from trainings on rows drawn again.
 
     python -m benchmarks.gate                five minutes of one core
     python -m benchmarks.gate --draws 200    sooner, and less exact

@@ -1,5 +1,5 @@
 """
-Write the figures of a `make bench` into docs/performance.md.
+Write the figures of a `make bench` into docs/reference/performance.md.
 
     python -m benchmarks.page [FILE]
 
@@ -31,7 +31,7 @@ MEASUREMENTS = {
     "browsing": browsing,
 }
 KEPT = ROOT / ".modelgate" / "bench"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "reference" / "performance.md"
 
 
 def reports(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Report]:

@@ -1,4 +1,4 @@
-"""What a measurement found, as lines that are printed at a terminal and written into docs/performance.md."""
+"""What a measurement found, as lines that are printed at a terminal and written into docs/reference/performance.md."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The product as a library: no flags, no YAML, no server. docs/architecture.md says which room may import which."""
+"""The product as a library: no flags, no YAML, no server. docs/explanation/architecture.md lists the imports."""

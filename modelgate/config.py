@@ -408,7 +408,7 @@ def require(name: str) -> None:
         raise StepError(
             "no_such_use_case",
             f"there is no use case {name!r}{_nearest(name, names())}",
-            f"there are: {_listed()}" if names() else "make one: docs/adapting.md",
+            f"there are: {_listed()}" if names() else "make one: docs/how-to/adapting.md",
             WRONG_USE,
         )
     require_name(name)
@@ -498,7 +498,7 @@ def _unknown(where: str, table: str, key: str, known: Iterable[str]) -> StepErro
 
 def _invalid(where: str, path: str, problem: str, hint: str = "") -> StepError:
     return StepError(
-        "config_invalid", f"{where}: {path} {problem}", hint or "docs/adapting.md has every key", WRONG_USE
+        "config_invalid", f"{where}: {path} {problem}", hint or "docs/how-to/adapting.md has every key", WRONG_USE
     )
 
 

@@ -146,7 +146,9 @@ def _require_type(values: Any, wrong: Any, first: int, dtype: Any) -> None:
 
 def _unreadable(path: Path, why: object) -> StepError:
     message = f"--input {str(path)!r} is not readable: {_first_line(why)}"
-    return StepError("input_unreadable", message, "give a file of rows; docs/production.md says which", WRONG_USE)
+    return StepError(
+        "input_unreadable", message, "give a file of rows; docs/how-to/production.md says which", WRONG_USE
+    )
 
 
 def _first_line(error: object) -> str:

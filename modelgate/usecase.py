@@ -2,7 +2,7 @@
 The parts of a use case, imported by name, and what each must offer.
 
 A step asks for the part it needs (`part(name, "data")`), so that build does not import a framework and a change to
-`model.py` does not rebuild the dataset. docs/adapting.md says what each part is for.
+`model.py` does not rebuild the dataset. docs/how-to/adapting.md says what each part is for.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ def offers(name: str, module: str) -> tuple[str, ...]:
 def part(name: str, module: str) -> ModuleType:
     """One part of a use case: `data`, `model`, `behaviour`. StepError `part_missing` if it lacks what it must offer."""
     if not has_part(name, module):
-        raise StepError("part_missing", f"{_file(name, module)} is missing", "see docs/adapting.md", WRONG_USE)
+        raise StepError("part_missing", f"{_file(name, module)} is missing", "see docs/how-to/adapting.md", WRONG_USE)
     imported = import_module(f"usecases.{name}.{module}")
     instead = ("build_model",) if module == "model" and hasattr(imported, "fit") else ()
     if lacking := [offer for offer in offers(name, module) if not hasattr(imported, offer) and offer not in instead]:
         raise StepError(
-            "part_missing", f"{_file(name, module)} has no {', '.join(lacking)}", "see docs/adapting.md", WRONG_USE
+            "part_missing",
+            f"{_file(name, module)} has no {', '.join(lacking)}",
+            "see docs/how-to/adapting.md",
+            WRONG_USE,
         )
     return imported
 

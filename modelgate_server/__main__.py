@@ -5,7 +5,7 @@ The W&B-compatible server.
     modelgate-server serve --data DIR         the same, with flags
     modelgate-server admin --data DIR ...     users, roles, protected aliases
     modelgate-server check | gc | backup | export | import --data DIR ...
-                                              what is in the folder; docs/server.md
+                                              what is in the folder; docs/how-to/server.md
 
 `python -m modelgate_server` is the same program. Exits 0 when it was stopped, 2 when it cannot start.
 """

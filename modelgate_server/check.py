@@ -23,7 +23,7 @@ from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import every, snapshot
 
-RESTORE = "stop the server and restore a backup: see docs/server.md"
+RESTORE = "stop the server and restore a backup: see docs/how-to/server.md"
 
 
 @dataclass(frozen=True)

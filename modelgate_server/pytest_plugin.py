@@ -1,5 +1,5 @@
 """
-Two fixtures for tests of code that uses W&B; docs/service.md shows them at work.
+Two fixtures for tests of code that uses W&B; docs/how-to/service.md shows them at work.
 
     wandb_server   a server of this session's own: `.url` and `.api_key`. It makes every entity that the code names.
     wandb_env      the SDK of this test talks to that server, and to nothing else.

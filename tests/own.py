@@ -120,7 +120,7 @@ def letters(root: Path) -> None:
 
 def cells(root: Path) -> None:
     """
-    Make a team's table in a clone as docs/adapting-tables.md says, and remove every other use case.
+    Make a team's table in a clone as docs/how-to/adapting-tables.md says, and remove every other use case.
 
     How often a value is missing, a variable of its own says.
     """

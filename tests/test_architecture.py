@@ -1,5 +1,5 @@
 """
-Who may import whom: the rooms of docs/architecture.md, held by the imports of every file.
+Who may import whom: the rooms of docs/explanation/architecture.md, held by the imports of every file.
 
     pytest tests/test_architecture.py
 """

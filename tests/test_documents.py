@@ -57,11 +57,18 @@ def test_every_make_target_exists(document):
 
 # --- the commands, as they are printed -------------------------------------------------------------------------------
 
-# What a person is told to type on a machine of their own, in a clone. docs/server.md has a server's; see below.
-ADAPTING = {f"docs/adapting-{name}.md" for name in ("images", "tables", "numbers", "texts")}
+# What a person is told to type on a machine of their own, in a clone. docs/how-to/server.md has a server's; see below.
+ADAPTING = {f"docs/how-to/adapting-{name}.md" for name in ("images", "tables", "numbers", "texts")}
 TYPED = (
-    *("README.md", "CONTRIBUTING.md", "docs/adapting.md", "docs/containers.md", "docs/promotion.md", "docs/gate.md"),
-    "docs/production.md",
+    *(
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/how-to/adapting.md",
+        "docs/how-to/containers.md",
+        "docs/explanation/promotion.md",
+        "docs/explanation/gate.md",
+    ),
+    "docs/how-to/production.md",
     *sorted(ADAPTING),
 )
 # What a person may set on a command line of make: its own help says what each is for.
@@ -166,7 +173,7 @@ def test_the_example_of_every_step_is_understood_by_it():
 
 
 def test_adapting_names_every_key_of_the_configuration():
-    page = text("docs/adapting.md")
+    page = text("docs/how-to/adapting.md")
     kinds = {"": config.Config, "data": config.Data, "build": config.Build, "gate": config.Gate}
     kinds |= {"approval": config.Approval, "runs_on": config.RunsOn}
     keys = {one.name for kind in kinds.values() for one in dataclasses.fields(kind)} - {"name", "train", *kinds}
@@ -187,7 +194,7 @@ def test_a_page_on_adapting_shows_what_the_command_on_it_writes(name, tmp_path, 
 
 def test_the_glossary_names_the_gates_policies():
     for policy in POLICIES:
-        assert f"`{policy}`" in text("docs/glossary.md")
+        assert f"`{policy}`" in text("docs/reference/glossary.md")
 
 
 def test_no_document_names_a_machine():
@@ -196,7 +203,7 @@ def test_no_document_names_a_machine():
 
 
 def test_the_servers_page_names_every_command_and_flag():
-    page = text("docs/server.md")
+    page = text("docs/how-to/server.md")
     for command in COMMANDS:
         assert re.search(rf"(?:python -m modelgate_server|modelgate-server) {command} ", page), command
     for flag in re.findall(r'add_argument\(\s*"(--[\w-]+)"', text("modelgate_server/serve.py")):
@@ -204,7 +211,7 @@ def test_the_servers_page_names_every_command_and_flag():
 
 
 def test_the_commands_of_the_servers_page_are_understood():
-    blocks = "".join(re.findall(r"^```\w*\n(.*?)^```$", text("docs/server.md"), flags=re.MULTILINE | re.DOTALL))
+    blocks = "".join(re.findall(r"^```\w*\n(.*?)^```$", text("docs/how-to/server.md"), flags=re.MULTILINE | re.DOTALL))
     pattern = r"^(?:(?:ExecStart=)?\S*modelgate-server|python -m modelgate_server)(| .*)$"
     commands = re.findall(pattern, blocks, flags=re.MULTILINE)
     assert len(commands) == 8
@@ -215,10 +222,10 @@ def test_the_commands_of_the_servers_page_are_understood():
 
 def test_the_servers_page_names_every_finding_of_check():
     kinds = set(re.findall(r'report\.add\("([\w-]+)"', text("modelgate_server/check.py"))) | {"missing", "corrupt"}
-    assert all(f"`{kind}`" in text("docs/server.md") for kind in kinds), kinds
+    assert all(f"`{kind}`" in text("docs/how-to/server.md") for kind in kinds), kinds
 
 
-@pytest.mark.parametrize("document", ["docs/promotion.md", "docs/gate.md"])
+@pytest.mark.parametrize("document", ["docs/explanation/promotion.md", "docs/explanation/gate.md"])
 def test_every_test_that_is_named_exists(document):
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     tests = set(re.findall(r"^ *(?:async )?def (test_\w+)\(", sources, re.MULTILINE))
@@ -228,7 +235,9 @@ def test_every_test_that_is_named_exists(document):
 
 def test_the_threat_model_names_the_test_of_each_line_that_is_refused():
     """What works, and is no one's to prevent here, has a person or a copy against it and may have no test."""
-    table = text("docs/promotion.md").split("## What the holder of each key can still do")[1].split("\n## ")[0]
+    table = (
+        text("docs/explanation/promotion.md").split("## What the holder of each key can still do")[1].split("\n## ")[0]
+    )
     rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 20
     for _, attack, happens, shown in rows:

@@ -2,7 +2,7 @@
 The candidate's value and how it differs from production's, with the bounds that these rows allow.
 
 How a metric is made of the rows decides the method. Each method has a name for people, and says whether its level is
-exact or approximate; docs/gate.md has the rates that were measured.
+exact or approximate; docs/explanation/gate.md has the rates that were measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ EXACT, APPROXIMATE = "exact", "approximate"
 class Method(NamedTuple):
     """
     How a rule decides. level: EXACT, when it errs as seldom as it says, whatever the rows; else APPROXIMATE. measured:
-    how often such a method erred at the very edge of a limit, where 5 % are allowed, by the table of docs/gate.md.
+    how often such a method erred at the very edge of a limit, where 5 % are allowed, by the table of
+    docs/explanation/gate.md.
     """
 
     name: str

@@ -2,8 +2,8 @@
 May this model replace the one in production? Pure functions over per-row results; no W&B, no files.
 
 A rule looks at the scores and says passed or not, with its reason and its method. A verdict is `pass` only when every
-blocking rule passed: no flag, default or missing number can turn a refusal into a pass. docs/gate.md has the formulas
-and figures.
+blocking rule passed: no flag, default or missing number can turn a refusal into a pass. docs/explanation/gate.md has
+the formulas and figures.
 
 SciPy is imported where it is used: it takes a second, and most runs find that there is nothing to judge.
 """

@@ -1,5 +1,5 @@
 """
-Bounds and tests, each with its source. docs/gate.md has the formulas and the figures.
+Bounds and tests, each with its source. docs/explanation/gate.md has the formulas and the figures.
 
 SciPy is imported where it is used: it takes a second, and most runs find that there is nothing to judge.
 """

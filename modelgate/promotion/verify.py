@@ -3,7 +3,7 @@ Does the ledger still say what was done? Pure functions over its entries and ove
 
 Three things have to agree: each entry's file with the copy in its version's metadata, each entry with the hash that the
 next one carries, and the whole with the seals, which are in the registry. What they cannot show is said in
-docs/promotion.md.
+docs/explanation/promotion.md.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def test_the_median_decides_whether_a_target_is_met(line, right):
 
 def test_the_page_takes_the_figures_between_its_marks_and_keeps_the_rest():
     kept = {"machine": {"processor": "P"}, "samples": {"start": [{"first": 0.5, "again": 0.25}]}}
-    before = Path("docs/performance.md").read_text(encoding="utf-8")
+    before = Path("docs/reference/performance.md").read_text(encoding="utf-8")
     after = page.between(before, "bench", page.rendered(kept))
     assert "- processor: P" in after and "| on an empty data folder | 0.50 s | under 1 s | met |" in after
     assert before.split("<!-- bench: begin -->")[0] == after.split("<!-- bench: begin -->")[0]

@@ -126,7 +126,7 @@ def test_a_changed_model_is_built_and_pushed_as_kilobytes_by_an_engine_that_pull
     assert set(new) <= set(grown)
     # And what the job that trains downloads, if its engine has the image of the last training, or the framework's.
     assert sum(size for digest, size in layers(images["train"]).items() if digest not in layers(first["train"])) < MB
-    # docs/containers.md has these figures.
+    # docs/how-to/containers.md has these figures.
     print(
         f"pulled {sum(downloaded.values()) / MB:.0f} MB of packages; built and pushed {sum(new.values()) / 1e3:.0f} kB"
     )

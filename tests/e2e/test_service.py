@@ -1,5 +1,6 @@
 """
-The fixtures, the test and the workflow of docs/service.md, as they are there, in a project that has nothing of ours.
+The fixtures, the test and the workflow of docs/how-to/service.md, as they are there, in a project that has nothing of
+ours.
 
     pytest tests/e2e/test_service.py
 """
@@ -20,7 +21,7 @@ from tests import engine
 from tests.serving import healthy, until
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "service.md").read_text(encoding="utf-8")
 
 
 def block(name: str) -> str:

@@ -1,6 +1,6 @@
 """
-A team's own use case, made as docs/adapting.md says: copy a folder, edit it, remove those that shipped, touch nothing
-else. As processes here; in containers and under act: test_containers.py and tests/workflows/test_act.py.
+A team's own use case, made as docs/how-to/adapting.md says: copy a folder, edit it, remove those that shipped, touch
+nothing else. As processes here; in containers and under act: test_containers.py and tests/workflows/test_act.py.
 
     pytest tests/e2e/test_third_use_case.py
 """

@@ -451,7 +451,7 @@ def test_calibration_error_is_the_mean_gap_between_confidence_and_accuracy():
     assert [row[1] for row in metrics.reliability(labels, probabilities)] == [10, 10]
 
 
-# --- how often the gate is wrong: figures of docs/gate.md ------------------------------------------------------------
+# --- how often the gate is wrong: figures of docs/explanation/gate.md ------------------------------------------------
 
 
 def simulated(rng, churn, drop, repeats):

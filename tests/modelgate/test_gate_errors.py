@@ -1,5 +1,5 @@
 """
-How often the gate refuses what it should not, and catches what it should: the figures of docs/gate.md.
+How often the gate refuses what it should not, and catches what it should: the figures of docs/explanation/gate.md.
 
 From the stored answers of twenty trainings, which `python -m benchmarks.retrained` makes again, and from made-up rows
 of each task. `python -m benchmarks.gate` prints the tables.
@@ -54,9 +54,9 @@ def test_a_planted_drop_is_caught_as_often_as_stated(trainings, drop):
 
 
 def test_what_is_called_approximate_says_the_rates_that_were_measured():
-    """Of each method the lowest and the highest that the table of docs/gate.md has for it."""
+    """Of each method the lowest and the highest that the table of docs/explanation/gate.md has for it."""
     kinds = {metric.title: metric.made_of for metric in metrics.METRICS.values()}
-    page = (own.ROOT / "docs/gate.md").read_text(encoding="utf-8")
+    page = (own.ROOT / "docs/explanation/gate.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"^\| \| rows \| floor reached .*\n.*\n((?:\|.*\n)+)", page, re.MULTILINE)
     rates = defaultdict(list)
     for line in table.splitlines():

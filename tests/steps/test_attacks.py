@@ -5,7 +5,7 @@ What the holder of the training key tries, with the real SDK: to put into produc
     pytest tests/steps/test_attacks.py             those against the record
     pytest tests/steps/test_attacks.py -m prove    all
 
-`docs/promotion.md` says what each key can do, and names these tests.
+`docs/explanation/promotion.md` says what each key can do, and names these tests.
 """
 
 from __future__ import annotations

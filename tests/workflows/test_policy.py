@@ -450,7 +450,7 @@ def test_a_violation_that_is_planted_is_caught(rule):
 
 
 def test_the_page_names_every_permission_secret_and_variable_and_no_other():
-    page = (ROOT / "docs/github.md").read_text()
+    page = (ROOT / "docs/how-to/github.md").read_text()
     section = page.partition("## Permissions, secrets, variables")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:3] == "| `"]
     said = {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tools.github.gh import Call, listed
 from tools.github.wanted import Difference, environments
 
-# Who may do what with W&B; the environment alone decides which job gets to see it. See docs/github.md.
+# Who may do what with W&B; the environment alone decides which job gets to see it. See docs/how-to/github.md.
 TRAINING_KEY = ("WANDB_API_KEY", "reads and writes the project, links into the registry")
 SECOND_KEY = ("WANDB_PROMOTE_KEY", "the only key that may set the alias production")
 INHERITED = "the jobs of a model inherit every secret that is in no environment, and run a pull request's code"

@@ -56,7 +56,8 @@ def body(use_case: str, findings: list[dict[str, Any]]) -> str:
         [
             mark(use_case),
             "",
-            f"`audit --verify` found what was changed, lost or done outside ({run}). docs/promotion.md has the names.",
+            f"`audit --verify` found what was changed, lost or done outside ({run}).",
+            "docs/explanation/promotion.md explains each name.",
             "",
             *(f"    {line}" for line in lines),
             more,

@@ -4,7 +4,8 @@ W&B's own system tests against this project's server, with the SDK that it ships
     make conformance WANDB_TESTS=<checkout of github.com/wandb/wandb>
 
 WANDB_TESTS is the checkout, or any folder with its `tests/`. The first run installs the packages of the tests from PyPI
-into `build/sdk/`. A test that fails is run once more alone, and docs/conformance.md, which this writes, shows both.
+into `build/sdk/`. A test that fails is run once more alone, and docs/reference/conformance.md, which this writes, shows
+both.
 Exits 0 when every test that is not left out passes, 1 when one does not, 2 for wrong use.
 """
 

@@ -1,4 +1,4 @@
-"""docs/conformance.md, from the results of `make conformance`."""
+"""docs/reference/conformance.md, from the results of `make conformance`."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ from itertools import groupby
 from tests.server.conformance.suite import FOLDERS, Outcome, Result
 from tests.serving import ROOT
 
-PATH = ROOT / "docs" / "conformance.md"
+PATH = ROOT / "docs" / "reference" / "conformance.md"
 
 HEAD = """# Conformance
 

@@ -1,5 +1,5 @@
 """
-docs/protocol.md: every GraphQL operation that the SDK can send, and what this server makes of it.
+docs/reference/protocol.md: every GraphQL operation that the SDK can send, and what this server makes of it.
 
     .venv/bin/python -m tests.server.conformance.protocol        writes the page
 
@@ -31,7 +31,7 @@ from tests.server.conformance import releases
 from tests.server.conformance.documents import Document, documents
 from tests.serving import ROOT
 
-PATH = ROOT / "docs" / "protocol.md"
+PATH = ROOT / "docs" / "reference" / "protocol.md"
 SDK = Path(wandb.__file__).parent
 SDK_TESTS = ROOT / "tests" / "server" / "sdk"
 

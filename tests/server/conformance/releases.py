@@ -5,8 +5,8 @@ Every release of the SDK against this server: its documents against the schema, 
     .venv/bin/python -m tests.server.conformance.releases 0.32.0     only this one
 
 The wheels come from the package index into `build/sdk/`; the first time takes a quarter of an hour. The findings go to
-`tests/server/conformance/releases/`, which the tests read, and to docs/protocol.md. Exits 0 if every document is known,
-or refused for a reason that REFUSED gives, and the walkthrough passes; 1 if not, 2 for wrong use.
+`tests/server/conformance/releases/`, which the tests read, and to docs/reference/protocol.md. Exits 0 if every
+document is known, or refused for a reason that REFUSED gives, and the walkthrough passes; 1 if not, 2 for wrong use.
 """
 
 import argparse
@@ -198,7 +198,7 @@ def unexplained(documents: Iterable[Document]) -> list[str]:
 
 
 def table() -> list[str]:
-    """The part of docs/protocol.md about releases."""
+    """The part of docs/reference/protocol.md about releases."""
     every = stored()
     lines = ["| release | documents | known | refused | walkthrough |", "|---|---|---|---|---|"]
     for version, found in reversed(every.items()):
@@ -227,7 +227,7 @@ def _span(some: list[str], every: list[str]) -> str:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.server.conformance.releases",
-        description="Hold releases of the SDK against this server, and write docs/protocol.md.",
+        description="Hold releases of the SDK against this server, and write docs/reference/protocol.md.",
         allow_abbrev=False,
     )
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="a release (default: the last of each minor)")

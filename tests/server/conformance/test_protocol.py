@@ -1,4 +1,4 @@
-"""docs/protocol.md says what the code does, and no operation is without a test.
+"""docs/reference/protocol.md says what the code does, and no operation is without a test.
 
 pytest tests/server/conformance/test_protocol.py
 """

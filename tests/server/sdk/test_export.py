@@ -224,7 +224,7 @@ with wandb.init(project="{PROJECT}", id="trained", resume="must") as run:
 
 @pytest.mark.prove
 def test_the_script_of_the_servers_page_moves_a_project_with_the_sdk_alone(exported: Path, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "server.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "server.md").read_text()
     script = page.split("```python\n")[1].split("```")[0].replace("sys.argv[1]", repr(str(exported)))
     with serving(tmp_path / "third") as third:
         sdk(third, tmp_path / "home", script)
