@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
+from modelgate_server.api import bounds
 from modelgate_server.api.handling import Services
 from modelgate_server.app import Mount, create_app
 from modelgate_server.connection import Connection
@@ -57,6 +58,7 @@ def serve(
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
+        bounds.keep_what_is_loaded()
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn stops on them and then repeats them for whoever handled them before: no one needs to die of it.
             signal.signal(number, lambda *_: None)

@@ -448,6 +448,14 @@ def entries_in(db: sqlite3.Connection, artifact_id: int, folder: str) -> Iterato
         yield Entry(*row)
 
 
+def files_only_in(db: sqlite3.Connection, artifact_id: int, other_id: int) -> Iterator[Entry]:
+    """The files of a version that another does not have with the same bytes, by path; one at a time in memory."""
+    columns = "artifact_id, path, digest, md5, ref, size"
+    other = "SELECT digest FROM entries AS other WHERE other.artifact_id = ? AND other.path = entries.path"
+    sql = f"SELECT {columns} FROM entries WHERE artifact_id = ? AND digest IS NOT ({other}) ORDER BY path"  # noqa: S608
+    yield from (Entry(*row) for row in db.execute(sql, (artifact_id, other_id)))
+
+
 def collection_has_blob(db: sqlite3.Connection, collection_id: int, md5: str) -> bool:
     sql = "SELECT 1 FROM memberships JOIN entries USING (artifact_id) WHERE collection_id = ? AND md5 = ? LIMIT 1"
     return db.execute(sql, (collection_id, md5)).fetchone() is not None

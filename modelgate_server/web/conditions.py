@@ -8,6 +8,8 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from modelgate_server.errors import Invalid
@@ -33,14 +35,19 @@ class Condition:
     compare: str
     value: str
 
-    def holds(self, value: Any) -> bool:
+    def test(self) -> Callable[[Any], bool]:
         """Numbers are compared as numbers, the rest as text without case. Without a value only != holds."""
-        if value is None:
-            return self.compare == "!="
-        number = _number(self.value)
-        if number is not None and words.is_number(value):
-            return _COMPARE[self.compare](value, number)
-        return _COMPARE[self.compare](words.text_of(value).casefold(), self.value.casefold())
+        compare, without = _COMPARE[self.compare], self.compare == "!="
+        number, text = _number(self.value), self.value.casefold()
+
+        def holds(value: Any) -> bool:
+            if value is None:
+                return without
+            if number is not None and words.is_number(value):
+                return compare(value, number)
+            return compare(words.text_of(value).casefold(), text)
+
+        return holds
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,16 @@ class Filter:
     conditions: list[Condition]
     texts: list[str]
 
-    def names(self) -> list[str]:
-        return [condition.name for condition in self.conditions]
+    @cached_property
+    def tests(self) -> list[tuple[str, Callable[[Any], bool]]]:
+        """Of each condition: the name, and whether it holds for a value of it."""
+        return [(condition.name, condition.test()) for condition in self.conditions]
 
     def holds(self, look_up: Callable[[str], Any], text: Callable[[], str]) -> bool:
         """`look_up` gives the value of a name, `text` what words are searched in."""
-        if not all(condition.holds(look_up(condition.name)) for condition in self.conditions):
-            return False
+        return all(test(look_up(name)) for name, test in self.tests) and self.has_texts(text)
+
+    def has_texts(self, text: Callable[[], str]) -> bool:
         return not self.texts or all(word in text().casefold() for word in self.texts)
 
 
@@ -91,20 +101,21 @@ def _number(text: str) -> float | None:
         return None
 
 
-def order(value: Any) -> tuple[int, float, str]:
-    """A key to sort any values by: numbers, then texts; None, NaN and what is missing are for the caller."""
-    if words.is_number(value):
-        return 0, float(value), ""
-    return 1, 0.0, words.text_of(value).casefold()
-
-
-def is_sortable(value: Any) -> bool:
-    return value is not None and value == value  # a NaN is not equal to itself
-
-
 def arranged(items: list[Any], value: Callable[[Any], Any], *, descending: bool) -> list[Any]:
-    """Sorted by a value, those without one last; equal ones keep their order."""
-    valued = [(value(item), item) for item in items]
-    known = [(order(found), item) for found, item in valued if is_sortable(found)]
-    known.sort(key=lambda pair: pair[0], reverse=descending)
-    return [item for _, item in known] + [item for found, item in valued if not is_sortable(found)]
+    """Sorted by a value: numbers, texts (without case), and last what has none; equal ones keep their order."""
+    numbers: list[tuple[float, Any]] = []
+    texts: list[tuple[str, Any]] = []
+    without: list[tuple[Any, Any]] = []
+    for item in items:
+        found = value(item)
+        if words.is_number(found):
+            known = found == found  # a NaN is not equal to itself
+            (numbers if known else without).append((found, item))
+        elif found is not None:
+            texts.append((words.text_of(found).casefold(), item))
+        else:
+            without.append((found, item))
+    for some in (numbers, texts):
+        some.sort(key=itemgetter(0), reverse=descending)
+    both = [*texts, *numbers] if descending else [*numbers, *texts]
+    return [item for _, item in [*both, *without]]

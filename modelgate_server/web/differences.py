@@ -1,7 +1,7 @@
 """What differs between two versions: files by their digests, rows of tables, metadata."""
 
+import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -55,7 +55,7 @@ def show(visit: Visit) -> Response:
     after = versions.find(visit)
     before = _other(visit, after)
     may_read = projects.role(visit.db, visit.user, after.project) in projects.READERS
-    files = compared(visit, before.artifact, after.artifact) if may_read else Files()
+    files = compared(visit.db, before.artifact, after.artifact) if may_read else Files()
     return visit.show(
         "diff.html",
         before=before,
@@ -80,10 +80,11 @@ def _other(visit: Visit, after: Version) -> Version:
     return versions.find_version(visit, after.project, after.place, after.collection.name, wanted)
 
 
-def compared(visit: Visit, before: Artifact, after: Artifact) -> Files:
-    """Both are listed by path, so one walk along the two is enough."""
+def compared(db: sqlite3.Connection, before: Artifact, after: Artifact) -> Files:
+    """What only one of the two has is listed by path, so one walk along the two lists is enough."""
     files = Files()
-    old, new = _entries(visit, before), _entries(visit, after)
+    old = artifacts.files_only_in(db, before.id, after.id)
+    new = artifacts.files_only_in(db, after.id, before.id)
     left, right = next(old, None), next(new, None)
     while left is not None or right is not None:
         if right is None or (left is not None and left.path < right.path):
@@ -93,19 +94,10 @@ def compared(visit: Visit, before: Artifact, after: Artifact) -> Files:
             files.note("added", files.added, right)
             right = next(new, None)
         else:
-            if left.digest == right.digest:
-                files.counts["same"] += 1
-            else:
-                files.note("changed", files.changed, (left, right))
+            files.note("changed", files.changed, (left, right))
             left, right = next(old, None), next(new, None)
+    files.counts["same"] = after.file_count - files.counts["added"] - files.counts["changed"]
     return files
-
-
-def _entries(visit: Visit, artifact: Artifact) -> Iterator[Entry]:
-    for number, entry in enumerate(artifacts.entries_in(visit.db, artifact.id, "")):
-        if number % 1_000 == 0:
-            visit.deadline.check()
-        yield entry
 
 
 def _is_table(entry: Entry) -> bool:
@@ -126,7 +118,7 @@ def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Ent
         return Rows(right.path, reason=f"More than {MAX_ROWS:,} rows are not compared.")
     if old.columns != new.columns:
         return Rows(right.path, reason=f"The columns were {', '.join(old.columns)}; they are {', '.join(new.columns)}.")
-    missing, fresh = tables.differing(old, new, visit.deadline.check)
+    missing, fresh = tables.differing(old, new)
     return Rows(
         right.path,
         added=tables.some(new, fresh, SHOWN_ROWS, partial(picture_url, after.below)),

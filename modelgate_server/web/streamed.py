@@ -1,11 +1,14 @@
 """
 JSON that is read piece by piece: a table of sixty megabytes as one object would take more than half a gigabyte.
 
-Only the outermost object and one long list in it are taken apart; whatever is in them has to fit into memory.
+Only the outermost object and one long list of rows in it are taken apart; whatever is in them has to fit into memory.
+Of the rows it is learned where they begin and end. To decode them all would take four times as long.
 """
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, TextIO
 
 from modelgate_server.settings import KIB, MIB
@@ -14,6 +17,14 @@ PIECE_CHARS = 64 * KIB
 # A row of a table, or what else is one value. Nothing that a person looks at is longer.
 MAX_VALUE_CHARS = 8 * MIB
 _DECODER = json.JSONDecoder()
+# What is between two rows, with the ends of both; and the same without them.
+_BETWEEN = re.compile(r"\][ \t\r\n]*,[ \t\r\n]*\[")
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=\[)")
+# With one of these before it, a quote does not end a text.
+_ESCAPES = ('\\"', "\\\\")
+
+# Takes where some rows begin, and where they end.
+Take = Callable[[list[int], list[int]], None]
 
 
 class Document:
@@ -32,28 +43,73 @@ class Document:
         """How many characters have been taken."""
         return self._dropped + self._at
 
-    def members(self, long_list: str, take: Callable[[Iterator[Any]], None]) -> dict[str, Any]:
-        """The object's members, but of the one called `long_list` the items go to `take`, one after the other."""
+    def members(self, long_list: str, take: Take) -> dict[str, Any]:
+        """
+        The object's members, but of the one called `long_list` the rows' places go to `take`, some at a time. Raises
+        TypeError for an item of it that is no list.
+        """
         found: dict[str, Any] = {}
         self._expect("{")
         while self._next() != "}":
             name = self._value()
             self._expect(":")
             if name == long_list and self._next() == "[":
-                take(self._items())
+                self._rows(take)
             else:
                 found[str(name)] = self._value()
             if self._next() != "}":
                 self._expect(",")
         return found
 
-    def _items(self) -> Iterator[Any]:
+    def _rows(self, take: Take) -> None:
         self._expect("[")
+        take([], [])
+        between = ""
         while self._next() != "]":
-            yield self._value()
+            if between and self._next() == "[" and not self._take_plain(between, take):
+                self._take_nested(take)
+            if not isinstance(self._value(), list):
+                raise TypeError("a row is no list")
+            take([self.started], [self.position])
+            found = _BETWEEN.match(self._text, self._at - 1)
+            between = found[0] if found else between
             if self._next() != "]":
                 self._expect(",")
         self._expect("]")
+
+    def _take_plain(self, between: str, take: Take) -> bool:
+        """
+        Take the rows in memory but for the last, which may not be whole, if each is a list without a list in it. A row
+        then ends at the first bracket that is not in a text, and so after an even number of quotes.
+        """
+        start, stop = self._at + 1, self._text.rfind(between, self._at)
+        if stop < start:
+            return True
+        some = self._text[start:stop]
+        rows = some.split(between)
+        if some.count("[") >= len(rows) or ("\\" in some and any(escape in some for escape in _ESCAPES)):
+            return False
+        if max(row.count('"') % 2 for row in rows):
+            return False
+        gap = len(between)
+        starts = list(accumulate([len(row) + gap for row in rows], initial=self.position))
+        take(starts[:-1], [start - gap + 2 for start in starts[1:]])
+        self._at = stop + gap - 1
+        return True
+
+    def _take_nested(self, take: Take) -> None:
+        """Take the rows in memory but for the last, whatever is in them: each has to be decoded to find its end."""
+        text, at = self._text, self._at
+        starts, ends = [], []
+        try:
+            while after := _COMMA.match(text, end := _DECODER.raw_decode(text, at)[1]):
+                starts.append(self._dropped + at)
+                ends.append(self._dropped + end)
+                at = after.end()
+        except ValueError:
+            pass  # the last one
+        self._at = at
+        take(starts, ends)
 
     def _next(self) -> str:
         """The next character that is no space; it stays."""

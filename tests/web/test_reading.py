@@ -6,6 +6,7 @@ What the pages make of other people's data: tables, charts, numbers. Nothing tha
 
 import json
 import math
+import random
 import re
 import time
 import zipfile
@@ -18,7 +19,7 @@ import pytest
 
 from modelgate_server.errors import Invalid
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.web import charts, contents, links, markdown, models, panels, tables, words
+from modelgate_server.web import charts, contents, links, markdown, models, panels, streamed, tables, words
 
 Read = Callable[..., tables.Table]
 
@@ -71,6 +72,38 @@ def test_texts_of_any_script_are_read_as_they_were_written(read: Read) -> None:
     assert table.columns == ["größe", "字"]
     assert [[cell.text for cell in row] for row in table.rows] == [["é", "猫"], ["é", "a, [b]"]]
     assert read({"columns": ["字"], "data": [["猫"], ["犬"]]}, filter="字 = 犬").numbers == [1]
+
+
+# Cells in which a row may seem to end.
+TRICKY: list[object] = [
+    *(1, -2.5e-7, None, True, "", "plain", "], [", "a], [b", '"], ["', "\\", '\\", [', "[", "]", "é\n"),
+    *([], [1, 2], [[1], [2]], ["], ["], {"k": "], ["}, {"k": [1], "l": {}}),
+]
+
+
+@pytest.mark.parametrize("separators", [(", ", ": "), (",", ":"), (" ,\n ", ":")])
+@pytest.mark.parametrize("piece_chars", [64, 300, streamed.PIECE_CHARS])
+def test_each_row_is_found_whatever_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_chars: int, separators: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(streamed, "PIECE_CHARS", piece_chars)
+    draw = random.Random(piece_chars)
+    for share in (0.0, 0.02, 0.3, 1.0):  # of cells that are tricky
+        rows = [[draw.choice(TRICKY) if draw.random() < share else number for _ in range(3)] for number in range(300)]
+        document = {"data": rows, "columns": ["a", "b", "c"], "more": [[1], [2], [3]], "text": "], ["}
+        path = tmp_path / str(share)
+        path.write_text(json.dumps(document, separators=separators, ensure_ascii=share > 0.1), encoding="utf-8")
+        index = tables.index(path, lambda: None)
+        assert list(index.rows(range(len(index.starts)))) == rows
+        assert [row for _, some in index.pieces(lambda: None) for row in some] == rows
+
+
+def test_a_row_that_is_no_json_is_refused_where_it_is_read(read: Read) -> None:
+    text = '{"data": [[1], [2], [1,,2], [3]], "columns": ["a"]}'
+    with pytest.raises(Invalid, match="is not one"):
+        read(text, filter="a > 0")
+    with pytest.raises(Invalid, match="is not one"):
+        read(text)
 
 
 def test_a_table_is_filtered_and_sorted(read: Read) -> None:
