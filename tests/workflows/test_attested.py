@@ -29,7 +29,7 @@ def test_images_are_attested_where_github_has_that(visibility, attest, attested,
     github.answers[github.at] = {"visibility": visibility}
     output = tmp_path / "output"
     environ = of_action(github) | {"ATTEST": attest, "GITHUB_OUTPUT": str(output)}
-    script = [sys.executable, ACTIONS / "attested/attested.py"]
+    script = [sys.executable, ACTIONS / "push-images/attested.py"]
     done = subprocess.run(script, env=environ, capture_output=True, text=True)
     github.close()
     assert (done.returncode, output.read_text()) == (0, f"attested={attested}\n"), done.stderr

@@ -10,6 +10,7 @@ GitHub would enforce is held here.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -97,18 +98,51 @@ def images_are_pinned(files: Files) -> Found:
 
 
 def images_that_are_there_are_verified(files: Files) -> Found:
-    """Where images are attested, the job that takes those that are there asks who built each, and may ask."""
+    """Where images are attested, whoever takes those that are there asks who built each; the jobs that do may ask."""
     for file, name, job in jobs(files):
-        uses = {step["uses"]: step for step in job.get("steps", []) if step.get("uses", "").startswith("./")}
-        if push := uses.get("./.github/actions/push-images"):
-            good = (
-                push["with"].get("verify") == "${{ steps.attested.outputs.attested }}"
-                and uses.get("./.github/actions/attested", {}).get("id") == "attested"
-                and job["permissions"].get("attestations") == "read"
-            )
-            yield f"{file.name}: {name}", None if good else f"{file.name}: {name}"
-    for where, step in files["push-images"].steps():
-        yield where, None if step["env"].get("GH_TOKEN") == "${{ github.token }}" else where
+        for step in job.get("steps", []):
+            if step.get("uses") == "./.github/actions/push-images":
+                attest = step["with"].get("attest") == "${{ vars.ATTEST }}"
+                good = attest and job["permissions"].get("attestations") == "read"
+                yield f"{file.name}: {name}", None if good else f"{file.name}: {name}"
+    steps = {step.get("id"): step for _, step in files["push-images"].steps()}
+    asked = steps.get("attested", {}).get("env", {}).get("ATTEST")
+    yield "push-images: attested", None if asked == "${{ inputs.attest }}" else f"it asks with {asked}"
+    for name, wanted in (("VERIFY", "${{ steps.attested.outputs.attested }}"), ("GH_TOKEN", "${{ github.token }}")):
+        given = steps["push"]["env"].get(name)
+        yield f"push-images: {name}", None if given == wanted else f"{name}: {given}"
+
+
+def what_is_done_is_written_once(files: Files) -> Found:
+    """
+    The login to the image registry, the attestation and the push of images are each one step of one file. And no two
+    steps follow each other in two places: together they are an action. A checkout does not count, which each job needs.
+    """
+    for name in ("docker/login-action@", "actions/attest@", "/push_images.py", "/attested.py"):
+        where = [where for file in every(files) for where, step in file.steps() if name in str(step)]
+        yield name, None if len(where) == 1 else f"{name}: {where}"
+    seen: dict[tuple[str, str], str] = {}
+    for where, steps in sequences(files):
+        done = [what_it_does(step) for step in steps if not step.get("uses", "").startswith("actions/checkout@")]
+        for pair in itertools.pairwise(done):
+            yield where, f"{where}: {pair} is in {seen[pair]}, too" if pair in seen else None
+            seen[pair] = where
+
+
+def sequences(files: Files) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The steps of every job, and of every action."""
+    for file in every(files):
+        yield file.name, file.said.get("runs", {}).get("steps", [])
+    for file, name, job in jobs(files):
+        yield f"{file.name}: {name}", job.get("steps", [])
+
+
+def what_it_does(step: dict[str, Any]) -> str:
+    """One of our own actions, and of run-step which step; one of others, with what it gets; or a shell."""
+    use, given = step.get("uses", ""), step.get("with", {})
+    if use.startswith("./"):
+        return f"{use} {given.get('step', '')}"
+    return f"{use} {given}" if use else f"{step['run']} {step.get('env', {}).get('SCRIPT', '')}"
 
 
 def nothing_is_permitted_by_default(files: Files) -> Found:
@@ -357,6 +391,10 @@ class Rule(NamedTuple):
     new: str
 
 
+PUSH = "      - name: Push the image\n"
+TWO_OF_PIPELINE = """      - uses: ./.github/actions/find-use-cases
+      - uses: ./.github/actions/touches-judge
+"""
 RULES = [
     Rule(actions_are_pinned, 20, "ci.yml", "3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "v7"),
     Rule(actions_are_pinned, 20, "ci.yml", " # v7.0.1", ""),
@@ -370,11 +408,22 @@ RULES = [
         "    needs: images\n    runs",
         "    container: x\n    needs: images\n    runs",
     ),
-    Rule(images_that_are_there_are_verified, 3, "model.yml", "verify: ${{ steps.attested.outputs.attested }}", ""),
+    Rule(images_that_are_there_are_verified, 5, "model.yml", "          attest: ${{ vars.ATTEST }}\n", ""),
     Rule(
-        images_that_are_there_are_verified, 2, "model.yml", "      attestations: read # who built an image", "      #"
+        images_that_are_there_are_verified, 5, "predict.yml", "      attestations: read # who built an image", "      #"
     ),
-    Rule(images_that_are_there_are_verified, 3, "push-images", "        GH_TOKEN: ${{ github.token }}", "        #"),
+    Rule(images_that_are_there_are_verified, 5, "push-images", "ATTEST: ${{ inputs.attest }}", 'ATTEST: ""'),
+    Rule(
+        images_that_are_there_are_verified,
+        5,
+        "push-images",
+        "${{ steps.attested.outputs.attested }}\n        GH",
+        "\n        GH",
+    ),
+    Rule(images_that_are_there_are_verified, 5, "push-images", "        GH_TOKEN: ${{ github.token }}", "        #"),
+    Rule(what_is_done_is_written_once, 20, "predict.yml", PUSH, TWO_OF_PIPELINE + PUSH),
+    Rule(what_is_done_is_written_once, 20, "ci.yml", "run: .ci/run lint", "run: .ci/run share_of_prove"),
+    Rule(what_is_done_is_written_once, 20, "model.yml", "./.github/actions/log-in", "docker/login-action@v4"),
     Rule(nothing_is_permitted_by_default, 2, "ci.yml", "permissions: {}\n\nconc", "permissions: read-all\n\nconc"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", "contents: read # the files", "contents: write # the files"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", " # who approved this workflow run", ""),
