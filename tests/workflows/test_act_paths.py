@@ -92,7 +92,9 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, place):
     assert re.fullmatch(
         r"`letters` ⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2]
     )
-    assert lines[4].startswith("Refused by `") and "`floor`" in lines[4]
+    assert lines[4] == "Refused by:" and re.search(
+        r"^- `floor`: `accuracy 0\.\d+, at least ", comment["body"], re.MULTILINE
+    )
 
 
 def test_what_a_person_types_into_the_form_stays_text(promoted, place):

@@ -160,12 +160,12 @@ def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say,
     assert body.count("```mermaid") == 3
     for name in ("accuracy", "loss"):
         ours, theirs = (getattr(model, name) for model in (evidence.metrics.candidate, evidence.metrics.production))
-        assert f"| {name} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |" in lines
+        assert f"| {name} | {ours:.4f} ({ours - theirs:+.4f}) | {theirs:.4f} |" in lines
     boxes = {box[1]: box[2].split("<br/>") for box in re.finditer(r'\["<b>([a-z ]+)</b><br/>([a-z_<br/>]+)"\]', body)}
     assert len(outcomes) >= 8
     assert boxes == {"passed": [outcome.rule for outcome in outcomes]}
-    name, *counts = report.moved_slices(scores, POLICY)[0]
-    assert f"| `{name}` | {' | '.join(map(str, counts))} |" in lines
+    name, rows, regressed, improved = report.moved_slices(scores, POLICY)[0]
+    assert f"| `{name}` | {regressed} of {rows} | {improved} of {rows} |" in lines
     drawn = re.findall(r"^is (\d),taken for (\d),(\d+)$", body, re.MULTILINE)
     counts = metrics.confusion(scores.targets, scores.candidate)
     assert [int(count) for _, _, count in drawn] == sorted((counts - np.diag(counts.diagonal())).ravel())[:-9:-1]
@@ -180,7 +180,7 @@ def test_the_metrics_of_a_regression_are_compared_and_names_that_are_none_are_le
         other = {"mean_absolute_error": error, "f1": 0.5, "](http://evil.example)": 1.0, "x" * 100: 1.0}
         content["metrics"][who] |= {"accuracy": None, "loss": None, "other": other}
     body = say(evidence=content)
-    assert "| mean absolute error | 2.5000 | 3.0000 | -0.5000 |" in body and "| f1 | 0.5000 | 0.5000 |" in body
+    assert "| mean absolute error | 2.5000 (-0.5000) | 3.0000 |" in body and "| f1 | 0.5000 (+0.0000) |" in body
     assert "evil" not in body and "xxx" not in body and "accuracy |" not in body
     content["metrics"]["candidate"]["other"] = ["mean_absolute_error"]
     assert "mean absolute" not in say(evidence=content)
@@ -197,7 +197,7 @@ def test_what_differs_from_production_is_at_the_top_and_leads_to_the_run(say, ju
     lines = body.splitlines()
     line = "- `Differs from production in config (epochs 5 to 9). Trained by bob`"
     assert f"{line} ([run](https://wandb.ai/v/p/runs/x1))" in lines[:8]
-    assert "- `Evaluated by mallory](http://evil.example) @ada, and production by ada.`" in lines[:8]
+    assert "- `Evaluated by mallory](http://evil.example) @ada, and production by ada.`" in lines[:9]
     assert line in say(evidence=content, FROM_STRANGER="true").splitlines()
     content["warnings"][0] = content["warnings"][0].replace("runs/x1", "runs/x1) [more](http://evil.example")
     assert line in say(evidence=content).splitlines()
@@ -228,11 +228,12 @@ def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
 @pytest.mark.parametrize(
     ("result", "jobs", "words"),
     [
-        (None, {"images": {"result": "success"}, "train": {"result": "failure"}}, "`train` did not end well"),
+        (None, {"images": {"result": "success"}, "train": {"result": "failure"}}, "`train` failed; its log"),
+        (None, {"images": {"result": "cancelled"}}, "`images` was cancelled; its log"),
         (None, {}, "nothing was evaluated"),
         ("{", {}, "nothing was evaluated"),
         ("[]", {}, "nothing was evaluated"),
-        ({"error": {"name": "x"}}, {"evaluate": {"result": "failure"}}, "`evaluate` did not end well"),
+        ({"error": {"name": "x"}}, {"evaluate": {"result": "failure"}}, "`evaluate` failed; its log"),
         ({"verdict": "fail", "headline": "fail: nothing is in production yet"}, {}, "**fail**: nothing is in"),
         ({"verdict": "unchanged", "headline": report.UNCHANGED}, {}, "⚪ **unchanged**: this is the model that"),
         ({"verdict": "fail"}, {}, "⛔ **fail**"),
@@ -244,11 +245,13 @@ def test_every_end_has_its_words(say, result, jobs, words):
     assert ("The job promote waits." in body) == ("pass" in str(result))
 
 
-def test_a_refusal_is_named_below_the_verdict(say, judged):
-    outcomes = (form.Outcome("floor", True, True, "x"), form.Outcome("no_worse", False, True, "y"))
+def test_a_refusal_is_named_below_the_verdict_with_its_reason(say, judged):
+    outcomes = (form.Outcome("floor", True, True, "x"), form.Outcome("no_worse", False, True, "a drop of 5.0 points"))
     outcomes += (form.Outcome("slices_no_worse", False, False, "z"),)
-    lines = say(RESULT | {"verdict": "fail"}, form.text(replace(judged[0], rules=outcomes))).splitlines()
-    assert lines[4] == "Refused by `no_worse`."
+    evidence = replace(judged[0], rules=outcomes, warnings=("Evaluated by ada.",))
+    lines = say(RESULT | {"verdict": "fail"}, form.text(evidence)).splitlines()
+    assert lines[4:7] == ["Refused by:", "- `no_worse`: `a drop of 5.0 points`", ""]
+    assert lines[7:9] == ["Note:", "- `Evaluated by ada.`"]  # a list of its own
     boxes = [line.strip() for line in lines if line.startswith("  r") and "[" in line]
     assert boxes == [
         'r0["<b>passed</b><br/>floor"]:::c0',
@@ -281,6 +284,16 @@ def test_a_stranger_s_text_is_quoted_and_none_of_it_is_in_a_picture_or_a_link(sa
     for part in ("everyone", "<img", "javascript", "mermaid", "x.example"):
         assert part not in before
     assert HOSTILE in quoted
+
+
+def test_the_reason_of_a_refusal_is_code_whatever_it_says(say, judged):
+    content = form.as_json(judged[0]) | {"warnings": []}
+    content["rules"] = [{"rule": "floor", "passed": False, "blocking": True, "reason": f"{HOSTILE}\n- more"}]
+    for stranger in ("true", "false"):
+        lines = say(RESULT | {"verdict": "fail"}, content, FROM_STRANGER=stranger).splitlines()
+        assert lines[4:7] == ["Refused by:", f"- `floor`: `{HOSTILE.replace('`', '')}- more`", ""]
+    content["rules"][0]["reason"] = ["x"]
+    assert "- `floor`" in say(RESULT | {"verdict": "fail"}, content).splitlines()
 
 
 @pytest.mark.parametrize("leaf", [None, True, 1e999, [], {}, "", "²", "a\nb", 'a"]-->x', "1" * 5000, "a,b"])
@@ -322,7 +335,16 @@ def test_a_headline_about_another_verdict_is_left_out(say):
 
 def test_the_name_of_a_slice_is_code_so_that_it_becomes_no_link(say, judged):
     slices = [{"name": "www.x.example", "rows": 50, "regressed": 2, "improved": 1}]
-    assert "| `www.x.example` | 50 | 2 | 1 |" in say(RESULT, form.as_json(judged[0]) | {"slices": slices})
+    assert "| `www.x.example` | 2 of 50 | 1 of 50 |" in say(RESULT, form.as_json(judged[0]) | {"slices": slices})
+
+
+def test_a_picture_of_one_mistake_is_as_low_as_it_can_be(say, judged):
+    mistakes = [{"truth": "0", "answer": str(n), "rows": 9} for n in range(1, 10)]
+    heights = []
+    for shown in (mistakes[:1], mistakes):
+        body = say(evidence=form.as_json(judged[0]) | {"confusion": shown})
+        heights.append(json.loads(re.search(r"^%%{init: (.*)}%%$", body, re.MULTILINE)[1])["sankey"]["height"])
+    assert heights == [90, 300]
 
 
 def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say, judged):

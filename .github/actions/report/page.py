@@ -21,7 +21,8 @@ MAX_ROWS = 8
 MAX_RULES = 20
 MAX_WARNINGS, MAX_WARNING = 20, 600
 # A label is `is 3 (5)`; narrow, so that it is not made smaller where there is little room.
-SANKEY = {"prefix": "(", "suffix": ")", "width": 420, "height": 300}
+SANKEY = {"prefix": "(", "suffix": ")", "width": 420}
+SANKEY_HEIGHT, FLOW_HEIGHT = 60, 30
 # How a rule can end, and its box.
 COLOURS = {
     "passed": "fill:#dafbe1,stroke:#1a7f37",
@@ -48,7 +49,7 @@ def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report
         mark(use_case),
         (f"`{use_case}` " if use_case else "")
         + (first_line(result, verdict) or f"⚠️ **no verdict**: {stopped(given['JOBS'])}"),
-        given["THEN"] if verdict == "pass" else refused_by(rules),
+        given["THEN"] if verdict == "pass" else refusals(evidence),
         warnings(evidence, stranger),
         " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', given['SHA'])[:12]}`",
     ]
@@ -82,9 +83,11 @@ def first_line(result: dict[str, Any], verdict: str | None) -> str:
 
 def stopped(jobs: str) -> str:
     """Where the workflow run stopped, from toJSON(needs)."""
-    ended = {name: job.get("result") for name, job in json.loads(jobs or "{}").items()}
-    bad = [name for name, how in ended.items() if how not in ("success", "skipped")]
-    return f"`{bad[0]}` did not end well" if bad else "nothing was evaluated"
+    for name, job in json.loads(jobs or "{}").items():
+        if job.get("result") not in ("success", "skipped"):
+            ended = "was cancelled" if job.get("result") == "cancelled" else "failed"
+            return f"`{name}` {ended}; its log in the workflow run says why"
+    return "nothing was evaluated"
 
 
 def warnings(evidence: dict[str, Any], stranger: bool) -> str:
@@ -93,27 +96,33 @@ def warnings(evidence: dict[str, Any], stranger: bool) -> str:
     if not isinstance(lines, list):
         return ""
     shown = [warning(line, stranger) for line in lines[:MAX_WARNINGS] if isinstance(line, str)]
-    return "\n".join(filter(None, shown))
+    # With a line of their own above them, or GitHub would make one list of these and of the refusals before them.
+    return "\n".join(["Note:", *filter(None, shown)]) if any(shown) else ""
 
 
 def warning(line: str, stranger: bool) -> str:
     """One line; the address at its end becomes a link, if no stranger wrote it."""
     text, _, address = line.partition(": http")
-    text = "".join(char for char in text[:MAX_WARNING] if char.isprintable() and char != "`").strip()
     linked = None if stranger else url(f"http{address}")
-    return f"- `{text}`" + (f" ([run]({linked}))" if linked else "") if text else ""
+    return f"- {code(text)}" + (f" ([run]({linked}))" if linked else "") if code(text) else ""
+
+
+def code(text: str) -> str:
+    """A text as code, of which GitHub makes no link, no mention and no markup; empty if nothing of it can be shown."""
+    text = "".join(char for char in text[:MAX_WARNING] if char.isprintable() and char != "`").strip()
+    return f"`{text}`" if text else ""
 
 
 def comparison(evidence: dict[str, Any]) -> str:
-    """The candidate next to production, if there is one."""
-    lines = ["| | candidate | production | change |", "|---|---|---|---|"]
+    """The candidate next to production, if there is one: three columns, which a telephone shows without scrolling."""
+    lines = ["| | candidate (change) | production |", "|---|---|---|"]
     other = at(evidence, "metrics", "candidate", "other")
     named = sorted(held(name, METRIC) or "" for name in other)[:MAX_ROWS] if isinstance(other, dict) else []
     for path in (("accuracy",), ("loss",), *(("other", name) for name in named if name)):
         ours, theirs = (number(at(evidence, "metrics", who, *path)) for who in ("candidate", "production"))
         if ours is not None and theirs is not None:
             label = path[-1].replace("_", " ")
-            lines.append(f"| {label} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
+            lines.append(f"| {label} | {ours:.4f} ({ours - theirs:+.4f}) | {theirs:.4f} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -140,8 +149,14 @@ def rules_by_end(evidence: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def refused_by(rules: dict[str, list[str]]) -> str:
-    return f"Refused by {', '.join(f'`{name}`' for name in rules['refused'])}." if rules["refused"] else ""
+def refusals(evidence: dict[str, Any]) -> str:
+    """Each rule that refused, with its reason."""
+    lines = []
+    for rule in items(evidence, "rules")[:MAX_RULES]:
+        name, reason = held(rule.get("rule"), RULE), rule.get("reason")
+        if name and rule.get("passed") is False and rule.get("blocking") is True:
+            lines.append(f"- `{name}`: {code(reason) if isinstance(reason, str) else ''}".rstrip(": "))
+    return "\n".join(["Refused by:", *lines]) if lines else ""
 
 
 def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
@@ -160,12 +175,12 @@ def slices(evidence: dict[str, Any]) -> str:
     """The slices that moved most, as a table. Names are code, so that GitHub makes no link of one."""
     lines = []
     for one in items(evidence, "slices"):
-        counts = [count(one.get(key)) for key in ("rows", "regressed", "improved")]
-        if (name := held(one.get("name"), SLICE)) and None not in counts:
-            lines.append(f"| `{name}` | {' | '.join(map(str, counts))} |")
+        rows, regressed, improved = (count(one.get(key)) for key in ("rows", "regressed", "improved"))
+        if (name := held(one.get("name"), SLICE)) and None not in (rows, regressed, improved):
+            lines.append(f"| `{name}` | {regressed} of {rows} | {improved} of {rows} |")
     if not lines:
         return ""
-    head = ["| slice | rows | regressed | improved |", "|---|---|---|---|"]
+    head = ["| slice | regressed | improved |", "|---|---|---|"]
     words = "regressed: rows that production has right and the candidate has wrong; improved: the other way round"
     return f"**Slices that moved** ({words})\n\n" + "\n".join([*head, *lines[:MAX_ROWS]])
 
@@ -179,8 +194,9 @@ def confusion_picture(evidence: dict[str, Any]) -> str:
             flows.append((rows, f"is {truth},taken for {answer},{rows}"))
     if not flows:
         return ""
-    lines = ["```mermaid", f"%%{{init: {json.dumps({'sankey': SANKEY})}}}%%", "sankey-beta", ""]
-    lines += [flow for _, flow in sorted(flows, key=lambda flow: -flow[0])[:MAX_ROWS]]
+    drawn = [flow for _, flow in sorted(flows, key=lambda flow: -flow[0])[:MAX_ROWS]]
+    form = json.dumps({"sankey": SANKEY | {"height": SANKEY_HEIGHT + FLOW_HEIGHT * len(drawn)}})
+    lines = ["```mermaid", f"%%{{init: {form}}}%%", "sankey-beta", "", *drawn]
     return "**What is taken for what** (in rows, the most frequent)\n\n" + "\n".join([*lines, "```"])
 
 
