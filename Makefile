@@ -18,7 +18,7 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
 .PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check test prove conformance lint \
-	lock drill bench github-setup github-doctor
+	docs lock drill bench github-setup github-doctor
 
 help:
 	@echo 'make run        train, evaluate and ask you to approve; nothing leaves this machine'
@@ -55,6 +55,7 @@ help:
 	@echo 'make conformance  run W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
 	@echo 'make lint       check format, style, types and shell scripts'
+	@echo 'make docs       build the site of docs/ in build/site; a broken link is an error'
 	@echo 'make bench      measure what the project claims about speed'
 	@echo 'make lock       remake the locks from pyproject.toml: requirements.txt, requirements-dev.txt, the images'
 
@@ -93,6 +94,11 @@ lint: setup-dev
 	@$(VENV_PYTHON) -m mypy
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh' .ci/run); \
 	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
+
+# The generator checks links and anchors; pictures and the navigation are left to the tests.
+docs: setup-dev
+	@$(VENV_PYTHON) -m pytest -q tests/test_documents.py -k 'leads_somewhere or navigation'
+	@.venv/bin/zensical build --clean --strict
 
 bench: setup-dev
 	@$(SEALED) $(VENV_PYTHON) -m benchmarks $(ARGS)
