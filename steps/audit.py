@@ -24,7 +24,7 @@ import wandb
 from modelgate import config, datasets, frameworks
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import NO, WRONG_USE, StepError
-from modelgate.promotion import audit_page, deployed, evaluation, ledger, verify
+from modelgate.promotion import audit_page, deployed, evaluation, ledger, notifications, verify
 from modelgate.promotion import evidence as form
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Registered
@@ -212,6 +212,14 @@ def services(
     ]
 
 
+def not_told(
+    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, also: Sequence[str]
+) -> list[dict[str, str]]:
+    """Which promotions are still to be told, by what."""
+    owed = notifications.owed(api, places, entries, collection, also)
+    return [{"entry": f"v{item.entry.number}", "channel": item.channel} for item in owed]
+
+
 def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
     """Where W&B shows each version that the entries name, and what it measured; a version that is gone is left out."""
     contents = [entry.content for entry in entries if ledger.readable(entry.content)]
@@ -234,7 +242,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = client.connect()
     settings = config.load(args.use_case)
     project = client.project_of(settings.project)
-    entries = ledger.read(api, *ledger.places(api, client.entity_of(api), project, args.use_case))
+    places = ledger.places(api, client.entity_of(api), project, args.use_case)
+    entries = ledger.read(api, *places)
     collection = collection_of(entries, args.collection)
     holder = client.production(api, collection)
     answer: dict[str, Any] = {"registry": {"production": str(Reference.pin(holder)) if holder else None}}
@@ -248,6 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.deployed:
         findings += services(args.deployed, args.use_case, entries, collection, now, args.stale_after)
     answer["entries"] = [as_json(entry) for entry in entries]
+    answer["not_told"] = not_told(api, places, entries, collection, args.account)
 
     # 2) what it says
     if then:
@@ -260,6 +270,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not entries:
             say(f"nothing was promoted yet for {args.use_case}")
         say(f"in production now, by the registry: {answer['registry']['production'] or 'nothing'}")
+    for item in answer["not_told"]:
+        say(f"not told yet: entry {item['entry']} by {item['channel']}; the next run of promote tells it")
     if args.verify or args.deployed:
         answer["findings"] = [vars(finding) for finding in findings]
         for finding in findings:

@@ -5,7 +5,7 @@ Move the alias `production` to the version that was evaluated and approved.
 
 Reads   the evidence, the ledger, and what the registry holds now.
 Writes  an entry in the ledger (artifact <use_case>_promotions), then the alias. Run again in the same way, it changes
-        nothing, or finishes what was interrupted.
+        nothing, or finishes what was interrupted. Tells who is to be told (docs/how-to/production.md).
 Exits   0 done, 1 refused and nothing moved, 2 wrong use, 3 W&B not reachable.
 """
 
@@ -27,7 +27,7 @@ from modelgate import config, datasets, frameworks
 from modelgate.cli import StepParser, emit, guarded, say
 from modelgate.errors import StepError
 from modelgate.gate import rules, scores
-from modelgate.promotion import approval, evaluation, ledger
+from modelgate.promotion import approval, evaluation, ledger, notifications
 from modelgate.promotion import evidence as form
 from modelgate.promotion.approval import Approval
 from modelgate.promotion.evidence import Dataset, Evidence, Named
@@ -240,10 +240,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
         with client.run(api, "promote_model", places[0].split("/")[1], about) as run:
-            content |= {"run_url": run.url, "time": ledger.now()}
+            content |= {"run_url": run.url, "time": ledger.now()} | notifications.notes()
             done = write_entry(run, api, places, args.use_case, following(content, entries, places[0]))
     finish(api, judged.target, done)
-    emit(result(judged.evidence, done.content, judged.version), args.out)
+
+    # 4) what was not told yet, of this promotion and of earlier ones
+    told = tell(api, settings, places, entries, done)
+    emit(result(judged.evidence, done.content, judged.version) | told, args.out)
     return 0
 
 
@@ -406,6 +409,30 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
             f"W&B was asked to make {target} {client.PRODUCTION} and still names {now}",
             "run the same command again",
         )
+
+
+def tell(
+    api: wandb.Api, settings: config.Config, places: Sequence[str], entries: Sequence[Entry], done: Entry
+) -> dict[str, Any]:
+    """Tell the world. A problem with that is said, and fails nothing: the promotion is done."""
+    target = Reference.parse(done.content["to"]["name"], "the ledger")
+    every = {entry.version: entry for entry in (*entries, done)}.values()
+    try:
+        outcomes = notifications.tell(
+            api,
+            places,
+            ledger.chained(every, str(target)),
+            target.collection,
+            settings.name,
+            settings.approval.environment,
+        )
+    except StepError as error:
+        say(f"not told: {error}; {error.hint}")
+        return {"notifications": [], "not_told": str(error)}
+    for outcome in outcomes:
+        about = f"entry v{outcome.owed.entry.number} by {outcome.owed.channel}"
+        say(f"not told: {about}: {outcome.problem}" if outcome.problem else f"told: {about}")
+    return {"notifications": [outcome.as_json() for outcome in outcomes]} if outcomes else {}
 
 
 def holder(api: wandb.Api, target: Reference) -> Reference | None:

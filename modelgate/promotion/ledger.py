@@ -256,12 +256,13 @@ def writer(api: wandb.Api, version: str) -> str | None:
     The account whose run logged an entry, by the version that it is; None if W&B knows none.
 
     None, too, if the run logged another entry before: each promotion has a run of its own, and anyone who can write to
-    the project can go on with the run of somebody else.
+    the project can go on with the run of somebody else. The same of a receipt (notifications/).
     """
-    run = api.artifact(version).logged_by()
+    written = api.artifact(version)
+    run = written.logged_by()
     if run is None or (account := client.account_of_run(run)) is None:
         return None
-    logged = [Reference.pin(artifact).number for artifact in run.logged_artifacts() if artifact.type == ARTIFACT_TYPE]
+    logged = [Reference.pin(artifact).number for artifact in run.logged_artifacts() if artifact.type == written.type]
     return account if min(logged, default=None) == Reference.parse(version, "").number else None
 
 
@@ -310,6 +311,9 @@ def readable(content: object) -> bool:
     def place(value: object) -> bool:
         return type(value) is int and 0 <= value <= _MAX_ENTRIES
 
+    def texts(value: object) -> bool:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
     def time(value: object) -> bool:
         try:
             return isinstance(value, str) and bool(time_of(value))
@@ -330,6 +334,7 @@ def readable(content: object) -> bool:
         and (content.get("voids") is None or place(content["voids"]))
         and isinstance(content.get("account"), str | None)
         and place(content.get("continues", 0))
+        and texts(content.get("notify", []))
     )
 
 

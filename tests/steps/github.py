@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import parse_qs, urlsplit
 
 from tests.standing_in import Request, StandIn
@@ -37,16 +38,28 @@ class _Asked(Request):
         else:
             self.say(answer)
 
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.posted.append((self.path, body, self.headers["Authorization"]))
+        if self.server.refuses_posts:
+            self.say({}, self.server.refuses_posts)
+        else:
+            self.say(
+                b"" if self.path.endswith("/dispatches") else {}, 204 if self.path.endswith("/dispatches") else 201
+            )
+
 
 class GitHub(StandIn):
     """
     Answers GET by path: a list or object as JSON, bytes as they are, a number as that status; a function is given the
-    request and answers it itself.
+    request and answers it itself. Takes every POST, unless `refuses_posts` is a status.
     """
 
     def __init__(self):
         self.answers = {}
         self.asked = []
+        self.posted = []
+        self.refuses_posts = 0
         super().__init__(_Asked)
 
 

@@ -26,6 +26,7 @@ MAY_WRITE = {
     ("model.yml", "images"): {"packages"},
     ("predict.yml", "images"): {"packages"},
     ("model.yml", "report"): {"checks", "pull-requests"},
+    ("model.yml", "promote"): {"deployments"},
     ("model.yml", "audit"): {"issues"},
     ("pipeline.yml", "done"): {"checks"},
     ("model.yml", "attest"): {"attestations", "id-token", "packages"},
@@ -35,6 +36,7 @@ MAY_WRITE = {
 # Which environment's jobs may name which secret. The second key's is that of the use case.
 PRODUCTION = "${{ inputs.environment }}"
 SECRETS = {"DATA_TOKEN": "training", "WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": PRODUCTION}
+SECRETS |= dict.fromkeys(("PROMOTION_DISPATCH_TOKEN", "PROMOTION_WEBHOOK_SECRET", "PROMOTION_WEBHOOK_URL"), PRODUCTION)
 MAX_SHELL_LINES = 10
 
 Files = Mapping[str, Workflow]

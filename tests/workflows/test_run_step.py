@@ -318,3 +318,25 @@ def test_the_images_are_given_as_a_file(run_step, tmp_path):
     seen = run_step({}, IMAGES='{"train": "x@sha256:1"}')
     assert "--images=/out/images.json" in seen.command
     assert json.loads((tmp_path / "out/images.json").read_text()) == {"train": "x@sha256:1"}
+
+
+def test_what_was_promoted_and_not_told_is_a_warning(run_step):
+    rows = [
+        {"entry": "v5", "channel": "webhook", "told": False, "problem": "it answered 500\n::error::x"},
+        {"entry": "v5", "channel": "deployment", "told": True},
+    ]
+    seen = run_step({"notifications": rows}, STEP="promote")
+    assert seen.code == 0
+    assert commands(seen.log) == [
+        "::warning title=promote%3A not told::v5 by webhook: it answered 500%0A::error::x",
+    ]
+    assert "it answered 500" in seen.summary
+    seen = run_step({"notifications": [], "not_told": "W&B was away"}, STEP="promote")
+    assert commands(seen.log) == ["::warning title=promote%3A not told::W&B was away"]
+
+
+def test_a_step_gets_whom_to_tell_by_name_alone(run_step):
+    secret = "https://hooks.example.com/ThePathThatNobodyMayRead"
+    seen = run_step({}, STEP="promote", PROMOTION_WEBHOOK_URL=secret)
+    assert passed(seen.command) == ["PROMOTION_WEBHOOK_URL"]
+    assert secret not in seen.log

@@ -34,6 +34,9 @@ CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
 # What modelgate/promotion/approval/ reads, and so only a step that asks GitHub gets to see.
 GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REF", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN")
 GITHUB += ("TRIGGERING_ACTOR",)
+# Whom promote tells, which its job alone is given.
+TELLS = tuple(f"PROMOTION_DISPATCH_{name}" for name in ("REPOSITORY", "TOKEN"))
+TELLS += tuple(f"PROMOTION_WEBHOOK_{name}" for name in ("ALLOW", "SECRET", "TEMPLATE", "URL"))
 
 
 def main() -> int:
@@ -49,7 +52,7 @@ def main() -> int:
     if given["IMAGES"]:
         (out / "images.json").write_text(given["IMAGES"], encoding="utf-8")
         flags["images"] = f"{INSIDE}/images.json"
-    names = [*WANDB, *(f"GITHUB_{name}" for name in GITHUB if given["ASKS_GITHUB"] == "true")]
+    names = [*WANDB, *TELLS, *(f"GITHUB_{name}" for name in GITHUB if given["ASKS_GITHUB"] == "true")]
     names += source_variables(json.loads(given["DATA_ENV"]), json.loads(given["VARIABLES"]))
     command = docker_run(given["IMAGE"], names, given["NETWORK"], out, flags, given["MODULE"])
     code, stdout = run(command)
@@ -189,7 +192,7 @@ def links(result: Mapping[str, Any]) -> str:
 def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
     """What went wrong, as workflow commands."""
     if code == 0:
-        return []
+        return warnings(step, result)
     error = result.get("error")
     if isinstance(error, dict):
         message = f"{error.get('message')}\n{error.get('hint') or ''}".strip()
@@ -198,6 +201,16 @@ def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
         title = f"{step}: {result.get('headline') or result.get('verdict')}"
         return [annotation(title, str(reason)) for reason in reasons]
     return [annotation(step, f"ended with exit code {code} and without its JSON object; see its output above")]
+
+
+def warnings(step: str, result: Mapping[str, Any]) -> list[str]:
+    """What was promoted and not told; the job is green, because the promotion is done."""
+    told = result.get("notifications")
+    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    messages = [f"{row.get('entry')} by {row.get('channel')}: {row['problem']}" for row in rows if row.get("problem")]
+    if result.get("not_told"):
+        messages.append(str(result["not_told"]))
+    return [f"::warning title={escaped(f'{step}: not told', ',:')}::{escaped(message)}" for message in messages]
 
 
 def annotation(title: str, message: str) -> str:

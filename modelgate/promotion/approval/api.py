@@ -12,7 +12,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
@@ -26,11 +26,22 @@ _MAX_PAGES = 20
 
 def get(path: str) -> Any:
     """The JSON that GitHub answers; not reachable within 10 s, refused, or no JSON: a StepError without the token."""
-    base, token = _api_url(), os.environ.get("GITHUB_TOKEN", "")
+    return _ask("GET", path, os.environ.get("GITHUB_TOKEN", ""))
+
+
+def post(path: str, body: Mapping[str, Any], token: str = "") -> None:
+    """Have GitHub make something, with the job's token unless another is given; a StepError without the token."""
+    _ask("POST", path, token or os.environ.get("GITHUB_TOKEN", ""), json.dumps(body).encode())
+
+
+def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
+    base = _api_url()
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise StepError("github_token", "GITHUB_TOKEN is not set", "pass ${{ github.token }} to the step", WRONG_USE)
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked in _api_url
         f"{base}/{path}",
+        data=body,
+        method=method,
         headers={
             "Accept": "application/vnd.github+json",
             "Authorization": f"Bearer {token}",
@@ -40,18 +51,18 @@ def get(path: str) -> Any:
     )
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
-            return json.loads(_body(answer))
+            return json.loads(_body(answer) or b"null")  # a dispatch is answered with nothing
     except urllib.error.HTTPError as error:
         raise StepError(
             "github_refused",
-            f"{base} answered {error.code} to GET /{path}",
+            f"{base} answered {error.code} to {method} /{path}",
             "give the job `actions: read`, `pull-requests: read` and `contents: read`, and pass GITHUB_TOKEN",
             UNREACHABLE if error.code >= 500 else WRONG_USE,
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise StepError(
             "github_unreachable",
-            f"{base} did not answer GET /{path} within {TIMEOUT_S} s: {type(error).__name__}",
+            f"{base} did not answer {method} /{path} within {TIMEOUT_S} s: {type(error).__name__}",
             "look at https://www.githubstatus.com, then run the job again",
             UNREACHABLE,
         ) from None

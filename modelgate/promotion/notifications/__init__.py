@@ -1,0 +1,252 @@
+"""
+Tell the world of a promotion, once per entry of the ledger.
+
+An entry names the channels that are to be told of it, so what a killed promotion did not tell is known to the next run
+of promote, and to audit. What was told is in receipts: an artifact next to the ledger, which only the account that
+promotes may write to. The newest receipt says up to which entry everything was told, and what is still owed before it.
+
+A message is sent first and noted then: if promote is killed in between, it is sent again, with the same id, so that the
+receiver can drop the second. Telling never fails a promotion.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wandb.errors import CommError
+
+from modelgate.errors import UNREACHABLE, StepError
+from modelgate.promotion import ledger
+from modelgate.promotion.approval import job
+from modelgate.promotion.ledger import Entry
+from modelgate.promotion.notifications import github, webhook
+from modelgate.promotion.notifications.message import Message
+from modelgate.promotion.notifications.untold import Untold
+from modelgate.tracking import client, files
+from modelgate.tracking.references import Reference
+
+if TYPE_CHECKING:
+    import wandb
+    from wandb import Artifact
+
+ARTIFACT_TYPE = "notification"
+FILE = "receipt.json"
+MAX_BYTES = 1_000_000
+CHANNELS: Mapping[str, Callable[[Message], None]] = {
+    "deployment": github.set_status,
+    "dispatch": github.dispatch,
+    "webhook": webhook.send,
+}
+PAUSES_S = (1.0, 4.0)  # before a message is sent again
+ALL_S = 180.0  # for all messages of a run; what is left is told by the next one
+_LOOK_AT = 20  # receipts; those of an account that does not promote are passed over
+
+
+@dataclass(frozen=True)
+class Owed:
+    """Something to be told: an entry, by a channel."""
+
+    entry: Entry
+    channel: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it. problem: why it was not told; None if it was."""
+
+    owed: Owed
+    problem: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        told = self.problem is None
+        return {"entry": f"v{self.owed.entry.number}", "channel": self.owed.channel, "told": told} | (
+            {} if told else {"problem": self.problem}
+        )
+
+
+@dataclass(frozen=True)
+class _Receipt:
+    """Everything up to the entry `through` was told, but what `owed` names: entry numbers to channels."""
+
+    through: int = -1
+    owed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def notes() -> dict[str, Any]:
+    """What an entry says of this: the channels that are set up now, and the workflow run; nothing without any."""
+    on_github = job.on_github()
+    channels = {
+        "deployment": on_github,
+        "dispatch": on_github and bool(os.environ.get(github.REPOSITORY)),
+        "webhook": bool(os.environ.get(webhook.URL)),
+    }
+    named = [channel for channel, is_set_up in channels.items() if is_set_up]
+    return {"notify": named, "workflow_run": github.workflow_run()} if named else {}
+
+
+def owed(
+    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, accounts: Collection[str] = ()
+) -> list[Owed]:
+    """
+    What was not told yet, the oldest first.
+
+    places: of the ledger. collection: the registry's, whose admins may promote. accounts: more that may. What others
+    have written owes nothing and says nothing; if no one is known who may promote, everything counts.
+    """
+    naming = [entry for entry in ledger.promotions(entries) if entry.content.get("notify")]
+    if not naming:
+        return []
+    promoters = client.admins(api, collection) | set(accounts)
+    receipt = _newest_receipt(api, places, entries, promoters)
+    owing = [(entry, list(_owed_of(entry, receipt))) for entry in naming]
+    return [
+        Owed(entry, channel)
+        for entry, channels in owing
+        if channels and _counts(api, entry.version, promoters)
+        for channel in channels
+    ]
+
+
+def tell(
+    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, use_case: str, environment: str
+) -> list[Outcome]:
+    """Tell what is owed, and note what was told. Raises StepError `not_told` if that cannot even be looked up."""
+    try:
+        items = owed(api, places, entries, collection, [client.account_of(api)])
+        outcomes = _tell(api, items, use_case, environment)
+    except Exception as error:
+        raise StepError(
+            "not_told", f"what is to be told could not be looked up in W&B: {_reason(error)}", "promote tells it later"
+        ) from None
+    try:
+        _note(api, places, entries, outcomes)
+    except Exception as error:
+        problem = f"it was told, and W&B could not note that: {_reason(error)}"
+        return [replace(outcome, problem=outcome.problem or problem) for outcome in outcomes]
+    return outcomes
+
+
+def _tell(api: wandb.Api, items: Sequence[Owed], use_case: str, environment: str) -> list[Outcome]:
+    deadline = time.monotonic() + ALL_S
+    down: dict[str, str] = {}  # channels that do not answer, and why: the rest of their messages can wait
+    outcomes = []
+    for item in items:
+        problem: str | None = down.get(item.channel)
+        if problem is None:
+            message = Message(use_case, item.entry, _page(api, item.entry), environment)
+            problem, again = _sent(CHANNELS[item.channel], message, deadline)
+            if problem and again:
+                down[item.channel] = problem
+        outcomes.append(Outcome(item, problem))
+    return outcomes
+
+
+def _note(api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
+    """Write the receipt of what was told, if anything was; what was not stays owed."""
+    if not any(outcome.problem is None for outcome in outcomes):
+        return
+    import wandb
+
+    last = ledger.promotions(entries)[-1]
+    left: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.problem is not None:
+            left.setdefault(str(outcome.owed.entry.number), []).append(outcome.owed.channel)
+    content = {"through": last.number, "sha256": last.sha256, "owed": left, "time": ledger.now()}
+    content["told"] = [outcome.as_json() for outcome in outcomes if outcome.problem is None]
+    _, project, name = _names(places)[0].split("/")
+    with client.run(api, "notify", project, {"entry": last.version}) as run:
+        artifact = wandb.Artifact(name, type=ARTIFACT_TYPE)
+        with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
+            json.dump(content, file)
+        client.log(run, artifact, ["latest"])
+
+
+def _reason(error: Exception) -> str:
+    """What may be printed of an error: the message if it is ours, else the kind, because it may hold an address."""
+    return str(error) if isinstance(error, StepError) else type(error).__name__
+
+
+def _sent(send: Callable[[Message], None], message: Message, deadline: float) -> tuple[str | None, bool]:
+    """Why the message was not sent, or None; and whether a later try could help."""
+    for pause in (*PAUSES_S, None):
+        if time.monotonic() > deadline:
+            return "there was no time left in this run", True
+        try:
+            send(message)
+        except Untold as error:
+            problem, again = error.reason, error.again
+        except Exception as error:
+            problem, again = _reason(error), isinstance(error, StepError) and error.exit_code == UNREACHABLE
+        else:
+            return None, False
+        if not again or pause is None:
+            break
+        time.sleep(pause)
+    return problem, again
+
+
+def _page(api: wandb.Api, entry: Entry) -> str:
+    """Where W&B shows the version; empty if it is gone."""
+    try:
+        version = client.find(api, entry.content["to"]["name"])
+        return client.page_of(version) if version else ""
+    except StepError:
+        return ""
+
+
+# --- receipts --------------------------------------------------------------------------------------------------------
+
+
+def _owed_of(entry: Entry, receipt: _Receipt) -> Iterator[str]:
+    for channel in entry.content["notify"]:
+        left = receipt.owed.get(str(entry.number), ())
+        if channel in CHANNELS and (entry.number > receipt.through or channel in left):
+            yield channel
+
+
+def _names(places: Sequence[str]) -> list[str]:
+    """Where the receipts are, next to the ledger: `entity/project/<use_case>_notifications`."""
+    return [f"{place.removesuffix('_promotions')}_notifications" for place in places]
+
+
+def _newest_receipt(
+    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Collection[str]
+) -> _Receipt:
+    hashes = {entry.number: entry.sha256 for entry in entries}
+    for name in _names(places):
+        for version in islice(client.versions(api, ARTIFACT_TYPE, name), _LOOK_AT):
+            receipt = _receipt(version, hashes)
+            if receipt and _counts(api, str(Reference.pin(version)), promoters):
+                return receipt
+    return _Receipt()
+
+
+def _receipt(version: Artifact, hashes: Mapping[int, str]) -> _Receipt | None:
+    """What a version says, if it is a receipt, and of this ledger."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            said = json.loads(files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes())
+    except (files.FileRefused, ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("owed"), dict) or type(said.get("through")) is not int:
+        return None
+    good = all(isinstance(channels, list) for channels in said["owed"].values())
+    return (
+        _Receipt(said["through"], said["owed"]) if good and hashes.get(said["through"]) == said.get("sha256") else None
+    )
+
+
+def _counts(api: wandb.Api, version: str, promoters: Collection[str]) -> bool:
+    try:
+        return not promoters or ledger.writer(api, version) in promoters
+    except (CommError, ValueError):
+        return False

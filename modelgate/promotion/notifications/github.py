@@ -1,0 +1,68 @@
+"""GitHub: the deployment that the environment of promote's job made, and a `repository_dispatch`."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from modelgate.promotion.approval import api, job
+from modelgate.promotion.notifications.message import EVENT, Message
+from modelgate.promotion.notifications.untold import Untold
+from modelgate.text import one_line
+
+REPOSITORY, TOKEN = "PROMOTION_DISPATCH_REPOSITORY", "PROMOTION_DISPATCH_TOKEN"
+_NAME = re.compile(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", re.ASCII)
+_RUN = re.compile(r"https?://[\w.:-]+/([\w-]+/[\w.-]+)/actions/runs/([0-9]{1,18})/attempts/[0-9]{1,9}", re.ASCII)
+_LOOK_AT = 10  # of the environment's deployments, the newest ones
+_MAX_DESCRIPTION = 140  # GitHub's
+
+
+def workflow_run() -> str | None:
+    """The page of this workflow run's attempt; None outside GitHub Actions."""
+    return job.run_url(job.current()) if job.on_github() else None
+
+
+def set_status(message: Message) -> None:
+    """Give the deployment of the workflow run that promoted a status with the version's page, digest and entry."""
+    page = str(message.entry.content.get("workflow_run"))
+    by = _RUN.fullmatch(page)
+    if by is None or not job.on_github() or by[1] != job.current()["repository"]:
+        raise Untold("only a workflow run of the repository that promoted can tell its deployment")
+    repository, run = by.groups()
+    deployment, statuses = _deployment(repository, run, message.environment)
+    status = {"state": "success", "description": _description(message), "log_url": page, "auto_inactive": False}
+    status |= {"environment_url": message.link} if message.link else {}
+    if not any(known.get("description") == status["description"] for known in statuses):
+        api.post(f"repos/{repository}/deployments/{deployment}/statuses", status)
+
+
+def dispatch(message: Message) -> None:
+    """Start the workflows of a repository that wait for `model-promoted`; its token may write the contents."""
+    repository, token = os.environ.get(REPOSITORY, ""), os.environ.get(TOKEN, "")
+    if not _NAME.fullmatch(repository):
+        raise Untold(f"{REPOSITORY} is {one_line(repository, 100)!r}, and must be owner/name")
+    if not token and repository != job.current()["repository"]:
+        raise Untold(f"{TOKEN} is not set: the workflow's own token starts nothing in {repository}")
+    api.post(f"repos/{repository}/dispatches", {"event_type": EVENT, "client_payload": message.as_json()}, token)
+
+
+def _description(message: Message) -> str:
+    entry = message.entry
+    name = entry.content["to"]["name"].rpartition("/")[2]
+    about = f"digest {entry.content['to']['digest']}, ledger entry v{entry.number} ({entry.sha256[:12]}), {name}"
+    return one_line(about, _MAX_DESCRIPTION)
+
+
+def _deployment(repository: str, run: str, environment: str) -> tuple[int, list[dict[str, Any]]]:
+    """The number of the deployment that a workflow run made, and its statuses: the run is in their addresses."""
+    path = f"repos/{repository}/deployments"
+    listed = api.listed(path, api.get(f"{path}?environment={environment}&per_page={_LOOK_AT}"))
+    for deployment in listed:
+        number = api.field(path, deployment, "id", int)
+        own = f"{path}/{number}/statuses"
+        statuses = [status for status in api.listed(own, api.get(own)) if isinstance(status, dict)]
+        pages = [str(status.get(key)) for status in statuses for key in ("log_url", "target_url")]
+        if any(f"/{repository}/actions/runs/{run}/" in f"{page}/" for page in pages):
+            return number, statuses
+    raise Untold(f"none of the last {_LOOK_AT} deployments to {environment} is of the workflow run that promoted")

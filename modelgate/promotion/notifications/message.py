@@ -1,0 +1,99 @@
+"""What is told of a promotion: one message per entry of the ledger, as JSON and in the forms that receivers take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelgate.promotion.ledger import Entry
+from modelgate.text import one_line
+
+EVENT = "model-promoted"
+_PAGE = re.compile(r"https?://[\w.:/?&=%~#+-]{1,500}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Message:
+    """
+    A promotion, to be told. page: where W&B shows the version, or nothing. environment: the one on GitHub.
+
+    Its id is made from the entry's hash, so that the same promotion has the same id however often it is told.
+    """
+
+    use_case: str
+    entry: Entry
+    page: str
+    environment: str
+
+    @property
+    def id(self) -> str:
+        return f"promotion_{self.entry.sha256[:32]}"
+
+    @property
+    def link(self) -> str:
+        """The page, if it is an address that can stand in a text; empty otherwise."""
+        return self.page if _PAGE.fullmatch(self.page) else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Nine keys: GitHub takes at most ten in the payload of a `repository_dispatch`."""
+        content = self.entry.content
+        return {
+            "id": self.id,
+            "use_case": self.use_case,
+            "from": content["from"],
+            "to": {**content["to"], "sha256": (content.get("sha256") or {}).get("model"), "url": self.link},
+            "rollback": self.is_rollback,
+            "ledger": {"entry": f"v{self.entry.number}", "sha256": self.entry.sha256},
+            "approver": one_line(content["approver"]),
+            "reason": one_line(content["reason"]),
+            "time": content["time"],
+        }
+
+    @property
+    def is_rollback(self) -> bool:
+        policy = self.entry.content.get("policy")
+        return isinstance(policy, dict) and policy.get("name") == "rollback"
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        content = self.entry.content
+        before = f", in place of {content['from']['name'].rpartition(':')[2]}" if content["from"] else ""
+        what = "rolled back to" if self.is_rollback else "promoted"
+        lines = [
+            f"{self.use_case}: {what} {content['to']['name'].rpartition('/')[2]}{before}",
+            f"approved by {content['approver']}, ledger entry v{self.entry.number}, digest {content['to']['digest']}",
+        ]
+        return [one_line(line) for line in (*lines, content["reason"]) if line]
+
+
+def event(message: Message) -> dict[str, Any]:
+    """As Standard Webhooks has it."""
+    return {"type": EVENT.replace("-", "."), "timestamp": message.entry.content["time"], "data": message.as_json()}
+
+
+def slack(message: Message) -> dict[str, Any]:
+    """For an incoming webhook of Slack. A text with these three signs escaped mentions no one and links nowhere."""
+    text = "\n".join(message.lines())
+    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(sign, name)
+    return {"text": f"{text}\n<{message.link}|the version in W&amp;B>" if message.link else text}
+
+
+def teams(message: Message) -> dict[str, Any]:
+    """For a webhook of Teams: an Adaptive Card, whose text runs know no Markdown."""
+    runs = [[{"type": "TextRun", "text": line}] for line in message.lines()]
+    card: dict[str, Any] = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": [{"type": "RichTextBlock", "inlines": run} for run in runs],
+    }
+    if message.link:
+        card["actions"] = [{"type": "Action.OpenUrl", "title": "The version in W&B", "url": message.link}]
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+    return {"type": "message", "attachments": [attachment]}
+
+
+TEMPLATES: Mapping[str, Callable[[Message], dict[str, Any]]] = {"": event, "slack": slack, "teams": teams}

@@ -1,0 +1,345 @@
+"""
+The world is told once per entry of the ledger, also after a kill; what could not be told is told by the next run.
+
+    pytest tests/steps/test_notifications.py
+
+A real receiver on a port of this machine, the real SDK and server; GitHub is the stand-in of github.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import wandb
+
+from modelgate.promotion import ledger, notifications
+from modelgate.tracking.fingerprint import ROOT
+from tests.receiver import PATH, SECRET, Receiver, is_signed
+from tests.steps.github import REPOSITORY, RUN, TOKEN, approved, evidence
+from tests.steps.policies import ROLLBACK
+
+ADA = ("--approver", "ada")
+DEPLOYMENTS = f"/repos/{REPOSITORY}/deployments"
+DISPATCH_TOKEN = "github_pat_TheTokenThatNobodyMayRead"
+
+
+@pytest.fixture
+def receiver(monkeypatch):
+    monkeypatch.setattr(notifications, "PAUSES_S", (0.0, 0.0))
+    running = Receiver()
+    for name, value in variables(running).items():
+        monkeypatch.setenv(name, value)
+    yield running
+    running.close()
+
+
+def variables(receiver):
+    address = {"URL": receiver.address, "SECRET": SECRET, "ALLOW": "http private"}
+    return {f"PROMOTION_WEBHOOK_{name}": value for name, value in address.items()}
+
+
+def not_told(desk):
+    """What audit lists."""
+    return [(item["entry"], item["channel"]) for item in desk.step("audit")["not_told"]]
+
+
+def killed(desk, evidence, wandb_env, moment):
+    """promote as a process that is killed the moment it calls a function of `notifications`."""
+    program = (
+        "import os, signal, sys\n"
+        "from tests import own; own.install()\n"
+        "from modelgate.promotion import notifications\n"
+        f"notifications.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from steps import promote\n"
+        "promote.main(sys.argv[1:])\n"
+    )
+    flags = ("--use-case", "glyphs", "--evidence", evidence, *ADA, "--collection", desk.collection)
+    env = {**os.environ, **wandb_env, "WANDB_PROJECT": desk.collection, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+# --- once per entry --------------------------------------------------------------------------------------------------
+
+
+def test_a_promotion_is_told_once_with_what_the_ledger_says(desk, receiver):
+    answer = desk.promoted(0)
+    assert answer["notifications"] == [{"entry": "v0", "channel": "webhook", "told": True}]
+    again = desk.step("promote", "--evidence", answer_evidence(desk), *ADA)
+    assert "notifications" not in again.result
+    (received,) = receiver.received
+    (entry,) = desk.entries
+    assert is_signed(received) and received.path == PATH
+    assert received.json["type"] == "model.promoted"
+    assert received.json["data"] == {
+        "id": received.id,
+        "use_case": "glyphs",
+        "from": None,
+        "to": {
+            "name": f"{desk.registry}:v0",
+            "digest": desk.version(0).digest,
+            "sha256": entry.content["sha256"]["model"],
+            "url": answer["url"],
+        },
+        "rollback": False,
+        "ledger": {"entry": "v0", "sha256": entry.sha256},
+        "approver": "ada",
+        "reason": "",
+        "time": entry.content["time"],
+    }
+    assert not_told(desk) == []
+
+
+def answer_evidence(desk):
+    return desk.entries[-1].content["evidence"]["name"]
+
+
+def test_a_rollback_is_told_as_one(desk, receiver):
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    desk.step("promote", "--evidence", desk.evidence(0, 1, policy=ROLLBACK), *ADA, "--reason", "bad labels")
+    told = [received.json["data"] for received in receiver.received]
+    assert [(data["to"]["name"][-2:], data["rollback"]) for data in told] == [
+        ("v0", False),
+        ("v1", False),
+        ("v0", True),
+    ]
+    assert (told[2]["from"]["name"], told[2]["reason"]) == (f"{desk.registry}:v1", "bad labels")
+    assert len(set(receiver.ids)) == 3
+
+
+def test_a_promotion_where_nothing_is_set_up_owes_nothing_later(desk, receiver, monkeypatch):
+    with monkeypatch.context() as without:
+        without.delenv("PROMOTION_WEBHOOK_URL")
+        assert "notifications" not in desk.promoted(0).result
+    desk.promoted(1, 0)
+    assert [received.json["data"]["ledger"]["entry"] for received in receiver.received] == ["v1"]
+
+
+# --- a kill ----------------------------------------------------------------------------------------------------------
+
+
+def test_killed_between_ledger_and_call_the_next_run_tells_it_once(desk, receiver, wandb_env):
+    killed(desk, desk.evidence(0), wandb_env, "tell")
+    assert receiver.received == [] and "production" in desk.version(0).aliases
+    assert not_told(desk) == [("v0", "webhook")]
+    answer = desk.promoted(1, 0)
+    assert [item["entry"] for item in answer["notifications"]] == ["v0", "v1"]
+    assert [received.json["data"]["ledger"]["entry"] for received in receiver.received] == ["v0", "v1"]
+    desk.step("promote", "--evidence", answer_evidence(desk), *ADA)
+    assert len(receiver.received) == 2 and not_told(desk) == []
+
+
+def test_killed_after_the_call_it_is_told_again_with_the_same_id(desk, receiver, wandb_env):
+    name = desk.evidence(0)
+    killed(desk, name, wandb_env, "_note")
+    assert len(receiver.received) == 1
+    desk.step("promote", "--evidence", name, *ADA)
+    assert len(receiver.received) == 2 and len(set(receiver.ids)) == 1
+    desk.step("promote", "--evidence", name, *ADA)
+    assert len(receiver.received) == 2
+
+
+# --- what fails ------------------------------------------------------------------------------------------------------
+
+
+def test_a_receiver_that_fails_is_asked_again_and_fails_no_promotion(desk, receiver, capfd):
+    receiver.answers = [500]
+    answer = desk.promoted(0)
+    assert answer.exit == 0 and "production" in desk.version(0).aliases
+    problem = {"entry": "v0", "channel": "webhook", "told": False, "problem": "it answered 500"}
+    assert answer["notifications"] == [problem]
+    assert "not told: entry v0 by webhook: it answered 500" in capfd.readouterr().err
+    assert len(receiver.ids) == 3 and len(set(receiver.ids)) == 1  # three tries of one message
+    assert not_told(desk) == [("v0", "webhook")]
+    receiver.answers = [200]
+    desk.promoted(1, 0)
+    assert [received.json["data"]["ledger"]["entry"] for received in receiver.received[3:]] == ["v0", "v1"]
+
+
+def test_what_one_of_two_entries_still_owes_survives_the_receipt_of_the_other(desk, receiver):
+    receiver.answers = [404, 200]
+    desk.promoted(0)
+    receiver.answers = [404, 200]
+    answer = desk.promoted(1, 0)
+    assert [item["told"] for item in answer["notifications"]] == [False, True]
+    assert not_told(desk) == [("v0", "webhook")]
+    assert [item["entry"] for item in desk.promoted(2, 1)["notifications"]] == ["v0", "v2"]
+    assert not_told(desk) == []
+
+
+def test_no_secret_is_in_any_output_or_file(desk, receiver, server, capfd, tmp_path):
+    receiver.answers = [500]
+    answer = desk.promoted(0)
+    receiver.answers = [302]
+    answer_2 = desk.promoted(1, 0)
+    receiver.answers = [200]
+    answer_3 = desk.promoted(2, 1)
+    audited = desk.step("audit", "--verify", "--html", tmp_path / "page.html")
+    said = capfd.readouterr()
+    results = json.dumps([answer.result, answer_2.result, answer_3.result, audited.result])
+    entries = json.dumps([entry.content for entry in desk.entries])
+    folders = (tmp_path, server.data)
+    written = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    for secret in (PATH, SECRET, SECRET.removeprefix("whsec_"), "ThePathThatNobodyMayRead"):
+        assert secret not in said.out + said.err + results + entries
+        assert not [path for path in written if secret.encode() in path.read_bytes()]
+
+
+# --- whose word counts -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written_by(monkeypatch):
+    """Who W&B says wrote the receipts and the entries: `written_by(receipts="eve")`."""
+
+    def say(receipts="local", entries="local"):
+        monkeypatch.setattr(ledger, "writer", lambda _, name: receipts if "_notifications" in name else entries)
+
+    return say
+
+
+def receipt(desk, **changes):
+    """Log one that says that all was told."""
+    content = {"through": 0, "sha256": desk.entries[0].sha256, "owed": {}, "told": []} | changes
+    with wandb.init(project=desk.collection) as run:
+        artifact = wandb.Artifact("glyphs_notifications", type="notification")
+        with artifact.new_file("receipt.json", mode="w") as file:
+            json.dump(content, file)
+        run.log_artifact(artifact).wait()
+
+
+def test_a_receipt_of_another_account_silences_nothing(desk, receiver, written_by):
+    """Anyone who can write to the project can write a receipt."""
+    receiver.answers = [500]
+    desk.promoted(0)
+    written_by(receipts="eve")
+    receipt(desk)
+    assert not_told(desk) == [("v0", "webhook")]
+    written_by()
+    assert not_told(desk) == []  # it was the account alone
+
+
+@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"through": 7}, {"through": "0"}, {"owed": []}])
+def test_what_is_no_receipt_of_this_ledger_silences_nothing(desk, receiver, changes):
+    receiver.answers = [500]
+    desk.promoted(0)
+    receipt(desk, **changes)
+    assert not_told(desk) == [("v0", "webhook")]
+
+
+def test_a_planted_entry_tells_no_one(desk, receiver, written_by):
+    receiver.answers = [500]
+    desk.promoted(0)
+    written_by(entries="eve")
+    assert not_told(desk) == []
+
+
+def test_without_receipts_everything_is_told_again_with_the_same_ids(desk, receiver):
+    desk.promoted(0)
+    wandb.Api().artifact(f"local/{desk.collection}/glyphs_notifications:v0").delete(delete_aliases=True)
+    desk.promoted(1, 0)
+    first, again, second = receiver.ids
+    assert first == again != second
+
+
+# --- GitHub ----------------------------------------------------------------------------------------------------------
+
+
+def deployment(number):
+    return {"id": number, "environment": "production", "task": "deploy"}
+
+
+def status_of(run, **changes):
+    page = f"https://github.com/{REPOSITORY}/actions/runs/{run}/job/9"
+    return {"state": "in_progress", "description": "", "log_url": page, "target_url": page} | changes
+
+
+@pytest.fixture
+def on_github(github, monkeypatch):
+    monkeypatch.setattr(notifications, "PAUSES_S", (0.0, 0.0))
+    github.answers[RUN] = [approved("bob")]
+    github.answers |= {DEPLOYMENTS: [deployment(9), deployment(8)]}
+    github.answers |= {f"{DEPLOYMENTS}/9/statuses": [status_of(47110)], f"{DEPLOYMENTS}/8/statuses": [status_of(4711)]}
+    return github
+
+
+def promoted_on_github(desk, number=0, production=None):
+    name = desk.evidence(number, production, github=evidence()["github"])
+    return desk.step("promote", "--evidence", name, "--approval", "github")
+
+
+def test_the_deployment_of_this_workflow_run_gets_page_digest_and_entry(desk, on_github):
+    answer = promoted_on_github(desk)
+    (entry,) = desk.entries
+    ((path, body, token),) = on_github.posted
+    assert (path, token) == (f"{DEPLOYMENTS}/8/statuses", f"Bearer {TOKEN}")
+    digest = desk.version(0).digest
+    assert body["description"].startswith(f"digest {digest}, ledger entry v0 ({entry.sha256[:12]}), ")
+    assert len(body["description"]) <= 140
+    assert (body["state"], body["environment_url"]) == ("success", answer["url"])
+    assert body["log_url"] == f"https://github.com/{REPOSITORY}/actions/runs/4711/attempts/2"
+    assert answer["notifications"] == [{"entry": "v0", "channel": "deployment", "told": True}]
+
+
+def test_a_deployment_that_has_the_status_already_gets_no_second_one(desk, on_github, monkeypatch):
+    monkeypatch.setattr(notifications, "_note", lambda *_: None)  # as if killed before the receipt
+    promoted_on_github(desk)
+    on_github.answers[f"{DEPLOYMENTS}/8/statuses"].append(on_github.posted[0][1])
+    name = desk.entries[0].content["evidence"]["name"]
+    assert desk.step("promote", "--evidence", name, "--approval", "github")["notifications"][0]["told"]
+    assert len(on_github.posted) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ([], "none of the last 10 deployments to production is of the workflow run that promoted"),
+        (403, "answered 403 to GET /repos/team/models/deployments"),
+        ([{}], "has no int 'id'"),
+    ],
+)
+def test_without_its_deployment_the_promotion_stands_and_says_so(desk, on_github, answer, problem):
+    on_github.answers[DEPLOYMENTS] = answer
+    promoted = promoted_on_github(desk)
+    assert promoted.exit == 0 and problem in promoted["notifications"][0]["problem"]
+    assert not_told(desk) == [("v0", "deployment")]
+
+
+@pytest.mark.parametrize("repository", [REPOSITORY, "team/consumer"])
+def test_a_repository_is_told_by_a_dispatch(desk, on_github, monkeypatch, repository):
+    monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", repository)
+    if repository != REPOSITORY:
+        monkeypatch.setenv("PROMOTION_DISPATCH_TOKEN", DISPATCH_TOKEN)
+    promoted_on_github(desk)
+    path, body, token = on_github.posted[-1]
+    assert path == f"/repos/{repository}/dispatches"
+    assert token == f"Bearer {TOKEN if repository == REPOSITORY else DISPATCH_TOKEN}"
+    assert body["event_type"] == "model-promoted"
+    payload = body["client_payload"]
+    assert len(payload) <= 10  # GitHub refuses more
+    assert (payload["use_case"], payload["ledger"]["sha256"]) == ("glyphs", desk.entries[0].sha256)
+
+
+def test_the_workflows_own_token_is_given_to_no_other_repository(desk, on_github, monkeypatch):
+    monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", "team/consumer")
+    answer = promoted_on_github(desk)
+    (problem,) = [item["problem"] for item in answer["notifications"] if item["channel"] == "dispatch"]
+    assert problem.startswith("PROMOTION_DISPATCH_TOKEN is not set")
+    assert [path for path, _, _ in on_github.posted] == [f"{DEPLOYMENTS}/8/statuses"]
+
+
+def test_the_token_of_a_dispatch_is_in_no_output(desk, on_github, monkeypatch, capfd):
+    monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", "team/consumer")
+    monkeypatch.setenv("PROMOTION_DISPATCH_TOKEN", DISPATCH_TOKEN)
+    on_github.refuses_posts = 403
+    answer = promoted_on_github(desk)
+    said = capfd.readouterr()
+    assert "answered 403 to POST /repos/team/consumer/dispatches" in said.err
+    assert not [text for text in (said.out, said.err, json.dumps(answer.result)) if DISPATCH_TOKEN in text]
