@@ -22,7 +22,7 @@ from typing import Any
 from modelgate_server.api.shapes import number_of
 from modelgate_server.errors import NotFound, StartError
 from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say
-from modelgate_server.store import accounts, artifacts, files, history, projects, references, runs, sweeps
+from modelgate_server.store import accounts, alerts, artifacts, files, history, projects, references, runs, sweeps
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs, sync_file_system
 from modelgate_server.store.db import now, snapshot
@@ -197,7 +197,8 @@ class Export:
         self._text(f"{folder}/summary.json", run.summary)
         fields = _fields(run, leave="id project_id user_id config summary tags stop_requested")
         lineage = {direction: self._lineage(run, direction) for direction in ("input", "output")}
-        document = {**fields, "tags": json.loads(run.tags), "user": self._user(run.user_id)}
+        sent = [_fields(one, leave="id run_id") for one in reversed(alerts.of_run(self.db, run.id))]
+        document = {**fields, "tags": json.loads(run.tags), "user": self._user(run.user_id), "alerts": sent}
         self._json(f"{folder}/run.json", {**document, "lines": lines, "files": listed, "artifacts": lineage})
 
     def _lines(self, run_id: int, stream: str, where: str) -> list[list[int]]:

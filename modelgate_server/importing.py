@@ -24,7 +24,18 @@ from modelgate_server.errors import Invalid, NotFound, ServerError, StartError
 from modelgate_server.exporting import FORMAT, INDEX, REFERENCE
 from modelgate_server.maintenance import Progress, database_of, holding, parser, result, say
 from modelgate_server.settings import MIB
-from modelgate_server.store import accounts, artifacts, files, history, manifests, projects, registry, runs, sweeps
+from modelgate_server.store import (
+    accounts,
+    alerts,
+    artifacts,
+    files,
+    history,
+    manifests,
+    projects,
+    registry,
+    runs,
+    sweeps,
+)
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs
@@ -41,6 +52,7 @@ DAMAGE = (
 )
 LINES = 10_000  # of a stream in one transaction, so that the server's own writers have their turn
 SWEEP_FIELDS = ("name", "display_name", "description", "config", "state", "points", "created_at", "updated_at")
+ALERT_FIELDS = ("level", "title", "text", "created_at")
 RUN_FIELDS = (
     *("display_name", "description", "notes", "tags", "state", "group_name", "job_type", "git_commit", "host"),
     *("program", "repo", "sweep_name", "exit_code", "created_at", "heartbeat_at"),
@@ -194,6 +206,9 @@ class Import:
                     return  # it went on here
                 runs.edit(db, found, fields)
             update(db, "runs", found.id, user_id=self._user(db, document["user"]))
+            sent = [] if alerts.of_run(db, found.id) else document.get("alerts", [])  # an older export has none
+            for alert in sent:
+                insert(db, "alerts", run_id=found.id, **{name: alert[name] for name in ALERT_FIELDS})
             for listed in document["files"]:
                 size = self.blobs.size(listed["md5"]) or 0
                 files.put(db, found.id, listed["name"], md5=listed["md5"], size=size)

@@ -10,7 +10,7 @@ from ariadne import MutationType, ObjectType
 
 from modelgate_server.api.shapes import Call, Info, finite, node_id, number_of, page, page_size
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import accounts, artifacts, filters, history, projects, runs
+from modelgate_server.store import accounts, alerts, artifacts, filters, history, projects, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.documents import json_object
 from modelgate_server.store.filters import Order
@@ -21,6 +21,8 @@ log = logging.getLogger("server")
 DEFAULT_PROJECT = "uncategorized"
 # What a resumed run wants to see of its past: the last row.
 TAIL_LINES = 1
+# Before an alert of the same title is kept again (`wait_duration`): a year.
+MAX_WAIT_MS = 366 * 24 * 3_600_000
 
 mutation = MutationType()
 project = ObjectType("Project")
@@ -196,10 +198,16 @@ def rewind_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Run]:
 
 @mutation.field("notifyScriptableRunAlert")
 def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """There is no one to send mail to: the alert goes to the server's log."""
+    """It is shown on the pages of its project and its run, and goes to the server's log; there is no mail."""
     call = info.context
     found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
-    log.warning("alert of run %s: %r: %r", found.name, input["title"][:200], input["text"][:1000])
+    wait_ms = input.get("wait_duration") or 0
+    if not isinstance(wait_ms, int) or not 0 <= wait_ms <= MAX_WAIT_MS:
+        raise Invalid(f'an alert waits between 0 and {MAX_WAIT_MS} milliseconds, not "{str(wait_ms)[:80]}"')
+    severity = input.get("severity") or "INFO"
+    if not alerts.add(call.db, found, severity, input["title"], input["text"], wait_s=wait_ms / 1000):
+        return {"success": True}
+    log.warning("alert (%s) of run %s: %r: %r", severity, found.name, input["title"][:200], input["text"][:1000])
     return {"success": True}
 
 

@@ -9,7 +9,18 @@ from starlette.routing import Route
 
 from modelgate_server.api.handling import Services
 from modelgate_server.errors import NotFound
-from modelgate_server.web import differences, kinds, lineage, login, projects, registries, runs, status, versions
+from modelgate_server.web import (
+    alerts,
+    differences,
+    kinds,
+    lineage,
+    login,
+    projects,
+    registries,
+    runs,
+    status,
+    versions,
+)
 from modelgate_server.web.access import HEADERS, Access, refusal
 from modelgate_server.web.session import Sessions
 
@@ -40,7 +51,11 @@ def routes(services: Services) -> list[Route]:
         Route(PROJECT, page(projects.show), methods=["GET"]),
         Route(PROJECT + "/workspace", page(projects.show), methods=["GET"]),
         Route(PROJECT + "/series", page(projects.points), methods=["GET"]),
+        Route(PROJECT + "/alerts", page(alerts.show), methods=["GET"]),
         Route(RUN, page(runs.show), methods=["GET"]),
+        Route(RUN + "/rename", form(runs.rename), methods=["POST"]),
+        Route(RUN + "/delete", page(runs.ask), methods=["GET"]),
+        Route(RUN + "/delete", form(runs.delete), methods=["POST"]),
         Route(RUN + "/series", page(runs.points), methods=["GET"]),
         Route(RUN + "/file", page(runs.file), methods=["GET"]),
         Route(RUN + "/frame", page(runs.framed), methods=["GET"]),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from modelgate_server.errors import NotFound
-from modelgate_server.store import accounts, artifacts, projects, runs
+from modelgate_server.store import accounts, alerts, artifacts, projects, runs
 from modelgate_server.store.accounts import Entity
 from modelgate_server.store.projects import Project
 from modelgate_server.web import kinds, links, listing, series
@@ -82,6 +82,7 @@ def show(visit: Visit) -> Response:
         groups=listing.GROUPS,
         page_size=listing.RUNS_A_PAGE,
         kinds=kinds.of_project(visit, found, home),
+        alerts=alerts.count(visit.db, found.id),
     )
 
 

@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from modelgate_server.errors import NotFound
 from modelgate_server.settings import KIB
-from modelgate_server.store import artifacts, files, history, runs
+from modelgate_server.store import alerts, artifacts, files, history, projects, runs
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.names import LATEST
 from modelgate_server.store.runs import Run
 from modelgate_server.web import charts, contents, links, machine, media, panels, series, tables, versions, words
-from modelgate_server.web.access import Visit
+from modelgate_server.web.access import Form, Visit, see_other
 from modelgate_server.web.addresses import Place, picture_url
 from modelgate_server.web.contents import Shown
 from modelgate_server.web.media import Medium
@@ -27,13 +29,19 @@ FILES = 500
 TABLES = 12
 MAX_SHOWN_BYTES = 256 * KIB
 TABLE_ROWS = 10
+# As in W&B's app.
+MAX_NAME_CHARS = 128
+PRODUCTION = "production"
 # Tables that custom charts are drawn from, all of one page.
 MAX_CHARTED_BYTES = 4 * 1024 * KIB
 
 
 def show(visit: Visit) -> Response:
     """GET /{entity}/{project}/runs/{run}"""
-    run, home = _run(visit)
+    return _show(visit, *_run(visit))
+
+
+def _show(visit: Visit, run: Run, home: Place, *, status: int = 200, message: str = "", typed: str = "") -> Response:
     config, summary = words.parsed(run.config), words.parsed(run.summary)
     lines = history.console_count(visit.db, run.id)
     console = [line for _, line in history.console(visit.db, run.id, first=lines - CONSOLE_LINES)]
@@ -44,6 +52,7 @@ def show(visit: Visit) -> Response:
     logged = media.of_run(summary, panels.table_keys(config))
     return visit.show(
         "run.html",
+        status,
         place=home,
         run=run,
         url=url,
@@ -63,6 +72,11 @@ def show(visit: Visit) -> Response:
         hidden_lines=max(lines - len(console), 0),
         commit=links.commit(run.git_commit, run.repo),
         workflow=_workflow(config),
+        alerts=alerts.of_run(visit.db, run.id),
+        may_write=projects.role(visit.db, visit.user, projects.project(visit.db, run.project_id)) in projects.WRITERS,
+        max_name=MAX_NAME_CHARS,
+        message=message,
+        typed=typed,
     )
 
 
@@ -71,6 +85,63 @@ def _run(visit: Visit) -> tuple[Run, Place]:
     run = runs.find(visit.db, found.id, visit.at("run"))
     if run is None:
         raise NotFound(f'there is no run "{visit.at("run")}" in "{home.entity}/{home.project}"')
+    return run, home
+
+
+# --- its name, and its end ------------------------------------------------------------------------------------------
+
+
+def rename(visit: Visit, fields: Form) -> Response:
+    """POST .../rename: `name`. As the SDK does with `run.name = ...`; the run's id and its address stay."""
+    run, home = _writable(visit)
+    name = fields.get("name", "").strip()
+    if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+        message = f"A run's name has 1 to {MAX_NAME_CHARS} characters, all on one line."
+        return _show(visit, run, home, status=400, message=message, typed=name)
+    runs.edit(visit.db, run, {"display_name": name})
+    return see_other(home.run(run.name))
+
+
+def ask(visit: Visit) -> Response:
+    """GET .../delete: what would be lost, before anything is."""
+    run, home = _writable(visit)
+    made = [
+        (link, _aliases(visit, version))
+        for version in artifacts.of_run(visit.db, run.id, "output")
+        for link in links.to_artifacts(visit, [version])
+        if link.note != versions.BY_THE_WAY
+    ]
+    return visit.show(
+        "delete.html",
+        place=home,
+        run=run,
+        url=home.run(run.name),
+        rows=history.count(visit.db, run.id),
+        files=len(files.listing(visit.db, run.id)),
+        alerts=len(alerts.of_run(visit.db, run.id)),
+        made=made,
+        latest=LATEST,
+        is_production=any(PRODUCTION in aliases for _, aliases in made),
+    )
+
+
+def _aliases(visit: Visit, version: Artifact) -> list[str]:
+    """Everywhere that this user may see it."""
+    places = [one for one in artifacts.memberships(visit.db, version.id) if links.to_membership(visit, one)]
+    return sorted({alias for one in places for alias in links.aliases(visit, one)})
+
+
+def delete(visit: Visit, fields: Form) -> Response:
+    """POST .../delete: as the SDK's `run.delete()`; the versions that the run logged stay."""
+    run, home = _writable(visit)
+    runs.delete(visit.db, run.id)
+    return see_other(home.base)
+
+
+def _writable(visit: Visit) -> tuple[Run, Place]:
+    run, home = _run(visit)
+    project = projects.project(visit.db, run.project_id)
+    projects.require_writer(visit.db, visit.user, project, f'there is no run "{run.name}"')
     return run, home
 
 

@@ -104,6 +104,8 @@ VALUES: dict[str, Any] = {
     "UpsertBucketInput.entityName": "fields-team",
     "UpsertBucketInput.state": "finished",
     "UpdateRunStateInput.state": "pending",
+    "RunAlertInput.severity": "ERROR",
+    "RunAlertInput.waitDuration": 3_600_000,
     "UpsertSweepInput.id": "SWEEP_ID",
     "UpsertSweepInput.config": SWEEP_TEXT.replace("[1]", "[1, 2]"),
     "UpsertSweepInput.entityName": "fields-team",
@@ -197,6 +199,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 def more(wire: Wire, ids: dict[str, str]) -> dict[str, str]:
     """What only mutations need: versions that are under way, people to add and to remove, the ids of all."""
     wire.done("addAliases", "success", **filled(INPUTS["deleteAliases"], ids))
+    wire.done("notifyScriptableRunAlert", "success", **INPUTS["notifyScriptableRunAlert"])
     unused = Upload(wire, PROJECT, {"u.txt": b"u"}, "unused")
     made = unused.create(artifactTypeName="model", aliases=[{"alias": "best"}])
     unused.put_files(made)

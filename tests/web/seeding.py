@@ -107,6 +107,8 @@ def everything() -> None:
                 **{name: curve(name) for name in CURVES},
             }
         )
+        run.alert("Loss is high", "It stays above 0.5.\nLook at the learning rate.", level="WARN")
+        run.alert("Half of it is done", "", level="INFO")
         pictures = [wandb.Image(picture(number, 8), caption=f"digit {number}") for number in range(3)]
         run.log(
             {
@@ -147,6 +149,7 @@ def hostile() -> None:
         run.log({HOSTILE: 1.0})
         run.log({HOSTILE: 2.0})
         print(HOSTILE)
+        run.alert(HOSTILE, HOSTILE, level="ERROR")
         rows = wandb.Table(columns=[HOSTILE, "y"], data=[[1, 2], [2, 3]])
         names = [HOSTILE, HOSTILE_NAME]
         run.log(

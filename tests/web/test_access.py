@@ -25,7 +25,9 @@ PAGES = (
     "/local",
     "/local/pages",
     "/local/pages/workspace",
+    "/local/pages/alerts",
     "/local/pages/runs/trainer",
+    "/local/pages/runs/trainer/delete",
     "/local/pages/artifacts/model/seen_model/v0",
     "/local/pages/artifacts/model/seen_model/v0/download?path=model.bin",
     "/local/pages/artifacts/model/seen_model/v0/picture?path=model.bin",
@@ -106,29 +108,40 @@ def test_a_changed_cookie_is_none(visitor: Visitor, part: int) -> None:
     assert visitor.get("/").status_code == 303
 
 
+RUN = "/local/pages/runs/trainer"
+# What is refused, sent to each form that changes something: then nothing is changed.
+FORMS = {
+    alias_form("v0"): {"alias": "smuggled", "do": "add"},
+    f"{RUN}/rename": {"name": "smuggled"},
+    f"{RUN}/delete": {},
+}
+
+
+@pytest.mark.parametrize("path", FORMS)
 @pytest.mark.parametrize("csrf", ["", "0" * 64])
-def test_a_form_without_the_token_of_its_session_changes_nothing(visitor: Visitor, csrf: str) -> None:
-    answer = visitor.post(alias_form("v0"), csrf=csrf, alias="smuggled", do="add")
+def test_a_form_without_the_token_of_its_session_changes_nothing(visitor: Visitor, path: str, csrf: str) -> None:
+    answer = visitor.post(path, csrf=csrf, **FORMS[path])
     assert answer.status_code == 403
     assert "not one of this session" in answer.text
-    assert "smuggled" not in visitor.get(registry_version("v0")).text
+    assert "smuggled" not in visitor.get(registry_version("v0")).text + visitor.get(RUN).text
 
 
-def test_the_token_of_another_session_does_not_count(visitor: Visitor, stranger: Visitor) -> None:
+@pytest.mark.parametrize("path", FORMS)
+def test_the_token_of_another_session_does_not_count(visitor: Visitor, stranger: Visitor, path: str) -> None:
     other = stranger.log_in().csrf()
-    assert visitor.post(alias_form("v0"), csrf=other, alias="smuggled", do="add").status_code == 403
+    assert visitor.post(path, csrf=other, **FORMS[path]).status_code == 403
 
 
-def test_a_form_from_another_site_is_refused(visitor: Visitor) -> None:
-    answer = visitor.post(
-        alias_form("v0"), headers={"Origin": "http://evil.example"}, csrf=visitor.csrf(), alias="smuggled", do="add"
-    )
+@pytest.mark.parametrize("path", FORMS)
+def test_a_form_from_another_site_is_refused(visitor: Visitor, path: str) -> None:
+    answer = visitor.post(path, headers={"Origin": "http://evil.example"}, csrf=visitor.csrf(), **FORMS[path])
     assert answer.status_code == 403
     assert "another site" in answer.text
 
 
-def test_a_form_without_a_session_is_sent_to_the_login(stranger: Visitor) -> None:
-    answer = stranger.post(alias_form("v0"), csrf="0" * 64, alias="smuggled", do="add")
+@pytest.mark.parametrize("path", FORMS)
+def test_a_form_without_a_session_is_sent_to_the_login(stranger: Visitor, path: str) -> None:
+    answer = stranger.post(path, csrf="0" * 64, **FORMS[path])
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
 
 
@@ -235,6 +248,14 @@ def test_another_user_finds_nothing_of_ours_on_the_first_pages(stranger: Visitor
 def test_a_form_of_somebody_elses_version_is_refused(stranger: Visitor, visitor: Visitor, eve: str) -> None:
     assert stranger.log_in(eve).change_alias("v0", "stolen").status_code == 404
     assert "stolen" not in visitor.get(registry_version("v0")).text
+
+
+def test_a_form_of_somebody_elses_run_is_refused(stranger: Visitor, visitor: Visitor, eve: str) -> None:
+    stranger.log_in(eve)
+    for form in ("rename", "delete"):
+        answer = stranger.post(f"{RUN}/{form}", csrf=stranger.csrf(), name="stolen")
+        assert answer.status_code == 404
+    assert "stolen" not in visitor.get(RUN).text
 
 
 @pytest.mark.usefixtures("eve_may_look")

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.server.wire import UPSERT_BUCKET, Wire
 from tests.serving import Server, until
-from tests.web.browser import DEADLINE_MS, DESKTOP, FLAGS, PHONE, PICTURES, SCHEMES
+from tests.web.browser import DEADLINE_MS, DESKTOP, FLAGS, PHONE, PICTURES, audit
 from tests.web.conftest import REGISTRY, registry_version, stream
 from tests.web.seeding import EVIL_FILES
 
@@ -40,6 +39,8 @@ PAGES = {
     "difference": "/local/pages/artifacts/dataset/growing/v1/diff",
     "kind": "/local/pages/artifacts/run_table",
     "lineage": "/local/pages/artifacts/model/seen_model/v1/lineage",
+    "alerts": "/local/pages/alerts",
+    "delete": f"{RUN}/delete",
     "entity": "/local",
     "run-file": f"{RUN}/file?path=config.yaml",
     "report": "/local/pages/artifacts/model/seen_model/v1/file?path=report.md",
@@ -290,16 +291,42 @@ def test_a_chart_is_zoomed_smoothed_and_drawn_over_another_axis(page: Page, serv
     expect(values.first).to_have_text("0")
     page.get_by_label("Smoothing").fill("0.9")
     expect(chart.locator(".u-legend .u-series")).to_have_count(3)
-    page.get_by_label("Log scale").check()
+    page.get_by_label("Log y").check()
     page.get_by_label("Axis").select_option("_runtime")
     assert page.url.endswith("?smooth=0.9&log=1&x=_runtime")
-    page.get_by_label("Metrics").fill("VAL_")
-    expect(page.locator("#history figure:visible")).to_have_count(1)
-    page.get_by_label("Metrics").fill("")
+    figures = page.locator("#history figure:visible")
+    for names, count in (("VAL_", 1), ("LOSS$|nothing", 1), ("^(train|epoch)/", 2), ("(", 0), ("", 2)):
+        page.get_by_label("Metrics").fill(names)
+        expect(figures).to_have_count(count)
+    widths = []
+    for per_row in ("1", "2", "3"):
+        page.get_by_label("Per row").select_option(per_row)
+        box = figures.first.bounding_box()
+        assert box is not None
+        widths.append(box["width"])
+    assert widths[0] > 1.9 * widths[1] > 2.5 * widths[2]
     page.reload()  # the choice is in the address
-    expect(page.get_by_label("Log scale")).to_be_checked()
+    expect(page.get_by_label("Per row")).to_have_value("3")
+    expect(page.get_by_label("Log y")).to_be_checked()
     expect(chart.locator(".u-legend .u-series")).to_have_count(3)
     expect(chart.locator(".u-legend .u-label").first).to_have_text(re.compile("time since the start"))
+
+
+def test_a_chart_has_a_logarithmic_axis_across(page: Page, server: Server) -> None:
+    """The first step is 0, which no logarithm has; the middle of the chart is at the square root of the last one."""
+    log_in(page, server, f"{RUN}?logx=1")
+    chart = page.locator("#history figure", has_text="train/loss")
+    expect(page.get_by_label("Log x")).to_be_checked()
+    plot, step = chart.locator(".u-over"), chart.locator(".u-legend .u-value").first
+    plot.hover(position={"x": 1, "y": 40})
+    expect(step).to_have_text("1")
+    box = plot.bounding_box()
+    assert box is not None
+    plot.hover(position={"x": box["width"] / 2, "y": 40})
+    assert 12 <= int(step.inner_text()) <= 17  # of 199
+    page.get_by_label("Log x").uncheck()
+    plot.hover(position={"x": 1, "y": 40})
+    expect(step).to_have_text("0")
 
 
 def test_a_chart_and_the_console_move_while_a_run_logs(page: Page, server: Server) -> None:
@@ -350,24 +377,12 @@ with wandb.init(project="pages", id="live", settings=wandb.Settings(x_file_strea
 
 
 def test_axe_finds_nothing_to_complain_of(page: Page, server: Server) -> None:
-    """And every page is kept as a picture, light, dark and narrow, where CI looks for it."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.set_viewport_size(DESKTOP)
     for name, path in PAGES.items():
-        page.set_viewport_size(DESKTOP)
         if name == "home":
             log_in(page, server)
         page.goto(path)
-        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        page.wait_for_load_state("networkidle")
-        for scheme, options in SCHEMES.items():
-            page.emulate_media(color_scheme=scheme)
-            found = Axe().run(page, options=options).response["violations"]
-            said = [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"]) for one in found]
-            assert said == [], (path, scheme)
-            page.screenshot(path=PICTURES / f"{name}-{scheme}.png", full_page=True)
-        page.set_viewport_size(PHONE)
-        page.screenshot(path=PICTURES / f"{name}-390.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+        audit(page, name)
 
 
 def test_hostile_names_run_no_script(page: Page, server: Server) -> None:

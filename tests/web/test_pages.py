@@ -300,12 +300,64 @@ def test_a_bad_alias_is_refused_on_the_page_in_words(visitor: Visitor, alias: st
     assert "<script>alert" not in answer.text
 
 
+def test_a_run_is_renamed_on_its_page_and_the_sdk_reads_it(visitor: Visitor, wandb_env: dict[str, str]) -> None:
+    import wandb
+
+    stream(visitor.server, "tidied", "kept", history=[{"_step": 0, "loss": 1}])
+    path = "/local/tidied/runs/kept"
+    answer = visitor.post(f"{path}/rename", csrf=visitor.csrf(), name="  A better name ")
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+    assert wandb.Api().run("local/tidied/kept").name == "A better name"
+    for name in ("", " ", "x" * 129, "two\nlines"):
+        refused = visitor.post(f"{path}/rename", csrf=visitor.csrf(), name=name)
+        assert (refused.status_code, "1 to 128 characters" in refused.text) == (400, True)
+    assert wandb.Api().run("local/tidied/kept").name == "A better name"
+
+
+def test_a_run_is_deleted_after_a_page_that_says_what_is_lost(visitor: Visitor, wandb_env: dict[str, str]) -> None:
+    import wandb
+
+    stream(visitor.server, "tidied", "gone", history=[{"_step": step, "loss": 1} for step in range(3)])
+    path = "/local/tidied/runs/gone"
+    assert f'href="{path}/delete"' in shown(visitor, path)
+    asked = text(shown(visitor, f"{path}/delete"))
+    assert "3 rows of history" in asked and "still running" in asked
+    assert wandb.Api().run("local/tidied/gone")  # to ask deletes nothing
+    answer = visitor.post(f"{path}/delete", csrf=visitor.csrf())
+    assert (answer.status_code, answer.headers["location"]) == (303, "/local/tidied")
+    assert visitor.get(path).status_code == 404
+    assert visitor.post(f"{path}/delete", csrf=visitor.csrf()).status_code == 404
+    with pytest.raises((ValueError, wandb.errors.CommError)):
+        wandb.Api().run("local/tidied/gone")
+
+
+def test_who_deletes_a_run_learns_that_it_made_what_is_in_production(visitor: Visitor) -> None:
+    page = shown(visitor, "/local/pages/runs/trainer/delete")
+    assert "seen_model:v1" in page and "candidate" in page and "is in production" not in page
+    visitor.change_alias("v1", "production")
+    try:
+        assert "One of them is in production" in shown(visitor, "/local/pages/runs/trainer/delete")
+    finally:
+        visitor.change_alias("v1", "production", do="remove")
+
+
+def test_alerts_are_listed_newest_first_and_on_their_run(visitor: Visitor) -> None:
+    page = text(shown(visitor, "/local/pages/alerts"))
+    assert re.search(r"Sent info Half of it is done \w+-\w+-\d+ ", page)
+    assert page.index("Half of it is done") < page.index("warning Loss is high It stays above 0.5. Look at")
+    assert "2 alerts" in text(shown(visitor, "/local/pages"))
+    assert "Loss is high" in shown(visitor, "/local/pages/runs/everything")
+    stream(visitor.server, "tidied", "silent", history=[{"_step": 0, "loss": 1}])
+    assert "run.alert(title=" in shown(visitor, "/local/tidied/alerts")
+
+
 # --- hostile names and files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/local", EVIL_PROJECT, f"{EVIL_PROJECT}/runs/evil", EVIL_VERSION, EVIL_VERSION.rpartition("/")[0]]
+    ["/", "/local", EVIL_PROJECT, f"{EVIL_PROJECT}/alerts", f"{EVIL_PROJECT}/runs/evil"]
+    + [f"{EVIL_PROJECT}/runs/evil/delete", EVIL_VERSION, EVIL_VERSION.rpartition("/")[0]]
     + [f"{EVIL_VERSION}/file?{urlencode({'path': path})}" for path in [*EVIL_FILES, "evil.table.json"]],
 )
 def test_hostile_names_stay_text(visitor: Visitor, path: str) -> None:

@@ -1,10 +1,11 @@
 // Interactive charts in the place of the static ones, drawn by uPlot: zoom, exact values, a logarithmic scale, smoothing,
-// another axis; live while a run logs. The pages are whole without this file, but for what the machine did.
+// another axis, a choice of metrics; live while a run logs. The pages are whole without this file, but for what the machine did.
 "use strict";
 (() => {
   // Of more charts than these, what stands before a slash in their names becomes a heading.
   const FEW_CHARTS = 6;
   const COLOURS = 8, REFRESH_MS = 3000, MAX_WAIT_MS = 60000, HEIGHT = 190, LARGE_HEIGHT = 460;
+  const PER_ROW = ["1", "2", "3"];
   const AXES = { _step: "step", _runtime: "time since the start", _timestamp: "date and time" };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const short = (axis) => AXES[axis] || axis.split("/").pop();
@@ -24,6 +25,14 @@
       const labels = marks.map((mark) => Number(mark.toPrecision(digits)).toString());
       if (digits === 15 || new Set(labels).size === labels.length) return labels;
     }
+  }
+  // A pattern without case; what is no pattern is looked for as it stands.
+  function pattern(text) {
+    try { return new RegExp(text, "i"); } catch { return null; }
+  }
+  function matching(text) {
+    const found = pattern(text);
+    return found ? (key) => found.test(key) : (key) => key.toLowerCase().includes(text.toLowerCase());
   }
   const written = (axis) => axis === "_runtime" ? seconds : axis === "_timestamp"
     ? (value) => new Date(value * 1000).toLocaleString() : exact;
@@ -109,11 +118,14 @@
       setTimeout(() => URL.revokeObjectURL(url), 60000);
     }
 
-    show(content, { log = false, smoothing = 0 } = {}) {
+    show(content, { log = false, logX = false, smoothing = 0 } = {}) {
       this.content = content;
       this.figure.classList.toggle("single", content.series.length === 1);
       const range = this.isZoomed && content.axis === this.axis ? { ...this.plot.scales.x } : null;
-      const columns = aligned(content.series);
+      let columns = aligned(content.series);
+      const right = columns[0].map((x) => x > 0);
+      const isLogX = logX && content.axis !== "_timestamp" && right.some(Boolean);
+      if (isLogX) columns = columns.map((values) => values.filter((_, i) => right[i]));
       if (log) for (const ys of columns.slice(1)) ys.forEach((y, i) => { if (!(y > 0)) ys[i] = null; });
       const isLog = log && columns.slice(1).some((ys) => ys.some((y) => y > 0));
       const lines = [], data = [columns[0]];
@@ -137,11 +149,11 @@
       this.axis = content.axis;
       this.ends = [data[0][0], data[0][data[0].length - 1]];
       // A chart that only grew keeps its cursor and its zoom.
-      const shape = JSON.stringify([content.axis, isLog, lines.map(({ label, stroke }) => [label, stroke])]);
+      const shape = JSON.stringify([content.axis, isLog, isLogX, lines.map(({ label, stroke }) => [label, stroke])]);
       if (this.plot && shape === this.shape) {
         this.plot.setData(data, !this.isZoomed);
         if (this.plot.width !== this.size().width) this.plot.setSize(this.size());
-      } else this.draw(content, lines, data, isLog, range);
+      } else this.draw(content, lines, data, isLog, isLogX, range);
       this.shape = shape;
       const values = content.series.map(({ name, ys }) => [name, ys.filter((y) => y != null).pop()]);
       this.last.textContent = values.length === 1 && !content.title ? brief(values[0][1]) : "";
@@ -149,17 +161,18 @@
       this.figure.setAttribute("aria-label", `${this.title} over ${content.x}. ${said}. Arrow keys read values, plus and minus zoom.`);
     }
 
-    draw(content, lines, data, isLog, range) {
+    draw(content, lines, data, isLog, isLogX, range) {
       const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 } };
       const write = written(content.axis);
       const numbers = (_, marks) => distinct(marks);
       // The axis has ticks of 10 and a gap of 5; a label of the other axis may reach beyond its end.
       const fit = (_, labels) => Math.ceil(17 + widest(labels || []));
       const beyond = (end) => (plot) => {
-        const [across, up] = plot.axes, { min, max } = plot.scales.x;
+        const [across, up] = plot.axes, place = isLogX ? Math.log10 : Number;
+        const [min, max] = [plot.scales.x.min, plot.scales.x.max].map(place);
         if (!across._values || !across._values.length || !(max > min)) return end ? 12 : 0;
         const at = end ? across._splits.length - 1 : 0;
-        const inside = (plot.width - up._size) * Math.abs(across._splits[at] - (end ? max : min)) / (max - min);
+        const inside = (plot.width - up._size) * Math.abs(place(across._splits[at]) - (end ? max : min)) / (max - min);
         const margin = end ? 0 : up._size;
         return Math.max(Math.ceil(widest([across._values[at]]) / 2 - inside * 0.9 - margin) + 2, end ? 12 : 0);
       };
@@ -167,10 +180,11 @@
       this.isZoomed = false;
       this.plot = new uPlot({
         ...this.size(), padding: [10, beyond(true), 0, beyond(false)],
-        scales: { x: { time: content.axis === "_timestamp" }, y: { distr: isLog ? 3 : 1 } },
+        scales: { x: { time: content.axis === "_timestamp", ...(isLogX ? { distr: 3, range: (_, low, high) => low < high ? [low, high] : [low / 2, high * 2] } : {}) }, y: { distr: isLog ? 3 : 1 } },
         axes: [
           { ...axis, label: content.x, labelSize: 16, labelFont: FONT, size: 26, font: FONT,
-            ...(content.axis === "_timestamp" ? {} : { values: content.axis === "_runtime" ? (_, marks) => marks.map(seconds) : numbers }) },
+            ...(content.axis === "_runtime" ? { values: (_, marks) => marks.map((mark) => mark == null ? null : seconds(mark)) }
+              : content.axis === "_timestamp" || isLogX ? {} : { values: numbers }) },
           { ...axis, size: fit, font: FONT, ...(isLog ? {} : { values: numbers }) },
         ],
         series: [{ label: content.x || "x", value: (_, x) => x == null ? "–" : write(x) }, ...lines],
@@ -225,20 +239,27 @@
       this.x = chosen.get("x") || "";
       this.named = chosen.get("metrics") || "";
       this.log = chosen.get("log") === "1";
+      this.logX = chosen.get("logx") === "1";
+      this.perRow = PER_ROW.includes(chosen.get("perrow")) ? chosen.get("perrow") : "";
       this.smoothing = Math.min(Math.max(Number(chosen.get("smooth")) || 0, 0), 0.99);
     }
 
     async load() {
-      const answer = await fetch(this.host.dataset.series, { headers: { Accept: "application/json" } });
-      if (!answer.ok) throw new Error(answer.statusText);
-      const text = await answer.text();
-      if (text !== this.text) {
-        this.text = text;
-        this.content = JSON.parse(text);
-        if ("lines" in this.host.dataset) this.content.charts = this.content.charts.filter(([key]) => this.isLine(key));
-        this.show();
+      if (!this.content) this.host.ariaBusy = "true";
+      try {
+        const answer = await fetch(this.host.dataset.series, { headers: { Accept: "application/json" } });
+        if (!answer.ok) throw new Error(answer.statusText);
+        const text = await answer.text();
+        if (text !== this.text) {
+          this.text = text;
+          this.content = JSON.parse(text);
+          if ("lines" in this.host.dataset) this.content.charts = this.content.charts.filter(([key]) => this.isLine(key));
+          this.show();
+        }
+        return this.content;
+      } finally {
+        this.host.ariaBusy = null;
       }
-      return this.content;
     }
 
     // Whether a run logged it more than once.
@@ -251,20 +272,29 @@
       this.content.axes.forEach((axis) => axes.append(make("option", { value: axis, textContent: short(axis) })));
       axes.value = this.x;
       const log = make("input", { type: "checkbox", checked: this.log });
+      const logX = make("input", { type: "checkbox", checked: this.logX });
+      const perRow = make("select", {}, make("option", { value: "", textContent: "as fit" }), ...PER_ROW.map((count) => make("option", { textContent: count })));
+      perRow.value = this.perRow;
       const smoothing = make("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: this.smoothing });
       const level = make("output", { textContent: this.smoothing || "off" });
       axes.addEventListener("change", () => { this.x = axes.value; this.changed(); });
       log.addEventListener("change", () => { this.log = log.checked; this.changed(); });
+      logX.addEventListener("change", () => { this.logX = logX.checked; this.changed(); });
+      perRow.addEventListener("change", () => { this.perRow = perRow.value; this.changed(); });
       smoothing.addEventListener("input", () => {
         this.smoothing = Number(smoothing.value);
         level.textContent = this.smoothing || "off";
         this.changed();
       });
-      const named = make("input", { type: "search", value: this.named, placeholder: "all", size: 12 });
-      named.addEventListener("input", () => { this.named = named.value; this.changed(); });
+      const named = make("input", { type: "search", value: this.named, placeholder: "all, or loss|acc", size: 14, title: "A part of the names, or a regular expression" });
+      named.addEventListener("input", () => {
+        this.named = named.value;
+        named.setAttribute("aria-invalid", String(!pattern(named.value)));
+        this.changed();
+      });
       const form = make("form", { className: "controls" },
-        make("label", {}, "Metrics ", named), make("label", {}, "Axis ", axes), make("label", {}, log, " Log scale"),
-        make("label", {}, "Smoothing ", smoothing, " ", level),
+        make("label", {}, "Metrics ", named), make("label", {}, "Axis ", axes), make("label", {}, log, " Log y"), make("label", {}, logX, " Log x"),
+        make("label", {}, "Smoothing ", smoothing, " ", level), make("label", {}, "Per row ", perRow),
         make("span", { className: "soft small", textContent: "Drag to zoom in, double-click to zoom out." }));
       form.addEventListener("submit", (event) => event.preventDefault());
       return form;
@@ -272,7 +302,7 @@
 
     changed() {
       const address = new URL(location.href);
-      const values = { metrics: this.named, x: this.x, log: this.log ? "1" : "", smooth: this.smoothing ? String(this.smoothing) : "" };
+      const values = { metrics: this.named, x: this.x, log: this.log ? "1" : "", logx: this.logX ? "1" : "", perrow: this.perRow, smooth: this.smoothing ? String(this.smoothing) : "" };
       for (const [name, value] of Object.entries(values)) {
         if (value) address.searchParams.set(name, value); else address.searchParams.delete(name);
       }
@@ -295,10 +325,12 @@
       }
       if (!this.content.charts.length) place.replaceChildren(make("p", { className: "empty", textContent: "No metric was logged yet." }));
       else place.querySelectorAll(".empty").forEach((words) => words.remove());
+      place.dataset.perRow = this.perRow;
+      const wanted = matching(this.named);
       for (const [key, axis] of this.content.charts) {
         const content = this.of(this.content, key, axis);
         if (!content.series.length) continue;
-        const isWanted = key.toLowerCase().includes(this.named.toLowerCase());
+        const isWanted = wanted(key);
         if (this.charts.has(key)) this.charts.get(key).figure.hidden = !isWanted;
         if (!isWanted) continue;
         if (!this.charts.has(key)) {
@@ -311,7 +343,7 @@
           place.append(figure);
           this.charts.set(key, new Chart(figure, key, (low, high) => this.zoomed(key, low, high)));
         }
-        this.charts.get(key).show(content, { log: this.log, smoothing: this.smoothing });
+        this.charts.get(key).show(content, { log: this.log, logX: this.logX, smoothing: this.smoothing });
       }
     }
 
@@ -329,7 +361,7 @@
     // Where not every row was sent, the part that is looked at is asked for again.
     async zoomed(key, low, high) {
       const chart = this.charts.get(key), [, defined] = this.content.charts.find(([name]) => name === key);
-      if (chart.axis !== "_step" || this.smoothing || this.log) return;
+      if (chart.axis !== "_step" || this.smoothing || this.log || this.logX) return;
       if (!this.content.runs.some(({ rows, columns }) => rows > (columns._step || []).length)) return;
       const address = new URL(this.host.dataset.series, location.href);
       if (low !== undefined) {

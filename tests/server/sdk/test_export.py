@@ -21,7 +21,7 @@ from modelgate_server.__main__ import main
 from modelgate_server.check import check
 from modelgate_server.exporting import Shelf
 from modelgate_server.store import accounts, artifacts, projects, registry
-from modelgate_server.store.db import Database
+from modelgate_server.store.db import Database, snapshot
 from tests.server.killing import kill_at_blob
 from tests.server.wire import UPSERT_BUCKET, Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
@@ -72,6 +72,7 @@ with wandb.init(project="{PROJECT}", id="trained", config={{"lr": 0.1, "deep": {
     for step in range(30):
         run.log({{"loss": 1 / (step + 1), "bad": float("nan")}})
     run.summary["best"] = 0.5
+    run.alert("too slow", "a second per step", level="WARN")
     for number in range(3):
         model = wandb.Artifact("net", type="model", metadata={{"number": number}})
         with model.new_file("net.bin", mode="wb") as file:
@@ -150,6 +151,13 @@ def second(folder: Path) -> Iterator[Server]:
         yield server
 
 
+def alerts(server: Server) -> list[Any]:
+    with snapshot(server.data / "server.db") as db:
+        return db.execute(
+            "SELECT name, level, title, text, a.created_at FROM alerts a JOIN runs ON run_id = runs.id"
+        ).fetchall()
+
+
 def test_a_project_is_the_same_on_another_server_and_twice_is_once(
     first: Server, exported: Path, second: Server, tmp_path: Path, folder: Path
 ) -> None:
@@ -162,6 +170,7 @@ def test_a_project_is_the_same_on_another_server_and_twice_is_once(
     again = json.loads(command("import", "--data", second.data, exported).stdout)
     assert again == {"runs": 0, "versions": 0, "there": 6, "not_carried": []}
     assert sdk(second, tmp_path / "home", READ) == before
+    assert alerts(second) == alerts(first) != []
     assert check(second.data).findings == []
 
 

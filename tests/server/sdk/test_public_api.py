@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import wandb
 
+from modelgate_server.store.db import snapshot
 from tests.server.sdk.conftest import StartRun
 from tests.server.wire import Wire
 from tests.serving import Server
@@ -159,12 +160,19 @@ def test_a_run_is_watched_from_elsewhere(start_run: StartRun, api: Any, project:
         for number in range(5):
             print(f"line {number}")
         run.alert("look here", "it \x1b[31mburns")
+        run.alert("look here", "still", level="ERROR")  # within a minute of the same title
+        run.alert("look here too", "it froze", level=wandb.AlertLevel.WARN, wait_duration=0.001)
     found = api.run(f"local/{project}/{run.id}")
     found.wait_until_finished()
     assert [one.id for one in api.runs(f"local/{project}")] == [run.id]
     said = [line.content for line in found.console_logs(per_page=2)]
     assert [line for line in said if line.startswith("line ")] == [f"line {number}" for number in range(5)]
     assert [line.content for line in found.console_logs(last=100)] == said
+    with snapshot(server.data / "server.db") as db:
+        sent = db.execute(
+            "SELECT level, title, text FROM alerts JOIN runs ON run_id = runs.id WHERE name = ?", (run.id,)
+        )
+        assert sent.fetchall() == [("INFO", "look here", "it \x1b[31mburns"), ("WARN", "look here too", "it froze")]
     assert "look here" in server.log.read_text() and "\x1b" not in server.log.read_text()
 
 

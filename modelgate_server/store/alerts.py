@@ -1,0 +1,58 @@
+"""Alerts: what a run wanted a person to know at once (`run.alert(...)`)."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import ClassVar
+
+from modelgate_server.errors import Invalid
+from modelgate_server.settings import KIB
+from modelgate_server.store.db import every, insert, now
+from modelgate_server.store.runs import Run
+
+# Of a run; the oldest go first. A loop that sends one with each step would fill the disk.
+MAX_KEPT = 1_000
+# W&B takes 64 characters of a title; a text may be a traceback.
+MAX_TITLE_CHARS, MAX_TEXT_CHARS = 1_000, 64 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """`level` is INFO, WARN or ERROR."""
+
+    TABLE: ClassVar[str] = "alerts"
+    id: int
+    run_id: int
+    level: str
+    title: str
+    text: str
+    created_at: str
+
+
+def add(db: sqlite3.Connection, run: Run, level: str, title: str, text: str, wait_s: float = 0) -> bool:
+    """False if the run has sent one of the same title within the last `wait_s` seconds: then it is not kept again."""
+    if len(title) > MAX_TITLE_CHARS or len(text) > MAX_TEXT_CHARS:
+        raise Invalid(f"an alert has at most {MAX_TITLE_CHARS} characters of title and {MAX_TEXT_CHARS} of text")
+    since = now(ago_s=wait_s)
+    sql = "SELECT 1 FROM alerts WHERE run_id = ? AND title = ? AND created_at > ?"
+    if db.execute(sql, (run.id, title, since)).fetchone():
+        return False
+    insert(db, "alerts", run_id=run.id, level=level, title=title, text=text, created_at=now())
+    kept = "SELECT id FROM alerts WHERE run_id = ? ORDER BY id DESC LIMIT ?"
+    db.execute(f"DELETE FROM alerts WHERE run_id = ? AND id NOT IN ({kept})", (run.id, run.id, MAX_KEPT))  # noqa: S608
+    return True
+
+
+def of_run(db: sqlite3.Connection, run_id: int) -> list[Alert]:
+    """Newest first."""
+    return every(db, Alert, "WHERE run_id = ? ORDER BY id DESC", run_id)
+
+
+def of_project(db: sqlite3.Connection, project_id: int, first: int, limit: int) -> list[Alert]:
+    """Newest first, from the one at place `first` on."""
+    where = "JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ? ORDER BY alerts.id DESC LIMIT ? OFFSET ?"
+    return every(db, Alert, where, project_id, limit, first)
+
+
+def count(db: sqlite3.Connection, project_id: int) -> int:
+    sql = "SELECT count(*) FROM alerts JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ?"
+    return int(db.execute(sql, (project_id,)).fetchone()[0])

@@ -1,0 +1,34 @@
+"""The alerts of a project: what its runs sent with `run.alert(...)`, newest first."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from modelgate_server.store import alerts, runs
+from modelgate_server.store.alerts import Alert
+from modelgate_server.web import links
+from modelgate_server.web.access import Visit
+
+ALERTS_A_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    alert: Alert
+    run: str
+    url: str
+
+
+def show(visit: Visit) -> Response:
+    """GET /{entity}/{project}/alerts"""
+    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
+    count = alerts.count(visit.db, found.id)
+    page = min(visit.page, max(count - 1, 0) // ALERTS_A_PAGE + 1)
+    first = (page - 1) * ALERTS_A_PAGE
+    rows = []
+    for alert in alerts.of_project(visit.db, found.id, first, ALERTS_A_PAGE):
+        run = runs.run(visit.db, alert.run_id)
+        rows.append(Row(alert, run.display_name, home.run(run.name)))
+    return visit.show(
+        "alerts.html", place=home, rows=rows, count=count, page=page, page_size=ALERTS_A_PAGE, first=first
+    )
