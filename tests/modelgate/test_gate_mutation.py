@@ -6,41 +6,33 @@ Each rule of the gate is needed: without it, its own test goes red. A new rule w
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-
 import pytest
 
-from modelgate.tracking.fingerprint import ROOT
-from tests.modelgate import without_rule
+from modelgate.gate import rules
+from tests.mutation import NO_TEST, Found, without_each_rule
+
+KINDS = ("SANITY", "LEAKS", "SUPPORT", "QUALITY")
+BY_POLICY = ("HISTORY", "COMPARISON")
+
+
+def names() -> list[str]:
+    """Every rule of the gate."""
+    some = [getattr(rules, kind) for kind in KINDS]
+    some += [of_policy for kind in BY_POLICY for of_policy in getattr(rules, kind).values()]
+    return sorted({rule.__name__ for of_kind in some for rule in of_kind})
 
 
 @pytest.fixture(scope="module")
-def said():
-    """Of each rule, what the plugin says of its own tests."""
-    plugin = ["-p", "tests.modelgate.without_rule", "-p", "no:cacheprovider", "-p", "no:terminal", "-s"]
-    tests = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "tests/modelgate/test_gate.py",
-            *plugin,
-            "-o",
-            "addopts=--import-mode=importlib",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert tests.returncode == 0, tests.stdout + tests.stderr
-    return dict(line.split(": ", 1) for line in tests.stdout.splitlines())
+def found() -> Found:
+    own = {name: f"::test_{name}_refuses" for name in names()}
+    return without_each_rule([rules.__name__], ["tests/modelgate/test_gate.py"], own=own)
 
 
-@pytest.mark.parametrize("rule", without_rule.names())
-def test_without_the_rule_its_test_goes_red(said, rule):
-    assert re.fullmatch("0 red with it, [1-9][0-9]* without", said[rule])
+@pytest.mark.parametrize("rule", names())
+def test_without_the_rule_its_test_goes_red(found: Found, rule: str) -> None:
+    assert found.red[rule] != NO_TEST
+
+
+def test_every_function_that_says_whether_a_model_passes_is_a_rule(found: Found) -> None:
+    assert found.exit == 0, found.log
+    assert sorted(found.red) == names()

@@ -7,14 +7,11 @@ Each check of promote is needed: without it, its own test goes red. A new check 
 from __future__ import annotations
 
 import inspect
-import os
-import subprocess
-import sys
 
 import pytest
 
-from modelgate.tracking.fingerprint import ROOT
 from steps import promote
+from tests.mutation import without_each_rule
 
 CHECKS = sorted(name for name, _ in inspect.getmembers(promote, inspect.isfunction) if name.startswith("check_"))
 TESTS = {
@@ -37,16 +34,9 @@ def test_every_check_has_a_test():
 
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("check", CHECKS)
-def test_without_the_check_its_test_goes_red(check):
-    plugin = ["-p", "tests.steps.without_check", "-p", "no:cacheprovider", "--show-capture=no"]
-    tests = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", f"tests/steps/{TESTS[check]}", *plugin],
-        cwd=ROOT,
-        env={**os.environ, "WITHOUT_CHECK": check, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=1100,
-    )
-    assert tests.returncode == 1, tests.stdout  # 1: tests ran and failed; 4 would be: there is no such test
-    assert "failed" in tests.stdout
+def test_without_a_check_its_test_goes_red():
+    tests = [f"tests/steps/{test}" for test in TESTS.values()]
+    own = {check: f"/{test}[" for check, test in TESTS.items()}
+    found = without_each_rule(["steps.promote"], tests, own=own, timeout_s=1100)
+    assert found.exit == 0, found.log
+    assert sorted(found.red) == CHECKS
