@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from modelgate import config
@@ -79,8 +80,13 @@ def sources(modules: Iterable[str]) -> list[str]:
 
 def _imports(path: str) -> list[str]:
     """Modules of ours that a file imports anywhere in it; `from a import b` may name a module b."""
+    return _imported(_path(path).read_text(encoding="utf-8"))
+
+
+@cache
+def _imported(source: str) -> list[str]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(_path(path).read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
