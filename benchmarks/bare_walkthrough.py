@@ -31,10 +31,10 @@ def start_tensorflow(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def walk(use_case: str) -> tuple[float, float]:
-    """Loss (nats per row) and accuracy (fraction) on the eval rows, after training as `config.toml` says."""
+def walk(use_case: str, **changes: Any) -> tuple[float, float]:
+    """Loss (nats per row) and accuracy (fraction) on the eval rows, trained as `config.toml` and `changes` say."""
     settings = config.load(use_case)
-    train: Mapping[str, Any] = settings.train
+    train: Mapping[str, Any] = {**settings.train, **changes}
 
     data = usecase.part(use_case, "data").load(settings.build.rows, settings.build.eval_rows)
     start_tensorflow(train["seed"])

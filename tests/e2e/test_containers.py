@@ -20,7 +20,7 @@ import pytest
 
 from tests import own
 from tests.e2e.conftest import DEADLINE_S
-from tests.e2e.facts import facts
+from tests.e2e.facts import PRODUCTION, facts
 from tests.engine import docker, references
 from tests.serving import until
 
@@ -88,6 +88,7 @@ def zip_headers(*python: str) -> str:
 def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, images):
     code, said = clone.run(*LOOP)
     assert code == 0, said
+    assert "The plan for letters:" in said
     made = answers(clone)
 
     code, said = clone.run(*LOOP, "--docker")
@@ -123,8 +124,12 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
         "docker", "run", "--rm", "--entrypoint=python", images["build"]
     )
     assert (again["build"]["digest"] == made["build"]["digest"]) == same_zip
-    found = clone.ask(facts("letters-dev", "letters"))
+    version = PRODUCTION.format(collection="letters-dev")
+    found, *said = clone.ask(
+        f"[{facts('letters-dev', 'letters')}, *({version}.metadata[key] for key in ('use_case', 'learning_rate'))]"
+    )
     assert (found["production"], found["models"], found["versions"], found["entries"]) == ("v0", 1, 1, 1)
+    assert said == ["letters", 0.002]
 
 
 @pytest.mark.timeout(1800)

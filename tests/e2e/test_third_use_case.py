@@ -1,8 +1,10 @@
 """
 A team's own use case, made as docs/how-to/adapting.md says: copy a folder, edit it, remove those that shipped, touch
-nothing else. As processes here; in containers and under act: test_containers.py and tests/workflows/test_act.py.
+nothing else. What it is told here; its whole loop, as processes and in containers: test_containers.py, which needs an
+engine. Under act: tests/workflows/test_act.py.
 
     pytest tests/e2e/test_third_use_case.py
+    pytest tests/e2e/test_third_use_case.py -m prove      its whole loop, without an engine
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ def team(clone):
     return clone
 
 
+@pytest.mark.prove
 def test_a_copied_and_edited_use_case_runs_the_whole_loop_when_it_is_the_only_one(team):
     code, said = team.run("run", "--learning-rate", "0.002", APPROVE="ada", LETTERS_LIMIT="5")
     assert code == 0, said

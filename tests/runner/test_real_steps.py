@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import own
 from tests.serving import DEADLINE_S, healthy, until
 
 from .conftest import Checkout
@@ -24,6 +25,13 @@ def real(tmp_path: Path, checkout: Checkout) -> Checkout:
     """The checkout with everything real."""
     checkout.be_real()
     return checkout
+
+
+@pytest.fixture
+def table(real: Checkout) -> Checkout:
+    """With a table as its only use case, which is learned in no time."""
+    own.cells(real.root)
+    return real
 
 
 def processes_of(checkout: Checkout) -> list[str]:
@@ -54,57 +62,57 @@ def test_no_process_of_steps_server_or_sdk_outlives_the_runner(real: Checkout, n
 
 MOVE = """
 import sys, wandb
-version = wandb.Api().artifact("local-org/wandb-registry-model/glyphs-dev:v0")
+version = wandb.Api().artifact("local-org/wandb-registry-model/cells-dev:v0")
 getattr(version.aliases, sys.argv[1])("production")
 version.save()
 """
 
 
-def move(real: Checkout, how: str) -> None:
+def move(table: Checkout, how: str) -> None:
     """Past the runner: what a person does with the SDK, or in the pages."""
-    serving = real.start("serve")
-    until(lambda: healthy(f"http://127.0.0.1:{real.port()}"), "the pages")
+    serving = table.start("serve")
+    until(lambda: healthy(f"http://127.0.0.1:{table.port()}"), "the pages")
     client = {
-        "WANDB_BASE_URL": f"http://127.0.0.1:{real.port()}",
-        "WANDB_API_KEY": (real.folder / "api-key").read_text().strip(),
+        "WANDB_BASE_URL": f"http://127.0.0.1:{table.port()}",
+        "WANDB_API_KEY": (table.folder / "api-key").read_text().strip(),
     }
-    moved = subprocess.run([sys.executable, "-c", MOVE, how], cwd=real.home, env=real.env(**client))
+    moved = subprocess.run([sys.executable, "-c", MOVE, how], cwd=table.home, env=table.env(**client))
     assert moved.returncode == 0
     serving.send_signal(signal.SIGTERM)
     serving.communicate(timeout=DEADLINE_S)
 
 
-def test_status_names_what_the_registry_has_in_production_and_not_what_the_runner_saw_last(real: Checkout) -> None:
-    code, said = real.runner("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")
+def test_status_names_what_the_registry_has_in_production_and_not_what_the_runner_saw_last(table: Checkout) -> None:
+    code, said = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
     assert code == 0, said
-    code, said = real.runner("status")
+    code, said = table.runner("status")
     assert code == 0
-    assert "production of glyphs: local-org/wandb-registry-model/glyphs-dev:v0, approved by ada at 2" in said
-    move(real, "remove")
-    said = real.runner("status")[1]
-    assert "production of glyphs: nothing, moved by hand: the last promotion was of glyphs-dev:v0" in said
+    assert "production of cells: local-org/wandb-registry-model/cells-dev:v0, approved by ada at 2" in said
+    move(table, "remove")
+    said = table.runner("status")[1]
+    assert "production of cells: nothing, moved by hand: the last promotion was of cells-dev:v0" in said
 
-    code, said = real.runner("audit", "--verify")
+    code, said = table.runner("audit", "--verify")
     assert code == 1
     assert '"production": null' in said and "Traceback" not in said
-    code, said = real.runner("audit")
+    code, said = table.runner("audit")
     assert code == 0
     assert "approved by ada" in said and "in production now, by the registry: nothing" in said
 
-    code, said = real.runner("prune", "--older-than", "0")
+    code, said = table.runner("prune", "--older-than", "0")
     assert code == 0
-    assert "nothing of glyphs can go" in said and "kept: 2, because an alias names it" in said
+    assert "nothing of cells can go" in said and "kept: 2, because an alias names it" in said
 
 
-def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(real: Checkout) -> None:
-    code, said = real.runner("rollback", "--use-case", "glyphs", APPROVE="ada")
+def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(table: Checkout) -> None:
+    code, said = table.runner("rollback", APPROVE="ada")
     assert code == 2
     assert said.splitlines()[-2:] == [
         "error: there is nothing to go back to", "hint: promote a first version: make run",
     ]  # fmt: skip
-    code, said = real.runner("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")
+    code, said = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
     assert code == 0, said
-    code, said = real.runner("rollback", APPROVE="ada")
+    code, said = table.runner("rollback", APPROVE="ada")
     assert code == 2
     assert "the version in production is the first one, there is none before it" in said
     assert said.splitlines()[-1].startswith("hint: name a version of the registry yourself: make rollback ARGS=")

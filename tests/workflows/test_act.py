@@ -2,7 +2,8 @@
 The repository's own workflow files under act, with the real actions, scripts, images and steps: what a push, a pull
 request and a dispatch do, and what stops a promotion. More paths are in test_act_paths.py.
 
-    pytest tests/workflows/test_act.py
+    pytest tests/workflows/test_act.py               a push, and two pull requests
+    pytest tests/workflows/test_act.py -m prove      a dispatch after them, of a model too poor for the gate
 
 What act does not know (environments, permissions, concurrency, filters) is in test_policy.py. All tests share one image
 registry, into which the first of them builds and pushes; what it took is most of what they cost.
@@ -188,6 +189,7 @@ def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, plac
     assert place.ask(f"api.artifact({pushed.outputs['link']['version']!r}).digest") == at_a_laptop()
 
 
+@pytest.mark.prove
 def test_a_gate_that_says_no_stops_the_promotion(dispatched, place):
     assert (dispatched.code, dispatched.jobs["evaluate"], "promote" in dispatched.jobs) == (0, "success", False)
     assert dispatched.outputs["evaluate"]["verdict"] == "fail"
@@ -197,6 +199,7 @@ def test_a_gate_that_says_no_stops_the_promotion(dispatched, place):
     assert place.production() == ["v0"]
 
 
+@pytest.mark.prove
 def test_the_inputs_of_a_dispatch_reach_the_steps(dispatched, place):
     made = place.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
     assert {name: made[name] for name in POOR} == POOR
