@@ -14,6 +14,9 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 	HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
+# For two cores: a test waits for a process, a container or a server for a third of its time.
+WORKERS = 3
+
 # How each lock is made: for every platform, each package by its hash, and without the address of an index.
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
@@ -70,7 +73,7 @@ run plan approve rollback status audit predict prune serve serve-model clean ima
 	@$(VENV_PYTHON) -m runner $@ $(ARGS)
 
 test: setup-dev
-	@$(SEALED) $(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not prove' $(ARGS)
+	@$(SEALED) $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not prove' $(ARGS)
 
 prove: setup-dev
 	@$(SEALED) $(VENV_PYTHON) -m pytest -m prove $(ARGS)
