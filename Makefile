@@ -21,7 +21,7 @@ WORKERS = 3
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
 .PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check test prove conformance lint \
-	docs lock drill bench github-setup github-doctor
+	docs wheel lock drill bench github-setup github-doctor
 
 help:
 	@echo 'make run        train, evaluate and ask you to approve; nothing leaves this machine'
@@ -59,6 +59,7 @@ help:
 	@echo 'make drill      rehearse a rollback, and print the seconds'
 	@echo 'make lint       check format, style, types and shell scripts'
 	@echo 'make docs       build the site of docs/ in build/site; a broken link is an error'
+	@echo 'make wheel      build the wheel of the server in build/release'
 	@echo 'make bench      measure what the project claims about speed'
 	@echo 'make lock       remake the locks from pyproject.toml: requirements.txt, requirements-dev.txt, the images'
 
@@ -102,6 +103,10 @@ lint: setup-dev
 docs: setup-dev
 	@$(VENV_PYTHON) -m pytest -q tests/test_documents.py -k 'leads_somewhere or navigation'
 	@.venv/bin/zensical build --clean --strict
+
+# Without an index: what builds it is in the lock of the developers.
+wheel: setup-dev
+	@$(VENV_PYTHON) -m pip -q wheel --no-deps --no-index --no-build-isolation -w build/release ./modelgate_server
 
 bench: setup-dev
 	@$(SEALED) $(VENV_PYTHON) -m benchmarks $(ARGS)

@@ -162,6 +162,31 @@ def test_rows_are_answered_if_somebody_named_them(asked, variable, answers):
     assert holds(condition("predict.yml", "images"), contexts) == answers
 
 
+@pytest.mark.parametrize(("variable", "publishes"), [("true", True), ("", False), ("false", False)])
+def test_the_site_is_published_only_where_somebody_asked_for_it(variable, publishes):
+    assert holds(condition("docs.yml", "site"), {"vars": {"PUBLISH_DOCS": variable}}) == publishes
+
+
+@pytest.mark.parametrize(
+    ("images", "attest", "releases"),
+    [
+        ("success", "success", True),
+        ("success", "skipped", True),
+        ("success", "failure", False),
+        ("failure", "skipped", False),
+        ("skipped", "skipped", False),
+    ],
+)
+def test_a_release_is_published_without_attestations_and_not_after_a_failure(images, attest, releases):
+    assert holds(condition("release.yml", "release"), ended(images=images, attest=attest)) == releases
+
+
+@pytest.mark.parametrize(("attested", "attests"), [("true", True), ("false", False)])
+def test_a_release_is_attested_where_images_are(attested, attests):
+    contexts = {"needs": {"images": {"result": "success", "outputs": {"attested": attested}}}}
+    assert holds(condition("release.yml", "attest"), contexts) == attests
+
+
 def test_a_report_is_made_even_if_a_job_failed_and_not_of_a_run_that_a_newer_commit_ended():
     assert holds(condition("model.yml", "report"), {}, failure=True)
     assert holds(condition("model.yml", "report"), {}, success=True)
@@ -227,6 +252,8 @@ def test_every_condition_is_in_a_table_here():
         *(("model.yml", name) for name in ("attest", "audit", "build", "evaluate", "promote", "report")),
         *(("pipeline.yml", name) for name in ("changed", "done", "fork", "model")),
         ("predict.yml", "images"),
+        ("docs.yml", "site"),
+        *(("release.yml", name) for name in ("attest", "release")),
     }
     steps = {step["if"] for workflow in workflows().values() for _, step in workflow.steps() if "if" in step}
     assert steps == STEPS.keys()

@@ -32,7 +32,14 @@ MAY_WRITE = {
     ("model.yml", "attest"): {"attestations", "id-token", "packages"},
     ("judge.yml", "judge"): {"checks"},
     ("comment.yml", "comment"): {"checks", "pull-requests"},
+    ("docs.yml", "deploy"): {"id-token", "pages"},
+    ("release.yml", "images"): {"packages"},
+    ("release.yml", "attest"): {"attestations", "id-token", "packages"},
+    ("release.yml", "release"): {"contents"},
 }
+# What these keep with the workflow run is for people, or for the next job: no comment draws from it.
+NO_REPORT = {"ci.yml", "docs.yml", "release.yml"}
+PAGES = "github-pages"
 # Which environment's jobs may name which secret. The second key's is that of the use case.
 PRODUCTION = "${{ inputs.environment }}"
 SECRETS = {"DATA_TOKEN": "training", "WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": PRODUCTION}
@@ -264,11 +271,12 @@ def no_trigger_runs_strangers_code_with_secrets(files: Files) -> Found:
 
 
 def only_promote_deploys(files: Files) -> Found:
-    """A job in `training` gets its key and makes no record of a deployment; a promotion makes one."""
+    """A job in `training` gets its key and makes no record of a deployment; a promotion and the site make one."""
     for file, name, job in jobs(files):
         if environment := job.get("environment"):
             deploys = not (isinstance(environment, dict) and environment.get("deployment") == "false")
-            yield name, None if deploys == (environment_of(job) == PRODUCTION) else f"{file.name}: {name}"
+            may = environment_of(job) == PRODUCTION or (file.name, environment_of(job)) == ("docs.yml", PAGES)
+            yield name, None if deploys == may else f"{file.name}: {name}"
 
 
 def an_approval_waits_apart(files: Files) -> Found:
@@ -308,8 +316,7 @@ def the_comment_gets_its_files(files: Files) -> Found:
     wanted = set(re.findall(r'"(\w+\.(?:json|md))"', script))
     for file in of_workflows(files):
         for where, step in file.steps():
-            # CI keeps pictures for people: nothing draws from them.
-            if "artifact@" not in step.get("uses", "") or step["with"].get("path") == "build/pages/":
+            if "artifact@" not in step.get("uses", "") or file.name in NO_REPORT:
                 continue
             if file.name == "predict.yml":  # its answers are for people, and no comment draws from them
                 kept = {path.rpartition("/")[2] for path in step["with"]["path"].splitlines()}
@@ -425,10 +432,14 @@ RULES = [
     Rule(images_that_are_there_are_verified, 5, "push-images", "        GH_TOKEN: ${{ github.token }}", "        #"),
     Rule(what_is_done_is_written_once, 20, "predict.yml", PUSH, TWO_OF_PIPELINE + PUSH),
     Rule(what_is_done_is_written_once, 20, "ci.yml", "run: .ci/run lint", "run: .ci/run share_of_prove"),
-    Rule(what_is_done_is_written_once, 20, "model.yml", "./.github/actions/log-in", "docker/login-action@v4"),
+    Rule(what_is_done_is_written_once, 20, "push-images", "./.github/actions/log-in", "docker/login-action@v4"),
     Rule(nothing_is_permitted_by_default, 2, "ci.yml", "permissions: {}\n\nconc", "permissions: read-all\n\nconc"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", "contents: read # the files", "contents: write # the files"),
     Rule(a_job_says_what_it_may_and_why, 20, "model.yml", " # who approved this workflow run", ""),
+    Rule(a_job_says_what_it_may_and_why, 20, "release.yml", "contents: read # the code", "contents: write # the code"),
+    Rule(
+        a_job_says_what_it_may_and_why, 20, "docs.yml", "contents: read # the documents", "pages: write # the documents"
+    ),
     Rule(a_job_says_what_it_may_and_why, 20, "ci.yml", "    permissions:\n      contents: read # the code\n", ""),
     Rule(a_job_ends, 10, "model.yml", "    timeout-minutes: 350\n", ""),
     Rule(a_checkout_keeps_no_token, 9, "model.yml", "persist-credentials: false", "persist-credentials: true"),
@@ -438,6 +449,7 @@ RULES = [
     Rule(a_secret_stays_in_its_environment, 15, "model.yml", "secrets.WANDB_API_KEY", "secrets.WANDB_PROMOTE_KEY"),
     Rule(a_secret_stays_in_its_environment, 15, "model.yml", "      name: training\n", "      name: testing\n"),
     Rule(only_promote_deploys, 5, "model.yml", "      deployment: false # promote alone deploys\n", ""),
+    Rule(only_promote_deploys, 5, "docs.yml", "      name: github-pages\n", "      name: elsewhere\n"),
     Rule(
         only_promote_deploys,
         5,

@@ -1,0 +1,56 @@
+"""
+The text of a release: the changelog's section on a version, if the tag, the changelog and both packages agree.
+
+    python3 -m tools.release v0.2.0
+
+Run at the root of a checkout; needs only Python 3.11. Exits 0 done, 2 the tag does not agree with what is tagged.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+PACKAGES = ("pyproject.toml", "modelgate_server/pyproject.toml")
+
+
+class Disagreement(Exception):
+    """What does not agree, and what to do."""
+
+
+def notes(tag: str, root: Path) -> str:
+    if not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
+        raise Disagreement(f"the tag {tag!r} is not a version", "name it like v0.2.0")
+    version = tag.removeprefix("v")
+    for package in PACKAGES:
+        stated = tomllib.loads((root / package).read_text(encoding="utf-8"))["project"]["version"]
+        if stated != version:
+            raise Disagreement(f"{package} has version {stated}, and the tag is {tag}", f'write version = "{version}"')
+    return section(version, (root / "CHANGELOG.md").read_text(encoding="utf-8"))
+
+
+def section(version: str, changelog: str) -> str:
+    """The lines below `## 0.2.0`, with or without a date after it, up to the next heading of that level."""
+    match = re.search(rf"^## {re.escape(version)}(?: [^\n]*)?\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    if not match or not match[1].strip():
+        raise Disagreement(f"CHANGELOG.md says nothing about {version}", f'rename "Unreleased" to "{version}"')
+    return match[1].strip()
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        print(notes(sys.argv[1], Path()))
+    except Disagreement as problem:
+        what, hint = problem.args
+        print(f"error: {what}\nhint: {hint}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
