@@ -104,9 +104,10 @@ docs: setup-dev
 	@$(VENV_PYTHON) -m pytest -q tests/test_documents.py -k 'leads_somewhere or navigation'
 	@.venv/bin/zensical build --clean --strict
 
-# Without an index: what builds it is in the lock of the developers.
+# From a copy, because building writes next to the code; without an index, because what builds it is in the lock.
 wheel: setup-dev
-	@$(VENV_PYTHON) -m pip -q wheel --no-deps --no-index --no-build-isolation -w build/release ./modelgate_server
+	@rm -rf build/wheel && mkdir -p build/wheel && cp -R modelgate_server build/wheel/
+	@$(VENV_PYTHON) -m pip -q wheel --no-deps --no-index --no-build-isolation -w build/release ./build/wheel/modelgate_server
 
 bench: setup-dev
 	@$(SEALED) $(VENV_PYTHON) -m benchmarks $(ARGS)
