@@ -11,6 +11,7 @@ from modelgate_server.store.runs import Run
 
 # Of a run; the oldest go first. A loop that sends one with each step would fill the disk.
 MAX_KEPT = 1_000
+LEVELS = ("ERROR", "WARN", "INFO")
 # W&B takes 64 characters of a title; a text may be a traceback.
 MAX_TITLE_CHARS, MAX_TEXT_CHARS = 1_000, 64 * KIB
 
@@ -47,12 +48,13 @@ def of_run(db: sqlite3.Connection, run_id: int) -> list[Alert]:
     return every(db, Alert, "WHERE run_id = ? ORDER BY id DESC", run_id)
 
 
-def of_project(db: sqlite3.Connection, project_id: int, first: int, limit: int) -> list[Alert]:
-    """Newest first, from the one at place `first` on."""
-    where = "JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ? ORDER BY alerts.id DESC LIMIT ? OFFSET ?"
-    return every(db, Alert, where, project_id, limit, first)
+def of_project(db: sqlite3.Connection, project_id: int, level: str, first: int, limit: int) -> list[Alert]:
+    """Newest first, from the one at place `first` on; of one level, or of all if it is empty."""
+    where = "JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ? AND ? IN ('', alerts.level)"
+    return every(db, Alert, f"{where} ORDER BY alerts.id DESC LIMIT ? OFFSET ?", project_id, level, limit, first)
 
 
-def count(db: sqlite3.Connection, project_id: int) -> int:
-    sql = "SELECT count(*) FROM alerts JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ?"
-    return int(db.execute(sql, (project_id,)).fetchone()[0])
+def counts(db: sqlite3.Connection, project_id: int) -> dict[str, int]:
+    """How many there are of each level that there are any of."""
+    sql = "SELECT level, count(*) FROM alerts JOIN runs ON runs.id = run_id WHERE project_id = ? GROUP BY level"
+    return dict(db.execute(sql, (project_id,)).fetchall())

@@ -22,13 +22,24 @@ class Row:
 def show(visit: Visit) -> Response:
     """GET /{entity}/{project}/alerts"""
     found, home = links.project(visit, visit.at("entity"), visit.at("project"))
-    count = alerts.count(visit.db, found.id)
+    counts = alerts.counts(visit.db, found.id)
+    level = visit.asked("level") if visit.asked("level") in alerts.LEVELS else ""
+    count = counts.get(level, 0) if level else sum(counts.values())
     page = min(visit.page, max(count - 1, 0) // ALERTS_A_PAGE + 1)
     first = (page - 1) * ALERTS_A_PAGE
     rows = []
-    for alert in alerts.of_project(visit.db, found.id, first, ALERTS_A_PAGE):
+    for alert in alerts.of_project(visit.db, found.id, level, first, ALERTS_A_PAGE):
         run = runs.run(visit.db, alert.run_id)
         rows.append(Row(alert, run.display_name, home.run(run.name)))
     return visit.show(
-        "alerts.html", place=home, rows=rows, count=count, page=page, page_size=ALERTS_A_PAGE, first=first
+        "alerts.html",
+        place=home,
+        rows=rows,
+        level=level,
+        levels=[(one, counts[one]) for one in alerts.LEVELS if one in counts],
+        count=count,
+        total=sum(counts.values()),
+        page=page,
+        page_size=ALERTS_A_PAGE,
+        first=first,
     )

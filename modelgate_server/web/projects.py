@@ -82,7 +82,7 @@ def show(visit: Visit) -> Response:
         groups=listing.GROUPS,
         page_size=listing.RUNS_A_PAGE,
         kinds=kinds.of_project(visit, found, home),
-        alerts=alerts.count(visit.db, found.id),
+        alerts=sum(alerts.counts(visit.db, found.id).values()),
     )
 
 

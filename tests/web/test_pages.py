@@ -345,6 +345,10 @@ def test_alerts_are_listed_newest_first_and_on_their_run(visitor: Visitor) -> No
     page = text(shown(visitor, "/local/pages/alerts"))
     assert re.search(r"Sent info Half of it is done \w+-\w+-\d+ ", page)
     assert page.index("Half of it is done") < page.index("warning Loss is high It stays above 0.5. Look at")
+    assert "Show: all warnings (1) infos (1)" in page
+    warnings = text(shown(visitor, "/local/pages/alerts?level=WARN"))
+    assert "Loss is high" in warnings and "Half of it is done" not in warnings
+    assert "Half of it is done" in shown(visitor, "/local/pages/alerts?level=<script>")  # no level: all of them
     assert "2 alerts" in text(shown(visitor, "/local/pages"))
     assert "Loss is high" in shown(visitor, "/local/pages/runs/everything")
     stream(visitor.server, "tidied", "silent", history=[{"_step": 0, "loss": 1}])

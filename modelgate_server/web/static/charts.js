@@ -273,7 +273,7 @@
       axes.value = this.x;
       const log = make("input", { type: "checkbox", checked: this.log });
       const logX = make("input", { type: "checkbox", checked: this.logX });
-      const perRow = make("select", {}, make("option", { value: "", textContent: "as fit" }), ...PER_ROW.map((count) => make("option", { textContent: count })));
+      const perRow = make("select", {}, make("option", { value: "", textContent: "auto" }), ...PER_ROW.map((count) => make("option", { textContent: count })));
       perRow.value = this.perRow;
       const smoothing = make("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: this.smoothing });
       const level = make("output", { textContent: this.smoothing || "off" });
