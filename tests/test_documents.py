@@ -36,7 +36,7 @@ def text(name: str) -> str:
 
 def without_output(page: str) -> str:
     """A page without its blocks of kinds that no one types: what programs print, and files."""
-    return re.sub(r"^```(?:text|json|yaml)\n.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^```(?!sh\n)\w+\n.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(document: Path) -> set[str]:
@@ -187,7 +187,7 @@ def commands(name: str) -> list[str]:
     """The lines of a page that are commands: those of its blocks, without their comments, and those that it quotes."""
     page = without_output(text(name))
     command = r"(?:make|cp|pip|docker|export|\S*python3?) [^`\n]+"
-    blocks = re.findall(r"^```\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in re.findall(rf"^{command}", block, flags=re.MULTILINE)]
     quoted = re.findall(rf"`({command})`", re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL))
     return [line.partition("  #")[0].strip() for line in (*lines, *quoted)]
