@@ -178,14 +178,22 @@ class Place:
 
     def ask(self, expression: str) -> Any:
         """What W&B says now: an expression over `api`, a wandb.Api()."""
-        program = f"import json, wandb\napi = wandb.Api()\nprint(json.dumps({expression}))"
+        return json.loads(self.do(f"print(json.dumps({expression}))"))
+
+    def move_by_hand(self, version: str) -> None:
+        """Make a version production as a person with the second key does it in the browser."""
+        self.do(f"version = api.artifact({version!r}); version.aliases.append('production'); version.save()")
+
+    def do(self, statements: str) -> str:
+        """Run statements over `api`, a wandb.Api() with the second key; what they print."""
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_SILENT": "true"}
         wandb = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": self.server.key, "WANDB_ENTITY": TEAM}
+        program = f"import json, wandb\napi = wandb.Api()\n{statements}"
         done = subprocess.run(
             [sys.executable, "-c", program], env=environ | wandb, cwd=self.folder, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return done.stdout
 
     def production(self, collection: str | None = None) -> list[str]:
         """The versions of a model that are `production`, which is one at most."""

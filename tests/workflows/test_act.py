@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests import own
@@ -32,6 +33,7 @@ TEAMS = own.cells  # a table, which scikit-learn learns; test_act_paths.py has i
 CELLS = {"use_case": "cells", "promote": True, "no_cache": False}
 POOR = {"C": 1e-6, "seed": 7}
 ENVIRONMENT = "production-cells"
+REGISTRY = "local-org/wandb-registry-model/cells-dev"
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,23 @@ def dispatched(pulled, place, yes):
     """By hand, with flags that make a model too poor for the gate; somebody approves all the same."""
     inputs = CELLS | {"hyperparameters": json.dumps(POOR), "policy": "no_worse"}
     return place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob", environment=ENVIRONMENT)])
+
+
+@pytest.fixture(scope="module")
+def rows(dispatched, place):
+    """A file of rows that is committed, and was no part of what was judged."""
+    program = "from usecases.cells import data; data.load(369, 200).x_eval.to_csv('rows.csv', index=False)"
+    environ = {"PATH": os.environ["PATH"], "CELLS_EVERY": "7"}
+    subprocess.run([sys.executable, "-c", program], cwd=place.repository, env=environ, check=True)
+    acting.commit(place.repository, "Rows")
+    yield {"input": "rows.csv", "use_case": "cells", "version": "", "unapproved": False}
+    acting.git(place.repository, "reset", "-q", "--hard", "HEAD~1")
+
+
+@pytest.fixture(scope="module")
+def answered(rows, place):
+    """The rows, answered by the version in production."""
+    return place.act("workflow_dispatch", workflow="predict.yml", inputs=rows), place.folder / f"artifacts/{place.runs}"
 
 
 def test_a_push_goes_as_far_as_the_approval_and_promotes_nothing_without_one(pushed, place):
@@ -203,6 +222,29 @@ def test_a_gate_that_says_no_stops_the_promotion(dispatched, place):
 def test_the_inputs_of_a_dispatch_reach_the_steps(dispatched, place):
     made = place.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
     assert {name: made[name] for name in POOR} == POOR
+
+
+def test_rows_are_answered_by_what_is_in_production_and_the_answers_are_kept(answered, place):
+    ran, kept = answered
+    assert (ran.code, ran.jobs) == (0, {"images of predict": "success", "predict": "success"}), ran.log[-3000:]
+    answers = pq.read_table(kept / "answers-cells" / "answers.parquet")
+    assert answers.num_rows == 200
+    assert answers.column_names == ["row", "answer", "p_malignant", "p_benign", "version", "ledger_entry"]
+    promoted = place.ask(f"api.artifact('{REGISTRY}:production').version")
+    assert set(answers["version"].to_pylist()) == {f"{REGISTRY}:{promoted}"}
+    assert set(answers["ledger_entry"].to_pylist()) == {"v0"}
+    assert json.loads((kept / "answers-cells" / "result.json").read_text())["rows"] == 200
+
+
+def test_an_alias_that_was_moved_by_hand_fails_the_job_and_keeps_no_answers(answered, dispatched, rows, place):
+    place.move_by_hand(dispatched.outputs["link"]["version"])
+    try:
+        ran = place.act("workflow_dispatch", workflow="predict.yml", inputs=rows)
+    finally:
+        place.move_by_hand(f"{REGISTRY}:v0")
+    assert (ran.code, ran.jobs["predict"]) == (1, "failure"), ran.log[-3000:]
+    assert '"name": "moved_outside"' in ran.said["predict"]
+    assert not (place.folder / f"artifacts/{place.runs}").exists()
 
 
 def test_what_ran_is_what_is_tracked(pushed, place):
