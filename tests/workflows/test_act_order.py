@@ -267,3 +267,10 @@ def test_a_file_of_the_repository_is_answered_and_the_answers_are_kept(place):
     kept = place.folder / "artifacts/answers-numerals"
     assert sorted(path.name for path in kept.iterdir()) == ["answers.parquet", "result.json"]
     assert (kept / "answers.parquet").read_text() == "ROWS"
+
+
+def test_a_file_of_rows_that_is_not_there_is_named_before_anything_is_answered(place):
+    asked = {"input": "data/rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
+    ran, did = place.act("workflow_dispatch", "predict.yml", inputs=asked)
+    assert (ran.code, ran.jobs["predict"], did) == (1, "failure", {}), ran.log[-3000:]
+    assert "there is no such file in this repository" in ran.said["predict"]

@@ -7,10 +7,14 @@ The paths that a promotion must not take, and those that are rarely taken, under
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.workflows import acting
@@ -117,6 +121,36 @@ def test_once_a_week_each_model_is_built_again_and_its_ledger_verified(promoted,
     assert (ran.code, ran.outputs["evaluate"]["verdict"], ran.jobs["audit"]) == (0, "unchanged", "success")
     assert all('"reused": true' in ran.said[step] for step in ("build", "train", "link")), ran.log[-3000:]
     assert "promote" not in ran.jobs and place.github.issues == []
+
+
+@pytest.fixture
+def images(promoted, place, monkeypatch):
+    """A file of images that is committed, and named by the variable of the schedule."""
+    program = "import numpy; from usecases.letters import data; numpy.savez('rows.npz', x=data.load(9, 497).x_eval)"
+    environ = {"PATH": os.environ["PATH"], "LETTERS_LIMIT": "5"}
+    subprocess.run([sys.executable, "-c", program], cwd=place.repository, env=environ, check=True)
+    acting.commit(place.repository, "Rows")
+    monkeypatch.setitem(place.variables, "PREDICT_INPUT", "rows.npz")
+    yield
+    acting.git(place.repository, "reset", "-q", "--hard", "HEAD~1")
+
+
+def test_each_morning_the_rows_that_a_variable_names_are_answered_by_what_is_in_production(images, place):
+    ran = place.act("schedule", workflow="predict.yml")
+    assert (ran.code, ran.jobs) == (0, {"images of predict": "success", "predict": "success"}), ran.log[-3000:]
+    kept = place.folder / "artifacts" / str(place.runs) / "answers-letters"
+    answers = pq.read_table(kept / "answers.parquet")
+    assert (answers.num_rows, set(answers["answer"].to_pylist())) == (497, {"0", "1"})
+    assert set(answers["version"].to_pylist()) == {f"{REGISTRY}:{place.production()[0]}"}
+    # An alias that a person removed in the browser.
+    place.do(f"version = api.artifact('{REGISTRY}:production'); version.aliases.remove('production'); version.save()")
+    try:
+        ran = place.act("schedule", workflow="predict.yml")
+    finally:
+        place.move_by_hand(f"{REGISTRY}:v0")
+    assert (ran.code, ran.jobs["predict"]) == (1, "failure"), ran.log[-3000:]
+    assert '"name": "production_gone"' in ran.said["predict"]
+    assert not (place.folder / "artifacts" / str(place.runs)).exists()
 
 
 @pytest.mark.parametrize("how", ["self_approval", "approval_other_attempt", "alias_refused"])
