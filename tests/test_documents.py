@@ -161,6 +161,8 @@ TYPED = (
         "docs/explanation/gate.md",
     ),
     "docs/how-to/production.md",
+    "docs/how-to/prune.md",
+    "docs/how-to/rollback.md",
     "docs/tutorial/first-promotion.md",
     *sorted(ADAPTING),
 )

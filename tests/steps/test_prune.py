@@ -145,7 +145,7 @@ class History:
         (made.aliases.discard if removed else made.aliases.add)("best")
 
     def kept(self) -> set[str]:
-        """What must stay, by the rules in the words of docs/explanation/promotion.md."""
+        """What must stay, by the rules in the words of docs/how-to/prune.md."""
         newest = {made[-1].id for made in (self.datasets, self.models) if made}
         kept = {
             made.id
