@@ -135,7 +135,7 @@ def test_two_versions_differ_in_files_metadata_and_rows(visitor: Visitor) -> Non
     page = text(shown(visitor, f"{MODEL}/v1/diff"))
     assert "From seen_model:v0 to seen_model:v1" in page
     assert "accuracy 0.9 0.91 seed 0 1" in page
-    assert "1 are the same" in page and "Changed 2 model.bin 2 B → 2 B report.md" in page
+    assert "1 unchanged" in page and "Changed 2 model.bin 2 B → 2 B report.md" in page
     page = text(shown(visitor, "/local/pages/artifacts/dataset/growing/v1/diff?with=v0"))
     assert "rows 3 4" in page and "whom" not in page
     assert "Rows added 2 # name n 2 c 3 3 d 4" in page
