@@ -1,7 +1,7 @@
 """
 Measure what the project claims, paired in one run.
 
-    python -m benchmarks [loop|second|start|upload|containers|rows|load|browsing] [--repeat N] [--out FILE]
+    python -m benchmarks [loop|second|start|upload|containers|rows|load|browsing|answers] [--repeat N] [--out FILE]
 
 Exits 0 everything was measured and every target was met, 1 a target was missed, 2 wrong use or a measurement failed,
 3 MLflow or a container engine could not be had: its rows are left out.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import browsing, containers, load, loop, machine, page, rows, second, start, upload
+from benchmarks import answers, browsing, containers, load, loop, machine, page, rows, second, start, upload
 from benchmarks.environments import MLFLOW, Unavailable
 from benchmarks.project import Project
 from benchmarks.report import met, text
@@ -63,6 +63,8 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
                 samples["containers"].append(containers.sample(copy_in(folder), copy_in(folder), ours_first))
             if "start" in names:
                 samples["start"].append(start.sample())
+            if "answers" in names:
+                samples["answers"].append(answers.sample(project))
             if files is not None:
                 samples["upload"].append(upload.sample(files, mlflow, ours_first))
         if "rows" in names:

@@ -36,7 +36,7 @@ def main() -> int:
         project = Project(Path(name))
         try:
             part(project, "promote A", "run", "--use-case", MODEL, "--seed", "0")
-            with served(project) as port:
+            with served(project, MODEL) as port:
                 load = Load(port)
                 try:
                     part(project, "promote B under load", "run", "--use-case", MODEL, "--seed", "1")
@@ -68,10 +68,10 @@ def part(project: Project, name: str, *arguments: str) -> float:
 
 
 @contextmanager
-def served(project: Project) -> Iterator[int]:
+def served(project: Project, name: str) -> Iterator[int]:
     """The service, next to the copy's server, once it answers; its port."""
     port = free_port()
-    command = [sys.executable, "-m", "runner", "serve-model", "--use-case", MODEL, "--port", str(port)]
+    command = [sys.executable, "-m", "runner", "serve-model", "--use-case", name, "--port", str(port)]
     serving = subprocess.Popen(command, cwd=project.root, env=project.env, stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_DEADLINE_S

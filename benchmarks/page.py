@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import browsing, containers, load, loop, rows, second, start, upload
+from benchmarks import answers, browsing, containers, load, loop, rows, second, start, upload
 from benchmarks.environments import ROOT
 from benchmarks.report import Report, markdown
 
@@ -29,6 +29,7 @@ MEASUREMENTS = {
     "rows": rows,
     "load": load,
     "browsing": browsing,
+    "answers": answers,
 }
 KEPT = ROOT / ".modelgate" / "bench"
 PAGE = ROOT / "docs" / "reference" / "performance.md"

@@ -44,8 +44,18 @@ class Project:
         self.env = environment(home)
         self.was_run = False
 
-    def run(self, *flags: str) -> Timed:
-        command = [sys.executable, "-m", "runner", "run", "--use-case", use_case(), "--approver", "bench", *flags]
+    def run(self, *flags: str, name: str | None = None) -> Timed:
+        command = [
+            sys.executable,
+            "-m",
+            "runner",
+            "run",
+            "--use-case",
+            name or use_case(),
+            "--approver",
+            "bench",
+            *flags,
+        ]
         done = timed(command, self.env, self.root)
         self.was_run = True
         return done

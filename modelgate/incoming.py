@@ -95,7 +95,7 @@ def _in_range(
 
 
 def _among(values: Any, allowed: Collection[Any]) -> Any:
-    return np.fromiter((value in allowed for value in values.tolist()), dtype=np.bool_, count=len(values))
+    return np.array([value in allowed for value in values.tolist()], dtype=np.bool_)
 
 
 # pandera's own checks that are plain comparisons, by their names; each gets the check's statistics as keywords.

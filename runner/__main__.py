@@ -133,7 +133,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     audit.add_argument("--on", metavar="DATE", help="what was in production then: 2026-11-23 or 2026-11-23T14:00:00Z")
     audit.add_argument("--verify", action="store_true", default=None, help="look for what was changed or lost")
     audit.add_argument("--html", metavar="FILE", help="write the audit as one self-contained page")
-    audit.add_argument("--deployed", metavar="URL", help="ask the service there what it runs, and compare")
+    audit.add_argument("--deployed", nargs="+", metavar="URL", help="ask each service what it runs, and compare")
     predict = command(
         "predict", "answer a file of rows by the version in production", "predict --input rows.csv --output a.parquet"
     )

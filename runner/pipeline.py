@@ -82,7 +82,7 @@ def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
 # The version to go back to is named, not made; evaluate finds its dataset in the ledger.
 ROLLBACK: tuple[Step, ...] = (EVALUATE._replace(inputs=("version",)),)
 
-Given = Mapping[str, str | int | float | bool]
+Given = Mapping[str, str | int | float | bool | list[str]]
 
 
 class Outcome(NamedTuple):
@@ -107,14 +107,17 @@ def flags_of(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]
     """
     The command line of a step: the use case, what earlier steps made, and what the person set.
 
-    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag. True is a bare flag.
+    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag. True is a bare flag,
+    and a list is the flag once for each of its values.
     """
     words = [f"--use-case={use_case}"]
     words += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
     for name in step.flags:
         if name in given:
             flag = f"--{name.replace('_', '-')}"
-            words.append(flag if given[name] is True else f"{flag}={given[name]}")
+            value = given[name]
+            values = value if isinstance(value, list) else [value]
+            words += [flag if word is True else f"{flag}={word}" for word in values]
     return words
 
 

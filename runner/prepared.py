@@ -14,24 +14,40 @@ its process reaches the next one.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import runpy
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from runner.processes import end_with_parent
 
+# What every step imports at its first questions to W&B. The SDK's models of answers cost pydantic a third of a second.
+QUESTIONS = (
+    "requests",
+    "wandb.apis.public",
+    "wandb.apis._generated.get_default_entity",
+    "wandb.sdk.artifacts._internal_artifact",
+    "wandb.sdk.artifacts._models.pagination",
+    "wandb.sdk.artifacts._generated.artifact_membership_by_name",
+    "wandb.sdk.artifacts._generated.fetch_artifact_manifest",
+    "wandb.sdk.artifacts._generated.fetch_org_info_from_entity",
+    "wandb.sdk.artifacts._generated.fragments",
+    "wandb.sdk.artifacts._generated.operations",
+    "wandb.sdk.artifacts._generated.project_artifact_collection",
+)
+
 
 def main() -> None:
     signal.signal(signal.SIGTERM, end)  # so that the imports' temporary folders are removed
-    # What every step imports at its first question to W&B.
-    import requests  # noqa: F401
-    import wandb.apis.public  # noqa: F401
+    for module in QUESTIONS:
+        with suppress(ImportError):  # another release of the SDK has other parts
+            importlib.import_module(module)
 
     folders = [thing for thing in gc.get_objects() if isinstance(thing, TemporaryDirectory)]
     gc.freeze()  # a fork that ends does not visit the modules that it shares: 0.1 s of CPU each

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import wandb
     from wandb import Artifact
 
+LONGEST_WAIT_S = 20.0  # between two tries while there is a problem; then there is time left to follow within 30 s
+
 
 @dataclass(frozen=True)
 class Running:
@@ -99,9 +101,12 @@ class Follower:
 
     def _follow(self) -> None:
         self._tried(self._load_copy)
+        wait_s = self._poll_s
         while not self._ended.is_set():
             self._tried(self._ask)
-            self._ended.wait(self._poll_s)
+            # Each try while there is a problem reads the whole ledger, and maybe a model: soon once, then seldom.
+            wait_s = min(2 * wait_s, max(LONGEST_WAIT_S, self._poll_s)) if self.problem else self._poll_s
+            self._ended.wait(wait_s)
 
     def _tried(self, what: Callable[[], None]) -> None:
         """Do it; what goes wrong is a problem to tell of, and never the end of the service."""

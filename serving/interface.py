@@ -112,7 +112,7 @@ class Interface:
                 columns[name] = array.astype(dtype.type, copy=False)
                 continue
             # In binary a text cannot be missing, so there an empty one is, where SCHEMA allows it.
-            held = [None if text == "" and self._columns[name].nullable else text for text in array]
+            held = [text or None for text in array] if self._columns[name].nullable else array
             columns[name] = pd.array(held, dtype="str" if str(dtype).startswith("str") else dtype.type)
         return pd.DataFrame(columns)
 

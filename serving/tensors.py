@@ -32,6 +32,7 @@ NUMBERS: Mapping[str, type[np.generic]] = {
     "FP32": np.float32,
     "FP64": np.float64,
 }
+_LENGTH = struct.Struct("<I").unpack_from  # of a text, before it
 MAX_TENSORS = 10_000
 MAX_RANK = 8
 
@@ -188,11 +189,11 @@ def _of_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
     texts, at = [], 0
     try:
         while at < len(raw):
-            (length,) = struct.unpack_from("<I", raw, at)
-            if at + 4 + length > len(raw):
+            begin = at + 4
+            at = begin + _LENGTH(raw, at)[0]
+            if at > len(raw):
                 raise ValueError("a text is longer than what follows")
-            texts.append(raw[at + 4 : at + 4 + length].decode())
-            at += 4 + length
+            texts.append(raw[begin:at].decode())
     except (struct.error, ValueError) as error:
         raise Refusal(f"{name!r} is not a sequence of texts in UTF-8, each after its length", column=name) from error
     if len(texts) != count:

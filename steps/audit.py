@@ -56,10 +56,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--deployed",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="URL",
-        help="ask the service at this address what it runs, and compare it with the ledger; may be repeated",
+        help="ask the service at each address what it runs, and compare it with the ledger",
     )
     parser.add_argument(
         "--stale-after",

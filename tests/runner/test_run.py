@@ -408,12 +408,14 @@ def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(ch
     assert "Nothing was run here yet" in checkout.runner("audit")[1]
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.behave(audit={"result": {"findings": ["x"]}, "exit": 1})
-    code, said = checkout.runner("audit", "--verify", "--on=2026-11-23", "--html", "page.html")
+    services = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    code, said = checkout.runner("audit", "--verify", "--on=2026-11-23", "--html", "page.html", "--deployed", *services)
     assert code == 1
     assert '"findings": ["x"]' in said and "audit says this on standard error" in said
     call = checkout.call("audit")
     assert [word for word in call["argv"] if not word.startswith("--out")] == [
         "--use-case=glyphs", "--on=2026-11-23", "--verify", "--html=page.html",
+        *(f"--deployed={url}" for url in services),
     ]  # fmt: skip
     assert call["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{checkout.port()}"
 

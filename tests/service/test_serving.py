@@ -11,15 +11,18 @@ import shutil
 import socket
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
 import wandb
 
-from modelgate import usecase
+from modelgate import config, usecase
 from modelgate.errors import StepError
+from serving.follow import LONGEST_WAIT_S, Follower
 from serving.kept import Folder
+from serving.telling import Metrics
 from tests.service.conftest import USE_CASE
 from tests.serving import free_port, listens, until
 
@@ -141,7 +144,7 @@ def test_metrics_and_logs_say_what_was_answered_by_which_version(service, place)
 def test_audit_finds_no_difference_and_names_a_service_that_is_not_there(service, place):
     own = ("--deployed", f"http://127.0.0.1:{service.port}")
     assert place.step("audit", *own)["findings"] == []
-    gone = place.step("audit", *own, "--deployed", f"http://127.0.0.1:{free_port()}")["findings"]
+    gone = place.step("audit", *own, f"http://127.0.0.1:{free_port()}")["findings"]
     assert [finding["name"] for finding in gone] == ["service_unreachable"]
 
 
@@ -220,6 +223,24 @@ def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(ser
     version.aliases.append("production")
     version.save()
     until(lambda: service.ready["problem"] is None, "the end of it")
+
+
+def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(place, tmp_path):
+    asked = []
+
+    def connect():
+        asked.append(time.monotonic())
+        raise StepError("unreachable", "W&B does not answer", "")
+
+    settings = config.load(USE_CASE)
+    data = usecase.part(USE_CASE, "data")
+    follower = Follower(settings, settings.collection, data, tmp_path, Metrics(), 0.02, connect)
+    follower.start()
+    until(lambda: len(asked) >= 5, "the fifth question")
+    follower.stop()
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert all(gap >= wait for gap, wait in zip(gaps, (0.04, 0.08, 0.16, 0.32), strict=False))
+    assert LONGEST_WAIT_S < 30
 
 
 @pytest.fixture

@@ -1,0 +1,176 @@
+"""
+The model service against the bare call of its model, in one process: single rows, and batches of 256.
+
+The requests have binary tensors, as `tritonclient` makes them by default, and come over HTTP: single rows on one
+connection, batches on two, because what is measured of them is throughput.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tritonclient.http import InferenceServerClient, InferInput
+
+from benchmarks.answers_service import many
+from benchmarks.drill import is_ready, served
+from benchmarks.project import ROOT, Project, use_case
+from benchmarks.report import Line, Report, at_least, at_most, column, shown
+from benchmarks.serving import free_port
+from benchmarks.timing import Failed
+
+TABLE = "penguins"
+BATCH = 256
+ROUNDS, SINGLE_CALLS, BATCH_CALLS = 20, 50, 20
+P99_AT_MOST = {"images": 1.5, "table": 2.0}  # times the bare call
+THROUGHPUT_AT_LEAST = 80.0  # % of the bare calls
+START_DEADLINE_S = 60.0
+DATATYPES = {"BYTES": np.object_, "FP32": np.float32, "FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_}
+
+
+class Sides(NamedTuple):
+    """Of the bare model, and of the service: one figure for each call, or one for each round."""
+
+    bare: list[float]
+    service: list[float]
+
+
+def sample(project: Project) -> dict[str, Any]:
+    """Of a model of images and of one of a table: p99 of a single row in ms, and rows a second in batches."""
+    taken: dict[str, Any] = {"images": use_case(), "table": TABLE}
+    for kind in P99_AT_MOST:
+        name = taken[kind]
+        project.run(name=name)
+        with tempfile.TemporaryDirectory() as log, service(project, name, Path(log)) as port:
+            single, batch = (
+                singles(Client(port, name, 1)),
+                batches(Client(port, name, BATCH), Client(port, name, BATCH)),
+            )
+        for side in Sides._fields:
+            taken[f"{kind}_{side}_p99"] = 1000 * np.quantile(getattr(single, side), 0.99)
+            taken[f"{kind}_{side}_median"] = 1000 * statistics.median(getattr(single, side))
+            taken[f"{kind}_{side}_rows"] = statistics.median(getattr(batch, side))
+    return taken
+
+
+def report(samples: Sequence[Mapping[str, Any]]) -> Report:
+    lines = []
+    for kind, limit in P99_AT_MOST.items():
+        lines.append(Line(f"{kind}: {samples[0][kind]}", ""))
+        for side in Sides._fields:
+            p99, median = (
+                column(samples, f"{kind}_{side}_p99"),
+                statistics.median(column(samples, f"{kind}_{side}_median")),
+            )
+            lines.append(Line(f"  one row, {side}, p99", f"{shown(p99, 'ms')}, median {median:.1f} ms"))
+        ratios = [taken[f"{kind}_service_p99"] / taken[f"{kind}_bare_p99"] for taken in samples]
+        lines.append(at_most("  one row, service / bare", ratios, limit, "x", 2))
+        shares = [100 * taken[f"{kind}_service_rows"] / taken[f"{kind}_bare_rows"] for taken in samples]
+        rows = statistics.median(column(samples, f"{kind}_service_rows"))
+        lines.append(Line(f"  batches of {BATCH}, service", f"{rows:,.0f} rows/s"))
+        lines.append(at_least(f"  batches of {BATCH}, of the bare calls'", shares, THROUGHPUT_AT_LEAST, "%", 0))
+    return Report("The model service against the bare call of its model", lines)
+
+
+@contextmanager
+def service(project: Project, name: str, folder: Path) -> Iterator[int]:
+    """The service with the bare call beside it, over the version in production; its port. folder: for its log."""
+    with served(project, name):
+        pass  # it has verified the version, and kept it
+    port, log = free_port(), folder / "service.log"
+    words = [sys.executable, "-m", "benchmarks.answers_service", name, str(project.root / ".modelgate" / "serving")]
+    env = project.env | {"PYTHONPATH": str(ROOT)}
+    with log.open("wb") as sink:
+        process = subprocess.Popen([*words, str(port)], cwd=project.root, env=env, stdout=sink, stderr=sink)
+    try:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not is_ready(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise Failed("\n".join(["the service did not start", *log.read_text().splitlines()[-12:]]))
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+class Client:
+    """One connection to the service. rows: of each request and each bare call."""
+
+    def __init__(self, port: int, name: str, rows: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._path, self._rows = f"/v2/models/{name}/infer", rows
+        self._body, self._headers = _request(json.loads(self._ask("GET", "/example")), rows)
+
+    def bare(self, calls: int) -> list[float]:
+        """Seconds of each bare call."""
+        return list(json.loads(self._ask("GET", f"/bare?rows={self._rows}&calls={calls}")))
+
+    def requests(self, calls: int) -> list[float]:
+        """Seconds of each request, one after the other."""
+        taken = []
+        for _ in range(calls):
+            began = time.perf_counter()
+            self._ask("POST", self._path, self._body, self._headers)
+            taken.append(time.perf_counter() - began)
+        return taken
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        self._connection.request(method, path, body, dict(headers or {}))
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise Failed(f"{method} {path}: {answer.status} {content[:300]!r}")
+        return content
+
+
+def singles(client: Client) -> Sides:
+    """Seconds of each call, the sides in turn."""
+    taken = Sides([], [])
+    for number in range(ROUNDS + 1):
+        bare, service = client.bare(SINGLE_CALLS), client.requests(SINGLE_CALLS)
+        if number:
+            taken.bare.extend(bare)
+            taken.service.extend(service)
+    return taken
+
+
+def batches(*clients: Client) -> Sides:
+    """Rows a second in each round, the sides in turn; the requests come from all clients at once."""
+    taken = Sides([], [])
+    for number in range(ROUNDS + 1):
+        bare_s = sum(clients[0].bare(BATCH_CALLS * len(clients)))
+        began = time.perf_counter()
+        with ThreadPoolExecutor(len(clients)) as pool:
+            list(pool.map(lambda client: client.requests(BATCH_CALLS), clients))
+        service_s = time.perf_counter() - began
+        if number:  # the first is for both to warm up
+            rows = BATCH * BATCH_CALLS * len(clients)
+            taken.bare.append(rows / bare_s)
+            taken.service.append(rows / service_s)
+    return taken
+
+
+def _request(example: Mapping[str, Any], rows: int) -> tuple[bytes, dict[str, str]]:
+    """The example's row as often as there are to be rows, as a client that others wrote sends it."""
+    inputs = []
+    for item in (many(item, rows) for item in example["inputs"]):
+        tensor = InferInput(item["name"], item["shape"], item["datatype"])
+        tensor.set_data_from_numpy(np.array(item["data"], dtype=DATATYPES[item["datatype"]]).reshape(item["shape"]))
+        inputs.append(tensor)
+    body, length = InferenceServerClient.generate_request_body(inputs)
+    return body, {"Inference-Header-Content-Length": str(length)}

@@ -1,0 +1,79 @@
+"""
+The model service with one more address: the bare call of its model, in the same process.
+
+    python -m benchmarks.answers_service USE_CASE FOLDER PORT
+
+FOLDER: where `make serve-model` kept a verified version. GET /bare?rows=N&calls=M answers the seconds of M calls of N
+rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modelgate import config, usecase
+from serving import tensors
+from serving.app import create_app
+from serving.follow import Follower
+from serving.telling import Metrics, log_as_json
+
+POLL_S = 3600.0  # W&B is not asked while this measures
+
+
+class WithBareCalls:
+    """The service's application, and beside it the model that answers there."""
+
+    def __init__(self, app: ASGIApp, follower: Follower) -> None:
+        self._app, self._follower = app, follower
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/bare":
+            await self._app(scope, receive, send)
+            return
+        asked = Request(scope).query_params
+        seconds = await asyncio.to_thread(self._call, int(asked["rows"]), int(asked["calls"]))
+        await JSONResponse(seconds)(scope, receive, send)
+
+    def _call(self, rows: int, calls: int) -> list[float]:
+        """The seconds of each call, of rows that are the example's."""
+        if (running := self._follower.running) is None:
+            raise RuntimeError("no version is loaded")
+        model, interface = running.model, self._follower.interface
+        example = [many(item, rows) for item in interface.example()["inputs"]]
+        x = interface.rows({item["name"]: tensors.read(item) for item in example})
+        if model.columns and hasattr(x, "columns"):
+            x = x[list(model.columns)]
+        taken = []
+        for _ in range(calls):
+            began = time.perf_counter()
+            model.model_format.predict(model.loaded, x)
+            taken.append(time.perf_counter() - began)
+        return taken
+
+
+def many(item: dict[str, Any], rows: int) -> dict[str, Any]:
+    """A tensor of one row in JSON, as often as there are to be rows."""
+    return {**item, "shape": [rows, *item["shape"][1:]], "data": item["data"] * rows}
+
+
+def main() -> None:
+    name, folder, port = sys.argv[1:]
+    log_as_json()
+    settings, metrics = config.load(name), Metrics()
+    data = usecase.part(name, "data")
+    follower = Follower(settings, settings.collection, data, Path(folder), metrics, POLL_S)
+    service = create_app(name, follower, metrics)
+    uvicorn.run(WithBareCalls(service, follower), port=int(port), log_config=None, access_log=False)
+
+
+if __name__ == "__main__":
+    main()
