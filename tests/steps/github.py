@@ -17,6 +17,7 @@ COMMITS, FILES, REVIEWS = (f"{PULL}/{what}" for what in ("commits", "files", "re
 THIS_RUN = f"/repos/{REPOSITORY}/actions/runs/4711"
 NEWER_JOBS = f"/repos/{REPOSITORY}/actions/runs/4712/jobs"
 ITS_WORKFLOW = f"/repos/{REPOSITORY}/actions/workflows/12/runs"
+DEPLOYMENTS = f"/repos/{REPOSITORY}/deployments"
 THIS_COMMIT = f"/repos/{REPOSITORY}/git/commits/{MERGE}"
 TREE = "d" * 40
 
@@ -153,3 +154,28 @@ def review(login, state="APPROVED", commit=HEAD, body="Ship it."):
 def may_write(login, permission="write"):
     path = f"/repos/{REPOSITORY}/collaborators/{login}/permission"
     return {path: {"permission": permission, "role_name": permission, "user": user(login)}}
+
+
+def deployment(number):
+    urls = dict.fromkeys(("url", "statuses_url", "repository_url"), "https://x")
+    about = {"id": number, "node_id": f"D_{number}", "sha": MERGE, "ref": "main", "task": "deploy", "payload": {}}
+    when = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
+    return about | urls | when | {"environment": "production", "description": None, "creator": user("bob")}
+
+
+def deployment_status(run, **changes):
+    """As the job of a workflow run leaves it."""
+    page = f"https://github.com/{REPOSITORY}/actions/runs/{run}/job/9"
+    urls = dict.fromkeys(("url", "deployment_url", "repository_url", "environment_url"), "https://x")
+    about = {"id": 1, "node_id": "DS_1", "state": "in_progress", "creator": user("bob"), "description": ""}
+    when = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
+    return about | urls | when | {"environment": "production", "log_url": page, "target_url": page} | changes
+
+
+def deployments():
+    """Two deployments to the environment: one of another workflow run, and before it the one of this."""
+    statuses = {f"{DEPLOYMENTS}/9/statuses": [deployment_status(47110)]}
+    return {
+        DEPLOYMENTS: [deployment(9), deployment(8)],
+        f"{DEPLOYMENTS}/8/statuses": [deployment_status(4711)],
+    } | statuses

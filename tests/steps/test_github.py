@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from modelgate.promotion import approval
-from tests.steps.github import approved, commit, file, git_commit, may_write, pull, review, workflow_run
+from tests.steps.github import (
+    approved,
+    commit,
+    deployment,
+    deployment_status,
+    file,
+    git_commit,
+    may_write,
+    pull,
+    review,
+    workflow_run,
+)
 
 
 def differs(value, schema, whole, at="answer"):
@@ -57,6 +68,8 @@ def differs(value, schema, whole, at="answer"):
             False,
         ),
         ("/repos/{owner}/{repo}/git/commits/{commit_sha}", git_commit("b" * 40), False),
+        ("/repos/{owner}/{repo}/deployments", [deployment(8)], True),
+        ("/repos/{owner}/{repo}/deployments/{deployment_id}/statuses", [deployment_status(4711)], True),
         ("/repos/{owner}/{repo}/collaborators/{username}/permission", next(iter(may_write("bob").values())), False),
     ],
 )

@@ -20,11 +20,10 @@ import wandb
 from modelgate.promotion import ledger, notifications
 from modelgate.tracking.fingerprint import ROOT
 from tests.receiver import PATH, SECRET, Receiver, is_signed
-from tests.steps.github import REPOSITORY, RUN, TOKEN, approved, evidence
+from tests.steps.github import DEPLOYMENTS, RUN, TOKEN, approved, deployments, evidence
 from tests.steps.policies import ROLLBACK
 
 ADA = ("--approver", "ada")
-DEPLOYMENTS = f"/repos/{REPOSITORY}/deployments"
 DISPATCH_TOKEN = "github_pat_TheTokenThatNobodyMayRead"
 
 
@@ -226,12 +225,14 @@ def test_a_receipt_of_another_account_silences_nothing(desk, receiver, written_b
     assert not_told(desk) == []  # it was the account alone
 
 
-@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"through": 7}, {"through": "0"}, {"owed": []}])
-def test_what_is_no_receipt_of_this_ledger_silences_nothing(desk, receiver, changes):
+def test_what_is_no_receipt_of_this_ledger_silences_nothing(desk, receiver):
     receiver.answers = [500]
     desk.promoted(0)
-    receipt(desk, **changes)
+    for changes in ({"sha256": "0" * 64}, {"through": 7}, {"through": "0"}, {"owed": []}, {"owed": {"0": 5}}):
+        receipt(desk, **changes)
     assert not_told(desk) == [("v0", "webhook")]
+    receipt(desk)
+    assert not_told(desk) == []
 
 
 def test_a_planted_entry_tells_no_one(desk, receiver, written_by):
@@ -252,31 +253,22 @@ def test_without_receipts_everything_is_told_again_with_the_same_ids(desk, recei
 # --- GitHub ----------------------------------------------------------------------------------------------------------
 
 
-def deployment(number):
-    return {"id": number, "environment": "production", "task": "deploy"}
-
-
-def status_of(run, **changes):
-    page = f"https://github.com/{REPOSITORY}/actions/runs/{run}/job/9"
-    return {"state": "in_progress", "description": "", "log_url": page, "target_url": page} | changes
-
-
 @pytest.fixture
 def on_github(github, monkeypatch):
     monkeypatch.setattr(notifications, "PAUSES_S", (0.0, 0.0))
     github.answers[RUN] = [approved("bob")]
-    github.answers |= {DEPLOYMENTS: [deployment(9), deployment(8)]}
-    github.answers |= {f"{DEPLOYMENTS}/9/statuses": [status_of(47110)], f"{DEPLOYMENTS}/8/statuses": [status_of(4711)]}
+    github.answers |= deployments()
     return github
 
 
-def promoted_on_github(desk, number=0, production=None):
-    name = desk.evidence(number, production, github=evidence()["github"])
-    return desk.step("promote", "--evidence", name, "--approval", "github")
+def promoted_on_github(desk):
+    name = desk.evidence(0, github=evidence()["github"])
+    return name, desk.step("promote", "--evidence", name, "--approval", "github")
 
 
-def test_the_deployment_of_this_workflow_run_gets_page_digest_and_entry(desk, on_github):
-    answer = promoted_on_github(desk)
+def test_the_deployment_gets_page_digest_and_entry_and_no_second_status(desk, on_github, monkeypatch):
+    monkeypatch.setattr(notifications, "_note", lambda *_: None)  # as if killed before the receipt
+    name, answer = promoted_on_github(desk)
     (entry,) = desk.entries
     ((path, body, token),) = on_github.posted
     assert (path, token) == (f"{DEPLOYMENTS}/8/statuses", f"Bearer {TOKEN}")
@@ -284,62 +276,44 @@ def test_the_deployment_of_this_workflow_run_gets_page_digest_and_entry(desk, on
     assert body["description"].startswith(f"digest {digest}, ledger entry v0 ({entry.sha256[:12]}), ")
     assert len(body["description"]) <= 140
     assert (body["state"], body["environment_url"]) == ("success", answer["url"])
-    assert body["log_url"] == f"https://github.com/{REPOSITORY}/actions/runs/4711/attempts/2"
+    assert body["log_url"] == entry.content["workflow_run"]
     assert answer["notifications"] == [{"entry": "v0", "channel": "deployment", "told": True}]
-
-
-def test_a_deployment_that_has_the_status_already_gets_no_second_one(desk, on_github, monkeypatch):
-    monkeypatch.setattr(notifications, "_note", lambda *_: None)  # as if killed before the receipt
-    promoted_on_github(desk)
-    on_github.answers[f"{DEPLOYMENTS}/8/statuses"].append(on_github.posted[0][1])
-    name = desk.entries[0].content["evidence"]["name"]
+    on_github.answers[f"{DEPLOYMENTS}/8/statuses"].append(body)
     assert desk.step("promote", "--evidence", name, "--approval", "github")["notifications"][0]["told"]
     assert len(on_github.posted) == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "problem"),
-    [
-        ([], "none of the last 10 deployments to production is of the workflow run that promoted"),
-        (403, "answered 403 to GET /repos/team/models/deployments"),
-        ([{}], "has no int 'id'"),
-    ],
-)
-def test_without_its_deployment_the_promotion_stands_and_says_so(desk, on_github, answer, problem):
-    on_github.answers[DEPLOYMENTS] = answer
-    promoted = promoted_on_github(desk)
-    assert promoted.exit == 0 and problem in promoted["notifications"][0]["problem"]
-    assert not_told(desk) == [("v0", "deployment")]
-
-
-@pytest.mark.parametrize("repository", [REPOSITORY, "team/consumer"])
-def test_a_repository_is_told_by_a_dispatch(desk, on_github, monkeypatch, repository):
-    monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", repository)
-    if repository != REPOSITORY:
-        monkeypatch.setenv("PROMOTION_DISPATCH_TOKEN", DISPATCH_TOKEN)
-    promoted_on_github(desk)
-    path, body, token = on_github.posted[-1]
-    assert path == f"/repos/{repository}/dispatches"
-    assert token == f"Bearer {TOKEN if repository == REPOSITORY else DISPATCH_TOKEN}"
-    assert body["event_type"] == "model-promoted"
-    payload = body["client_payload"]
-    assert len(payload) <= 10  # GitHub refuses more
-    assert (payload["use_case"], payload["ledger"]["sha256"]) == ("glyphs", desk.entries[0].sha256)
-
-
-def test_the_workflows_own_token_is_given_to_no_other_repository(desk, on_github, monkeypatch):
-    monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", "team/consumer")
-    answer = promoted_on_github(desk)
-    (problem,) = [item["problem"] for item in answer["notifications"] if item["channel"] == "dispatch"]
-    assert problem.startswith("PROMOTION_DISPATCH_TOKEN is not set")
-    assert [path for path, _, _ in on_github.posted] == [f"{DEPLOYMENTS}/8/statuses"]
-
-
-def test_the_token_of_a_dispatch_is_in_no_output(desk, on_github, monkeypatch, capfd):
+def test_what_github_refuses_fails_no_promotion_and_shows_no_token(desk, on_github, monkeypatch, capfd):
     monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", "team/consumer")
     monkeypatch.setenv("PROMOTION_DISPATCH_TOKEN", DISPATCH_TOKEN)
     on_github.refuses_posts = 403
-    answer = promoted_on_github(desk)
+    _, answer = promoted_on_github(desk)
+    assert answer.exit == 0 and "production" in desk.version(0).aliases
+    problems = [item["problem"] for item in answer["notifications"]]
+    assert "answered 403 to POST /repos/team/models/deployments/8/statuses" in problems[0]
+    assert "answered 403 to POST /repos/team/consumer/dispatches" in problems[1]
+    assert not_told(desk) == [("v0", "deployment"), ("v0", "dispatch")]
     said = capfd.readouterr()
-    assert "answered 403 to POST /repos/team/consumer/dispatches" in said.err
-    assert not [text for text in (said.out, said.err, json.dumps(answer.result)) if DISPATCH_TOKEN in text]
+    texts = (said.out, said.err, json.dumps([answer.result, desk.entries[0].content]))
+    assert not [text for text in texts if DISPATCH_TOKEN in text or TOKEN in text]
+
+
+# --- two models ------------------------------------------------------------------------------------------------------
+
+
+def test_two_use_cases_in_one_project_do_not_silence_each_other(desk, receiver, collection):
+    """Their ledgers and receipts are apart, although the project is one."""
+    receiver.answers = [500]
+    desk.promoted(0)
+    other = {**desk.entries[0].content, "reason": "of another use case"}
+    with wandb.init(project=collection) as run:
+        ledger.append(run, "cells", other)
+    place = f"local/{collection}/cells_promotions"
+    entries = ledger.read(wandb.Api(), place)
+    receiver.answers = [200]
+    told = notifications.tell(wandb.Api(), [place], entries, desk.registry, "cells", "production")
+    assert [outcome.problem for outcome in told] == [None]
+    assert receiver.received[-1].json["data"]["use_case"] == "cells"
+    assert notifications.owed(wandb.Api(), [place], entries, desk.registry) == []
+    assert not_told(desk) == [("v0", "webhook")]
+    assert receiver.ids[0] != receiver.ids[-1]

@@ -304,6 +304,36 @@ DIFFERENCES = {
         lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "WANDB_PROMOTE_KEY"}),
         "the repository has the secret WANDB_PROMOTE_KEY for every job",
     ),
+    "whom to tell, for every job": (
+        lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "PROMOTION_WEBHOOK_URL"}),
+        "the repository has the secret PROMOTION_WEBHOOK_URL for every job",
+    ),
+    "whom to tell, in training": (
+        lambda s: s[f"{AT}/environments/training/secrets"]["secrets"].append({"name": "PROMOTION_WEBHOOK_URL"}),
+        "the environment training has the secret PROMOTION_WEBHOOK_URL",
+    ),
+    "a webhook without a key": (
+        lambda s: s[f"{AT}/environments/production/secrets"]["secrets"].append({"name": "PROMOTION_WEBHOOK_URL"}),
+        "the environment production has no secret PROMOTION_WEBHOOK_SECRET",
+    ),
+    "another repository without a token": (
+        lambda s: s[f"{AT}/actions/variables"]["variables"].append(
+            {"name": "PROMOTION_DISPATCH_REPOSITORY", "value": "acme/consumer"}
+        ),
+        "the environment production has no secret PROMOTION_DISPATCH_TOKEN",
+    ),
+    "no repository to tell": (
+        lambda s: s[f"{AT}/actions/variables"]["variables"].append(
+            {"name": "PROMOTION_DISPATCH_REPOSITORY", "value": "consumer"}
+        ),
+        "the variable PROMOTION_DISPATCH_REPOSITORY is 'consumer'",
+    ),
+    "unknown template": (
+        lambda s: s[f"{AT}/actions/variables"]["variables"].append(
+            {"name": "PROMOTION_WEBHOOK_TEMPLATE", "value": "discord"}
+        ),
+        "the variable PROMOTION_WEBHOOK_TEMPLATE is 'discord'",
+    ),
     "no entity": (lambda s: s[f"{AT}/actions/variables"].update(variables=[]), "WANDB_ENTITY is missing"),
     "unknown approval": (
         lambda s: s[f"{AT}/actions/variables"]["variables"].append({"name": "APPROVAL", "value": "anybody"}),

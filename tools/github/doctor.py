@@ -32,7 +32,7 @@ def differences(wanted: Wanted) -> Iterator[Difference]:
     yield from limits
     for part in (
         environments.of_environments(at, wanted, approval, promote_from),
-        keys.of_secrets(at, wanted.repository),
+        keys.of_secrets(at, wanted.repository, found),
         variables.of_variables(at, wanted, found, approval),
         rules.of_default_branch(at, repository["default_branch"], approval),
     ):

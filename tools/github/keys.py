@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tools.github.gh import Call, listed
+from tools.github.variables import DISPATCH_REPOSITORY, TEMPLATE, Variables, values
 from tools.github.wanted import Difference, environments
 
 # Who may do what with W&B; the environment alone decides which job gets to see it. See docs/how-to/github.md.
 TRAINING_KEY = ("WANDB_API_KEY", "reads and writes the project, links into the registry")
 SECOND_KEY = ("WANDB_PROMOTE_KEY", "the only key that may set the alias production")
+# Whom promote tells: docs/how-to/production.md. Who has the address of a webhook can write to its channel.
+WEBHOOK_URL, WEBHOOK_SECRET = "PROMOTION_WEBHOOK_URL", "PROMOTION_WEBHOOK_SECRET"
+DISPATCH_TOKEN = "PROMOTION_DISPATCH_TOKEN"  # noqa: S105 - the name of a secret
+TELLS = {WEBHOOK_URL, WEBHOOK_SECRET, DISPATCH_TOKEN}
 INHERITED = "the jobs of a model inherit every secret that is in no environment, and run a pull request's code"
 MAX_SHOWN = 10
 DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one that a use case may declare
 
 
-def of_secrets(at: str, repository: str) -> Iterator[Difference]:
+def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Difference]:
     places = [("training", TRAINING_KEY), *((name, SECOND_KEY) for name in environments())]
     for environment, (name, purpose) in places:
         there = {row["name"] for row in listed(f"{at}/environments/{environment}/secrets", "secrets")}
@@ -28,7 +33,8 @@ def of_secrets(at: str, repository: str) -> Iterator[Difference]:
                 "one key for training and for production is no second key",
                 (Call(("secret", "delete", other, "--env", environment, "--repo", repository)),),
             )
-    ours = {DATA_TOKEN, TRAINING_KEY[0], SECOND_KEY[0]}
+        yield from of_telling(at, repository, environment, there, variables)
+    ours = {DATA_TOKEN, *TELLS, TRAINING_KEY[0], SECOND_KEY[0]}
     repository_wide = [row["name"] for row in listed(f"{at}/actions/secrets", "secrets")]
     for name in repository_wide:
         if name in ours:
@@ -50,6 +56,31 @@ def of_secrets(at: str, repository: str) -> Iterator[Difference]:
             INHERITED,
             by_hand="take this repository out of the list of each, in the settings of the organization",
         )
+
+
+def of_telling(
+    at: str, repository: str, environment: str, there: set[str], variables: Variables
+) -> Iterator[Difference]:
+    """What an environment lacks to tell of a promotion, as it is set up; or has, and does not need."""
+    if environment == "training":
+        for name in sorted(TELLS & there):
+            yield Difference(
+                f"the environment training has the secret {name}",
+                "promote alone tells of a promotion, and this environment runs a pull request's code",
+                (Call(("secret", "delete", name, "--env", environment, "--repo", repository)),),
+            )
+        return
+    own = values(f"{at}/environments/{environment}/variables")
+    known = {name: own.get(name) or variables.get(name) or "" for name in (TEMPLATE, DISPATCH_REPOSITORY)}
+    lacking = set()
+    if WEBHOOK_URL in there and not known[TEMPLATE]:
+        lacking.add((WEBHOOK_SECRET, f"the webhook is not told without a key: `whsec_` and base64, or set {TEMPLATE}"))
+    if known[DISPATCH_REPOSITORY] not in ("", repository):
+        lacking.add((DISPATCH_TOKEN, f"the workflow's own token starts nothing in {known[DISPATCH_REPOSITORY]}"))
+    for name, why in sorted(lacking):
+        if name not in there:
+            call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
+            yield Difference(f"the environment {environment} has no secret {name}", why, (call,))
 
 
 def named(names: list[str], ours: set[str]) -> str:

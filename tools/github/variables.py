@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tools.github.gh import VARIABLES_PAGE, listed, put
 from tools.github.wanted import Difference, Wanted
+
+TEMPLATE, ALLOW = "PROMOTION_WEBHOOK_TEMPLATE", "PROMOTION_WEBHOOK_ALLOW"
+DISPATCH_REPOSITORY = "PROMOTION_DISPATCH_REPOSITORY"
 
 
 class Variables(NamedTuple):
@@ -54,3 +58,16 @@ def of_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -
                 f"it may be {' or '.join(allowed)}",
                 by_hand=f"say which: {name}={allowed[0]}",
             )
+    for name, meant in ((TEMPLATE, "slack|teams"), (ALLOW, "private|http|private http|http private")):
+        if name in found and not re.fullmatch(meant, found[name]):
+            yield Difference(
+                f"the variable {name} is {found[name]!r}",
+                "the webhook is not told of a promotion",
+                by_hand=f"{meant.replace('|', ', or ')}; or delete it: gh variable delete {name}",
+            )
+    if DISPATCH_REPOSITORY in found and not re.fullmatch(r"[\w-]+/[\w.-]+", found[DISPATCH_REPOSITORY]):
+        yield Difference(
+            f"the variable {DISPATCH_REPOSITORY} is {found[DISPATCH_REPOSITORY]!r}",
+            "no repository is told of a promotion",
+            by_hand=f"owner/name; or delete it: gh variable delete {DISPATCH_REPOSITORY}",
+        )
