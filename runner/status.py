@@ -36,6 +36,8 @@ def tell(options: Options) -> int:
     for use_case in sorted(use_cases):
         if use_case in answers:
             say(f"production of {use_case}: {_by_the_registry(answers[use_case])}")
+            for item in answers[use_case].get("not_told", ()):
+                say(f"  not told yet: entry {item['entry']} by {item['channel']}; the next promotion tells it")
         else:
             say(f"production of {use_case}: {_as_last_seen(seen.get(use_case), options)}")
     if problem:

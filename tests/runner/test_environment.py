@@ -31,7 +31,7 @@ def test_steps_see_what_is_on_the_list_and_nothing_else(checkout: Checkout) -> N
     told = {"LC_ALL": "C.UTF-8", "HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "intranet"}
     kept_back = {
         "WANDB_MODE": "offline", "WANDB_ENTITY": "theirs", "AWS_SECRET_ACCESS_KEY": "s", "GITHUB_TOKEN": "t",
-        "PYTHONPATH": "/nowhere", "MODELGATE_SERVER_KEY": "k",
+        "PYTHONPATH": "/nowhere", "MODELGATE_SERVER_KEY": "k", "PROMOTION_WEBHOOK_URL": "https://hooks.example/p",
     }  # fmt: skip
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada", **told, **kept_back)
     seen = checkout.call("train")["env"]
@@ -115,6 +115,7 @@ def test_build_alone_sees_the_variables_that_the_use_case_declares(checkout: Che
     assert not set(told) & set(checkout.call("build")["env"])
 
 
+TOLD = {"PROMOTION_WEBHOOK_URL": "https://hooks.example/path"}
 OWN = {"WANDB": "own", "WANDB_BASE_URL": "https://wandb.example", "WANDB_API_KEY": KEY, "WANDB_ENTITY": "team"}
 
 
@@ -129,7 +130,9 @@ def test_own_wandb_without_terminal_is_refused_until_somebody_says_yes(checkout:
 
 
 def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) -> None:
-    code, _ = checkout.runner("run", "--use-case", "glyphs", "--yes", APPROVE="ada", GITHUB_ACTIONS="true", **OWN)
+    code, _ = checkout.runner(
+        "run", "--use-case", "glyphs", "--yes", APPROVE="ada", GITHUB_ACTIONS="true", **TOLD, **OWN
+    )
     assert code == 0
     assert checkout.pids("server") == []
     seen = checkout.call("promote")["env"]
@@ -137,6 +140,7 @@ def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) ->
         name: value for name, value in OWN.items() if name != "WANDB"
     }
     assert seen["GITHUB_ACTIONS"] == "true"
+    assert TOLD.items() <= seen.items()
 
 
 def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout) -> None:

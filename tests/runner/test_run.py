@@ -348,9 +348,11 @@ def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -
     assert f"last on port {checkout.port()}" in said
     assert "audit says this on standard error" not in said
     checkout.runner("approve", APPROVE="ada")
-    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]}})
+    owed = {"not_told": [{"entry": "v3", "channel": "webhook"}]}
+    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]} | owed})
     said = checkout.runner("status")[1]
     assert f"production of glyphs: {VERSION}, approved by ada at 2026-11-23T14:00:00Z" in said
+    assert "not told yet: entry v3 by webhook; the next promotion tells it" in said
     assert "waits for an approval: nothing" in said
     assert checkout.everything_ended()
 

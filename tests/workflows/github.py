@@ -23,6 +23,11 @@ class _Asked(Request):
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if run := re.fullmatch(rf"{self.server.at}/actions/runs/(\d+)/approvals", url.path):
             self.say(self.server.approvals[int(run[1])]())
+        elif url.path == f"{self.server.at}/deployments":
+            self.say([{"id": 5}])
+        elif url.path == f"{self.server.at}/deployments/5/statuses":
+            pages = [f"https://github.com{self.server.at}/actions/runs/{run}/job/1" for run in self.server.approvals]
+            self.say([{"log_url": page.replace("/repos", "", 1)} for page in pages])
         elif (given := self.server.answers.get(url.path)) is not None:
             self.say(given() if callable(given) else given)
         elif run := re.fullmatch(rf"{self.server.at}/commits/([0-9a-f]+)/check-runs", url.path):
@@ -49,6 +54,10 @@ class _Asked(Request):
             row = {"id": len(self.server.checks), "app": {"slug": "github-actions"}} | self.body()
             self.server.checks.append(row)
             self.say(row)
+            return
+        if self.path == f"{self.server.at}/deployments/5/statuses":
+            self.server.deployed.append(self.body())
+            self.say(self.server.deployed[-1], 201)
             return
         self.note()
         assert self.path == f"{self.server.at}/issues/7/comments"
@@ -87,6 +96,7 @@ class GitHub(StandIn):
         self.pulls = []
         self.approvals = {}  # a workflow run's id to a function that gives what there is by now
         self.answers = {self.at: {"visibility": "private"}}  # what else there is, by path
+        self.deployed = []  # the statuses that promote gave its deployment
         self.asked = []
         super().__init__(_Asked)
 

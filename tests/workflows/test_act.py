@@ -171,6 +171,9 @@ def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, place):
     assert [(entry["approver"], entry["comment"], entry["approval_url"]) for entry in said] == [
         ("bob", "Reads well.", where)
     ]
+    (status,) = place.github.deployed
+    assert (status["state"], status["log_url"]) == ("success", where)
+    assert re.match(r"digest [0-9a-f]{32}, ledger entry v0 \([0-9a-f]{12}\), ", status["description"])
 
 
 def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, place):

@@ -396,7 +396,8 @@ BY_HAND = {
 }
 BY_HAND |= {"key of the organization"}
 BY_HAND |= {"unknown approval", "private, on Free", "private, a person's", "private, another person's"}
-ASKS = {"no training key", "no second key"}
+BY_HAND |= {"no repository to tell", "unknown template"}
+ASKS = {"no training key", "no second key", "a webhook without a key", "another repository without a token"}
 
 
 def ruled(state):

@@ -59,26 +59,28 @@ def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Diffe
 
 
 def of_telling(
-    at: str, repository: str, environment: str, there: set[str], variables: Variables
+    at: str, repository: str, environment: str, secrets: set[str], variables: Variables
 ) -> Iterator[Difference]:
     """What an environment lacks to tell of a promotion, as it is set up; or has, and does not need."""
     if environment == "training":
-        for name in sorted(TELLS & there):
+        for name in sorted(TELLS & secrets):
             yield Difference(
                 f"the environment training has the secret {name}",
                 "promote alone tells of a promotion, and this environment runs a pull request's code",
                 (Call(("secret", "delete", name, "--env", environment, "--repo", repository)),),
             )
         return
+    if not TELLS & secrets and not variables.get(DISPATCH_REPOSITORY):
+        return  # no one is told
     own = values(f"{at}/environments/{environment}/variables")
     known = {name: own.get(name) or variables.get(name) or "" for name in (TEMPLATE, DISPATCH_REPOSITORY)}
     lacking = set()
-    if WEBHOOK_URL in there and not known[TEMPLATE]:
+    if WEBHOOK_URL in secrets and not known[TEMPLATE]:
         lacking.add((WEBHOOK_SECRET, f"the webhook is not told without a key: `whsec_` and base64, or set {TEMPLATE}"))
-    if known[DISPATCH_REPOSITORY] not in ("", repository):
+    if "/" in known[DISPATCH_REPOSITORY] and known[DISPATCH_REPOSITORY] != repository:
         lacking.add((DISPATCH_TOKEN, f"the workflow's own token starts nothing in {known[DISPATCH_REPOSITORY]}"))
     for name, why in sorted(lacking):
-        if name not in there:
+        if name not in secrets:
             call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
             yield Difference(f"the environment {environment} has no secret {name}", why, (call,))
 

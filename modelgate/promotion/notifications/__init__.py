@@ -184,7 +184,7 @@ def _sent(send: Callable[[Message], None], message: Message, deadline: float) ->
             send(message)
         except Untold as error:
             problem, again = error.reason, error.again
-        except Exception as error:
+        except Exception as error:  # the promotion is done, whatever goes wrong here
             problem, again = _reason(error), isinstance(error, StepError) and error.exit_code == UNREACHABLE
         else:
             return None, False

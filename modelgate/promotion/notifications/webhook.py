@@ -131,7 +131,7 @@ def is_public(text: str) -> bool:
     """Whether an address is one of the internet: not of this machine, a private network, a link or a group."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
-        within = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
+        within = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
             within = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if within:
