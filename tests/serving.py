@@ -65,17 +65,18 @@ def free_port() -> int:
             return port
 
 
-def give_a_port_of_its_own(runner: Path) -> None:
+def a_port_of_its_own() -> str:
     """
-    Let a copy of the runner try another port first than everybody's 8765.
+    Let a runner try another port first than everybody's 8765: a change for `runner_with`.
 
-    Tests that run at once would all try that one, and some find it taken between looking and starting.
+    Tests that run at once would all try that one, and some would find it taken between looking and starting.
     """
-    embedded = runner / "embedded.py"
-    shared = "\nFIRST_PORT = 8765\n"
-    text = embedded.read_text()
-    assert shared in text
-    embedded.write_text(text.replace(shared, f"\nFIRST_PORT = {free_port()}\n"))
+    return f"from runner import embedded; embedded.FIRST_PORT = {free_port()}\n"
+
+
+def runner_with(changes: str, python: str = sys.executable) -> list[str]:
+    """The command line of the runner of the current folder, after these statements; its arguments may follow."""
+    return [python, "-c", f"{changes}\nimport runpy; runpy.run_module('runner', run_name='__main__', alter_sys=True)"]
 
 
 def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:

@@ -19,7 +19,7 @@ import pytest
 
 from tests import own
 from tests.engine import to_the_engine
-from tests.serving import give_a_port_of_its_own, until
+from tests.serving import a_port_of_its_own, runner_with, until
 
 DEADLINE_S = 600
 
@@ -31,12 +31,13 @@ class Clone:
     path: Path
     env: dict[str, str] = field(default_factory=dict)
     python: str = sys.executable
+    changes: str = field(default_factory=a_port_of_its_own)  # of the runner, as statements
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """`python -m runner ...` in a process group of its own, its words in `runner.log`."""
         with (self.path.parent / "runner.log").open("a") as log:
             return subprocess.Popen(
-                [self.python, "-m", "runner", *arguments],
+                [*runner_with(self.changes, self.python), *arguments],
                 cwd=self.path,
                 env={**self.env, **env},
                 stdin=subprocess.DEVNULL,
@@ -124,7 +125,6 @@ def clean_environment(home: Path) -> Mapping[str, str]:
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Clone]:
     path = own.clone(tmp_path / "clone")
-    give_a_port_of_its_own(path / "runner")
     (tmp_path / "home").mkdir()
     made = Clone(path, dict(clean_environment(tmp_path / "home")))
     yield made

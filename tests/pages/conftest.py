@@ -21,7 +21,7 @@ import requests
 
 from tests import own
 from tests.pages.seeding import COLLECTION, HOSTILE
-from tests.serving import DEADLINE_S, ROOT, give_a_port_of_its_own, until
+from tests.serving import DEADLINE_S, ROOT, a_port_of_its_own, runner_with, until
 
 APPROVAL = "/-/approval"
 
@@ -114,7 +114,6 @@ class Visitor:
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     folder = tmp_path_factory.mktemp("loop")
     root = own.clone(folder / "clone")
-    give_a_port_of_its_own(root / "runner")
     own.edit(root / "usecases/glyphs/config.toml", ('project = "model-registry-dev"', f'project = "{COLLECTION}"'))
     home = folder / "home"
     home.mkdir()
@@ -122,7 +121,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     made = Loop(root, env)
     with (folder / "serve.log").open("w") as log:
         serving = subprocess.Popen(
-            [sys.executable, "-m", "runner", "serve"], cwd=root, env=env, stdout=log, stderr=log, text=True
+            [*runner_with(a_port_of_its_own()), "serve"], cwd=root, env=env, stdout=log, stderr=log, text=True
         )
     try:
         until(lambda: "The pages are open" in (folder / "serve.log").read_text() or serving.poll() is not None, "pages")

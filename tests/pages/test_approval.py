@@ -25,6 +25,7 @@ from tests.web.conftest import chromium  # noqa: F401
 LEDGER = "/-/ledger/glyphs"
 PAGES = {"loop": "/", "approval": APPROVAL, "ledger": LEDGER}
 REGISTRY = "local-org/wandb-registry-model"
+expect.set_options(timeout=DEADLINE_MS)
 ASK = """
 import json, wandb
 from modelgate.promotion import ledger

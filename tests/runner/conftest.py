@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests import own
-from tests.serving import DEADLINE_S, give_a_port_of_its_own, until
+from tests.serving import DEADLINE_S, a_port_of_its_own, runner_with, until
 
 ROOT = Path(__file__).parents[2]
 STEPS = ("build", "train", "link", "evaluate", "promote")
@@ -38,6 +38,7 @@ def alive(pid: int) -> bool:
 class Checkout:
     root: Path
     home: Path
+    changes: str = field(default_factory=a_port_of_its_own)  # of the runner, as statements
     children: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -66,7 +67,7 @@ class Checkout:
     def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
         """The runner in a pipe, with no terminal; standard error in the same pipe."""
         child = subprocess.Popen(
-            [sys.executable, "-m", "runner", *words],
+            [*runner_with(self.changes), *words],
             cwd=self.root,
             env=self.env(**more),
             stdin=subprocess.DEVNULL,
@@ -125,7 +126,7 @@ class Terminal:
         self.pid, self._descriptor = os.forkpty()
         if self.pid == 0:
             os.chdir(checkout.root)
-            os.execve(sys.executable, [sys.executable, "-m", "runner", *words], checkout.env(TERM="xterm", **more))  # noqa: S606
+            os.execve(sys.executable, [*runner_with(checkout.changes), *words], checkout.env(TERM="xterm", **more))  # noqa: S606
 
     def read_until(self, text: str) -> None:
         def seen() -> bool:
@@ -157,7 +158,6 @@ class Terminal:
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     root = tmp_path / "checkout"
     shutil.copytree(ROOT / "runner", root / "runner", ignore=shutil.ignore_patterns("__pycache__"))
-    give_a_port_of_its_own(root / "runner")
     for name in (*STEPS, "audit", "predict", "prune", "server"):
         module = root / ("modelgate_server/__main__.py" if name == "server" else f"steps/{name}.py")
         module.parent.mkdir(exist_ok=True)

@@ -99,7 +99,7 @@ def test_approval_that_was_killed_is_given_again(checkout: Checkout) -> None:
 
 def test_leftover_of_a_killed_runner_is_ended_by_its_record(checkout: Checkout) -> None:
     """As on a system that does not end children with their parent."""
-    processes = checkout.root / "runner" / "processes.py"
+    processes = checkout.root / "runner" / "processes.py"  # which the interpreter of the steps reads, too
     processes.write_text(processes.read_text().replace('if sys.platform == "linux" else None', "if False else None"))
     checkout.behave(train=SLOW)
     runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
@@ -211,11 +211,11 @@ def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> 
 
 def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout) -> None:
     """It was free when the runner looked, and another checkout's server answers on it before ours does."""
-    embedded = checkout.root / "runner" / "embedded.py"
     port = _another_server(checkout)
-    seen = "def _is_free(port: int) -> bool:\n"
-    look_away = f"{seen}    global looked; looked = globals().get('looked', 0) + 1\n    if looked == 1: return True\n"
-    embedded.write_text(embedded.read_text().replace(seen, look_away))
+    checkout.changes += (
+        "looks, is_free = iter([True]), embedded._is_free; "
+        "embedded._is_free = lambda port: next(looks, None) or is_free(port)\n"
+    )
     (checkout.folder / "port").write_text(str(port))
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
@@ -378,10 +378,7 @@ def test_reader_that_goes_away_ends_the_run_cleanly(checkout: Checkout) -> None:
 
 def set_grace(checkout: Checkout, seconds: float) -> None:
     """How long what the runner ends may take before it is killed."""
-    processes = checkout.root / "runner" / "processes.py"
-    text = processes.read_text()
-    assert "\nGRACE_S = 5.0\n" in text
-    processes.write_text(text.replace("\nGRACE_S = 5.0\n", f"\nGRACE_S = {seconds}\n"))
+    checkout.changes += f"from runner import processes; processes.GRACE_S = {seconds}\n"
 
 
 def _interpreter(checkout: Checkout) -> int:
