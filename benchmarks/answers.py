@@ -86,7 +86,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
 
 @contextmanager
 def service(project: Project, name: str, folder: Path) -> Iterator[int]:
-    """The service with the bare call beside it, over the version in production; its port. folder: for its log."""
+    """The service with the address of the bare call, over the version in production; its port. folder: for its log."""
     with served(project, name):
         pass  # it has verified the version, and kept it
     port, log = free_port(), folder / "service.log"

@@ -30,7 +30,7 @@ POLL_S = 3600.0  # W&B is not asked while this measures
 
 
 class WithBareCalls:
-    """The service's application, and beside it the model that answers there."""
+    """The service's application, and the bare model that answers in it."""
 
     def __init__(self, app: ASGIApp, follower: Follower) -> None:
         self._app, self._follower = app, follower
