@@ -201,6 +201,18 @@ def a_model_stops_no_other(files: Files) -> Found:
             yield f"{file.name}: {name}", None if good else f"{file.name}: {name}: {job['strategy']}"
 
 
+def a_use_case_chooses_its_runners(files: Files) -> Found:
+    """Those of `train` and `evaluate` are what `[runs_on]` says, which their caller passes on; the rest are hosted."""
+    for file, name, job in jobs(files):
+        if called(job) == "model.yml":
+            given = job["with"].get("runs-on")
+            yield f"{file.name}: {name}", None if given == "${{ toJSON(matrix.model.runs-on) }}" else f"{given}"
+        if not called(job):
+            chosen = file.name == "model.yml" and name in ("train", "evaluate")
+            wanted = f"${{{{ fromJSON(inputs.runs-on).{name} }}}}" if chosen else "ubuntu-24.04"
+            yield f"{file.name}: {name}", None if job["runs-on"] == wanted else f"{file.name}: {name}: {job['runs-on']}"
+
+
 def a_check_has_one_name(files: Files) -> Found:
     """A ruleset knows a check by its job's name alone, so no two jobs of a pull request share one."""
     seen: dict[str, str] = {}
@@ -483,6 +495,10 @@ RULES = [
     Rule(only_our_own_is_called_with_secrets, 2, "pipeline.yml", "./.github/workflows/model.yml", "a/b/x.yml@main"),
     Rule(only_our_own_is_called_with_secrets, 2, "promote.yml", "secrets: inherit", "secrets: {}"),
     Rule(a_model_stops_no_other, 2, "pipeline.yml", "fail-fast: false # one", "fail-fast: true # one"),
+    Rule(a_use_case_chooses_its_runners, 20, "model.yml", "${{ fromJSON(inputs.runs-on).train }}", "ubuntu-24.04"),
+    Rule(a_use_case_chooses_its_runners, 20, "model.yml", "(inputs.runs-on).evaluate", "(inputs.runs-on).train"),
+    Rule(a_use_case_chooses_its_runners, 20, "pipeline.yml", "toJSON(matrix.model.runs-on)", "'{}'"),
+    Rule(a_use_case_chooses_its_runners, 20, "judge.yml", "runs-on: ubuntu-24.04", "runs-on: self-hosted"),
     Rule(a_check_has_one_name, 5, "pipeline.yml", "    name: models\n", "    name: done\n"),
 ]
 
