@@ -33,12 +33,14 @@ def show(folder: Path, visit: Visit) -> Response:
     """GET /"""
     use_cases = production.every(visit)
     waits = waiting.read(folder).waiting
+    waits = waits if waits and approval.may_see(visit, waits) else None
+    unused = [one.name for one in use_cases if not (one.entries or one.version or one.problem)]
     return shown.page(
         visit,
         "loop.html",
         use_cases=[one for one in use_cases if one.entries or one.version or one.problem],
-        unused=[one.name for one in use_cases if not (one.entries or one.version or one.problem)],
-        waiting=waits if waits and approval.may_see(visit, waits) else None,
+        unused=[name for name in unused if waits is None or name != waits.use_case],
+        waiting=waits,
         runs=[_row(visit, run) for run in _latest(visit)],
     )
 

@@ -108,6 +108,16 @@ def test_home_says_what_is_in_production_and_what_waits_without_a_script(loop: L
     assert "<script>alert" not in text
 
 
+def test_what_waits_for_its_first_approval_is_not_called_untrained(loop: Loop, visitor: Visitor) -> None:
+    assert "make run USE_CASE=remote" in visitor.get("/")
+    loop.wait_for_approval(use_case="remote")
+    try:
+        home = visitor.get("/")
+        assert "Read the report and decide" in home and "USE_CASE=remote" not in home
+    finally:
+        loop.wait_for_approval()
+
+
 def test_a_ledger_has_pages_and_only_of_use_cases_that_there_are(visitor: Visitor) -> None:
     assert "The ledger and the registry agree: 1 entry" in visitor.get(LEDGER)
     assert "There are no entries on this page" in visitor.get(f"{LEDGER}?page=2")
