@@ -14,7 +14,7 @@ SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do un
 	HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-# For two cores: a test waits for a process, a container or a server for a third of its time.
+# One more than two cores: tests wait for processes, containers and servers.
 WORKERS = 3
 
 # How each lock is made: for every platform, each package by its hash, and without the address of an index.

@@ -29,6 +29,7 @@ from tests.web.browser import DEADLINE_MS, FLAGS
 from tests.web.conftest import chromium  # noqa: F401
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=DEADLINE_MS)
 SHA256 = "ab" * 32
 ABOUT = {"version": "org/wandb-registry-model/glyphs:v3", "digest": "d", "sha256": SHA256, "ledger_entry": "v7"}
 ABOUT |= {"ledger_sha256": "cd" * 32, "approved": True}
