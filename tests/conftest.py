@@ -11,6 +11,7 @@ from tests import client, own
 from tests.serving import Server, serving
 
 own.install()
+LONGEST = ("test_act.py", "test_act_order.py", "test_browser.py", "test_evaluate.py", "test_promote.py")
 
 
 def leave_the_runner(environ: MutableMapping[str, str]) -> None:
@@ -28,7 +29,7 @@ leave_the_runner(os.environ)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files begin first, so that no worker waits for another in the end; `make test` keeps this order."""
-    items.sort(key=lambda item: (item.path.name != "test_act.py", "e2e" not in item.path.parts))
+    items.sort(key=lambda item: (item.path.name not in LONGEST, "e2e" not in item.path.parts))
 
 
 @pytest.fixture(scope="session", autouse=True)
