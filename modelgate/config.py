@@ -281,6 +281,7 @@ class Config:
     data: Data = field(default=Data(), metadata={"table": Data})
     approval: Approval = field(default=Approval(), metadata={"table": Approval})
     runs_on: RunsOn = field(default=RunsOn(), metadata={"table": RunsOn})
+    registry: str = _key(_text(_WANDB_NAME, "a name that W&B takes for a registry"), "wandb-registry-model")
     task: str = _key(_one_of(TASKS), TASKS[0])
     framework: str = _key(_one_of(FRAMEWORKS), FRAMEWORKS[0])
     default: bool = _key(_boolean, False)

@@ -233,10 +233,12 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         "use_case": use_case,
         "headline": evaluated["headline"],
         "evidence": evaluated["evidence"],
+        "evidence_sha256": evaluated.get("evidence_sha256"),
         "version": version,
         "production": production,
         "page": next((one.result["url"] for one in reversed(done) if one.result.get("url")), None),
         "reason": reason,
+        "registry": options.given.get("registry"),
         "collection": options.given.get("collection"),
         "host": options.host,
         "report": report,
@@ -292,7 +294,7 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
     """Run promote with the pending evidence; run again after a kill, it finishes or changes nothing."""
     say(f"\napproved by {name}")
     use_case = pending["use_case"]
-    said = {key: pending.get(key) for key in ("reason", "collection")}
+    said = {key: pending.get(key) for key in ("evidence_sha256", "reason", "registry", "collection")}
     given: dict[str, str | bool] = {"approver": name} | {key: value for key, value in said.items() if value}
     if options.in_browser:
         given["in_browser"] = True
@@ -415,7 +417,7 @@ def _consent(options: Options, settings: Config) -> None:
     say(f"  entity    {options.environ.get('WANDB_ENTITY') or 'the default entity of your API key'}")
     say(f"  project   {options.environ.get('WANDB_PROJECT') or settings.project}")
     collection = options.given.get("collection") or settings.collection
-    say(f"  registry  {options.given.get('registry', 'wandb-registry-model')}/{collection}")
+    say(f"  registry  {options.given.get('registry') or settings.registry}/{collection}")
     if options.yes:
         return
     if not approval.on_terminal():

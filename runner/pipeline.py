@@ -57,7 +57,7 @@ PROMOTE = Step(
     "promote",
     "move the alias `production` to it",
     inputs=("evidence",),
-    flags=("collection", "approver", "in_browser", "reason"),
+    flags=("evidence_sha256", "registry", "collection", "approver", "in_browser", "reason"),
 )
 
 # Only reads; can run next to other commands.

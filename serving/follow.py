@@ -141,9 +141,9 @@ class Follower:
             return
         project = client.project_of(self._settings.project)
         places = ledger.places(self._api, client.entity_of(self._api), project, self._settings.name)
-        entries = ledger.read(self._api, *places)
+        entries = ledger.read(self._api, *places, registry=self._settings.registry)
         self._metrics.asked.set(time.time())
-        collection = deployed.collection_of(entries, self._collection)
+        collection = deployed.collection_of(self._api, self._settings.registry, self._collection)
         file = frameworks.MODEL_FILES[self._settings.framework]
         with self._kept.staging() as staging:
             version = deployed.verified(self._api, entries, collection, file, Path(staging))

@@ -140,18 +140,14 @@ def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
 # --- what the registry says ------------------------------------------------------------------------------------------
 
 
-def collection_of(entries: Sequence[Entry], own: str) -> str:
+def collection_of(entries: Sequence[Entry], registry: str, own: str) -> str:
     """
-    The registry's collection that the last entry promoted in; without an entry the use case's own.
+    The collection of the use case's registry that the last entry promoted in; without an entry the use case's own.
 
-    The registry is that of the first entry: anyone who can write to the ledger could name one of their own.
+    Anyone who can write to the ledger could name a version of a registry of their own.
     """
-    said = [entry.content["to"]["name"] for entry in entries if ledger.readable(entry.content)]
-    named = [Reference.parse(name, "the ledger") for name in said]
-    if not named:
-        return f"wandb-registry-model/{own}"
-    registry = (named[0].entity, named[0].project)
-    return next(version.collection for version in reversed(named) if (version.entity, version.project) == registry)
+    named = [entry for entry in entries if ledger.readable(entry.content) and ledger.registry_of(entry) == registry]
+    return Reference.parse(named[-1].content["to"]["name"], "the ledger").collection if named else f"{registry}/{own}"
 
 
 def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Registered:
@@ -169,14 +165,14 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
     return Registered(frozenset(named), seals, str(Reference.pin(holder)) if holder else None)
 
 
-def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, Any]:
+def stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dict[str, Any]:
     """
     What the versions that the entries name are now, as fields of Registered: their digests, and the SHA-256 of model,
     eval rows and evidence, or the name under which the file is refused.
     """
     contents = [entry.content for entry in entries if not entry.void and ledger.readable(entry.content)]
     counts: dict[str, Callable[[Artifact], str]] = {
-        "to": lambda version: frameworks.model_file(version.manifest.entries),
+        "to": lambda version: frameworks.model_file(version.manifest.entries, framework),
         "dataset": datasets.eval_file,
         "evidence": lambda _: form.FILE,
     }
@@ -197,7 +193,7 @@ def stored(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, Any]:
 
 def written(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Sequence[str]) -> dict[str, Any]:
     """Who wrote each entry, and who may promote; as fields of Registered."""
-    writers = {entry.number: ledger.writer(api, entry.version) for entry in entries if not entry.void}
+    writers = {entry.number: ledger.writer(api, entry) for entry in entries if not entry.void}
     admins = client.admins(api, collection) if writers else frozenset()
     return {"writers": writers, "promoters": admins | set(also) if admins else None}
 
@@ -244,17 +240,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case)
     project = client.project_of(settings.project)
     places = ledger.places(api, client.entity_of(api), project, args.use_case)
-    entries = ledger.read(api, *places)
-    collection = collection_of(entries, args.collection)
+    entries = ledger.read(api, *places, registry=settings.registry)
+    registry = client.registry(api, settings.registry) or settings.registry
+    collection = collection_of(entries, registry, args.collection)
     holder = client.production(api, collection)
     answer: dict[str, Any] = {"registry": {"production": str(Reference.pin(holder)) if holder else None}}
     findings: list[verify.Finding] = []
 
     # 1) is it to be believed?
-    if args.verify or args.html:
-        known = registered(api, entries, collection, holder)
+    if args.verify or args.html or args.deployed:
+        known = replace(registered(api, entries, collection, holder), registry=registry)
         by = written(api, entries, collection, args.account)
-        entries, findings = verify.verify(entries, replace(known, **stored(api, entries), **by))
+        held = stored(api, entries, settings.framework)
+        entries, findings = verify.verify(entries, replace(known, **held, **by))
+        findings = findings if args.verify or args.html else []
     if args.deployed:
         findings += services(args.deployed, args.use_case, entries, collection, now, args.stale_after)
     answer["entries"] = [as_json(entry) for entry in entries]

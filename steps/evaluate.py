@@ -16,6 +16,7 @@ Exits   0 pass, or unchanged: the version is the model that production already i
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -168,7 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = client.connect()
     project = client.project_of(settings.project)
     home = f"{client.entity_of(api)}/{project}"
-    entries = ledger.read(api, *ledger.places(api, client.entity_of(api), project, args.use_case))
+    places = ledger.places(api, client.entity_of(api), project, args.use_case)
+    entries = ledger.by_promoters(api, ledger.read(api, *places, registry=settings.registry), settings.registry)
     promotions = ledger.promotions(entries)
 
     # 1) what is to be judged, and against what
@@ -431,6 +433,7 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
         "version": str(reference),
         "production": str(Reference.pin(production)),
         "evidence": None,
+        "evidence_sha256": None,
         "return": None,
         "reasons": [],
         "reused": True,
@@ -450,6 +453,7 @@ def give(evidence: Evidence, artifact: Artifact, reused: bool, url: str, out: Pa
         "version": evidence.version.name,
         "production": evidence.production and evidence.production.name,
         "evidence": str(Reference.pin(artifact)),
+        "evidence_sha256": hashlib.sha256(form.text(evidence).encode()).hexdigest(),
         "return": content["return"],
         "reasons": [f"{rule.rule}: {rule.reason}" for rule in refused],
         "reused": reused,

@@ -32,7 +32,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", required=True, metavar="REF", help="the model: entity/project/name:vN")
     parser.add_argument(
         "--registry",
-        default="wandb-registry-model",
+        default=parser.config.registry,
         help=f"wandb-registry-<name> of the organisation, or the older {LEGACY_REGISTRY} (default: %(default)s)",
     )
     parser.add_argument(

@@ -189,7 +189,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         other.require_in(args.collection, args.use_case)
     api = client.connect()
     project = client.project_of(settings.project)
-    entries = ledger.read(api, *ledger.places(api, client.entity_of(api), project, args.use_case))
+    places = ledger.places(api, client.entity_of(api), project, args.use_case)
+    entries = ledger.read(api, *places, registry=settings.registry)
 
     with tempfile.TemporaryDirectory() as folder, replaced(args.output) as part:
         # 1) may it answer?
@@ -225,7 +226,7 @@ def verified(
     folder: Path,
 ) -> Deployed:
     """The version that answers, verified. other: the one that --version names."""
-    collection = other.collection if other else deployed.collection_of(entries, args.collection)
+    collection = other.collection if other else deployed.collection_of(api, settings.registry, args.collection)
     file = frameworks.MODEL_FILES[settings.framework]
     return deployed.verified(api, entries, collection, file, folder, version=other, unapproved=args.unapproved)
 

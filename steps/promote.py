@@ -12,11 +12,11 @@ Exits   0 done, 1 refused and nothing moved, 2 wrong use, 3 W&B not reachable.
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
     parser.add_argument("--evidence", required=True, metavar="REF", help="the evaluation: entity/project/name:vN")
+    parser.add_argument(
+        "--evidence-sha256",
+        metavar="HEX",
+        help="of evidence.json, as evaluate gave it: nothing else is promoted",
+    )
     parser.add_argument("--approver", metavar="NAME", help="who read the report and says yes; not on GitHub")
     parser.add_argument("--in-browser", action="store_true", help="they said so on the pages, for the ledger")
     parser.add_argument(
@@ -54,6 +59,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--collection",
         default=parser.config.collection,
         help="the registered model; a version of another one is refused (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--registry",
+        default=parser.config.registry,
+        help="the registry; a version in another one is refused (default: %(default)s)",
     )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger")
     parser.add_argument("--dry-run", action="store_true", help="make every check, move nothing")
@@ -171,6 +181,36 @@ def check_collection(evidence: Evidence, collection: str) -> None:
     Reference.parse(evidence.version.name, "--evidence").require_in(collection, evidence.use_case)
 
 
+def check_registry(version: Reference, registry: str | None, name: str) -> None:
+    """The version is in the use case's registry: in another place anyone may set the alias."""
+    if f"{version.entity}/{version.project}" != registry:
+        raise StepError(
+            "other_registry",
+            f"{version} is not in the registry {registry or name}",
+            "link the model into that registry, and evaluate it there; for a trial, give --registry",
+        )
+
+
+def check_evidence(sha256: str, approved: str | None) -> None:
+    """The evidence is the very file that evaluate wrote: a name in W&B can be given again."""
+    if approved not in (None, sha256):
+        raise StepError(
+            "evidence_changed",
+            f"evidence.json has SHA-256 {sha256}, and {approved} waited for an approval",
+            "find out who replaced it, then evaluate again",
+        )
+
+
+def check_model(evidence: Evidence) -> None:
+    """The model that the evidence names is what the version is a link to."""
+    if evidence.model.digest != evidence.version.digest:
+        raise StepError(
+            "model_changed",
+            f"{evidence.version.name} is {evidence.version.digest}, and {evidence.model.name} is another model",
+            "evaluate the version again",
+        )
+
+
 def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
     """The evidence is young enough, by its own word and by when W&B was given it."""
     try:
@@ -221,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = client.connect()
     source = client.get(api, reference, "--evidence")
     places = ledger.places(api, client.entity_of(api), client.project_of(settings.project), args.use_case)
-    entries = ledger.read(api, *places)
+    entries = ledger.read(api, *places, registry=args.registry)
 
     # 1) the evidence holds, and somebody approved it
     judged = held(api, source, settings, args, entries)
@@ -239,9 +279,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 3) the entry, then the alias with the seal of it
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
-        with client.run(api, "promote_model", places[0].split("/")[1], about) as run:
-            content |= {"run_url": run.url, "time": ledger.now()} | notifications.notes()
-            done = write_entry(run, api, places, args.use_case, following(content, entries, places[0]))
+        # The nonce: no one else can make the run before us.
+        content |= {"time": ledger.now(), "nonce": secrets.token_hex(16)} | notifications.notes()
+        content = following(content, entries, places[0])
+        with client.run(api, "promote_model", places[0].split("/")[1], about, ledger.run_id(content)) as run:
+            done = write_entry(run, api, places, args, content | {"run_url": run.url})
     finish(api, judged.target, done)
 
     # 4) what was not told yet, of this promotion and of earlier ones
@@ -259,6 +301,8 @@ def held(
     check_collection(evidence, args.collection)
     check_policy(evidence, settings.gate)
     version = check_digest(api, "version", evidence.version)
+    check_registry(Reference.pin(version), client.registry(api, args.registry), args.registry)
+    check_model(evidence)
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
     # What the ledger and W&B's lineage say counts, whatever the evidence does.
@@ -273,6 +317,7 @@ def held(
         rows, rows_sha256 = datasets.fetch_eval(dataset, folder)
         learned = [datasets.fetch_training(other, folder / "trained")[0].x for other in trained]
         own_sha256 = files.fetch(source, form.FILE, folder, evaluation.MAX_BYTES[form.FILE]).sha256
+    check_evidence(own_sha256, args.evidence_sha256)
     stored = form.Hashes(model.sha256, rows_sha256)
     check_bytes(evidence.sha256, stored)
     check_rows(evidence.dataset, rows.y, scores)
@@ -288,11 +333,14 @@ def promoters(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
     """Whether an entry is by an account that may promote: this key's own, or an admin of the collection's registry."""
     known = {client.account_of(api)} | client.admins(api, collection)
 
-    @cache
-    def by_promoter(version: str) -> bool:
-        return ledger.writer(api, version) in known
+    known_by: dict[str, bool] = {}
 
-    return lambda entry: by_promoter(entry.version)
+    def counts(entry: Entry) -> bool:
+        if entry.version not in known_by:
+            known_by[entry.version] = ledger.writer(api, entry) in known
+        return known_by[entry.version]
+
+    return counts
 
 
 def position(
@@ -322,7 +370,7 @@ def position(
 def is_begun(api: wandb.Api, entry: Entry, content: Mapping[str, Any]) -> bool:
     """Whether an entry says what this call's would, all but when and in which run, and is by this account."""
     same = all(entry.content.get(key) == value for key, value in content.items())
-    return same and ledger.writer(api, entry.version) == content["account"]
+    return same and ledger.writer(api, entry) == content["account"]
 
 
 def finish(api: wandb.Api, target: Reference, entry: Entry) -> None:
@@ -339,7 +387,7 @@ def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict
     """What the ledger will say of this promotion. When, in which run and after which entry is known later."""
     evidence = judged.as_json
     return {
-        "schema": 3,
+        "schema": 4,
         "from": evidence["production"],
         "to": {"name": str(judged.target), "digest": evidence["version"]["digest"]},
         "model": evidence["model"],
@@ -381,12 +429,15 @@ def is_passed_over(last: Entry, content: Mapping[str, Any]) -> bool:
     return "voids" in last.content or content["from"] == last.content["from"]  # before schema 3 there may be no seal
 
 
-def write_entry(run: Run, api: wandb.Api, places: Sequence[str], use_case: str, content: dict[str, Any]) -> Entry:
+def write_entry(
+    run: Run, api: wandb.Api, places: Sequence[str], args: argparse.Namespace, content: dict[str, Any]
+) -> Entry:
     """Write the entry and see whether it won; void means that another promotion came first."""
     run.use_artifact(content["evidence"]["name"])
     run.use_artifact(content["to"]["name"])
-    version = ledger.append(run, use_case, content)
-    written = next(entry for entry in ledger.read(api, *places) if entry.version == version)
+    version = ledger.append(run, args.use_case, content)
+    entries = ledger.read(api, *places, registry=args.registry)
+    written = next(entry for entry in entries if entry.version == version)
     if written.void:
         raise StepError(
             "promotion_lost",

@@ -26,6 +26,10 @@ def load_format(framework: str) -> ModuleType:
     return import_module(module_of(framework))
 
 
-def model_file(held: Container[str]) -> str:
-    """The name of the model's file among the files that a version holds; Keras's if it holds none."""
-    return next((name for name in MODEL_FILES.values() if name in held), MODEL_FILES["keras"])
+def model_file(held: Container[str], framework: str = "keras") -> str:
+    """
+    The name of the model's file among the files that a version holds: that of the framework if it holds it, which is
+    the file that was judged.
+    """
+    names = (MODEL_FILES[framework], *MODEL_FILES.values())
+    return next((name for name in names if name in held), names[0])

@@ -9,7 +9,7 @@ The names of the refusals are those of `audit --verify` where it finds the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException
@@ -97,16 +97,15 @@ def verified(
     return Deployed(reference, artifact.digest, fetched.sha256, fetched.path, client.page_of(artifact), entry)
 
 
-def collection_of(entries: Sequence[Entry], name: str) -> str:
+def collection_of(api: wandb.Api, registry: str, name: str) -> str:
     """
-    A registered model of the registry that the ledger's first entry promoted in, `entity/project/name`.
+    A registered model of the use case's registry, `organization/registry/name`.
 
-    Anyone who can write to the ledger could name a registry of their own later, and not before.
+    It is not the ledger that says which: anyone who can write to the ledger could name a registry of their own.
     """
-    first: Entry | None = next((entry for entry in entries if not entry.void and ledger.readable(entry.content)), None)
-    if first is None:
+    if (home := client.registry(api, registry)) is None:
         raise _nothing(name)
-    return f"{ledger.registry_of(first)}/{name}"
+    return f"{home}/{name}"
 
 
 def promoted(entries: Sequence[Entry], collection: str) -> Entry | None:
@@ -120,9 +119,9 @@ def _version_of(entry: Entry) -> Reference:
 
 
 def _in_production(api: wandb.Api, entries: Sequence[Entry], collection: str) -> tuple[Artifact, Entry]:
-    entry = promoted(entries, collection)
     holder = client.production(api, collection)
     now = Reference.pin(holder) if holder else None
+    entry = _deciding(api, entries, collection, holder)
     if entry is None:
         if holder is None:
             raise _nothing(collection)
@@ -136,11 +135,40 @@ def _in_production(api: wandb.Api, entries: Sequence[Entry], collection: str) ->
     return holder, entry
 
 
+def _deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Entry | None:
+    """
+    The entry by which what is in production is there; or else the last one that says what should be; None without one.
+
+    The seal moves with the alias. An entry without it that no admin wrote may have been planted, and says nothing; one
+    with it is taken if no admin's entry says the same.
+    """
+    counts = _counts(api, collection)
+    sealed: Entry | None = None
+    for entry in reversed(entries):
+        if entry.void or _version_of(entry).collection != collection:
+            continue
+        if holder and Reference.pin(holder) == _version_of(entry) and ledger.seal_of(entry) in holder.aliases:
+            if counts(entry):
+                return entry
+            sealed = sealed or entry
+        elif entry.applied and counts(entry):
+            return sealed or entry
+    return sealed
+
+
+def _counts(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
+    """Whether an admin of the registry wrote an entry; always if W&B does not say who they are."""
+    admins = client.admins(api, collection)
+    return lambda entry: not admins or ledger.writer(api, entry) in admins
+
+
 def _named(
     api: wandb.Api, entries: Sequence[Entry], version: Reference, unapproved: bool
 ) -> tuple[Artifact, Entry | None]:
     artifact = client.get(api, version, "--version")
-    entry = next((entry for entry in reversed(entries) if entry.applied and _version_of(entry) == version), None)
+    named = [entry for entry in reversed(entries) if entry.applied and _version_of(entry) == version]
+    counts = _counts(api, version.collection)
+    entry = next((entry for entry in named if counts(entry)), None)
     if entry is None and not unapproved:
         raise StepError(
             "version_not_promoted",

@@ -87,6 +87,8 @@ def _wrong(stored: Mapping[str, Any], evidence: Evidence) -> str:
     """What keeps these arrays from being answers; empty if nothing does. Missing rows are for the gate to count."""
     if not {"targets", "candidate"} <= stored.keys():
         return "targets and candidate are not both there"
+    if not all(array.shape and len(array) for array in (stored["targets"], stored["candidate"])):
+        return "there are no answers"
     if ("production" in stored) != (evidence.production is not None):
         return "the answers of production and its name are not both there"
     if evidence.metric not in metrics.METRICS and "losses/candidate" not in stored:

@@ -27,13 +27,13 @@ MAX_WARNINGS = 20
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, validate_by_name=True)
 
-Pinned = Annotated[str, Field(pattern=r"^[^/:]+/[^/:]+/[A-Za-z0-9_.-]+:v[0-9]+$")]
+Pinned = Annotated[str, Field(pattern=r"^[^/:]+/[^/:]+/[A-Za-z0-9_.-]+:v[0-9]{1,9}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 # --- the parts of evidence -------------------------------------------------------------------------------------------

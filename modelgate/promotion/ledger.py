@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +36,12 @@ ARTIFACT_TYPE = "promotion"
 FILE = "entry.json"
 MAX_BYTES = 1_000_000  # an entry has 2 kB
 _MAX_ENTRIES = 1_000_000
+_MAX_NAME_CHARS = 1000  # of a version; W&B takes 128 for each part of it
+_MAX_DEPTH = 10  # of an entry's JSON, which has 3
+_MAX_DROP = 1e100
+REGISTRY = "wandb-registry-model"
+# What W&B takes for the name of a version, and asks no one else about.
+_NAME = re.compile(r"[^/:\\#?%\x00-\x1f\ud800-\udfff]+/[^/:\\#?%\x00-\x1f\ud800-\udfff]+/[A-Za-z0-9_.-]+:v[0-9]{1,9}")
 OWN_PROJECT = "-promotions"  # the project that only the account that promotes may write to: <project>-promotions
 
 
@@ -45,20 +51,27 @@ class Entry:
     One promotion, as written.
 
     number: its place in the ledger. content: what the entry says. applied: whether it took effect. void: whether
-    another entry on the same predecessor came first. noted: the version's metadata, which repeats the content.
-    version: the artifact's version that it is, pinned.
+    another entry on the same predecessor came first. unbound: whether it does not say which run logged it, although one
+    before it does. noted: the version's metadata, which repeats the content. version: the artifact's version that it
+    is, pinned.
     """
 
     number: int
     content: Mapping[str, Any]
     applied: bool = False
     void: bool = False
+    unbound: bool = False
     noted: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
     @property
     def sha256(self) -> str:
         return hashlib.sha256(text(self.content).encode()).hexdigest()
+
+    @property
+    def names_run(self) -> bool:
+        """Whether the id of the run that logged it follows from what it says, as since schema 4."""
+        return isinstance(self.content.get("nonce"), str)
 
     @property
     def state(self) -> str:
@@ -84,11 +97,12 @@ def chained(entries: Iterable[Entry], production: str | None = None) -> list[Ent
     """
     result: list[Entry] = []
     last: str | None = None
+    bound = False
     for entry in sorted(entries, key=lambda entry: entry.number):
         void = entry.content.get("previous") != last
-        result.append(replace(entry, void=void))
+        result.append(replace(entry, void=void, unbound=bound and not entry.names_run))
         if not void:
-            last = entry.sha256
+            last, bound = entry.sha256, bound or entry.names_run
     return with_effect(result, production)
 
 
@@ -198,26 +212,49 @@ def names(entity: str, project: str, use_case: str, *, has_own: bool) -> list[st
     return [f"{entity}/{home}/{name_of(use_case)}" for home in homes]
 
 
-def read(api: wandb.Api, *places: str) -> list[Entry]:
-    """All entries, void ones marked, oldest first; empty when there are none. places: as `places` gives them."""
+def read(api: wandb.Api, *places: str, registry: str = REGISTRY) -> list[Entry]:
+    """
+    All entries, void ones marked, oldest first; empty when there are none.
+
+    places: as `places` gives them. registry: the name of the one that the use case promotes in.
+    """
     entries = joined(*(_entries(api, place) for place in places))
-    last = head(chained(entries))
-    return chained(entries, last.content["to"]["name"] if last and has_effect(api, last, entries[0]) else None)
+    return chained(entries, _effective(api, head(chained(entries)), registry))
 
 
-def has_effect(api: wandb.Api, last: Entry, first: Entry) -> bool:
+def by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -> list[Entry]:
+    """
+    The entries that count for a judgement: those that an admin of the registry wrote, as if the others were not there.
+
+    All of them if W&B does not say who the admins are, or if none of them wrote any.
+    """
+    if not entries or (home := client.registry(api, registry)) is None:
+        return list(entries)
+    admins = client.admins(api, f"{home}/")
+    ours = [entry for entry in entries if not entry.void and writer(api, entry) in admins]
+    return with_effect(ours, _effective(api, head(ours), registry)) if ours else list(entries)
+
+
+def _effective(api: wandb.Api, last: Entry | None, registry: str) -> str | None:
+    """The version that the last entry has put into production, if it has."""
+    if last is None or not has_effect(api, last, client.registry(api, registry)):
+        return None
+    return str(last.content["to"]["name"])
+
+
+def has_effect(api: wandb.Api, last: Entry, registry: str | None) -> bool:
     """
     Whether the alias was moved by the last entry: its version has the alias or the entry's seal, or it outlived it.
 
-    first: the ledger's first entry. Anyone who can write an entry can name a version of a registry of their own.
+    registry: the use case's, `organization/project`. Anyone who can write an entry can name a version elsewhere.
     """
     target = Reference.parse(last.content["to"]["name"], "the ledger")
-    if readable(first.content) and registry_of(last) != registry_of(first):
+    if registry_of(last) != registry:
         return False
     if version := client.find(api, str(target)):
         return bool({client.PRODUCTION, seal_of(last)} & set(version.aliases))
     now, promoters = client.production(api, target.collection), client.admins(api, target.collection)
-    by_promoter = not promoters or writer(api, last.version) in promoters
+    by_promoter = not promoters or writer(api, last) in promoters
     return outlived(last, str(Reference.pin(now)) if now else None, by_promoter=by_promoter)
 
 
@@ -251,12 +288,36 @@ def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
     return str(Reference.pin(client.log(run, artifact, ["latest"])))
 
 
-def writer(api: wandb.Api, version: str) -> str | None:
+def run_id(content: Mapping[str, Any]) -> str:
     """
-    The account whose run logged an entry, by the version that it is; None if W&B knows none.
+    The id of the run that logs this entry, which follows from all that the entry says but the run's page.
 
-    None, too, if the run logged another entry before: each promotion has a run of its own, and anyone who can write to
-    the project can go on with the run of somebody else. The same of a receipt (notifications/).
+    Anyone who can write to the project can go on with a run of somebody else, and no one can give that run another id.
+    """
+    said = {key: value for key, value in content.items() if key != "run_url"}
+    return f"promotion-{hashlib.sha256(text(said).encode()).hexdigest()[:32]}"
+
+
+def writer(api: wandb.Api, entry: Entry) -> str | None:
+    """
+    The account that wrote an entry; None if W&B knows none, or it was logged in a run that was not made for it.
+
+    Entries from before schema 4 do not say which run was: of them it is the run that logged no other entry before.
+    """
+    if entry.unbound:
+        return None
+    if not entry.names_run:
+        return logger(api, entry.version)
+    run = api.artifact(entry.version).logged_by()
+    return client.account_of_run(run) if run and run.id == run_id(entry.content) else None
+
+
+def logger(api: wandb.Api, version: str) -> str | None:
+    """
+    The account whose run logged a version, an entry or a receipt (notifications/); None if W&B knows none.
+
+    None, too, if the run logged another one before: each has a run of its own, and anyone who can write to the project
+    can go on with the run of somebody else.
     """
     written = api.artifact(version)
     run = written.logged_by()
@@ -293,11 +354,7 @@ def readable(content: object) -> bool:
     def version(value: object) -> bool:
         if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("name", "digest")):
             return False
-        try:
-            Reference.parse(value["name"], "")
-        except StepError:
-            return False
-        return True
+        return len(value["name"]) <= _MAX_NAME_CHARS and _NAME.fullmatch(value["name"]) is not None
 
     def hashes(value: object) -> bool:
         """SHA-256 of the files; entries of schema 1 have none."""
@@ -306,7 +363,7 @@ def readable(content: object) -> bool:
         )
 
     def number(value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_DROP
 
     def place(value: object) -> bool:
         return type(value) is int and 0 <= value <= _MAX_ENTRIES
@@ -322,6 +379,7 @@ def readable(content: object) -> bool:
 
     return (
         isinstance(content, dict)
+        and _is_shallow(content, _MAX_DEPTH)
         and hashes(content.get("sha256"))
         and all(version(content.get(key)) for key in ("to", "model", "dataset", "evidence"))
         and (content.get("from") is None or version(content["from"]))
@@ -336,6 +394,14 @@ def readable(content: object) -> bool:
         and place(content.get("continues", 0))
         and texts(content.get("notify", []))
     )
+
+
+def _is_shallow(value: object, depth: int) -> bool:
+    """Whether JSON is nested no deeper than this: what Python reads it may not be able to write again."""
+    if not isinstance(value, dict | list):
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
 
 
 def entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:

@@ -37,7 +37,8 @@ class Registered:
     sha256: of the versions that the entries name, the SHA-256 of the file that counts, or the name under which it is
     refused. digests: what has the name of each of them now; None if nothing has. writers: of each entry
     that is known, the account that logged it; None if W&B knows none, or its run logged another entry before.
-    promoters: the accounts that may promote; None where W&B does not tell.
+    promoters: the accounts that may promote; None where W&B does not tell. registry: the use case's; None: that of the
+    first entry.
     """
 
     versions: frozenset[str] = frozenset()
@@ -47,6 +48,7 @@ class Registered:
     digests: Mapping[str, str | None] = field(default_factory=dict)
     writers: Mapping[int, str | None] = field(default_factory=dict)
     promoters: frozenset[str] | None = None
+    registry: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     findings += _named(order, registered)
     findings += _bytes(order, registered)
     findings += _written(order, registered)
-    findings += _collections(order)
+    findings += _collections(order, registered)
     return order, findings
 
 
@@ -344,14 +346,14 @@ def _written(order: list[Entry], registered: Registered) -> list[Finding]:
     return found
 
 
-def _collections(order: list[Entry]) -> list[Finding]:
-    """Entries that promote in another registry than the first of them."""
+def _collections(order: list[Entry], registered: Registered) -> list[Finding]:
+    """Entries that promote in another registry than the use case's."""
     registries = {entry.number: registry_of(entry) for entry in order if not entry.void}
-    first = next(iter(registries.values()), None)
+    own = registered.registry or next(iter(registries.values()), None)
     return [
-        Finding("other_registry", f"v{number} promotes in {registry}, and the first entry in {first}", number)
+        Finding("other_registry", f"v{number} promotes in {registry}, and the use case in {own}", number)
         for number, registry in registries.items()
-        if registry != first
+        if registry != own
     ]
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wandb import Artifact, Run
 
 PRODUCTION = "production"
+_REGISTRY = "wandb-registry-"  # how the projects of W&B's registries begin
 # How W&B says it to a key that lacks a right, where the status does not.
 _REFUSALS = ("permission", "forbidden", "not authorized", "denied")
 # A server that died is started again within 20 s on a busy machine. wandb.init itself would wait 90 s for a host that
@@ -117,22 +118,38 @@ def has_project(api: wandb.Api, entity: str, project: str) -> bool:
         ) from error
 
 
+def registry(api: wandb.Api, name: str) -> str | None:
+    """
+    A registry by its name, as `organization/wandb-registry-model`: that of the entity to work in. None if it has none.
+
+    Any other name is a project of that entity, as the older `model-registry`.
+    """
+    if not name.startswith(_REGISTRY):
+        return f"{entity_of(api)}/{name}"
+    try:
+        return f"{api.registry(name.removeprefix(_REGISTRY)).entity}/{name}"
+    except (CommError, ValueError):
+        return None
+
+
 def admins(api: wandb.Api, collection: str) -> frozenset[str]:
     """The accounts that W&B names as admins of a collection's registry; empty where it does not tell this key."""
     organization, registry, _ = collection.split("/")
     try:
-        members = api.registry(registry.removeprefix("wandb-registry-"), organization=organization).user_members()
+        members = api.registry(registry.removeprefix(_REGISTRY), organization=organization).user_members()
         return frozenset(str(member.user.username) for member in members if member.role == "admin")
     except (CommError, ValueError, AttributeError):
         return frozenset()
 
 
 @contextmanager
-def run(api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any]) -> Iterator[Run]:
-    """A W&B run, finished at the end of the block; marked failed when the block raises."""
+def run(
+    api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any], run_id: str | None = None
+) -> Iterator[Run]:
+    """A W&B run, finished at the end of the block; marked failed when the block raises. run_id: None: any."""
     entity = entity_of(api)
     try:
-        opened = wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config))
+        opened = wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config), id=run_id)
     except CommError as error:
         if "timed out" in str(error):
             raise _failed(f"start a run in {entity}/{project}", error) from error
@@ -156,7 +173,8 @@ def find(api: wandb.Api, name: str) -> Artifact | None:
         found: Artifact = api.artifact(name)
         return found
     except CommError as error:
-        if "not found" in str(error).lower():
+        # It is not there, or has the form of a registry's and there is no such organization.
+        if any(words in str(error).lower() for words in ("not found", "unable to find")):
             return None
         raise _failed(f"show {name!r}", error) from error
 

@@ -15,7 +15,7 @@ from modelgate.errors import WRONG_USE, StepError
 if TYPE_CHECKING:
     from wandb import Artifact
 
-_PINNED = re.compile(r"(?P<entity>[^/:]+)/(?P<project>[^/:]+)/(?P<name>[A-Za-z0-9_.\-]+):v(?P<number>\d+)")
+_PINNED = re.compile(r"(?P<entity>[^/:]+)/(?P<project>[^/:]+)/(?P<name>[A-Za-z0-9_.\-]+):v(?P<number>[0-9]{1,18})")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-OUTPUTS = ("dataset", "model", "version", "evidence", "verdict", "url")
+OUTPUTS = ("dataset", "model", "version", "evidence", "evidence_sha256", "verdict", "url")
 MAX_SUMMARY_BYTES = 1_000_000  # GitHub refuses a summary above 1 MiB, and then shows none at all
 INSIDE = "/out"
 DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one secret that a use case may declare

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,7 @@ def owed(
     return [
         Owed(entry, channel)
         for entry, channels in owing
-        if channels and _counts(api, entry.version, promoters)
+        if channels and _counts(partial(ledger.writer, api, entry), promoters)
         for channel in channels
     ]
 
@@ -225,7 +226,7 @@ def _newest_receipt(
     for name in _names(places):
         for version in islice(client.versions(api, ARTIFACT_TYPE, name), _LOOK_AT):
             receipt = _receipt(version, hashes)
-            if receipt and _counts(api, str(Reference.pin(version)), promoters):
+            if receipt and _counts(partial(ledger.logger, api, str(Reference.pin(version))), promoters):
                 return receipt
     return _Receipt()
 
@@ -245,8 +246,8 @@ def _receipt(version: Artifact, hashes: Mapping[int, str]) -> _Receipt | None:
     )
 
 
-def _counts(api: wandb.Api, version: str, promoters: Collection[str]) -> bool:
+def _counts(writer: Callable[[], str | None], promoters: Collection[str]) -> bool:
     try:
-        return not promoters or ledger.writer(api, version) in promoters
+        return not promoters or writer() in promoters
     except (CommError, ValueError):
         return False
