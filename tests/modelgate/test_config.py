@@ -25,6 +25,7 @@ STEPS = {"audit": audit, "build": build, "evaluate": evaluate, "link": link, "pr
 WHOLE = """
 project = "p"
 collection = "c"
+registry = "wandb-registry-model"
 task = "image-classification"
 framework = "keras"
 default = false
@@ -74,10 +75,11 @@ TABLES = {
 KEYS = [
     *((table, key) for table, kind in TABLES.items() 
       for key in (one.name for one in dataclasses.fields(kind)) if key not in OTHER_LIMITS),
-    *(("", key) for key in ("project", "collection", "task", "framework", "default")),
+    *(("", key) for key in ("project", "collection", "registry", "task", "framework", "default")),
     *(("train", key) for key in ("optimizer", "batch_size", "epochs", "validation_split", "seed")),
 ]  # fmt: skip
 MAY_BE_LEFT_OUT = {
+    "registry",
     "task",
     "framework",
     "default",

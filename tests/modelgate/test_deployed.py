@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelgate import frameworks
 from modelgate.errors import StepError
 from modelgate.promotion import deployed, ledger
 from tests.modelgate.history import REGISTRY, History
@@ -138,3 +139,9 @@ def test_a_service_that_stops_within_its_answer_did_not_answer(status, monkeypat
     finally:
         ended.set()
         service.close()
+
+
+def test_the_file_that_counts_is_that_of_the_framework():
+    """A version may hold a file of another one next to it, which no one judged."""
+    assert frameworks.model_file({"model.keras", "model.skops"}, "sklearn") == "model.skops"
+    assert frameworks.model_file({"model.skops"}, "keras") == "model.skops"  # an entry from before the use case changed

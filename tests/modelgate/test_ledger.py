@@ -93,3 +93,36 @@ def test_drops_of_different_metrics_are_not_added_up():
 def test_an_entry_whose_version_is_gone_took_effect_if_it_can_have(before, production, by_promoter, took_effect):
     entry = Entry(0, {"from": before and {"name": before}})
     assert ledger.outlived(entry, production, by_promoter=by_promoter) is took_effect
+
+
+def test_an_entry_that_says_no_run_after_one_that_does_is_by_no_one():
+    """Since schema 4 the id of the run follows from the entry; an old one may come before, and not after."""
+    first, second = entry(0, None), None
+    second = Entry(1, {"previous": first.sha256, "nonce": "5"})
+    assert [item.unbound for item in ledger.chained([first, second, entry(2, second)])] == [False, False, True]
+
+
+def test_the_run_of_an_entry_follows_from_all_that_it_says_but_its_page():
+    content = entry(0, None).content
+    assert ledger.run_id(content) == ledger.run_id({**content, "run_url": "https://wandb.ai/x"})
+    assert ledger.run_id(content) != ledger.run_id({**content, "approver": "the board"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"drop": 10**400},
+        {"drop": float("nan")},
+        {"drop": 1.7e308},  # two of them are infinite
+        {"to": {"name": "team/registry/x:v" + "9" * 5000, "digest": "d"}},
+        {"to": {"name": "team/registry/" + "x" * 5000 + ":v1", "digest": "d"}},
+        {"dataset": {"name": "a\ud800/b/x:v1", "digest": "d"}},
+        {"dataset": {"name": "a\n/b/x:v1", "digest": "d"}},
+        {"more": json.loads("[" * 200 + "]" * 200)},  # what Python reads it may not be able to write again
+    ],
+    ids=["drop", "no number", "sum of drops", "number", "name", "surrogate", "control", "nesting"],
+)
+def test_what_a_reader_would_stumble_over_is_no_entry(change):
+    stored = Path(__file__).with_name("ledger_schema_1") / "entry-v0.json"
+    said = ledger.text({**json.loads(stored.read_text()), **change}).encode()
+    assert ledger.entry("team/p/x:v0", said, {}).content == {"previous": "unreadable"}

@@ -20,7 +20,17 @@ def test_a_pinned_version_is_read_and_written_back():
 
 @pytest.mark.parametrize(
     "text",
-    ["team/project/model:latest", "team/project/model", "project/model:v1", "model:v1", "a/b/c/d:v1", "a/b/c:v1\n", ""],
+    [
+        *(
+            "team/project/model:latest",
+            "team/project/model",
+            "project/model:v1",
+            "model:v1",
+            "a/b/c/d:v1",
+            "a/b/c:v1\n",
+        ),
+        *("", "a/b/c:v\u0661", "a/b/c:v" + "9" * 5000),
+    ],
 )
 def test_what_is_not_pinned_is_refused(text):
     with pytest.raises(StepError) as refused:

@@ -10,16 +10,20 @@ What the holder of the training key tries, with the real SDK: to put into produc
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import wandb
 
 from modelgate.errors import StepError
-from modelgate.promotion import ledger
-from modelgate.tracking import client
+from modelgate.promotion import deployed, ledger
+from modelgate.tracking import client, files
 from modelgate.tracking.fingerprint import ROOT
+from modelgate.tracking.references import Reference
 from tests.steps.desk import Desk
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.policies import ROLLBACK
@@ -88,6 +92,19 @@ def in_production(desk):
     return wandb.Api().artifact(f"{desk.registry}:production").version
 
 
+def answers_by(desk, version=None):
+    """The version that predict and the service take, or the name of the refusal."""
+    api = wandb.Api()
+    collection = deployed.collection_of(api, ledger.REGISTRY, desk.collection)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            held = deployed.verified(api, desk.entries, collection, "model.keras", Path(folder), version=version)
+        except StepError as error:
+            return error.name
+    assert held.ledger_entry == "v0"
+    return held.version.rpartition(":")[2]
+
+
 def names(desk):
     return {name for name, _ in desk.findings()}
 
@@ -152,7 +169,81 @@ def test_a_planted_entry_that_names_a_version_that_never_was_has_no_effect(desk,
     assert [entry.applied for entry in desk.entries] == [True, False]
     assert names(desk) == {"promotion_unfinished", "entry_of_other_account"}
     elsewhere = ledger.Entry(1, {"to": {"name": "local-org/wandb-registry-mine/x:v0"}})
-    assert not ledger.has_effect(wandb.Api(), elsewhere, desk.entries[0])
+    assert not ledger.has_effect(wandb.Api(), elsewhere, "local-org/wandb-registry-model")
+
+
+ELSEWHERE = """
+with wandb.init(entity=TEAM, project="mine") as run:
+    model = wandb.Artifact(REGISTRY.rpartition("/")[2], type="model")
+    with model.new_file("model.keras", "w") as file:
+        file.write("no one judged this")
+    mine = run.log_artifact(model, aliases=["production"]).wait()
+to = {"name": f"{TEAM}/mine/{mine.name}", "digest": mine.digest}
+"""
+
+
+def test_a_ledger_that_begins_with_another_registry_is_believed_by_nobody(desk, attack):
+    """The ledger is deleted, and a new one begins with a version of a project where anyone may set the alias."""
+    made = attack(
+        f'api.artifact_collection("promotion", LEDGER).delete()\n{ELSEWHERE}\n'
+        'entry = {**HONEST, "to": to, "model": to, "sha256": None, "account": "trainer"}\n'
+        'plant(PROJECT, entry); seal(to["name"], entry, 0)'
+    )
+    assert "did it" in made
+    assert {"other_registry", "entry_of_other_account"} <= names(desk)
+    assert answers_by(desk) == "moved_outside"
+    assert not any(entry.applied for entry in desk.entries)
+
+
+def test_a_version_of_another_registry_is_not_promoted(desk, attack):
+    to = json.loads(attack(f"{ELSEWHERE}\nprint(json.dumps(to))").splitlines()[-1])
+    assert refusal(desk, desk.evidence(2, 0, version=to, model=to)) == "other_registry"
+
+
+def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answer(desk, attack):
+    """Two, sealed, that lead away to v1 and back; and one, not sealed, that says that the last one never was."""
+    planted = attack(
+        f"ACCOUNT = 'trainer'; GIVEN = {{}}\n{LEAD_AWAY}\n"
+        'plant(PROJECT, {**back, "previous": ledger.Entry(2, back).sha256, "to": V1, "voids": 2, "drop": 1e99})'
+    )
+    assert "did it" in planted
+    assert answers_by(desk) == "v0"
+    assert answers_by(desk, Reference.parse(f"{desk.registry}:v1", "")) == "version_not_promoted"
+    judged_by = ledger.by_promoters(wandb.Api(), desk.entries, ledger.REGISTRY)
+    assert [(entry.number, entry.applied) for entry in judged_by] == [(0, True)]
+
+
+def test_an_entry_in_another_run_of_an_admin_is_named(desk, attack):
+    """Anyone who can write to the project can go on with a run of an admin that logged no entry."""
+    with wandb.init(entity=TEAM, project=desk.collection) as run:
+        pass
+    planted = attack(
+        'for change in ({}, {"nonce": None}):\n'
+        "    head = ledger.head(ledger.read(api, LEDGER))\n"
+        '    entry = {**HONEST, "previous": head.sha256, "from": HONEST["to"], "approver": "the board", **change}\n'
+        f'    plant(PROJECT, entry, id={run.id!r}, resume="must"); seal(HONEST["to"]["name"], entry, head.number + 1)'
+    )
+    assert "did it" in planted
+    assert {("entry_of_other_account", 1), ("entry_of_other_account", 2)} <= desk.findings()
+
+
+# --- the evidence -----------------------------------------------------------------------------------------------------
+
+
+def test_evidence_that_was_replaced_while_it_waited_is_not_promoted(desk):
+    """If its collection is deleted, its name is given again; the SHA-256 is of what a person has read the report of."""
+    flags = ("--evidence", desk.evidence(2, 0), "--approver", "ada", "--dry-run", "--evidence-sha256")
+    with tempfile.TemporaryDirectory() as folder:
+        desk.step("promote", *flags, files.fetch(wandb.Api().artifact(flags[1]), "evidence.json", Path(folder)).sha256)
+    with pytest.raises(StepError) as stopped:
+        desk.step("promote", *flags, "0" * 64)
+    assert stopped.value.name == "evidence_changed"
+
+
+def test_evidence_that_names_another_model_is_not_promoted(desk):
+    other = desk.version(0)
+    model = {"name": f"{other.source_entity}/{other.source_project}/{other.source_name}", "digest": other.digest}
+    assert refusal(desk, desk.evidence(2, 0, model=model)) == "model_changed"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ TESTS = {
     "check_digest": "test_promote.py::test_a_digest_that_is_not_what_was_evaluated",
     "check_production": "test_promote.py::test_production_that_moved_since_the_evaluation",
     "check_use_case": "test_promote.py::test_evidence_of_another_use_case_is_not_promoted",
+    "check_registry": "test_attacks.py::test_a_version_of_another_registry_is_not_promoted",
+    "check_evidence": "test_attacks.py::test_evidence_that_was_replaced_while_it_waited_is_not_promoted",
+    "check_model": "test_attacks.py::test_evidence_that_names_another_model_is_not_promoted",
     "check_age": "test_promote.py::test_evidence_that_is_too_old",
 }
 

@@ -194,7 +194,7 @@ def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, place):
     """Title, branch and commit message ran through every job, and nothing that they say was done."""
     for ran in (judging_itself, pulled[1]):
         assert "::error::forged" not in ran.log
-        assert sorted(ran.outputs["evaluate"]) == ["evidence", "url", "verdict", "version"]
+        assert sorted(ran.outputs["evaluate"]) == ["evidence", "evidence_sha256", "url", "verdict", "version"]
     assert not list(place.folder.rglob("pwned"))
     assert "<script>" not in place.github.comments[0]["body"]
 
