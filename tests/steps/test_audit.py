@@ -94,7 +94,7 @@ def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
     before = desk.entries[0]
     content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
     content["to"] = {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest}
-    with wandb.init(project=desk.collection) as run:
+    with wandb.init(project=desk.collection, id=ledger.run_id(content)) as run:
         ledger.append(run, "glyphs", content)
     assert desk.findings() == {("promotion_unfinished", 1)}
     desk.promoted(2, 0)
