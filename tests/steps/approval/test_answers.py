@@ -17,7 +17,7 @@ from modelgate.promotion import approval
 from modelgate.promotion.approval import api
 from modelgate.text import one_line
 from tests.steps.approval.asking import asked, refused
-from tests.steps.github import PULLS, REVIEWS, RUN, approved, pull, review
+from tests.steps.github import PULLS, REVIEWS, RUN, TOKEN, approved, pull, review
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,12 @@ def test_the_page_of_the_approval_is_one_of_the_web(github, monkeypatch):
 def test_a_token_that_is_none(github, monkeypatch, token):
     monkeypatch.setenv("GITHUB_TOKEN", token)
     assert refused() == "github_token"
+
+
+@pytest.mark.parametrize(("given", "used"), [("", TOKEN), ("ghs_of_another_repository", "ghs_of_another_repository")])
+def test_what_is_posted_has_the_token_of_the_job_unless_another_is_given(github, given, used):
+    api.post("repos/team/consumer/dispatches", {"event_type": "promoted"}, given)
+    assert github.posted == [("/repos/team/consumer/dispatches", {"event_type": "promoted"}, f"Bearer {used}")]
 
 
 def test_what_is_printed_is_one_short_line():
