@@ -72,6 +72,15 @@ def test_the_workflows_own_token_is_sent_to_no_other_address(github, monkeypatch
     assert github.posted == []
 
 
+@pytest.mark.parametrize("repository", ["", "team", "team/..", "team/models/../../user", "a/b?c", "../user"])
+def test_what_is_no_repository_is_sent_no_token_at_all(github, monkeypatch, repository):
+    monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", repository)
+    monkeypatch.setenv("PROMOTION_DISPATCH_TOKEN", DISPATCH_TOKEN)
+    with pytest.raises(Untold, match="must be owner/name"):
+        tell.dispatch(message())
+    assert github.posted == []
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
