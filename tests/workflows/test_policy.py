@@ -348,8 +348,20 @@ def values_reach_flags_as_json(files: Files) -> Found:
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
             for line in step.get("with", {}).get("flags", "").strip().strip("{}").strip().splitlines():
-                good = re.fullmatch(r' *"[a-z-]+": (\$\{\{ toJSON\([^{}]+\) \}\}|"[\w/.-]*"|true|false),?', line)
+                good = re.fullmatch(
+                    r' *"[a-z][a-z0-9-]*": (\$\{\{ toJSON\([^{}]+\) \}\}|"[\w/.-]*"|true|false),?', line
+                )
                 yield f"{file.name}: {name}", None if good else line.strip()
+
+
+def what_was_judged_is_promoted(files: Files) -> Found:
+    """Promote gets the hash of the evidence: its name may be of another file by the time of the approval."""
+    file = files["model.yml"]
+    (step,) = [one["with"] for one in file.jobs["promote"]["steps"] if one.get("with", {}).get("step") == "promote"]
+    wanted = '"evidence-sha256": ${{ toJSON(needs.evaluate.outputs.evidence_sha256) }}'
+    yield "promote", None if wanted in step["flags"] else "no hash of the evidence"
+    given = file.jobs["evaluate"]["outputs"].get("evidence_sha256")
+    yield "evaluate", None if given == "${{ steps.run.outputs.evidence_sha256 }}" else "it gives no hash"
 
 
 def jobs_are_the_steps(files: Files) -> Found:
@@ -483,6 +495,8 @@ RULES = [
     Rule(promote_asks_github, 1, "model.yml", "name: ${{ inputs.environment }}", "name: production"),
     Rule(promote_asks_github, 1, "model.yml", "      url: ${{ needs.evaluate.outputs.url }}\n", ""),
     Rule(values_reach_flags_as_json, 20, "model.yml", "${{ toJSON(inputs.policy) }}", '"${{ inputs.policy }}"'),
+    Rule(what_was_judged_is_promoted, 2, "model.yml", '"evidence-sha256": ', '"evidence-sha1": '),
+    Rule(what_was_judged_is_promoted, 2, "model.yml", "      evidence_sha256: ${{", "      evidence_hash: ${{"),
     Rule(the_comment_gets_its_files, 4, "model.yml", "            ${{ runner.temp }}/evaluate/evidence.json\n", ""),
     Rule(the_comment_gets_its_files, 4, "pipeline.yml", "out/evaluate/evidence.json", "out/evaluate/evidence.txt"),
     Rule(the_comment_gets_its_files, 4, "model.yml", "          overwrite: true # a re-run", "          # a re-run"),
