@@ -307,7 +307,7 @@ def test_two_use_cases_in_one_project_do_not_silence_each_other(desk, receiver, 
     receiver.answers = [500]
     desk.promoted(0)
     other = {**desk.entries[0].content, "reason": "of another use case"}
-    with wandb.init(project=collection) as run:
+    with wandb.init(project=collection, id=ledger.run_id(other)) as run:
         ledger.append(run, "cells", other)
     place = f"local/{collection}/cells_promotions"
     entries = ledger.read(wandb.Api(), place)
