@@ -234,7 +234,7 @@ def select_collections(call: Call, collections: list[Collection], condition: str
 
 def collection_order(call: Call, by: str | None) -> Order[Collection]:
     """As the SDK asks, or by name in each registry."""
-    return Order(lambda one: [one.project_id, one.name], by=by, value_of=_value_of_collections(call))
+    return Order(lambda row: [row.project_id, row.name], by=by, value_of=_value_of_collections(call))
 
 
 def _value_of_collections(call: Call) -> Callable[[Collection, str], Any]:
@@ -327,7 +327,7 @@ def collection_artifacts(
     call = info.context
     everything = artifacts.versions(call.db, collection.id) if visible_project(call, collection) else []
     newest_first = Order[Membership](
-        lambda one: [one.version_index], backwards=True, by=order, value_of=value_of_versions(call)
+        lambda row: [row.version_index], backwards=True, by=order, value_of=value_of_versions(call)
     )
     paged = page(select_versions(call, everything, filters), after, first, newest_first)
     for edge in paged["edges"]:

@@ -431,13 +431,13 @@ def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None
     """A run may have used what not everybody in its project may see."""
     call = info.context
     used = artifacts.of_run(call.db, run.id, "input")
-    return page([one for one in used if _roles(call, one)], after, first, Order(lambda one: [one.id]))
+    return page([one for one in used if _roles(call, one)], after, first, Order(lambda row: [row.id]))
 
 
 @run.field("outputArtifacts")
 def run_outputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
     made = artifacts.of_run(info.context.db, run.id, "output")
-    return page(made, after, first, Order(lambda one: [one.id]))
+    return page(made, after, first, Order(lambda row: [row.id]))
 
 
 @manifest.field("id")

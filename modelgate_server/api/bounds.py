@@ -166,7 +166,7 @@ class Budget:
         held.size += size
         self._total += size
         while self._total > self._limit:
-            largest = max(self._arriving, key=lambda one: one.size)
+            largest = max(self._arriving, key=lambda body: body.size)
             if largest is held:
                 raise Busy("the server has too many large requests at once: try again")
             largest.evict()

@@ -85,7 +85,7 @@ def run_files(
     # Asked by name, W&B answers for a file that is not there too: the SDK looks for the MD5 "0", in wandb_run.restore.
     missing = dict.fromkeys(run_file_name(name) for name in names or [] if name).keys() - {one.name for one in listed}
     listed += [RunFile(0, run.id, name, MISSING_MD5, 0, run.heartbeat_at) for name in missing]
-    connection = page(listed, after, first, Order(lambda one: [one.name]))
+    connection = page(listed, after, first, Order(lambda row: [row.name]))
     for edge in connection["edges"]:
         edge["node"] = _shape(call, edge["node"])
     return connection

@@ -47,4 +47,4 @@ class Metrics:
     def listing(self) -> list[Count]:
         """By name; what was refused first."""
         with self._lock:
-            return sorted(self._counts.values(), key=lambda one: (not one.refused, one.operation, one.refused))
+            return sorted(self._counts.values(), key=lambda count: (not count.refused, count.operation, count.refused))

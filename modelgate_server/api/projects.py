@@ -41,7 +41,7 @@ def resolve_projects(
     owner = accounts.find_entity(call.db, entity_name) if entity_name else accounts.default_entity(call.db, call.user)
     found = projects.of_entity(call.db, owner.id) if owner else []
     mine = [one for one in found if projects.role(call.db, call.user, one)]
-    return page(mine, after, first, Order(lambda one: [one.id], backwards=True))
+    return page(mine, after, first, Order(lambda row: [row.id], backwards=True))
 
 
 @mutation.field("upsertModel")

@@ -77,7 +77,7 @@ def entity_projects(
     first: int | None = None,
     order: str | None = None,
 ) -> dict[str, Any]:
-    newest_first = Order(lambda one: [one.id], backwards=True, by=order, value_of=_value_of_registries)
+    newest_first = Order(lambda row: [row.id], backwards=True, by=order, value_of=_value_of_registries)
     return page(_registries(info.context, entity, filters), after, first, newest_first)
 
 
@@ -113,7 +113,7 @@ def entity_memberships(
     homes = {one.id: one for one in _collections(call, entity, project_filters, collection_filters)}
     versions = [there for home in homes for there in artifacts.versions(call.db, home)]
     in_turn = Order[Membership](
-        lambda one: [homes[one.collection_id].project_id, homes[one.collection_id].name, one.version_index],
+        lambda row: [homes[row.collection_id].project_id, homes[row.collection_id].name, row.version_index],
         by=order,
         value_of=value_of_versions(call),
     )

@@ -104,7 +104,7 @@ def project_runs(
 ) -> dict[str, Any]:
     call = info.context
     newest_first = Order[Listed](
-        lambda one: [one.id], backwards=True, by=order or "+created_at", value_of=partial(_field, call)
+        lambda row: [row.id], backwards=True, by=order or "+created_at", value_of=partial(_field, call)
     )
     paged = page(_selected(call, project, filters), after, first, newest_first)
     for edge in paged["edges"]:
@@ -379,7 +379,7 @@ def run_log_lines(
 ) -> dict[str, Any]:
     lines = [_log_line(number, text) for number, text in history.console(info.context.db, run.id)]
     listed = lines[max(len(lines) - page_size(last), 0) :] if last is not None else lines
-    return page(listed, after, first or last, Order(lambda one: [one["number"]]))
+    return page(listed, after, first or last, Order(lambda row: [row["number"]]))
 
 
 def _log_line(number: int, text: str) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def project_total_sweeps(project: Project, info: Info) -> int:
 def project_sweeps(
     project: Project, info: Info, after: str | None = None, first: int | None = None, filters: str | None = None
 ) -> dict[str, Any]:
-    newest_first = Order[Sweep](lambda one: [one.id], backwards=True)
+    newest_first = Order[Sweep](lambda row: [row.id], backwards=True)
     return page(_selected(info.context, project, filters), after, first, newest_first)
 
 
@@ -163,7 +163,7 @@ def sweep_run_count_expected(sweep: Sweep, info: Info) -> int | None:
 
 @sweep.field("runs")
 def sweep_runs(sweep: Sweep, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    return page(sweeps.runs_of(info.context.db, sweep), after, first, Order(lambda one: [one.id]))
+    return page(sweeps.runs_of(info.context.db, sweep), after, first, Order(lambda row: [row.id]))
 
 
 @sweep.field("agent")

@@ -63,7 +63,7 @@ def of_run(summary: dict[str, Any], skipped: set[str]) -> list[Medium]:
         for key, value in sorted(values.items())
         if isinstance(value, dict) and isinstance(value.get("_type"), str) and key not in skipped
     ]
-    order = sorted(media, key=lambda one: (not one.pictures, not one.is_table, one.key))
+    order = sorted(media, key=lambda item: (not item.pictures, not item.is_table, item.key))
     return order[:MAX_MEDIA]
 
 

@@ -23,16 +23,16 @@ def names() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def found() -> Found:
+def outcome() -> Found:
     own = {name: f"::test_{name}_refuses" for name in names()}
     return without_each_rule([rules.__name__], ["tests/modelgate/test_gate.py"], own=own)
 
 
 @pytest.mark.parametrize("rule", names())
-def test_without_the_rule_its_test_goes_red(found: Found, rule: str) -> None:
-    assert found.red[rule] != NO_TEST
+def test_without_the_rule_its_test_goes_red(outcome: Found, rule: str) -> None:
+    assert outcome.red[rule] != NO_TEST
 
 
-def test_every_function_that_says_whether_a_model_passes_is_a_rule(found: Found) -> None:
-    assert found.exit == 0, found.log
-    assert sorted(found.red) == names()
+def test_every_function_that_says_whether_a_model_passes_is_a_rule(outcome: Found) -> None:
+    assert outcome.exit == 0, outcome.log
+    assert sorted(outcome.red) == names()

@@ -26,15 +26,15 @@ def test_an_image_that_was_touched_up_is_near(shape):
     changed = train[:50].copy()
     changed[:, 3, 3] += 1 / 16  # one pixel
     noisy = np.clip(train[50:100] + np.random.default_rng(2).normal(0, 0.01, (50, *shape)), 0, 1).astype(np.float32)
-    found = near.find(np.concatenate([changed, noisy, others]), train)
-    assert found.tolist() == [True] * 100 + [False] * 50
+    is_near = near.find(np.concatenate([changed, noisy, others]), train)
+    assert is_near.tolist() == [True] * 100 + [False] * 50
 
 
-@pytest.mark.parametrize(("distance", "found"), [(0.9, True), (1.1, False)])
-def test_the_distance_is_the_stated_one(distance, found):
+@pytest.mark.parametrize(("distance", "is_near"), [(0.9, True), (1.1, False)])
+def test_the_distance_is_the_stated_one(distance, is_near):
     train = np.full((1, 28, 28, 1), 0.5, np.float32)
     away = train + np.float32(distance * near.IMAGE_DISTANCE)
-    assert near.find(away, train).tolist() == [found]
+    assert near.find(away, train).tolist() == [is_near]
 
 
 def test_near_by_averages_alone_is_not_near():
@@ -70,7 +70,7 @@ def test_a_whole_data_set_takes_seconds():
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "is_near"),
     [
         ("Hello,  WORLD!", True),
         ("hello world", True),
@@ -79,12 +79,12 @@ def test_a_whole_data_set_takes_seconds():
         ("world hello", False),
     ],
 )
-def test_a_text_with_the_same_words_is_near(text, found):
-    assert near.find([text], ["Hello world.", "other"]).tolist() == [found]
+def test_a_text_with_the_same_words_is_near(text, is_near):
+    assert near.find([text], ["Hello world.", "other"]).tolist() == [is_near]
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("row", "is_near"),
     [
         ((123.4, "a", 1), True),
         ((123.3999, "a", 1), True),
@@ -95,11 +95,11 @@ def test_a_text_with_the_same_words_is_near(text, found):
         ((123.4, "a", 2), False),
     ],
 )
-def test_a_row_of_a_table_that_agrees_to_three_digits_is_near(row, found):
+def test_a_row_of_a_table_that_agrees_to_three_digits_is_near(row, is_near):
     columns = {"x": float, "name": object, "count": int}
     train = pd.DataFrame([(123.4, "a", 1), (0.0, "c", 3), (np.nan, "d", 4)], columns=list(columns)).astype(columns)
     rows = pd.DataFrame([row], columns=list(columns)).astype(columns)
-    assert near.find(rows, train).tolist() == [found]
+    assert near.find(rows, train).tolist() == [is_near]
     assert near.find(train, train).all()
     assert not near.find(rows, train.rename(columns={"x": "y"})).any()
     assert not near.find(rows, [""]).any()

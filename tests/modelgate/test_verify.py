@@ -390,7 +390,7 @@ def bytes_found(history, **now):
 
 
 @pytest.mark.parametrize(
-    ("now", "found"),
+    ("now", "findings"),
     [
         ({"model": "a" * 64, "rows": "b" * 64}, []),
         ({"model": "c" * 64, "rows": "b" * 64}, [("model_bytes_changed", 0)]),
@@ -399,10 +399,10 @@ def bytes_found(history, **now):
         ({}, []),  # both are gone: other findings say so where it matters
     ],
 )
-def test_a_file_that_is_not_what_was_promoted_is_named(now, found):
+def test_a_file_that_is_not_what_was_promoted_is_named(now, findings):
     history = played([("promote", 0)])
     with_hashes(history, 0)
-    assert bytes_found(history, **now) == found
+    assert bytes_found(history, **now) == findings
 
 
 def test_of_an_entry_without_hashes_only_a_file_that_is_refused_is_named():

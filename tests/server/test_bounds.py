@@ -337,7 +337,7 @@ ATTACKS: list[Attack] = [
 ]
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_a_good_client_is_served_during(server: Server, mallory: Wire, attack: Attack) -> None:
     again, attackers = attack(server, mallory)
     held(server, again, attackers, SHORT_S, attack.__name__)
@@ -345,7 +345,7 @@ def test_a_good_client_is_served_during(server: Server, mallory: Wire, attack: A
 
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_a_good_client_is_served_during_for_long(server: Server, mallory: Wire, attack: Attack) -> None:
     again, attackers = attack(server, mallory)
     held(server, again, attackers, LONG_S, f"long-{attack.__name__}")

@@ -25,9 +25,9 @@ from tests.workflows.acting import REPOSITORY, Ran
 from tests.workflows.github import GitHub
 
 
-def require(what: str, there: bool) -> None:
+def require(what: str, is_there: bool) -> None:
     """Skip with a reason where something is missing; in CI nothing is skipped quietly."""
-    if not there:
+    if not is_there:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"act's jobs need {what}")
 
 

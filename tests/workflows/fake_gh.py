@@ -30,27 +30,27 @@ def main(words):
     return 0
 
 
-def page(found, query):
+def page(content, query):
     """A part of a list, as GitHub gives it: thirty rows if no more are asked for, and never more than it allows."""
-    if isinstance(found, int | str):
-        return found
-    size = min(int(query.get("per_page", 30)), 30 if "variables" in found else 100)
+    if isinstance(content, int | str):
+        return content
+    size = min(int(query.get("per_page", 30)), 30 if "variables" in content else 100)
     first = size * (int(query.get("page", 1)) - 1)
-    if isinstance(found, list):
-        return found[first : first + size]
-    if isinstance(found, dict) and len(found) <= 2:
-        return {key: rows[first : first + size] if isinstance(rows, list) else rows for key, rows in found.items()}
-    return found
+    if isinstance(content, list):
+        return content[first : first + size]
+    if isinstance(content, dict) and len(content) <= 2:
+        return {key: rows[first : first + size] if isinstance(rows, list) else rows for key, rows in content.items()}
+    return content
 
 
-def answer(found):
-    if isinstance(found, str):
-        print(f"gh: {found}", file=sys.stderr)
+def answer(content):
+    if isinstance(content, str):
+        print(f"gh: {content}", file=sys.stderr)
         return 1
-    if isinstance(found, int):
-        print(f"gh: it says {found} (HTTP {found})", file=sys.stderr)
+    if isinstance(content, int):
+        print(f"gh: it says {content} (HTTP {content})", file=sys.stderr)
         return 1
-    print(json.dumps(found))
+    print(json.dumps(content))
     return 0
 
 

@@ -79,8 +79,9 @@ MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
 @pytest.fixture
 def push(tmp_path):
     """
-    Run the script; its exit code, what it says and what it puts out. there: images that are there already. lacks: those
-    that the engine has only once they are built or pulled. attested: what has attestations, which are verified then.
+    Run the script; its exit code, what it says and what it puts out. pushed: images that are there already. lacks:
+    those that the engine has only once they are built or pulled. attested: what has attestations, which are verified
+    then.
     """
     (tmp_path / "bin").mkdir()
     for name, program in (("docker", DOCKER), ("gh", GH)):
@@ -90,8 +91,8 @@ def push(tmp_path):
 
     root = own.clone(tmp_path / "clone")
 
-    def run(there=(), answer="", push="", use_case="glyphs", lacks=(), attested=None, images=""):
-        for name in there:
+    def run(pushed=(), answer="", push="", use_case="glyphs", lacks=(), attested=None, images=""):
+        for name in pushed:
             (tmp_path / name).write_text("sha256:" + "e" * 64)
         output = tmp_path / "output"
         output.write_text("")
@@ -148,7 +149,7 @@ def test_a_use_case_that_is_not_there_ends_it_with_those_that_are(push):
 
 
 def test_what_is_there_is_not_pushed_but_what_gets_the_second_key_always_is(push, tmp_path):
-    code, said, put_out = push(there=STEPS)
+    code, said, put_out = push(pushed=STEPS)
     assert code == 0, said
     assert put_out["images"]["promote"] == f"{REPOSITORY}/promote@{digest_of('promote')}"
     assert put_out["images"]["train"] == f"{REPOSITORY}/train@sha256:{'e' * 64}"
@@ -164,7 +165,7 @@ def asked(folder, word):
 
 
 def test_a_changed_model_is_built_on_its_framework_which_is_pulled_by_digest_and_not_pushed(push, tmp_path):
-    code, said, put_out = push(there=["sklearn", "keras", "build", "link", "evaluate"], lacks=["train", "keras"])
+    code, said, put_out = push(pushed=["sklearn", "keras", "build", "link", "evaluate"], lacks=["train", "keras"])
     assert code == 0, said
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
     assert f"pull --quiet {REPOSITORY}/keras@sha256:{'e' * 64}" in (tmp_path / "asked").read_text()
@@ -173,8 +174,8 @@ def test_a_changed_model_is_built_on_its_framework_which_is_pulled_by_digest_and
 
 def test_what_lies_below_an_image_that_is_there_is_neither_built_nor_pushed(push, tmp_path):
     (tmp_path / "clone/usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
-    there = ["keras-packages", "sklearn-packages", "build", "link", "evaluate"]
-    code, said, put_out = push(there=there, lacks=["train", "keras", "keras-packages"])
+    pushed = ["keras-packages", "sklearn-packages", "build", "link", "evaluate"]
+    code, said, put_out = push(pushed=pushed, lacks=["train", "keras", "keras-packages"])
     assert code == 0, said
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
     assert asked(tmp_path, "pull") == ["keras-packages"]
@@ -190,7 +191,7 @@ def test_a_denied_push_ends_it_before_anything_large_is_built(push, tmp_path):
 def test_an_image_that_is_there_is_taken_only_with_an_attestation_for_main_or_for_this_very_branch(push, tmp_path):
     attested = [f"{name}@{MAIN}" for name in ("build", "link", "keras", "sklearn")] + [f"evaluate@{PULL}"]
     attested.append("train@refs/pull/8/merge")  # anybody's branch
-    code, said, put_out = push(there=[*STEPS, "keras", "sklearn"], attested=attested)
+    code, said, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
     assert code == 0, said
     assert f"{REPOSITORY}/train@sha256:{'e' * 64}: not attested for {MAIN}" in said
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
@@ -199,13 +200,13 @@ def test_an_image_that_is_there_is_taken_only_with_an_attestation_for_main_or_fo
 
 def test_an_image_is_not_built_on_a_framework_that_nobody_attests(push, tmp_path):
     attested = [f"{name}@{MAIN}" for name in ("build", "link", "evaluate", "sklearn")]
-    _, said, put_out = push(there=[*STEPS, "keras", "sklearn"], attested=attested)
+    _, said, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "keras", "train"], said
     assert asked(tmp_path, "pull") == []
 
 
 def test_only_the_images_that_were_asked_for_are_pushed(push):
-    _, said, put_out = push(there=["keras"], images="predict")
+    _, said, put_out = push(pushed=["keras"], images="predict")
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["predict"], said
     assert put_out["images"].keys() == {"predict"}
 
@@ -227,7 +228,7 @@ def test_it_says_how_it_is_used():
     ],
 )
 def test_a_registry_that_does_not_answer_does_not_lack_the_image(push, tmp_path, words):
-    code, said, put_out = push(there=STEPS, answer=words)
+    code, said, put_out = push(pushed=STEPS, answer=words)
     assert (code, put_out) == (1, {})
     assert f"cannot be known: {words}" in said
     assert "push" not in [line.split()[0] for line in (tmp_path / "asked").read_text().splitlines()]

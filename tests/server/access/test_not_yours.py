@@ -170,7 +170,7 @@ def ask(people: People, case: Case, text: str, own: dict[str, str]) -> requests.
     return people["eve"].mutation(case.operation, select.strip("{ }"), **given)
 
 
-@pytest.mark.parametrize("case", id_cases(), ids=lambda one: f"{one.operation}-{one.field}")
+@pytest.mark.parametrize("case", id_cases(), ids=lambda case: f"{case.operation}-{case.field}")
 def test_not_yours_is_answered_byte_for_byte_as_not_there(people: People, things: dict[str, str], case: Case) -> None:
     mine = version(people["eve"], "eve", "eves", {"e.txt": b"eve"})
     own = {"artifactID": mine}

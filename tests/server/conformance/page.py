@@ -87,7 +87,7 @@ def _skipped(result: Result) -> str:
 
 def _left_out(result: Result) -> str:
     rows = ["Left out, because the test:\n"]
-    for reason, tests in groupby(result.exclusions, key=lambda one: one[1]):
+    for reason, tests in groupby(result.exclusions, key=lambda pair: pair[1]):
         rows.append(f"- {reason}:")
         rows += [f"  - `{test}`" for test, _ in tests]
     return "\n".join(rows) + "\n"

@@ -86,7 +86,7 @@ fragment P on Project {
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> dict[str, list[Document]]:
+def tree(tmp_path: Path) -> dict[str, list[Document]]:
     (tmp_path / "bin").mkdir()
     (tmp_path / "api.py").write_text(PYTHON)
     (tmp_path / "bin" / "wandb-core").write_bytes(b"\0" + GO + b"\0\xff")
@@ -110,13 +110,13 @@ def found(tmp_path: Path) -> dict[str, list[Document]]:
     ],
 )
 def test_a_document_is_found_and_checked_but_for_its_gaps(
-    found: dict[str, list[Document]], name: str, refusals: list[str]
+    tree: dict[str, list[Document]], name: str, refusals: list[str]
 ) -> None:
-    assert [one.refusal for one in found[name]] == refusals
+    assert [one.refusal for one in tree[name]] == refusals
 
 
-def test_nothing_else_is_taken_for_a_document(found: dict[str, list[Document]]) -> None:
-    assert set(found) == {"Plain", "Person", "Named", "Format", "Word", "Ask", "RunFullHistory", "Go"}
+def test_nothing_else_is_taken_for_a_document(tree: dict[str, list[Document]]) -> None:
+    assert set(tree) == {"Plain", "Person", "Named", "Format", "Word", "Ask", "RunFullHistory", "Go"}
 
 
 def test_a_new_operation_without_a_reason_would_be_named() -> None:

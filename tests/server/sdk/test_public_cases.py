@@ -227,18 +227,18 @@ LISTS: dict[str, tuple[Callable[[Wire, str], None], Callable[[Any, str], Any], C
     "versions": (
         versions_of,
         lambda api, project: api.artifacts("dataset", f"{project}/c", per_page=20),
-        lambda one: one.delete(delete_aliases=True),
+        lambda item: item.delete(delete_aliases=True),
     ),
-    "runs": (runs_of, lambda api, project: api.runs(project, per_page=20), lambda one: one.delete()),
+    "runs": (runs_of, lambda api, project: api.runs(project, per_page=20), lambda item: item.delete()),
     "runs, newest first": (
         runs_of,
         lambda api, project: api.runs(project, order="-created_at", per_page=20),
-        lambda one: one.delete(),
+        lambda item: item.delete(),
     ),
     "files of a run": (
         files_of,
         lambda api, project: api.run(f"{project}/run-1").files(per_page=20),
-        lambda one: one.delete(),
+        lambda item: item.delete(),
     ),
 }
 
