@@ -288,14 +288,14 @@ def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
     return str(Reference.pin(client.log(run, artifact, ["latest"])))
 
 
-def run_id(content: Mapping[str, Any]) -> str:
+def run_id(content: Mapping[str, Any], kind: str = "promotion") -> str:
     """
-    The id of the run that logs this entry, which follows from all that the entry says but the run's page.
+    The id of the run that logs this entry or receipt, which follows from all that it says but the run's page.
 
     Anyone who can write to the project can go on with a run of somebody else, and no one can give that run another id.
     """
     said = {key: value for key, value in content.items() if key != "run_url"}
-    return f"promotion-{hashlib.sha256(text(said).encode()).hexdigest()[:32]}"
+    return f"{kind}-{hashlib.sha256(text(said).encode()).hexdigest()[:32]}"
 
 
 def writer(api: wandb.Api, entry: Entry) -> str | None:
@@ -308,13 +308,18 @@ def writer(api: wandb.Api, entry: Entry) -> str | None:
         return None
     if not entry.names_run:
         return logger(api, entry.version)
-    run = api.artifact(entry.version).logged_by()
-    return client.account_of_run(run) if run and run.id == run_id(entry.content) else None
+    return account_of(api, entry.version, run_id(entry.content))
+
+
+def account_of(api: wandb.Api, version: str, run_id: str) -> str | None:
+    """The account whose run has this id and logged a version; None if another run did."""
+    run = api.artifact(version).logged_by()
+    return client.account_of_run(run) if run and run.id == run_id else None
 
 
 def logger(api: wandb.Api, version: str) -> str | None:
     """
-    The account whose run logged a version, an entry or a receipt (notifications/); None if W&B knows none.
+    The account whose run logged an entry from before schema 4; None if W&B knows none.
 
     None, too, if the run logged another one before: each has a run of its own, and anyone who can write to the project
     can go on with the run of somebody else.

@@ -115,7 +115,7 @@ EVIL = [
 
 def drawn(text):
     """The tags of a piece of Markdown, as GitHub and the pages draw it, and what a reader sees."""
-    html = MarkdownIt("gfm-like", {"linkify": False}).render(text)
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(text).replace("\u2060", "")
     return set(re.findall(r"<(\w+)", html)), unescape(re.sub(r"<[^>]+>", "", html)).strip()
 
 
@@ -124,6 +124,7 @@ def test_words_from_outside_are_shown_and_do_nothing_else(evil):
     tags, seen = drawn(f"x {markdown(evil)}")
     assert (tags, seen) == ({"p"}, f"x {one_line(evil)}")
     assert not re.search(r"(?<!\\):\/\/|(?i:www)\.", markdown(evil))  # of which GitHub makes links
+    assert not re.search(r"@\w", markdown(evil))  # to whom GitHub writes
     tags, seen = drawn(f"- {code(evil)}")
     assert (tags, seen) == ({"ul", "li", "code"}, one_line(evil.replace("`", " ")))
 

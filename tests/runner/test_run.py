@@ -66,7 +66,7 @@ def test_every_flag_goes_to_the_steps_that_know_it_and_to_no_other(checkout: Che
     assert given_to(checkout, "link")[1:] == ["--registry=model-registry", "--collection=mine"]
     assert given_to(checkout, "evaluate")[2:] == ["--collection=mine", "--policy=better", "--no-cache"]
     checkout.runner("approve", "--approver=ada")
-    assert given_to(checkout, "promote")[1:] == ["--collection=mine", "--approver=ada"]
+    assert given_to(checkout, "promote")[1:] == ["--registry=model-registry", "--collection=mine", "--approver=ada"]
 
 
 def test_last_lines_say_seconds_what_was_reused_and_where_the_run_is(checkout: Checkout) -> None:

@@ -200,15 +200,15 @@ def written_by(monkeypatch):
 
     def say(receipts="local", entries="local"):
         monkeypatch.setattr(ledger, "writer", lambda *_: entries)
-        monkeypatch.setattr(ledger, "logger", lambda *_: receipts)
+        monkeypatch.setattr(ledger, "account_of", lambda *_: receipts)
 
     return say
 
 
-def receipt(desk, **changes):
-    """Log one that says that all was told."""
+def receipt(desk, run_id=None, **changes):
+    """Log one that says that all was told, in the run that is made for it if no other is given."""
     content = {"through": 0, "sha256": desk.entries[0].sha256, "owed": {}, "told": []} | changes
-    with wandb.init(project=desk.collection) as run:
+    with wandb.init(project=desk.collection, id=run_id or ledger.run_id(content, "notification")) as run:
         artifact = wandb.Artifact("glyphs_notifications", type="notification")
         with artifact.new_file("receipt.json", mode="w") as file:
             json.dump(content, file)
@@ -224,6 +224,14 @@ def test_a_receipt_of_another_account_silences_nothing(desk, receiver, written_b
     assert not_told(desk) == [("v0", "webhook")]
     written_by()
     assert not_told(desk) == []  # it was the account alone
+
+
+def test_a_receipt_in_another_run_of_the_account_that_promotes_silences_nothing(desk, receiver):
+    """Anyone who can write to the project can go on with a run of somebody else."""
+    receiver.answers = [500]
+    desk.promoted(0)
+    receipt(desk, run_id="another-run")
+    assert not_told(desk) == [("v0", "webhook")]
 
 
 def test_what_is_no_receipt_of_this_ledger_silences_nothing(desk, receiver):

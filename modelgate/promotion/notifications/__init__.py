@@ -164,7 +164,7 @@ def _note(api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], outco
     content = {"through": last.number, "sha256": last.sha256, "owed": left, "time": ledger.now()}
     content["told"] = [outcome.as_json() for outcome in outcomes if outcome.problem is None]
     _, project, name = _names(places)[0].split("/")
-    with client.run(api, "notify", project, {"entry": last.version}) as run:
+    with client.run(api, "notify", project, {"entry": last.version}, ledger.run_id(content, ARTIFACT_TYPE)) as run:
         artifact = wandb.Artifact(name, type=ARTIFACT_TYPE)
         with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
             json.dump(content, file)
@@ -225,14 +225,17 @@ def _newest_receipt(
     hashes = {entry.number: entry.sha256 for entry in entries}
     for name in _names(places):
         for version in islice(client.versions(api, ARTIFACT_TYPE, name), _LOOK_AT):
-            receipt = _receipt(version, hashes)
-            if receipt and _counts(partial(ledger.logger, api, str(Reference.pin(version))), promoters):
-                return receipt
+            content = _content(version)
+            if content is None or hashes.get(content["through"]) != content.get("sha256"):
+                continue
+            run_id = ledger.run_id(content, ARTIFACT_TYPE)
+            if _counts(partial(ledger.account_of, api, str(Reference.pin(version)), run_id), promoters):
+                return _Receipt(content["through"], content["owed"])
     return _Receipt()
 
 
-def _receipt(version: Artifact, hashes: Mapping[int, str]) -> _Receipt | None:
-    """What a version says, if it is a receipt, and of this ledger."""
+def _content(version: Artifact) -> dict[str, Any] | None:
+    """What a version says, if it is a receipt."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             said = json.loads(files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes())
@@ -240,10 +243,7 @@ def _receipt(version: Artifact, hashes: Mapping[int, str]) -> _Receipt | None:
         return None
     if not isinstance(said, dict) or not isinstance(said.get("owed"), dict) or type(said.get("through")) is not int:
         return None
-    good = all(isinstance(channels, list) for channels in said["owed"].values())
-    return (
-        _Receipt(said["through"], said["owed"]) if good and hashes.get(said["through"]) == said.get("sha256") else None
-    )
+    return said if all(isinstance(channels, list) for channels in said["owed"].values()) else None
 
 
 def _counts(writer: Callable[[], str | None], promoters: Collection[str]) -> bool:
