@@ -346,7 +346,7 @@ def test_makefile_asks_for_nothing_newer_than_make_381() -> None:
 
 def test_make_test_keeps_the_tests_of_a_file_on_one_worker(tmp_path: Path) -> None:
     """They share what they made. (Not by `loadgroup`: xdist 3.8 puts a group where pytest 9.2 no longer looks.)"""
-    flags = re.findall(r"-m pytest (-n 2 --dist .*) -m ", (ROOT / "Makefile").read_text())
+    flags = re.findall(r"-m pytest -n \$\(WORKERS\) (--dist .*) -m ", (ROOT / "Makefile").read_text())
     assert len(flags) == 1
     for name in ("a", "b", "c"):
         (tmp_path / f"test_{name}.py").write_text(
@@ -354,7 +354,18 @@ def test_make_test_keeps_the_tests_of_a_file_on_one_worker(tmp_path: Path) -> No
             "@pytest.mark.parametrize('n', range(6))\n"
             f"def test(n): open('{name}', 'a').write(os.environ['PYTEST_XDIST_WORKER'] + '\\n')\n"
         )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *flags[0].split(), str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "2",
+        *flags[0].split(),
+        str(tmp_path),
+    ]
     done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     ran = {name: (tmp_path / name).read_text().split() for name in ("a", "b", "c")}
