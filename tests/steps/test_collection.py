@@ -56,18 +56,16 @@ def test_the_collection_of_the_config_is_the_one_that_counts(desk):
     assert stopped.value.name == "other_collection"
 
 
-def test_a_collection_of_the_right_name_in_another_registry_is_the_use_cases_own_if_that_is_named(
-    step, model, dataset, monkeypatch
-):
+def test_a_version_in_another_registry_is_promoted_if_that_registry_is_named(step, model, dataset, monkeypatch):
     trained = model(0)["model"]
     monkeypatch.setenv("WANDB_PROJECT", "shared")  # as in the loop, the model is of the project that it is linked in
     version = step("link", "--model", trained, "--registry", "model-registry")["version"]
     answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
-    own = ["--use-case", "glyphs", "--evidence", answer["evidence"], "--approver", "ada"]
+    flags = ("--evidence", answer["evidence"], "--approver", "ada")
     with pytest.raises(StepError) as stopped:
-        promote.main(own)
+        step("promote", *flags)
     assert stopped.value.name == "other_registry"
-    promote.main([*own, "--registry", "model-registry"])
+    step("promote", *flags, "--registry", "model-registry")
     assert "production" in wandb.Api().artifact(version).aliases
 
 
