@@ -2,7 +2,7 @@
 The model service against the bare call of its model, in one process: single rows, and batches of 256.
 
 The requests have binary tensors, as `tritonclient` makes them by default, and come over HTTP: single rows on one
-connection, batches on two, because what is measured of them is throughput.
+connection, batches on four, because what is measured of them is throughput.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from benchmarks.timing import Failed
 
 TABLE = "penguins"
 BATCH = 256
+CLIENTS = 4  # that send batches at once
 ROUNDS, SINGLE_CALLS, BATCH_CALLS = 20, 50, 20
 P99_AT_MOST = {"images": 1.5, "table": 2.0}  # times the bare call
 THROUGHPUT_AT_LEAST = 80.0  # % of the bare calls
@@ -54,10 +55,8 @@ def sample(project: Project) -> dict[str, Any]:
         name = taken[kind]
         project.run(name=name)
         with tempfile.TemporaryDirectory() as log, service(project, name, Path(log)) as port:
-            single, batch = (
-                singles(Client(port, name, 1)),
-                batches(Client(port, name, BATCH), Client(port, name, BATCH)),
-            )
+            single = singles(Client(port, name, 1))
+            batch = batches(*(Client(port, name, BATCH) for _ in range(CLIENTS)))
         for side in Sides._fields:
             taken[f"{kind}_{side}_p99"] = 1000 * np.quantile(getattr(single, side), 0.99)
             taken[f"{kind}_{side}_median"] = 1000 * statistics.median(getattr(single, side))

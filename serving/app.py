@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from serving import tensors
 from serving.errors import Refusal
 from serving.follow import Follower, Running
 from serving.telling import Metrics, log
+from serving.together import Together
 
 MAX_BODY_BYTES = 64 * 2**20  # 10,000 images of 28 by 28 are 30 MiB in binary
 MAX_ROWS = 10_000
@@ -45,6 +46,15 @@ _HEADERS = {
 }
 
 
+@dataclass
+class _Asked:
+    """A request's body. parsed: once it was read."""
+
+    body: bytes
+    header_length: str | None
+    parsed: tensors.Request = field(init=False)
+
+
 class Service:
     """The handlers, over a follower."""
 
@@ -52,7 +62,7 @@ class Service:
         self.name = name
         self._follower = follower
         self._metrics = metrics
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._together = Together(follower.interface.joined)
         self._waiting = 0
 
     # --- health and metadata -----------------------------------------------------------------------------------------
@@ -110,8 +120,10 @@ class Service:
         if self._waiting >= MAX_WAITING:
             raise Refusal(f"{MAX_WAITING} requests wait already", 503, name="too_many_requests")
         self._waiting += 1
-        work = partial(self._answer, running, body, request.headers.get(tensors.HEADER_LENGTH))
-        future = asyncio.get_running_loop().run_in_executor(self._worker, work)
+        asked = _Asked(body, request.headers.get(tensors.HEADER_LENGTH))
+        future = asyncio.wrap_future(
+            self._together.submit(running.model, partial(self._read, asked), partial(self._write, asked, running))
+        )
         future.add_done_callback(self._one_less)
         try:
             content, json_length = await asyncio.wait_for(asyncio.shield(future), ANSWER_TIMEOUT_S)
@@ -128,11 +140,12 @@ class Service:
         if not future.cancelled():
             future.exception()  # no one else may be there to take it, after a timeout
 
-    def _answer(self, running: Running, body: bytes, header_length: str | None) -> tuple[bytes, int | None]:
-        """In the model's thread: the answer's body."""
-        asked = tensors.parse(body, header_length)
-        interface = self._follower.interface
-        rows = interface.rows(asked.inputs)
+    # In the model's thread:
+
+    def _read(self, asked: _Asked) -> Any:
+        """The rows of a request, once they are what the model takes."""
+        asked.parsed = tensors.parse(asked.body, asked.header_length)
+        rows = self._follower.interface.rows(asked.parsed.inputs)
         if len(rows) > MAX_ROWS:
             raise Refusal(
                 f"there are {len(rows)} rows, and {MAX_ROWS} are allowed in a request", 413, name="too_many_rows"
@@ -141,12 +154,15 @@ class Service:
             self._follower.expected.require(rows)
         except Refused as error:
             raise Refusal(str(error), name=error.name, column=error.column) from error
-        given = running.model.answer(rows)
-        self._metrics.rows.inc(len(rows))
+        return rows
+
+    def _write(self, asked: _Asked, running: Running, given: Any) -> tuple[bytes, int | None]:
+        """The body of the answer."""
+        self._metrics.rows.inc(len(given))
         about = {"model_name": self.name, "model_version": running.name, "parameters": running.about}
-        if asked.id is not None:
-            about["id"] = asked.id
-        return tensors.answer(about, interface.answers(given), asked)
+        if asked.parsed.id is not None:
+            about["id"] = asked.parsed.id
+        return tensors.answer(about, self._follower.interface.answers(given), asked.parsed)
 
     def _known(self, model: str) -> None:
         if model != self.name:

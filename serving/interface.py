@@ -7,7 +7,7 @@ converted, so that a client that sends the wrong thing is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -115,6 +115,16 @@ class Interface:
             held = [text or None for text in array] if self._columns[name].nullable else array
             columns[name] = pd.array(held, dtype="str" if str(dtype).startswith("str") else dtype.type)
         return pd.DataFrame(columns)
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """The rows of several requests as those of one; of tables, they have the same columns and types."""
+        if self.kind == "images":
+            return np.concatenate(parts)
+        if self.kind == "texts":
+            return [text for part in parts for text in part]
+        import pandas as pd
+
+        return pd.concat(parts, ignore_index=True)
 
     def answers(self, given: Any) -> list[Tensor]:
         """What the model answered, as tensors."""
