@@ -159,6 +159,7 @@ TYPED = (
         "docs/how-to/containers.md",
         "docs/explanation/promotion.md",
         "docs/explanation/gate.md",
+        "docs/reference/refusals.md",
     ),
     "docs/how-to/production.md",
     "docs/how-to/prune.md",

@@ -354,7 +354,7 @@ def test_a_page_that_cannot_be_written(desk, tmp_path):
 
 
 def test_the_document_names_every_refusal_and_every_finding():
-    page = (fingerprint.ROOT / "docs" / "explanation" / "promotion.md").read_text(encoding="utf-8")
+    page = (fingerprint.ROOT / "docs" / "reference" / "refusals.md").read_text(encoding="utf-8")
     of_approval = sorted(Path(approval.__file__).parent.glob("*.py"))
     for files, pattern in (
         ([Path(verify.__file__)], r'Finding\(\s*"(\w+)"'),
