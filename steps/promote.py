@@ -465,7 +465,7 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
 def tell(
     api: wandb.Api, settings: config.Config, places: Sequence[str], entries: Sequence[Entry], done: Entry
 ) -> dict[str, Any]:
-    """Tell the world. A problem with that is said, and fails nothing: the promotion is done."""
+    """Send the messages about the promotion. If one fails, that is reported and fails nothing: the promotion is done."""
     target = Reference.parse(done.content["to"]["name"], "the ledger")
     every = {entry.version: entry for entry in (*entries, done)}.values()
     try:

@@ -1,5 +1,5 @@
 """
-Tell the world of a promotion, once per entry of the ledger.
+Tell others about a promotion, once per entry of the ledger.
 
 An entry names the channels that are to be told of it, so what a killed promotion did not tell is known to the next run
 of promote, and to audit. What was told is in receipts: an artifact next to the ledger, which only the account that
