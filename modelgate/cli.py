@@ -121,7 +121,7 @@ def guarded(main: Callable[[], int]) -> int:
                 raise
             said = one_line(f"W&B could not do what it was asked: {error}")
             raise StepError(
-                "wandb_failed", said, "try again; look whether it was changed in W&B", UNREACHABLE
+                "wandb_failed", said, "check in W&B whether it was changed, then try again", UNREACHABLE
             ) from error
     except StepError as error:
         say(f"error: {error}")

@@ -309,8 +309,8 @@ def default() -> str | None:
     if len(chosen) > 1:
         raise StepError(
             "two_defaults",
-            f"{' and '.join(chosen)} both say default = true in their config.toml",
-            "leave it in one of them",
+            f"{' and '.join(chosen)} both have default = true in their config.toml",
+            "keep it in only one of them",
             WRONG_USE,
         )
     return chosen[0] if chosen else None
@@ -321,7 +321,7 @@ def require_default() -> str:
     if (name := default()) is None:
         raise StepError(
             "no_use_case",
-            f"several use cases could be meant: {_listed()}" if names() else "there is no use case in usecases/",
+            f"there are several use cases: {_listed()}" if names() else "there is no use case in usecases/",
             "name one, or write default = true into its config.toml",
             WRONG_USE,
         )
@@ -399,7 +399,7 @@ def _functions(name: str) -> list[str]:
         tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
     except (SyntaxError, ValueError) as error:
         where = f"usecases/{name}/behaviour.py"
-        raise StepError("config_invalid", f"{where}: it is not Python: {error}", "fix the line", WRONG_USE) from error
+        raise StepError("config_invalid", f"{where}: not valid Python: {error}", "fix the line", WRONG_USE) from error
     return [top.name for top in tree.body if isinstance(top, ast.FunctionDef)]
 
 
@@ -438,7 +438,9 @@ def _parsed(name: str) -> dict[str, Any]:
     try:
         return tomllib.loads((FOLDER / name / "config.toml").read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StepError("config_invalid", f"{_where(name)} is not TOML: {error}", "fix the line", WRONG_USE) from error
+        raise StepError(
+            "config_invalid", f"{_where(name)} is not valid TOML: {error}", "fix the line", WRONG_USE
+        ) from error
     except OSError as error:
         message = f"{_where(name)} cannot be read: {error.strerror}"
         raise StepError("config_invalid", message, "make it readable", WRONG_USE) from error

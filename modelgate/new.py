@@ -20,7 +20,7 @@ def write(name: str, task: str, framework: str) -> Path:
         raise StepError("framework_of_another_task", problem, f"give --framework {able[0]}", WRONG_USE)
     folder = config.FOLDER / name
     if folder.exists():
-        raise StepError("use_case_exists", f"usecases/{name} is there already", "choose another name", WRONG_USE)
+        raise StepError("use_case_exists", f"usecases/{name} already exists", "choose another name", WRONG_USE)
     draft = config.FOLDER / f".{name}.new"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(TEMPLATES / task.replace("-", "_"), draft, ignore=shutil.ignore_patterns("__pycache__"))

@@ -26,9 +26,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "serve": Command("modelgate_server.serve", "start the server; the command when none is named"),
+    "serve": Command("modelgate_server.serve", "start the server; the default command"),
     "admin": Command("modelgate_server.admin", "users, organizations, teams, roles, protected aliases"),
-    "check": Command("modelgate_server.check", "whether the data folder is whole"),
+    "check": Command("modelgate_server.check", "check that the data folder is complete"),
     "gc": Command("modelgate_server.gc", "remove the bytes that nothing refers to"),
     "backup": Command("modelgate_server.backup", "copy the data folder while the server runs"),
     "export": Command("modelgate_server.exporting", "write a project as plain files"),
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, sqlite3.Error) as error:
         if fault(error) is None:
             raise  # a bug keeps its traceback
-        print(f"error: {error}\nhint: see to the disk or the folder, then do the same again", file=sys.stderr)
+        print(f"error: {error}\nhint: fix the disk or the folder, then run the same command again", file=sys.stderr)
         return 2
 
 

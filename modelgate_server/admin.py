@@ -35,7 +35,7 @@ REGISTRY = "organization and name, like acme/wandb-registry-model"
 def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="modelgate-server admin",
-        description="Users, organizations, teams, registries and protected aliases, while the server runs or not.",
+        description="Manage users, organizations, teams, registries and protected aliases. The server may be running.",
         epilog="example: modelgate-server admin --data .modelgate/server add-user ann",
         allow_abbrev=False,
     )
@@ -45,42 +45,51 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     user.add_argument("name")
     user.add_argument("--key", help="the user's API key (default: one is made)")
     user.add_argument("--server-admin", action="store_true", help="let the user make other users")
-    commands.add_parser("revoke-user", help="take a user's API keys away").add_argument("name")
+    commands.add_parser("revoke-user", help="revoke a user's API keys").add_argument("name")
     organization = commands.add_parser("add-organization", help="make an organization", allow_abbrev=False)
     organization.add_argument("name")
     organization.add_argument("--admin", required=True, metavar="USER", help="who runs it")
-    member = commands.add_parser("add-member", help="put a user into an organization", allow_abbrev=False)
+    member = commands.add_parser("add-member", help="add a user to an organization", allow_abbrev=False)
     member.add_argument("organization")
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
-    team = commands.add_parser("add-team", help="make a team of an organization", allow_abbrev=False)
+    team = commands.add_parser("add-team", help="make a team in an organization", allow_abbrev=False)
     team.add_argument("name")
     team.add_argument("--organization", required=True)
     team.add_argument("--admin", required=True, metavar="USER", help="who runs it")
-    member = commands.add_parser("add-team-member", help="put a user into a team", allow_abbrev=False)
+    member = commands.add_parser("add-team-member", help="add a user to a team", allow_abbrev=False)
     member.add_argument("team")
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
     member = commands.add_parser(
-        "add-registry-member", help="say what a user is in a registry, whatever in its organization", allow_abbrev=False
+        "add-registry-member",
+        help="give a user a role in a registry, whatever their role in its organization",
+        allow_abbrev=False,
     )
     member.add_argument("registry", help=REGISTRY)
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
-    member = commands.add_parser("remove-registry-member", help="let a user be in a registry what he is in general")
+    member = commands.add_parser(
+        "remove-registry-member", help="remove a user's role in a registry; the role in its organization counts again"
+    )
     member.add_argument("registry", help=REGISTRY)
     member.add_argument("user")
     member = commands.add_parser(
-        "add-project-member", help="say what a user is in a team's project, whatever in the team", allow_abbrev=False
+        "add-project-member",
+        help="give a team's member a role in a project, whatever their role in the team",
+        allow_abbrev=False,
     )
     member.add_argument("project", help="TEAM/PROJECT; made if it is missing")
     member.add_argument("user", help="a member of the team")
     member.add_argument("--role", choices=ROLES, default="member")
-    for name, does in (("protect-alias", "let only admins of a registry set an alias"), ("unprotect-alias", "undo it")):
+    for name, does in (
+        ("protect-alias", "let only a registry's admins set an alias"),
+        ("unprotect-alias", "let every member set an alias again"),
+    ):
         alias = commands.add_parser(name, help=does, allow_abbrev=False)
         alias.add_argument("registry", help=REGISTRY)
         alias.add_argument("alias")
-    commands.add_parser("protected-aliases", help="print which aliases are protected where", allow_abbrev=False)
+    commands.add_parser("protected-aliases", help="list the protected aliases of each registry", allow_abbrev=False)
     return parser.parse_args(argv)
 
 
@@ -219,5 +228,5 @@ def _project(db: sqlite3.Connection, reference: str) -> Project:
 def _registry(db: sqlite3.Connection, reference: str) -> Project:
     found = _project(db, reference)
     if not found.is_registry:
-        raise Invalid(f'"{reference}" is no registry: who may do what in it is a matter of its team')
+        raise Invalid(f'"{reference}" is not a registry: set roles in its team instead')
     return found

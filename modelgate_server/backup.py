@@ -31,7 +31,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "Copy a data folder, whole and of one moment, while its server runs.",
         "--data .modelgate/server /backups/modelgate",
     )
-    made.add_argument("target", type=Path, metavar="TARGET", help="an earlier backup to bring up to date, or no folder")
+    made.add_argument(
+        "target", type=Path, metavar="TARGET", help="an earlier backup to update, or a folder that does not exist yet"
+    )
     parsed: argparse.Namespace = made.parse_args(argv)
     return parsed
 
@@ -62,13 +64,13 @@ def _check_target(source: Path, target: Path) -> None:
         raise StartError(f'"{target}" is not a folder', "give another TARGET")
     within, of = target.resolve(), source.resolve()
     if within == of or of in within.parents or within in of.parents:
-        raise StartError("TARGET and DIR are in each other", "give a TARGET elsewhere, best on another disk")
+        raise StartError("one of TARGET and DIR is inside the other", "give a TARGET elsewhere, best on another disk")
     mine = {f"{name}{end}" for name in ("server.db", *SECRETS) for end in ("", ".new", *BESIDE)} | {"blobs"}
     strange = sorted(path.name for path in target.iterdir() if path.name not in mine) if target.is_dir() else []
     if strange:
         raise StartError(
             f'"{target}" is neither empty nor a backup: it holds "{strange[0]}"',
-            "give another TARGET; a folder that a server was started on is no backup any more",
+            "give another TARGET; a folder that a server was started on is no longer a backup",
         )
 
 

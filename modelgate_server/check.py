@@ -50,7 +50,8 @@ class Report:
 def parse_args(argv: list[str]) -> argparse.Namespace:
     made = parser(
         "check",
-        "Whether all that a data folder's rows speak of is there, whole, and nothing else. The server may be running.",
+        "Check that a data folder has everything that its rows refer to, undamaged, and nothing else. "
+        "The server may be running.",
         "--data .modelgate/server",
     )
     parsed: argparse.Namespace = made.parse_args(argv)
@@ -196,7 +197,7 @@ def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report:
     progress = Progress("checked", "blobs", len(needed))
     for found in blobs.everything():
         if found.md5 is None:
-            report.add("unknown", f'"{found.path}" is no file of the server\'s', "move it elsewhere")
+            report.add("unknown", f'"{found.path}" is not a file of the server', "move it elsewhere")
             continue
         here.add(found.md5)
         if found.md5 not in needed:

@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
 
 def _check_target(target: Path, part: Path) -> None:
     if target.exists():
-        raise StartError(f'"{target}" exists', "give a TARGET that does not, or move it away")
+        raise StartError(f'"{target}" exists', "give another TARGET, or move it away")
     if part.exists():
         if not (part / INDEX).is_file():
             raise StartError(f'"{part}" exists and is not what an export has left', "move it away")

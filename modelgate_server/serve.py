@@ -25,7 +25,7 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="modelgate-server serve",
-        description="Start the server. Without flags it listens on this machine alone.",
+        description="Start the server. Without flags, only this machine can reach it.",
         epilog="example: modelgate-server serve --data ./wandb-server --port 8080",
         allow_abbrev=False,
     )
@@ -50,7 +50,7 @@ def settings(args: argparse.Namespace) -> Settings:
         )
     url = args.external_url
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        raise StartError(f'--external-url "{url}" is no address', "write it like http://modelgate-server:8080")
+        raise StartError(f'--external-url "{url}" is not a URL', "write it like http://modelgate-server:8080")
     key_file = os.environ.get("MODELGATE_SERVER_KEY_FILE") or None
     return Settings(args.data, args.host, args.port, url.rstrip("/") if url else None, key_file=key_file)
 

@@ -37,7 +37,7 @@ from runner.progress import say
 from runner.prune import prune
 from runner.use_case import chosen
 
-GO_ON = "what was finished is kept; the same command goes on from there"
+GO_ON = "what was finished is kept; the same command continues from there"
 ROOT = Path(__file__).resolve().parents[1]
 # Flags of the steps that a person may give to `run`; whatever is not given is the use case's own default.
 STEP_FLAGS: tuple[tuple[str, type, str], ...] = (
@@ -72,21 +72,21 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         to.add_argument("--use-case", metavar="NAME", help=about)
 
     def approver_flag(to: argparse.ArgumentParser) -> None:
-        to.add_argument(
-            "--approver", metavar="NAME", help="who approves (default: $APPROVE, else you are asked on the terminal)"
-        )
+        to.add_argument("--approver", metavar="NAME", help="who approves (default: $APPROVE, or ask on the terminal)")
 
     def wandb_flags(to: argparse.ArgumentParser) -> None:
         to.add_argument(
             "--wandb",
             choices=("embedded", "own"),
-            help="`own`: the W&B of your WANDB_* variables (default: $WANDB, else embedded)",
+            help="`own`: the W&B that your WANDB_* variables name (default: $WANDB, or embedded)",
         )
         to.add_argument("--yes", action="store_true", help="with `own`: do not ask before the first write")
 
     def docker_flag(to: argparse.ArgumentParser) -> None:
         to.add_argument(
-            "--docker", action="store_true", help="steps and server in containers (default: if $RUNNER is docker)"
+            "--docker",
+            action="store_true",
+            help="run the steps and the server in containers (default: if $RUNNER is docker)",
         )
 
     for name, purpose in (
@@ -104,13 +104,13 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
             "--no-cache",
             action="store_true",
             default=None,
-            help="run every step, also those whose result could be reused",
+            help="run every step, even if its result could be reused",
         )
         if argv[:1] == [name]:
             settings = use_case_of(argv, environ)
             hyperparameters = run.add_argument_group(f"hyperparameters of {settings.name}")
             config.add_hyperparameters(hyperparameters, settings.train)
-    approve = command("approve", "approve what a run left open", "approve --approver ada")
+    approve = command("approve", "approve the version that a run left waiting", "approve --approver ada")
     approver_flag(approve)
     approve.add_argument("--evidence", metavar="REF", help="approve only this evaluation (default: the one that waits)")
     approve.add_argument(
@@ -121,7 +121,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     rollback.add_argument(
         "--version", default="previous", help="the registry version to return to (default: %(default)s)"
     )
-    rollback.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger (default: none)")
+    rollback.add_argument("--reason", default="", metavar="TEXT", help="the reason, for the ledger (default: none)")
     use_case_flag(rollback, "that of the last run")
     approver_flag(rollback)
     wandb_flags(rollback)
@@ -130,34 +130,44 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     audit = command("audit", "say what was promoted, when, and who approved", "audit --verify")
     use_case_flag(audit, "that of the last run")
     wandb_flags(audit)
-    audit.add_argument("--on", metavar="DATE", help="what was in production then: 2026-11-23 or 2026-11-23T14:00:00Z")
-    audit.add_argument("--verify", action="store_true", default=None, help="look for what was changed or lost")
+    audit.add_argument(
+        "--on", metavar="DATE", help="say what was in production at this date: 2026-11-23 or 2026-11-23T14:00:00Z"
+    )
+    audit.add_argument("--verify", action="store_true", default=None, help="look for changes outside the gate")
     audit.add_argument("--html", metavar="FILE", help="write the audit as one self-contained page")
-    audit.add_argument("--deployed", nargs="+", metavar="URL", help="ask each service what it runs, and compare")
+    audit.add_argument(
+        "--deployed", nargs="+", metavar="URL", help="ask each service which version it runs, and compare"
+    )
     predict = command(
-        "predict", "answer a file of rows by the version in production", "predict --input rows.csv --output a.parquet"
+        "predict", "answer a file of rows with the version in production", "predict --input rows.csv --output a.parquet"
     )
     use_case_flag(predict, "that of the last run")
     wandb_flags(predict)
     predict.add_argument("--input", required=True, metavar="FILE", help="rows: .parquet, .csv, or .npz")
     predict.add_argument("--output", required=True, metavar="FILE", help="answers: .parquet")
-    predict.add_argument("--version", metavar="REF", help="another version that the ledger knows")
-    predict.add_argument("--unapproved", action="store_true", default=None, help="with --version: never promoted, too")
-    service = command("serve-model", "answer over HTTP by the version in production, until Ctrl-C", "serve-model")
+    predict.add_argument(
+        "--version", metavar="REF", help="an earlier version that was in production (default: the current one)"
+    )
+    predict.add_argument(
+        "--unapproved", action="store_true", default=None, help="with --version: even if it was never promoted"
+    )
+    service = command("serve-model", "answer over HTTP with the version in production, until Ctrl-C", "serve-model")
     use_case_flag(service, "that of the last run")
     wandb_flags(service)
-    service.add_argument("--port", type=int, default=PORT, help="of this machine (default: %(default)s)")
-    pruned = command("prune", "delete the datasets and models that nothing names any more; asks", "prune")
+    service.add_argument("--port", type=int, default=PORT, help="the port to listen on (default: %(default)s)")
+    pruned = command("prune", "delete datasets and models that nothing refers to; asks first", "prune")
     use_case_flag(pruned, "that of the last run")
     wandb_flags(pruned)
-    pruned.add_argument("--older-than", metavar="DAYS", help="keep what is younger than this (default: 30)")
+    pruned.add_argument("--older-than", metavar="DAYS", help="keep versions that are younger than this (default: 30)")
     docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     built = command("images", "build the images that are missing; print NAME=TAG, base images first", "images --list")
     built.add_argument("only", nargs="*", metavar="NAME", help=f"only these: {', '.join(images.NAMES)} (default: all)")
     use_case_flag(built, "the one whose config has `default = true`")
-    built.add_argument("--list", action="store_true", help="only print the names and tags; needs no engine")
+    built.add_argument(
+        "--list", action="store_true", help="only print the names and tags; does not need a Docker engine"
+    )
     built.add_argument(
         "--repository",
         default=images.REPOSITORY,

@@ -357,7 +357,7 @@ class StepContainers:
         except _errors() as error:
             raise EngineUnusable(
                 f"the container of {step.name} was lost: {error}",
-                "see whether the engine runs (docker info); what was finished is kept, the same command goes on",
+                "check that the engine runs (docker info); what was finished is kept, and the same command continues",
             ) from error
         return Outcome(SIGNALLED - code if code > SIGNALLED else code, stdout.decode(errors="replace"))
 

@@ -116,7 +116,7 @@ def lock_of(root: Path, use_case: str) -> str | None:
     if (root / lock).is_file():
         return lock
     if (root / asked).is_file():
-        raise WrongUse(f"{asked} has no lock next to it ({lock})", "make it: make lock")
+        raise WrongUse(f"{asked} has no lock next to it ({lock})", "to make the lock: make lock")
     return None
 
 
@@ -153,7 +153,9 @@ def inputs(root: Path, folder: str, arguments: Mapping[str, str]) -> tuple[str, 
         kinds = OF_USE_CASES if source.startswith("usecases/") else WHOLE
         files = [path, *(file for file in path.rglob("*") if file.suffix in kinds)]
         if not (files := [file for file in files if file.is_file()]):
-            raise BuildFailed(f"{dockerfile(folder)} copies {source}, and there is no such file", "fix its COPY line")
+            raise BuildFailed(
+                f"{dockerfile(folder)} copies {source}, but that file does not exist", "fix its COPY line"
+            )
         found |= {
             str(file.relative_to(root))
             for file in files

@@ -87,10 +87,10 @@ def _stand_in(options: Options, settings: Config, failure: StepFailed) -> Config
     say(f"\n{settings.name} is not available here: {failure.error.get('message', '')}")
     say(f"To use it: {failure.error.get('hint', '')}")
     if options.approver:
-        say(f"{options.approver} approved {settings.name} in advance, so {other.name} does not take its place.")
-        say(f"To run that one: make run USE_CASE={other.name}")
+        say(f"{options.approver} approved {settings.name} in advance, so {other.name} does not run instead.")
+        say(f"To run {other.name}: make run USE_CASE={other.name}")
         return None
-    say(f"You named no use case, so this run goes on with {other.name}.")
+    say(f"You named no use case, so this run uses {other.name}.")
     return other
 
 
@@ -421,7 +421,9 @@ def _consent(options: Options, settings: Config) -> None:
     if options.yes:
         return
     if not approval.on_terminal():
-        raise WrongUse("WANDB=own writes to your W&B, and there is no terminal to ask on", "say yes with --yes")
+        raise WrongUse(
+            "WANDB=own writes to your W&B, and there is no terminal to ask on", "to agree in advance, add --yes"
+        )
     if not approval.confirm("Go on?", options.stop):
         raise Interrupted("nothing was written")
 

@@ -71,7 +71,7 @@ PREDICT = Step(
 )
 
 # Shows first; deletes only what was shown, when a person says so.
-PRUNE = Step("prune", "delete what nothing names any more", flags=("older_than", "delete"))
+PRUNE = Step("prune", "delete what nothing refers to any more", flags=("older_than", "delete"))
 
 
 def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:

@@ -37,7 +37,8 @@ def tell(options: Options) -> int:
         if use_case in answers:
             say(f"production of {use_case}: {_by_the_registry(answers[use_case])}")
             for item in answers[use_case].get("not_told", ()):
-                say(f"  not told yet: entry {item['entry']} by {item['channel']}; the next promotion tells it")
+                due = f"entry {item['entry']} through {item['channel']}"
+                say(f"  message not sent yet: {due}; the next promotion sends it")
         else:
             say(f"production of {use_case}: {_as_last_seen(seen.get(use_case), options)}")
     if problem:

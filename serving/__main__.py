@@ -3,8 +3,8 @@ Serve the version in production, and follow it.
 
     python -m serving --use-case NAME --port 8100
 
-Answers the Open Inference Protocol v2 at /v2, metrics at /metrics, and a page for people at /. W&B is named by its own
-variables; a key that may read is enough. Exits 0 when it is ended, 2 on wrong use.
+Answers the Open Inference Protocol v2 at /v2, metrics at /metrics, and a page for people at /. The WANDB_* variables
+name the W&B that it asks; a read-only key is enough. Exits 0 when you stop it, 2 on wrong use.
 """
 
 from __future__ import annotations
@@ -45,10 +45,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         default=Path(".modelgate/serving"),
         metavar="DIR",
-        help="where the verified version is kept; the service's own (default: %(default)s)",
+        help="where the verified version is kept; only this service may use it (default: %(default)s)",
     )
     parser.add_argument(
-        "--poll", type=float, default=5.0, metavar="SECONDS", help="between two questions to W&B (default: %(default)s)"
+        "--poll",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how often to ask W&B what is in production (default: %(default)s)",
     )
     args = parser.parse_args(argv)
     if not 0 < args.poll <= 3600:

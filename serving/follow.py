@@ -117,7 +117,7 @@ class Follower:
         except Exception as error:  # of the SDK or a framework: it is logged whole, and tried again
             log("failed", level=logging.ERROR, error=error)
             self._api = None
-            self._has_problem(StepError("failed", f"{type(error).__name__}: {error}", "see the log"))
+            self._has_problem(StepError("failed", f"{type(error).__name__}: {error}", "see the log of the service"))
 
     def _has_problem(self, error: StepError | None) -> None:
         before = self.problem

@@ -1,11 +1,11 @@
 """
-Say what was promoted, when, on what evidence and who approved; and whether the ledger can still be believed.
+Say what was promoted, when, on what evidence and who approved; and whether you can still trust the ledger.
 
     python -m steps.audit --verify --html promotions.html
 
 Reads   the ledger (artifact <use_case>_promotions) and what the registry holds now.
-Writes  nothing in W&B; with --html a page of its own, to publish.
-Exits   0 done, 1 --verify or --deployed found something, 2 wrong use, 3 W&B not reachable.
+Writes  nothing to W&B; with --html a page to publish.
+Exits   0 done, 1 --verify or --deployed found something, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -39,20 +39,24 @@ if TYPE_CHECKING:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
     parser.add_argument(
-        "--on", metavar="DATE", help="what was in production then: 2026-11-23 (its end, UTC) or 2026-11-23T14:00:00Z"
+        "--on",
+        metavar="DATE",
+        help="say what was in production at this date: 2026-11-23 (its end, UTC) or 2026-11-23T14:00:00Z",
     )
-    parser.add_argument("--verify", action="store_true", help="look for what was changed, lost or done outside")
+    parser.add_argument(
+        "--verify", action="store_true", help="look for what was changed, lost or done outside the gate"
+    )
     parser.add_argument(
         "--account",
         action="append",
         default=[],
         metavar="NAME",
-        help="an account whose entries count although it is no admin of the registry any more; may be repeated",
+        help="an account whose entries count although it is no longer an admin of the registry; may be repeated",
     )
     parser.add_argument(
         "--collection",
         default=parser.config.collection,
-        help="the registered model to look at where the ledger names none (default: %(default)s)",
+        help="the registered model to look at if the ledger does not name one (default: %(default)s)",
     )
     parser.add_argument(
         "--deployed",
@@ -60,16 +64,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="URL",
-        help="ask the service at each address what it runs, and compare it with the ledger",
+        help="ask the service at each URL which version it runs, and compare it with the ledger",
     )
     parser.add_argument(
         "--stale-after",
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="how long a service may run the version before, after a promotion (default: %(default)s)",
+        help="how long after a promotion a service may still run the previous version (default: %(default)s)",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the audit as one self-contained page")
     return parser.parse()
 
 
@@ -121,7 +125,7 @@ def moment(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError) as error:
         raise StepError(
             "date_unreadable",
-            f"--on {text!r} is no date: {error}",
+            f"--on {text!r} is not a date: {error}",
             "give 2026-11-23 or 2026-11-23T14:00:00Z",
             WRONG_USE,
         ) from error

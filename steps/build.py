@@ -6,7 +6,7 @@ Record the rows of a use case as a dataset: W&B Tables to look at, a file to tra
 Reads   the use case's source of rows, as its data.py finds it.
 Writes  artifact <use_case>_dataset (type dataset): tables train_table and eval_table, training.npz, eval.npz. The
         tables of a large dataset show a sample of its rows.
-Exits   0 done; 1 a check of the rows failed, and nothing was recorded; 2 wrong use, or data.py failed; 3 W&B is not
+Exits   0 done; 1 a check of the rows failed and nothing was recorded; 2 wrong use, or data.py failed; 3 W&B is not
         reachable, or the source cannot be read.
 """
 
@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     rows = "rows to %s; the default is the use case's (default: %%(default)s)"
     parser.add_argument("--rows", type=int, default=defaults.rows, metavar="N", help=rows % "train on")
     parser.add_argument("--eval-rows", type=int, default=defaults.eval_rows, metavar="N", help=rows % "evaluate on")
-    parser.add_argument("--no-cache", action="store_true", help="build even when this was built before")
+    parser.add_argument("--no-cache", action="store_true", help="build even if this dataset was built before")
     args = parser.parse()
     if args.rows < 1 or args.eval_rows < 1:
         parser.error("--rows and --eval-rows must be at least 1")

@@ -10,7 +10,7 @@ Writes  run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row
         artifact <use_case>_evaluation: evidence.json, report.md, predictions, of classes the confusion matrix;
         with --out also result.json, report.md and evidence.json (none when the verdict is `unchanged`).
 Exits   0 pass, or unchanged: the version is the model that production already is; 1 fail; 2 wrong use;
-        3 W&B not reachable.
+        3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--version",
         required=True,
         metavar="REF",
-        help="the registry version, entity/project/name:vN; `previous`, the one that production replaced; or vN of the "
-        "same collection",
+        help="the registry version, entity/project/name:vN; `previous`, the one before the version in production; or "
+        "vN of the same collection",
     )
     parser.add_argument(
         "--dataset", metavar="REF", help="the dataset, entity/project/name:vN (default: what production was judged on)"
@@ -82,7 +82,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--commit", default="", metavar="SHA", help="the commit of this code, for the evidence")
     parser.add_argument("--images", type=Path, metavar="FILE", help="JSON, image name to digest, for the evidence")
-    parser.add_argument("--no-cache", action="store_true", help="evaluate even when this was evaluated before")
+    parser.add_argument("--no-cache", action="store_true", help="evaluate even if this version was evaluated before")
     return parser.parse()
 
 
@@ -114,7 +114,7 @@ def judged_dataset(api: wandb.Api, promotions: Sequence[Entry]) -> Artifact:
     It is known by its digest: if it was deleted, its name may be another's, and it may have been built again.
     """
     if not promotions:
-        raise StepError("no_dataset", "nothing was promoted yet: --dataset has no default", "give it", WRONG_USE)
+        raise StepError("no_dataset", "nothing was promoted yet: --dataset has no default", "give --dataset", WRONG_USE)
     name, digest = (promotions[-1].content["dataset"][key] for key in ("name", "digest"))
     if (dataset := client.find(api, name)) and dataset.digest == digest:
         return dataset
@@ -154,7 +154,12 @@ def read_images(path: Path | None) -> dict[str, str] | None:
     except (OSError, ValueError) as error:
         raise StepError("images_unreadable", f"--images {str(path)!r}: {error}", "give JSON", WRONG_USE) from error
     if not isinstance(images, dict) or not all(isinstance(value, str) for value in images.values()):
-        raise StepError("images_unreadable", f"--images {str(path)!r} is no map of name to digest", "", WRONG_USE)
+        raise StepError(
+            "images_unreadable",
+            f"--images {str(path)!r} is not a JSON object of image names and digests",
+            "",
+            WRONG_USE,
+        )
     return images
 
 

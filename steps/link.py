@@ -5,7 +5,7 @@ Link a model into the registry, as the candidate for production.
 
 Reads   the model version.
 Writes  a version of the registry's collection with the alias candidate; the same model again is the same version.
-Exits   0 done, 1 a file of the model is a reference, 2 wrong use, 3 W&B not reachable.
+Exits   0 done, 1 a file of the model is a reference, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """
-Answer a file of rows by the version in production.
+Answer a file of rows with the version in production.
 
     python -m steps.predict --use-case NAME --input rows.parquet --output answers.parquet
 
 Reads   the ledger, the version in production, the rows.
 Writes  the answers, all of them or none: one row each with the version and the ledger entry; a W&B run (job type
         predict) that used the version.
-Exits   0 done, 1 the version or a row is refused and nothing was written, 2 wrong use, 3 W&B not reachable.
+Exits   0 done, 1 the version or a row is refused and nothing was written, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ TELL_EVERY_S = 5.0
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
     parser.add_argument("--input", type=Path, required=True, metavar="FILE", help="rows: .parquet, .csv, or .npz")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="answers: .parquet; replaced")
-    parser.add_argument("--version", metavar="REF", help="another version that the ledger knows (default: production)")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="answers: .parquet; an existing file is replaced"
+    )
+    parser.add_argument(
+        "--version", metavar="REF", help="an earlier version that was in production (default: production)"
+    )
     parser.add_argument(
         "--unapproved", action="store_true", help="with --version: even if it was never promoted; the answers say so"
     )

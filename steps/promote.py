@@ -5,8 +5,8 @@ Move the alias `production` to the version that was evaluated and approved.
 
 Reads   the evidence, the ledger, and what the registry holds now.
 Writes  an entry in the ledger (artifact <use_case>_promotions), then the alias. Run again in the same way, it changes
-        nothing, or finishes what was interrupted. Tells who is to be told (docs/how-to/production.md).
-Exits   0 done, 1 refused and nothing moved, 2 wrong use, 3 W&B not reachable.
+        nothing, or finishes what was interrupted. Then sends the messages (docs/how-to/production.md).
+Exits   0 done, 1 refused and nothing moved, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--evidence-sha256",
         metavar="HEX",
-        help="of evidence.json, as evaluate gave it: nothing else is promoted",
+        help="the SHA-256 of evidence.json, as evaluate printed it; any other evidence is refused",
     )
-    parser.add_argument("--approver", metavar="NAME", help="who read the report and says yes; not on GitHub")
-    parser.add_argument("--in-browser", action="store_true", help="they said so on the pages, for the ledger")
+    parser.add_argument("--approver", metavar="NAME", help="the person who read the report and approves; not on GitHub")
+    parser.add_argument(
+        "--in-browser", action="store_true", help="record in the ledger that the approval was given on the pages"
+    )
     parser.add_argument(
         "--approval",
         choices=approval.WAYS,
@@ -66,7 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="the registry; a version in another one is refused (default: %(default)s)",
     )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger")
-    parser.add_argument("--dry-run", action="store_true", help="make every check, move nothing")
+    parser.add_argument("--dry-run", action="store_true", help="make every check, but change nothing")
     return parser.parse()
 
 
@@ -78,15 +80,15 @@ def check_verdict(evidence: Evidence, scores: scores.Scores) -> None:
     if evidence.verdict != "pass":
         raise StepError(
             "verdict_not_pass",
-            f"the evidence says {evidence.verdict!r}: only a version that passed is promoted",
-            "train a better model, or read the report for what refused this one",
+            f"the verdict of the evidence is {evidence.verdict!r}: only a version that passed is promoted",
+            "read the report to see which rules refused it, and train a better model",
         )
     outcomes = rules.judge(scores, form.policy_of(evidence))
     if not rules.passes(outcomes):
         names = ", ".join(outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed)
         raise StepError(
             "verdict_not_reproduced",
-            f"the evidence says pass, but its predictions are refused by {names}",
+            f"the verdict of the evidence is pass, but these rules refuse its predictions: {names}",
             "evaluate the version again",
         )
 
@@ -108,7 +110,7 @@ def check_rows(dataset: Dataset, labels: Any, scores: scores.Scores) -> None:
     if not np.array_equal(labels, scores.targets):  # the gate has counted them
         raise StepError(
             "other_eval_rows",
-            f"the answers are to {len(scores.targets)} rows with labels that are not those of {dataset.name}",
+            f"the answers are for {len(scores.targets)} rows whose labels are not those of {dataset.name}",
             "evaluate the version again",
         )
 
@@ -171,7 +173,7 @@ def check_use_case(evidence: Evidence, use_case: str) -> None:
     if evidence.use_case != use_case:
         raise StepError(
             "other_use_case",
-            f"the evidence is of the use case {evidence.use_case!r}, and --use-case is {use_case!r}",
+            f"the evidence is for the use case {evidence.use_case!r}, but --use-case is {use_case!r}",
             f"give --use-case {evidence.use_case}",
         )
 
@@ -457,7 +459,7 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
     if (now := holder(api, target)) != target:
         raise StepError(
             "alias_not_moved",
-            f"W&B was asked to make {target} {client.PRODUCTION} and still names {now}",
+            f"W&B was asked to make {target} {client.PRODUCTION}, but still names {now}",
             "run the same command again",
         )
 
@@ -465,7 +467,7 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
 def tell(
     api: wandb.Api, settings: config.Config, places: Sequence[str], entries: Sequence[Entry], done: Entry
 ) -> dict[str, Any]:
-    """Send the messages about the promotion. If one fails, that is reported and fails nothing: the promotion is done."""
+    """Send the messages about the promotion. If one fails, it is reported; the promotion is done anyway."""
     target = Reference.parse(done.content["to"]["name"], "the ledger")
     every = {entry.version: entry for entry in (*entries, done)}.values()
     try:

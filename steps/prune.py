@@ -1,12 +1,12 @@
 """
-Delete the datasets and models that nothing names any more: no alias, no link, no evidence, no entry of the ledger.
+Delete the datasets and models that nothing refers to any more: no alias, no link, no evidence, no entry of the ledger.
 
-    python -m steps.prune                         says what would go, and deletes nothing
-    python -m steps.prune --delete 3f2a9c0d1e44   deletes exactly what was shown
+    python -m steps.prune                         lists what it would delete, and deletes nothing
+    python -m steps.prune --delete 3f2a9c0d1e44   deletes exactly what was listed
 
 Reads   the use case's datasets and models, its ledger and its evidence; runs that used them.
-Writes  nothing without --delete. Deletes the oldest first; stopped in between, it goes on when it is run again.
-Exits   0 done, 1 it is not what was shown any more, 2 wrong use, 3 W&B not reachable.
+Writes  nothing without --delete. Deletes the oldest first. If it is stopped in between, run it again.
+Exits   0 done, 1 the list has changed since it was shown, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=days,
         default=MONTH_DAYS,
         metavar="DAYS",
-        help="keep what is younger (days, default: %(default)s)",
+        help="keep versions that are younger (days, default: %(default)s)",
     )
-    parser.add_argument("--delete", metavar="HASH", help="delete what was shown under this hash")
+    parser.add_argument("--delete", metavar="HASH", help="delete what was listed under this hash")
     return parser.parse()
 
 
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise StepError(
             "plan_changed",
             f"--delete {args.delete!r}: what can go has changed since it was shown (it is {plan.hash!r} now)",
-            "run it without --delete, look at the list, and give the hash that belongs to it",
+            "run it without --delete, read the list, and give the hash of that list",
         )
     else:
         answer["deleted"] = delete(api, plan)

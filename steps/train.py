@@ -6,7 +6,7 @@ Train the use case's model on a dataset.
 Reads   the dataset version, declared as the run's input.
 Writes  metrics of the training (Keras: epoch/loss, epoch/accuracy, epoch/val_loss, epoch/val_accuracy);
         artifact <use_case>_model (type model): model.keras. The same inputs give the same bytes, and no new version.
-Exits   0 done, 1 the dataset is not one that build made, 2 wrong use, 3 W&B not reachable.
+Exits   0 done, 1 the dataset is not one that build made, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -39,9 +39,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_hyperparameters()
     # reproducibility
     parser.add_argument(
-        "--threads", type=int, default=1, help="another number may give another model (default: %(default)s)"
+        "--threads",
+        type=int,
+        default=1,
+        help="threads to train with; another number may give another model (default: %(default)s)",
     )
-    parser.add_argument("--no-cache", action="store_true", help="train even when this was trained before")
+    parser.add_argument("--no-cache", action="store_true", help="train even if this model was trained before")
     args = parser.parse()
     if args.threads < 1:
         parser.error(f"--threads {args.threads}: must be at least 1")

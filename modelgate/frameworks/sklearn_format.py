@@ -85,7 +85,7 @@ def _require_task(model: Any, task: str) -> None:
         if not is_regressor(model):
             raise StepError("model_of_another_task", f"{name} is not a regressor", f"{task} needs one", WRONG_USE)
     elif not hasattr(model, "predict_proba"):
-        hint = "take another, or wrap it in sklearn.calibration.CalibratedClassifierCV"
+        hint = "use another estimator, or wrap it in sklearn.calibration.CalibratedClassifierCV"
         message = f"{name} has no predict_proba, and {task} needs the probability of each class"
         raise StepError("model_of_another_task", message, hint, WRONG_USE)
 
@@ -190,9 +190,7 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
             "train the model again; if model.py makes the types that it names, and they are safe, add them to TRUSTED",
         ) from error
     if not hasattr(model, "predict"):
-        raise StepError(
-            "model_file_refused", f"{path.name} holds a {type(model).__name__}, and no model", "train again"
-        )
+        raise StepError("model_file_refused", f"{path.name} holds a {type(model).__name__}, not a model", "train again")
     return model
 
 
@@ -205,7 +203,7 @@ def _require_trustworthy(trusted: Sequence[str]) -> None:
         if name not in _OTHERS and not isinstance(found, type):
             raise StepError(
                 "type_not_trustworthy",
-                f"TRUSTED names {name[:200]}, which is no class of scikit-learn",
+                f"TRUSTED names {name[:200]}, which is not a class of scikit-learn",
                 "build the model from estimators of scikit-learn alone",
                 WRONG_USE,
             )

@@ -108,7 +108,7 @@ def finite_scores(scores: Scores, _policy: Policy) -> Said:
             continue
         sums = np.abs(by_row.sum(axis=1, dtype=np.float64) - 1) > 1e-3
         if bad := int((sums | (by_row < 0).any(axis=1)).sum()):
-            return Said(False, f"{name} answered {bad} rows with numbers that are no probabilities")
+            return Said(False, f"{name} answered {bad} rows with numbers that are not probabilities")
     values = scores.own and (scores.own.candidate, scores.own.production)
     if any(not np.isfinite(rows).all() for rows in values or () if rows is not None):
         return Said(False, "the use case's own metric has values that are NaN or infinity")

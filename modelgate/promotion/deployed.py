@@ -125,9 +125,9 @@ def _in_production(api: wandb.Api, entries: Sequence[Entry], collection: str) ->
     if entry is None:
         if holder is None:
             raise _nothing(collection)
-        raise StepError("moved_outside", f"{now} is {client.PRODUCTION}, and the ledger has no promotion of it", _AUDIT)
+        raise StepError("moved_outside", f"{now} is {client.PRODUCTION}, but the ledger has no promotion of it", _AUDIT)
     if holder is None:
-        message = f"{_version_of(entry)} should be {client.PRODUCTION} by entry v{entry.number}, and no version is"
+        message = f"{_version_of(entry)} should be {client.PRODUCTION} by entry v{entry.number}, but no version is"
         raise StepError("production_gone", message, _AUDIT)
     if now != _version_of(entry):
         message = f"{now} is {client.PRODUCTION}, and the last entry, v{entry.number}, promoted {_version_of(entry)}"
@@ -210,7 +210,7 @@ def _nothing(collection: str) -> StepError:
 def ask(url: str) -> Mapping[str, Any] | None:
     """What the service at an address says of itself; None if it does not answer, or not like a service of ours."""
     if not url.startswith(("http://", "https://")):
-        raise StepError("url_unreadable", f"{url!r} is not an address", "give http://host:port", WRONG_USE)
+        raise StepError("url_unreadable", f"{url!r} is not a URL", "give http://host:port", WRONG_USE)
     try:
         try:
             answer = urlopen(f"{url.rstrip('/')}/v2/health/ready", timeout=ANSWER_S)  # noqa: S310

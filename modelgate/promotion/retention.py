@@ -134,7 +134,7 @@ def _read(artifact: Artifact, file: str) -> object:
     except (ValueError, RecursionError) as error:
         raise files.FileRefused(
             "record_unreadable",
-            f"{file} of {artifact.name} is no JSON ({error}), so no one knows what it names, and nothing was deleted",
+            f"{file} of {artifact.name} is not JSON ({error}), so what it names is unknown, and nothing was deleted",
             "log it again, or delete this version if it is not yours",
         ) from error
 

@@ -75,7 +75,7 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     """
     known = {entry.number: entry for entry in entries}
     findings = [
-        Finding("entry_unreadable", f"v{number} does not say what a promotion says", number)
+        Finding("entry_unreadable", f"v{number} is not the entry of a promotion", number)
         for number, entry in sorted(known.items())
         if not readable(entry.content)
     ]
@@ -165,9 +165,9 @@ def _missing(known: Mapping[int, Entry], registered: Registered, accounted: set[
         if number in known or number in accounted:
             continue
         if number < last:
-            found.append(Finding("entry_missing", f"v{number} is not there, and v{last} is", number))
+            found.append(Finding("entry_missing", f"v{number} is missing, but v{last} exists", number))
         else:
-            found.append(Finding("ledger_cut_off", f"v{number} is not there, and the registry has its seal", number))
+            found.append(Finding("ledger_cut_off", f"v{number} is missing, but the registry has its seal", number))
     return found
 
 
@@ -300,7 +300,7 @@ def _named(order: list[Entry], registered: Registered) -> list[Finding]:
                 message = f"v{entry.number}: {name} was deleted, unlinked or renamed"
                 found.append(Finding(f"{what}_gone", message, entry.number))
             else:
-                message = f"v{entry.number}: {name} has the digest {now}, and had {digest}: its name was given again"
+                message = f"v{entry.number}: {name} has the digest {now}, and had {digest}: its name was used again"
                 found.append(Finding(f"{what}_replaced", message, entry.number))
     return found
 
@@ -341,7 +341,7 @@ def _written(order: list[Entry], registered: Registered) -> list[Finding]:
             message = f"v{entry.number} says that {said} wrote it, and it was logged {by}"
             found.append(Finding("entry_of_other_account", message, entry.number))
         elif registered.promoters is not None and writer not in registered.promoters:
-            message = f"v{entry.number} was logged {by}, who is no admin of the registry"
+            message = f"v{entry.number} was logged {by}, who is not an admin of the registry"
             found.append(Finding("entry_of_other_account", message, entry.number))
     return found
 
@@ -351,7 +351,7 @@ def _collections(order: list[Entry], registered: Registered) -> list[Finding]:
     registries = {entry.number: registry_of(entry) for entry in order if not entry.void}
     own = registered.registry or next(iter(registries.values()), None)
     return [
-        Finding("other_registry", f"v{number} promotes in {registry}, and the use case in {own}", number)
+        Finding("other_registry", f"v{number} promotes in {registry}, but the use case's registry is {own}", number)
         for number, registry in registries.items()
         if registry != own
     ]
@@ -380,7 +380,7 @@ def _production(order: list[Entry], registered: Registered) -> list[Finding]:
         return found
     if registered.production is None:
         names = ", ".join(sorted(name for name in allowed if name))
-        return [*found, Finding("production_gone", f"{names} should be production, and no version is")]
+        return [*found, Finding("production_gone", f"{names} should be production, but no version is")]
     named = [entry.number for entry in order if entry.content["to"]["name"] == registered.production]
     by = f"which v{named[-1]} named and the ledger no longer does" if named else "which the ledger does not name"
     return [*found, Finding("moved_outside", f"production is {registered.production}, {by}")]

@@ -59,7 +59,7 @@ def label_known(dataset: Dataset, data: ModuleType) -> Iterator[str]:
     """Every label is the index of a class."""
     for split, rows in splits(dataset):
         if text := named((rows.y < 0) | (rows.y >= len(data.CLASSES))):
-            yield f"y_{split} has labels that are no class in {text}"
+            yield f"y_{split} has labels that are not a class in {text}"
 
 
 def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:

@@ -63,7 +63,7 @@ def text_encoding(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Every text can be written as UTF-8: half of a surrogate pair is a sign of a wrong decoding."""
     for split, rows in splits(dataset):
         if text := named(np.array([any("\ud800" <= char <= "\udfff" for char in one) for one in rows.x])):
-            yield f"x_{split} has half characters, as a wrong decoding leaves them, in {text}"
+            yield f"x_{split} has lone surrogates, which a wrong decoding leaves behind, in {text}"
 
 
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:

@@ -46,8 +46,8 @@ def connect() -> wandb.Api:
     except (AuthenticationError, UsageError) as error:
         raise StepError(
             "key_refused",
-            f"{base_url} did not take the API key: {_first_line(error)}",
-            "set WANDB_API_KEY to a key of that host",
+            f"{base_url} did not accept the API key: {_first_line(error)}",
+            "set WANDB_API_KEY to a key for that host",
             WRONG_USE,
         ) from error
     return api
@@ -213,7 +213,7 @@ def get(api: wandb.Api, reference: Reference, flag: str) -> Artifact:
         raise StepError(
             "version_not_found",
             f"{flag} {str(reference)!r} does not exist in W&B",
-            "give the reference that the step before printed",
+            "use the reference that the previous step printed",
             WRONG_USE,
         )
     return artifact

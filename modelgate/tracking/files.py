@@ -45,7 +45,7 @@ def fetch(version: Artifact, name: str, folder: Path, max_bytes: int = MAX_BYTES
     those of the manifest. The SDK's cache is not used: it trusts a file by its name and size.
     """
     if (entry := version.manifest.entries.get(name)) is None:
-        raise FileRefused("file_missing", f"{version.name} has no {name}", "name a version that a step has made")
+        raise FileRefused("file_missing", f"{version.name} has no {name}", "name a version that a step made")
     if entry.ref is not None:
         raise _reference(version, name)
     if not isinstance(entry.size, int) or entry.size > max_bytes:

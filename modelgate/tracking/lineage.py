@@ -93,7 +93,7 @@ def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = Fal
     raise StepError(
         "lineage_unknown",
         f"{version.name} was logged by {_named(found)}, so no one knows which rows it was trained on",
-        "register a model that the step train has logged",
+        "register a model that the step train logged",
     )
 
 
@@ -122,7 +122,7 @@ def require(version: Artifact, job_type: str) -> Origin:
         raise StepError(
             "unknown_origin",
             f"{version.name} was logged by {_named(found)}, and not by one with the job type {job_type!r}",
-            "give a version that the step before has made",
+            "use a version that the previous step made",
         )
     return found
 

@@ -34,7 +34,7 @@ class Reference:
             raise StepError(
                 "reference_not_pinned",
                 f"{flag} {text!r} is not a pinned version",
-                "give entity/project/name:vN, as the step before prints it",
+                "use entity/project/name:vN, as the previous step prints it",
                 WRONG_USE,
             )
         return cls(match["entity"], match["project"], match["name"], int(match["number"]))

@@ -56,7 +56,7 @@ def addresses(request: Request) -> Addresses:
         return Addresses(here.settings.external_url, here.secret)
     host = request.headers.get("host", "")
     if not HOST.fullmatch(host):
-        raise Invalid("the request's Host header is no host")
+        raise Invalid("the request's Host header is not a valid host")
     return Addresses(f"http://{host}", here.secret)
 
 
@@ -101,7 +101,7 @@ async def body(request: Request, limit: int, user: User | None = None) -> AsyncI
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isascii() and announced.isdigit() else limit
     if size > limit:
-        raise TooLarge(f"the request has {announced} bytes, at most {limit} are taken")
+        raise TooLarge(f"the request has {announced} bytes, at most {limit} are accepted")
     here = services(request)
     waiting = here.lanes.large_body(user.id) if user and size > SMALL_BODY_BYTES else nullcontext()
     async with waiting:

@@ -41,7 +41,7 @@ def sent(body: bytes, what: str) -> dict[str, Any]:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise Invalid(f"{what} has half a surrogate pair in it, which is no text") from None
+            raise Invalid(f"{what} has half a surrogate pair in it, which is not valid text") from None
     return value
 
 

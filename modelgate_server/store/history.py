@@ -59,7 +59,7 @@ def chunk(stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> Chu
 def _step(number: int, line: str) -> int:
     step = json_object(line, "a line of history").get("_step", number)
     if not isinstance(step, int) or abs(step) > MAX_NUMBER:
-        raise Invalid(f"line {number} of the history has the step {step!r}, which is no step")
+        raise Invalid(f"line {number} of the history has the step {step!r}, which is not a valid step")
     return step
 
 

@@ -171,12 +171,12 @@ async def read_form(request: Request) -> Form:
     if origin is not None and origin.partition("://")[2] not in ours - {""}:
         raise Forbidden("the form was sent from a page of another site")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise Invalid("this is no form of these pages")
+        raise Invalid("this is not a form of these pages")
     try:
         async with body(request, MAX_FORM_BYTES) as received:
             return dict(parse_qsl(received.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
-        raise Invalid("this is no form of these pages") from None
+        raise Invalid("this is not a form of these pages") from None
 
 
 def refusal(error: ServerError, session: Session | None) -> Response:

@@ -139,14 +139,14 @@ def picture(blobs: Blobs, md5: str | None) -> Response:
             kind = picture_type(file.read(16))
         if kind is not None:
             return FileResponse(path, media_type=kind, headers=SAFE_HEADERS)
-    raise NotFound("this is no PNG, JPEG or GIF")
+    raise NotFound("this is not a PNG, JPEG or GIF")
 
 
 def framed(blobs: Blobs, md5: str | None) -> Response:
     """A whole HTML page, for a frame: no script in it runs, and it reaches nothing."""
     size = blobs.size(md5) if md5 else None
     if md5 is None or size is None or size > MAX_TEXT_BYTES:
-        raise NotFound("this is no page that can be shown")
+        raise NotFound("this page cannot be shown")
     return FileResponse(blobs.path(md5), media_type="text/html; charset=utf-8", headers=SAFE_HEADERS | FRAMED)
 
 

@@ -85,7 +85,7 @@ def test_the_fallback_runs_and_stops_until_approve_goes_on_and_again_changes_not
     loop = ("run", "--epochs", "8")
     code, said = clone.run(*loop)
     assert code == 0, said
-    assert "remote is not available here" in said and "this run goes on with glyphs" in said
+    assert "remote is not available here" in said and "this run uses glyphs" in said
     assert "waits for an approval" in said
     assert (
         clone.ask("api.artifact_collection_exists('local/model-registry-dev/glyphs_promotions', 'promotion')") is False

@@ -249,7 +249,7 @@ def test_a_metric_of_the_use_cases_own_is_a_function_of_behaviour_py_which_is_no
     write(folder, WHOLE.replace('"accuracy"', '"cost"').replace("at_least = 0.9", "at_most = 250"))
     assert config.load("mine").gate.limits["at_most"] == 250
     (folder / "mine" / "behaviour.py").write_text("def cost(")
-    with pytest.raises(StepError, match=r"usecases/mine/behaviour\.py: .*is not Python"):
+    with pytest.raises(StepError, match=r"usecases/mine/behaviour\.py: .*not valid Python"):
         config.load("mine")
 
 
@@ -269,12 +269,12 @@ def test_a_key_by_its_old_name_is_told_the_new_one(folder):
 @pytest.mark.parametrize("text", ["project = ", "[gate\n", "a = 1\na = 2", "\x00", "project = 'p'\n[gate]\n[gate]\n"])
 def test_what_is_not_toml(folder, text):
     write(folder, text)
-    assert "is not TOML" in refused()
+    assert "is not valid TOML" in refused()
 
 
 def test_bytes_that_are_no_text(folder):
     (folder / "mine" / "config.toml").write_bytes(b"\xff\xfe")
-    assert "is not TOML" in refused()
+    assert "is not valid TOML" in refused()
 
 
 @pytest.mark.parametrize("table", ["train", *TABLES])
@@ -294,12 +294,12 @@ def test_the_only_use_case_is_the_default(folder):
 def test_of_several_it_is_the_one_that_says_so(folder):
     write(folder, WHOLE, "other")
     assert config.default() is None
-    with pytest.raises(StepError, match="several use cases could be meant: mine, other"):
+    with pytest.raises(StepError, match="there are several use cases: mine, other"):
         config.require_default()
     write(folder, WHOLE.replace("default = false", "default = true"), "other")
     assert config.default() == "other"
     write(folder, WHOLE.replace("default = false", "default = true"))
-    with pytest.raises(StepError, match="mine and other both say default = true"):
+    with pytest.raises(StepError, match="mine and other both have default = true"):
         config.default()
 
 

@@ -33,7 +33,7 @@ def test_every_task_has_a_template_whose_config_is_valid(folder, task, capsys):
         (["Mine", "--task", "tabular-regression"], "cannot be a use case"),
         (["../mine", "--task", "tabular-regression"], "cannot be a use case"),
         (["mine", "--task", "tabular-regression", "--framework", "keras"], "tabular-regression needs sklearn"),
-        (["there", "--task", "tabular-regression"], "usecases/there is there already"),
+        (["there", "--task", "tabular-regression"], "usecases/there already exists"),
     ],
 )
 def test_what_cannot_be_written_is_said_in_one_sentence_and_nothing_is_left(folder, flags, said, capsys):

@@ -234,7 +234,7 @@ def test_a_click_promotes_once_also_after_a_kill_and_the_ledger_says_who(loop: L
     }
     button.click()
     os.killpg(runner(loop), signal.SIGKILL)
-    expect(page.get_by_role("heading", name="did not end well")).to_be_visible()
+    expect(page.get_by_role("heading", name="The promotion failed")).to_be_visible()
     assert loop.state["pending"]["evidence"] == loop.seeded["evidence"]
     page.get_by_label("Your name").fill("Ada Lovelace")
     button.click()

@@ -122,7 +122,7 @@ OWN = {"WANDB": "own", "WANDB_BASE_URL": "https://wandb.example", "WANDB_API_KEY
 def test_own_wandb_without_terminal_is_refused_until_somebody_says_yes(checkout: Checkout) -> None:
     code, said = checkout.runner("run", "--use-case", "glyphs", **OWN)
     assert code == 2
-    assert "say yes with --yes" in said
+    assert "to agree in advance, add --yes" in said
     for word in ("https://wandb.example", "team", "model-registry-dev", "wandb-registry-model/glyphs-dev"):
         assert word in said
     assert KEY not in said

@@ -219,7 +219,7 @@ def test_no_fallback_takes_the_place_of_what_was_approved_in_advance(remote_unav
     code, said = remote_unavailable.runner("run", APPROVE="ada")
     assert (code, built(remote_unavailable)) == (3, ["--use-case=remote"])
     assert "The plan for remote:" in said
-    assert "ada approved remote in advance, so glyphs does not take its place." in said
+    assert "ada approved remote in advance, so glyphs does not run instead." in said
 
 
 def test_no_fallback_where_it_lacks_a_hyperparameter_that_was_given(remote_unavailable: Checkout) -> None:
@@ -259,7 +259,7 @@ def test_of_several_without_a_default_one_has_to_be_named(checkout: Checkout) ->
     config.write_text(config.read_text().replace("default = true", ""))
     code, said = checkout.runner("run")
     assert (code, checkout.calls()) == (2, [])
-    assert "several use cases could be meant: glyphs, remote" in said
+    assert "there are several use cases: glyphs, remote" in said
 
 
 @pytest.mark.parametrize("how", ["flag", "variable"])
@@ -352,7 +352,7 @@ def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -
     checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]} | owed})
     said = checkout.runner("status")[1]
     assert f"production of glyphs: {VERSION}, approved by ada at 2026-11-23T14:00:00Z" in said
-    assert "not told yet: entry v3 by webhook; the next promotion tells it" in said
+    assert "message not sent yet: entry v3 through webhook; the next promotion sends it" in said
     assert "waits for an approval: nothing" in said
     assert checkout.everything_ended()
 
@@ -507,4 +507,4 @@ def test_packages_without_a_lock_are_refused_with_what_to_type(checkout):
     code, said = checkout.runner("run", "--use-case=glyphs")
     assert code == 2
     assert "usecases/glyphs/requirements.in has no lock next to it (usecases/glyphs/requirements.txt)" in said
-    assert "hint: make it: make lock" in said and "Traceback" not in said
+    assert "hint: to make the lock: make lock" in said and "Traceback" not in said

@@ -179,7 +179,7 @@ def test_the_data_of_a_newer_server_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_external_url_that_is_no_address_is_refused(tmp_path: Path) -> None:
-    assert_refused(start("--data", str(tmp_path / "data"), "--external-url", "server:8080"), "is no address")
+    assert_refused(start("--data", str(tmp_path / "data"), "--external-url", "server:8080"), "is not a URL")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

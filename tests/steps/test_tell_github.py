@@ -87,7 +87,7 @@ def test_what_is_no_repository_is_sent_no_token_at_all(github, monkeypatch, repo
         ([], "none of the last 10 deployments to production is of the workflow run that promoted"),
         (403, "answered 403 to GET /repos/team/models/deployments"),
         ([{}], "has no int 'id'"),
-        ({}, "is no list"),
+        ({}, "is not a list"),
     ],
 )
 def test_without_the_deployment_nothing_is_posted(github, answer, problem):

@@ -313,7 +313,7 @@ def test_before_the_click_the_page_warns_that_production_moved_by_hand_goes_arou
 ) -> None:
     """On a version of a registry, where an alias decides what is live; not where the model was logged."""
     page = visitor.get(registry_version("v0")).text
-    warning = page.index("Adding or removing <b>production</b> here goes around your approval")
+    warning = page.index("Adding or removing <b>production</b> here bypasses the approval")
     assert page.index("Add alias") < warning < page.index('id="files"')
     assert "goes around" not in visitor.get("/local/pages/artifacts/model/seen_model/v0").text
 

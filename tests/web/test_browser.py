@@ -150,7 +150,7 @@ def test_a_person_puts_a_version_into_production_and_takes_it_out(page: Page, se
     log_in(page, server, "/registry/model")
     page.get_by_role("link", name="seen-dev").click()
     page.get_by_role("link", name="v1", exact=True).click()
-    expect(page.locator("#aliases")).to_contain_text("goes around your approval")
+    expect(page.locator("#aliases")).to_contain_text("bypasses the approval")
     page.get_by_label("Alias to add").fill("production")
     page.get_by_role("button", name="Add alias").click()
     chip = page.locator("#aliases .chip.production")

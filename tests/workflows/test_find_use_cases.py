@@ -213,7 +213,7 @@ def test_a_dispatch_is_about_the_one_that_it_names_or_the_default_one(repository
     own.edit(repository / "usecases/remote/config.toml", ("default = true\n", ""))
     answer = ask(repository, "workflow_dispatch")
     assert (answer.code, answer.models) == (2, None)
-    assert "several use cases could be meant: glyphs, remote" in answer.said
+    assert "there are several use cases: glyphs, remote" in answer.said
 
 
 def test_once_a_week_it_is_about_all(repository):

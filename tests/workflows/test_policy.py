@@ -443,7 +443,11 @@ RULES = [
     ),
     Rule(images_that_are_there_are_verified, 5, "model.yml", "          attest: ${{ vars.ATTEST }}\n", ""),
     Rule(
-        images_that_are_there_are_verified, 5, "predict.yml", "      attestations: read # who built an image", "      #"
+        images_that_are_there_are_verified,
+        5,
+        "predict.yml",
+        "      attestations: read # who built an existing image",
+        "      #",
     ),
     Rule(images_that_are_there_are_verified, 5, "push-images", "ATTEST: ${{ inputs.attest }}", 'ATTEST: ""'),
     Rule(
@@ -508,7 +512,7 @@ RULES = [
     Rule(a_call_permits_what_is_called, 2, "model.yml", "      id-token: write # it", "      issues: write # it"),
     Rule(only_our_own_is_called_with_secrets, 2, "pipeline.yml", "./.github/workflows/model.yml", "a/b/x.yml@main"),
     Rule(only_our_own_is_called_with_secrets, 2, "promote.yml", "secrets: inherit", "secrets: {}"),
-    Rule(a_model_stops_no_other, 2, "pipeline.yml", "fail-fast: false # one", "fail-fast: true # one"),
+    Rule(a_model_stops_no_other, 2, "pipeline.yml", "fail-fast: false #", "fail-fast: true #"),
     Rule(a_use_case_chooses_its_runners, 20, "model.yml", "${{ fromJSON(inputs.runs-on).train }}", "ubuntu-24.04"),
     Rule(a_use_case_chooses_its_runners, 20, "model.yml", "(inputs.runs-on).evaluate", "(inputs.runs-on).train"),
     Rule(a_use_case_chooses_its_runners, 20, "pipeline.yml", "toJSON(matrix.model.runs-on)", "'{}'"),

@@ -509,12 +509,12 @@ def test_an_enterprise_has_reviewers_in_private_too(github, good):
 @pytest.mark.parametrize(
     ("spoil", "words", "code", "said"),
     [
-        (lambda s: s.pop(AT), ["acme/models"], 2, "is not found"),
+        (lambda s: s.pop(AT), ["acme/models"], 2, "does not exist, or you may not see it"),
         (lambda s: s[AT]["permissions"].update(admin=False), ["acme/models"], 2, "you do not administer"),
         (lambda s: s.update({f"{AT}/actions/permissions": 403}), ["acme/models"], 2, "is not permitted"),
         (lambda s: s.update(down=True), ["acme/models"], 3, "was not answered"),
-        (lambda s: None, ["models"], 2, "is no repository"),
-        (lambda s: None, ["acme/.."], 2, "is no repository"),
+        (lambda s: None, ["models"], 2, "is not a repository"),
+        (lambda s: None, ["acme/.."], 2, "is not a repository"),
         (lambda s: None, ["acme/models", "--approval", "merge", "--promote-from", "pr"], 2, "does not go with"),
         (lambda s: None, ["acme/models", "--reviewer", "nobody"], 2, "there is no user 'nobody'"),
         (lambda s: None, ["acme/models", "--reviewer", "acme/none"], 2, "there is no team 'acme/none'"),
@@ -572,7 +572,7 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
         )
         # make itself exits 2 for whatever a recipe's exit code is
         assert (done.returncode != 0) == (code != 0), done.stderr
-        assert ("is no repository" in done.stderr) == (code == 2)
+        assert ("is not a repository" in done.stderr) == (code == 2)
     assert not (github.clone / "pwned").exists()
 
 

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", args.repository):
-            raise Refused(f"{args.repository!r} is no repository", "give owner/name")
+            raise Refused(f"{args.repository!r} is not a repository", "give owner/name")
         reviewers = tuple(word for text in args.reviewer for word in text.split())
         if len(reviewers) > MAX_REVIEWERS:
             raise Refused(

@@ -13,7 +13,9 @@ def differences(wanted: Wanted) -> Iterator[Difference]:
     """Everything that is to be fixed, in the order in which it is."""
     repository = get(f"repos/{wanted.repository}")
     if repository is None:
-        raise Refused(f"{wanted.repository} is not found, or not yours to see", "give owner/name; see `gh auth status`")
+        raise Refused(
+            f"{wanted.repository} does not exist, or you may not see it", "give owner/name; see `gh auth status`"
+        )
     if not repository.get("permissions", {}).get("admin"):
         raise Refused(f"you do not administer {wanted.repository}", "log in as somebody who does: gh auth login")
     at = f"repos/{wanted.repository}"

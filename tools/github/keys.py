@@ -30,7 +30,7 @@ def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Diffe
         for other in sorted({TRAINING_KEY[0], SECOND_KEY[0]} & there - {name}):
             yield Difference(
                 f"the environment {environment} has the secret {other} of the other environment",
-                "one key for training and for production is no second key",
+                "training and production must have different keys",
                 (Call(("secret", "delete", other, "--env", environment, "--repo", repository)),),
             )
         yield from of_telling(at, repository, environment, there, variables)

@@ -1,4 +1,4 @@
-"""The walkthrough's network, cut down for images of 8 by 8 pixels: one pooling, so that something is left to see."""
+"""A small convolutional network for images of 8 by 8 pixels, with one pooling layer because the images are so small."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def body(use_case: str, findings: list[dict[str, Any]]) -> str:
         [
             mark(use_case),
             "",
-            f"`audit --verify` found what was changed, lost or done outside ({run}).",
+            f"`audit --verify` found what was changed, lost or done outside the gate ({run}).",
             "docs/reference/refusals.md explains each name.",
             "",
             *(f"    {line}" for line in lines),

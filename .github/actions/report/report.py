@@ -45,7 +45,7 @@ def report(inputs: Mapping[str, str]) -> None:
     folder, stranger = Path(inputs["FOLDER"]), inputs["FROM_STRANGER"] != "false"
     pull = inputs["PULL_REQUEST"] or (github.of_fork(inputs["HEAD"], inputs["SHA"]) if stranger else "")
     if stranger and not pull:
-        print("there is no open pull request of this commit; nothing to say")
+        print("there is no open pull request with this commit, so there is nothing to report")
         return
     judged = [inputs["USE_CASE"]] if inputs["USE_CASE"] else reported(folder)
     nothing = [""] if inputs["ENDED"] != "success" else []  # a run that touches no model has nothing to say

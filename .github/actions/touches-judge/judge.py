@@ -26,7 +26,7 @@ def main() -> int:
     sha = os.environ["SHA"]
     pull = next(pulls(os.environ["HEAD"], sha), None)
     if pull is None:
-        print("there is no open pull request of this commit")
+        print("there is no open pull request with this commit")
         return 0
     names = list(files(pull["number"]))
     before = ask("GET", f"compare/{pull['base']['sha']}...{sha}?per_page=1")["merge_base_commit"]["sha"]

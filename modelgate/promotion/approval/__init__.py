@@ -41,14 +41,14 @@ def check_flags(approver: str | None, how: str | None) -> None:
     if how is not None and not job.on_github():
         raise StepError(
             "not_on_github",
-            f"--approval {how} asks GitHub who approved its run, and this is no run of GitHub Actions",
+            f"--approval {how} asks GitHub who approved its run, but this is not a run of GitHub Actions",
             "read the report, then name yourself: --approver NAME",
         )
     if how is None and job.on_github():
         raise StepError(
             "name_is_no_approval",
             "on GitHub a name on the command line approves nothing: whoever can edit the workflow could write it",
-            "use --approval github, or promote from a machine of your own after reading the report",
+            "use --approval github, or read the report and promote from your own machine",
         )
     if how is None and not one_line(approver or ""):
         raise StepError(

@@ -67,7 +67,7 @@ def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
             UNREACHABLE,
         ) from None
     except (ValueError, RecursionError):
-        raise unknown(path, "is no JSON") from None
+        raise unknown(path, "is not JSON") from None
 
 
 def pages(path: str, key: str | None = None) -> Iterator[Any]:
@@ -84,7 +84,7 @@ def pages(path: str, key: str | None = None) -> Iterator[Any]:
 def listed(path: str, answer: Any) -> list[Any]:
     """The answer, if it is a list."""
     if not isinstance(answer, list):
-        raise unknown(path, "is no list")
+        raise unknown(path, "is not a list")
     return answer
 
 
@@ -119,7 +119,7 @@ def unknown(path: str, what: str) -> StepError:
     return StepError(
         "github_answer_unknown",
         f"GitHub's answer to GET /{path} {what}",
-        "nothing is concluded from it; run the job again, and report it if it stays",
+        "nothing is concluded from it; run the job again, and report it if it happens again",
     )
 
 

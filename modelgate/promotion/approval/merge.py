@@ -30,7 +30,7 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
         raise StepError(
             "not_a_push",
             f"--approval merge was given in a workflow run that a {one_line(run['event'], 40)} started: "
-            "the review of a pull request is of what its merge pushes, and of nothing else",
+            "the review of a pull request approves only what its merge pushes",
             "merge a reviewed pull request that makes the change",
         )
     pulls.check_newest(this_job, run, model.use_case)
@@ -52,7 +52,7 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     if not any(_is_of_a_model(name, model.use_case) for name in changed):
         raise StepError(
             "changes_no_model",
-            f"pull request #{number} changes no file that a model depends on, so its review is of no model",
+            f"pull request #{number} changes no file that a model depends on, so its review approves no model",
             "merge a reviewed pull request that changes the model",
         )
     writers = pulls.writers(this_job, pull)

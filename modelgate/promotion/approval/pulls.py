@@ -68,13 +68,13 @@ def _open_pull(this_job: Mapping[str, Any], run: Mapping[str, Any], number: int)
         raise StepError(
             "pull_request_closed",
             f"pull request #{number} is closed",
-            "reopen it, or promote from main what was merged",
+            "reopen it; or, if it was merged, promote from main",
         )
     head = api.sha(path, api.field(path, pull, "head", dict))
     if head != run["head_sha"]:
         raise StepError(
             "pull_request_moved",
-            f"pull request #{number} is at commit {head} by now, and another one was evaluated",
+            f"pull request #{number} is now at commit {head}, but another one was evaluated",
             "approve the workflow run of its last commit",
         )
     return dict(pull)
@@ -96,7 +96,7 @@ def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: 
             raise StepError(
                 "superseded",
                 f"a newer commit of {one_line(run['head_branch'], 100)} is evaluated in workflow run {number}",
-                "approve that one; or promote this version with promote.yml",
+                "approve that run; or promote this version with promote.yml",
             )
 
 
@@ -116,7 +116,7 @@ def writers(this_job: Mapping[str, Any], pull: Mapping[str, Any]) -> set[str]:
     if len(commits) >= _MAX_COMMITS:
         raise StepError(
             "too_many_commits",
-            f"pull request #{number} has {_MAX_COMMITS} commits or more, and GitHub does not tell who wrote the rest",
+            f"pull request #{number} has {_MAX_COMMITS} commits or more, and GitHub does not list who wrote the rest",
             "squash its commits, or split it",
         )
     people = [api.login(path, commit, who) for commit in commits for who in ("author", "committer")]

@@ -29,8 +29,8 @@ def check(
     if file not in changed or name.rpartition(":")[2] != _version(this_job, file):
         raise StepError(
             "rollback_by_merge",
-            f"the evidence is of a rollback, and pull request #{number} does not ask for it",
-            f"name the version in {file}, in a pull request; or roll back from a machine of your own",
+            f"the evidence is for a rollback, but pull request #{number} does not ask for it",
+            f"name the version in {file}, in a pull request; or roll back from your own machine",
         )
 
 

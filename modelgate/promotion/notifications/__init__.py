@@ -125,7 +125,9 @@ def tell(
         outcomes = _tell(api, items, use_case, environment)
     except Exception as error:
         raise StepError(
-            "not_told", f"what is to be told could not be looked up in W&B: {_reason(error)}", "promote tells it later"
+            "not_told",
+            f"the pending messages could not be looked up in W&B: {_reason(error)}",
+            "the next promotion sends them",
         ) from None
     try:
         _note(api, places, entries, outcomes)

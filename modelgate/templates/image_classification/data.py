@@ -1,7 +1,7 @@
 """
 The digits that scikit-learn carries (`sklearn.datasets.load_digits`): 1,797 images of 8 by 8 pixels, values 0 to 16.
 
-They lie inside the installed package, so this use case needs neither a network nor a file of its own.
+They come with the installed package, so this use case needs neither a network nor a file of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def load(rows: int, eval_rows: int) -> Dataset:
     table = np.loadtxt(gzip.decompress(_bytes()).decode("ascii").splitlines(), delimiter=",", dtype=np.int64)
     if rows + eval_rows > len(table):
         raise NotEnoughRows(f"there are {len(table)} rows in all; asked for {rows} + {eval_rows}")
-    # The file is in the order of its writers; a fixed shuffle lets both splits see all of them.
+    # The file is ordered by writer; a fixed shuffle puts rows of all writers into both splits.
     table = np.random.default_rng(0).permutation(table)
     images = (table[:, :-1].astype(np.float32) / np.float32(_MAX_VALUE)).reshape(-1, *SHAPE)
     labels = table[:, -1]

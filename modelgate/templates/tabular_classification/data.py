@@ -26,7 +26,7 @@ COLUMNS = [
         *("symmetry", "fractal_dimension"),
     )
 ]
-# Types, ranges, categories, and where a value may be missing. Rows that do not fit are refused before anything is
+# Types, ranges, categories, and which values may be missing. Rows that do not fit are refused before anything is
 # recorded.
 SCHEMA = pa.DataFrameSchema(
     {name: pa.Column(float, pa.Check.in_range(0, 10_000), nullable=name == "mean_radius") for name in COLUMNS}
@@ -34,7 +34,7 @@ SCHEMA = pa.DataFrameSchema(
 
 
 def _file() -> Path:
-    package = find_spec("sklearn")  # found and not imported, which would take a second
+    package = find_spec("sklearn")  # only located, because importing it takes a second
     if package is None or not package.submodule_search_locations:
         raise SourceUnavailable("scikit-learn is not installed", "make setup")
     return Path(package.submodule_search_locations[0]) / "datasets" / "data" / "breast_cancer.csv"

@@ -16,7 +16,7 @@ import pandera.pandas as pa
 from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable
 
 COLUMNS = ["age", "sex", "bmi", "blood_pressure", *(f"serum_{number}" for number in range(1, 7))]
-# Types, ranges, categories, and where a value may be missing. Rows that do not fit are refused before anything is
+# Types, ranges, categories, and which values may be missing. Rows that do not fit are refused before anything is
 # recorded.
 SCHEMA = pa.DataFrameSchema(
     {
@@ -28,7 +28,7 @@ SCHEMA = pa.DataFrameSchema(
 
 
 def _files() -> tuple[Path, Path]:
-    package = find_spec("sklearn")  # found and not imported, which would take a second
+    package = find_spec("sklearn")  # only located, because importing it takes a second
     if package is None or not package.submodule_search_locations:
         raise SourceUnavailable("scikit-learn is not installed", "make setup")
     folder = Path(package.submodule_search_locations[0]) / "datasets" / "data"

@@ -53,7 +53,7 @@ def test_the_number_of_a_pull_request_is_one(github):
 
 def test_what_is_no_json_is_called_so(github):
     github.answers[RUN] = b"<html>"
-    with pytest.raises(StepError, match="approvals is no JSON"):
+    with pytest.raises(StepError, match="approvals is not JSON"):
         asked()
 
 

@@ -40,7 +40,7 @@ def load(rows: int, eval_rows: int) -> Dataset:
     table = np.loadtxt(gzip.decompress(_bytes()).decode("ascii").splitlines(), delimiter=",", dtype=np.int64)
     if rows + eval_rows > len(table):
         raise NotEnoughRows(f"glyphs has {len(table)} rows in all; asked for {rows} + {eval_rows}")
-    # The file is in the order of its writers; a fixed shuffle lets both splits see all of them.
+    # The file is ordered by writer; a fixed shuffle puts rows of all writers into both splits.
     table = np.random.default_rng(0).permutation(table)
     images = (table[:, :-1].astype(np.float32) / np.float32(_MAX_VALUE)).reshape(-1, *SHAPE)
     labels = table[:, -1]
