@@ -3,7 +3,7 @@ Run the pipeline on this machine.
 
     python -m runner run [--use-case NAME] [flags of the steps]   retrain, evaluate, ask, promote
     python -m runner plan ...                                     show what `run` would do
-    python -m runner approve [--approver NAME]                    approve what a run left open
+    python -m runner approve [--approver NAME]                    approve the version that waits
     python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
     python -m runner status                                       what is in production, what waits, what ran last
     python -m runner audit [--verify] [--on DATE] [--html FILE]   what was promoted, by whom, on what evidence
@@ -110,7 +110,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
             settings = use_case_of(argv, environ)
             hyperparameters = run.add_argument_group(f"hyperparameters of {settings.name}")
             config.add_hyperparameters(hyperparameters, settings.train)
-    approve = command("approve", "approve the version that a run left waiting", "approve --approver ada")
+    approve = command("approve", "approve the version that waits", "approve --approver ada")
     approver_flag(approve)
     approve.add_argument("--evidence", metavar="REF", help="approve only this evaluation (default: the one that waits)")
     approve.add_argument(

@@ -33,7 +33,7 @@ def checked_name(text: str) -> str:
     if not is_name(name):
         raise WrongUse(
             f"{name[:MAX_NAME_CHARS]!r} is not a person's name, login or e-mail address",
-            "name yourself as your colleagues know you: APPROVE='Ada Lovelace'",
+            "give a name that your colleagues know: APPROVE='Ada Lovelace'",
         )
     return name
 

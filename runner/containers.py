@@ -189,8 +189,8 @@ class Engine:
             yield
         except _errors() as error:
             raise EngineUnusable(
-                f"the Docker engine at {self._address} did not do what it was asked: {error}",
-                "fix what it names; or run without containers: make run",
+                f"the Docker engine at {self._address} refused a request: {error}",
+                "fix the problem that it names, or run without containers: make run",
             ) from error
 
     def _networks(self) -> list[Any]:

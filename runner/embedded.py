@@ -142,7 +142,7 @@ class EmbeddedServer:
         """Raise Busy unless this process owns the server."""
         if self.is_guest:
             raise Busy(
-                f"the server of {self._folder.path} is running already, for another runner",
+                f"the server of {self._folder.path} is already running, for another runner",
                 f"its pages are open at {self.url}" + (f"; to sign in: {link}" if (link := self.link()) else ""),
             )
 
@@ -189,7 +189,7 @@ class EmbeddedServer:
         except OSError:
             lines = []
         words = "".join(f"\n  | {line}" for line in lines)
-        return ServerFailed(message + words, f"all it said is in {self._folder.server_log}")
+        return ServerFailed(message + words, f"its log is {self._folder.server_log}")
 
     def _watch(self) -> None:
         """The watcher's thread: until the end, see to it that there is a server."""

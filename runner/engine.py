@@ -34,7 +34,7 @@ def require() -> str:
         raise _unreachable(address, answer.stderr.strip())
     if not address.startswith(("unix://", "npipe://")):
         raise EngineUnusable(
-            f"the Docker engine at {address} is reached over a network, where your folders are not",
+            f"the Docker engine at {address} is reached over a network, so it cannot see your folders",
             "choose an engine on this machine (docker context use default), or run without containers: make run",
         )
     if any("rootless" in option for option in json.loads(answer.stdout)):

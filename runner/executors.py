@@ -170,7 +170,7 @@ def _in_containers(options: Options, settings: Config, stack: ExitStack) -> Read
     running = stack.enter_context(_server(options, _as_container(folder, here, every["server"])))
     if running.is_guest and not here.containers("server"):
         raise Busy(
-            f"the server of {folder.path} runs as a process, for an open `serve`: no container reaches it",
+            f"the server of {folder.path} runs as a process, for an open `serve`, so containers cannot reach it",
             "end that `serve`, or open it in a container: make serve RUNNER=docker",
         )
 

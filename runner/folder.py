@@ -89,7 +89,7 @@ class Folder:
         """The right to run the pipeline here; raises Busy while another runner has it."""
         file = self.try_lock("lock")
         if file is None:
-            raise Busy(f"another runner is at work in {self.path} ({self._holder()})", "wait for its end, or end it")
+            raise Busy(f"another runner uses {self.path} ({self._holder()})", "wait until it ends, or stop it")
         try:
             os.ftruncate(file, 0)
             os.pwrite(file, f"process {os.getpid()}: {doing}".encode(), 0)
@@ -126,8 +126,8 @@ class Folder:
             key = ""
         if not key and self.server_data.exists():
             raise WrongUse(
-                f"{self.key_file} is gone, and only with that key the embedded server opens {self.server_data}",
-                "put it back, or begin anew: make clean",
+                f"{self.key_file} is missing, and the embedded server needs that key to open {self.server_data}",
+                "put it back, or start again from nothing: make clean",
             )
         if not key:
             key = f"local-{secrets.token_hex(20)}"

@@ -23,5 +23,5 @@ def install(root: Path, use_case: str, environ: Mapping[str, str]) -> None:
     if done.returncode != 0:
         raise PackagesMissing(
             f"the packages of {lock} could not be installed; see the messages above",
-            "fix what they name; then run the same command again",
+            "fix the problem that they name, then run the same command again",
         )

@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 BUILD = Step(
     "build",
-    "check the data, make it a dataset",
+    "check the rows and record them as a dataset",
     outputs=("dataset",),
     flags=("rows", "eval_rows", "no_cache"),
     reads_source=True,
@@ -48,7 +48,7 @@ LINK = Step(
 )
 EVALUATE = Step(
     "evaluate",
-    "compare it with `production`, say whether it may follow",
+    "compare it with `production` and judge it",
     inputs=("version", "dataset"),
     outputs=("evidence",),
     flags=("collection", "policy", "commit", "no_cache"),
@@ -66,7 +66,7 @@ AUDIT = Step("audit", "say what was promoted, and what is in production", flags=
 # Reads a file of rows and writes another; the version in production answers.
 PREDICT = Step(
     "predict",
-    "answer a file of rows by the version in production",
+    "answer a file of rows with the version in production",
     flags=("input", "output", "version", "unapproved"),
 )
 

@@ -175,7 +175,7 @@ def test_what_the_engine_fails_to_do_is_said_in_its_own_words(checkout: Checkout
         assert "are looked for again next time" in said and UNWELL in said
         code, said = checkout.runner("clean", "--yes")
     assert code == 3
-    assert f"error: the Docker engine at {address} did not do what it was asked" in said and UNWELL in said
+    assert f"error: the Docker engine at {address} refused a request" in said and UNWELL in said
     assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
     assert checkout.folder.exists()
 
@@ -193,6 +193,6 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server")
     code, said = checkout.runner("run", "--docker", **to_the_engine())
     assert code == 2, said
-    assert "runs as a process, for an open `serve`: no container reaches it" in said
+    assert "runs as a process, for an open `serve`, so containers cannot reach it" in said
     assert "make serve RUNNER=docker" in said
     assert not (checkout.folder / "engine").exists()

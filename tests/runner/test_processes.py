@@ -266,7 +266,7 @@ def test_second_runner_in_the_same_folder_is_refused(checkout: Checkout) -> None
     for words in (["run", "--use-case", "glyphs"], ["approve"], ["rollback"], ["clean", "--yes"]):
         code, said = checkout.runner(*words)
         assert code == 2, words
-        assert f"another runner is at work in {checkout.folder} (process {first.pid}: run)" in said
+        assert f"another runner uses {checkout.folder} (process {first.pid}: run)" in said
     assert "is going on" in checkout.runner("status")[1]
     assert len(checkout.pids("build")) == 1
 
