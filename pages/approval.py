@@ -77,7 +77,7 @@ def receive(desk: Desk, visit: Visit, fields: Form) -> Response:
     if done or under_way:
         return see_other(URL)
     if state.waiting is None or state.waiting.evidence != evidence:
-        message = "What you read does not wait any more. Read the report of what waits now"
+        message = "The version that you read about no longer waits. Read the report of the one that waits now"
         return _page(desk, visit, 409, message if state.waiting else "Nothing waits for an approval any more")
     try:
         case = _case(visit, state.waiting)
@@ -141,7 +141,7 @@ def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: V
         return f'only an admin of "{project.name}" may approve, and {visit.user.username} is not one'
     client = visit.request.client
     if visit.request.url.hostname not in THIS_MACHINE or client is None or client.host not in THIS_MACHINE:
-        return "the button works on the server's own machine only, by its address 127.0.0.1"
+        return "the button works only on the server's own machine, at the address 127.0.0.1"
     return ""
 
 

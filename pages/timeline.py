@@ -22,17 +22,17 @@ from pages import kept, production, shown
 # How each finding is called in words; what exactly it is about is in its message.
 TITLES = {
     "entry_unreadable": "An entry cannot be read",
-    "entry_reordered": "Entries have changed places",
+    "entry_reordered": "Entries are in the wrong order",
     "entry_changed": "An entry was changed after it was written",
     "entry_missing": "An entry is missing",
     "ledger_cut_off": "The end of the ledger is missing",
-    "entry_orphaned": "An entry follows nothing in this ledger",
+    "entry_orphaned": "An entry does not follow any entry",
     "entry_not_sealed": "An entry has no seal in the registry",
     "moved_outside": "Production was moved outside the gate",
     "production_gone": "Nothing is in production any more",
     "promotion_unfinished": "A promotion was interrupted",
     "entry_of_other_account": "An entry was written by another account",
-    "other_registry": "An entry is of another registry",
+    "other_registry": "An entry is for another registry",
 }
 ENTRIES_A_PAGE = 20
 STATES = {

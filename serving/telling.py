@@ -26,13 +26,13 @@ class Metrics:
             return kind(f"modelgate_{name}", about, labels, registry=self.registry, **more)
 
         self.requests = made(Counter, "requests", "Requests by route and status", ("route", "status"))
-        self.seconds = made(Histogram, "request_seconds", "How long they took", ("route",), buckets=_SECONDS)
+        self.seconds = made(Histogram, "request_seconds", "How long requests took", ("route",), buckets=_SECONDS)
         self.rows = made(Counter, "rows", "Rows that were answered")
-        self.swaps = made(Counter, "swaps", "How often a version took the place of another")
+        self.swaps = made(Counter, "swaps", "How often a version replaced another")
         self.running = made(
             Gauge, "running_info", "The version that answers, as labels", ("version", "ledger_entry", "sha256")
         )
-        self.problem = made(Gauge, "problem", "1 by the name of what keeps a version from being loaded", ("name",))
+        self.problem = made(Gauge, "problem", "1 for the problem that keeps a version from being loaded", ("name",))
         self.asked = made(Gauge, "wandb_answered_timestamp_seconds", "When W&B last answered")
 
     def runs(self, about: Mapping[str, Any]) -> None:

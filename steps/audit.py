@@ -275,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"nothing was promoted yet for {args.use_case}")
         say(f"in production now, by the registry: {answer['registry']['production'] or 'nothing'}")
     for item in answer["not_told"]:
-        say(f"not told yet: entry {item['entry']} by {item['channel']}; the next run of promote tells it")
+        say(f"message not sent yet: entry {item['entry']} through {item['channel']}; the next promote sends it")
     if args.verify or args.deployed:
         answer["findings"] = [vars(finding) for finding in findings]
         for finding in findings:
@@ -283,7 +283,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not findings and args.verify:
             say(f"{len(entries)} entries and the registry agree")
         if not findings and args.deployed:
-            say("each service that was asked runs what the ledger says")
+            say("every service runs what the ledger says")
     if args.html:
         write_page(args.html, audit_page.page(args.use_case, now, entries, findings, links(api, entries)))
         say(f"wrote {args.html}")

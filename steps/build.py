@@ -180,10 +180,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         emit(client.made("dataset", found), args.out)
         return 0
     if found:
-        say(f"{Reference.pin(found)} has the alias {inputs}, and does not hold these rows: building again")
+        say(f"{Reference.pin(found)} has the alias {inputs}, but not these rows: building again")
     say(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
     if max(len(dataset.y_train), len(dataset.y_eval)) > TABLE_ROWS:
-        say(f"the W&B Tables show {TABLE_ROWS} rows of a split at most; the files hold all")
+        say(f"the W&B Tables show at most {TABLE_ROWS} rows of a split; the files have all rows")
 
     # 3) record
     with (

@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except StepError as error:
             if error.name not in ("not_confirmed", "evidence_unreadable"):
                 raise
-            say(f"{Reference.pin(found)} has the alias {inputs}, and {one_line(error)}: evaluating again")
+            say(f"{Reference.pin(found)} has the alias {inputs}, but {one_line(error)}: evaluating again")
         else:
             say(f"reused {Reference.pin(found)}: the same was evaluated before ({inputs})")
             return give(evidence, found, True, client.page_of(version), args.out, report)

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         target = f"{model.source_entity}/{target}"
     candidate = client.find(api, f"{target}:{ALIAS}")
     if candidate and candidate.digest == model.digest:
-        say(f"{Reference.pin(candidate)} is this model already")
+        say(f"{Reference.pin(candidate)} already is this model")
         emit(client.made("version", candidate) | {"url": client.page_of(candidate)}, args.out)
         return 0
 

@@ -201,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         version = verified(api, entries, args, settings, other, Path(folder))
         say(f"{version.version} answers, by ledger entry {version.ledger_entry}")
         if version.entry is None:
-            say("no one approved this version: its answers say so, and are for trials alone")
+            say("no one approved this version: its answers say so, and are only for trials")
 
         # 2) its answers
         model_format = frameworks.load_format(settings.framework)

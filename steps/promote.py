@@ -378,7 +378,7 @@ def is_begun(api: wandb.Api, entry: Entry, content: Mapping[str, Any]) -> bool:
 def finish(api: wandb.Api, target: Reference, entry: Entry) -> None:
     """Move the alias by an entry, unless that was done."""
     if holder(api, target) == target:
-        say(f"{target} is {client.PRODUCTION} already, by entry v{entry.number}")
+        say(f"{target} is already {client.PRODUCTION}, by entry v{entry.number}")
         return
     move_alias(api, target, entry)
     approver = one_line(entry.content["approver"])
@@ -480,11 +480,11 @@ def tell(
             settings.approval.environment,
         )
     except StepError as error:
-        say(f"not told: {error}; {error.hint}")
+        say(f"messages not sent: {error}; {error.hint}")
         return {"notifications": [], "not_told": str(error)}
     for outcome in outcomes:
         about = f"entry v{outcome.owed.entry.number} by {outcome.owed.channel}"
-        say(f"not told: {about}: {outcome.problem}" if outcome.problem else f"told: {about}")
+        say(f"message not sent: {about}: {outcome.problem}" if outcome.problem else f"message sent: {about}")
     return {"notifications": [outcome.as_json() for outcome in outcomes]} if outcomes else {}
 
 

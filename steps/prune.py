@@ -61,9 +61,9 @@ def tell(plan: Plan, use_case: str) -> None:
     for version in plan.versions:
         say(f"  {version.created_at:%Y-%m-%d}  {megabytes(version.size):>10}  {one_line(version.name)}")
     if plan.versions:
-        say(f"{len(plan.versions)} versions of {use_case} can go; they hold {megabytes(plan.size)} at most")
+        say(f"{len(plan.versions)} versions of {use_case} can be deleted; they take up at most {megabytes(plan.size)}")
     else:
-        say(f"nothing of {use_case} can go")
+        say(f"nothing of {use_case} can be deleted")
 
 
 def delete(api: Any, plan: Plan) -> list[str]:

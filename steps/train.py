@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"reused {Reference.pin(found)}: the same training was run before by {by} ({inputs})")
             emit(client.made("model", found), args.out)
             return 0
-        say(f"{Reference.pin(found)} has the alias {inputs}, and no such training logged it: training again")
+        say(f"{Reference.pin(found)} has the alias {inputs}, but no matching training logged it: training again")
 
     recorded |= {"dataset": str(reference)}
     model_format = frameworks.load_format(settings.framework)

@@ -75,7 +75,7 @@ def follow(access: Access, request: Request) -> Response:
 
 def _require_this_machine(request: Request) -> None:
     if request.url.hostname not in THIS_MACHINE:
-        raise Forbidden("a link signs in on the server's own machine only, by its address 127.0.0.1")
+        raise Forbidden("a link signs in only on the server's own machine, at the address 127.0.0.1")
 
 
 def _signed_in(access: Access, request: Request, started: str, target: str) -> Response:

@@ -101,7 +101,7 @@ def test_status_names_what_the_registry_has_in_production_and_not_what_the_runne
 
     code, said = table.runner("prune", "--older-than", "0")
     assert code == 0
-    assert "nothing of cells can go" in said and "kept: 2, because an alias names it" in said
+    assert "nothing of cells can be deleted" in said and "kept: 2, because an alias names it" in said
 
 
 def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(table: Checkout) -> None:

@@ -153,7 +153,7 @@ def test_a_receiver_that_fails_is_asked_again_and_fails_no_promotion(desk, recei
     assert answer.exit == 0 and "production" in desk.version(0).aliases
     problem = {"entry": "v0", "channel": "webhook", "told": False, "problem": "it answered 500"}
     assert answer["notifications"] == [problem]
-    assert "not told: entry v0 by webhook: it answered 500" in capfd.readouterr().err
+    assert "message not sent: entry v0 by webhook: it answered 500" in capfd.readouterr().err
     assert len(receiver.ids) == 3 and len(set(receiver.ids)) == 1  # three tries of one message
     assert not_told(desk) == [("v0", "webhook")]
     receiver.answers = [200]

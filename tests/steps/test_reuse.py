@@ -165,7 +165,7 @@ def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, 
     other, run = trained(collection, dataset, {"epochs": 2}, "another model", [alias])
     answer = step("train", *flags)
     assert (answer["digest"], answer["reused"]) == (honest.digest, False)
-    assert f"{other.name} has the alias {alias}, and no such training logged it" in capsys.readouterr().err
+    assert f"{other.name} has the alias {alias}, but no matching training logged it" in capsys.readouterr().err
     assert step("train", *flags)["reused"]
     assert "by local" in capsys.readouterr().err
 

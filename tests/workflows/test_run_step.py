@@ -328,11 +328,11 @@ def test_what_was_promoted_and_not_told_is_a_warning(run_step):
     seen = run_step({"notifications": rows}, STEP="promote")
     assert seen.code == 0
     assert commands(seen.log) == [
-        "::warning title=promote%3A not told::v5 by webhook: it answered 500%0A::error::x",
+        "::warning title=promote%3A message not sent::v5 by webhook: it answered 500%0A::error::x",
     ]
     assert "it answered 500" in seen.summary
     seen = run_step({"notifications": [], "not_told": "W&B was away"}, STEP="promote")
-    assert commands(seen.log) == ["::warning title=promote%3A not told::W&B was away"]
+    assert commands(seen.log) == ["::warning title=promote%3A message not sent::W&B was away"]
 
 
 def test_a_step_gets_whom_to_tell_by_name_alone(run_step):

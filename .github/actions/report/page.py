@@ -181,7 +181,7 @@ def slices(evidence: dict[str, Any]) -> str:
     if not lines:
         return ""
     head = ["| slice | regressed | improved |", "|---|---|---|"]
-    words = "regressed: rows that production has right and the candidate has wrong; improved: the other way round"
+    words = "regressed: rows that production has right and the candidate has wrong; improved: the opposite"
     return f"**Slices that moved** ({words})\n\n" + "\n".join([*head, *lines[:MAX_ROWS]])
 
 

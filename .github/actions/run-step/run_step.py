@@ -210,7 +210,7 @@ def warnings(step: str, result: Mapping[str, Any]) -> list[str]:
     messages = [f"{row.get('entry')} by {row.get('channel')}: {row['problem']}" for row in rows if row.get("problem")]
     if result.get("not_told"):
         messages.append(str(result["not_told"]))
-    return [f"::warning title={escaped(f'{step}: not told', ',:')}::{escaped(message)}" for message in messages]
+    return [f"::warning title={escaped(f'{step}: message not sent', ',:')}::{escaped(message)}" for message in messages]
 
 
 def annotation(title: str, message: str) -> str:
