@@ -1,4 +1,4 @@
-"""What we measure against and is no part of the project: in environments of its own, each made from a hashed lock."""
+"""What we measure against and is not part of the project: in environments of its own, each made from a hashed lock."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def guarded(main: Callable[[], int]) -> int:
         emit(error.as_json(), None)
         return error.exit_code
     except KeyboardInterrupt:
-        say("stopped; run the same command again and it goes on from what was finished")
+        say("stopped; run the same command again to continue from what was finished")
         return 130
 
 

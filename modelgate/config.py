@@ -404,7 +404,7 @@ def _functions(name: str) -> list[str]:
 
 
 def require(name: str) -> None:
-    """Refuse a name that is no use case's, or cannot be one."""
+    """Refuse a name that is not a use case's, or cannot be one."""
     if name not in names():
         raise StepError(
             "no_such_use_case",

@@ -76,7 +76,7 @@ class Subject(NamedTuple):
 
 
 def _categories(x: Any) -> dict[str, Any]:
-    """The columns of a table that have few values and are no fractions, at most MAX_COLUMNS."""
+    """The columns of a table that have few values and are not fractions, at most MAX_COLUMNS."""
     few = [name for name in getattr(x, "columns", ()) if _is_category(x[name])]
     return {str(name): _text(x[name]) for name in few[:MAX_COLUMNS]}
 

@@ -13,7 +13,7 @@ Who may do what in a data folder, while its server runs or not. Each command may
     python -m modelgate_server admin --data DIR revoke-user ann
 
 Exits 0 done, 2 wrong use. add-user prints the user's API key on standard output, once: only a hash of it is kept.
-What each role may do stands in docs/how-to/server.md.
+docs/how-to/server.md says what each role may do.
 """
 
 import argparse

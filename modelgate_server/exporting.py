@@ -298,7 +298,7 @@ class Export:
         try:
             found = artifacts.find_artifact(self.db, artifact_number(match[1]))
         except (NotFound, ValueError):
-            return {}  # it is no id of ours
+            return {}  # it is not an id of this project
         if found is None or found.state != "COMMITTED":
             return {}
         return {match[1]: {"version": references.version_name(self.db, found.id), "digest": found.digest}}
@@ -314,7 +314,7 @@ class Export:
     def _text(self, where: str, text: str) -> None:
         path = self.folder / where
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Half a surrogate pair, which a version's metadata may have, is no UTF-8: Python's escape of it is JSON's too.
+        # Half a surrogate pair, which a version's metadata may have, is not UTF-8: Python's escape of it is JSON's too.
         path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 

@@ -114,7 +114,7 @@ def _tell_last_run(folder: Folder, run: dict[str, str] | None) -> None:
     elif run.get("verdict"):
         say(f"last run: {run['use_case']}, started at {run['started']}, verdict {run['verdict']}")
     else:
-        going = "is going on" if _held(folder, "lock") else "did not come to a verdict (make run goes on from there)"
+        going = "is going on" if _held(folder, "lock") else "did not come to a verdict (make run continues it)"
         say(f"last run: {run['use_case']}, started at {run['started']}, reached {run['reached'] or 'nothing'}; {going}")
 
 

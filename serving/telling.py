@@ -1,4 +1,4 @@
-"""What the service tells whoever runs it: metrics in Prometheus's format, and log lines that are JSON objects."""
+"""What the service tells its operator: metrics in Prometheus's format, and log lines that are JSON objects."""
 
 from __future__ import annotations
 

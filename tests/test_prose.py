@@ -15,6 +15,7 @@ from modelgate.tracking.fingerprint import ROOT
 # A construction that reads like a translation, and what to write.
 CONSTRUCTIONS = {
     r"(?<!there )\b(is|are) (?-i:none)\b": "say what it is not, or that there is no ...",
+    r"(?<!there )\b(is|are|was|were) no (?!longer\b|more\b|one\b)[a-z]": "is not a ..., or that there is no ...",
     r"\bnobody\b": "no one",
     r"\bbeside\b": "next to, in addition to",
     r"\b(mends?|mended|mending)\b": "fix",
@@ -90,6 +91,7 @@ def test_a_name_says_what_it_is(path: str) -> None:
         "Is the verdict `pass`, the job waits.",
         "Where none of the three is to be had",
         "A folder on a network file system is none for SQLite",
+        "a model that is no file of ours",
         "its reason stands above",
         "it lies in `X`",
         "for want of a terminal",

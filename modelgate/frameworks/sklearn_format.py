@@ -173,7 +173,7 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
     refused as `model_file_refused`.
 
     trusted: the use case's TRUSTED, names of types such as `sklearn.tree._tree.Tree`. What a file says of itself is no
-    reason to trust it, and what model.py says is no reason either to trust more than classes of scikit-learn: a
+    reason to trust it, and what model.py says is not a reason either to trust more than classes of scikit-learn: a
     function or a class of another package can be made to do anything.
     """
     import skops.io
@@ -195,7 +195,7 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
 
 
 def _require_trustworthy(trusted: Sequence[str]) -> None:
-    """Refuse to trust what is no class of scikit-learn, nor one of the few of NumPy and SciPy that its models hold."""
+    """Refuse to trust anything but classes of scikit-learn and the few of NumPy and SciPy that its models hold."""
     for name in trusted:
         module, _, kind = name.rpartition(".")
         ours = module.startswith("sklearn.") and not any(f".{part}." in f"{module}." for part in _NEVER)

@@ -97,7 +97,7 @@ def classes_of(answers: Answers) -> npt.NDArray[np.int64]:
 
 
 def losses(targets: Targets, answers: Answers, policy: Policy) -> Losses:
-    """The loss of each row by the policy's metric; by the mistakes where the metric is no mean. float64 (N,)."""
+    """The loss of each row by the policy's metric; by the mistakes where the metric is not a mean. float64 (N,)."""
     if loss := _LOSSES.get(policy.metric):
         return loss(targets, answers, policy)
     return (~correct(targets, answers, policy.tolerance)).astype(np.float64)

@@ -200,7 +200,7 @@ def _label(name: str) -> str:
 
 
 def _caveat(evidence: Mapping[str, Any], policy: Policy) -> str:
-    """Passing is no proof of equality: what these rows could not have shown."""
+    """Passing does not prove equality: what these rows could not have shown."""
     if not (compared := evidence["comparison"]):
         return ""
     metric = metric_of(policy)
@@ -344,7 +344,7 @@ def _code(text: str) -> _Markup:
 
 
 def _address(url: str) -> _Markup:
-    """A link; what is no plain address is shown as text."""
+    """A link; what is not a plain address is shown as text."""
     return _Markup(url if _URL.fullmatch(url) else markdown(url))
 
 

@@ -253,7 +253,7 @@ class Evidence:
     per_row: Annotated[
         PerRow | None,
         Field(
-            description="The loss of each row by `metric`, for both models; where the metric is no mean, 1 for a "
+            description="The loss of each row by `metric`, for both models; if the metric is not a mean, 1 for a "
             "mistake and 0. It is kept as arrays in predictions.npz, next to the answers that it follows from, and not "
             "in this file: there may be a million rows. Null when rows are missing or were not recorded."
         ),

@@ -3,7 +3,7 @@ Which datasets and models of a use case nothing names any more. Nothing here del
 
 A version stays if somebody named it (by an alias, or by linking it into another collection), if an entry of the ledger
 or evidence names it, if a run under way uses it, if anything that stays was made with it, or if it is young. The alias
-`inputs-<hash>` is no name: it is where the steps look whether a piece of work is done already.
+`inputs-<hash>` is not a name: it is where the steps look whether a piece of work is done already.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     """
     The entries in their true order, marked void or applied, and everything that is wrong with them.
 
-    Void entries and those that were passed over are no finding: they are what losing a race leaves behind, and a
+    Void entries and those that were passed over are not findings: they are what losing a race leaves behind, and a
     promotion that was interrupted or refused.
     """
     known = {entry.number: entry for entry in entries}
@@ -288,7 +288,7 @@ def _named(order: list[Entry], registered: Registered) -> list[Finding]:
     """
     Versions that were promoted, judged on, or approved of, and are gone; or another has the name now.
 
-    W&B gives the numbers of a deleted collection again, so a name alone is no proof of anything.
+    W&B gives the numbers of a deleted collection again, so a name alone proves nothing.
     """
     found = []
     for entry in order:

@@ -27,7 +27,7 @@ from modelgate.rows.dataset import Dataset, seen_in_training
 
 def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
     """
-    Everything that is wrong with the rows; empty when they may be recorded. Equal rows inside a split are no fault.
+    Everything that is wrong with the rows; empty when they may be recorded. Equal rows inside a split are allowed.
 
     data: says the SCHEMA, and of a classification the CLASSES. may_repeat: whether an eval row may equal a training
     row, as rows of few columns do by nature.

@@ -25,7 +25,7 @@ MAX_CHARS = 1_000_000  # of one text
 
 def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
     """
-    Everything that is wrong with the rows; empty when they may be recorded. Equal texts inside a split are no fault.
+    Everything that is wrong with the rows; empty when they may be recorded. Equal texts inside a split are allowed.
 
     data: says the CLASSES. may_repeat: whether an eval text may equal a training text, as short ones do by nature.
     """

@@ -90,7 +90,7 @@ def _download(version: Artifact, name: str, folder: Path) -> Path:
             raise FileRefused("file_missing", f"W&B has lost {name} of {version.name}", "log it again") from error
         message = f"W&B could not be asked for {name} of {version.name}: {type(error).__name__}"
         raise StepError("wandb_failed", message, "try again", UNREACHABLE) from error
-    except ValueError as error:  # a digest that is no base64
+    except ValueError as error:  # a digest that is not base64
         raise FileRefused("file_changed", f"{name} of {version.name}: {error}", "log the version again") from error
     finally:
         _use_cache_again(version)

@@ -514,7 +514,7 @@ def assign(db: sqlite3.Connection, collection: Collection, artifact_id: int, nam
 
 
 def _require(db: sqlite3.Connection, user: User, collection: Collection, lost: list[Alias], action: str) -> None:
-    """Forbidden when a protected alias would be lost by what somebody does who is no admin."""
+    """Forbidden when a protected alias would be lost by what somebody does who is not an admin."""
     protection.require(db, user, collection.project_id, [alias.name for alias in lost], action)
 
 

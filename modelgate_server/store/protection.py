@@ -45,7 +45,7 @@ def among(db: sqlite3.Connection, project_id: int, aliases: Iterable[str]) -> di
 
 
 def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterable[str], action: str) -> None:
-    """Forbidden when what is to be done touches a protected alias and the user is no admin where it is protected."""
+    """Forbidden if the change touches a protected alias and the user is not an admin where it is protected."""
     touched = sorted(among(db, project_id, aliases).values())
     if not touched:
         return

@@ -26,7 +26,7 @@ MAX_NESTING = 20
 def drawn(text: str, picture_url: Callable[[str], str]) -> str:
     """HTML, escaped by the parser. `picture_url` turns a path in the version into an address."""
     html = str(_parser().render(text, {"picture_url": picture_url}))
-    return html.replace("<th></th>", "<td></td>")  # a cell that says nothing is no heading
+    return html.replace("<th></th>", "<td></td>")  # an empty cell is not a heading
 
 
 @cache

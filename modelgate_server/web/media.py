@@ -1,4 +1,4 @@
-"""What a run logged that is no number: tables, pictures, HTML, histograms; of anything else its kind and its file."""
+"""What a run logged besides numbers: tables, pictures, HTML, histograms; of anything else its kind and its file."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -44,7 +44,7 @@ def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response
             }
         )
     axes_used = list(dict.fromkeys([*charted.values(), STEP, RUNTIME, TIMESTAMP]))
-    # A NaN is null in here: it is no number that can be drawn.
+    # A NaN is null in here: it cannot be drawn.
     body = {"charts": list(charted.items())[: charts.MAX_CHARTS], "axes": axes_used, "runs": runs}
     text = json.dumps(body, allow_nan=False, separators=(",", ":"))
     return Response(text, media_type="application/json", headers=HEADERS)

@@ -1,4 +1,4 @@
-"""What clients have asked for, and what this server did not know: for whoever wonders why something does not work."""
+"""What clients have asked for, and what this server did not know: for people who wonder why something does not work."""
 
 from starlette.responses import Response
 

@@ -46,7 +46,7 @@ class Document:
     def members(self, long_list: str, take: Take) -> dict[str, Any]:
         """
         The object's members, but of the one called `long_list` the rows' places go to `take`, some at a time. Raises
-        TypeError for an item of it that is no list.
+        TypeError for an item of it that is not a list.
         """
         found: dict[str, Any] = {}
         self._expect("{")
@@ -69,7 +69,7 @@ class Document:
             if between and self._next() == "[" and not self._take_plain(between, take):
                 self._take_nested(take)
             if not isinstance(self._value(), list):
-                raise TypeError("a row is no list")
+                raise TypeError("a row is not a list")
             take([self.started], [self.position])
             found = _BETWEEN.match(self._text, self._at - 1)
             between = found[0] if found else between
@@ -112,7 +112,7 @@ class Document:
         take(starts, ends)
 
     def _next(self) -> str:
-        """The next character that is no space; it stays."""
+        """The next character that is not a space; it stays."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1

@@ -88,7 +88,7 @@ class Index:
     orders: "dict[tuple[str, str], array[int]]" = field(default_factory=dict)
 
     def rows(self, numbers: Iterable[int]) -> Iterator[list[Any]]:
-        """Raises Invalid for a row that is no JSON."""
+        """Raises Invalid for a row that is not JSON."""
         with self.path.open("rb") as file:
             for number in numbers:
                 yield _decoded(_between(file, self.starts[number], self.ends[number]))
@@ -135,7 +135,7 @@ _lock = threading.Lock()
 
 
 def index(path: Path, check: Check) -> Index:
-    """Raises Invalid for a file that is no table."""
+    """Raises Invalid for a file that is not a table."""
     with _lock:
         kept = _indexes.pop(path, None)
         if kept is not None:

@@ -103,7 +103,7 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def visible(tree: dict[str, Any], *, without_media: bool = False) -> dict[str, Any]:
-    """Without the SDK's own keys (`_...`), and perhaps without what is no fact but a picture or a table."""
+    """Without the SDK's own keys (`_...`), and perhaps without pictures and tables."""
     return {
         key: value
         for key, value in tree.items()

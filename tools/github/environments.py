@@ -89,7 +89,7 @@ def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_fro
     elif found.get("can_admins_bypass", True):
         yield Difference(
             f"the environment {name} lets administrators pass without a reviewer",
-            "promote refuses such a run as `bypassed`",
+            "promote refuses that run as `bypassed`",
             fix,
         )
     yield from of_branches(path, name, promote_from)

@@ -76,7 +76,9 @@ def of_telling(
     known = {name: own.get(name) or variables.get(name) or "" for name in (TEMPLATE, DISPATCH_REPOSITORY)}
     lacking = set()
     if WEBHOOK_URL in secrets and not known[TEMPLATE]:
-        lacking.add((WEBHOOK_SECRET, f"the webhook is not told without a key: `whsec_` and base64, or set {TEMPLATE}"))
+        lacking.add(
+            (WEBHOOK_SECRET, f"the webhook gets no message without a key: `whsec_` and base64, or set {TEMPLATE}")
+        )
     if "/" in known[DISPATCH_REPOSITORY] and known[DISPATCH_REPOSITORY] != repository:
         lacking.add((DISPATCH_TOKEN, f"the workflow's own token starts nothing in {known[DISPATCH_REPOSITORY]}"))
     for name, why in sorted(lacking):

@@ -68,6 +68,6 @@ def of_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -
     if DISPATCH_REPOSITORY in found and not re.fullmatch(r"[\w-]+/[\w.-]+", found[DISPATCH_REPOSITORY]):
         yield Difference(
             f"the variable {DISPATCH_REPOSITORY} is {found[DISPATCH_REPOSITORY]!r}",
-            "no repository is told of a promotion",
+            "no repository gets a message about a promotion",
             by_hand=f"owner/name; or delete it: gh variable delete {DISPATCH_REPOSITORY}",
         )

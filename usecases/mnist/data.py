@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
         raise SourceUnreadable(f"{path} is not Keras's mnist.npz: it {why}", _HINT)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: np.asarray(stored[name]) for name in _ARRAYS}  # a member that is no array is bytes
+            arrays = {name: np.asarray(stored[name]) for name in _ARRAYS}  # a member that is not an array is bytes
     except Exception as error:  # zip, zlib and NumPy have a dozen for bytes that are damaged
         raise SourceUnreadable(f"{path} is not Keras's mnist.npz: {type(error).__name__}: {error}", _HINT) from error
     for split in ("train", "test"):

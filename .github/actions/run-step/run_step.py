@@ -1,9 +1,9 @@
 """
-Run one step's image, and tell GitHub what came of it. Next to action.yml, which passes its inputs as variables.
+Run one step's image, and tell GitHub the result. Next to action.yml, which passes its inputs as variables.
 
 A step knows flags, exit codes and one JSON object on standard output. GitHub knows outputs, a summary and annotations.
 This is the translation, and nothing else: it decides nothing, and it ends with the step's own exit code. A verdict
-`fail`, or what an audit found, is no failure of the job: it is the answer, which a check run or an issue shows.
+`fail`, or what an audit found, is not a failure of the job: it is the answer, which a check run or an issue shows.
 
 Whatever a step says is text. While it runs, GitHub is told to take nothing in the log for a command; what goes into an
 output or an annotation is escaped. Needs Python alone.
@@ -204,7 +204,7 @@ def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
 
 
 def warnings(step: str, result: Mapping[str, Any]) -> list[str]:
-    """What was promoted and not told; the job is green, because the promotion is done."""
+    """The messages that were not sent; the job is green, because the promotion is done."""
     told = result.get("notifications")
     rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
     messages = [f"{row.get('entry')} by {row.get('channel')}: {row['problem']}" for row in rows if row.get("problem")]

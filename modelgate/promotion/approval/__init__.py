@@ -8,7 +8,7 @@ browser the same, by the button under the report on the pages of this machine
 github  on GitHub, a required reviewer of the use case's environment let this run go on
 merge   on GitHub, where the plan has no required reviewers: the approving review of the pull request that was merged
 
-Whoever started the workflow run, or wrote what it judges, does not count.
+A person who started the workflow run, or wrote what it judges, does not count.
 
 A missing environment is created by GitHub without any protection, so a job that names one proves nothing: GitHub is
 asked who approved. What it answers is taken as input from outside: every type is checked, and an answer of another
@@ -47,7 +47,7 @@ def check_flags(approver: str | None, how: str | None) -> None:
     if how is None and job.on_github():
         raise StepError(
             "name_is_no_approval",
-            "on GitHub a name on the command line approves nothing: whoever can edit the workflow could write it",
+            "on GitHub a name on the command line approves nothing: anyone who can edit the workflow could write it",
             "use --approval github, or read the report and promote from your own machine",
         )
     if how is None and not one_line(approver or ""):

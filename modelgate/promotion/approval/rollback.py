@@ -41,5 +41,5 @@ def _version(this_job: Mapping[str, Any], file: str) -> str | None:
     try:
         version = tomllib.loads(base64.b64decode(content).decode()).get("version")
     except ValueError:  # not base64, not UTF-8, not TOML
-        raise api.unknown(path, "is no TOML") from None
+        raise api.unknown(path, "is not TOML") from None
     return version if isinstance(version, str) else None

@@ -1,4 +1,4 @@
-"""What is told of a promotion: one message per entry of the ledger, as JSON and in the forms that receivers take."""
+"""The message about a promotion: one message per entry of the ledger, as JSON and in the forms that receivers take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Message:
     """
     A promotion, to be told. page: where W&B shows the version, or nothing. environment: the one on GitHub.
 
-    Its id is made from the entry's hash, so that the same promotion has the same id however often it is told.
+    Its id is made from the entry's hash, so that the same promotion has the same id however often it is sent.
     """
 
     use_case: str
