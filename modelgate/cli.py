@@ -134,6 +134,10 @@ def guarded(main: Callable[[], int]) -> int:
         return 130
 
 
+# The second is where an error comes from that the SDK does not wrap into one of the first.
+_OF_WANDB = ("wandb.errors", "wandb.sdk.lib.service")
+
+
 def _is_of_wandb(error: Exception) -> bool:
     """By its name, because the SDK is not imported by a step that does not need it."""
-    return any(kind.__module__.startswith("wandb.errors") for kind in type(error).__mro__)
+    return any(kind.__module__.startswith(_OF_WANDB) for kind in type(error).__mro__)

@@ -10,19 +10,22 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import wandb
 from wandb.errors import AuthenticationError, CommError, UsageError
+from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.tracking.references import Reference
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
+
+T = TypeVar("T")
 
 PRODUCTION = "production"
 _REGISTRY = "wandb-registry-"  # how the projects of W&B's registries begin
@@ -122,24 +125,47 @@ def registry(api: wandb.Api, name: str) -> str | None:
     """
     A registry by its name, as `organization/wandb-registry-model`: that of the entity to work in. None if it has none.
 
-    Any other name is a project of that entity, as the older `model-registry`.
+    Any other name is a project of that entity, as the older `model-registry`. Raises `wandb_failed`: see `_shown`.
     """
     if not name.startswith(_REGISTRY):
         return f"{entity_of(api)}/{name}"
-    try:
-        return f"{api.registry(name.removeprefix(_REGISTRY)).entity}/{name}"
-    except (CommError, ValueError):
-        return None
+    held = _shown(f"show the registry {name!r}", lambda: api.registry(name.removeprefix(_REGISTRY)))
+    return f"{held.entity}/{name}" if held else None
 
 
 def admins(api: wandb.Api, collection: str) -> frozenset[str]:
-    """The accounts that W&B names as admins of a collection's registry; empty where it does not tell this key."""
-    organization, registry, _ = collection.split("/")
+    """
+    The accounts that W&B names as admins of a collection's registry; empty where it does not tell this key.
+
+    collection: `organization/registry/name`; the organization may be left out. Raises `wandb_failed`: see `_shown`.
+    """
+    *organization, registry, _ = collection.split("/")
+    name = registry.removeprefix(_REGISTRY)
+    members = _shown(
+        f"show who is in the registry {registry!r}",
+        lambda: api.registry(name, organization=next(iter(organization), None)).user_members(),
+    )
+    return frozenset(str(member.user.username) for member in members or () if member.role == "admin")
+
+
+def _shown(what: str, ask: Callable[[], T]) -> T | None:
+    """
+    What W&B shows of a registry; None if it shows this key nothing.
+
+    Raises StepError `wandb_failed` if W&B did not answer: from that no one may conclude that there is nothing.
+    """
     try:
-        members = api.registry(registry.removeprefix(_REGISTRY), organization=organization).user_members()
-        return frozenset(str(member.user.username) for member in members if member.role == "admin")
-    except (CommError, ValueError, AttributeError):
-        return frozenset()
+        return ask()
+    except RuntimeError as error:  # the SDK, for a W&B that has no registries, or did not say in time whether it has
+        raise _failed(what, error) from error
+    except (CommError, WandbApiFailedError, ValueError, AttributeError) as error:
+        # The SDK wraps some of its own errors into a ValueError, and some not at all.
+        failure = error.__cause__ if isinstance(error.__cause__, WandbApiFailedError) else error
+        if isinstance(failure, WandbApiFailedError):
+            failure = CommError(str(failure), failure)
+        if isinstance(failure, CommError) and not (_is_absent(failure) or _answered_no(failure)):
+            raise _failed(what, failure) from error
+        return None
 
 
 @contextmanager
@@ -173,8 +199,7 @@ def find(api: wandb.Api, name: str) -> Artifact | None:
         found: Artifact = api.artifact(name)
         return found
     except CommError as error:
-        # It is not there, or has the form of a registry's and there is no such organization.
-        if any(words in str(error).lower() for words in ("not found", "unable to find")):
+        if _is_absent(error):
             return None
         raise _failed(f"show {name!r}", error) from error
 
@@ -284,6 +309,11 @@ def add_aliases(version: Artifact, aliases: list[str]) -> None:
         raise _failed(f"give {Reference.pin(version)} the alias {wanted[0]!r}", error) from error
 
 
+def _is_absent(error: CommError) -> bool:
+    """Whether W&B says that there is no such thing, or, of a registry's version, no such organization."""
+    return any(words in str(error).lower() for words in ("not found", "unable to find"))
+
+
 def _answered_no(error: CommError) -> bool:
     """Whether W&B itself refused, and so did nothing; after any other error it may have done what it was asked."""
     response = getattr(error.exc, "response", None)  # of the SDK's WandbApiFailedError; None: there was no answer
@@ -296,7 +326,7 @@ def _answered_no(error: CommError) -> bool:
     return response.http_status in (401, 403)
 
 
-def _failed(what: str, error: CommError) -> StepError:
+def _failed(what: str, error: Exception) -> StepError:
     message = f"W&B could not be asked to {what}: {_first_line(error)}"
     return StepError("wandb_failed", message, "try again", UNREACHABLE)
 

@@ -36,7 +36,8 @@ def test_out_has_what_belongs_to_this_answer_and_nothing_of_an_earlier_one(tmp_p
 
 def ended(error):
     """How a program ends whose step raises this."""
-    code = f"from wandb.errors import CommError\nfrom modelgate.cli import guarded\ndef main(): raise {error}\n"
+    names = "from wandb.errors import CommError\nfrom wandb.sdk.lib.service.service_connection import *\n"
+    code = f"{names}from modelgate.cli import guarded\ndef main(): raise {error}\n"
     program = [sys.executable, "-c", f"{code}raise SystemExit(guarded(main))"]
     return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
@@ -46,4 +47,6 @@ def test_what_wandb_refuses_unexpectedly_is_a_sentence_and_a_bug_of_ours_a_trace
     assert (refused.returncode, json.loads(refused.stdout)["error"]["name"]) == (UNREACHABLE, "wandb_failed")
     assert "error: W&B could not do what it was asked: the collection is gone" in refused.stderr
     assert "Traceback" not in refused.stderr
+    unwrapped = ended("WandbApiFailedError('502 Bad Gateway')")
+    assert (unwrapped.returncode, "Traceback" in unwrapped.stderr) == (UNREACHABLE, False)
     assert "Traceback" in ended("ValueError('a bug')").stderr

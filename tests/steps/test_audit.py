@@ -9,6 +9,7 @@ What `verify` makes of any history at all is in test_verify.py; here each tamper
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import wandb
 
+from modelgate import config
 from modelgate.errors import StepError
 from modelgate.promotion import approval, audit_page, changes, ledger, verify
 from modelgate.promotion.ledger import Entry
@@ -55,6 +57,13 @@ def test_versions_whose_number_in_the_registry_is_another_than_that_of_their_mod
 
 def test_an_empty_ledger_is_verified(desk):
     assert desk.findings() == set()
+
+
+def test_a_registry_that_is_gone_is_named(desk, monkeypatch):
+    desk.promoted(0)
+    elsewhere = replace(config.load("glyphs"), registry="wandb-registry-gone")
+    monkeypatch.setattr(config, "load", lambda _: elsewhere)
+    assert ("other_registry", 0) in desk.findings()
 
 
 def test_metadata_that_was_changed(desk):

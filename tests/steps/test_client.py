@@ -12,6 +12,8 @@ import threading
 import pytest
 import wandb
 from wandb.errors import CommError
+from wandb.proto.wandb_api_pb2 import ApiErrorResponse
+from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.tracking import client
@@ -79,6 +81,63 @@ def test_a_version_that_cannot_be_asked_for_is_not_taken_for_absent():
     with pytest.raises(StepError) as stopped:
         client.production(Failing(), "local-org/wandb-registry-model/glyphs-dev")
     assert (stopped.value.name, stopped.value.exit_code) == ("wandb_failed", UNREACHABLE)
+
+
+def loading(error):
+    """As the SDK wraps what goes wrong while it loads a registry."""
+    wrapped = ValueError("Failed to load registry 'model' in organization 'local-org'.")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def registry_and_admins(error, monkeypatch):
+    """What follows from an error of the SDK about a registry."""
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Failing, "registry", refuse, raising=False)
+    return [
+        lambda: client.registry(Failing(), "wandb-registry-model"),
+        lambda: client.admins(Failing(), "local-org/wandb-registry-model/glyphs-dev"),
+    ]
+
+
+BAD_GATEWAY = WandbApiFailedError("502 Bad Gateway", ApiErrorResponse(message="Bad Gateway", http_status=502))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BAD_GATEWAY,
+        loading(BAD_GATEWAY),
+        CommError("Bad Gateway", BAD_GATEWAY),
+        WandbApiFailedError("no answer within 10 s"),
+        RuntimeError("api.registry() is not enabled on this wandb server version."),
+    ],
+)
+def test_a_registry_that_cannot_be_asked_for_is_not_taken_for_absent(monkeypatch, error):
+    for ask in registry_and_admins(error, monkeypatch):
+        with pytest.raises(StepError) as stopped:
+            ask()
+        assert (stopped.value.name, stopped.value.exit_code) == ("wandb_failed", UNREACHABLE)
+
+
+REFUSED = WandbApiFailedError("permission denied", ApiErrorResponse(message="permission denied", http_status=403))
+
+
+@pytest.mark.parametrize("error", [REFUSED, loading(REFUSED), ValueError("No organizations found for entity.")])
+def test_a_registry_that_this_key_may_not_see_is_none(monkeypatch, error):
+    registry, admins = (ask() for ask in registry_and_admins(error, monkeypatch))
+    assert (registry, admins) == (None, frozenset())
+
+
+def test_a_registry_that_is_not_there_is_none(step):
+    api = wandb.Api()
+    assert client.registry(api, "wandb-registry-nowhere") is None
+    assert client.admins(api, "local-org/wandb-registry-nowhere/glyphs-dev") == frozenset()
+    assert client.registry(api, "wandb-registry-model") == "local-org/wandb-registry-model"
+    assert client.registry(api, "model-registry") == "local/model-registry"
 
 
 def test_a_run_that_does_not_start_in_time_is_not_called_refused(monkeypatch):
