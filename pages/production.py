@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelgate import config
@@ -14,9 +14,7 @@ from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding, Registered
 from modelgate.tracking.client import PRODUCTION
-from modelgate.tracking.references import Reference
-from modelgate_server.store import accounts
-from modelgate_server.store.registry import MODEL_REGISTRY
+from modelgate_server.store import accounts, projects
 from modelgate_server.web.access import Visit
 from pages import kept
 from pages.kept import Version
@@ -82,11 +80,11 @@ def one(visit: Visit, name: str) -> UseCase:
     own = kept.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
     written = kept.entries(visit, ledger.names(accounts.LOCAL_USER, settings.project, name, has_own=own))
     said = [entry for entry in written if ledger.readable(entry.content)]
-    collection = f"{accounts.LOCAL_ORGANIZATION}/{MODEL_REGISTRY}/{settings.collection}"
-    if said:
-        collection = Reference.parse(said[-1].content["to"]["name"], "the ledger's last entry").collection
+    registry = _registry(settings.registry)
+    collection = ledger.collection_of(written, registry, settings.collection)
     holder = kept.version(visit, f"{collection}:{PRODUCTION}")
-    entries, findings = verify.verify(written, _registered(visit, collection, holder) if said else Registered())
+    known = _registered(visit, collection, holder) if said else Registered()
+    entries, findings = verify.verify(written, replace(known, registry=registry))
     last = next((entry for entry in reversed(entries) if entry.applied), None)
     entry = last if last and holder and last.content["to"]["name"] == holder.name else None
     evaluation = kept.named(visit, entry.content["evidence"]) if entry else None
@@ -98,6 +96,12 @@ def one(visit: Visit, name: str) -> UseCase:
         entry=entry,
         evidence=kept.evidence(visit, evaluation) if evaluation else None,
     )
+
+
+def _registry(name: str) -> str:
+    """As `client.registry` names it: the organization's, or an older one, which is a project of the account."""
+    owner = accounts.LOCAL_ORGANIZATION if name.startswith(projects.REGISTRY_PREFIX) else accounts.LOCAL_USER
+    return f"{owner}/{name}"
 
 
 def _registered(visit: Visit, collection: str, holder: Version | None) -> Registered:

@@ -144,16 +144,6 @@ def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
 # --- what the registry says ------------------------------------------------------------------------------------------
 
 
-def collection_of(entries: Sequence[Entry], registry: str, own: str) -> str:
-    """
-    The collection of the use case's registry that the last entry promoted in; without an entry the use case's own.
-
-    Anyone who can write to the ledger could name a version of a registry of their own.
-    """
-    named = [entry for entry in entries if ledger.readable(entry.content) and ledger.registry_of(entry) == registry]
-    return Reference.parse(named[-1].content["to"]["name"], "the ledger").collection if named else f"{registry}/{own}"
-
-
 def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Registered:
     """
     The versions that the registry holds, their seals, and the one in production.
@@ -246,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     places = ledger.places(api, client.entity_of(api), project, args.use_case)
     entries = ledger.read(api, *places, registry=settings.registry)
     registry = client.registry(api, settings.registry) or settings.registry
-    collection = collection_of(entries, registry, args.collection)
+    collection = ledger.collection_of(entries, registry, args.collection)
     holder = client.production(api, collection)
     answer: dict[str, Any] = {"registry": {"production": str(Reference.pin(holder)) if holder else None}}
     findings: list[verify.Finding] = []

@@ -274,6 +274,16 @@ def registry_of(entry: Entry) -> str:
     return str(entry.content["to"]["name"]).rpartition("/")[0]
 
 
+def collection_of(entries: Iterable[Entry], registry: str, own: str) -> str:
+    """
+    The collection of the use case's registry that the last entry promoted in; without an entry the use case's own.
+
+    Anyone who can write to the ledger could name a version of a registry of their own.
+    """
+    named = [entry for entry in entries if readable(entry.content) and registry_of(entry) == registry]
+    return Reference.parse(named[-1].content["to"]["name"], "the ledger").collection if named else f"{registry}/{own}"
+
+
 def _entries(api: wandb.Api, place: str) -> list[Entry]:
     return sorted(map(_entry, client.versions(api, ARTIFACT_TYPE, place)), key=lambda entry: entry.number)
 

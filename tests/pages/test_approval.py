@@ -264,6 +264,23 @@ def test_the_timeline_says_in_words_what_is_wrong(loop: Loop, visitor: Visitor, 
     expect(page.get_by_text("moved by hand, outside the gate")).to_be_visible()
 
 
+PLANT = """
+import json, wandb
+from modelgate.promotion import ledger
+planted = dict(ledger.read(wandb.Api(), "local/glyphs-dev/glyphs_promotions")[0].content)
+planted["to"] = {**planted["to"], "name": "local/elsewhere/glyphs-dev:v0"}
+with wandb.init(project="glyphs-dev") as run:
+    ledger.append(run, "glyphs", planted)
+print(json.dumps("planted"))
+"""
+
+
+def test_an_entry_of_another_registry_does_not_say_what_is_in_production(loop: Loop, visitor: Visitor) -> None:
+    """Anyone who can write to the project can write an entry; the registry is the one that the config names."""
+    assert loop.python("-c", PLANT) == "planted"
+    assert "selectionPath=local-org%2Fwandb-registry-model%2Fglyphs-dev" in visitor.get("/")
+
+
 def runner(loop: Loop) -> int:
     """The process of `runner approve`, once it is at work."""
 
