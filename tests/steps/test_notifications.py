@@ -16,6 +16,7 @@ import sys
 
 import pytest
 import wandb
+from wandb.errors import CommError
 
 from modelgate.promotion import ledger, notifications
 from modelgate.tracking.fingerprint import ROOT
@@ -257,6 +258,33 @@ def test_without_receipts_everything_is_told_again_with_the_same_ids(desk, recei
     desk.promoted(1, 0)
     first, again, second = receiver.ids
     assert first == again != second
+
+
+def test_a_writer_that_cannot_be_asked_for_puts_off_the_telling_and_loses_nothing(desk, receiver, monkeypatch):
+    receiver.answers = [500]
+    desk.promoted(0)
+    receiver.answers = [200]
+    receiver.received.clear()
+
+    def writer(api, entry, known=ledger.writer):
+        if entry.number == 0:
+            raise CommError("502 Bad Gateway")
+        return known(api, entry)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(ledger, "writer", writer)
+        answer = desk.promoted(1, 0)
+    assert answer.exit == 0 and "could not be looked up in W&B" in answer["not_told"]
+    assert receiver.received == []
+    assert [item["entry"] for item in desk.promoted(2, 1)["notifications"]] == ["v0", "v1", "v2"]
+
+
+def test_a_promotion_that_notes_late_what_it_told_has_nothing_told_again(desk, receiver):
+    """Two tell at the same time, and the earlier entry's receipt is written last."""
+    desk.promoted(0)
+    desk.promoted(1, 0)
+    receipt(desk)
+    assert not_told(desk) == []
 
 
 # --- GitHub ----------------------------------------------------------------------------------------------------------

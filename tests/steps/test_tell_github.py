@@ -81,6 +81,15 @@ def test_what_is_no_repository_is_sent_no_token_at_all(github, monkeypatch, repo
     assert github.posted == []
 
 
+@pytest.mark.parametrize("token", [f"{DISPATCH_TOKEN}\n", "two words"])
+def test_a_token_that_is_none_is_named_and_not_shown(github, monkeypatch, token):
+    monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", "team/consumer")
+    monkeypatch.setenv("PROMOTION_DISPATCH_TOKEN", token)
+    with pytest.raises(Untold, match=r"^PROMOTION_DISPATCH_TOKEN is not a token"):
+        tell.dispatch(message())
+    assert github.posted == []
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [

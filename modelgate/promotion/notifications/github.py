@@ -13,6 +13,7 @@ from modelgate.text import one_line
 
 REPOSITORY, TOKEN = "PROMOTION_DISPATCH_REPOSITORY", "PROMOTION_DISPATCH_TOKEN"
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _RUN = re.compile(r"https?://[\w.:-]+/([\w-]+/[\w.-]+)/actions/runs/([0-9]{1,18})/attempts/[0-9]{1,9}", re.ASCII)
 _LOOK_AT = 10  # of the environment's deployments, the newest ones
 _MAX_DESCRIPTION = 140  # GitHub's
@@ -44,6 +45,8 @@ def dispatch(message: Message) -> None:
         raise Untold(f"{REPOSITORY} is {one_line(repository, 100)!r}, and must be owner/name")
     if not token and repository != job.current()["repository"]:
         raise Untold(f"{TOKEN} is not set: the workflow's own token starts nothing in {repository}")
+    if token and not _TOKEN.fullmatch(token):
+        raise Untold(f"{TOKEN} is not a token: there is a space or a line break in it")
     api.post(f"repos/{repository}/dispatches", {"event_type": EVENT, "client_payload": message.as_json()}, token)
 
 
