@@ -172,7 +172,7 @@ def _named(
     if entry is None and not unapproved:
         raise StepError(
             "version_not_promoted",
-            f"the ledger has no promotion of {version}",
+            f"the ledger has no promotion of {version} by an account that may promote",
             "promote it, or add --unapproved for a trial; its answers say so",
         )
     return artifact, entry
