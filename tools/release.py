@@ -49,6 +49,9 @@ def main() -> int:
         what, hint = problem.args
         print(f"error: {what}\nhint: {hint}", file=sys.stderr)
         return 2
+    except OSError as problem:
+        print(f"error: there is no {problem.filename}\nhint: run it at the root of a checkout", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -173,6 +173,7 @@ def test_the_site_is_published_only_where_somebody_asked_for_it(variable, publis
         ("success", "success", True),
         ("success", "skipped", True),
         ("success", "failure", False),
+        ("success", "cancelled", False),  # it took too long
         ("failure", "skipped", False),
         ("skipped", "skipped", False),
     ],
