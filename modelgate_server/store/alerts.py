@@ -43,9 +43,14 @@ def add(db: sqlite3.Connection, run: Run, level: str, title: str, text: str, wai
     return True
 
 
-def of_run(db: sqlite3.Connection, run_id: int) -> list[Alert]:
+def of_run(db: sqlite3.Connection, run_id: int, limit: int = MAX_KEPT) -> list[Alert]:
     """Newest first."""
-    return every(db, Alert, "WHERE run_id = ? ORDER BY id DESC", run_id)
+    return every(db, Alert, "WHERE run_id = ? ORDER BY id DESC LIMIT ?", run_id, limit)
+
+
+def count_of_run(db: sqlite3.Connection, run_id: int) -> int:
+    count: int = db.execute("SELECT count(*) FROM alerts WHERE run_id = ?", (run_id,)).fetchone()[0]
+    return count
 
 
 def of_project(db: sqlite3.Connection, project_id: int, level: str, first: int, limit: int) -> list[Alert]:

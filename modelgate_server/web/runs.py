@@ -27,6 +27,8 @@ CHART_ROWS = 400
 FILES = 500
 # Tables that are shown on the run's own page; a larger one has a page of its own.
 TABLES = 12
+# A text of 64 KiB is allowed, and a run may have 1,000 of them.
+ALERTS = 3
 MAX_SHOWN_BYTES = 256 * KIB
 TABLE_ROWS = 10
 # As in W&B's app.
@@ -72,7 +74,8 @@ def _show(visit: Visit, run: Run, home: Place, *, status: int = 200, message: st
         hidden_lines=max(lines - len(console), 0),
         commit=links.commit(run.git_commit, run.repo),
         workflow=_workflow(config),
-        alerts=alerts.of_run(visit.db, run.id),
+        alerts=alerts.of_run(visit.db, run.id, ALERTS),
+        alert_count=alerts.count_of_run(visit.db, run.id),
         may_write=projects.role(visit.db, visit.user, projects.project(visit.db, run.project_id)) in projects.WRITERS,
         max_name=MAX_NAME_CHARS,
         message=message,
@@ -118,7 +121,7 @@ def ask(visit: Visit) -> Response:
         url=home.run(run.name),
         rows=history.count(visit.db, run.id),
         files=len(files.listing(visit.db, run.id)),
-        alerts=len(alerts.of_run(visit.db, run.id)),
+        alerts=alerts.count_of_run(visit.db, run.id),
         made=made,
         latest=LATEST,
         is_production=any(PRODUCTION in aliases for _, aliases in made),
