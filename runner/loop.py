@@ -229,22 +229,26 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         for why in evaluated.get("reasons", []):
             say(f"  - {why}")
         return 1
-    pending = {
+    pending = _pending(options, use_case, done) | {"reason": reason, "report": report}
+    options.folder.remember(**changes | {"pending": pending})
+    return _ask_and_promote(options, pending, lambda: execute, done)
+
+
+def _pending(options: Options, use_case: str, done: list[Finished]) -> dict[str, Any]:
+    """What the approval is about, for whoever gives it later."""
+    evaluated = done[-1].result
+    return {
         "use_case": use_case,
         "headline": evaluated["headline"],
         "evidence": evaluated["evidence"],
         "evidence_sha256": evaluated.get("evidence_sha256"),
-        "version": version,
-        "production": production,
-        "page": next((one.result["url"] for one in reversed(done) if one.result.get("url")), None),
-        "reason": reason,
+        "version": evaluated["version"],
+        "production": evaluated.get("production"),
+        "page": next((step.result["url"] for step in reversed(done) if step.result.get("url")), None),
         "registry": options.given.get("registry"),
         "collection": options.given.get("collection"),
         "host": options.host,
-        "report": report,
     }
-    options.folder.remember(**changes | {"pending": pending})
-    return _ask_and_promote(options, pending, lambda: execute, done)
 
 
 def _text(path: Path) -> str:
