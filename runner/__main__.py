@@ -136,7 +136,11 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     audit.add_argument("--verify", action="store_true", default=None, help="look for changes outside the gate")
     audit.add_argument("--html", metavar="FILE", help="write the audit as one self-contained page")
     audit.add_argument(
-        "--deployed", nargs="+", metavar="URL", help="ask each service which version it runs, and compare"
+        "--deployed",
+        action="extend",
+        nargs="+",
+        metavar="URL",
+        help="ask each service which version it runs, and compare",
     )
     predict = command(
         "predict", "answer a file of rows with the version in production", "predict --input rows.csv --output a.parquet"

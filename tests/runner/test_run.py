@@ -410,8 +410,9 @@ def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(ch
     assert "Nothing was run here yet" in checkout.runner("audit")[1]
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.behave(audit={"result": {"findings": ["x"]}, "exit": 1})
-    services = ("http://127.0.0.1:1", "http://127.0.0.1:2")
-    code, said = checkout.runner("audit", "--verify", "--on=2026-11-23", "--html", "page.html", "--deployed", *services)
+    services = ("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+    asked = ("--deployed", *services[:2], "--deployed", services[2])
+    code, said = checkout.runner("audit", "--verify", "--on=2026-11-23", "--html", "page.html", *asked)
     assert code == 1
     assert '"findings": ["x"]' in said and "audit says this on standard error" in said
     call = checkout.call("audit")
