@@ -302,6 +302,7 @@ class StepImages(NamedTuple):
     source: tuple[Variables, Sequence[Mount]]
     network: str | None
     out: Path
+    telling: Variables = Variables({})
 
     def container(self, step: Step, flags: Sequence[str]) -> Container:
         mounts = [Mount(self.out / step.name, "/out", writable=True)]
@@ -309,6 +310,8 @@ class StepImages(NamedTuple):
         if step.reads_source:
             variables = variables.with_more(self.source[0])
             mounts += self.source[1]
+        if step.tells:
+            variables = variables.with_more(self.telling)
         return Container(
             f"{self.name}-{step.name}",
             "step",

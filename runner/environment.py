@@ -27,7 +27,6 @@ PASSED_ON = (
 _LOOPBACK = ("127.0.0.1", "localhost")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _NOT_BY_PROXY = ("NO_PROXY", "no_proxy")
-_OWN = ("WANDB_", "PROMOTION_")  # of the person's W&B, and whom promote tells (docs/how-to/production.md)
 # Folders of this machine; an image has its own.
 _FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
 
@@ -99,7 +98,7 @@ def embedded_from_container(*, host: str, url: str, key: str, key_file: Path) ->
 
 def own_from_container(inherited: Mapping[str, str]) -> Variables:
     """A step's variables in a container with the person's own W&B."""
-    wanted = [name for name in inherited if name.startswith(_OWN) and name not in _FOLDERS]
+    wanted = [name for name in inherited if name.startswith("WANDB_") and name not in _FOLDERS]
     wanted += [*_PROXIES, *_NOT_BY_PROXY, "GITHUB_ACTIONS"]
     values = {name: inherited[name] for name in wanted if name in inherited}
     return Variables(values, inherited=frozenset(values))
@@ -114,11 +113,16 @@ def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables
 
 def for_own(inherited: Mapping[str, str]) -> dict[str, str]:
     """
-    A step's environment with the person's own W&B: every WANDB_* variable unchanged, those that say whom promote tells,
-    and the one that tells promote that it runs on GitHub, where a name in APPROVE does not count as an approval.
+    A step's environment with the person's own W&B: every WANDB_* variable unchanged, and the one that tells promote
+    that it runs on GitHub, where a name in APPROVE does not count as an approval.
     """
-    theirs = {name: value for name, value in inherited.items() if name.startswith(_OWN)}
+    theirs = {name: value for name, value in inherited.items() if name.startswith("WANDB_")}
     return basis(inherited) | theirs | {name: inherited[name] for name in ("GITHUB_ACTIONS",) if name in inherited}
+
+
+def telling(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Whom promote tells, and with which secrets (docs/how-to/production.md); no other step sees these."""
+    return {name: value for name, value in inherited.items() if name.startswith("PROMOTION_")}
 
 
 def found_credentials(inherited: Mapping[str, str]) -> list[str]:

@@ -139,6 +139,7 @@ def _processes(
     return StepProcesses(
         env=env,
         source=environment.declared(options.environ, settings.data.env) if settings else {},
+        telling=environment.telling(options.environ) if options.own else {},
         root=options.root,
         out=folder.out,
         record=record or folder.step_record,
@@ -194,7 +195,9 @@ def _step_images(
             host=f"http://{host}:{containers.SERVER_PORT}", url=url, key=key, key_file=folder.key_file
         )
     source = containers.source(options.environ, settings.data.env, options.root, folder, host)
-    return StepImages(name, every, variables, source, network, folder.out)
+    theirs = environment.telling(options.environ) if options.own else {}
+    telling = environment.Variables(theirs, inherited=frozenset(theirs))
+    return StepImages(name, every, variables, source, network, folder.out, telling)
 
 
 @contextmanager

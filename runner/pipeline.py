@@ -23,6 +23,7 @@ class Step(NamedTuple):
     outputs: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # what a person can set; passed on only if it was set
     reads_source: bool = False  # whether it reads rows from outside, by the use case's `data.py`
+    tells: bool = False  # whether it tells others of a promotion
 
 
 BUILD = Step(
@@ -58,6 +59,7 @@ PROMOTE = Step(
     "move the alias `production` to it",
     inputs=("evidence",),
     flags=("evidence_sha256", "registry", "collection", "approver", "in_browser", "reason"),
+    tells=True,
 )
 
 # Only reads; can run next to other commands.

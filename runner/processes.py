@@ -188,7 +188,8 @@ class StepProcesses:
     An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours
     unless `quiet` is set. One interpreter runs them all, each in a fork; see `prepared.py`. Use with `with`.
 
-    source: variables that build alone gets to see: those that its use case declares for `data.py`.
+    source: variables that build alone gets to see: those that its use case declares for `data.py`. telling: those that
+    promote alone gets to see.
     out: gets a folder for each step (its `--out`); what an earlier run left there is removed.
     """
 
@@ -201,10 +202,12 @@ class StepProcesses:
         out: Path,
         record: Path,
         stop: Stop,
+        telling: Mapping[str, str] | None = None,
         quiet: bool = False,
     ) -> None:
         self._env = env
         self._source = source
+        self._telling = telling or {}
         self._root = root
         self._out = out
         self._record = record
@@ -238,7 +241,7 @@ class StepProcesses:
         options = {
             "module": f"steps.{step.name}",
             "argv": arguments(step, flags, self._root, self._out),
-            "environ": dict(self._source) if step.reads_source else {},
+            "environ": {**(self._source if step.reads_source else {}), **(self._telling if step.tells else {})},
             "stdout": str(stdout),
         }
         self._interpreter.send(json.dumps(options))

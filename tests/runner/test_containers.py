@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from runner import environment
-from runner.containers import Container, Mount, source
+from runner import environment, pipeline
+from runner.containers import Container, Mount, StepImages, source
 from runner.environment import Variables
 from runner.folder import Folder
+from runner.images import Image
 
 KEY = "local-" + "0123456789" * 4
 
@@ -122,6 +123,15 @@ def test_the_persons_own_variables_are_passed_by_name_and_their_folders_are_not(
     assert set(variables.values) == {"WANDB_API_KEY", "WANDB_ENTITY", "GITHUB_ACTIONS", "HTTPS_PROXY", "NO_PROXY"}
     line = container(variables).command()
     assert "secret" not in line and "--env=WANDB_API_KEY " in line
+
+
+def test_promote_alone_sees_whom_to_tell_and_by_name(folder: Folder) -> None:
+    told = Variables({"PROMOTION_WEBHOOK_URL": "secret"}, inherited=frozenset({"PROMOTION_WEBHOOK_URL"}))
+    images = {step.name: Image(step.name, step.name, "", (), {}) for step in (pipeline.TRAIN, pipeline.PROMOTE)}
+    steps = StepImages("n", images, Variables({}), (Variables({}), []), None, folder.out, told)
+    train, promote = (steps.command(step, ()) for step in (pipeline.TRAIN, pipeline.PROMOTE))
+    assert "PROMOTION_" not in train
+    assert "--env=PROMOTION_WEBHOOK_URL " in promote and "secret" not in promote
 
 
 def test_a_download_with_the_persons_own_wandb_names_no_empty_host(tmp_path: Path, folder: Folder) -> None:

@@ -141,6 +141,8 @@ def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) ->
     }
     assert seen["GITHUB_ACTIONS"] == "true"
     assert TOLD.items() <= seen.items()
+    for name in ("build", "train", "link", "evaluate"):
+        assert not TOLD.keys() & checkout.call(name)["env"].keys(), name
 
 
 def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout) -> None:
