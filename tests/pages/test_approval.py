@@ -134,8 +134,8 @@ def test_home_of_the_server_itself_is_one_link_away(visitor: Visitor) -> None:
     [
         ({"csrf": "0" * 64}, {}, 403, "not one of this session"),
         ({}, {"Origin": "http://evil.example"}, 403, "another site"),
-        ({}, {"Host": "evil.example"}, 403, "own machine only"),
-        ({"evidence": "local/glyphs-dev/glyphs_evaluation:v0"}, {}, 409, "does not wait any more"),
+        ({}, {"Host": "evil.example"}, 403, "only on the server&#39;s own machine"),
+        ({"evidence": "local/glyphs-dev/glyphs_evaluation:v0"}, {}, 409, "no longer waits"),
         ({"approver": "rm -rf /; echo"}, {}, 400, "is not a person"),
         ({"approver": ""}, {}, 400, "is not a person"),
     ],
