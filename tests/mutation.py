@@ -53,10 +53,11 @@ def without_each_rule(
     plugin = ["-p", "tests.mutation", "-p", "no:cacheprovider"]
     # Only the plugin prints: there is no report of the tests that go red.
     silent = ["-s", "-p", "no:terminal", "-o", "addopts=--import-mode=importlib"]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *tests, *plugin, *silent, *flags],
         cwd=ROOT,
-        env={**os.environ, "MUTATE": json.dumps({"modules": list(modules), "own": own}), "PYTHONPATH": str(ROOT)},
+        env={**environ, "MUTATE": json.dumps({"modules": list(modules), "own": own}), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=timeout_s,

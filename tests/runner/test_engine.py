@@ -131,7 +131,7 @@ def test_an_engine_of_another_machine(command: str, monkeypatch: pytest.MonkeyPa
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Info) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
-        with pytest.raises(EngineUnusable, match="reached over a network, where your folders are not"):
+        with pytest.raises(EngineUnusable, match="reached over a network, so it cannot see your folders"):
             engine.require()
         server.shutdown()
 

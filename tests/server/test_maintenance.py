@@ -184,7 +184,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a file cut short": (cut, "corrupt", 'file "b/c.txt" of version local/p/data:v0'),
     "an extra blob": (leave_extra, "extra", md5(b"extra")),
     "half an upload": (leave_half, "half-written", "half"),
-    "a stranger": (lambda data: (data / "blobs" / "00" / "x").write_text(""), "unknown", "is no file of the server"),
+    "a stranger": (lambda data: (data / "blobs" / "00" / "x").write_text(""), "unknown", "is not a file of the server"),
     "a row without its blob": (
         lambda data: write(data, f"INSERT INTO blobs (md5, durable) VALUES ('{'0' * 32}', 1)"),  # noqa: S608
         "row",

@@ -264,7 +264,7 @@ def test_a_verdict_that_the_predictions_do_not_bear_out(desk, step, registry, co
         return replace(scores, candidate=np.roll(scores.candidate, 1, axis=1))
 
     evidence = forged(desk.evidence(0), collection, change_scores=shifted)
-    with pytest.raises(StepError, match=r"refused by labels_plausible, floor$") as stopped:
+    with pytest.raises(StepError, match=r"refuse its predictions: labels_plausible, floor$") as stopped:
         step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "verdict_not_reproduced"
     assert registry.production is None
