@@ -229,7 +229,7 @@ def test_lost_key_is_named(checkout: Checkout) -> None:
     (checkout.folder / "api-key").unlink()
     code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 2
-    assert "api-key is gone" in said and "make clean" in said
+    assert "api-key is missing" in said and "make clean" in said
     assert len(checkout.pids("server")) == 1
     assert checkout.runner("clean", "--yes")[0] == 0
 
