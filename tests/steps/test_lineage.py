@@ -89,7 +89,7 @@ def test_evidence_for_a_model_that_saw_the_rows_is_not_promoted(desk, monkeypatc
 
     monkeypatch.setattr(desks, "file_of_rows", with_eval_rows_among_them)
     evidence = desk.evidence(0)
-    with pytest.raises(StepError, match="refused by unseen_rows") as stopped:
+    with pytest.raises(StepError, match="refuse its predictions: unseen_rows") as stopped:
         desk.step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "verdict_not_reproduced"
     assert desk.entries == []

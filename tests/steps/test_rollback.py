@@ -17,7 +17,7 @@ def test_what_never_was_in_production_is_not_promoted_as_a_rollback(desk):
     """Evidence under the policy that lets every comparison pass, for a version of which the ledger knows nothing."""
     desk.promoted(0)
     evidence = desk.evidence(1, 0, policy=ROLLBACK)
-    with pytest.raises(StepError, match="refused by was_in_production") as stopped:
+    with pytest.raises(StepError, match="refuse its predictions: was_in_production") as stopped:
         desk.step("promote", "--evidence", evidence, "--approver", "ada")
     assert (stopped.value.name, stopped.value.exit_code) == ("verdict_not_reproduced", 1)
     assert "production" in desk.version(0).aliases
