@@ -31,6 +31,11 @@ def enter(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def leave() -> None:
-    """End the SDK's own process, if there is one, and let it forget its settings."""
+    """End the SDK's own process, if there is one, and let it forget its settings and the artifacts of this server."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
+    # The SDK keeps artifacts by their id, and the next server gives the same ids to others.
+    kept = sys.modules.get("wandb.sdk.artifacts.artifact_instance_cache")
+    if kept is not None:
+        kept.artifact_instance_cache.clear()
+        kept.artifact_instance_cache_by_client_id.clear()
