@@ -165,11 +165,13 @@ def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
     else:
         # "Re-run failed jobs": the second attempt's promote next to the evidence of the first.
         first = place.act("workflow_dispatch", inputs=inputs)
-        evidence = first.outputs["evaluate"]["evidence"]
         model = place.repository / ".github/workflows/model.yml"
         text = model.read_text()
-        frozen = text.replace("toJSON(needs.evaluate.outputs.evidence)", f"toJSON('{evidence}')")
-        assert frozen != text
+        frozen = text
+        for name in ("evidence", "evidence_sha256"):
+            said = f"toJSON(needs.evaluate.outputs.{name})"
+            assert said in frozen
+            frozen = frozen.replace(said, f"toJSON('{first.outputs['evaluate'][name]}')")
         model.write_text(frozen)
         try:
             ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], attempt=2)
