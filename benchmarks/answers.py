@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,10 +23,10 @@ import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput
 
 from benchmarks.answers_service import many
-from benchmarks.drill import is_ready, served
+from benchmarks.drill import served
 from benchmarks.project import ROOT, Project, use_case
 from benchmarks.report import Line, Report, at_least, at_most, column, shown
-from benchmarks.serving import free_port
+from benchmarks.serving import free_port, serving
 from benchmarks.timing import Failed
 
 TABLE = "penguins"
@@ -37,7 +35,6 @@ CLIENTS = 4  # that send batches at once
 ROUNDS, SINGLE_CALLS, BATCH_CALLS = 20, 50, 20
 P99_AT_MOST = {"images": 1.5, "table": 2.0}  # times the bare call
 THROUGHPUT_AT_LEAST = 80.0  # % of the bare calls
-START_DEADLINE_S = 60.0
 DATATYPES = {"BYTES": np.object_, "FP32": np.float32, "FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_}
 
 
@@ -69,10 +66,8 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     for kind, limit in P99_AT_MOST.items():
         lines.append(Line(f"{kind}: {samples[0][kind]}", ""))
         for side in Sides._fields:
-            p99, median = (
-                column(samples, f"{kind}_{side}_p99"),
-                statistics.median(column(samples, f"{kind}_{side}_median")),
-            )
+            p99 = column(samples, f"{kind}_{side}_p99")
+            median = statistics.median(column(samples, f"{kind}_{side}_median"))
             lines.append(Line(f"  one row, {side}, p99", f"{shown(p99, 'ms')}, median {median:.1f} ms"))
         ratios = [taken[f"{kind}_service_p99"] / taken[f"{kind}_bare_p99"] for taken in samples]
         lines.append(at_most("  one row, service / bare", ratios, limit, "x", 2))
@@ -88,21 +83,12 @@ def service(project: Project, name: str, folder: Path) -> Iterator[int]:
     """The service with the address of the bare call, over the version in production; its port. folder: for its log."""
     with served(project, name):
         pass  # it has verified the version, and kept it
-    port, log = free_port(), folder / "service.log"
+    port = free_port()
     words = [sys.executable, "-m", "benchmarks.answers_service", name, str(project.root / ".modelgate" / "serving")]
     env = project.env | {"PYTHONPATH": str(ROOT)}
-    with log.open("wb") as sink:
-        process = subprocess.Popen([*words, str(port)], cwd=project.root, env=env, stdout=sink, stderr=sink)
-    try:
-        deadline = time.monotonic() + START_DEADLINE_S
-        while not is_ready(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise Failed("\n".join(["the service did not start", *log.read_text().splitlines()[-12:]]))
-            time.sleep(0.1)
+    url = f"http://127.0.0.1:{port}"
+    with serving([*words, str(port)], env, url, "/v2/health/ready", folder, cwd=project.root):
         yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
 
 
 class Client:

@@ -49,9 +49,7 @@ class WithBareCalls:
             raise RuntimeError("no version is loaded")
         model, interface = running.model, self._follower.interface
         example = [many(item, rows) for item in interface.example()["inputs"]]
-        x = interface.rows({item["name"]: tensors.read(item) for item in example})
-        if model.columns and hasattr(x, "columns"):
-            x = x[list(model.columns)]
+        x = model.in_its_order(interface.rows({item["name"]: tensors.read(item) for item in example}))
         taken = []
         for _ in range(calls):
             began = time.perf_counter()

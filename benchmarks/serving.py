@@ -67,12 +67,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: Sequence[str], env: Mapping[str, str], url: str, health: str, folder: Path) -> Iterator[Server]:
+def serving(
+    command: Sequence[str], env: Mapping[str, str], url: str, health: str, folder: Path, cwd: Path = ROOT
+) -> Iterator[Server]:
     """A server and all that it starts, until the block ends; raises Failed when it does not come up."""
     log = folder / "server.log"
     began = time.perf_counter()
     with log.open("wb") as sink:
-        process = subprocess.Popen(command, env=dict(env), cwd=ROOT, stdout=sink, stderr=sink, start_new_session=True)
+        process = subprocess.Popen(command, env=dict(env), cwd=cwd, stdout=sink, stderr=sink, start_new_session=True)
     try:
         while not _answers(url + health):
             if process.poll() is not None or time.perf_counter() - began > START_DEADLINE_S:

@@ -28,14 +28,14 @@ class Model(NamedTuple):
 
     def answer(self, x: Any) -> Any:
         """Classification: float32 (N, classes), probabilities; regression: float64 (N,). Refused if not finite."""
-        answers = self.model_format.predict(self.loaded, self._in_its_order(x))
+        answers = self.model_format.predict(self.loaded, self.in_its_order(x))
         if self.classes:
             answers = self._for_each_class(answers)
         if not np.isfinite(answers).all():
             raise StepError("answer_not_finite", "the model answers NaN or infinity", "look at the rows, and the model")
         return answers
 
-    def _in_its_order(self, x: Any) -> Any:
+    def in_its_order(self, x: Any) -> Any:
         """A table with its columns as the model learned them; choosing columns costs a tenth of a batch's answer."""
         chosen = self.columns and hasattr(x, "columns") and tuple(x.columns) != self.columns
         return x[list(self.columns)] if chosen else x

@@ -209,6 +209,16 @@ def policies(state):
 
 
 # What was done to the repository, and what the doctor says of it.
+def secret(at, name):
+    """A change of the state: there is this secret, too."""
+    return lambda state: state[f"{AT}/{at}"]["secrets"].append({"name": name})
+
+
+def variable(name, value):
+    """A change of the state: there is this variable of the repository, too."""
+    return lambda state: state[f"{AT}/actions/variables"]["variables"].append({"name": name, "value": value})
+
+
 DIFFERENCES = {
     "actions off": (lambda s: s[f"{AT}/actions/permissions"].update(enabled=False), "GitHub Actions is off"),
     "only one's own actions": (
@@ -238,7 +248,7 @@ DIFFERENCES = {
         "lets administrators pass without a reviewer",
     ),
     "token for every job": (
-        lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "DATA_TOKEN"}),
+        secret("actions/secrets", "DATA_TOKEN"),
         "the repository has the secret DATA_TOKEN for every job",
     ),
     "other secrets for every job, far down": (
@@ -246,15 +256,15 @@ DIFFERENCES = {
         "the repository has secrets for every job: S0, S1, S2, S3, S4, S5, S6, S7, S8, S9 and 121 more",
     ),
     "another secret for every job": (
-        lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "SLACK"}),
+        secret("actions/secrets", "SLACK"),
         "the repository has secrets for every job: SLACK",
     ),
     "another secret of the organization": (
-        lambda s: s[f"{AT}/actions/organization-secrets"]["secrets"].append({"name": "NPM"}),
+        secret("actions/organization-secrets", "NPM"),
         "the organization has secrets for every job of this repository: NPM",
     ),
     "key of the organization": (
-        lambda s: s[f"{AT}/actions/organization-secrets"]["secrets"].append({"name": "WANDB_API_KEY"}),
+        secret("actions/organization-secrets", "WANDB_API_KEY"),
         "the organization has secrets for every job of this repository: WANDB_API_KEY",
     ),
     "merge from pull requests": (
@@ -297,50 +307,44 @@ DIFFERENCES = {
         "production has no secret WANDB_PROMOTE_KEY",
     ),
     "second key in training": (
-        lambda s: s[f"{AT}/environments/training/secrets"]["secrets"].append({"name": "WANDB_PROMOTE_KEY"}),
+        secret("environments/training/secrets", "WANDB_PROMOTE_KEY"),
         "training has the secret WANDB_PROMOTE_KEY",
     ),
     "key for every job": (
-        lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "WANDB_PROMOTE_KEY"}),
+        secret("actions/secrets", "WANDB_PROMOTE_KEY"),
         "the repository has the secret WANDB_PROMOTE_KEY for every job",
     ),
     "whom to tell, for every job": (
-        lambda s: s[f"{AT}/actions/secrets"]["secrets"].append({"name": "PROMOTION_WEBHOOK_URL"}),
+        secret("actions/secrets", "PROMOTION_WEBHOOK_URL"),
         "the repository has the secret PROMOTION_WEBHOOK_URL for every job",
     ),
     "whom to tell, in training": (
-        lambda s: s[f"{AT}/environments/training/secrets"]["secrets"].append({"name": "PROMOTION_WEBHOOK_URL"}),
+        secret("environments/training/secrets", "PROMOTION_WEBHOOK_URL"),
         "the environment training has the secret PROMOTION_WEBHOOK_URL",
     ),
     "a webhook without a key": (
-        lambda s: s[f"{AT}/environments/production/secrets"]["secrets"].append({"name": "PROMOTION_WEBHOOK_URL"}),
+        secret("environments/production/secrets", "PROMOTION_WEBHOOK_URL"),
         "the environment production has no secret PROMOTION_WEBHOOK_SECRET",
     ),
     "another repository without a token": (
-        lambda s: s[f"{AT}/actions/variables"]["variables"].append(
-            {"name": "PROMOTION_DISPATCH_REPOSITORY", "value": "acme/consumer"}
-        ),
+        variable("PROMOTION_DISPATCH_REPOSITORY", "acme/consumer"),
         "the environment production has no secret PROMOTION_DISPATCH_TOKEN",
     ),
     "no repository to tell": (
-        lambda s: s[f"{AT}/actions/variables"]["variables"].append(
-            {"name": "PROMOTION_DISPATCH_REPOSITORY", "value": "consumer"}
-        ),
+        variable("PROMOTION_DISPATCH_REPOSITORY", "consumer"),
         "the variable PROMOTION_DISPATCH_REPOSITORY is 'consumer'",
     ),
     "unknown template": (
-        lambda s: s[f"{AT}/actions/variables"]["variables"].append(
-            {"name": "PROMOTION_WEBHOOK_TEMPLATE", "value": "discord"}
-        ),
+        variable("PROMOTION_WEBHOOK_TEMPLATE", "discord"),
         "the variable PROMOTION_WEBHOOK_TEMPLATE is 'discord'",
     ),
     "no entity": (lambda s: s[f"{AT}/actions/variables"].update(variables=[]), "WANDB_ENTITY is missing"),
     "unknown approval": (
-        lambda s: s[f"{AT}/actions/variables"]["variables"].append({"name": "APPROVAL", "value": "anybody"}),
+        variable("APPROVAL", "anybody"),
         "the variable APPROVAL is 'anybody'",
     ),
     "pull requests may not": (
-        lambda s: s[f"{AT}/actions/variables"]["variables"].append({"name": "PROMOTE_FROM", "value": "main"}),
+        variable("PROMOTE_FROM", "main"),
         "production lets refs/pull/*/merge in",
     ),
     "private": (

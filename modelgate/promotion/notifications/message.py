@@ -74,10 +74,10 @@ def event(message: Message) -> dict[str, Any]:
 
 
 def slack(message: Message) -> dict[str, Any]:
-    """For an incoming webhook of Slack. A text with these three signs escaped mentions no one and links nowhere."""
+    """For an incoming webhook of Slack. With these three escaped, a text mentions no one and links nowhere."""
     text = "\n".join(message.lines())
-    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(sign, name)
+    for char, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(char, name)
     return {"text": f"{text}\n<{message.link}|the version in W&amp;B>" if message.link else text}
 
 
