@@ -20,8 +20,8 @@ WORKERS = 3
 # How each lock is made: for every platform, each package by its hash, and without the address of an index.
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
-.PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check test prove conformance lint \
-	docs wheel lock drill bench github-setup github-doctor
+.PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check test coverage prove conformance \
+	lint docs wheel lock drill bench github-setup github-doctor
 
 help:
 	@echo 'make run        train, evaluate and ask you to approve; nothing leaves this machine'
@@ -54,6 +54,7 @@ help:
 	@echo 'make setup-dev  the environment with the tools for tests; the targets below make it when they need it'
 	@echo 'make check      format, lint and run the quick tests: before each commit'
 	@echo 'make test       run every test that this machine can run'
+	@echo 'make coverage   run the same, and list the lines of the product that no test runs; fails under 95 %'
 	@echo 'make prove      run the long proofs'
 	@echo 'make conformance  run W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
@@ -73,8 +74,13 @@ setup-dev:
 run plan approve rollback status audit predict prune serve serve-model clean images: setup
 	@$(VENV_PYTHON) -m runner $@ $(ARGS)
 
+EVERY_TEST = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not prove'
+
 test: setup-dev
-	@$(SEALED) $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not prove' $(ARGS)
+	@$(SEALED) $(VENV_PYTHON) -m pytest $(EVERY_TEST) $(ARGS)
+
+coverage: setup-dev
+	@$(SEALED) $(VENV_PYTHON) -m tests.measured $(EVERY_TEST) $(ARGS)
 
 prove: setup-dev
 	@$(SEALED) $(VENV_PYTHON) -m pytest -m prove $(ARGS)
