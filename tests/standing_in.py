@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,6 +18,8 @@ class StandIn(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self):
+        with contextlib.suppress(OSError):  # macOS does not know this of a socket that listens
+            self.socket.shutdown(socket.SHUT_RDWR)  # the thread notices at once, and not when it looks the next time
         self.shutdown()
         self.server_close()
 
