@@ -6,21 +6,25 @@ An interpreter that imports the SDK once and runs each step in a fork of itself.
 For each step it reads one JSON line on standard input ({"module", "argv", "environ", "stdout"}) and writes the step's
 exit code (negative: the signal that ended it) as a line on standard output. It ends when its input ends.
 
-Most of an unchanged step would be importing the SDK (0.6 s of CPU) and taking it down again. Here the import happens
-once, while the server starts. What runs is the same as `python -m <module> <argv>`, and nothing that a step changes in
-its process reaches the next one.
+Most of an unchanged step would be importing the SDK (0.6 s of CPU), starting its service, and taking both down again.
+Here this happens once, while the server starts. What runs is the same as `python -m <module> <argv>`, and nothing that
+a step changes in its process reaches the next one.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import signal
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -41,37 +45,124 @@ QUESTIONS = (
     "wandb.sdk.artifacts._generated.operations",
     "wandb.sdk.artifacts._generated.project_artifact_collection",
 )
+# What later steps import in addition.
+AHEAD = (
+    "modelgate.gate.report",
+    "modelgate.judging",
+    "modelgate.promotion.changes",
+    "modelgate.promotion.ledger",
+    "modelgate.tracking.charts",
+    "wandb.apis._generated.get_projects",
+    "wandb.sdk.artifacts._generated.artifact_created_by",
+    "wandb.sdk.artifacts._generated.fetch_organization",
+    "wandb.sdk.artifacts._generated.fetch_registry",
+    "wandb.sdk.artifacts._generated.project_artifacts",
+    "wandb.sdk.artifacts._generated.registry_user_members",
+)
+
+# What this process has ended with, once that is known.
+_code: int | None = None
 
 
 def main() -> None:
+    atexit.register(stop_here)
     signal.signal(signal.SIGTERM, end)  # so that the imports' temporary folders are removed
-    for module in QUESTIONS:
-        with suppress(ImportError):  # another release of the SDK has other parts
-            importlib.import_module(module)
-
-    folders = [thing for thing in gc.get_objects() if isinstance(thing, TemporaryDirectory)]
-    gc.freeze()  # a fork that ends does not visit the modules that it shares: 0.1 s of CPU each
-    codes = os.dup(1)
+    orders, codes = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     interpreter = os.getpid()
-    for line in sys.stdin:
-        step = os.fork()
-        if step == 0:
-            os.close(codes)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            end_with_parent()
-            if os.getppid() == interpreter:  # else it was killed before the line above
-                with own_temporary_folders(folders):
-                    run(json.loads(line))
-            return
-        os.write(codes, b"%d\n" % wait_for(step))
+    with service():
+        folders = [thing for thing in gc.get_objects() if isinstance(thing, TemporaryDirectory)]
+        gc.freeze()  # a fork that ends does not visit the modules that it shares: 0.1 s of CPU each
+        gc.enable()
+        for line in os.fdopen(orders):
+            step = os.fork()
+            if step == 0:
+                os.close(codes)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                end_with_parent()
+                if os.getppid() == interpreter:  # else it was killed before the line above
+                    with own_temporary_folders(folders):
+                        run(json.loads(line))
+                return
+            os.write(codes, b"%d\n" % wait_for(step, meanwhile=import_ahead))
+
+
+@contextmanager
+def service() -> Iterator[None]:
+    """
+    Import the SDK, and start its service (`wandb-core`) for all steps.
+
+    A step finds the service by a variable, does not start its own, and leaves it running. The SDK sleeps for 0.2 s when
+    it starts one, so the other imports happen meanwhile.
+    """
+    interpreter = os.getpid()
+    gc.disable()  # almost everything that an import makes is kept
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(service_starter())
+        import_all(QUESTIONS)
+    process = starting.result()
+    try:
+        yield
+    finally:
+        if process and os.getpid() == interpreter:
+            process.terminate()
+            process.wait()
+
+
+def service_starter() -> Callable[[], subprocess.Popen[bytes] | None]:
+    """What starts the service. Another release of the SDK may do it in another way; each step then starts its own."""
+    try:
+        from wandb.sdk.lib.service import service_process
+        from wandb.sdk.wandb_settings import Settings
+    except ImportError:
+        return lambda: None
+
+    def start() -> subprocess.Popen[bytes]:
+        started = service_process.start(Settings())
+        started.token.save_to_env()
+        return started._process
+
+    return start
 
 
 def end(*_: object) -> NoReturn:
-    sys.exit(128 + signal.SIGTERM)
+    leave(128 + signal.SIGTERM)
 
 
-def wait_for(step: int) -> int:
+def leave(code: int) -> NoReturn:
+    """
+    Exit without the end of the interpreter, which takes down one module after the other for 50 ms.
+
+    Before that, everything happens as always: threads are waited for, and exit handlers run, `stop_here` last.
+    """
+    global _code
+    _code = code
+    sys.exit(code)
+
+
+def stop_here() -> None:
+    """The last exit handler."""
+    if _code is not None:
+        logging.shutdown()  # registered before us, so it would come after us
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_code)
+
+
+def import_ahead() -> None:
+    """Import what later steps need, while the first one runs. Whatever is imported already costs nothing."""
+    import_all(AHEAD)
+    gc.freeze()
+
+
+def import_all(modules: Iterable[str]) -> None:
+    for module in modules:
+        with suppress(ImportError):  # another release of the SDK has other parts
+            importlib.import_module(module)
+
+
+def wait_for(step: int, meanwhile: Callable[[], None]) -> int:
     """The step's exit code. If this process is asked to end meanwhile, the step is asked, and this process follows."""
     asked = []
 
@@ -80,6 +171,7 @@ def wait_for(step: int) -> int:
         os.kill(step, number)
 
     signal.signal(signal.SIGTERM, ask)
+    meanwhile()
     os.waitid(os.P_PID, step, os.WEXITED | os.WNOWAIT)  # until it is waited for below, no other process has its id
     signal.signal(signal.SIGTERM, end)
     _, status = os.waitpid(step, 0)
@@ -103,11 +195,15 @@ def own_temporary_folders(shared: Iterable[TemporaryDirectory[str]]) -> Iterator
 
 def run(step: dict[str, object]) -> None:
     """Become the step: its standard output goes to the file that the runner reads."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(os.open(str(step["stdout"]), os.O_WRONLY), 1)
     os.environ.update(step["environ"])  # type: ignore[call-overload]
     sys.argv = [step["module"], *step["argv"]]  # type: ignore[list-item, misc]
-    runpy.run_module(str(step["module"]), run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(str(step["module"]), run_name="__main__", alter_sys=True)
+    except SystemExit as exit:
+        if isinstance(exit.code, int):
+            leave(exit.code)
+        raise
 
 
 if __name__ == "__main__":

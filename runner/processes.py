@@ -29,6 +29,8 @@ from runner.pipeline import Outcome, Step
 
 # Waiting for a step costs at most this much: for four steps and a server, far less than a tenth of a second.
 POLL_S = 0.02
+# Most processes end within some hundredths of a second after they are asked to.
+END_POLL_S = 0.002
 # Time to close files after SIGTERM. The SDK's own shutdown takes about one second.
 GRACE_S = 5.0
 
@@ -57,10 +59,14 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
 
-    def pause(self) -> None:
-        """Wait one poll; raises Interrupted if the runner was asked to end."""
+    def check(self) -> None:
+        """Raise Interrupted if the runner was asked to end."""
         if self.asked:
             raise Interrupted
+
+    def pause(self) -> None:
+        """Wait one poll; raises Interrupted if the runner was asked to end."""
+        self.check()
         time.sleep(POLL_S)
 
 
@@ -105,8 +111,8 @@ class Child:
                 self._popen.stdin.flush()
 
     def answer(self) -> str:
-        """The line that a process with `stdout=PIPE` has written since the last one; empty if there is none."""
-        if self._popen.stdout is None or not select.select([self._popen.stdout], [], [], 0)[0]:
+        """The next line of a process with `stdout=PIPE`, as soon as it comes; empty if none comes within one poll."""
+        if self._popen.stdout is None or not select.select([self._popen.stdout], [], [], POLL_S)[0]:
             return ""
         return self._popen.stdout.readline().decode().strip()
 
@@ -157,10 +163,10 @@ def _end_group(pid: int, alive: Callable[[], bool]) -> None:
     _signal_group(pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_S
     while alive() and time.monotonic() < deadline:
-        time.sleep(POLL_S)
+        time.sleep(END_POLL_S)
     _signal_group(pid, signal.SIGKILL)
     while alive():
-        time.sleep(POLL_S)
+        time.sleep(END_POLL_S)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
@@ -258,7 +264,7 @@ class StepProcesses:
         while not (answer := interpreter.answer()):
             if (code := interpreter.code()) is not None:
                 return code
-            self._stop.pause()
+            self._stop.check()
         return int(answer)
 
     def _start(self) -> Child:

@@ -1,0 +1,101 @@
+"""The interpreter of the steps, with the real SDK: one service for all steps, and how a step ends.
+
+python -m pytest tests/runner/test_prepared.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, alive
+
+SERVICE = """
+import sys, wandb
+print(sys.argv[1])
+print(wandb.setup().ensure_service().owns_service)
+"""
+ENDS = """
+import atexit, logging, logging.handlers, sys, tempfile, threading, time
+log = logging.getLogger("step")
+log.addHandler(logging.handlers.MemoryHandler(9, target=logging.StreamHandler(sys.stdout)))
+atexit.register(log.warning, "the exit handlers ran")
+threading.Thread(target=lambda: (time.sleep(0.2), print("the thread ended"))).start()
+kept = tempfile.TemporaryDirectory(prefix="of-the-step-")
+print("printed")
+sys.exit({})
+"""
+
+
+class Interpreter:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "runner.prepared"],
+            cwd=ROOT,
+            env=environ | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, text: str, *argv: str) -> tuple[int, str]:
+        """The exit code of this module, and its standard output."""
+        (self.folder / "a_step.py").write_text(text)
+        stdout = self.folder / "stdout"
+        stdout.write_text("")
+        assert self.process.stdin and self.process.stdout
+        order = {"module": "a_step", "argv": argv, "environ": {}, "stdout": str(stdout)}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline()), stdout.read_text()
+
+    def services(self) -> list[int]:
+        """The process ids of the services that it has started."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if command[0].endswith(b"wandb-core") and str(self.process.pid).encode() in command:
+                found.append(int(process.name))
+        return found
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path) -> Iterator[Interpreter]:
+    started = Interpreter(tmp_path)
+    yield started
+    started.process.kill()
+    started.process.communicate()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc (Linux)")
+def test_all_steps_use_one_service_which_ends_with_their_interpreter(interpreter: Interpreter) -> None:
+    assert interpreter.run(SERVICE, "first") == (0, "first\nFalse\n")
+    (service,) = interpreter.services()
+    assert interpreter.run(SERVICE, "second") == (0, "second\nFalse\n")
+    assert interpreter.services() == [service] and alive(service)
+    interpreter.process.communicate()
+    assert not alive(service)
+
+
+def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> None:
+    """Threads are waited for, exit handlers run, and what was printed or logged is written."""
+    for code, expected in (("0", 0), ("3", 3), ("None", 0), ("'a sentence'", 1)):
+        ended, said = interpreter.run(ENDS.replace("{}", code))
+        assert ended == expected
+        assert "printed\n" in said and "the thread ended\n" in said and "the exit handlers ran\n" in said
+    assert interpreter.run("raise ValueError")[0] == 1
+    _, errors = interpreter.process.communicate()
+    assert "a sentence" in errors and "ValueError" in errors
+    assert not [*interpreter.folder.glob("*step-*")]
