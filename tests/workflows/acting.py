@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from tests.workflows.files import ROOT, actions, program, workflows
 STANDINS = Path(__file__).parent / "standins"
 REPOSITORY = "Team/Models"  # capitals, which GitHub allows and an image's name does not
 BUILT_IN = {"actions/checkout"}
+NOT_RUN = ("benchmarks/", "docs/", "tests/")  # most of the files, which act would copy once for each job
 DEADLINE_S = 1500
 # act refuses this line as an unknown property; GitHub knows it, and so do its own parser and the linters.
 UNKNOWN_TO_ACT = "      deployment: false # promote alone deploys\n"
@@ -61,10 +63,13 @@ def standins() -> list[str]:
 
 
 def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> Path:
-    """The tracked files with a team's only use case, as act takes them: the one commit of a repository in `to`."""
+    """
+    The tracked files that a workflow can run, with a team's only use case, as act takes them: the one commit of a
+    repository in `to`.
+    """
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and not name.startswith(NOT_RUN):
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, to / name)
     to.mkdir(parents=True, exist_ok=True)
@@ -75,6 +80,7 @@ def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> 
     git(to, "init", "-q", "-b", "main")
     git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
     commit(to, "All of it")
+    git(to, "gc", "-q")  # one file instead of one for each object, which act would copy, too
     return to
 
 
@@ -105,7 +111,10 @@ def act(
     """
     Run one workflow file. payload: the event as GitHub would send it. environ: what the runner sets beyond act's own.
     """
-    home.mkdir(exist_ok=True)
+    (home / "bin").mkdir(parents=True, exist_ok=True)
+    python = home / "bin" / "python3"  # that of these tests, and not what a manager of versions looks up each time
+    if not python.exists():
+        python.symlink_to(Path(sys.executable).resolve())
     event_file = home / f"event-{time.monotonic_ns()}.json"
     event_file.write_text(json.dumps(payload or {}), encoding="utf-8")
     words = [str(program("act")), event, "--workflows", f".github/workflows/{workflow}", "--eventpath", str(event_file)]
@@ -113,11 +122,12 @@ def act(
     words += ["--rm", "--container-daemon-socket", "-", "--json", "--actor", actor, *standins()]
     for flag, values in (("--env", environ), ("--var", variables), ("--secret", secrets)):
         words += [word for name, value in values.items() for word in (flag, f"{name}={value}")]
-    passed = {name: os.environ[name] for name in ("PATH", "TMPDIR", "DOCKER_HOST") if name in os.environ}
+    passed = {name: os.environ[name] for name in ("TMPDIR", "DOCKER_HOST") if name in os.environ}
+    path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
     done = subprocess.run(
         words,
         cwd=repository,
-        env={**passed, "HOME": str(home)},
+        env={**passed, "HOME": str(home), "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -184,6 +184,16 @@ class Place:
         """Make a version production as a person with the second key does it in the browser."""
         self.do(f"version = api.artifact({version!r}); version.aliases.append('production'); version.save()")
 
+    def link_by_hand(self, registered: str) -> str:
+        """Put a version that no pipeline made into a collection of the registry; its full name."""
+        return self.do(
+            "run = wandb.init(project='by-hand')\n"
+            "made = run.log_artifact(wandb.Artifact('model', 'model')).wait()\n"
+            f"linked = run.link_artifact(made, {registered!r})\n"
+            "run.finish()\n"
+            "print(linked.qualified_name)"
+        ).strip()
+
     def do(self, statements: str) -> str:
         """Run statements over `api`, a wandb.Api() with the second key; what they print."""
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_SILENT": "true"}

@@ -90,7 +90,7 @@ def dispatched(pulled, place, yes):
 
 
 @pytest.fixture(scope="module")
-def rows(dispatched, place):
+def rows(pulled, place):
     """A file of rows that is committed, and was no part of what was judged."""
     program = "from usecases.cells import data; data.load(369, 200).x_eval.to_csv('rows.csv', index=False)"
     environ = {"PATH": os.environ["PATH"], "CELLS_EVERY": "7"}
@@ -239,8 +239,8 @@ def test_rows_are_answered_by_what_is_in_production_and_the_answers_are_kept(ans
     assert json.loads((kept / "answers-cells" / "result.json").read_text())["rows"] == 200
 
 
-def test_an_alias_that_was_moved_by_hand_fails_the_job_and_keeps_no_answers(answered, dispatched, rows, place):
-    place.move_by_hand(dispatched.outputs["link"]["version"])
+def test_an_alias_that_was_moved_by_hand_fails_the_job_and_keeps_no_answers(answered, rows, place):
+    place.move_by_hand(place.link_by_hand("wandb-registry-model/cells-dev"))
     try:
         ran = place.act("workflow_dispatch", workflow="predict.yml", inputs=rows)
     finally:
