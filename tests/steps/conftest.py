@@ -89,6 +89,7 @@ def step(
 ) -> Callable[..., Answer]:
     """Call a step's main() with the glyphs: `step("build", "--rows", 100)`; a refusal raises its StepError."""
     monkeypatch.setenv("WANDB_PROJECT", collection)
+    monkeypatch.setenv("WANDB_X_SAVE_REQUIREMENTS", "false")  # to list what is installed is most of what a run costs
     numbers = itertools.count()
 
     def call(name: str, *flags: object) -> Answer:
