@@ -1,10 +1,10 @@
 """
-Use cases: make one, and check what one says.
+Create a use case, or check the config of one.
 
-    python -m modelgate new NAME --task tabular-classification    a use case of your own, which runs as it is
-    python -m modelgate config [NAME]     the config.toml of a use case, or of the default one, checked, as JSON
+    python -m modelgate new NAME --task tabular-classification    create a use case of your own that already runs
+    python -m modelgate config [NAME]     check the config.toml of a use case and print it as JSON
 
-Exits 0 done, 2 wrong use or configuration. Needs Python alone.
+Exits 0 done, 2 wrong use or configuration. Needs only Python.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     show.add_argument("name", nargs="?", metavar="NAME", help="a folder of usecases/ (default: the default use case)")
     make = commands.add_parser(
         "new",
-        help="write a use case that runs as it is, for you to change",
+        help="create a use case that already runs, for you to change",
         epilog="example: python -m modelgate new churn --task tabular-classification",
     )
-    make.add_argument("name", metavar="NAME", help="the folder of usecases/ to write")
-    make.add_argument("--task", required=True, choices=config.TASKS, help="what kind of rows and answers it has")
-    make.add_argument("--framework", choices=config.FRAMEWORKS, help="default: the one that has this task")
+    make.add_argument("name", metavar="NAME", help="the folder of usecases/ to create")
+    make.add_argument("--task", required=True, choices=config.TASKS, help="the kind of rows and answers")
+    make.add_argument("--framework", choices=config.FRAMEWORKS, help="default: the one that supports this task")
     return parser.parse_args(argv)
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command == "new":
             new.write(args.name, args.task, args.framework or config.frameworks_for(args.task)[0])
-            print(f"wrote usecases/{args.name}: change it to your own, or first see it run")
+            print(f"created usecases/{args.name}: change it, or first see it run")
             print(f"  make run USE_CASE={args.name}")
         else:
             settings = config.load(args.name or config.require_default())

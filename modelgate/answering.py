@@ -1,4 +1,4 @@
-"""A loaded model and how it is asked: the same for predict, which asks for a file of rows, and for the service."""
+"""Load a model and get its answers, in the same way for predict, which answers a file of rows, and for the service."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from modelgate.errors import StepError
 
 class Model(NamedTuple):
     """
-    A model that is loaded.
+    A loaded model.
 
-    classes: their names by index; none of a regression. columns: of a table, in the order in which the model learned
-    them.
+    classes: their names by index; empty for a regression. columns: those of a table, in the order in which the model
+    learned them.
     """
 
     model_format: ModuleType
@@ -27,30 +27,34 @@ class Model(NamedTuple):
     columns: tuple[str, ...]
 
     def answer(self, x: Any) -> Any:
-        """Classification: float32 (N, classes), probabilities; regression: float64 (N,). Refused if not finite."""
+        """Return the answers. Classification: float32 (N, classes), probabilities; regression: float64 (N,). Raise if
+        not finite.
+        """
         answers = self.model_format.predict(self.loaded, self.in_its_order(x))
         if self.classes:
             answers = self._for_each_class(answers)
         if not np.isfinite(answers).all():
-            raise StepError("answer_not_finite", "the model answers NaN or infinity", "look at the rows, and the model")
+            raise StepError("answer_not_finite", "the model answers NaN or infinity", "check the rows and the model")
         return answers
 
     def in_its_order(self, x: Any) -> Any:
-        """A table with its columns as the model learned them; choosing columns costs a tenth of a batch's answer."""
+        """Return a table with its columns as the model learned them. Choosing columns takes a tenth of the time of a
+        batch.
+        """
         chosen = self.columns and hasattr(x, "columns") and tuple(x.columns) != self.columns
         return x[list(self.columns)] if chosen else x
 
     def _for_each_class(self, answers: Any) -> Any:
-        """A model that never saw the last classes answers fewer columns."""
+        """Add the columns of the last classes, if the model has never seen rows of them."""
         lacking = len(self.classes) - answers.shape[1]
         if lacking < 0:
-            message = f"the model answers {answers.shape[1]} classes, and data.py names {len(self.classes)}"
+            message = f"the model answers {answers.shape[1]} classes, but data.py names {len(self.classes)}"
             raise StepError("other_classes", message, "use the use case's code that the model was trained with")
         return np.pad(answers, ((0, 0), (0, lacking))) if lacking else answers
 
 
 def load(settings: Config, path: Path, data: ModuleType) -> Model:
-    """Load a model's file, whose format must have been started. data: the use case's `data.py`."""
+    """Load a model's file. Its format must have been started. data: the use case's `data.py`."""
     model_format = frameworks.load_format(settings.framework)
     loaded = model_format.load(path, usecase.trusted(settings.name))
     classes = () if settings.task.endswith("regression") else tuple(str(name) for name in data.CLASSES)

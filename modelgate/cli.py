@@ -1,5 +1,6 @@
 """
-How a step is called and how it answers: flags in, one JSON object on standard output, words on standard error.
+Handle how a step is called and how it answers: flags in, one JSON object on standard output, messages on standard
+error.
 
 Exit codes: 0 done (or nothing to do), 1 it ran and the answer is no, 2 wrong use or configuration,
 3 a service or a dataset's source is not reachable.
@@ -26,7 +27,7 @@ _answer_fd: int | None = None
 
 
 class StepParser(argparse.ArgumentParser):
-    """argparse with the flags that every step has, and defaults from the use case's `config.toml`."""
+    """An argument parser with the flags that every step has, and with defaults from the use case's `config.toml`."""
 
     def __init__(self, doc: str, argv: Sequence[str] | None) -> None:
         about, _, rest = doc.strip().partition("\n")
@@ -50,13 +51,13 @@ class StepParser(argparse.ArgumentParser):
         self.config = config.load(chosen)
 
     def _chosen_use_case(self) -> str:
-        """The use case whose config has the defaults of the other flags, so it is read before them."""
+        """Return the use case whose config has the defaults of the other flags. So this is read before them."""
         early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         early.add_argument("--use-case")
         return early.parse_known_args(self.argv)[0].use_case or config.require_default()
 
     def add_hyperparameters(self) -> None:
-        """A flag for each key of `[train]`, with its value as the default."""
+        """Add a flag for each key of `[train]`, with its value as the default."""
         config.add_hyperparameters(self, self.config.train)
         self.set_defaults(**self.config.train)
 
@@ -66,9 +67,9 @@ class StepParser(argparse.ArgumentParser):
 
 def emit(result: dict[str, Any], out: Path | None, files: Mapping[str, str | None] | None = None) -> None:
     """
-    Give the step's answer: `result.json` in `out`, and one JSON object on standard output.
+    Print the step's answer: `result.json` in `out`, and one JSON object on standard output.
 
-    files: what else belongs in `out`, name to text. None: there is none this time, and an earlier one is removed.
+    files: the other files of `out`, from name to text. None: this run has no such file, and an earlier one is removed.
     """
     text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False) + "\n"
     if out is not None:
@@ -82,7 +83,7 @@ def emit(result: dict[str, Any], out: Path | None, files: Mapping[str, str | Non
             _write_whole(out / "result.json", text)
         except OSError as error:
             raise StepError(
-                "out_not_writable", f"--out {str(out)!r}: {error}", "name a folder you may write to", WRONG_USE
+                "out_not_writable", f"--out {str(out)!r}: {error}", "choose a folder that you may write to", WRONG_USE
             ) from error
     if _answer_fd is None:
         sys.stdout.write(text)
@@ -92,22 +93,22 @@ def emit(result: dict[str, Any], out: Path | None, files: Mapping[str, str | Non
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one, never a part."""
+    """Write a file so that a kill leaves the old file or the new one, never a part of it."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
         file.write(text)
     Path(file.name).replace(path)
 
 
 def say(text: str) -> None:
-    """A line for people."""
+    """Print a line for people."""
     print(text, file=sys.stderr, flush=True)
 
 
 def guarded(main: Callable[[], int]) -> int:
     """
-    Run a step as a program: a StepError becomes its message and exit code; a bug keeps its traceback.
+    Run a step as a program. A StepError becomes its message and exit code; a bug keeps its traceback.
 
-    An error of W&B's SDK that no step expects is W&B's answer and no bug of ours, so it becomes a sentence, too.
+    An error of W&B's SDK that no step expects is W&B's answer, not a bug of ours, so it also becomes a sentence.
     """
     global _answer_fd
     sys.stdout.flush()
@@ -119,9 +120,9 @@ def guarded(main: Callable[[], int]) -> int:
         except Exception as error:
             if not _is_of_wandb(error):
                 raise
-            said = one_line(f"W&B could not do what it was asked: {error}")
+            said = one_line(f"W&B could not do what the step asked: {error}")
             raise StepError(
-                "wandb_failed", said, "check in W&B whether it was changed, then try again", UNREACHABLE
+                "wandb_failed", said, "check in W&B whether something was changed, then try again", UNREACHABLE
             ) from error
     except StepError as error:
         say(f"error: {error}")
@@ -130,14 +131,14 @@ def guarded(main: Callable[[], int]) -> int:
         emit(error.as_json(), None)
         return error.exit_code
     except KeyboardInterrupt:
-        say("stopped; run the same command again to continue from what was finished")
+        say("stopped; run the same command again to continue from here")
         return 130
 
 
-# The second is where an error comes from that the SDK does not wrap into one of the first.
+# The second is the source of errors that the SDK does not wrap into one of the first.
 _OF_WANDB = ("wandb.errors", "wandb.sdk.lib.service")
 
 
 def _is_of_wandb(error: Exception) -> bool:
-    """By its name, because the SDK is not imported by a step that does not need it."""
+    """Compare by name, because a step that does not need the SDK does not import it."""
     return any(kind.__module__.startswith(_OF_WANDB) for kind in type(error).__mro__)

@@ -1,8 +1,9 @@
 """
-What a use case says in its `config.toml`: which use cases there are, the default one, and every value checked on entry.
+Read the `config.toml` of a use case: which use cases there are, the default one, and every value checked when it is
+read.
 
 A key that is unknown, missing, mistyped or out of range is refused with its file, its name and what is allowed, before
-anything runs and before a person is asked. Needs Python alone: the runner and the workflows read it, too.
+anything runs and before a person is asked. Needs only Python, because the runner and the workflows also read it.
 """
 
 from __future__ import annotations
@@ -27,34 +28,34 @@ _TASKS_OF = {
     "keras": ("image-classification",),
     "sklearn": ("tabular-classification", "tabular-regression", "text-classification"),
 }
-# By the end of a task's name, what the gate can hold a model to; the first is the default. `modelgate.gate.metrics` has
-# what they are.
+# The metrics of the gate, by the end of a task's name; the first one is the default. `modelgate.gate.metrics` defines
+# them.
 METRICS = {
     "classification": ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"),
     "regression": ("within_tolerance", "mean_absolute_error", "mean_squared_error", "pinball"),
 }
-# Of them those of which less is better. They are in a unit of their own, and the others between 0 and 1.
+# The metrics for which less is better. They have their own unit; the others are between 0 and 1.
 ERRORS = ("log_loss", "mean_absolute_error", "mean_squared_error", "pinball")
-# Not `rollback`: under it the comparison with production does not block, so it is asked for by hand, with a reason.
+# Not `rollback`: it does not block on the comparison with production, so a person asks for it, with a reason.
 POLICIES = ("no_worse", "better", "non_inferior")
-# Keys that had another name, by table: what they are called now.
+# Keys that were renamed, by table: their new names.
 _RENAMED = {"gate": {"floor_accuracy": "at_least"}}
 # A use case is a Python package, and its name is part of artifact names, image tags and W&B aliases.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
-# GitHub takes more in both; these cannot be mistaken for anything else.
+# GitHub accepts more in both; these cannot be mistaken for anything else.
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HYPERPARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
-# W&B refuses other names, or reads them as something else than a name.
+# W&B refuses other names, or does not read them as names.
 _WANDB_NAME = re.compile(r"[^/:\\#?%\x00-\x1f]{1,128}")
-# Flags of the steps and of the runner; a hyperparameter of that name would be the same flag.
+# Flags of the steps and of the runner. A hyperparameter with such a name would be the same flag.
 _FLAGS = (
     *("approver", "collection", "commit", "dataset", "docker", "eval_rows", "help", "images", "model", "no_cache"),
     *("out", "policy", "reason", "registry", "rows", "threads", "use_case", "version", "wandb", "yes"),
 )
-# What the environment of a step has for other reasons, and may not be handed to data.py as if it were a setting of it.
+# Variables that a step has for other reasons. data.py may not get them as if they were its settings.
 _OTHERS_VARIABLES = ("WANDB_", "GITHUB_", "ACTIONS_", "RUNNER_", "MODELGATE_", "LD_", "PYTHON")
 
 Hyperparameter = bool | int | float | str
@@ -62,10 +63,10 @@ _KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", floa
 
 
 class _Wrong(ValueError):
-    """What is wrong with a value; the message ends the sentence "file: key ..."."""
+    """A wrong value. The message completes the sentence "file: key ..."."""
 
 
-# --- what one value may be -------------------------------------------------------------------------------------------
+# --- single values -------------------------------------------------------------------------------------------
 
 
 def _text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
@@ -99,7 +100,7 @@ def _count(value: object) -> int:
 
 
 def _number(low: float, high: float, *, ends: bool = True) -> Callable[[object], float]:
-    between = "from {} to {}" if ends else "between {} and {}, without the ends"
+    between = "from {} to {}" if ends else "above {} and below {}"
 
     def check(value: object) -> float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -124,7 +125,7 @@ def _amount(value: object) -> float:
 
 def _variables(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) and _VARIABLE.fullmatch(name) for name in value):
-        raise _Wrong('must be a list of names of variables, as ["ROWS_CSV"]')
+        raise _Wrong('must be a list of names of variables, such as ["ROWS_CSV"]')
     for name in value:
         if name.startswith(_OTHERS_VARIABLES):
             raise _Wrong(f"must not name {name}: it belongs to another program")
@@ -134,7 +135,7 @@ def _variables(value: object) -> tuple[str, ...]:
 def _labels(value: object) -> tuple[str, ...]:
     labels = [value] if isinstance(value, str) else value
     if not isinstance(labels, list) or not labels:
-        raise _Wrong('must be a label of a runner, or a list of labels, as ["self-hosted", "gpu"]')
+        raise _Wrong('must be a label of a runner, or a list of labels, such as ["self-hosted", "gpu"]')
     for label in labels:
         if not isinstance(label, str) or not _LABEL.fullmatch(label):
             raise _Wrong("must have labels of letters, digits, '.', '_' and '-'")
@@ -156,7 +157,7 @@ _KNOWN_HYPERPARAMETERS: Mapping[str, Callable[[object], Hyperparameter]] = {
 }
 
 
-# What every training of a framework needs; the rest of [train] is the use case's own.
+# What every training with a framework needs. The use case chooses the rest of [train].
 _REQUIRED_HYPERPARAMETERS = {
     "keras": ("batch_size", "epochs", "optimizer", "seed", "validation_split"),
     "sklearn": ("seed",),
@@ -164,11 +165,13 @@ _REQUIRED_HYPERPARAMETERS = {
 
 
 def check_hyperparameter(name: str, value: object) -> Hyperparameter:
-    """The value, if a hyperparameter of this name may have it; else ValueError with what it must be."""
+    """Return the value if a hyperparameter of this name may have it; otherwise raise ValueError with what is
+    allowed.
+    """
     if check := _KNOWN_HYPERPARAMETERS.get(name):
         return check(value)
     if not isinstance(value, bool | int | float | str):
-        raise _Wrong("must be true, false, a number or a text")
+        raise _Wrong("must be true, false, a number or a string")
     if isinstance(value, float) and not math.isfinite(value):
         raise _Wrong("must be a finite number")
     if isinstance(value, str) and not value.isprintable():
@@ -177,7 +180,7 @@ def check_hyperparameter(name: str, value: object) -> Hyperparameter:
 
 
 def add_hyperparameters(parser: argparse._ActionsContainer, hyperparameters: Mapping[str, Hyperparameter]) -> None:
-    """A flag for each: `--learning-rate` for `learning_rate`, in the type of the value that the config has."""
+    """Return a flag for each: `--learning-rate` for `learning_rate`, with the type that the value has in the config."""
     for name, value in hyperparameters.items():
         flag, about = f"--{name.replace('_', '-')}", f"{_KINDS[type(value)]} (default: {value})".replace("%", "%%")
         parser.add_argument(flag, dest=name, type=_reader(name, value), metavar="VALUE", help=about)
@@ -203,15 +206,15 @@ def _reader(name: str, default: Hyperparameter) -> Callable[[str], Hyperparamete
 
 
 def _key(check: Callable[[object], Any], default: Any = MISSING) -> Any:
-    """A field of a table: how its value is checked, and the default of a key that may be left out."""
+    """Define a field of a table: how to check its value, and the default if the key is optional."""
     return field(metadata={"check": check}) if default is MISSING else field(default=default, metadata={"check": check})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """
-    `[data]`. env: the variables that `data.py` may read. fallback: the use case that stands in, or nothing.
-    rows_may_repeat: whether an eval row may equal a training row, as rows of few columns do by nature.
+    `[data]`. env: the variables that `data.py` may read. fallback: the use case that replaces this one, or nothing.
+    rows_may_repeat: whether an eval row may equal a training row, which is natural for rows with few columns.
     """
 
     env: tuple[str, ...] = _key(_variables, ())
@@ -230,9 +233,10 @@ class Build:
 @dataclass(frozen=True, kw_only=True)
 class Gate:
     """
-    `[gate]`. metric: empty is the task's default. In the metric's own unit: at_least or at_most, what its bound must
-    reach; margin, how far below production is still "no worse", or margin_relative, the same as a fraction of
-    production's value; tolerance, how far a regression's answer may be off to count as right. quantile: of `pinball`.
+    `[gate]`. metric: if empty, the task's default. In the metric's own unit: at_least or at_most, the limit for its
+    bound; margin, the drop below production that still counts as "no worse", or margin_relative, the same as a fraction
+    of production's value; tolerance, how far off an answer of a regression may be to count as right. quantile: for
+    `pinball`.
     """
 
     policy: str = _key(_one_of(POLICIES))
@@ -248,21 +252,23 @@ class Gate:
 
     @property
     def limits(self) -> dict[str, Any]:
-        """What a `modelgate.gate.policy.Policy` has besides its name."""
+        """Return the fields of a `modelgate.gate.policy.Policy` other than its name."""
         names = ("metric", "at_least", "at_most", "margin", "margin_relative", "tolerance", "quantile")
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """`[approval]`. environment: the one on GitHub whose reviewers approve this model, and which has its second key."""
+    """`[approval]`. environment: the GitHub environment whose reviewers approve this model, and which has its second
+    key.
+    """
 
     environment: str = _key(_text(_ENVIRONMENT, "a name of letters, digits, '_' and '-'"), "production")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunsOn:
-    """`[runs_on]`: the labels of the runner on GitHub that a step's job asks for."""
+    """`[runs_on]`: the labels of the GitHub runner for a step's job."""
 
     train: tuple[str, ...] = _key(_labels, ("ubuntu-24.04",))
     evaluate: tuple[str, ...] = _key(_labels, ("ubuntu-24.04",))
@@ -270,18 +276,20 @@ class RunsOn:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A use case's `config.toml`. train: the hyperparameters, each a flag of train and a keyword of `build_model`."""
+    """A use case's `config.toml`. train: the hyperparameters; each one is a flag of train and a keyword of
+    `build_model`.
+    """
 
     name: str
-    project: str = _key(_text(_WANDB_NAME, "a name that W&B takes for a project"))
-    collection: str = _key(_text(_WANDB_NAME, "a name that W&B takes for a registered model"))
+    project: str = _key(_text(_WANDB_NAME, "a valid W&B project name"))
+    collection: str = _key(_text(_WANDB_NAME, "a valid W&B name for a registered model"))
     build: Build = field(metadata={"table": Build})
     gate: Gate = field(metadata={"table": Gate})
     train: Mapping[str, Hyperparameter] = field(metadata={"table": None})
     data: Data = field(default=Data(), metadata={"table": Data})
     approval: Approval = field(default=Approval(), metadata={"table": Approval})
     runs_on: RunsOn = field(default=RunsOn(), metadata={"table": RunsOn})
-    registry: str = _key(_text(_WANDB_NAME, "a name that W&B takes for a registry"), "wandb-registry-model")
+    registry: str = _key(_text(_WANDB_NAME, "a valid W&B registry name"), "wandb-registry-model")
     task: str = _key(_one_of(TASKS), TASKS[0])
     framework: str = _key(_one_of(FRAMEWORKS), FRAMEWORKS[0])
     default: bool = _key(_boolean, False)
@@ -291,17 +299,17 @@ class Config:
 
 
 def names() -> list[str]:
-    """The use cases there are, sorted: the folders that hold a `config.toml`."""
+    """Return the names of all use cases, sorted: the folders with a `config.toml`."""
     return sorted(path.parent.name for path in FOLDER.glob("*/config.toml"))
 
 
 def frameworks_for(task: str) -> list[str]:
-    """The frameworks that have models of this task."""
+    """Return the frameworks that support this task."""
     return [framework for framework in FRAMEWORKS if task in _TASKS_OF[framework]]
 
 
 def default() -> str | None:
-    """The only use case, or the one whose config says `default = true`; None if several could be meant."""
+    """Return the only use case, or the one whose config says `default = true`; None if this is ambiguous."""
     known = names()
     if len(known) == 1:
         return known[0]
@@ -317,7 +325,7 @@ def default() -> str | None:
 
 
 def require_default() -> str:
-    """The default use case; StepError `no_use_case` if several could be meant."""
+    """Return the default use case; raise StepError `no_use_case` if this is ambiguous."""
     if (name := default()) is None:
         raise StepError(
             "no_use_case",
@@ -329,11 +337,13 @@ def require_default() -> str:
 
 
 def load(name: str) -> Config:
-    """The use case's config, every value checked; StepError `config_invalid` or `no_such_use_case` otherwise."""
+    """Return the use case's config with every value checked; otherwise raise StepError `config_invalid` or
+    `no_such_use_case`.
+    """
     require(name)
     made: Config = _table(_where(name), "", Config, _parsed(name), {"name": name})
     if made.framework not in (able := frameworks_for(made.task)):
-        raise _invalid(_where(name), "framework", f"is {made.framework}, and {made.task} needs {' or '.join(able)}")
+        raise _invalid(_where(name), "framework", f"is {made.framework}, but {made.task} needs {' or '.join(able)}")
     for key in _REQUIRED_HYPERPARAMETERS[made.framework]:
         if key not in made.train:
             raise _invalid(
@@ -341,14 +351,16 @@ def load(name: str) -> Config:
             )
     made = replace(made, gate=_gate(name, made.task, made.gate))
     if made.data.fallback == name:
-        raise _invalid(_where(name), "data.fallback", "must be another use case than this one")
-    if made.data.fallback and made.data.fallback not in names() != [name]:  # an image has one use case alone
+        raise _invalid(_where(name), "data.fallback", "must be a different use case")
+    if made.data.fallback and made.data.fallback not in names() != [name]:  # an image has only one use case
         raise _invalid(_where(name), "data.fallback", f"must be a use case: {_listed()}")
     return made
 
 
 def _gate(name: str, task: str, gate: Gate) -> Gate:
-    """The gate's table with the task's default metric, once its keys are seen to fit the task and each other."""
+    """Return the gate's table with the task's default metric, after checking that its keys fit the task and each
+    other.
+    """
     kind = task.rpartition("-")[2]
     known = METRICS[kind]
     gate = replace(gate, metric=gate.metric or known[0])
@@ -356,7 +368,7 @@ def _gate(name: str, task: str, gate: Gate) -> Gate:
         raise _invalid(
             _where(name),
             "gate.metric",
-            f"is {_shown(gate.metric)} and must be {' or '.join(map(_shown, known))}, or a function of behaviour.py"
+            f"is {_shown(gate.metric)} but must be {' or '.join(map(_shown, known))}, or a function of behaviour.py"
             f"{_nearest(gate.metric, known)}",
         )
     for path, problem in _contradictions(kind, gate, own=gate.metric not in known):
@@ -365,35 +377,38 @@ def _gate(name: str, task: str, gate: Gate) -> Gate:
 
 
 def _contradictions(kind: str, gate: Gate, own: bool) -> Iterable[tuple[str, str]]:
-    """What does not fit: the key, and what is wrong with it."""
+    """Yield what does not fit: the key, and what is wrong with it."""
     less, more = ("at_most", "at_least") if gate.metric in ERRORS else ("at_least", "at_most")
     fraction = not own and gate.metric not in ERRORS
     if own and (gate.at_least is None) == (gate.at_most is None):
-        yield "at_least", f"or at_most is needed for {gate.metric}, one of them: it says whether more or less is better"
+        yield (
+            "at_least",
+            f"or at_most is needed for {gate.metric}, but not both: it says whether more or less is better",
+        )
     if not own and getattr(gate, less) is None:
         yield less, "is missing: add it below [gate]"
     if not own and getattr(gate, more) is not None:
-        yield more, f"does not go with {gate.metric}, of which {'less' if less == 'at_most' else 'more'} is better"
+        yield more, f"does not fit {gate.metric}, for which {'less' if less == 'at_most' else 'more'} is better"
     if (gate.margin is None) == (gate.margin_relative is None):
-        yield "margin", "is missing" if gate.margin is None else "and margin_relative are both there: keep one"
+        yield "margin", "is missing" if gate.margin is None else "and margin_relative are both set: keep only one"
     if gate.policy == "non_inferior" and not (gate.margin or gate.margin_relative):
         yield (
             "margin",
-            "is 0 and must be above 0 for non_inferior: no number of rows shows that there is no drop at all",
+            "is 0 but must be above 0 for non_inferior: no number of rows can show that there is no drop at all",
         )
     for key in ("at_least", "margin"):
         value = getattr(gate, key)
         if fraction and value is not None and not 0 <= value <= 1:
-            yield key, f"is {value:g} and must be a number from 0 to 1"
+            yield key, f"is {value:g} but must be a number from 0 to 1"
     if (kind == "regression") != bool(gate.tolerance):
-        wanted = "must be above 0: how far an answer may be off to count as right, in the target's unit"
-        yield "tolerance", wanted if kind == "regression" else "is of a regression, and this is a classification"
+        wanted = "must be above 0: how far off an answer may be to count as right, in the target's unit"
+        yield "tolerance", wanted if kind == "regression" else "is for a regression, but this is a classification"
     if (gate.metric == "pinball") != (gate.quantile is not None):
-        yield "quantile", "is missing: pinball needs it" if gate.quantile is None else "is of the metric pinball alone"
+        yield "quantile", "is missing: pinball needs it" if gate.quantile is None else "is only for the metric pinball"
 
 
 def _functions(name: str) -> list[str]:
-    """The functions of a use case's behaviour.py, which is not run."""
+    """Return the functions of a use case's behaviour.py, without running it."""
     path = FOLDER / name / "behaviour.py"
     try:
         tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
@@ -404,12 +419,12 @@ def _functions(name: str) -> list[str]:
 
 
 def require(name: str) -> None:
-    """Refuse a name that is not a use case's, or cannot be one."""
+    """Refuse a name that is not the name of a use case, or cannot be one."""
     if name not in names():
         raise StepError(
             "no_such_use_case",
             f"there is no use case {name!r}{_nearest(name, names())}",
-            f"there are: {_listed()}" if names() else "make one: docs/how-to/adapting.md",
+            f"there are: {_listed()}" if names() else "create one: docs/how-to/adapting.md",
             WRONG_USE,
         )
     require_name(name)
@@ -447,7 +462,7 @@ def _parsed(name: str) -> dict[str, Any]:
 
 
 def _table(where: str, table: str, kind: type, said: object, known: Mapping[str, Any]) -> Any:
-    """One table as its dataclass. known: fields that the file does not say."""
+    """Return one table as its dataclass. known: fields that are not in the file."""
     if not isinstance(said, dict):
         raise _invalid(where, table, f"must be a table: write [{table}] on a line of its own")
     keys = {one.name: one for one in fields(kind) if one.name not in known}
@@ -471,7 +486,7 @@ def _value(where: str, path: str, metadata: Mapping[str, Any], said: object) -> 
     try:
         return metadata["check"](said)
     except _Wrong as error:
-        raise _invalid(where, path, f"is {_shown(said)} and {error}") from error
+        raise _invalid(where, path, f"is {_shown(said)} but {error}") from error
 
 
 def _hyperparameters(where: str, said: object) -> dict[str, Hyperparameter]:
@@ -480,28 +495,30 @@ def _hyperparameters(where: str, said: object) -> dict[str, Hyperparameter]:
     for key, value in said.items():
         if not _HYPERPARAMETER.fullmatch(key) or key in _FLAGS:
             taken = ", ".join(_FLAGS)
-            raise _invalid(where, f"train.{key}", f"must be a name for a flag: letters, digits and _, none of {taken}")
+            raise _invalid(
+                where, f"train.{key}", f"must be a name for a flag: letters, digits and _, and none of {taken}"
+            )
         try:
             check_hyperparameter(key, value)
         except _Wrong as error:
-            raise _invalid(where, f"train.{key}", f"is {_shown(value)} and {error}") from error
+            raise _invalid(where, f"train.{key}", f"is {_shown(value)} but {error}") from error
     return dict(said)
 
 
-# --- what is wrong ---------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------------------
 
 
 def _unknown(where: str, table: str, key: str, known: Iterable[str]) -> StepError:
     path = f"{table}.{key}" if table else key
     if renamed := _RENAMED.get(table, {}).get(key):
-        return _invalid(where, path, f"is called {renamed} now", f"rename it to {renamed}")
+        return _invalid(where, path, f"is now called {renamed}", f"rename it to {renamed}")
     allowed = f"allowed {f'in [{table}]' if table else 'at the top'}: {', '.join(known)}"
     return _invalid(where, path, f"is not a key{_nearest(key, known)}", allowed)
 
 
 def _invalid(where: str, path: str, problem: str, hint: str = "") -> StepError:
     return StepError(
-        "config_invalid", f"{where}: {path} {problem}", hint or "docs/how-to/adapting.md has every key", WRONG_USE
+        "config_invalid", f"{where}: {path} {problem}", hint or "docs/how-to/adapting.md describes every key", WRONG_USE
     )
 
 
@@ -511,7 +528,7 @@ def _nearest(said: object, known: Iterable[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as a person would write it in TOML, of bounded length."""
+    """Format a value as you would write it in TOML, with a bounded length."""
     text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
     text = text.replace("'", '"')
     return text if len(text) <= 60 else text[:59] + "…"

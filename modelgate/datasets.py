@@ -1,8 +1,8 @@
 """
-The rows of a dataset's version, as every step but `build` gets them.
+Read the rows of a dataset version, as every step except `build` gets them.
 
-Training rows and eval rows are in two files, and `train` downloads the first alone: what a model is judged on is not
-there when it learns. Versions from before hold both in one file, which stays readable.
+Training rows and eval rows are in two files, and `train` downloads only the first: the rows that judge a model are not
+there when it learns. Older versions have both in one file, which stays readable.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from modelgate.tracking import arrays, files
 if TYPE_CHECKING:
     from wandb import Artifact
 
-TOGETHER = "arrays.npz"  # both splits in one file, as versions from before have them
+TOGETHER = "arrays.npz"  # both splits in one file, as in older versions
 
 
 def fetch_training(version: Artifact, folder: Path) -> tuple[Rows, str]:
-    """The training rows, and the SHA-256 of their file; refused as `dataset_unreadable` if it is not in its form."""
+    """Return the training rows and the SHA-256 of their file; raise `dataset_unreadable` if the file is not valid."""
     return _fetch(version, folder, 0)
 
 
 def fetch_eval(version: Artifact, folder: Path) -> tuple[Rows, str]:
-    """The eval rows, and the SHA-256 of their file; refused as `dataset_unreadable` if it is not in its form."""
+    """Return the eval rows and the SHA-256 of their file; raise `dataset_unreadable` if the file is not valid."""
     return _fetch(version, folder, 1)
 
 
 def eval_file(version: Artifact) -> str:
-    """The name of the file that holds the eval rows."""
+    """Return the name of the file with the eval rows."""
     return _file(version, 1)
 
 
@@ -47,25 +47,29 @@ def require_apart(version: Artifact) -> None:
     if _file(version, 0) == TOGETHER:
         raise StepError(
             "rows_not_apart",
-            f"{version.name} holds training and eval rows in one file, {TOGETHER}",
+            f"{version.name} has training and eval rows in one file, {TOGETHER}",
             "build the dataset again, and train on the new version",
         )
 
 
 def same(ours: Rows, theirs: Rows) -> bool:
-    """Whether two splits hold the same rows and targets, in the same order."""
+    """Return whether two splits have the same rows and targets, in the same order."""
     return type(ours.x) is type(theirs.x) and _equal(ours.x, theirs.x) and np.array_equal(ours.y, theirs.y)
 
 
 def seen(x_eval: Any, learned: Iterable[Any]) -> tuple[int, ...]:
-    """The indices of the eval rows that are among the training rows of these datasets. learned: the x of each."""
+    """Return the indices of the eval rows that are among the training rows of these datasets. learned: the x of
+    each.
+    """
     keys = _kind_of(x_eval).keys
     marks = [seen_in_training(x_eval, x, keys) for x in learned if type(x) is type(x_eval)]
     return tuple(np.flatnonzero(np.logical_or.reduce(marks)).tolist()) if marks else ()
 
 
 def near_duplicates(x_eval: Any, learned: Iterable[Any], same: Iterable[int]) -> int:
-    """How many eval rows are near a training row of these datasets. same: those that are one, and do not count."""
+    """Count the eval rows that are near a training row of these datasets. same: those that equal one; they do not
+    count.
+    """
     near = {int(row) for x in learned for row in np.flatnonzero(find_near(x_eval, x))}
     return len(near.difference(same))
 
@@ -86,7 +90,7 @@ def _fetch(version: Artifact, folder: Path, split: int) -> tuple[Rows, str]:
 
 
 def _file(version: Artifact, split: int) -> str:
-    """The file of a split. A version that has none is refused as `file_missing` by who fetches it."""
+    """Return the file of a split. If a version has no such file, the fetch raises `file_missing`."""
     names = [_kind(kind).FILES[split] for kind in sorted(set(KINDS.values()))]
     held = version.manifest.entries
     return next((name for name in [*names, TOGETHER] if name in held), str(names[0]))

@@ -1,4 +1,4 @@
-"""What a step raises when it cannot go on, and the exit codes that follow from it."""
+"""Define what a step raises when it cannot continue, and the exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DONE, NO, WRONG_USE, UNREACHABLE = 0, 1, 2, 3
 
 class StepError(Exception):
     """
-    A step cannot go on, and the person who called it can do something about it.
+    A step cannot continue, and the person who called it can do something about it.
 
     name: the rule or cause, for machines and tests. message: what happened and why. hint: what to do next.
     """

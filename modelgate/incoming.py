@@ -1,9 +1,9 @@
 """
-Rows that somebody wants answered, held to what the model expects of them.
+Check incoming rows against what the model expects.
 
-The same demands as of the rows of a dataset, but of rows without targets, and quick enough for one row at a time: of a
-table, pandera's checks that are plain comparisons are compiled once, because pandera itself takes tens of milliseconds
-a call. A check of another kind goes to pandera, as it is.
+The requirements are those for the rows of a dataset, but without targets, and the check is fast enough for one row at a
+time. For a table, pandera's checks that are plain comparisons are compiled once, because pandera itself takes tens of
+milliseconds per call. Other checks go to pandera unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from modelgate.text import one_line
 
 
 class Refused(StepError):
-    """Rows that a model does not take. column: the one that is wrong, if it is one."""
+    """Rows that a model does not accept. column: the wrong column, if it is one."""
 
     def __init__(self, check: str, message: str, column: str | None = None) -> None:
         super().__init__(check, message, "correct the rows; nothing was answered")
@@ -29,14 +29,16 @@ class Refused(StepError):
 
 
 class Expected(Protocol):
-    """What a model takes."""
+    """What a model accepts."""
 
     def require(self, x: Any, first: int = 0) -> None:
-        """Raise Refused if a row is not what is expected. first: the number of the first of them, for the message."""
+        """Raise Refused if a row is not as expected. first: the number of the first row, for the message."""
 
 
 def expected(task: str, data: ModuleType) -> Expected:
-    """What a use case's `data.py` says of its rows. StepError `part_missing` has been raised if it says nothing."""
+    """Return what a use case's `data.py` says about its rows. StepError `part_missing` has been raised if it says
+    nothing.
+    """
     if task == "image-classification":
         return Images(data.SHAPE)
     return Texts() if task == "text-classification" else Table(data.SCHEMA)
@@ -73,7 +75,7 @@ class Texts:
     def require(self, x: Any, first: int = 0) -> None:
         """See Expected."""
         checks: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-            ("text_dtype", lambda text: not isinstance(text, str), "what is not a text"),
+            ("text_dtype", lambda text: not isinstance(text, str), "items that are not text"),
             ("text_empty", lambda text: not text.strip(), "empty texts"),
             ("text_length", lambda text: len(text) > MAX_CHARS, f"texts of more than {MAX_CHARS} characters"),
             ("text_encoding", lambda text: any("\ud800" <= char <= "\udfff" for char in text), "half characters"),
@@ -84,7 +86,7 @@ class Texts:
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
-Holds = Callable[[Any], Any]  # of the values of a column that are not missing, an array: which of them are right
+Holds = Callable[[Any], Any]  # from the values of a column that are not missing, an array, to which of them are right
 
 
 def _in_range(
@@ -98,7 +100,7 @@ def _among(values: Any, allowed: Collection[Any]) -> Any:
     return np.array([value in allowed for value in values.tolist()], dtype=np.bool_)
 
 
-# pandera's own checks that are plain comparisons, by their names; each gets the check's statistics as keywords.
+# pandera's own checks that are plain comparisons, by name. Each gets the check's statistics as keywords.
 _PLAIN: Mapping[str, Callable[..., Any]] = {
     "equal_to": lambda values, value: values == value,
     "greater_than": lambda values, min_value: values > min_value,
@@ -113,23 +115,23 @@ _PLAIN: Mapping[str, Callable[..., Any]] = {
 
 
 class _Column:
-    """The checks of one column, compiled where they are plain."""
+    """The checks of one column, compiled if they are plain."""
 
     def __init__(self, name: str, column: Any) -> None:
         self.name = name
         self.nullable = bool(column.nullable)
         self.dtype = column.dtype
         self._is_text = str(column.dtype).startswith("str")
-        # Of times and categories pandera knows more.
+        # pandera knows more about times and categories.
         self._is_simple = self._is_text or getattr(getattr(column.dtype, "type", None), "kind", "") in tuple("iufb")
         compiled = [(check, _compiled(check) if self._is_simple else None) for check in column.checks]
         self.plain = [(check, holds) for check, holds in compiled if holds is not None]
         plain = self._is_simple and len(self.plain) == len(compiled)
         self.is_plain = plain and not (column.unique or column.parsers)
-        self._known: set[Any] = set()  # the types of a Series that were found right, and do not depend on its values
+        self._known: set[Any] = set()  # the types of a Series that passed, and that do not depend on its values
 
     def failures(self, values: Any) -> Iterator[tuple[str, str, Any]]:
-        """What is wrong with the values: the check, what it says, and which rows, bool (N,)."""
+        """Yield what is wrong with the values: the check, its message, and which rows, bool (N,)."""
         if not self._is_typed(values):
             yield "type", f"is {values.dtype}, not {_name_of(self.dtype)}", np.ones(len(values), dtype=np.bool_)
             return
@@ -190,24 +192,22 @@ def _name_of(dtype: Any) -> str:
 
 
 class Table:
-    """The columns of a table, as SCHEMA of data.py declares them, in any order and no others."""
+    """The columns of a table, exactly those that SCHEMA of data.py declares, in any order."""
 
     def __init__(self, schema: Any) -> None:
         self.schema = schema
         self.columns = [_Column(name, column) for name, column in schema.columns.items()]
         whole = bool(schema.checks or schema.unique or schema.parsers or schema.index or schema.dtype)
-        # Then pandera judges, too; what is compiled is quicker and says the same.
+        # Then pandera also checks; the compiled checks are faster and say the same.
         self.needs_pandera = whole or not all(column.is_plain for column in self.columns)
 
     def require(self, x: Any, first: int = 0) -> None:
         """See Expected."""
         names = list(x.columns)
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise Refused("table_columns", f"column {twice!r} is there twice", str(twice))
+            raise Refused("table_columns", f"column {twice!r} appears twice", str(twice))
         if undeclared := next((name for name in names if name not in self.schema.columns), None):
-            raise Refused(
-                "table_columns", f"column {undeclared!r} is not one that SCHEMA declares", one_line(undeclared)
-            )
+            raise Refused("table_columns", f"SCHEMA does not declare the column {undeclared!r}", one_line(undeclared))
         for column in self.columns:
             if column.name not in names:
                 if self.schema.columns[column.name].required:

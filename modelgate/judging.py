@@ -1,8 +1,8 @@
 """
-What follows from the answers of two models, and whether stored evidence says just that.
+Derive the verdict from the answers of two models, and check stored evidence against it.
 
-Evidence that is found again is a hint: anyone who can write to the project can have put it there. What follows from its
-answers is computed again, and where it would lead to a promotion the models are asked again too.
+Stored evidence is only a hint: anyone who can write to the project may have put it there. So everything that follows
+from its answers is computed again, and if it would lead to a promotion, the models also answer again.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence
 from modelgate.rows.dataset import Rows
 
-# Of the rows, so many are asked again, or all if there are fewer. Where one answer in a hundred of 1,000 was changed,
-# 512 of them miss it less than once in a thousand times.
+# This many rows are answered again, or all if there are fewer. If one in a hundred of 1,000 answers was changed, 512
+# rows miss it less than once in a thousand times.
 SAMPLE_ROWS = 512
-# The same model on another machine, or in other batches, differs in the last digits of a float32: a fraction of the
+# On another machine, or in other batches, the same model differs in the last digits of a float32: a fraction of the
 # largest answer.
 _TOLERANCE = 1e-4
 
 
 class Answers(NamedTuple):
     """
-    The rows, the SHA-256 of the files of candidate and rows, and what the models answer to the rows in `chosen`.
+    The rows, the SHA-256 of the files of candidate and rows, and the models' answers to the rows in `chosen`.
 
     trained_on: None if the training rows are gone. seen: the indices of all eval rows that the candidate was trained
-    on, unless rows repeat by nature. chosen: int64, indices of eval rows.
+    on, unless rows repeat naturally. chosen: int64, indices of eval rows.
     """
 
     rows: Rows
@@ -50,7 +50,7 @@ class Answers(NamedTuple):
 def conclusions(
     scores: Scores, policy: Policy, measured: form.Measured, drops_before: float, looks: int | None
 ) -> dict[str, Any]:
-    """The fields of evidence that follow from the answers; of the warnings, the first."""
+    """Return the fields of evidence that follow from the answers; of the warnings, the first."""
     outcomes = rules.judge(scores, policy)
     compared = predictions.comparison(scores, policy, drops_before) if rules.sane(outcomes) else None
     complete = report.complete(outcomes)
@@ -73,22 +73,22 @@ def conclusions(
 
 
 def outcomes_of(evidence: Evidence) -> list[rules.Outcome]:
-    """What each rule said, by the evidence."""
+    """Return the result of each rule, from the evidence."""
     return [rules.Outcome(**vars(outcome)) for outcome in evidence.rules]
 
 
 def warnings(answers: Answers, may_repeat: bool) -> tuple[str, ...]:
-    """What a person should know first of the rows themselves. may_repeat: whether they do so by nature."""
+    """Return what a person should know first about the rows. may_repeat: whether they repeat naturally."""
     said = predictions.leaking(answers.rows)
     if again := answers.trained_on and answers.trained_on.near_duplicates:
         how_many = f"{again:,} of the eval rows {'equal' if may_repeat else 'nearly equal'} rows that the candidate"
-        why = "; the use case says that its rows repeat by nature" if may_repeat else ""
+        why = "; the use case says that its rows repeat naturally" if may_repeat else ""
         said = (f"{how_many} was trained on{why}.", *said)
     return said
 
 
 def measure(scores: Scores, policy: Policy, candidate: Predictions, production: Predictions | None) -> form.Measured:
-    """What each model measures on the rows."""
+    """Return the metrics of each model on the rows."""
 
     def take(answers: Predictions, own: Any) -> form.Metrics:
         return form.Metrics(**predictions.measure(scores, policy, answers, own))
@@ -98,11 +98,13 @@ def measure(scores: Scores, policy: Policy, candidate: Predictions, production: 
     )
 
 
-# --- evidence that is found again ------------------------------------------------------------------------------------
+# --- stored evidence ------------------------------------------------------------------------------------
 
 
 def contradicted(evidence: Evidence, text: str, scores: Scores, policy: Policy, drops_before: float) -> str:
-    """The first field of evidence that does not follow from its own answers; empty if all do. text: its report."""
+    """Return the first field of evidence that does not follow from its own answers; empty if all do. text: its
+    report.
+    """
 
     def answers(measured: form.Metrics | None, given: Any) -> Predictions | None:
         if measured is None or given is None:
@@ -123,13 +125,14 @@ def contradicted(evidence: Evidence, text: str, scores: Scores, policy: Policy, 
 
 
 def some_rows(rows: int) -> npt.NDArray[np.int64]:
-    """Rows to ask again, which no one can know before: int64 (at most SAMPLE_ROWS,)."""
+    """Return the rows to answer again, which no one can know in advance: int64 (at most SAMPLE_ROWS,)."""
     return np.sort(np.random.default_rng().choice(rows, min(rows, SAMPLE_ROWS), replace=False))
 
 
 def answered_otherwise(stored_evidence: Evidence, stored: Scores, now: Scores, answers: Answers) -> str:
     """
-    What of the stored evidence is not what models and rows say today; empty if all is. now: of the chosen rows alone.
+    Return what in the stored evidence differs from the models and rows of today; empty if nothing does. now: only the
+    chosen rows.
     """
     if stored_evidence.sha256 != answers.sha256:
         return "sha256"
@@ -162,9 +165,9 @@ def answered_otherwise(stored_evidence: Evidence, stored: Scores, now: Scores, a
 
 def _alike(then: Any, today: Any, chosen: npt.NDArray[np.int64]) -> bool:
     """
-    Whether stored answers are, in the chosen rows, those of today.
+    Return whether the stored answers to the chosen rows are those of today.
 
-    Numbers may differ in their last digits, and so one class in a hundred, where a model is in two minds.
+    Numbers may differ in their last digits, and therefore one class in a hundred, where a model is undecided.
     """
     if then is None or today is None:
         return then is today

@@ -1,4 +1,4 @@
-"""Write a use case that runs as it is: `python -m modelgate new`."""
+"""Create a use case that already runs: `python -m modelgate new`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _NAME = "NAME"  # in a template's config.toml
 
 
 def write(name: str, task: str, framework: str) -> Path:
-    """Write `usecases/<name>/` from the task's template, whole or not at all; StepError says why not."""
+    """Create `usecases/<name>/` from the task's template, completely or not at all. StepError says why not."""
     config.require_name(name)
     if framework not in (able := config.frameworks_for(task)):
         problem = f"--framework {framework}: {task} needs {' or '.join(able)}"
-        raise StepError("framework_of_another_task", problem, f"give --framework {able[0]}", WRONG_USE)
+        raise StepError("framework_of_another_task", problem, f"use --framework {able[0]}", WRONG_USE)
     folder = config.FOLDER / name
     if folder.exists():
         raise StepError("use_case_exists", f"usecases/{name} already exists", "choose another name", WRONG_USE)

@@ -1,4 +1,4 @@
-"""What models answer to the rows of an eval set, and the numbers that are made of it."""
+"""Get models' answers to the rows of an eval set, and compute numbers from them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from modelgate.gate.policy import Policy
 from modelgate.gate.scores import REGRESSION, Pair, Scores
 from modelgate.rows.dataset import Rows
 
-FIRST_ROWS = 256  # of a call whose time is not taken: it compiles
-# A column of a table that has so many values at most is a group of rows for each; so many columns are.
+FIRST_ROWS = 256  # for a first call, which is not timed because it compiles
+# A column of a table with at most this many values gives a group of rows per value; at most this many columns do.
 MAX_VALUES, MAX_COLUMNS = 20, 20
 
 
 class Predictions(NamedTuple):
     """
-    What one model says of the eval rows, and what it took.
+    One model's answers to the eval rows, and what they took.
 
     answers: classification float32 (N, classes), probabilities; regression float64 (N,). varied: by variation, the
-    class that is answered, int64 (N,), or the number. latency_ms: milliseconds a row, in batches. size_bytes: of the
-    model's file.
+    class, int64 (N,), or the number. latency_ms: milliseconds per row, in batches. size_bytes: of the model's file.
     """
 
     answers: Any
@@ -41,10 +40,10 @@ class Predictions(NamedTuple):
 
 class Subject(NamedTuple):
     """
-    What a use case says of its answers and of its rows.
+    What a use case says about its answers and its rows.
 
-    classes: their names, by index. behaviour: its behaviour.py, if it has one. own: its own metric, which gives one
-    number per row, when the policy names it.
+    classes: their names by index. behaviour: its behaviour.py, if it has one. own: its own metric, one number per row,
+    if the policy names it.
     """
 
     task: str
@@ -54,16 +53,16 @@ class Subject(NamedTuple):
 
     @classmethod
     def load(cls, task: str, metric: str, data: ModuleType, behaviour: ModuleType | None) -> Subject:
-        """By its parts."""
+        """Build it from the parts of the use case."""
         classes = () if task == REGRESSION else tuple(str(name) for name in data.CLASSES)
         return cls(task, classes, behaviour, None if metric in measures.METRICS else getattr(behaviour, metric))
 
     def variations(self, x: Any) -> dict[str, Any]:
-        """The rows varied in ways that leave the truth as it is, by name."""
+        """Return varied rows whose truth is unchanged, by name."""
         return dict(self.behaviour.variations(x)) if hasattr(self.behaviour, "variations") else {}  # type: ignore[union-attr]
 
     def slices(self, rows: Rows) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-        """The groups that the use case names, and the categories of a table: numbers (N,), and what they are called."""
+        """Return the groups that the use case names, and the categories of a table: numbers (N,), and their names."""
         own = self.behaviour.slices(rows.x, rows.y) if hasattr(self.behaviour, "slices") else {}  # type: ignore[union-attr]
         numbers, names = {}, {}
         for column, groups in (_categories(rows.x) | own).items():
@@ -76,7 +75,7 @@ class Subject(NamedTuple):
 
 
 def _categories(x: Any) -> dict[str, Any]:
-    """The columns of a table that have few values and are not fractions, at most MAX_COLUMNS."""
+    """Return the columns of a table that have few values and are not fractions, at most MAX_COLUMNS."""
     few = [name for name in getattr(x, "columns", ()) if _is_category(x[name])]
     return {str(name): _text(x[name]) for name in few[:MAX_COLUMNS]}
 
@@ -86,7 +85,9 @@ def _is_category(series: Any) -> bool:
 
 
 def columns(x: Any) -> dict[str, Any]:
-    """The columns of a table as arrays: numbers as float64 or int64, all else as text; none of other rows."""
+    """Return the columns of a table as arrays: numbers as float64 or int64, all else as text; empty for other kinds of
+    rows.
+    """
     return {str(name): _column(x[name]) for name in getattr(x, "columns", ())}
 
 
@@ -103,7 +104,7 @@ def _text(series: Any) -> Any:
 
 
 def leaking(rows: Rows) -> tuple[str, ...]:
-    """A line for each column of a table that tells the target by itself."""
+    """Return a line for each column of a table that predicts the target by itself."""
     chosen = leakage.sample(len(rows.y))
     return leakage.leaks(columns(taken(rows.x, chosen)), rows.y[chosen]) if hasattr(rows.x, "columns") else ()
 
@@ -112,7 +113,7 @@ def ask(
     model_format: ModuleType, model_path: Path, rows: Any, variations: dict[str, Any], trusted: Sequence[str] = ()
 ) -> Predictions:
     """
-    Load a model and let it answer.
+    Load a model and get its answers.
 
     model_format: a module of `modelgate.frameworks`. rows, variations: x of the eval rows, as they are and varied.
     trusted: the types that the use case lets a model's file hold.
@@ -127,12 +128,12 @@ def ask(
 
 
 def _called(answers: Any) -> Any:
-    """The classes that are answered, or the numbers."""
+    """Return the answered classes, or the numbers."""
     return measures.classes_of(answers) if answers.ndim == 2 else answers
 
 
 def taken(x: Any, chosen: Any) -> Any:
-    """The chosen ones of rows of any kind. chosen: int64, their indices."""
+    """Return the chosen rows, of any kind. chosen: int64, their indices."""
     if isinstance(x, list):
         return [x[row] for row in chosen]
     return x.iloc[chosen] if hasattr(x, "iloc") else x[chosen]
@@ -147,9 +148,9 @@ def side_by_side(
     chosen: Any = slice(None),
 ) -> Scores:
     """
-    Both models' answers, side by side.
+    Combine both models' answers.
 
-    seen: the eval rows that the candidate was trained on. chosen: those that the answers are to, if not to all.
+    seen: the eval rows that the candidate was trained on. chosen: the rows that the answers are for, if not all.
     """
     targets = rows.y[chosen]
     slices, groups = subject.slices(rows)
@@ -188,10 +189,10 @@ def _values(own: Callable[[Any, Any], Any], targets: Any, answers: Any) -> Any:
 
 def measure(scores: Scores, policy: Policy, answers: Predictions, own: Any) -> dict[str, Any]:
     """
-    A model's metrics as evidence has them; None if not finite, or of another task.
+    Return a model's metrics in the form of evidence; None if not finite, or of another task.
 
-    accuracy and calibration_error (fractions), loss (nats per row), latency_ms, size_bytes; other: of a regression
-    within_tolerance (a fraction) and the errors, and the policy's metric. own: its values, when it is the use case's.
+    accuracy and calibration_error (fractions), loss (nats per row), latency_ms, size_bytes; other: for a regression
+    within_tolerance (a fraction) and the errors, and the policy's metric. own: its values, if it is the use case's own.
     """
     if len(answers.answers) != len(scores.targets):
         return dict.fromkeys(("accuracy", "loss", "calibration_error", "latency_ms", "size_bytes")) | {"other": {}}
@@ -220,13 +221,13 @@ def _finite(value: float | None) -> float | None:
 
 def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str, Any] | None:
     """
-    What a person should know of a comparison that passes; None when there is nothing to compare with.
+    Return what a person should know about a comparison that passes; None if there is nothing to compare with.
 
-    drop: production's value less the candidate's, or of an error the reverse: above 0 is worse. shown: how much of it,
-    or of the gain, the rows show with 95 % confidence, by the bound and the test that the gate itself uses; 0 when it
-    is within what they can tell. smallest_drop: what `no_worse` would refuse four times in five on rows like these.
-    drops_since_first: the sum of all drops by this metric since the first promotion, this one included.
-    rows_needed: see `modelgate.gate.comparison`. In the metric's own unit.
+    drop: production's value minus the candidate's, or for an error the reverse: above 0 is worse. shown: how much of
+    it, or of the gain, the rows show with 95 % confidence, by the bound and the test that the gate itself uses; 0 if
+    they show neither. smallest_drop: what `no_worse` would refuse four times out of five on rows like these.
+    drops_since_first: the sum of all drops by this metric since the first promotion, including this one. rows_needed:
+    see `modelgate.gate.comparison`. In the metric's own unit.
     """
     compared = differences.difference(scores, policy)
     if compared is None:

@@ -5,13 +5,13 @@ Run the pipeline on this machine.
     python -m runner plan ...                                     show what `run` would do
     python -m runner approve [--approver NAME]                    approve the version that waits
     python -m runner rollback [--version REF] [--reason TEXT]     go back to an earlier version
-    python -m runner status                                       what is in production, what waits, what ran last
-    python -m runner audit [--verify] [--on DATE] [--html FILE]   what was promoted, by whom, on what evidence
-    python -m runner predict --input FILE --output FILE           answer rows by the version in production
+    python -m runner status                                       show what is in production, what waits, what ran last
+    python -m runner audit [--verify] [--on DATE] [--html FILE]   list what was promoted, by whom, on what evidence
+    python -m runner predict --input FILE --output FILE           answer rows with the version in production
     python -m runner serve-model [--port N]                       answer over HTTP, with a page, until Ctrl-C
-    python -m runner prune [--older-than DAYS]                    delete what nothing names any more; asks first
+    python -m runner prune [--older-than DAYS]                    delete what nothing refers to any more; asks first
     python -m runner serve | clean
-    python -m runner images [--list]                              build the images that are missing, and name them
+    python -m runner images [--list]                              build the missing images, and print their names
 
 Exits 0 done (or nothing to do), 1 the answer is no, 2 wrong use or configuration, 3 a service is not reachable,
 130 interrupted.
@@ -37,13 +37,13 @@ from runner.progress import say
 from runner.prune import prune
 from runner.use_case import chosen
 
-GO_ON = "what was finished is kept; the same command continues from there"
+GO_ON = "finished steps are kept; the same command continues from there"
 ROOT = Path(__file__).resolve().parents[1]
-# Flags of the steps that a person may give to `run`; whatever is not given is the use case's own default.
+# Flags of the steps that `run` accepts, too. Without one, the use case's own default counts.
 STEP_FLAGS: tuple[tuple[str, type, str], ...] = (
     ("--rows", int, "rows to train on"),
     ("--eval-rows", int, "rows to evaluate on"),
-    ("--threads", int, "threads that train; another number gives other weights"),
+    ("--threads", int, "threads to train with; a different number gives different weights"),
     ("--registry", str, "W&B registry to link into"),
     ("--collection", str, "collection in the registry"),
     ("--policy", str, "gate policy: no_worse, better"),
@@ -122,16 +122,16 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         "--version", default="previous", help="the registry version to return to (default: %(default)s)"
     )
     rollback.add_argument("--reason", default="", metavar="TEXT", help="the reason, for the ledger (default: none)")
-    use_case_flag(rollback, "that of the last run")
+    use_case_flag(rollback, "the one of the last run")
     approver_flag(rollback)
     wandb_flags(rollback)
     docker_flag(rollback)
-    wandb_flags(command("status", "say what is in production and what waits", "status"))
-    audit = command("audit", "say what was promoted, when, and who approved", "audit --verify")
-    use_case_flag(audit, "that of the last run")
+    wandb_flags(command("status", "show what is in production and what waits", "status"))
+    audit = command("audit", "list what was promoted, when, and who approved it", "audit --verify")
+    use_case_flag(audit, "the one of the last run")
     wandb_flags(audit)
     audit.add_argument(
-        "--on", metavar="DATE", help="say what was in production at this date: 2026-11-23 or 2026-11-23T14:00:00Z"
+        "--on", metavar="DATE", help="show what was in production at this date: 2026-11-23 or 2026-11-23T14:00:00Z"
     )
     audit.add_argument("--verify", action="store_true", default=None, help="look for changes outside the gate")
     audit.add_argument("--html", metavar="FILE", help="write the audit as one self-contained page")
@@ -145,7 +145,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     predict = command(
         "predict", "answer a file of rows with the version in production", "predict --input rows.csv --output a.parquet"
     )
-    use_case_flag(predict, "that of the last run")
+    use_case_flag(predict, "the one of the last run")
     wandb_flags(predict)
     predict.add_argument("--input", required=True, metavar="FILE", help="rows: .parquet, .csv, or .npz")
     predict.add_argument("--output", required=True, metavar="FILE", help="answers: .parquet")
@@ -153,21 +153,28 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         "--version", metavar="REF", help="an earlier version that was in production (default: the current one)"
     )
     predict.add_argument(
-        "--unapproved", action="store_true", default=None, help="with --version: even if it was never promoted"
+        "--unapproved",
+        action="store_true",
+        default=None,
+        help="with --version: accept a version that was never promoted",
     )
     service = command("serve-model", "answer over HTTP with the version in production, until Ctrl-C", "serve-model")
-    use_case_flag(service, "that of the last run")
+    use_case_flag(service, "the one of the last run")
     wandb_flags(service)
     service.add_argument("--port", type=int, default=PORT, help="the port to listen on (default: %(default)s)")
     pruned = command("prune", "delete datasets and models that nothing refers to; asks first", "prune")
-    use_case_flag(pruned, "that of the last run")
+    use_case_flag(pruned, "the one of the last run")
     wandb_flags(pruned)
-    pruned.add_argument("--older-than", metavar="DAYS", help="keep versions that are younger than this (default: 30)")
+    pruned.add_argument(
+        "--older-than", metavar="DAYS", help="keep versions that are newer than this (days, default: 30)"
+    )
     docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
     clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    built = command("images", "build the images that are missing; print NAME=TAG, base images first", "images --list")
-    built.add_argument("only", nargs="*", metavar="NAME", help=f"only these: {', '.join(images.NAMES)} (default: all)")
+    built = command("images", "build the missing images; print NAME=TAG, base images first", "images --list")
+    built.add_argument(
+        "only", nargs="*", metavar="NAME", help=f"build only these: {', '.join(images.NAMES)} (default: all)"
+    )
     use_case_flag(built, "the one whose config has `default = true`")
     built.add_argument(
         "--list", action="store_true", help="only print the names and tags; does not need a Docker engine"
@@ -182,14 +189,14 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
 
 
 def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Config:
-    """The use case whose hyperparameters are flags; read before the flags are."""
+    """Return the use case whose hyperparameters become flags. This is read before the flags."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--use-case")
     return chosen(early.parse_known_args(argv)[0].use_case or environ.get("USE_CASE") or None)
 
 
 def parse_options(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> Options:
-    """Flags and environment as one set of options; a flag wins over its variable."""
+    """Return flags and environment as one set of options. A flag overrides its variable."""
 
     def said(flag: str, variable: str) -> str | None:
         return getattr(args, flag, None) or environ.get(variable) or None
@@ -206,7 +213,7 @@ def parse_options(args: argparse.Namespace, environ: Mapping[str, str], stop: St
     names = [flag[2:].replace("-", "_") for flag, _, _ in STEP_FLAGS] + ["no_cache"]
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if args.command in ("run", "plan"):
-        # A hyperparameter that is true has a value, like every other; True itself would be a bare flag.
+        # A hyperparameter that is true needs a value, like all others. True itself would become a bare flag.
         tuned = {name: getattr(args, name) for name in chosen(asked).train if getattr(args, name) is not None}
         given |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in tuned.items()}
     return Options(
@@ -227,8 +234,8 @@ def parse_options(args: argparse.Namespace, environ: Mapping[str, str], stop: St
 
 def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> int:
     """
-    Build the images that are missing, with progress on standard error. Every name and tag goes to standard output, base
-    images first.
+    Build the missing images, with progress on standard error. Every name and tag goes to standard output, base images
+    first.
     """
     if unknown := sorted(set(args.only) - set(images.NAMES)):
         raise WrongUse(f"there is no image {unknown[0]!r}", f"there are: {', '.join(images.NAMES)}")
@@ -245,37 +252,37 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
 
 
 def serve(options: Options) -> int:
-    """The embedded server in the foreground, until someone ends it."""
+    """Run the embedded server in the foreground until someone stops it."""
     with executors.server(options) as server:
         server.refuse_guests()
         server.wait()
         say(f"The pages are open at {server.url}")
         if link := server.link():
             say(f"To sign in: {link}")
-            say("  This link works once, within 5 minutes. For another, type make serve in another terminal.")
+            say("  This link works once, within 5 minutes. For a new one, run make serve in another terminal.")
         if (waits := options.folder.state().get("pending")) and not options.docker:
             say(f"{waits['version'].rpartition('/')[2]} waits for your approval: {server.url}/-/approval")
         say(f"The API key is in {options.folder.key_file}")
-        say(f"For a client of yours: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {options.folder.key_file})")
-        say("Ctrl-C ends the server. What it holds is kept.")
+        say(f"For your own client: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {options.folder.key_file})")
+        say("Ctrl-C stops the server. Its data is kept.")
         try:
             while True:
                 options.stop.pause()
         except Interrupted:
-            say("\nThe server has ended.")
+            say("\nThe server has stopped.")
     return 0
 
 
 def clean(options: Options) -> int:
-    """Remove what the runner made in its folder, after saying what; ends only processes that are on record there."""
+    """List what the runner made in its folder, then remove it. End only processes that are on record there."""
     folder = options.folder
     if not folder.path.is_dir():
-        say(f"There is no {folder.path}: nothing to remove.")
+        say(f"{folder.path} does not exist: nothing to remove.")
         return 0
     with folder.locked("clean"):
         server_lock = folder.try_lock("server.lock")
         if server_lock is None:
-            raise Busy(f"the server of {folder.path} is open in another terminal", "end `serve` there first")
+            raise Busy(f"the server of {folder.path} is open in another terminal", "stop `serve` there first")
         say(f"This removes from {folder.path}, with every run, model and ledger entry of the embedded server:")
         for path in folder.ours():
             say(f"  {path.name}{'/' if path.is_dir() else ''}")
@@ -296,7 +303,7 @@ def clean(options: Options) -> int:
             remove(path)
         os.close(server_lock)
     if left := sorted(path.name for path in folder.path.iterdir()):
-        say(f"Not made by the runner, and left alone: {', '.join(left)}")
+        say(f"Not made by the runner, so not removed: {', '.join(left)}")
     else:
         folder.path.rmdir()
     say("Removed.")
@@ -344,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"\nerror: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return error.exit_code
     except BrokenPipeError:
-        # The reader has gone (`make run | head`); everything that was started has ended by now.
+        # The reader is gone (`make run | head`). Everything that was started has ended by now.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

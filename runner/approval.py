@@ -1,8 +1,8 @@
 """
-The question to a person: who approves what the report shows?
+Ask a person whether they approve what the report shows.
 
-`APPROVE=NAME` (or `--approver NAME`) answers it in advance. Without it, you are asked on the terminal. If
-there is no terminal, the question stays open.
+`APPROVE=NAME` (or `--approver NAME`) answers in advance. Without it, the runner asks on the terminal. If there is no
+terminal, the question stays open.
 """
 
 from __future__ import annotations
@@ -16,30 +16,34 @@ import unicodedata
 from runner.errors import WrongUse
 from runner.processes import POLL_S, Stop
 
-# The same as in promote (modelgate/promotion/approval/approver.py). Here a bad name is refused before anything starts.
+# The same limit as in promote (modelgate/promotion/approval/approver.py). Here, a bad name is refused before any step.
 MAX_NAME_CHARS = 100
 MAX_NAME_WORDS = 12
 NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
 
 
 def on_terminal() -> bool:
-    """Whether there is a person to ask."""
+    """Return whether there is a person to ask."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def checked_name(text: str) -> str:
-    """A name as the ledger may keep it; raises WrongUse for other text, such as a line that was meant for a shell."""
+    """Return a name that the ledger accepts. Raise WrongUse for other text, such as a line that was meant for a
+    shell.
+    """
     name = text.replace("\u200c", " ").strip()  # between letters of Persian names, and not printable
     if not is_name(name):
         raise WrongUse(
             f"{name[:MAX_NAME_CHARS]!r} is not a person's name, login or e-mail address",
-            "give a name that your colleagues know: APPROVE='Ada Lovelace'",
+            "use a name that your colleagues know: APPROVE='Ada Lovelace'",
         )
     return name
 
 
 def is_name(text: str) -> bool:
-    """Whether a person, a login or an e-mail address may be called this: letters of any script, digits, a few marks."""
+    """Return whether this can be a person's name, a login or an e-mail address: letters of any script, digits, a few
+    marks.
+    """
     words = text.split()
     kinds = [unicodedata.category(char)[0] for char in text]
     return (
@@ -52,9 +56,9 @@ def is_name(text: str) -> bool:
 
 def ask(question: str, stop: Stop) -> str | None:
     """
-    Ask for a y/N, then for a name until there is one; returns the name, or None for anything but yes.
+    Ask for y/N, then for a name until there is one. Return the name, or None for any answer but yes.
 
-    A name that was typed is shown back: what is pasted into a terminal may be meant for its shell.
+    The name is shown for confirmation, because text pasted into a terminal may be meant for its shell.
     """
     if not confirm(question, stop):
         return None
@@ -71,15 +75,15 @@ def ask(question: str, stop: Stop) -> str | None:
 
 
 def confirm(question: str, stop: Stop) -> bool:
-    """Ask a y/N question; every answer but yes means no, and so does the end of input."""
+    """Ask a y/N question. Every answer but yes means no, and so does the end of input."""
     answer = _line(f"{question} [y/N]: ", stop)
     return answer is not None and answer.strip().lower() in ("y", "yes")
 
 
 def _line(prompt: str, stop: Stop) -> str | None:
     """
-    One line from the terminal, None at its end; raises Interrupted. Not input(): that goes on reading after a
-    signal. The terminal hands out one line a read.
+    Return one line from the terminal, or None at its end; raise Interrupted. Not input(): that continues to read after
+    a signal. The terminal returns one line per read.
     """
     print(prompt, end="", flush=True)
     descriptor = sys.stdin.fileno()

@@ -1,12 +1,12 @@
 """
-The steps and the server as containers, by the docker SDK: a network, the server, and one step at a time.
+Run the steps and the server as containers, with the docker SDK: a network, the server, and one step at a time.
 
-Everything that is made carries the label `modelgate.folder` with the path of the `.modelgate/` it works for, so that
-a query finds what a killed runner left behind, and the next command removes it. Before the first container is made,
+Everything that the runner creates has the label `modelgate.folder` with the path of its `.modelgate/`. So a query finds
+what a killed runner left behind, and the next command removes it. Before the first container is created,
 `.modelgate/engine` records that there may be one.
 
-No container keeps anything: the server writes into the same data folder as without containers, a step into its folder
-in `out/`. All run as the owner of the folder, without capabilities, on a read-only root.
+No container keeps data: the server writes into the same data folder as without containers, and a step writes into its
+folder in `out/`. All of them run as the owner of the folder, without capabilities, on a read-only root.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from runner.processes import Stop
 
 LABEL, ROLE = "modelgate.folder", "modelgate.role"
 SERVER_PORT = 8080  # inside its container
-# docker(1): a program that signal n ended has exit code 128 + n; 125 is docker's own.
+# docker(1): exit code 128 + n means that signal n ended the program; 125 is docker's own.
 SIGNALLED, NOT_STARTED = 128, 125
 STOP_S = 5
-# The SDK's default of 60 s is too short for an engine that is building on a slow disk.
+# The SDK's default of 60 s is too short for an engine that builds on a slow disk.
 ANSWER_S = 300
-ROWS = "/rows"  # what the variables of data.py name
+ROWS = "/rows"  # the files and folders that the variables of data.py name
 HOME = "/home/modelgate"
 
 
 class Mount(NamedTuple):
-    """A file or folder of the person's, and where a container sees it."""
+    """A file or folder of the user, and where a container sees it."""
 
     source: Path
     target: str
     writable: bool = False
 
     def typed(self) -> str:
-        """As docker's `--mount` takes it, which takes every path and makes none that is missing."""
+        """Return the value for docker's `--mount`, which accepts every path and creates no missing one."""
         fields = [
             "type=bind",
             f"source={self.source}",
@@ -63,20 +63,20 @@ class Mount(NamedTuple):
         return line.getvalue()
 
     def to_docker(self) -> Any:
-        """The docker SDK's."""
+        """Return the docker SDK's mount."""
         from docker.types import Mount as Bind
 
         return Bind(self.target, str(self.source), type="bind", read_only=not self.writable)
 
 
 class Flag(NamedTuple):
-    """One fact about a container: as a person types it in a shell, and as the docker SDK takes it."""
+    """One setting of a container: as you type it in a shell, and as the docker SDK takes it."""
 
     typed: str
     taken: Mapping[str, Any]
 
 
-# The rights that no container has. The workflows' run_step.py, which needs only Python, types the same flags.
+# Rights that no container has. The workflows' run_step.py, which needs only Python, uses the same flags.
 CONFINED = (
     Flag("--read-only", {"read_only": True}),
     Flag("--cap-drop=ALL", {"cap_drop": ["ALL"]}),
@@ -86,7 +86,7 @@ CONFINED = (
 
 
 class Container(NamedTuple):
-    """What a container is to be; `create` makes it, `command` is the line that a person would type for it."""
+    """The settings of a container. `create` makes it; `command` is the line that you would type for it."""
 
     name: str
     role: str
@@ -95,12 +95,12 @@ class Container(NamedTuple):
     variables: Variables
     mounts: Sequence[Mount]
     network: str | None
-    port: int | None = None  # of this machine, where the server's own is published
+    port: int | None = None  # of this machine: the server's own port is published there
 
     def flags(self) -> Iterator[Flag]:
-        """Every fact once, for the line and for the engine."""
+        """Return every setting once, for the line and for the engine."""
         yield from CONFINED
-        yield Flag("--log-driver=json-file", {"log_config": {"type": "json-file"}})  # one that can be read here
+        yield Flag("--log-driver=json-file", {"log_config": {"type": "json-file"}})  # its logs can be read here
         yield Flag(f"--user={_user()}", {"user": _user()})
         if self.network:
             yield Flag(shlex.quote(f"--network={self.network}"), {"network": self.network})
@@ -113,25 +113,25 @@ class Container(NamedTuple):
         yield Flag(" ".join(names), {"environment": dict(self.variables.values)})
 
     def command(self) -> str:
-        """`docker run ...`, to paste into a shell; the value of a secret is not in it."""
+        """Return `docker run ...`, to paste into a shell. It does not contain the value of a secret."""
         flags = [flag.typed for flag in self.flags() if flag.typed]
         return " ".join(["docker run --rm", *flags, shlex.join([self.image, *self.words])])
 
     def create(self, client: Any, labels: Mapping[str, str]) -> Any:
-        """The docker SDK's container, not started: a runner that is killed here leaves nothing that runs."""
+        """Return the docker SDK's container, not started: a runner that is killed here leaves nothing running."""
         taken = {name: value for flag in self.flags() for name, value in flag.taken.items()}
         return client.containers.create(
             self.image,
             list(self.words),
             name=self.name,
             labels={**labels, ROLE: self.role},
-            use_config_proxy=False,  # the server is not behind it; a download gets the variables from us
+            use_config_proxy=False,  # the server is not behind a proxy; a download gets the variables from us
             **taken,
         )
 
 
 class Engine:
-    """What one folder has in the container engine at `address`."""
+    """The containers and the network of one folder in the engine at `address`."""
 
     def __init__(self, folder: Folder, address: str) -> None:
         self._folder = folder
@@ -142,14 +142,14 @@ class Engine:
         self.name = name_of(folder)
 
     def containers(self, role: str | None = None) -> list[Any]:
-        """Those of this folder; those of a role."""
+        """Return the containers of this folder, or those of one role."""
         labels = [f"{name}={value}" for name, value in self.labels.items()] + ([f"{ROLE}={role}"] if role else [])
         with self._asked():
             found: list[Any] = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         return found
 
     def remove(self, role: str) -> bool:
-        """End and remove the containers of a role; returns whether there were any."""
+        """Stop and remove the containers of a role; return whether there were any."""
         found = self.containers(role)
         with self._asked():
             for container in found:
@@ -158,19 +158,19 @@ class Engine:
 
     def begin(self) -> None:
         """
-        Note that something may be there, and make the network unless it is. Before each container: another runner of
-        the folder, which ended meanwhile, may have removed both.
+        Record that something may be there, and create the network if it is missing. Called before each container:
+        another runner of the folder, which has ended in the meantime, may have removed both.
         """
-        with self._beginning, self._asked():  # the server's thread and the steps' one make one network
+        with self._beginning, self._asked():  # the threads of the server and of the steps share one network
             self._folder.engine_file.write_text(self._address + "\n")
             if not self._networks():
                 self.client.networks.create(self.name, labels=self.labels)
 
     def finish(self) -> None:
         """
-        Remove the network and the note, unless a container is still there or the engine has gone.
+        Remove the network and the record, unless a container is still there or the engine is gone.
 
-        Only for the holder of `server.lock`: no one else can then start a server in that network.
+        Only for the holder of `server.lock`: then no one else can start a server in that network.
         """
         try:
             if self.containers():
@@ -184,13 +184,13 @@ class Engine:
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
-        """Turn an error of the engine into EngineUnusable, in the engine's own words."""
+        """Turn an error of the engine into EngineUnusable, with the engine's own message."""
         try:
             yield
         except _errors() as error:
             raise EngineUnusable(
                 f"the Docker engine at {self._address} refused a request: {error}",
-                "fix the problem that it names, or run without containers: make run",
+                "fix this problem, or run without containers: make run",
             ) from error
 
     def _networks(self) -> list[Any]:
@@ -199,17 +199,17 @@ class Engine:
 
 
 def name_of(folder: Folder) -> str:
-    """The name of everything that belongs to a folder in an engine: names there are shared by the whole machine."""
+    """Return the name of everything that belongs to a folder in an engine. The whole machine shares these names."""
     return f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
 
 
 def chosen(folder: Folder) -> Engine:
-    """The engine of this machine; raises EngineUnusable."""
+    """Return the engine of this machine; raise EngineUnusable."""
     return Engine(folder, engine.require())
 
 
 def noted(folder: Folder) -> Engine | None:
-    """The engine in which an earlier runner may have left something, if any; raises EngineUnusable."""
+    """Return the engine in which an earlier runner may have left something, if any; raise EngineUnusable."""
     try:
         return Engine(folder, folder.engine_file.read_text().strip())
     except FileNotFoundError:
@@ -221,13 +221,13 @@ def noted(folder: Folder) -> Engine | None:
 
 class ServerContainer:
     """
-    The embedded server of a folder; what it says is copied to `server.log` when it ends. Like a Child.
+    The embedded server of a folder. Its output is copied to `server.log` when it ends. Like a Child.
 
     Raises EngineUnusable.
     """
 
     def __init__(self, engine: Engine, image: Image, folder: Folder, *, port: int, key: str) -> None:
-        folder.server_data.mkdir(mode=0o700, exist_ok=True)  # the engine would make it as root
+        folder.server_data.mkdir(mode=0o700, exist_ok=True)  # the engine would create it as root
         self._log = folder.server_log
         self._remains: Any = None
         self._ending: _Ending | None = None
@@ -249,7 +249,7 @@ class ServerContainer:
         try:
             self._remains = wanted.create(engine.client, engine.labels)
             self._ending = _Ending(self._remains)
-        except _errors() as error:  # the port was taken in this very moment, or the engine has gone
+        except _errors() as error:  # another program just took the port, or the engine is gone
             self._write(f"{error}\n".encode())
 
     def code(self) -> int | None:
@@ -262,7 +262,7 @@ class ServerContainer:
         return code
 
     def end(self) -> None:
-        """Stop it, keep its words, remove it. Idempotent."""
+        """Stop it, keep its output, remove it. Idempotent."""
         container = self._remains
         if container is None:
             return
@@ -271,11 +271,13 @@ class ServerContainer:
             self._keep_words()
             _unless_gone(container.remove, force=True)
         except _errors() as error:
-            self._write(f"{error}\n".encode())  # the engine has gone; its container is looked for next time
+            self._write(f"{error}\n".encode())  # the engine is gone; the next command looks for its container
         self._remains = None
 
     def _keep_words(self) -> None:
-        """Copy to `server.log` what it said. Once: as soon as its end is seen, for that is when they are wanted."""
+        """Copy its output to `server.log`, once: as soon as it is seen to have ended, because that is when it is
+        needed.
+        """
         if self._remains is not None and not self._kept:
             self._kept = True
             _unless_gone(lambda: self._write(self._remains.logs()))
@@ -286,7 +288,7 @@ class ServerContainer:
 
 
 def server_name(name: str) -> str:
-    """The server's name in the network of that name, which is a host name there."""
+    """Return the server's host name in its network."""
     return f"{name}-server"
 
 
@@ -294,7 +296,7 @@ def server_name(name: str) -> str:
 
 
 class StepImages(NamedTuple):
-    """What each step's container is made of; needs no engine. `out` gets a folder for each step."""
+    """The settings of each step's container; needs no engine. `out` gets a folder for each step."""
 
     name: str
     images: Mapping[str, Image]
@@ -323,12 +325,12 @@ class StepImages(NamedTuple):
         )
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
-        """The line that a person would type."""
+        """Return the line that you would type."""
         return self.container(step, flags).command()
 
 
 class StepContainers:
-    """An Execute: each step in its image, standard error live on ours."""
+    """An Execute: each step in its image, with its standard error copied live to ours."""
 
     def __init__(self, engine: Engine, steps: StepImages, *, stop: Stop) -> None:
         self._here = engine
@@ -336,14 +338,14 @@ class StepContainers:
         self._stop = stop
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
-        """The line that a person would type."""
+        """Return the line that you would type."""
         return self._steps.command(step, flags)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
         wanted = self._steps.container(step, flags)
         for mount in wanted.mounts:
             if mount.writable:
-                mount.source.mkdir(parents=True, exist_ok=True)  # the engine would make it as root
+                mount.source.mkdir(parents=True, exist_ok=True)  # the engine would create it as root
         for old in (self._steps.out / step.name).iterdir():
             remove(old)
         self._here.remove("step")
@@ -360,7 +362,7 @@ class StepContainers:
         except _errors() as error:
             raise EngineUnusable(
                 f"the container of {step.name} was lost: {error}",
-                "check that the engine runs (docker info); what was finished is kept, and the same command continues",
+                "check that the engine runs (docker info); finished steps are kept, and the same command continues",
             ) from error
         return Outcome(SIGNALLED - code if code > SIGNALLED else code, stdout.decode(errors="replace"))
 
@@ -369,10 +371,11 @@ def source(
     inherited: Mapping[str, str], names: Sequence[str], root: Path, folder: Folder, not_by_proxy: str
 ) -> tuple[Variables, Sequence[Mount]]:
     """
-    What build's container gets for the use case's `data.py`: the variables it declares, and a home for its downloads.
+    Return what build's container gets for the use case's `data.py`: its declared variables, and a home for its
+    downloads.
 
-    A variable that names a file or folder of this machine names it inside the container, too, where it is read-only.
-    not_by_proxy: a host that is not looked for behind the proxy that a download may need.
+    If a variable names a file or folder of this machine, the container gets it, read-only, and its variable names it
+    there. not_by_proxy: a host that requests reach without the proxy that a download may need.
     """
     variables = to_download(inherited, not_by_proxy=not_by_proxy).with_more(Variables({"HOME": HOME}))
     mounts = [Mount(folder.home, HOME, writable=True)]
@@ -381,17 +384,17 @@ def source(
             mount = Mount(path, f"{ROWS}/{name}/{path.name}")
             mounts.append(mount)
             variables = variables.with_more(Variables({name: mount.target}))
-        else:  # perhaps a secret: the shell that it is typed in has it already
+        else:  # perhaps a secret: the shell already has it
             variables = variables.with_more(Variables({name: value}, inherited=frozenset([name])))
     return variables, mounts
 
 
 def _path_of(value: str, root: Path) -> Path | None:
-    """The file or folder that a variable names, if there is one."""
+    """Return the file or folder that a variable names, if there is one."""
     try:
         path = (root / Path(value).expanduser()).resolve()
         there = path.is_file() or (path.is_dir() and Path(value).expanduser().is_absolute())
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, an unknown user: no path
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, an unknown user: not a path
         return None
     return path if there and path.name else None
 
@@ -400,7 +403,7 @@ def _path_of(value: str, root: Path) -> Path | None:
 
 
 class _Ending:
-    """Starts a container, and a thread each that waits for its end and that copies its standard error to `words`."""
+    """Starts a container and two threads: one waits for its end, the other copies its standard error to `words`."""
 
     def __init__(self, container: Any, words: Any = None) -> None:
         self._code: int | None = None
@@ -413,7 +416,7 @@ class _Ending:
         self._waiter.start()
 
     def code(self) -> int | None:
-        """Its exit code, None while it runs; raises what came in between, such as the engine's end."""
+        """Return its exit code, or None while it runs; raise what went wrong, such as the end of the engine."""
         if self._error is not None:
             raise self._error
         return None if self._copier.is_alive() else self._code
@@ -430,14 +433,14 @@ class _Ending:
                 words.write(chunk)
                 words.flush()
         except _errors():
-            return  # the waiter says what happened
+            return  # the waiting thread reports what happened
 
 
 def _connect(address: str) -> Any:
     try:
         from docker.client import DockerClient
         from docker.errors import DockerException
-    except ImportError as error:  # `docker` is then the folder of that name in this project
+    except ImportError as error:  # without the SDK, `docker` is this project's folder
         raise EngineUnusable("the docker SDK is not installed in this environment", "make setup") from error
     try:
         return DockerClient(base_url=address, version="auto", timeout=ANSWER_S)
@@ -446,7 +449,7 @@ def _connect(address: str) -> Any:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What the SDK raises: its own, and those of the libraries it speaks HTTP with."""
+    """Return the errors that the SDK raises: its own, and those of its HTTP libraries."""
     from docker.errors import DockerException
     from requests import RequestException
     from urllib3.exceptions import HTTPError
@@ -455,7 +458,7 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _unless_gone(call: Callable[..., Any], **options: Any) -> None:
-    """Do it; a container that somebody else has removed, or is removing, is as it should be."""
+    """Do it, and accept that someone else has removed the container, or is removing it."""
     from docker.errors import APIError
 
     try:

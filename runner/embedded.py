@@ -1,9 +1,9 @@
 """
-The embedded server of this folder, for as long as a block lasts.
+Run the embedded server of this folder for the length of a block.
 
-Whoever holds `server.lock` owns the server: starts it, starts it again on the same port when it dies (the SDK
+The process that holds `server.lock` owns the server: it starts it, starts it again on the same port if it dies (the SDK
 retries), and stops it at the end. A run next to an open `serve` is a guest of that server, and becomes its owner if
-`serve` ends in the middle.
+`serve` ends during the run.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from runner.folder import Folder, write_whole
 from runner.processes import POLL_S, Child, Stop, end_leftover
 
 HOST = "127.0.0.1"
-# Tried first, so that the address of the pages stays the same from clone to clone.
+# Tried first, so that the pages have the same address in every clone.
 FIRST_PORT = 8765
-# Python and the server's libraries take 1 s from a warm disk; the rest is for cold ones and busy machines.
+# Python and the server's libraries load in 1 s from a warm disk. The rest is for cold disks and busy machines.
 START_DEADLINE_S = 60.0
 ANSWER_S = 10.0
-# As much of its log as a person reads to see why it died.
+# The lines of its log to show when it died.
 LOG_LINES = 12
 
 
 class Running(Protocol):
-    """A server that was started: a process, or a container."""
+    """A server that was started: a process or a container."""
 
     def code(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """Return its exit code, or None while it runs."""
 
     def end(self) -> None:
         """Stop it. Idempotent."""
 
 
-# Starts a server of the folder on a port of HOST, with the API key it shall accept.
+# Starts a server of the folder on a port of HOST. The server accepts this API key.
 Start = Callable[[int, str], Running]
 
 
 def as_process(folder: Folder, *, root: Path, env: Mapping[str, str], module: str = "modelgate_server") -> Start:
-    """The server as a process of this machine; module: `pages` for the server with the product's own pages."""
+    """Return a starter of the server as a process. module: `pages` is the server with the product's own pages."""
 
     def start(port: int, key: str) -> Child:
         file = os.open(folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -68,9 +68,9 @@ def as_process(folder: Folder, *, root: Path, env: Mapping[str, str], module: st
 
 class EmbeddedServer:
     """
-    Use with `with`; after `wait`, `url` answers. `key` is the API key it accepts.
+    Use it in a `with` block. After `wait`, `url` answers. `key` is the API key that it accepts.
 
-    end_left: ends a server that an earlier runner left in a container; returns whether there was one.
+    end_left: stops a server that an earlier runner left in a container; returns whether there was one.
     """
 
     def __init__(
@@ -96,25 +96,25 @@ class EmbeddedServer:
     # --- from beginning to end ---------------------------------------------------------------------------------------
 
     def __enter__(self) -> EmbeddedServer:
-        """Start it, or become the guest of a `serve`; does not wait, so that other work can go on meanwhile."""
+        """Start it, or become the guest of a `serve`. This does not wait, so other work can continue."""
         self._lock = self._folder.try_lock("server.lock")
         if self._lock is None:
             return self
-        # Both, for it may have been of either kind; now, for it holds the port.
+        # Both kinds, because it may be either; now, because it holds the port.
         if end_leftover(self._folder.server_record) | self._end_left():
-            self._say("ended the server that an earlier runner left behind")
+            self._say("stopped the server that an earlier runner left behind")
         self._folder.server_log.unlink(missing_ok=True)
         self._start_on_free_port()
         return self
 
     def wait(self) -> None:
-        """Return when it answers, and watch over it from then on."""
+        """Wait until it answers, and watch it from then on."""
         while True:
             try:
                 self._wait_until_healthy()
                 break
             except ServerFailed:
-                # Free a moment ago, and taken by another program before the server started.
+                # The port was free a moment ago, but another program took it before the server started.
                 if self._lock is None or _is_free(self.port):
                     raise
                 self._start_on_free_port()
@@ -135,19 +135,19 @@ class EmbeddedServer:
 
     @property
     def is_guest(self) -> bool:
-        """Whether the server is an open `serve`'s."""
+        """Return whether the server belongs to an open `serve`."""
         return self._lock is None
 
     def refuse_guests(self) -> None:
         """Raise Busy unless this process owns the server."""
         if self.is_guest:
             raise Busy(
-                f"the server of {self._folder.path} is already running, for another runner",
+                f"another runner has already started the server of {self._folder.path}",
                 f"its pages are open at {self.url}" + (f"; to sign in: {link}" if (link := self.link()) else ""),
             )
 
     def link(self) -> str | None:
-        """An address that signs in to the pages, once and within minutes; None if the server gives none."""
+        """Return an address that signs in to the pages, once and within minutes; None if the server has none."""
         from urllib.error import URLError
         from urllib.request import Request, urlopen
 
@@ -170,11 +170,11 @@ class EmbeddedServer:
 
     def _start(self) -> None:
         if self._child is not None:
-            self._child.end()  # it has ended; its container can still be there
+            self._child.end()  # it has ended, but its container can still exist
         self._child = self._start_on(self.port, self.key)
 
     def _wait_until_healthy(self) -> None:
-        """Raises ServerFailed, with the server's own last words, when it ends or does not answer in time."""
+        """Raise ServerFailed, with the server's last lines, if it ends or does not answer in time."""
         deadline = time.monotonic() + START_DEADLINE_S
         while not (_healthy(self.port) and _takes(self.port, self.key)):
             if self._child is not None and (code := self._child.code()) is not None:
@@ -192,7 +192,7 @@ class EmbeddedServer:
         return ServerFailed(message + words, f"its log is {self._folder.server_log}")
 
     def _watch(self) -> None:
-        """The watcher's thread: until the end, see to it that there is a server."""
+        """Keep a server running until the end, in the watcher's thread."""
         while not self._ending:
             time.sleep(POLL_S)
             if self._ending or self._stop.asked:
@@ -208,7 +208,7 @@ class EmbeddedServer:
                 return
 
     def _take_over(self) -> None:
-        """A guest becomes the owner when the `serve` whose server it used has ended."""
+        """Become the owner if the `serve` whose server this guest used has ended."""
         self._lock = self._folder.try_lock("server.lock")
         if self._lock is not None:
             self._say(f"`serve` ended; starting the embedded server again on port {self.port}")
@@ -217,7 +217,7 @@ class EmbeddedServer:
             self._restart()
 
     def _restart(self) -> None:
-        """Start it once more; if that fails, say why. The step then cannot connect, and exits with code 3."""
+        """Start it once more. If that fails, say why: the step then cannot connect, and exits with code 3."""
         try:
             self._start()
             self._wait_until_healthy()
@@ -235,19 +235,23 @@ def _death(code: int) -> str:
 
 
 def _healthy(port: int) -> bool:
-    """Whether a server on this port answers the health check."""
+    """Return whether a server on this port answers the health check."""
     return _status(port, "GET /_internal/healthcheck", {}) == b"200"
 
 
 def _takes(port: int, key: str) -> bool:
-    """Whether it takes our key: another folder's server, which may have got the port first, does not."""
+    """Return whether it accepts our key. The server of another folder, which may have taken the port first, does
+    not.
+    """
     login = b64encode(f"api:{key}".encode()).decode()
     headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
     return _status(port, "POST /graphql", headers, json.dumps({"query": "query Viewer { viewer { id } }"})) == b"200"
 
 
 def _status(port: int, what: str, headers: Mapping[str, str], body: str = "") -> bytes:
-    """The status of one HTTP answer, empty without one. A socket: importing http.client takes longer than asking."""
+    """Return the status of one HTTP answer, empty if there is none. A socket: importing http.client takes longer than
+    asking.
+    """
     lines = [f"{what} HTTP/1.0", f"Host: {HOST}:{port}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     try:
@@ -260,7 +264,7 @@ def _status(port: int, what: str, headers: Mapping[str, str], body: str = "") ->
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the server does: a port in TIME_WAIT counts as free.
+        # As for the server: a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

@@ -1,7 +1,7 @@
 """
-The container engine of this machine: whether there is one, whether you may use it, and whether it is a kind that works.
+Find the container engine of this machine: whether there is one, whether you may use it, and whether this kind works.
 
-This asks the `docker` command, because only that knows which engine you have chosen (`docker context`).
+This asks the `docker` command, because only it knows which engine you chose (`docker context`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def ask(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def require() -> str:
-    """The address of an engine that works for us; raises EngineUnusable, which says what is wrong with it."""
+    """Return the address of an engine that works; raise EngineUnusable, which says what is wrong with it."""
     answer = ask("info", "--format", "{{json .SecurityOptions}}")
     address = _address()
     if answer.returncode != 0 or not answer.stdout.startswith("["):
@@ -40,7 +40,7 @@ def require() -> str:
     if any("rootless" in option for option in json.loads(answer.stdout)):
         raise EngineUnusable(
             f"the Docker engine at {address} is rootless: its containers cannot write into your folder as you",
-            "choose one that runs as root (docker context use default), or run without containers: make run",
+            "choose an engine that runs as root (docker context use default), or run without containers: make run",
         )
     return address
 
@@ -49,14 +49,14 @@ def _unreachable(address: str, said: str) -> EngineUnusable:
     if "permission denied" in said.lower():
         return EngineUnusable(
             f"you are not permitted to use the Docker engine at {address}",
-            "ask for membership of the group `docker` (it is as good as root), or run without containers: make run",
+            "ask to be added to the group `docker` (this is as powerful as root), or run without containers: make run",
         )
-    why = said.splitlines()[-1] if said else "it gave no answer"
+    why = said.splitlines()[-1] if said else "there was no answer"
     return EngineUnusable(f"no Docker engine answers at {address}: {why}", WITHOUT)
 
 
 def _address() -> str:
-    """Where the `docker` command looks for its engine."""
+    """Return where the `docker` command looks for its engine."""
     if host := os.environ.get("DOCKER_HOST"):
         return host
     return ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").stdout.strip()

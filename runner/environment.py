@@ -1,6 +1,6 @@
 """
-Which variables a step sees: few, and by name. The rest of the person's environment is not passed on. Above all, no
-WANDB_* variable is: it could send what a step does to someone else's server.
+Choose the variables that a step sees: few, and by name. The rest of your environment is not passed on, above all no
+WANDB_* variable: it could send the data of a step to someone else's server.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ PASSED_ON = (
 _LOOPBACK = ("127.0.0.1", "localhost")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _NOT_BY_PROXY = ("NO_PROXY", "no_proxy")
-# Folders of this machine; an image has its own.
+# Folders of this machine. An image has its own.
 _FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
 
 
 def basis(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables that every process of ours gets. Requests to the embedded server never go through a proxy."""
+    """Return the variables that every process gets. Requests to the embedded server never go through a proxy."""
     env = {name: value for name, value in inherited.items() if name in PASSED_ON or name.startswith("LC_")}
     for name in _NOT_BY_PROXY:
         env[name] = ",".join([*filter(None, [inherited.get(name)]), *_LOOPBACK])
@@ -40,7 +40,7 @@ def basis(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder: Path) -> dict[str, str]:
-    """A step's environment with the embedded server; makes the SDK's folders below `folder`."""
+    """Return a step's environment with the embedded server, and create the SDK's folders below `folder`."""
     env = basis(inherited) | {
         "WANDB_BASE_URL": url,
         "WANDB_API_KEY": api_key,
@@ -55,16 +55,16 @@ def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder
 
 
 def declared(inherited: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """Those of the person's variables that the use case declares in `[data] env`; its data.py alone sees them."""
+    """Return the variables that the use case declares in `[data] env`. Only its data.py sees them."""
     return {name: inherited[name] for name in names if inherited.get(name)}
 
 
 class Variables(NamedTuple):
     """
-    What a container sees, and how a person would type it.
+    The variables that a container sees, and how you would type them.
 
-    files: variables whose value is a secret, and the file that has it. inherited: those that the person's shell already
-    has, whose values can be secrets too.
+    files: variables whose value is a secret, and the file that has it. inherited: those that the shell already has;
+    their values can be secrets, too.
     """
 
     values: Mapping[str, str]
@@ -72,7 +72,7 @@ class Variables(NamedTuple):
     inherited: frozenset[str] = frozenset()
 
     def typed(self, name: str) -> str:
-        """A variable as docker's `--env` takes it in a shell; the value of a secret is not in it."""
+        """Return a variable as docker's `--env` takes it in a shell, without the value of a secret."""
         if name in self.inherited:
             return name
         if name in self.files:
@@ -86,7 +86,7 @@ class Variables(NamedTuple):
 
 
 def embedded_from_container(*, host: str, url: str, key: str, key_file: Path) -> Variables:
-    """A step's variables in a container: the server is at `host` there, and at `url` for a person's browser."""
+    """Return a step's variables in a container. The server is at `host` there, and at `url` for a browser."""
     values = {
         "WANDB_BASE_URL": host,
         "WANDB_APP_URL": url,
@@ -97,7 +97,7 @@ def embedded_from_container(*, host: str, url: str, key: str, key_file: Path) ->
 
 
 def own_from_container(inherited: Mapping[str, str]) -> Variables:
-    """A step's variables in a container with the person's own W&B."""
+    """Return a step's variables in a container with the user's own W&B."""
     wanted = [name for name in inherited if name.startswith("WANDB_") and name not in _FOLDERS]
     wanted += [*_PROXIES, *_NOT_BY_PROXY, "GITHUB_ACTIONS"]
     values = {name: inherited[name] for name in wanted if name in inherited}
@@ -105,7 +105,7 @@ def own_from_container(inherited: Mapping[str, str]) -> Variables:
 
 
 def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables:
-    """The proxy variables for a container that downloads; `not_by_proxy` is a host that it reaches directly."""
+    """Return the proxy variables for a container that downloads. `not_by_proxy` is a host that it reaches directly."""
     values = {name: inherited[name] for name in _PROXIES if name in inherited}
     direct = {name: ",".join(filter(None, [inherited.get(name), not_by_proxy])) for name in _NOT_BY_PROXY}
     return Variables({**values, **direct} if values else {}, inherited=frozenset(values))
@@ -113,20 +113,22 @@ def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables
 
 def for_own(inherited: Mapping[str, str]) -> dict[str, str]:
     """
-    A step's environment with the person's own W&B: every WANDB_* variable unchanged, and the one that tells promote
-    that it runs on GitHub, where a name in APPROVE does not count as an approval.
+    Return a step's environment with the user's own W&B: every WANDB_* variable unchanged, and the one that tells
+    promote that it runs on GitHub, where a name in APPROVE does not count as an approval.
     """
     theirs = {name: value for name, value in inherited.items() if name.startswith("WANDB_")}
     return basis(inherited) | theirs | {name: inherited[name] for name in ("GITHUB_ACTIONS",) if name in inherited}
 
 
 def telling(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Whom promote tells, and with which secrets (docs/how-to/production.md); no other step sees these."""
+    """Return where promote sends messages, and with which secrets (docs/how-to/production.md). No other step sees
+    these.
+    """
     return {name: value for name, value in inherited.items() if name.startswith("PROMOTION_")}
 
 
 def found_credentials(inherited: Mapping[str, str]) -> list[str]:
-    """Where the person has a W&B key (never the key itself): the variable, the netrc file."""
+    """Return where the user has a W&B key (never the key itself): the variable, or the netrc file."""
     found = []
     if inherited.get("WANDB_API_KEY"):
         found.append("WANDB_API_KEY in your environment")

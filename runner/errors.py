@@ -1,12 +1,12 @@
 """
-What ends the runner early; each class is one cause.
+Define what ends the runner early: one class per cause.
 
     RunnerError            message, hint and exit code; printed without a traceback
     +-- WrongUse           2  flags or configuration
-    +-- Busy               2  another runner, or `serve`, holds this folder
+    +-- Busy               2  another runner, or `serve`, uses this folder
     +-- StepFailed         the step's own exit code
     +-- ServerFailed       3  the embedded server does not start or answer
-    +-- EngineUnusable     3  there is no container engine that works
+    +-- EngineUnusable     3  there is no usable container engine
     +-- BuildFailed        1  an image could not be built
     Interrupted            130  a person or the system asked the runner to end
 """
@@ -54,7 +54,7 @@ class BuildFailed(RunnerError):
 
 
 class PackagesMissing(RunnerError):
-    """What a use case adds to the environment could not be installed."""
+    """The packages that a use case needs could not be installed."""
 
     code = 1
 

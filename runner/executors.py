@@ -1,7 +1,7 @@
 """
-Where the steps are executed: as processes or in containers, with the embedded server or with the person's own W&B.
+Choose where the steps run: as processes or in containers, with the embedded server or with the user's own W&B.
 
-First, everything that an earlier runner left behind is ended: processes by their record, containers by a query.
+First, end everything that an earlier runner left behind: processes by their record, containers by a query.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runner.progress import say
 
 
 class Executor(Protocol):
-    """A pipeline.Execute that can say what it executes."""
+    """A pipeline.Execute that can show what it runs."""
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
         """The line that a person would type."""
@@ -34,13 +34,13 @@ class Executor(Protocol):
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome: ...
 
 
-# Waits until W&B is there for the steps, and says how one is executed.
+# Waits until W&B is available to the steps, and returns how to run one.
 Ready = Callable[[], Executor]
 
 
 @contextmanager
 def opened(options: Options, settings: Config) -> Iterator[Ready]:
-    """The place that was asked for, for the length of the block; settings: of the use case that is worked on."""
+    """Open the place that the options name, for the length of the block. settings: those of the use case."""
     _end_left_steps(options)
     if not options.docker:
         packages.install(options.root, settings.name, options.environ)
@@ -57,8 +57,8 @@ def opened(options: Options, settings: Config) -> Iterator[Ready]:
 @contextmanager
 def asked(options: Options, *, quiet: bool) -> Iterator[Executor]:
     """
-    Run a step that only asks W&B, next to other commands in the folder: as a process, with the embedded server that
-    runs already, or one for the length of the block. quiet: what the step prints for people is not shown.
+    Run a step that only reads from W&B, next to other commands in the folder: as a process, with the embedded server
+    that already runs, or with one for the length of the block. quiet: hides what the step prints for people.
     """
     record = options.folder.asked_record
     with reached(options) as env, _processes(options, env, record=record, quiet=quiet) as execute:
@@ -68,8 +68,8 @@ def asked(options: Options, *, quiet: bool) -> Iterator[Executor]:
 @contextmanager
 def reached(options: Options, module: str = "modelgate_server") -> Iterator[Mapping[str, str]]:
     """
-    The environment of a process that asks W&B: the person's own, or the embedded server that runs already, or one for
-    the length of the block. module: see `embedded.as_process`.
+    Return the environment of a process that reads from W&B: the user's own, the embedded server that already runs, or
+    one for the length of the block. module: see `embedded.as_process`.
     """
     if options.own:
         yield environment.for_own(options.environ)
@@ -80,7 +80,7 @@ def reached(options: Options, module: str = "modelgate_server") -> Iterator[Mapp
 
 
 def command(options: Options, settings: Config) -> Callable[[Step, Sequence[str]], str]:
-    """The line of a step as `opened` would run it, for the plan: nothing is started or made for it."""
+    """Return the line of a step as `opened` would run it, for the plan. This starts and creates nothing."""
     if not options.docker:
         return lambda step, flags: processes.command(step, flags, options.root, options.folder.out)
     url = f"http://{embedded.HOST}:{options.folder.last_port() or embedded.FIRST_PORT}"
@@ -92,8 +92,8 @@ def command(options: Options, settings: Config) -> Callable[[Step, Sequence[str]
 @contextmanager
 def server(options: Options) -> Iterator[EmbeddedServer]:
     """
-    The embedded server, started and not yet waited for. As a process it has the product's own pages, too; in its
-    container, if that was asked for, it is alone.
+    Start the embedded server, but do not wait for it. As a process it also has the product's own pages; in its
+    container it does not.
     """
     with ExitStack() as stack:
         if options.docker:
@@ -172,7 +172,7 @@ def _in_containers(options: Options, settings: Config, stack: ExitStack) -> Read
     if running.is_guest and not here.containers("server"):
         raise Busy(
             f"the server of {folder.path} runs as a process, for an open `serve`, so containers cannot reach it",
-            "end that `serve`, or open it in a container: make serve RUNNER=docker",
+            "stop that `serve`, or open it in a container: make serve RUNNER=docker",
         )
 
     def ready() -> Executor:
@@ -185,7 +185,7 @@ def _in_containers(options: Options, settings: Config, stack: ExitStack) -> Read
 def _step_images(
     options: Options, settings: Config, every: Mapping[str, Image], url: str = "", key: str = ""
 ) -> StepImages:
-    """The steps' containers. url, key: of the embedded server, unless the order is for the person's own W&B."""
+    """Return the steps' containers. url, key: of the embedded server, unless the user's own W&B was asked for."""
     folder, name = options.folder, containers.name_of(options.folder)
     host, network = "", None
     variables = environment.own_from_container(options.environ)
@@ -202,7 +202,7 @@ def _step_images(
 
 @contextmanager
 def _engine(options: Options, use_case: str | None, names: Sequence[str]) -> Iterator[tuple[Engine, dict[str, Image]]]:
-    """The engine with these images in it; what is made there for the folder is cleared away at the end."""
+    """Open the engine with these images in it. What is created there for the folder is removed at the end."""
     options.folder.make()
     here = containers.chosen(options.folder)
     every = images.wanted(options.root, use_case, base=options.base_image)
@@ -221,7 +221,7 @@ def _as_container(folder: Folder, engine: Engine, image: Image) -> embedded.Star
 
 
 def _end_left_steps(options: Options) -> None:
-    """No other runner can own them: this one holds the lock."""
+    """End the steps that were left behind. No other runner can own them: this one holds the lock."""
     folder = options.folder
     left = [end_leftover(folder.step_record), _end_left_containers(options, "step")]
     if any(left):
@@ -233,10 +233,10 @@ def _end_left_containers(options: Options, role: str) -> bool:
         here = containers.noted(options.folder)
         left = here is not None and here.remove(role)
     except EngineUnusable as error:
-        say(f"containers of an earlier runner may be left, and are looked for again next time: {error}")
+        say(f"containers of an earlier runner may still exist; the next command looks for them again: {error}")
         return False
-    if here is not None and not options.docker:  # else the network is wanted again
-        if role == "server":  # this runner holds its lock already
+    if here is not None and not options.docker:  # otherwise the network is needed again
+        if role == "server":  # this runner already holds its lock
             here.finish()
         else:
             _finish(options.folder, here)
@@ -244,7 +244,7 @@ def _end_left_containers(options: Options, role: str) -> bool:
 
 
 def _finish(folder: Folder, engine: Engine) -> None:
-    """Unless another runner owns the server: it may be about to start it in the network."""
+    """Remove the network, unless another runner owns the server: it may be about to start it there."""
     if (lock := folder.try_lock("server.lock")) is not None:
         try:
             engine.finish()
@@ -253,7 +253,7 @@ def _finish(folder: Folder, engine: Engine) -> None:
 
 
 def end_containers(folder: Folder) -> None:
-    """Everything of the folder that is in an engine; for `clean`. Raises EngineUnusable."""
+    """Remove everything of the folder from the engine, for `clean`. Raise EngineUnusable."""
     if (here := containers.noted(folder)) is not None:
         here.remove("step")
         here.remove("server")

@@ -1,19 +1,19 @@
 """
-`.modelgate/`: what the runner keeps on this machine between two invocations.
+Keep what the runner needs between two commands, in `.modelgate/`.
 
-    server/  server.log       the embedded server's data, and what it said last
-    approval.log              what the promotion said that the button on the pages started last
-    api-key                   the key to it, made at the first start; readable by its owner alone, as the folder is
-    port                      where it listened last
+    server/  server.log       the embedded server's data, and its last log
+    approval.log              the output of the last promotion that the button on the pages started
+    api-key                   the server's API key, created at the first start; only its owner can read it
+    port                      the port that the server last used
     wandb/                    the SDK's own folders
-    home/                     the home of build's container: what its `data.py` downloads is kept here
-    out/<step>/               what each step answered last
-    serving/  serving.log     the verified version that the service keeps, and what the service said last
+    home/                     the home of build's container, for what its `data.py` downloads
+    out/<step>/               the last answer of each step
+    serving/  serving.log     the verified version that the service keeps, and the service's last log
     state.json                the last run, what waits for an approval, what is in production
-    lock  server.lock         held by whoever runs the pipeline / owns the server; freed by the system at their end
-    step.pid  asked.pid       what was started and has not been seen to end: the steps' interpreter, that of what
-    server.pid  service.pid   `status` asks, the server, and the service that answers
-    engine                    the container engine in which something of this folder may be; there while it may
+    lock  server.lock         held by the process that runs the pipeline / owns the server; freed when it ends
+    step.pid  asked.pid       processes that were started and not yet seen to end: the interpreter of the steps, that
+    server.pid  service.pid   of the step that `status` runs, the server, and the service that answers
+    engine                    the container engine that may hold something of this folder, for as long as it may
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 
 from runner.errors import Busy, WrongUse
 
-# The locks come last: they go only after everything that they protect.
+# The locks come last: they are removed only after everything that they protect.
 OURS = (
     "server",
     "server.log",
@@ -75,18 +75,20 @@ class Folder:
         self.engine_file = path / "engine"
 
     def make(self) -> None:
-        """Make the folder if it is missing, for its owner alone."""
+        """Create the folder if it is missing, for its owner only."""
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
             self.path.chmod(0o700)
         except OSError as error:
-            raise WrongUse(f"cannot use {self.path}: {error.strerror}", "run from a folder you may write to") from error
+            raise WrongUse(
+                f"cannot use {self.path}: {error.strerror}", "choose a folder that you may write to"
+            ) from error
 
     # --- who may use it ----------------------------------------------------------------------------------------------
 
     @contextmanager
     def locked(self, doing: str) -> Iterator[None]:
-        """The right to run the pipeline here; raises Busy while another runner has it."""
+        """Hold the right to run the pipeline here; raise Busy while another runner has it."""
         file = self.try_lock("lock")
         if file is None:
             raise Busy(f"another runner uses {self.path} ({self._holder()})", "wait until it ends, or stop it")
@@ -98,7 +100,9 @@ class Folder:
             os.close(file)
 
     def try_lock(self, name: str) -> int | None:
-        """A file descriptor that holds the lock `name` until it is closed or this process ends; None if it is held."""
+        """Return a file descriptor that holds the lock `name` until it is closed or this process ends; None if another
+        process holds it.
+        """
         self.make()
         path = self.path / name
         while True:
@@ -108,7 +112,7 @@ class Folder:
             except BlockingIOError:
                 os.close(file)
                 return None
-            # `clean` removes lock files: one that is no longer there under its name locks nothing.
+            # `clean` removes lock files. A lock file that was removed protects nothing.
             if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
                 return file
             os.close(file)
@@ -119,7 +123,9 @@ class Folder:
     # --- what is in it ---------------------------------------------------------------------------------------------
 
     def api_key(self) -> str:
-        """The local key; made at the first call. The SDK wants at least 40 characters after the first hyphen."""
+        """Return the local key, created at the first call. The SDK requires at least 40 characters after the first
+        hyphen.
+        """
         try:
             key = self.key_file.read_text().strip()
         except FileNotFoundError:
@@ -127,7 +133,7 @@ class Folder:
         if not key and self.server_data.exists():
             raise WrongUse(
                 f"{self.key_file} is missing, and the embedded server needs that key to open {self.server_data}",
-                "put it back, or start again from nothing: make clean",
+                "put the file back, or start again from nothing: make clean",
             )
         if not key:
             key = f"local-{secrets.token_hex(20)}"
@@ -135,14 +141,14 @@ class Folder:
         return key
 
     def last_port(self) -> int | None:
-        """Where the server listened last, if that is known."""
+        """Return the port that the server last used, if it is known."""
         try:
             return int(self.port_file.read_text())
         except (OSError, ValueError):
             return None
 
     def state(self) -> dict[str, Any]:
-        """What the last invocations left to know; empty at first."""
+        """Return what earlier commands recorded; empty at first."""
         try:
             state = json.loads(self.state_file.read_text())
         except FileNotFoundError:
@@ -152,18 +158,18 @@ class Folder:
         return state if isinstance(state, dict) else {}
 
     def remember(self, **changes: Any) -> None:
-        """Change top-level entries of the state, whole or not at all."""
+        """Change top-level entries of the state, all or nothing."""
         write_whole(self.state_file, json.dumps(self.state() | changes, indent=2) + "\n")
 
     def ours(self) -> list[Path]:
-        """What is there of all that the runner makes; `clean` removes these and nothing else."""
+        """Return what exists of the files that the runner makes. `clean` removes these and nothing else."""
         paths = [self.path / name for name in OURS] + sorted(self.path.glob("*.part"))
         return [path for path in paths if path.is_symlink() or path.exists()]
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file for its owner alone so that a kill or a power cut leaves the old one or the new one."""
-    # One writer at a time holds the lock, so the name needs no chance in it; a kill's remains are overwritten.
+    """Write a file for its owner only. A kill or a power failure leaves the old file or the new one."""
+    # One writer at a time holds the lock, so the name needs no random part. Leftovers of a killed one are overwritten.
     part = path.with_name(path.name + ".part")
     file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(file, "w") as sink:
@@ -179,7 +185,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder with what is in it, or a link (never what it points to)."""
+    """Remove a file, a folder with its contents, or a link (never what it points to)."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

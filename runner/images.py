@@ -1,12 +1,12 @@
 """
-The images of the steps and of the server: what each is made of, its tag, and how it is built.
+Build the images of the steps and of the server, each with a tag that says what it is made of.
 
 The steps that run a use case's code are built on the image of a framework, which has only packages. It is built once,
-so a change to a file of ours or of the use case builds kilobytes.
+so after a change to a file of the project or of the use case, only kilobytes are built.
 
 A tag is the hash of everything that an image is made of: the Dockerfile, the files that it copies, its base. So the
 same tag is the same image, and an image whose tag exists is not built again. A build gets exactly the files that were
-hashed, with fixed modes: nothing else in the folder, no key and no umask, can end up in an image.
+hashed, with fixed modes: no other file, no key and no umask can end up in an image.
 
 This needs only Python, so that a workflow can ask for the tags before anything is installed.
 """
@@ -34,19 +34,19 @@ from runner import engine, progress
 from runner.errors import BuildFailed, WrongUse
 from runner.processes import Stop
 
-SERVER = "server"  # the one image that knows no use case
-LOOP = ("build", "train", "link", "evaluate", "promote", SERVER)  # what a run in containers needs
+SERVER = "server"  # the only image without a use case
+LOOP = ("build", "train", "link", "evaluate", "promote", SERVER)  # the images that a run in containers needs
 NAMES = (*LOOP, "predict", "serve")
 REPOSITORY = "modelgate"
 # The folders in docker/ of the base images of build, train and evaluate: a framework's packages, and a use case's.
 FRAMEWORKS, PACKAGES = "frameworks", "packages"
 # The images that are built on the image of the model's framework, because they load or make a model.
 WITH_MODEL = ("train", "evaluate", "predict", "serve")
-# The base image of build, whatever the use case's framework is: it has what tables and texts need.
+# The base image of build for every framework: it has what tables and texts need.
 OF_BUILD = "sklearn"
 # The kinds of files that are copied from a whole folder: those that the server has, and no key.
 WHOLE = {".py", ".sql", ".graphql", ".html", ".css", ".js", ".svg", ".txt"}
-# A use case's folder may have rows, too.
+# A use case's folder may also have rows.
 OF_USE_CASES = {".py", ".toml", ".csv", ".parquet", ".npz", ".json", ".txt"}
 NETWORK = "model.py"
 AT_ONCE = 2  # one build for each of two cores
@@ -57,8 +57,8 @@ _STEP = re.compile(r"^#\d+ \[(?:\S+ )? *(\d+)/(\d+)\] (.*)")
 
 class Image(NamedTuple):
     """
-    An image as it must be now. folder: that of its Dockerfile. inputs: paths from the root, sorted. arguments: what its
-    build args. base: our image that it is built on, which has to exist first.
+    An image as it must be now. folder: that of its Dockerfile. inputs: paths from the root, sorted. arguments: its
+    build args. base: the image of ours that it is built on, which must exist first.
     """
 
     name: str
@@ -72,7 +72,9 @@ class Image(NamedTuple):
 def wanted(
     root: Path, use_case: str | None, *, base: str | None = None, repository: str = REPOSITORY
 ) -> dict[str, Image]:
-    """Every image of a step or the server by its name, tagged by its inputs; without a use case the server's alone."""
+    """Return every image of a step or the server by its name, tagged by its inputs; without a use case, only the
+    server's.
+    """
     on = {"BASE": base} if base else {}
     if use_case is None:
         return {SERVER: _image(root, repository, SERVER, SERVER, on)}
@@ -90,7 +92,7 @@ def wanted(
 
 
 def with_bases(images: Sequence[Image]) -> list[Image]:
-    """These, each after its base images; none twice."""
+    """Return these images, each after its base images and only once."""
     return _once(image for wanted in images for image in reversed([wanted, *_bases(wanted)]))
 
 
@@ -105,23 +107,25 @@ def _once(images: Iterable[Image]) -> list[Image]:
 
 
 def _framework(root: Path, use_case: str) -> str:
-    """As the use case's config.toml names it, which whoever asks for the images has checked."""
+    """Return the framework that the use case's config.toml names. The caller has checked it."""
     table = tomllib.loads((root / "usecases" / use_case / "config.toml").read_text(encoding="utf-8"))
     return str(table.get("framework", config.FRAMEWORKS[0]))
 
 
 def lock_of(root: Path, use_case: str) -> str | None:
-    """The lock of what a use case adds to its framework's packages, if any; raises WrongUse if it was not made."""
+    """Return the lock of what a use case adds to its framework's packages, if any; raise WrongUse if it is missing."""
     lock, asked = (f"usecases/{use_case}/requirements.{kind}" for kind in ("txt", "in"))
     if (root / lock).is_file():
         return lock
     if (root / asked).is_file():
-        raise WrongUse(f"{asked} has no lock next to it ({lock})", "to make the lock: make lock")
+        raise WrongUse(f"{asked} has no lock next to it ({lock})", "create the lock: make lock")
     return None
 
 
 def _framework_image(root: Path, repository: str, framework: str, use_case: str, on: Mapping[str, str]) -> Image:
-    """The base image of a step of the use case: the framework's packages, then the use case's own if it has a lock."""
+    """Return the base image of a step of the use case: the framework's packages, then the use case's own if it has a
+    lock.
+    """
     image = _image(root, repository, framework, FRAMEWORKS, {"FRAMEWORK": framework} | dict(on))
     if lock_of(root, use_case) is None:
         return image
@@ -146,7 +150,7 @@ def dockerfile(folder: str) -> str:
 
 
 def inputs(root: Path, folder: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
-    """The Dockerfile of a folder in docker/ and every file that it copies, as paths from the root."""
+    """Return the Dockerfile of a folder in docker/ and every file that it copies, as paths from the root."""
     found = {dockerfile(folder)}
     for source in copied((root / dockerfile(folder)).read_text(encoding="utf-8"), arguments):
         path = root / source
@@ -166,10 +170,10 @@ def inputs(root: Path, folder: str, arguments: Mapping[str, str]) -> tuple[str, 
 
 def _stays_out(file: Path, copied_folder: str, folder: str, framework: str) -> bool:
     """
-    Whether a file of a folder that is copied whole stays out of an image: compiled, built, hidden, or a test.
+    Return whether a file stays out of an image although its whole folder is copied: compiled, built, hidden, or a test.
 
-    A pull request may change a model's network and be promoted, so no image that judges may run it. Of scikit-learn,
-    what loads a model reads in it, without running it, which of scikit-learn's own types the file may hold.
+    A pull request may change a model's network and be promoted, so no image that judges may run it. For scikit-learn,
+    the loader only reads in it, without running it, which of scikit-learn's own types the file may hold.
     """
     if copied_folder.startswith("usecases/") and file.name == NETWORK:
         return folder != "train" and not (folder in WITH_MODEL and framework == "sklearn")
@@ -178,7 +182,7 @@ def _stays_out(file: Path, copied_folder: str, folder: str, framework: str) -> b
 
 
 def copied(text: str, arguments: Mapping[str, str]) -> list[str]:
-    """The sources of a Dockerfile's COPY lines, each ARG in them as the arguments or its default say."""
+    """Return the sources of a Dockerfile's COPY lines, with each ARG replaced by its argument or its default."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     instructions = [line.split() for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
     defaults = dict(words[1].split("=", 1) for words in instructions if words[0] == "ARG" and "=" in words[1])
@@ -189,9 +193,10 @@ def copied(text: str, arguments: Mapping[str, str]) -> list[str]:
 
 def fetch_base(root: Path, chosen: str | None = None) -> str:
     """
-    What every image is built on, once the engine has it: a build may leave it in BuildKit's own cache alone.
+    Return the base of every image, after making sure that the engine has it: a build may leave it only in BuildKit's
+    cache.
 
-    chosen: its name, if not the one in the Dockerfiles.
+    chosen: its name, if it is not the one in the Dockerfiles.
     """
     named = re.findall(r"^FROM (\S+) AS pinned$", (root / dockerfile("link")).read_text(encoding="utf-8"), re.MULTILINE)
     name = chosen or named[0]
@@ -204,7 +209,7 @@ def fetch_base(root: Path, chosen: str | None = None) -> str:
 
 
 def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
-    """See that the engine has these images; what it lacks is built. Raises BuildFailed, Interrupted."""
+    """Build those of these images that the engine lacks. Raise BuildFailed or Interrupted."""
     if lacking := missing(images):
         lacking = _with_missing_bases(lacking)
         with progress.building([image.name for image in lacking]) as report:
@@ -212,9 +217,9 @@ def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
 
 
 def missing(images: Sequence[Image]) -> list[Image]:
-    """The images whose tag the engine does not have."""
+    """Return the images whose tag the engine does not have."""
     references = [image.reference for image in images]
-    # One question for all: those that are there are answered, whatever is said of the others.
+    # One question for all of them: docker answers for those that exist, even if others are missing.
     answer = engine.ask("image", "inspect", "--format={{json .RepoTags}}", *references) if references else None
     lines = answer.stdout.split("\n") if answer else []
     there = {tag for line in lines if line.startswith("[") for tag in json.loads(line)}
@@ -222,7 +227,7 @@ def missing(images: Sequence[Image]) -> list[Image]:
 
 
 def _with_missing_bases(images: Sequence[Image]) -> list[Image]:
-    """These, after the base images that have to be built for them. The bases of an image that exists are not needed."""
+    """Return these after the base images that they need. An image that exists does not need its bases."""
     if not (bases := missing(_once(image.base for image in images if image.base))):
         return list(images)
     return [*_with_missing_bases(bases), *images]
@@ -230,8 +235,8 @@ def _with_missing_bases(images: Sequence[Image]) -> list[Image]:
 
 def build(root: Path, images: Sequence[Image], stop: Stop, report: progress.BuildReport) -> None:
     """
-    Build these, two at a time, each after its base. Raises BuildFailed with the last words of the first that
-    failed, or Interrupted.
+    Build these, two at a time, each after its base. Raise BuildFailed with the last lines of the first that failed, or
+    Interrupted.
     """
     labels = _labels(root)
     waiting, running = list(images), list[_Build]()
@@ -268,7 +273,7 @@ class _Build:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the runner alone, which ends this
+            start_new_session=True,  # Ctrl-C reaches only the runner, which ends this process
         )
         self._reader = threading.Thread(target=self._talk, args=[context(root, image.inputs)], daemon=True)
         self._reader.start()
@@ -279,7 +284,7 @@ class _Build:
             with self._process.stdin as pipe:
                 pipe.write(archive)
         except BrokenPipeError:
-            pass  # it ended before it had read: what it says tells why
+            pass  # it ended before it read everything: its output says why
         for raw in self._process.stdout:
             line = raw.decode(errors="replace").rstrip()
             self._said.append(line)
@@ -293,9 +298,9 @@ class _Build:
         if self._process.returncode == 0:
             return
         words = "".join(f"\n  | {line}" for line in self._said)
-        hint = "fix what the lines above name; or run without containers: make run"
+        hint = "fix the problem in the lines above, or run without containers: make run"
         if "buildx" in words or "BuildKit" in words:
-            hint = "install docker-buildx, which builds for this `docker` command; or run without containers: make run"
+            hint = "install docker-buildx, which this `docker` command needs, or run without containers: make run"
         raise BuildFailed(f"the image of {self.image.name} could not be built{words}", hint)
 
     def end(self) -> None:
@@ -304,7 +309,7 @@ class _Build:
 
 
 def context(root: Path, paths: Sequence[str]) -> bytes:
-    """The files of a build as a tar archive: their names and bytes, without owner and time."""
+    """Return the files of a build as a tar archive: their names and bytes, without owner and time."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for path in paths:
@@ -316,13 +321,13 @@ def context(root: Path, paths: Sequence[str]) -> bytes:
 
 
 def _labels(root: Path) -> dict[str, str]:
-    """Where the files come from, for the labels; of no influence on the image's content or tag."""
+    """Return where the files come from, for the labels. This does not affect the image's content or tag."""
     commit = _git(root, "rev-parse", "HEAD")
     return {"SOURCE": _without_credentials(_git(root, "remote", "get-url", "origin")), "COMMIT": commit}
 
 
 def _without_credentials(address: str) -> str:
-    """A remote's address as anybody may read it: https://host/path, or nothing for a folder of this machine."""
+    """Return a remote's address without secrets: https://host/path, or nothing for a folder of this machine."""
     if not address.startswith(("https://", "http://", "ssh://")) and ":" in address:
         address = f"ssh://{address.replace(':', '/', 1)}"  # git@host:owner/name
     url = urlsplit(address)

@@ -1,9 +1,8 @@
 """
-What the runner does to run, to approve and to roll back: the plan, the steps, the report, the
-question, the promotion, the summary.
+Run, approve and roll back: the plan, the steps, the report, the question, the promotion, the summary.
 
-What waits for an approval is stored in `.modelgate/state.json` before anyone is asked, so that the answer can come
-later, from another command, even after this one was killed.
+A version that waits for an approval is recorded in `.modelgate/state.json` before anyone is asked. So the answer can
+come later, from another command, even if this one was killed.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ from runner.progress import say
 from runner.use_case import chosen, stand_in
 
 LATER = "make approve APPROVE=NAME"
-# What a step can read: its room, what that imports, and the modules at the root, which Python would import first.
+# What a step can read: its folder, what it imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
 MAX_REPORT_BYTES = 1_000_000
-WRONG_KEY = "alias_refused"  # promote's name for a key that may not move the alias; the evidence still holds
-# evaluate's names for a ledger without a version to go back to, and what you can do instead.
+WRONG_KEY = "alias_refused"  # promote's name for a key that may not move the alias; the evidence is still valid
+# evaluate's names for a ledger without an earlier version, and what you can do instead.
 NOTHING_BEFORE = {
     "nothing_promoted": "promote a first version: make run",
-    "no_previous_version": "name a version of the registry yourself: make rollback ARGS='--version REF'",
+    "no_previous_version": "choose a version of the registry yourself: make rollback ARGS='--version REF'",
 }
 
 
-# --- what can be asked for -------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------------
 
 
 def plan(options: Options) -> int:
@@ -53,7 +52,7 @@ def plan(options: Options) -> int:
 
 
 def run(options: Options) -> int:
-    """Build, train, link and evaluate; then the approval and promote. Returns the exit code."""
+    """Build, train, link and evaluate; then ask for the approval and promote. Return the exit code."""
     settings = chosen(options.use_case)
     with options.folder.locked("run"):
         _greet(options)
@@ -70,7 +69,7 @@ def run(options: Options) -> int:
 
 
 def _candidate(options: Options, settings: Config) -> int:
-    """Make and judge a candidate of this use case; then the approval and promote."""
+    """Train and judge a candidate of this use case; then ask for the approval and promote."""
     with executors.opened(options, settings) as ready:
         execute = ready()
         done = _run(options, pipeline.candidate(settings.train), settings.name, execute)
@@ -78,7 +77,9 @@ def _candidate(options: Options, settings: Config) -> int:
 
 
 def _stand_in(options: Options, settings: Config, failure: StepFailed) -> Config | None:
-    """The use case to go on with, after saying so. An approval in advance is of the use case that was planned."""
+    """Return the use case to continue with, after saying so. An approval in advance is only for the planned use
+    case.
+    """
     if options.use_case or failure.error.get("name") != SOURCE_UNAVAILABLE:
         return None
     other = stand_in(settings, options.given)
@@ -95,7 +96,7 @@ def _stand_in(options: Options, settings: Config, failure: StepFailed) -> Config
 
 
 def rollback(options: Options, *, version: str, reason: str) -> int:
-    """Evaluate an earlier version under the policy `rollback`; then the approval and promote."""
+    """Evaluate an earlier version under the policy `rollback`; then ask for the approval and promote."""
     settings = use_case_of(options)
     outputs = {"version": version}
     options = options._replace(given={"policy": "rollback"})
@@ -110,13 +111,13 @@ def rollback(options: Options, *, version: str, reason: str) -> int:
                 done = _run(options, pipeline.ROLLBACK, settings.name, execute, outputs)
             except StepFailed as failure:
                 if hint := NOTHING_BEFORE.get(failure.error.get("name", "")):
-                    raise WrongUse("there is nothing to go back to", hint) from failure
+                    raise WrongUse("there is no version to go back to", hint) from failure
                 raise
             return _conclude(options, settings.name, done, execute, reason)
 
 
 def approve(options: Options) -> int:
-    """Promote what waits for an approval, if a person says yes."""
+    """Promote the version that waits, if a person approves it."""
     with options.folder.locked("approve"):
         pending = options.folder.state().get("pending")
         _require_meant(options, pending)
@@ -125,8 +126,8 @@ def approve(options: Options) -> int:
         options = options._replace(own=pending["host"] is not None)
         if options.host != pending["host"]:
             raise WrongUse(
-                f"what waits was evaluated at {pending['host']}, and WANDB_BASE_URL names {options.host}",
-                "set WANDB_BASE_URL as it was for the run",
+                f"the waiting version was evaluated at {pending['host']}, but WANDB_BASE_URL names {options.host}",
+                "set WANDB_BASE_URL to the value that the run had",
             )
         with executors.opened(options, chosen(pending["use_case"])) as ready:
             if not options.in_browser:  # where the report is on the page
@@ -135,11 +136,11 @@ def approve(options: Options) -> int:
 
 
 def _require_meant(options: Options, pending: Mapping[str, Any] | None) -> None:
-    """Refuse an approval of other evidence than waits now; of what is promoted already, it may be given again."""
+    """Refuse an approval if other evidence waits now. An approval of what is already promoted may be repeated."""
     meant = pending or options.folder.state().get("answer") or {}
     if options.evidence and options.evidence != meant.get("evidence"):
         raise WrongUse(
-            f"{options.evidence} does not wait for an approval", "read the report of what waits now: make approve"
+            f"{options.evidence} does not wait for an approval", "read the report of the one that waits: make approve"
         )
 
 
@@ -149,7 +150,9 @@ def _require_meant(options: Options, pending: Mapping[str, Any] | None) -> None:
 def _run(
     options: Options, steps: Sequence[Step], use_case: str, execute: Executor, outputs: Mapping[str, str] | None = None
 ) -> list[Finished]:
-    """Run the steps, saying so; promote, which may follow, is counted. How far they came goes into the state."""
+    """Run the steps and announce each one; the count includes promote, which may follow. Record the progress in the
+    state.
+    """
     numbers = itertools.count(1)
 
     def announced(step: Step, flags: Sequence[str]) -> Outcome:
@@ -172,9 +175,10 @@ def _with_commit(options: Options) -> Options:
 
 def _commit(options: Options) -> dict[str, str]:
     """
-    The commit of this code as evaluate's flag; nothing outside of git.
+    Return the commit of this code as evaluate's flag; nothing outside a git repository.
 
-    `-dirty` if a tracked file differs, or if git does not track a file that a step could read, ignored or not.
+    It ends with `-dirty` if a tracked file differs, or if git does not track a file that a step could read, ignored or
+    not.
     """
     commit = _git(options, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
     if not commit:
@@ -185,7 +189,7 @@ def _commit(options: Options) -> dict[str, str]:
 
 
 def _git(options: Options, *words: str) -> str | None:
-    """What git answers; None if it does not."""
+    """Return git's answer, or None if there is none."""
     try:
         answer = subprocess.run(
             ["git", *words],
@@ -201,14 +205,15 @@ def _git(options: Options, *words: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-# --- the conclusion --------------------------------------------------------------------------------------------------
+# --- after the verdict
+# --------------------------------------------------------------------------------------------------
 
 
 def _conclude(options: Options, use_case: str, done: list[Finished], execute: Executor, reason: str = "") -> int:
-    """What follows from the verdict: nothing, a no, or the question."""
+    """Act on the verdict: nothing to do, a refusal, or the question."""
     evaluated = done[-1].result
     version, production = evaluated["version"], evaluated.get("production")
-    # One change of the state: no kill can leave a verdict `pass` without the question that follows from it.
+    # One change of the state, so that a kill cannot leave a verdict `pass` without its question.
     changes: dict[str, Any] = {"pending": None, "answer": None}
     changes["run"] = options.folder.state()["run"] | {"verdict": evaluated["verdict"], "version": version}
     if production:
@@ -225,7 +230,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         options.folder.remember(**changes)
         _summary(options, done)
         say(f"\n{evaluated['headline']}")
-        say(f"{_short(version)} may not go to production, which stays as it is. Refused by:")
+        say(f"{_short(version)} is not promoted, and production does not change. Refused by:")
         for why in evaluated.get("reasons", []):
             say(f"  - {why}")
         return 1
@@ -235,7 +240,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
 
 
 def _pending(options: Options, use_case: str, done: list[Finished]) -> dict[str, Any]:
-    """What the approval is about, for whoever gives it later."""
+    """Return what the approval is about, so that it can be given later."""
     evaluated = done[-1].result
     return {
         "use_case": use_case,
@@ -252,7 +257,7 @@ def _pending(options: Options, use_case: str, done: list[Finished]) -> dict[str,
 
 
 def _text(path: Path) -> str:
-    """What a step wrote for people. It may have run in a container, where a link leads elsewhere: none is followed."""
+    """Return what a step wrote for people. A container may have written it, so no link is followed."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -266,25 +271,25 @@ def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready,
     if pending["page"]:
         say(f"\n{_short(pending['version'])} at {pending['page']}")
     version, now = _short(pending["version"]), pending["production"]
-    headline = pending.get("headline", "pass")  # what an older version left open has none
+    headline = pending.get("headline", "pass")  # a question left by an older release has none
     question = f"{headline}\nmake {version} the first version in `production`?"
     if now:
         question = f"{headline}\nmove `production` from {_short(now)} to {version}?"
     name = options.approver
     if name is None and approval.on_terminal():
-        execute = ready()  # the page must open while the person thinks
+        execute = ready()  # the page must be open while the person decides
         try:
             name = approval.ask(f"\n{question}", options.stop)
         except Interrupted:
             raise Interrupted(f"nothing was promoted; approve later: {LATER}") from None
         if name is None:
             _summary(options, done)
-            say(f"\nNot approved: production stays as it is. To approve it after all: {LATER}")
+            say(f"\nNot approved: production does not change. To approve it later: {LATER}")
             return 1
     elif name is None:
         _summary(options, done)
         say(f"\n{headline}")
-        say(f"{version} waits for an approval. Until then production stays as it is. To approve:")
+        say(f"{version} waits for an approval. Until then, production does not change. To approve:")
         if not options.own:
             say("  make serve    (read the report in your browser, and press the button there)")
         say(f"  {LATER}")
@@ -295,7 +300,7 @@ def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready,
 
 
 def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: Executor, done: list[Finished]) -> int:
-    """Run promote with the pending evidence; run again after a kill, it finishes or changes nothing."""
+    """Run promote with the pending evidence. If this runs again after a kill, it finishes or changes nothing."""
     say(f"\napproved by {name}")
     use_case = pending["use_case"]
     said = {key: pending.get(key) for key in ("evidence_sha256", "reason", "registry", "collection")}
@@ -307,12 +312,12 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
         promoted = _promotion(promote, use_case, execute, pending["evidence"], len(done) + 1)
     except StepFailed as failure:
         if failure.code == 1 and failure.error and failure.error.get("name") != WRONG_KEY:
-            # Refused for good: this evidence no longer holds.
+            # Refused for good: this evidence is no longer valid.
             refused = {"version": pending["version"], "refused": failure.error.get("message", "")}
             refused["evidence"] = pending["evidence"]
             options.folder.remember(pending=None, answer=refused)
         raise
-    approver = promoted.result["approver"]  # of the entry: another person's, if this finished an interrupted promotion
+    approver = promoted.result["approver"]  # another person, if this finished an interrupted promotion
     answer = {"version": promoted.result["version"], "approver": approver, "time": _now()}
     answer["evidence"] = pending["evidence"]
     options.folder.remember(
@@ -335,7 +340,7 @@ def _promotion(options: Options, use_case: str, execute: Executor, evidence: str
 
 
 def _in_production(options: Options, use_case: str, version: str, *, approver: str | None = None) -> dict[str, Any]:
-    """The change of the state that says what was seen in production, in which W&B, and since when."""
+    """Return the change of the state that records what was seen in production, in which W&B, and when."""
     known = options.folder.state().get("production", {})
     seen = known.get(use_case, {})
     if approver is None and (seen.get("version"), seen.get("host")) == (version, options.host):
@@ -345,13 +350,13 @@ def _in_production(options: Options, use_case: str, version: str, *, approver: s
 
 
 def _nothing_waits(folder: Folder) -> int:
-    """Say why there is nothing to approve; returns 1 when the last candidate was refused."""
+    """Say why there is nothing to approve. Return 1 if the last candidate was refused."""
     state = folder.state()
     run, answer = state.get("run", {}), state.get("answer")
     if not run:
-        raise WrongUse("nothing waits for an approval: nothing has run here yet", "first: make run")
+        raise WrongUse("nothing waits for an approval: nothing has run here yet", "begin with: make run")
     if answer and "refused" in answer:
-        say(f"Nothing waits for an approval: {_short(answer['version'])} was approved, and promote refused it:")
+        say(f"Nothing waits for an approval: {_short(answer['version'])} was approved, but promote refused it:")
         say(f"  {answer['refused']}")
         say("To evaluate again: make run")
         return 1
@@ -361,40 +366,41 @@ def _nothing_waits(folder: Folder) -> int:
         return 0
     verdict, version = run.get("verdict"), _short(run.get("version", "the last candidate"))
     if verdict is None:
-        reached = f"it reached {run['reached']}" if run["reached"] else "no step of it was finished"
-        raise WrongUse(f"nothing waits for an approval: the last run did not end, {reached}", "to go on: make run")
+        reached = f"it reached {run['reached']}" if run["reached"] else "no step was finished"
+        raise WrongUse(f"nothing waits for an approval: the last run did not end, {reached}", "to continue: make run")
     if verdict == "fail":
-        say(f"Nothing waits for an approval: {version} did not pass, and production stays as it is.")
+        say(f"Nothing waits for an approval: {version} did not pass, and production does not change.")
         return 1
     if verdict == "unchanged":
-        say(f"Nothing waits for an approval: the last run made {version}, which is the model that is in production.")
+        say(f"Nothing waits for an approval: the last run made {version}, which is the model already in production.")
     else:
         say("Nothing waits for an approval. What is in production: make status")
     return 0
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# --- messages
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _summary(options: Options, done: Sequence[Finished]) -> None:
-    """The table of the steps, and how to open the pages that it names: their server ends with this run."""
+    """Print the table of the steps, and how to open the pages that it names: their server stops with this run."""
     progress.summary(done)
     if done and not options.own:
         say("To open these pages: make serve")
 
 
 def _greet(options: Options) -> None:
-    """Where everything goes, before anything is done."""
+    """Say where everything goes, before the first step."""
     if options.own:
-        say(f"Your own W&B, as your environment names it: {options.host}")
+        say(f"Everything goes to your own W&B, as set in your environment: {options.host}")
         return
     say(f"Everything goes to the embedded server of {options.folder.path}; nothing leaves this machine.")
     for found in environment.found_credentials(options.environ):
-        say(f"Found {found}: not used. To use your own W&B: make run WANDB=own")
+        say(f"Found {found}; not used. To use your own W&B: make run WANDB=own")
 
 
 def _print_plan(options: Options, steps: Sequence[Step], settings: Config, outputs: Mapping[str, str]) -> None:
-    """The steps and the lines that will run; what a step will make is called by its NAME."""
+    """Print the steps and the lines that will run. A NAME in capitals is the output of an earlier step."""
     every = (*steps, pipeline.PROMOTE)
     made = {name: name.upper() for step in every for name in step.outputs} | dict(outputs)
     given = dict(options.given) | {"approver": options.approver or "YOU"}
@@ -409,11 +415,11 @@ def _print_plan(options: Options, steps: Sequence[Step], settings: Config, outpu
         else f"  Before promote, you see the report. {options.approver} has approved in advance."
     )
     if not options.own:
-        say("  To type one of these lines yourself, first open the server (make serve) and set the variables it names.")
+        say("  To run one of these lines yourself, start the server (make serve) and set the variables that it prints.")
 
 
 def _consent(options: Options, settings: Config) -> None:
-    """Before the first write to the person's own W&B: say where it goes, and ask."""
+    """Before the first write to the user's own W&B, say where it goes, and ask."""
     if not options.own:
         return
     say("This run writes to")
@@ -433,7 +439,9 @@ def _consent(options: Options, settings: Config) -> None:
 
 
 def use_case_of(options: Options) -> Config:
-    """The use case that was asked for; else that of the last run here, which a person means by `make rollback`."""
+    """Return the use case that was asked for, or else that of the last run here, which is what `make rollback`
+    means.
+    """
     return chosen(options.use_case or options.folder.state().get("run", {}).get("use_case"))
 
 

@@ -1,4 +1,4 @@
-"""Serve the model in production on this machine, in the foreground, next to the embedded server or the person's W&B."""
+"""Serve the model in production on this machine, in the foreground, next to the embedded server or your own W&B."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PORT = 8100
 
 
 def serve_model(options: Options, use_case: str, port: int) -> int:
-    """Start the service, say when it answers, and end it with Ctrl-C."""
+    """Start the service, say when it answers, and stop it at Ctrl-C."""
     folder = options.folder
     if not options.own and not folder.server_data.is_dir():
-        say("Nothing was run here yet. To begin: make run")
+        say("Nothing has run here yet. To begin: make run")
         return 0
     if end_leftover(folder.service_record):
-        say("ended the service that an earlier runner left behind")
+        say("stopped the service that an earlier runner left behind")
     url = f"http://{HOST}:{port}"
     with executors.reached(options, "pages") as env:
-        say(f"{use_case} is being loaded; the service's log is {folder.service_log}")
+        say(f"loading {use_case}; the service's log is {folder.service_log}")
         child = _start(options, use_case, port, env)
         try:
             _tell_until_ended(options, child, url, use_case)
         except Interrupted:
-            say("\nThe service has ended.")
+            say("\nThe service has stopped.")
         finally:
             child.end()
     return 0
@@ -55,7 +55,9 @@ def _start(options: Options, use_case: str, port: int, env: Mapping[str, str]) -
 
 
 def _tell_until_ended(options: Options, child: Child, url: str, use_case: str) -> None:
-    """Say whenever another version answers, or why none does; raises Interrupted, or ServerFailed if it ends itself."""
+    """Say when another version answers, or why none does. Raise Interrupted, or ServerFailed if the service ends by
+    itself.
+    """
     told = ""
     while True:
         if (code := child.code()) is not None:
@@ -66,9 +68,9 @@ def _tell_until_ended(options: Options, child: Child, url: str, use_case: str) -
         if (state := _state(url)) and (line := _line(state)) and line != told:
             say(line)
             if state["ready"] and not told.startswith("Answers"):
-                say(f"The page to ask it: {url}")
+                say(f"Try it in your browser: {url}")
                 say(f"With curl: curl -s {url}/example | curl -s --data @- {url}/v2/models/{use_case}/infer")
-                say("Ctrl-C ends it.")
+                say("Ctrl-C stops it.")
             told = line
         options.stop.pause()
 
@@ -77,12 +79,12 @@ def _line(state: Mapping[str, Any]) -> str:
     problem = state.get("problem")
     why = f"; not up to date: {problem['message']}" if problem else ""
     if state["ready"]:
-        return f"Answers: {state['version'].rpartition('/')[2]}, by ledger entry {state['ledger_entry']}{why}"
-    return f"Nothing answers yet: {problem['message']}" if problem else ""
+        return f"Answering: {state['version'].rpartition('/')[2]}, by ledger entry {state['ledger_entry']}{why}"
+    return f"Not answering yet: {problem['message']}" if problem else ""
 
 
 def _state(url: str) -> dict[str, Any]:
-    """What the service says of itself; empty while it does not answer."""
+    """Return what the service reports about itself; empty while it does not answer."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import urlopen
@@ -90,7 +92,7 @@ def _state(url: str) -> dict[str, Any]:
     try:
         try:
             answer = urlopen(f"{url}/v2/health/ready", timeout=5)  # noqa: S310 - the service of this machine
-        except HTTPError as error:  # 503: it is there, and has no version
+        except HTTPError as error:  # 503: it runs, but has no version
             answer = error
         with answer:
             state = json.load(answer)

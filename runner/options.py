@@ -1,4 +1,4 @@
-"""What a person asked the runner for."""
+"""Hold what a person asked the runner for."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Options(NamedTuple):
     given: Given = {}  # noqa: RUF012
     approver: str | None = None
     in_browser: bool = False  # the approver pressed the button on the pages, under the report
-    evidence: str | None = None  # what the approval is of; None: whatever waits
-    own: bool = False  # the person's own W&B instead of the embedded server
+    evidence: str | None = None  # the evidence that is approved; None: the one that waits
+    own: bool = False  # the user's own W&B instead of the embedded server
     yes: bool = False  # answers the question before the first write to it
     docker: bool = False  # each step in its container
 
     @property
     def host(self) -> str | None:
-        """The W&B that is written to, if it is the person's own."""
+        """Return the W&B to write to, if it is the user's own."""
         return (self.environ.get("WANDB_BASE_URL") or OWN_DEFAULT_HOST) if self.own else None
 
     @property
     def base_image(self) -> str | None:
-        """What the images are built on, if not what their Dockerfiles say."""
+        """Return the base of the images, if it is not the one in their Dockerfiles."""
         return self.environ.get("BASE_IMAGE") or None

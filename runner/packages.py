@@ -1,8 +1,8 @@
 """
-The packages that a use case adds to the environment of its steps: the lock usecases/<name>/requirements.txt.
+Install the packages that a use case adds to the environment of its steps: the lock usecases/<name>/requirements.txt.
 
-An image of the use case has them from its build; a process finds them in `.venv`, where they are installed before the
-first step of the use case runs.
+An image of the use case has them from its build. For processes, they are installed in `.venv` before the first step of
+the use case runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runner.images import lock_of
 
 
 def install(root: Path, use_case: str, environ: Mapping[str, str]) -> None:
-    """See that `.venv` has what the use case asks for. Does nothing once it has. Raises PackagesMissing, WrongUse."""
+    """Install in `.venv` what the use case needs, unless it is there. Raise PackagesMissing or WrongUse."""
     if (lock := lock_of(root, use_case)) is None:
         return
     done = subprocess.run(["sh", "runner/setup.sh", "packages", use_case], cwd=root, env=dict(environ), check=False)

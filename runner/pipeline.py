@@ -1,7 +1,7 @@
 """
-The pipeline as plain data: which steps there are, in which order, and what each hands to the next.
+Define the pipeline as plain data: the steps, their order, and what each one passes to the next.
 
-How a step is executed is not known here: `run` is given an `Execute`. `processes.py` has the one that starts
+This module does not know how a step is executed: `run` gets an `Execute`. `processes.py` has the one that starts
 `python -m steps.<name>`.
 """
 
@@ -15,15 +15,15 @@ from runner.errors import StepFailed
 
 
 class Step(NamedTuple):
-    """One stage. A name in `inputs` is at once a flag of this step and an output of an earlier one."""
+    """One step. A name in `inputs` is both a flag of this step and an output of an earlier one."""
 
     name: str  # `python -m steps.<name>`
     purpose: str
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()  # what a person can set; passed on only if it was set
-    reads_source: bool = False  # whether it reads rows from outside, by the use case's `data.py`
-    tells: bool = False  # whether it tells others of a promotion
+    flags: tuple[str, ...] = ()  # the flags that you can set; passed on only if they are set
+    reads_source: bool = False  # whether it reads rows from outside, through the use case's `data.py`
+    tells: bool = False  # whether it sends messages about a promotion
 
 
 BUILD = Step(
@@ -63,32 +63,32 @@ PROMOTE = Step(
 )
 
 # Only reads; can run next to other commands.
-AUDIT = Step("audit", "say what was promoted, and what is in production", flags=("on", "verify", "html", "deployed"))
+AUDIT = Step("audit", "list what was promoted, and what is in production", flags=("on", "verify", "html", "deployed"))
 
-# Reads a file of rows and writes another; the version in production answers.
+# Reads a file of rows and writes the answers of the version in production.
 PREDICT = Step(
     "predict",
     "answer a file of rows with the version in production",
     flags=("input", "output", "version", "unapproved"),
 )
 
-# Shows first; deletes only what was shown, when a person says so.
+# Lists first; deletes only what was listed, after a person agrees.
 PRUNE = Step("prune", "delete what nothing refers to any more", flags=("older_than", "delete"))
 
 
 def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
-    """The steps that make and judge a candidate; each hyperparameter is a flag of train."""
+    """Return the steps that make and judge a candidate. Each hyperparameter is a flag of train."""
     return BUILD, TRAIN._replace(flags=(*hyperparameters, *TRAIN.flags)), LINK, EVALUATE
 
 
-# The version to go back to is named, not made; evaluate finds its dataset in the ledger.
+# The version to go back to already exists; evaluate finds its dataset in the ledger.
 ROLLBACK: tuple[Step, ...] = (EVALUATE._replace(inputs=("version",)),)
 
 Given = Mapping[str, str | int | float | bool | list[str]]
 
 
 class Outcome(NamedTuple):
-    """What is left of a step that ended: its exit code and everything it wrote to standard output."""
+    """The result of a step that ended: its exit code and everything it wrote to standard output."""
 
     code: int
     stdout: str
@@ -107,10 +107,10 @@ Execute = Callable[[Step, Sequence[str]], Outcome]
 
 def flags_of(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]) -> list[str]:
     """
-    The command line of a step: the use case, what earlier steps made, and what the person set.
+    Return the command line of a step: the use case, what earlier steps made, and the flags that were set.
 
-    Every value is one word with its flag (`--reason=-x`), so that none is ever taken for a flag. True is a bare flag,
-    and a list is the flag once for each of its values.
+    Every value is one word with its flag (`--reason=-x`), so that no value is mistaken for a flag. True is a bare flag,
+    and a list repeats the flag for each of its values.
     """
     words = [f"--use-case={use_case}"]
     words += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
@@ -133,9 +133,9 @@ def run(
     outputs: Mapping[str, str] | None = None,
 ) -> Iterator[Finished]:
     """
-    Run steps in order and yield each as it finishes; `outputs` is what the first ones take that none of them makes.
+    Run steps in order and yield each one as it finishes. `outputs` has the inputs that none of these steps makes.
 
-    Raises StepFailed at the first one that did not do its work. A verdict `fail` is work done: it is yielded.
+    Raise StepFailed at the first step that did not do its work. A verdict `fail` is work done: it is yielded.
     """
     made = dict(outputs or {})
     for step in steps:
@@ -147,7 +147,9 @@ def run(
 
 
 def result_of(step: Step, outcome: Outcome) -> dict[str, Any]:
-    """The JSON object a step printed, if it did its work by its exit code and by what it says; else StepFailed."""
+    """Return the JSON object that a step printed; raise StepFailed unless its exit code and its output say that it did
+    its work.
+    """
     try:
         result = json.loads(outcome.stdout)
     except ValueError:
@@ -161,19 +163,19 @@ def result_of(step: Step, outcome: Outcome) -> dict[str, Any]:
         code = outcome.code if outcome.code in (1, 2, 3) else 1
         raise StepFailed(*_words_for(step, outcome, error), code=code, error=error)
     if missing := [name for name in step.outputs if name not in result]:
-        raise StepFailed(f"{step.name} ended without naming its {missing[0]}", "this is a bug in the step", code=1)
+        raise StepFailed(f"{step.name} ended without reporting its {missing[0]}", "this is a bug in the step", code=1)
     return result
 
 
 def _words_for(step: Step, outcome: Outcome, error: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Message and hint for a step that ended early. What went wrong inside, the step has said itself, above."""
+    """Return message and hint for a step that ended early. The step itself has already reported what went wrong."""
     if outcome.code == 0:
         return f"{step.name} ended without its one JSON object on standard output", "this is a bug in the step"
     if outcome.code < 0:
         message = f"{step.name} was ended by signal {-outcome.code}"
-        return message, "what was finished is kept; run the same command again"
-    # The same command again helps only after what the step named was put right.
+        return message, "finished steps are kept; run the same command again"
+    # The same command helps only after the problem that the step named is fixed.
     message = f"{step.name} stopped with exit code {outcome.code}; see the error above"
-    return message, "what was finished is kept" + (
-        "; do first what the hint above says" if (error or {}).get("hint") else ""
+    return message, "finished steps are kept" + (
+        "; first, do what the hint above says" if (error or {}).get("hint") else ""
     )

@@ -1,9 +1,9 @@
 """
-An interpreter that imports the SDK once and runs each step in a fork of itself.
+Import the SDK once, and run each step in a fork of this interpreter.
 
     python -m runner.prepared
 
-For each step it reads one JSON line on standard input ({"module", "argv", "environ", "stdout"}) and writes the step's
+For each step, it reads one JSON line on standard input ({"module", "argv", "environ", "stdout"}) and writes the step's
 exit code (negative: the signal that ended it) as a line on standard output. It ends when its input ends.
 
 Most of an unchanged step would be importing the SDK (0.6 s of CPU), starting its service, and taking both down again.
@@ -31,7 +31,7 @@ from typing import NoReturn
 
 from runner.processes import end_with_parent
 
-# What every step imports at its first questions to W&B. The SDK's models of answers cost pydantic a third of a second.
+# What every step imports at its first requests to W&B. The SDK's pydantic models of answers take a third of a second.
 QUESTIONS = (
     "requests",
     "wandb.apis.public",
@@ -183,9 +183,9 @@ def wait_for(step: int, meanwhile: Callable[[], None]) -> int:
 @contextmanager
 def own_temporary_folders(shared: Iterable[TemporaryDirectory[str]]) -> Iterator[None]:
     """
-    Have this fork use its own folder for each that an import made (the SDK has one for pictures).
+    Give this fork its own copy of each temporary folder that an import made (the SDK has one for pictures).
 
-    At its end a fork removes what it uses, and the next one needs it.
+    When a fork ends, it removes the folder that it uses, but the next fork needs it.
     """
     with ExitStack() as stack:
         for folder in shared:

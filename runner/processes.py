@@ -1,9 +1,9 @@
 """
-Processes that the runner starts, and how they end.
+Start processes for the runner, and end them.
 
-Each gets a session of its own, so that ending it also ends what it started and nothing else, and so that Ctrl-C
-reaches only the runner. None outlives a runner that was killed: Linux ends it with its parent, and everywhere its
-process id and start time are recorded, so that the next runner finds and ends exactly that process.
+Each process has its own session, so ending it also ends what it started and nothing else, and Ctrl-C reaches only the
+runner. No process outlives a killed runner: Linux ends it with its parent, and on every system its process id and start
+time are recorded, so that the next runner finds and ends exactly that process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runner.errors import Interrupted
 from runner.folder import remove
 from runner.pipeline import Outcome, Step
 
-# Waiting for a step costs at most this much: for four steps and a server, far less than a tenth of a second.
+# Waiting for a step adds at most this delay: for four steps and a server, far less than a tenth of a second.
 POLL_S = 0.02
 # Most processes end within some hundredths of a second after they are asked to.
 END_POLL_S = 0.002
@@ -36,22 +36,24 @@ GRACE_S = 5.0
 
 _PROC = Path("/proc")  # Linux; `ps` answers elsewhere
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# Looked up here, because a child between fork and exec must not import anything.
+# Loaded here, because a child between fork and exec cannot safely import anything.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 class Stop:
     """
-    Whether the runner was asked to end. The signal handler only sets a flag, and whatever waits asks it: no
-    exception can arrive between starting a process and knowing its id. (An Event's lock could be held by the very
-    code that the signal interrupts.)
+    Whether the runner was asked to end. The signal handler only sets a flag, and code that waits checks it. So no
+    exception can arrive between starting a process and knowing its id. (The code that the signal interrupts could hold
+    an Event's lock.)
     """
 
     def __init__(self) -> None:
         self.asked = False
 
     def listen(self) -> None:
-        """Take SIGINT, SIGTERM and SIGHUP, but those that are ignored (as under nohup); only in the main thread."""
+        """Handle SIGINT, SIGTERM and SIGHUP, except those that are ignored (as under nohup). Only in the main
+        thread.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._ask)
@@ -71,7 +73,7 @@ class Stop:
 
 
 class Child:
-    """A process of ours, on record in the file `record` from its start until its end is known."""
+    """A process of ours, recorded in the file `record` from its start until its end is known."""
 
     def __init__(
         self,
@@ -100,11 +102,11 @@ class Child:
         record.write_text(f"{self.pid} {started_at(self.pid)}\n")
 
     def code(self) -> int | None:
-        """The exit code (negative: ended by that signal), or None while it runs."""
+        """Return the exit code (negative: ended by that signal), or None while it runs."""
         return self._popen.poll()
 
     def send(self, line: str) -> None:
-        """Write a line to a process with `stdin=PIPE`. If it has ended, its exit code says so."""
+        """Write a line to a process with `stdin=PIPE`. If it has ended, its exit code shows it."""
         if self._popen.stdin is not None:
             with suppress(BrokenPipeError):
                 self._popen.stdin.write(line.encode() + b"\n")
@@ -117,19 +119,19 @@ class Child:
         return self._popen.stdout.readline().decode().strip()
 
     def end(self) -> None:
-        """If it still runs: SIGTERM, and SIGKILL after the grace, to its whole session. Idempotent."""
+        """If it still runs, send SIGTERM to its whole session, then SIGKILL after the grace period. Idempotent."""
         _end_group(self.pid, lambda: self._popen.poll() is None)
         self._record.unlink(missing_ok=True)
 
 
 def end_with_parent() -> None:
-    """On Linux, have this process ended with the one that started it."""
+    """On Linux, make this process end together with the one that started it."""
     if _prctl:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def end_leftover(record: Path) -> bool:
-    """End the process that a killed runner left on record, if it is still that process. Returns whether it was."""
+    """End the process that a killed runner recorded, if it is still that process. Return whether it was."""
     try:
         pid_text, _, start = record.read_text().strip().partition(" ")
         pid = int(pid_text)
@@ -143,7 +145,9 @@ def end_leftover(record: Path) -> bool:
 
 
 def started_at(pid: int) -> str:
-    """When a process started, as text that no later process with the same id shares; empty if there is none."""
+    """Return when a process started, as text that differs for a later process with the same id; empty if there is
+    none.
+    """
     if _PROC.is_dir():
         try:
             fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
@@ -157,7 +161,7 @@ def started_at(pid: int) -> str:
 
 
 def _end_group(pid: int, alive: Callable[[], bool]) -> None:
-    """End the session that `pid` leads, if its leader is alive; returns when that is gone."""
+    """End the session that `pid` leads, if its leader is alive. Return when the leader is gone."""
     if not alive():
         return
     _signal_group(pid, signal.SIGTERM)
@@ -177,13 +181,13 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def arguments(step: Step, flags: Sequence[str], root: Path, out: Path) -> list[str]:
-    """What a step is given: its flags, and its folder below `out`, as short as it can be written from the root."""
+    """Return a step's arguments: its flags, and its folder below `out`, relative to the root if possible."""
     folder = out / step.name
     return [*flags, f"--out={folder.relative_to(root) if folder.is_relative_to(root) else folder}"]
 
 
 def command(step: Step, flags: Sequence[str], root: Path, out: Path) -> str:
-    """The line that a person would type in the repository's root, without containers."""
+    """Return the line that you would type in the repository's root, without containers."""
     python = Path(sys.executable)
     interpreter = python.relative_to(root) if python.is_relative_to(root) else python
     return shlex.join([str(interpreter), "-m", f"steps.{step.name}", *arguments(step, flags, root, out)])
@@ -191,12 +195,12 @@ def command(step: Step, flags: Sequence[str], root: Path, out: Path) -> str:
 
 class StepProcesses:
     """
-    An Execute: steps as processes, `python -m steps.<name>` from the repository's root, standard error live on ours
-    unless `quiet` is set. One interpreter runs them all, each in a fork; see `prepared.py`. Use with `with`.
+    An Execute: steps as processes, `python -m steps.<name>` from the repository's root, with standard error copied live
+    to ours unless `quiet` is set. One interpreter runs them all, each in a fork; see `prepared.py`. Use it in a `with`
+    block.
 
-    source: variables that build alone gets to see: those that its use case declares for `data.py`. telling: those that
-    promote alone gets to see.
-    out: gets a folder for each step (its `--out`); what an earlier run left there is removed.
+    source: variables that only build sees: those that its use case declares for `data.py`. telling: variables that only
+    promote sees. out: gets a folder for each step (its `--out`). Files of an earlier run are removed.
     """
 
     def __init__(
@@ -231,7 +235,7 @@ class StepProcesses:
         self.end()
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
-        """The line that a person would type."""
+        """Return the line that you would type."""
         return command(step, flags, self._root, self._out)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
@@ -255,12 +259,12 @@ class StepProcesses:
         return Outcome(code, stdout.read_text(errors="replace"))
 
     def end(self) -> None:
-        """End the step that runs, if one does, and the interpreter. Idempotent."""
+        """End the running step, if any, and the interpreter. Idempotent."""
         if self._interpreter is not None:
             self._interpreter.end()
 
     def _code_from(self, interpreter: Child) -> int:
-        """The exit code of the step that runs; the interpreter's own if that was killed."""
+        """Return the exit code of the running step, or the interpreter's own if that was killed."""
         while not (answer := interpreter.answer()):
             if (code := interpreter.code()) is not None:
                 return code

@@ -1,4 +1,6 @@
-"""Lines for people: the plan, what a step made, the report, the summary. Readable without colour and in a pipe."""
+"""Print lines for people: the plan, what a step made, the report, the summary. Readable without colour and in a
+pipe.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +12,43 @@ from importlib.util import find_spec
 
 from runner.pipeline import Finished, Step
 
-# What to show of a step: its first output; of evaluate, the verdict.
+# What to show of a step: its first output, or for evaluate, the verdict.
 _RESULT = {"build": "dataset", "train": "model", "link": "version", "evaluate": "verdict", "promote": "version"}
 
 
 def say(text: str = "") -> None:
-    """One or more whole lines, at once; the watcher's thread speaks as well."""
+    """Print one or more whole lines at once, because the watcher's thread prints as well."""
     sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
 
 
 def printable(text: str) -> str:
-    """Text without control characters: names come from registries, and a terminal obeys escape sequences."""
+    """Return text without control characters: names come from registries, and a terminal obeys escape sequences."""
     return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
 
 
 def plan(steps: Sequence[Step], use_case: str, commands: Iterable[str]) -> None:
-    """The steps in order with the command line of each."""
+    """Print the steps in order with the command line of each."""
     say(f"The plan for {use_case}:")
     for number, (step, command) in enumerate(zip(steps, commands, strict=True), 1):
         say(f"  {number}. {step.name:<9} {step.purpose}\n       + {command}")
 
 
 def finished(done: Finished) -> None:
-    """One line when a step ends."""
+    """Print one line when a step ends."""
     say(f"  {done.step.name}: {' '.join(filter(None, [_how(done), _what(done)]))}, {done.seconds:.1f} s")
 
 
-# The image's name, the step its build is at, how many steps there are, and the step's words.
+# The image's name, the current step of its build, the number of steps, and the step's text.
 BuildReport = Callable[[str, int, int, str], None]
 
 
 @contextmanager
 def building(names: Sequence[str]) -> Iterator[BuildReport]:
-    """Show the progress of builds on standard error: one bar per image on a terminal, else one line per step."""
+    """Show the progress of builds on standard error: on a terminal one bar per image, otherwise one line per step."""
     began = time.monotonic()
-    _say_aside(f"building {', '.join(names)}; the first time takes minutes")
-    # Images can be built with only Python, where rich is not installed.
+    _say_aside(f"building {', '.join(names)}; the first build takes minutes")
+    # Images can be built with only Python, without rich.
     if sys.stderr.isatty() and find_spec("rich"):
         with _bars(names) as report:
             yield report
@@ -72,17 +74,17 @@ def _bars(names: Sequence[str]) -> Iterator[BuildReport]:
 
 
 def _say_aside(text: str) -> None:
-    """A line for people where standard output is an answer."""
+    """Print a line for people when standard output is an answer."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 
 def report(markdown: str) -> None:
-    """The report: rendered on a terminal, as it is in a pipe."""
+    """Print the report: rendered on a terminal, unchanged in a pipe."""
     if not sys.stdout.isatty():
         say(markdown)
         return
-    # rich takes longer to import than the runner takes for everything else.
+    # Importing rich takes longer than everything else in the runner.
     from rich.console import Console
     from rich.markdown import Markdown
 
@@ -90,13 +92,13 @@ def report(markdown: str) -> None:
 
 
 def summary(steps: Sequence[Finished]) -> None:
-    """The last table: seconds, reused or not, what was made, and where W&B shows the run."""
+    """Print the last table: seconds, reused or not, what was made, and where W&B shows the run."""
     say(f"\n{'step':<10}{'seconds':>8}  {'':<8}result")
     for done in steps:
         say(f"{done.step.name:<10}{done.seconds:>8.1f}  {_how(done):<8}{_what(done)}")
         if done.result.get("run_url"):
             say(f"{'':<28}{done.result['run_url']}")
-    say(f"{'in all':<10}{sum(done.seconds for done in steps):>8.1f}")
+    say(f"{'total':<10}{sum(done.seconds for done in steps):>8.1f}")
 
 
 def _how(done: Finished) -> str:

@@ -1,4 +1,4 @@
-"""Delete the datasets and models that nothing names any more: the step prune shows them, and a person says yes."""
+"""Delete the datasets and models that nothing refers to any more: the step prune lists them, and a person agrees."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from runner.progress import say
 
 
 def prune(options: Options, use_case: str, given: pipeline.Given) -> int:
-    """Show, ask, delete. Returns 1 if the answer was no, or if not everything could be deleted."""
+    """List, ask, delete. Return 1 if the answer was no, or if something could not be deleted."""
     if not options.own and not options.folder.server_data.is_dir():
-        say("Nothing was run here yet. To begin: make run")
+        say("Nothing has run here yet. To begin: make run")
         return 0
     with options.folder.locked("prune"), executors.asked(options, quiet=False) as execute:
 
@@ -35,5 +35,5 @@ def prune(options: Options, use_case: str, given: pipeline.Given) -> int:
         say(f"Deleted {len(deleted)} of {len(plan['versions'])} versions.")
         if not options.own:
             folder = options.folder.server_data
-            say(f"Their bytes are on the disk until: .venv/bin/python -m modelgate_server gc --data {folder}")
+            say(f"To free their disk space: .venv/bin/python -m modelgate_server gc --data {folder}")
     return 0 if len(deleted) == len(plan["versions"]) else 1

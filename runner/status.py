@@ -1,8 +1,8 @@
 """
-What is in production, what waits, what ran last; and the audit of what was promoted. Neither changes anything.
+Show what is in production, what waits and what ran last; and audit what was promoted. Neither changes anything.
 
-Only the registry knows what is in production: an alias can be moved in the pages or by the SDK, without the runner. So
-the step audit asks it, next to other commands in the folder.
+Only the registry knows what is in production: the pages or the SDK can move an alias without the runner. So the step
+audit asks the registry, next to other commands in the folder.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ UNREACHABLE = 3
 
 
 def tell(options: Options) -> int:
-    """Print it all. Returns 3 if W&B could not be asked; then what was seen last is printed."""
+    """Print everything. If W&B cannot be reached, print what was last seen, and return 3."""
     folder = options.folder
     if not folder.path.is_dir():
-        say("Nothing was run here yet. To begin: make run")
+        say("Nothing has run here yet. To begin: make run")
         return 0
     state = folder.state()
     seen: dict[str, Any] = state.get("production", {})
@@ -42,7 +42,7 @@ def tell(options: Options) -> int:
         else:
             say(f"production of {use_case}: {_as_last_seen(seen.get(use_case), options)}")
     if problem:
-        say(f"  W&B could not be asked: {problem}")
+        say(f"  W&B could not be reached: {problem}")
     if not use_cases:
         say("production: nothing yet")
     waits = f"{pending['version']}   (make approve APPROVE=NAME)" if pending else "nothing"
@@ -53,9 +53,9 @@ def tell(options: Options) -> int:
 
 
 def answer(options: Options, step: pipeline.Step, use_case: str, given: pipeline.Given) -> int:
-    """Run a step that changes nothing in W&B's registry where `run` runs its steps; returns its exit code."""
+    """Run a step that changes nothing in W&B's registry, in the same place as `run`. Return its exit code."""
     if not options.own and not options.folder.server_data.is_dir():
-        say("Nothing was run here yet. To begin: make run")
+        say("Nothing has run here yet. To begin: make run")
         return 0
     with executors.asked(options, quiet=False) as execute:
         outcome = execute(step, pipeline.flags_of(step, use_case, given, {}))
@@ -68,7 +68,7 @@ def answer(options: Options, step: pipeline.Step, use_case: str, given: pipeline
 
 
 def _ask(options: Options, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], str]:
-    """What audit answers for each use case, and why one or all could not be asked."""
+    """Return audit's answer for each use case, and why one or all have none."""
     answers: dict[str, Mapping[str, Any]] = {}
     if not use_cases or not (options.own or options.folder.server_data.is_dir()):
         return answers, ""
@@ -84,7 +84,7 @@ def _ask(options: Options, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[
 
 
 def _by_the_registry(answer: Mapping[str, Any]) -> str:
-    """The version in production, and the promotion that made it so."""
+    """Format the version in production, and the promotion that put it there."""
     version = answer["registry"]["production"]
     applied = [entry for entry in answer["entries"] if entry["state"] == "applied"]
     promoted = applied[-1] if applied else None
@@ -105,7 +105,8 @@ def _as_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str:
     return f"{seen['version']}, when last seen{where} at {seen['time']}; {how}"
 
 
-# --- what this folder knows ------------------------------------------------------------------------------------------
+# --- what this folder records
+# ------------------------------------------------------------------------------------------
 
 
 def _tell_last_run(folder: Folder, run: dict[str, str] | None) -> None:
@@ -114,7 +115,7 @@ def _tell_last_run(folder: Folder, run: dict[str, str] | None) -> None:
     elif run.get("verdict"):
         say(f"last run: {run['use_case']}, started at {run['started']}, verdict {run['verdict']}")
     else:
-        going = "is going on" if _held(folder, "lock") else "did not come to a verdict (make run continues it)"
+        going = "is running" if _held(folder, "lock") else "did not reach a verdict (make run continues it)"
         say(f"last run: {run['use_case']}, started at {run['started']}, reached {run['reached'] or 'nothing'}; {going}")
 
 

@@ -1,4 +1,4 @@
-"""Which use case a command is about, and which one replaces it if its rows are not available."""
+"""Choose the use case of a command, and the one that replaces it if its rows are not available."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from modelgate.config import Config
 
 
 def chosen(asked: str | None) -> Config:
-    """The use case that was asked for, or the default one; StepError if there is none, or its config is wrong."""
+    """Return the use case that was asked for, or the default one; raise StepError if there is none, or its config is
+    wrong.
+    """
     return config.load(asked or config.require_default())
 
 
 def stand_in(settings: Config, given: Mapping[str, object]) -> Config | None:
-    """The use case to go on with when the source of this one is not available; None if it names none that can."""
+    """Return the use case to continue with if the source of this one is not available; None if it names no other."""
     if not settings.data.fallback:
         return None
     other = config.load(settings.data.fallback)

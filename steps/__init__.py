@@ -1,4 +1,4 @@
 """
-The stages of the loop, one script each: `python -m steps.build --help`. None imports another; artifacts join
-them.
+The steps of the pipeline, one script per step: `python -m steps.build --help`. No step imports another: they pass data
+on as artifacts.
 """

@@ -1,5 +1,5 @@
 """
-Say what was promoted, when, on what evidence and who approved; and whether you can still trust the ledger.
+List what was promoted, when, on what evidence and by whom, and check whether you can still trust the ledger.
 
     python -m steps.audit --verify --html promotions.html
 
@@ -41,22 +41,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--on",
         metavar="DATE",
-        help="say what was in production at this date: 2026-11-23 (its end, UTC) or 2026-11-23T14:00:00Z",
+        help="show what was in production at this date: 2026-11-23 (its end, UTC) or 2026-11-23T14:00:00Z",
     )
     parser.add_argument(
-        "--verify", action="store_true", help="look for what was changed, lost or done outside the gate"
+        "--verify",
+        action="store_true",
+        help="look for entries that were changed or lost, and for moves outside the gate",
     )
     parser.add_argument(
         "--account",
         action="append",
         default=[],
         metavar="NAME",
-        help="an account whose entries count although it is no longer an admin of the registry; may be repeated",
+        help="trust the entries of this account, although it is no longer an admin of the registry; can be repeated",
     )
     parser.add_argument(
         "--collection",
         default=parser.config.collection,
-        help="the registered model to look at if the ledger does not name one (default: %(default)s)",
+        help="the registered model to check if the ledger does not name one (default: %(default)s)",
     )
     parser.add_argument(
         "--deployed",
@@ -71,7 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="how long after a promotion a service may still run the previous version (default: %(default)s)",
+        help="how long a service may still run the previous version after a promotion (default: %(default)s)",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the audit as one self-contained page")
     return parser.parse()
@@ -81,7 +83,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def state(entry: Entry) -> str:
-    """What became of an entry."""
+    """Return what became of an entry."""
     why = {
         "void": "another promotion came first" if ledger.readable(entry.content) else "says nothing",
         "unfinished": "the alias has not moved",
@@ -90,7 +92,7 @@ def state(entry: Entry) -> str:
 
 
 def line(entry: Entry) -> str:
-    """An entry for people."""
+    """Format an entry as a line for people."""
     content = entry.content
     if not ledger.readable(content):
         return f"v{entry.number}  {state(entry)}"
@@ -108,13 +110,13 @@ def line(entry: Entry) -> str:
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
-    """An entry for machines. What the entry says of itself does not hide what is known of it."""
+    """Return an entry for machines. Its own fields cannot hide those that audit adds."""
     known = {"version": entry.number, "sha256": entry.sha256, "state": entry.state}
     return {**entry.content, **known}
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """The time that --on names: a day means its end, and nothing is known of the future."""
+    """Return the time that --on names. A day means its end; a time in the future is refused."""
     try:
         try:
             day = date.fromisoformat(text)
@@ -133,9 +135,9 @@ def moment(text: str, now: datetime) -> datetime:
 
 def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
     """
-    The entry by which something was in production at a time, by when it was written: the alias moves at once.
+    Return the entry that was in force at a time. The time of the entry counts, because the alias moves right after it.
 
-    If the promotion was interrupted, the alias moved when somebody finished it.
+    If the promotion was interrupted, the alias moved only when someone finished it.
     """
     moved = [entry for entry in entries if entry.applied and ledger.time_of(entry.content["time"]) <= then]
     return moved[-1] if moved else None
@@ -146,9 +148,9 @@ def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
 
 def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Registered:
     """
-    The versions that the registry holds, their seals, and the one in production.
+    Return the versions that the registry holds, their seals, and the one in production.
 
-    W&B keeps no history of an alias: only where it is now can be asked.
+    W&B keeps no history of an alias, so this shows only where it is now.
     """
     if holder:
         collection = Reference.pin(holder).collection
@@ -161,8 +163,8 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
 
 def stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dict[str, Any]:
     """
-    What the versions that the entries name are now, as fields of Registered: their digests, and the SHA-256 of model,
-    eval rows and evidence, or the name under which the file is refused.
+    Return what the versions that the entries name are now, as fields of Registered: their digests, and the SHA-256 of
+    model, eval rows and evidence, or the name under which the file is refused.
     """
     contents = [entry.content for entry in entries if not entry.void and ledger.readable(entry.content)]
     counts: dict[str, Callable[[Artifact], str]] = {
@@ -186,7 +188,7 @@ def stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dict[str
 
 
 def written(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Sequence[str]) -> dict[str, Any]:
-    """Who wrote each entry, and who may promote; as fields of Registered."""
+    """Return who wrote each entry and who may promote, as fields of Registered."""
     writers = {entry.number: ledger.writer(api, entry) for entry in entries if not entry.void}
     admins = client.admins(api, collection) if writers else frozenset()
     return {"writers": writers, "promoters": admins | set(also) if admins else None}
@@ -195,7 +197,7 @@ def written(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Seq
 def services(
     urls: Sequence[str], use_case: str, entries: Sequence[Entry], collection: str, now: datetime, stale_s: float
 ) -> list[verify.Finding]:
-    """What services say that they run, where the ledger says otherwise."""
+    """Return a finding for each service that does not run what the ledger says."""
     return [
         verify.Finding(name, f"{url}: {message}")
         for url in urls
@@ -206,13 +208,13 @@ def services(
 def not_told(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, also: Sequence[str]
 ) -> list[dict[str, str]]:
-    """Which promotions are still to be told, by what."""
+    """Return the messages about promotions that were not sent yet, with their channels."""
     owed = notifications.owed(api, places, entries, collection, also)
     return [{"entry": f"v{item.entry.number}", "channel": item.channel} for item in owed]
 
 
 def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
-    """Where W&B shows each version that the entries name, and what it measured; a version that is gone is left out."""
+    """Return where W&B shows each version that the entries name, and its metrics. A deleted version is left out."""
     contents = [entry.content for entry in entries if ledger.readable(entry.content)]
     names = {content[key]["name"] for content in contents for key in ("to", "model", "dataset", "evidence")}
     found = {name: client.find(api, name) for name in sorted(names)}
@@ -241,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     answer: dict[str, Any] = {"registry": {"production": str(Reference.pin(holder)) if holder else None}}
     findings: list[verify.Finding] = []
 
-    # 1) is it to be believed?
+    # 1) can the ledger be trusted?
     if args.verify or args.html or args.deployed:
         known = replace(registered(api, entries, collection, holder), registry=registry)
         by = written(api, entries, collection, args.account)
@@ -253,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     answer["entries"] = [as_json(entry) for entry in entries]
     answer["not_told"] = not_told(api, places, entries, collection, args.account)
 
-    # 2) what it says
+    # 2) what the ledger says
     if then:
         entry = in_production(entries, then)
         answer |= {"on": then.isoformat(), "production": entry and as_json(entry)}
@@ -286,7 +288,7 @@ def write_page(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StepError(
-            "html_not_writable", f"--html {str(path)!r}: {error}", "name another file", WRONG_USE
+            "html_not_writable", f"--html {str(path)!r}: {error}", "choose another file", WRONG_USE
         ) from error
 
 

@@ -3,7 +3,7 @@ Record the rows of a use case as a dataset: W&B Tables to look at, a file to tra
 
     python -m steps.build --rows 6000 --eval-rows 1000
 
-Reads   the use case's source of rows, as its data.py finds it.
+Reads   the rows from the source that the use case's data.py names.
 Writes  artifact <use_case>_dataset (type dataset): tables train_table and eval_table, training.npz, eval.npz. The
         tables of a large dataset show a sample of its rows.
 Exits   0 done; 1 a check of the rows failed and nothing was recorded; 2 wrong use, or data.py failed; 3 W&B is not
@@ -35,7 +35,7 @@ from modelgate.text import one_line
 from modelgate.tracking import client, fingerprint, lineage, row_tables
 from modelgate.tracking.references import Reference
 
-TABLE_ROWS = 10_000  # of each split, that its W&B Table shows at most; the files hold all
+TABLE_ROWS = 10_000  # the most rows of a split that its W&B Table shows; the files have all rows
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,10 +57,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 @contextmanager
 def reading(data: ModuleType) -> Iterator[None]:
     """
-    What a use case's data.py raises, as one sentence and the exit code that it means.
+    Turn what a use case's data.py raises into one sentence and an exit code.
 
-    3: the source cannot be read, now or like this. 2: data.py itself fails, so it is to be changed; that is not 1, for
-    no check of the rows has said no.
+    3: the source cannot be read. 2: data.py itself fails and needs a fix; that is not 1, because no check of the rows
+    failed.
     """
     file = f"usecases/{data.__name__.split('.')[1]}/data.py"
     try:
@@ -73,7 +73,7 @@ def reading(data: ModuleType) -> Iterator[None]:
     except Exception as error:
         said = one_line(f"{usecase.where(data, error)}: {type(error).__name__}: {error}")
         if isinstance(error, (OSError, EOFError, zipfile.BadZipFile, zlib.error)):
-            raise StepError("source_unreadable", said, "look at the source that it reads", UNREACHABLE) from error
+            raise StepError("source_unreadable", said, "check the source that it reads", UNREACHABLE) from error
         hint = (
             f"fix {file}; the traceback: .venv/bin/python -c 'import {data.__name__} as data; data.source(); data.load"
         )
@@ -81,14 +81,14 @@ def reading(data: ModuleType) -> Iterator[None]:
 
 
 def read_source(data: ModuleType) -> Source:
-    """Where the rows come from; exit 3 when the source cannot be read."""
+    """Return where the rows come from; exit 3 if the source cannot be read."""
     with reading(data):
         source: Source = data.source()
     return source
 
 
 def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_repeat: bool = False) -> Dataset:
-    """The rows, checked; exit 1 when a check is violated."""
+    """Return the checked rows; exit 1 if a check fails."""
     with reading(data):
         dataset: Dataset = data.load(count, eval_count)
         found = rows.load_checks(task).violations(dataset, data, may_repeat=may_repeat)
@@ -99,7 +99,9 @@ def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_r
 
 
 def holds(version: wandb.Artifact, dataset: Dataset) -> bool:
-    """Whether a version has these very rows. Its alias is a hint: anyone who can write to the project can give it."""
+    """Return whether a version has exactly these rows. Its alias is only a hint: anyone who can write to the project
+    can set it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         try:
             training, _ = datasets.fetch_training(version, Path(folder))
@@ -113,14 +115,14 @@ def holds(version: wandb.Artifact, dataset: Dataset) -> bool:
 
 
 def sample(count: int) -> npt.NDArray[np.int64]:
-    """The rows that a W&B Table shows of `count`, in their order: all, or TABLE_ROWS of them, always the same."""
+    """Return the rows that a W&B Table shows of `count`, in order: all, or always the same TABLE_ROWS of them."""
     if count <= TABLE_ROWS:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, TABLE_ROWS, replace=False))
 
 
 def described(settings: config.Config, dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str, Any]:
-    """What a version says of its rows: where they come from, how many there are, and of which class."""
+    """Return the metadata of a version: where its rows come from, how many there are, and how many per class."""
     splits = {"train": dataset.training, "eval": dataset.evaluation}
     about: dict[str, Any] = {
         "source": source.name,
@@ -142,7 +144,9 @@ def described(settings: config.Config, dataset: Dataset, data: ModuleType, sourc
 def dataset_artifact(
     settings: config.Config, dataset: Dataset, source: Source, data: ModuleType, folder: Path
 ) -> wandb.Artifact:
-    """The dataset as an artifact, not yet logged; the same rows give the same digest. folder: stays until it is."""
+    """Return the dataset as an artifact, not yet logged. The same rows give the same digest. folder: keep it until
+    then.
+    """
     artifact = wandb.Artifact(
         f"{settings.name}_dataset", type="dataset", metadata=dict(described(settings, dataset, data, source))
     )

@@ -1,15 +1,16 @@
 """
-Evaluate a registered version and say whether it may replace the one in production.
+Evaluate a registered version and decide whether it may replace the one in production.
 
     python -m steps.evaluate --version org/wandb-registry-model/COLLECTION:v3 \\
                              --dataset team/model-registry-dev/NAME_dataset:v1
 
 Reads   the registry version, the dataset, and the version that is production now.
-Writes  run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row), of a regression eval/within_tolerance
+Writes run summary eval/accuracy (fraction, 0 to 1) and eval/loss (nats per row), or for a regression
+eval/within_tolerance
         (fraction) and its errors, and the metric of the policy;
-        artifact <use_case>_evaluation: evidence.json, report.md, predictions, of classes the confusion matrix;
-        with --out also result.json, report.md and evidence.json (none when the verdict is `unchanged`).
-Exits   0 pass, or unchanged: the version is the model that production already is; 1 fail; 2 wrong use;
+        artifact <use_case>_evaluation: evidence.json, report.md, predictions, and for classes the confusion matrix;
+        with --out also result.json, report.md and evidence.json (no evidence if the verdict is `unchanged`).
+Exits   0 pass, or unchanged: this model is already in production; 1 fail; 2 wrong use;
         3 W&B is not reachable.
 """
 
@@ -50,10 +51,10 @@ from modelgate.tracking.references import Reference
 if TYPE_CHECKING:
     from wandb import Artifact, Run
 
-# What a version says of its evidence without being downloaded: for lists and pages, and for `looks`.
+# The metadata that describes the evidence without a download: for lists and pages, and for `looks`.
 NOTED = ("verdict", "headline", "version", "metric", "metrics", "comparison", "sha256")
 Use = Callable[[Reference], "Artifact"]
-Choose = Callable[[int], Any]  # how many eval rows there are, to the indices of some
+Choose = Callable[[int], Any]  # from the number of eval rows to the indices of some of them
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -66,14 +67,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "vN of the same collection",
     )
     parser.add_argument(
-        "--dataset", metavar="REF", help="the dataset, entity/project/name:vN (default: what production was judged on)"
+        "--dataset", metavar="REF", help="the dataset, entity/project/name:vN (default: that of production)"
     )
     parser.add_argument(
         "--policy",
         choices=POLICIES,
         default=parser.config.gate.policy,
-        help="no_worse refuses a shown drop, non_inferior asks for proof that there is none, better for a shown gain; "
-        "rollback shows the comparison only (default: %(default)s)",
+        help="no_worse refuses a proven drop, non_inferior asks for proof of no drop, better for proof of a gain; "
+        "rollback only shows the comparison (default: %(default)s)",
     )
     parser.add_argument(
         "--collection",
@@ -90,14 +91,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
-    """What --version names: a pinned version, `previous` (what production replaced), or `vN` next to production."""
+    """Return what --version names: a pinned version, `previous` (what production replaced), or `vN` of production's
+    collection.
+    """
     if text != "previous" and not re.fullmatch(r"v\d+", text):
         return Reference.parse(text, "--version")
     named = promotions and promotions[-1].content["from" if text == "previous" else "to"]
     if not named:
         raise StepError(
             "no_previous_version" if promotions else "nothing_promoted",
-            f"--version {text}: the version in production is the first one, there is none before it"
+            f"--version {text}: the version in production is the first one, so there is no earlier one"
             if promotions
             else f"--version {text}: nothing was promoted yet",
             "name a version: --version entity/project/name:vN",
@@ -109,9 +112,9 @@ def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
 
 def judged_dataset(api: wandb.Api, promotions: Sequence[Entry]) -> Artifact:
     """
-    The dataset that the version in production was judged on, by the ledger.
+    Return the dataset that the version in production was judged on, according to the ledger.
 
-    It is known by its digest: if it was deleted, its name may be another's, and it may have been built again.
+    The digest identifies it: if it was deleted, its name may belong to another one, or it may have been built again.
     """
     if not promotions:
         raise StepError("no_dataset", "nothing was promoted yet: --dataset has no default", "give --dataset", WRONG_USE)
@@ -128,7 +131,7 @@ def judged_dataset(api: wandb.Api, promotions: Sequence[Entry]) -> Artifact:
 
 
 def return_of(version: Artifact, entries: Sequence[Entry]) -> form.Return | None:
-    """When this very model was in production last, by the ledger; None when it never was."""
+    """Return when this exact model was last in production, according to the ledger; None if it never was."""
     if (entry := ledger.last_in_production(entries, version.digest)) is None:
         return None
     after = next((later for later in ledger.promotions(entries) if later.number > entry.number), None)
@@ -141,12 +144,12 @@ def return_of(version: Artifact, entries: Sequence[Entry]) -> form.Return | None
 
 
 def kind_of(settings: config.Config) -> dict[str, str]:
-    """What kind of model is judged, and by which metric."""
+    """Return what kind of model is judged, and by which metric."""
     return {"task": settings.task, "framework": settings.framework, "metric": settings.gate.metric}
 
 
 def read_images(path: Path | None) -> dict[str, str] | None:
-    """The image digests that the workflow ran, name to digest."""
+    """Return the digests of the images that the workflow ran, by name."""
     if path is None:
         return None
     try:
@@ -178,11 +181,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     entries = ledger.by_promoters(api, ledger.read(api, *places, registry=settings.registry), settings.registry)
     promotions = ledger.promotions(entries)
 
-    # 1) what is to be judged, and against what
+    # 1) what to judge, and against what
     reference = version_of(args.version, promotions)
     reference.require_in(args.collection, args.use_case)
     version = client.get(api, reference, "--version")
-    reference = Reference.pin(version)  # an organization has a short name, too
+    reference = Reference.pin(version)  # an organization also has a short name
     production = client.production(api, reference.collection)
     if production and production.digest == version.digest:
         say(f"{page.UNCHANGED} ({reference})")
@@ -247,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             training_known=answers.trained_on is not None,
         )
 
-    # On GitHub nothing is reused: what was judged is judged there, by code that reviewers can see.
+    # On GitHub nothing is reused: every version is judged there, by code that reviewers can see.
     evaluations = f"{home}/{evaluation.name_of(args.use_case)}"
     known = f"{evaluations}:{inputs}"
     if github is None and not args.no_cache and (found := client.find(api, known)):
@@ -260,10 +263,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             say(f"{Reference.pin(found)} has the alias {inputs}, but {one_line(error)}: evaluating again")
         else:
-            say(f"reused {Reference.pin(found)}: the same was evaluated before ({inputs})")
+            say(f"reused {Reference.pin(found)}: the same inputs were evaluated before ({inputs})")
             return give(evidence, found, True, client.page_of(version), args.out, report)
 
-    # 3) judge, and freeze what was judged
+    # 3) judge, and record what was judged
     with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
         answers, scores = compared(lambda name: run.use_artifact(str(name)), np.arange)
         measured = judging.measure(scores, policy, answers.candidate, answers.production)
@@ -300,9 +303,9 @@ def ask_both(
     settings: config.Config,
 ) -> Answers:
     """
-    Fetch rows and models, and let the models answer the rows that are chosen.
+    Fetch rows and models, and let the models answer the chosen rows.
 
-    use: gives a version; a run's `use_artifact` also lets W&B know the lineage. trained: what the candidate was
+    use: returns a version; a run's `use_artifact` also records the lineage in W&B. trained: what the candidate was
     trained on.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -331,7 +334,7 @@ def ask_both(
 
 
 def near_of(trained_on: form.TrainedOn | None, data: config.Data) -> int:
-    """How many eval rows are nearly a training row, where rows do not repeat by nature."""
+    """Count the eval rows that are nearly a training row, for data whose rows do not repeat naturally."""
     return 0 if trained_on is None or data.rows_may_repeat else trained_on.near_duplicates or 0
 
 
@@ -347,14 +350,16 @@ def confirmed(
     data: config.Data,
 ) -> tuple[Evidence, str]:
     """
-    Evidence from before, and its report, if it says what would be said now; else StepError `not_confirmed`.
+    Return earlier evidence and its report if a new evaluation would say the same; otherwise raise StepError
+    `not_confirmed`.
 
-    Its alias proves nothing: anyone who can write to the project can give it to anything. So all that follows from the
-    stored answers is computed again; and if that is `pass`, which leads to a promotion, the models are asked again.
+    Its alias proves nothing: anyone who can write to the project can set it on anything. So everything that follows
+    from the stored answers is computed again. If the result is `pass`, which leads to a promotion, the models also
+    answer again.
     """
 
     def unlike(what: str) -> StepError:
-        return StepError("not_confirmed", f"its {what} is not what is found now", "evaluate again with --no-cache")
+        return StepError("not_confirmed", f"its {what} differs from a new evaluation", "evaluate again with --no-cache")
 
     evidence, report, scores = evaluation.read(candidate_evidence)
     if wrong := next((name for name, value in about.items() if getattr(evidence, name) != value), None):
@@ -384,9 +389,11 @@ def confirmed(
 
 
 def require_warnings(evidence: Evidence, changed: Sequence[str]) -> None:
-    """Refuse evidence from before that says other things of what the candidate was made from; `not_confirmed`."""
+    """Raise `not_confirmed` if earlier evidence describes other training inputs of the candidate."""
     if not set(changed) <= set(evidence.warnings):
-        raise StepError("not_confirmed", "its warnings are not what is found now", "evaluate again with --no-cache")
+        raise StepError(
+            "not_confirmed", "its warnings differ from those of a new evaluation", "evaluate again with --no-cache"
+        )
 
 
 def log_evaluation(
@@ -400,7 +407,9 @@ def log_evaluation(
     report: str,
     inputs: str,
 ) -> Artifact:
-    """Metrics and charts on the run, the evidence as an artifact version. x: the eval rows. picture: one as uint8."""
+    """Log metrics and charts to the run, and the evidence as an artifact version. x: the eval rows. picture: one as
+    uint8.
+    """
     content = form.as_json(evidence)
     artifact = wandb.Artifact(
         evaluation.name_of(evidence.use_case),
@@ -422,12 +431,12 @@ def log_evaluation(
 
 
 def source_name(version: Artifact) -> str:
-    """The model version that a registry version is a link to, pinned."""
+    """Return the pinned model version that a registry version links to."""
     return f"{version.source_entity}/{version.source_project}/{version.source_name}"
 
 
 def by_name(measured: form.Metrics) -> dict[str, Any]:
-    """All of a model's metrics by name."""
+    """Return all metrics of a model by name."""
     return {name: value for name, value in vars(measured).items() if name != "other"} | measured.other
 
 
@@ -448,7 +457,7 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
 
 
 def give(evidence: Evidence, artifact: Artifact, reused: bool, url: str, out: Path | None, report: str) -> int:
-    """Give the step's answer and return its exit code."""
+    """Print the step's answer and return its exit code."""
     content = form.as_json(evidence)
     refused = [rule for rule in evidence.rules if rule.blocking and not rule.passed]
     theirs = content["metrics"]["production"] or {}

@@ -24,7 +24,7 @@ from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
 ALIAS = "candidate"
-LEGACY_REGISTRY = "model-registry"  # a project of the entity's own, which run.link_model links to
+LEGACY_REGISTRY = "model-registry"  # a project of the entity itself, which run.link_model links to
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,14 +42,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def link(run: wandb.Run, model: wandb.Artifact, registry: str, collection: str) -> wandb.Artifact:
-    """The registry version that the model is linked as, carrying the alias `candidate`."""
+    """Link the model with the alias `candidate` and return the registry version."""
     if registry == LEGACY_REGISTRY:
-        # link_model logs a file; the same bytes are the same version of the model, so nothing is doubled.
+        # link_model logs a file. The same bytes are the same version of the model, so nothing is stored twice.
         with tempfile.TemporaryDirectory() as folder:
             path = files.fetch(model, frameworks.model_file(model.manifest.entries), Path(folder)).path
             linked = run.link_model(str(path), collection, name=model.name.split(":")[0], aliases=[ALIAS])
         if linked is None:
-            raise RuntimeError("W&B linked nothing and said nothing")
+            raise RuntimeError("W&B did not link the model, and gave no error")
         return linked
     return client.link(run, model, f"{registry}/{collection}", ALIAS)
 

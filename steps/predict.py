@@ -48,7 +48,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--version", metavar="REF", help="an earlier version that was in production (default: production)"
     )
     parser.add_argument(
-        "--unapproved", action="store_true", help="with --version: even if it was never promoted; the answers say so"
+        "--unapproved",
+        action="store_true",
+        help="with --version: accept a version that was never promoted; the answers say so",
     )
     parser.add_argument(
         "--collection", default=parser.config.collection, help="the registered model (default: %(default)s)"
@@ -67,7 +69,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def answer_all(
     path: Path, settings: config.Config, data: Any, model: Model, version: Deployed, to: Path
 ) -> dict[str, Any]:
-    """Answer the rows batch by batch into a new file, and count. Refused at the first row that is not as expected."""
+    """Answer the rows batch by batch into a new file, and count them. Stop with an error at the first unexpected
+    row.
+    """
     expected, total = incoming.expected(settings.task, data), row_files.count(path)
     counted = Counted(model.classes)
     began = told = time.monotonic()
@@ -81,7 +85,7 @@ def answer_all(
                 told = now
                 say(progress(counted.rows, total, now - began))
     if not counted.rows:
-        raise StepError("no_rows", f"--input {str(path)!r} has no rows", "give a file with rows", WRONG_USE)
+        raise StepError("no_rows", f"--input {str(path)!r} has no rows", "choose a file with rows", WRONG_USE)
     say(progress(counted.rows, total, time.monotonic() - began))
     return counted.as_json()
 
@@ -96,7 +100,7 @@ def progress(rows: int, total: int | None, seconds: float) -> str:
 
 
 class Counted:
-    """How many rows were answered, and what: how often each class, or the mean and the ends of the numbers."""
+    """Count the answers: how often each class was given, or the mean, minimum and maximum of the numbers."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.rows, self._classes = 0, classes
@@ -134,7 +138,7 @@ class Answers:
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
     def write(self, answers: Any, first: int) -> None:
-        """Answers to rows, the first of which has this number."""
+        """Write answers to rows. The first row has this number."""
         pa, count = self._pa, len(answers)
         columns = [pa.array(np.arange(first, first + count, dtype=np.int64))]
         if len(self._classes):
@@ -159,9 +163,9 @@ class Answers:
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """
-    A file to write to, which takes the place of `path` at the end of the block; after an error there is none.
+    Open a file that replaces `path` at the end of the block. After an error, no file is left.
 
-    What a killed run left behind has the same name, and is written over.
+    A leftover of a killed run has the same name, and is overwritten.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -169,7 +173,7 @@ def replaced(path: Path) -> Iterator[Path]:
         part.touch()
     except OSError as error:
         raise StepError(
-            "output_not_writable", f"--output {str(path)!r}: {error}", "name a file you may write", WRONG_USE
+            "output_not_writable", f"--output {str(path)!r}: {error}", "choose a file that you may write", WRONG_USE
         ) from error
     try:
         yield part
@@ -197,20 +201,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     entries = ledger.read(api, *places, registry=settings.registry)
 
     with tempfile.TemporaryDirectory() as folder, replaced(args.output) as part:
-        # 1) may it answer?
+        # 1) may the version answer?
         version = verified(api, entries, args, settings, other, Path(folder))
         say(f"{version.version} answers, by ledger entry {version.ledger_entry}")
         if version.entry is None:
-            say("no one approved this version: its answers say so, and are only for trials")
+            say("no one approved this version: the answers say so; use them only for trials")
 
         # 2) its answers
         model_format = frameworks.load_format(settings.framework)
         say(f"importing {model_format.NAME}")
-        model_format.start(seed=0, threads=1)  # as evaluate asked it
+        model_format.start(seed=0, threads=1)  # as evaluate did
         model = answering.load(settings, version.model, data)
         counted = answer_all(args.input, settings, data, model, version, part)
 
-        # 3) the record, and then the file: answers that are there have their run
+        # 3) first the run, then the file: a file of answers always has its run
         about = {"use_case": args.use_case, "input": one_line(args.input.name)} | version.as_json()
         with client.run(api, JOB_TYPE, project, about) as run:
             run.use_artifact(version.version)
@@ -229,14 +233,14 @@ def verified(
     other: Reference | None,
     folder: Path,
 ) -> Deployed:
-    """The version that answers, verified. other: the one that --version names."""
+    """Return the verified version that answers. other: the one that --version names."""
     collection = other.collection if other else deployed.collection_of(api, settings.registry, args.collection)
     file = frameworks.MODEL_FILES[settings.framework]
     return deployed.verified(api, entries, collection, file, folder, version=other, unapproved=args.unapproved)
 
 
 def summary(counted: dict[str, Any]) -> dict[str, Any]:
-    """The counts as W&B's summary has them."""
+    """Return the counts in the form of W&B's summary."""
     return {"predict/rows": counted["rows"]} | {f"predict/{name}": n for name, n in counted["answers"].items()}
 
 

@@ -4,9 +4,9 @@ Move the alias `production` to the version that was evaluated and approved.
     python -m steps.promote --evidence team/model-registry-dev/NAME_evaluation:v4 --approver ada
 
 Reads   the evidence, the ledger, and what the registry holds now.
-Writes  an entry in the ledger (artifact <use_case>_promotions), then the alias. Run again in the same way, it changes
-        nothing, or finishes what was interrupted. Then sends the messages (docs/how-to/production.md).
-Exits   0 done, 1 refused and nothing moved, 2 wrong use, 3 W&B is not reachable.
+Writes an entry in the ledger (artifact <use_case>_promotions), then the alias. If you run it again, it changes nothing,
+or finishes what was interrupted. Then sends the messages (docs/how-to/production.md). Exits 0 done, 1 refused and
+nothing moved, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="HEX",
         help="the SHA-256 of evidence.json, as evaluate printed it; any other evidence is refused",
     )
-    parser.add_argument("--approver", metavar="NAME", help="the person who read the report and approves; not on GitHub")
+    parser.add_argument(
+        "--approver", metavar="NAME", help="the person who read the report and approves; not allowed on GitHub"
+    )
     parser.add_argument(
         "--in-browser", action="store_true", help="record in the ledger that the approval was given on the pages"
     )
@@ -67,21 +69,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=parser.config.registry,
         help="the registry; a version in another one is refused (default: %(default)s)",
     )
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger")
-    parser.add_argument("--dry-run", action="store_true", help="make every check, but change nothing")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="the reason, for the ledger")
+    parser.add_argument("--dry-run", action="store_true", help="run every check, but change nothing")
     return parser.parse()
 
 
-# --- the checks: each refuses by its own name ------------------------------------------------------------------------
+# --- the checks: each refusal has its own name ------------------------------------------------------------------------
 
 
 def check_verdict(evidence: Evidence, scores: scores.Scores) -> None:
-    """The evidence says pass, and its own predictions say so again."""
+    """Check that the evidence says pass, and that its own predictions confirm it."""
     if evidence.verdict != "pass":
         raise StepError(
             "verdict_not_pass",
             f"the verdict of the evidence is {evidence.verdict!r}: only a version that passed is promoted",
-            "read the report to see which rules refused it, and train a better model",
+            "read the report to see which rules refused it, then train a better model",
         )
     outcomes = rules.judge(scores, form.policy_of(evidence))
     if not rules.passes(outcomes):
@@ -94,127 +96,127 @@ def check_verdict(evidence: Evidence, scores: scores.Scores) -> None:
 
 
 def check_policy(evidence: Evidence, policy: config.Gate) -> None:
-    """The evidence was judged by the metric and the limits that the use case has now."""
+    """Check that the version was judged by the metric and the limits that the use case has now."""
     judged = form.policy_of(evidence)
     for key, now in policy.limits.items():
         if getattr(judged, key) != now:
             raise StepError(
                 "policy_changed",
-                f"judged with {key} {getattr(judged, key)}, and the use case's is {now}",
+                f"it was judged with {key} {getattr(judged, key)}, but the use case now has {now}",
                 "evaluate the version again",
             )
 
 
 def check_rows(dataset: Dataset, labels: Any, scores: scores.Scores) -> None:
-    """The rows that were scored are the dataset's eval rows, all of them and with its labels."""
-    if not np.array_equal(labels, scores.targets):  # the gate has counted them
+    """Check that exactly the dataset's eval rows were scored, with its labels."""
+    if not np.array_equal(labels, scores.targets):  # the gate has already counted them
         raise StepError(
             "other_eval_rows",
-            f"the answers are for {len(scores.targets)} rows whose labels are not those of {dataset.name}",
+            f"the labels of the {len(scores.targets)} scored rows differ from those of {dataset.name}",
             "evaluate the version again",
         )
 
 
 def check_lineage(evidence: Evidence, trained: Sequence[Artifact]) -> None:
-    """The model was trained on what the evidence says; schema 1 says nothing of it."""
+    """Check that the model was trained on what the evidence says. Schema 1 does not record it."""
     names = [Named(str(Reference.pin(dataset)), dataset.digest) for dataset in trained]
     if evidence.trained_on and evidence.trained_on.dataset not in names:
         raise StepError(
             "lineage_changed",
-            f"the evidence says that the model was trained on {evidence.trained_on.dataset.name}, and W&B says "
+            f"the evidence says that the model was trained on {evidence.trained_on.dataset.name}, but W&B says "
             f"{', '.join(name.name for name in names)}",
             "evaluate the version again",
         )
 
 
 def check_bytes(judged: form.Hashes, now: form.Hashes) -> None:
-    """The files of the model and of the eval rows are, byte for byte, those that were judged."""
+    """Check that the files of the model and of the eval rows are, byte for byte, those that were judged."""
     if judged.model not in (None, now.model):  # None: schema 1 did not record it
         raise StepError(
             "model_bytes_changed",
-            f"the model's file has SHA-256 {now.model}, and {judged.model} was evaluated",
+            f"the model's file has SHA-256 {now.model}, but {judged.model} was evaluated",
             "find out who replaced it, then evaluate again",
         )
     if judged.eval_rows not in (None, now.eval_rows):
         raise StepError(
             "rows_bytes_changed",
-            f"the file of the eval rows has SHA-256 {now.eval_rows}, and {judged.eval_rows} was evaluated",
+            f"the file of the eval rows has SHA-256 {now.eval_rows}, but {judged.eval_rows} was evaluated",
             "find out who replaced it, then evaluate again",
         )
 
 
 def check_digest(api: wandb.Api, what: str, judged: Named | Dataset) -> Artifact:
-    """`version`, `model` or `dataset` of the evidence is still there with the digest that was judged."""
+    """Check that `version`, `model` or `dataset` of the evidence still exists with the digest that was judged."""
     now = client.find(api, judged.name)
     if now is None or now.digest != judged.digest:
         raise StepError(
             f"{what}_changed",
-            f"{judged.name} is {'gone' if now is None else now.digest}, and {judged.digest} was evaluated",
+            f"{judged.name} is {'gone' if now is None else now.digest}, but {judged.digest} was evaluated",
             "evaluate again",
         )
     return now
 
 
 def check_production(evidence: Evidence, production: Artifact | None) -> None:
-    """Production is still the version that the candidate was compared with."""
+    """Check that production is still the version that the candidate was compared with."""
     compared = evidence.production
     now = Named(str(Reference.pin(production)), production.digest) if production else None
     if now != compared:
         raise StepError(
             "production_moved",
-            f"compared with {compared.name if compared else 'nothing'}, "
-            f"and production is now {now.name if now else 'nothing'}",
+            f"it was compared with {compared.name if compared else 'nothing'}, "
+            f"but production is now {now.name if now else 'nothing'}",
             "evaluate again, against what is in production now",
         )
 
 
 def check_use_case(evidence: Evidence, use_case: str) -> None:
-    """The evidence is of the use case whose policy it is promoted under."""
+    """Check that the evidence is for the use case whose policy applies."""
     if evidence.use_case != use_case:
         raise StepError(
             "other_use_case",
             f"the evidence is for the use case {evidence.use_case!r}, but --use-case is {use_case!r}",
-            f"give --use-case {evidence.use_case}",
+            f"use --use-case {evidence.use_case}",
         )
 
 
 def check_collection(evidence: Evidence, collection: str) -> None:
-    """The version is one of the collection that the use case owns, whichever the registry."""
+    """Check that the version is in the collection that the use case owns, whatever the registry."""
     Reference.parse(evidence.version.name, "--evidence").require_in(collection, evidence.use_case)
 
 
 def check_registry(version: Reference, registry: str | None, name: str) -> None:
-    """The version is in the use case's registry: in another place anyone may set the alias."""
+    """Check that the version is in the use case's registry: elsewhere, anyone may set the alias."""
     if f"{version.entity}/{version.project}" != registry:
         raise StepError(
             "other_registry",
             f"{version} is not in the registry {registry or name}",
-            "link the model into that registry, and evaluate it there; for a trial, give --registry",
+            "link the model into that registry, and evaluate it there; for a trial, use --registry",
         )
 
 
 def check_evidence(sha256: str, approved: str | None) -> None:
-    """The evidence is the very file that evaluate wrote: a name in W&B can be given again."""
+    """Check that the evidence is the exact file that evaluate wrote: a name in W&B can be reused."""
     if approved not in (None, sha256):
         raise StepError(
             "evidence_changed",
-            f"evidence.json has SHA-256 {sha256}, and {approved} waited for an approval",
+            f"evidence.json has SHA-256 {sha256}, but {approved} waited for an approval",
             "find out who replaced it, then evaluate again",
         )
 
 
 def check_model(evidence: Evidence) -> None:
-    """The model that the evidence names is what the version is a link to."""
+    """Check that the version links to the model that the evidence names."""
     if evidence.model.digest != evidence.version.digest:
         raise StepError(
             "model_changed",
-            f"{evidence.version.name} is {evidence.version.digest}, and {evidence.model.name} is another model",
+            f"{evidence.version.name} is {evidence.version.digest}, but {evidence.model.name} is another model",
             "evaluate the version again",
         )
 
 
 def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
-    """The evidence is young enough, by its own word and by when W&B was given it."""
+    """Check that the evidence is recent enough, by its own time and by when W&B received it."""
     try:
         made = min(ledger.time_of(evidence.evaluated_at), ledger.time_of(source.created_at))
     except ValueError as error:
@@ -223,7 +225,7 @@ def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
     if hours > max_hours:
         raise StepError(
             "evidence_too_old",
-            f"the evidence is {hours:.0f} hours old, and {max_hours:g} are allowed",
+            f"the evidence is {hours:.0f} hours old, but at most {max_hours:g} are allowed",
             "evaluate again: python -m steps.evaluate --no-cache ...",
         )
 
@@ -234,11 +236,10 @@ def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
 @dataclass(frozen=True)
 class Judged:
     """
-    Evidence that holds, with what W&B has of it now.
+    Evidence that passed every check, with what W&B has of it now.
 
-    source: the evaluation. version: the registry's. as_json: the evidence as JSON's own types, sha256: of its file.
-    stored: SHA-256 of the files as they are now. counts: whether an entry of the ledger is by an account that may
-    promote this.
+    source: the evaluation. version: the registry's. as_json: the evidence as plain JSON types; sha256: of its file.
+    stored: SHA-256 of the files as they are now. counts: whether an account that may promote this wrote an entry.
     """
 
     evidence: Evidence
@@ -251,7 +252,7 @@ class Judged:
 
     @property
     def target(self) -> Reference:
-        """The version that becomes production, as W&B calls it: an organization has a short name, too."""
+        """Return the version that becomes production, as W&B names it: an organization also has a short name."""
         return Reference.pin(self.version)
 
 
@@ -265,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     places = ledger.places(api, client.entity_of(api), client.project_of(settings.project), args.use_case)
     entries = ledger.read(api, *places, registry=args.registry)
 
-    # 1) the evidence holds, and somebody approved it
+    # 1) the evidence is valid, and someone approved it
     judged = held(api, source, settings, args, entries)
     model = approval.Model(settings.name, settings.approval.environment, settings.gate.self_approval)
     approved = approval.check(args.approver, args.approval, judged.as_json, model, in_browser=args.in_browser)
@@ -278,17 +279,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         emit(result(judged.evidence, content, judged.version), args.out)
         return 0
 
-    # 3) the entry, then the alias with the seal of it
+    # 3) the entry, then the alias with the seal of the entry
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
-        # The nonce: no one else can make the run before us.
+        # With the nonce, no one else can create this run first.
         content |= {"time": ledger.now(), "nonce": secrets.token_hex(16)} | notifications.notes()
         content = following(content, entries, places[0])
         with client.run(api, "promote_model", places[0].split("/")[1], about, ledger.run_id(content)) as run:
             done = write_entry(run, api, places, args, content | {"run_url": run.url})
     finish(api, judged.target, done)
 
-    # 4) what was not told yet, of this promotion and of earlier ones
+    # 4) the messages that were not sent yet, about this promotion and earlier ones
     told = tell(api, settings, places, entries, done)
     emit(result(judged.evidence, done.content, judged.version) | told, args.out)
     return 0
@@ -297,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def held(
     api: wandb.Api, source: Artifact, settings: config.Config, args: argparse.Namespace, entries: Sequence[Entry]
 ) -> Judged:
-    """The evidence, once every check of it and of what it was made from has passed."""
+    """Return the evidence after every check of it and of its inputs has passed."""
     evidence, _, scores = evaluation.read(source)
     check_use_case(evidence, args.use_case)
     check_collection(evidence, args.collection)
@@ -307,7 +308,7 @@ def held(
     check_model(evidence)
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
-    # What the ledger and W&B's lineage say counts, whatever the evidence does.
+    # The ledger and W&B's lineage count, whatever the evidence says.
     counts = promoters(api, Reference.pin(version).collection)
     before = ledger.last_in_production(entries, version.digest, counts)
     goes_back = evidence.policy.name == "rollback" and before is not None
@@ -332,7 +333,9 @@ def held(
 
 
 def promoters(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
-    """Whether an entry is by an account that may promote: this key's own, or an admin of the collection's registry."""
+    """Return whether an account that may promote wrote an entry: this key's account, or an admin of the collection's
+    registry.
+    """
     known = {client.account_of(api)} | client.admins(api, collection)
 
     known_by: dict[str, bool] = {}
@@ -353,10 +356,10 @@ def position(
     max_hours: float,
 ) -> Entry | None:
     """
-    The entry by which this promotion was made or begun already, if there is one.
+    Return the entry that already made or began this promotion, if there is one.
 
-    last: the entry that the next one follows. content: what an entry of this call says: an unfinished one that says
-    anything else, or that another account wrote, is not finished.
+    last: the entry that the next one follows. content: what an entry of this call would say. An unfinished entry with
+    other content, or by another account, is not finished here.
     """
     check_age(judged.evidence, judged.source, max_hours)
     production = client.production(api, judged.target.collection)
@@ -370,13 +373,13 @@ def position(
 
 
 def is_begun(api: wandb.Api, entry: Entry, content: Mapping[str, Any]) -> bool:
-    """Whether an entry says what this call's would, all but when and in which run, and is by this account."""
+    """Return whether an entry is by this account and has the content of this call, except for its time and run."""
     same = all(entry.content.get(key) == value for key, value in content.items())
     return same and ledger.writer(api, entry) == content["account"]
 
 
 def finish(api: wandb.Api, target: Reference, entry: Entry) -> None:
-    """Move the alias by an entry, unless that was done."""
+    """Move the alias for an entry, unless it has already moved."""
     if holder(api, target) == target:
         say(f"{target} is already {client.PRODUCTION}, by entry v{entry.number}")
         return
@@ -386,7 +389,7 @@ def finish(api: wandb.Api, target: Reference, entry: Entry) -> None:
 
 
 def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict[str, Any]:
-    """What the ledger will say of this promotion. When, in which run and after which entry is known later."""
+    """Return what the ledger will say about this promotion. Time, run and previous entry are added later."""
     evidence = judged.as_json
     return {
         "schema": 4,
@@ -415,26 +418,26 @@ def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict
 
 
 def following(content: Mapping[str, Any], entries: Sequence[Entry], own: str) -> dict[str, Any]:
-    """The entry as it follows the last one. own: the artifact that it becomes a version of."""
+    """Return the entry that follows the last one. own: the artifact that it becomes a version of."""
     last = ledger.head(entries)
     voids = last.number if last and is_passed_over(last, content) else None
     follows: dict[str, Any] = {"previous": last and last.sha256, "voids": voids}
     if entries and not any(entry.version.startswith(f"{own}:") for entry in entries):
-        follows["continues"] = entries[-1].number + 1  # the first entry in a project of the ledger's own
+        follows["continues"] = entries[-1].number + 1  # the first entry in the ledger's own project
     return {**content, **follows}
 
 
 def is_passed_over(last: Entry, content: Mapping[str, Any]) -> bool:
-    """Whether the last entry never took effect."""
+    """Return whether the last entry never took effect."""
     if last.applied or content["from"] == last.content["to"]:
         return False
-    return "voids" in last.content or content["from"] == last.content["from"]  # before schema 3 there may be no seal
+    return "voids" in last.content or content["from"] == last.content["from"]  # before schema 3, there may be no seal
 
 
 def write_entry(
     run: Run, api: wandb.Api, places: Sequence[str], args: argparse.Namespace, content: dict[str, Any]
 ) -> Entry:
-    """Write the entry and see whether it won; void means that another promotion came first."""
+    """Write the entry and check whether it won. It is void if another promotion came first."""
     run.use_artifact(content["evidence"]["name"])
     run.use_artifact(content["to"]["name"])
     version = ledger.append(run, args.use_case, content)
@@ -451,9 +454,9 @@ def write_entry(
 
 def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
     """
-    Give the version the alias, with the seal of the entry that it moves by, and read it back from W&B.
+    Set the alias on the version, with the seal of its entry, and read it back from W&B.
 
-    If this key may not, production stays what it is, and the next promotion passes the entry over.
+    If this key may not do that, production does not change, and the next promotion skips the entry.
     """
     client.add_aliases(api.artifact(str(target)), [client.PRODUCTION, ledger.seal_of(entry)])
     if (now := holder(api, target)) != target:
@@ -489,7 +492,7 @@ def tell(
 
 
 def holder(api: wandb.Api, target: Reference) -> Reference | None:
-    """The version of the target's collection that is in production now."""
+    """Return the version of the target's collection that is in production now."""
     now = client.production(api, target.collection)
     return Reference.pin(now) if now else None
 

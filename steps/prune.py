@@ -1,11 +1,11 @@
 """
-Delete the datasets and models that nothing refers to any more: no alias, no link, no evidence, no entry of the ledger.
+Delete the datasets and models that no alias, link, evidence or ledger entry refers to any more.
 
-    python -m steps.prune                         lists what it would delete, and deletes nothing
+    python -m steps.prune                         lists what it would delete
     python -m steps.prune --delete 3f2a9c0d1e44   deletes exactly what was listed
 
-Reads   the use case's datasets and models, its ledger and its evidence; runs that used them.
-Writes  nothing without --delete. Deletes the oldest first. If it is stopped in between, run it again.
+Reads   the use case's datasets and models, its ledger and its evidence, and the runs that used them.
+Writes  nothing without --delete. Deletes the oldest first. If it is interrupted, run it again.
 Exits   0 done, 1 the list has changed since it was shown, 2 wrong use, 3 W&B is not reachable.
 """
 
@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=days,
         default=MONTH_DAYS,
         metavar="DAYS",
-        help="keep versions that are younger (days, default: %(default)s)",
+        help="keep versions that are newer than this (days, default: %(default)s)",
     )
     parser.add_argument("--delete", metavar="HASH", help="delete what was listed under this hash")
     return parser.parse()
@@ -55,7 +55,7 @@ def megabytes(size: int) -> str:
 
 
 def tell(plan: Plan, use_case: str) -> None:
-    """The plan for people."""
+    """Format the plan for people."""
     for reason, count in sorted(plan.kept.items()):
         say(f"kept: {count}, because {reason}")
     for version in plan.versions:
@@ -67,7 +67,9 @@ def tell(plan: Plan, use_case: str) -> None:
 
 
 def delete(api: Any, plan: Plan) -> list[str]:
-    """Delete all of it; returns the names. What W&B refuses by now is named, and stays."""
+    """Delete the versions of the plan and return their names. A version that W&B refuses to delete is named, and
+    kept.
+    """
     deleted = []
     for version in plan.versions:
         try:
@@ -98,8 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif args.delete != plan.hash:
         raise StepError(
             "plan_changed",
-            f"--delete {args.delete!r}: what can go has changed since it was shown (it is {plan.hash!r} now)",
-            "run it without --delete, read the list, and give the hash of that list",
+            f"--delete {args.delete!r}: the list has changed since it was shown (it is {plan.hash!r} now)",
+            "run it without --delete, read the list, and use the hash of that list",
         )
     else:
         answer["deleted"] = delete(api, plan)

@@ -6,7 +6,7 @@ Train the use case's model on a dataset.
 Reads   the dataset version, declared as the run's input.
 Writes  metrics of the training (Keras: epoch/loss, epoch/accuracy, epoch/val_loss, epoch/val_accuracy);
         artifact <use_case>_model (type model): model.keras. The same inputs give the same bytes, and no new version.
-Exits   0 done, 1 the dataset is not one that build made, 2 wrong use, 3 W&B is not reachable.
+Exits   0 done, 1 the dataset was not made by build, 2 wrong use, 3 W&B is not reachable.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from modelgate.text import one_line
 from modelgate.tracking import client, fingerprint, lineage
 from modelgate.tracking.references import Reference
 
-UNSHOWN = ("epoch/epoch", "epoch/learning_rate")  # in the lines for people
+UNSHOWN = ("epoch/epoch", "epoch/learning_rate")  # shown in the lines for people
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--threads",
         type=int,
         default=1,
-        help="threads to train with; another number may give another model (default: %(default)s)",
+        help="threads to train with; a different number may give a different model (default: %(default)s)",
     )
     parser.add_argument("--no-cache", action="store_true", help="train even if this model was trained before")
     args = parser.parse()
@@ -56,18 +56,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 @contextmanager
 def fitting(model: ModuleType) -> Iterator[None]:
-    """What a use case's model.py raises, or the framework does over its model, as one sentence and exit code 2."""
+    """Turn what a use case's model.py or the framework raises into one sentence and exit code 2."""
     try:
         yield
     except StepError:
         raise
     except Exception as error:
         said = one_line(f"{usecase.where(model, error)}: {type(error).__name__}: {error}")
-        raise StepError("model_failed", said, "fix the model, or the rows that it cannot take", WRONG_USE) from error
+        raise StepError("model_failed", said, "fix the model, or the rows that it cannot handle", WRONG_USE) from error
 
 
 def recorder(run: wandb.Run) -> Callable[[str, Mapping[str, float]], None]:
-    """What a training tells its progress to: a line for people, and the metrics on the run, by epoch."""
+    """Return the callback for training progress: per epoch, a line for people and the metrics on the run."""
     started = time.monotonic()
     run.define_metric("epoch/epoch")
     run.define_metric("epoch/*", step_metric="epoch/epoch")
@@ -108,10 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     collection = f"{client.entity_of(api)}/{project}/{args.use_case}_model"
     recorded = hyperparameters | {"threads": args.threads, "use_case": args.use_case}
     if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
-        # The alias is a hint: anyone who can write to the project can give it to any version, and to production's.
+        # The alias is a hint: anyone who can write to the project can set it on any version, even on production's.
         if before := lineage.same_training(api, found, recorded | {"inputs": inputs}, dataset_version):
             by = one_line(before.account)
-            say(f"reused {Reference.pin(found)}: the same training was run before by {by} ({inputs})")
+            say(f"reused {Reference.pin(found)}: {by} ran the same training before ({inputs})")
             emit(client.made("model", found), args.out)
             return 0
         say(f"{Reference.pin(found)} has the alias {inputs}, but no matching training logged it: training again")
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client.run(api, lineage.TRAIN, project, recorded | {"inputs": inputs}) as run,
         tempfile.TemporaryDirectory() as folder,
     ):
-        # 2) the input, through the run, so that W&B knows the lineage; the eval rows are not downloaded
+        # 2) the input, through the run, so that W&B records the lineage; the eval rows are not downloaded
         training, _ = datasets.fetch_training(run.use_artifact(str(reference)), Path(folder))
 
         # 3) the training

@@ -1,9 +1,9 @@
 """
-The text of a release: the changelog's section on a version, if the tag, the changelog and both packages agree.
+Print the text of a release: the changelog's section for a version, if the tag, the changelog and both packages agree.
 
     python3 -m tools.release v0.2.0
 
-Run at the root of a checkout; needs only Python 3.11. Exits 0 done, 2 the tag does not agree with what is tagged.
+Run it at the root of a checkout. It needs only Python 3.11. Exits 0 done, 2 the tag does not match what is tagged.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ PACKAGES = ("pyproject.toml", "modelgate_server/pyproject.toml")
 
 
 class Disagreement(Exception):
-    """What does not agree, and what to do."""
+    """What does not match, and what to do."""
 
 
 def notes(tag: str, root: Path) -> str:
     if not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
-        raise Disagreement(f"the tag {tag!r} is not a version", "name it like v0.2.0")
+        raise Disagreement(f"the tag {tag!r} is not a version", "use a tag like v0.2.0")
     version = tag.removeprefix("v")
     for package in PACKAGES:
         stated = tomllib.loads((root / package).read_text(encoding="utf-8"))["project"]["version"]
         if stated != version:
-            raise Disagreement(f"{package} has version {stated}, and the tag is {tag}", f'write version = "{version}"')
+            raise Disagreement(f"{package} has version {stated}, but the tag is {tag}", f'write version = "{version}"')
     return section(version, (root / "CHANGELOG.md").read_text(encoding="utf-8"))
 
 
 def section(version: str, changelog: str) -> str:
-    """The lines below `## 0.2.0`, with or without a date after it, up to the next heading of that level."""
+    """Return the lines below `## 0.2.0`, with or without a date after it, up to the next heading of that level."""
     match = re.search(rf"^## {re.escape(version)}(?: [^\n]*)?\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if not match or not match[1].strip():
-        raise Disagreement(f"CHANGELOG.md says nothing about {version}", f'rename "Unreleased" to "{version}"')
+        raise Disagreement(f"CHANGELOG.md has no section for {version}", f'rename "Unreleased" to "{version}"')
     return match[1].strip()
 
 
@@ -50,7 +50,7 @@ def main() -> int:
         print(f"error: {what}\nhint: {hint}", file=sys.stderr)
         return 2
     except OSError as problem:
-        print(f"error: there is no {problem.filename}\nhint: run it at the root of a checkout", file=sys.stderr)
+        print(f"error: {problem.filename} does not exist\nhint: run this at the root of a checkout", file=sys.stderr)
         return 2
     return 0
 

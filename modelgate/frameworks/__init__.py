@@ -1,9 +1,9 @@
 """
-Model formats, one module each: how a model is trained so that it can be made again, saved, loaded, and asked.
+Define the model formats, one module per framework: train a model reproducibly, save it, load it, and get answers.
 
 A format module has `MODEL_FILE`, `start(seed, threads)`, `fit(...)`, `save(model, path)`, `load(path, trusted)`,
 `predict(model, rows)`, `about()` and its keys, `ABOUT`. It is imported by its framework's name, so that a step's
-fingerprint holds the format that the use case uses and no other.
+fingerprint contains only the format that the use case uses.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ MODEL_FILES = {"keras": "model.keras", "sklearn": "model.skops"}
 
 
 def module_of(framework: str) -> str:
-    """The name of the module that knows the framework's format."""
+    """Return the name of the framework's format module."""
     return f"modelgate.frameworks.{framework}_format"
 
 
 def load_format(framework: str) -> ModuleType:
-    """The module that knows the framework's format. The framework itself is imported by its `start`."""
+    """Return the framework's format module. Its `start` imports the framework itself."""
     return import_module(module_of(framework))
 
 
 def model_file(held: Container[str], framework: str = "keras") -> str:
     """
-    The name of the model's file among the files that a version holds: that of the framework if it holds it, which is
-    the file that was judged.
+    Return the name of the model's file among the files of a version: the framework's own name if the version has it,
+    because that file was judged.
     """
     names = (MODEL_FILES[framework], *MODEL_FILES.values())
     return next((name for name in names if name in held), names[0])

@@ -1,9 +1,9 @@
 """
-Keras: import it so that the same inputs give the same numbers, and its `.keras` file, written so that the same model is
-the same bytes, and read so that it cannot run code.
+Use Keras so that the same inputs give the same numbers, write a `.keras` file so that the same model gives the same
+bytes, and read it so that it cannot run code.
 
-Keras puts the date, the time of zipping and memory addresses (`shared_object_id`) into the file; none of them is part
-of the model, and each would make every training a new version.
+Keras writes the date, the time of zipping and memory addresses (`shared_object_id`) into the file. They are not part of
+the model, and any of them would make every training a new version.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import keras
 
 MODEL_FILE = MODEL_FILES["keras"]
-NAME = "TensorFlow"  # what takes its time to import
+NAME = "TensorFlow"  # the packages that are slow to import
 BATCH_ROWS = 256  # of a prediction
-# oneDNN would pick AVX-512 where it finds it, and the weights would differ between machines of one architecture.
+# oneDNN would use AVX-512 if available, and then the weights would differ between machines of one architecture.
 ONEDNN_MAX_CPU_ISA = "AVX2"
 MAX_MEMBERS = 10_000
 _WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
@@ -43,20 +43,20 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 
 def start(seed: int, threads: int) -> None:
     """
-    Import both, with this seed and this many threads; seconds the first time.
+    Import both, with this seed and this number of threads. The first time takes seconds.
 
     TensorFlow reads its settings once, so a second call in the same process cannot change `threads`.
     """
     os.environ["ONEDNN_MAX_CPU_ISA"] = ONEDNN_MAX_CPU_ISA
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ notes that ask for nothing; real errors are raised
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides C++ notes that need no action; real errors are raised
     import keras
     import tensorflow as tf
 
     if tf.config.threading.get_intra_op_parallelism_threads() != threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-    keras.utils.clear_session()  # layers are named by a counter, and the names are part of the model's file
+    keras.utils.clear_session()  # a counter names the layers, and the names are part of the model's file
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -69,11 +69,11 @@ def fit(
     progress: Callable[[str, Mapping[str, float]], None],
 ) -> keras.Model:
     """
-    The trained model: of `fit` of model.py if it has one, which gets the training rows and nothing else, or of
-    `build_model` trained here. hyperparameters: those of `[train]`, all of which it gets as keywords.
+    Return the trained model. If model.py has `fit`, that trains it, with only the training rows; otherwise
+    `build_model` makes it and this trains it. hyperparameters: those of `[train]`, all passed as keywords.
 
-    A model that `build_model` has compiled itself is trained as it is; it has to take labels as one-hot rows. progress:
-    is told what is about to begin, and the metrics of each epoch.
+    If `build_model` has compiled the model, it is trained as it is, and must accept labels as one-hot rows. progress:
+    gets what is about to begin, and the metrics of each epoch.
     """
     import keras
 
@@ -108,7 +108,9 @@ def fit(
 
 
 def split(x: Any, y: Any, validation_split: float, seed: int) -> tuple[Any, Any, Any, Any]:
-    """Rows to learn from and rows held out, each class in both in the same proportion: x_t, x_v, y_t, y_v."""
+    """Split the rows into those to learn from and those held out, with the same share of each class: x_t, x_v, y_t,
+    y_v.
+    """
     from sklearn.model_selection import train_test_split
 
     x_t, x_v, y_t, y_v = train_test_split(x, y, test_size=validation_split, random_state=seed, stratify=y)
@@ -116,7 +118,7 @@ def split(x: Any, y: Any, validation_split: float, seed: int) -> tuple[Any, Any,
 
 
 def predict(model: keras.Model, rows: Any) -> Any:
-    """What the model answers: float32 (N, classes), probabilities."""
+    """Return the model's answers: float32 (N, classes), probabilities."""
     return np.asarray(model.predict(rows, batch_size=BATCH_ROWS, verbose=0), dtype=np.float32)
 
 
@@ -124,7 +126,7 @@ ABOUT = ("keras", "tensorflow", "machine", "onednn_max_cpu_isa")  # the keys of 
 
 
 def about() -> dict[str, str]:
-    """What the weights depend on in addition to their inputs."""
+    """Return what the weights depend on in addition to their inputs."""
     import keras
     import tensorflow as tf
 
@@ -144,9 +146,9 @@ def save(model: keras.Model, path: Path) -> None:
 
 def load(path: Path, _trusted: Sequence[str] = ()) -> keras.Model:
     """
-    Read a model, uncompiled; one that asks to run code of its own is refused as `model_file_refused`.
+    Read a model, uncompiled. If it asks to run its own code, raise `model_file_refused`.
 
-    _trusted: for formats that name types; a `.keras` file may hold those of Keras itself and no others.
+    _trusted: only for formats that name types. A `.keras` file may contain only types of Keras itself.
     """
     import keras
 
@@ -157,7 +159,7 @@ def load(path: Path, _trusted: Sequence[str] = ()) -> keras.Model:
             _require_plain_weights(weights)
             _require_weights_for(packed.read(_CONFIG), len(weights))
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # whatever Keras and HDF5 stumble over in a file that somebody has made up
+    except Exception as error:  # whatever Keras and HDF5 raise for a manipulated file
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise StepError(
             "model_file_refused", f"{path.name} cannot be loaded safely: {first[:300]}", "train the model again"
@@ -172,43 +174,45 @@ def _require_bounded(packed: zipfile.ZipFile, size: int) -> None:
     for member in members:
         folder, _, rest = member.filename.partition("/")
         if member.filename not in _NAMES and (folder != "assets" or not _ASSET.fullmatch(rest) or ".." in rest):
-            raise ValueError(f"{member.filename[:100]!r} is not a name that Keras gives")
+            raise ValueError(f"{member.filename[:100]!r} is not a name that Keras uses")
         if member.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{member.filename[:100]!r} is compressed")
 
 
 def _require_plain_weights(content: bytes) -> None:
-    """Refuse an HDF5 file that reads other files, or whose arrays are larger than what it holds of them."""
+    """Refuse an HDF5 file that reads other files, or that contains less than its arrays claim."""
     import h5py
 
     def require(group: h5py.Group) -> None:
         for name in group:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise ValueError(f"{_WEIGHTS} has a link to elsewhere: {name[:100]!r}")
+                raise ValueError(f"{_WEIGHTS} links to another file: {name[:100]!r}")
             item = group[name]
             if isinstance(item, h5py.Group):
                 require(item)
             elif item.external or item.is_virtual or item.nbytes > item.id.get_storage_size():
-                raise ValueError(f"{_WEIGHTS} has an array whose values are elsewhere: {item.name[:100]!r}")
+                raise ValueError(f"{_WEIGHTS} has an array whose values are in another file: {item.name[:100]!r}")
 
     with h5py.File(io.BytesIO(content)) as file:
         require(file)
 
 
 def _require_weights_for(config: bytes, size: int) -> None:
-    """Refuse a config that describes more weights than the file has: Keras would make room for all of them first."""
+    """Refuse a config that describes more weights than the file has: Keras would first allocate memory for all of
+    them.
+    """
     import keras
 
-    with keras.StatelessScope(initialize_variables=False):  # variables have a shape there, and no memory
-        # An optimizer, which load_model leaves out, too, could not be made there.
+    with keras.StatelessScope(initialize_variables=False):  # here, variables have a shape but no memory
+        # An optimizer could not be made here; load_model leaves it out, too.
         model = keras.saving.deserialize_keras_object(_uncompiled(json.loads(config)), safe_mode=True)
-    if (wanted := model.count_params()) > size:  # of one byte each, as the smallest have
-        raise ValueError(f"its layers have {wanted:,} weights, and the file holds {size:,} bytes of them")
+    if (wanted := model.count_params()) > size:  # one byte each, like the smallest type
+        raise ValueError(f"its layers have {wanted:,} weights, but the file has only {size:,} bytes of them")
 
 
 def _uncompiled(config: Any) -> Any:
-    """The config of a model, and of the models in it, without how they were compiled."""
+    """Return the config of a model, and of the models in it, without their compile settings."""
     if isinstance(config, dict):
         return {key: _uncompiled(value) for key, value in config.items() if key != "compile_config"}
     return [_uncompiled(value) for value in config] if isinstance(config, list) else config
@@ -227,7 +231,7 @@ def _text(value: Any) -> bytes:
 
 
 def _renumbered(value: Any, seen: dict[int, int]) -> Any:
-    """The same tree with `shared_object_id` counted in the order of first appearance, from 1."""
+    """Return the same tree with `shared_object_id` numbered from 1 in order of first appearance."""
     if isinstance(value, dict):
         return {
             key: seen.setdefault(item, len(seen) + 1)

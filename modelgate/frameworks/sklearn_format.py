@@ -1,8 +1,9 @@
 """
-scikit-learn: its `.skops` file, written so that the same estimator is the same bytes, and read so that it runs no code.
+Use scikit-learn: write a `.skops` file so that the same estimator gives the same bytes, and read it so that it runs no
+code.
 
-skops never writes the same bytes twice: it names things by their addresses in memory, zips with the time, and keeps the
-padding between the fields of a tree's nodes, which is whatever memory held before. None of this is part of the model.
+skops never writes the same bytes twice: it names objects by their memory addresses, zips with the time, and keeps the
+padding between the fields of a tree's nodes, which is uninitialized memory. None of this is part of the model.
 """
 
 from __future__ import annotations
@@ -28,22 +29,23 @@ from modelgate.rows.dataset import Rows
 from modelgate.tracking import arrays
 
 MODEL_FILE = MODEL_FILES["sklearn"]
-NAME = "scikit-learn"  # what takes its time to import
+NAME = "scikit-learn"  # the packages that are slow to import
 MAX_MEMBERS, MAX_BYTES = 100_000, 2 * 2**30
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 _SCHEMA = "schema.json"
-# What TRUSTED may name in addition to scikit-learn's classes, and the parts of scikit-learn that it may not.
+# What TRUSTED may name in addition to scikit-learn's classes, and the parts of scikit-learn that it may not name.
 _OTHERS = ("numpy.dtype", "scipy.sparse._csr.csr_array", "scipy.sparse._csr.csr_matrix", "scipy.sparse._csc.csc_matrix")
 _NEVER = ("_testing", "datasets", "externals", "tests")
-# Attributes in which an estimator keeps an address in memory; scikit-learn checks its stop words again without it.
+# Attributes with a memory address. Without it, scikit-learn checks its stop words again.
 _ADDRESSES = ("_stop_words_id",)
 
 
 def start(seed: int, threads: int) -> None:
     """
-    Import it, with this seed and this many threads.
+    Import it, with this seed and this number of threads.
 
-    OpenMP and the linear algebra read their settings once, so a second call in a process cannot change `threads`.
+    OpenMP and the linear algebra libraries read their settings once, so a second call in a process cannot change
+    `threads`.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -61,8 +63,8 @@ def fit(
     progress: Callable[[str, Mapping[str, float]], None],
 ) -> Any:
     """
-    The fitted estimator: of `fit` of model.py if it has one, which gets the training rows and nothing else, or of
-    `build_model` fitted here. hyperparameters: those of `[train]`.
+    Return the fitted estimator. If model.py has `fit`, that fits it, with only the training rows; otherwise
+    `build_model` makes it and this fits it. hyperparameters: those of `[train]`.
     """
     if own_fit := getattr(model_part, "fit", None):
         progress(f"{len(training.y)} rows to learn from, by the fit of model.py", {})
@@ -77,7 +79,7 @@ def fit(
 
 
 def _require_task(model: Any, task: str) -> None:
-    """Refuse an estimator that cannot answer what the task asks."""
+    """Refuse an estimator that cannot give the answers that the task needs."""
     from sklearn.base import is_regressor
 
     name = type(model).__name__
@@ -86,12 +88,14 @@ def _require_task(model: Any, task: str) -> None:
             raise StepError("model_of_another_task", f"{name} is not a regressor", f"{task} needs one", WRONG_USE)
     elif not hasattr(model, "predict_proba"):
         hint = "use another estimator, or wrap it in sklearn.calibration.CalibratedClassifierCV"
-        message = f"{name} has no predict_proba, and {task} needs the probability of each class"
+        message = f"{name} has no predict_proba, but {task} needs the probability of each class"
         raise StepError("model_of_another_task", message, hint, WRONG_USE)
 
 
 def predict(model: Any, rows: Any) -> Any:
-    """What the model answers: of a classifier float32 (N, classes), probabilities; of a regressor float64 (N,)."""
+    """Return the model's answers: for a classifier float32 (N, classes), probabilities; for a regressor float64
+    (N,).
+    """
     if not hasattr(model, "predict_proba"):
         return np.asarray(model.predict(rows), dtype=np.float64)
     known = np.asarray(model.classes_)
@@ -104,7 +108,7 @@ ABOUT = ("scikit-learn", "skops", "numpy", "machine")  # the keys of `about`
 
 
 def about() -> dict[str, str]:
-    """What the model depends on in addition to its inputs."""
+    """Return what the model depends on in addition to its inputs."""
     import sklearn
     import skops
 
@@ -130,7 +134,9 @@ def save(model: Any, path: Path) -> None:
 
 
 def _canonical(node: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
-    """The same tree with ids and files numbered by their first appearance. names: gets the new name of each file."""
+    """Return the same tree with ids and files numbered in order of first appearance. names: gets the new name of each
+    file.
+    """
     if isinstance(node, list):
         return [_canonical(one, ids, names) for one in node]
     if not isinstance(node, dict):
@@ -138,7 +144,7 @@ def _canonical(node: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
     found: dict[str, Any] = {}
     for key, value in node.items():
         if key == "__id__" and isinstance(value, int):
-            # A primitive needs none: whether two equal ones are one object in memory is chance.
+            # A primitive needs no id: whether two equal ones are the same object in memory is chance.
             if node.get("__loader__") != "JsonNode":
                 found[key] = ids.setdefault(value, len(ids) + 1)
         elif key == "file" and isinstance(value, str) and "__loader__" in node:
@@ -153,7 +159,7 @@ def _canonical(node: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
 
 
 def _content(name: str, content: bytes) -> bytes:
-    """A member's bytes; of an array of records without what stands in the padding between their fields."""
+    """Return a member's bytes; for an array of records, with the padding between the fields cleared."""
     if not name.endswith(".npy"):
         return content
     array = np.load(io.BytesIO(content), allow_pickle=False)
@@ -169,12 +175,12 @@ def _content(name: str, content: bytes) -> bytes:
 
 def load(path: Path, trusted: Sequence[str] = ()) -> Any:
     """
-    Read a model; a file that is not in our form, or holds other types than scikit-learn's own and the trusted ones, is
-    refused as `model_file_refused`.
+    Read a model. If the file is not in our format, or contains types other than scikit-learn's own and the trusted
+    ones, raise `model_file_refused`.
 
-    trusted: the use case's TRUSTED, names of types such as `sklearn.tree._tree.Tree`. What a file says of itself is no
-    reason to trust it, and what model.py says is not a reason either to trust more than classes of scikit-learn: a
-    function or a class of another package can be made to do anything.
+    trusted: the use case's TRUSTED, names of types such as `sklearn.tree._tree.Tree`. What a file says about itself is
+    not a reason to trust it. And model.py can make only classes of scikit-learn trusted: a function or a class of
+    another package could do anything.
     """
     import skops.io
 
@@ -182,20 +188,22 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
     try:
         _require_bounded(path)
         model = skops.io.load(path, trusted=list(trusted))
-    except Exception as error:  # whatever skops and NumPy stumble over in a file that somebody has made up
+    except Exception as error:  # whatever skops and NumPy raise for a manipulated file
         first = next(iter(str(error).splitlines()), "")
         raise StepError(
             "model_file_refused",
             f"{path.name} cannot be loaded safely: {type(error).__name__}: {first[:300]}",
-            "train the model again; if model.py makes the types that it names, and they are safe, add them to TRUSTED",
+            "train the model again; if model.py uses the types named above, and they are safe, add them to TRUSTED",
         ) from error
     if not hasattr(model, "predict"):
-        raise StepError("model_file_refused", f"{path.name} holds a {type(model).__name__}, not a model", "train again")
+        raise StepError(
+            "model_file_refused", f"{path.name} contains a {type(model).__name__}, not a model", "train again"
+        )
     return model
 
 
 def _require_trustworthy(trusted: Sequence[str]) -> None:
-    """Refuse to trust anything but classes of scikit-learn and the few of NumPy and SciPy that its models hold."""
+    """Refuse to trust anything but classes of scikit-learn and the few of NumPy and SciPy that its models contain."""
     for name in trusted:
         module, _, kind = name.rpartition(".")
         ours = module.startswith("sklearn.") and not any(f".{part}." in f"{module}." for part in _NEVER)
@@ -204,24 +212,24 @@ def _require_trustworthy(trusted: Sequence[str]) -> None:
             raise StepError(
                 "type_not_trustworthy",
                 f"TRUSTED names {name[:200]}, which is not a class of scikit-learn",
-                "build the model from estimators of scikit-learn alone",
+                "build the model only from estimators of scikit-learn",
                 WRONG_USE,
             )
 
 
 def _require_bounded(path: Path) -> None:
-    """Refuse a file that can grow when it is read: ours are not compressed, and arrays are as long as they say."""
+    """Refuse a file that can grow when it is read: ours are not compressed, and arrays have their stated length."""
     with zipfile.ZipFile(path) as packed:
         members = packed.infolist()
         if len(members) > MAX_MEMBERS or path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_MEMBERS} files or {MAX_BYTES} bytes")
         if len({member.filename for member in members}) < len(members):
-            raise ValueError("it has two files of one name")
+            raise ValueError("it has two files with the same name")
         if sum(member.file_size for member in members) > path.stat().st_size:
             raise ValueError("it unpacks to more bytes than it has")
         for member in members:
             if "/" in member.filename or "\\" in member.filename or member.filename.startswith("."):
-                raise ValueError(f"{member.filename[:100]!r} is not a name that save gives")
+                raise ValueError(f"{member.filename[:100]!r} is not a name that save uses")
             if member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{member.filename[:100]!r} is compressed")
             if member.filename.endswith(".npy"):
@@ -231,7 +239,7 @@ def _require_bounded(path: Path) -> None:
 
 
 def untrusted(path: Path) -> Iterator[str]:
-    """The types in a file that `TRUSTED` of its model.py has to name, if they are safe."""
+    """Return the types in a file that `TRUSTED` of its model.py must name, if they are safe."""
     import skops.io
 
     yield from skops.io.get_untrusted_types(file=path)

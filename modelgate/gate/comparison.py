@@ -1,8 +1,8 @@
 """
-The candidate's value and how it differs from production's, with the bounds that these rows allow.
+Compute the candidate's value and its difference from production, with the bounds that these rows allow.
 
-How a metric is made of the rows decides the method. Each method has a name for people, and says whether its level is
-exact or approximate; docs/explanation/gate.md has the rates that were measured.
+How a metric is computed from the rows decides the method. Each method has a name for people, and says whether its level
+is exact or approximate. docs/explanation/gate.md has the measured rates.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ EXACT, APPROXIMATE = "exact", "approximate"
 
 class Method(NamedTuple):
     """
-    How a rule decides. level: EXACT, when it errs as seldom as it says, whatever the rows; else APPROXIMATE. measured:
-    how often such a method erred at the very edge of a limit, where 5 % are allowed, by the table of
-    docs/explanation/gate.md.
+    How a rule decides. level: EXACT if its error rate holds for all rows, otherwise APPROXIMATE. measured: how often
+    such a method erred exactly at a limit, where 5 % are allowed, according to the table in docs/explanation/gate.md.
     """
 
     name: str
@@ -55,11 +54,11 @@ MEASURED = {
 @dataclass(frozen=True)
 class Difference:
     """
-    Production against the candidate, in the metric's own unit; a drop above 0 is for the worse, whatever the metric.
+    Production compared with the candidate, in the metric's own unit. A drop above 0 is worse for every metric.
 
     ours, theirs: values. at_least, at_most: one-sided 95 % bounds of the drop. error: its standard error. margin: the
-    drop that is allowed. gain_shown: whether the candidate is shown to be better. shown: how much of the drop or of the
-    gain is shown; 0 when it is within what the rows can tell.
+    allowed drop. gain_shown: whether the rows show that the candidate is better. shown: how much of the drop or of the
+    gain the rows show; 0 if they show neither.
     """
 
     ours: float
@@ -74,7 +73,7 @@ class Difference:
 
 
 def estimate(scores: Scores, policy: Policy) -> Interval:
-    """The candidate's value, with its bounds."""
+    """Return the candidate's value with its bounds."""
     metric = metrics.metric_of(policy)
     if metric.made_of == SHARE:
         right = int(metrics.both_correct(scores, policy)[0].sum())
@@ -91,14 +90,14 @@ def estimate(scores: Scores, policy: Policy) -> Interval:
 
 
 def reaches(limits: Policy, value: Interval) -> bool:
-    """Whether the bound is on the right side of the policy's limit; without a limit nothing is."""
+    """Return whether the bound is on the right side of the policy's limit; without a limit, it never is."""
     if limits.at_most is not None:
         return value.upper <= limits.at_most
     return limits.at_least is not None and value.lower >= limits.at_least
 
 
 def difference(scores: Scores, policy: Policy) -> Difference | None:
-    """How far the candidate is below production on the same rows; None when nothing is in production."""
+    """Return how far the candidate is below production on the same rows; None if nothing is in production."""
     if scores.production is None:
         return None
     metric = metrics.metric_of(policy)
@@ -121,7 +120,7 @@ def difference(scores: Scores, policy: Policy) -> Difference | None:
 
 
 def moved(scores: Scores, policy: Policy) -> tuple[int, int]:
-    """How many rows regressed, and how many improved."""
+    """Count the rows that regressed, and those that improved."""
     ours, theirs = metrics.both_correct(scores, policy)
     return (0, 0) if theirs is None else metrics.regressed_and_improved(theirs, ours)
 
@@ -152,11 +151,11 @@ def _losses(scores: Scores, policy: Policy, answers: Answers, own: Losses | None
     return metrics.losses(scores.targets, answers, policy) if own is None else own
 
 
-# --- what these rows can tell ----------------------------------------------------------------------------------------
+# --- what these rows can show ----------------------------------------------------------------------------------------
 
 
 def smallest_drop(scores: Scores, policy: Policy, compared: Difference) -> float:
-    """The smallest drop that `no_worse` refuses four times in five on rows like these."""
+    """Return the smallest drop that `no_worse` refuses four times out of five on rows like these."""
     if metrics.metric_of(policy).made_of == SHARE:
         churn = 2 * min(moved(scores, policy)) / scores.rows
         return statistics.smallest_drop(churn, scores.rows, compared.margin)
@@ -164,7 +163,7 @@ def smallest_drop(scores: Scores, policy: Policy, compared: Difference) -> float
 
 
 def rows_needed(scores: Scores, policy: Policy, compared: Difference) -> int | None:
-    """With how many rows like these `non_inferior` passes a model as good as production four times in five."""
+    """Return how many rows like these `non_inferior` needs to pass an equally good model four times out of five."""
     if not compared.margin:
         return None
     rows = scores.rows * ((Z_95 + Z_80) * compared.error / compared.margin) ** 2

@@ -1,8 +1,8 @@
 """
-Columns that tell the target by themselves: reported, because only a person knows whether they are known in time.
+Report columns that predict the target by themselves. Only a person knows whether their values are known in time.
 
-A number is tried against the target of a regression by its rank. Any other column answers, for each of its values or
-for each bin, with what half of the eval rows say, and the other half says how good that is.
+For a regression, a numeric column is compared with the target by rank. Any other column predicts, for each of its
+values or bins, what half of the eval rows say, and the other half measures how good that is.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ import numpy.typing as npt
 
 from modelgate.gate.scores import Targets
 
-MIN_ROWS, MAX_ROWS = 100, 20_000  # of more rows, so many are looked at
-BINS = 50  # of numbers that have more values; texts that have more say nothing
-# What a column must tell to be reported, as a fraction: of the error of the best constant answer, or of the ranks'
+MIN_ROWS, MAX_ROWS = 100, 20_000  # the most rows to look at
+BINS = 50  # for numbers with more values; texts with more are left out
+# What a column must explain to be reported, as a fraction of the error of the best constant answer, or of the ranks'
 # variance.
 TELLS = 0.95
 MAX_COLUMNS = 5
 
 
 def sample(rows: int) -> npt.NDArray[np.int64]:
-    """The rows that are looked at, in an order that has nothing to do with them: their indices."""
+    """Return the indices of the rows to look at, in an order that does not depend on them."""
     return np.random.default_rng(0).permutation(rows)[:MAX_ROWS]
 
 
 def leaks(columns: Mapping[str, npt.NDArray[Any]], targets: Targets) -> tuple[str, ...]:
-    """One line for each column that tells nearly all of the targets, at most MAX_COLUMNS."""
+    """Return one line for each column that predicts nearly all targets, at most MAX_COLUMNS."""
     told = {name: share_told(values, targets) for name, values in columns.items()}
     found = sorted((name for name, share in told.items() if share >= TELLS), key=lambda name: -told[name])
     return tuple(
-        f"The column {name!r} alone tells {100 * told[name]:.0f} % of the target: make sure that it is known before "
+        f"The column {name!r} alone predicts {100 * told[name]:.0f} % of the target: make sure that it is known before "
         "the target is."
         for name in found[:MAX_COLUMNS]
     )
 
 
 def share_told(values: npt.NDArray[Any], targets: Targets) -> float:
-    """How much of the target this column alone tells, as a fraction; 0 or below: nothing."""
+    """Return how much of the target this column alone predicts, as a fraction; 0 or below: nothing."""
     if len(targets) < MIN_ROWS:
         return 0.0
     order = sample(len(targets))
@@ -53,7 +53,7 @@ def share_told(values: npt.NDArray[Any], targets: Targets) -> float:
 
 
 def _ranks_told(values: npt.NDArray[Any], targets: Targets) -> float:
-    """The square of Spearman's correlation, over the rows that have a value."""
+    """Return the square of Spearman's correlation, over the rows that have a value."""
     from scipy.stats import spearmanr
 
     known = np.isfinite(values)

@@ -1,4 +1,4 @@
-"""Numbers that are made of answers: metrics, losses per row, confusion, calibration, and where two models differ."""
+"""Compute numbers from answers: metrics, losses per row, confusion, calibration, and where two models differ."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from modelgate.gate.scores import Answers, Losses, Marks, Scores, Targets
 _SMALLEST = 1e-7  # a probability of 0 would make the loss infinite; Keras clips at the same value
 CALIBRATION_BINS = 10
 
-# How a metric is made of the rows, which decides how it is bounded (`modelgate.gate.comparison`).
+# How a metric is computed from the rows. This decides the method of its bound (`modelgate.gate.comparison`).
 SHARE = "the share of rows that are right"
-COUNTS = "a function of how often each class is answered to each"
+COUNTS = "a function of how often each class gets each answer"
 RANKING = "how well the rows of one class are ranked above those of the other"
 MEAN = "the mean of one number per row"
 
@@ -27,8 +27,8 @@ class Metric:
     """
     A number that says how good answers are.
 
-    made_of: SHARE, COUNTS, RANKING or MEAN. error: less is better. fraction: it is between 0 and 1, and a difference
-    is told in points.
+    made_of: SHARE, COUNTS, RANKING or MEAN. error: less is better. fraction: it is between 0 and 1, and a difference is
+    shown in points.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Return its name for people."""
         names = {"roc_auc": "ROC AUC", "f1": "F1", "within_tolerance": "share within tolerance"}
         return names.get(self.name, self.name.replace("_", " "))
 
@@ -62,17 +62,19 @@ METRICS = {metric.name: metric for metric in _ALL}
 
 
 def metric_of(policy: Policy) -> Metric:
-    """The policy's metric; one of the use case's own is a mean, and its limit says whether less is better."""
+    """Return the policy's metric. A use case's own metric is a mean, and its limit says whether less is better."""
     return METRICS.get(policy.metric) or Metric(policy.metric, MEAN, error=policy.at_most is not None)
 
 
 def title_of(name: str) -> str:
-    """What people call a metric, also one of a use case's own."""
+    """Return the name of a metric for people, also for a use case's own metric."""
     return Metric(name, MEAN).title
 
 
 def measured(values: Mapping[str, Any], name: str) -> float | None:
-    """A metric among the `metrics` of a model in evidence, which may be anybody's; None if it has no such number."""
+    """Return a metric from the `metrics` of a model in evidence, which anyone may have written; None if it has no such
+    number.
+    """
     other = values.get("other")
     known = {"log_loss": "loss"}.get(name, name)
     value = other[known] if isinstance(other, Mapping) and known in other else values.get(known)
@@ -83,7 +85,7 @@ def measured(values: Mapping[str, Any], name: str) -> float | None:
 
 
 def correct(targets: Targets, answers: Answers, tolerance: float | None = None) -> Marks:
-    """Which rows are answered rightly: bool (N,). With a tolerance the answers are numbers."""
+    """Return which rows have the right answer: bool (N,). With a tolerance, the answers are numbers."""
     if tolerance is not None:
         near: Marks = np.abs(answers - targets) <= tolerance
         return near
@@ -92,12 +94,14 @@ def correct(targets: Targets, answers: Answers, tolerance: float | None = None) 
 
 
 def classes_of(answers: Answers) -> npt.NDArray[np.int64]:
-    """The class that each row is answered with: of probabilities, the likeliest; int64 (N,)."""
+    """Return the class that each row gets: for probabilities, the likeliest; int64 (N,)."""
     return answers.argmax(axis=1) if answers.ndim == 2 else answers.astype(np.int64)
 
 
 def losses(targets: Targets, answers: Answers, policy: Policy) -> Losses:
-    """The loss of each row by the policy's metric; by the mistakes where the metric is not a mean. float64 (N,)."""
+    """Return the loss of each row by the policy's metric, or 1 for a mistake if the metric is not a mean. float64
+    (N,).
+    """
     if loss := _LOSSES.get(policy.metric):
         return loss(targets, answers, policy)
     return (~correct(targets, answers, policy.tolerance)).astype(np.float64)
@@ -135,7 +139,9 @@ _LOSSES: dict[str, Callable[[Targets, Answers, Policy], Losses]] = {
 
 
 def value(targets: Targets, answers: Answers, policy: Policy, own: Losses | None = None) -> float:
-    """What a model measures by the policy's metric. own: the values of the rows, when the metric is the use case's."""
+    """Return a model's value of the policy's metric. own: the values of the rows, if the metric is the use case's
+    own.
+    """
     metric = metric_of(policy)
     if metric.made_of == COUNTS:
         return float(of_counts(metric.name)(confusion(targets, answers)))
@@ -147,12 +153,12 @@ def value(targets: Targets, answers: Answers, policy: Policy, own: Losses | None
 
 
 def accuracy(targets: Targets, answers: Answers) -> float:
-    """The fraction of rows answered rightly, 0 to 1."""
+    """Return the fraction of right answers, 0 to 1."""
     return float(correct(targets, answers).mean())
 
 
 def loss(targets: Targets, answers: Answers) -> float:
-    """The cross-entropy, in nats per row."""
+    """Return the cross-entropy, in nats per row."""
     return float(_log_loss(targets, answers, Policy("no_worse", None, None)).mean())
 
 
@@ -160,7 +166,7 @@ def loss(targets: Targets, answers: Answers) -> float:
 
 
 def confusion(targets: Targets, answers: Answers) -> npt.NDArray[np.int64]:
-    """How often a row of class i was called j: int64 (classes, classes)."""
+    """Count how often a row of class i was called j: int64 (classes, classes)."""
     classes = answers.shape[1]
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (targets, classes_of(answers)), 1)
@@ -168,12 +174,12 @@ def confusion(targets: Targets, answers: Answers) -> npt.NDArray[np.int64]:
 
 
 def of_counts(name: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
-    """The metric as a function of confusion matrices (..., classes, classes)."""
+    """Return the metric as a function of confusion matrices (..., classes, classes)."""
     return {"balanced_accuracy": balanced_accuracy, "f1": f1}[name]
 
 
 def balanced_accuracy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """The mean, over the classes that have rows, of the fraction that is answered rightly."""
+    """Return the mean, over the classes that have rows, of the fraction of right answers."""
     rows = counts.sum(axis=-1)
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     recall = np.divide(right, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
@@ -182,7 +188,7 @@ def balanced_accuracy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Of two classes, the F1 of the second; of more, the mean over the classes that have rows."""
+    """Return, for two classes, the F1 of the second; for more, the mean over the classes that have rows."""
     rows, called = counts.sum(axis=-1), counts.sum(axis=-2)
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     both = rows + called
@@ -195,7 +201,9 @@ def f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def area(targets: Targets, answers: Answers) -> float:
-    """The area under the ROC curve of the second of two classes; NaN without rows of both, or with more classes."""
+    """Return the area under the ROC curve of the second of two classes; NaN without rows of both, or with more
+    classes.
+    """
     if answers.shape[1] != 2:
         return float("nan")
     positive, negative = placements(targets, answers)
@@ -204,7 +212,8 @@ def area(targets: Targets, answers: Answers) -> float:
 
 def placements(targets: Targets, answers: Answers) -> tuple[Losses, Losses]:
     """
-    For each row of the second class the share of the first that it is ranked above, ties half; and the reverse.
+    Return, for each row of the second class, the share of the first that it ranks above (ties count half); and the
+    reverse.
 
     These are DeLong's structural components; the mean of either is the area.
     """
@@ -221,7 +230,7 @@ def _share_below(rows: Losses, others: Losses) -> Losses:
 
 
 def mistakes(targets: Targets, answers: Answers) -> list[tuple[int, int, int]]:
-    """Which class was taken for which, the most frequent first: truth, answer, rows."""
+    """Return which class was mistaken for which, the most frequent first: truth, answer, rows."""
     counts = confusion(targets, answers)
     np.fill_diagonal(counts, 0)
     pairs = [(truth, answer, int(counts[truth, answer])) for truth, answer in np.argwhere(counts).tolist()]
@@ -229,7 +238,7 @@ def mistakes(targets: Targets, answers: Answers) -> list[tuple[int, int, int]]:
 
 
 def reliability(targets: Targets, answers: Answers) -> list[tuple[float, int, float, float]]:
-    """For each bin of confidence that has rows: its upper edge, rows, mean confidence, fraction right."""
+    """Return, for each bin of confidence that has rows: its upper edge, rows, mean confidence, fraction right."""
     confidence = answers.max(axis=1).astype(np.float64)
     answered = correct(targets, answers)
     bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int), 1, CALIBRATION_BINS)
@@ -241,7 +250,9 @@ def reliability(targets: Targets, answers: Answers) -> list[tuple[float, int, fl
 
 
 def calibration_error(targets: Targets, answers: Answers) -> float:
-    """The expected calibration error, a fraction: the mean gap between confidence and accuracy, weighted by rows."""
+    """Return the expected calibration error, a fraction: the mean gap between confidence and accuracy, weighted by
+    rows.
+    """
     table = reliability(targets, answers)
     return sum(rows * abs(confidence - answered) for _, rows, confidence, answered in table) / len(targets)
 
@@ -250,12 +261,12 @@ def calibration_error(targets: Targets, answers: Answers) -> float:
 
 
 def both_correct(scores: Scores, policy: Policy) -> tuple[Marks, Marks | None]:
-    """Which rows the candidate and production have right; None when nothing is in production."""
+    """Return which rows the candidate and production get right; None if nothing is in production."""
     tolerance = policy.tolerance if scores.is_regression else None
     theirs = None if scores.production is None else correct(scores.targets, scores.production, tolerance)
     return correct(scores.targets, scores.candidate, tolerance), theirs
 
 
 def regressed_and_improved(production_correct: Marks, candidate_correct: Marks) -> tuple[int, int]:
-    """How many rows only production has right, and how many only the candidate has."""
+    """Count the rows that only production gets right, and those that only the candidate gets right."""
     return int((production_correct & ~candidate_correct).sum()), int((~production_correct & candidate_correct).sum())

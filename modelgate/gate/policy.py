@@ -1,4 +1,4 @@
-"""What a candidate has to reach: the policy, its metric, and the limits in the metric's own unit."""
+"""Define what a candidate must reach: the policy, its metric, and the limits in the metric's own unit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ class Policy:
     """
     The limits, in the metric's own unit.
 
-    at_least, at_most: what the metric's bound must reach; one of them is set, and says whether more or less is better.
-    margin: how far below production is still no worse; or margin_relative, the same as a fraction of production's
-    value. metric: a name in `modelgate.gate.metrics`, or of a function in the use case's behaviour.py.
-    tolerance: regression, how far an answer may be off to count as right. quantile: what the pinball loss is of.
+    at_least, at_most: the limit for the metric's bound. One of them is set, and says whether more or less is better.
+    margin: how far below production still counts as no worse; or margin_relative, the same as a fraction of
+    production's value. metric: a name in `modelgate.gate.metrics`, or of a function in the use case's behaviour.py.
+    tolerance: for a regression, how far off an answer may be to count as right. quantile: the quantile of the pinball
+    loss.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Policy:
     quantile: float | None = None
 
     def allowed(self, production: float) -> float:
-        """The margin, next to production's value."""
+        """Return the margin for this value of production."""
         if self.margin_relative is not None:
             return self.margin_relative * abs(production)
         return self.margin or 0.0

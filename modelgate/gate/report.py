@@ -1,4 +1,4 @@
-"""The evaluation as Markdown, for the person who decides: the verdict first, then the reasons for it."""
+"""Format the evaluation as Markdown for the person who decides: the verdict first, then the reasons."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from modelgate.gate.scores import REGRESSION, Scores
 from modelgate.gate.wording import LABELS, change, drop, number, short
 from modelgate.text import code, markdown
 
-UNCHANGED = "unchanged: this is the model that production already is"
-# With fewer rows the report begins with what they can show.
+UNCHANGED = "unchanged: this model is already in production"
+# With fewer rows, the report begins with what they can show.
 FEW_ROWS = 300
-# The more candidates the same rows have judged, the more likely one of them passed by luck.
+# The more candidates the same rows have judged, the more likely it is that one of them passed by luck.
 MANY_LOOKS = 10
 _URL = re.compile(r"https?://[A-Za-z0-9.:_~%/-]{1,500}")
 MAX_GROUPS, WORST_ROWS, MAX_CELL_CHARS = 100, 10, 4000
@@ -33,9 +33,10 @@ def headline(
     policy: Policy,
 ) -> str:
     """
-    The first line of report, summary, question and comment: better or worse by how much, and what the rows can tell.
+    Return the first line of report, summary, question and comment: how much better or worse, and what the rows show.
 
-    compared: of `predictions.comparison`; None when nothing is in production. value: the candidate's, by the metric.
+    compared: from `predictions.comparison`; None if nothing is in production. value: the candidate's value of the
+    metric.
     """
     verdict = "pass" if rules.passes(outcomes) else "fail"
     metric = metric_of(policy)
@@ -56,20 +57,20 @@ def headline(
 
 
 def warnings(outcomes: Sequence[Outcome], scores: Scores, policy: Policy, looks: int | None) -> tuple[str, ...]:
-    """What a person should know before anything else: that there are few rows, or that they have judged often."""
+    """Return what a person should know first: that there are few rows, or that they have judged often."""
     lines = []
     if scores.rows < FEW_ROWS and rules.sane(outcomes):
         lines.append(f"{scores.rows} rows show little: {'; '.join(_can_show(scores, policy))}.")
     if looks is not None and looks > MANY_LOOKS:
         lines.append(
-            f"These eval rows have judged {looks} different candidates: the more they judge, the likelier one passes "
+            f"These eval rows have judged {looks} different candidates. The more they judge, the likelier one passes "
             "by luck. Take new rows."
         )
     return tuple(lines)
 
 
 def _can_show(scores: Scores, policy: Policy) -> list[str]:
-    """What so few rows can show: what it takes to reach the floor, and which drops may pass."""
+    """Return what so few rows can show: the value that reaches the floor, and the drops that may pass."""
     metric = metric_of(policy)
     value = comparison.estimate(scores, policy)
     most = policy.at_most is not None
@@ -80,7 +81,7 @@ def _can_show(scores: Scores, policy: Policy) -> list[str]:
             needs = statistics.smallest_share(limit, scores.rows)
         else:
             needs = limit - (value.upper - value.value) if most else limit + (value.value - value.lower)
-        said.append(f"to be shown {'below' if most else 'above'} {limit:.4g} it takes about {needs:.4g}")
+        said.append(f"to reach the {'limit' if most else 'floor'} of {limit:.4g}, a model needs about {needs:.4g}")
     if (compared := comparison.difference(scores, policy)) is not None:
         smallest = comparison.smallest_drop(scores, policy, compared)
         said.append(f"a {drop(metric)} of less than {short(metric, smallest)} may pass")
@@ -88,7 +89,7 @@ def _can_show(scores: Scores, policy: Policy) -> list[str]:
 
 
 def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Scores, policy: Policy) -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [
         f"# {markdown(evidence['headline'])}",
         "\n".join(_warning(line) for line in evidence["warnings"]),
@@ -109,12 +110,12 @@ def report(evidence: Mapping[str, Any], outcomes: Sequence[Outcome], scores: Sco
 
 
 def complete(outcomes: Sequence[Outcome]) -> bool:
-    """Whether there is a finite answer to every row, so that tables can be made of them."""
+    """Return whether every row has a finite answer, so that tables are possible."""
     return all(outcome.passed for outcome in outcomes if outcome.rule in ("every_row_scored", "finite_scores"))
 
 
 def unchanged(version: str, production: str) -> str:
-    """The page for a candidate that is the very model in production."""
+    """Return the page for a candidate that is the model in production."""
     return (
         f"# {UNCHANGED}\n\n`{version}` is the same model as `{production}`, which is `production` now. "
         "There is nothing to decide.\n"
@@ -122,16 +123,18 @@ def unchanged(version: str, production: str) -> str:
 
 
 def a_return(was: Mapping[str, Any]) -> str:
-    """That the candidate is a model that was in production before; the words of the ledger in code quotes."""
+    """Say that the candidate was in production before, with text from the ledger in code quotes."""
     until = f" to {code(was['until'])}" if was["until"] else ""
     return (
-        f"A return: this model was production before, as {code(was['version'])}, by entry v{was['entry']} of the "
+        f"A return: this model was in production before, as {code(was['version'])}, by entry v{was['entry']} of the "
         f"ledger, from {code(was['since'])}{until}."
     )
 
 
 def per_class(scores: Scores) -> list[list[Any]]:
-    """For each class: class, rows, the fraction that the candidate has right, and production (None without one)."""
+    """Return for each class: class, rows, the fraction that the candidate gets right, and production's (None without
+    one).
+    """
     models = [scores.candidate, scores.production]
     answers = [None if rows is None else metrics.correct(scores.targets, rows) for rows in models]
     table: list[list[Any]] = []
@@ -144,7 +147,7 @@ def per_class(scores: Scores) -> list[list[Any]]:
 
 
 def per_group(scores: Scores, policy: Policy) -> list[tuple[str, int, float, float | None]]:
-    """For each group of rows but the classes: name, rows, the fraction that each model has right."""
+    """Return for each group of rows except the classes: name, rows, the fraction that each model gets right."""
     ours, theirs = metrics.both_correct(scores, policy)
     named = [
         (name, rows) for name, rows in rules.groups(scores) if scores.is_regression or not name.startswith("class ")
@@ -156,7 +159,7 @@ def per_group(scores: Scores, policy: Policy) -> list[tuple[str, int, float, flo
 
 
 def worst_rows(scores: Scores) -> list[list[Any]]:
-    """The rows of a regression whose answer is farthest off: row, target, answer, error, and production's answer."""
+    """Return the rows of a regression with the largest errors: row, target, answer, error, and production's answer."""
     off = scores.candidate - scores.targets
     worst = np.argsort(-np.abs(off), kind="stable")[:WORST_ROWS]
     theirs = scores.production
@@ -200,7 +203,7 @@ def _label(name: str) -> str:
 
 
 def _caveat(evidence: Mapping[str, Any], policy: Policy) -> str:
-    """Passing does not prove equality: what these rows could not have shown."""
+    """Say what these rows could not have shown, because passing does not prove equality."""
     if not (compared := evidence["comparison"]):
         return ""
     metric = metric_of(policy)
@@ -208,11 +211,11 @@ def _caveat(evidence: Mapping[str, Any], policy: Policy) -> str:
     needed = compared["rows_needed"] if policy.name == "non_inferior" else None
     return (
         f"On {evidence['dataset']['eval_rows']} rows like these, a {worse} of "
-        f"{short(metric, compared['smallest_drop'])} or more is refused four times in five; a smaller one may pass. "
-        f"All promotions that were judged by {metric.title}, this one included, add up to a {worse} of "
+        f"{short(metric, compared['smallest_drop'])} or more is refused four times out of five. Less may pass. "
+        f"All promotions judged by {metric.title}, including this one, add up to a {worse} of "
         f"{short(metric, compared['drops_since_first'])}."
     ) + (
-        f" `non_inferior` passes a model as good as production four times in five with {needed:,} rows."
+        f" With {needed:,} rows, `non_inferior` passes a model as good as production four times out of five."
         if needed
         else ""
     )
@@ -232,16 +235,16 @@ def _rules(outcomes: Sequence[Outcome]) -> str:
 
 
 def _method(outcome: Outcome) -> str:
-    """How the rule decides, and how often it errs."""
+    """Return how the rule decides, and how often it errs."""
     if outcome.method is None:
         return ""
     measured = comparison.MEASURED.get(outcome.method)
-    told = f"; in simulations it erred {measured} of times instead of 5 %" if measured else ""
+    told = f"; in simulations it erred {measured} of the time instead of 5 %" if measured else ""
     return f"{outcome.method}: {outcome.level}{told}"
 
 
 def moved_slices(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int]]:
-    """The slices in which a row regressed or improved, the worst first: name, rows, how many of each."""
+    """Return the slices in which a row regressed or improved, the worst first: name, rows, how many of each."""
     moved = [row for row in rules.slice_table(scores, policy) if row[2] or row[3]]
     return sorted(moved, key=lambda row: row[3] - row[2])
 
@@ -254,12 +257,12 @@ def _slices(scores: Scores, policy: Policy) -> str:
 
 
 def _right(scores: Scores) -> str:
-    """What the fraction of right answers is called."""
+    """Return the name of the fraction of right answers."""
     return "Rows within the tolerance" if scores.is_regression else "Accuracy"
 
 
 def _behaviour(scores: Scores, policy: Policy) -> str:
-    """The share of right answers to rows that were varied."""
+    """Return the share of right answers for varied rows."""
     if not scores.varied:
         return ""
     rows = [
@@ -284,7 +287,7 @@ def _worst(scores: Scores) -> str:
         [str(row), *("-" if value is None else f"{value:.6g}" for value in values)]
         for row, *values in worst_rows(scores)
     ]
-    heading = "## The answers that are farthest off\n\n"
+    heading = "## The largest errors\n\n"
     return heading + _table(["row", "truth", "candidate", "error", "production"], rows)
 
 
@@ -293,7 +296,9 @@ def _reliability(scores: Scores) -> str:
         [f"up to {edge:.1f}", str(count), number(confidence), number(answered)]
         for edge, count, confidence, answered in metrics.reliability(scores.targets, scores.candidate)
     ]
-    return "## How sure the candidate is, and how right\n\n" + _table(["confidence", "rows", "mean", "correct"], rows)
+    return "## How confident the candidate is, and how often it is right\n\n" + _table(
+        ["confidence", "rows", "mean", "correct"], rows
+    )
 
 
 def _per_class(scores: Scores) -> str:
@@ -326,7 +331,7 @@ def _lineage(evidence: Mapping[str, Any]) -> str:
 
 
 class _Markup(str):
-    """A cell of a table that is Markdown already. Any other is text from outside."""
+    """A table cell that is already Markdown. Any other is text from outside."""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -339,17 +344,19 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> _Markup:
-    """A cell in which a bar would begin another, also within code."""
+    """Return a cell with its bars escaped, because a bar would begin a new cell, even in code."""
     return _Markup(code(text).replace("|", "\\|"))
 
 
 def _address(url: str) -> _Markup:
-    """A link; what is not a plain address is shown as text."""
+    """Return a link. An address that is not plain is shown as text."""
     return _Markup(url if _URL.fullmatch(url) else markdown(url))
 
 
 def _warning(line: str) -> str:
-    """As code, because pieces of it are other people's words; the address of a run at its end is a link."""
+    """Return a line as code, because parts of it are other people's text. The address of a run at its end becomes a
+    link.
+    """
     text, colon, address = line.rpartition(": ")
     if colon and _URL.fullmatch(address):
         return f"- {code(text, MAX_CELL_CHARS)} ([run]({address}))"

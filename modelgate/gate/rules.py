@@ -1,11 +1,11 @@
 """
-May this model replace the one in production? Pure functions over per-row results; no W&B, no files.
+Decide whether a model may replace the one in production. Pure functions over per-row results; no W&B, no files.
 
-A rule looks at the scores and says passed or not, with its reason and its method. A verdict is `pass` only when every
+A rule looks at the scores and returns passed or not, with its reason and its method. A verdict is `pass` only if every
 blocking rule passed: no flag, default or missing number can turn a refusal into a pass. docs/explanation/gate.md has
 the formulas and figures.
 
-SciPy is imported where it is used: it takes a second, and most runs find that there is nothing to judge.
+SciPy is imported where it is used: the import takes a second, and most runs have nothing to judge.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Answers, Marks, Scores
 from modelgate.gate.statistics import chance_beyond, drop_lower_bound, holm, mcnemar
 
-# A fraction of the eval rows: so many may nearly be training rows, because some things look alike.
+# The fraction of the eval rows that may nearly equal training rows, because some things look alike.
 MAX_NEAR = 0.05
-# Fewer rows can show next to nothing.
+# Fewer rows show almost nothing.
 MIN_ROWS = 100
-# With fewer rows of the rarer class no method holds its level for the area under the ROC curve; nor, with fewer of any
-# class, for a function of how often each is answered rightly.
+# With fewer rows of the rarer class, no method keeps its error rate for the area under the ROC curve. With fewer rows
+# of any class, none keeps it for a function of how often each class is answered correctly.
 MIN_RARER_ROWS, MIN_CLASS_ROWS = 30, 20
-# Of the 5 % of good candidates that may be refused by chance, the many small tests get 1 % a family.
+# Of the 5 % of good candidates that may be refused by chance, each family of small tests gets 1 %.
 FAMILY_ALPHA = 0.01
-# A slice of fewer rows can show nothing but chance.
+# A slice with fewer rows shows only chance.
 MIN_SUPPORT = 30
-# How much better a relabelling may be before the labels themselves are in doubt, as a fraction.
+# How much better a relabelling may be, as a fraction, before the labels themselves are in doubt.
 MAX_RELABELLING_GAIN = 0.05
-# Models that differ only by their seed differ this much, as a fraction, on rows that they were not trained for.
+# Models that differ only in their seed differ this much, as a fraction, on rows that they were not trained for.
 SEED_MARGIN = 0.02
-# Models that differ by some of their training rows differ this much in small groups of rows.
+# Models that differ in some of their training rows differ this much in small groups of rows.
 SLICE_MARGIN = 0.03
-# Answers that vary less than this fraction of what the targets do are one answer to all rows.
+# Answers that vary less than this fraction of the targets' variation count as one answer to all rows.
 MIN_SPREAD = 0.01
-# So many standard errors below zero the correlation of answers and targets has the wrong sign.
+# The correlation of answers and targets has the wrong sign if it is this many standard errors below zero.
 WRONG_SIGN = 3
 
 
 @dataclass(frozen=True)
 class Outcome:
     """
-    What one rule said. blocking: whether a `passed` of False refuses the model.
+    The result of one rule. blocking: whether a `passed` of False refuses the model.
 
-    method, level: how the rule decides, and whether it errs as seldom as it says (`exact`, `approximate`); None where
-    nothing is left to chance.
+    method, level: how the rule decides, and whether its error rate is `exact` or `approximate`; None if chance plays no
+    part.
     """
 
     rule: str
@@ -64,21 +64,21 @@ class Outcome:
 
 
 class Said(NamedTuple):
-    """What a rule says of the scores."""
+    """What a rule says about the scores."""
 
     passed: bool
     reason: str
     method: Method | None = None
 
 
-# --- rules: is there anything to judge by? ---------------------------------------------------------------------------
+# --- rules: can these rows judge at all? ---------------------------------------------------------------------------
 
 
 def every_row_scored(scores: Scores, _policy: Policy) -> Said:
-    """Each eval row was scored once by each model, and none is missing."""
+    """Check that each model scored each eval row once."""
     wrong = [f"{count} {name}" for name, count in _counts(scores) if count != scores.rows]
     if wrong or scores.rows == 0:
-        return Said(False, f"the eval set has {scores.rows} rows, and there are {', '.join(wrong) or 'none'}")
+        return Said(False, f"the eval set has {scores.rows} rows, but there are {', '.join(wrong) or 'no answers'}")
     return Said(True, f"all {scores.rows} rows were scored")
 
 
@@ -97,7 +97,9 @@ def _counts(scores: Scores) -> Iterator[tuple[str, int]]:
 
 
 def finite_scores(scores: Scores, _policy: Policy) -> Said:
-    """Every answer is a number; of a classifier each is a probability, and each row's sum to 1."""
+    """Check that every answer is a number; for a classifier, that each is a probability and that each row adds up to
+    1.
+    """
     for name, rows in (("candidate", scores.candidate), ("production", scores.production)):
         if rows is None:
             continue
@@ -117,9 +119,9 @@ def finite_scores(scores: Scores, _policy: Policy) -> Said:
 
 def unseen_rows(scores: Scores, policy: Policy) -> Said:
     """
-    No eval row is a training row.
+    Check that no eval row is a training row.
 
-    If the training rows are gone, a rollback passes: the model was judged when they were there.
+    If the training rows are gone, a rollback passes: the model was judged when they existed.
     """
     if not scores.training_known:
         gone = "the rows that the candidate was trained on are gone"
@@ -130,15 +132,15 @@ def unseen_rows(scores: Scores, policy: Policy) -> Said:
 
 
 def near_duplicates(scores: Scores, _policy: Policy) -> Said:
-    """Few eval rows are nearly a training row: each of them may be answered from memory."""
+    """Check that few eval rows are nearly a training row: the model may answer these from memory."""
     said = f"{scores.near} of {scores.rows} eval rows are nearly a training row"
     if scores.near > MAX_NEAR * scores.rows:
-        return Said(False, f"{said}, and {MAX_NEAR:.0%} may be: take rows of other things")
+        return Said(False, f"{said}, but at most {MAX_NEAR:.0%} may be: use other eval rows")
     return Said(True, said)
 
 
 def enough_rows(scores: Scores, policy: Policy) -> Said:
-    """There are so many rows that the policy's metric can be judged by them."""
+    """Check that there are enough rows to judge by the policy's metric."""
     if scores.rows < MIN_ROWS:
         return Said(False, f"{scores.rows} eval rows show too little: at least {MIN_ROWS} are needed")
     made_of = metric_of(policy).made_of
@@ -147,13 +149,13 @@ def enough_rows(scores: Scores, policy: Policy) -> Said:
         if counts.min() < MIN_CLASS_ROWS:
             rarest = f"class {scores.class_name(int(labels[counts.argmin()]))} has {counts.min()} eval rows"
             title = metric_of(policy).title
-            return Said(False, f"cannot be compared: {rarest}, and {title} needs at least {MIN_CLASS_ROWS} of each")
+            return Said(False, f"cannot be compared: {rarest}, but {title} needs at least {MIN_CLASS_ROWS} of each")
     if made_of == metrics.RANKING:
         if scores.candidate.shape[1] != 2:
-            return Said(False, f"ROC AUC needs two classes, and there are {scores.candidate.shape[1]}")
+            return Said(False, f"ROC AUC needs two classes, but there are {scores.candidate.shape[1]}")
         rarer = min(int((scores.targets == label).sum()) for label in (0, 1))
         if rarer < MIN_RARER_ROWS:
-            why = f"the rarer class has {rarer} eval rows, and ROC AUC needs at least {MIN_RARER_ROWS}"
+            why = f"the rarer class has {rarer} eval rows, but ROC AUC needs at least {MIN_RARER_ROWS}"
             return Said(False, f"cannot be compared: {why}")
     return Said(True, f"{scores.rows} eval rows are enough to judge by")
 
@@ -162,11 +164,11 @@ def enough_rows(scores: Scores, policy: Policy) -> Said:
 
 
 def labels_plausible(scores: Scores, _policy: Policy) -> Said:
-    """No renaming of the classes makes the candidate much better: it learned the names that the eval set has."""
+    """Check that no renaming of the classes makes the candidate much better: it learned the names of the eval set."""
     from scipy.optimize import linear_sum_assignment
 
     if scores.is_regression:
-        return Said(True, "answers are numbers, and no classes that could be renamed")
+        return Said(True, "answers are numbers, so there are no classes to rename")
     counts = confusion(scores.targets, scores.candidate)
     truth, answer = linear_sum_assignment(counts, maximize=True)
     as_labelled = np.trace(counts) / len(scores.targets)
@@ -180,7 +182,7 @@ def labels_plausible(scores: Scores, _policy: Policy) -> Said:
 
 
 def sign_plausible(scores: Scores, _policy: Policy) -> Said:
-    """The answers do not fall where the targets rise: the sign was not flipped on the way."""
+    """Check that the answers do not fall when the targets rise: the sign was not flipped."""
     if scores.is_regression:
         rises = correlation(scores.targets, scores.candidate)
         what = "answers"
@@ -188,37 +190,39 @@ def sign_plausible(scores: Scores, _policy: Policy) -> Said:
         rises = correlation(scores.targets, scores.candidate[:, 1])
         what = "probabilities of the second class"
     else:
-        return Said(True, "there are more than two classes, and no sign that could be flipped")
+        return Said(True, "there are more than two classes, so there is no sign to flip")
     if rises * np.sqrt(scores.rows) < -WRONG_SIGN:
-        return Said(False, f"the {what} fall where the targets rise: their correlation is {rises:.2f}")
-    return Said(True, f"the {what} do not fall where the targets rise: their correlation is {rises:.2f}")
+        return Said(False, f"the {what} fall when the targets rise: their correlation is {rises:.2f}")
+    return Said(True, f"the {what} do not fall when the targets rise: their correlation is {rises:.2f}")
 
 
 def correlation(targets: Answers, answers: Answers) -> float:
-    """Pearson's correlation; 0 when either is constant."""
+    """Return Pearson's correlation; 0 if either is constant."""
     x, y = (rows.astype(np.float64) - rows.mean(dtype=np.float64) for rows in (targets, answers))
     size = float(np.sqrt((x**2).sum() * (y**2).sum()))
     return float((x * y).sum()) / size if size else 0.0
 
 
 def not_constant(scores: Scores, policy: Policy) -> Said:
-    """The candidate does not give one answer to all rows, whatever they hold."""
+    """Check that the candidate does not give the same answer to all rows."""
     if scores.is_regression:
         spread, of_targets = float(scores.candidate.std()), float(scores.targets.std())
         if spread <= MIN_SPREAD * of_targets:
             return Said(False, f"about the same answer to all rows, {scores.candidate.mean():.4g}")
-        return Said(True, f"the answers' standard deviation is {spread:.4g}, and the targets' {of_targets:.4g}")
+        return Said(
+            True, f"the standard deviation of the answers is {spread:.4g}, and that of the targets {of_targets:.4g}"
+        )
     if metric_of(policy).made_of in (metrics.RANKING, metrics.MEAN):
         answers = np.ptp(scores.candidate, axis=0).max() > 0
         return Said(bool(answers), "the probabilities vary" if answers else "the same probabilities to all rows")
     called = np.unique(metrics.classes_of(scores.candidate))
     if len(called) == 1 and len(np.unique(scores.targets)) > 1:
         return Said(False, f"the same answer to all rows, {scores.class_name(int(called[0]))}")
-    return Said(True, f"{len(called)} classes are among the answers")
+    return Said(True, f"the answers have {len(called)} classes")
 
 
 def floor(scores: Scores, policy: Policy) -> Said:
-    """The metric's bound reaches the policy's limit."""
+    """Check that the metric's bound reaches the policy's limit."""
     metric, value = metric_of(policy), comparison.estimate(scores, policy)
     most = policy.at_most is not None
     bound, limit = (value.upper, policy.at_most) if most else (value.lower, policy.at_least)
@@ -237,7 +241,7 @@ _NOTHING_YET = Said(True, "nothing is in production yet")
 
 
 def no_worse(scores: Scores, policy: Policy) -> Said:
-    """The candidate is not shown to be below production by more than the margin, on the same rows."""
+    """Check that the rows do not show the candidate below production by more than the margin."""
     if (compared := comparison.difference(scores, policy)) is None:
         return _NOTHING_YET
     metric = metric_of(policy)
@@ -251,14 +255,16 @@ def no_worse(scores: Scores, policy: Policy) -> Said:
 
 
 def better(scores: Scores, policy: Policy) -> Said:
-    """The candidate is shown to be above production, on the same rows."""
+    """Check that the rows show the candidate above production."""
     if (compared := comparison.difference(scores, policy)) is None:
         return _NOTHING_YET
     metric = metric_of(policy)
     if metric.made_of == metrics.SHARE:
         regressed, improved = comparison.moved(scores, policy)
         chance = 100 * mcnemar(improved, regressed)
-        reason = f"{improved} rows improved and {regressed} regressed; by chance that happens {chance:.1f} % of times"
+        reason = (
+            f"{improved} rows improved and {regressed} regressed; by chance this happens {chance:.1f} % of the time"
+        )
     else:
         gain = wording.amount(metric, -compared.at_most)
         reason = (
@@ -268,7 +274,7 @@ def better(scores: Scores, policy: Policy) -> Said:
 
 
 def non_inferior(scores: Scores, policy: Policy) -> Said:
-    """The candidate is shown to be below production by no more than the margin, on the same rows."""
+    """Check that the rows rule out a drop below production of more than the margin."""
     if (compared := comparison.difference(scores, policy)) is None:
         return _NOTHING_YET
     metric = metric_of(policy)
@@ -277,14 +283,14 @@ def non_inferior(scores: Scores, policy: Policy) -> Said:
     return Said(
         compared.at_most <= compared.margin,
         f"{wording.values(metric, compared)}; the {wording.drop(metric)} is at most {most} with 95 % confidence, and "
-        f"{allowed} are allowed; a model as good as production passes four times in five with "
+        f"{allowed} are allowed; a model as good as production passes four times out of five with "
         f"{'no number of' if needed is None else f'{needed:,}'} rows like these",
         comparison.NON_INFERIOR[metric.made_of],
     )
 
 
 def slices_no_worse(scores: Scores, policy: Policy) -> Said:
-    """No class, and no group that the use case names, is shown to be below production."""
+    """Check that the rows do not show any class, or any group of the use case, below production."""
     if scores.production is None:
         return _NOTHING_YET
     table = {name: (regressed, improved, rows) for name, rows, regressed, improved in slice_table(scores, policy)}
@@ -294,12 +300,12 @@ def slices_no_worse(scores: Scores, policy: Policy) -> Said:
         worse = ", ".join(f"{name} ({table[name][0]} rows regressed, {table[name][1]} improved)" for name in held)
         return Said(False, f"worse than production in {worse}", comparison.MCNEMAR_HOLM)
     allowed = f"by more than {100 * SLICE_MARGIN:.0f} points"
-    reason = f"none of {len(table)} slices of at least {MIN_SUPPORT} rows is shown to be worse {allowed}"
+    reason = f"none of the {len(table)} slices with at least {MIN_SUPPORT} rows is shown to be worse {allowed}"
     return Said(True, reason, comparison.MCNEMAR_HOLM)
 
 
 def slice_table(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int]]:
-    """For each slice with enough rows: name, rows, how many regressed, how many improved."""
+    """Return for each slice with enough rows: name, rows, how many regressed, how many improved."""
     ours, theirs = metrics.both_correct(scores, policy)
     if theirs is None:
         return []
@@ -311,7 +317,7 @@ def slice_table(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int
 
 
 def groups(scores: Scores) -> Iterator[tuple[str, Marks]]:
-    """Every group of rows: its name and which rows are in it. The classes come first."""
+    """Yield every group of rows: its name and which rows are in it. The classes come first."""
     if not scores.is_regression:
         labels = np.unique(scores.targets)
         yield from ((f"class {scores.class_name(int(label))}", scores.targets == label) for label in labels)
@@ -320,7 +326,7 @@ def groups(scores: Scores) -> Iterator[tuple[str, Marks]]:
 
 
 def behaviour_no_worse(scores: Scores, policy: Policy) -> Said:
-    """On rows varied in ways that leave the truth as it is, the candidate is not shown to be far below production."""
+    """Check that varied rows, whose truth is unchanged, do not show the candidate far below production."""
     from scipy.special import ndtri
 
     if scores.production is None:
@@ -341,7 +347,9 @@ def behaviour_no_worse(scores: Scores, policy: Policy) -> Said:
 
 
 def behaviour_table(scores: Scores, policy: Policy) -> list[tuple[str, float, float | None]]:
-    """For each variation: name, the fraction that the candidate has right, and production (None without one)."""
+    """Return for each variation: name, the fraction that the candidate gets right, and production's (None without
+    one).
+    """
     return [
         (name, float(ours.mean()), None if theirs is None else float(theirs.mean()))
         for name, ours, theirs in _varied_correct(scores, policy)
@@ -359,13 +367,14 @@ def _varied_correct(scores: Scores, policy: Policy) -> Iterator[tuple[str, Marks
         )
 
 
-# --- rules: is it a way back? ----------------------------------------------------------------------------------------
+# --- rules: was it in production before?
+# ----------------------------------------------------------------------------------------
 
 
 def was_in_production(scores: Scores, _policy: Policy) -> Said:
-    """The ledger knows the candidate to have been in production: going back is only to where one was."""
+    """Check that the candidate was in production before, according to the ledger."""
     if not scores.was_in_production:
-        reason = "by the ledger this model was never in production; a new one is judged by no_worse or better"
+        reason = "according to the ledger, this model was never in production; judge a new one by no_worse or better"
         return Said(False, reason)
     return Said(True, "this model was in production before")
 
@@ -374,7 +383,7 @@ def was_in_production(scores: Scores, _policy: Policy) -> Said:
 
 Rule = Callable[[Scores, Policy], Said]
 SANITY: tuple[Rule, ...] = (every_row_scored, finite_scores, unseen_rows)
-LEAKS: tuple[Rule, ...] = (near_duplicates,)  # asked where there is one
+LEAKS: tuple[Rule, ...] = (near_duplicates,)  # applies if there is one
 SUPPORT: tuple[Rule, ...] = (enough_rows,)
 QUALITY: tuple[Rule, ...] = (labels_plausible, sign_plausible, not_constant, floor)
 HISTORY: dict[str, tuple[Rule, ...]] = {
@@ -393,10 +402,10 @@ COMPARISON: dict[str, tuple[Rule, ...]] = {
 
 def judge(scores: Scores, policy: Policy) -> list[Outcome]:
     """
-    What each rule says, in order. Quality is not asked of scores that are not sane, or too few.
+    Return the result of each rule, in order. Quality is not judged if the scores are invalid or too few.
 
-    Under the policy `rollback` the comparison is shown and does not block: going back is for when production is bad
-    in a way that the eval set may not show. What blocks in its place is that the model was in production before.
+    Under the policy `rollback`, the comparison is shown but does not block: you go back when production is bad in a way
+    that the eval set may not show. Instead, the rule that the model was in production before blocks.
     """
     outcomes = [_outcome(rule, scores, policy) for rule in SANITY]
     if sane(outcomes):
@@ -410,13 +419,13 @@ def judge(scores: Scores, policy: Policy) -> list[Outcome]:
 
 
 def sane(outcomes: Sequence[Outcome]) -> bool:
-    """Whether there is anything to judge by."""
+    """Return whether the scores can be judged."""
     names = {rule.__name__ for rule in (*SANITY, *SUPPORT)}
     return all(outcome.passed for outcome in outcomes if outcome.rule in names)
 
 
 def passes(outcomes: Sequence[Outcome]) -> bool:
-    """Whether no blocking rule refused; without any outcome nothing passes."""
+    """Return whether no blocking rule refused; without any outcome, nothing passes."""
     return bool(outcomes) and all(outcome.passed for outcome in outcomes if outcome.blocking)
 
 

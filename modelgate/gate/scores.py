@@ -1,4 +1,4 @@
-"""What models said about the rows of an eval set: what every rule, metric and chart looks at."""
+"""Hold what models answered to the rows of an eval set, for every rule, metric and chart."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REGRESSION = "tabular-regression"  # the only task whose answers are numbers
 
 @dataclass(frozen=True)
 class Pair:
-    """The same of both models, (N,) each; production is None when there is none yet."""
+    """The same array for both models, (N,) each; production is None if there is none yet."""
 
     candidate: npt.NDArray[Any]
     production: npt.NDArray[Any] | None
@@ -30,18 +30,16 @@ class Pair:
 @dataclass(frozen=True)
 class Scores:
     """
-    What the models said about each row of the eval set.
+    What the models answered to each row of the eval set.
 
-    targets: the truth. candidate, production: answers; production is None when there is none yet. rows: how many rows
-    the eval set has. seen: indices of eval rows that are also training rows. near: how many more are nearly one.
-    training_known: whether the rows are known that the candidate was trained on.
-    was_in_production: whether the ledger knows the candidate to have been in production.
-    classes: their names, by index; empty: they are called by index.
+    targets: the truth. candidate, production: answers; production is None if there is none yet. rows: how many rows the
+    eval set has. seen: indices of eval rows that are also training rows. near: how many more are nearly one.
+    training_known: whether the training rows of the candidate are known. was_in_production: whether the candidate was
+    in production before, according to the ledger. classes: their names by index; if empty, the index is the name.
     slices: for each column that the use case names, the group of each row: integers (N,). groups: the names of a
-    column's groups, by number; a column that is not among them has numbers for names.
-    varied: what the models answer to rows that were varied in a way that leaves the truth as it is, by variation;
-    classification: the class, int64 (N,); regression: float64 (N,).
-    own: the values of a metric of the use case's own, one per row, float64 (N,).
+    column's groups, by number; without an entry, the numbers are the names. varied: the answers to varied rows whose
+    truth is unchanged, by variation; classification: the class, int64 (N,); regression: float64 (N,). own: the values
+    of the use case's own metric, one per row, float64 (N,).
     """
 
     targets: Targets
@@ -61,12 +59,12 @@ class Scores:
 
     @property
     def is_regression(self) -> bool:
-        """Whether an answer is a number, and not a class."""
+        """Return whether answers are numbers, not classes."""
         return self.task == REGRESSION
 
     @property
     def own_candidate(self) -> Losses | None:
-        """The candidate's values of a metric of the use case's own."""
+        """Return the candidate's values of the use case's own metric."""
         return self.own.candidate if self.own else None
 
     @property
@@ -75,11 +73,11 @@ class Scores:
         return self.own.production if self.own else None
 
     def class_name(self, index: int) -> str:
-        """What people call a class."""
+        """Return the name of a class for people."""
         return _name(self.classes, index)
 
     def group_name(self, column: str, number: int) -> str:
-        """What people call a group of rows."""
+        """Return the name of a group of rows for people."""
         return f"{column} {_name(self.groups.get(column, ()), number)}"
 
 

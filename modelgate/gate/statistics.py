@@ -1,7 +1,7 @@
 """
-Bounds and tests, each with its source. docs/explanation/gate.md has the formulas and the figures.
+Compute bounds and tests, each with its source. docs/explanation/gate.md has the formulas and the figures.
 
-SciPy is imported where it is used: it takes a second, and most runs find that there is nothing to judge.
+SciPy is imported where it is used: the import takes a second, and most runs have nothing to judge.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ CONFIDENCE = 0.95
 Z_95 = 1.6448536269514722  # the 95 % quantile of the normal distribution, for one-sided bounds
 Z_80 = 0.8416212335729143
 POWER = 0.80
-RESAMPLES = 2000  # a bound at 5 % is then known to about half a point of its level
+RESAMPLES = 2000  # this gives the level of a 5 % bound to about half a point
 
 
 def lower_bound(successes: int, rows: int) -> float:
-    """The one-sided 95 % lower bound of a fraction (Clopper and Pearson, 1934)."""
+    """Return the one-sided 95 % lower bound of a fraction (Clopper and Pearson, 1934)."""
     from scipy.special import betaincinv
 
     if successes == 0:
@@ -32,7 +32,7 @@ def lower_bound(successes: int, rows: int) -> float:
 
 
 def smallest_share(limit: float, rows: int) -> float:
-    """The smallest share of so many rows whose lower bound reaches the limit; 1 when none does."""
+    """Return the smallest share of this many rows whose lower bound reaches the limit; 1 if none does."""
     low, high = 0, rows
     while low < high:
         middle = (low + high) // 2
@@ -42,9 +42,9 @@ def smallest_share(limit: float, rows: int) -> float:
 
 def drop_lower_bound(regressed: int, improved: int, rows: int, z: float = Z_95) -> float:
     """
-    The one-sided lower bound of a drop between two shares of the same rows; 95 % by default.
+    Return the one-sided lower bound of a drop between two shares of the same rows; 95 % by default.
 
-    With b rows that regressed and c that improved, of n: the difference is (b - c) / n with standard error
+    With b rows that regressed and c that improved, of n, the difference is (b - c) / n with standard error
     sqrt(b + c - (b - c)^2 / n) / n (Agresti, Categorical Data Analysis, 11.1.1).
     """
     difference = (regressed - improved) / rows
@@ -53,7 +53,7 @@ def drop_lower_bound(regressed: int, improved: int, rows: int, z: float = Z_95) 
 
 
 def mcnemar(more: int, fewer: int) -> float:
-    """The chance of at least `more` of `more + fewer` tosses of a fair coin: McNemar's exact one-sided test."""
+    """Return the chance of at least `more` of `more + fewer` tosses of a fair coin: McNemar's exact one-sided test."""
     from scipy.special import bdtrc
 
     return float(bdtrc(more - 1, more + fewer, 0.5)) if more else 1.0
@@ -61,9 +61,10 @@ def mcnemar(more: int, fewer: int) -> float:
 
 def drop_upper_bound(regressed: int, improved: int, rows: int) -> float:
     """
-    The one-sided 95 % upper bound of a drop between two shares of the same rows: the score bound of Tango (1998).
+    Return the one-sided 95 % upper bound of a drop between two shares of the same rows: the score bound of Tango
+    (1998).
 
-    With few rows on which the models differ the bound by the standard error is too small; this one is not.
+    If the models differ on few rows, the bound by the standard error is too small; this one is not.
     """
     from scipy.optimize import brentq
 
@@ -75,12 +76,12 @@ def drop_upper_bound(regressed: int, improved: int, rows: int) -> float:
         variance = rows * max(2 * only_candidate + drop * (1 - drop), 0.0)
         return regressed - improved - rows * drop + Z_95 * math.sqrt(variance)
 
-    seen = (regressed - improved) / rows + 1e-12  # at the drop itself, if no row moved, both sides are 0
+    seen = (regressed - improved) / rows + 1e-12  # at the drop itself, if no row changed, both sides are 0
     return float(brentq(above, seen, 1 - 1e-12))
 
 
 def _improved_share(regressed: int, improved: int, rows: int, drop: float) -> float:
-    """The likeliest share of rows that improve, if the drop is this one (Tango, 1998)."""
+    """Return the likeliest share of rows that improve, given this drop (Tango, 1998)."""
     linear = -regressed - improved + (2 * rows - regressed + improved) * drop
     constant = -improved * drop * (1 - drop)
     return (math.sqrt(linear**2 - 8 * rows * constant) - linear) / (4 * rows)
@@ -88,10 +89,10 @@ def _improved_share(regressed: int, improved: int, rows: int, drop: float) -> fl
 
 def chance_beyond(regressed: int, improved: int, rows: int, margin: float) -> float:
     """
-    The chance of a drop as large as this one, if the true drop is the margin: approximate.
+    Return the approximate chance of a drop as large as this one, if the true drop is the margin.
 
-    Rows that regress and rows that improve are counts of Poisson, so that their difference is Skellam's. It is computed
-    by the noncentral chi-squared distribution (Johnson, 1959).
+    The counts of rows that regress and that improve have Poisson distributions, so their difference has a Skellam
+    distribution. It is computed with the noncentral chi-squared distribution (Johnson, 1959).
     """
     from scipy.special import chndtr
 
@@ -111,22 +112,23 @@ class Interval(NamedTuple):
 
 
 def mean(values: Losses) -> Interval:
-    """A mean by Student's t: approximate, and the more so the more skewed the values are."""
+    """Estimate a mean by Student's t. This is approximate, and less exact for skewed values."""
     return _by_t(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1)
 
 
 def delong(positive: Losses, negative: Losses) -> Interval:
     """
-    An area under the ROC curve, or the difference of two, by its structural components (DeLong et al., 1988).
+    Estimate an area under the ROC curve, or the difference of two, by its structural components (DeLong et al., 1988).
 
-    The quantile is that of t with the rarer class's rows less one, which holds the level with few rows of it.
+    The quantile is that of t with the number of rows of the rarer class minus one, which keeps the error rate for few
+    rows.
     """
     variance = float(positive.var(ddof=1)) / len(positive) + float(negative.var(ddof=1)) / len(negative)
     return _by_t(float(positive.mean()), math.sqrt(variance), min(len(positive), len(negative)) - 1)
 
 
 def area(positive: Losses, negative: Losses) -> Interval:
-    """An area under the ROC curve by DeLong's variance, with its bounds on the scale of the logit, within 0 and 1."""
+    """Estimate an area under the ROC curve by DeLong's variance, with its bounds on the logit scale, within 0 and 1."""
     found = delong(positive, negative)
     if not 0 < found.value < 1:
         return found
@@ -150,14 +152,15 @@ def bootstrap(
     measure: Callable[[Counts], npt.NDArray[np.float64]], targets: Targets, ours: Targets, theirs: Targets | None
 ) -> Interval:
     """
-    A function of confusion matrices, or its difference between theirs and ours, by resampling rows within each class.
+    Estimate a function of confusion matrices, or its difference between theirs and ours, by resampling rows within each
+    class.
 
-    All that counts of a row is its class and what both models answer, so the numbers of such rows are drawn and not
-    the rows. The seed is fixed: the same answers have the same bounds.
+    Only the class of a row and the answers of both models count, so this draws the numbers of such rows, not the rows.
+    The seed is fixed: the same answers have the same bounds.
     """
     classes = int(max(targets.max(), ours.max(), targets.max() if theirs is None else theirs.max())) + 1
     random = np.random.default_rng(0)
-    drawn = np.zeros((2, RESAMPLES + 1, classes, classes), dtype=np.int64)  # the last is what there is
+    drawn = np.zeros((2, RESAMPLES + 1, classes, classes), dtype=np.int64)  # the last one is the observed value
     for label in np.unique(targets):
         of_class = targets == label
         pairs = ours[of_class] * classes + (0 if theirs is None else theirs[of_class])
@@ -172,7 +175,7 @@ def bootstrap(
 
 
 def holm(p_values: Mapping[str, float], alpha: float) -> list[str]:
-    """Which of many tests hold, with a chance of at most alpha that any does without cause (Holm, 1979)."""
+    """Return which of many tests hold, with a chance of at most alpha that any holds without cause (Holm, 1979)."""
     held: list[str] = []
     for number, (name, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         if p_value > alpha / (len(p_values) - number):
@@ -183,10 +186,10 @@ def holm(p_values: Mapping[str, float], alpha: float) -> list[str]:
 
 def power(drop: float, churn: float, rows: int, margin: float) -> float:
     """
-    How likely `no_worse` refuses a candidate that is truly worse by `drop` (a fraction).
+    Return the chance that `no_worse` refuses a candidate that is truly worse by `drop` (a fraction).
 
-    churn: the fraction of rows on which the two models differ besides. The observed difference is normal around the
-    drop with variance (churn + drop - drop^2) / rows.
+    churn: the fraction of other rows on which the two models differ. The observed difference is normal around the drop,
+    with variance (churn + drop - drop^2) / rows.
     """
     from scipy.special import ndtr
 
@@ -195,5 +198,5 @@ def power(drop: float, churn: float, rows: int, margin: float) -> float:
 
 
 def smallest_drop(churn: float, rows: int, margin: float) -> float:
-    """The smallest drop, a fraction to a tenth of a point, that `no_worse` refuses four times in five."""
+    """Return the smallest drop, a fraction to a tenth of a point, that `no_worse` refuses four times out of five."""
     return next((points / 1000 for points in range(1, 1001) if power(points / 1000, churn, rows, margin) >= POWER), 1.0)

@@ -1,4 +1,4 @@
-"""How numbers of a metric are told to people: differences of fractions in points, others in the metric's own unit."""
+"""Format numbers of a metric for people: differences of fractions in points, others in the metric's own unit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from modelgate.gate.comparison import Difference
 from modelgate.gate.metrics import Metric
 
-# What the metrics that all evidence has measure, and in which unit.
+# The metrics that all evidence has, with their units.
 LABELS = {
     "accuracy": "accuracy (fraction)",
     "loss": "loss (nats per row)",
@@ -20,39 +20,39 @@ LABELS = {
 
 
 def values(metric: Metric, compared: Difference) -> str:
-    """Both models' values."""
+    """Format both models' values."""
     return f"{metric.title} {compared.ours:.4f} against production's {compared.theirs:.4f}"
 
 
 def drop(metric: Metric) -> str:
-    """What a change for the worse is called."""
+    """Return the word for a change for the worse."""
     return "rise" if metric.error else "drop"
 
 
 def amount(metric: Metric, difference: float) -> str:
-    """A difference, for who wants to know it well."""
+    """Format a difference in detail."""
     return f"{100 * difference:.2f} points" if metric.fraction else f"{difference:.4g}"
 
 
 def short(metric: Metric, difference: float) -> str:
-    """A difference, for the first line."""
+    """Format a difference for the first line."""
     if metric.fraction:
         return points(difference)
     return np.format_float_positional(difference, precision=3, fractional=False, trim="-")
 
 
 def points(fraction: float) -> str:
-    """A difference of fractions."""
+    """Format a difference of fractions."""
     value = 100 * fraction
     number = f"{value:.1f}" if abs(value) >= 0.1 or not value else f"{value:.1g}"
     return f"{number} point{'' if number == '1.0' else 's'}"
 
 
 def number(value: float | None) -> str:
-    """A metric's value; a dash when there is none."""
+    """Format a metric's value; a dash if there is none."""
     return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
 
 
 def change(ours: float | None, theirs: float | None) -> str:
-    """The candidate's value less production's."""
+    """Format the candidate's value minus production's."""
     return "-" if ours is None or theirs is None else f"{ours - theirs:+.4f}"

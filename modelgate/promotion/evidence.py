@@ -108,7 +108,7 @@ class Comparison:
             "can tell; null: not recorded (schema 1).",
         ),
     ]
-    smallest_drop: Annotated[float, Field(description="The smallest drop that is refused four times in five.")]
+    smallest_drop: Annotated[float, Field(description="The smallest drop that is refused four times out of five.")]
     drops_since_first: Annotated[float, Field(description="All drops by this metric, this one included.")]
     rows_needed: Annotated[
         Count | None,

@@ -30,7 +30,7 @@ def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) 
     Everything that is wrong with the rows; empty when they may be recorded. Equal rows inside a split are allowed.
 
     data: says the SCHEMA, and of a classification the CLASSES. may_repeat: whether an eval row may equal a training
-    row, as rows of few columns do by nature.
+    row, which is natural for rows with few columns.
     """
     labels = hasattr(data, "CLASSES")
     form = (class_names, label_dtype) if labels else (target_dtype,)
@@ -105,7 +105,7 @@ def row_infinite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """No row is in both splits: a model is not judged on what it has seen."""
     if text := named(seen_in_training(dataset.x_eval, dataset.x_train, tables.keys)):
-        hint = "if rows repeat by nature, say rows_may_repeat = true below [data] in config.toml"
+        hint = "if rows repeat naturally, set rows_may_repeat = true below [data] in config.toml"
         yield f"x_eval repeats rows of x_train in {text}; {hint}"
 
 

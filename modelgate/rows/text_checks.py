@@ -27,7 +27,7 @@ def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) 
     """
     Everything that is wrong with the rows; empty when they may be recorded. Equal texts inside a split are allowed.
 
-    data: says the CLASSES. may_repeat: whether an eval text may equal a training text, as short ones do by nature.
+    data: says the CLASSES. may_repeat: whether an eval text may equal a training text, which is natural for short ones.
     """
     return findings((class_names, text_dtype, label_dtype), dataset, data) or findings(
         (text_empty, text_length, text_encoding, label_known, label_present, *(() if may_repeat else (row_in_both,))),
@@ -69,5 +69,5 @@ def text_encoding(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """No text is in both splits: a model is not judged on what it has seen."""
     if text := named(seen_in_training(dataset.x_eval, dataset.x_train, texts.keys)):
-        hint = "if texts repeat by nature, say rows_may_repeat = true below [data] in config.toml"
+        hint = "if texts repeat naturally, set rows_may_repeat = true below [data] in config.toml"
         yield f"x_eval repeats texts of x_train in {text}; {hint}"

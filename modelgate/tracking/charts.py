@@ -19,7 +19,7 @@ MAX_TEXT_CHARS = 2000
 def draw(scores: Scores, policy: Policy) -> dict[str, Any]:
     """
     What the evaluation's run shows: the share of right answers by group, and by task: accuracy per class, the confusion
-    matrix and reliability, or the answers against the truth and those that are farthest off.
+    matrix and reliability, or the answers against the truth and the largest errors.
     """
     groups = report.per_group(scores, policy)
     shown = {"eval/groups": _table(["group", "rows", "candidate", "production"], groups)} if groups else {}

@@ -263,7 +263,7 @@ def test_non_inferior_refuses_what_is_not_shown_to_be_as_good():
     assert refusals(scores(20, 20), strict) == []  # not one row moved
     assert refusals(scores(20), strict) == []
     (why,) = [outcome.reason for outcome in rules.judge(moving, strict) if outcome.rule == "non_inferior"]
-    assert "passes four times in five with 9,893 rows like these" in why
+    assert "passes four times out of five with 9,893 rows like these" in why
 
 
 @pytest.mark.parametrize("metric", ["mean_absolute_error", "mean_squared_error", "pinball", "within_tolerance"])

@@ -160,7 +160,9 @@ def test_few_rows_are_said_first_and_many_looks(good):
     scores = small.scores(answers[:133], answers[:133])
     outcomes = rules.judge(scores, replace(policy, at_least=0.80))
     (line,) = report.warnings(outcomes, scores, replace(policy, at_least=0.80), looks=10)
-    assert line.startswith("133 rows show little: to be shown above 0.8 it takes about 0.8647; a drop of less than ")
+    assert line.startswith(
+        "133 rows show little: to reach the floor of 0.8, a model needs about 0.8647; a drop of less than "
+    )
     assert report.warnings(outcomes, task.scores(answers, None), policy, looks=10) == ()
     (line,) = report.warnings(outcomes, task.scores(answers, None), policy, looks=11)
     assert line.startswith("These eval rows have judged 11 different candidates")

@@ -159,7 +159,7 @@ def test_a_run_without_containers_goes_on_where_the_engine_is_gone(checkout: Che
     (checkout.folder / "engine").write_text("unix:///nowhere/docker.sock\n")
     code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 0, said
-    assert "containers of an earlier runner may be left, and are looked for again next time" in said
+    assert "containers of an earlier runner may still exist; the next command looks for them again" in said
     assert (checkout.folder / "engine").exists()
     code, said = checkout.runner("clean", "--yes")
     assert code == 3
@@ -172,7 +172,7 @@ def test_what_the_engine_fails_to_do_is_said_in_its_own_words(checkout: Checkout
         (checkout.folder / "engine").write_text(f"{address}\n")
         code, said = checkout.runner("run", "--use-case", "glyphs")
         assert code == 0, said
-        assert "are looked for again next time" in said and UNWELL in said
+        assert "the next command looks for them again" in said and UNWELL in said
         code, said = checkout.runner("clean", "--yes")
     assert code == 3
     assert f"error: the Docker engine at {address} refused a request" in said and UNWELL in said

@@ -19,8 +19,8 @@ def test_foreign_key_is_named_first_never_printed_and_not_passed_on(checkout: Ch
     _, said = checkout.runner("run", "--use-case", "glyphs", WANDB_API_KEY=KEY, WANDB_PROJECT="theirs")
     first = said[: said.index("The plan")]
     assert "embedded server" in first
-    assert "Found WANDB_API_KEY in your environment: not used" in first
-    assert f"Found an entry for wandb.ai in {checkout.home / '.netrc'}: not used" in first
+    assert "Found WANDB_API_KEY in your environment; not used" in first
+    assert f"Found an entry for wandb.ai in {checkout.home / '.netrc'}; not used" in first
     assert KEY not in said
     for call in checkout.calls():
         assert KEY not in str(call)
@@ -158,7 +158,7 @@ def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout)
 def test_approval_goes_to_the_wandb_that_was_evaluated_on(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs", "--yes", **OWN)
     code, said = checkout.runner("approve", APPROVE="ada", **OWN | {"WANDB_BASE_URL": "https://another.example"})
-    assert code == 2 and "set WANDB_BASE_URL as it was for the run" in said
+    assert code == 2 and "set WANDB_BASE_URL to the value that the run had" in said
     assert checkout.runner("approve", APPROVE="ada", **OWN)[0] == 0
     assert checkout.call("promote")["env"]["WANDB_BASE_URL"] == "https://wandb.example"
     assert checkout.pids("server") == []

@@ -58,7 +58,7 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
     assert started["flags"]["--use-case"] == "glyphs"
     assert started["env"]["WANDB_API_KEY"] == (checkout.folder / "api-key").read_text().strip()
     runner.send_signal(signal.SIGINT)
-    assert "The service has ended." in runner.communicate(timeout=60)[0]
+    assert "The service has stopped." in runner.communicate(timeout=60)[0]
     assert runner.returncode == 0 and not alive(started["pid"])
     assert checkout.everything_ended() and not (checkout.folder / "service.pid").exists()
 

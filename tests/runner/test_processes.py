@@ -112,7 +112,7 @@ def test_leftover_of_a_killed_runner_is_ended_by_its_record(checkout: Checkout) 
     checkout.behave()
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
-    assert "ended the server that an earlier runner left behind" in said
+    assert "stopped the server that an earlier runner left behind" in said
     assert "ended the step that an earlier runner left behind" in said
     assert not alive(step) and not alive(server)
 
@@ -268,7 +268,7 @@ def test_second_runner_in_the_same_folder_is_refused(checkout: Checkout) -> None
         code, said = checkout.runner(*words)
         assert code == 2, words
         assert f"another runner uses {checkout.folder} (process {first.pid}: run)" in said
-    assert "is going on" in checkout.runner("status")[1]
+    assert "is running" in checkout.runner("status")[1]
     assert len(checkout.pids("build")) == 1
 
 
@@ -277,7 +277,7 @@ def test_serve_opens_the_pages_until_it_is_interrupted(checkout: Checkout) -> No
     server = checkout.wait_for("server")
     assert serve.stdout is not None
     said = ""
-    while "Ctrl-C ends the server" not in said:
+    while "Ctrl-C stops the server" not in said:
         line = serve.stdout.readline()
         assert line, said
         said += line

@@ -18,7 +18,7 @@ def flags(checkout: Checkout) -> list[list[str]]:
 
 @pytest.fixture
 def used(checkout: Checkout) -> Checkout:
-    assert "Nothing was run here yet" in checkout.runner("prune")[1]
+    assert "Nothing has run here yet" in checkout.runner("prune")[1]
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     return checkout
 

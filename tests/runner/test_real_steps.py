@@ -114,7 +114,7 @@ def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(tabl
     assert code == 0, said
     code, said = table.runner("rollback", APPROVE="ada")
     assert code == 2
-    assert "the version in production is the first one, there is none before it" in said
+    assert "the version in production is the first one, so there is no earlier one" in said
     assert said.splitlines()[-1].startswith("hint: name a version of the registry yourself: make rollback ARGS=")
     assert "Traceback" not in said
 

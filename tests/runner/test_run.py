@@ -186,7 +186,7 @@ def test_a_step_that_failed_is_not_said_to_need_the_same_command_again(checkout:
     code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 3
     assert "again" not in said
-    assert ("do first what the hint above says" in said) == bool(hint)
+    assert ("first, do what the hint above says" in said) == bool(hint)
 
 
 @pytest.fixture
@@ -328,8 +328,8 @@ PROMOTED = {"to": {"name": VERSION}, "approver": "ada", "time": "2026-11-23T14:0
 
 def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Checkout) -> None:
     flags = ("--input=rows.csv", "--output=answers.parquet")
-    assert "Nothing was run here yet" in checkout.runner("predict", *flags)[1]
-    assert "Nothing was run here yet" in checkout.runner("serve-model")[1]
+    assert "Nothing has run here yet" in checkout.runner("predict", *flags)[1]
+    assert "Nothing has run here yet" in checkout.runner("serve-model")[1]
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     code, said = checkout.runner("predict", *flags)
     assert (code, given_to(checkout, "predict")) == (0, list(flags))
@@ -338,7 +338,7 @@ def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Check
 
 
 def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -> None:
-    assert "Nothing was run here yet" in checkout.runner("status")[1]
+    assert "Nothing has run here yet" in checkout.runner("status")[1]
     checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("status")
     assert code == 0
@@ -400,14 +400,14 @@ def test_status_beside_a_run_asks_the_server_that_is_running(checkout: Checkout)
     checkout.wait_for("train")
     code, said = checkout.runner("status")
     assert code == 0
-    assert "is going on" in said and f"server: http://127.0.0.1:{checkout.port()}" in said
+    assert "is running" in said and f"server: http://127.0.0.1:{checkout.port()}" in said
     checkout.say("asked")
     assert runner.wait(120) == 0
     assert len(checkout.pids("server")) == 1
 
 
 def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(checkout: Checkout) -> None:
-    assert "Nothing was run here yet" in checkout.runner("audit")[1]
+    assert "Nothing has run here yet" in checkout.runner("audit")[1]
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.behave(audit={"result": {"findings": ["x"]}, "exit": 1})
     services = ("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
@@ -456,7 +456,7 @@ def test_approve_with_nothing_open_says_what_is_true(checkout: Checkout) -> None
     checkout.behave(evaluate={"result": {"verdict": "unchanged", "evidence": None, "production": VERSION}})
     checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("approve", APPROVE="ada")
-    assert (code, "glyphs-dev:v3, which is the model that is in production" in said) == (0, True)
+    assert (code, "glyphs-dev:v3, which is the model already in production" in said) == (0, True)
     checkout.behave()
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     code, said = checkout.runner("approve", APPROVE="grace")

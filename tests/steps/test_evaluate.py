@@ -190,7 +190,7 @@ def test_the_version_in_production_is_compared_with(evaluated, step):
     assert answer["production"].endswith(":v0")
     assert answer["production_accuracy"] > 0.9
     assert "compared with production" in answer.report
-    assert "is refused four times in five" in answer.report
+    assert "is refused four times out of five" in answer.report
     evidence, _, scores = evaluation.read(wandb.Api().artifact(answer["evidence"]))
     assert evidence.comparison.drop == pytest.approx(answer["production_accuracy"] - answer["accuracy"])
     assert set(scores.varied) == {"rotation by 5 degrees", "noise of 0.05"}
@@ -215,7 +215,7 @@ def test_the_model_in_production_is_unchanged_and_nothing_is_recorded(evaluated,
     runs = len(wandb.Api().runs(f"local/{collection}"))
     answer = evaluated(0)
     assert (answer.exit, answer["verdict"], answer["evidence"]) == (0, "unchanged", None)
-    assert answer["headline"] == "unchanged: this is the model that production already is"
+    assert answer["headline"] == "unchanged: this model is already in production"
     assert sorted(path.name for path in answer.out.iterdir()) == ["report.md", "result.json"]
     assert len(wandb.Api().runs(f"local/{collection}")) == runs
 

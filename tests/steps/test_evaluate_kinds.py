@@ -61,7 +61,7 @@ def test_what_is_said_of_a_regression_fits_one(judged, tmp_path):
     off = np.abs(scores.candidate - scores.targets)
     assert answer["within_tolerance"] == pytest.approx((off <= evidence.policy.tolerance).mean())
     assert answer["mean_absolute_error"] == pytest.approx(off.mean())
-    assert "## The answers that are farthest off" in report and "Confusion" not in report
+    assert "## The largest errors" in report and "Confusion" not in report
     assert f"| {int(off.argmax())} | " in report
     assert "within tolerance" in answer["headline"]
     artifact = wandb.Api().artifact(answer["evidence"])

@@ -219,7 +219,7 @@ WRONG = {
     ),  # refused by its range first
     "type": (lambda rows: rows.assign(mean_area=rows[AREA].astype(str)), AREA, "is str, not float64"),
     "table_columns": (lambda rows: rows.drop(columns=AREA), AREA, "is missing"),
-    "undeclared": (lambda rows: rows.assign(extra=1), "extra", "is not one that SCHEMA declares"),
+    "undeclared": (lambda rows: rows.assign(extra=1), "extra", "SCHEMA does not declare the column 'extra'"),
 }
 
 

@@ -245,7 +245,7 @@ DIFFERENCES = {
     ),
     "bypass": (
         lambda s: production(s).update(can_admins_bypass=True),
-        "lets administrators pass without a reviewer",
+        "lets administrators bypass the reviewers",
     ),
     "token for every job": (
         secret("actions/secrets", "DATA_TOKEN"),
@@ -291,7 +291,7 @@ DIFFERENCES = {
     "no reviewers": (lambda s: production(s).update(protection_rules=[]), "has no required reviewers"),
     "self-review": (
         lambda s: production(s)["protection_rules"][0].update(prevent_self_review=False),
-        "lets who started a run approve it",
+        "lets people approve their own run",
     ),
     "any branch": (lambda s: production(s).update(deployment_branch_policy=None), "open to every branch"),
     "main not let in": (lambda s: policies(s).pop(0), "production does not let main in"),
@@ -367,9 +367,9 @@ DIFFERENCES = {
             s[AT].update(visibility="private", owner={"login": "ada", "type": "User"})
             or s.update({"user": {"login": "bob", "plan": {"name": "free"}}})
         ),
-        "on the plan that GitHub does not tell you",
+        "on a plan that GitHub does not show you",
     ),
-    "private, plan not told": (lambda s: s[AT].update(visibility="private"), "that GitHub does not tell you"),
+    "private, plan not told": (lambda s: s[AT].update(visibility="private"), "a plan that GitHub does not show you"),
     "other default branch": (
         lambda s: s[AT].update(default_branch="trunk") or s.update({f"{AT}/rules/branches/trunk": ruled(s)}),
         "the default branch is trunk",
@@ -496,7 +496,7 @@ def test_a_dry_run_needs_no_gh(github, tmp_path):
     assert github.run(*words) == 0
     with_gh = [line for line in github.said.splitlines() if line.startswith("- ")]
     assert github.run(*words, PATH=str(tmp_path / "nothing")) == 0
-    assert github.said.startswith("There is no `gh` here")
+    assert github.said.startswith("`gh` is not installed")
     assert [line for line in github.said.splitlines() if line.startswith("- ")] == with_gh
     assert '"id": "the id of acme/teams/ml"' in github.said
     assert github.said.endswith("Nothing was changed.\n")

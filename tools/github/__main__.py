@@ -1,19 +1,19 @@
 """
-Set a repository on GitHub up for the workflows here, and say what it lacks.
+Set up a repository on GitHub for these workflows, or show what it lacks.
 
     python3 -m tools.github doctor owner/name
     python3 -m tools.github setup owner/name --reviewer bob --reviewer acme/ml --entity acme [--dry-run]
 
-Both look at the same list: what has to be so, what is found, and the call that fixes it. `doctor` prints the
-differences, `setup` makes the calls; so a second `setup` changes nothing, and `--dry-run` prints what the first would
-do.
+Both use the same list: each requirement, what is there now, and the call that fixes it. `doctor` prints the
+differences, and `setup` makes the calls. So a second `setup` changes nothing, and `--dry-run` prints what the first
+would do.
 
-Asks GitHub through `gh` (https://cli.github.com), logged in as somebody who administers the repository. Secrets are
-asked for without echo and handed to `gh` on its standard input; they are never printed and never on a command line.
+Both talk to GitHub through `gh` (https://cli.github.com), logged in as an administrator of the repository. You type
+secrets without echo, and `gh` gets them on its standard input. They are never printed and never on a command line.
 
-`setup --dry-run` works without `gh` too: it then prints what a fresh public repository needs.
+`setup --dry-run` also works without `gh`: it then prints what a new public repository needs.
 
-Exits 0 nothing is left to fix; 1 something is, and it is named; 2 wrong use; 3 gh or GitHub is not available.
+Exits 0 nothing is left to fix, 1 something is left and is listed, 2 wrong use, 3 gh or GitHub is not available.
 """
 
 from __future__ import annotations
@@ -34,19 +34,23 @@ MAX_REVIEWERS = 6
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python3 -m tools.github",
-        description="Set a repository on GitHub up for the workflows here, and say what it lacks.",
+        description="Set up a repository on GitHub for these workflows, or show what it lacks.",
         epilog="example: python3 -m tools.github setup acme/models --reviewer bob --entity acme --dry-run",
         allow_abbrev=False,
     )
-    parser.add_argument("command", choices=("doctor", "setup"), help="say what is missing, or fix it")
+    parser.add_argument("command", choices=("doctor", "setup"), help="show what is missing, or fix it")
     parser.add_argument("repository", metavar="OWNER/NAME")
     parser.add_argument("--reviewer", action="append", default=[], metavar="LOGIN|ORG/TEAM", help="who may approve")
     parser.add_argument("--entity", metavar="NAME", help="the W&B team that owns the project")
     parser.add_argument("--base-url", metavar="URL", help="a W&B of your own, for example https://wandb.example.org")
-    parser.add_argument("--approval", choices=("github", "merge"), help="by the environment, or by the merged review")
+    parser.add_argument(
+        "--approval",
+        choices=("github", "merge"),
+        help="approval by the environment's reviewers, or by the merged review",
+    )
     parser.add_argument("--promote-from", choices=("pr", "main"), help="whether a pull request may promote")
-    parser.add_argument("--environment", metavar="NAME", help="the only one that --reviewer is for (default: all)")
-    parser.add_argument("--dry-run", action="store_true", help="print the calls and make none")
+    parser.add_argument("--environment", metavar="NAME", help="the only environment for --reviewer (default: all)")
+    parser.add_argument("--dry-run", action="store_true", help="print the calls, but make none")
     return parser.parse_args(argv)
 
 
@@ -54,21 +58,21 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", args.repository):
-            raise Refused(f"{args.repository!r} is not a repository", "give owner/name")
+            raise Refused(f"{args.repository!r} is not a repository name", "write it as owner/name")
         reviewers = tuple(word for text in args.reviewer for word in text.split())
         if len(reviewers) > MAX_REVIEWERS:
             raise Refused(
-                f"{len(reviewers)} reviewers were named", f"GitHub takes {MAX_REVIEWERS}; a team counts as one"
+                f"{len(reviewers)} reviewers were named", f"GitHub allows {MAX_REVIEWERS}; a team counts as one"
             )
         wanted = Wanted(args.repository, reviewers, args.entity, args.base_url, args.approval, args.promote_from)
         if args.environment and args.environment not in environments():
             known = ", ".join(environments())
-            raise Refused(f"no use case names the environment {args.environment!r}", f"there are: {known}")
+            raise Refused(f"no use case uses the environment {args.environment!r}", f"there are: {known}")
         wanted = wanted._replace(environment=args.environment)
         if args.command == "doctor":
             return doctor(wanted)
         if args.dry_run and shutil.which("gh") is None:
-            print("There is no `gh` here, so GitHub was not asked. This is what a fresh public repository needs:")
+            print("`gh` is not installed, so GitHub was not asked. This is what a new public repository needs:")
             assumed.append(wanted.repository)
         return setup(wanted, args.dry_run, ask_without_echo)
     except Refused as error:

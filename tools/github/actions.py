@@ -1,4 +1,6 @@
-"""GitHub Actions: whether it is on, which actions may run, what a workflow's token may do, which workflows are off."""
+"""Check GitHub Actions: whether it is on, which actions may run, what a workflow's token may do, which workflows are
+off.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 from tools.github.gh import Call, get, listed, put
 from tools.github.wanted import Difference
 
-# The actions of others that the workflows use, in addition to GitHub's own; a test holds this to the files.
+# The third-party actions that the workflows use, in addition to GitHub's own. A test compares this with the files.
 OTHERS_ACTIONS = ("docker/login-action@*",)
 
 
@@ -34,14 +36,14 @@ def of_actions(at: str) -> Iterator[Difference]:
     good = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
     if any(token.get(key) != value for key, value in good.items()):
         yield Difference(
-            "the token of a workflow may write, or approve pull requests, unless a workflow says otherwise",
-            "a workflow that somebody adds begins with more than it needs",
+            "by default, the token of a workflow may write, or approve pull requests",
+            "a workflow that someone adds gets more rights than it needs",
             (put(f"{path}/workflow", good),),
         )
 
 
 def actions_that_are_not_allowed(path: str, allowed: str) -> list[str]:
-    """Of GitHub's own and of others, those that the workflows use and the settings do not let run."""
+    """Return the actions that the workflows use, but that the settings do not let run."""
     if allowed == "all":
         return []
     chosen = (get(f"{path}/selected-actions") or {}) if allowed == "selected" else {}
@@ -51,11 +53,11 @@ def actions_that_are_not_allowed(path: str, allowed: str) -> list[str]:
 
 
 def of_workflows(at: str) -> Iterator[Difference]:
-    """GitHub switches the workflows of a fork off, and scheduled ones after 60 days; a person can, too."""
+    """GitHub disables the workflows of a fork, and scheduled ones after 60 days. A person can disable them, too."""
     for row in listed(f"{at}/actions/workflows", "workflows"):
         if row["state"].startswith("disabled"):
             yield Difference(
-                f"the workflow {row['path']} is switched off ({row['state']})",
+                f"the workflow {row['path']} is disabled ({row['state']})",
                 "it does not run",
                 (Call(("api", "--method", "PUT", f"{at}/actions/workflows/{row['id']}/enable")),),
             )

@@ -1,4 +1,4 @@
-"""Say what a repository lacks."""
+"""Show what a repository lacks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tools.github.wanted import Difference, Wanted
 
 
 def differences(wanted: Wanted) -> Iterator[Difference]:
-    """Everything that is to be fixed, in the order in which it is."""
+    """Return everything that needs a fix, in the order in which to fix it."""
     repository = get(f"repos/{wanted.repository}")
     if repository is None:
         raise Refused(
-            f"{wanted.repository} does not exist, or you may not see it", "give owner/name; see `gh auth status`"
+            f"{wanted.repository} does not exist, or you may not see it", "check owner/name, and `gh auth status`"
         )
     if not repository.get("permissions", {}).get("admin"):
-        raise Refused(f"you do not administer {wanted.repository}", "log in as somebody who does: gh auth login")
+        raise Refused(f"you do not administer {wanted.repository}", "log in as an administrator: gh auth login")
     at = f"repos/{wanted.repository}"
     whose = ("", "organization-")
     found = variables.Variables(*(variables.values(f"{at}/actions/{prefix}variables") for prefix in whose))
@@ -26,7 +26,7 @@ def differences(wanted: Wanted) -> Iterator[Difference]:
     promote_from = "main" if approval == "merge" else wanted.promote_from or found.get("PROMOTE_FROM") or "pr"
     if approval == "merge" and wanted.promote_from == "pr":
         raise Refused(
-            "PROMOTE_FROM=pr does not go with APPROVAL=merge", "leave it out: the merge is before the approval"
+            "PROMOTE_FROM=pr does not go with APPROVAL=merge", "leave it out: here, the merge is the approval"
         )
     yield from actions.of_actions(at)
     yield from actions.of_workflows(at)
@@ -57,5 +57,5 @@ def doctor(wanted: Wanted) -> int:
     if not found:
         print(f"{wanted.repository} is set up")
         return 0
-    print(f"\n{len(found)} to fix. `make github-setup REPO={wanted.repository}` does what has a call.")
+    print(f"\n{len(found)} to fix. `make github-setup REPO={wanted.repository}` fixes those that show a command.")
     return 1

@@ -1,4 +1,4 @@
-"""The environments: who approves, which branches are let in, and whether the plan has them at all."""
+"""Check the environments: who approves, which branches are allowed, and whether the plan includes environments."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ PULLS = "refs/pull/*/merge"
 
 
 def of_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
-    """A public repository has everything; a private one no environments on Free, and reviewers on Enterprise alone."""
+    """A public repository has everything. A private one has no environments on Free, and reviewers only on
+    Enterprise.
+    """
     if repository["visibility"] == "public":
         return
     plan = plan_of(repository["owner"])
-    where = f"for a {repository['visibility']} repository on the plan {plan or 'that GitHub does not tell you'}"
+    on_plan = f"the plan {plan}" if plan else "a plan that GitHub does not show you"
+    where = f"for a {repository['visibility']} repository on {on_plan}"
     if plan == "free":
         yield Difference(
-            f"environments do not exist {where}",
+            f"environments are not available {where}",
             "no job gets its key, and no one is asked",
-            by_hand="make the repository public, or take a plan that has them: Pro, Team or Enterprise",
+            by_hand="make the repository public, or choose a plan that has them: Pro, Team or Enterprise",
         )
     elif approval == "github" and plan != "enterprise":
         yield Difference(
-            f"required reviewers do not exist {where}",
-            "an environment without them lets every job in, and promote refuses each of them",
+            f"required reviewers are not available {where}",
+            "without them, the environment lets every job in, and promote refuses each job",
             by_hand="approve by the review of the merged pull request (APPROVAL=merge), or make the repository public",
         )
 
 
 def plan_of(owner: dict[str, Any]) -> str | None:
-    """The owner's plan; of a person GitHub tells it to that person alone."""
+    """Return the owner's plan. GitHub shows a person's plan only to that person."""
     found = get("user" if owner["type"] == "User" else f"orgs/{owner['login']}") or {}
     if owner["type"] == "User" and found.get("login") != owner["login"]:
         return None
@@ -44,7 +47,7 @@ def of_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -
     if get(f"{at}/environments/training") is None:
         yield Difference(
             "the environment training is missing",
-            "GitHub makes it at the first run, without the key that the steps need",
+            "GitHub creates it at the first run, without the key that the steps need",
             (put(f"{at}/environments/training", {}),),
         )
     for name in environments():
@@ -52,7 +55,7 @@ def of_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -
 
 
 def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
-    """The environment whose reviewers approve a model."""
+    """Check the environment whose reviewers approve a model."""
     path = f"{at}/environments/{name}"
     found = get(path)
     protection = {rule["type"]: rule for rule in (found or {}).get("protection_rules", [])}
@@ -63,7 +66,7 @@ def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_fro
     chosen = [reviewer_of(login) for login in wanted.reviewers_of(name)] or reviewers
     self_review = not protection.get("required_reviewers", {}).get("prevent_self_review", False)
     body: dict[str, Any] = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
-    # GitHub's description of its API leaves this one out, and a call without it could switch the bypass on again.
+    # GitHub's API description omits this field, but a call without it could switch the bypass on again.
     body["can_admins_bypass"] = False
     if approval == "github":
         body |= {"reviewers": chosen, "prevent_self_review": True}
@@ -71,24 +74,24 @@ def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_fro
     if found is None:
         yield Difference(
             f"the environment {name} is missing",
-            "GitHub makes it at the first run, without any protection",
+            "GitHub creates it at the first run, without any protection",
             fix if chosen or approval == "merge" else (),
-            "" if chosen or approval == "merge" else "name who may approve: REVIEWERS='login org/team'",
+            "" if chosen or approval == "merge" else "say who may approve: REVIEWERS='login org/team'",
         )
     elif approval == "github" and not chosen:
         yield Difference(
             f"the environment {name} has no required reviewers",
             "no one can approve, and promote refuses",
-            by_hand="name who may approve: REVIEWERS='login org/team'",
+            by_hand="say who may approve: REVIEWERS='login org/team'",
         )
     elif approval == "github" and (by_id(chosen) != by_id(reviewers) or self_review):
-        what = "lets who started a run approve it" if by_id(chosen) == by_id(reviewers) else "has other reviewers"
-        yield Difference(f"the environment {name} {what}", "the approval is not that of who you named", fix)
+        what = "lets people approve their own run" if by_id(chosen) == by_id(reviewers) else "has other reviewers"
+        yield Difference(f"the environment {name} {what}", "people other than those you named could approve", fix)
     elif (found.get("deployment_branch_policy") or {}).get("custom_branch_policies") is not True:
-        yield Difference(f"the environment {name} is open to every branch", "any branch could ask for it", fix)
+        yield Difference(f"the environment {name} is open to every branch", "any branch could ask for an approval", fix)
     elif found.get("can_admins_bypass", True):
         yield Difference(
-            f"the environment {name} lets administrators pass without a reviewer",
+            f"the environment {name} lets administrators bypass the reviewers",
             "promote refuses that run as `bypassed`",
             fix,
         )
@@ -99,7 +102,7 @@ def reviewer_of(name: str) -> dict[str, Any]:
     organization, _, team = name.rpartition("/")
     found = get(f"orgs/{organization}/teams/{team}" if organization else f"users/{name}")
     if found is None:
-        raise Refused(f"there is no {'team' if organization else 'user'} {name!r}", "give a login, or org/team")
+        raise Refused(f"there is no {'team' if organization else 'user'} {name!r}", "use a login, or org/team")
     return {"type": "Team" if organization else "User", "id": found["id"]}
 
 
@@ -113,13 +116,13 @@ def of_branches(environment: str, name: str, promote_from: str) -> Iterator[Diff
     found = {row["name"]: row["id"] for row in listed(path, "branch_policies")}
     for pattern in sorted(patterns - found.keys()):
         yield Difference(
-            f"{name} does not let {pattern} in",
-            "a promotion from there is refused before anybody is asked",
+            f"{name} does not allow the branch {pattern}",
+            "a promotion from there is refused before anyone is asked",
             (put(path, {"name": pattern}, "POST"),),
         )
     for pattern in sorted(found.keys() - patterns):
         yield Difference(
-            f"{name} lets {pattern} in",
-            f"PROMOTE_FROM={promote_from} names {' and '.join(sorted(patterns))} alone",
+            f"{name} allows the branch {pattern}",
+            f"PROMOTE_FROM={promote_from} allows only {' and '.join(sorted(patterns))}",
             (Call(("api", "--method", "DELETE", f"{path}/{found[pattern]}")),),
         )

@@ -1,4 +1,4 @@
-"""Asking GitHub through `gh`: an answer, a list in pages, a call that changes something."""
+"""Call GitHub through `gh`: read an answer, read a list in pages, change something."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 from typing import Any, NamedTuple
 
 PAGE = 100
-VARIABLES_PAGE = 30  # GitHub gives no more of these at once
+VARIABLES_PAGE = 30  # GitHub returns at most this many at once
 MAIN = "main"
 
 
 class Refused(Exception):
-    """What a person can fix: message, hint, exit code."""
+    """An error that a person can fix: message, hint, exit code."""
 
     def __init__(self, message: str, hint: str, code: int = 2) -> None:
         super().__init__(message)
@@ -22,11 +22,11 @@ class Refused(Exception):
 
 
 class NotOnPlan(Refused):
-    """GitHub does not offer this to the repository on its owner's plan."""
+    """GitHub does not offer this on the plan of the repository's owner."""
 
 
 class Call(NamedTuple):
-    """One call of gh. secret: the name of what its standard input is asked for."""
+    """One call of gh. secret: the name of the secret to ask for on standard input."""
 
     words: tuple[str, ...]
     body: Any = None
@@ -43,11 +43,11 @@ def run(words: tuple[str, ...], given: str | None = None) -> subprocess.Complete
     try:
         return subprocess.run(["gh", *words], input=given or "", capture_output=True, text=True, check=False)
     except OSError as error:
-        raise Refused(f"there is no `gh` here ({error.strerror})", "install it: https://cli.github.com", 3) from error
+        raise Refused(f"`gh` is not installed ({error.strerror})", "install it: https://cli.github.com", 3) from error
 
 
 def get(path: str) -> Any:
-    """GitHub's answer, or None where there is no such thing."""
+    """Return GitHub's answer, or None if there is no such thing."""
     if shutil.which("gh") is None and assumed:
         return fresh(path.partition("?")[0])
     done = run(("api", path))
@@ -61,12 +61,14 @@ def get(path: str) -> Any:
             f"GET {path} is not part of the plan: {said}", "make the repository public, or take another plan"
         )
     if "HTTP 403" in done.stderr:
-        raise Refused(f"GET {path} is not permitted: {said}", "log in as an administrator of it: gh auth login", 2)
+        raise Refused(f"GET {path} is not permitted: {said}", "log in as an administrator: gh auth login", 2)
     raise Refused(f"GET {path} was not answered: {said}", "look at `gh auth status`, then run this again", 3)
 
 
 def listed(path: str, key: str = "", size: int = PAGE) -> list[dict[str, Any]]:
-    """Every row of a list that GitHub gives in pages, under `key` where the answer is an object; empty without one."""
+    """Return every row of a list that GitHub returns in pages, under `key` if the answer is an object; empty if there
+    is none.
+    """
     found: list[dict[str, Any]] = []
     while True:
         answer = get(f"{path}?per_page={size}&page={1 + len(found) // size}")
@@ -76,11 +78,11 @@ def listed(path: str, key: str = "", size: int = PAGE) -> list[dict[str, Any]]:
             return found
 
 
-assumed: list[str] = []  # the repository of which a dry run without `gh` assumes that it is fresh and public
+assumed: list[str] = []  # the repository that a dry run without `gh` assumes to be new and public
 
 
 def fresh(path: str) -> Any:
-    """What GitHub would answer about a repository that was just made."""
+    """Return what GitHub would answer about a new repository."""
     owner, _, name = path.partition("/")[2].partition("/")
     if (owner and not name) or "/teams/" in path:
         return {"id": f"the id of {path.partition('/')[2]}"}

@@ -1,4 +1,4 @@
-"""The keys: each in its environment, and nowhere else."""
+"""Check that each key is in its environment, and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from tools.github.gh import Call, listed
 from tools.github.variables import DISPATCH_REPOSITORY, TEMPLATE, Variables, values
 from tools.github.wanted import Difference, environments
 
-# Who may do what with W&B; the environment alone decides which job gets to see it. See docs/how-to/github.md.
+# The keys for W&B. The environment decides which job sees which key: docs/how-to/github.md.
 TRAINING_KEY = ("WANDB_API_KEY", "reads and writes the project, links into the registry")
 SECOND_KEY = ("WANDB_PROMOTE_KEY", "the only key that may set the alias production")
-# Whom promote tells: docs/how-to/production.md. Who has the address of a webhook can write to its channel.
+# Where promote sends messages: docs/how-to/production.md. Anyone with the address of a webhook can write to its
+# channel.
 WEBHOOK_URL, WEBHOOK_SECRET = "PROMOTION_WEBHOOK_URL", "PROMOTION_WEBHOOK_SECRET"
 DISPATCH_TOKEN = "PROMOTION_DISPATCH_TOKEN"  # noqa: S105 - the name of a secret
 TELLS = {WEBHOOK_URL, WEBHOOK_SECRET, DISPATCH_TOKEN}
-INHERITED = "the jobs of a model inherit every secret that is in no environment, and run a pull request's code"
+INHERITED = "the jobs of a model inherit every secret outside the environments, and run a pull request's code"
 MAX_SHOWN = 10
-DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one that a use case may declare
+DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the secret that a use case may declare
 
 
 def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Difference]:
@@ -40,47 +41,47 @@ def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Diffe
         if name in ours:
             yield Difference(
                 f"the repository has the secret {name} for every job",
-                "it belongs in its environment alone",
+                "it belongs only in its environment",
                 (Call(("secret", "delete", name, "--repo", repository)),),
             )
     if others := named(repository_wide, ours):
         yield Difference(
             f"the repository has secrets for every job: {others}",
             INHERITED,
-            by_hand="put each into an environment that its own job names",
+            by_hand="put each one into an environment that its job uses",
         )
     organization_wide = [row["name"] for row in listed(f"{at}/actions/organization-secrets", "secrets")]
     if others := named(organization_wide, set()):
         yield Difference(
             f"the organization has secrets for every job of this repository: {others}",
             INHERITED,
-            by_hand="take this repository out of the list of each, in the settings of the organization",
+            by_hand="remove this repository from each secret's list, in the settings of the organization",
         )
 
 
 def of_telling(
     at: str, repository: str, environment: str, secrets: set[str], variables: Variables
 ) -> Iterator[Difference]:
-    """What an environment lacks to tell of a promotion, as it is set up; or has, and does not need."""
+    """Return what an environment lacks to send the messages that are set up, or has without needing it."""
     if environment == "training":
         for name in sorted(TELLS & secrets):
             yield Difference(
                 f"the environment training has the secret {name}",
-                "promote alone tells of a promotion, and this environment runs a pull request's code",
+                "only promote sends messages, and this environment runs a pull request's code",
                 (Call(("secret", "delete", name, "--env", environment, "--repo", repository)),),
             )
         return
     if not TELLS & secrets and not variables.get(DISPATCH_REPOSITORY):
-        return  # no one is told
+        return  # no messages are set up
     own = values(f"{at}/environments/{environment}/variables")
     known = {name: own.get(name) or variables.get(name) or "" for name in (TEMPLATE, DISPATCH_REPOSITORY)}
     lacking = set()
     if WEBHOOK_URL in secrets and not known[TEMPLATE]:
         lacking.add(
-            (WEBHOOK_SECRET, f"the webhook gets no message without a key: `whsec_` and base64, or set {TEMPLATE}")
+            (WEBHOOK_SECRET, f"without this key, `whsec_` and base64, the webhook gets no message; or set {TEMPLATE}")
         )
     if "/" in known[DISPATCH_REPOSITORY] and known[DISPATCH_REPOSITORY] != repository:
-        lacking.add((DISPATCH_TOKEN, f"the workflow's own token starts nothing in {known[DISPATCH_REPOSITORY]}"))
+        lacking.add((DISPATCH_TOKEN, f"the workflow's own token cannot start anything in {known[DISPATCH_REPOSITORY]}"))
     for name, why in sorted(lacking):
         if name not in secrets:
             call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
@@ -88,7 +89,7 @@ def of_telling(
 
 
 def named(names: list[str], ours: set[str]) -> str:
-    """The secrets that are not ours, the first of them by name."""
+    """Format the names of other secrets, at most MAX_SHOWN of them."""
     others = [name for name in names if name not in ours]
     more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
     return ", ".join(others[:MAX_SHOWN]) + more

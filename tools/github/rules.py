@@ -1,4 +1,4 @@
-"""What reaches the default branch: its name, its owners, and the ruleset."""
+"""Check what can reach the default branch: its name, its owners, and the ruleset."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ RULESET = "modelgate: what reaches the default branch"
 CHECK = {
     "context": "done",
     "integration_id": 15368,
-}  # GitHub Actions; else anyone with write access could set the status
+}  # GitHub Actions; otherwise anyone with write access could set the status
 
 
 def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Difference]:
     if branch != MAIN:
         yield Difference(
             f"the default branch is {branch}",
-            "the workflows and the environment name main",
+            "the workflows and the environment expect main",
             (put(f"{at}/branches/{branch}/rename", {"new_name": MAIN}, "POST"),),
         )
     for error in (get(f"{at}/codeowners/errors") or {"errors": []})["errors"]:
@@ -29,7 +29,7 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
             by_hand="write a user or team with write access there, and merge it",
         )
     rules = listed(f"{at}/rules/branches/{branch}")
-    # Of several rules of a kind, from several rulesets, all hold.
+    # If several rulesets have a rule of the same kind, all of them apply.
     reviews = [rule["parameters"] for rule in rules if rule["type"] == "pull_request"]
     checks = [rule["parameters"] for rule in rules if rule["type"] == "required_status_checks"]
     good = any(CHECK.items() <= one.items() for check in checks for one in check["required_status_checks"])
@@ -39,13 +39,13 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
     if not good:
         yield Difference(
             f"{branch} can be changed without the check `done` of GitHub Actions and the review of a code owner",
-            "who can change the steps or the workflows can change what judges a model",
+            "anyone who can change the steps or the workflows can change what judges a model",
             (of_ruleset(f"{at}/rulesets"),),
         )
 
 
 def of_ruleset(path: str) -> Call:
-    """Make the ruleset, or write it anew where there is one of its name, of which GitHub takes one alone."""
+    """Create the ruleset, or replace the one of the same name: GitHub allows only one of each name."""
     ours = [one["id"] for one in listed(path) if one["name"] == RULESET and one.get("source_type") != "Organization"]
     return put(f"{path}/{ours[0]}", ruleset()) if ours else put(path, ruleset(), "POST")
 

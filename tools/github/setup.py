@@ -1,4 +1,4 @@
-"""Make the calls that a repository lacks; a second time changes nothing."""
+"""Make the calls that a repository needs. A second time changes nothing."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def setup(wanted: Wanted, dry_run: bool, ask: Callable[[str], str]) -> int:
 
 
 def make(call: Call, ask: Callable[[str], str]) -> bool:
-    """Make a call; says why where it was not made."""
+    """Make a call, and say why if it was not made."""
     given = json.dumps(call.body) if call.body is not None else None
     if call.secret:
         given = ask(call.secret)
         if not given:
-            print(f"  not set: {call.secret} was not given; run this on a terminal, or the line above")
+            print(f"  not set: there is no value for {call.secret}; run this in a terminal, or run the line above")
             return False
     done = gh.run(call.words, given)
     if done.returncode != 0:

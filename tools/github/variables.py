@@ -1,4 +1,4 @@
-"""The variables, which the workflows read: the repository's own, and its organization's."""
+"""Check the variables that the workflows read: the repository's own, and its organization's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DISPATCH_REPOSITORY = "PROMOTION_DISPATCH_REPOSITORY"
 
 
 class Variables(NamedTuple):
-    """The repository's own variables, and its organization's, which hold where it has none of its own."""
+    """Return the variables of the repository. Those of its organization count where the repository has none."""
 
     own: dict[str, str]
     organization: dict[str, str]
@@ -41,28 +41,28 @@ def of_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -
             there = name in variables.own
             path = f"{at}/actions/variables{'/' + name if there else ''}"
             yield Difference(
-                f"the variable {name} is {repr(found[name]) if name in found else 'not set'}, and has to be {value!r}",
+                f"the variable {name} is {repr(found[name]) if name in found else 'not set'}, but must be {value!r}",
                 "the workflows read it",
                 (put(path, body, "PATCH" if there else "POST"),),
             )
     if wanted.entity is None and not found.get("WANDB_ENTITY"):
         yield Difference(
             "the variable WANDB_ENTITY is missing",
-            "the steps would write to whatever entity each key has by default",
-            by_hand="say which: ENTITY=your-team",
+            "the steps would write to the default entity of each key",
+            by_hand="set it: ENTITY=your-team",
         )
     for name, allowed in (("APPROVAL", ("github", "merge")), ("PROMOTE_FROM", ("pr", "main"))):
         if name in found and found[name] not in allowed:
             yield Difference(
                 f"the variable {name} is {found[name]!r}",
-                f"it may be {' or '.join(allowed)}",
-                by_hand=f"say which: {name}={allowed[0]}",
+                f"it can be {' or '.join(allowed)}",
+                by_hand=f"set it: {name}={allowed[0]}",
             )
     for name, meant in ((TEMPLATE, "slack|teams"), (ALLOW, "private|http|private http|http private")):
         if name in found and not re.fullmatch(meant, found[name]):
             yield Difference(
                 f"the variable {name} is {found[name]!r}",
-                "the webhook is not told of a promotion",
+                "the webhook gets no message about a promotion",
                 by_hand=f"{meant.replace('|', ', or ')}; or delete it: gh variable delete {name}",
             )
     if DISPATCH_REPOSITORY in found and not re.fullmatch(r"[\w-]+/[\w.-]+", found[DISPATCH_REPOSITORY]):

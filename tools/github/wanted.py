@@ -1,4 +1,4 @@
-"""What a person wants of the repository, and what is not so."""
+"""Describe what a person wants of the repository, and what differs from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USE_CASES = Path(__file__).resolve().parents[2] / "usecases"
 
 
 class Difference(NamedTuple):
-    """Something that is not as it has to be; `fix` is empty where only a person can."""
+    """A difference from what is required. `fix` is empty if only a person can fix it."""
 
     what: str
     why: str
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What the person wants of the repository; None is: whatever it has, if it has anything."""
+    """What the person wants of the repository. None means: keep what it has, if anything."""
 
     repository: str
     reviewers: tuple[str, ...]
@@ -30,14 +30,14 @@ class Wanted(NamedTuple):
     base_url: str | None
     approval: str | None
     promote_from: str | None
-    environment: str | None = None  # the only one that these reviewers are for
+    environment: str | None = None  # the only environment that these reviewers are for
 
     def reviewers_of(self, environment: str) -> tuple[str, ...]:
         return self.reviewers if self.environment in (None, environment) else ()
 
 
 def environments() -> list[str]:
-    """The environments whose reviewers approve a model: each use case names one in its config.toml."""
+    """Return the environments whose reviewers approve a model. Each use case names one in its config.toml."""
     names = {"production"} if not USE_CASES.is_dir() else set()
     for path in sorted(USE_CASES.glob("*/config.toml")):
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("approval", {})
