@@ -1,8 +1,8 @@
 """
-Rows from a file, in batches: a Parquet or CSV file of a table or of texts, an `.npz` of images.
+Read rows from a file, in batches: a Parquet or CSV file of a table or of texts, an `.npz` of images.
 
 A table of a million rows does not have to fit into memory. A CSV file has no types, so each column is read as SCHEMA
-declares it, and a value that is not of that type is refused by its row and column.
+declares it, and a value of another type is refused with its row and column.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _KINDS = {"images": (".npz",), "tables": (".parquet", ".csv"), "texts": (".parqu
 
 
 def require_readable(path: Path, task: str) -> None:
-    """Refuse a file that is missing, or of a kind that rows of this task are not read from."""
+    """Refuse a file that is missing, or whose kind does not fit the task."""
     allowed = _KINDS[KINDS[task]]
     if path.suffix not in allowed:
-        raise _unreadable(path, f"rows of {task} are read from {' or '.join(allowed)}")
+        raise _unreadable(path, f"rows of {task} must be in {' or '.join(allowed)}")
     if not path.is_file():
-        raise _unreadable(path, "there is no such file")
+        raise _unreadable(path, "the file does not exist")
 
 
 def count(path: Path) -> int | None:
-    """How many rows a file says it has; None if it says nothing."""
+    """Return how many rows a file says it has; None if it does not say."""
     if path.suffix != ".parquet":
         return None
     import pyarrow as pa
@@ -51,7 +51,7 @@ def count(path: Path) -> int | None:
 
 
 def batches(path: Path, task: str, data: ModuleType) -> Iterator[Any]:
-    """The rows, in order, at most BATCH_ROWS at a time: as `modelgate.rows.dataset` has the x of this task."""
+    """Yield the rows in order, at most BATCH_ROWS at a time, in the form of x in `modelgate.rows.dataset`."""
     if path.suffix == ".npz":
         yield from _images(path)
         return
@@ -66,7 +66,7 @@ def _images(path: Path) -> Iterator[Any]:
     except arrays.Unreadable as error:
         raise _unreadable(path, error) from error
     if stored.keys() != {"x"}:
-        raise _unreadable(path, f"it has {', '.join(sorted(stored)[:10]) or 'nothing'}, and not one array, x")
+        raise _unreadable(path, f"it has {', '.join(sorted(stored)[:10]) or 'nothing'}, not one array, x")
     for first in range(0, len(stored["x"]), BATCH_ROWS):
         yield stored["x"][first : first + BATCH_ROWS]
 
@@ -74,7 +74,7 @@ def _images(path: Path) -> Iterator[Any]:
 def _texts(frame: pd.DataFrame) -> list[Any]:
     if list(frame.columns) != [texts.COLUMN]:
         names = one_line(", ".join(map(str, frame.columns[:10])))
-        raise Refused("table_columns", f"the columns are {names}, and not one, {texts.COLUMN!r}", texts.COLUMN)
+        raise Refused("table_columns", f"the columns are {names}, not only {texts.COLUMN!r}", texts.COLUMN)
     found: list[Any] = frame[texts.COLUMN].astype(object).where(frame[texts.COLUMN].notna(), None).tolist()
     return found
 
@@ -87,7 +87,7 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             if file.metadata.num_columns > tables.MAX_COLUMNS:
                 raise _unreadable(
-                    path, f"it has {file.metadata.num_columns} columns, and {tables.MAX_COLUMNS} are allowed"
+                    path, f"it has {file.metadata.num_columns} columns, but {tables.MAX_COLUMNS} are allowed"
                 )
             for batch in file.iter_batches(BATCH_ROWS):
                 yield batch.to_pandas()
@@ -113,7 +113,7 @@ def _csv(path: Path, schema: Any) -> Iterator[pd.DataFrame]:
 
 
 def _typed(values: Any, dtype: Any, first: int) -> Any:
-    """A column of texts in the type that is declared. first: the number of its first row."""
+    """Convert a column of texts to the declared type. first: the number of its first row."""
     wanted = getattr(dtype, "type", None)
     kind = getattr(wanted, "kind", "")
     if wanted is None or str(dtype).startswith("str"):
@@ -147,7 +147,7 @@ def _require_type(values: Any, wrong: Any, first: int, dtype: Any) -> None:
 def _unreadable(path: Path, why: object) -> StepError:
     message = f"--input {str(path)!r} is not readable: {_first_line(why)}"
     return StepError(
-        "input_unreadable", message, "give a file of rows; docs/how-to/production.md says which", WRONG_USE
+        "input_unreadable", message, "choose a file of rows; docs/how-to/production.md describes them", WRONG_USE
     )
 
 

@@ -1,8 +1,8 @@
 """
-The parts of a use case, imported by name, and what each must offer.
+Import the parts of a use case by name, and check what each must offer.
 
-A step asks for the part it needs (`part(name, "data")`), so that build does not import a framework and a change to
-`model.py` does not rebuild the dataset. docs/how-to/adapting.md says what each part is for.
+A step asks for the part that it needs (`part(name, "data")`), so that build does not import a framework, and a change
+to `model.py` does not rebuild the dataset. docs/how-to/adapting.md says what each part is for.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ _MODEL = {"keras": ("build_model",), "sklearn": ("build_model", "TRUSTED")}
 
 
 def offers(name: str, module: str) -> tuple[str, ...]:
-    """What this part must have, by the task and the framework of the use case."""
+    """Return what this part must have, given the task and the framework of the use case."""
     settings = config.load(name)
     kinds = {"data": _DATA[settings.task], "model": _MODEL[settings.framework], "behaviour": ("variations", "slices")}
     return kinds[module]
 
 
 def part(name: str, module: str) -> ModuleType:
-    """One part of a use case: `data`, `model`, `behaviour`. StepError `part_missing` if it lacks what it must offer."""
+    """Return one part of a use case: `data`, `model`, `behaviour`. Raise StepError `part_missing` if it lacks what it
+    must offer.
+    """
     if not has_part(name, module):
         raise StepError("part_missing", f"{_file(name, module)} is missing", "see docs/how-to/adapting.md", WRONG_USE)
     imported = import_module(f"usecases.{name}.{module}")
@@ -51,25 +53,28 @@ def part(name: str, module: str) -> ModuleType:
 
 
 def optional_part(name: str, module: str) -> ModuleType | None:
-    """The same for a part that may be left out: `behaviour`."""
+    """Return an optional part: `behaviour`."""
     return part(name, module) if has_part(name, module) else None
 
 
 def has_part(name: str, module: str) -> bool:
-    """Whether the use case has this part."""
+    """Return whether the use case has this part."""
     return (config.FOLDER / name / f"{module}.py").is_file()
 
 
 def modules(settings: config.Config) -> list[str]:
-    """The modules of ours that its task and its framework bring into train and evaluate, for their fingerprints."""
+    """Return the project's modules that its task and its framework bring into train and evaluate, for their
+    fingerprints.
+    """
     return [rows.module_of(settings.task), frameworks.module_of(settings.framework)]
 
 
 def trusted(name: str) -> tuple[str, ...]:
     """
-    The types that a model's file may hold in addition to those that its format always takes: TRUSTED of model.py.
+    Return the types that a model's file may contain in addition to those of its format: TRUSTED of model.py.
 
-    model.py is read and not run: what judges a model runs no code that the model's pull request may change.
+    model.py is read but not run: the code that judges a model must not run code that the model's pull request may
+    change.
     """
     if "TRUSTED" not in _MODEL[config.load(name).framework] or not has_part(name, "model"):
         return ()
@@ -80,13 +85,13 @@ def trusted(name: str) -> tuple[str, ...]:
     except ValueError:
         types = None
     if not isinstance(types, list | tuple) or not all(isinstance(one, str) for one in types):
-        message = f"{_file(name, 'model')}: TRUSTED is not a list of texts, written out"
-        raise StepError("part_missing", message, 'name types, as in TRUSTED = ["numpy.dtype"]', WRONG_USE)
+        message = f"{_file(name, 'model')}: TRUSTED is not a literal list of strings"
+        raise StepError("part_missing", message, 'list types, as in TRUSTED = ["numpy.dtype"]', WRONG_USE)
     return tuple(types)
 
 
 def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
-    """What a module assigns to a name, at its top level."""
+    """Return what a module assigns to a name at its top level."""
     found = []
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
@@ -97,14 +102,14 @@ def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
 
 
 def where(module: ModuleType, error: BaseException) -> str:
-    """The file of a part, and the line of it that an exception came through: `usecases/letters/data.py, line 4`."""
+    """Return the file of a part, and its line in an exception's traceback: `usecases/letters/data.py, line 4`."""
     _, name, part_name = module.__name__.split(".")
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module.__file__]
     return f"{_file(name, part_name)}, line {lines[-1]}" if lines else _file(name, part_name)
 
 
 def require_keywords(name: str, model: ModuleType, keywords: Iterable[str]) -> None:
-    """Refuse a `fit` or `build_model` that does not take each hyperparameter of `[train]` as a keyword."""
+    """Refuse a `fit` or `build_model` that does not accept each hyperparameter of `[train]` as a keyword."""
     function: Callable[..., Any] = getattr(model, "fit", None) or model.build_model
     taken = inspect.signature(function).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in taken):
@@ -112,7 +117,7 @@ def require_keywords(name: str, model: ModuleType, keywords: Iterable[str]) -> N
     if lacking := sorted(set(keywords) - {one.name for one in taken}):
         raise StepError(
             "hyperparameter_not_taken",
-            f"{_file(name, 'model')}: {function.__name__} does not take {', '.join(lacking)}, which [train] has",
+            f"{_file(name, 'model')}: {function.__name__} does not accept {', '.join(lacking)}, which [train] has",
             f"add it, or **hyperparameters, to {function.__name__}",
             WRONG_USE,
         )

@@ -1,1 +1,1 @@
-"""What an approval is of, who gave it, and the ledger of what followed."""
+"""Handle promotions: what is approved, who approved it, and the ledger of what followed."""

@@ -1,5 +1,5 @@
 """
-The ledger as one HTML page to publish: no script, no resource from elsewhere, and every word from outside escaped.
+Render the ledger as one HTML page to publish: no script, no external resource, and all text from outside escaped.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ a { color: var(--link); }
 
 @dataclass(frozen=True)
 class Linked:
-    """What has the name of a version that an entry names: where W&B shows it, its digest, and its metadata."""
+    """What now has the name of a version in an entry: where W&B shows it, its digest, and its metadata."""
 
     url: str
     digest: str
@@ -73,9 +73,9 @@ class Linked:
 def page(
     use_case: str, now: datetime, entries: Sequence[Entry], findings: Sequence[Finding], links: Mapping[str, Linked]
 ) -> str:
-    """The whole page. now: when W&B was asked. links: by the name of the version; one that is gone has none."""
+    """Return the whole page. now: when W&B was asked. links: by the name of the version; a deleted version has none."""
     current = next((entry for entry in reversed(entries) if not entry.void and entry.applied), None)
-    timeline = "".join(_item(entry, links) for entry in reversed(entries)) or "<li>Nothing was promoted yet.</li>"
+    timeline = "".join(_item(entry, links) for entry in reversed(entries)) or "<li>Nothing has been promoted yet.</li>"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -89,9 +89,9 @@ def page(
 <body>
 <main>
 <div class="top"><h1>{_text(use_case)}: promotions</h1><span class="soft">as of {_time(now.isoformat())}</span></div>
-<p class="soft">What was put in production, on what evidence, and who approved.</p>
+<p class="soft">What was promoted, on what evidence, and who approved it.</p>
 {_found(findings, len(entries))}
-<h2>In production, by the ledger</h2>
+<h2>In production, according to the ledger</h2>
 {_current(current, links)}
 <h2>History, newest first</h2>
 <ol>{timeline}</ol>
@@ -103,7 +103,7 @@ def page(
 
 def _found(findings: Sequence[Finding], entries: int) -> str:
     if not findings:
-        return f'<p class="good">Verified: {entries} entries, the chain of their hashes and the registry agree.</p>'
+        return f'<p class="good">Verified: {entries} entries; the chain of their hashes and the registry agree.</p>'
     items = "".join(
         f'<li><b class="bad">{_text(finding.name)}</b> {_text(finding.message)}</li>' for finding in findings
     )
@@ -124,7 +124,7 @@ def _current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
 def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
     content = entry.content
     if not readable(content):
-        return f'<li class="void"><div class="card"><h3>v{entry.number}</h3><p>This entry says nothing.</p></div></li>'
+        return f'<li class="void"><div class="card"><h3>v{entry.number}</h3><p>Not a promotion.</p></div></li>'
     before = _version(content["from"]["name"], links) if content["from"] else "nothing"
     said = (("reason", "Why"), ("comment", "The reviewer"))
     words = [f"<blockquote>{label}: {_text(content[key])}</blockquote>" for key, label in said if content.get(key)]
@@ -151,13 +151,13 @@ def _approved(content: Mapping[str, Any]) -> str:
 
 
 def _figures(entry: Entry, links: Mapping[str, Linked]) -> str:
-    """The policy's metric of the version and of the one it replaced, as the evidence measured them."""
+    """Return the policy's metric of the version and of the one that it replaced, from the evidence."""
     named = entry.content["evidence"]
     evidence = links.get(named["name"])
     of_both = evidence.metadata.get("metrics") if evidence and evidence.digest == named["digest"] else None
     title = one_line(metrics.title_of(metric_of(entry)), 40)
     figures = []
-    for who, label in (("candidate", title), ("production", f"{title} of the one before")):
+    for who, label in (("candidate", title), ("production", f"{title} of the previous one")):
         values = of_both.get(who) if isinstance(of_both, Mapping) else None
         value = metrics.measured(values, metric_of(entry)) if isinstance(values, Mapping) else None
         if value is not None:
@@ -182,7 +182,7 @@ def _version(name: str, links: Mapping[str, Linked], label: str | None = None) -
 
 
 def _link(url: object, label: str, title: str = "") -> str:
-    """A link where the address is one of the web; else its label alone."""
+    """Return a link if the address is a web address; otherwise only its label."""
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
         return _text(label)
     return f'<a rel="noreferrer" href="{escape(url, quote=True)}"{title}>{_text(label)}</a>'

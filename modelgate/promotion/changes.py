@@ -1,8 +1,8 @@
 """
-What a candidate was made from that production was not, by whom, and what is unusual about it: lines for the reviewer.
+Describe for the reviewer what a candidate was made from and production was not, by whom, and what is unusual about it.
 
-They are what W&B and the evidence of production say. Anyone who can log a run may say anything there, so a line is for
-a person to follow up, and none of them refuses anything.
+This comes from W&B and from the evidence of production. Anyone who can log a run can write anything there, so each line
+is for a person to follow up, and none of them refuses a model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _NOT_CONFIG = ("dataset", "inputs", "use_case")
 _MAX_CHARS = 60
-_MAX_VALUE = 30  # of a config; a reviewer who needs the rest opens the runs
+_MAX_VALUE = 30  # of a config; for the rest, a reviewer opens the runs
 _MAX_IMAGES = 10
 
 
@@ -37,8 +37,8 @@ class Made:
     """
     What a model was made from, and what it was judged on.
 
-    trained: the datasets that it learned from, by name and digest. origin: None if W&B does not know. commit, images,
-    judged_on, account: of its evaluation; None if that cannot be read.
+    trained: the datasets that it learned from, by name and digest. origin: None if W&B does not know it. commit,
+    images, judged_on, account: from its evaluation; None if that cannot be read.
     """
 
     trained: tuple[str, ...] = ()
@@ -51,10 +51,10 @@ class Made:
 
 def lines(candidate: Made, production: Made | None, known: Collection[str]) -> tuple[str, ...]:
     """
-    What a reviewer should know first, one line each. production: None if nothing is in production.
+    Return what a reviewer should know first, one line each. production: None if nothing is in production.
 
-    known: the keys that train gives its run. Anyone who can write to the project can add thousands of others, so those
-    are counted and not named.
+    known: the config keys that train sets. Anyone who can write to the project can add thousands of others, so those
+    are only counted.
     """
     return (_made(candidate, production), *_config(candidate, production, known), *_unusual(candidate, production))
 
@@ -63,10 +63,10 @@ def _made(candidate: Made, production: Made | None) -> str:
     origin = candidate.origin
     by = f"Trained by {_word(origin.account)}: {origin.url}" if origin else "No one knows who trained it."
     if production is None:
-        return f"The first one: nothing is in production. {by}"
+        return f"First model: nothing is in production yet. {by}"
     differs = list(_differences(candidate, production))
     if not differs:
-        return f"Made from what production was made from. {by}"
+        return f"Made from the same inputs as production. {by}"
     return f"Differs from production in {'; '.join(differs)}. {by}"
 
 
@@ -85,7 +85,7 @@ def _differences(candidate: Made, production: Made) -> Iterator[str]:
 
 
 def _changed(candidate: Made, production: Made) -> list[str]:
-    """The keys that the configs of both trainings do not agree about."""
+    """Return the keys that differ between the configs of both trainings."""
     if candidate.origin is None or production.origin is None:
         return []
     ours, theirs = candidate.origin.config, production.origin.config
@@ -111,12 +111,14 @@ def _value(config: Mapping[str, Any], name: str) -> str:
 
 
 def _word(text: object, limit: int = _MAX_CHARS) -> str:
-    """A piece of a line that somebody else wrote. What reads the line takes what follows `: http` for its address."""
+    """Return a part of a line that came from outside. The reader of the line takes the text after `: http` as its
+    address.
+    """
     return one_line(text, limit).replace(": ", ":")
 
 
 def _rows(dataset: Named) -> str:
-    """With the start of the digest: the name of a dataset that was deleted is given again."""
+    """Format it with the start of its digest: the name of a deleted dataset can be reused."""
     return f"{dataset.name} {dataset.digest[:8]}"
 
 
@@ -134,7 +136,7 @@ def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
     if production.origin is None:
         yield "Lineage incomplete: W&B does not know which run logged the model in production."
     if production.judged_on is None:
-        yield "Lineage incomplete: no evidence of what is in production can be read."
+        yield "Lineage incomplete: the evidence of the model in production cannot be read."
     elif candidate.judged_on and candidate.judged_on != production.judged_on:
         yield (
             f"Eval rows changed: production was judged on {_rows(production.judged_on)}, and this candidate on "
@@ -172,7 +174,7 @@ def _trained(origin: Origin | None) -> tuple[str, ...]:
 
 
 def _evidence(api: wandb.Api, entry: Entry) -> Evidence | None:
-    """The evidence that an entry is about; None if it is gone or another one by now."""
+    """Return the evidence of an entry; None if it is gone or was replaced."""
     named = entry.content["evidence"]
     source = client.find(api, named["name"])
     if source is None or source.digest != named["digest"]:

@@ -1,9 +1,10 @@
 """
-May this version answer? The one place that says so before a model is loaded, for predict and for the service.
+Decide whether a version may answer, before its model is loaded. Only this module decides it, for predict and for the
+service.
 
-An alias is a name that moves, and files can be replaced. So a version answers only if the ledger's last entry for its
-collection promoted it, if it carries the seal of that entry, and if its file is, byte for byte, the one in the entry.
-The names of the refusals are those of `audit --verify` where it finds the same.
+An alias can move, and files can be replaced. So a version answers only if the ledger's last entry for its collection
+promoted it, if it has the seal of that entry, and if its file is, byte for byte, the one in the entry. The refusals
+have the same names as the findings of `audit --verify`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from wandb import Artifact
 
 UNAPPROVED = "unapproved"
-ANSWER_S = 10.0  # of a service that is asked what it runs
+ANSWER_S = 10.0  # for the answer of a service
 MAX_ANSWER_BYTES = 100_000
-_AUDIT = "find out what happened: python -m steps.audit --verify; to go on, promote a version through the gate"
+_AUDIT = "find out what happened: python -m steps.audit --verify; to continue, promote a version through the gate"
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class Deployed:
 
     @property
     def ledger_entry(self) -> str:
-        """The entry by its number, as people name it; `unapproved` for a trial."""
+        """Return the number of the entry, as v3; `unapproved` for a trial."""
         return f"v{self.entry.number}" if self.entry else UNAPPROVED
 
     def as_json(self) -> dict[str, Any]:
-        """What each answer, run and readiness page says of it."""
+        """Return what each answer, run and readiness page says about it."""
         return {
             "version": self.version,
             "digest": self.digest,
@@ -79,12 +80,12 @@ def verified(
     unapproved: bool = False,
 ) -> Deployed:
     """
-    The version in production, or another one that the ledger knows, once everything about it agrees; its file is then
-    in the folder.
+    Return the version in production, or another one that the ledger knows, after all its records agree. Its file is
+    then in the folder.
 
     entries: the ledger. collection: `entity/project/name` in the registry. file: the name of the model's file. version:
-    another one than production's. unapproved: take it even if it was never promoted.
-    Raises StepError by the name of what does not agree, and nothing is loaded.
+    a version other than production. unapproved: accept it even if it was never promoted. Raise StepError with the name
+    of what does not agree, before anything is loaded.
     """
     artifact, entry = _named(api, entries, version, unapproved) if version else _in_production(api, entries, collection)
     if entry is not None:
@@ -99,9 +100,9 @@ def verified(
 
 def collection_of(api: wandb.Api, registry: str, name: str) -> str:
     """
-    A registered model of the use case's registry, `organization/registry/name`.
+    Return a registered model of the use case's registry, `organization/registry/name`.
 
-    It is not the ledger that says which: anyone who can write to the ledger could name a registry of their own.
+    The ledger does not decide this: anyone who can write to it could name their own registry.
     """
     if (home := client.registry(api, registry)) is None:
         raise _nothing(name)
@@ -109,7 +110,7 @@ def collection_of(api: wandb.Api, registry: str, name: str) -> str:
 
 
 def promoted(entries: Sequence[Entry], collection: str) -> Entry | None:
-    """The last entry that took effect in a collection: it says what should be in production there."""
+    """Return the last entry that took effect in a collection: it says what should be in production there."""
     ours = (entry for entry in reversed(entries) if entry.applied)
     return next((entry for entry in ours if _version_of(entry).collection == collection), None)
 
@@ -130,17 +131,18 @@ def _in_production(api: wandb.Api, entries: Sequence[Entry], collection: str) ->
         message = f"{_version_of(entry)} should be {client.PRODUCTION} by entry v{entry.number}, but no version is"
         raise StepError("production_gone", message, _AUDIT)
     if now != _version_of(entry):
-        message = f"{now} is {client.PRODUCTION}, and the last entry, v{entry.number}, promoted {_version_of(entry)}"
+        message = f"{now} is {client.PRODUCTION}, but the last entry, v{entry.number}, promoted {_version_of(entry)}"
         raise StepError("moved_outside", message, _AUDIT)
     return holder, entry
 
 
 def _deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Entry | None:
     """
-    The entry by which what is in production is there; or else the last one that says what should be; None without one.
+    Return the entry that put the current version into production, or else the last one that says what should be there,
+    or None.
 
-    The seal moves with the alias. An entry without it that no admin wrote may have been planted, and says nothing; one
-    with it is taken if no admin's entry says the same.
+    The seal moves with the alias. An entry without a seal that no admin wrote may have been planted, and does not
+    count. One with a seal counts if no admin's entry says the same.
     """
     counts = _counts(api, collection)
     sealed: Entry | None = None
@@ -157,7 +159,7 @@ def _deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, holder:
 
 
 def _counts(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
-    """Whether an admin of the registry wrote an entry; always if W&B does not say who they are."""
+    """Return whether an admin of the registry wrote an entry; always true if W&B does not say who the admins are."""
     admins = client.admins(api, collection)
     return lambda entry: not admins or ledger.writer(api, entry) in admins
 
@@ -173,13 +175,13 @@ def _named(
         raise StepError(
             "version_not_promoted",
             f"the ledger has no promotion of {version} by an account that may promote",
-            "promote it, or add --unapproved for a trial; its answers say so",
+            "promote it, or add --unapproved for a trial; then its answers say so",
         )
     return artifact, entry
 
 
 def _require_sealed(artifact: Artifact, entry: Entry) -> None:
-    """The version has the seal of the entry, and the entry and its version are what was promoted."""
+    """Check that the version has the seal of the entry, and that entry and version are what was promoted."""
     if ledger.seal_of(entry) not in artifact.aliases:
         message = f"{Reference.pin(artifact)} has no seal of entry v{entry.number}, which says that it was promoted"
         raise StepError("entry_not_sealed", message, _AUDIT)
@@ -187,15 +189,15 @@ def _require_sealed(artifact: Artifact, entry: Entry) -> None:
         message = f"entry v{entry.number} and its version's metadata differ"
         raise StepError("entry_changed", message, _AUDIT)
     if artifact.digest != entry.content["to"]["digest"]:
-        message = f"{Reference.pin(artifact)} is {artifact.digest}, and {entry.content['to']['digest']} was promoted"
+        message = f"{Reference.pin(artifact)} is {artifact.digest}, but {entry.content['to']['digest']} was promoted"
         raise StepError("version_changed", message, _AUDIT)
 
 
 def _require_bytes(artifact: Artifact, entry: Entry, sha256: str) -> None:
-    """The file is the one that was promoted; entries of schema 1 did not record it."""
+    """Check that the file is the one that was promoted. Entries of schema 1 did not record it."""
     judged = (entry.content.get("sha256") or {}).get("model")
     if judged not in (None, sha256):
-        message = f"the file of {Reference.pin(artifact)} is {sha256}, and entry v{entry.number} promoted {judged}"
+        message = f"the file of {Reference.pin(artifact)} is {sha256}, but entry v{entry.number} promoted {judged}"
         raise StepError("model_bytes_changed", message, _AUDIT)
 
 
@@ -204,17 +206,17 @@ def _nothing(collection: str) -> StepError:
     return StepError("nothing_in_production", message, "promote a version first: make run")
 
 
-# --- what a service says that it runs ------------------------------------------------------------------------------
+# --- what a service reports ------------------------------------------------------------------------------
 
 
 def ask(url: str) -> Mapping[str, Any] | None:
-    """What the service at an address says of itself; None if it does not answer, or not like a service of ours."""
+    """Return what the service at an address reports about itself; None if it does not answer like a service of ours."""
     if not url.startswith(("http://", "https://")):
-        raise StepError("url_unreadable", f"{url!r} is not a URL", "give http://host:port", WRONG_USE)
+        raise StepError("url_unreadable", f"{url!r} is not a URL", "use http://host:port", WRONG_USE)
     try:
         try:
             answer = urlopen(f"{url.rstrip('/')}/v2/health/ready", timeout=ANSWER_S)  # noqa: S310
-        except HTTPError as error:  # 503: it is there, and has no version
+        except HTTPError as error:  # 503: it runs, but has no version
             answer = error
         with answer:
             said = json.loads(answer.read(MAX_ANSWER_BYTES))
@@ -232,10 +234,10 @@ def differences(
     stale_s: float,
 ) -> list[tuple[str, str]]:
     """
-    What a service says of itself, against the ledger: the name and the message of everything that does not agree.
+    Compare a service's report with the ledger. Return the name and the message of everything that does not agree.
 
     said: the body of its readiness; None if it did not answer. stale_s: how long after a promotion it may still run the
-    version before, in seconds.
+    previous version, in seconds.
     """
     if said is None:
         return [("service_unreachable", "it does not answer")]
@@ -247,20 +249,22 @@ def differences(
         return [("service_not_ready", f"no version answers: {one_line(why)}")]
     by = next((entry for entry in entries if entry.applied and entry.sha256 == said.get("ledger_sha256")), None)
     if by is None or said.get("approved") is not True:
-        return [("service_unverified", f"it names no promotion of the ledger for {one_line(said.get('version'))}")]
+        return [("service_unverified", f"it names no promotion in the ledger for {one_line(said.get('version'))}")]
     promoted_by = by.content["to"]
     if said.get("version") != promoted_by["name"]:
-        message = f"it runs {one_line(said.get('version'))}, and entry v{by.number} promoted {promoted_by['name']}"
+        message = f"it runs {one_line(said.get('version'))}, but entry v{by.number} promoted {promoted_by['name']}"
         return [("service_of_other_version", message)]
     found = []
     sha256 = (by.content.get("sha256") or {}).get("model")
     if said.get("digest") != promoted_by["digest"] or sha256 not in (None, said.get("sha256")):
-        message = f"its file of {promoted_by['name']} is {one_line(said.get('sha256'))}, and {sha256} was promoted"
+        message = f"its file of {promoted_by['name']} is {one_line(said.get('sha256'))}, but {sha256} was promoted"
         found.append(("service_of_other_digest", message))
     last = promoted(entries, collection)
     if last is not None and last.number != by.number:
         late = (now - ledger.time_of(last.content["time"])).total_seconds()
         if late > stale_s:
-            message = f"it runs {promoted_by['name']}, and entry v{last.number} promoted another {late:.0f} s ago"
+            message = (
+                f"it runs {promoted_by['name']}, but entry v{last.number} promoted another version {late:.0f} s ago"
+            )
             found.append(("service_stale", message))
     return found

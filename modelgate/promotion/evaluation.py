@@ -1,7 +1,7 @@
 """
-An evaluation as an artifact version: what was judged, frozen, so that promote can judge it again.
+Store an evaluation as an artifact version: what was judged, unchangeable, so that promote can judge it again.
 
-`evidence.json` says what was judged, `report.md` says the same for people, and `predictions.npz` holds every answer.
+`evidence.json` says what was judged, `report.md` says the same for people, and `predictions.npz` has every answer.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 ARTIFACT_TYPE = "evaluation"
 REPORT: Final = "report.md"
 PREDICTIONS: Final = "predictions.npz"
-# What a step reads of each file at most, and of the arrays when they are unpacked: a million rows of ten classes, two
-# models and ten variations are 250 MB.
+# The most that a step reads of each file, and of the unpacked arrays: a million rows of ten classes, two models and ten
+# variations are 250 MB.
 MAX_BYTES = {form.FILE: 4_000_000, REPORT: 4_000_000, PREDICTIONS: 1_000_000_000}
 MAX_UNPACKED_BYTES = 2_000_000_000
-MAX_GROUPS = 1000  # of one slice; each is looked at on its own
+MAX_GROUPS = 1000  # of one slice; each group is checked separately
 
 
 def name_of(use_case: str) -> str:
@@ -43,7 +43,7 @@ def name_of(use_case: str) -> str:
 
 
 def add_to(artifact: Artifact, evidence: str, report: str, scores: Scores, policy: Policy) -> None:
-    """Put the three files into an artifact that is about to be logged. evidence: the text of its file."""
+    """Add the three files to an artifact before it is logged. evidence: the text of its file."""
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **_arrays(scores, policy))
     for name, content in (
@@ -56,7 +56,9 @@ def add_to(artifact: Artifact, evidence: str, report: str, scores: Scores, polic
 
 
 def read(artifact: Artifact) -> tuple[Evidence, str, Scores]:
-    """The evidence, the report and the scores of an evaluation's version; StepError `evidence_unreadable`."""
+    """Return the evidence, the report and the scores of an evaluation's version; raise StepError
+    `evidence_unreadable`.
+    """
     try:
         with tempfile.TemporaryDirectory() as folder:
             contents = [
@@ -71,12 +73,11 @@ def read(artifact: Artifact) -> tuple[Evidence, str, Scores]:
 
 def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence, str, Scores]:
     """
-    What the three files say; ValueError names what is wrong. Anyone who can log an artifact can have written
-    them.
+    Read the three files; ValueError names what is wrong. Anyone who can log an artifact may have written them.
     """
     found = form.parse(evidence)
     stored = arrays.load(predictions, MAX_UNPACKED_BYTES)
-    if "labels" in stored and "targets" not in stored:  # as they were called before there were regressions
+    if "labels" in stored and "targets" not in stored:  # their names before there were regressions
         stored["targets"] = stored.pop("labels")
     if wrong := _wrong(stored, found):
         raise ValueError(f"{PREDICTIONS}: {wrong}")
@@ -84,15 +85,15 @@ def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence
 
 
 def _wrong(stored: Mapping[str, Any], evidence: Evidence) -> str:
-    """What keeps these arrays from being answers; empty if nothing does. Missing rows are for the gate to count."""
+    """Return why these arrays cannot be answers; empty if they can. The gate counts missing rows."""
     if not {"targets", "candidate"} <= stored.keys():
-        return "targets and candidate are not both there"
+        return "targets and candidate must both be present"
     if not all(array.shape and len(array) for array in (stored["targets"], stored["candidate"])):
         return "there are no answers"
     if ("production" in stored) != (evidence.production is not None):
-        return "the answers of production and its name are not both there"
+        return "the answers of production and its name must both be present"
     if evidence.metric not in metrics.METRICS and "losses/candidate" not in stored:
-        return f"the values of the rows by {evidence.metric} are not there"
+        return f"the values of the rows for {evidence.metric} are missing"
     regression = evidence.task == REGRESSION
     if (metric := metrics.METRICS.get(evidence.metric)) and metric.regression != regression:
         return f"{evidence.metric} is not a metric of {evidence.task}"
@@ -106,14 +107,14 @@ def _wrong_classes(stored: Mapping[str, Any]) -> str:
     for name, values in stored.items():
         answers = name in ("candidate", "production")
         if answers and (values.ndim != 2 or values.dtype.kind != "f" or values.shape[1:] != classes or not classes[0]):
-            return f"{name} is {values.dtype} {values.shape}, and not one row of probabilities per row"
+            return f"{name} is {values.dtype} {values.shape}, not one row of probabilities per row"
         if not answers and (values.ndim != 1 or values.dtype.kind not in _kinds(name)):
-            return f"{name} is {values.dtype} {values.shape}, and not one number per row"
+            return f"{name} is {values.dtype} {values.shape}, not one number per row"
     targets = stored["targets"]
     if targets.dtype.kind == "f" or (len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes[0]):
         return f"labels are not classes from 0 to {classes[0] - 1}"
     if "classes" in stored and len(stored["classes"]) != classes[0]:
-        return f"there are {classes[0]} classes, and {len(stored['classes'])} names"
+        return f"there are {classes[0]} classes, but {len(stored['classes'])} names"
     return ""
 
 
@@ -121,13 +122,13 @@ def _wrong_numbers(stored: Mapping[str, Any]) -> str:
     for name, values in stored.items():
         kinds = "f" if name in ("targets", "candidate", "production") else _kinds(name)
         if values.ndim != 1 or values.dtype.kind not in kinds:
-            return f"{name} is {values.dtype} {values.shape}, and not one number per row"
+            return f"{name} is {values.dtype} {values.shape}, not one number per row"
     targets = stored["targets"]
     return "" if np.isfinite(targets).all() else "a target is NaN or infinite"
 
 
 def _kinds(name: str) -> str:
-    """The kinds of NumPy's types that an array other than of answers may have."""
+    """Return the kinds of NumPy types that an array other than the answers may have."""
     if name == "classes" or name.startswith("groups/"):
         return "U"
     return "iu" if name.startswith("slices/") else "iuf"
@@ -136,16 +137,16 @@ def _kinds(name: str) -> str:
 def _wrong_groups(stored: Mapping[str, Any]) -> str:
     for name, values in stored.items():
         if name.startswith("slices/") and (count := len(np.unique(values))) > MAX_GROUPS:
-            return f"{name} has {count} groups, and {MAX_GROUPS} are allowed"
+            return f"{name} has {count} groups, but {MAX_GROUPS} are allowed"
     return ""
 
 
 def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | None = None) -> int:
     """
-    How many different candidates these eval rows have judged, this one included.
+    Count the different candidates that these eval rows have judged, including this one.
 
-    evaluations: `entity/project/name`. It is what the evaluations' metadata say: who may write to the project can make
-    it fewer. before: only versions before this one are counted.
+    evaluations: `entity/project/name`. The count comes from the evaluations' metadata, so anyone who can write to the
+    project can lower it. before: count only versions before this one.
     """
     models = {judged.model}
     for version in client.versions(api, ARTIFACT_TYPE, evaluations):
@@ -157,7 +158,7 @@ def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | N
 
 
 def per_row(scores: Scores) -> PerRow | None:
-    """Where the loss of each row is kept; None when a model has not answered each row."""
+    """Return where the loss of each row is stored; None if a model has not answered every row."""
     if not _answered(scores):
         return None
     return PerRow(PREDICTIONS, "losses/candidate", None if scores.production is None else "losses/production")
@@ -179,7 +180,7 @@ def _arrays(scores: Scores, policy: Policy) -> dict[str, Any]:
 
 
 def _answered(scores: Scores) -> bool:
-    """Whether each model has one answer per row."""
+    """Return whether each model has one answer per row."""
     answers = (scores.candidate, scores.production)
     return all(len(rows) == len(scores.targets) for rows in answers if rows is not None)
 

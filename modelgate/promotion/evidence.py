@@ -1,11 +1,11 @@
 """
-What an approval is given for, as one frozen dataclass: which model, on which rows, against what, by which rules.
+Define what an approval is given for, as one frozen dataclass: which model, on which rows, against what, by which rules.
 
-`evidence.schema.json` next to this file publishes the form. It is made from the dataclass:
+`evidence.schema.json` next to this file publishes the format. It is generated from the dataclass:
 
     python -m modelgate.promotion.evidence_schema
 
-Evidence can come from anyone who may log an artifact, so every value is held to its type and form when it is read.
+Evidence can come from anyone who can log an artifact, so the type and form of every value are checked when it is read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from modelgate.gate import policy as limits
 
 FILE = "evidence.json"
-# A comment or a page shows the first few; the report and the tables in W&B have them all.
+# A comment or a page shows the first few; the report and the tables in W&B have all of them.
 MAX_SLICES = MAX_CONFUSIONS = 100
 MAX_WARNINGS = 20
 
@@ -55,24 +55,24 @@ class Outcome:
     passed: bool
     blocking: bool
     reason: str
-    method: Annotated[str | None, Field(description="How the rule decides; null: nothing is left to chance.")] = None
+    method: Annotated[str | None, Field(description="How the rule decides; null: chance plays no part.")] = None
     level: Annotated[
         Literal["exact", "approximate"] | None,
-        Field(description="Whether it errs as seldom as it says, whatever the rows."),
+        Field(description="Whether its error rate is exact for all rows, or approximate."),
     ] = None
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Policy:
-    """The limits that the candidate was held to, in the metric's own unit; null: the policy has no such limit."""
+    """The limits for the candidate, in the metric's own unit; null: the policy has no such limit."""
 
     name: Literal["no_worse", "better", "non_inferior", "rollback"]
     at_least: float | None
     at_most: float | None
     tolerance: Annotated[float | None, Field(description="Regression: an answer within it counts as right.")]
-    margin: Annotated[float | None, Field(ge=0, description="How far below production is still no worse.")]
+    margin: Annotated[float | None, Field(ge=0, description="How far below production still counts as no worse.")]
     margin_relative: Annotated[float | None, Field(description="The same, as a fraction of production's value.")]
-    quantile: Annotated[float | None, Field(description="What the pinball loss is of.")] = None
+    quantile: Annotated[float | None, Field(description="The quantile of the pinball loss.")] = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -89,7 +89,7 @@ class Metrics:
 
 @dataclass(frozen=True, config=_STRICT)
 class Measured:
-    """What each model measures on these rows; production is null when nothing is in production."""
+    """The metrics of each model on these rows; production is null if nothing is in production."""
 
     candidate: Metrics
     production: Metrics | None
@@ -99,29 +99,29 @@ class Measured:
 class Comparison:
     """The candidate against production, in the metric's own unit."""
 
-    drop: Annotated[float, Field(description="Production's value less the candidate's; below 0: a gain.")]
+    drop: Annotated[float, Field(description="Production's value minus the candidate's; below 0: a gain.")]
     shown: Annotated[
         float | None,
         Field(
             ge=0,
-            description="How much of the drop or gain these rows show with 95 % confidence; 0: it is within what they "
-            "can tell; null: not recorded (schema 1).",
+            description="How much of the drop or gain these rows show with 95 % confidence; 0: they show "
+            "neither; null: not recorded (schema 1).",
         ),
     ]
     smallest_drop: Annotated[float, Field(description="The smallest drop that is refused four times out of five.")]
-    drops_since_first: Annotated[float, Field(description="All drops by this metric, this one included.")]
+    drops_since_first: Annotated[float, Field(description="The sum of all drops by this metric, including this one.")]
     rows_needed: Annotated[
         Count | None,
         Field(
-            description="With how many rows like these `non_inferior` passes a model as good as production four times "
-            "in five; null: with none, or not recorded."
+            description="How many rows like these `non_inferior` needs to pass a model as good as production four "
+            "times out of five; null: no number is enough, or not recorded."
         ),
     ] = None
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Return:
-    """When this model was in production before, by the ledger. until: null if it still is."""
+    """When this model was in production before, according to the ledger. until: null if it still is."""
 
     entry: Count
     version: Pinned
@@ -131,7 +131,7 @@ class Return:
 
 @dataclass(frozen=True, config=_STRICT)
 class Dataset:
-    """The dataset version whose eval rows were judged on. eval_rows_seen_in_training: their indices."""
+    """The dataset version whose eval rows were used. eval_rows_seen_in_training: their indices."""
 
     name: Pinned
     digest: Digest
@@ -167,7 +167,7 @@ class TrainedOn:
 
 @dataclass(frozen=True, config=_STRICT)
 class Git:
-    """The commit of the code that judged. dirty: the files differed from it. The rest is known on GitHub alone."""
+    """The commit of the code that judged. dirty: the files differed from it. The rest is known only on GitHub."""
 
     commit: str
     dirty: bool
@@ -201,7 +201,7 @@ class GitHub:
 
 @dataclass(frozen=True, config=_STRICT)
 class Slice:
-    """A group of rows. regressed: only production has them right; improved: only the candidate."""
+    """A group of rows. regressed: only production gets them right; improved: only the candidate does."""
 
     name: str
     rows: Count
@@ -211,7 +211,7 @@ class Slice:
 
 @dataclass(frozen=True, config=_STRICT)
 class Confusion:
-    """How many rows of one class the candidate took for another."""
+    """How many rows of one class the candidate mistook for another."""
 
     truth: str
     answer: str
@@ -227,12 +227,12 @@ class Evidence:
 
     schema: Annotated[Literal[2], Field(description="The version of this format.")]
     use_case: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
-    task: Annotated[Word, Field(description="The kind of row and of answer, as `image-classification`.")]
-    framework: Annotated[Word, Field(description="The format of the model's file, as `keras`.")]
-    metric: Annotated[Word, Field(description="What the policy's limits are limits of, as `accuracy`.")]
+    task: Annotated[Word, Field(description="The kind of row and of answer, such as `image-classification`.")]
+    framework: Annotated[Word, Field(description="The format of the model's file, such as `keras`.")]
+    metric: Annotated[Word, Field(description="The metric of the policy's limits, such as `accuracy`.")]
     verdict: Literal["pass", "fail"]
     headline: Annotated[
-        str, Field(description="The verdict, better or worse by how much, and what these rows can tell, in one line.")
+        str, Field(description="The verdict, how much better or worse, and what these rows show, in one line.")
     ]
     warnings: Annotated[
         tuple[str, ...],
@@ -241,10 +241,10 @@ class Evidence:
     rules: Annotated[tuple[Outcome, ...], Field(min_length=1, description="The outcome of each rule, in order.")]
     policy: Policy
     metrics: Measured
-    comparison: Annotated[Comparison | None, Field(description="Null when there is nothing to compare with.")]
+    comparison: Annotated[Comparison | None, Field(description="Null if there is nothing to compare with.")]
     slices: Annotated[
         tuple[Slice, ...],
-        Field(max_length=MAX_SLICES, description="The groups of rows that moved, the worst first."),
+        Field(max_length=MAX_SLICES, description="The groups of rows that changed, the worst first."),
     ]
     confusion: Annotated[
         tuple[Confusion, ...],
@@ -254,20 +254,20 @@ class Evidence:
         PerRow | None,
         Field(
             description="The loss of each row by `metric`, for both models; if the metric is not a mean, 1 for a "
-            "mistake and 0. It is kept as arrays in predictions.npz, next to the answers that it follows from, and not "
-            "in this file: there may be a million rows. Null when rows are missing or were not recorded."
+            "mistake and 0 otherwise. It is stored as arrays in predictions.npz, next to the answers, and not in this "
+            "file, because there may be a million rows. Null if rows are missing or were not recorded."
         ),
     ]
     return_: Annotated[
         Return | None,
-        Field(alias="return", description="When this model was in production before; null when it never was."),
+        Field(alias="return", description="When this model was in production before; null if it never was."),
     ]
     version: Annotated[Named, Field(description="The registry version that was judged.")]
     collection: Annotated[
         str,
-        Field(pattern=r"^[^/:]+/[^/:]+/[A-Za-z0-9_.-]+$", description="The collection in the registry that it is in."),
+        Field(pattern=r"^[^/:]+/[^/:]+/[A-Za-z0-9_.-]+$", description="Its collection in the registry."),
     ]
-    model: Annotated[Named, Field(description="The model version that it is a link to.")]
+    model: Annotated[Named, Field(description="The model version that it links to.")]
     sha256: Hashes
     trained_on: Annotated[TrainedOn | None, Field(description="Null: not recorded.")]
     dataset: Dataset
@@ -276,14 +276,15 @@ class Evidence:
         Field(description="How many different candidates these eval rows have judged so far; null: not recorded."),
     ]
     production: Annotated[Named | None, Field(description="The version that it was compared with.")]
-    commit: Annotated[str, Field(description="The commit of the code as it was given; empty when it was not.")]
-    git: Annotated[Git | None, Field(description="The commit in its parts; null when it was not given.")]
+    commit: Annotated[str, Field(description="The commit of the code as it was given; empty if it was not given.")]
+    git: Annotated[Git | None, Field(description="The commit in its parts; null if it was not given.")]
     images: Annotated[
-        dict[str, str] | None, Field(description="The image that each step ran in, name to digest; null: in none.")
+        dict[str, str] | None,
+        Field(description="The digest of the image that each step ran in, by name; null: no image."),
     ]
     account: Annotated[str | None, Field(description="The W&B account that judged; null: not recorded (schema 1).")]
     evaluation_run: Run
-    github: Annotated[GitHub | None, Field(description="Null when it was not evaluated on GitHub.")]
+    github: Annotated[GitHub | None, Field(description="Null if it was not evaluated on GitHub.")]
     evaluated_at: Time
 
 
@@ -291,17 +292,17 @@ TYPE = TypeAdapter(Evidence)
 
 
 def as_json(evidence: Evidence) -> dict[str, Any]:
-    """The evidence as JSON's own types."""
+    """Return the evidence as plain JSON types."""
     return dict(TYPE.dump_python(evidence, mode="json", by_alias=True))
 
 
 def text(evidence: Evidence) -> str:
-    """The content of `evidence.json`."""
+    """Return the content of `evidence.json`."""
     return json.dumps(as_json(evidence), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def parse(content: str | bytes) -> Evidence:
-    """The evidence in a file of schema 2 or 1; ValueError names what is missing or wrong."""
+    """Return the evidence in a file of schema 2 or 1; ValueError names what is missing or wrong."""
     try:
         found = from_json(content)
         if isinstance(found, dict) and found.get("schema") == 1 and found["schema"] is not True:
@@ -319,7 +320,7 @@ def _from_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
     """
     Evidence of schema 1 in the form of schema 2, before its values are checked.
 
-    All of it was of images, Keras and accuracy. What schema 1 did not record is null or empty.
+    Schema 1 was only for images, Keras and accuracy. What it did not record is null or empty.
     """
     policy = {key: value for key, value in old["policy"].items() if key != "floor_accuracy"}
     unlimited = dict.fromkeys(("at_most", "tolerance", "margin_relative"))
@@ -355,7 +356,7 @@ def _from_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
 
 def git_of(commit: str, github: Mapping[str, Any] | None = None) -> Git | None:
     """
-    What `--commit` says: a commit, with `-dirty` behind it if the files differed from it.
+    Parse `--commit`: a commit, followed by `-dirty` if the files differed from it.
 
     github: head, base, tree and pull_request of a workflow run on GitHub.
     """
@@ -367,7 +368,7 @@ def git_of(commit: str, github: Mapping[str, Any] | None = None) -> Git | None:
 
 
 def slices_of(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:
-    """The first of the slices that moved: name, rows, regressed, improved."""
+    """Return the first of the slices that changed: name, rows, regressed, improved."""
     return tuple(Slice(*row) for row in moved[:MAX_SLICES])
 
 
@@ -377,10 +378,10 @@ def confusion_of(mistakes: Sequence[tuple[str, str, int]]) -> tuple[Confusion, .
 
 
 def limits_of(policy: limits.Policy) -> Policy:
-    """A policy as evidence records it; its metric is a field of the evidence."""
+    """Return a policy in the form of evidence. Its metric is a field of the evidence."""
     return Policy(**{name: value for name, value in vars(policy).items() if name != "metric"})
 
 
 def policy_of(evidence: Evidence) -> limits.Policy:
-    """The policy that the evidence was judged by. Without a limit nothing passes."""
+    """Return the policy that the evidence was judged by. Without a limit, nothing passes."""
     return limits.Policy(**vars(evidence.policy), metric=evidence.metric)

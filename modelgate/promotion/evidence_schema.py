@@ -1,7 +1,7 @@
 """
-The published form of evidence, as JSON Schema.
+Write the published format of evidence, as JSON Schema.
 
-    python -m modelgate.promotion.evidence_schema      # after a change to the dataclass; a test holds the two together
+    python -m modelgate.promotion.evidence_schema      # after a change to the dataclass; a test compares the two
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ PATH = Path(__file__).with_name("evidence.schema.json")
 
 
 class _Plain(GenerateJsonSchema):
-    """Without the titles that repeat each field's name."""
+    """Remove the titles that repeat each field's name."""
 
     def field_title_should_be_set(self, _schema: object) -> bool:
         return False
 
 
 def text() -> str:
-    """The schema file's content."""
+    """Return the content of the schema file."""
     schema = {"$schema": _Plain.schema_dialect, **TYPE.json_schema(schema_generator=_Plain)}
     return json.dumps(schema, indent=2) + "\n"
 

@@ -1,15 +1,17 @@
 """
-The ledger of promotions: a W&B artifact, one version an entry, each entry with the hash of the one before.
+Read and write the ledger of promotions: a W&B artifact, one version per entry, each with the hash of the previous one.
 
 W&B has no compare-and-swap on an alias, but it numbers the versions of an artifact and never changes their files.
-So the ledger decides: the first entry written on a predecessor wins, a later one on the same predecessor is void.
+So the ledger decides: the first entry that follows a predecessor wins, and a later one with the same predecessor is
+void.
 
-An entry is written before the alias moves. No mark says afterwards that it did, because anyone who can write to the
-project can edit a mark. What follows says it: each entry names the version that it found in production, and the entry
-that it passes over (`voids`) because its promotion was interrupted or refused. Of the last entry the registry says it.
+An entry is written before the alias moves. Nothing marks it as applied afterwards, because anyone who can write to the
+project can edit a mark. Instead, the next entry shows it: each entry names the version that it found in production, and
+the entry that it skips (`voids`) because its promotion was interrupted or refused. For the last entry, the registry
+shows it.
 
-The alias moves together with a seal: an alias of the promoted version that holds the entry's number and hash. It is in
-the registry, apart from the ledger, and outlives the entry: verify.py reads the ledger against it.
+The alias moves together with a seal: an alias of the promoted version that contains the entry's number and hash. It is
+in the registry, separate from the ledger, and outlives the entry: verify.py compares the ledger with it.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ ARTIFACT_TYPE = "promotion"
 FILE = "entry.json"
 MAX_BYTES = 1_000_000  # an entry has 2 kB
 _MAX_ENTRIES = 1_000_000
-_MAX_NAME_CHARS = 1000  # of a version; W&B takes 128 for each part of it
+_MAX_NAME_CHARS = 1000  # of a version; W&B allows 128 for each part of it
 _MAX_DEPTH = 10  # of an entry's JSON, which has 3
 _MAX_DROP = 1e100
 REGISTRY = "wandb-registry-model"
-# What W&B takes for the name of a version, and asks no one else about.
+# A name of a version that W&B resolves without asking anyone else.
 _NAME = re.compile(r"[^/:\\#?%\x00-\x1f\ud800-\udfff]+/[^/:\\#?%\x00-\x1f\ud800-\udfff]+/[A-Za-z0-9_.-]+:v[0-9]{1,9}")
-OWN_PROJECT = "-promotions"  # the project that only the account that promotes may write to: <project>-promotions
+OWN_PROJECT = "-promotions"  # only the account that promotes may write to this project: <project>-promotions
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ class Entry:
     One promotion, as written.
 
     number: its place in the ledger. content: what the entry says. applied: whether it took effect. void: whether
-    another entry on the same predecessor came first. unbound: whether it does not say which run logged it, although one
-    before it does. noted: the version's metadata, which repeats the content. version: the artifact's version that it
-    is, pinned.
+    another entry with the same predecessor came first. unbound: whether it does not name the run that logged it,
+    although an earlier entry does. noted: the version's metadata, which repeats the content. version: its pinned
+    artifact version.
     """
 
     number: int
@@ -70,7 +72,7 @@ class Entry:
 
     @property
     def names_run(self) -> bool:
-        """Whether the id of the run that logged it follows from what it says, as since schema 4."""
+        """Return whether the id of its run follows from its content, as it does since schema 4."""
         return isinstance(self.content.get("nonce"), str)
 
     @property
@@ -85,15 +87,16 @@ def name_of(use_case: str) -> str:
 
 
 def text(content: Mapping[str, Any]) -> str:
-    """An entry's canonical form: what is hashed and what the version's file holds."""
+    """Return an entry's canonical form, which is hashed and stored in the version's file."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def chained(entries: Iterable[Entry], production: str | None = None) -> list[Entry]:
     """
-    The entries in order, with those marked void that do not follow the last valid one, and those that took effect.
+    Return the entries in order, and mark those that took effect, and as void those that do not follow the last valid
+    one.
 
-    production: the version that is in production now, which says it of the last entry.
+    production: the version that is in production now, which shows whether the last entry took effect.
     """
     result: list[Entry] = []
     last: str | None = None
@@ -107,7 +110,9 @@ def chained(entries: Iterable[Entry], production: str | None = None) -> list[Ent
 
 
 def with_effect(entries: Iterable[Entry], production: str | None) -> list[Entry]:
-    """The entries with `applied` as what follows each of them says, and as the registry says of the last one."""
+    """Return the entries with `applied` set by the entry that follows each of them, and for the last one by the
+    registry.
+    """
     result: list[Entry] = []
     after: Entry | None = None
     for entry in reversed(list(entries)):
@@ -123,20 +128,20 @@ def _took_effect(entry: Entry, after: Entry | None, production: str | None) -> b
         return production is not None and isinstance(to, Mapping) and to.get("name") == production
     if "voids" in after.content:
         return bool(after.content["voids"] != entry.number)
-    # Before schema 3 an entry that was refused was passed over in silence, and one that was applied had a mark.
+    # Before schema 3, a refused entry was skipped silently, and an applied one had a mark.
     return "applied_at" in entry.noted or after.content.get("from") == to
 
 
 def head(entries: Iterable[Entry]) -> Entry | None:
-    """The last valid entry, which the next one follows."""
+    """Return the last valid entry, which the next one follows."""
     return next((entry for entry in reversed(list(entries)) if not entry.void), None)
 
 
 def joined(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
     """
-    The entries of a ledger that was begun in another project, with their numbers in the whole of it.
+    Return the entries of a ledger that began in another project, numbered across both.
 
-    The first of its own says how many of the older ones count: anyone who can write there may have added some since.
+    The first entry here says how many of the older ones count: anyone who can write there may have added some later.
     """
     if not own:
         return list(older)
@@ -154,10 +159,10 @@ def last_in_production(
     entries: Sequence[Entry], digest: str, counts: Callable[[Entry], bool] = lambda _: True
 ) -> Entry | None:
     """
-    The last entry by which the model with this digest is proven to have been in production; None without one.
+    Return the last entry that proves that the model with this digest was in production; None without one.
 
-    It is in production now, or the next entry found it there. counts: whether an entry is by an account that may
-    promote; the others prove nothing.
+    It is in production now, or the next entry found it there. counts: whether an account that may promote wrote an
+    entry; the others prove nothing.
     """
     valid = [entry for entry in entries if not entry.void]
     for place in reversed(range(len(valid))):
@@ -171,25 +176,25 @@ def last_in_production(
 
 
 def drops(entries: Iterable[Entry], metric: str) -> float:
-    """How much all promotions that were judged by this metric have given up of it together, in its own unit."""
+    """Return how much all promotions judged by this metric have lost of it together, in its own unit."""
     judged = [entry.content for entry in promotions(entries) if metric_of(entry) == metric]
     return sum(content.get("drop") or 0.0 for content in judged)
 
 
 def require_rows(entries: Iterable[Entry], digest: str, sha256: str | None) -> None:
-    """Refuse the file of a dataset's eval rows if the ledger knows the dataset, by its digest, with another file."""
+    """Refuse the file of a dataset's eval rows if the ledger records another file for the dataset's digest."""
     for entry in promotions(entries):
         known = (entry.content.get("sha256") or {}).get("eval_rows")
         if entry.content["dataset"]["digest"] == digest and known not in (None, sha256):
             raise StepError(
                 "rows_bytes_changed",
-                f"the file of the eval rows has SHA-256 {sha256}, and entry v{entry.number} was judged on {known}",
+                f"the file of the eval rows has SHA-256 {sha256}, but entry v{entry.number} was judged on {known}",
                 "find out who replaced it, then build the dataset again",
             )
 
 
 def metric_of(entry: Entry) -> str:
-    """The metric that an entry's policy is about. Entries did not say it when there was no other than accuracy."""
+    """Return the metric of an entry's policy. Early entries do not say it, because accuracy was the only one."""
     return str(entry.content.get("metric") or "accuracy")
 
 
@@ -198,25 +203,25 @@ def metric_of(entry: Entry) -> str:
 
 def places(api: wandb.Api, entity: str, project: str, use_case: str) -> list[str]:
     """
-    Where the ledger is, `entity/project/name`: entries are written to the first, and the second has older ones.
+    Return where the ledger is, `entity/project/name`: new entries go to the first place, and the second has older ones.
 
-    If there is a project `<project>-promotions`, the ledger is there: a project in which only the account that promotes
-    may write. Entries from before it was made stay where they are.
+    If there is a project `<project>-promotions`, the ledger is there: only the account that promotes may write to it.
+    Entries that are older than this project stay where they are.
     """
     return names(entity, project, use_case, has_own=client.has_project(api, entity, f"{project}{OWN_PROJECT}"))
 
 
 def names(entity: str, project: str, use_case: str, *, has_own: bool) -> list[str]:
-    """`places` by what is known of the project `<project>-promotions`."""
+    """Return `places`, given whether the project `<project>-promotions` exists."""
     homes = [f"{project}{OWN_PROJECT}", project] if has_own else [project]
     return [f"{entity}/{home}/{name_of(use_case)}" for home in homes]
 
 
 def read(api: wandb.Api, *places: str, registry: str = REGISTRY) -> list[Entry]:
     """
-    All entries, void ones marked, oldest first; empty when there are none.
+    Return all entries, oldest first, with void ones marked; empty if there are none.
 
-    places: as `places` gives them. registry: the name of the one that the use case promotes in.
+    places: from `places`. registry: the name of the registry that the use case promotes in.
     """
     entries = joined(*(_entries(api, place) for place in places))
     return chained(entries, _effective(api, head(chained(entries)), registry))
@@ -224,9 +229,9 @@ def read(api: wandb.Api, *places: str, registry: str = REGISTRY) -> list[Entry]:
 
 def by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -> list[Entry]:
     """
-    The entries that count for a judgement: those that an admin of the registry wrote, as if the others were not there.
+    Return the entries that count for a judgement: those that an admin of the registry wrote, ignoring the others.
 
-    All of them if W&B does not say who the admins are, or if none of them wrote any.
+    Return all of them if W&B does not say who the admins are, or if no admin wrote any.
     """
     if not entries or (home := client.registry(api, registry)) is None:
         return list(entries)
@@ -236,7 +241,7 @@ def by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -> lis
 
 
 def _effective(api: wandb.Api, last: Entry | None, registry: str) -> str | None:
-    """The version that the last entry has put into production, if it has."""
+    """Return the version that the last entry put into production, if it did."""
     if last is None or not has_effect(api, last, client.registry(api, registry)):
         return None
     return str(last.content["to"]["name"])
@@ -244,9 +249,10 @@ def _effective(api: wandb.Api, last: Entry | None, registry: str) -> str | None:
 
 def has_effect(api: wandb.Api, last: Entry, registry: str | None) -> bool:
     """
-    Whether the alias was moved by the last entry: its version has the alias or the entry's seal, or it outlived it.
+    Return whether the last entry moved the alias: its version has the alias or the entry's seal, or the version is
+    gone.
 
-    registry: the use case's, `organization/project`. Anyone who can write an entry can name a version elsewhere.
+    registry: the use case's, `organization/project`. Anyone who can write an entry could name a version elsewhere.
     """
     target = Reference.parse(last.content["to"]["name"], "the ledger")
     if registry_of(last) != registry:
@@ -260,10 +266,10 @@ def has_effect(api: wandb.Api, last: Entry, registry: str | None) -> bool:
 
 def outlived(last: Entry, production: str | None, *, by_promoter: bool) -> bool:
     """
-    Whether the last entry took effect although its version is gone, and alias and seal with it.
+    Return whether the last entry took effect although its version is gone, with its alias and seal.
 
-    It did if what it replaced is not in production any more, and an account wrote it that may promote: anyone who can
-    write an entry can name a version that never was.
+    It did if the version that it replaced is no longer in production, and an account that may promote wrote it: anyone
+    who can write an entry could name a version that never existed.
     """
     before = last.content["from"]
     return by_promoter and (before is None or before["name"] != production)
@@ -276,9 +282,10 @@ def registry_of(entry: Entry) -> str:
 
 def collection_of(entries: Iterable[Entry], registry: str, own: str) -> str:
     """
-    The collection of the use case's registry that the last entry promoted in; without an entry the use case's own.
+    Return the collection of the use case's registry that the last entry promoted in; without an entry, the use case's
+    own.
 
-    Anyone who can write to the ledger could name a version of a registry of their own.
+    Anyone who can write to the ledger could name a version in their own registry.
     """
     named = [entry for entry in entries if readable(entry.content) and registry_of(entry) == registry]
     return Reference.parse(named[-1].content["to"]["name"], "the ledger").collection if named else f"{registry}/{own}"
@@ -289,7 +296,7 @@ def _entries(api: wandb.Api, place: str) -> list[Entry]:
 
 
 def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
-    """Write an entry; returns the version that it is. Whether it won is for `read` to say."""
+    """Write an entry and return its version. `read` shows whether it won."""
     import wandb
 
     artifact = wandb.Artifact(name_of(use_case), type=ARTIFACT_TYPE, metadata={"entry": dict(content)})
@@ -300,9 +307,9 @@ def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
 
 def run_id(content: Mapping[str, Any], kind: str = "promotion") -> str:
     """
-    The id of the run that logs this entry or receipt, which follows from all that it says but the run's page.
+    Return the id of the run that logs this entry or receipt. It follows from all its content except the run's page.
 
-    Anyone who can write to the project can go on with a run of somebody else, and no one can give that run another id.
+    Anyone who can write to the project can continue someone else's run, but no one can give that run another id.
     """
     said = {key: value for key, value in content.items() if key != "run_url"}
     return f"{kind}-{hashlib.sha256(text(said).encode()).hexdigest()[:32]}"
@@ -310,9 +317,9 @@ def run_id(content: Mapping[str, Any], kind: str = "promotion") -> str:
 
 def writer(api: wandb.Api, entry: Entry) -> str | None:
     """
-    The account that wrote an entry; None if W&B knows none, or it was logged in a run that was not made for it.
+    Return the account that wrote an entry; None if W&B knows none, or if the run was not created for it.
 
-    Entries from before schema 4 do not say which run was: of them it is the run that logged no other entry before.
+    Entries before schema 4 do not name their run: for them, it must be a run that logged no earlier entry.
     """
     if entry.unbound:
         return None
@@ -322,17 +329,17 @@ def writer(api: wandb.Api, entry: Entry) -> str | None:
 
 
 def account_of(api: wandb.Api, version: str, run_id: str) -> str | None:
-    """The account whose run has this id and logged a version; None if another run did."""
+    """Return the account of the run with this id, if it logged the version; None if another run did."""
     run = api.artifact(version).logged_by()
     return client.account_of_run(run) if run and run.id == run_id else None
 
 
 def logger(api: wandb.Api, version: str) -> str | None:
     """
-    The account whose run logged an entry from before schema 4; None if W&B knows none.
+    Return the account whose run logged an entry before schema 4; None if W&B knows none.
 
-    None, too, if the run logged another one before: each has a run of its own, and anyone who can write to the project
-    can go on with the run of somebody else.
+    Also None if the run logged an earlier entry: each entry has its own run, and anyone who can write to the project
+    can continue someone else's run.
     """
     written = api.artifact(version)
     run = written.logged_by()
@@ -343,18 +350,20 @@ def logger(api: wandb.Api, version: str) -> str | None:
 
 
 def now() -> str:
-    """The time as entries and evidence write it: UTC, whole seconds."""
+    """Return the time in the form of entries and evidence: UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def time_of(text: str) -> datetime:
-    """A time as W&B, entries and people write it (ISO 8601; UTC where no zone is given); ValueError otherwise."""
+    """Parse a time as W&B, entries and people write it (ISO 8601; UTC if there is no zone); raise ValueError
+    otherwise.
+    """
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def seal_of(entry: Entry) -> str:
-    """The alias that a promoted version keeps of its entry."""
+    """Return the alias that ties a promoted version to its entry."""
     return seal(f"v{entry.number}", entry.sha256)
 
 
@@ -364,7 +373,9 @@ def seal(version: str, sha256: str) -> str:
 
 
 def readable(content: object) -> bool:
-    """Whether this says all that a promotion says, each in its type: the ledger's project may have other writers."""
+    """Return whether this has all fields of a promotion with their types: the ledger's project may have other
+    writers.
+    """
 
     def version(value: object) -> bool:
         if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("name", "digest")):
@@ -412,7 +423,7 @@ def readable(content: object) -> bool:
 
 
 def _is_shallow(value: object, depth: int) -> bool:
-    """Whether JSON is nested no deeper than this: what Python reads it may not be able to write again."""
+    """Return whether JSON is not nested deeper than this: Python may not be able to write what it has read."""
     if not isinstance(value, dict | list):
         return True
     parts = value.values() if isinstance(value, dict) else value
@@ -421,9 +432,9 @@ def _is_shallow(value: object, depth: int) -> bool:
 
 def entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
     """
-    The entry that a version holds, by its file and its metadata; file: None if it is missing or damaged.
+    Return the entry in a version, from its file and its metadata. file: None if it is missing or damaged.
 
-    What is not a promotion says nothing, follows nothing, and is void.
+    A version that is not a promotion has no content, follows no entry, and is void.
     """
     try:
         content: Any = json.loads(file) if file is not None else None
@@ -441,5 +452,5 @@ def _file(version: Artifact) -> bytes | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             return files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes()
-        except files.FileRefused:  # no such file, or not the bytes of its digest
+        except files.FileRefused:  # no such file, or its bytes do not match its digest
             return None

@@ -1,9 +1,9 @@
 """
-Which datasets and models of a use case nothing names any more. Nothing here deletes.
+Find the datasets and models of a use case that nothing refers to any more.
 
-A version stays if somebody named it (by an alias, or by linking it into another collection), if an entry of the ledger
-or evidence names it, if a run under way uses it, if anything that stays was made with it, or if it is young. The alias
-`inputs-<hash>` is not a name: it is where the steps look whether a piece of work is done already.
+A version stays if someone named it (with an alias, or by linking it into another collection), if an entry of the ledger
+or evidence names it, if a running run uses it, if anything that stays was made with it, or if it is recent. The alias
+`inputs-<hash>` is not a name: the steps use it to look for work that is already done.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Version:
     """
     A dataset or model as W&B has it.
 
-    linked: whether it is in another collection too. in_use: whether a run under way uses it. made_with_it: the ids of
+    linked: whether it is also in another collection. in_use: whether a running run uses it. made_with_it: the ids of
     the versions that were logged by runs that used it.
     """
 
@@ -51,24 +51,26 @@ class Version:
 
 @dataclass(frozen=True)
 class Plan:
-    """What may go, the oldest first, and for what reason how many versions stay."""
+    """What may be deleted, the oldest first, and how many versions stay for which reason."""
 
     versions: tuple[Version, ...]
     kept: Counter[str]
 
     @property
     def size(self) -> int:
-        """Bytes of all of it; what another version has too stays in W&B."""
+        """Return the bytes of all versions. Files that another version also has stay in W&B."""
         return sum(version.size for version in self.versions)
 
     @property
     def hash(self) -> str:
-        """Stands for exactly these versions."""
+        """Return a hash that identifies exactly these versions."""
         return hashlib.sha256("\n".join(sorted(version.id for version in self.versions)).encode()).hexdigest()[:12]
 
 
 def plan(versions: Iterable[Version], named: frozenset[str], before: datetime) -> Plan:
-    """What of these versions may go. named: the names in ledger and evidence. before: what is younger stays."""
+    """Return which of these versions may be deleted. named: the names in ledger and evidence. before: newer versions
+    stay.
+    """
     kept: Counter[str] = Counter()
     loose: dict[str, Version] = {}
     for version in versions:
@@ -76,7 +78,7 @@ def plan(versions: Iterable[Version], named: frozenset[str], before: datetime) -
             kept[reason] += 1
         else:
             loose[version.id] = version
-    # What stays keeps what it was made with, and that what it was made with itself.
+    # A version that stays keeps what it was made with, and so on.
     while held := [version for version in loose.values() if not version.made_with_it <= loose.keys()]:
         kept["something that stays was made with it"] += len(held)
         for version in held:
@@ -85,7 +87,7 @@ def plan(versions: Iterable[Version], named: frozenset[str], before: datetime) -
 
 
 def why_kept(version: Version, named: frozenset[str], before: datetime) -> str | None:
-    """Why this version stays, whatever becomes of the others; None if it may go."""
+    """Return why this version stays, independent of the others; None if it may be deleted."""
     if any(not fingerprint.is_alias(alias) for alias in version.aliases):
         return "an alias names it"
     if version.name in named:
@@ -93,8 +95,8 @@ def why_kept(version: Version, named: frozenset[str], before: datetime) -> str |
     if version.linked:
         return "it is linked into another collection"
     if version.in_use:
-        return "a run under way uses it"
-    return "it is young" if version.created_at > before else None
+        return "a running run uses it"
+    return "it is recent" if version.created_at > before else None
 
 
 # --- asking W&B ------------------------------------------------------------------------------------------------------
@@ -107,13 +109,13 @@ def read(api: wandb.Api, project: str, use_case: str, before: datetime) -> Plan:
     for kind in ("dataset", "model"):
         for artifact in client.versions(api, kind, f"{project}/{use_case}_{kind}"):
             version = _version(artifact)
-            # Two questions for each version, which are asked only of one that nothing else keeps.
+            # Two requests per version, made only if nothing else keeps the version.
             versions.append(version if why_kept(version, named, before) else _with_uses(version, artifact))
     return plan(versions, named, before)
 
 
 def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
-    """Every text in the ledger's entries and in the evidence: names of versions among them."""
+    """Return every text in the ledger's entries and in the evidence, including names of versions."""
     entity, home = project.split("/")
     ledgers = ledger.places(api, entity, home, use_case)
     records = [
@@ -126,7 +128,7 @@ def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
 
 
 def _read(artifact: Artifact, file: str) -> object:
-    """What a record says. One that cannot be read could name anything, so nothing may be deleted then."""
+    """Return what a record says. If it cannot be read, it could name anything, so nothing may be deleted."""
     with tempfile.TemporaryDirectory() as folder:
         text = files.fetch(artifact, file, Path(folder), MAX_RECORD_BYTES).path.read_bytes()
     try:
@@ -134,7 +136,7 @@ def _read(artifact: Artifact, file: str) -> object:
     except (ValueError, RecursionError) as error:
         raise files.FileRefused(
             "record_unreadable",
-            f"{file} of {artifact.name} is not JSON ({error}), so what it names is unknown, and nothing was deleted",
+            f"{file} of {artifact.name} is not JSON ({error}), so it is unknown what it names, and nothing was deleted",
             "log it again, or delete this version if it is not yours",
         ) from error
 
@@ -170,7 +172,7 @@ def _with_uses(version: Version, artifact: Artifact) -> Version:
 
 
 def delete(api: wandb.Api, version: Version) -> None:
-    """Delete a version. W&B refuses it if somebody has given it an alias since it was looked at."""
+    """Delete a version. W&B refuses if someone has given it an alias in the meantime."""
     artifact = api.artifact(version.name)
     if artifact.aliases:
         artifact.aliases = [alias for alias in artifact.aliases if alias not in version.aliases]

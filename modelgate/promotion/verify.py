@@ -1,9 +1,8 @@
 """
-Does the ledger still say what was done? Pure functions over its entries and over what the registry holds; no W&B.
+Check that the ledger still says what was done. Pure functions over its entries and over the registry's content; no W&B.
 
-Three things have to agree: each entry's file with the copy in its version's metadata, each entry with the hash that the
-next one carries, and the whole with the seals, which are in the registry. What they cannot show is said in
-docs/explanation/promotion.md.
+Three things must agree: each entry's file and the copy in its version's metadata, each entry and the hash in the next
+one, and the whole ledger and the seals in the registry. docs/explanation/promotion.md says what they cannot show.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Seal:
-    """What the registry says of one entry: its number, the start of its hash, and the version it promoted."""
+    """What the registry records about one entry: its number, the start of its hash, and the version that it
+    promoted.
+    """
 
     number: int
     hash12: str
@@ -34,11 +35,10 @@ class Registered:
     """
     What the registry holds now: the names of its versions, their seals, and the version that is `production`.
 
-    sha256: of the versions that the entries name, the SHA-256 of the file that counts, or the name under which it is
-    refused. digests: what has the name of each of them now; None if nothing has. writers: of each entry
-    that is known, the account that logged it; None if W&B knows none, or its run logged another entry before.
-    promoters: the accounts that may promote; None where W&B does not tell. registry: the use case's; None: that of the
-    first entry.
+    sha256: for the versions that the entries name, the SHA-256 of the file that counts, or the name of its refusal.
+    digests: the digest that each of these names has now; None if the name is gone. writers: for each known entry, the
+    account that logged it; None if W&B knows none, or its run logged an earlier entry. promoters: the accounts that may
+    promote; None if W&B does not say. registry: the use case's; None: that of the first entry.
     """
 
     versions: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not agree. entry: the number of the entry it is about, if it is about one."""
+    """Something that does not agree. entry: the number of the entry, if it is about one."""
 
     name: str
     message: str
@@ -68,10 +68,10 @@ def seals_in(aliases: Iterable[str], version: str) -> list[Seal]:
 
 def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry], list[Finding]]:
     """
-    The entries in their true order, marked void or applied, and everything that is wrong with them.
+    Return the entries in their true order, marked void or applied, and everything that is wrong with them.
 
-    Void entries and those that were passed over are not findings: they are what losing a race leaves behind, and a
-    promotion that was interrupted or refused.
+    Void and skipped entries are not findings: they come from lost races, and from promotions that were interrupted or
+    refused.
     """
     known = {entry.number: entry for entry in entries}
     findings = [
@@ -107,7 +107,7 @@ def _sealed(number: int, registered: Registered) -> set[str]:
 
 
 def _broken_seals(known: Mapping[int, Entry], registered: Registered) -> list[int]:
-    """The entries whose hash is not what their seal says."""
+    """Return the entries whose hash differs from their seal."""
     return [
         number
         for number, entry in sorted(known.items())
@@ -116,7 +116,7 @@ def _broken_seals(known: Mapping[int, Entry], registered: Registered) -> list[in
 
 
 def _home(entry: Entry, registered: Registered) -> int | None:
-    """The number under which an entry's hash was sealed."""
+    """Return the number under which an entry's hash was sealed."""
     return next((seal.number for seal in registered.seals if seal.hash12 == entry.sha256[:12]), None)
 
 
@@ -131,7 +131,7 @@ def _reordered(known: Mapping[int, Entry], registered: Registered) -> list[Findi
 
 
 def _in_order(known: Mapping[int, Entry], registered: Registered, reordered: set[int | None]) -> dict[int, Entry]:
-    """The entries with what was moved put back where its seal says, so that the chain can be followed."""
+    """Return the entries with moved ones back in the place that their seal says, so that the chain can be followed."""
     result = {number: entry for number, entry in known.items() if number not in reordered}
     loose = [entry for number, entry in sorted(known.items()) if number in reordered]
     free = sorted(number for number in known if number in reordered)
@@ -148,7 +148,7 @@ def _changed(known: Mapping[int, Entry], registered: Registered) -> list[Finding
     found = []
     for number, entry in known.items():
         if number in broken:
-            found.append(Finding("entry_changed", f"v{number} is not what the registry's seal says of it", number))
+            found.append(Finding("entry_changed", f"v{number} differs from its seal in the registry", number))
         elif entry.noted.get("entry") != entry.content:
             found.append(Finding("entry_changed", f"v{number} and its version's metadata differ", number))
     return found
@@ -157,7 +157,7 @@ def _changed(known: Mapping[int, Entry], registered: Registered) -> list[Finding
 def _missing(known: Mapping[int, Entry], registered: Registered, accounted: set[int | None]) -> list[Finding]:
     last = max((number for number in (*known, *accounted) if number is not None), default=-1)
     sealed = {seal.number for seal in registered.seals if seal.number > last}
-    # Anyone who can give an alias can name any number: a gap that no team makes is not counted out.
+    # Anyone who can set an alias can name any number, so an impossibly large gap is not listed entry by entry.
     beyond = range(last + 1, max(sealed, default=last) + 1)
     numbers = beyond if len(beyond) <= MAX_GAP else sorted(sealed)
     found = []
@@ -178,11 +178,11 @@ def _walk(
     known: Mapping[int, Entry], registered: Registered, wrong_by_seal: list[Finding]
 ) -> tuple[list[Entry], list[Finding]]:
     """
-    Follow the hashes from entry to entry, past what is known to be wrong, and mark what is void.
+    Follow the hashes from entry to entry, past known errors, and mark void entries.
 
-    An entry follows the last valid one; or an earlier one, and is void; or one that is not there (any more). The last
-    is explained by a missing or changed entry before it. If nothing explains it, the entry before was changed, unless
-    that one is sealed: then this one was forged.
+    An entry follows the last valid one; or an earlier one, and then it is void; or one that does not exist (any more).
+    A missing or changed entry before it explains the last case. If nothing explains it, the previous entry was changed,
+    unless that one is sealed: then this one was forged.
     """
 
     wrong = {finding.entry for finding in wrong_by_seal if finding.entry is not None}
@@ -205,12 +205,16 @@ def _walk(
                 )
             else:
                 findings.append(
-                    Finding("entry_changed", f"v{before.number} is not what v{entry.number} followed", before.number)
+                    Finding(
+                        "entry_changed",
+                        f"v{before.number} is not the entry that v{entry.number} followed",
+                        before.number,
+                    )
                 )
                 follows = True
             seen.add(previous)
-        # One that was passed by in silence had lost a race. One with its seal took effect, whatever it follows: promote
-        # goes on after a loss.
+        # An entry that was skipped silently had lost a race. A sealed entry took effect, whatever it follows: promote
+        # continues after a loss.
         sealed = _sealed(entry.number, registered)
         passed_by = not sealed and entry.sha256 not in followed and entry.number < last_sealed
         follows = entry.sha256[:12] in sealed or (follows and not passed_by)
@@ -223,9 +227,9 @@ def _walk(
 
 def _effects(order: list[Entry], registered: Registered) -> list[Entry]:
     """
-    The entries with `applied` as all of it says: the seals, else what follows directly, else what is in production.
+    Return the entries with `applied` set by the seals, or else by the next entry, or else by what is in production.
 
-    The last one took effect, too, if it outlived its version, with which its seal went.
+    The last one also took effect if its version was deleted, and its seal with it.
     """
     order = with_effect(order, registered.production)
     valid = [entry for entry in order if not entry.void]
@@ -249,12 +253,12 @@ def _outlived(last: Entry, registered: Registered) -> bool:
 
 
 def _unsealed(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
-    """Entries that say they were applied, of which the promoted version knows nothing."""
+    """Yield entries that say they were applied, but whose promoted version does not have their seal."""
     seals = {(seal.number, seal.version) for seal in registered.seals}
     return [
         Finding(
             "entry_not_sealed",
-            f"v{entry.number} says that {entry.content['to']['name']} was promoted, and that version has no seal of it",
+            f"v{entry.number} says that {entry.content['to']['name']} was promoted, but that version has no seal of it",
             entry.number,
         )
         for entry in order
@@ -266,7 +270,7 @@ def _unsealed(order: list[Entry], registered: Registered, wrong: set[int | None]
 
 
 def _outside(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
-    """Moves of the alias between two entries that neither of them tells of."""
+    """Yield moves of the alias between two entries that neither of them records."""
     valid = [entry for entry in order if not entry.void]
     found = []
     for before, after in pairwise(valid):
@@ -276,8 +280,8 @@ def _outside(order: list[Entry], registered: Registered, wrong: set[int | None])
             found.append(
                 Finding(
                     "moved_outside",
-                    f"v{before.number} left {_name(left)} in production, and before v{after.number} "
-                    f"{_name(after.content['from'])} was: the alias was moved outside the gate, or its version deleted",
+                    f"v{before.number} left {_name(left)} in production, but before v{after.number} "
+                    f"{_name(after.content['from'])} was: its alias was moved outside the gate, or it was deleted",
                     after.number,
                 )
             )
@@ -286,9 +290,9 @@ def _outside(order: list[Entry], registered: Registered, wrong: set[int | None])
 
 def _named(order: list[Entry], registered: Registered) -> list[Finding]:
     """
-    Versions that were promoted, judged on, or approved of, and are gone; or another has the name now.
+    Yield versions that were promoted, used to judge, or approved, and are gone or replaced under the same name.
 
-    W&B gives the numbers of a deleted collection again, so a name alone proves nothing.
+    W&B reuses the numbers of a deleted collection, so a name alone proves nothing.
     """
     found = []
     for entry in order:
@@ -300,13 +304,15 @@ def _named(order: list[Entry], registered: Registered) -> list[Finding]:
                 message = f"v{entry.number}: {name} was deleted, unlinked or renamed"
                 found.append(Finding(f"{what}_gone", message, entry.number))
             else:
-                message = f"v{entry.number}: {name} has the digest {now}, and had {digest}: its name was used again"
+                message = f"v{entry.number}: {name} has the digest {now}, but had {digest}: its name was reused"
                 found.append(Finding(f"{what}_replaced", message, entry.number))
     return found
 
 
 def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
-    """Files that are not, byte for byte, those that were promoted. Another version under the same name has others."""
+    """Yield files that are not, byte for byte, those that were promoted. Another version under the same name has other
+    files.
+    """
     found = []
     for entry in order:
         if not entry.applied:
@@ -324,21 +330,21 @@ def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
                 continue
             if registered.digests.get(name, version["digest"]) != version["digest"]:
                 continue
-            message = f"v{entry.number}: the file of {name} is {now}, and {judged or 'its SHA-256'} was {recorded}"
+            message = f"v{entry.number}: the file of {name} is {now}, but {judged or 'its SHA-256'} was {recorded}"
             found.append(Finding(f"{what}_bytes_changed", message, entry.number))
     return found
 
 
 def _written(order: list[Entry], registered: Registered) -> list[Finding]:
-    """Entries that another account wrote than they say, or one that may not promote."""
+    """Yield entries written by another account than they say, or by one that may not promote."""
     found = []
     for entry in order:
         if entry.void or entry.number not in registered.writers:
             continue
         writer, said = registered.writers[entry.number], entry.content.get("account")
-        by = f"by {writer}" if writer else "by no one that W&B knows, or in the run of another entry"
+        by = f"by {writer}" if writer else "by no account that W&B knows, or in the run of another entry"
         if said is not None and writer != said:
-            message = f"v{entry.number} says that {said} wrote it, and it was logged {by}"
+            message = f"v{entry.number} says that {said} wrote it, but it was logged {by}"
             found.append(Finding("entry_of_other_account", message, entry.number))
         elif registered.promoters is not None and writer not in registered.promoters:
             message = f"v{entry.number} was logged {by}, who is not an admin of the registry"
@@ -347,7 +353,7 @@ def _written(order: list[Entry], registered: Registered) -> list[Finding]:
 
 
 def _collections(order: list[Entry], registered: Registered) -> list[Finding]:
-    """Entries that promote in another registry than the use case's."""
+    """Yield entries that promote in a registry other than the use case's."""
     registries = {entry.number: registry_of(entry) for entry in order if not entry.void}
     own = registered.registry or next(iter(registries.values()), None)
     return [
@@ -362,7 +368,7 @@ def _name(version: Mapping[str, str] | None) -> str:
 
 
 def _production(order: list[Entry], registered: Registered) -> list[Finding]:
-    """What is in production, against the last entry, or against the last seal where its entry is gone or changed."""
+    """Compare what is in production with the last entry, or with the last seal if its entry is gone or was changed."""
     head = next((entry for entry in reversed(order) if not entry.void), None)
     seal = max(registered.seals, key=lambda seal: seal.number, default=None)
     found = []
@@ -382,5 +388,5 @@ def _production(order: list[Entry], registered: Registered) -> list[Finding]:
         names = ", ".join(sorted(name for name in allowed if name))
         return [*found, Finding("production_gone", f"{names} should be production, but no version is")]
     named = [entry.number for entry in order if entry.content["to"]["name"] == registered.production]
-    by = f"which v{named[-1]} named and the ledger no longer does" if named else "which the ledger does not name"
+    by = f"which v{named[-1]} named, but the ledger no longer does" if named else "which the ledger does not name"
     return [*found, Finding("moved_outside", f"production is {registered.production}, {by}")]

@@ -1,9 +1,9 @@
 """
-The rows of a dataset, one module for each kind: images, tables, texts.
+Define the kinds of rows in a dataset, one module per kind: images, tables, texts.
 
 A kind has `FILES` (the file of the training rows and that of the eval rows), `write(rows, path)`, `read(path)` and
-`keys(x)`. Next to it are its checks, which `build` alone needs: `violations(dataset, data, may_repeat=...)`. Both are
-imported by the task's name, so that a step's fingerprint holds the kind that its use case has and no other.
+`keys(x)`. Its checks are in a separate module, which only `build` needs: `violations(dataset, data, may_repeat=...)`.
+Both are imported by the task's name, so that a step's fingerprint contains only the kind that its use case has.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _CHECKS = {"images": "image_checks", "tables": "table_checks", "texts": "text_ch
 
 
 def module_of(task: str) -> str:
-    """The name of the module that knows the kind of row that the task has."""
+    """Return the name of the module for the task's kind of row."""
     return f"modelgate.rows.{KINDS[task]}"
 
 
 def load_kind(task: str) -> ModuleType:
-    """The module that knows the kind of row that the task has."""
+    """Return the module for the task's kind of row."""
     return import_module(module_of(task))
 
 
 def checks_of(task: str) -> str:
-    """The name of the module that knows what must hold of this kind of row."""
+    """Return the name of the module with the checks for the task's kind of row."""
     return f"modelgate.rows.{_CHECKS[KINDS[task]]}"
 
 
 def load_checks(task: str) -> ModuleType:
-    """The module that knows what must hold of this kind of row."""
+    """Return the module with the checks for the task's kind of row."""
     return import_module(checks_of(task))

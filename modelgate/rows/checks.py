@@ -1,7 +1,7 @@
 """
-What must hold of a dataset's rows before anything of them is recorded: what a finding is, and the checks of any kind.
+Check a dataset's rows before anything is recorded: what a finding is, and the checks for every kind of row.
 
-Each check is a function that yields what is wrong; its name is the name that a refusal carries.
+Each check is a function that yields what is wrong. Its name is the name of the refusal.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy.typing as npt
 
 from modelgate.rows.dataset import Dataset, Rows
 
-SHOWN = 10  # how many rows a message names; the rest is counted
+SHOWN = 10  # how many rows a message names; the rest are counted
 
 Check = Callable[[Dataset, ModuleType], Iterator[str]]  # the use case's data.py says what is allowed
 
 
 class Finding(NamedTuple):
-    """One violated check: its name, and what is wrong in which rows of which split."""
+    """A failed check: its name, and what is wrong in which rows of which split."""
 
     check: str
     message: str
 
 
 def findings(checks: Iterable[Check], dataset: Dataset, data: ModuleType) -> list[Finding]:
-    """What these checks find."""
+    """Return what these checks find."""
     return [Finding(check.__name__, text) for check in checks for text in check(dataset, data)]
 
 
 def splits(dataset: Dataset) -> Iterator[tuple[str, Rows]]:
-    """Both splits with the names that messages give them."""
+    """Return both splits with their names in messages."""
     yield "train", dataset.training
     yield "eval", dataset.evaluation
 
@@ -42,28 +42,28 @@ def splits(dataset: Dataset) -> Iterator[tuple[str, Rows]]:
 
 
 def class_names(_dataset: Dataset, data: ModuleType) -> Iterator[str]:
-    """CLASSES names at least two classes, each once."""
+    """Check that CLASSES names at least two classes, each once."""
     names = [str(name) for name in data.CLASSES]
     if len(names) < 2 or len(set(names)) < len(names):
-        yield f"CLASSES is {tuple(data.CLASSES)!r}, and must name at least two classes, each once"
+        yield f"CLASSES is {tuple(data.CLASSES)!r}, but must name at least two classes, each once"
 
 
 def label_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
-    """Labels are int64, one per row."""
+    """Check that labels are int64, one per row."""
     for split, rows in splits(dataset):
         if problem := _not_one_per_row(rows, np.int64):
             yield f"y_{split} {problem}"
 
 
 def label_known(dataset: Dataset, data: ModuleType) -> Iterator[str]:
-    """Every label is the index of a class."""
+    """Check that every label is the index of a class."""
     for split, rows in splits(dataset):
         if text := named((rows.y < 0) | (rows.y >= len(data.CLASSES))):
             yield f"y_{split} has labels that are not a class in {text}"
 
 
 def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:
-    """Every class is in both splits: a class without rows can be neither learned nor judged."""
+    """Check that every class is in both splits: a class without rows can be neither learned nor judged."""
     for split, rows in splits(dataset):
         known = set(np.unique(rows.y).tolist())
         if missing := [str(name) for label, name in enumerate(data.CLASSES) if label not in known]:
@@ -74,19 +74,19 @@ def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:
 
 
 def target_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
-    """Targets are float64, one per row."""
+    """Check that targets are float64, one per row."""
     for split, rows in splits(dataset):
         if problem := _not_one_per_row(rows, np.float64):
             yield f"y_{split} {problem}"
 
 
 def target_finite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
-    """No target is NaN or infinite, and they are not all the same."""
+    """Check that no target is NaN or infinite, and that they are not all the same."""
     for split, rows in splits(dataset):
         if text := named(~np.isfinite(rows.y)):
             yield f"y_{split} is NaN or infinite in {text}"
         elif (rows.y == rows.y[0]).all():
-            yield f"y_{split} is {rows.y[0]:g} in every row: nothing can be learned from it or judged by it"
+            yield f"y_{split} is {rows.y[0]:g} in every row, so a model cannot learn from it, nor be judged by it"
 
 
 def _not_one_per_row(rows: Rows, dtype: type) -> str:
@@ -100,7 +100,7 @@ def _not_one_per_row(rows: Rows, dtype: type) -> str:
 
 
 def named(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
-    """`rows 3, 8 and 40 more`, or nothing when none is wrong. first: the number of the first row."""
+    """Format `rows 3, 8 and 40 more`, or nothing if no row is wrong. first: the number of the first row."""
     rows = np.flatnonzero(wrong) + first
     if len(rows) == 0:
         return ""

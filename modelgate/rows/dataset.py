@@ -1,4 +1,4 @@
-"""What every use case's `load()` returns: rows to train on, and rows to evaluate on."""
+"""Define what every use case's `load()` returns: rows to train on, and rows to evaluate on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Labels = npt.NDArray[np.int64]
 
 
 class Rows(NamedTuple):
-    """The rows of one split, and the target of each: x and y as `Dataset` has them."""
+    """The rows of one split, and the target of each: x and y as in `Dataset`."""
 
     x: Any
     y: Any
@@ -23,11 +23,11 @@ class Rows(NamedTuple):
 @dataclass(frozen=True)
 class Dataset:
     """
-    Rows for training and for evaluation, of the kind that the use case's task has.
+    Rows for training and for evaluation, of the kind that fits the use case's task.
 
     x_train, x_eval: images float32 (N, height, width, channels) in [0, 1]; tables a pandas DataFrame of N rows; texts a
-    list of N str. y_train, y_eval: int64 (N,), indices into CLASSES; of a regression float64 (N,). A list and a pandas
-    Series, whatever its index, become such an array.
+    list of N str. y_train, y_eval: int64 (N,), indices into CLASSES; for a regression float64 (N,). A list, or a pandas
+    Series with any index, becomes such an array.
     """
 
     x_train: Any
@@ -41,31 +41,33 @@ class Dataset:
 
     @property
     def training(self) -> Rows:
-        """The rows that a model learns from."""
+        """Return the rows that a model learns from."""
         return Rows(self.x_train, self.y_train)
 
     @property
     def evaluation(self) -> Rows:
-        """The rows that a model is judged on."""
+        """Return the rows that a model is judged on."""
         return Rows(self.x_eval, self.y_eval)
 
 
 def seen_in_training(x_eval: Any, x_train: Any, keys: Callable[[Any], Sequence[Any]]) -> npt.NDArray[np.bool_]:
-    """Which rows of `x_eval` are also in `x_train`: bool (N_eval,). keys: what two rows share if they are the same."""
+    """Return which rows of `x_eval` are also in `x_train`: bool (N_eval,). keys: equal for two rows that are the
+    same.
+    """
     known = set(keys(x_train))
     return np.fromiter((key in known for key in keys(x_eval)), dtype=np.bool_, count=len(x_eval))
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from: a name for people, and the sha256 (hex) of the bytes they are read from."""
+    """Where rows come from: a name for people, and the sha256 (hex) of the bytes that they are read from."""
 
     name: str
     sha256: str
 
 
 class SourceUnavailable(Exception):
-    """The rows of a use case cannot be had here; the message says why, `hint` what to set."""
+    """The rows of a use case are not available. The message says why, and `hint` what to set."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -73,8 +75,8 @@ class SourceUnavailable(Exception):
 
 
 class SourceUnreadable(SourceUnavailable):
-    """The source is there and is not what it should be. No other use case takes its place, for a person chose it."""
+    """The source exists but is not what it should be. No other use case replaces it, because a person chose it."""
 
 
 class NotEnoughRows(ValueError):
-    """More rows were asked for than the source has; the message says how many there are."""
+    """The source has fewer rows than were asked for. The message says how many there are."""

@@ -1,11 +1,11 @@
 """
-Which eval rows are nearly a training row: what copying and touching up leaves of a row that was learned.
+Find eval rows that are nearly a training row, such as a copy with small changes.
 
-Images  at most `IMAGE_DISTANCE` apart, as the root of the mean squared difference of their values in [0, 1]. Faint
+Images  at most `IMAGE_DISTANCE` apart: the root of the mean squared difference of their values in [0, 1]. Faint
         noise and a changed pixel are within it; another picture of the same thing is not, and one that was moved or
-        turned is not found.
-Tables  the same but for what numbers have beyond three significant digits.
-Texts   the same words in the same order, whatever their case, punctuation and spaces.
+        rotated is not found.
+Tables  the same, except for digits of numbers after the first three significant ones.
+Texts   the same words in the same order, ignoring case, punctuation and spaces.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 Marks = npt.NDArray[np.bool_]
 
 IMAGE_DISTANCE = 0.02  # five of 255 grey levels
-_SIDE = 16  # images are compared at most this wide and high first, which lets no near pair escape
+_SIDE = 16  # images are first compared at most this wide and high, which misses no near pair
 _BLOCK = 256  # eval rows at a time: 60,000 training rows take 60 MB
 _EXACT = 1024  # pairs at a time that are compared in full
 
 
 def find(x_eval: Any, x_train: Any) -> Marks:
-    """For each eval row whether a training row is near it. Rows of any kind; of two kinds none is near."""
+    """Return for each eval row whether a training row is near it. Works for every kind; rows of two kinds are never
+    near.
+    """
     if type(x_eval) is not type(x_train):
         return np.zeros(len(x_eval), bool)
     if isinstance(x_eval, np.ndarray):
@@ -40,7 +42,7 @@ def find(x_eval: Any, x_train: Any) -> Marks:
 
 
 def near_texts(x_eval: list[str], x_train: list[str]) -> Marks:
-    """For each eval text whether a training text has the same words."""
+    """Return for each eval text whether a training text has the same words."""
     known = set(map(_words, x_train))
     return np.fromiter((_words(text) in known for text in x_eval), bool, len(x_eval))
 
@@ -50,7 +52,7 @@ def _words(text: str) -> str:
 
 
 def near_tables(x_eval: pd.DataFrame, x_train: pd.DataFrame) -> Marks:
-    """For each eval row whether a training row is the same to three significant digits."""
+    """Return for each eval row whether a training row is the same to three significant digits."""
     if list(x_eval.columns) != list(x_train.columns):
         return np.zeros(len(x_eval), bool)
     return np.isin(_rounded_keys(x_eval), _rounded_keys(x_train))
@@ -67,14 +69,14 @@ def _rounded_keys(frame: pd.DataFrame) -> Any:
 
 
 def _significant(values: Any) -> Any:
-    """What two numbers share if they have the same first three digits: float64, no number of its own."""
+    """Return keys that are equal for numbers with the same first three digits: float64."""
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.where(values == 0, 0, np.floor(np.log10(np.abs(values))))
         return np.where(np.isfinite(values), np.round(values * 10.0 ** (2 - powers)) + powers / 1000, values)
 
 
 def near_images(x_eval: Images, x_train: Images) -> Marks:
-    """For each eval image whether a training image is near it. Both float32 (N, height, width, channels)."""
+    """Return for each eval image whether a training image is near it. Both float32 (N, height, width, channels)."""
     near = np.zeros(len(x_eval), bool)
     if x_eval.shape[1:] != x_train.shape[1:] or not len(x_train) or not len(x_eval):
         return near
@@ -83,7 +85,7 @@ def near_images(x_eval: Images, x_train: Images) -> Marks:
     limit = np.float32(IMAGE_DISTANCE**2 * x_eval[0].size)
     for start in range(0, len(x_eval), _BLOCK):
         block = small_eval[start : start + _BLOCK]
-        # |a - b|^2 = |a|^2 + |b|^2 - 2ab; what float32 loses in it is far below the slack.
+        # |a - b|^2 = |a|^2 + |b|^2 - 2ab; the error of float32 is far below the slack.
         squares = np.einsum("ij,ij->i", block, block)[:, None] + lengths - 2 * (block @ small_train.T)
         slack = 1e-5 * (1 + lengths.max())
         for row in np.flatnonzero((squares <= limit + slack).any(axis=1)):
@@ -93,7 +95,7 @@ def near_images(x_eval: Images, x_train: Images) -> Marks:
 
 
 def _any_near(image: Images, x_train: Images, pairs: npt.NDArray[np.int64], limit: np.float32) -> bool:
-    """Whether one of these training images is within the limit, the likeliest first."""
+    """Return whether one of these training images is within the limit, testing the likeliest first."""
     for start in range(0, len(pairs), _EXACT):
         difference = (x_train[pairs[start : start + _EXACT]] - image).reshape(-1, image.size)
         if (np.einsum("ij,ij->i", difference, difference) <= limit).any():
@@ -103,9 +105,9 @@ def _any_near(image: Images, x_train: Images, pairs: npt.NDArray[np.int64], limi
 
 def _small(images: Images) -> Images:
     """
-    The images as averages of square blocks, each row a vector. float32 (N, values).
+    Return the images as averages of square blocks, one vector per image. float32 (N, values).
 
-    Scaled by the root of a block's pixels, two of them are never further apart than the images themselves.
+    They are scaled by the root of a block's pixels, so two of them are never further apart than the images themselves.
     """
     _, height, width, channels = images.shape
     block = max(1, -(-max(height, width) // _SIDE))

@@ -1,4 +1,4 @@
-"""What must hold of tables before anything of them is recorded; each check is named in a refusal."""
+"""Check tables before anything is recorded. A refusal names its check."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from modelgate.rows.dataset import Dataset, seen_in_training
 
 def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
     """
-    Everything that is wrong with the rows; empty when they may be recorded. Equal rows inside a split are allowed.
+    Return everything that is wrong with the rows; empty if they may be recorded. Equal rows in one split are allowed.
 
-    data: says the SCHEMA, and of a classification the CLASSES. may_repeat: whether an eval row may equal a training
+    data: has the SCHEMA, and for a classification the CLASSES. may_repeat: whether an eval row may equal a training
     row, which is natural for rows with few columns.
     """
     labels = hasattr(data, "CLASSES")
@@ -41,7 +41,9 @@ def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) 
 
 
 def table_columns(dataset: Dataset, data: ModuleType) -> Iterator[str]:
-    """Each split is a DataFrame with rows, and has the columns that SCHEMA declares, in one order, and no other."""
+    """Check that each split is a DataFrame with rows, and has exactly the columns that SCHEMA declares, in one
+    order.
+    """
     import pandas as pd
 
     for split, rows in splits(dataset):
@@ -50,7 +52,7 @@ def table_columns(dataset: Dataset, data: ModuleType) -> Iterator[str]:
             return
         names = list(rows.x.columns)
         if tables.TARGET in names:
-            yield f"x_{split} has a column {tables.TARGET!r}, which is the name of the targets in the file"
+            yield f"x_{split} has a column {tables.TARGET!r}, but the file uses this name for the targets"
         if undeclared := [name for name in names if name not in data.SCHEMA.columns]:
             yield f"x_{split} has {_listed(undeclared)}, which SCHEMA does not declare"
         missing = [name for name, column in data.SCHEMA.columns.items() if column.required and name not in names]
@@ -61,13 +63,15 @@ def table_columns(dataset: Dataset, data: ModuleType) -> Iterator[str]:
 
 
 def schema_converts(_dataset: Dataset, data: ModuleType) -> Iterator[str]:
-    """SCHEMA checks and does not convert: what it would make of the rows is not what is recorded."""
+    """Check that SCHEMA does not convert: converted rows would not be the recorded rows."""
     if data.SCHEMA.coerce or any(column.coerce for column in data.SCHEMA.columns.values()):
         yield "SCHEMA has coerce=True: convert the columns in load, and let it check them"
 
 
 def schema(dataset: Dataset, data: ModuleType) -> Iterator[str]:
-    """The columns have the types, ranges and categories that SCHEMA declares, and nulls only where it lets them."""
+    """Check that the columns have the types, ranges and categories that SCHEMA declares, and nulls only where it allows
+    them.
+    """
     from pandera.errors import SchemaErrors
 
     for split, rows in splits(dataset):
@@ -78,7 +82,7 @@ def schema(dataset: Dataset, data: ModuleType) -> Iterator[str]:
 
 
 def _failures(cases: Any) -> Iterator[str]:
-    """One sentence per column and check: what it wants, and in which rows it is not so."""
+    """Yield one sentence per column and check: what it requires, and which rows fail."""
     for (column, check), group in cases.groupby(["column", "check"], dropna=False, sort=False):
         where = f"column {column!r}" if isinstance(column, str) else "as a whole"
         rows = sorted({int(row) for row in group["index"].dropna()})
@@ -95,7 +99,7 @@ def named_rows(rows: list[int]) -> str:
 
 
 def row_infinite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
-    """No number is infinite; whether it may be missing is for SCHEMA to say."""
+    """Check that no number is infinite. SCHEMA decides whether it may be missing."""
     for split, rows in splits(dataset):
         for name in rows.x.select_dtypes("number").columns:
             if text := named(np.isinf(rows.x[name].to_numpy(dtype=np.float64, na_value=np.nan))):
@@ -103,7 +107,7 @@ def row_infinite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
 
 
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
-    """No row is in both splits: a model is not judged on what it has seen."""
+    """Check that no row is in both splits: a model is not judged on what it has seen."""
     if text := named(seen_in_training(dataset.x_eval, dataset.x_train, tables.keys)):
         hint = "if rows repeat naturally, set rows_may_repeat = true below [data] in config.toml"
         yield f"x_eval repeats rows of x_train in {text}; {hint}"

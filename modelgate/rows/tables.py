@@ -1,7 +1,7 @@
 """
-Tables: a pandas DataFrame, and the Parquet file that holds it with the target of each row.
+Read and write tables: a pandas DataFrame, in a Parquet file with the target of each row.
 
-The file keeps the types of the columns, also those of pandas: categories stay categories.
+The file keeps the types of the columns, including those of pandas: categories stay categories.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def write(rows: Rows, path: Path) -> None:
 
 
 def read(path: Path) -> Rows:
-    """The table and its targets; Unreadable says what is wrong with the file."""
+    """Return the table and its targets; Unreadable says what is wrong with the file."""
     return Rows(*read_frame(path))
 
 
 def keys(frame: pd.DataFrame) -> Any:
-    """What two rows of a table share if they are the same: uint64 (N,), a hash of all columns."""
+    """Return keys that are equal for rows that are the same: uint64 (N,), a hash of all columns."""
     import pandas as pd
 
     hashes: Any = pd.util.hash_pandas_object(frame, index=False).to_numpy()
@@ -45,7 +45,7 @@ def keys(frame: pd.DataFrame) -> Any:
 
 
 def kind_of(path: Path) -> str:
-    """The kind of row that a Parquet file holds, by its own metadata: `tables` or `texts`."""
+    """Return the kind of row in a Parquet file, from its own metadata: `tables` or `texts`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -60,7 +60,7 @@ def kind_of(path: Path) -> str:
 
 
 def write_frame(frame: pd.DataFrame, targets: Any, path: Path, kind: str) -> None:
-    """Write the columns and the targets of a table, or of the one column that texts are."""
+    """Write the columns and the targets of a table, or of the single column of texts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -71,17 +71,19 @@ def write_frame(frame: pd.DataFrame, targets: Any, path: Path, kind: str) -> Non
 
 
 def read_frame(path: Path) -> tuple[pd.DataFrame, Any]:
-    """The columns and the targets of a file; Unreadable says what is wrong with it."""
+    """Return the columns and the targets of a file; Unreadable says what is wrong with it."""
     import pyarrow as pa
 
     try:
         table = _bounded(path)
         names = table.schema.names
         if names.count(TARGET) != 1 or len(set(names)) < len(names):
-            raise Unreadable(f"its columns are {', '.join(names[:10])}, and not each once with {TARGET!r} among them")
+            raise Unreadable(
+                f"its columns are {', '.join(names[:10])}: each must appear once, and {TARGET!r} must be one of them"
+            )
         targets = table.column(TARGET).to_numpy()
         if targets.dtype not in (np.int64, np.float64) or table.column(TARGET).null_count:
-            raise Unreadable(f"its targets are {targets.dtype}, and not int64 or float64")
+            raise Unreadable(f"its targets are {targets.dtype}, not int64 or float64")
         return table.drop_columns([TARGET]).to_pandas(), targets
     except Unreadable:
         raise
@@ -90,13 +92,13 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, Any]:
 
 
 def _bounded(path: Path) -> pa.Table:
-    """All of a file, read in parts, so that a small file that unpacks to a huge one is left off in time."""
+    """Read a file in parts, to stop in time if a small file unpacks to a huge one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         if file.metadata.num_columns > MAX_COLUMNS:
-            raise Unreadable(f"it has {file.metadata.num_columns} columns, and {MAX_COLUMNS} are allowed")
+            raise Unreadable(f"it has {file.metadata.num_columns} columns, but {MAX_COLUMNS} are allowed")
         batches, size = [], 0
         for batch in file.iter_batches(_BATCH_ROWS):
             batches.append(batch)

@@ -1,4 +1,4 @@
-"""Texts: a list of str, and the Parquet file that holds it with the class of each text."""
+"""Read and write texts: a list of str, in a Parquet file with the class of each text."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ def write(rows: Rows, path: Path) -> None:
 
 
 def read(path: Path) -> Rows:
-    """The texts and their labels; Unreadable says what is wrong with the file."""
+    """Return the texts and their labels; Unreadable says what is wrong with the file."""
     frame, targets = tables.read_frame(path)
     texts = frame[COLUMN].tolist() if list(frame.columns) == [COLUMN] else [None]
     if not all(isinstance(text, str) for text in texts):
-        raise Unreadable(f"its columns are {', '.join(map(str, frame.columns[:10]))}, and not one of texts, {COLUMN!r}")
+        raise Unreadable(
+            f"its columns are {', '.join(map(str, frame.columns[:10]))}, not one column of texts, {COLUMN!r}"
+        )
     return Rows(texts, targets)
 
 
 def keys(texts: list[str]) -> list[str]:
-    """What two texts share if they are the same: themselves."""
+    """Return keys that are equal for texts that are the same: the texts themselves."""
     return texts

@@ -1,1 +1,1 @@
-"""What `python -m modelgate new` writes: one use case per task, small, with real rows, and complete as it is."""
+"""Provide what `python -m modelgate new` writes: per task, one small and complete use case with real rows."""

@@ -1,1 +1,1 @@
-"""W&B, where everything is recorded."""
+"""Talk to W&B, where everything is recorded."""

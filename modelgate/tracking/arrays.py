@@ -1,7 +1,7 @@
 """
-Arrays in an `.npz` file from outside: bounded before anything is unpacked, and never pickled.
+Read arrays in an `.npz` file from outside: checked for size before anything is unpacked, and never unpickled.
 
-A zip of some kilobytes can unpack to gigabytes, and the header of an array can promise any shape.
+A zip of a few kilobytes can unpack to gigabytes, and the header of an array can claim any shape.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class Unreadable(ValueError):
 
 
 def load(source: Path | bytes, max_bytes: int = MAX_UNPACKED_BYTES) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of a file, by name; Unreadable says what is wrong with it."""
+    """Return all arrays of a file, by name; Unreadable says what is wrong with it."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with zipfile.ZipFile(file) as packed:
             members = packed.infolist()
             if len(members) > MAX_MEMBERS:
-                raise Unreadable(f"it has {len(members)} arrays, and {MAX_MEMBERS} are allowed")
+                raise Unreadable(f"it has {len(members)} arrays, but {MAX_MEMBERS} are allowed")
             if (size := sum(member.file_size for member in members)) > max_bytes:
-                raise Unreadable(f"it unpacks to {size} bytes, and {max_bytes} are allowed")
+                raise Unreadable(f"it unpacks to {size} bytes, but {max_bytes} are allowed")
             if len({member.filename for member in members}) < len(members):
-                raise Unreadable("it has two arrays of one name")
+                raise Unreadable("it has two arrays with the same name")
             return {member.filename.removesuffix(".npy"): _array(packed, member) for member in members}
     except Unreadable:
         raise
@@ -54,7 +54,7 @@ def _array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]
 
 
 def require_true_header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Hold the header of an array to the size of its member, so that it cannot ask for more memory than there is."""
+    """Check the header of an array against the size of its member, so that it cannot allocate more memory than that."""
     from numpy.lib import format as npy
 
     with packed.open(member) as file:
@@ -64,9 +64,9 @@ def require_true_header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Non
             raise Unreadable(f"{member.filename} has the format {version}")
         shape, _, dtype = read_header(file)
         if dtype.hasobject:
-            raise Unreadable(f"{member.filename} holds Python objects")
+            raise Unreadable(f"{member.filename} contains Python objects")
         count = 1
         for length in shape:
             count *= length
         if count * dtype.itemsize > member.file_size:
-            raise Unreadable(f"{member.filename} promises {count} values, and has {member.file_size} bytes")
+            raise Unreadable(f"{member.filename} claims {count} values, but has {member.file_size} bytes")

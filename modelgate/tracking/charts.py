@@ -1,4 +1,4 @@
-"""An evaluation as W&B Tables and charts, as its task asks for."""
+"""Show an evaluation as W&B Tables and charts that fit its task."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from modelgate.gate import metrics, report
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
 
-MAX_ROWS = 10_000  # of a table; the arrays of the evaluation have all
+MAX_ROWS = 10_000  # rows of a table; the arrays of the evaluation have all rows
 MAX_TEXT_CHARS = 2000
 
 
 def draw(scores: Scores, policy: Policy) -> dict[str, Any]:
     """
-    What the evaluation's run shows: the share of right answers by group, and by task: accuracy per class, the confusion
-    matrix and reliability, or the answers against the truth and the largest errors.
+    Return what the evaluation's run shows: the share of right answers by group, and by task: accuracy per class, the
+    confusion matrix and reliability, or the answers against the truth and the largest errors.
     """
     groups = report.per_group(scores, policy)
     shown = {"eval/groups": _table(["group", "rows", "candidate", "production"], groups)} if groups else {}
@@ -44,10 +44,10 @@ def draw(scores: Scores, policy: Policy) -> dict[str, Any]:
 
 def predictions(scores: Scores, policy: Policy, x: Any, picture: Callable[[Any], Any] | None) -> wandb.Table:
     """
-    One line per row: the truth, both answers, whether the candidate is right, and the row itself.
+    Return a table with one line per row: the truth, both answers, whether the candidate is right, and the row itself.
 
-    Of a table the row's columns, of texts the text, of images the image where the answer is wrong. x: the eval rows.
-    picture: an image as uint8. Of more than MAX_ROWS rows a sample, the same each time.
+    For a table, it has the row's columns; for texts, the text; for images, the image if the answer is wrong. x: the
+    eval rows. picture: an image as uint8. Of more than MAX_ROWS rows, it has a sample, the same each time.
     """
     right, _ = metrics.both_correct(scores, policy)
     rows = sample(scores.rows)
@@ -60,7 +60,7 @@ def predictions(scores: Scores, policy: Policy, x: Any, picture: Callable[[Any],
 
 
 def sample(rows: int) -> list[int]:
-    """The rows that a table shows: all, or as many as it may have, chosen evenly and the same each time."""
+    """Return the rows that a table shows: all, or at most MAX_ROWS, chosen evenly and the same each time."""
     if rows <= MAX_ROWS:
         return list(range(rows))
     chosen: list[int] = np.sort(np.random.default_rng(0).choice(rows, MAX_ROWS, replace=False)).tolist()
@@ -98,7 +98,9 @@ def _numbers(scores: Scores, right: Any, rows: list[int]) -> dict[str, list[Any]
 
 
 def _columns(x: Any, rows: list[int]) -> dict[str, list[Any]]:
-    """The columns of a table, in W&B's types: numbers stay numbers, all else is text; what is missing is null."""
+    """Return the columns of a table in W&B's types: numbers stay numbers, all else becomes text, and a missing value is
+    null.
+    """
     shown = x.iloc[rows]
     return {
         f"x_{name}": [
@@ -114,7 +116,7 @@ def _plain(value: Any) -> Any:
 
 
 def reliability(scores: Scores) -> Any:
-    """How often the candidate is right, by how sure it is."""
+    """Return how often the candidate is right, by its confidence."""
     table = _table(["up_to", "rows", "confidence", "correct"], metrics.reliability(scores.targets, scores.candidate))
     return wandb.plot.line(table, "confidence", "correct", title="Reliability")
 

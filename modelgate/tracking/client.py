@@ -1,5 +1,5 @@
 """
-W&B, where everything is recorded: is it there, what does it hold, and a run to write with.
+Talk to W&B: check that it answers, read what it holds, and start a run to write with.
 
 The address and key come from W&B's own variables (WANDB_BASE_URL, WANDB_API_KEY, WANDB_ENTITY, WANDB_PROJECT).
 """
@@ -29,23 +29,23 @@ T = TypeVar("T")
 
 PRODUCTION = "production"
 _REGISTRY = "wandb-registry-"  # how the projects of W&B's registries begin
-# How W&B says it to a key that lacks a right, where the status does not.
+# How W&B says that a key lacks a right, if the status does not say it.
 _REFUSALS = ("permission", "forbidden", "not authorized", "denied")
-# A server that died is started again within 20 s on a busy machine. wandb.init itself would wait 90 s for a host that
-# is not there.
+# On a busy machine, a server that died is started again within 20 s. wandb.init itself would wait 90 s for a missing
+# host.
 REACH_TIMEOUT_S = 20.0
-SAY_AFTER_S = 3.0  # a person who sees nothing for longer thinks that it hangs
+SAY_AFTER_S = 3.0  # if nothing appears for longer, people think that it hangs
 
 
 def connect() -> wandb.Api:
-    """W&B's public API, once its host has been seen to answer and to take the key."""
-    # The steps say themselves what they do; W&B's own words would repeat it once a step.
+    """Return W&B's public API after its host has answered and accepted the key."""
+    # The steps report what they do. W&B's own messages would repeat it in every step.
     base_url = wandb.setup(wandb.Settings(silent=True)).settings.base_url
     _require_host(base_url)
     try:
         api = wandb.Api()
         if api.default_entity is None:
-            raise AuthenticationError("the key names no one")
+            raise AuthenticationError("the key does not belong to anyone")
     except (AuthenticationError, UsageError) as error:
         raise StepError(
             "key_refused",
@@ -57,7 +57,7 @@ def connect() -> wandb.Api:
 
 
 def _require_host(base_url: str) -> None:
-    """Wait for the host, as a server that is just starting, or being started again, does not answer yet."""
+    """Wait for the host: a server that is starting, or being started again, does not answer yet."""
     url = urlsplit(base_url)
     address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
     began = time.monotonic()
@@ -70,7 +70,7 @@ def _require_host(base_url: str) -> None:
         except OSError as error:
             waited = time.monotonic() - began
             if not said and SAY_AFTER_S <= waited < REACH_TIMEOUT_S:
-                waiting = f"waiting for W&B at {base_url}, which does not answer yet ({REACH_TIMEOUT_S:.0f} s at most)"
+                waiting = f"waiting for W&B at {base_url}, which does not answer yet (at most {REACH_TIMEOUT_S:.0f} s)"
                 print(waiting, file=sys.stderr, flush=True)
                 said = True
             if waited < REACH_TIMEOUT_S:
@@ -85,22 +85,22 @@ def _require_host(base_url: str) -> None:
 
 
 def project_of(project: str) -> str:
-    """The W&B project to work in: WANDB_PROJECT, else the use case's own."""
+    """Return the W&B project to work in: WANDB_PROJECT, or else the use case's own."""
     return os.environ.get("WANDB_PROJECT") or project
 
 
 def entity_of(api: wandb.Api) -> str:
-    """The W&B entity to work in: WANDB_ENTITY, else the key's own."""
+    """Return the W&B entity to work in: WANDB_ENTITY, or else the key's own."""
     return os.environ.get("WANDB_ENTITY") or str(api.default_entity)
 
 
 def account_of(api: wandb.Api) -> str:
-    """The W&B account that the key is of."""
+    """Return the W&B account of the key."""
     return str(api.viewer.username)
 
 
 def account_of_run(run: Any) -> str | None:
-    """The account that W&B shows as a run's own; None if it shows none, or the run was deleted."""
+    """Return the account that W&B shows as a run's own; None if it shows none, or if the run was deleted."""
     try:
         user = getattr(run, "user", None)
         return str(user.username) if user else None
@@ -109,7 +109,7 @@ def account_of_run(run: Any) -> str | None:
 
 
 def has_project(api: wandb.Api, entity: str, project: str) -> bool:
-    """Whether the entity has this project and the key may see it."""
+    """Return whether the entity has this project and the key may see it."""
     try:
         return any(known.name == project for known in api.projects(entity))
     except (CommError, ValueError) as error:
@@ -123,9 +123,10 @@ def has_project(api: wandb.Api, entity: str, project: str) -> bool:
 
 def registry(api: wandb.Api, name: str) -> str | None:
     """
-    A registry by its name, as `organization/wandb-registry-model`: that of the entity to work in. None if it has none.
+    Return a registry by its name, as `organization/wandb-registry-model`, in the organization of the entity. None if
+    there is none.
 
-    Any other name is a project of that entity, as the older `model-registry`. Raises `wandb_failed`: see `_shown`.
+    Any other name is a project of that entity, such as the older `model-registry`. Raise `wandb_failed`: see `_shown`.
     """
     if not name.startswith(_REGISTRY):
         return f"{entity_of(api)}/{name}"
@@ -135,9 +136,9 @@ def registry(api: wandb.Api, name: str) -> str | None:
 
 def admins(api: wandb.Api, collection: str) -> frozenset[str]:
     """
-    The accounts that W&B names as admins of a collection's registry; empty where it does not tell this key.
+    Return the accounts that W&B names as admins of a collection's registry; empty if it does not show them to this key.
 
-    collection: `organization/registry/name`; the organization may be left out. Raises `wandb_failed`: see `_shown`.
+    collection: `organization/registry/name`; the organization is optional. Raise `wandb_failed`: see `_shown`.
     """
     *organization, registry, _ = collection.split("/")
     name = registry.removeprefix(_REGISTRY)
@@ -150,13 +151,13 @@ def admins(api: wandb.Api, collection: str) -> frozenset[str]:
 
 def _shown(what: str, ask: Callable[[], T]) -> T | None:
     """
-    What W&B shows of a registry; None if it shows this key nothing.
+    Return what W&B shows of a registry; None if it shows nothing to this key.
 
-    Raises StepError `wandb_failed` if W&B did not answer: from that no one may conclude that there is nothing.
+    Raise StepError `wandb_failed` if W&B did not answer: this does not mean that there is no registry.
     """
     try:
         return ask()
-    except RuntimeError as error:  # the SDK, for a W&B that has no registries, or did not say in time whether it has
+    except RuntimeError as error:  # from the SDK, if W&B has no registries, or did not say in time whether it has
         raise _failed(what, error) from error
     except (CommError, WandbApiFailedError, ValueError, AttributeError) as error:
         # The SDK wraps some of its own errors into a ValueError, and some not at all.
@@ -172,7 +173,7 @@ def _shown(what: str, ask: Callable[[], T]) -> T | None:
 def run(
     api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any], run_id: str | None = None
 ) -> Iterator[Run]:
-    """A W&B run, finished at the end of the block; marked failed when the block raises. run_id: None: any."""
+    """Open a W&B run, finished at the end of the block, and marked failed if the block raises. run_id: None: any id."""
     entity = entity_of(api)
     try:
         opened = wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config), id=run_id)
@@ -182,19 +183,19 @@ def run(
         raise StepError(
             "run_refused",
             f"W&B does not start a run in {entity}/{project}: {_first_line(error)}",
-            "name an entity and a project that the key may write to: WANDB_ENTITY, WANDB_PROJECT",
+            "choose an entity and a project that the key may write to: WANDB_ENTITY, WANDB_PROJECT",
             WRONG_USE,
         ) from error
     try:
         yield opened
     except BaseException:
-        opened.finish(exit_code=1)  # as the run's own `with` does, which prints a traceback first
+        opened.finish(exit_code=1)  # like the run's own `with`, but that first prints a traceback
         raise
     opened.finish()
 
 
 def find(api: wandb.Api, name: str) -> Artifact | None:
-    """The version that `entity/project/name:alias` names now, or None."""
+    """Return the version that `entity/project/name:alias` names now, or None."""
     try:
         found: Artifact = api.artifact(name)
         return found
@@ -205,27 +206,27 @@ def find(api: wandb.Api, name: str) -> Artifact | None:
 
 
 def production(api: wandb.Api, collection: str) -> Artifact | None:
-    """The version of a registry's collection `entity/project/name` that is in production now, or None."""
+    """Return the version of a registry's collection `entity/project/name` that is in production now, or None."""
     return find(api, f"{collection}:{PRODUCTION}")
 
 
 def find_by_digest(api: wandb.Api, collection: str, kind: str, digest: str) -> Artifact | None:
     """
-    The version of `entity/project/name` that has this digest, or None.
+    Return the version of `entity/project/name` that has this digest, or None.
 
-    What was deleted and made again has the same digest, and maybe another number.
+    A version that was deleted and made again has the same digest, but possibly another number.
     """
     return next((version for version in versions(api, kind, collection) if version.digest == digest), None)
 
 
 def versions(api: wandb.Api, kind: str, collection: str) -> Iterator[Artifact]:
-    """The versions of `entity/project/name`, newest first; none if it is gone, or has become of another type."""
+    """Return the versions of `entity/project/name`, newest first; none if it is gone, or now has another type."""
     if api.artifact_collection_exists(collection, kind):
         yield from api.artifact_collection(kind, collection).artifacts()
 
 
 def page_of(version: Artifact) -> str:
-    """Where W&B shows a version; empty if it cannot say, because the type of its collection was changed since."""
+    """Return where W&B shows a version; empty if it cannot say, because the type of its collection has changed."""
     try:
         return str(version.url)
     except (CommError, ValueError):
@@ -233,7 +234,7 @@ def page_of(version: Artifact) -> str:
 
 
 def get(api: wandb.Api, reference: Reference, flag: str) -> Artifact:
-    """The version that a flag names; an unknown one is wrong use."""
+    """Return the version that a flag names. An unknown one is wrong use."""
     if (artifact := find(api, str(reference))) is None:
         raise StepError(
             "version_not_found",
@@ -253,10 +254,10 @@ def log(run: Run, artifact: Artifact, aliases: list[str]) -> Artifact:
     """
     try:
         return run.log_artifact(artifact, aliases=aliases).wait()
-    except ValueError as error:  # a collection of this name is of another type
+    except ValueError as error:  # a collection with this name has another type
         raise StepError(
             "collection_of_other_type",
-            f"W&B does not take a version of {artifact.name}: {_first_line(error)}",
+            f"W&B does not accept a version of {artifact.name}: {_first_line(error)}",
             "find out who made that collection, and rename or delete it in W&B",
             WRONG_USE,
         ) from error
@@ -274,25 +275,25 @@ def link(run: Run, version: Artifact, target: str, alias: str) -> Artifact:
         raise StepError(
             "link_refused",
             f"W&B does not link {Reference.pin(version)} into {target!r}: {_first_line(error)}",
-            "make the registry in W&B, or name one that this key may link into: --registry, --collection",
+            "create the registry in W&B, or choose one that this key may link into: --registry, --collection",
             WRONG_USE,
         ) from error
     if linked is None:
-        raise RuntimeError("W&B linked nothing and said nothing")
+        raise RuntimeError("W&B did not link the model, and gave no error")
     return linked
 
 
 def made(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
-    """The answer of a step that makes a version; without a run the version was there already."""
+    """Return the answer of a step that makes a version; without a run, the version already existed."""
     return {what: str(Reference.pin(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
 
 
 def add_aliases(version: Artifact, aliases: list[str]) -> None:
     """
-    Let the version have these aliases too, all of them in one request.
+    Add these aliases to the version, all of them in one request.
 
-    Raises StepError `alias_refused` when W&B does not let this key do that: the aliases that a registry protects are
-    set by its admins. Which aliases are protected can only be found out by trying: the SDK has no question for it.
+    Raise StepError `alias_refused` if W&B does not let this key do that: only admins set the aliases that a registry
+    protects. Only trying shows which aliases are protected: the SDK cannot ask for them.
     """
     if not (wanted := [alias for alias in aliases if alias not in version.aliases]):
         return
@@ -303,24 +304,25 @@ def add_aliases(version: Artifact, aliases: list[str]) -> None:
         if _answered_no(error):
             raise StepError(
                 "alias_refused",
-                f"this key may not give {Reference.pin(version)} the alias {wanted[0]!r}: {_first_line(error)}",
+                f"this key may not set the alias {wanted[0]!r} on {Reference.pin(version)}: {_first_line(error)}",
                 "set WANDB_API_KEY to the key of an admin of the registry, who may set its protected aliases",
             ) from error
-        raise _failed(f"give {Reference.pin(version)} the alias {wanted[0]!r}", error) from error
+        raise _failed(f"set the alias {wanted[0]!r} on {Reference.pin(version)}", error) from error
 
 
 def _is_absent(error: CommError) -> bool:
-    """Whether W&B says that there is no such thing, or, of a registry's version, no such organization."""
+    """Return whether W&B says that there is no such thing, or for a registry's version, no such organization."""
     return any(words in str(error).lower() for words in ("not found", "unable to find"))
 
 
 def _answered_no(error: CommError) -> bool:
-    """Whether W&B itself refused, and so did nothing; after any other error it may have done what it was asked."""
+    """Return whether W&B itself refused, and so did nothing. After any other error, it may have done what it was
+    asked.
+    """
     response = getattr(error.exc, "response", None)  # of the SDK's WandbApiFailedError; None: there was no answer
     if response is None:
         return False
-    # 0 where the SDK has no status to tell: for an error that GraphQL puts into a 200, but for an interrupted answer,
-    # too.
+    # 0 if the SDK has no status: for an error that GraphQL returns with a 200, but also for an interrupted answer.
     if response.http_status in (0, 200):
         return any(word in str(error).lower() for word in _REFUSALS)
     return response.http_status in (401, 403)

@@ -1,9 +1,9 @@
 """
-Fetch what a version holds: the one way in which bytes from W&B come into a step.
+Fetch the files of a version: the only way in which bytes from W&B get into a step.
 
 A version's digest is the digest of its manifest, and a manifest can say anything: that a file is whatever an address
-answers today, or that it has an MD5 which other bytes have too. So each file is read again after the download, held to
-the size and the MD5 of its manifest, and named by its SHA-256, which evidence and ledger keep.
+returns today, or that it has an MD5 that other bytes also have. So each file is read again after the download, compared
+with the size and the MD5 of its manifest, and identified by its SHA-256, which evidence and ledger keep.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wandb import Artifact
 
 GIB = 2**30
-MAX_BYTES = 4 * GIB  # the largest file that a step downloads; a model on disk is rarely above 1 GiB
+MAX_BYTES = 4 * GIB  # the largest file that a step downloads; a model is rarely above 1 GiB
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,24 @@ class Fetched:
 
 
 class FileRefused(StepError):
-    """A version does not hold the file, or not in a form that can be trusted."""
+    """A version does not have the file, or not in a form that can be trusted."""
 
 
 def fetch(version: Artifact, name: str, folder: Path, max_bytes: int = MAX_BYTES) -> Fetched:
     """
-    Download one file of a version into a folder; what the folder has under this name is replaced.
+    Download one file of a version into a folder, replacing a file of this name there.
 
     Raises FileRefused: `reference_entry`, `file_missing`, `file_too_large`, or `file_changed` if the bytes are not
     those of the manifest. The SDK's cache is not used: it trusts a file by its name and size.
     """
     if (entry := version.manifest.entries.get(name)) is None:
-        raise FileRefused("file_missing", f"{version.name} has no {name}", "name a version that a step made")
+        raise FileRefused("file_missing", f"{version.name} has no {name}", "choose a version that a step made")
     if entry.ref is not None:
         raise _reference(version, name)
     if not isinstance(entry.size, int) or entry.size > max_bytes:
         raise FileRefused(
             "file_too_large",
-            f"{name} of {version.name} has {entry.size} bytes by its manifest, and {max_bytes} are allowed",
+            f"{name} of {version.name} has {entry.size} bytes according to its manifest, but {max_bytes} are allowed",
             "log a smaller file",
         )
     (folder / name).unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def fetch(version: Artifact, name: str, folder: Path, max_bytes: int = MAX_BYTES
     if (size, md5) != (entry.size, entry.digest):
         raise FileRefused(
             "file_changed",
-            f"{name} of {version.name}: W&B gave {size} bytes with MD5 {md5}, and the manifest says {entry.size} bytes "
+            f"{name} of {version.name}: W&B returned {size} bytes with MD5 {md5}, but the manifest says {entry.size} bytes "
             f"with {entry.digest}",
             "the stored file was damaged or replaced: log the version again",
         )
@@ -68,7 +68,7 @@ def fetch(version: Artifact, name: str, folder: Path, max_bytes: int = MAX_BYTES
 
 
 def require_no_references(version: Artifact) -> None:
-    """Refuse a version in which any entry is a reference: what is behind it can change without a new version."""
+    """Refuse a version in which any entry is a reference: its target can change without a new version."""
     for name, entry in sorted(version.manifest.entries.items()):
         if entry.ref is not None:
             raise _reference(version, name)
@@ -106,7 +106,7 @@ def _use_cache_again(version: Artifact) -> None:
 
 
 def _hashes(path: Path) -> tuple[int, str, str]:
-    """Size in bytes, MD5 as the manifest writes it (base64), and SHA-256 (hex)."""
+    """Return size in bytes, MD5 as the manifest writes it (base64), and SHA-256 (hex)."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     size = 0
     with path.open("rb") as file:

@@ -1,8 +1,8 @@
 """
-What a step's output depends on, as one short hash: the code it imports, its flags, its inputs, its image's lock.
+Compute a short hash of what a step's output depends on: the code it imports, its flags, its inputs, its image's lock.
 
-A step that has run on the same fingerprint need not run again. No path of this machine, time or host name is in it,
-so that it is the same in a process, in a container and on another machine.
+If a step has run with the same fingerprint, it does not need to run again. The fingerprint contains no local path, time
+or host name, so it is the same in a process, in a container and on another machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from modelgate import config
 
 ROOT = Path(__file__).resolve().parents[2]
 _PREFIX = "inputs-"
-# What a step's image is built on: the packages of a framework, and those of the use case. The processes of a laptop
-# have the same versions from requirements.txt; a development tool added there is no reason to train again.
+# The base of a step's image: the packages of a framework, and those of the use case. Processes on a laptop have the
+# same versions from requirements.txt, but a new development tool there is not a reason to train again.
 _LOCKS = "docker/frameworks"
 _FORMAT = re.compile(r"modelgate/frameworks/(\w+)_format\.py")
 _USE_CASE = re.compile(r"usecases/\w+/")
@@ -29,10 +29,10 @@ _OURS = ("modelgate", "steps", "usecases")
 
 def alias(module: str, parts: Iterable[str], flags: Mapping[str, object], inputs: Mapping[str, str | None]) -> str:
     """
-    The W&B alias under which the output of this very work is found: `inputs-<12 hex>`.
+    Return the W&B alias that finds the output of exactly this work: `inputs-<12 hex>`.
 
-    module: the step, as `steps.train`. parts: modules of the use case that it loads by name, as `usecases.NAME.model`.
-    flags: those that change the output. inputs: digests of what it reads.
+    module: the step, such as `steps.train`. parts: modules of the use case that it loads by name, such as
+    `usecases.NAME.model`. flags: those that change the output. inputs: digests of what it reads.
     """
     read = sources([module, *parts])
     files = {name: _sha256(_path(name)) for name in [*read, *locks(read)]}
@@ -41,16 +41,16 @@ def alias(module: str, parts: Iterable[str], flags: Mapping[str, object], inputs
 
 
 def is_alias(name: str) -> bool:
-    """Whether an alias is one of these, which is a mark of the steps and not a name that somebody gave."""
+    """Return whether an alias is such a mark of the steps, and not a name that someone gave."""
     return name.startswith(_PREFIX)
 
 
 def locks(read: Iterable[str]) -> list[str]:
     """
-    The locks of the step's image, by the files of ours that the step reads: paths from the root, sorted.
+    Return the locks of the step's image, given the project files that the step reads: paths from the root, sorted.
 
-    A step that knows the format of no framework has scikit-learn's, with what tables need. An image for a GPU has the
-    lock of CUDA in the place of the CPU's.
+    A step without the format of a framework uses the image of scikit-learn, which has what tables need. An image for a
+    GPU has the lock for CUDA instead of the one for the CPU.
     """
     frameworks = [match[1] for name in read if (match := _FORMAT.fullmatch(name))] or ["sklearn"]
     of_frameworks = [_lock(framework) for framework in frameworks]
@@ -64,7 +64,9 @@ def _lock(framework: str) -> str:
 
 
 def sources(modules: Iterable[str]) -> list[str]:
-    """The files of ours that these modules are and import, directly or not: paths from the root, sorted."""
+    """Return the project files of these modules and of all that they import, directly or not: paths from the root,
+    sorted.
+    """
     found: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
@@ -73,13 +75,13 @@ def sources(modules: Iterable[str]) -> list[str]:
             continue
         found[module] = path
         waiting += _imports(path)
-        if "." in module:  # importing a.b runs a/__init__.py too
+        if "." in module:  # importing a.b also runs a/__init__.py
             waiting.append(module.rpartition(".")[0])
     return sorted(found.values())
 
 
 def _imports(path: str) -> list[str]:
-    """Modules of ours that a file imports anywhere in it; `from a import b` may name a module b."""
+    """Return the project's modules that a file imports anywhere; `from a import b` may name a module b."""
     return _imported(_path(path).read_text(encoding="utf-8"))
 
 
@@ -103,7 +105,7 @@ def _file(module: str) -> str | None:
 
 
 def _path(name: str) -> Path:
-    """A file of ours, by its path from the root."""
+    """Return a project file by its path from the root."""
     return (config.FOLDER.parent if name.startswith("usecases/") else ROOT) / name
 
 

@@ -1,7 +1,7 @@
 """
-Where a version comes from, by W&B's own record: the run that logged it, whose that was, and what it had used.
+Find where a version comes from, in W&B's own record: the run that logged it, its account, and what it used.
 
-A record and not a proof: anyone who can log a version may give their run any job type and any inputs.
+This is a record, not a proof: anyone who can log a version can give their run any job type and any inputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wandb import Artifact
 
 BUILD, TRAIN = "build_dataset", "train_model"
-MAX_RUNS = 20  # that are looked at for one training; it is run again if none of them is that
+MAX_RUNS = 20  # the most runs to look at for one training; if none matches, it runs again
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Origin:
 
 
 def origin(version: Artifact) -> Origin | None:
-    """Where a version comes from; None if no run is known, or it was deleted."""
+    """Return where a version comes from; None if no run is known, or it was deleted."""
     try:
         run = version.logged_by()
         return None if run is None else _of_run(run)
@@ -53,11 +53,12 @@ def _of_run(run: Any) -> Origin:
 
 def same_training(api: wandb.Api, version: Artifact, wanted: Mapping[str, Any], dataset: Artifact) -> Origin | None:
     """
-    A training run that logged this very model, whose config is `wanted`, and that used the dataset; None without one.
+    Return a training run that logged this exact model, has the config `wanted`, and used the dataset; None without one.
 
     wanted: hyperparameters, and as `inputs` the fingerprint of code, lock and data (`modelgate.tracking.fingerprint`).
 
-    Not only the run that logged the model first: other code may make the same bytes, and so the same version.
+    This does not only check the run that first logged the model: other code may make the same bytes, and so the same
+    version.
     """
     filters = {"jobType": TRAIN, "config.inputs": wanted["inputs"]}
     try:
@@ -74,10 +75,10 @@ def same_training(api: wandb.Api, version: Artifact, wanted: Mapping[str, Any], 
 
 def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = False) -> Origin:
     """
-    The run that trained a model, with the datasets that it learned from.
+    Return the run that trained a model, with the datasets that it learned from.
 
-    Refused as `lineage_unknown` if W&B does not know the run, or has lost a dataset of it. was_in_production: if so, it
-    was judged when they were there, and comes without datasets.
+    Raise `lineage_unknown` if W&B does not know the run, or has lost one of its datasets. was_in_production: then the
+    model was judged when they existed, and the run is returned without datasets.
     """
     found = origin(version)
     if found is not None and found.job_type == TRAIN and (learned := _learned(api, version, found)):
@@ -87,22 +88,22 @@ def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = Fal
     if found is not None and found.job_type == TRAIN:
         raise StepError(
             "lineage_unknown",
-            f"the dataset that {version.name} was trained on is gone, so no one knows its rows",
+            f"the dataset that {version.name} was trained on is gone, so its rows are unknown",
             "build it again from the same source, or train on another one",
         )
     raise StepError(
         "lineage_unknown",
-        f"{version.name} was logged by {_named(found)}, so no one knows which rows it was trained on",
+        f"{version.name} was logged by {_named(found)}, so it is unknown which rows it was trained on",
         "register a model that the step train logged",
     )
 
 
 def _learned(api: wandb.Api, version: Artifact, run: Origin) -> tuple[Artifact, ...]:
     """
-    The datasets that a training run used; none if one is lost.
+    Return the datasets that a training run used; none if one is lost.
 
-    A dataset that was deleted is an input of the run no more. Run and model recorded its name and its digest, by which
-    it is found if it was built again.
+    A deleted dataset is no longer an input of the run. But run and model recorded its name and its digest, so it can be
+    found if it was built again.
     """
     digest, name = version.metadata.get("dataset_digest"), run.config.get("dataset")
     if not isinstance(digest, str) or any(used.digest == digest for used in run.datasets):
@@ -116,12 +117,12 @@ def _learned(api: wandb.Api, version: Artifact, run: Origin) -> tuple[Artifact, 
 
 
 def require(version: Artifact, job_type: str) -> Origin:
-    """Where a version comes from; refused as `unknown_origin` if no run of this job type logged it."""
+    """Return where a version comes from; raise `unknown_origin` if no run of this job type logged it."""
     found = origin(version)
     if found is None or found.job_type != job_type:
         raise StepError(
             "unknown_origin",
-            f"{version.name} was logged by {_named(found)}, and not by one with the job type {job_type!r}",
+            f"{version.name} was logged by {_named(found)}, not by one with the job type {job_type!r}",
             "use a version that the previous step made",
         )
     return found

@@ -1,7 +1,7 @@
 """
-Names of W&B artifact versions, as the steps hand them on: pinned, `entity/project/name:v3`, never an alias.
+Name W&B artifact versions, as the steps pass them on: pinned, `entity/project/name:v3`, never an alias.
 
-An alias may name another version by the time the next step reads it; a version number may not.
+An alias may name another version by the time the next step reads it; a version number does not.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Reference:
     @classmethod
     def pin(cls, artifact: Artifact) -> Reference:
         """
-        The pinned name of a version that W&B has given a number.
+        Return the pinned name of a version that has a number in W&B.
 
-        If the name has it, then that one: of a listed link, the SDK's `version` is the number of the linked model
+        If the name has a number, use that one: for a listed link, the SDK's `version` is the number of the linked model
         (wandb 0.31.0, Artifact._assign_attrs without a membership).
         """
         name, _, number = artifact.name.partition(":")
@@ -52,12 +52,12 @@ class Reference:
         return cls.parse(f"{artifact.entity}/{artifact.project}/{name}:{pinned}", "")
 
     def require_in(self, collection: str, use_case: str) -> None:
-        """Refuse a version of another use case's collection. The registry that it is in does not matter."""
+        """Refuse a version of another use case's collection, in any registry."""
         if self.name != collection:
             raise StepError(
                 "other_collection",
                 f"{self} is not a version of {collection!r}, the collection of the use case {use_case!r}",
-                f"name a version of {collection!r}, or the use case that owns {self.name!r}; after a trial in another "
+                f"use a version of {collection!r}, or the use case that owns {self.name!r}; after a trial in another "
                 f"collection: --collection {self.name}",
             )
 

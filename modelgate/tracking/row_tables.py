@@ -1,4 +1,4 @@
-"""The rows of a split as a W&B Table, to look at."""
+"""Show the rows of a split as a W&B Table."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def add(artifact: Artifact, split: str, rows: Any, shown: Any, data: ModuleType, folder: Path) -> None:
     """
-    Add the table `<split>_table`. rows: their x and y. shown: the indices of those that it has, int64.
+    Add the table `<split>_table`. rows: their x and y. shown: the indices of the rows in it, int64.
 
-    folder: does not exist yet, and stays until the artifact is logged. data: the use case's data.py.
+    folder: does not exist yet; keep it until the artifact is logged. data: the use case's data.py.
     """
     targets = rows.y[shown]
     if isinstance(rows.x, np.ndarray):
@@ -30,7 +30,7 @@ def add(artifact: Artifact, split: str, rows: Any, shown: Any, data: ModuleType,
 
 
 def _add_columns(artifact: Artifact, split: str, columns: dict[str, list[Any]], targets: Any, data: ModuleType) -> None:
-    """A table with the columns that the rows have, and what they say: the name of the class, or the number."""
+    """Return a table with the rows' columns and their target: the name of the class, or the number."""
     import wandb
 
     classes = getattr(data, "CLASSES", None)
@@ -41,21 +41,21 @@ def _add_columns(artifact: Artifact, split: str, columns: dict[str, list[Any]], 
 
 
 def _values(series: Any) -> list[Any]:
-    """A column's values, and None for each that is missing, however its type says that."""
+    """Return a column's values, with None for each missing one, whatever its type uses for that."""
     found: list[Any] = series.astype(object).where(series.notna(), None).tolist()
     return found
 
 
 def _cell(value: Any) -> Any:
-    """A value as W&B shows it: numbers, texts and truth values as they are, nothing where one is missing."""
+    """Return a value as W&B shows it: numbers, texts and truth values unchanged, nothing if it is missing."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _add_images(artifact: Artifact, split: str, images: Any, labels: Any, data: ModuleType, folder: Path) -> None:
     """
-    The walkthrough's table: columns `x_<split>` (float32 images), `y_<split>` (labels) and `img` (to look at).
+    Return the walkthrough's table: columns `x_<split>` (float32 images), `y_<split>` (labels) and `img` (to look at).
 
-    The pictures are added to the artifact together: one by one, the SDK would copy each of them twice.
+    The pictures are added to the artifact together, because one by one, the SDK would copy each of them twice.
     """
     import wandb
     from PIL import Image

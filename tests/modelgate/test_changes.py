@@ -103,7 +103,7 @@ def test_what_is_unusual_is_a_line_of_its_own(change, says):
 def test_what_nobody_knows_of_production_is_said():
     assert changes.lines(MADE, Made(), KNOWN)[1:] == (
         "Lineage incomplete: W&B does not know which run logged the model in production.",
-        "Lineage incomplete: no evidence of what is in production can be read.",
+        "Lineage incomplete: the evidence of the model in production cannot be read.",
     )
 
 

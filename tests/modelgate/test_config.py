@@ -166,7 +166,7 @@ def test_a_key_of_the_wrong_type(folder, table, key):
 @pytest.mark.parametrize(
     ("table", "key", "value", "said"),
     [
-        ("gate", "policy", '"no_wrose"', 'is "no_wrose" and must be "no_worse" or "better" or "non_inferior" (did you'),
+        ("gate", "policy", '"no_wrose"', 'is "no_wrose" but must be "no_worse" or "better" or "non_inferior" (did you'),
         ("gate", "policy", '"no_wrose"', "did you mean no_worse?"),
         ("gate", "policy", '"rollback"', 'must be "no_worse" or "better" or "non_inferior"'),
         ("gate", "at_least", "90", "is 90 but must be a number from 0 to 1"),
@@ -241,7 +241,7 @@ def test_limits_of_the_gate_that_do_not_fit_each_other(folder, limits, said):
 
 def test_a_margin_of_nothing_cannot_be_shown(folder):
     write(folder, WHOLE.replace("no_worse", "non_inferior").replace("margin = 0.005", "margin = 0"))
-    assert "gate.margin is 0 and must be above 0 for non_inferior" in refused()
+    assert "gate.margin is 0 but must be above 0 for non_inferior" in refused()
 
 
 def test_a_metric_of_the_use_cases_own_is_a_function_of_behaviour_py_which_is_not_run(folder):

@@ -321,7 +321,7 @@ def test_production_without_any_ledger_is_outside():
     assert verified(history)[1] == {("moved_outside", None)}
 
 
-@pytest.mark.parametrize(("to", "words"), [(0, "v0 named and the ledger no longer does"), (4, "does not name")])
+@pytest.mark.parametrize(("to", "words"), [(0, "v0 named, but the ledger no longer does"), (4, "does not name")])
 def test_an_outside_move_says_whether_the_ledger_ever_knew_the_version(to, words):
     history = played([("promote", 0), ("promote", 1), ("outside", to)])
     _, (finding,) = verify.verify(

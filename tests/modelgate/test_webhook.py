@@ -137,7 +137,7 @@ def test_teams_gets_a_card_without_markdown(receiver, monkeypatch):
 
 def test_an_unknown_template_is_named(receiver, monkeypatch):
     monkeypatch.setenv("PROMOTION_WEBHOOK_TEMPLATE", "discord")
-    assert problem()[0] == "PROMOTION_WEBHOOK_TEMPLATE is 'discord', and must be slack, teams or empty"
+    assert problem()[0] == "PROMOTION_WEBHOOK_TEMPLATE is 'discord', but must be slack, teams or empty"
 
 
 def test_a_page_that_is_no_plain_address_is_left_out(receiver, monkeypatch):
@@ -189,7 +189,10 @@ def test_an_address_of_the_internet_is_public(address):
 def test_a_private_address_is_refused_however_it_is_written(receiver, monkeypatch, host):
     monkeypatch.setenv("PROMOTION_WEBHOOK_ALLOW", "http")
     monkeypatch.setenv("PROMOTION_WEBHOOK_URL", f"http://{host}:{receiver.server_port}{PATH}")
-    assert problem() == ("its host is at a private address, and PROMOTION_WEBHOOK_ALLOW does not have `private`", False)
+    assert problem() == (
+        "its host has a private address, and PROMOTION_WEBHOOK_ALLOW does not contain `private`",
+        False,
+    )
     assert receiver.received == []
 
 
@@ -198,7 +201,7 @@ def test_a_name_that_stands_for_a_private_address_is_refused(receiver, names, mo
     names[HOST] = [answer]
     monkeypatch.setenv("PROMOTION_WEBHOOK_ALLOW", "http")
     monkeypatch.setenv("PROMOTION_WEBHOOK_URL", f"http://{HOST}:{receiver.server_port}{PATH}")
-    assert problem()[0].startswith("its host is at a private address")
+    assert problem()[0].startswith("its host has a private address")
     assert receiver.received == []
 
 

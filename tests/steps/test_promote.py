@@ -231,7 +231,7 @@ def test_a_rollback_works_when_the_bad_version_was_deleted(evaluated, step, regi
     assert registry.production == "v0"
     moved, gone = step("audit", "--verify")["findings"]
     assert (moved["name"], moved["entry"], gone["name"], gone["entry"]) == ("moved_outside", 2, "version_gone", 1)
-    assert "or its version deleted" in moved["message"]
+    assert "or it was deleted" in moved["message"]
 
 
 # --- what is refused, by name ----------------------------------------------------------------------------------------

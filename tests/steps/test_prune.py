@@ -246,7 +246,7 @@ def test_what_is_linked_or_in_use_stays(history: History) -> None:
 
 def test_what_is_young_stays(history: History, step: Callable[..., Any]) -> None:
     assert step("prune")["versions"] == []
-    assert step("prune")["kept"]["it is young"] == 2
+    assert step("prune")["kept"]["it is recent"] == 2
 
 
 def test_another_list_than_the_one_that_was_shown_is_not_deleted(history: History, step: Callable[..., Any]) -> None:

@@ -1,18 +1,18 @@
 """
-Who said yes. This package is the one place in the steps that knows GitHub.
+Find out who approved. This package is the only place in the steps that knows GitHub.
 
-A promotion without an approval is refused, whatever the verdict. There are four forms of it:
+A promotion without an approval is refused, whatever the verdict. An approval has one of four forms:
 
-name    a person at a machine of their own names themselves, after reading the report
+name    a person at their own machine gives their name, after reading the report
 browser the same, by the button under the report on the pages of this machine
-github  on GitHub, a required reviewer of the use case's environment let this run go on
-merge   on GitHub, where the plan has no required reviewers: the approving review of the pull request that was merged
+github  on GitHub, a required reviewer of the use case's environment let this run continue
+merge   on GitHub, if the plan has no required reviewers: the approving review of the pull request that was merged
 
 A person who started the workflow run, or wrote what it judges, does not count.
 
-A missing environment is created by GitHub without any protection, so a job that names one proves nothing: GitHub is
-asked who approved. What it answers is taken as input from outside: every type is checked, and an answer of another
-shape is a refusal.
+GitHub creates a missing environment without any protection, so a job that names one proves nothing. That is why promote
+asks GitHub who approved. The answer is input from outside: every type is checked, and an answer of another shape is a
+refusal.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ def check_flags(approver: str | None, how: str | None) -> None:
     """Refuse flags that cannot be an approval on this machine, before anything is asked."""
     if approver is not None and how is not None:
         raise StepError(
-            "two_approvals", "--approver and --approval were both given", "give one of the two", exit_code=WRONG_USE
+            "two_approvals", "--approver and --approval were both given", "use only one of them", exit_code=WRONG_USE
         )
     if how is not None and not job.on_github():
         raise StepError(
             "not_on_github",
             f"--approval {how} asks GitHub who approved its run, but this is not a run of GitHub Actions",
-            "read the report, then name yourself: --approver NAME",
+            "read the report, then give your name: --approver NAME",
         )
     if how is None and job.on_github():
         raise StepError(
             "name_is_no_approval",
-            "on GitHub a name on the command line approves nothing: anyone who can edit the workflow could write it",
+            "on GitHub, a name on the command line is not an approval: anyone who can edit the workflow could write it",
             "use --approval github, or read the report and promote from your own machine",
         )
     if how is None and not one_line(approver or ""):
         raise StepError(
             "no_approval",
             "no one approved this evidence",
-            "read the report, then name yourself: --approver NAME",
+            "read the report, then give your name: --approver NAME",
         )
     if how is None and not is_name(approver or ""):
         raise StepError(
             "approver_not_a_name",
             f"--approver {one_line(approver, MAX_NAME_CHARS)!r} is not a person's name, login or e-mail address",
-            "name yourself as your colleagues know you: --approver 'Ada Lovelace'",
+            "use a name that your colleagues know: --approver 'Ada Lovelace'",
             WRONG_USE,
         )
 
@@ -68,7 +68,7 @@ def check_flags(approver: str | None, how: str | None) -> None:
 def check(
     approver: str | None, how: str | None, evidence: Mapping[str, Any], model: Model, *, in_browser: bool = False
 ) -> Approval:
-    """The approval of this evidence; refused by name when there is none. Flags have passed `check_flags`."""
+    """Return the approval of this evidence; refuse if there is none. The flags have passed `check_flags`."""
     if how == "github":
         return reviewer.approval(evidence, model)
     if how == "merge":

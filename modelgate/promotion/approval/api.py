@@ -1,6 +1,5 @@
 """
-Asking GitHub. What it answers is taken as input from outside: every type is checked, and an answer of another shape is
-a refusal.
+Ask GitHub. The answer is input from outside: every type is checked, and an answer of another shape is a refusal.
 """
 
 from __future__ import annotations
@@ -20,17 +19,21 @@ from modelgate.promotion.approval import job
 
 TIMEOUT_S = 10
 _MAX_ANSWER_BYTES = 8_000_000  # a hundred pull requests with all their fields are about 2 MB
-PAGE = 100  # the most that GitHub gives at once
+PAGE = 100  # the most that GitHub returns at once
 _MAX_PAGES = 20
 
 
 def get(path: str) -> Any:
-    """The JSON that GitHub answers; not reachable within 10 s, refused, or no JSON: a StepError without the token."""
+    """Return GitHub's JSON answer. If it does not answer within 10 s, refuses, or sends no JSON, raise a StepError
+    without the token.
+    """
     return _ask("GET", path, os.environ.get("GITHUB_TOKEN", ""))
 
 
 def post(path: str, body: Mapping[str, Any], token: str = "") -> None:
-    """Have GitHub make something, with the job's token unless another is given; a StepError without the token."""
+    """Ask GitHub to create something, with the job's token unless another is given. Raise a StepError without the
+    token.
+    """
     _ask("POST", path, token or os.environ.get("GITHUB_TOKEN", ""), json.dumps(body).encode())
 
 
@@ -51,7 +54,7 @@ def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
     )
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
-            return json.loads(_body(answer) or b"null")  # a dispatch is answered with nothing
+            return json.loads(_body(answer) or b"null")  # a dispatch has an empty answer
     except urllib.error.HTTPError as error:
         raise StepError(
             "github_refused",
@@ -63,7 +66,7 @@ def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
         raise StepError(
             "github_unreachable",
             f"{base} did not answer {method} /{path} within {TIMEOUT_S} s: {type(error).__name__}",
-            "look at https://www.githubstatus.com, then run the job again",
+            "check https://www.githubstatus.com, then run the job again",
             UNREACHABLE,
         ) from None
     except (ValueError, RecursionError):
@@ -71,7 +74,7 @@ def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
 
 
 def pages(path: str, key: str | None = None) -> Iterator[Any]:
-    """All of a list that GitHub gives in pages, as such or under `key`, each page asked for when it is needed."""
+    """Yield a list that GitHub returns in pages, as such or under `key`, requesting each page when it is needed."""
     for page in range(1, _MAX_PAGES + 1):
         answer = get(f"{path}?per_page={PAGE}&page={page}")
         part = listed(path, field(path, answer, key, list) if key else answer)
@@ -82,14 +85,14 @@ def pages(path: str, key: str | None = None) -> Iterator[Any]:
 
 
 def listed(path: str, answer: Any) -> list[Any]:
-    """The answer, if it is a list."""
+    """Return the answer if it is a list."""
     if not isinstance(answer, list):
         raise unknown(path, "is not a list")
     return answer
 
 
 def field(path: str, item: Any, name: str, kind: type) -> Any:
-    """A field that GitHub documents; missing or of another type is an answer that nothing is concluded from."""
+    """Return a field that GitHub documents. If it is missing or of another type, refuse the answer."""
     value = item.get(name) if isinstance(item, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         raise unknown(path, f"has no {kind.__name__} {name!r}")
@@ -97,12 +100,12 @@ def field(path: str, item: Any, name: str, kind: type) -> Any:
 
 
 def login(path: str, item: Any, who: str = "user") -> str | None:
-    """Somebody's login; None for no one: a deleted account, or a commit whose author GitHub does not know."""
+    """Return a login; None for a deleted account, or for a commit whose author GitHub does not know."""
     if isinstance(item, dict) and not item.get(who):
         return None
     login = field(path, field(path, item, who, dict), "login", str)
     if not job.LOGIN.fullmatch(login):
-        raise unknown(path, "names somebody who has an invalid login")
+        raise unknown(path, "contains an invalid login")
     return str(login)
 
 
@@ -110,7 +113,7 @@ def sha(path: str, item: Any) -> str:
     """The hash of a commit or tree."""
     sha = field(path, item, "sha", str)
     if not re.fullmatch(job.SHA, sha):
-        raise unknown(path, "has a 'sha' that is not one")
+        raise unknown(path, "has an invalid 'sha'")
     return str(sha)
 
 
@@ -119,30 +122,30 @@ def unknown(path: str, what: str) -> StepError:
     return StepError(
         "github_answer_unknown",
         f"GitHub's answer to GET /{path} {what}",
-        "nothing is concluded from it; run the job again, and report it if it happens again",
+        "run the job again; if it happens again, report it",
     )
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an error: urllib would hand the token on to wherever it leads."""
+    """Treats a redirect as an error: urllib would send the token to the new address."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _api_url() -> str:
-    """Where GitHub's API is: https, or this machine, because the token goes there."""
+    """Return the address of GitHub's API: https, or this machine, because the token goes there."""
     address = r"(https://[\w.-]+|http://127\.0\.0\.1)(:[0-9]{1,5})?(/[\w./-]*)?"
     return job.variable("GITHUB_API_URL", address).rstrip("/")
 
 
 def _body(answer: http.client.HTTPResponse) -> bytes:
-    """The whole answer, within the time and size that are given to it."""
+    """Return the whole answer, within the limits of time and size."""
     deadline, body = time.monotonic() + TIMEOUT_S, b""
     while chunk := answer.read1(65536):
         body += chunk
         if len(body) > _MAX_ANSWER_BYTES:
-            raise ValueError("larger than any answer that is asked for")
+            raise ValueError("larger than any expected answer")
         if time.monotonic() > deadline:
             raise TimeoutError
     return body

@@ -1,4 +1,4 @@
-"""A person who says yes, and what they may be called."""
+"""Describe a person who approves, and check their name."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 MAX_NAME_CHARS = 100
 _MAX_NAME_WORDS = 12
-# What names, logins and e-mail addresses have in addition to letters and digits. None of it makes a shell do something.
+# The characters of names, logins and e-mail addresses other than letters and digits. None of them is special in a
+# shell.
 _NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is approved. environment: the one on GitHub. self_approval: whether who started a workflow run may."""
+    """What is approved. environment: the one on GitHub. self_approval: whether the person who started a workflow run
+    may approve.
+    """
 
     use_case: str
     environment: str
@@ -23,7 +26,7 @@ class Model:
 @dataclass(frozen=True)
 class Approval:
     """
-    One person's yes. how: name, browser, github or merge. comment: what they wrote. url: where GitHub shows it, or
+    One person's approval. how: name, browser, github or merge. comment: what they wrote. url: where GitHub shows it, or
     None.
     """
 
@@ -35,10 +38,11 @@ class Approval:
 
 def is_name(text: str) -> bool:
     """
-    Whether a person, a login or an e-mail address may be called this: letters of any script, digits, a few marks.
+    Return whether this can be a person's name, a login or an e-mail address: letters of any script, digits, a few
+    marks.
 
-    A line that was meant for a shell is not a name, and the ledger keeps what it is given forever. The runner asks the
-    same before it starts anything (runner/approval.py).
+    A line that was meant for a shell is not a name, and the ledger keeps every name forever. The runner makes the same
+    check before it starts anything (runner/approval.py).
     """
     words = text.split()
     kinds = [unicodedata.category(char)[0] for char in text]

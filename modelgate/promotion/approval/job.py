@@ -1,4 +1,6 @@
-"""This job, by the variables that GitHub sets: which repository, workflow run, attempt, commit, and who started it."""
+"""Describe this job by the variables that GitHub sets: repository, workflow run, attempt, commit, and who started
+it.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,13 @@ def current() -> dict[str, Any]:
 
 
 def pull_request() -> int | None:
-    """The number of the pull request in whose workflow run this is; None for the run of a branch."""
+    """Return the number of the pull request of this workflow run; None for the run of a branch."""
     found = re.fullmatch(r"refs/pull/([0-9]{1,9})/merge", variable("GITHUB_REF", r"refs/\S{1,500}"))
     return int(found[1]) if found else None
 
 
 def attempt(where: object) -> str:
-    """A workflow run's attempt, for people."""
+    """Format a workflow run's attempt for people."""
     if not isinstance(where, dict):
         return "no workflow run on GitHub"
     return one_line(f"run {where.get('run_id')} of {where.get('repository')}, attempt {where.get('run_attempt')}", 200)
@@ -52,13 +54,13 @@ def run_url(this_job: Mapping[str, Any]) -> str:
 
 
 def variable(name: str, pattern: str) -> str:
-    """A variable that GitHub sets, in its form; StepError `github_variable` if it has another."""
+    """Return a variable that GitHub sets; raise StepError `github_variable` if it has an unexpected form."""
     value = os.environ.get(name, "")
     if not re.fullmatch(pattern, value, re.ASCII):
         raise StepError(
             "github_variable",
             f"{name} is {one_line(value, 100)!r}, which is not what GitHub sets",
-            f"pass {name} on to the step as GitHub gives it",
+            f"pass {name} to the step unchanged",
             WRONG_USE,
         )
     return value

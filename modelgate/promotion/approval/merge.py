@@ -1,4 +1,4 @@
-"""The approval of the review of the pull request whose merge made this commit."""
+"""Check the approving review of the pull request whose merge made this commit."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from modelgate.promotion.approval import api, job, pulls, rollback
 from modelgate.promotion.approval.approver import Approval, Model
 from modelgate.text import one_line
 
-# What can change a model: the files of the images, and what builds and runs them. A test holds the images to this.
+# What can change a model: the files of the images, and what builds and runs them. A test compares the images with this.
 MODEL_FILES = (".github/workflows/model.yml", ".github/workflows/pipeline.yml", "requirements.txt", "runner/images.py")
 MODEL_FOLDERS = (".github/actions/", "docker/", "modelgate/", "steps/", "usecases/")
 
 
 def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
-    """The approval of this evidence by the review of what was merged; refused by name when there is none."""
+    """Return the approval of this evidence by the review of what was merged; refuse if there is none."""
     this_job = job.current()
     judged = evidence.get("github")
     if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in ("repository", "run_id", "sha")):
         raise StepError(
             "evidence_of_other_commit",
-            f"the evidence was not made in this workflow run from commit {this_job['sha']}, which is what was merged",
+            f"the evidence was not made in this workflow run from the merged commit {this_job['sha']}",
             "evaluate in this workflow run",
         )
     run = pulls.run(this_job)
     if run["event"] != "push":
         raise StepError(
             "not_a_push",
-            f"--approval merge was given in a workflow run that a {one_line(run['event'], 40)} started: "
+            f"--approval merge was used in a workflow run that a {one_line(run['event'], 40)} started: "
             "the review of a pull request approves only what its merge pushes",
             "merge a reviewed pull request that makes the change",
         )
@@ -39,7 +39,7 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
         raise StepError(
             "not_merged",
             f"no pull request that was merged into the default branch ends at commit {this_job['sha']}",
-            "merge a reviewed pull request; a push to the branch approves nothing",
+            "merge a reviewed pull request; a push to the branch is not an approval",
         )
     path = f"repos/{this_job['repository']}/pulls"
     number = api.field(path, pull, "number", int)
@@ -63,25 +63,27 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     for review in current:
         if _may_write(this_job, review["login"]):
             return Approval(review["login"], "merge", review["body"], review["url"])
-    hint = "a person with write access who wrote none of it approves the pull request's last commit before the merge"
+    hint = (
+        "before the merge, a person with write access who wrote none of it must approve the pull request's last commit"
+    )
     if approving and not others:
         raise StepError(
-            "self_approval", f"{approving[0]['login']} approved pull request #{number} and wrote a part of it", hint
+            "self_approval", f"{approving[0]['login']} approved pull request #{number}, but wrote a part of it", hint
         )
     if others and not current:
         raise StepError(
             "review_of_other_commit",
             f"pull request #{number} was approved at {one_line(others[0]['commit_id'], 40)}, "
-            f"and {one_line(head, 40)} was merged",
+            f"but {one_line(head, 40)} was merged",
             hint,
         )
     raise StepError(
-        "no_approving_review", f"no one who may write to the repository approved pull request #{number}", hint
+        "no_approving_review", f"no one with write access to the repository approved pull request #{number}", hint
     )
 
 
 def _changed_files(this_job: Mapping[str, Any], number: int) -> Iterator[str]:
-    """The files that a pull request changes or deletes; of one that it moves, both names."""
+    """Return the files that a pull request changes or deletes; for a file that it moves, both names."""
     path = f"repos/{this_job['repository']}/pulls/{number}/files"
     for file in api.pages(path):
         yield api.field(path, file, "filename", str)
@@ -89,7 +91,7 @@ def _changed_files(this_job: Mapping[str, Any], number: int) -> Iterator[str]:
 
 
 def _is_of_a_model(file: str, use_case: str) -> bool:
-    """Whether the model of this use case depends on a file: not on the files of another use case."""
+    """Return whether the model of this use case depends on a file. It does not depend on those of another use case."""
     if file.startswith("usecases/") and file.count("/") > 1:
         return file.startswith(f"usecases/{use_case}/")
     return file in MODEL_FILES or file.startswith(MODEL_FOLDERS)
@@ -97,15 +99,15 @@ def _is_of_a_model(file: str, use_case: str) -> bool:
 
 def _last_reviews(path: str) -> dict[str, dict[str, str]]:
     """
-    What each reviewer said last, by login: a later dismissal or request for changes takes an approval back.
+    Return each reviewer's last state, by login: a later dismissal or request for changes revokes an approval.
 
-    A comment takes nothing back. The list is in the order of time, says GitHub.
+    A comment does not revoke it. GitHub documents that the list is in chronological order.
     """
     last: dict[str, dict[str, str]] = {}
     for review in api.pages(path):
         state, login = api.field(path, review, "state", str), api.login(path, review)
         if login is None or state in ("COMMENTED", "PENDING"):
-            continue  # an account that was deleted approves nothing
+            continue  # the approval of a deleted account does not count
         last[login.lower()] = {
             "login": login,
             "state": state,
@@ -117,7 +119,7 @@ def _last_reviews(path: str) -> dict[str, dict[str, str]]:
 
 
 def _may_write(this_job: Mapping[str, Any], login: str) -> bool:
-    """Whether the person may write to the repository: in a public one anybody at all can submit an approving review."""
+    """Return whether the person may write to the repository. In a public one, anyone can submit an approving review."""
     path = f"repos/{this_job['repository']}/collaborators/{login}/permission"
     answer = api.get(path)
     return api.field(path, answer, "permission", str) in ("admin", "write")

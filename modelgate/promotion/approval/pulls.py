@@ -1,4 +1,4 @@
-"""What a workflow run judges, whether it is still to be approved, and who wrote it."""
+"""Find out what a workflow run judges, whether it can still be approved, and who wrote it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from modelgate.errors import StepError
 from modelgate.promotion.approval import api, job
 from modelgate.text import one_line
 
-_MAX_COMMITS = 250  # of a pull request; GitHub lists no more
+_MAX_COMMITS = 250  # of a pull request; GitHub does not list more
 
 
 def commit() -> dict[str, Any] | None:
     """
-    The commit of this workflow run in parts that outlive it, for the evidence; None elsewhere.
+    Return the commit of this workflow run in lasting terms, for the evidence; None outside GitHub.
 
-    In a pull request the commit is a merge that GitHub makes for this one run. It is on no branch, so the evidence
-    also names the pull request, its last commit (`head`), what that was merged into (`base`), and the `tree` of the
-    files, which is the same after a squash.
+    For a pull request, the commit is a merge that GitHub makes only for this run. It is on no branch, so the evidence
+    also names the pull request, its last commit (`head`), the commit that it was merged into (`base`), and the `tree`
+    of the files, which is the same after a squash.
     """
     if not job.on_github():
         return None
@@ -44,9 +44,10 @@ def run(this_job: Mapping[str, Any]) -> dict[str, Any]:
 
 def starters(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: str) -> set[str]:
     """
-    Who does not count as a reviewer of this workflow run, in lower case: who started it, and who wrote what it judges.
+    Return the people who do not count as reviewers of this workflow run, in lower case: those who started it or wrote
+    what it judges.
 
-    Whoever merged a pull request did no more than that. Refused if something newer is to be approved instead.
+    The person who only merged a pull request is not one of them. Refuse if there is something newer to approve.
     """
     started = {this_job["actor"], this_job["triggering_actor"]}
     number = job.pull_request()
@@ -61,7 +62,7 @@ def starters(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: str)
 
 
 def _open_pull(this_job: Mapping[str, Any], run: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """The pull request; refused if it is closed, or if its last commit is not the one of this workflow run."""
+    """Return the pull request; refuse if it is closed, or if its last commit is not that of this workflow run."""
     path = f"repos/{this_job['repository']}/pulls/{number}"
     pull = api.get(path)
     if api.field(path, pull, "state", str) != "open":
@@ -82,9 +83,9 @@ def _open_pull(this_job: Mapping[str, Any], run: Mapping[str, Any], number: int)
 
 def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: str) -> None:
     """
-    Refused if the workflow run of a later push to the branch is about this use case, too.
+    Refuse if the workflow run of a later push to the branch is also about this use case.
 
-    One that ended without success does not count. The jobs of a use case are called `<use case> / <step>`.
+    A run that ended without success does not count. The jobs of a use case are called `<use case> / <step>`.
     """
     path = f"repos/{this_job['repository']}/actions/workflows/{run['workflow_id']}/runs"
     branch = urllib.parse.quote(run["head_branch"], safe="")
@@ -95,7 +96,7 @@ def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: 
         if newer > run["run_number"] and not failed and _is_about(this_job, number, use_case):
             raise StepError(
                 "superseded",
-                f"a newer commit of {one_line(run['head_branch'], 100)} is evaluated in workflow run {number}",
+                f"workflow run {number} evaluates a newer commit of {one_line(run['head_branch'], 100)}",
                 "approve that run; or promote this version with promote.yml",
             )
 
@@ -108,7 +109,7 @@ def _is_about(this_job: Mapping[str, Any], number: int, use_case: str) -> bool:
 
 
 def writers(this_job: Mapping[str, Any], pull: Mapping[str, Any]) -> set[str]:
-    """Who opened a pull request, and the authors and committers of its commits, in lower case."""
+    """Return who opened a pull request, and the authors and committers of its commits, in lower case."""
     pulls = f"repos/{this_job['repository']}/pulls"
     number = api.field(pulls, pull, "number", int)
     path = f"{pulls}/{number}/commits"
@@ -116,7 +117,7 @@ def writers(this_job: Mapping[str, Any], pull: Mapping[str, Any]) -> set[str]:
     if len(commits) >= _MAX_COMMITS:
         raise StepError(
             "too_many_commits",
-            f"pull request #{number} has {_MAX_COMMITS} commits or more, and GitHub does not list who wrote the rest",
+            f"pull request #{number} has {_MAX_COMMITS} commits or more, but GitHub does not list all their authors",
             "squash its commits, or split it",
         )
     people = [api.login(path, commit, who) for commit in commits for who in ("author", "committer")]
@@ -124,13 +125,13 @@ def writers(this_job: Mapping[str, Any], pull: Mapping[str, Any]) -> set[str]:
 
 
 def merged(this_job: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The pull request whose merge into the default branch made the commit of this run; None without one."""
+    """Return the pull request whose merge into the default branch made the commit of this run; None without one."""
     path = f"repos/{this_job['repository']}/commits/{this_job['sha']}/pulls"
     return next((pull for pull in api.pages(path) if _is_merge(path, pull, this_job)), None)
 
 
 def _is_merge(path: str, pull: Any, this_job: Mapping[str, Any]) -> bool:
-    """Whether merging this pull request into the default branch is what made the commit of this run."""
+    """Return whether merging this pull request into the default branch made the commit of this run."""
     base, head = api.field(path, pull, "base", dict), api.field(path, pull, "head", dict)
     repository = api.field(path, base, "repo", dict)
     return (

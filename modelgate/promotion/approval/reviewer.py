@@ -1,4 +1,6 @@
-"""The approval of a required reviewer of the environment, in the attempt of the workflow run that was evaluated."""
+"""Check the approval of a required reviewer of the environment, in the attempt of the workflow run that was
+evaluated.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from modelgate.text import one_line
 
 def context(environment: str) -> dict[str, Any] | None:
     """
-    Where this evaluation runs on GitHub, for the evidence; None elsewhere.
+    Return where this evaluation runs on GitHub, for the evidence; None elsewhere.
 
-    approvals, approvers: how many approvals of the environment this workflow run has had so far, and whose. GitHub
-    still lists those of earlier attempts, without their time, so promote must know which are not new.
+    approvals, approvers: how many approvals of the environment this workflow run has had so far, and from whom. GitHub
+    also lists those of earlier attempts, without their time, so promote must know which ones are old.
     """
     if not job.on_github():
         return None
@@ -27,16 +29,16 @@ def context(environment: str) -> dict[str, Any] | None:
 
 
 def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
-    """The approval of this evidence by a reviewer; refused by name when there is none."""
+    """Return the approval of this evidence by a reviewer; refuse if there is none."""
     this_job, environment = job.current(), model.environment
     judged = evidence.get("github")
     same = ("repository", "run_id", "run_attempt")
     if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in same):
         raise StepError(
             "approval_other_attempt",
-            f"the evidence is of {job.attempt(judged)}, and this is {job.attempt(this_job)}: "
-            "an approval is for one attempt",
-            "re-run all jobs, not the failed ones only, or dispatch promote.yml",
+            f"the evidence is from {job.attempt(judged)}, but this is {job.attempt(this_job)}: "
+            "an approval is only for one attempt",
+            "re-run all jobs, not only the failed ones, or dispatch promote.yml",
         )
     counted = judged.get("approvers")
     if not isinstance(counted, list) or not all(isinstance(login, str) for login in counted):
@@ -47,21 +49,21 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
         raise StepError(
             "bypassed",
             f"an administrator started this job without waiting for a reviewer of the environment {environment!r}",
-            "re-run all jobs and let a reviewer approve; `make github-setup` switches the bypass off",
+            "re-run all jobs and let a reviewer approve; `make github-setup` disables the bypass",
         )
     if len(approvals) <= len(counted):
         raise StepError(
             "no_approval",
             f"no one approved the environment {environment!r} in this attempt "
             f"({len(approvals)} approvals, {len(counted)} of them from before the evaluation)",
-            f"give the environment {environment!r} required reviewers; one of them approves after reading the report",
+            f"add required reviewers to the environment {environment!r}; one of them approves after reading the report",
         )
     starters = pulls.starters(this_job, pulls.run(this_job), model.use_case)
     others = [login for login in new if login.lower() not in starters]
     if not others and not model.self_approval:
         raise StepError(
             "self_approval",
-            f"{', '.join(sorted(new))} approved this workflow run, and started it or wrote what it judges",
+            f"{', '.join(sorted(new))} approved this workflow run, but started it or wrote what it judges",
             "let another reviewer approve, or set [gate] self_approval = true in the use case's config.toml",
         )
     approver = (others or list(new))[0]
@@ -71,8 +73,8 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
 
 def _decisions(this_job: Mapping[str, Any], environment: str) -> tuple[list[tuple[str, str]], bool]:
     """
-    (login, comment) of every approval of the environment in this workflow run, all attempts; and whether an
-    administrator bypassed it, which GitHub calls `skipped`. An account that was deleted approves nothing.
+    Return (login, comment) of every approval of the environment in this workflow run, in all attempts; and whether an
+    administrator bypassed it, which GitHub calls `skipped`. The approval of a deleted account does not count.
     """
     path = f"repos/{this_job['repository']}/actions/runs/{this_job['run_id']}/approvals"
     approved, bypassed = [], False

@@ -1,11 +1,11 @@
 """
-A rollback that a pull request asks for: `usecases/<name>/rollback.toml` names the version to return to, and why.
+Check a rollback in a pull request: `usecases/<name>/rollback.toml` names the version to return to, and why.
 
     version = "v3"
     reason = "The labels of the last dataset were wrong."
 
-The pipeline evaluates that version if a change touches the file (.github/actions/find-use-cases). What is approved is
-what the file says in the commit that was merged, so GitHub is asked for it.
+The pipeline evaluates that version if a change touches the file (.github/actions/find-use-cases). The approval is for
+what the file says in the merged commit, so this asks GitHub for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from modelgate.promotion.approval import api
 def check(
     this_job: Mapping[str, Any], evidence: Mapping[str, Any], use_case: str, number: int, changed: Sequence[str]
 ) -> None:
-    """Refused unless the pull request asks for a return to the very version that was evaluated."""
+    """Refuse unless the pull request asks for a return to the exact version that was evaluated."""
     file = f"usecases/{use_case}/rollback.toml"
     version = evidence.get("version")
     name = str(version.get("name")) if isinstance(version, dict) else ""
@@ -35,7 +35,7 @@ def check(
 
 
 def _version(this_job: Mapping[str, Any], file: str) -> str | None:
-    """The version that the file names in the commit of this workflow run."""
+    """Return the version that the file names in the commit of this workflow run."""
     path = f"repos/{this_job['repository']}/contents/{file}"
     content = api.field(path, api.get(f"{path}?ref={this_job['sha']}"), "content", str)
     try:

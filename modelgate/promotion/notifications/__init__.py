@@ -1,12 +1,12 @@
 """
-Tell others about a promotion, once per entry of the ledger.
+Send messages about a promotion, once per entry of the ledger.
 
-An entry names the channels that are to be told of it, so what a killed promotion did not tell is known to the next run
-of promote, and to audit. What was told is in receipts: an artifact next to the ledger, which only the account that
-promotes may write to. The newest receipt says up to which entry everything was told, and what is still owed before it.
+An entry names the channels for its messages, so the next run of promote, and audit, know which messages a killed
+promotion did not send. Receipts record what was sent: an artifact next to the ledger, which only the account that
+promotes may write to. The newest receipt says up to which entry everything was sent, and what is still owed before it.
 
-A message is sent first and noted then: if promote is killed in between, it is sent again, with the same id, so that the
-receiver can drop the second. Telling never fails a promotion.
+A message is sent first and recorded after that. If promote is killed in between, it is sent again with the same id, so
+that the receiver can drop the second one. A failed message never fails a promotion.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ CHANNELS: Mapping[str, Callable[[Message], None]] = {
     "webhook": webhook.send,
 }
 PAUSES_S = (1.0, 4.0)  # before a message is sent again
-ALL_S = 180.0  # for all messages of a run; what is left is told by the next one
-_LOOK_AT = 20  # receipts; those of an account that does not promote are passed over
-_AT_ONCE = 2  # promotions that tell at the same time
+ALL_S = 180.0  # for all messages of a run; the next run sends the rest
+_LOOK_AT = 20  # receipts; those of an account that does not promote are skipped
+_AT_ONCE = 2  # promotions that send messages at the same time
 
 
 @dataclass(frozen=True)
 class Owed:
-    """Something to be told: an entry, by a channel."""
+    """A message to send: an entry and a channel."""
 
     entry: Entry
     channel: str
@@ -60,7 +60,7 @@ class Owed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of it. problem: why it was not told; None if it was."""
+    """What became of a message. problem: why it was not sent; None if it was."""
 
     owed: Owed
     problem: str | None
@@ -74,14 +74,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Receipt:
-    """Everything up to the entry `through` was told, but what `owed` names: entry numbers to channels."""
+    """Everything up to the entry `through` was sent, except what `owed` names: entry numbers to channels."""
 
     through: int = -1
     owed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def notes() -> dict[str, Any]:
-    """What an entry says of this: the channels that are set up now, and the workflow run; nothing without any."""
+    """Return what an entry records about messages: the channels that are set up now, and the workflow run; empty
+    without any.
+    """
     on_github = job.on_github()
     channels = {
         "deployment": on_github,
@@ -96,10 +98,10 @@ def owed(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, accounts: Collection[str] = ()
 ) -> list[Owed]:
     """
-    What was not told yet, the oldest first.
+    Return what was not sent yet, the oldest first.
 
-    places: of the ledger. collection: the registry's, whose admins may promote. accounts: more that may. What others
-    have written owes nothing and says nothing; if no one is known who may promote, everything counts.
+    places: of the ledger. collection: in the registry whose admins may promote. accounts: others that may promote.
+    Entries and receipts of anyone else do not count; if it is not known who may promote, everything counts.
     """
     naming = [entry for entry in ledger.promotions(entries) if entry.content.get("notify")]
     if not naming:
@@ -118,7 +120,7 @@ def owed(
 def tell(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, use_case: str, environment: str
 ) -> list[Outcome]:
-    """Tell what is owed, and note what was told. Raises StepError `not_told` if that cannot even be looked up."""
+    """Send what is owed, and record what was sent. Raise StepError `not_told` if W&B cannot be asked what is owed."""
     try:
         items = owed(api, places, entries, collection, [client.account_of(api)])
         outcomes = _tell(api, items, use_case, environment)
@@ -131,14 +133,14 @@ def tell(
     try:
         _note(api, places, entries, outcomes)
     except Exception as error:
-        problem = f"it was told, and W&B could not note that: {_reason(error)}"
+        problem = f"it was sent, but W&B could not record that: {_reason(error)}"
         return [replace(outcome, problem=outcome.problem or problem) for outcome in outcomes]
     return outcomes
 
 
 def _tell(api: wandb.Api, items: Sequence[Owed], use_case: str, environment: str) -> list[Outcome]:
     deadline = time.monotonic() + ALL_S
-    down: dict[str, str] = {}  # channels that do not answer, and why: the rest of their messages can wait
+    down: dict[str, str] = {}  # channels that do not answer, and why; the rest of their messages can wait
     outcomes = []
     for item in items:
         problem: str | None = down.get(item.channel)
@@ -152,7 +154,7 @@ def _tell(api: wandb.Api, items: Sequence[Owed], use_case: str, environment: str
 
 
 def _note(api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
-    """Write the receipt of what was told, if anything was; what was not stays owed."""
+    """Write the receipt of what was sent, if anything was. The rest stays owed."""
     if not any(outcome.problem is None for outcome in outcomes):
         return
     import wandb
@@ -173,12 +175,14 @@ def _note(api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], outco
 
 
 def _reason(error: Exception) -> str:
-    """What may be printed of an error: the message if it is ours, else the kind, because it may hold an address."""
+    """Return what may be printed about an error: its message if it is ours, otherwise its type, because the message may
+    contain an address.
+    """
     return str(error) if isinstance(error, StepError) else type(error).__name__
 
 
 def _sent(send: Callable[[Message], None], message: Message, deadline: float) -> tuple[str | None, bool]:
-    """Why the message was not sent, or None; and whether a later try could help."""
+    """Send the message. Return why it was not sent, or None; and whether a later try could help."""
     for pause in (*PAUSES_S, None):
         if time.monotonic() > deadline:
             return "there was no time left in this run", True
@@ -223,7 +227,9 @@ def _names(places: Sequence[str]) -> list[str]:
 def _newest_receipt(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Collection[str]
 ) -> _Receipt:
-    """The one that goes furthest of the last few: of two promotions at once, the earlier may note it last."""
+    """Return the receipt that goes furthest among the last few: of two simultaneous promotions, the earlier one may
+    write last.
+    """
     newest = islice(_receipts(api, places, entries, promoters), _AT_ONCE)
     return max(newest, key=lambda receipt: receipt.through, default=_Receipt())
 
@@ -231,7 +237,7 @@ def _newest_receipt(
 def _receipts(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Collection[str]
 ) -> Iterator[_Receipt]:
-    """Those that count, newest first."""
+    """Return the receipts that count, newest first."""
     hashes = {entry.number: entry.sha256 for entry in entries}
     for name in _names(places):
         for version in islice(client.versions(api, ARTIFACT_TYPE, name), _LOOK_AT):
@@ -244,7 +250,7 @@ def _receipts(
 
 
 def _content(version: Artifact) -> dict[str, Any] | None:
-    """What a version says, if it is a receipt."""
+    """Return the receipt in a version, if it is one."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             said = json.loads(files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes())

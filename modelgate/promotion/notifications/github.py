@@ -1,4 +1,4 @@
-"""GitHub: the deployment that the environment of promote's job made, and a `repository_dispatch`."""
+"""Notify GitHub: the deployment that the environment of promote's job created, and a `repository_dispatch`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPOSITORY, TOKEN = "PROMOTION_DISPATCH_REPOSITORY", "PROMOTION_DISPATCH_TOKEN"
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _RUN = re.compile(r"https?://[\w.:-]+/([\w-]+/[\w.-]+)/actions/runs/([0-9]{1,18})/attempts/[0-9]{1,9}", re.ASCII)
-_LOOK_AT = 10  # of the environment's deployments, the newest ones
+_LOOK_AT = 10  # the newest deployments of the environment
 _MAX_DESCRIPTION = 140  # GitHub's
 
 
@@ -25,11 +25,11 @@ def workflow_run() -> str | None:
 
 
 def set_status(message: Message) -> None:
-    """Give the deployment of the workflow run that promoted a status with the version's page, digest and entry."""
+    """Add a status with the version's page, digest and entry to the deployment of the workflow run that promoted."""
     page = str(message.entry.content.get("workflow_run"))
     by = _RUN.fullmatch(page)
     if by is None or not job.on_github() or by[1] != job.current()["repository"]:
-        raise Untold("only a workflow run of the repository that promoted can tell its deployment")
+        raise Untold("only a workflow run of the repository that promoted can update its deployment")
     repository, run = by.groups()
     deployment, statuses = _deployment(repository, run, message.environment)
     status = {"state": "success", "description": _description(message), "log_url": page, "auto_inactive": False}
@@ -39,12 +39,14 @@ def set_status(message: Message) -> None:
 
 
 def dispatch(message: Message) -> None:
-    """Start the workflows of a repository that wait for `model-promoted`; its token may write the contents."""
+    """Start the workflows of a repository that wait for `model-promoted`. The token needs write access to its
+    contents.
+    """
     repository, token = os.environ.get(REPOSITORY, ""), os.environ.get(TOKEN, "")
     if not _NAME.fullmatch(repository):
-        raise Untold(f"{REPOSITORY} is {one_line(repository, 100)!r}, and must be owner/name")
+        raise Untold(f"{REPOSITORY} is {one_line(repository, 100)!r}, but must be owner/name")
     if not token and repository != job.current()["repository"]:
-        raise Untold(f"{TOKEN} is not set: the workflow's own token starts nothing in {repository}")
+        raise Untold(f"{TOKEN} is not set: the workflow's own token cannot start anything in {repository}")
     if token and not _TOKEN.fullmatch(token):
         raise Untold(f"{TOKEN} is not a token: there is a space or a line break in it")
     api.post(f"repos/{repository}/dispatches", {"event_type": EVENT, "client_payload": message.as_json()}, token)
@@ -58,7 +60,9 @@ def _description(message: Message) -> str:
 
 
 def _deployment(repository: str, run: str, environment: str) -> tuple[int, list[dict[str, Any]]]:
-    """The number of the deployment that a workflow run made, and its statuses: the run is in their addresses."""
+    """Return the number of the deployment that a workflow run created, and its statuses, whose addresses name the
+    run.
+    """
     path = f"repos/{repository}/deployments"
     listed = api.listed(path, api.get(f"{path}?environment={environment}&per_page={_LOOK_AT}"))
     for deployment in listed:

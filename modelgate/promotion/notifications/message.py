@@ -1,4 +1,6 @@
-"""The message about a promotion: one message per entry of the ledger, as JSON and in the forms that receivers take."""
+"""Build the message about a promotion: one message per entry of the ledger, as JSON and in the formats of the
+receivers.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ _PAGE = re.compile(r"https?://[\w.:/?&=%~#+-]{1,500}", re.ASCII)
 @dataclass(frozen=True)
 class Message:
     """
-    A promotion, to be told. page: where W&B shows the version, or nothing. environment: the one on GitHub.
+    A promotion to send. page: where W&B shows the version, or nothing. environment: the one on GitHub.
 
-    Its id is made from the entry's hash, so that the same promotion has the same id however often it is sent.
+    Its id comes from the entry's hash, so the same promotion always has the same id.
     """
 
     use_case: str
@@ -33,11 +35,11 @@ class Message:
 
     @property
     def link(self) -> str:
-        """The page, if it is an address that can stand in a text; empty otherwise."""
+        """Return the page if it is an address that can be part of a text; empty otherwise."""
         return self.page if _PAGE.fullmatch(self.page) else ""
 
     def as_json(self) -> dict[str, Any]:
-        """Nine keys: GitHub takes at most ten in the payload of a `repository_dispatch`."""
+        """Return the message with nine keys: GitHub accepts at most ten in the payload of a `repository_dispatch`."""
         content = self.entry.content
         return {
             "id": self.id,
@@ -57,7 +59,7 @@ class Message:
         return isinstance(policy, dict) and policy.get("name") == "rollback"
 
     def lines(self) -> list[str]:
-        """The same for people."""
+        """Return the same for people."""
         content = self.entry.content
         before = f", in place of {content['from']['name'].rpartition(':')[2]}" if content["from"] else ""
         what = "rolled back to" if self.is_rollback else "promoted"
@@ -69,12 +71,14 @@ class Message:
 
 
 def event(message: Message) -> dict[str, Any]:
-    """As Standard Webhooks has it."""
+    """Return it in the format of Standard Webhooks."""
     return {"type": EVENT.replace("-", "."), "timestamp": message.entry.content["time"], "data": message.as_json()}
 
 
 def slack(message: Message) -> dict[str, Any]:
-    """For an incoming webhook of Slack. With these three escaped, a text mentions no one and links nowhere."""
+    """Return it for an incoming webhook of Slack. With these three characters escaped, a text cannot mention anyone or
+    link anywhere.
+    """
     text = "\n".join(message.lines())
     for char, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(char, name)
@@ -82,7 +86,7 @@ def slack(message: Message) -> dict[str, Any]:
 
 
 def teams(message: Message) -> dict[str, Any]:
-    """For a webhook of Teams: an Adaptive Card, whose text runs know no Markdown."""
+    """Return it for a webhook of Teams: an Adaptive Card, whose text runs do not support Markdown."""
     runs = [[{"type": "TextRun", "text": line}] for line in message.lines()]
     card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",

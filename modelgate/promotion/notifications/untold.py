@@ -1,11 +1,11 @@
-"""Why something could not be told."""
+"""Define the reason why a message could not be sent."""
 
 from __future__ import annotations
 
 
 class Untold(Exception):
     """
-    The reason, fit to print: no address, key or answer of a receiver is in it. again: whether it may work in a moment.
+    The reason, safe to print: it contains no address, key or answer of a receiver. again: whether a retry may work.
     """
 
     def __init__(self, reason: str, *, again: bool = False) -> None:

@@ -1,9 +1,9 @@
 """
-A webhook, signed as Standard Webhooks says (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and body.
+Send a webhook, signed as in Standard Webhooks (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and body.
 
-Its address is a secret and may be anybody's choice, so it is sent to with care: over https, to no address of a private
-network, to the very address that was checked, along no redirect, for a bounded time. Nothing of the answer is read but
-its status. `http.client` does that: the clients in our locks resolve a name a second time when they connect.
+The address is a secret, and anyone may have chosen it, so the request is restricted: over https, never to a private
+network, to the exact address that was checked, without redirects, for a bounded time. Only the status of the answer is
+read. `http.client` can do this; the clients in our locks resolve a name a second time when they connect.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 @dataclass(frozen=True)
 class _Receiver:
-    """Where the webhook is, as its address says it."""
+    """The parts of the webhook's address."""
 
     scheme: str
     host: str
@@ -66,12 +66,12 @@ def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
 def _body(message: Message) -> object:
     name = os.environ.get(TEMPLATE, "")
     if name not in TEMPLATES:
-        raise Untold(f"{TEMPLATE} is {one_line(name, 40)!r}, and must be slack, teams or empty")
+        raise Untold(f"{TEMPLATE} is {one_line(name, 40)!r}, but must be slack, teams or empty")
     return TEMPLATES[name](message)
 
 
 def _signature(message_id: str, body: bytes) -> dict[str, str]:
-    """The three headers; without a secret the id and the time alone, which is enough for Slack and Teams."""
+    """Return the three headers; without a secret only the id and the time, which is enough for Slack and Teams."""
     timestamp = int(time.time())
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
     if secret := os.environ.get(SECRET, ""):
@@ -96,12 +96,12 @@ def _receiver(url: str, allowed: set[str]) -> _Receiver:
         raise Untold(f"{URL} is not an address like https://host/path" if url else f"{URL} is not set")
     scheme, host, port, path = parts.groups()
     if scheme == "http" and "http" not in allowed:
-        raise Untold(f"{URL} is not https, and {ALLOW} does not have `http`")
+        raise Untold(f"{URL} is not https, and {ALLOW} does not contain `http`")
     return _Receiver(scheme, host.strip("[]"), int(port or (443 if scheme == "https" else 80)), path or "/")
 
 
 def _post(receiver: _Receiver, body: bytes, headers: dict[str, str], *, private: bool) -> int:
-    """The status of the answer; the connection is made to an address that was checked, and by no other look-up."""
+    """Return the status of the answer. The connection goes to an address that was checked, without another look-up."""
     connection: http.client.HTTPConnection
     plain = _connect(_addresses(receiver, private=private), receiver.port)
     if receiver.scheme == "https":
@@ -119,16 +119,16 @@ def _post(receiver: _Receiver, body: bytes, headers: dict[str, str], *, private:
 
 
 def _addresses(receiver: _Receiver, *, private: bool) -> list[str]:
-    """What the host's name stands for; Untold if any of it is not public, unless private ones are allowed."""
+    """Return the addresses of the host; raise Untold if any of them is not public, unless private ones are allowed."""
     answers = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM)
     addresses = [str(answer[4][0]) for answer in answers]
     if not private and not all(is_public(address) for address in addresses):
-        raise Untold(f"its host is at a private address, and {ALLOW} does not have `private`")
+        raise Untold(f"its host has a private address, and {ALLOW} does not contain `private`")
     return addresses
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is one of the internet: not of this machine, a private network, a link or a group."""
+    """Return whether an address is public: not this machine, a private network, link-local or multicast."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         within = address.ipv4_mapped or address.sixtofour
@@ -142,7 +142,7 @@ def is_public(text: str) -> bool:
 
 
 def _connect(addresses: list[str], port: int) -> socket.socket:
-    """A connection to the first of the addresses that takes one."""
+    """Return a connection to the first address that accepts one."""
     for address in addresses[:-1]:
         try:
             return socket.create_connection((address, port), TIMEOUT_S / 3)
@@ -153,9 +153,9 @@ def _connect(addresses: list[str], port: int) -> socket.socket:
 
 def _within(seconds: float, work: Callable[[], int]) -> int:
     """
-    What the work gives, if it does so in time; Untold otherwise, also for whatever else goes wrong in it.
+    Return the result of the work if it arrives in time; otherwise, and for any error in it, raise Untold.
 
-    A thread, because a look-up of a name cannot be interrupted, and a receiver may send its answer byte by byte.
+    This uses a thread, because a name look-up cannot be interrupted, and a receiver may send its answer byte by byte.
     """
     outcome: list[int | Untold] = []
 
@@ -166,7 +166,7 @@ def _within(seconds: float, work: Callable[[], int]) -> int:
             outcome.append(error)
         except TimeoutError:
             return
-        except Exception as error:  # whatever it is, its text may hold the address
+        except Exception as error:  # its text may contain the address
             outcome.append(Untold(f"it could not be reached: {type(error).__name__}", again=True))
 
     thread = threading.Thread(target=attempt, daemon=True)

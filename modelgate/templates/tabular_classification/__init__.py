@@ -1,1 +1,1 @@
-"""Benign or malignant? 569 cell samples of 30 measurements, some of them missing."""
+"""Classify cell samples as benign or malignant: 569 samples of 30 measurements, some of them missing."""

@@ -1,8 +1,8 @@
 """
-Where the rows come from: a table that scikit-learn carries (`load_breast_cancer`), UCI Machine Learning Repository,
+Load a table of scikit-learn (`load_breast_cancer`), UCI Machine Learning Repository,
 Wolberg, Mangasarian, Street and Street (1993), doi:10.24432/C5DW2B, licence CC BY 4.0.
 
-Every seventh value of the first column is left out here, so that you see how missing values are handled.
+Every seventh value of the first column is left out, so that you can see how missing values are handled.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def _file() -> Path:
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of that file."""
+    """Return where the rows come from, and the sha256 of that file."""
     return Source("sklearn.datasets.load_breast_cancer", hashlib.sha256(_file().read_bytes()).hexdigest())
 
 
 def load(rows: int, eval_rows: int) -> Dataset:
-    """`rows` rows for training and `eval_rows` others for evaluation; the same every time."""
+    """Return `rows` rows for training and `eval_rows` others for evaluation, the same every time."""
     table = pd.read_csv(_file(), skiprows=1, header=None, names=[*COLUMNS, "class"])
     if rows + eval_rows > len(table):
         raise NotEnoughRows(f"there are {len(table)} rows in all; asked for {rows} + {eval_rows}")

@@ -1,4 +1,4 @@
-"""The model: fills in what is missing, scales, and separates the classes by a logistic regression."""
+"""Define the model: fill in missing values, scale, and separate the classes with a logistic regression."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-# The types that the model's file may hold in addition to scikit-learn's own. If one is missing, loading names it.
+# The types that the model's file may contain in addition to scikit-learn's own. If one is missing, loading names it.
 TRUSTED = ["numpy.dtype"]
 
 
 def build_model(C: float, seed: int) -> Pipeline:
-    """An estimator that has learned nothing yet. It gets every key of [train]."""
+    """Return an unfitted estimator. It gets every key of [train]."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

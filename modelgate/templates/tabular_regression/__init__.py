@@ -1,1 +1,1 @@
-"""How far has the disease gone after a year? 442 people with diabetes, ten measurements each."""
+"""Predict how far a disease has progressed after a year: 442 people with diabetes, ten measurements each."""

@@ -1,5 +1,5 @@
 """
-Where the rows come from: a table that scikit-learn carries (`load_diabetes`), Efron, Hastie, Johnstone and Tibshirani
+Load a table of scikit-learn (`load_diabetes`), Efron, Hastie, Johnstone and Tibshirani
 (2004), Least Angle Regression, Annals of Statistics 32(2), 407-499. No licence is stated; the authors publish the rows.
 """
 
@@ -36,13 +36,13 @@ def _files() -> tuple[Path, Path]:
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of those files."""
+    """Return where the rows come from, and the sha256 of those files."""
     content = b"".join(file.read_bytes() for file in _files())
     return Source("sklearn.datasets.load_diabetes", hashlib.sha256(content).hexdigest())
 
 
 def load(rows: int, eval_rows: int) -> Dataset:
-    """`rows` rows for training and `eval_rows` others for evaluation; the same every time. Targets: float64."""
+    """Return `rows` rows for training and `eval_rows` others for evaluation, the same every time. Targets: float64."""
     file, targets = _files()
     table = pd.read_csv(file, sep=" ", header=None, names=COLUMNS).astype(float)
     target = pd.read_csv(targets, header=None)[0].to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""The model: trees, each of which learns what the ones before it got wrong."""
+"""Define the model: trees, each of which learns what the previous ones got wrong."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-# The types that the model's file may hold in addition to scikit-learn's own. If one is missing, loading names it.
+# The types that the model's file may contain in addition to scikit-learn's own. If one is missing, loading names it.
 TRUSTED = ["numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 
 
 def build_model(iterations: int, learning_rate: float, seed: int) -> HistGradientBoostingRegressor:
-    """An estimator that has learned nothing yet. It gets every key of [train]."""
+    """Return an unfitted estimator. It gets every key of [train]."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(

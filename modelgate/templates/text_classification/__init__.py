@@ -1,1 +1,1 @@
-"""Which part of Python's manual is a paragraph from? A few hundred paragraphs, four parts."""
+"""Classify paragraphs of Python's manual by their part: a few hundred paragraphs, four parts."""

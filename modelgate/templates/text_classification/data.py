@@ -1,5 +1,5 @@
 """
-Where the rows come from: the manual that every Python carries (`pydoc_data.topics`), licence PSF 2.0.
+Load the manual that comes with Python (`pydoc_data.topics`), licence PSF 2.0.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ _NO_PROSE = re.compile(r"[*=-]{4}|>>>|::=")
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of that file."""
+    """Return where the rows come from, and the sha256 of that file."""
     spec = find_spec("pydoc_data.topics")
     if spec is None or spec.origin is None:
-        raise SourceUnavailable("this Python comes without pydoc_data", "install Python's standard library whole")
+        raise SourceUnavailable(
+            "this Python comes without pydoc_data", "install the complete standard library of Python"
+        )
     return Source("pydoc_data.topics", hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest())
 
 
 def load(rows: int, eval_rows: int) -> Dataset:
-    """`rows` texts for training and `eval_rows` others for evaluation; the same every time."""
+    """Return `rows` texts for training and `eval_rows` others for evaluation, the same every time."""
     from pydoc_data.topics import topics
 
-    known: dict[str, int] = {}  # each paragraph once, though the manual repeats some
+    known: dict[str, int] = {}  # each paragraph once, although the manual repeats some
     for label, names in enumerate(_TOPICS):
         for paragraph in re.split(r"\n\s*\n", "\n\n".join(topics[name] for name in names)):
             text = " ".join(paragraph.split())

@@ -1,4 +1,6 @@
-"""The model: counts words, rare ones more (TF-IDF), and separates the classes by a logistic regression."""
+"""Define the model: count words, with more weight on rare ones (TF-IDF), and separate the classes with a logistic
+regression.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-# The types that the model's file may hold in addition to scikit-learn's own. If one is missing, loading names it.
+# The types that the model's file may contain in addition to scikit-learn's own. If one is missing, loading names it.
 TRUSTED: list[str] = []
 
 
 def build_model(C: float, min_words: int, seed: int) -> Pipeline:
-    """An estimator that has learned nothing yet. It gets every key of [train]."""
+    """Return an unfitted estimator. It gets every key of [train]."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
