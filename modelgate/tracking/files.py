@@ -60,7 +60,7 @@ def fetch(version: Artifact, name: str, folder: Path, max_bytes: int = MAX_BYTES
     if (size, md5) != (entry.size, entry.digest):
         raise FileRefused(
             "file_changed",
-            f"{name} of {version.name}: W&B returned {size} bytes with MD5 {md5}, but the manifest says {entry.size} bytes "
+            f"{name} of {version.name}: W&B sent {size} bytes with MD5 {md5}, but the manifest says {entry.size} bytes "
             f"with {entry.digest}",
             "the stored file was damaged or replaced: log the version again",
         )

@@ -32,13 +32,13 @@ def config(**changed):
 
 def test_what_was_made_as_production_was_says_so_and_by_whom():
     assert told() == (
-        "Made from what production was made from. Trained by trainer: https://wandb.example/team/project/runs/1",
+        "Made from the same inputs as production. Trained by trainer: https://wandb.example/team/project/runs/1",
     )
 
 
 def test_the_first_candidate_is_called_that():
     (line,) = changes.lines(MADE, None, KNOWN)
-    assert line.startswith("The first one: nothing is in production. Trained by trainer: https://")
+    assert line.startswith("First model: nothing is in production yet. Trained by trainer: https://")
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def ended(error):
 def test_what_wandb_refuses_unexpectedly_is_a_sentence_and_a_bug_of_ours_a_traceback():
     refused = ended("CommError('the collection is gone')")
     assert (refused.returncode, json.loads(refused.stdout)["error"]["name"]) == (UNREACHABLE, "wandb_failed")
-    assert "error: W&B could not do what it was asked: the collection is gone" in refused.stderr
+    assert "error: W&B could not do what the step asked: the collection is gone" in refused.stderr
     assert "Traceback" not in refused.stderr
     unwrapped = ended("WandbApiFailedError('502 Bad Gateway')")
     assert (unwrapped.returncode, "Traceback" in unwrapped.stderr) == (UNREACHABLE, False)

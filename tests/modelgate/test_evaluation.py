@@ -165,7 +165,7 @@ def test_the_answers_of_a_regression_are_read():
     [
         ({"task": "tabular-classification"}, {}, "within_tolerance is not a metric of tabular-classification"),
         ({"metric": "f1"}, {}, "f1 is not a metric of tabular-regression"),
-        ({"metric": "cost"}, {}, "the values of the rows by cost are not there"),
+        ({"metric": "cost"}, {}, "the values of the rows for cost are missing"),
         ({}, {"candidate": np.ones((497, 2))}, "not one number per row"),
         ({}, {"targets": np.full(497, np.nan)}, "a target is NaN or infinite"),
     ],

@@ -138,7 +138,9 @@ def test_a_column_that_leaks_the_target_is_reported(good, name):
         "one for each row": np.arange(len(y)).astype(str),
     }
     found = leakage.leaks(columns | leaking, y)
-    said = re.compile(r"The column '(.*)' alone tells (99|100) % of the target: make sure that it is known before .*")
+    said = re.compile(
+        r"The column '(.*)' alone predicts (99|100) % of the target: make sure that it is known before .*"
+    )
     assert {said.fullmatch(line)[1] for line in found} == {"a number", *(["a word"] if name == "tables" else [])}
 
 

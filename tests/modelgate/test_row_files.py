@@ -90,7 +90,7 @@ def parquet(path, columns, **more):
     [
         (lambda path: path.write_bytes(b"PAR1 and nothing else"), "not a readable Parquet file"),
         (lambda path: path.write_bytes(b""), "not a readable Parquet file"),
-        (lambda path: parquet(path, {"a": [1]}), "its columns are a, and not each once with 'target'"),
+        (lambda path: parquet(path, {"a": [1]}), "its columns are a: each must appear once, and 'target'"),
         (lambda path: parquet(path, {"a": [1], "target": ["x"]}), "its targets are object"),
         (lambda path: parquet(path, {"a": [1, 2], "target": [1.0, None]}), "its targets are"),
         (lambda path: parquet(path, {"a": pa.array(["x" * 10**6] * 30), "target": [1] * 30}), "unpacks to more"),
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, monkeypatch, write, said):
 
 def test_a_table_is_not_taken_for_texts(tmp_path):
     tables.write(TABLE, tmp_path / "rows.parquet")
-    with pytest.raises(Unreadable, match="not one of texts"):
+    with pytest.raises(Unreadable, match="not one column of texts"):
         texts.read(tmp_path / "rows.parquet")
 
 

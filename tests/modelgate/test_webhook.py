@@ -225,7 +225,7 @@ def test_the_connection_is_made_to_the_address_that_was_checked(receiver, names,
 
 def test_http_is_refused_unless_it_is_allowed(receiver, monkeypatch):
     monkeypatch.setenv("PROMOTION_WEBHOOK_ALLOW", "private")
-    assert problem()[0] == "PROMOTION_WEBHOOK_URL is not https, and PROMOTION_WEBHOOK_ALLOW does not have `http`"
+    assert problem()[0] == "PROMOTION_WEBHOOK_URL is not https, and PROMOTION_WEBHOOK_ALLOW does not contain `http`"
     assert receiver.received == []
 
 

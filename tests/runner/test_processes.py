@@ -358,7 +358,7 @@ def test_clean_removes_what_the_runner_made_and_nothing_else(checkout: Checkout,
     assert code == 2 and (checkout.folder / "state.json").exists()
     code, said = checkout.runner("clean", "--yes")
     assert code == 0
-    assert "server/" in said and "Not made by the runner, and left alone: mine.txt" in said
+    assert "server/" in said and "Not made by the runner, so not removed: mine.txt" in said
     assert [path.name for path in checkout.folder.iterdir()] == ["mine.txt"]
     assert (elsewhere / "precious").exists()
     (checkout.folder / "mine.txt").unlink()

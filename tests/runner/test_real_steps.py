@@ -108,7 +108,7 @@ def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(tabl
     code, said = table.runner("rollback", APPROVE="ada")
     assert code == 2
     assert said.splitlines()[-2:] == [
-        "error: there is nothing to go back to", "hint: promote a first version: make run",
+        "error: there is no version to go back to", "hint: promote a first version: make run",
     ]  # fmt: skip
     code, said = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
     assert code == 0, said

@@ -508,4 +508,4 @@ def test_packages_without_a_lock_are_refused_with_what_to_type(checkout):
     code, said = checkout.runner("run", "--use-case=glyphs")
     assert code == 2
     assert "usecases/glyphs/requirements.in has no lock next to it (usecases/glyphs/requirements.txt)" in said
-    assert "hint: to make the lock: make lock" in said and "Traceback" not in said
+    assert "hint: create the lock: make lock" in said and "Traceback" not in said

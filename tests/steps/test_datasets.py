@@ -53,7 +53,7 @@ def test_a_version_of_before_is_not_trained_on(step, arrays, collection):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"x": np.zeros((3, 8, 8, 1))}, "it has x, and not x and y"),
+        ({"x": np.zeros((3, 8, 8, 1))}, "it has x, not x and y"),
         ({"x": np.zeros((3, 8, 8, 1)), "y": np.zeros(3, np.int64)}, r"the rows are float64 \(3, 8, 8, 1\)"),
         ({"x": np.zeros((3, 8), np.float32), "y": np.zeros(4, np.int64)}, r"and the labels int64 \(4,\)"),
     ],

@@ -135,5 +135,5 @@ def test_a_fit_of_the_use_case_takes_the_place_of_build_model(step, use_case):
     assert step("train", "--use-case", "tabular", "--dataset", dataset).exit == 0
     edit(folder / "config.toml", "C = 1.0", "C = 1.0\ndepth = 3")
     del sys.modules["usecases.tabular.model"]
-    with pytest.raises(StepError, match="fit does not take depth"):
+    with pytest.raises(StepError, match="fit does not accept depth"):
         step("train", "--use-case", "tabular", "--dataset", dataset)

@@ -63,7 +63,7 @@ def set_version(root: Path, version: str) -> None:
     [
         ("0.2.0", "0.2.0", "the tag '0.2.0' is not a version"),
         ("v0.2.0\n", "0.2.0", "is not a version"),
-        ("v0.2.1", "0.2.0", "pyproject.toml has version 0.2.0, and the tag is v0.2.1"),
+        ("v0.2.1", "0.2.0", "pyproject.toml has version 0.2.0, but the tag is v0.2.1"),
         ("v0.1.0", "0.1.0", "CHANGELOG.md has no section for 0.1.0"),
         ("v0.3.0", "0.3.0", "CHANGELOG.md has no section for 0.3.0"),
         ("v0.2.1", "0.2.1", "CHANGELOG.md has no section for 0.2.1"),

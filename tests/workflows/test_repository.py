@@ -234,14 +234,14 @@ DIFFERENCES = {
     ),
     "a workflow off": (
         lambda s: s[f"{AT}/actions/workflows"]["workflows"][0].update(state="disabled_fork"),
-        "the workflow .github/workflows/pipeline.yml is switched off (disabled_fork)",
+        "the workflow .github/workflows/pipeline.yml is disabled (disabled_fork)",
     ),
     "a workflow off, far down": (
         lambda s: s[f"{AT}/actions/workflows"]["workflows"].extend(
             {"id": 100 + n, "path": f"{n}.yml", "state": "active" if n < 140 else "disabled_inactivity"}
             for n in range(141)
         ),
-        "the workflow 140.yml is switched off (disabled_inactivity)",
+        "the workflow 140.yml is disabled (disabled_inactivity)",
     ),
     "bypass": (
         lambda s: production(s).update(can_admins_bypass=True),
@@ -272,7 +272,7 @@ DIFFERENCES = {
             s[f"{AT}/actions/variables"]["variables"].append({"name": "APPROVAL", "value": "merge"})
             or policies(s).pop()
         ),
-        "the variable PROMOTE_FROM is not set, and has to be 'main'",
+        "the variable PROMOTE_FROM is not set, but must be 'main'",
     ),
     "a status of anybody": (
         lambda s: ruled(s)[3]["parameters"].update(required_status_checks=[{"context": "done"}]),
@@ -349,18 +349,18 @@ DIFFERENCES = {
     ),
     "private": (
         lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "team"}}}),
-        "required reviewers do not exist for a private repository on the plan team",
+        "required reviewers are not available for a private repository on the plan team",
     ),
     "private, on Free": (
         lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "free"}}}),
-        "environments do not exist for a private repository on the plan free",
+        "environments are not available for a private repository on the plan free",
     ),
     "private, a person's": (
         lambda s: (
             s[AT].update(visibility="private", owner={"login": "ada", "type": "User"})
             or s.update({"user": {"login": "ada", "plan": {"name": "pro"}}})
         ),
-        "required reviewers do not exist for a private repository on the plan pro",
+        "required reviewers are not available for a private repository on the plan pro",
     ),
     "private, another person's": (
         lambda s: (

@@ -106,7 +106,7 @@ def test_evidence_of_another_attempt(github, change):
 
 
 def test_evidence_of_another_attempt_says_of_which(github):
-    with pytest.raises(StepError, match=r"is of run 4711 of team/models, attempt 1, and this is run .*, attempt 2:"):
+    with pytest.raises(StepError, match=r"is from run 4711 of team/models, attempt 1, but this is run .*, attempt 2:"):
         asked(of=evidence(run_attempt=1))
 
 
