@@ -6,9 +6,9 @@ Import the SDK once, and run each step in a fork of this interpreter.
 For each step, it reads one JSON line on standard input ({"module", "argv", "environ", "stdout"}) and writes the step's
 exit code (negative: the signal that ended it) as a line on standard output. It ends when its input ends.
 
-Most of an unchanged step would be importing the SDK (0.6 s of CPU), starting its service, and taking both down again.
-Here this happens once, while the server starts. What runs is the same as `python -m <module> <argv>`, and nothing that
-a step changes in its process reaches the next one.
+An unchanged step would spend most of its time on importing the SDK (0.6 s of CPU), starting its service, and shutting
+both down. Here, this happens once, while the server starts. Each step runs the same as `python -m <module> <argv>`, and
+nothing that it changes in its process reaches the next step.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def service() -> Iterator[None]:
     """
     Import the SDK, and start its service (`wandb-core`) for all steps.
 
-    A step finds the service by a variable, does not start its own, and leaves it running. The SDK sleeps for 0.2 s when
-    it starts one, so the other imports happen meanwhile.
+    A variable tells each step about the service, so a step does not start its own, and leaves it running. The SDK
+    sleeps for 0.2 s when it starts one, so the other imports happen in that time.
     """
     interpreter = os.getpid()
     gc.disable()  # almost everything that an import makes is kept
@@ -111,7 +111,7 @@ def service() -> Iterator[None]:
 
 
 def service_starter() -> Callable[[], subprocess.Popen[bytes] | None]:
-    """What starts the service. Another release of the SDK may do it in another way; each step then starts its own."""
+    """Return what starts the service. If another release of the SDK does this differently, each step starts its own."""
     try:
         from wandb.sdk.lib.service import service_process
         from wandb.sdk.wandb_settings import Settings
@@ -132,9 +132,9 @@ def end(*_: object) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """
-    Exit without the end of the interpreter, which takes down one module after the other for 50 ms.
+    Exit without the shutdown of the interpreter, which takes 50 ms to unload all modules.
 
-    Before that, everything happens as always: threads are waited for, and exit handlers run, `stop_here` last.
+    Before that, everything happens as usual: threads are joined, and exit handlers run, `stop_here` last.
     """
     global _code
     _code = code
@@ -151,7 +151,7 @@ def stop_here() -> None:
 
 
 def import_ahead() -> None:
-    """Import what later steps need, while the first one runs. Whatever is imported already costs nothing."""
+    """Import what later steps need, while the first one runs. Modules that are already imported cost nothing."""
     import_all(AHEAD)
     gc.freeze()
 

@@ -29,7 +29,7 @@ from runner.pipeline import Outcome, Step
 
 # Waiting for a step adds at most this delay: for four steps and a server, far less than a tenth of a second.
 POLL_S = 0.02
-# Most processes end within some hundredths of a second after they are asked to.
+# Most processes end within a few hundredths of a second after they are asked to.
 END_POLL_S = 0.002
 # Time to close files after SIGTERM. The SDK's own shutdown takes about one second.
 GRACE_S = 5.0
@@ -51,9 +51,7 @@ class Stop:
         self.asked = False
 
     def listen(self) -> None:
-        """Handle SIGINT, SIGTERM and SIGHUP, except those that are ignored (as under nohup). Only in the main
-        thread.
-        """
+        """Handle SIGINT, SIGTERM and SIGHUP in the main thread, except those that are ignored (as under nohup)."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._ask)
@@ -67,7 +65,7 @@ class Stop:
             raise Interrupted
 
     def pause(self) -> None:
-        """Wait one poll; raises Interrupted if the runner was asked to end."""
+        """Wait one poll; raise Interrupted if the runner was asked to end."""
         self.check()
         time.sleep(POLL_S)
 
@@ -113,7 +111,8 @@ class Child:
                 self._popen.stdin.flush()
 
     def answer(self) -> str:
-        """The next line of a process with `stdout=PIPE`, as soon as it comes; empty if none comes within one poll."""
+        """Return the next line of a process with `stdout=PIPE` as soon as it comes; empty if none comes within one
+        poll."""
         if self._popen.stdout is None or not select.select([self._popen.stdout], [], [], POLL_S)[0]:
             return ""
         return self._popen.stdout.readline().decode().strip()
@@ -145,9 +144,7 @@ def end_leftover(record: Path) -> bool:
 
 
 def started_at(pid: int) -> str:
-    """Return when a process started, as text that differs for a later process with the same id; empty if there is
-    none.
-    """
+    """Return when a process started, as text that is unique for its id; empty if there is none."""
     if _PROC.is_dir():
         try:
             fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -72,9 +72,7 @@ def read(artifact: Artifact) -> tuple[Evidence, str, Scores]:
 
 
 def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence, str, Scores]:
-    """
-    Read the three files; ValueError names what is wrong. Anyone who can log an artifact may have written them.
-    """
+    """Read the three files; ValueError names what is wrong. Anyone who can log an artifact may have written them."""
     found = form.parse(evidence)
     stored = arrays.load(predictions, MAX_UNPACKED_BYTES)
     if "labels" in stored and "targets" not in stored:  # their names before there were regressions

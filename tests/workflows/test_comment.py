@@ -235,7 +235,7 @@ def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
         ("[]", {}, "nothing was evaluated"),
         ({"error": {"name": "x"}}, {"evaluate": {"result": "failure"}}, "`evaluate` failed; its log"),
         ({"verdict": "fail", "headline": "fail: nothing is in production yet"}, {}, "**fail**: nothing is in"),
-        ({"verdict": "unchanged", "headline": report.UNCHANGED}, {}, "⚪ **unchanged**: this model is already in production"),
+        ({"verdict": "unchanged", "headline": report.UNCHANGED}, {}, "⚪ **unchanged**: this model is already in"),
         ({"verdict": "fail"}, {}, "⛔ **fail**"),
     ],
 )
