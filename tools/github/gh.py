@@ -66,9 +66,7 @@ def get(path: str) -> Any:
 
 
 def listed(path: str, key: str = "", size: int = PAGE) -> list[dict[str, Any]]:
-    """Return every row of a list that GitHub returns in pages, under `key` if the answer is an object; empty if there
-    is none.
-    """
+    """Return every row of a list that GitHub returns in pages, under `key` if the answer is an object."""
     found: list[dict[str, Any]] = []
     while True:
         answer = get(f"{path}?per_page={size}&page={1 + len(found) // size}")
