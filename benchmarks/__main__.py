@@ -1,7 +1,7 @@
 """
 Measure what the project claims, paired in one run.
 
-    python -m benchmarks [loop|second|start|upload|containers|rows|load|browsing|answers] [--repeat N] [--out FILE]
+    python -m benchmarks [setup|loop|second|start|upload|containers|rows|load|browsing|answers] [--repeat N] [--out F]
 
 Exits 0 everything was measured and every target was met, 1 a target was missed, 2 wrong use or a measurement failed,
 3 MLflow or a container engine could not be had: its rows are left out.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import answers, browsing, containers, load, loop, machine, page, rows, second, start, upload
+from benchmarks import answers, browsing, containers, load, loop, machine, page, rows, second, setup, start, upload
 from benchmarks.environments import MLFLOW, Unavailable
 from benchmarks.project import Project
 from benchmarks.report import met, text
@@ -50,11 +50,14 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
     samples: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="modelgate-bench-") as folder:
         files = upload.prepare(Path(folder)) if "upload" in names else None
+        home = setup.prepare(Path(folder)) if "setup" in names else None
         machine.warm_up()
         for number in range(repeat):
             say(f"repetition {number + 1} of {repeat}")
             ours_first = number % 2 == 0
             project = copy_in(folder)
+            if home is not None:
+                samples["setup"].append(setup.sample(home))
             if "loop" in names:
                 samples["loop"].append(loop.sample(project, ours_first))
             if "second" in names:

@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import answers, browsing, containers, load, loop, rows, second, start, upload
+from benchmarks import answers, browsing, containers, load, loop, rows, second, setup, start, upload
 from benchmarks.environments import ROOT
 from benchmarks.report import Report, markdown
 
 MEASUREMENTS = {
+    "setup": setup,
     "loop": loop,
     "second": second,
     "start": start,

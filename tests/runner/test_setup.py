@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from runner import uv_settings
+
 ROOT = Path(__file__).parents[2]
 TOOLS = ("sh", "env", "sed", "grep", "cmp", "cp", "mv", "rm", "dirname", "mkdir", "sleep")
 # How a pretended Python differs from the one that runs this test, before it answers what setup.sh asks.
@@ -33,7 +35,8 @@ class Machine:
     def __init__(self, tmp_path: Path) -> None:
         self.root = tmp_path / "project"
         (self.root / "runner").mkdir(parents=True)
-        shutil.copy(ROOT / "runner" / "setup.sh", self.root / "runner")
+        for name in ("setup.sh", "uv_settings.py"):
+            shutil.copy(ROOT / "runner" / name, self.root / "runner")
         (self.root / "requirements.txt").write_text("# nothing\n")
         self.bin = tmp_path / "bin"
         self.bin.mkdir()
@@ -191,10 +194,11 @@ def test_an_environment_of_another_python_than_the_named_one_is_made_anew(machin
 # --- for real --------------------------------------------------------------------------------------------------------
 
 
-def wheel(folder: Path, name: str = "tinypackage") -> str:
-    """Make a wheel of a package with nothing in it but an answer; returns its line in a lock."""
+def wheel(folder: Path, name: str = "tinypackage", script: str = "") -> str:
+    """Make a wheel with a module that has an answer, and perhaps a program; returns its line in a lock."""
     folder.mkdir(exist_ok=True)
-    files = {
+    files = {f"{name}-1.0.data/scripts/{name}": script} if script else {}
+    files |= {
         f"{name}.py": "answer = 42\n",
         f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
         f"{name}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -207,7 +211,9 @@ def wheel(folder: Path, name: str = "tinypackage") -> str:
     path = folder / f"{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in files.items():
-            archive.writestr(member, text)
+            info = zipfile.ZipInfo(member)
+            info.external_attr = 0o100755 << 16  # for the program
+            archive.writestr(info, text)
     return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
@@ -254,6 +260,87 @@ def test_setup_installs_the_lock_whatever_pip_and_python_are_told(real: Machine,
 
     again = real.setup(PIP_NO_INDEX="1")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_uv_of_the_lock_installs_the_rest_and_pip_does_what_it_cannot(real: Machine, tmp_path: Path) -> None:
+    """The real uv, called by a program that notes its variables and fails when it is told to."""
+    index, seen = tmp_path / "index", tmp_path / "variables"
+    noting = (
+        f'#!/bin/sh\n[ ! -e {tmp_path}/broken ] || exit 1\nenv >>{seen}\nexec {Path(sys.executable).parent}/uv "$@"\n'
+    )
+    lock = (real.root / "requirements.txt").read_text() + wheel(index, "uv", noting)
+    (real.root / "requirements.txt").write_text(lock)
+    hostile = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9", "UV_NO_VERIFY_HASHES": "1", "UV_OFFLINE": "1"}
+    env = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "UV_CACHE_DIR": str(tmp_path / "cache")} | hostile
+
+    done = real.setup(**env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["making", "installing", ".venv"]
+    assert f"UV_FIND_LINKS={index}" in seen.read_text() and not {*hostile} & {
+        *re.findall("UV_[A-Z_]+", seen.read_text())
+    }
+    (module,) = real.root.glob(".venv/lib/*/site-packages/tinypackage.py")
+    assert answer(real) == "42" and module.stat().st_nlink == 1
+
+    # A setting that only pip has, and a uv that fails.
+    (real.root / "requirements.txt").write_text(lock + wheel(index, "tinyother"))
+    done = real.setup(PIP_PROXY="http://127.0.0.1:9", **env)
+    assert (done.returncode, answer(real, "tinyother")) == (0, "42")
+    assert "pip installs, because uv has no equal for its settings: proxy" in done.stdout
+    (tmp_path / "broken").touch()
+    (real.root / "requirements.txt").write_text(lock + wheel(index, "tinythird"))
+    done = real.setup(**env)
+    assert (done.returncode, done.stderr, answer(real, "tinythird")) == (0, "", "42")
+    assert "uv could not install requirements.txt (see .venv/uv.log); pip tries" in done.stdout
+
+    # Other bytes than the lock's are refused by both.
+    (tmp_path / "broken").unlink()
+    (real.root / "requirements.txt").write_text(
+        lock + re.sub(r"sha256:\w{4}", "sha256:0000", wheel(index, "tinyfourth"))
+    )
+    done = real.setup(**env)
+    assert (done.returncode, answer(real, "tinyfourth")) == (1, "")
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+    assert "hash" in (real.root / ".venv/uv.log").read_text().lower()
+
+
+def test_uv_is_told_what_pip_is_told() -> None:
+    """The environment counts more than `[install]` of a pip.conf, and that more than `[global]`."""
+    lines = [
+        ":env:.index-url='https://you:secret@mirror.example/simple'",
+        ":env:.no-cache-dir='off'",
+        "freeze.timeout='1'",
+        "global.constraint='other.txt'",
+        "global.extra-index-url='https://a.example/simple\\nhttps://b.example/simple'",
+        "global.index-url='https://other.example/simple'",
+        "global.timeout='10'",
+        "install.find-links='wheels more'",
+        "install.no-index='True'",
+        "install.timeout='20'",
+        "install.trusted-host='a.example'",
+    ]
+    settings = uv_settings.parse(lines)
+    assert uv_settings.without_equal(settings) == []
+    assert uv_settings.translate(settings, {"CURL_CA_BUNDLE": "/ca.pem"}) == {
+        "SSL_CERT_FILE": "/ca.pem",
+        "UV_DEFAULT_INDEX": "https://you:secret@mirror.example/simple",
+        "UV_FIND_LINKS": "wheels,more",
+        "UV_HTTP_TIMEOUT": "20",
+        "UV_INDEX": "https://a.example/simple https://b.example/simple",
+        "UV_INSECURE_HOST": "a.example",
+        "UV_SYSTEM_CERTS": "1",
+        "no_index": "1",
+    }
+    for setting in ("proxy", "no-binary", "use-feature", "a-setting-of-tomorrow"):
+        assert uv_settings.without_equal(uv_settings.parse([f"global.{setting}='x'"])) == [setting]
+
+
+def test_a_link_that_leads_nowhere_is_named_and_left_alone(real: Machine, tmp_path: Path) -> None:
+    (real.root / ".venv").symlink_to(tmp_path / "unmounted")
+    done = real.setup()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: .venv is a link to a folder that does not exist" in done.stderr and "rm .venv" in done.stderr
+    assert (real.root / ".venv").is_symlink() and not (tmp_path / "unmounted").exists()
 
 
 def test_a_developers_environment_is_a_users_one_and_more(real: Machine, tmp_path: Path) -> None:
