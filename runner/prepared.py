@@ -26,9 +26,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from select import select
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from modelgate import config
 from runner.processes import end_with_parent
 
 # What every step imports at its first requests to W&B. The SDK's pydantic models of answers take a third of a second.
@@ -60,6 +62,11 @@ AHEAD = (
     "wandb.sdk.artifacts._generated.registry_user_members",
 )
 
+# Each step that needs the framework, by the step before it that takes long if there is work.
+NEXT = {"steps.build": "steps.train", "steps.train": "steps.evaluate"}
+# A step that has run for so long has work to do, so its successor has, too. An unchanged step takes less than half.
+AT_WORK_S = 2.0
+
 # What this process has ended with, once that is known.
 _code: int | None = None
 
@@ -75,17 +82,85 @@ def main() -> None:
         folders = [thing for thing in gc.get_objects() if isinstance(thing, TemporaryDirectory)]
         gc.freeze()  # a fork that ends does not visit the modules that it shares: 0.1 s of CPU each
         gc.enable()
-        for line in os.fdopen(orders):
-            step = os.fork()
-            if step == 0:
-                os.close(codes)
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                end_with_parent()
-                if os.getppid() == interpreter:  # else it was killed before the line above
-                    with own_temporary_folders(folders):
-                        run(json.loads(line))
-                return
-            os.write(codes, b"%d\n" % wait_for(step, meanwhile=import_ahead))
+        early: dict[str, Early] = {}
+        try:
+            for line in os.fdopen(orders):
+                order = json.loads(line)
+                step = early.pop(order["module"], None) or fork(interpreter, folders, codes)
+                step.send(line)
+
+                def meanwhile(order: Any = order) -> None:
+                    import_ahead()
+                    if (follower := NEXT.get(order["module"])) and follower not in early:
+                        early[follower] = fork(interpreter, folders, codes, use_case_of(order["argv"]))
+
+                os.write(codes, b"%d\n" % wait_for(step.pid, meanwhile))
+        finally:
+            if os.getpid() == interpreter:
+                for step in early.values():
+                    step.end()
+
+
+class Early(NamedTuple):
+    """A fork that waits for the order of its step."""
+
+    pid: int
+    pipe: int
+
+    def send(self, order: str) -> None:
+        with os.fdopen(self.pipe, "w") as pipe, suppress(BrokenPipeError):  # its exit code tells that it has ended
+            pipe.write(order)
+
+    def end(self) -> None:
+        os.close(self.pipe)
+        os.kill(self.pid, signal.SIGKILL)  # it has made no folder yet
+        os.waitpid(self.pid, 0)
+
+
+def fork(
+    interpreter: int, folders: Iterable[TemporaryDirectory[str]], codes: int, use_case: str | None = None
+) -> Early:
+    """
+    Fork what becomes a step at its order. use_case: of a step that is not ordered yet. If the order does not come
+    soon, the fork imports the use case's framework meanwhile.
+
+    It is imported in the fork because TensorFlow does not survive one.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(writing)
+        os.close(codes)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        end_with_parent()
+        if os.getppid() == interpreter:  # else it was killed before the line above
+            become_step(reading, folders, use_case)
+        os._exit(1)
+    os.close(reading)
+    return Early(pid, writing)
+
+
+def become_step(pipe: int, folders: Iterable[TemporaryDirectory[str]], use_case: str | None) -> None:
+    """In a fork: wait for the order, and be the step. Returns if no order comes."""
+    if use_case and not select([pipe], [], [], AT_WORK_S)[0]:
+        import_framework(use_case)
+    with os.fdopen(pipe) as orders:
+        order = orders.readline()
+    if order:
+        with own_temporary_folders(folders):
+            run(json.loads(order))
+        leave(0)
+
+
+def use_case_of(argv: Iterable[str]) -> str | None:
+    return next((word.partition("=")[2] for word in argv if word.startswith("--use-case=")), None)
+
+
+def import_framework(use_case: str) -> None:
+    """Import what takes seconds, if the format can. If it fails, the step fails likewise, and says so."""
+    with suppress(Exception):
+        framework = config.load(use_case).framework
+        importlib.import_module(f"modelgate.frameworks.{framework}_format").prepare()
 
 
 @contextmanager

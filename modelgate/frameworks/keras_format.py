@@ -41,15 +41,22 @@ _ASSET = re.compile(r"[A-Za-z0-9_.\-/]{1,200}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 
 
-def start(seed: int, threads: int) -> None:
-    """
-    Import both, with this seed and this number of threads. The first time takes seconds.
-
-    TensorFlow reads its settings once, so a second call in the same process cannot change `threads`.
-    """
+def prepare() -> None:
+    """Import both, with the settings that they read only then. The first time takes seconds."""
     os.environ["ONEDNN_MAX_CPU_ISA"] = ONEDNN_MAX_CPU_ISA
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides C++ notes that need no action; real errors are raised
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+
+def start(seed: int, threads: int) -> None:
+    """
+    Import both, with this seed and this number of threads.
+
+    TensorFlow reads its settings once, so a second call in the same process cannot change `threads`.
+    """
+    prepare()
     import keras
     import tensorflow as tf
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import own
+
 from .conftest import ROOT, alive
 
 SERVICE = """
@@ -33,13 +35,17 @@ sys.exit({})
 """
 
 
+LONG = "import time; time.sleep(2.5)"
+TELLS = "import sys; print(*sorted({'keras', 'tensorflow'} & {*sys.modules}), sys.argv[1:])"
+
+
 class Interpreter:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
         self.folder = folder
         environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "runner.prepared"],
-            cwd=ROOT,
+            cwd=root,
             env=environ | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,10 +56,13 @@ class Interpreter:
     def run(self, text: str, *argv: str) -> tuple[int, str]:
         """The exit code of this module, and its standard output."""
         (self.folder / "a_step.py").write_text(text)
+        return self.order("a_step", *argv)
+
+    def order(self, module: str, *argv: str) -> tuple[int, str]:
         stdout = self.folder / "stdout"
         stdout.write_text("")
         assert self.process.stdin and self.process.stdout
-        order = {"module": "a_step", "argv": argv, "environ": {}, "stdout": str(stdout)}
+        order = {"module": module, "argv": argv, "environ": {}, "stdout": str(stdout)}
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline()), stdout.read_text()
@@ -99,3 +108,30 @@ def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> Non
     _, errors = interpreter.process.communicate()
     assert "a sentence" in errors and "ValueError" in errors
     assert not [*interpreter.folder.glob("*step-*")]
+
+
+def test_the_framework_is_imported_while_a_step_before_works_and_not_after_an_unchanged_one(tmp_path: Path) -> None:
+    """With two modules that stand for Keras and TensorFlow, and steps that tell what they find."""
+    root = own.clone(tmp_path / "project", ("runner", "modelgate", "pyproject.toml"))
+    (root / "steps").mkdir()
+    for name in ("keras", "tensorflow"):
+        (root / f"{name}.py").touch()
+    for name in ("train", "evaluate"):
+        (root / f"steps/{name}.py").write_text(TELLS)
+    flag = f"--use-case={own.USE_CASE}"
+    interpreter = Interpreter(tmp_path, root)
+    try:
+        (root / "steps/build.py").touch()
+        assert interpreter.order("steps.build", flag) == (0, "")
+        assert interpreter.order("steps.train", flag, "--epochs=1") == (0, f"['{flag}', '--epochs=1']\n")
+        (root / "steps/build.py").write_text(LONG)
+        (root / "steps/train.py").write_text(f"{TELLS}\n{LONG}")
+        assert interpreter.order("steps.build", flag) == (0, "")
+        assert interpreter.order("steps.train", flag) == (0, f"keras tensorflow ['{flag}']\n")
+        assert interpreter.order("a_step") == (1, "")
+        assert interpreter.order("steps.evaluate", flag) == (0, f"keras tensorflow ['{flag}']\n")
+        assert interpreter.order("steps.build", "--use-case=unknown") == (0, "")
+        assert interpreter.order("steps.train", flag) == (0, f"['{flag}']\n")
+    finally:
+        interpreter.process.communicate(timeout=60)
+    assert interpreter.process.returncode == 0
