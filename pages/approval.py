@@ -12,6 +12,7 @@ import getpass
 import os
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -63,50 +64,68 @@ def may_see(visit: Visit, about: Waiting | Answer) -> bool:
     return not elsewhere and kept.collection(visit, about.evidence.partition(":")[0]) is not None
 
 
+def url(use_case: str) -> str:
+    """Where what waits of a use case is approved."""
+    return f"{URL}?{urlencode({'use_case': use_case})}"
+
+
 def show(desk: Desk, visit: Visit) -> Response:
-    """GET /-/approval"""
-    return _page(desk, visit)
+    """GET /-/approval, with `use_case` if several wait"""
+    return _page(desk, visit, visit.request.query_params.get("use_case", ""))
 
 
 def receive(desk: Desk, visit: Visit, fields: Form) -> Response:
     """POST /-/approval: `evidence`, and `approver` if the session's account is no one's name. Twice is once."""
     evidence = fields.get("evidence", "")
     state, progress = waiting.read(desk.folder), desk.progress()
-    done = state.answer is not None and not state.answer.refused and state.answer.evidence == evidence
-    under_way = progress is not None and progress.code is None and progress.evidence == evidence
-    if done or under_way:
-        return see_other(URL)
-    if state.waiting is None or state.waiting.evidence != evidence:
+    done = [name for name, one in state.answers.items() if one.evidence == evidence and not one.refused]
+    if done:
+        return see_other(url(done[0]))
+    waits = next((one for one in state.waiting.values() if one.evidence == evidence), None)
+    under_way = progress.evidence if progress and progress.code is None else ""
+    if waits is None or under_way:
+        if under_way == evidence:
+            return see_other(url(waits.use_case) if waits else URL)
         message = "The version that you read about no longer waits. Read the report of the one that waits now"
-        return _page(desk, visit, 409, message if state.waiting else "Nothing waits for an approval any more")
+        if under_way:
+            message = "Another version is being promoted. When that has ended, press the button again"
+        elif not state.waiting:
+            message = "Nothing waits for an approval any more"
+        return _page(desk, visit, waits.use_case if waits else "", 409, message)
     try:
-        case = _case(visit, state.waiting)
+        case = _case(visit, waits)
         if case.refusal:
             raise Forbidden(case.refusal)
         approver = _approver(visit, fields)
     except ServerError as error:
-        return _page(desk, visit, error.status, str(error))
-    desk.press(evidence, approver)
-    return see_other(URL)
+        return _page(desk, visit, waits.use_case, error.status, str(error))
+    desk.press(waits.use_case, evidence, approver)
+    return see_other(url(waits.use_case))
 
 
-def _page(desk: Desk, visit: Visit, status: int = 200, message: str = "") -> Response:
+def _page(desk: Desk, visit: Visit, use_case: str, status: int = 200, message: str = "") -> Response:
+    """The page of this use case; without one, of the first that waits, else of the one that ran last."""
     # In this order: a promotion that ends in between has changed the state by then.
     progress = desk.progress()
     state = waiting.read(desk.folder)
-    about = state.waiting or state.answer
+    use_case = use_case or next(iter(state.waiting), state.last)
+    waits, answer = state.waiting.get(use_case), state.answers.get(use_case)
+    about = waits or answer
     sees = about is None or may_see(visit, about)
     if not sees or (progress and progress.code is not None and about and about.evidence != progress.evidence):
         progress = None  # of another candidate than the page is about, or not for this reader
-    case = _case(visit, state.waiting) if state.waiting and sees else None
+    case = _case(visit, waits) if waits and sees else None
     new, count = mistakes.new(visit, case.evaluation) if case and case.evaluation else ([], 0)
-    answer = state.answer if sees else None
+    answer = answer if sees else None
+    others = [one for one in state.waiting.values() if one != waits and may_see(visit, one)]
     return shown.page(
         visit,
         "approval.html",
         status,
         message=message,
-        hidden=state.waiting is not None and not sees,
+        use_case=use_case,
+        others=[(one, url(one.use_case)) for one in others],
+        hidden=waits is not None and not sees,
         case=case,
         report=_report(visit, case.evaluation) if case and case.evaluation else None,
         compared=_compared(case.evidence) if case and case.evidence else [],
@@ -131,7 +150,8 @@ def _case(visit: Visit, waits: Waiting) -> Case:
 def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: Version | None) -> str:
     """Why this session may not approve it; empty if it may."""
     if waits.host is not None:
-        return f"it was evaluated in the W&B at {waits.host}, so approve it from a terminal: make approve WANDB=own"
+        command = f"make approve USE_CASE={waits.use_case}"
+        return f"it was evaluated in the W&B at {waits.host}, so approve it from a terminal: {command}"
     if evidence is None:
         return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: make run"
     if version is None:

@@ -39,13 +39,13 @@ class Desk:
         self._process: subprocess.Popen[bytes] | None = None
         self._evidence = ""
 
-    def press(self, evidence: str, approver: str) -> None:
+    def press(self, use_case: str, evidence: str, approver: str) -> None:
         """Promote this evidence in the name of the approver; while a promotion runs, nothing is started."""
         with self._turn:
             if self._process is not None and self._process.poll() is None:
                 return
             command = [sys.executable, "-m", "runner", "approve", "--in-browser"]
-            command += [f"--evidence={evidence}", f"--approver={approver}"]
+            command += [f"--use-case={use_case}", f"--evidence={evidence}", f"--approver={approver}"]
             log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(log, "wb") as sink:
                 self._process = subprocess.Popen(

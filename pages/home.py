@@ -32,15 +32,14 @@ class Row:
 def show(folder: Path, visit: Visit) -> Response:
     """GET /"""
     use_cases = production.every(visit)
-    waits = waiting.read(folder).waiting
-    waits = waits if waits and approval.may_see(visit, waits) else None
+    waits = [one for one in waiting.read(folder).waiting.values() if approval.may_see(visit, one)]
     unused = [one.name for one in use_cases if not (one.entries or one.version or one.problem)]
     return shown.page(
         visit,
         "loop.html",
         use_cases=[one for one in use_cases if one.entries or one.version or one.problem],
-        unused=[name for name in unused if waits is None or name != waits.use_case],
-        waiting=waits,
+        unused=[name for name in unused if name not in {one.use_case for one in waits}],
+        waiting=[(one, approval.url(one.use_case)) for one in waits],
         runs=[_row(visit, run) for run in _latest(visit)],
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class State:
-    waiting: Waiting | None = None
-    answer: Answer | None = None
+    """By use case, at most one of each. last: the use case that ran last."""
+
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    last: str = ""
 
 
 def read(folder: Path) -> State:
@@ -44,13 +47,20 @@ def read(folder: Path) -> State:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return State()
-    if not isinstance(state, dict):
-        return State()
-    pending, answer = state.get("pending"), state.get("answer")
+    known = _use_cases(state) if isinstance(state, dict) else {}
     return State(
-        _waiting(pending) if isinstance(pending, dict) else None,
-        _answer(answer) if isinstance(answer, dict) else None,
+        {name: _waiting(one["pending"]) for name, one in sorted(known.items()) if isinstance(one.get("pending"), dict)},
+        {name: _answer(one["answer"]) for name, one in known.items() if isinstance(one.get("answer"), dict)},
+        _text(state, "last") if isinstance(state, dict) else "",
     )
+
+
+def _use_cases(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What is known of each use case. Older runners kept the last run alone."""
+    if isinstance(every := state.get("use_cases"), dict):
+        return {name: known for name, known in every.items() if isinstance(known, dict)}
+    named = [one for one in (state.get("pending"), state.get("run")) if isinstance(one, dict)]
+    return {_text(named[0], "use_case"): state} if named else {}
 
 
 def _waiting(pending: Mapping[str, Any]) -> Waiting:

@@ -111,6 +111,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
             hyperparameters = run.add_argument_group(f"hyperparameters of {settings.name}")
             config.add_hyperparameters(hyperparameters, settings.train)
     approve = command("approve", "approve the version that waits", "approve --approver ada")
+    use_case_flag(approve, "the only one of which a version waits")
     approver_flag(approve)
     approve.add_argument("--evidence", metavar="REF", help="approve only this evaluation (default: the one that waits)")
     approve.add_argument(
@@ -195,7 +196,7 @@ def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Confi
     return chosen(early.parse_known_args(argv)[0].use_case or environ.get("USE_CASE") or None)
 
 
-def parse_options(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> Options:
+def parse_options(args: argparse.Namespace, argv: Sequence[str], environ: Mapping[str, str], stop: Stop) -> Options:
     """Return flags and environment as one set of options. A flag overrides its variable."""
 
     def said(flag: str, variable: str) -> str | None:
@@ -221,6 +222,7 @@ def parse_options(args: argparse.Namespace, environ: Mapping[str, str], stop: St
         folder=Folder(ROOT / ".modelgate"),
         stop=stop,
         environ=environ,
+        typed=tuple(argv),
         use_case=asked,
         given=given,
         approver=None if approver is None else approval.checked_name(approver),
@@ -260,8 +262,9 @@ def serve(options: Options) -> int:
         if link := server.link():
             say(f"To sign in: {link}")
             say("  This link works once, within 5 minutes. For a new one, run make serve in another terminal.")
-        if (waits := options.folder.state().get("pending")) and not options.docker:
-            say(f"{waits['version'].rpartition('/')[2]} waits for your approval: {server.url}/-/approval")
+        for waits in [] if options.docker else options.folder.state().pending():
+            page = f"{server.url}/-/approval?use_case={waits['use_case']}"
+            say(f"{waits['version'].rpartition('/')[2]} waits for your approval: {page}")
         say(f"The API key is in {options.folder.key_file}")
         say(f"For your own client: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {options.folder.key_file})")
         say("Ctrl-C stops the server. Its data is kept.")
@@ -314,10 +317,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = Stop()
     stop.listen()
     try:
-        args = parse_args(sys.argv[1:] if argv is None else argv, os.environ)
+        argv = sys.argv[1:] if argv is None else argv
+        args = parse_args(argv, os.environ)
         if args.command == "images":
             return make_images(args, os.environ, stop)
-        options = parse_options(args, os.environ, stop)
+        options = parse_options(args, argv, os.environ, stop)
         match args.command:
             case "run":
                 return loop.run(options)

@@ -9,7 +9,7 @@ Keep what the runner needs between two commands, in `.modelgate/`.
     home/                     the home of build's container, for what its `data.py` downloads
     out/<step>/               the last answer of each step
     serving/  serving.log     the verified version that the service keeps, and the service's last log
-    state.json                the last run, what waits for an approval, what is in production
+    state.json                of each use case: the last run, what waits for an approval, what is in production
     lock  server.lock         held by the process that runs the pipeline / owns the server; freed when it ends
     step.pid  asked.pid       processes that were started and not yet seen to end: the interpreter of the steps, that
     server.pid  service.pid   of the step that `status` runs, the server, and the service that answers
@@ -28,7 +28,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runner import state
 from runner.errors import Busy, WrongUse
+from runner.state import State
 
 # The locks come last: they are removed only after everything that they protect.
 OURS = (
@@ -147,19 +149,19 @@ class Folder:
         except (OSError, ValueError):
             return None
 
-    def state(self) -> dict[str, Any]:
-        """Return what earlier commands recorded; empty at first."""
+    def state(self) -> State:
+        """What the last invocations left to know; empty at first."""
         try:
-            state = json.loads(self.state_file.read_text())
+            return state.parse(json.loads(self.state_file.read_text()))
         except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
+            return State()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WrongUse(f"{self.state_file} cannot be read: {error}", "remove that file and run again") from error
-        return state if isinstance(state, dict) else {}
 
-    def remember(self, **changes: Any) -> None:
-        """Change top-level entries of the state, all or nothing."""
-        write_whole(self.state_file, json.dumps(self.state() | changes, indent=2) + "\n")
+    def remember(self, use_case: str, **changes: Any) -> None:
+        """Change what is known of one use case, whole or not at all; the others keep what they have."""
+        changed = self.state().with_changes(use_case, changes)
+        write_whole(self.state_file, json.dumps(changed._asdict(), indent=2) + "\n")
 
     def ours(self) -> list[Path]:
         """Return what exists of the files that the runner makes. `clean` removes these and nothing else."""

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from modelgate.config import Config
-from runner import approval, environment, executors, pipeline, progress
+from runner import approval, environment, executors, pipeline, progress, typed
 from runner.errors import Interrupted, StepFailed, WrongUse
 from runner.executors import Executor, Ready
-from runner.folder import Folder
 from runner.options import Options
 from runner.pipeline import Finished, Outcome, Step
 from runner.progress import say
+from runner.state import Known
 from runner.use_case import chosen, stand_in
 
-LATER = "make approve APPROVE=NAME"
 # What a step can read: its folder, what it imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
@@ -119,10 +118,15 @@ def rollback(options: Options, *, version: str, reason: str) -> int:
 def approve(options: Options) -> int:
     """Promote the version that waits, if a person approves it."""
     with options.folder.locked("approve"):
-        pending = options.folder.state().get("pending")
-        _require_meant(options, pending)
+        pending = _meant(options)
         if pending is None:
-            return _nothing_waits(options.folder)
+            return _nothing_waits(options)
+        if options.approver is None and not approval.on_terminal():
+            raise WrongUse(
+                f"nothing was approved: {_short(pending['version'])} of {pending['use_case']} waits, "
+                "and there is no terminal to ask on",
+                f"{typed.approve(pending['use_case'])}; to read the report first: make serve",
+            )
         options = options._replace(own=pending["host"] is not None)
         if options.host != pending["host"]:
             raise WrongUse(
@@ -135,13 +139,33 @@ def approve(options: Options) -> int:
             return _ask_and_promote(options, pending, ready, [])
 
 
-def _require_meant(options: Options, pending: Mapping[str, Any] | None) -> None:
-    """Refuse an approval if other evidence waits now. An approval of what is already promoted may be repeated."""
-    meant = pending or options.folder.state().get("answer") or {}
-    if options.evidence and options.evidence != meant.get("evidence"):
-        raise WrongUse(
-            f"{options.evidence} does not wait for an approval", "read the report of the one that waits: make approve"
-        )
+def _meant(options: Options) -> Known | None:
+    """
+    The evaluation to approve: that of the use case that was named, or the only one that waits. Return None if nothing
+    waits; raise WrongUse if several wait, or if only other evidence or other use cases wait.
+    """
+    state = options.folder.state()
+    every = state.pending()
+    ours = [known for known in every if options.use_case in (None, known["use_case"])]
+    if options.evidence:
+        ours = [known for known in ours if known["evidence"] == options.evidence]
+        answer = state.known(options.use_case or state.last).get("answer") or {}
+        if not ours and options.evidence != answer.get("evidence"):  # an approval may be repeated
+            raise WrongUse(
+                f"{options.evidence} does not wait for an approval",
+                "read the report of the one that waits: make approve",
+            )
+    elif len(ours) > 1:
+        raise WrongUse("several versions wait for an approval, and none was approved", _lines(ours))
+    elif every and not ours and not state.known(options.use_case).get("answer"):
+        raise WrongUse(f"nothing of {options.use_case} waits for an approval; nothing was approved", _lines(every))
+    return ours[0] if ours else None
+
+
+def _lines(waiting: Sequence[Known]) -> str:
+    """What waits, with the line that approves each."""
+    lines = [f"\n  {_short(one['version'])} of {one['use_case']}: {typed.approve(one['use_case'])}" for one in waiting]
+    return "these wait; type the line of the one that you mean:" + "".join(lines)
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
@@ -159,13 +183,13 @@ def _run(
         say(f"\n[{next(numbers)}/{len(steps) + 1}] {step.name}: {step.purpose}\n  + {execute.command(step, flags)}")
         return execute(step, flags)
 
-    last = {"use_case": use_case, "started": _now(), "reached": None}
-    options.folder.remember(run=last)
+    last = {"use_case": use_case, "started": _now(), "reached": None, "again": options.again(use_case)}
+    options.folder.remember(use_case, run=last)
     done = []
     for one in pipeline.run(steps, use_case, options.given, execute=announced, clock=time.monotonic, outputs=outputs):
         progress.finished(one)
         done.append(one)
-        options.folder.remember(run=last | {"reached": one.step.name})
+        options.folder.remember(use_case, run=last | {"reached": one.step.name})
     return done
 
 
@@ -215,11 +239,12 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
     version, production = evaluated["version"], evaluated.get("production")
     # One change of the state, so that a kill cannot leave a verdict `pass` without its question.
     changes: dict[str, Any] = {"pending": None, "answer": None}
-    changes["run"] = options.folder.state()["run"] | {"verdict": evaluated["verdict"], "version": version}
+    last = options.folder.state().known(use_case)["run"]
+    changes["run"] = last | {"verdict": evaluated["verdict"], "version": version}
     if production:
         changes |= _in_production(options, use_case, production)
     if evaluated["verdict"] == "unchanged":
-        options.folder.remember(**changes)
+        options.folder.remember(use_case, **changes)
         _summary(options, done)
         say(f"\n{evaluated['headline']} ({_short(version)}). There is nothing to approve.")
         return 0
@@ -227,7 +252,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
     say()
     progress.report(report)
     if evaluated["verdict"] == "fail":
-        options.folder.remember(**changes)
+        options.folder.remember(use_case, **changes)
         _summary(options, done)
         say(f"\n{evaluated['headline']}")
         say(f"{_short(version)} is not promoted, and production does not change. Refused by:")
@@ -235,7 +260,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
             say(f"  - {why}")
         return 1
     pending = _pending(options, use_case, done) | {"reason": reason, "report": report}
-    options.folder.remember(**changes | {"pending": pending})
+    options.folder.remember(use_case, **changes | {"pending": pending})
     return _ask_and_promote(options, pending, lambda: execute, done)
 
 
@@ -271,6 +296,7 @@ def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready,
     if pending["page"]:
         say(f"\n{_short(pending['version'])} at {pending['page']}")
     version, now = _short(pending["version"]), pending["production"]
+    later = typed.approve(pending["use_case"])
     headline = pending.get("headline", "pass")  # a question left by an older release has none
     question = f"{headline}\nmake {version} the first version in `production`?"
     if now:
@@ -281,18 +307,19 @@ def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready,
         try:
             name = approval.ask(f"\n{question}", options.stop)
         except Interrupted:
-            raise Interrupted(f"nothing was promoted; approve later: {LATER}") from None
+            raise Interrupted(f"nothing was promoted; approve later: {later}") from None
         if name is None:
             _summary(options, done)
-            say(f"\nNot approved: production does not change. To approve it later: {LATER}")
+            say(f"\nNot approved: production does not change. To approve it later: {later}")
             return 1
     elif name is None:
         _summary(options, done)
         say(f"\n{headline}")
-        say(f"{version} waits for an approval. Until then, production does not change. To approve:")
+        say(f"{version} waits for an approval: there is no terminal to ask on. Until then, production does not change.")
+        say("To approve:")
         if not options.own:
             say("  make serve    (read the report in your browser, and press the button there)")
-        say(f"  {LATER}")
+        say(f"  {later}")
         return 0
     else:
         execute = ready()
@@ -315,14 +342,13 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
             # Refused for good: this evidence is no longer valid.
             refused = {"version": pending["version"], "refused": failure.error.get("message", "")}
             refused["evidence"] = pending["evidence"]
-            options.folder.remember(pending=None, answer=refused)
+            options.folder.remember(use_case, pending=None, answer=refused)
         raise
     approver = promoted.result["approver"]  # another person, if this finished an interrupted promotion
     answer = {"version": promoted.result["version"], "approver": approver, "time": _now()}
     answer["evidence"] = pending["evidence"]
-    options.folder.remember(
-        pending=None, answer=answer, **_in_production(options, use_case, answer["version"], approver=approver)
-    )
+    seen = _in_production(options, use_case, answer["version"], approver=approver)
+    options.folder.remember(use_case, pending=None, answer=answer, **seen)
     _summary(options, [*done, promoted])
     say(f"\nproduction of {use_case} is {_short(promoted.result['version'])}, approved by {approver}.")
     return 0
@@ -341,24 +367,25 @@ def _promotion(options: Options, use_case: str, execute: Executor, evidence: str
 
 def _in_production(options: Options, use_case: str, version: str, *, approver: str | None = None) -> dict[str, Any]:
     """Return the change of the state that records what was seen in production, in which W&B, and when."""
-    known = options.folder.state().get("production", {})
-    seen = known.get(use_case, {})
+    seen = options.folder.state().known(use_case).get("production") or {}
     if approver is None and (seen.get("version"), seen.get("host")) == (version, options.host):
         return {}
-    now = {"version": version, "approver": approver, "time": _now(), "host": options.host}
-    return {"production": known | {use_case: now}}
+    return {"production": {"version": version, "approver": approver, "time": _now(), "host": options.host}}
 
 
-def _nothing_waits(folder: Folder) -> int:
+def _nothing_waits(options: Options) -> int:
     """Say why there is nothing to approve. Return 1 if the last candidate was refused."""
-    state = folder.state()
-    run, answer = state.get("run", {}), state.get("answer")
+    state = options.folder.state()
+    use_case = options.use_case or state.last
+    run, answer = state.known(use_case).get("run"), state.known(use_case).get("answer")
     if not run:
-        raise WrongUse("nothing waits for an approval: nothing has run here yet", "begin with: make run")
+        what = f"nothing of {use_case}" if use_case else "nothing"
+        first = f"make run USE_CASE={use_case}" if use_case else "make run"
+        raise WrongUse(f"nothing waits for an approval: {what} has run here yet", f"begin with: {first}")
     if answer and "refused" in answer:
         say(f"Nothing waits for an approval: {_short(answer['version'])} was approved, but promote refused it:")
         say(f"  {answer['refused']}")
-        say("To evaluate again: make run")
+        say(f"To evaluate again: make run USE_CASE={use_case}")
         return 1
     if answer:
         promoted = f"{_short(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
@@ -367,7 +394,8 @@ def _nothing_waits(folder: Folder) -> int:
     verdict, version = run.get("verdict"), _short(run.get("version", "the last candidate"))
     if verdict is None:
         reached = f"it reached {run['reached']}" if run["reached"] else "no step was finished"
-        raise WrongUse(f"nothing waits for an approval: the last run did not end, {reached}", "to continue: make run")
+        again = run.get("again", f"make run USE_CASE={use_case}")
+        raise WrongUse(f"nothing waits for an approval: the last run did not end, {reached}", f"to continue: {again}")
     if verdict == "fail":
         say(f"Nothing waits for an approval: {version} did not pass, and production does not change.")
         return 1
@@ -442,7 +470,7 @@ def use_case_of(options: Options) -> Config:
     """Return the use case that was asked for, or else that of the last run here, which is what `make rollback`
     means.
     """
-    return chosen(options.use_case or options.folder.state().get("run", {}).get("use_case"))
+    return chosen(options.use_case or options.folder.state().last)
 
 
 def _short(reference: str) -> str:

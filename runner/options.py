@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from runner import typed
 from runner.folder import Folder
 from runner.pipeline import Given
 from runner.processes import Stop
@@ -20,6 +21,7 @@ class Options(NamedTuple):
     folder: Folder
     stop: Stop
     environ: Mapping[str, str]
+    typed: tuple[str, ...] = ()  # the command and its flags, as they were typed
     use_case: str | None = None  # None: not given
     given: Given = {}  # noqa: RUF012
     approver: str | None = None
@@ -33,6 +35,10 @@ class Options(NamedTuple):
     def host(self) -> str | None:
         """Return the W&B to write to, if it is the user's own."""
         return (self.environ.get("WANDB_BASE_URL") or OWN_DEFAULT_HOST) if self.own else None
+
+    def again(self, use_case: str) -> str:
+        """The line that runs the same command again, for this use case."""
+        return typed.again(self.typed[0], self.typed[1:], self.environ, use_case)
 
     @property
     def base_image(self) -> str | None:

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner import executors, pipeline
+from runner import executors, pipeline, typed
 from runner.errors import RunnerError
 from runner.folder import Folder
 from runner.options import Options
 from runner.progress import say
+from runner.state import Known
 
 UNREACHABLE = 3
 
@@ -28,12 +29,12 @@ def tell(options: Options) -> int:
         say("Nothing has run here yet. To begin: make run")
         return 0
     state = folder.state()
-    seen: dict[str, Any] = state.get("production", {})
-    pending = state.get("pending")
-    use_cases = {*seen, *(known["use_case"] for known in (pending, state.get("run")) if known)}
-    here = [name for name in sorted(use_cases) if name not in seen or seen[name].get("host") == options.host]
+    known = state.use_cases if options.use_case is None else {options.use_case: state.known(options.use_case)}
+    seen = {name: one["production"] for name, one in known.items() if one.get("production")}
+    use_cases = sorted(known)
+    here = [name for name in use_cases if name not in seen or seen[name].get("host") == options.host]
     answers, problem = _ask(options, here)
-    for use_case in sorted(use_cases):
+    for use_case in use_cases:
         if use_case in answers:
             say(f"production of {use_case}: {_by_the_registry(answers[use_case])}")
             for item in answers[use_case].get("not_told", ()):
@@ -45,9 +46,12 @@ def tell(options: Options) -> int:
         say(f"  W&B could not be reached: {problem}")
     if not use_cases:
         say("production: nothing yet")
-    waits = f"{pending['version']}   (make approve APPROVE=NAME)" if pending else "nothing"
-    say(f"waits for an approval: {waits}")
-    _tell_last_run(folder, state.get("run"))
+    waiting = [one["pending"] for _, one in sorted(known.items()) if one.get("pending")]
+    for one in waiting:
+        say(f"waits for an approval: {one['version']}   ({typed.approve(one['use_case'])})")
+    if not waiting:
+        say("waits for an approval: nothing")
+    _tell_last_run(folder, known.get(options.use_case or state.last or "", {}).get("run"))
     _tell_server(folder)
     return UNREACHABLE if problem else 0
 
@@ -109,14 +113,19 @@ def _as_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str:
 # ------------------------------------------------------------------------------------------
 
 
-def _tell_last_run(folder: Folder, run: dict[str, str] | None) -> None:
+def _tell_last_run(folder: Folder, run: Known | None) -> None:
     if run is None:
         say("last run: none")
-    elif run.get("verdict"):
-        say(f"last run: {run['use_case']}, started at {run['started']}, verdict {run['verdict']}")
+        return
+    last = f"last run: {run['use_case']}, started at {run['started']}"
+    if run.get("verdict"):
+        say(f"{last}, verdict {run['verdict']}")
+    elif _held(folder, "lock"):
+        say(f"{last}, is running" + (f"; {run['reached']} is finished" if run["reached"] else ""))
     else:
-        going = "is running" if _held(folder, "lock") else "did not reach a verdict (make run continues it)"
-        say(f"last run: {run['use_case']}, started at {run['started']}, reached {run['reached'] or 'nothing'}; {going}")
+        stopped = f"after {run['reached']}" if run["reached"] else "before the first step finished"
+        again = run.get("again", f"make run USE_CASE={run['use_case']}")
+        say(f"{last}, stopped {stopped}; no verdict   (to continue: {again})")
 
 
 def _tell_server(folder: Folder) -> None:

@@ -49,7 +49,8 @@ class Loop:
 
     @property
     def state(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "state.json").read_text()))
+        """What the runner knows of glyphs."""
+        return dict(json.loads((self.folder / "state.json").read_text())["use_cases"]["glyphs"])
 
     def client(self) -> dict[str, str]:
         """The environment of the SDK."""
@@ -72,14 +73,20 @@ class Loop:
         with urllib.request.urlopen(asked, timeout=DEADLINE_S) as answer:  # noqa: S310
             return self.url + str(json.load(answer)["path"])
 
-    def wait_for_approval(self, **changes: str) -> None:
+    def wait_for_approval(self, use_case: str = "glyphs", **changes: str) -> None:
         """As the runner leaves it when no one has answered."""
-        pending = {
+        self.wait({use_case: self.pending(use_case=use_case, **changes)})
+
+    def wait(self, pending: dict[str, dict[str, Any]]) -> None:
+        use_cases = {name: {"pending": one} for name, one in pending.items()}
+        (self.folder / "state.json").write_text(json.dumps({"last": "glyphs", "use_cases": use_cases}))
+
+    def pending(self, **changes: str) -> dict[str, Any]:
+        return {
             "use_case": "glyphs", "headline": f"pass: {HOSTILE}", "evidence": self.seeded["evidence"],
             "version": self.seeded["version"], "production": None, "page": None, "reason": HOSTILE,
-            "collection": None, "host": None, "report": "",
+            "collection": None, "host": None, "report": "", **changes,
         }  # fmt: skip
-        (self.folder / "state.json").write_text(json.dumps({"pending": pending | changes}))
 
 
 @dataclass

@@ -118,6 +118,18 @@ def test_what_waits_for_its_first_approval_is_not_called_untrained(loop: Loop, v
         loop.wait_for_approval()
 
 
+def test_each_use_case_that_waits_has_its_page(loop: Loop, visitor: Visitor) -> None:
+    loop.wait({"glyphs": loop.pending(), "remote": loop.pending(use_case="remote", evidence="local/p/e:v0")})
+    try:
+        home = visitor.get("/")
+        assert all(f'href="{APPROVAL}?use_case={name}"' in home for name in ("glyphs", "remote"))
+        ours, other = visitor.get(f"{APPROVAL}?use_case=glyphs"), visitor.get(f"{APPROVAL}?use_case=remote")
+        assert "<button>Approve" in ours and f'href="{APPROVAL}?use_case=remote"' in ours
+        assert "its evaluation cannot be read" in other and f'href="{APPROVAL}?use_case=glyphs"' in other
+    finally:
+        loop.wait_for_approval()
+
+
 def test_a_ledger_has_pages_and_only_of_use_cases_that_there_are(visitor: Visitor) -> None:
     assert "The ledger and the registry agree: 1 entry" in visitor.get(LEDGER)
     assert "There are no entries on this page" in visitor.get(f"{LEDGER}?page=2")
@@ -173,7 +185,7 @@ def test_a_member_of_the_registry_who_may_read_the_report_may_not_approve_it(loo
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"host": "https://wandb.example"}, "approve it from a terminal: make approve WANDB=own"),
+        ({"host": "https://wandb.example"}, "approve it from a terminal: make approve USE_CASE=glyphs"),
         ({"evidence": "local/glyphs-dev/glyphs_evaluation:v9"}, "its evaluation cannot be read"),
         ({"evidence": "local/glyphs-dev/glyphs_dataset:v0"}, "its evaluation cannot be read"),
     ],

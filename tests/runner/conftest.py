@@ -84,8 +84,9 @@ class Checkout:
         said, _ = child.communicate(timeout=2 * DEADLINE_S)
         return child.returncode, said
 
-    def state(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "state.json").read_text()))
+    def state(self, use_case: str = "glyphs") -> dict[str, Any]:
+        """What the runner knows of a use case."""
+        return dict(json.loads((self.folder / "state.json").read_text())["use_cases"][use_case])
 
     def port(self) -> int:
         return int((self.folder / "port").read_text())

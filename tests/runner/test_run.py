@@ -5,6 +5,7 @@ python -m pytest tests/runner/test_run.py
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -98,7 +99,8 @@ def test_without_terminal_and_name_run_stops_at_the_approval(checkout: Checkout)
     code, said = checkout.runner("run", "--use-case", "glyphs")
     assert code == 0
     assert checkout.steps()[-1] == "evaluate"
-    assert "make approve APPROVE=NAME" in said.splitlines()[-1]
+    assert "glyphs-dev:v3 waits for an approval: there is no terminal to ask on." in said
+    assert said.splitlines()[-1] == "  make approve USE_CASE=glyphs APPROVE=NAME"
     assert checkout.everything_ended()
 
 
@@ -131,10 +133,78 @@ def test_approver_must_be_a_name(checkout: Checkout, name: str) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     code, said = checkout.runner("approve", "--approver", name)
     assert "promote" not in checkout.steps()
-    if name:
-        assert code == 2 and "is not a person's name" in said
-    else:
-        assert code == 0 and "waits for an approval" in said
+    assert code == 2
+    assert ("is not a person's name" if name else "nothing was approved") in said
+
+
+def test_approve_without_a_name_and_a_terminal_says_first_that_nothing_was_approved(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "glyphs")
+    code, said = checkout.runner("approve")
+    assert code == 2
+    assert said.splitlines() == [
+        "",
+        "error: nothing was approved: glyphs-dev:v3 of glyphs waits, and there is no terminal to ask on",
+        "hint: make approve USE_CASE=glyphs APPROVE=NAME; to read the report first: make serve",
+    ]
+
+
+@pytest.fixture
+def two_waiting(checkout: Checkout) -> Checkout:
+    """glyphs:v3 waits, and remote:v5, which ran last."""
+    checkout.runner("run", "--use-case", "glyphs")
+    remote = {"version": "o/r/remote-dev:v5", "evidence": "local/p/remote_evaluation:v2"}
+    checkout.behave(evaluate={"result": remote})
+    checkout.runner("run", USE_CASE="remote")
+    return checkout
+
+
+BOTH = """hint: these wait; type the line of the one that you mean:
+  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME
+  remote-dev:v5 of remote: make approve USE_CASE=remote APPROVE=NAME
+"""
+
+
+def test_one_version_of_each_use_case_can_wait(two_waiting: Checkout) -> None:
+    said = two_waiting.runner("status")[1]
+    assert "waits for an approval: o/r/remote-dev:v5   (make approve USE_CASE=remote APPROVE=NAME)" in said
+    assert f"waits for an approval: {VERSION}   (make approve USE_CASE=glyphs APPROVE=NAME)" in said
+    code, said = two_waiting.runner("approve", APPROVE="ada")
+    assert (code, said.endswith(BOTH), "promote" in two_waiting.steps()) == (2, True, False)
+    two_waiting.behave(promote={"result": {"version": VERSION}})
+    assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
+    assert given_to(two_waiting, "promote")[0] == "--evidence=local/p/glyphs_evaluation:v7"
+    assert two_waiting.state("remote")["pending"] and not two_waiting.state("glyphs")["pending"]
+    code, said = two_waiting.runner("approve", APPROVE="ada")
+    assert (code, given_to(two_waiting, "promote")[0]) == (0, "--evidence=local/p/remote_evaluation:v2")
+
+
+def test_approve_refuses_a_use_case_of_which_nothing_waits_if_another_waits(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "glyphs")
+    for words, more in ((["--use-case=remote"], {}), ([], {"USE_CASE": "remote"})):
+        code, said = checkout.runner("approve", *words, APPROVE="ada", **more)
+        assert (code, "promote" in checkout.steps()) == (2, False)
+        assert "error: nothing of remote waits for an approval; nothing was approved" in said
+        assert "  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME" in said
+
+
+def test_an_approval_may_be_repeated_while_another_use_case_waits(two_waiting: Checkout) -> None:
+    two_waiting.behave(promote={"result": {"version": VERSION}})
+    for _ in range(2):
+        assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
+    assert two_waiting.steps().count("promote") == 1
+
+
+def test_what_an_older_version_left_waiting_is_approved(checkout: Checkout) -> None:
+    """It kept the last run alone."""
+    checkout.runner("run", "--use-case", "glyphs")
+    known = checkout.state()
+    seen = {"remote": {"version": "o/r/remote-dev:v5", "approver": "ada", "time": "t", "host": None}}
+    old = {"run": known["run"], "pending": known["pending"], "answer": None, "production": seen}
+    (checkout.folder / "state.json").write_text(json.dumps(old))
+    assert "waits for an approval: local-org/wandb-registry-model/glyphs-dev:v3" in checkout.runner("status")[1]
+    assert checkout.runner("approve", APPROVE="ada")[0] == 0
+    assert checkout.state("remote")["production"] == seen["remote"]
+    assert checkout.state()["pending"] is None
 
 
 def test_unchanged_asks_nobody_and_promotes_nothing(checkout: Checkout) -> None:
@@ -212,7 +282,7 @@ def test_the_fallback_takes_the_place_of_the_default_when_nobody_asked(remote_un
     assert "To use it: set GLYPHS_NPZ" in said
     assert built(remote_unavailable) == ["--use-case=remote", "--use-case=glyphs"]
     assert "--epochs=3" in remote_unavailable.call("train")["argv"]
-    assert remote_unavailable.state()["pending"]["use_case"] == "glyphs"
+    assert remote_unavailable.state("glyphs")["pending"]["use_case"] == "glyphs"
 
 
 def test_no_fallback_takes_the_place_of_what_was_approved_in_advance(remote_unavailable: Checkout) -> None:
@@ -295,7 +365,7 @@ def test_promotion_with_the_wrong_key_waits_for_the_right_one(checkout: Checkout
     assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 1
     checkout.behave()
     assert checkout.runner("approve", APPROVE="ada")[0] == 0
-    assert checkout.state()["production"]["glyphs"]["approver"] == "ada"
+    assert checkout.state()["production"]["approver"] == "ada"
 
 
 def test_promotion_that_could_not_reach_the_server_waits_on(checkout: Checkout) -> None:
@@ -303,7 +373,7 @@ def test_promotion_that_could_not_reach_the_server_waits_on(checkout: Checkout) 
     assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 3
     checkout.behave()
     assert checkout.runner("approve", APPROVE="ada")[0] == 0
-    assert checkout.state()["production"]["glyphs"]["approver"] == "ada"
+    assert checkout.state()["production"]["approver"] == "ada"
 
 
 def test_rollback_evaluates_the_version_before_and_asks(checkout: Checkout) -> None:

@@ -93,7 +93,7 @@ def test_ctrl_c_at_the_question_says_how_to_approve_later(checkout: Checkout) ->
     terminal = at_the_question(checkout)
     terminal.type("\x03")
     assert terminal.exit_code() == 130
-    assert "nothing was promoted; approve later: make approve APPROVE=NAME" in terminal.said
+    assert "nothing was promoted; approve later: make approve USE_CASE=glyphs APPROVE=NAME" in terminal.said
     assert checkout.everything_ended()
     assert checkout.runner("approve", APPROVE="ada")[0] == 0
 

@@ -1,0 +1,56 @@
+"""
+What the runner knows of each use case between two invocations, as `.modelgate/state.json` keeps it.
+
+    {"last": "digits", "use_cases": {"digits": {"run": {}, "pending": {}, "answer": {}, "production": {}}}}
+
+run: the last one, and how far it came. pending: what waits for an approval. answer: how the last approval ended.
+production: what was seen there, in which W&B, and when. What did not happen yet is missing, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Known = Mapping[str, Any]
+
+
+class State(NamedTuple):
+    """last: the use case that ran last."""
+
+    last: str | None = None
+    use_cases: Mapping[str, Known] = {}
+
+    def known(self, use_case: str | None) -> Known:
+        """What is known of this use case; empty if nothing is."""
+        return self.use_cases.get(use_case or "", {})
+
+    def pending(self) -> list[Known]:
+        """Everything that waits for an approval, at most one of each use case."""
+        return [known["pending"] for _, known in sorted(self.use_cases.items()) if known.get("pending")]
+
+    def ran(self) -> list[str]:
+        """The use cases of which something was run here."""
+        return sorted(name for name, known in self.use_cases.items() if known.get("run"))
+
+    def with_changes(self, use_case: str, changes: Known) -> State:
+        """The state after these changes; with `run`, the use case is the one that ran last."""
+        known = {**self.known(use_case), **changes}
+        return State(use_case if "run" in changes else self.last, {**self.use_cases, use_case: known})
+
+
+def parse(content: Any) -> State:
+    """The state from the JSON of its file; also from the form of older versions, which kept only the last run."""
+    if not isinstance(content, dict):
+        return State()
+    if "use_cases" in content:
+        return State(content.get("last"), content["use_cases"])
+    run, pending = content.get("run"), content.get("pending")
+    use_cases: dict[str, dict[str, Any]] = {
+        name: {"production": seen} for name, seen in (content.get("production") or {}).items()
+    }
+    if pending:
+        use_cases.setdefault(pending["use_case"], {})["pending"] = pending
+    if run:
+        use_cases.setdefault(run["use_case"], {}).update(run=run, answer=content.get("answer"))
+    return State(run["use_case"] if run else None, use_cases)

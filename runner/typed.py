@@ -1,0 +1,39 @@
+"""The lines that a person types with make: `make run USE_CASE=digits ARGS="--epochs 3"`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+VARIABLES = ("APPROVE", "RUNNER", "WANDB")  # what a person sets next to USE_CASE and ARGS
+NAME = "NAME"
+
+
+def approve(use_case: str, name: str = NAME) -> str:
+    """How to approve what waits of a use case."""
+    return f"make approve USE_CASE={use_case} APPROVE={_quoted(name)}"
+
+
+def again(command: str, flags: Sequence[str], environ: Mapping[str, str], use_case: str) -> str:
+    """The command that was typed, with the use case that it was about. flags: what came after the command."""
+    words = [f"make {command} USE_CASE={use_case}"]
+    words += [f"{name}={_quoted(environ[name])}" for name in VARIABLES if environ.get(name)]
+    others = _without_use_case(flags)
+    return " ".join([*words, f"ARGS={_quoted(shlex.join(others), always=True)}"] if others else words)
+
+
+def _without_use_case(flags: Sequence[str]) -> list[str]:
+    others, skipped = [], False
+    for flag in flags:
+        if not skipped and flag != "--use-case" and not flag.startswith("--use-case="):
+            others.append(flag)
+        skipped = not skipped and flag == "--use-case"
+    return others
+
+
+def _quoted(text: str, *, always: bool = False) -> str:
+    """One word for the shell; `$` doubled, because make reads the line too."""
+    text = text.replace("$", "$$")
+    if always and not set(text) & set('"$`\\!'):
+        return f'"{text}"'
+    return shlex.quote(text)
