@@ -1,7 +1,7 @@
 """
 What the runner knows of each use case between two invocations, as `.modelgate/state.json` keeps it.
 
-    {"last": "digits", "use_cases": {"digits": {"run": {}, "pending": {}, "answer": {}, "production": {}}}}
+    {"last": "letters", "use_cases": {"letters": {"run": {}, "pending": {}, "answer": {}, "production": {}}}}
 
 run: the last one, and how far it came. pending: what waits for an approval. answer: how the last approval ended.
 production: what was seen there, in which W&B, and when. What did not happen yet is missing, or None.

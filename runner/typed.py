@@ -1,4 +1,4 @@
-"""The lines that a person types with make: `make run USE_CASE=digits ARGS="--epochs 3"`."""
+"""The lines that a person types with make: `make run USE_CASE=letters ARGS="--epochs 3"`."""
 
 from __future__ import annotations
 
