@@ -24,7 +24,7 @@ from modelgate import config, usecase
 from serving import tensors
 from serving.app import create_app
 from serving.follow import Follower
-from serving.telling import Metrics, log_as_json
+from serving.telemetry import Metrics, log_as_json
 
 POLL_S = 3600.0  # W&B is not asked while this measures
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from modelgate_server.api import blobs, file_stream, internal, operations
+from modelgate_server.api import file_stream, file_transfer, graphql_api, internal
 from modelgate_server.api.handling import Services, failure, refuse, refuse_bug, refuse_fault
 from modelgate_server.errors import ServerError
 from modelgate_server.settings import RUN_SILENCE_S, WATCH_S
@@ -28,17 +28,17 @@ log = logging.getLogger("server")
 Mount = Callable[[Services], Sequence[BaseRoute]]
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
-    Route("/graphql", operations.endpoint, methods=["POST"]),
+    Route("/graphql", graphql_api.endpoint, methods=["POST"]),
     Route("/files/{entity}/{project}/{run}/file_stream", file_stream.receive, methods=["POST"]),
-    Route("/storage/wandb_artifacts/{number}/{md5}", blobs.upload_blob, methods=["PUT"]),
-    Route("/storage/wandb_artifacts/{md5}", blobs.download_blob, methods=["GET"]),
-    Route("/storage/manifests/{md5}/wandb_manifest.json", blobs.download_blob, methods=["GET"]),
-    Route("/storage/manifests/{number}/wandb_manifest.json", blobs.upload_manifest, methods=["PUT"]),
-    Route("/storage/run_files/{number}/{name:path}", blobs.upload_run_file, methods=["PUT"]),
-    Route("/storage/run_files/{number}/{name:path}", blobs.download_run_file, methods=["GET"]),
-    Route("/storage/{path:path}", blobs.allow_origin, methods=["OPTIONS"]),
-    Route(ENTRY + "/{artifact}/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
-    Route(ENTRY + "/{birth}/{md5}/{name}", blobs.download_entry, methods=["GET"]),
+    Route("/storage/wandb_artifacts/{number}/{md5}", file_transfer.upload_blob, methods=["PUT"]),
+    Route("/storage/wandb_artifacts/{md5}", file_transfer.download_blob, methods=["GET"]),
+    Route("/storage/manifests/{md5}/wandb_manifest.json", file_transfer.download_blob, methods=["GET"]),
+    Route("/storage/manifests/{number}/wandb_manifest.json", file_transfer.upload_manifest, methods=["PUT"]),
+    Route("/storage/run_files/{number}/{name:path}", file_transfer.upload_run_file, methods=["PUT"]),
+    Route("/storage/run_files/{number}/{name:path}", file_transfer.download_run_file, methods=["GET"]),
+    Route("/storage/{path:path}", file_transfer.allow_origin, methods=["OPTIONS"]),
+    Route(ENTRY + "/{artifact}/{birth}/{md5}/{name}", file_transfer.download_entry, methods=["GET"]),
+    Route(ENTRY + "/{birth}/{md5}/{name}", file_transfer.download_entry, methods=["GET"]),
     Route("/_internal/healthcheck", internal.health),
     Route("/_internal/operations", internal.operations),
     Route("/ready", internal.health),

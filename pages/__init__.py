@@ -7,10 +7,10 @@ The pages that only this product has: what is in production, the ledger as a tim
     home        what is in production, what waits, what ran last
     timeline    a ledger, entry by entry, with what is wrong with it
     approval    the report of what waits, and the button under it
-    desk        the promotion that the button starts: `python -m runner approve`, as a process
+    promotion_process  the promotion that the button starts, as a process
     waiting     what waits, as the runner keeps it in `state.json`
     production  each use case: what is in production, and the promotion that made it so
-    kept        versions, files and ledgers, read from the store as modelgate reads them from W&B
+    records     versions, files and ledgers, read from the store as modelgate reads them from W&B
     mistakes    the pictures of rows that only the candidate gets wrong
     shown       a template as a page
 

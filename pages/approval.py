@@ -3,7 +3,7 @@ The approval in the browser: the report of what waits, and the button under it.
 
 Who presses it has to be an admin of the registry, signed in on this machine. The form is one that this session was
 shown, and names the evidence that was on the page: if another candidate waits by then, nothing happens. What follows
-is what `make approve` does; see desk.py.
+is what `make approve` does; see promotion_process.py.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from modelgate_server.errors import Forbidden, Invalid, ServerError
 from modelgate_server.store import accounts, projects
 from modelgate_server.web import markdown
 from modelgate_server.web.access import Form, Visit, see_other
-from modelgate_server.web.addresses import picture_url
 from modelgate_server.web.login import THIS_MACHINE
-from pages import kept, mistakes, shown, waiting
-from pages.desk import Desk
-from pages.kept import Version
+from modelgate_server.web.urls import picture_url
+from pages import mistakes, records, shown, waiting
+from pages.promotion_process import PromotionProcess
+from pages.records import Version
 from pages.waiting import Answer, Waiting
 
 URL = "/-/approval"
@@ -61,7 +61,7 @@ def may_see(visit: Visit, about: Waiting | Answer) -> bool:
     if visit.user.username == accounts.LOCAL_USER:
         return True
     elsewhere = isinstance(about, Waiting) and about.host is not None
-    return not elsewhere and kept.collection(visit, about.evidence.partition(":")[0]) is not None
+    return not elsewhere and records.collection(visit, about.evidence.partition(":")[0]) is not None
 
 
 def url(use_case: str) -> str:
@@ -69,15 +69,15 @@ def url(use_case: str) -> str:
     return f"{URL}?{urlencode({'use_case': use_case})}"
 
 
-def show(desk: Desk, visit: Visit) -> Response:
+def show(promotion: PromotionProcess, visit: Visit) -> Response:
     """GET /-/approval, with `use_case` if several wait"""
-    return _page(desk, visit, visit.request.query_params.get("use_case", ""))
+    return _page(promotion, visit, visit.request.query_params.get("use_case", ""))
 
 
-def receive(desk: Desk, visit: Visit, fields: Form) -> Response:
+def receive(promotion: PromotionProcess, visit: Visit, fields: Form) -> Response:
     """POST /-/approval: `evidence`, and `approver` if the session's account is no one's name. Twice is once."""
     evidence = fields.get("evidence", "")
-    state, progress = waiting.read(desk.folder), desk.progress()
+    state, progress = waiting.read(promotion.folder), promotion.progress()
     done = [name for name, one in state.answers.items() if one.evidence == evidence and not one.refused]
     if done:
         return see_other(url(done[0]))
@@ -91,23 +91,23 @@ def receive(desk: Desk, visit: Visit, fields: Form) -> Response:
             message = "Another version is being promoted. When that has ended, press the button again"
         elif not state.waiting:
             message = "Nothing waits for an approval any more"
-        return _page(desk, visit, waits.use_case if waits else "", 409, message)
+        return _page(promotion, visit, waits.use_case if waits else "", 409, message)
     try:
         case = _case(visit, waits)
         if case.refusal:
             raise Forbidden(case.refusal)
         approver = _approver(visit, fields)
     except ServerError as error:
-        return _page(desk, visit, waits.use_case, error.status, str(error))
-    desk.press(waits.use_case, evidence, approver)
+        return _page(promotion, visit, waits.use_case, error.status, str(error))
+    promotion.start(waits.use_case, evidence, approver)
     return see_other(url(waits.use_case))
 
 
-def _page(desk: Desk, visit: Visit, use_case: str, status: int = 200, message: str = "") -> Response:
+def _page(promotion: PromotionProcess, visit: Visit, use_case: str, status: int = 200, message: str = "") -> Response:
     """The page of this use case; without one, of the first that waits, else of the one that ran last."""
     # In this order: a promotion that ends in between has changed the state by then.
-    progress = desk.progress()
-    state = waiting.read(desk.folder)
+    progress = promotion.progress()
+    state = waiting.read(promotion.folder)
     use_case = use_case or next(iter(state.waiting), state.last)
     waits, answer = state.waiting.get(use_case), state.answers.get(use_case)
     about = waits or answer
@@ -133,17 +133,17 @@ def _page(desk: Desk, visit: Visit, use_case: str, status: int = 200, message: s
         mistake_count=count,
         progress=progress,
         answer=answer,
-        promoted=kept.version(visit, answer.version) if answer else None,
+        promoted=records.version(visit, answer.version) if answer else None,
         names_itself=visit.user.username == accounts.LOCAL_USER,
         person=_person(visit),
     )
 
 
 def _case(visit: Visit, waits: Waiting) -> Case:
-    evaluation = kept.version(visit, waits.evidence) if waits.host is None else None
-    evidence = kept.evidence(visit, evaluation) if evaluation else None
-    version = kept.version(visit, evidence.version.name) if evidence else None
-    before = kept.version(visit, evidence.production.name) if evidence and evidence.production else None
+    evaluation = records.version(visit, waits.evidence) if waits.host is None else None
+    evidence = records.evidence(visit, evaluation) if evaluation else None
+    version = records.version(visit, evidence.version.name) if evidence else None
+    before = records.version(visit, evidence.production.name) if evidence and evidence.production else None
     return Case(waits, evaluation, evidence, version, before, _refusal(visit, waits, evidence, version))
 
 
@@ -192,7 +192,7 @@ def _person(visit: Visit) -> str:
 
 def _report(visit: Visit, evaluation: Version) -> str | None:
     """The report as HTML, escaped by the parser; its pictures are files of the evaluation."""
-    text = kept.report(visit, evaluation)
+    text = records.report(visit, evaluation)
     if text is None:
         return None
     return markdown.drawn(text[: markdown.MAX_CHARS], partial(picture_url, evaluation.below))

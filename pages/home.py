@@ -10,9 +10,9 @@ from starlette.responses import Response
 from modelgate_server.store import projects
 from modelgate_server.store.db import every
 from modelgate_server.store.runs import Run
-from modelgate_server.web import words
+from modelgate_server.web import filters
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import place
+from modelgate_server.web.urls import place
 from pages import approval, production, shown, waiting
 
 RUNS = 8
@@ -53,6 +53,6 @@ def _latest(visit: Visit) -> list[Run]:
 
 def _row(visit: Visit, run: Run) -> Row:
     home = place(visit.db, projects.project(visit.db, run.project_id))
-    numbers = words.numbers(words.parsed(run.summary))
-    first = next(iter(words.key_metrics([numbers], 1)), None)
+    numbers = filters.numbers(filters.parsed(run.summary))
+    first = next(iter(filters.key_metrics([numbers], 1)), None)
     return Row(run, home.run(run.name), home.project, home.url, (first, numbers[first]) if first else None)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import picture_url
-from modelgate_server.web.words import text_of
-from pages import kept
-from pages.kept import Version
+from modelgate_server.web.filters import text_of
+from modelgate_server.web.urls import picture_url
+from pages import records
+from pages.records import Version
 
 TABLE = "predictions.table.json"
 MAX_TABLE_BYTES = 16_000_000
@@ -41,7 +41,7 @@ def new(visit: Visit, evaluation: Version) -> tuple[list[Mistake], int]:
     """
     The first of them, the most confident ones first, and how many there are. Without production all mistakes are new.
     """
-    content = kept.file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
+    content = records.file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
     try:
         table = json.loads(content or b"{}")
         rows = _new_rows(table["columns"], table["data"])

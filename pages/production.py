@@ -16,8 +16,8 @@ from modelgate.promotion.verify import Finding, Registered
 from modelgate.tracking.client import PRODUCTION
 from modelgate_server.store import accounts, projects
 from modelgate_server.web.access import Visit
-from pages import kept
-from pages.kept import Version
+from pages import records
+from pages.records import Version
 
 
 @dataclass(frozen=True)
@@ -77,24 +77,24 @@ def one(visit: Visit, name: str) -> UseCase:
         settings = config.load(name)
     except StepError as error:
         return UseCase(name, problem=str(error))
-    own = kept.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
-    written = kept.entries(visit, ledger.names(accounts.LOCAL_USER, settings.project, name, has_own=own))
+    own = records.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
+    written = records.entries(visit, ledger.names(accounts.LOCAL_USER, settings.project, name, has_own=own))
     said = [entry for entry in written if ledger.readable(entry.content)]
     registry = _registry(settings.registry)
     collection = ledger.collection_of(written, registry, settings.collection)
-    holder = kept.version(visit, f"{collection}:{PRODUCTION}")
+    holder = records.version(visit, f"{collection}:{PRODUCTION}")
     known = _registered(visit, collection, holder) if said else Registered()
     entries, findings = verify.verify(written, replace(known, registry=registry))
     last = next((entry for entry in reversed(entries) if entry.applied), None)
     entry = last if last and holder and last.content["to"]["name"] == holder.name else None
-    evaluation = kept.named(visit, entry.content["evidence"]) if entry else None
+    evaluation = records.named(visit, entry.content["evidence"]) if entry else None
     return UseCase(
         name=name,
         entries=sorted([*entries, *(entry for entry in written if entry not in said)], key=lambda entry: entry.number),
         findings=findings,
         version=holder,
         entry=entry,
-        evidence=kept.evidence(visit, evaluation) if evaluation else None,
+        evidence=records.evidence(visit, evaluation) if evaluation else None,
     )
 
 
@@ -106,6 +106,6 @@ def _registry(name: str) -> str:
 
 def _registered(visit: Visit, collection: str, holder: Version | None) -> Registered:
     """What the registry holds now. Bytes and writers are not looked at: `audit --verify` does that."""
-    versions = kept.versions(visit, collection)
-    seals = [seal for known in versions for seal in verify.seals_in(kept.aliases(visit, known), known.name)]
+    versions = records.versions(visit, collection)
+    seals = [seal for known in versions for seal in verify.seals_in(records.aliases(visit, known), known.name)]
     return Registered(frozenset(known.name for known in versions), tuple(seals), holder.name if holder else None)

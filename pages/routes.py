@@ -10,11 +10,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from modelgate_server.api.handling import Services
-from modelgate_server.web import projects
+from modelgate_server.web import home as server_home
 from modelgate_server.web.access import HEADERS, Access
 from modelgate_server.web.session import Sessions
 from pages import approval, home, timeline
-from pages.desk import Desk
+from pages.promotion_process import PromotionProcess
 
 ROOT = Path(__file__).parents[1]
 STATIC = Path(__file__).parent / "static"
@@ -23,13 +23,13 @@ STATIC = Path(__file__).parent / "static"
 def routes(folder: Path, services: Services) -> list[Route]:
     """folder: where the runner keeps what waits."""
     access = Access(services, Sessions(services.secret))
-    desk = Desk(folder, ROOT)
+    promotion = PromotionProcess(folder, ROOT)
     return [
         Route("/", access.page(partial(home.show, folder)), methods=["GET"]),
-        Route("/-/all", access.page(projects.home), methods=["GET"]),
+        Route("/-/all", access.page(server_home.home), methods=["GET"]),
         Route("/-/ledger/{use_case}", access.page(timeline.show), methods=["GET"]),
-        Route("/-/approval", access.page(partial(approval.show, desk)), methods=["GET"]),
-        Route("/-/approval", access.form(partial(approval.receive, desk)), methods=["POST"]),
+        Route("/-/approval", access.page(partial(approval.show, promotion)), methods=["GET"]),
+        Route("/-/approval", access.form(partial(approval.receive, promotion)), methods=["POST"]),
         *(Route(f"/-/{path.name}", partial(static, path), methods=["GET"]) for path in sorted(STATIC.iterdir())),
     ]
 

@@ -16,8 +16,8 @@ from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding
 from modelgate_server.errors import NotFound
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import local_path
-from pages import kept, production, shown
+from modelgate_server.web.urls import local_path
+from pages import production, records, shown
 
 # How each finding is called in words; what exactly it is about is in its message.
 TITLES = {
@@ -105,8 +105,8 @@ def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
     content = entry.content
     if not ledger.readable(content):
         return Step(entry.number, "unreadable", findings=about)
-    evaluation = kept.named(visit, content["evidence"])
-    evidence = kept.evidence(visit, evaluation) if evaluation else None
+    evaluation = records.named(visit, content["evidence"])
+    evidence = records.evidence(visit, evaluation) if evaluation else None
     return Step(
         number=entry.number,
         state=entry.state,
@@ -134,7 +134,7 @@ def _is_rollback(content: Any) -> bool:
 
 
 def _link(visit: Visit, name: str) -> Link:
-    known = kept.version(visit, name)
+    known = records.version(visit, name)
     return Link(known.short, known.url) if known else Link(_short(name))
 
 

@@ -21,7 +21,7 @@ from modelgate import config, usecase
 from modelgate.cli import guarded
 from serving.app import create_app
 from serving.follow import Follower
-from serving.telling import Metrics, log, log_as_json
+from serving.telemetry import Metrics, log, log_as_json
 
 STOP_S = 30  # for requests that are being answered when it is told to end
 CONNECTIONS = 1000

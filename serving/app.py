@@ -27,10 +27,10 @@ from modelgate import __name__ as product
 from modelgate.errors import StepError
 from modelgate.incoming import Refused
 from serving import tensors
+from serving.batching import Together
 from serving.errors import Refusal
 from serving.follow import Follower, Running
-from serving.telling import Metrics, log
-from serving.together import Together
+from serving.telemetry import Metrics, log
 
 MAX_BODY_BYTES = 64 * 2**20  # 10,000 images of 28 by 28 are 30 MiB in binary
 MAX_ROWS = 10_000

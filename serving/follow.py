@@ -24,9 +24,9 @@ from modelgate.promotion import deployed, ledger
 from modelgate.tracking import client
 from modelgate.tracking.references import Reference
 from serving import tensors
+from serving.cache import Folder, Kept
 from serving.interface import Interface
-from serving.kept import Folder, Kept
-from serving.telling import Metrics, log
+from serving.telemetry import Metrics, log
 
 if TYPE_CHECKING:
     import wandb

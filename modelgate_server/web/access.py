@@ -23,7 +23,7 @@ from modelgate_server.settings import KIB
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.faults import fault
-from modelgate_server.web import addresses, words
+from modelgate_server.web import filters, urls
 from modelgate_server.web.session import Links, Session, Sessions, same
 
 # No script, style or picture but our own files, no questions but to us; no forms to elsewhere, no frames of elsewhere.
@@ -54,12 +54,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: list[Callable[..., Any]] = [
-        words.size, words.number, words.is_number, words.text_of, words.moment, words.duration, words.between,
-        words.pretty, words.console_line, words.first_facts, words.branches, words.is_branch, words.is_address,
-        words.sentence,
+    template_filters: list[Callable[..., Any]] = [
+        filters.size, filters.number, filters.is_number, filters.text_of, filters.moment, filters.duration,
+        filters.between, filters.pretty, filters.console_line, filters.first_facts, filters.branches,
+        filters.is_branch, filters.is_address, filters.sentence,
     ]  # fmt: skip
-    templates.filters |= {one.__name__: one for one in filters}
+    templates.filters |= {one.__name__: one for one in template_filters}
     return templates
 
 
@@ -122,7 +122,7 @@ class Access:
             with self.services.database.read() as db, within(db, deadline):
                 session = self.session(request, db)
                 if session is None:
-                    return see_other(f"/login?{addresses.query(next=_wanted(request))}")
+                    return see_other(f"/login?{urls.query(next=_wanted(request))}")
                 try:
                     return view(Visit(request, db, self.services.blobs, session, deadline))
                 except ServerError as error:
@@ -190,4 +190,4 @@ def _wanted(request: Request) -> str:
     """The asked page with its parameters, to come back to after the login."""
     question = request.url.query
     path = bytes(request.scope["raw_path"]).partition(b"?")[0].decode("ascii", "replace")
-    return addresses.local_path(f"{path}?{question}" if question else path)
+    return urls.local_path(f"{path}?{question}" if question else path)

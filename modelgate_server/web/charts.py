@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelgate_server.web import words
+from modelgate_server.web import filters
 
 WIDTH, HEIGHT = 360, 210
 RIGHT, TOP, BOTTOM = 14, 10, 36
@@ -108,7 +108,7 @@ def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: boo
         across = _scaled(point[0], x_low, x_high, left, WIDTH - RIGHT)
         return across, _scaled(point[1], y_low, y_high, HEIGHT - BOTTOM, TOP)
 
-    last = "; ".join(f"{name or y}: last {words.number(points[-1][1])}" for name, points in kept.items())
+    last = "; ".join(f"{name or y}: last {filters.number(points[-1][1])}" for name, points in kept.items())
     return Chart(
         title=title,
         x=x,
@@ -127,7 +127,7 @@ def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: boo
                 "series": [[name, [x for x, _ in points], [y for _, y in points]] for name, points in kept.items()],
             }
         ),
-        label=f"{title}: {words.number(y_low)} to {words.number(y_high)} over {x}; {last}",
+        label=f"{title}: {filters.number(y_low)} to {filters.number(y_high)} over {x}; {last}",
     )
 
 
@@ -142,7 +142,7 @@ def histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         start, end = (_scaled(edge, edges[0], edges[-1], left, WIDTH - RIGHT) for edge in (low, high))
         y = _scaled(count, 0, top, HEIGHT - BOTTOM, TOP)
-        text = f"{words.number(low)} to {words.number(high)}: {words.number(count)}"
+        text = f"{filters.number(low)} to {filters.number(high)}: {filters.number(count)}"
         bars.append(Bar(start, y, max(round(end - start - 0.5, 1), 0.5), round(HEIGHT - BOTTOM - y, 1), text))
     return Histogram(
         title=title,
@@ -153,7 +153,8 @@ def histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float
         ],
         y_ticks=[Tick(_scaled(mark, 0, top, HEIGHT - BOTTOM, TOP), text) for mark, text in labels(y_marks)],
         left=left,
-        label=f"{title}: {words.number(sum(counts))} values from {words.number(edges[0])} to {words.number(edges[-1])}",
+        label=f"{title}: {filters.number(sum(counts))} values"
+        f" from {filters.number(edges[0])} to {filters.number(edges[-1])}",
     )
 
 
@@ -185,7 +186,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 def labels(marks: Sequence[float]) -> list[tuple[float, str]]:
     """Each mark with its text: as few digits as tell them apart."""
-    texts = [words.number(mark) for mark in marks]
+    texts = [filters.number(mark) for mark in marks]
     digits = 5
     while len(set(texts)) < len(set(marks)) and digits <= 17:
         texts, digits = [f"{mark:.{digits}g}" for mark in marks], digits + 1
@@ -198,16 +199,16 @@ def of_run(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[Chart]:
     steps = set(axes.values())
     axis_names: dict[str, str] = {}
     for index, row in enumerate(rows):
-        values = words.numbers(row)
+        values = filters.numbers(row)
         for key, value in values.items():
-            if key in steps or not words.is_finite(value):
+            if key in steps or not filters.is_finite(value):
                 continue
             if key not in axis_names:
                 if len(axis_names) == MAX_KEYS:
                     continue
                 axis_names[key] = axis_of(key, axes)
             x = values.get(axis_names[key], row.get("_step"))
-            series.setdefault(key, []).append((x if words.is_finite(x) else index, value))
+            series.setdefault(key, []).append((x if filters.is_finite(x) else index, value))
     kept = [key for key in sorted(series) if len(series[key]) > 1][:MAX_CHARTS]
     drawn = (chart(key, short(axis_names[key]), key, {"": series[key]}) for key in kept)
     return [one for one in drawn if one is not None]

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from modelgate_server.errors import Invalid
-from modelgate_server.web import words
+from modelgate_server.web import filters
 
 MAX_CHARS = 500
 MAX_TERMS = 20
@@ -43,9 +43,9 @@ class Condition:
         def holds(value: Any) -> bool:
             if value is None:
                 return without
-            if number is not None and words.is_number(value):
+            if number is not None and filters.is_number(value):
                 return compare(value, number)
-            return compare(words.text_of(value).casefold(), text)
+            return compare(filters.text_of(value).casefold(), text)
 
         return holds
 
@@ -108,11 +108,11 @@ def arranged(items: list[Any], value: Callable[[Any], Any], *, descending: bool)
     without: list[tuple[Any, Any]] = []
     for item in items:
         found = value(item)
-        if words.is_number(found):
+        if filters.is_number(found):
             known = found == found  # a NaN is not equal to itself
             (numbers if known else without).append((found, item))
         elif found is not None:
-            texts.append((words.text_of(found).casefold(), item))
+            texts.append((filters.text_of(found).casefold(), item))
         else:
             without.append((found, item))
     for some in (numbers, texts):

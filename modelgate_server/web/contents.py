@@ -15,8 +15,8 @@ from starlette.responses import FileResponse, Response
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.settings import KIB
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.web import markdown, models, tables, words
-from modelgate_server.web.models import Summary
+from modelgate_server.web import filters, markdown, model_file, tables
+from modelgate_server.web.model_file import Summary
 from modelgate_server.web.tables import Question, Table
 
 # Shown of a text; the rest is in the download.
@@ -72,9 +72,9 @@ def show(
     if name.endswith(tables.SUFFIX):
         return _table(path, size, question, picture_url, check)
     try:
-        model = models.summary(path, name)
+        model = model_file.summary(path, name)
     except Invalid as error:
-        return Shown(reason=words.sentence(str(error)))
+        return Shown(reason=filters.sentence(str(error)))
     if model is not None:
         return Shown(model=model)
     with path.open("rb") as file:
@@ -99,14 +99,14 @@ def _table(
     path: Path, size: int, question: Question, picture_url: Callable[[str], str], check: Callable[[], None]
 ) -> Shown:
     if size > tables.MAX_TABLE_BYTES:
-        return Shown(reason=f"The table is too large to be shown ({words.size(size)}).")
+        return Shown(reason=f"The table is too large to be shown ({filters.size(size)}).")
     try:
         return Shown(table=tables.read(path, question, picture_url, check))
     except Invalid as error:
         if not question.filter and not question.sort:
-            return Shown(reason=words.sentence(str(error)))
+            return Shown(reason=filters.sentence(str(error)))
         plain = _table(path, size, Question(size=question.size), picture_url, check)
-        return replace(plain, note=words.sentence(str(error)))
+        return replace(plain, note=filters.sentence(str(error)))
 
 
 def _text(head: bytes) -> str | None:
@@ -122,7 +122,7 @@ def _text(head: bytes) -> str | None:
 
 def _indented(text: str) -> str:
     try:
-        return words.pretty(json.loads(text))
+        return filters.pretty(json.loads(text))
     except (ValueError, RecursionError):
         return text
 

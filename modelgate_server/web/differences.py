@@ -11,10 +11,10 @@ from starlette.responses import Response
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Entry
-from modelgate_server.web import tables, versions, words
+from modelgate_server.web import filters, tables, versions
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import picture_url
 from modelgate_server.web.tables import Table
+from modelgate_server.web.urls import picture_url
 from modelgate_server.web.versions import Version
 
 # Files that are named; all are counted.
@@ -113,7 +113,7 @@ def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Ent
     try:
         old, new = (tables.index(visit.blobs.path(str(entry.md5)), visit.deadline.check) for entry in (left, right))
     except Invalid as error:
-        return Rows(right.path, reason=words.sentence(str(error)))
+        return Rows(right.path, reason=filters.sentence(str(error)))
     if max(len(old.starts), len(new.starts)) > MAX_ROWS:
         return Rows(right.path, reason=f"More than {MAX_ROWS:,} rows are not compared.")
     if old.columns != new.columns:
@@ -127,7 +127,9 @@ def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Ent
 
 
 def _metadata(before: Artifact, after: Artifact) -> list[tuple[str, Any, Any]]:
-    old, new = (words.flat(words.parsed(one.metadata)) for one in (before, after))
+    old, new = (filters.flat(filters.parsed(one.metadata)) for one in (before, after))
     keys = sorted(old.keys() | new.keys())
     pairs = [(key, old.get(key), new.get(key)) for key in keys]
-    return [(key, was, is_) for key, was, is_ in pairs if words.text_of(was) != words.text_of(is_)][: words.MAX_FACTS]
+    return [(key, was, is_) for key, was, is_ in pairs if filters.text_of(was) != filters.text_of(is_)][
+        : filters.MAX_FACTS
+    ]

@@ -10,7 +10,7 @@ from modelgate_server.store.artifacts import ArtifactType, Shelved
 from modelgate_server.store.projects import Project
 from modelgate_server.web import links
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import Place, segment
+from modelgate_server.web.urls import Place, segment
 
 # Of each type on a page of several; a run may log tables by the dozen, and each has a collection of its own.
 FIRST = 30

@@ -10,7 +10,7 @@ from modelgate_server.store.artifacts import Artifact, Collection, Membership
 from modelgate_server.store.projects import REGISTRY_PREFIX, Project
 from modelgate_server.store.runs import Run
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import Place, place, visible_place
+from modelgate_server.web.urls import Place, place, visible_place
 
 
 @dataclass(frozen=True)

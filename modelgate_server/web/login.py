@@ -8,8 +8,8 @@ from modelgate_server.api.handling import authenticated
 from modelgate_server.errors import Forbidden, ServerError
 from modelgate_server.store import accounts
 from modelgate_server.web.access import HEADERS, Access, Form, Visit, html, read_form, refusal, see_other
-from modelgate_server.web.addresses import local_path
 from modelgate_server.web.session import LINK_TTL_S, SESSION_TTL_S
+from modelgate_server.web.urls import local_path
 
 UNKNOWN_KEY = "This server does not know that key."
 USED_LINK = "This link was used already, or is too old. Log in with the key, or get a new link."

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from modelgate_server.store import history
 from modelgate_server.store.runs import Run
-from modelgate_server.web import series, words
+from modelgate_server.web import filters, series
 from modelgate_server.web.access import Visit
 
 # The SDK measures every 15 seconds: four hours are read whole, of a longer run as many measurements spread over it.
@@ -32,11 +32,11 @@ def of_run(visit: Visit, run: Run) -> Machine:
     rows = series.system_rows(visit, run, MEASUREMENTS)
     values: dict[str, list[float]] = {}
     for row in rows:
-        for key, value in words.numbers(row).items():
-            if words.is_finite(value):
+        for key, value in filters.numbers(row).items():
+            if filters.is_finite(value):
                 values.setdefault(key, []).append(value)
     metrics = [
         Metric(key.removeprefix("system."), measured[-1], min(measured), max(measured))
-        for key, measured in words.first_facts(values)
+        for key, measured in filters.first_facts(values)
     ]
     return Machine(history.event_count(visit.db, run.id), len(rows), metrics)

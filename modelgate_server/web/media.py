@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelgate_server.web import charts, words
+from modelgate_server.web import charts, filters
 from modelgate_server.web.charts import Histogram
 from modelgate_server.web.tables import SMALL_PICTURE_PX
 
@@ -57,7 +57,7 @@ class Medium:
 
 def of_run(summary: dict[str, Any], skipped: set[str]) -> list[Medium]:
     """The last that was logged under each key, pictures first, without the keys in `skipped`."""
-    values = words.flat(summary)
+    values = filters.flat(summary)
     media = [
         _medium(key, value)
         for key, value in sorted(values.items())
@@ -104,6 +104,6 @@ def _histogram(key: str, value: dict[str, Any]) -> Histogram | None:
     counts, edges = value.get("values"), value.get("bins")
     if not isinstance(counts, list) or not isinstance(edges, list) or len(counts) > 512:
         return None
-    if not all(words.is_finite(number) for number in [*counts, *edges]) or edges != sorted(set(edges)):
+    if not all(filters.is_finite(number) for number in [*counts, *edges]) or edges != sorted(set(edges)):
         return None
     return charts.histogram(key, key, edges, counts)

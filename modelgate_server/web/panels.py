@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from modelgate_server.web import charts, words
+from modelgate_server.web import charts, filters
 from modelgate_server.web.charts import Chart, Histogram
 
 MAX_PANELS = 30
@@ -141,8 +141,8 @@ def _lines(columns: _Columns, x: str, y: str, name: str | None) -> dict[str, cha
     has_names = name is not None and columns.name(name) in columns.columns
     series: dict[str, charts.Points] = {}
     for across, up, *of in columns.select(x, y, *([name] if has_names and name else [])):
-        if words.is_finite(across) and words.is_finite(up):
-            series.setdefault(words.text_of(of[0]) if of else "", []).append((across, up))
+        if filters.is_finite(across) and filters.is_finite(up):
+            series.setdefault(filters.text_of(of[0]) if of else "", []).append((across, up))
     return series
 
 
@@ -164,13 +164,13 @@ def _scatter(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | 
 
 
 def _histogram(title: str, columns: _Columns, strings: dict[str, str]) -> Histogram | None:
-    values = [value for (value,) in columns.select("value") if words.is_finite(value)]
+    values = [value for (value,) in columns.select("value") if filters.is_finite(value)]
     return charts.histogram(title, columns.name("value"), *charts.binned(values)) if values else None
 
 
 def _bars(title: str, columns: _Columns, strings: dict[str, str]) -> Bars | None:
     rows = [
-        (words.text_of(label), value) for label, value in columns.select("label", "value") if words.is_finite(value)
+        (filters.text_of(label), value) for label, value in columns.select("label", "value") if filters.is_finite(value)
     ]
     if not rows:
         return None
@@ -183,8 +183,8 @@ def _matrix(title: str, columns: _Columns, strings: dict[str, str]) -> Matrix | 
     counts: dict[tuple[str, str], float] = {}
     names: dict[str, None] = {}
     for actual, predicted, count in columns.select("Actual", "Predicted", "nPredictions"):
-        if words.is_finite(count):
-            pair = words.text_of(actual), words.text_of(predicted)
+        if filters.is_finite(count):
+            pair = filters.text_of(actual), filters.text_of(predicted)
             counts[pair] = counts.get(pair, 0) + count
             names |= dict.fromkeys(pair)
     if not 0 < len(names) <= MAX_CLASSES:

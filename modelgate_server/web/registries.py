@@ -10,7 +10,7 @@ from modelgate_server.store import accounts, projects, protection
 from modelgate_server.store.projects import REGISTRY_PREFIX, Project
 from modelgate_server.web import kinds, links, versions
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import LEGACY_REGISTRY, Place
+from modelgate_server.web.urls import LEGACY_REGISTRY, Place
 
 
 def registry(visit: Visit) -> Response:

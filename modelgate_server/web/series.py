@@ -11,7 +11,7 @@ from modelgate_server.errors import Invalid
 from modelgate_server.store import history
 from modelgate_server.store.history import MAX_NUMBER
 from modelgate_server.store.runs import Run
-from modelgate_server.web import charts, words
+from modelgate_server.web import charts, filters
 from modelgate_server.web.access import HEADERS, Visit
 
 # Of one run; more points than a wide screen has pixels cannot be told apart. Zooming in asks again for what is there.
@@ -29,7 +29,7 @@ def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response
     runs = []
     for run in chosen:
         rows = system_rows(visit, run) if system else metric_rows(visit, run, MAX_ROWS, len(chosen), first or 0, last)
-        axes = {"*": RUNTIME} if system else charts.axes_of(words.parsed(run.config))
+        axes = {"*": RUNTIME} if system else charts.axes_of(filters.parsed(run.config))
         least = 1 if system or run.state == "running" or len(chosen) > 1 else 2
         keys = metric_keys(rows, set(axes.values()), least)
         charted |= {key: charts.axis_of(key, axes) for key in keys if key not in charted}
@@ -54,32 +54,32 @@ def metric_rows(
     visit: Visit, run: Run, most: int = MAX_ROWS, runs: int = 1, first: int = 0, last: int | None = None
 ) -> list[dict[str, Any]]:
     """What a run logged between two steps: all of it, or rows spread over it."""
-    keys = sorted(words.numbers(words.parsed(run.summary)))
+    keys = sorted(filters.numbers(filters.parsed(run.summary)))
     wanted = min(most, max(MAX_CELLS // max(len(keys) + 3, 1) // runs, 50))
     return history.spread_between(visit.db, run.id, wanted, keys, first, last)
 
 
 def system_rows(visit: Visit, run: Run, most: int = 300) -> list[dict[str, Any]]:
     """What the SDK measured of the machine: processor, memory, network, disk."""
-    return [row for row in map(words.parsed, history.events_spread(visit.db, run.id, most)) if row]
+    return [row for row in map(filters.parsed, history.events_spread(visit.db, run.id, most)) if row]
 
 
 def metric_keys(rows: Iterable[dict[str, Any]], steps: set[str], least: int) -> list[str]:
     """The keys of numbers that have so many values at least, without those that others are drawn over."""
-    counts = Counter(key for row in rows for key in words.numbers(row))
+    counts = Counter(key for row in rows for key in filters.numbers(row))
     return sorted(key for key, count in counts.items() if count >= least and key not in steps)[: charts.MAX_KEYS]
 
 
 def columns(rows: list[dict[str, Any]], wanted: list[str], cells: int) -> dict[str, list[float | None]]:
     """Columns without any number are left out, and rows when there would be too many cells."""
     kept = history.sample(rows, max(cells // max(len(wanted), 1), 2))
-    flat = [words.numbers(row) | {key: row.get(key) for key in (STEP, RUNTIME, TIMESTAMP)} for row in kept]
+    flat = [filters.numbers(row) | {key: row.get(key) for key in (STEP, RUNTIME, TIMESTAMP)} for row in kept]
     made = {key: [_finite(row.get(key)) for row in flat] for key in wanted}
     return {key: values for key, values in made.items() if any(value is not None for value in values)}
 
 
 def _finite(value: Any) -> float | None:
-    return value if words.is_finite(value) else None
+    return value if filters.is_finite(value) else None
 
 
 def _step(visit: Visit, name: str) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from modelgate_server.errors import Invalid
 from modelgate_server.settings import MIB
-from modelgate_server.web import conditions, streamed, words
+from modelgate_server.web import conditions, filters, json_stream
 
 SUFFIX = ".table.json"
 ROWS_A_PAGE = 50
@@ -167,14 +167,14 @@ def _indexed(path: Path, check: Check) -> Index:
     try:
         # So each byte is a character, and a character's place is the byte's; rows are read again when they are shown.
         with path.open(encoding="ascii", errors="surrogateescape", newline="") as file:
-            members = streamed.Document(file).members("data", take)
+            members = json_stream.Document(file).members("data", take)
         arrays = _arrays(members)
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise Invalid(NO_TABLE) from None
     columns = members.get("columns")
     if not isinstance(columns, list) or not is_list:
         raise Invalid("the table has no columns or no rows: download it to see what it is")
-    names = [words.text_of(_utf8(name)) for name in columns]
+    names = [filters.text_of(_utf8(name)) for name in columns]
     return Index(path, names, {_utf8(name): text for name, text in arrays.items()}, starts, ends)
 
 
@@ -262,7 +262,7 @@ def _chosen(index: Index, question: Question, check: Check) -> list[int]:
         for place, test in tests:
             kept = [(number, row) for number, row in kept if test(_at(row, place))]
         if wanted.texts:
-            kept = [(number, row) for number, row in kept if wanted.has_texts(partial(words.text_of, row))]
+            kept = [(number, row) for number, row in kept if wanted.has_texts(partial(filters.text_of, row))]
         chosen += [(number, _at(row, places[name]) if name else None) for number, row in kept]
     if name:
         chosen = conditions.arranged(chosen, itemgetter(1), descending=descending)
@@ -292,11 +292,11 @@ def _cells(index: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
 def _cell(value: Any, array_text: str, picture_url: PictureUrl) -> Cell:
     if value is None:
         return Cell("empty", array_text or "-")
-    if words.is_number(value):
-        return Cell("number", words.number(value))
+    if filters.is_number(value):
+        return Cell("number", filters.number(value))
     if isinstance(value, dict) and value.get("_type") == "image-file" and isinstance(value.get("path"), str):
         height = value.get("height")
         small = isinstance(height, int) and height <= SMALL_PICTURE_PX
         return Cell("picture", url=picture_url(value["path"]), pixelated=small)
-    text = words.text_of(value)
+    text = filters.text_of(value)
     return Cell("text", text if len(text) <= MAX_CELL_CHARS else text[:MAX_CELL_CHARS] + "…")

@@ -12,12 +12,12 @@ from modelgate_server.store.artifacts import Artifact, Collection, Entry, Member
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
-from modelgate_server.web import contents, links, words
+from modelgate_server.web import contents, filters, links
 from modelgate_server.web.access import Form, Visit, see_other
-from modelgate_server.web.addresses import Place, picture_url
 from modelgate_server.web.contents import Shown
 from modelgate_server.web.links import Link
 from modelgate_server.web.tables import Question
+from modelgate_server.web.urls import Place, picture_url
 
 FILES_A_PAGE = 100
 MAX_FOLDERS = 1_000
@@ -112,7 +112,7 @@ def show_collection(visit: Visit, home: Place, collection: Collection) -> Respon
         visit.deadline.check()
         version = artifacts.artifact(visit.db, one.artifact_id)
         url = home.version(kind, collection.name, one.version_index)
-        metrics = words.numbers(words.parsed(version.metadata))
+        metrics = filters.numbers(filters.parsed(version.metadata))
         uses = _users(visit, version)[-USES:] if len(rows) < VERSIONS_WITH_USES else []
         rows.append(Row(one.version_index, url, links.aliases(visit, one), version, metrics, uses))
     return visit.show(
@@ -128,7 +128,7 @@ def show_collection(visit: Visit, home: Place, collection: Collection) -> Respon
 def _differing(rows: list[dict[str, float]]) -> list[str]:
     """The numbers by which versions can be told apart, the telling ones first."""
     keys = {key for row in rows for key in row if len(rows) == 1 or len({repr(other.get(key)) for other in rows}) > 1}
-    return words.key_metrics([{key: row[key] for key in keys & row.keys()} for row in rows])
+    return filters.key_metrics([{key: row[key] for key in keys & row.keys()} for row in rows])
 
 
 # --- a version ------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def show_version(visit: Visit, version: Version, *, status: int = 200, message: 
         protected=protection.protected(visit.db, version.project.id),
         guarded=protection.among(visit.db, version.project.id, aliases),
         may_read=role in projects.READERS,
-        metadata=words.visible(words.parsed(artifact.metadata)),
+        metadata=filters.visible(filters.parsed(artifact.metadata)),
         older=_older(visit, version),
         made_by=_maker(visit, artifact),
         used_by=_users(visit, artifact),
@@ -257,8 +257,8 @@ def _use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | No
     if link is None:
         return None
     others = artifacts.of_run(visit.db, run.id, direction)
-    numbers = words.numbers(words.parsed(run.summary))
-    telling = [key for key in words.key_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
+    numbers = filters.numbers(filters.parsed(run.summary))
+    telling = [key for key in filters.key_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
     return Use(
         run=link,
         who=accounts.user(visit.db, run.user_id).username if run.user_id is not None else "",
@@ -271,7 +271,7 @@ def _use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | No
 
 def _verdict(version: Artifact) -> str:
     """What an evaluation says of what it judged, as its metadata has it."""
-    verdict = words.parsed(version.metadata).get("verdict")
+    verdict = filters.parsed(version.metadata).get("verdict")
     return verdict if isinstance(verdict, str) and len(verdict) <= MAX_VERDICT_CHARS else ""
 
 

@@ -27,7 +27,7 @@ from graphql import (
     is_leaf_type,
 )
 
-from modelgate_server.api.operations import SCHEMA
+from modelgate_server.api.graphql_api import SCHEMA
 
 DEEP = 3_000
 TEXTS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from modelgate_server.api import blobs
+from modelgate_server.api import file_transfer
 from tests.server.wire import Upload, Wire
 from tests.serving import Server, serving
 
@@ -38,13 +38,13 @@ def test_a_part_of_a_file_can_be_fetched(wire: Wire, project: str) -> None:
     assert requests.head(url, timeout=60).headers["Content-Length"] == "10"
 
 
-@pytest.mark.parametrize("size", [0, 10, blobs.MAX_AT_ONCE, blobs.MAX_AT_ONCE + 1])
+@pytest.mark.parametrize("size", [0, 10, file_transfer.MAX_AT_ONCE, file_transfer.MAX_AT_ONCE + 1])
 def test_a_whole_file_comes_back_harmless_whatever_its_size(wire: Wire, project: str, size: int) -> None:
     Upload(wire, project, {"a.bin": b"x" * size}).run()
     answer = requests.get(direct_urls(wire, project)[0]["a.bin"], timeout=60)
     assert (answer.status_code, answer.content) == (200, b"x" * size)
     assert answer.headers["Accept-Ranges"] == "bytes"
-    assert answer.headers.items() >= blobs.HARMLESS.items()
+    assert answer.headers.items() >= file_transfer.HARMLESS.items()
 
 
 def test_a_long_list_of_files_comes_in_pages(wire: Wire, project: str) -> None:

@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-from modelgate_server.api.operations import prepare
+from modelgate_server.api.graphql_api import prepare
 
 MODULES = (
     "wandb.apis._generated.operations",

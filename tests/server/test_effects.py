@@ -31,7 +31,7 @@ from graphql import (
 
 from modelgate_server import admin
 from modelgate_server.api.bounds import Deadline
-from modelgate_server.api.operations import SCHEMA, prepare
+from modelgate_server.api.graphql_api import SCHEMA, prepare
 from modelgate_server.api.shapes import Addresses, Call
 from modelgate_server.process import open_services
 from modelgate_server.settings import Settings

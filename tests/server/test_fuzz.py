@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from modelgate_server.api import shapes
+from modelgate_server.api.graphql_api import SCHEMA
 from modelgate_server.api.handling import Services
-from modelgate_server.api.operations import SCHEMA
 from modelgate_server.app import ROUTES
 from modelgate_server.settings import Settings
 from modelgate_server.web import pages

@@ -236,8 +236,8 @@ def editable(tmp_path: Path) -> Path:
 def test_an_editable_install_has_the_command_the_plugin_and_the_files_of_the_folder(
     editable: Path, tmp_path: Path
 ) -> None:
-    where = done(editable, "-c", "import modelgate_server.api.operations as it; print(it.__file__)", cwd=tmp_path)
-    assert where.strip() == str(tmp_path / "modelgate_server" / "api" / "operations.py")
+    where = done(editable, "-c", "import modelgate_server.api.graphql_api as it; print(it.__file__)", cwd=tmp_path)
+    assert where.strip() == str(tmp_path / "modelgate_server" / "api" / "graphql_api.py")
     assert "usage: modelgate-server" in done(editable.with_name("modelgate-server"), "--help")
     made = project(tmp_path, {"test_alone.py": ALONE})
     assert "1 passed" in done(editable, "-m", "pytest", "-q", *ONLY_OURS, cwd=made)

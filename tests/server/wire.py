@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from modelgate_server.api.operations import SCHEMA
+from modelgate_server.api.graphql_api import SCHEMA
 from tests.serving import Server
 
 TIMEOUT_S = 60

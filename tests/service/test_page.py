@@ -23,7 +23,7 @@ from modelgate.incoming import expected
 from serving.app import create_app
 from serving.follow import Running
 from serving.interface import Interface
-from serving.telling import Metrics
+from serving.telemetry import Metrics
 from tests.serving import free_port, listens, until
 from tests.web.browser import DEADLINE_MS, FLAGS
 from tests.web.conftest import chromium  # noqa: F401

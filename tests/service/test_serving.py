@@ -20,9 +20,9 @@ import wandb
 
 from modelgate import config, usecase
 from modelgate.errors import StepError
+from serving.cache import Folder
 from serving.follow import LONGEST_WAIT_S, Follower
-from serving.kept import Folder
-from serving.telling import Metrics
+from serving.telemetry import Metrics
 from tests.service.conftest import USE_CASE
 from tests.serving import free_port, listens, until
 

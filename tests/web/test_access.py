@@ -15,8 +15,8 @@ from modelgate_server.store import accounts, projects, protection, registry
 from modelgate_server.store.accounts import User
 from modelgate_server.store.db import Database
 from modelgate_server.web import session as session_module
-from modelgate_server.web.addresses import local_path
 from modelgate_server.web.session import MAX_LINKS, Links, Sessions
+from modelgate_server.web.urls import local_path
 from tests.serving import Server, serving
 from tests.web.conftest import REGISTRY, Visitor, alias_form, registry_version
 

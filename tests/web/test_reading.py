@@ -19,7 +19,7 @@ import pytest
 
 from modelgate_server.errors import Invalid
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.web import charts, contents, links, markdown, models, panels, streamed, tables, words
+from modelgate_server.web import charts, contents, filters, json_stream, links, markdown, model_file, panels, tables
 
 Read = Callable[..., tables.Table]
 
@@ -82,11 +82,11 @@ TRICKY: list[object] = [
 
 
 @pytest.mark.parametrize("separators", [(", ", ": "), (",", ":"), (" ,\n ", ":")])
-@pytest.mark.parametrize("piece_chars", [64, 300, streamed.PIECE_CHARS])
+@pytest.mark.parametrize("piece_chars", [64, 300, json_stream.PIECE_CHARS])
 def test_each_row_is_found_whatever_is_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_chars: int, separators: tuple[str, str]
 ) -> None:
-    monkeypatch.setattr(streamed, "PIECE_CHARS", piece_chars)
+    monkeypatch.setattr(json_stream, "PIECE_CHARS", piece_chars)
     draw = random.Random(piece_chars)
     for share in (0.0, 0.02, 0.3, 1.0):  # of cells that are tricky
         rows = [[draw.choice(TRICKY) if draw.random() < share else number for _ in range(3)] for number in range(300)]
@@ -270,7 +270,7 @@ def test_a_keras_file_is_told_by_its_layers(tmp_path: Path) -> None:
     layer = {"class_name": "Dense", "config": {"name": "dense", "units": 10, "activation": "softmax"}}
     config = {"class_name": "Sequential", "config": {"name": "mine", "layers": [layer]}}
     path = zipped(tmp_path / "a", config__json=config, metadata__json={"keras_version": "3.9"}, model__weights__h5="x")
-    summary = models.summary(path, "model.keras")
+    summary = model_file.summary(path, "model.keras")
     assert summary is not None and summary.facts["Keras version"] == "3.9"
     assert summary.rows == [(0, "Dense dense", "units 10, activation softmax")]
 
@@ -283,7 +283,7 @@ def test_a_skops_file_of_scikit_learn_is_told_by_its_estimators(tmp_path: Path) 
 
     path = tmp_path / "model"
     path.write_bytes(skops.dumps(make_pipeline(StandardScaler(), LogisticRegression(C=0.5)).fit([[0], [1]], [0, 1])))
-    summary = models.summary(path, "model.skops")
+    summary = model_file.summary(path, "model.skops")
     assert summary is not None and summary.facts["Class"] == "sklearn.pipeline.Pipeline"
     (settings,) = [settings for _, kind, settings in summary.rows if "LogisticRegression" in kind]
     assert "C 0.5" in settings
@@ -292,7 +292,7 @@ def test_a_skops_file_of_scikit_learn_is_told_by_its_estimators(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["model.keras", "model.skops"])
 def test_a_model_file_that_is_none_or_a_bomb_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "text").write_text("text")
-    bomb = '{"a": "' + "0" * (models.MAX_JSON_BYTES + 1) + '"}'
+    bomb = '{"a": "' + "0" * (model_file.MAX_JSON_BYTES + 1) + '"}'
     deep = "[" * 100_000
     for path in (
         tmp_path / "text",
@@ -300,10 +300,10 @@ def test_a_model_file_that_is_none_or_a_bomb_is_refused(tmp_path: Path, name: st
         zipped(tmp_path / "bomb", config__json=bomb, schema__json=bomb),
         zipped(tmp_path / "deep", config__json=deep, schema__json=deep),
         zipped(tmp_path / "list", config__json=[], schema__json=[]),
-        zipped(tmp_path / "many", **{f"m{number}": "" for number in range(models.MAX_MEMBERS + 1)}),
+        zipped(tmp_path / "many", **{f"m{number}": "" for number in range(model_file.MAX_MEMBERS + 1)}),
     ):
         with pytest.raises(Invalid, match="download it"):
-            models.summary(path, name)
+            model_file.summary(path, name)
 
 
 @pytest.mark.parametrize(
@@ -349,16 +349,16 @@ def test_a_commit_of_no_public_repository_is_text(remote: str | None) -> None:
     ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
-    assert words.number(value) == text
+    assert filters.number(value) == text
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (70419, "70.4 kB"), (999_999, "1 MB")])
 def test_sizes_are_short(count: int, text: str) -> None:
-    assert words.size(count) == text
+    assert filters.size(count) == text
 
 
 def test_a_console_line_is_what_the_process_printed() -> None:
-    assert words.console_line("ERROR 2026-11-23T20:42:44.373330 \x1b[31m50 %\r100 %\x1b[0m") == "100 %"
+    assert filters.console_line("ERROR 2026-11-23T20:42:44.373330 \x1b[31m50 %\r100 %\x1b[0m") == "100 %"
 
 
 def test_binary_is_not_shown_as_text_and_a_cut_character_does_no_harm(tmp_path) -> None:

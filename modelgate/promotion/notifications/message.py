@@ -1,5 +1,5 @@
-"""Build the message about a promotion: one message per entry of the ledger, as JSON and in the formats of the
-receivers.
+"""Build the message about a promotion: one message per entry of the ledger, as JSON and in the formats
+of Slack and Teams.
 """
 
 from __future__ import annotations

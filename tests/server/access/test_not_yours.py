@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from modelgate_server.api.operations import SCHEMA
+from modelgate_server.api.graphql_api import SCHEMA
 from tests.server.access.people import MD5, ORGANIZATION, TEAM, People, version
 from tests.server.wire import UPSERT_BUCKET, Upload, Wire, md5_base64
 

@@ -22,7 +22,7 @@ from graphql import (
     validate,
 )
 
-from modelgate_server.api.operations import SCHEMA, prepare
+from modelgate_server.api.graphql_api import SCHEMA, prepare
 
 START = re.compile(r"\s*(?:#graphql\s*)?(query|mutation|fragment)\s+(\w+)\s*(?:[({]|on\s)")
 FRAGMENT = re.compile(r"\s*fragment\s+\w+\s+on\s+\w+\s*\{")

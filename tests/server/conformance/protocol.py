@@ -25,7 +25,7 @@ from graphql import (
 )
 
 from modelgate_server.api import sweeps as sweep_api
-from modelgate_server.api.operations import SCHEMA
+from modelgate_server.api.graphql_api import SCHEMA
 from modelgate_server.store import sweeps
 from tests.server.conformance import releases
 from tests.server.conformance.documents import Document, documents

@@ -6,7 +6,7 @@ pytest tests/server/conformance/test_protocol.py
 import pytest
 
 from modelgate_server.api import cost
-from modelgate_server.api.operations import SCHEMA, prepare
+from modelgate_server.api.graphql_api import SCHEMA, prepare
 from modelgate_server.settings import MAX_GRAPHQL_COST, MAX_HEAVY_FIELDS
 from tests.server.conformance import protocol
 from tests.server.conformance.documents import Document

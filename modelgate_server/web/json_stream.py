@@ -1,5 +1,5 @@
 """
-JSON that is read piece by piece: a table of sixty megabytes as one object would take more than half a gigabyte.
+Reads JSON piece by piece: a table of sixty megabytes as one object would take more than half a gigabyte.
 
 Only the outermost object and one long list of rows in it are taken apart; whatever is in them has to fit into memory.
 Of the rows it is learned where they begin and end. To decode them all would take four times as long.

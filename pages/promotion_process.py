@@ -28,7 +28,7 @@ class Progress:
     lines: tuple[str, ...]
 
 
-class Desk:
+class PromotionProcess:
     """One promotion at a time. folder: the runner's; root: of the repository."""
 
     def __init__(self, folder: Path, root: Path) -> None:
@@ -39,7 +39,7 @@ class Desk:
         self._process: subprocess.Popen[bytes] | None = None
         self._evidence = ""
 
-    def press(self, use_case: str, evidence: str, approver: str) -> None:
+    def start(self, use_case: str, evidence: str, approver: str) -> None:
         """Promote this evidence in the name of the approver; while a promotion runs, nothing is started."""
         with self._turn:
             if self._process is not None and self._process.poll() is None:

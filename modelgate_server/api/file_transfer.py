@@ -1,6 +1,8 @@
 """
-Bytes in and out. Uploads carry no credentials, so every address under /storage is signed and expires; a download by
-the SDK's own address, /artifactsV2/..., carries the API key.
+Upload and download the files of artifacts and runs, and manifests.
+
+The SDK uploads without credentials, so every URL under /storage is signed and expires. A download by the SDK's own
+URL, /artifactsV2/..., carries the API key.
 """
 
 import mimetypes

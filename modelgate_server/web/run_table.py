@@ -1,6 +1,6 @@
 """
-The runs of a project as somebody wants to see them: filtered, sorted, grouped, with columns of their choice, some of
-them compared. All of the choice is in the address, so it can be shared.
+The table that lists a project's runs: filtered, sorted, grouped, with the columns that the user chose, some runs
+compared. Every choice is in the URL, so a user can share it.
 """
 
 import sqlite3
@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from modelgate_server.errors import Invalid
 from modelgate_server.store import runs
 from modelgate_server.store.runs import Listed
-from modelgate_server.web import charts, conditions, media, words
+from modelgate_server.web import charts, conditions, filters, media
 from modelgate_server.web.access import Visit
 from modelgate_server.web.media import Picture
 
@@ -72,12 +72,12 @@ class Row:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        return words.flat(words.parsed(self.run.summary))
+        return filters.flat(filters.parsed(self.run.summary))
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        tree = words.parsed(runs.config_text(self.db, self.run.id))
-        return words.flat({key: words.unwrapped(value) for key, value in tree.items()})
+        tree = filters.parsed(runs.config_text(self.db, self.run.id))
+        return filters.flat({key: filters.unwrapped(value) for key, value in tree.items()})
 
     def value(self, name: str) -> Any:
         """By a column's name: a fact about the run, a key of its summary, or one of its config."""
@@ -105,7 +105,7 @@ FACTS: dict[str, Callable[[Listed], Any]] = {
     "job_type": lambda run: run.job_type,
     "group": lambda run: run.group_name,
     "created": lambda run: run.created_at,
-    "duration": lambda run: words.seconds_between(run.created_at, run.heartbeat_at),
+    "duration": lambda run: filters.seconds_between(run.created_at, run.heartbeat_at),
 }
 GROUPS = ("job_type", "state", "group")
 
@@ -146,7 +146,7 @@ def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], 
     try:
         chosen = _chosen(every, choice, visit.deadline.check)
     except Invalid as error:
-        message, chosen = words.sentence(str(error)), every
+        message, chosen = filters.sentence(str(error)), every
     groups = _groups(chosen, choice.group)
     page = min(choice.page, max(len(chosen) - 1, 0) // RUNS_A_PAGE + 1)
     first = (page - 1) * RUNS_A_PAGE
@@ -156,7 +156,7 @@ def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], 
     made = Listing(
         choice=replace(choice, page=page, runs=tuple(row.run.name for row in compared)),
         rows=rows,
-        columns=list(choice.columns) or words.key_metrics([_numbers(row.summary) for row in rows], METRICS),
+        columns=list(choice.columns) or filters.key_metrics([_numbers(row.summary) for row in rows], METRICS),
         keys=_keys(rows),
         groups={place - first: group for place, group in groups.items() if first <= place < first + RUNS_A_PAGE}
         | ({0: _group_at(groups, first)} if groups and rows else {}),
@@ -192,7 +192,7 @@ def _groups(rows: list[Row], name: str) -> dict[int, tuple[str, int]]:
     begin, before = 0, None
     for place, row in enumerate(rows):
         value = row.value(name)
-        text = "without" if value is None or value == "" else words.text_of(value)
+        text = "without" if value is None or value == "" else filters.text_of(value)
         if text != before:
             begin, before = place, text
             groups[begin] = text, 0
@@ -212,14 +212,14 @@ def _keys(rows: list[Row]) -> list[str]:
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    return {key: value for key, value in values.items() if words.is_number(value)}
+    return {key: value for key, value in values.items() if filters.is_number(value)}
 
 
 def _differing(rows: list[Row]) -> list[tuple[str, list[Any]]]:
     values = []
     for key in _keys(rows):
         cells = [row.value(key) for row in rows]
-        if len({words.text_of(cell) for cell in cells}) > 1:
+        if len({filters.text_of(cell) for cell in cells}) > 1:
             values.append((key, cells))
     return values
 

@@ -1,4 +1,4 @@
-"""The files of runs: announced by GraphQL, uploaded to a signed address (blobs.py), listed and downloaded."""
+"""The files of runs: announced by GraphQL, uploaded to a signed address (file_transfer.py), listed and downloaded."""
 
 from typing import Any
 

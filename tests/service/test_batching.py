@@ -1,7 +1,7 @@
 """
 Requests that wait for the model are answered by one call of it, and each gets its own answer or its own error.
 
-    pytest tests/service/test_together.py
+    pytest tests/service/test_batching.py
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.together import ENOUGH_ROWS, Together
+from serving.batching import ENOUGH_ROWS, Together
 
 
 class Doubling:

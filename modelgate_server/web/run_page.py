@@ -13,11 +13,11 @@ from modelgate_server.store import alerts, artifacts, files, history, projects, 
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.runs import Run
-from modelgate_server.web import charts, contents, links, machine, media, panels, series, tables, versions, words
+from modelgate_server.web import charts, contents, filters, links, machine, media, panels, series, tables, versions
 from modelgate_server.web.access import Form, Visit, see_other
-from modelgate_server.web.addresses import Place, picture_url
 from modelgate_server.web.contents import Shown
 from modelgate_server.web.media import Medium
+from modelgate_server.web.urls import Place, picture_url
 
 # The end of a log says how it ended; the whole is in the file output.log.
 CONSOLE_LINES = 500
@@ -44,7 +44,7 @@ def show(visit: Visit) -> Response:
 
 
 def _show(visit: Visit, run: Run, home: Place, *, status: int = 200, message: str = "", typed: str = "") -> Response:
-    config, summary = words.parsed(run.config), words.parsed(run.summary)
+    config, summary = filters.parsed(run.config), filters.parsed(run.summary)
     lines = history.console_count(visit.db, run.id)
     console = [line for _, line in history.console(visit.db, run.id, first=lines - CONSOLE_LINES)]
     listed = files.listing(visit.db, run.id)
@@ -58,8 +58,8 @@ def _show(visit: Visit, run: Run, home: Place, *, status: int = 200, message: st
         place=home,
         run=run,
         url=url,
-        config=words.visible({key: words.unwrapped(value) for key, value in config.items()}),
-        summary=words.visible(summary, without_media=True),
+        config=filters.visible({key: filters.unwrapped(value) for key, value in config.items()}),
+        summary=filters.visible(summary, without_media=True),
         charts=charts.of_run(metrics, charts.axes_of(config)),
         panels=panels.of_run(config, summary, _reader(visit, run)),
         media=logged,
@@ -154,7 +154,7 @@ _WORKFLOW = re.compile(r"https://[\w.:-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]{1,1
 
 def _workflow(config: dict[str, Any]) -> str:
     """The address of the workflow run that started this run, if its config has one."""
-    values = (words.unwrapped(value) for value in config.values())
+    values = (filters.unwrapped(value) for value in config.values())
     return next((text for text in values if isinstance(text, str) and _WORKFLOW.fullmatch(text)), "")
 
 

@@ -16,9 +16,9 @@ from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
 from modelgate_server.store import artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Collection, Membership
-from modelgate_server.web import links, words
+from modelgate_server.web import filters, links
 from modelgate_server.web.access import Visit
-from modelgate_server.web.addresses import Place, place
+from modelgate_server.web.urls import Place, place
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def aliases(visit: Visit, known: Version) -> list[str]:
 
 
 def metadata(known: Version) -> dict[str, Any]:
-    return words.parsed(known.artifact.metadata)
+    return filters.parsed(known.artifact.metadata)
 
 
 def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:

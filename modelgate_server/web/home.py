@@ -1,16 +1,15 @@
-"""The first page, and that of a project: its runs and its artifacts."""
+"""The first page: projects and registries."""
 
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from modelgate_server.errors import NotFound
-from modelgate_server.store import accounts, alerts, artifacts, projects, runs
+from modelgate_server.store import accounts, artifacts, projects, runs
 from modelgate_server.store.accounts import Entity
 from modelgate_server.store.projects import Project
-from modelgate_server.web import kinds, links, listing, series
-from modelgate_server.web.access import Visit, see_other
-from modelgate_server.web.addresses import Place, place
+from modelgate_server.web.access import Visit
+from modelgate_server.web.urls import Place, place
 
 
 @dataclass(frozen=True)
@@ -60,33 +59,3 @@ def _card(visit: Visit, project: Project) -> Card:
     collections = artifacts.collections(visit.db, project.id)
     times = [project.updated_at, latest, *(one.updated_at for one in collections)]
     return Card(place(visit.db, project), count, len(collections), max(times))
-
-
-def show(visit: Visit) -> Response:
-    """GET /{entity}/{project}, and /registry/model for people, who know no organization by heart."""
-    try:
-        found, home = links.project(visit, visit.at("entity"), visit.at("project"))
-    except NotFound:
-        registry = links.registry(visit, visit.at("project")) if visit.at("entity") == "registry" else None
-        if registry is None:
-            raise
-        return see_other(registry.url)
-    if home.organization is not None:
-        return see_other(home.url)
-    listed, compared = listing.listing(visit, found.id, listing.Choice.read(visit), home.run)
-    return visit.show(
-        "project.html",
-        place=home,
-        listing=listed,
-        compared=compared,
-        groups=listing.GROUPS,
-        page_size=listing.RUNS_A_PAGE,
-        kinds=kinds.of_project(visit, found, home),
-        alerts=sum(alerts.counts(visit.db, found.id).values()),
-    )
-
-
-def points(visit: Visit) -> Response:
-    """GET /{entity}/{project}/series?run=&run=: the points of several runs, for one chart of each metric."""
-    found, _ = links.project(visit, visit.at("entity"), visit.at("project"))
-    return series.answer(visit, listing.picked(visit, found.id, visit.request.query_params.getlist("run")))

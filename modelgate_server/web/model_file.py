@@ -15,7 +15,7 @@ from typing import Any
 
 from modelgate_server.errors import Invalid
 from modelgate_server.settings import MIB
-from modelgate_server.web import words
+from modelgate_server.web import filters
 
 MAX_JSON_BYTES = 4 * MIB
 MAX_MEMBERS = 2_000
@@ -138,11 +138,11 @@ def _of(tree: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _bytes_of(archive: zipfile.ZipFile, suffix: str) -> str:
-    return words.size(sum(member.file_size for member in archive.infolist() if member.filename.endswith(suffix)))
+    return filters.size(sum(member.file_size for member in archive.infolist() if member.filename.endswith(suffix)))
 
 
 def _settings(values: dict[str, Any]) -> str:
-    text = ", ".join(f"{key} {words.text_of(value)}" for key, value in values.items())
+    text = ", ".join(f"{key} {filters.text_of(value)}" for key, value in values.items())
     return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "…"
 
 

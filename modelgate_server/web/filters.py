@@ -1,4 +1,4 @@
-"""How values are written for people; each is a filter of the templates."""
+"""Template filters: how pages show numbers, sizes, times and other values."""
 
 import json
 import re
