@@ -50,6 +50,44 @@ def require_none(check: str, wrong: Any, first: int, message: str, column: str |
         raise Refused(check, f"{message} in {text}", column)
 
 
+# --- times, which a CSV file and a request have as texts -------------------------------------------------------------
+
+# One form, so that no day is taken for a month.
+_TIME = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
+_OFFSET = r"(?:Z|[+-]\d{2}:?\d{2})"
+
+
+def read_times(texts: Any, dtype: Any, first: int = 0) -> Any:
+    """
+    A column of times from its texts in ISO 8601; Refused names the rows that hold another text.
+
+    dtype: pandera's, of a column of times. Whether it has a time zone decides whether each text has an offset from UTC.
+    """
+    import pandas as pd
+
+    wanted = dtype.type
+    zone = getattr(wanted, "tz", None)
+    unit = wanted.unit if zone else np.datetime_data(wanted)[0]
+    missing = texts.isna().to_numpy(dtype=np.bool_)
+    in_form = texts.str.fullmatch(_TIME + _OFFSET if zone else _TIME).fillna(False).to_numpy(dtype=np.bool_)
+    read = pd.to_datetime(texts.where(in_form), format="ISO8601", errors="coerce", utc=True)
+    if unit == "ns":  # which is from 1677 to 2262 only
+        read = read.where(read.between(*(end.tz_localize("UTC") for end in (pd.Timestamp.min, pd.Timestamp.max))))
+    typed = (read if zone else read.dt.tz_localize(None)).astype(wanted)
+    exact = (typed if zone else typed.dt.tz_localize("UTC")) == read
+    wrong = ~missing & ~exact.to_numpy(dtype=np.bool_)
+    shown = ", ".join(dict.fromkeys(map(repr, texts[wrong].head(SHOWN).tolist())))
+    example = f"2026-03-04T15:30:00{'+01:00' if zone else ''}"
+    said = f"is not a time such as {example}{'' if zone else ' or 2026-03-04'} ({one_line(shown, 200)})"
+    require_none("type", wrong, first, f"column {texts.name!r} {said}", texts.name)
+    return typed
+
+
+def is_time(dtype: Any) -> bool:
+    """Whether a column of this type, which is pandera's, holds times."""
+    return getattr(getattr(dtype, "type", None), "kind", "") == "M"
+
+
 # --- images and texts ------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgate.errors import WRONG_USE, StepError
-from modelgate.incoming import Refused, require_none
+from modelgate.incoming import Refused, is_time, read_times, require_none
 from modelgate.rows import KINDS, tables, texts
 from modelgate.text import one_line
 from modelgate.tracking import arrays
@@ -132,6 +132,8 @@ def _typed(values: Any, dtype: Any, first: int) -> Any:
     if kind == "b":
         _require_type(values, ~values.isin((*_FALSE, *_TRUE)).to_numpy(), first, dtype)
         return values.isin(_TRUE)
+    if is_time(dtype):
+        return read_times(values, dtype, first)
     try:
         return values.astype(wanted)
     except (TypeError, ValueError) as error:

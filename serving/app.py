@@ -145,12 +145,12 @@ class Service:
     def _read(self, asked: _Asked) -> Any:
         """The rows of a request, once they are what the model takes."""
         asked.parsed = tensors.parse(asked.body, asked.header_length)
-        rows = self._follower.interface.rows(asked.parsed.inputs)
-        if len(rows) > MAX_ROWS:
-            raise Refusal(
-                f"there are {len(rows)} rows, and {MAX_ROWS} are allowed in a request", 413, name="too_many_rows"
-            )
         try:
+            rows = self._follower.interface.rows(asked.parsed.inputs)
+            if len(rows) > MAX_ROWS:
+                raise Refusal(
+                    f"there are {len(rows)} rows, and {MAX_ROWS} are allowed in a request", 413, name="too_many_rows"
+                )
             self._follower.expected.require(rows)
         except Refused as error:
             raise Refusal(str(error), name=error.name, column=error.column) from error

@@ -1,8 +1,8 @@
 """
 What a model takes and gives as tensors: the tensor of an image, a tensor for each column of a table, one of texts.
 
-A value of a narrower type is widened where nothing is lost (FP32 to FP64, INT32 to INT64) and nothing else is
-converted, so that a client that sends the wrong thing is told.
+A value of a narrower type is widened if nothing is lost (FP32 to FP64, INT32 to INT64), and a time is a text in ISO
+8601. Nothing else is converted, so that a client that sends the wrong thing is told.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modelgate.errors import WRONG_USE, StepError
+from modelgate.incoming import is_time, read_times
 from modelgate.rows import KINDS, texts
 from serving.errors import Refusal
 from serving.tensors import NUMBERS, Tensor
@@ -31,7 +32,7 @@ _WIDENED: Mapping[str, set[str]] = {
 class Input(NamedTuple):
     """
     A tensor that the model takes. example: one value of it. choices: the only values there are, for a form. nullable:
-    whether a value may be missing.
+    whether a value may be missing. is_time: whether its texts are times.
     """
 
     name: str
@@ -40,10 +41,12 @@ class Input(NamedTuple):
     example: Any
     choices: tuple[Any, ...] = ()
     nullable: bool = False
+    is_time: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """As the protocol's metadata has it; the number of rows is -1."""
-        return {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
+        """As the protocol's metadata has it; the number of rows is -1. What a text means is said as MLServer does."""
+        said = {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
+        return said | {"parameters": {"content_type": "datetime"}} if self.is_time else said
 
 
 class Interface:
@@ -84,7 +87,7 @@ class Interface:
         return {"inputs": one}
 
     def rows(self, tensors: Mapping[str, Tensor]) -> Any:
-        """The rows that a request is about; raises Refusal, by the name of the input that is wrong."""
+        """The rows that a request is about; raises Refusal or Refused, by the name of the input that is wrong."""
         known = {item.name: item for item in self.inputs}
         if unknown := next((name for name in tensors if name not in known), None):
             raise Refusal(f"there is no input {unknown!r}; there are {', '.join(known)}", column=unknown)
@@ -113,7 +116,10 @@ class Interface:
                 continue
             # In binary a text cannot be missing, so there an empty one is, where SCHEMA allows it.
             held = [text or None for text in array] if self._columns[name].nullable else array
-            columns[name] = pd.array(held, dtype="str" if str(dtype).startswith("str") else dtype.type)
+            if is_time(dtype):
+                columns[name] = read_times(pd.Series(held, name=name, dtype="str"), dtype)
+            else:
+                columns[name] = pd.array(held, dtype="str" if str(dtype).startswith("str") else dtype.type)
         return pd.DataFrame(columns)
 
     def joined(self, parts: Sequence[Any]) -> Any:
@@ -151,21 +157,38 @@ def _values(item: Input, tensor: Tensor) -> Any:
 def _input(name: str, column: Any) -> Input:
     wanted = getattr(column.dtype, "type", None)
     kind = "O" if str(column.dtype).startswith(("str", "category")) else getattr(wanted, "kind", "?")
-    datatype = {"f": "FP64", "i": "INT64", "u": "INT64", "b": "BOOL", "O": "BYTES"}.get(kind)
+    datatype = {"f": "FP64", "i": "INT64", "u": "INT64", "b": "BOOL", "O": "BYTES", "M": "BYTES"}.get(kind)
     if datatype is None:
         raise StepError(
             "type_not_served",
             f"column {name!r} is {column.dtype}, which has no tensor",
-            "make it a number, a text or true and false",
+            "make it a number, a text, a time or true and false",
             WRONG_USE,
         )
     said = {check.name: dict(check.statistics or {}) for check in column.checks}
     choices = tuple(said.get("isin", {}).get("allowed_values", ()))
     limits = {key: value for statistics in said.values() for key, value in statistics.items()}
     ends = [limits[key] for key in ("min_value", "max_value") if limits.get(key) is not None]
+    if is_time(column.dtype):
+        return _time_input(name, column, choices, ends)
     example: Any = choices[0] if choices else {"BYTES": "text", "BOOL": False}.get(datatype, 0)
     if not choices and ends:
         middle = sum(ends) / len(ends)
         # Of a text, the ends are those of its length.
         example = {"FP64": float(middle), "INT64": int(middle), "BYTES": "A" * int(middle)}.get(datatype, example)
     return Input(name, datatype, (), example, choices, bool(column.nullable))
+
+
+def _time_input(name: str, column: Any, choices: Sequence[Any], ends: Sequence[Any]) -> Input:
+    """An input of times; its choices and its example are texts. ends: the least and the greatest that are allowed."""
+    import pandas as pd
+
+    zone = getattr(column.dtype.type, "tz", None)
+    middle = pd.Timestamp("2026-03-04", tz=zone)
+    if ends:
+        first, last = pd.Timestamp(ends[0]), pd.Timestamp(ends[-1])
+        middle = first + (last - first) / 2
+        middle = middle.floor("D") if middle.floor("D") > first else middle
+    texts = tuple(pd.Timestamp(value).isoformat() for value in choices)
+    example = texts[0] if texts else middle.isoformat().removesuffix("T00:00:00")
+    return Input(name, "BYTES", (), example, texts, bool(column.nullable), True)

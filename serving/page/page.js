@@ -37,6 +37,7 @@ function field(input) {
     control = element("textarea", input.example);
   } else if (input.datatype === "BYTES") {
     control = element("input", null, { value: input.example });
+    if (input.parameters) control.placeholder = `such as ${input.example}`; // a time, in ISO 8601
   } else {
     const step = input.datatype === "INT64" ? "1" : "any";
     control = element("input", null, { type: "number", step, value: input.example });

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pandera.pandas as pa
 import pytest
 import uvicorn
@@ -38,6 +39,7 @@ SCHEMA = pa.DataFrameSchema(
         "island": pa.Column(str, pa.Check.isin(["Dream", "Biscoe"])),
         "mass": pa.Column(float, pa.Check.in_range(0, 10), nullable=True),
         "year": pa.Column(int),
+        "seen": pa.Column("datetime64[ns]"),
     }
 )
 
@@ -100,16 +102,22 @@ def test_a_row_is_asked_for_in_a_form_and_an_image_is_uploaded(page, tmp_path):
         page.get_by_label("island").select_option("Biscoe")
         page.get_by_label("mass").fill("")
         page.get_by_label("year").fill("2008")
+        expect(page.get_by_label("seen")).to_have_value("2026-03-04")
+        page.get_by_label("seen").fill("2008-11-05T07:30")
         page.get_by_role("button", name="Ask").click()
         expect(page.locator("#answer")).to_have_text("yes")
         expect(page.locator("#probabilities")).to_contain_text("90.0 %")
         expect(page.locator("#about")).to_contain_text(SHA256)
         (row,) = follower.asked
         assert row["island"].tolist() == ["Biscoe"] and np.isnan(row["mass"][0]) and row["year"].tolist() == [2008]
+        assert row["seen"].tolist() == [pd.Timestamp("2008-11-05T07:30")]
         assert not [violation["id"] for violation in Axe().run(page).response["violations"]]
         page.get_by_label("mass").fill("99")
         page.get_by_role("button", name="Ask").click()
         expect(page.get_by_role("alert")).to_have_text("column 'mass' does not pass in_range(0, 10): 99.0 in row 0")
+        page.get_by_label("seen").fill("5.11.2008")
+        page.get_by_role("button", name="Ask").click()
+        expect(page.get_by_role("alert")).to_contain_text("'seen' is not a time such as 2026-03-04T15:30:00 or 2026-03")
 
     pixels = np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4)
     Image.fromarray(pixels).save(tmp_path / "picture.png")

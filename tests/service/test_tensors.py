@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelgate import row_files
+from modelgate.incoming import Refused
 from serving import tensors
 from serving.errors import Refusal
 from serving.interface import Interface
@@ -32,6 +34,15 @@ SCHEMA = pa.DataFrameSchema(
     }
 )
 TABLE = Interface("tabular-regression", SimpleNamespace(SCHEMA=SCHEMA))
+UTC = pd.DatetimeTZDtype("us", "UTC")
+TIMES = pa.DataFrameSchema(
+    {
+        "signed_up": pa.Column("datetime64[ns]", pa.Check.ge(pd.Timestamp("2020-01-01")), nullable=True),
+        "seen": pa.Column(UTC),
+        "due": pa.Column("datetime64[ns]", pa.Check.isin([pd.Timestamp("2026-03-04"), pd.Timestamp("2026-04-04")])),
+    }
+)
+TIMED = Interface("tabular-regression", SimpleNamespace(SCHEMA=TIMES))
 
 
 def sent(*made, binary):
@@ -73,11 +84,71 @@ def test_rows_of_each_kind_arrive_as_they_were_sent(binary):
 
 
 def test_the_example_of_each_kind_is_a_request_in_its_form():
-    for interface in (IMAGES, TEXTS, TABLE):
+    for interface in (IMAGES, TEXTS, TABLE, TIMED):
         request = tensors.parse(json.dumps(interface.example()).encode(), None)
         assert len(interface.rows(request.inputs)) == 1
     frame = TABLE.rows(tensors.parse(json.dumps(TABLE.example()).encode(), None).inputs)
     SCHEMA.validate(frame)
+    example = TIMED.example()
+    assert [item["data"] for item in example["inputs"]] == [
+        ["2020-01-01"],
+        ["2026-03-04T00:00:00+00:00"],
+        ["2026-03-04T00:00:00"],
+    ]
+    TIMES.validate(TIMED.rows(tensors.parse(json.dumps(example).encode(), None).inputs))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_time_is_a_text_that_the_service_reads_as_predict_reads_it_from_a_csv(tmp_path, binary):
+    texts = {
+        "signed_up": ["2026-03-04", "2026-03-04T15:30:00.123456789", ""],
+        "seen": ["2026-03-04T15:30Z", "2026-03-04 15:30:00+01:00", "9999-12-31T00:00:00+00:00"],
+        "due": ["2026-03-04", "2026-04-04T00:00:00", "2026-04-04 00:00"],
+    }
+    pd.DataFrame(texts).to_csv(tmp_path / "rows.csv", index=False)
+    (of_file,) = row_files.batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES))
+    made = [tensors.Tensor(name, "BYTES", np.array(values, dtype=object)) for name, values in texts.items()]
+    frame = TIMED.rows(sent(*made, binary=binary).inputs)
+    pd.testing.assert_frame_equal(frame, of_file)
+    TIMES.validate(frame)
+    assert frame["signed_up"][1] == pd.Timestamp("2026-03-04T15:30:00.123456789") and pd.isna(frame["signed_up"][2])
+    assert frame["seen"][1] == pd.Timestamp("2026-03-04T14:30Z")
+    described = {item.name: item.as_json() for item in TIMED.inputs}
+    assert described["seen"] == {
+        "name": "seen",
+        "datatype": "BYTES",
+        "shape": [-1],
+        "parameters": {"content_type": "datetime"},
+    }
+    assert "parameters" not in TABLE.inputs[0].as_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("signed_up", "04/03/2026"),
+        ("signed_up", "2026-3-4"),
+        ("signed_up", "2026-02-30"),
+        ("signed_up", "2026"),
+        ("signed_up", "now"),
+        ("signed_up", "1600-01-01"),  # of nanoseconds there is none
+        ("signed_up", "2026-03-04T15:30:00Z"),  # whose time it is, is not for the service to say
+        ("seen", "2026-03-04T15:30:00"),
+        ("seen", "2026-03-04T15:30:00.123456789Z"),  # more than the column holds
+    ],
+)
+def test_a_text_that_is_no_time_is_refused_by_a_file_and_by_the_service_in_the_same_words(tmp_path, name, text):
+    texts = {"signed_up": "2026-03-04", "seen": "2026-03-04T15:30Z", "due": "2026-03-04"} | {name: text}
+    pd.DataFrame([texts]).to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(Refused) as of_file:
+        list(row_files.batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES)))
+    made = [tensors.Tensor(key, "BYTES", np.array([value], dtype=object)) for key, value in texts.items()]
+    with pytest.raises(Refused) as of_service:
+        TIMED.rows(sent(*made, binary=False).inputs)
+    assert str(of_file.value) == str(of_service.value)
+    assert (of_service.value.name, of_service.value.column) == ("type", name)
+    assert f"column '{name}' is not a time such as 2026-03-04T15:30:00" in str(of_service.value)
+    assert f"('{text}') in row 0" in str(of_service.value)
 
 
 def test_a_missing_number_is_null_and_a_number_too_large_is_refused():
