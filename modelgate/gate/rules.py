@@ -11,7 +11,7 @@ SciPy is imported where it is used: the import takes a second, and most runs hav
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,8 @@ FAMILY_ALPHA = 0.01
 MIN_SUPPORT = 30
 # How much better a relabelling may be, as a fraction, before the labels themselves are in doubt.
 MAX_RELABELLING_GAIN = 0.05
+# If renaming the classes corrects more than this fraction of production's mistakes, the labels changed their meaning.
+MIN_RELABELLED = 0.5
 # Models that differ only in their seed differ this much, as a fraction, on rows that they were not trained for.
 SEED_MARGIN = 0.02
 # Models that differ in some of their training rows differ this much in small groups of rows.
@@ -165,20 +167,23 @@ def enough_rows(scores: Scores, policy: Policy) -> Said:
 
 def labels_plausible(scores: Scores, _policy: Policy) -> Said:
     """Check that no renaming of the classes makes the candidate much better: it learned the names of the eval set."""
+    if scores.is_regression:
+        return Said(True, "does not apply: the answers are numbers")
+    right, renamed, names = relabelled(scores, scores.candidate)
+    if (gain := renamed - right) > MAX_RELABELLING_GAIN:
+        return Said(False, f"answers fit {100 * gain:.1f} points better with classes renamed: {', '.join(names)}")
+    return Said(True, f"no renaming of classes fits more than {100 * MAX_RELABELLING_GAIN:.0f} points better")
+
+
+def relabelled(scores: Scores, answers: Answers) -> tuple[float, float, list[str]]:
+    """Return the share of right answers, the same share after the best renaming of classes, and what it renames."""
     from scipy.optimize import linear_sum_assignment
 
-    if scores.is_regression:
-        return Said(True, "answers are numbers, so there are no classes to rename")
-    counts = confusion(scores.targets, scores.candidate)
-    truth, answer = linear_sum_assignment(counts, maximize=True)
-    as_labelled = np.trace(counts) / len(scores.targets)
-    gain = counts[truth, answer].sum() / len(scores.targets) - as_labelled
-    renamed = [
-        f"{scores.class_name(i)} as {scores.class_name(j)}" for i, j in zip(truth, answer, strict=True) if i != j
-    ]
-    if gain > MAX_RELABELLING_GAIN:
-        return Said(False, f"answers fit {100 * gain:.1f} points better with classes renamed: {', '.join(renamed)}")
-    return Said(True, f"no renaming of classes fits more than {100 * MAX_RELABELLING_GAIN:.0f} points better")
+    counts = confusion(scores.targets, answers)
+    pairs = list(zip(*linear_sum_assignment(counts, maximize=True), strict=True))
+    renamed = sum(counts[pair] for pair in pairs) / len(scores.targets)
+    names = [f"{scores.class_name(truth)} as {scores.class_name(answer)}" for truth, answer in pairs if truth != answer]
+    return np.trace(counts) / len(scores.targets), renamed, names
 
 
 def sign_plausible(scores: Scores, _policy: Policy) -> Said:
@@ -190,7 +195,7 @@ def sign_plausible(scores: Scores, _policy: Policy) -> Said:
         rises = correlation(scores.targets, scores.candidate[:, 1])
         what = "probabilities of the second class"
     else:
-        return Said(True, "there are more than two classes, so there is no sign to flip")
+        return Said(True, "does not apply: more than two classes")
     if rises * np.sqrt(scores.rows) < -WRONG_SIGN:
         return Said(False, f"the {what} fall when the targets rise: their correlation is {rises:.2f}")
     return Said(True, f"the {what} do not fall when the targets rise: their correlation is {rises:.2f}")
@@ -208,16 +213,16 @@ def not_constant(scores: Scores, policy: Policy) -> Said:
     if scores.is_regression:
         spread, of_targets = float(scores.candidate.std()), float(scores.targets.std())
         if spread <= MIN_SPREAD * of_targets:
-            return Said(False, f"about the same answer to all rows, {scores.candidate.mean():.4g}")
+            return Said(False, f"it answers about {scores.candidate.mean():.4g} for every row")
         return Said(
             True, f"the standard deviation of the answers is {spread:.4g}, and that of the targets {of_targets:.4g}"
         )
     if metric_of(policy).made_of in (metrics.RANKING, metrics.MEAN):
         answers = np.ptp(scores.candidate, axis=0).max() > 0
-        return Said(bool(answers), "the probabilities vary" if answers else "the same probabilities to all rows")
+        return Said(bool(answers), "the probabilities vary" if answers else "it gives every row the same probabilities")
     called = np.unique(metrics.classes_of(scores.candidate))
     if len(called) == 1 and len(np.unique(scores.targets)) > 1:
-        return Said(False, f"the same answer to all rows, {scores.class_name(int(called[0]))}")
+        return Said(False, f"it answers {scores.class_name(int(called[0]))!r} for every row")
     return Said(True, f"the answers have {len(called)} classes")
 
 
@@ -238,6 +243,26 @@ def floor(scores: Scores, policy: Policy) -> Said:
 # --- rules: is it as good as production? -----------------------------------------------------------------------------
 
 _NOTHING_YET = Said(True, "nothing is in production yet")
+
+
+def production_plausible(scores: Scores, policy: Policy) -> Said:
+    """
+    Check that the labels mean what they meant when production was judged: neither a renaming nor a flip corrects it.
+
+    Production passed `labels_plausible` and `sign_plausible` then. If it does not pass them now, a comparison shows
+    nothing. If the world changes, production makes mistakes of many kinds, and no renaming corrects most of them.
+    """
+    if scores.production is None:
+        return _NOTHING_YET
+    check = "check that the labels in data.py mean what they meant when production was judged"
+    if not scores.is_regression:
+        right, renamed, names = relabelled(scores, scores.production)
+        if renamed - right > max(MAX_RELABELLING_GAIN, MIN_RELABELLED * (1 - right)):
+            shares = f"production has {right:.4f} of these rows right, and {renamed:.4f} with classes renamed"
+            return Said(False, f"{shares} ({', '.join(names)}): {check}")
+    if not (said := sign_plausible(replace(scores, candidate=scores.production), policy)).passed:
+        return Said(False, f"of production, {said.reason}: {check}")
+    return Said(True, "production's answers fit the labels as they are named")
 
 
 def no_worse(scores: Scores, policy: Policy) -> Said:
@@ -393,10 +418,10 @@ HISTORY: dict[str, tuple[Rule, ...]] = {
     "rollback": (was_in_production,),
 }
 COMPARISON: dict[str, tuple[Rule, ...]] = {
-    "no_worse": (no_worse, slices_no_worse, behaviour_no_worse),
-    "better": (better, slices_no_worse, behaviour_no_worse),
-    "non_inferior": (non_inferior, slices_no_worse, behaviour_no_worse),
-    "rollback": (no_worse, slices_no_worse, behaviour_no_worse),
+    "no_worse": (production_plausible, no_worse, slices_no_worse, behaviour_no_worse),
+    "better": (production_plausible, better, slices_no_worse, behaviour_no_worse),
+    "non_inferior": (production_plausible, non_inferior, slices_no_worse, behaviour_no_worse),
+    "rollback": (production_plausible, no_worse, slices_no_worse, behaviour_no_worse),
 }
 
 

@@ -200,6 +200,44 @@ def test_sign_plausible_lets_a_poor_model_pass():
         assert refusals(numbers(dice.normal(0, 5, ROWS)), WITHIN) == ["floor"]
 
 
+@pytest.mark.parametrize("policy", [POLICY, BETTER, replace(POLICY, name="non_inferior", margin=0.02)])
+def test_production_plausible_refuses_labels_that_were_flipped_for_candidate_and_rows_alike(policy):
+    """Rows, training and candidate agree, so that the candidate is far above production: that is no gain."""
+    right = binary(300)
+    flipped = replace(
+        right,
+        targets=1 - right.targets,
+        candidate=right.candidate[:, ::-1],
+        production=right.candidate,
+        classes=("no", "yes"),
+    )
+    (outcome,) = [found for found in rules.judge(flipped, policy) if found.rule == "production_plausible"]
+    assert outcome.blocking and not outcome.passed
+    assert outcome.reason == (
+        "production has 0.0020 of these rows right, and 0.9980 with classes renamed (no as yes, yes as no): check that "
+        "the labels in data.py mean what they meant when production was judged"
+    )
+    exchanged = np.array([1, 0, *range(2, 10)])[LABELS]
+    two_of_ten = replace(scores(0), production=sure(exchanged))
+    assert refusals(two_of_ten, policy) == ["production_plausible"]
+    assert refusals(numbers(NUMBERS, -NUMBERS), replace(WITHIN, name=policy.name, margin=0.02)) == [
+        "production_plausible"
+    ]
+
+
+def test_production_plausible_lets_a_better_model_replace_one_that_the_world_left_behind():
+    """It has a third of the rows right, and its mistakes are of many kinds: no renaming makes it good."""
+    assert refusals(scores(20, 670)) == []
+    one_answer = np.zeros_like(LABELS)
+    assert refusals(replace(scores(20), production=sure(one_answer))) == []
+
+
+def test_production_plausible_is_only_shown_if_it_is_about_going_back():
+    exchanged = np.array([1, 0, *range(2, 10)])[LABELS]
+    scored = replace(scores(0), production=sure(exchanged), was_in_production=True)
+    assert refusals(scored, ROLLBACK) == []
+
+
 def test_not_constant_refuses_one_answer_to_all_rows():
     assert refusals(numbers(np.full(ROWS, NUMBERS.mean())), replace(WITHIN, at_least=0.0)) == ["not_constant"]
     nearly = NUMBERS.mean() + 0.001 * np.sign(NUMBERS)
