@@ -5,6 +5,11 @@
 
 VENV_PYTHON = .venv/bin/python
 
+# A name that is written in another way would be ignored.
+MISSPELT = usecase use_case approve
+$(foreach name,$(MISSPELT),$(if $(filter command,$(origin $(name))),$(error $(name)=$($(name)): did you mean \
+$(if $(filter approve,$(name)),APPROVE,USE_CASE)=$($(name))? No command knows the variable `$(name)`)))
+
 # Somebody's PYTHONPATH or PYTHONHOME must not put other libraries in front of the locked ones.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
 

@@ -20,15 +20,17 @@ Exits 0 done (or nothing to do), 1 the answer is no, 2 wrong use or configuratio
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelgate import config
 from modelgate.errors import StepError
-from runner import approval, engine, executors, images, loop, pipeline, status
-from runner.errors import Busy, Interrupted, RunnerError, WrongUse
+from runner import approval, engine, executors, images, loop, pipeline, status, typed
+from runner.errors import Busy, Interrupted, RunnerError, StepExplained, WrongUse
 from runner.folder import Folder, remove
 from runner.model_service import PORT, serve_model
 from runner.options import Options
@@ -37,7 +39,6 @@ from runner.progress import say
 from runner.prune import prune
 from runner.use_case import chosen
 
-GO_ON = "finished steps are kept; the same command continues from there"
 ROOT = Path(__file__).resolve().parents[1]
 # Flags of the steps that `run` accepts, too. Without one, the use case's own default counts.
 STEP_FLAGS: tuple[tuple[str, type, str], ...] = (
@@ -186,7 +187,21 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         metavar="PREFIX",
         help="the part before /NAME:HASH (default: %(default)s)",
     )
-    return parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise _unknown(unknown[0], commands.choices[args.command], argv[0])
+    return args
+
+
+def _unknown(flag: str, parser: argparse.ArgumentParser, command: str) -> WrongUse:
+    """The error about a flag that a command does not have, with the one that may be meant."""
+    every = f"to list the flags: make {command} ARGS=--help"
+    if not flag.startswith("-"):
+        return WrongUse(f"{flag!r} is not a flag, nor the value of one", every)
+    name = flag.partition("=")[0]
+    flags = re.findall(r"--[\w-]+", parser.format_usage())
+    close = difflib.get_close_matches(name.replace("_", "-"), flags, n=1)
+    return WrongUse(f"{command} has no flag {name}", f"did you mean {close[0]}? {every}" if close else every)
 
 
 def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Config:
@@ -256,8 +271,14 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
 def serve(options: Options) -> int:
     """Run the embedded server in the foreground until someone stops it."""
     with executors.server(options) as server:
-        server.refuse_guests()
         server.wait()
+        if server.is_guest:
+            say(f"The server of {options.folder.path} is already running: {server.url}")
+            if link := server.link():
+                say(f"To sign in: {link}")
+                say("  This link works once, within 5 minutes.")
+            say("It ends when the command that started it ends.")
+            return 0
         say(f"The pages are open at {server.url}")
         if link := server.link():
             say(f"To sign in: {link}")
@@ -316,8 +337,8 @@ def clean(options: Options) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     stop = Stop()
     stop.listen()
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        argv = sys.argv[1:] if argv is None else argv
         args = parse_args(argv, os.environ)
         if args.command == "images":
             return make_images(args, os.environ, stop)
@@ -343,11 +364,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return serve_model(options, loop.use_case_of(options).name, args.port)
             case "prune":
                 given = {"older_than": args.older_than} if args.older_than else {}
-                return prune(options, loop.use_case_of(options).name, given)
+                return prune(options, loop.use_case_of(options, changes=True).name, given)
         return status.tell(options)
     except Interrupted as interrupted:
-        sys.stderr.write(f"\nstopped: {interrupted or GO_ON}\n")
+        what = str(interrupted) or f"nothing is lost; to continue: {typed.again(argv, os.environ, None)}"
+        sys.stderr.write(f"\nstopped: {what}\n")
         return 130
+    except StepExplained as explained:
+        return explained.code
     except RunnerError as error:
         sys.stderr.write(f"\nerror: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return error.code

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from runner.errors import Busy, Interrupted, RunnerError, ServerFailed
+from runner.errors import Interrupted, RunnerError, ServerFailed
 from runner.folder import Folder, write_whole
 from runner.processes import POLL_S, Child, Stop, end_leftover
 
@@ -115,7 +115,7 @@ class EmbeddedServer:
                 break
             except ServerFailed:
                 # The port was free a moment ago, but another program took it before the server started.
-                if self._lock is None or _is_free(self.port):
+                if self._lock is None or is_free(self.port):
                     raise
                 self._start_on_free_port()
         if self._watcher is None:
@@ -138,14 +138,6 @@ class EmbeddedServer:
         """Return whether the server belongs to an open `serve`."""
         return self._lock is None
 
-    def refuse_guests(self) -> None:
-        """Raise Busy unless this process owns the server."""
-        if self.is_guest:
-            raise Busy(
-                f"another runner has already started the server of {self._folder.path}",
-                f"its pages are open at {self.url}" + (f"; to sign in: {link}" if (link := self.link()) else ""),
-            )
-
     def link(self) -> str | None:
         """Return an address that signs in to the pages, once and within minutes; None if the server has none."""
         from urllib.error import URLError
@@ -162,7 +154,7 @@ class EmbeddedServer:
     # --- the work ----------------------------------------------------------------------------------------------------
 
     def _start_on_free_port(self) -> None:
-        if not _is_free(self.port):
+        if not is_free(self.port):
             taken, self.port = self.port, _free_port()
             self._say(f"port {taken} is in use by another program; the server uses {self.port}")
         write_whole(self._folder.port_file, f"{self.port}\n")
@@ -262,7 +254,8 @@ def _status(port: int, what: str, headers: Mapping[str, str], body: str = "") ->
         return b""
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nothing listens on this port of HOST."""
     with socket.socket() as probe:
         # As for the server: a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,7 +4,7 @@ Define what ends the runner early: one class per cause.
     RunnerError            message, hint and exit code; printed without a traceback
     +-- WrongUse           2  flags or configuration
     +-- Busy               2  another runner, or `serve`, uses this folder
-    +-- StepFailed         the step's own exit code
+    +-- StepFailed         the step's own exit code; StepExplained: nothing is printed in addition
     +-- ServerFailed       3  the embedded server does not start or answer
     +-- EngineUnusable     3  there is no usable container engine
     +-- BuildFailed        1  an image could not be built
@@ -66,6 +66,10 @@ class StepFailed(RunnerError):
         super().__init__(message, hint)
         self.code = code
         self.error = error or {}
+
+
+class StepExplained(StepFailed):
+    """A step ended without doing its work, and its own message says all that there is to say."""
 
 
 class Interrupted(Exception):

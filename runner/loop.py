@@ -18,7 +18,7 @@ from typing import Any
 
 from modelgate.config import Config
 from runner import approval, environment, executors, pipeline, progress, typed
-from runner.errors import Interrupted, StepFailed, WrongUse
+from runner.errors import Interrupted, StepExplained, StepFailed, WrongUse
 from runner.executors import Executor, Ready
 from runner.options import Options
 from runner.pipeline import Finished, Outcome, Step
@@ -31,11 +31,8 @@ READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
 MAX_REPORT_BYTES = 1_000_000
 WRONG_KEY = "alias_refused"  # promote's name for a key that may not move the alias; the evidence is still valid
-# evaluate's names for a ledger without an earlier version, and what you can do instead.
-NOTHING_BEFORE = {
-    "nothing_promoted": "promote a first version: make run",
-    "no_previous_version": "choose a version of the registry yourself: make rollback ARGS='--version REF'",
-}
+# evaluate's names for a ledger without a version to go back to.
+NOTHING_BEFORE = ("nothing_promoted", "no_previous_version")
 
 
 # --- commands -------------------------------------------------------------------------------------------
@@ -96,7 +93,7 @@ def _stand_in(options: Options, settings: Config, failure: StepFailed) -> Config
 
 def rollback(options: Options, *, version: str, reason: str) -> int:
     """Evaluate an earlier version under the policy `rollback`; then ask for the approval and promote."""
-    settings = use_case_of(options)
+    settings = use_case_of(options, changes=True)
     outputs = {"version": version}
     options = options._replace(given={"policy": "rollback"})
     with options.folder.locked("rollback"):
@@ -109,8 +106,8 @@ def rollback(options: Options, *, version: str, reason: str) -> int:
             try:
                 done = _run(options, pipeline.ROLLBACK, settings.name, execute, outputs)
             except StepFailed as failure:
-                if hint := NOTHING_BEFORE.get(failure.error.get("name", "")):
-                    raise WrongUse("there is no version to go back to", hint) from failure
+                if failure.error.get("name") in NOTHING_BEFORE:
+                    raise StepExplained(failure.message, failure.hint, code=failure.code) from failure
                 raise
             return _conclude(options, settings.name, done, execute, reason)
 
@@ -178,18 +175,26 @@ def _run(
     state.
     """
     numbers = itertools.count(1)
+    running = steps[0]
 
     def announced(step: Step, flags: Sequence[str]) -> Outcome:
+        nonlocal running
+        running = step
         say(f"\n[{next(numbers)}/{len(steps) + 1}] {step.name}: {step.purpose}\n  + {execute.command(step, flags)}")
         return execute(step, flags)
 
     last = {"use_case": use_case, "started": _now(), "reached": None, "again": options.again(use_case)}
     options.folder.remember(use_case, run=last)
-    done = []
-    for one in pipeline.run(steps, use_case, options.given, execute=announced, clock=time.monotonic, outputs=outputs):
-        progress.finished(one)
-        done.append(one)
-        options.folder.remember(use_case, run=last | {"reached": one.step.name})
+    done: list[Finished] = []
+    finished = pipeline.run(steps, use_case, options.given, execute=announced, clock=time.monotonic, outputs=outputs)
+    try:
+        for one in finished:
+            progress.finished(one)
+            done.append(one)
+            options.folder.remember(use_case, run=last | {"reached": one.step.name})
+    except Interrupted:
+        what = f"{running.name} was interrupted. Nothing is lost: the finished steps are reused"
+        raise Interrupted(f"{what}. To continue: {last['again']}") from None
     return done
 
 
@@ -360,7 +365,12 @@ def _promotion(options: Options, use_case: str, execute: Executor, evidence: str
     command = execute.command(step, pipeline.flags_of(step, use_case, options.given, {"evidence": evidence}))
     say(f"\n[{number}/{number}] promote: {step.purpose}\n  + {command}")
     outputs = {"evidence": evidence}
-    (finished,) = pipeline.run((step,), use_case, options.given, execute=execute, clock=time.monotonic, outputs=outputs)
+    steps = pipeline.run((step,), use_case, options.given, execute=execute, clock=time.monotonic, outputs=outputs)
+    try:
+        (finished,) = steps
+    except Interrupted:
+        line = typed.approve(use_case, str(options.given["approver"]))
+        raise Interrupted(f"promote was interrupted. Nothing is lost. To complete the promotion: {line}") from None
     progress.finished(finished)
     return finished
 
@@ -466,11 +476,21 @@ def _consent(options: Options, settings: Config) -> None:
         raise Interrupted("nothing was written")
 
 
-def use_case_of(options: Options) -> Config:
-    """Return the use case that was asked for, or else that of the last run here, which is what `make rollback`
-    means.
+def use_case_of(options: Options, *, changes: bool = False) -> Config:
     """
-    return chosen(options.use_case or options.folder.state().last)
+    Return the use case that was asked for, or else that of the last run here, and say so if several have run.
+
+    changes: whether the command changes something; then a person must see which use case it is before they say yes.
+    """
+    state = options.folder.state()
+    if options.use_case is None and len(names := state.ran()) > 1:
+        if changes and (options.approver or options.yes or not approval.on_terminal()):
+            raise WrongUse(
+                f"{options.typed[0]} needs a use case: {', '.join(names)} have run here",
+                f"name one: {options.again('NAME')}",
+            )
+        progress.say_aside(f"{state.last} ran last, so this is about {state.last}. For another, add USE_CASE=NAME.")
+    return chosen(options.use_case or state.last)
 
 
 def _short(reference: str) -> str:

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from runner import executors
-from runner.embedded import HOST, LOG_LINES
-from runner.errors import Interrupted, ServerFailed
+from runner import executors, typed
+from runner.embedded import HOST, LOG_LINES, is_free
+from runner.errors import Interrupted, ServerFailed, WrongUse
 from runner.options import Options
 from runner.processes import Child, end_leftover
 from runner.progress import say
 
 PORT = 8100
+ANSWERING = "Answering: "
 
 
 def serve_model(options: Options, use_case: str, port: int) -> int:
@@ -26,12 +27,13 @@ def serve_model(options: Options, use_case: str, port: int) -> int:
         return 0
     if end_leftover(folder.service_record):
         say("stopped the service that an earlier runner left behind")
-    url = f"http://{HOST}:{port}"
+    if not is_free(port):
+        raise _taken(options, use_case, port)
     with executors.reached(options, "pages") as env:
         say(f"loading {use_case}; the service's log is {folder.service_log}")
         child = _start(options, use_case, port, env)
         try:
-            _tell_until_ended(options, child, url, use_case)
+            _tell_until_ended(options, child, port, use_case)
         except Interrupted:
             say("\nThe service has stopped.")
         finally:
@@ -54,20 +56,23 @@ def _start(options: Options, use_case: str, port: int, env: Mapping[str, str]) -
         )
 
 
-def _tell_until_ended(options: Options, child: Child, url: str, use_case: str) -> None:
+def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) -> None:
     """Say when another version answers, or why none does. Raise Interrupted, or ServerFailed if the service ends by
     itself.
     """
-    told = ""
+    url, told = f"http://{HOST}:{port}", ""
     while True:
         if (code := child.code()) is not None:
+            if not is_free(port):  # another program was faster
+                raise _taken(options, use_case, port)
             lines = options.folder.service_log.read_text(errors="replace").splitlines()[-LOG_LINES:]
             words = "".join(f"\n  | {line[:500]}" for line in lines)
-            hint = f"if the port is taken, choose another: make serve-model ARGS='--port {PORT + 1}'"
-            raise ServerFailed(f"the service ended with exit code {code}{words}", hint)
+            raise ServerFailed(
+                f"the service ended with exit code {code}{words}", f"its log is {options.folder.service_log}"
+            )
         if (state := _state(url)) and (line := _line(state)) and line != told:
             say(line)
-            if state["ready"] and not told.startswith("Answers"):
+            if state["ready"] and not told.startswith(ANSWERING):
                 say(f"Try it in your browser: {url}")
                 say(f"With curl: curl -s {url}/example | curl -s --data @- {url}/v2/models/{use_case}/infer")
                 say("Ctrl-C stops it.")
@@ -75,11 +80,16 @@ def _tell_until_ended(options: Options, child: Child, url: str, use_case: str) -
         options.stop.pause()
 
 
+def _taken(options: Options, use_case: str, port: int) -> WrongUse:
+    again = typed.again(("serve-model", "--port", str(port + 1)), options.environ, use_case)
+    return WrongUse(f"port {port} is in use by another program", f"choose another: {again}")
+
+
 def _line(state: Mapping[str, Any]) -> str:
     problem = state.get("problem")
     why = f"; not up to date: {problem['message']}" if problem else ""
     if state["ready"]:
-        return f"Answering: {state['version'].rpartition('/')[2]}, by ledger entry {state['ledger_entry']}{why}"
+        return f"{ANSWERING}{state['version'].rpartition('/')[2]}, by ledger entry {state['ledger_entry']}{why}"
     return f"Not answering yet: {problem['message']}" if problem else ""
 
 

@@ -47,14 +47,14 @@ BuildReport = Callable[[str, int, int, str], None]
 def building(names: Sequence[str]) -> Iterator[BuildReport]:
     """Show the progress of builds on standard error: on a terminal one bar per image, otherwise one line per step."""
     began = time.monotonic()
-    _say_aside(f"building {', '.join(names)}; the first build takes minutes")
+    say_aside(f"building {', '.join(names)}; the first build takes minutes")
     # Images can be built with only Python, without rich.
     if sys.stderr.isatty() and find_spec("rich"):
         with _bars(names) as report:
             yield report
     else:
-        yield lambda name, step, steps, words: _say_aside(f"  {name:<9} {step:>2}/{steps}  {words[:100]}")
-    _say_aside(f"built {', '.join(names)} in {time.monotonic() - began:.0f} s")
+        yield lambda name, step, steps, words: say_aside(f"  {name:<9} {step:>2}/{steps}  {words[:100]}")
+    say_aside(f"built {', '.join(names)} in {time.monotonic() - began:.0f} s")
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def _bars(names: Sequence[str]) -> Iterator[BuildReport]:
         yield report
 
 
-def _say_aside(text: str) -> None:
+def say_aside(text: str) -> None:
     """Print a line for people when standard output is an answer."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()

@@ -14,11 +14,12 @@ def approve(use_case: str, name: str = NAME) -> str:
     return f"make approve USE_CASE={use_case} APPROVE={_quoted(name)}"
 
 
-def again(command: str, flags: Sequence[str], environ: Mapping[str, str], use_case: str) -> str:
-    """The command that was typed, with the use case that it was about. flags: what came after the command."""
-    words = [f"make {command} USE_CASE={use_case}"]
+def again(typed: Sequence[str], environ: Mapping[str, str], use_case: str | None) -> str:
+    """The command that was typed, with its flags, for this use case; None: as it was typed."""
+    command, *flags = typed
+    words = [f"make {command}"] + ([f"USE_CASE={use_case}"] if use_case else [])
     words += [f"{name}={_quoted(environ[name])}" for name in VARIABLES if environ.get(name)]
-    others = _without_use_case(flags)
+    others = _without_use_case(flags) if use_case else flags
     return " ".join([*words, f"ARGS={_quoted(shlex.join(others), always=True)}"] if others else words)
 
 

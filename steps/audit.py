@@ -273,7 +273,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for finding in findings:
             say(f"found {finding.name}: {one_line(finding.message)}")
         if not findings and args.verify:
-            say(f"{len(entries)} entries and the registry agree")
+            count = len(entries)
+            say(
+                "1 entry; it agrees with the registry"
+                if count == 1
+                else f"{count} entries; they agree with the registry"
+            )
         if not findings and args.deployed:
             say("every service runs what the ledger says")
     if args.html:

@@ -100,10 +100,12 @@ def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
     if not named:
         raise StepError(
             "no_previous_version" if promotions else "nothing_promoted",
-            f"--version {text}: the version in production is the first one, so there is no earlier one"
+            f"--version {text}: the version in production is the first one, there is none before it"
             if promotions
             else f"--version {text}: nothing was promoted yet",
-            "name a version: --version entity/project/name:vN",
+            'name a version that was in production: --version v3, or make rollback ARGS="--version v3"'
+            if promotions
+            else "promote a first version: make run",
             WRONG_USE,
         )
     reference = Reference.parse(named["name"], "--version")

@@ -103,7 +103,8 @@ def page(
 
 def _found(findings: Sequence[Finding], entries: int) -> str:
     if not findings:
-        return f'<p class="good">Verified: {entries} entries; the chain of their hashes and the registry agree.</p>'
+        count = "1 entry" if entries == 1 else f"{entries} entries"
+        return f'<p class="good">Verified: {count}; the chain of their hashes and the registry agree.</p>'
     items = "".join(
         f'<li><b class="bad">{_text(finding.name)}</b> {_text(finding.message)}</li>' for finding in findings
     )

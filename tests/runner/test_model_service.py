@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
     while "Ctrl-C" not in said:
         said += runner.stdout.readline()
         assert runner.poll() is None, said
-    assert "Answers: glyphs-dev:v3, by ledger entry v7" in said
+    assert "Answering: glyphs-dev:v3, by ledger entry v7" in said
     assert f"curl -s --data @- http://127.0.0.1:{port}/v2/models/glyphs/infer" in said
     started = checkout.started_service()
     assert started["flags"]["--use-case"] == "glyphs"
@@ -64,9 +65,22 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
 
 
 def test_a_service_that_ends_by_itself_is_an_error_with_its_last_lines(checkout: Checkout) -> None:
-    service(checkout, "import sys; sys.exit('error: the port is taken')")
-    code, said = checkout.runner("serve-model", "--port", "8109")
-    assert code == 3 and "| error: the port is taken" in said and "make serve-model ARGS='--port 8101'" in said
+    service(checkout, "import sys; sys.exit('error: no model fits here')")
+    code, said = checkout.runner("serve-model", "--port", str(free_port()))
+    assert code == 3 and "| error: no model fits here" in said
+    assert "port" not in said.splitlines()[-1]
+
+
+def test_a_port_that_is_in_use_is_named_in_one_line(checkout: Checkout) -> None:
+    service(checkout, "import sys; sys.exit('never started')")
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = other.getsockname()[1]
+        code, said = checkout.runner("serve-model", "--port", str(port))
+    assert (code, said.splitlines()[-2:]) == (2, [
+        f"error: port {port} is in use by another program",
+        f'hint: choose another: make serve-model USE_CASE=glyphs ARGS="--port {port + 1}"',
+    ])  # fmt: skip
+    assert "never started" not in said
 
 
 def test_a_service_that_a_killed_runner_left_behind_is_ended_first(checkout: Checkout) -> None:

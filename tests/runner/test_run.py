@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import sys
 
 import pytest
@@ -124,7 +125,7 @@ def test_approve_again_changes_nothing(checkout: Checkout) -> None:
 def test_approve_before_any_run_says_what_to_type(checkout: Checkout) -> None:
     code, said = checkout.runner("approve", APPROVE="ada")
     assert code == 2
-    assert "hint: first: make run" in said
+    assert "hint: begin with: make run" in said
     assert checkout.calls() == []
 
 
@@ -444,7 +445,7 @@ def test_status_that_cannot_ask_says_so_and_what_was_seen_last(checkout: Checkou
     code, said = checkout.runner("status")
     assert code == 3
     assert f"production of glyphs: {VERSION}, when last seen at 2" in said
-    assert "not asked now" in said and "W&B could not be asked: the disk is full" in said
+    assert "not asked now" in said and "W&B could not be reached: the disk is full" in said
     checkout.behave(server={"says": "no space left", "exit": 2})
     code, said = checkout.runner("status")
     assert (code, f"production of glyphs: {VERSION}, when last seen at 2" in said) == (3, True)
@@ -579,3 +580,67 @@ def test_packages_without_a_lock_are_refused_with_what_to_type(checkout):
     assert code == 2
     assert "usecases/glyphs/requirements.in has no lock next to it (usecases/glyphs/requirements.txt)" in said
     assert "hint: create the lock: make lock" in said and "Traceback" not in said
+
+
+def test_a_run_that_was_interrupted_names_the_line_that_continues_it(checkout: Checkout) -> None:
+    checkout.behave(build={"sleep_s": 600})
+    runner = checkout.start("run", "--use-case", "glyphs", "--epochs", "3", APPROVE="Ada Lovelace")
+    checkout.wait_for("build")
+    runner.send_signal(signal.SIGINT)
+    line = "make run USE_CASE=glyphs APPROVE='Ada Lovelace' ARGS=\"--epochs 3\""
+    assert runner.communicate(timeout=60)[0].endswith(f"To continue: {line}\n")
+    said = checkout.runner("status")[1]
+    assert f"stopped before the first step finished; no verdict   (to continue: {line})" in said
+    assert f"to continue: {line}" in checkout.runner("approve", APPROVE="ada")[1]
+
+
+def test_a_promotion_that_was_interrupted_names_the_line_that_completes_it(checkout: Checkout) -> None:
+    checkout.behave(promote={"sleep_s": 600})
+    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
+    checkout.wait_for("promote")
+    runner.send_signal(signal.SIGINT)
+    said = runner.communicate(timeout=60)[0]
+    assert said.endswith("To complete the promotion: make approve USE_CASE=glyphs APPROVE=ada\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "hint"),
+    [
+        (["--epoch", "5"], "run has no flag --epoch", "did you mean --epochs? to list"),
+        (["--batch_size=8"], "run has no flag --batch_size", "did you mean --batch-size? to list"),
+        (["--zzz=1"], "run has no flag --zzz", "to list"),
+        (["epochs=3"], "'epochs=3' is not a flag, nor the value of one", "to list"),
+    ],
+)
+def test_an_unknown_flag_is_answered_with_the_one_that_may_be_meant(
+    checkout: Checkout, words: list[str], why: str, hint: str
+) -> None:
+    code, said = checkout.runner("run", "--use-case", "glyphs", *words)
+    assert (code, checkout.calls()) == (2, [])
+    assert said.splitlines()[-2:] == [f"error: {why}", f"hint: {hint} the flags: make run ARGS=--help"]
+
+
+def test_a_rollback_without_a_use_case_is_refused_where_several_have_run_and_nobody_is_asked(
+    two_waiting: Checkout,
+) -> None:
+    code, said = two_waiting.runner("rollback", APPROVE="ada")
+    assert (code, two_waiting.steps().count("evaluate")) == (2, 2)
+    assert said.splitlines()[-2:] == [
+        "error: rollback needs a use case: glyphs, remote have run here",
+        "hint: name one: make rollback USE_CASE=NAME APPROVE=ada",
+    ]
+    assert two_waiting.runner("prune", "--yes")[0] == 2
+    for use_case in ("glyphs", "remote"):
+        assert two_waiting.runner("rollback", USE_CASE=use_case)[0] == 0
+        assert f"--use-case={use_case}" in two_waiting.call("evaluate")["argv"]
+
+
+def test_what_reads_says_which_use_case_it_took_and_honours_the_one_that_was_named(two_waiting: Checkout) -> None:
+    said = two_waiting.runner("audit")[1]
+    assert "remote ran last, so this is about remote. For another, add USE_CASE=NAME." in said
+    for words in (["audit"], ["predict", "--input=a", "--output=b"], ["prune"]):
+        said = two_waiting.runner(*words, USE_CASE="glyphs")[1]
+        assert "ran last" not in said
+        assert "--use-case=glyphs" in two_waiting.call(words[0])["argv"]
+    said = two_waiting.runner("status", USE_CASE="glyphs")[1]
+    assert "glyphs-dev:v3" in said and "remote" not in said
