@@ -23,6 +23,7 @@ from modelgate import config, new
 from modelgate.gate.policy import POLICIES
 from modelgate_server.__main__ import COMMANDS, parse_args
 from runner import __main__ as runner
+from runner.errors import WrongUse
 from tests import own
 
 ROOT = Path(__file__).parents[1]
@@ -245,7 +246,7 @@ def test_a_command_that_does_not_work_in_a_clone_would_be_seen(line):
     "line", ["make nothing", "make run ARGS=--nothing", ".venv/bin/python -m steps.build --nothing"]
 )
 def test_a_flag_or_a_target_that_is_none_would_be_seen(line):
-    with pytest.raises((AssertionError, SystemExit)):
+    with pytest.raises((AssertionError, SystemExit, WrongUse)):
         understood(line)
 
 
