@@ -81,6 +81,14 @@ def recorder(run: wandb.Run) -> Callable[[str, Mapping[str, float]], None]:
     return record
 
 
+def require_loadable(model_format: ModuleType, path: Path, use_case: str) -> None:
+    """Refuse a model that no later step could load, before it is logged."""
+    try:
+        model_format.load(path, usecase.trusted(use_case))
+    except StepError as error:
+        raise StepError(error.name, str(error), error.hint, WRONG_USE) from error
+
+
 # --- the step --------------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # 4) the output
         path = Path(folder) / model_format.MODEL_FILE
         model_format.save(model, path)
+        require_loadable(model_format, path, args.use_case)
         about = recorded | model_format.about() | {"dataset_digest": dataset_version.digest}
         artifact = wandb.Artifact(f"{args.use_case}_model", type="model", metadata=about)
         artifact.add_file(str(path), name=model_format.MODEL_FILE)

@@ -26,6 +26,7 @@ import numpy as np
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.frameworks import MODEL_FILES
 from modelgate.rows.dataset import Rows
+from modelgate.text import one_line
 from modelgate.tracking import arrays
 
 MODEL_FILE = MODEL_FILES["sklearn"]
@@ -36,6 +37,12 @@ _SCHEMA = "schema.json"
 # What TRUSTED may name in addition to scikit-learn's classes, and the parts of scikit-learn that it may not name.
 _OTHERS = ("numpy.dtype", "scipy.sparse._csr.csr_array", "scipy.sparse._csr.csr_matrix", "scipy.sparse._csc.csc_matrix")
 _NEVER = ("_testing", "datasets", "externals", "tests")
+# What to do in place of a function or a class of one's own, which could run anything when the file is read.
+_WITHOUT_OWN = (
+    "use only parts of scikit-learn, such as StandardScaler for a date column, or compute the column in data.py; "
+    "docs/how-to/adapting-tables.md shows both"
+)
+_SHOWN = 10  # types in a message
 # Attributes with a memory address. Without it, scikit-learn checks its stop words again.
 _ADDRESSES = ("_stop_words_id",)
 
@@ -187,13 +194,16 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
     _require_trustworthy(trusted)
     try:
         _require_bounded(path)
+        _require_trusted(list(untrusted(path)), trusted)
         model = skops.io.load(path, trusted=list(trusted))
+    except StepError:
+        raise
     except Exception as error:  # whatever skops and NumPy raise for a manipulated file
         first = next(iter(str(error).splitlines()), "")
         raise StepError(
             "model_file_refused",
             f"{path.name} cannot be loaded safely: {type(error).__name__}: {first[:300]}",
-            "train the model again; if model.py uses the types named above, and they are safe, add them to TRUSTED",
+            "train the model again",
         ) from error
     if not hasattr(model, "predict"):
         raise StepError(
@@ -204,17 +214,38 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
 
 def _require_trustworthy(trusted: Sequence[str]) -> None:
     """Refuse to trust anything but classes of scikit-learn and the few of NumPy and SciPy that its models contain."""
-    for name in trusted:
-        module, _, kind = name.rpartition(".")
-        ours = module.startswith("sklearn.") and not any(f".{part}." in f"{module}." for part in _NEVER)
-        found = getattr(import_module(module), kind, None) if ours and find_spec(module) else None
-        if name not in _OTHERS and not isinstance(found, type):
-            raise StepError(
-                "type_not_trustworthy",
-                f"TRUSTED names {name[:200]}, which is not a class of scikit-learn",
-                "build the model only from estimators of scikit-learn",
-                WRONG_USE,
-            )
+    if foreign := [name for name in trusted if not _is_trustworthy(name)]:
+        message = f"TRUSTED names {foreign[0][:200]}, which is not a class of scikit-learn"
+        raise StepError("type_not_trustworthy", message, f"remove it from TRUSTED: {_WITHOUT_OWN}", WRONG_USE)
+
+
+def _is_trustworthy(name: str) -> bool:
+    if name in _OTHERS:
+        return True
+    module, _, kind = name.rpartition(".")
+    ours = module.startswith("sklearn.") and not any(f".{part}." in f"{module}." for part in _NEVER)
+    return isinstance(getattr(import_module(module), kind, None) if ours and find_spec(module) else None, type)
+
+
+def _require_trusted(types: Sequence[str], trusted: Sequence[str]) -> None:
+    """Refuse types that TRUSTED does not name. types: those in the file that skops does not trust by itself."""
+    unknown = [name for name in types if name not in trusted]
+    if foreign := [name for name in unknown if not _is_trustworthy(name)]:
+        message = f"the model contains {_listed(foreign)}, and only classes of scikit-learn can be trusted"
+        raise StepError("model_file_refused", message, _WITHOUT_OWN)
+    if unknown:
+        message = f"the model contains {_listed(unknown)}, and TRUSTED of model.py does not name {_it(unknown)}"
+        complete = json.dumps([*trusted, *unknown])
+        raise StepError("model_file_refused", message, f"if that is what you built, write: TRUSTED = {complete}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more types" if len(names) > _SHOWN else ""
+    return one_line(", ".join(names[:_SHOWN]), 600) + more
+
+
+def _it(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
 
 
 def _require_bounded(path: Path) -> None:

@@ -137,8 +137,33 @@ def test_what_is_not_trusted_is_named(tmp_path):
     sklearn_format.save(forest, path)
     with pytest.raises(StepError, match=r"sklearn\.tree\._tree\.Tree") as refused:
         sklearn_format.load(path, ["numpy.dtype"])
-    assert (refused.value.name, "TRUSTED" in refused.value.hint) == ("model_file_refused", True)
+    assert refused.value.name == "model_file_refused"
+    line = refused.value.hint.removeprefix("if that is what you built, write: ")
+    assert line == 'TRUSTED = ["numpy.dtype", "sklearn.tree._tree.Tree"]'
     assert sklearn_format.load(path, ["numpy.dtype", "sklearn.tree._tree.Tree"]).n_estimators == 2
+
+
+def days(dates):
+    return dates
+
+
+def test_a_function_of_ones_own_gets_another_hint_than_a_type_of_scikit_learn(tmp_path):
+    """To add it to TRUSTED does not help."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    path = tmp_path / "model.skops"
+    model = make_pipeline(FunctionTransformer(days), LogisticRegression())
+    sklearn_format.save(model.fit(np.arange(8.0).reshape(-1, 1), np.arange(8) % 2), path)
+    own = f"{__name__}.days"
+    with pytest.raises(StepError) as refused:
+        sklearn_format.load(path, ["numpy.dtype"])
+    assert str(refused.value) == f"the model contains {own}, and only classes of scikit-learn can be trusted"
+    assert "TRUSTED" not in refused.value.hint and "compute the column in data.py" in refused.value.hint
+    with pytest.raises(StepError) as refused:
+        sklearn_format.load(path, ["numpy.dtype", own])
+    assert (refused.value.name, refused.value.hint[:22]) == ("type_not_trustworthy", "remove it from TRUSTED")
 
 
 # --- Keras -----------------------------------------------------------------------------------------------------------

@@ -127,6 +127,19 @@ def test_a_model_that_cannot_take_the_rows_is_one_sentence_and_no_traceback(step
     assert {run.job_type: run.state for run in wandb.Api().runs(f"local/{collection}")}["train_model"] == "failed"
 
 
+def test_a_model_that_no_later_step_could_load_is_refused_before_it_is_logged(step, use_case, collection):
+    folder = use_case("tabular")
+    edit(folder / "model.py", "def build_model(", "def _shifted(x):\n    return x\n\n\ndef build_model(")
+    edit(folder / "model.py", "import StandardScaler", "import FunctionTransformer, StandardScaler")
+    edit(folder / "model.py", "StandardScaler(), model)", "FunctionTransformer(_shifted), StandardScaler(), model)")
+    dataset = step("build", "--use-case", "tabular")["dataset"]
+    with pytest.raises(StepError, match=r"contains usecases\.tabular\.model\._shifted") as refused:
+        step("train", "--use-case", "tabular", "--dataset", dataset)
+    assert (refused.value.name, refused.value.exit_code) == ("model_file_refused", 2)
+    run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "train_model")
+    assert (run.state, list(run.logged_artifacts())) == ("failed", [])
+
+
 def test_a_fit_of_the_use_case_takes_the_place_of_build_model(step, use_case):
     folder = use_case("tabular")
     edit(folder / "model.py", "def build_model(C: float, seed: int)", "def fit(training, C: float, seed: int)")
