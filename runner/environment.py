@@ -5,6 +5,7 @@ WANDB_* variable: it could send the data of a step to someone else's server.
 
 from __future__ import annotations
 
+import ast
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -57,6 +58,19 @@ def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder
 def declared(inherited: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """Return the variables that the use case declares in `[data] env`. Only its data.py sees them."""
     return {name: inherited[name] for name in names if inherited.get(name)}
+
+
+def undeclared(inherited: Mapping[str, str], names: Iterable[str], data: Path) -> list[str]:
+    """
+    Return the variables that are set here and named by data.py, but not by `[data] env`. data: the file, which is read
+    and not run.
+    """
+    try:
+        tree = ast.parse(data.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return []
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return sorted(name for name in texts - {*names, *PASSED_ON} if name.isupper() and inherited.get(name))
 
 
 class Variables(NamedTuple):

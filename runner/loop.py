@@ -8,6 +8,7 @@ come later, from another command, even if this one was killed.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import stat
 import subprocess
@@ -29,6 +30,7 @@ from runner.use_case import chosen, stand_in
 # What a step can read: its folder, what it imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
+DATA_FAILED = (SOURCE_UNAVAILABLE, "source_unreadable", "data_failed")  # its names for what data.py raises
 MAX_REPORT_BYTES = 1_000_000
 WRONG_KEY = "alias_refused"  # promote's name for a key that may not move the alias; the evidence is still valid
 # evaluate's names for a ledger without a version to go back to.
@@ -68,8 +70,23 @@ def _candidate(options: Options, settings: Config) -> int:
     """Train and judge a candidate of this use case; then ask for the approval and promote."""
     with executors.opened(options, settings) as ready:
         execute = ready()
-        done = _run(options, pipeline.candidate(settings.train), settings.name, execute)
+        try:
+            done = _run(options, pipeline.candidate(settings.train), settings.name, execute)
+        except StepFailed as failure:
+            if failure.error.get("name") in DATA_FAILED:
+                _say_undeclared(options, settings)
+            raise
         return _conclude(options, settings.name, done, execute)
+
+
+def _say_undeclared(options: Options, settings: Config) -> None:
+    """Say which variables data.py would read if config.toml named them."""
+    folder = Path("usecases") / settings.name
+    known = settings.data.env
+    for name in environment.undeclared(options.environ, known, options.root / folder / "data.py"):
+        line = f"env = {json.dumps([*known, name])}"
+        say(f"\n{name} is set, but [data] env in {folder}/config.toml does not name it, so data.py cannot see it.")
+        say(f"To let it, write below [data]: {line}")
 
 
 def _stand_in(options: Options, settings: Config, failure: StepFailed) -> Config | None:

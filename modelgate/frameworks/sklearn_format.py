@@ -26,7 +26,6 @@ import numpy as np
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.frameworks import MODEL_FILES
 from modelgate.rows.dataset import Rows
-from modelgate.text import one_line
 from modelgate.tracking import arrays
 
 MODEL_FILE = MODEL_FILES["sklearn"]
@@ -241,7 +240,7 @@ def _require_trusted(types: Sequence[str], trusted: Sequence[str]) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more types" if len(names) > _SHOWN else ""
-    return one_line(", ".join(names[:_SHOWN]), 600) + more
+    return " ".join(", ".join(names[:_SHOWN]).split())[:600] + more
 
 
 def _it(names: Sequence[str]) -> str:

@@ -260,6 +260,25 @@ def test_a_step_that_failed_is_not_said_to_need_the_same_command_again(checkout:
     assert ("first, do what the hint above says" in said) == bool(hint)
 
 
+@pytest.mark.parametrize("name", ["source_unavailable", "source_unreadable", "data_failed"])
+def test_a_variable_that_data_py_reads_and_config_toml_does_not_name_is_named(checkout: Checkout, name: str) -> None:
+    """The person has set it, and the step does not see it: only the runner can tell."""
+    data = checkout.root / "usecases" / "glyphs" / "data.py"
+    data.write_text(data.read_text() + '\nROWS = (os.environ.get("ROWS_CSV"), os.environ.get("NOT_SET"), "HOME")\n')
+    checkout.behave(build={"error": {"name": name, "message": "there are no rows", "hint": "look"}, "exit": 3})
+    code, said = checkout.runner("run", "--use-case", "glyphs", ROWS_CSV="rows.csv")
+    assert code == 3
+    line = "ROWS_CSV is set, but [data] env in usecases/glyphs/config.toml does not name it, so data.py cannot see it."
+    assert f"\n{line}\nTo let it, write below [data]: env = [" in said
+    assert '"ROWS_CSV"]' in said and said.count("is set, but") == 1
+    config = checkout.root / "usecases" / "glyphs" / "config.toml"
+    text = config.read_text()
+    config.write_text(
+        text.replace("env = [", 'env = ["ROWS_CSV", ') if "env = [" in text else f'{text}\n[data]\nenv = ["ROWS_CSV"]\n'
+    )
+    assert "is set, but" not in checkout.runner("run", "--use-case", "glyphs", ROWS_CSV="rows.csv")[1]
+
+
 @pytest.fixture
 def remote_unavailable(checkout: Checkout) -> Checkout:
     """The fake fails for `remote` alone, which is the default use case and names glyphs as its fallback."""
