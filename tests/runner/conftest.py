@@ -24,6 +24,7 @@ from tests.serving import DEADLINE_S, a_port_of_its_own, runner_with, until
 
 ROOT = Path(__file__).parents[2]
 STEPS = ("build", "train", "link", "evaluate", "promote")
+VERSION = "local-org/wandb-registry-model/glyphs-dev:v3"  # which link makes here
 
 
 def alive(pid: int) -> bool:
@@ -153,6 +154,11 @@ class Terminal:
         while self._read():
             pass
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def given_to(checkout: Checkout, name: str) -> list[str]:
+    """The flags of a step, without the two that every step gets."""
+    return [word for word in checkout.call(name)["argv"] if not word.startswith(("--use-case=", "--out="))]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ python -m pytest tests/runner/test_run.py
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -14,18 +13,15 @@ import sys
 
 import pytest
 
-from .conftest import Checkout
+from .conftest import VERSION, Checkout, given_to
 
 FLAGS_OF_EVERY_STEP = [
     "--rows=100", "--eval-rows=50", "--optimizer=sgd", "--batch-size=8", "--epochs=2", "--validation-split=0.5",
     "--seed=7", "--threads=2", "--registry=model-registry", "--collection=mine", "--policy=better", "--no-cache",
 ]  # fmt: skip
+
+
 UNAVAILABLE = {"name": "source_unavailable", "message": "no route to the download", "hint": "set GLYPHS_NPZ"}
-
-
-def given_to(checkout: Checkout, name: str) -> list[str]:
-    """The flags of a step, without the two that every step gets."""
-    return [word for word in checkout.call(name)["argv"] if not word.startswith(("--use-case=", "--out="))]
 
 
 def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -> None:
@@ -147,65 +143,6 @@ def test_approve_without_a_name_and_a_terminal_says_first_that_nothing_was_appro
         "error: nothing was approved: glyphs-dev:v3 of glyphs waits, and there is no terminal to ask on",
         "hint: make approve USE_CASE=glyphs APPROVE=NAME; to read the report first: make serve",
     ]
-
-
-@pytest.fixture
-def two_waiting(checkout: Checkout) -> Checkout:
-    """glyphs:v3 waits, and remote:v5, which ran last."""
-    checkout.runner("run", "--use-case", "glyphs")
-    remote = {"version": "o/r/remote-dev:v5", "evidence": "local/p/remote_evaluation:v2"}
-    checkout.behave(evaluate={"result": remote})
-    checkout.runner("run", USE_CASE="remote")
-    return checkout
-
-
-BOTH = """hint: these wait; type the line of the one that you mean:
-  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME
-  remote-dev:v5 of remote: make approve USE_CASE=remote APPROVE=NAME
-"""
-
-
-def test_one_version_of_each_use_case_can_wait(two_waiting: Checkout) -> None:
-    said = two_waiting.runner("status")[1]
-    assert "waits for an approval: o/r/remote-dev:v5   (make approve USE_CASE=remote APPROVE=NAME)" in said
-    assert f"waits for an approval: {VERSION}   (make approve USE_CASE=glyphs APPROVE=NAME)" in said
-    code, said = two_waiting.runner("approve", APPROVE="ada")
-    assert (code, said.endswith(BOTH), "promote" in two_waiting.steps()) == (2, True, False)
-    two_waiting.behave(promote={"result": {"version": VERSION}})
-    assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
-    assert given_to(two_waiting, "promote")[0] == "--evidence=local/p/glyphs_evaluation:v7"
-    assert two_waiting.state("remote")["pending"] and not two_waiting.state("glyphs")["pending"]
-    code, said = two_waiting.runner("approve", APPROVE="ada")
-    assert (code, given_to(two_waiting, "promote")[0]) == (0, "--evidence=local/p/remote_evaluation:v2")
-
-
-def test_approve_refuses_a_use_case_of_which_nothing_waits_if_another_waits(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "glyphs")
-    for words, more in ((["--use-case=remote"], {}), ([], {"USE_CASE": "remote"})):
-        code, said = checkout.runner("approve", *words, APPROVE="ada", **more)
-        assert (code, "promote" in checkout.steps()) == (2, False)
-        assert "error: nothing of remote waits for an approval; nothing was approved" in said
-        assert "  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME" in said
-
-
-def test_an_approval_may_be_repeated_while_another_use_case_waits(two_waiting: Checkout) -> None:
-    two_waiting.behave(promote={"result": {"version": VERSION}})
-    for _ in range(2):
-        assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
-    assert two_waiting.steps().count("promote") == 1
-
-
-def test_what_an_older_version_left_waiting_is_approved(checkout: Checkout) -> None:
-    """It kept the last run alone."""
-    checkout.runner("run", "--use-case", "glyphs")
-    known = checkout.state()
-    seen = {"remote": {"version": "o/r/remote-dev:v5", "approver": "ada", "time": "t", "host": None}}
-    old = {"run": known["run"], "pending": known["pending"], "answer": None, "production": seen}
-    (checkout.folder / "state.json").write_text(json.dumps(old))
-    assert "waits for an approval: local-org/wandb-registry-model/glyphs-dev:v3" in checkout.runner("status")[1]
-    assert checkout.runner("approve", APPROVE="ada")[0] == 0
-    assert checkout.state("remote")["production"] == seen["remote"]
-    assert checkout.state()["pending"] is None
 
 
 def test_unchanged_asks_nobody_and_promotes_nothing(checkout: Checkout) -> None:
@@ -412,10 +349,6 @@ def test_rollback_without_a_name_waits_with_its_reason(checkout: Checkout) -> No
     assert given_to(checkout, "promote")[1:] == ["--approver=ada", "--reason=why"]
 
 
-VERSION = "local-org/wandb-registry-model/glyphs-dev:v3"
-PROMOTED = {"to": {"name": VERSION}, "approver": "ada", "time": "2026-11-23T14:00:00Z", "state": "applied"}
-
-
 def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Checkout) -> None:
     flags = ("--input=rows.csv", "--output=answers.parquet")
     assert "Nothing has run here yet" in checkout.runner("predict", *flags)[1]
@@ -425,75 +358,6 @@ def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Check
     assert (code, given_to(checkout, "predict")) == (0, list(flags))
     assert '"rows": 3' in said
     assert checkout.everything_ended()
-
-
-def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -> None:
-    assert "Nothing has run here yet" in checkout.runner("status")[1]
-    checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("status")
-    assert code == 0
-    assert "production of glyphs: nothing yet" in said
-    assert f"waits for an approval: {VERSION}" in said
-    assert "verdict pass" in said
-    assert f"last on port {checkout.port()}" in said
-    assert "audit says this on standard error" not in said
-    checkout.runner("approve", APPROVE="ada")
-    owed = {"not_told": [{"entry": "v3", "channel": "webhook"}]}
-    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]} | owed})
-    said = checkout.runner("status")[1]
-    assert f"production of glyphs: {VERSION}, approved by ada at 2026-11-23T14:00:00Z" in said
-    assert "message not sent yet: entry v3 through webhook; the next promotion sends it" in said
-    assert "waits for an approval: nothing" in said
-    assert checkout.everything_ended()
-
-
-def test_status_names_what_the_registry_says_now_and_that_the_ledger_does_not_know_it(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    moved = VERSION.replace("v3", "v1")
-    checkout.behave(audit={"result": {"registry": {"production": moved}, "entries": [PROMOTED]}})
-    code, said = checkout.runner("status")
-    assert code == 0
-    assert f"production of glyphs: {moved}, moved by hand: the last promotion was of glyphs-dev:v3" in said
-    checkout.behave(audit={"result": {"registry": {"production": moved}, "entries": []}})
-    assert f"production of glyphs: {moved}, moved by hand: the ledger has no promotion" in checkout.runner("status")[1]
-
-
-def test_status_that_cannot_ask_says_so_and_what_was_seen_last(checkout: Checkout) -> None:
-    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    checkout.behave(audit={"error": {"name": "x", "message": "the disk is full", "hint": ""}, "exit": 3})
-    code, said = checkout.runner("status")
-    assert code == 3
-    assert f"production of glyphs: {VERSION}, when last seen at 2" in said
-    assert "not asked now" in said and "W&B could not be reached: the disk is full" in said
-    checkout.behave(server={"says": "no space left", "exit": 2})
-    code, said = checkout.runner("status")
-    assert (code, f"production of glyphs: {VERSION}, when last seen at 2" in said) == (3, True)
-
-
-def test_status_of_ones_own_wandb_is_asked_there_alone(checkout: Checkout) -> None:
-    own = {"WANDB": "own", "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "k"}
-    checkout.runner("run", "--use-case", "glyphs", "--yes", APPROVE="ada", **own)
-    code, said = checkout.runner("status")
-    assert code == 0
-    assert f"{VERSION}, when last seen in the W&B at http://127.0.0.1:9 at 2" in said
-    assert "make status WANDB=own asks it" in said
-    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]}})
-    code, said = checkout.runner("status", **own)
-    assert (code, "approved by ada at 2026-11-23" in said) == (0, True)
-    assert checkout.call("audit")["env"]["WANDB_BASE_URL"] == "http://127.0.0.1:9"
-    assert "server" not in [call["name"] for call in checkout.calls()]
-
-
-def test_status_beside_a_run_asks_the_server_that_is_running(checkout: Checkout) -> None:
-    checkout.behave(train={"until": "asked"})
-    runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
-    checkout.wait_for("train")
-    code, said = checkout.runner("status")
-    assert code == 0
-    assert "is running" in said and f"server: http://127.0.0.1:{checkout.port()}" in said
-    checkout.say("asked")
-    assert runner.wait(120) == 0
-    assert len(checkout.pids("server")) == 1
 
 
 def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(checkout: Checkout) -> None:
@@ -569,8 +433,6 @@ def test_help_gives_an_example(checkout: Checkout, command: list[str]) -> None:
 
 
 # --- a use case's own packages ---------------------------------------------------------------------------------------
-
-
 def test_what_a_use_case_adds_is_installed_before_its_first_step_and_for_no_other(checkout):
     """By setup.sh, of which test_setup.py shows the real one."""
     (checkout.root / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")

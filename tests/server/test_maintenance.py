@@ -1,10 +1,9 @@
-"""check, gc and backup: each defect is planted, and found by name; what is needed stays.
+"""check and gc: each defect is planted, and found by name; what is needed stays. For backup: test_backup.py.
 
 pytest tests/server/test_maintenance.py
 """
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
@@ -13,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,66 +25,14 @@ from modelgate_server.settings import GIB, MIB
 from modelgate_server.store import accounts
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import Database
-from tests.server.killing import kill_at_blob
+from tests.server.kept import CONTENTS, DELETE, age, age_all, blob, command, data, flip, made, md5
 from tests.server.wire import ARTIFACT, Upload, Wire
-from tests.serving import KEY, ROOT, Server, serving
+from tests.serving import ROOT, serving
 
-CONTENTS = {"a.txt": b"a", "b/c.txt": b"c" * 1000}
-OLD_S = 3 * 24 * 3600
-DELETE = "mutation D($id: ID!) { deleteArtifact(input: {artifactID: $id, deleteAliases: true}) { artifact { id } } }"
-
-
-def md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()  # noqa: S324
-
-
-def command(name: str, *arguments: Any) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "modelgate_server", name, *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240)
-
-
-def age(path: Path, seconds: float = OLD_S) -> None:
-    then = time.time() - seconds
-    os.utime(path, (then, then))
-
-
-def age_all(data: Path) -> None:
-    for path in (data / "blobs").rglob("*"):
-        age(path)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped data folder with one version and one run file."""
-    data = tmp_path_factory.mktemp("maintenance") / "made"
-    with serving(data) as server:
-        fill(server)
-    return data
-
-
-def fill(server: Server, project: str = "p") -> str:
-    wire = Wire.connect(server)
-    artifact = Upload(wire, project, CONTENTS).run()
-    make = """mutation C($p: String!, $files: [String!]!) {
-      createRunFiles(input: {entityName: "local", projectName: $p, runName: "run-1", files: $files}) {
-        files { uploadUrl } } }"""
-    url = wire.data(make, p=project, files=["notes.txt"])["createRunFiles"]["files"][0]["uploadUrl"]
-    assert requests.put(url, data=b"notes", timeout=60).status_code == 200
-    return artifact
-
-
-@pytest.fixture
-def data(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "data"))
-
-
-def blob(data: Path, contents: bytes) -> Path:
-    return Blobs(data / "blobs").path(md5(contents))
+__all__ = ["data", "made"]  # fixtures
 
 
 # --- what a disk has damaged ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["data", "another"])
 @pytest.mark.parametrize("damage", ["all", "lost"])
 def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: str) -> None:
@@ -153,12 +99,6 @@ def test_a_blob_is_never_replaced_by_other_bytes_with_its_md5(data: Path) -> Non
 
 
 # --- check ---------------------------------------------------------------------------------------------------------
-
-
-def flip(data: Path) -> None:
-    blob(data, b"a").write_bytes(b"b")
-
-
 def cut(data: Path) -> None:
     os.truncate(blob(data, b"c" * 1000), 10)
 
@@ -298,8 +238,6 @@ def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 # --- gc ------------------------------------------------------------------------------------------------------------
-
-
 def test_gc_frees_what_a_deleted_version_left_and_nothing_else(data: Path) -> None:
     with serving(data) as server:
         wire = Wire.connect(server)
@@ -407,113 +345,3 @@ def test_gc_waits_for_no_backup_but_says_that_one_is_at_work(data: Path) -> None
             assert command("check", "--data", data).returncode == 0  # readers do not keep each other out
         finally:
             holder.kill()
-
-
-# --- backup --------------------------------------------------------------------------------------------------------
-
-
-def test_a_backup_of_a_busy_server_is_clean_and_a_server_starts_on_it(data: Path, tmp_path: Path) -> None:
-    stop, written = threading.Event(), threading.Event()
-    copies = [tmp_path / f"copy-{number}" for number in range(2)]
-
-    def write_on(server: Server) -> None:
-        number = 0
-        while not stop.is_set():
-            Upload(Wire.connect(server), "p", {f"{number}.txt": str(number).encode() * 500}, name="busy").run()
-            written.set()
-            number += 1
-
-    with serving(data) as server:
-        thread = threading.Thread(target=write_on, args=(server,))
-        thread.start()
-        try:
-            assert written.wait(60), "the writer never had a version"
-            for copy in copies:
-                done = command("backup", "--data", data, copy)
-                assert done.returncode == 0, done.stderr
-        finally:
-            stop.set()
-            thread.join()
-    for copy in copies:
-        report = check(copy)
-        assert report.findings == [] and report.waiting == 0 and report.versions >= 2
-    with serving(copies[0]) as server:
-        query = (
-            'query M($n: String!) { project(name: "p") { artifactCollectionMembership(name: $n) { versionIndex } } }'
-        )
-        found = Wire.connect(server).data(query, n="data:latest")
-        assert found["project"]["artifactCollectionMembership"] == {"versionIndex": 0}
-    assert (copies[0] / "secret").read_bytes() == (data / "secret").read_bytes()
-    assert oct((copies[0] / "secret").stat().st_mode & 0o777) == "0o600"
-
-
-def test_a_second_backup_copies_only_what_is_new_and_drops_what_is_gone(data: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 4
-    with serving(data) as server:
-        wire = Wire.connect(server)
-        new = Upload(wire, "p", {"new.txt": b"new"}, name="new").run()
-        assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 2  # the file, the manifest
-        wire.data(DELETE, id=new)
-        assert json.loads(command("backup", "--data", data, copy).stdout)["copied"] == 0
-    assert not blob(copy, b"new").exists() and check(copy).findings == []
-
-
-def test_a_backup_that_is_killed_again_and_again_completes(data: Path, tmp_path: Path) -> None:
-    with serving(data) as server:
-        contents = {f"{number}.bin": str(number).encode() * 50_000 for number in range(60)}
-        Upload(Wire.connect(server), "p", contents, name="large").run()
-    copy = tmp_path / "copy"
-    for number in (1, 2, 15, 30):
-        kill_at_blob(number, "backup", "--data", data, copy)
-        assert not (copy / "server.db").exists()
-    done = command("backup", "--data", data, copy)
-    assert done.returncode == 0, done.stderr
-    assert check(copy).findings == [] and check(copy).versions == 2
-
-
-def test_a_blob_that_a_killed_backup_left_and_a_power_cut_spoilt_is_copied_again(data: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    assert command("backup", "--data", data, copy).returncode == 0
-    (copy / "server.db").unlink()  # as if it had not come so far
-    flip(copy)
-    assert command("backup", "--data", data, copy).returncode == 0
-    assert check(copy).findings == []
-
-
-def test_what_sqlite_left_beside_a_killed_backup_is_no_stranger(data: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for name in ("server.db.new", "server.db.new-wal", "server.db.new-shm", "server.db.new-journal", "secret.new"):
-        (copy / name).write_bytes(b"half")
-    assert command("backup", "--data", data, copy).returncode == 0
-    assert {path.name for path in copy.iterdir()} == {"server.db", "secret", "blobs"}
-    assert check(copy).findings == []
-
-
-def test_a_blob_that_is_corrupt_is_not_copied_and_is_named(data: Path, tmp_path: Path) -> None:
-    flip(data)
-    done = command("backup", "--data", data, tmp_path / "copy")
-    assert done.returncode == 1 and json.loads(done.stdout)["broken"] == [md5(b"a")]
-    assert [finding.kind for finding in check(tmp_path / "copy").findings] == ["missing"]
-
-
-@pytest.mark.parametrize("where", ["inside", "strange", "file"])
-def test_a_target_that_is_no_backup_is_refused(data: Path, tmp_path: Path, where: str) -> None:
-    (tmp_path / "strange").mkdir()
-    (tmp_path / "strange" / "thesis.txt").write_text("mine")
-    (tmp_path / "file").write_text("mine")
-    target = data / "backup" if where == "inside" else tmp_path / where
-    done = command("backup", "--data", data, target)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
-    assert (tmp_path / "strange" / "thesis.txt").exists() and not (data / "backup").exists()
-
-
-def test_the_backup_keeps_the_api_key_of_a_folder_that_made_one(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "own"), "--port", "0"]
-    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None and "modelgate server at" in server.stderr.readline()
-        server.terminate()
-    assert command("backup", "--data", tmp_path / "own", tmp_path / "copy").returncode == 0
-    key = (tmp_path / "copy" / "api_key").read_text()
-    assert key == (tmp_path / "own" / "api_key").read_text() and KEY not in key

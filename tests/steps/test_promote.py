@@ -6,7 +6,6 @@ promote and audit, through the real SDK against the embedded server: what moves 
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 from dataclasses import replace
@@ -14,37 +13,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import wandb
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from modelgate.errors import StepError
 from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
-from modelgate.text import one_line
 from modelgate.tracking import client, fingerprint
-from steps import promote
 from tests import own
-from tests.steps.desk import Desk
+from tests.steps.promoting import refused, registry
 
-
-@pytest.fixture
-def registry(collection):
-    """What the registry and the ledger say now, read by a client of its own."""
-
-    class Registry:
-        @property
-        def production(self):
-            try:
-                artifact = wandb.Api().artifact(f"local-org/wandb-registry-model/{collection}:production")
-            except wandb.errors.CommError:
-                return None
-            return artifact.version
-
-        @property
-        def entries(self):
-            return ledger.read(wandb.Api(), f"local/{collection}/glyphs_promotions")
-
-    return Registry()
+__all__ = ["registry"]  # a fixture
 
 
 @pytest.fixture
@@ -62,14 +39,6 @@ def copy_of_model(model, collection, tmp_path):
     return logged
 
 
-def refused(step, evidence, *flags, approver="ada"):
-    """The name of the rule that refused."""
-    with pytest.raises(StepError) as stopped:
-        step("promote", "--evidence", evidence, *(("--approver", approver) if approver else ()), *flags)
-    assert stopped.value.exit_code == 1
-    return stopped.value.name
-
-
 def forged(reference, collection, change=lambda evidence: None, change_scores=lambda scores: scores):
     """A copy of the evidence with something changed in it, as whoever holds the training key could log it."""
     evidence, report, scores = evaluation.read(wandb.Api().artifact(reference))
@@ -83,8 +52,6 @@ def forged(reference, collection, change=lambda evidence: None, change_scores=la
 
 
 # --- what a promotion does -------------------------------------------------------------------------------------------
-
-
 def test_an_approved_version_becomes_production(evaluated, step, registry):
     evidence = evaluated(0)
     answer = step("promote", "--evidence", evidence["evidence"], "--approver", "ada", "--reason", "first")
@@ -130,8 +97,6 @@ def test_lineage_leads_from_the_ledger_to_the_version(evaluated, step, collectio
 
 
 # --- evidence of schema 1 --------------------------------------------------------------------------------------------
-
-
 def evidence_of_schema_1(desk, change=lambda content: None):
     """Real evidence from before schema 2, for a version 1 of this desk with the same eval labels. Returns its name."""
     stored = fingerprint.ROOT / "tests/modelgate/evidence_schema_1"
@@ -187,8 +152,6 @@ def test_evidence_of_schema_1_is_refused_as_before(desk, change, name):
 
 
 # --- going back ------------------------------------------------------------------------------------------------------
-
-
 def back(step):
     return step("evaluate", "--version", "previous", "--policy", "rollback")
 
@@ -235,8 +198,6 @@ def test_a_rollback_works_when_the_bad_version_was_deleted(evaluated, step, regi
 
 
 # --- what is refused, by name ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("approver", [None, "", " "])
 def test_nobody_approved(desk, step, registry, approver):
     evidence = desk.evidence(0)
@@ -412,155 +373,7 @@ def test_evidence_of_another_use_case_is_not_promoted(desk):
     assert desk.entries == []
 
 
-# --- what is finished after a kill -----------------------------------------------------------------------------------
-
-
-NUMBERS = itertools.count()
-
-
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-
-def cut_off_before_alias(step, evidence, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(promote, "move_alias", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            step("promote", "--evidence", evidence, "--approver", "ada")
-
-
-def test_an_entry_without_its_alias_is_finished_by_the_next_run(desk, step, registry, monkeypatch):
-    evidence = desk.evidence(0)
-    cut_off_before_alias(step, evidence, monkeypatch)
-    assert (registry.production, len(registry.entries)) == (None, 1)
-    assert step("promote", "--evidence", evidence, "--approver", "ada")["approver"] == "ada"
-    assert (registry.production, len(registry.entries)) == ("v0", 1)
-    assert registry.entries[0].applied
-
-
-def test_an_alias_that_moved_before_the_kill_is_not_moved_again(desk, monkeypatch):
-    evidence = desk.evidence(0)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(promote, "holder", killed)  # what asks whether it moved
-        with pytest.raises(KeyboardInterrupt):
-            desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert [entry.applied for entry in desk.entries] == [True]
-    assert desk.findings() == set()
-
-
-@pytest.mark.parametrize(
-    "flags", [("--approver", "bob"), ("--approver", "ada", "--reason", "another")], ids=["approver", "reason"]
-)
-def test_a_call_that_says_something_else_passes_over_what_was_cut_off(desk, monkeypatch, flags):
-    """What is sealed is what this call was given, and nothing of the call before it."""
-    evidence = desk.evidence(0)
-    cut_off_before_alias(desk.step, evidence, monkeypatch)
-    answer = desk.step("promote", "--evidence", evidence, *flags)
-    assert answer["approver"] == flags[1]
-    cut_off, sealed = desk.entries
-    assert (cut_off.applied, sealed.applied) == (False, True)
-    assert (sealed.content["voids"], sealed.content["approver"]) == (0, flags[1])
-    assert desk.findings() == set()
-
-
-def test_another_promotion_does_not_wait_for_one_that_was_cut_off(desk, monkeypatch):
-    cut_off_before_alias(desk.step, desk.evidence(0), monkeypatch)
-    desk.promoted(1)
-    assert "production" in desk.version(1).aliases
-    assert [(entry.applied, entry.content["voids"]) for entry in desk.entries] == [(False, None), (True, 0)]
-    assert desk.findings() == set()
-
-
-def test_what_was_cut_off_is_too_old_as_anything_else(desk, monkeypatch):
-    evidence = desk.evidence(0)
-    cut_off_before_alias(desk.step, evidence, monkeypatch)
-    monkeypatch.setattr(ledger, "now", lambda: "2998-01-01T00:00:00Z")
-    assert refused(desk.step, evidence) == "evidence_too_old"
-
-
-# --- what was planted ------------------------------------------------------------------------------------------------
-
-
-def planted(desk, account, **changes):
-    """An entry as somebody with the training key could log it: it says what a promotion of this evidence would."""
-    evidence = evaluation.read(wandb.Api().artifact(changes.pop("evidence")))[0]
-    content = form.as_json(evidence)
-    last = ledger.head(desk.entries)
-    entry = {
-        "schema": 3,
-        "previous": last and last.sha256,
-        "voids": None,
-        "from": content["production"],
-        "to": content["version"],
-        "model": content["model"],
-        "dataset": {key: content["dataset"][key] for key in ("name", "digest")},
-        "evidence": {"name": f"{desk.entity}/{desk.collection}/glyphs_evaluation:v0", "digest": "0" * 32},
-        "approver": "mallory",
-        "account": account,
-        "time": ledger.now(),
-        "reason": "",
-    } | changes
-    with wandb.init(project=desk.collection, job_type="promote_model") as run:
-        return ledger.append(run, "glyphs", entry)
-
-
-def test_a_planted_entry_does_not_become_the_record_of_a_promotion(desk):
-    evidence = desk.evidence(0)
-    planted(desk, "local", evidence=evidence)
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    _, sealed = desk.entries
-    assert (sealed.content["approver"], sealed.content["voids"], sealed.applied) == ("ada", 0, True)
-
-
-FIELDS = st.fixed_dictionaries(
-    {"reason": st.text(max_size=30), "approver": st.sampled_from(["ada", "Ada Lovelace", "bob@example.org"])}
-)
-
-
-@pytest.mark.timeout(300)
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(fields=FIELDS, cut_off=FIELDS, killed=st.booleans())
-def test_every_field_of_a_sealed_entry_is_what_its_call_was_given(step, collection, fields, cut_off, killed):
-    desk = Desk(step, f"{collection}-{next(NUMBERS)}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_PROJECT", desk.collection)
-        evidence = desk.evidence(0)
-        own_collection = ("--collection", desk.collection)
-
-        def flags(given):
-            return (
-                "--evidence",
-                evidence,
-                "--approver",
-                given["approver"],
-                "--reason",
-                given["reason"],
-                *own_collection,
-            )
-
-        if killed:
-            with pytest.MonkeyPatch.context() as inner:
-                inner.setattr(promote, "move_alias", interrupt)
-                with pytest.raises(KeyboardInterrupt):
-                    step("promote", *flags(cut_off))
-        step("promote", *flags(fields))
-        judged = form.as_json(evaluation.read(wandb.Api().artifact(evidence))[0])
-        sealed = next(entry for entry in desk.entries if entry.applied).content
-    for field in ("version", "model", "production", "policy", "commit", "sha256"):
-        assert sealed[{"version": "to", "production": "from"}.get(field, field)] == judged[field]
-    assert sealed["dataset"] == {key: judged["dataset"][key] for key in ("name", "digest")}
-    assert (sealed["evidence"]["name"], sealed["account"]) == (evidence, "local")
-    assert (sealed["approver"], sealed["reason"]) == (fields["approver"], one_line(fields["reason"]))
-
-
 # --- audit -----------------------------------------------------------------------------------------------------------
-
-
 def test_audit_prints_the_ledger(desk, step, capsys):
     evidence, version = desk.evidence(0), f"{desk.registry}:v0"
     step("promote", "--evidence", evidence, "--approver", "ada", "--reason", "first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,7 +229,11 @@ def place(able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.
     github = GitHub(REPOSITORY)
     # Kept in .pytest_cache: a layer that is there already is not compressed and pushed again, which takes a minute.
     kept = request.config.cache.mkdir("image-registry")
-    with serving(folder / "server") as server, acting.image_registry(kept) as images:
+    with (
+        serving(folder / "server") as server,
+        alone(kept, folder / "images") as at,
+        acting.image_registry(at) as images,
+    ):
         admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
         admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
         keys = {"WANDB_API_KEY": member(server, "trainer", "member"), "WANDB_PROMOTE_KEY": server.key}
@@ -240,6 +246,18 @@ def place(able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.
         }
         yield Place(folder, repository, server, github, team.__name__, variables, keys)
     github.close()
+
+
+@contextmanager
+def alone(kept: Path, other: Path) -> Iterator[Path]:
+    """The first folder, unless another worker has a registry on it, which would lose its tags; then the other one."""
+    with (kept / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield other
+        else:
+            yield kept
 
 
 def engine_answers() -> bool:

@@ -1,0 +1,71 @@
+"""A version of each use case can wait for its approval: real processes, fake steps.
+
+python -m pytest tests/runner/test_waiting.py
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import VERSION, Checkout, given_to
+
+
+@pytest.fixture
+def two_waiting(checkout: Checkout) -> Checkout:
+    """glyphs:v3 waits, and remote:v5, which ran last."""
+    checkout.runner("run", "--use-case", "glyphs")
+    remote = {"version": "o/r/remote-dev:v5", "evidence": "local/p/remote_evaluation:v2"}
+    checkout.behave(evaluate={"result": remote})
+    checkout.runner("run", USE_CASE="remote")
+    return checkout
+
+
+BOTH = """hint: these wait; type the line of the one that you mean:
+  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME
+  remote-dev:v5 of remote: make approve USE_CASE=remote APPROVE=NAME
+"""
+
+
+def test_one_version_of_each_use_case_can_wait(two_waiting: Checkout) -> None:
+    said = two_waiting.runner("status")[1]
+    assert "waits for an approval: o/r/remote-dev:v5   (make approve USE_CASE=remote APPROVE=NAME)" in said
+    assert f"waits for an approval: {VERSION}   (make approve USE_CASE=glyphs APPROVE=NAME)" in said
+    code, said = two_waiting.runner("approve", APPROVE="ada")
+    assert (code, said.endswith(BOTH), "promote" in two_waiting.steps()) == (2, True, False)
+    two_waiting.behave(promote={"result": {"version": VERSION}})
+    assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
+    assert given_to(two_waiting, "promote")[0] == "--evidence=local/p/glyphs_evaluation:v7"
+    assert two_waiting.state("remote")["pending"] and not two_waiting.state("glyphs")["pending"]
+    code, said = two_waiting.runner("approve", APPROVE="ada")
+    assert (code, given_to(two_waiting, "promote")[0]) == (0, "--evidence=local/p/remote_evaluation:v2")
+
+
+def test_approve_refuses_a_use_case_of_which_nothing_waits_if_another_waits(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "glyphs")
+    for words, more in ((["--use-case=remote"], {}), ([], {"USE_CASE": "remote"})):
+        code, said = checkout.runner("approve", *words, APPROVE="ada", **more)
+        assert (code, "promote" in checkout.steps()) == (2, False)
+        assert "error: nothing of remote waits for an approval; nothing was approved" in said
+        assert "  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME" in said
+
+
+def test_an_approval_may_be_repeated_while_another_use_case_waits(two_waiting: Checkout) -> None:
+    two_waiting.behave(promote={"result": {"version": VERSION}})
+    for _ in range(2):
+        assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
+    assert two_waiting.steps().count("promote") == 1
+
+
+def test_what_an_older_version_left_waiting_is_approved(checkout: Checkout) -> None:
+    """It kept the last run alone."""
+    checkout.runner("run", "--use-case", "glyphs")
+    known = checkout.state()
+    seen = {"remote": {"version": "o/r/remote-dev:v5", "approver": "ada", "time": "t", "host": None}}
+    old = {"run": known["run"], "pending": known["pending"], "answer": None, "production": seen}
+    (checkout.folder / "state.json").write_text(json.dumps(old))
+    assert "waits for an approval: local-org/wandb-registry-model/glyphs-dev:v3" in checkout.runner("status")[1]
+    assert checkout.runner("approve", APPROVE="ada")[0] == 0
+    assert checkout.state("remote")["production"] == seen["remote"]
+    assert checkout.state()["pending"] is None

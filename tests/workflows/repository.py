@@ -1,0 +1,147 @@
+"""The settings of a repository on GitHub, in a file that a `gh` of our own reads and changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import own
+from tests.workflows.files import ROOT
+
+AT = "repos/acme/models"
+KEYS = {"WANDB_API_KEY": "k1-" + "a" * 37, "WANDB_PROMOTE_KEY": "k2-" + "b" * 37}
+
+# As GitHub makes a repository.
+FRESH = {
+    AT: {
+        "visibility": "public",
+        "default_branch": "main",
+        "owner": {"login": "acme", "type": "Organization"},
+        "permissions": {"admin": True},
+    },
+    f"{AT}/actions/permissions": {"enabled": True, "allowed_actions": "all"},
+    f"{AT}/actions/permissions/workflow": {
+        "default_workflow_permissions": "write",
+        "can_approve_pull_request_reviews": False,
+    },
+    f"{AT}/actions/variables": {"total_count": 0, "variables": []},
+    f"{AT}/actions/secrets": {"total_count": 0, "secrets": []},
+    f"{AT}/actions/organization-secrets": {"total_count": 0, "secrets": []},
+    f"{AT}/actions/organization-variables": {"total_count": 0, "variables": []},
+    f"{AT}/actions/workflows": {
+        "total_count": 2,
+        "workflows": [{"id": 31, "path": ".github/workflows/pipeline.yml", "state": "active"}],
+    },
+    f"{AT}/codeowners/errors": {"errors": []},
+    f"{AT}/rules/branches/main": [],
+    f"{AT}/rulesets": [],
+    "users/bob": {"id": 7},
+    "users/carol": {"id": 8},
+    "orgs/acme/teams/ml": {"id": 70},
+}
+
+
+class GitHub:
+    """The settings, and what was asked of them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.state_file, self.calls_file = folder / "state.json", folder / "calls.jsonl"
+        (folder / "bin").mkdir()
+        gh = folder / "bin" / "gh"
+        gh.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {ROOT}/tests/workflows/fake_gh.py "$@"\n')
+        gh.chmod(0o755)
+        self.state = FRESH
+        self.said = ""
+        self.clone = own.clone(folder / "clone", ("tools", "Makefile"))
+        shutil.rmtree(self.clone / "usecases/remote")  # one use case, whose environment is `production`
+
+    @property
+    def state(self):
+        return json.loads(self.state_file.read_text())
+
+    @state.setter
+    def state(self, state):
+        self.state_file.write_text(json.dumps(state))
+
+    def changes(self):
+        """The calls so far that change something."""
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        rows = [json.loads(line) for line in lines]
+        return [row for row in rows if row["words"][0] != "api" or "--method" in row["words"]]
+
+    def environ(self):
+        return {
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "GH_STATE": str(self.state_file),
+            "GH_CALLS": str(self.calls_file),
+        }
+
+    def run(self, *words, **environ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.github", *words],
+            cwd=self.clone,
+            env=self.environ() | environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        self.said = done.stdout + done.stderr
+        assert "Traceback" not in self.said, self.said
+        return done.returncode
+
+    def setup_on_a_terminal(self, *words, answers):
+        """As a person: each question is answered when it is asked; what the terminal shows is kept."""
+        child, terminal = pty.fork()
+        if child == 0:
+            os.chdir(self.clone)
+            command = [sys.executable, "-m", "tools.github", "setup", *words]
+            os.execve(sys.executable, command, self.environ())  # noqa: S606
+        shown, waiting = b"", list(answers.items())
+        while True:
+            try:
+                shown += os.read(terminal, 4096)
+            except OSError:
+                break
+            if waiting and f"  {waiting[0][0]}: ".encode() in shown:
+                os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
+        self.said = shown.decode()
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture
+def github(tmp_path):
+    return GitHub(tmp_path)
+
+
+def is_set_up(github):
+    """A repository that lacks nothing."""
+    words = ("acme/models", "--reviewer", "bob acme/ml", "--entity", "acme")
+    assert github.setup_on_a_terminal(*words, answers=KEYS) == 0, github.said
+    return github
+
+
+def production(state):
+    return state[f"{AT}/environments/production"]
+
+
+def policies(state):
+    return state[f"{AT}/environments/production/deployment-branch-policies"]["branch_policies"]
+
+
+def ruled(state):
+    return state[f"{AT}/rules/branches/main"]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """The settings of a repository that lacks nothing."""
+    return is_set_up(GitHub(tmp_path_factory.mktemp("good"))).state

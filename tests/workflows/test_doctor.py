@@ -1,0 +1,113 @@
+"""
+What a repository lacks, said by the real script with a `gh` that holds the settings in a file.
+
+    pytest tests/workflows/test_doctor.py
+"""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from tests.workflows.differences import ASKS, BY_HAND, DIFFERENCES
+from tests.workflows.repository import AT, github, good, ruled
+
+__all__ = ["github", "good"]  # fixtures
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_the_doctor_names_the_difference_and_setup_mends_it(github, good, name):
+    spoil, words = DIFFERENCES[name]
+    state = copy.deepcopy(good)
+    spoil(state)
+    github.state = state
+    assert github.run("doctor", "acme/models") == 1
+    assert words in github.said
+    assert github.said.count("\n- ") + github.said.startswith("- ") == 1, github.said
+    assert "fix: " in github.said
+    assert github.changes() == []
+    if name in BY_HAND | ASKS:
+        return
+    assert github.run("setup", "acme/models") == 0, github.said
+    assert github.run("doctor", "acme/models") == 0, github.said
+    assert len(github.state[f"{AT}/rulesets"]) == 1
+
+
+def test_rules_of_another_ruleset_take_nothing_from_those_of_this_one(github, good):
+    """GitHub lists the rules of all rulesets, and where there are two of a kind both hold."""
+    state = copy.deepcopy(good)
+    review = {"require_code_owner_review": False, "required_approving_review_count": 0}
+    checks = {"required_status_checks": [{"context": "licences"}]}
+    ruled(state).append({"type": "pull_request", "parameters": review})
+    ruled(state).append({"type": "required_status_checks", "parameters": checks})
+    github.state = state
+    assert github.run("doctor", "acme/models") == 0, github.said
+
+
+def test_what_the_organization_says_holds_for_its_repositories(github, good):
+    state = copy.deepcopy(good)
+    found = state[f"{AT}/actions/variables"]["variables"]
+    state[f"{AT}/actions/organization-variables"]["variables"] = [{"name": f"V{n}", "value": "x"} for n in range(40)]
+    state[f"{AT}/actions/organization-variables"]["variables"] += found
+    state[f"{AT}/actions/variables"]["variables"] = []
+    github.state = state
+    assert github.run("doctor", "acme/models") == 0, github.said
+    assert github.run("setup", "acme/models", "--entity", "other") == 0, github.said
+    assert github.state[f"{AT}/actions/variables"]["variables"] == [{"name": "WANDB_ENTITY", "value": "other"}]
+
+
+def test_a_plan_without_environments_is_named_once_and_is_no_missing_permission(github, good):
+    """GitHub answers 403 to environments and rules of a private repository on Free."""
+    state = copy.deepcopy(good)
+    state[AT]["visibility"] = "private"
+    upgrade = "Upgrade to GitHub Pro or make this repository public to enable this feature. (HTTP 403)"
+    for path in ("environments/training", "environments/production", "rules/branches/main"):
+        state[f"{AT}/{path}"] = upgrade
+    for plan in ("free", "pro"):
+        state["orgs/acme"] = {"plan": {"name": plan}}
+        github.state = state
+        assert github.run("doctor", "acme/models") == 1
+        assert github.said.count("- ") == 1 and "private repository on the plan" in github.said, github.said
+    state[AT]["visibility"] = "public"
+    github.state = state
+    assert github.run("doctor", "acme/models") == 1
+    assert github.said.startswith("- GET repos/acme/models/environments/training is not part of the plan"), github.said
+    assert "Upgrade to GitHub Pro" in github.said
+
+
+def test_an_enterprise_has_reviewers_in_private_too(github, good):
+    state = copy.deepcopy(good)
+    state[AT]["visibility"] = "internal"
+    state["orgs/acme"] = {"plan": {"name": "enterprise"}}
+    github.state = state
+    assert github.run("doctor", "acme/models") == 0, github.said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "code", "said"),
+    [
+        (lambda s: s.pop(AT), ["acme/models"], 2, "does not exist, or you may not see it"),
+        (lambda s: s[AT]["permissions"].update(admin=False), ["acme/models"], 2, "you do not administer"),
+        (lambda s: s.update({f"{AT}/actions/permissions": 403}), ["acme/models"], 2, "is not permitted"),
+        (lambda s: s.update(down=True), ["acme/models"], 3, "was not answered"),
+        (lambda s: None, ["models"], 2, "is not a repository"),
+        (lambda s: None, ["acme/.."], 2, "is not a repository"),
+        (lambda s: None, ["acme/models", "--approval", "merge", "--promote-from", "pr"], 2, "does not go with"),
+        (lambda s: None, ["acme/models", "--reviewer", "nobody"], 2, "there is no user 'nobody'"),
+        (lambda s: None, ["acme/models", "--reviewer", "acme/none"], 2, "there is no team 'acme/none'"),
+        (lambda s: None, ["acme/models", "--reviewer", "a b c d e f g"], 2, "7 reviewers were named"),
+    ],
+)
+def test_a_mistake_is_named(github, good, spoil, words, code, said):
+    state = copy.deepcopy(good)
+    spoil(state)
+    github.state = state
+    assert github.run("doctor", *words) == code
+    assert said in github.said
+    assert "hint: " in github.said
+
+
+def test_without_gh_it_says_where_to_get_it(github, tmp_path):
+    assert github.run("doctor", "acme/models", PATH=str(tmp_path / "nothing")) == 3
+    assert "https://cli.github.com" in github.said
