@@ -28,9 +28,10 @@ log = logging.getLogger("server")
 Mount = Callable[[Services], Sequence[BaseRoute]]
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
+    # First, because thousands of these come in a row.
+    Route("/storage/wandb_artifacts/{number}/{md5}", file_transfer.upload_blob, methods=["PUT"]),
     Route("/graphql", graphql_api.endpoint, methods=["POST"]),
     Route("/files/{entity}/{project}/{run}/file_stream", file_stream.receive, methods=["POST"]),
-    Route("/storage/wandb_artifacts/{number}/{md5}", file_transfer.upload_blob, methods=["PUT"]),
     Route("/storage/wandb_artifacts/{md5}", file_transfer.download_blob, methods=["GET"]),
     Route("/storage/manifests/{md5}/wandb_manifest.json", file_transfer.download_blob, methods=["GET"]),
     Route("/storage/manifests/{number}/wandb_manifest.json", file_transfer.upload_manifest, methods=["PUT"]),

@@ -16,8 +16,10 @@ seconds.
 import ctypes
 import filecmp
 import hashlib
+import itertools
 import os
 import re
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +59,12 @@ class Blobs:
         self._arrived = folder / "arrived"
         self._unsynced: set[str] = set()  # in their places and right, but perhaps not yet on the disk
         self._sound: set[str] = set()  # found right by this process
+        self._prefix, self._numbers = (
+            uuid4().hex,
+            itertools.count(),
+        )  # name what arrives; other processes may write here
+        self._noting = threading.Lock()
+        self._notes: tuple[int, int] | None = None  # the version that was noted for last, and its open file
         if not make:
             return
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -122,13 +130,22 @@ class Blobs:
 
     def note(self, version: int, md5s: Iterable[str]) -> None:
         """Remember that these blobs came for a version: by its addresses, or from somebody who may have them."""
-        lines = "".join(f"{md5}\n" for md5 in md5s).encode()
+        lines = "".join([f"{md5}\n" for md5 in md5s]).encode()
         if lines:
-            file = os.open(f"{self._arrived}/{version}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(file, lines)
-            finally:
-                os.close(file)
+            with self._noting:
+                os.write(self._notes_of(version), lines)
+
+    def _notes_of(self, version: int) -> int:
+        """The file of a version's notes, kept open: most PUTs are of the same version as the one before."""
+        if self._notes is not None:
+            last, file = self._notes
+            if last == version and os.fstat(file).st_nlink:  # else `forget` or gc has removed it
+                return file
+            os.close(file)
+            self._notes = None
+        file = os.open(f"{self._arrived}/{version}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._notes = version, file
+        return file
 
     def noted(self, version: int) -> set[str]:
         """What came for a version. A line of which a kill left only a part does not count."""
@@ -140,7 +157,11 @@ class Blobs:
 
     def forget(self, version: int) -> None:
         """Drop the notes of a version that is committed."""
-        (self._arrived / str(version)).unlink(missing_ok=True)
+        with self._noting:
+            (self._arrived / str(version)).unlink(missing_ok=True)
+            if self._notes is not None and self._notes[0] == version:
+                os.close(self._notes[1])
+                self._notes = None
 
     def is_unsynced(self, md5: str) -> bool:
         return md5 in self._unsynced
@@ -188,7 +209,7 @@ class Blobs:
         os.rename(path, self._name(md5))  # noqa: PTH104
 
     def incoming(self) -> "Incoming":
-        return Incoming(self, f"{self._incoming}/{uuid4().hex}")
+        return Incoming(self, f"{self._incoming}/{self._prefix}-{next(self._numbers)}")
 
     def make_durable(self, md5s: Collection[str]) -> None:
         """Return when the blobs, and their names in their folders, would outlive a power cut."""

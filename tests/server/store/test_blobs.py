@@ -112,3 +112,17 @@ def test_a_link_in_a_blobs_place_is_no_blob(blobs: Blobs, tmp_path: Path) -> Non
     blobs.path(md5).symlink_to(secret)
     assert blobs.size(md5) is None
     assert not blobs.is_right(md5)
+
+
+def test_a_note_is_there_whatever_happened_to_those_before(blobs: Blobs, tmp_path: Path) -> None:
+    """The file of the notes stays open: other versions, a commit, and a gc of another process come between."""
+    first, second = "1" * 32, "2" * 32
+    for version in (7, 8, 7):
+        blobs.note(version, [first])
+    assert (blobs.noted(7), blobs.noted(8)) == ({first}, {first})
+    blobs.forget(7)
+    blobs.note(7, [second])
+    assert blobs.noted(7) == {second}
+    (tmp_path / "blobs/arrived/7").unlink()
+    blobs.note(7, [first])
+    assert Blobs(tmp_path / "blobs").noted(7) == {first}
