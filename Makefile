@@ -25,8 +25,8 @@ WORKERS = 3
 # How each lock is made: for every platform, each package by its hash, and without the address of an index.
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
-.PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check test coverage prove conformance \
-	lint docs wheel lock drill bench github-setup github-doctor
+.PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check quick test \
+	coverage prove conformance lint docs wheel lock drill bench github-setup github-doctor
 
 help:
 	@echo 'make run        train, evaluate and ask you to approve; nothing leaves this machine'
@@ -94,13 +94,16 @@ prove: setup-dev
 conformance: setup-dev
 	@checkout="$$WANDB_TESTS"; $(SEALED) $(VENV_PYTHON) -m tests.server.conformance "$$checkout" $(ARGS)
 
-# The tests that start no server, no container and no training.
+# The tests that start no server, no container and no training. These load TensorFlow or draw thousands of samples.
+LONGER = gate_errors gate_mutation hostile_models keras_format sklearn_format
 QUICK = tests/modelgate tests/test_architecture.py tests/test_documents.py tests/test_prose.py tests/docker/test_dockerfiles.py \
-	--ignore tests/modelgate/test_gate_mutation.py --ignore tests/modelgate/test_keras_format.py
+	$(LONGER:%=--ignore tests/modelgate/test_%.py)
 
 check: setup-dev
 	@$(VENV_PYTHON) -m ruff format -q .
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) -j 2 --no-print-directory lint quick
+
+quick: setup-dev
 	@$(SEALED) $(VENV_PYTHON) -m pytest -q -n 2 --dist loadfile -m 'not prove' $(QUICK) $(ARGS)
 
 lint: setup-dev

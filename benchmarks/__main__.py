@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import answers, browsing, containers, load, loop, machine, page, rows, second, setup, start, upload
-from benchmarks.environments import MLFLOW, Unavailable
+from benchmarks.environments import Unavailable, mlflow_python
 from benchmarks.project import Project
 from benchmarks.report import met, text
 from benchmarks.timing import Failed
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     python, left_out = None, []
     if "upload" in names:
         try:
-            python = MLFLOW.python()
+            python = mlflow_python()
         except Unavailable as error:
             left_out.append(f"the upload to MLflow, because {error}")
     if "containers" in names:

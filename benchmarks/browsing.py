@@ -114,7 +114,7 @@ def _version(db: Any, blobs: Blobs, home: artifacts.Collection, number: int, siz
     common = {"created_at": now(), "updated_at": now(), "metadata": json.dumps({"rows": size.table + number})}
     version = insert(db, "artifacts", sequence_id=home.id, state="COMMITTED", version_index=number, digest=f"{number}",
                      size=1, file_count=size.files, **common)  # fmt: skip
-    rows = [(version, path, digest, None, None, 300) for path, digest in files]
+    rows: list[tuple[Any, ...]] = [(version, path, digest, None, None, 300) for path, digest in files]
     rows.append((version, TABLE, table, table, None, 1))
     db.executemany("INSERT INTO entries (artifact_id, path, digest, md5, ref, size) VALUES (?, ?, ?, ?, ?, ?)", rows)
     artifacts.add_to(db, home, version)

@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import modelgate_server.process
-from modelgate_server import __main__, app
+from modelgate_server import __main__, app, process
 from modelgate_server.store import blobs, db, manifests
 
 sizes: dict[str, int] = {}
@@ -64,9 +63,12 @@ def entitled(_db: Any, _blobs: Any, _user: Any, wanted: Iterable[tuple[int, str]
 
 def main() -> int:
     app.ROUTES.insert(0, Route("/storage/wandb_artifacts/{number}/{md5}", discard, methods=["PUT"]))
-    modelgate_server.process.Blobs = Discarding
-    modelgate_server.process.Database = Forgetful
-    manifests.entitled = entitled
+    for module, name, stand_in in (
+        (process, "Blobs", Discarding),
+        (process, "Database", Forgetful),
+        (manifests, "entitled", entitled),
+    ):
+        setattr(module, name, stand_in)
     return __main__.main()
 
 

@@ -54,8 +54,8 @@ def main() -> int:
     print(f"from the decision to go back until A answers: {back + until_a:.1f} s")
     answers = ", ".join(f"{count:,} by {version}" for version, count in sorted(load.answered.items()))
     print(f"{load.answered.total():,} requests were answered ({answers}), and {len(load.failures)} failed")
-    for failure in load.failures[:5]:
-        print(f"error: {failure}", file=sys.stderr)
+    for failed in load.failures[:5]:
+        print(f"error: {failed}", file=sys.stderr)
     return 1 if load.failures else 0
 
 

@@ -1,72 +1,59 @@
-"""What we measure against and is not part of the project: in environments of its own, each made from a hashed lock."""
+"""
+MLflow, which the project is measured against and does not contain: in an environment of its own, `.venv-bench/`.
+
+Its hundred packages have no lock here. uv takes each in the newest version of one day, so that the environment is the
+same whenever it is made.
+"""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / ".venv-bench"
+MLFLOW = "mlflow==3.17.2"
+DAY = "2026-11-15"
+UV = "uv==0.13.9"
 
 
 class Unavailable(Exception):
-    """It cannot be had here; the message says why."""
+    """It cannot be installed on this machine; the message says why."""
 
 
-@dataclass(frozen=True)
-class Environment:
-    """packages: those whose versions are printed."""
-
-    folder: Path
-    lock: Path
-    what: str
-    packages: tuple[str, ...]
-
-    def pinned(self) -> list[str]:
-        """`["mlflow 3.17.2"]`, as the lock has it."""
-        versions = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", self.lock.read_text(), re.MULTILINE))
-        return [f"{name} {versions[name]}" for name in self.packages]
-
-    def python(self) -> Path:
-        """Its interpreter; made on first use and when the lock has changed. Raises Unavailable."""
-        interpreter = self.folder / "bin" / "python"
-        installed = self.folder / "installed.txt"  # written last: without it, what is there may be half of it
-        if installed.exists() and installed.read_text() == self.lock.read_text():
-            return interpreter
-        _say(f"{self.what} into {self.folder.name}/ (once)")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._make(interpreter)
-        installed.write_text(self.lock.read_text())
-        _say(f"{self.folder.name}/ is there")
+def mlflow_python() -> Path:
+    """The interpreter that has MLflow; made on first use and if one of the three pins changed. Raises Unavailable."""
+    interpreter = FOLDER / "bin" / "python"
+    installed = FOLDER / "installed.txt"  # written last: without it, the environment may be incomplete
+    pins = f"{MLFLOW}\n{DAY}\n{UV}\n"
+    if installed.exists() and installed.read_text() == pins:
         return interpreter
-
-    def _make(self, interpreter: Path) -> None:
-        lock = ["--require-hashes", "-r", str(self.lock)]
-        if find_spec("ensurepip"):
-            _run([sys.executable, "-m", "venv", str(self.folder)])
-            _run([str(interpreter), "-m", "pip", "install", "--progress-bar=off", *lock])
-        elif uv := shutil.which("uv"):
-            _run([uv, "venv", "--python", sys.executable, str(self.folder)])
-            _run([uv, "pip", "install", "--python", str(interpreter), *lock])
-        else:
-            raise Unavailable("this Python has no ensurepip to make an environment with, and there is no uv")
+    _say(f"installing MLflow, to measure against, with about 100 packages into {FOLDER.name}/ (once)")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    uv = _uv(FOLDER / "uv")
+    _run([uv, "venv", "--allow-existing", "--python", sys.executable, str(FOLDER)])
+    _run([uv, "pip", "install", "--python", str(interpreter), "--exclude-newer", DAY, MLFLOW])
+    installed.write_text(pins)
+    _say(f"{FOLDER.name}/ is ready")
+    return interpreter
 
 
-MLFLOW = Environment(
-    ROOT / ".venv-bench",
-    HERE / "requirements.txt",
-    "MLflow, to measure against, goes with about 100 packages, some minutes,",
-    ("mlflow",),
-)
+def _uv(folder: Path) -> str:
+    """The pinned uv, installed into this folder; without ensurepip, the one on the PATH."""
+    if find_spec("ensurepip"):
+        _run([sys.executable, "-m", "venv", str(folder)])
+        _run([str(folder / "bin" / "pip"), "install", "--progress-bar=off", UV])
+        return str(folder / "bin" / "uv")
+    if uv := shutil.which("uv"):
+        return uv
+    raise Unavailable("this Python has no ensurepip to make an environment with, and there is no uv")
 
 
 def _run(command: list[str]) -> None:
-    """Run with a line for each package on standard error; raises Unavailable with the last word on failure."""
+    """Run with a line for each package on standard error; raises Unavailable with the last error on failure."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     last = ""
     for line in process.stdout or ():
@@ -76,8 +63,8 @@ def _run(command: list[str]) -> None:
             last = line.strip()
     if process.wait() != 0:
         raise Unavailable(
-            f"it could not be installed, which needs a package index (PyPI, or yours by PIP_INDEX_URL) the first time: "
-            f"{last or f'`{command[0]}` failed'}"
+            "it could not be installed, which needs a package index the first time (PyPI, or yours by PIP_INDEX_URL "
+            f"and UV_DEFAULT_INDEX): {last or f'`{command[0]}` failed'}"
         )
 
 

@@ -156,7 +156,8 @@ def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
     """How often each method errs where it is allowed to err 5 % of times."""
     random = np.random.default_rng(seed)
     true = truth(case.population, case.policy, case.worse)
-    limits = {"at_most": true.candidate} if metrics.metric_of(case.policy).error else {"at_least": true.candidate}
+    limit = "at_most" if metrics.metric_of(case.policy).error else "at_least"
+    limits: dict[str, Any] = {limit: true.candidate}
     edge = replace(case.policy, margin=true.drop, **limits)
     counts = np.zeros(4)
     for _ in range(draws):

@@ -21,7 +21,7 @@ def facts() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.platform(),
-        "versions": ", ".join([f"Python {platform.python_version()}", *_packages(), *MLFLOW.pinned()]),
+        "versions": ", ".join([f"Python {platform.python_version()}", *_packages(), MLFLOW.replace("==", " ")]),
         "load before": ", ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 minutes)",
     }
 

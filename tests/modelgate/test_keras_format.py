@@ -62,7 +62,10 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     import keras
 
     ran = tmp_path / "ran"
-    layer = keras.layers.Lambda(lambda x, path=str(ran): (Path(path).mkdir(), x)[1], output_shape=(2,))
+    layer = keras.layers.Lambda(
+        lambda x, path=str(ran): (Path(path).mkdir(), x)[1],  # type: ignore[func-returns-value]
+        output_shape=(2,),
+    )
     keras.Sequential([keras.layers.Input((2,)), layer]).save(tmp_path / "model.keras")
     if ran.exists():
         ran.rmdir()  # Keras calls the layer once when it is made

@@ -382,9 +382,9 @@ def test_the_line_that_is_printed_is_the_line_that_runs(checkout: Checkout) -> N
     _, said = checkout.runner("run", "--use-case", "glyphs", "--epochs", "2", APPROVE="ada")
     printed = [shlex.split(line)[1:] for line in said.splitlines() if re.match(r"  \+ ", line)]
     assert len(printed) == 5
-    for line in printed:
-        call = checkout.call(line[2].removeprefix("steps."))
-        assert line == [sys.executable, "-m", f"steps.{call['name']}", *call["argv"]]
+    for command in printed:
+        call = checkout.call(command[2].removeprefix("steps."))
+        assert command == [sys.executable, "-m", f"steps.{call['name']}", *call["argv"]]
     # The plan has the same lines; what is not made yet has a name in the place of its value.
     for line, step in zip([line for line in planned.splitlines() if " -m steps." in line], printed, strict=True):
         words = shlex.split(line)[1:]

@@ -35,7 +35,7 @@ LINES = ['{"_step": 0, "a": 1, "\\ud800": NaN}', '{"_step": 1, "a": {"b": Infini
 ALLOWED = {200, 206, 303, 307, 400, 401, 403, 404, 405, 413, 416}
 OPERATIONS = [("query", name) for name in SCHEMA.query_type.fields]  # type: ignore[union-attr]
 OPERATIONS += [("mutation", name) for name in SCHEMA.mutation_type.fields]  # type: ignore[union-attr]
-NOBODY = Services(Settings(Path()), None, None, b"")  # type: ignore[arg-type]  of the pages only the addresses are read
+NOBODY = Services(Settings(Path()), None, None, b"")  # of the pages only the addresses are read
 WHERE = [route.path for route in ROUTES + pages.routes(NOBODY)]
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
 # Of a data folder: nothing else may ever are there.

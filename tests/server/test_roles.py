@@ -233,6 +233,7 @@ def myself(wire: Wire) -> str:
     return str(wire.data("{ viewer { id } }")["viewer"]["id"])
 
 
+OWN = {"entityName": "", "projectName": "own", "runName": "run-1"}
 IN_A_REGISTRY: dict[str, tuple[tuple[str, ...], Action]] = {
     "see a version": (
         ALL,
@@ -328,7 +329,6 @@ IN_A_REGISTRY: dict[str, tuple[tuple[str, ...], Action]] = {
     ),
     "delete a registry": (ADMIN, lambda w, t: ask(w, "deleteModel", "success", id=t.registry_id)),
 }
-OWN = {"entityName": "", "projectName": "own", "runName": "run-1"}
 
 
 def allowed(answer: requests.Response) -> bool:

@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from usecases.glyphs import model as glyphs
+from usecases.glyphs import model as glyphs  # type: ignore[import-not-found]
 
 from modelgate import config
 from modelgate.frameworks import keras_format

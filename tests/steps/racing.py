@@ -41,7 +41,7 @@ def _prepare(barrier: Barrier) -> None:
     own.install()
     append = ledger.append
 
-    def together(*arguments: Any) -> int:
+    def together(*arguments: Any) -> str:
         barrier.wait(MEETING_DEADLINE_S)
         return append(*arguments)
 

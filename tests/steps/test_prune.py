@@ -165,7 +165,7 @@ def run_is_running(wire: Wire, project: str, run: str) -> bool:
     return bool(wire.data(asked, project=project, run=run)["project"]["run"]["state"] == "running")
 
 
-def there(api: wandb.Api, history: History) -> set[str]:
+def there(api: wandb.Api, history: History) -> set[str | None]:
     """The ids of what is left of a history."""
     found = set()
     for kind, name in (

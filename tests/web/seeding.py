@@ -130,7 +130,7 @@ def growing() -> None:
             run.log_artifact(artifact).wait()
 
 
-def curve(name: str) -> wandb.plot.CustomChart:
+def curve(name: str) -> wandb.plot.CustomChart:  # type: ignore[name-defined]
     x, y, points = CURVES[name]
     data = [[kind, *point] for kind in ("cat", "dog") for point in points]
     return wandb.plot_table(

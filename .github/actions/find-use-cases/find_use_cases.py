@@ -210,9 +210,9 @@ def environment(settings: dict[str, Any]) -> str:
 def labels(settings: dict[str, Any], step: str) -> list[str]:
     table = settings.get("runs_on")
     value = table.get(step) if isinstance(table, dict) else None
-    found = value if isinstance(value, list) else [value]
-    good = found and all(isinstance(label, str) and re.fullmatch(LABEL, label) for label in found)
-    return found if good else [DEFAULT_LABEL]
+    wanted: list[Any] = value if isinstance(value, list) else [value]
+    good = wanted and all(isinstance(label, str) and re.fullmatch(LABEL, label) for label in wanted)
+    return wanted if good else [DEFAULT_LABEL]
 
 
 def git(*words: str) -> str | None:

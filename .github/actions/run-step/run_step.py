@@ -32,8 +32,8 @@ WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
 # What is taken from every container, as runner/containers.py takes it.
 CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:mode=1777")
 # What modelgate/promotion/approval/ reads, and so only a step that asks GitHub gets to see.
-GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REF", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN")
-GITHUB += ("TRIGGERING_ACTOR",)
+GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REF", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN",
+          "TRIGGERING_ACTOR")  # fmt: skip
 # Whom promote tells, which its job alone is given.
 TELLS = tuple(f"PROMOTION_DISPATCH_{name}" for name in ("REPOSITORY", "TOKEN"))
 TELLS += tuple(f"PROMOTION_WEBHOOK_{name}" for name in ("ALLOW", "SECRET", "TEMPLATE", "URL"))
@@ -65,7 +65,7 @@ def main() -> int:
         result = {}
     write_outputs(result)
     write_summary(out / "report.md", given["STEP"], result)
-    for line in annotations(given["STEP"], code, result):
+    for line in commands(given["STEP"], code, result):
         print(line, flush=True)
     no = result.get("verdict") == "fail" or bool(result.get("findings"))
     return 0 if code == NO and no else code
@@ -189,7 +189,7 @@ def links(result: Mapping[str, Any]) -> str:
     return " · ".join(good) + "\n\n" if good else ""
 
 
-def annotations(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
+def commands(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
     """What went wrong, as workflow commands."""
     if code == 0:
         return warnings(step, result)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system_tests import backend_fixtures
+from tests.system_tests import backend_fixtures  # type: ignore[import-not-found]
 
 
 class Address(backend_fixtures.LocalWandbBackendAddress):
