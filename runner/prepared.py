@@ -64,6 +64,8 @@ AHEAD = (
 
 # Each step that needs the framework, by the step before it that takes long if there is work.
 NEXT = {"steps.build": "steps.train", "steps.train": "steps.evaluate"}
+# What these steps import in addition to Keras: the split of the rows, and the variations of images.
+WITH_KERAS = ("sklearn.model_selection", "scipy.ndimage")
 # A step that has run for so long has work to do, so its successor has, too. An unchanged step takes less than half.
 AT_WORK_S = 2.0
 
@@ -161,6 +163,7 @@ def import_framework(use_case: str) -> None:
     with suppress(Exception):
         framework = config.load(use_case).framework
         importlib.import_module(f"modelgate.frameworks.{framework}_format").prepare()
+        import_all(WITH_KERAS)  # a format without `prepare` sets the number of threads before it imports scikit-learn
 
 
 @contextmanager

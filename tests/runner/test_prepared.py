@@ -35,8 +35,8 @@ sys.exit({})
 """
 
 
-LONG = "import time; time.sleep(2.5)"
-TELLS = "import sys; print(*sorted({'keras', 'tensorflow'} & {*sys.modules}), sys.argv[1:])"
+LONG = "import time; time.sleep(4)"
+TELLS = "import sys; print(*sorted({'keras', 'sklearn', 'tensorflow'} & {*sys.modules}), sys.argv[1:])"
 
 
 class Interpreter:
@@ -111,10 +111,11 @@ def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> Non
 
 
 def test_the_framework_is_imported_while_a_step_before_works_and_not_after_an_unchanged_one(tmp_path: Path) -> None:
-    """With two modules that stand for Keras and TensorFlow, and steps that tell what they find."""
+    """With modules that stand for Keras, TensorFlow and scikit-learn, and steps that tell what they find."""
     root = own.clone(tmp_path / "project", ("runner", "modelgate", "pyproject.toml"))
     (root / "steps").mkdir()
-    for name in ("keras", "tensorflow"):
+    (root / "sklearn").mkdir()
+    for name in ("keras", "tensorflow", "sklearn/__init__", "sklearn/model_selection"):
         (root / f"{name}.py").touch()
     for name in ("train", "evaluate"):
         (root / f"steps/{name}.py").write_text(TELLS)
@@ -127,9 +128,9 @@ def test_the_framework_is_imported_while_a_step_before_works_and_not_after_an_un
         (root / "steps/build.py").write_text(LONG)
         (root / "steps/train.py").write_text(f"{TELLS}\n{LONG}")
         assert interpreter.order("steps.build", flag) == (0, "")
-        assert interpreter.order("steps.train", flag) == (0, f"keras tensorflow ['{flag}']\n")
+        assert interpreter.order("steps.train", flag) == (0, f"keras sklearn tensorflow ['{flag}']\n")
         assert interpreter.order("a_step") == (1, "")
-        assert interpreter.order("steps.evaluate", flag) == (0, f"keras tensorflow ['{flag}']\n")
+        assert interpreter.order("steps.evaluate", flag) == (0, f"keras sklearn tensorflow ['{flag}']\n")
         assert interpreter.order("steps.build", "--use-case=unknown") == (0, "")
         assert interpreter.order("steps.train", flag) == (0, f"['{flag}']\n")
     finally:
