@@ -14,13 +14,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from runner import engine
@@ -41,6 +44,7 @@ STOP_S = 5
 ANSWER_S = 300
 ROWS = "/rows"  # the files and folders that the variables of data.py name
 HOME = "/home/modelgate"
+PREPARED = Path(__file__).with_name("prepared.py")
 
 
 class Mount(NamedTuple):
@@ -117,16 +121,20 @@ class Container(NamedTuple):
         flags = [flag.typed for flag in self.flags() if flag.typed]
         return " ".join(["docker run --rm", *flags, shlex.join([self.image, *self.words])])
 
-    def create(self, client: Any, labels: Mapping[str, str]) -> Any:
-        """Return the docker SDK's container, not started: a runner that is killed here leaves nothing running."""
+    def create(self, client: Any, labels: Mapping[str, str], **other: Any) -> Any:
+        """
+        Return the docker SDK's container, not started: a runner that is killed here leaves nothing running.
+
+        other: what differs from the line that you would type.
+        """
         taken = {name: value for flag in self.flags() for name, value in flag.taken.items()}
+        wanted = {"command": list(self.words), **taken, **other}
         return client.containers.create(
             self.image,
-            list(self.words),
             name=self.name,
             labels={**labels, ROLE: self.role},
             use_config_proxy=False,  # the server is not behind a proxy; a download gets the variables from us
-            **taken,
+            **wanted,
         )
 
 
@@ -330,41 +338,90 @@ class StepImages(NamedTuple):
 
 
 class StepContainers:
-    """An Execute: each step in its image, with its standard error copied live to ours."""
+    """
+    An Execute: each step in its image, with its standard error copied live to ours. Use it with `with`.
 
-    def __init__(self, engine: Engine, steps: StepImages, *, stop: Stop) -> None:
+    expected: steps that are to come, in order. Their containers are started before their turn, and import what they
+    need while earlier steps run.
+    """
+
+    def __init__(self, engine: Engine, steps: StepImages, *, stop: Stop, expected: Sequence[Step] = ()) -> None:
         self._here = engine
         self._steps = steps
         self._stop = stop
+        self._expected = expected
+        self._worker = ThreadPoolExecutor(1)
+        self._started: dict[str, Future[_Waiting]] = {}
+
+    def __enter__(self) -> StepContainers:
+        for step in self._expected:
+            self._started[step.name] = self._worker.submit(self._start, step)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End and remove the containers that are left. Idempotent."""
+        self._worker.shutdown(cancel_futures=True)
+        with suppress(EngineUnusable):  # whoever has to know has been told; the next runner looks for what is left
+            self._here.remove("step")
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
         """Return the line that you would type."""
         return self._steps.command(step, flags)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
-        wanted = self._steps.container(step, flags)
-        for mount in wanted.mounts:
-            if mount.writable:
-                mount.source.mkdir(parents=True, exist_ok=True)  # the engine would create it as root
-        for old in (self._steps.out / step.name).iterdir():
-            remove(old)
-        self._here.remove("step")
-        self._here.begin()
+        starting = self._started.pop(step.name, None) or self._worker.submit(self._start, step)
         try:
-            container = wanted.create(self._here.client, self._here.labels)
-            try:
-                ending = _Ending(container, sys.stderr.buffer)
-                while (code := ending.code()) is None:
-                    self._stop.pause()
-                stdout: bytes = container.logs(stdout=True, stderr=False)
-            finally:
-                _unless_gone(container.remove, force=True)
+            while not starting.done():
+                self._stop.pause()
+            container, ending, stdin = starting.result()
+            order = json.dumps({"argv": self._steps.container(step, flags).words})
+            with suppress(OSError):  # it has ended already: its exit code says so
+                os.write(stdin.fileno(), order.encode() + b"\n")
+            while (code := ending.code()) is None:
+                self._stop.pause()
+            stdout: bytes = container.logs(stdout=True, stderr=False)
         except _errors() as error:
             raise EngineUnusable(
                 f"the container of {step.name} was lost: {error}",
                 "check that the engine runs (docker info); finished steps are kept, and the same command continues",
             ) from error
+        finally:
+            self._worker.submit(self._remove, starting)
         return Outcome(SIGNALLED - code if code > SIGNALLED else code, stdout.decode(errors="replace"))
+
+    def _start(self, step: Step) -> _Waiting:
+        """Start the container of a step, which waits for its arguments."""
+        wanted = self._steps.container(step, ())
+        for mount in wanted.mounts:
+            if mount.writable:
+                mount.source.mkdir(parents=True, exist_ok=True)  # the engine would make it as root
+        for old in (self._steps.out / step.name).iterdir():
+            remove(old)
+        self._here.begin()
+        entrypoint = ["python", "-c", PREPARED.read_text(encoding="utf-8"), f"steps.{step.name}"]
+        container = wanted.create(
+            self._here.client, self._here.labels, entrypoint=entrypoint, command=[], stdin_open=True
+        )
+        stdin = container.attach_socket(params={"stdin": 1, "stream": 1})
+        return _Waiting(container, _Ending(container, sys.stderr.buffer), stdin)
+
+    def _remove(self, starting: Future[_Waiting]) -> None:
+        """What is not removed here is removed at the end."""
+        with suppress(*_errors()):
+            starting.result().container.remove(force=True)
+
+
+class _Waiting(NamedTuple):
+    """A step's container that waits for its arguments, and the socket that takes them."""
+
+    container: Any
+    ending: _Ending
+    stdin: Any
 
 
 def source(

@@ -39,14 +39,17 @@ Ready = Callable[[], Executor]
 
 
 @contextmanager
-def opened(options: Options, settings: Config) -> Iterator[Ready]:
-    """Open the place that the options name, for the length of the block. settings: those of the use case."""
+def opened(options: Options, settings: Config, steps: Sequence[Step] = ()) -> Iterator[Ready]:
+    """
+    Open the place that the options name, for the length of the block. settings: those of the use case. steps: those
+    that will run, in order.
+    """
     _end_left_steps(options)
     if not options.docker:
         packages.install(options.root, settings.name, options.environ)
     with ExitStack() as stack:
         if options.docker:
-            yield _in_containers(options, settings, stack)
+            yield _in_containers(options, settings, steps, stack)
         elif options.own:
             execute = stack.enter_context(_processes(options, environment.for_own(options.environ), settings=settings))
             yield lambda: execute
@@ -161,14 +164,24 @@ def _as_process(options: Options, module: str = "modelgate_server") -> embedded.
 # --- in containers ---------------------------------------------------------------------------------------------------
 
 
-def _in_containers(options: Options, settings: Config, stack: ExitStack) -> Ready:
+def _in_containers(options: Options, settings: Config, steps: Sequence[Step], stack: ExitStack) -> Ready:
     names = [name for name in images.LOOP if not (options.own and name == "server")]
     here, every = stack.enter_context(_engine(options, settings.name, names))
     folder = options.folder
+
+    def connected(url: str = "", key: str = "") -> StepContainers:
+        wanted = _step_images(options, settings, every, url, key)
+        return stack.enter_context(StepContainers(here, wanted, stop=options.stop, expected=steps))
+
     if options.own:
-        execute = StepContainers(here, _step_images(options, settings, every), stop=options.stop)
+        execute = connected()
         return lambda: execute
-    running = stack.enter_context(_server(options, _as_container(folder, here, every["server"])))
+    # The steps' containers start while the server's does. They end before it, also if it does not start.
+    running = _server(options, _as_container(folder, here, every["server"]))
+    expected = running.url
+    execute = connected(expected, running.key)
+    stack.enter_context(running)
+    stack.callback(execute.end)
     if running.is_guest and not here.containers("server"):
         raise Busy(
             f"the server of {folder.path} runs as a process, for an open `serve`, so containers cannot reach it",
@@ -177,7 +190,10 @@ def _in_containers(options: Options, settings: Config, stack: ExitStack) -> Read
 
     def ready() -> Executor:
         running.wait()
-        return StepContainers(here, _step_images(options, settings, every, running.url, running.key), stop=options.stop)
+        if running.url == expected:
+            return execute
+        execute.end()
+        return connected(running.url, running.key)
 
     return ready
 

@@ -68,10 +68,11 @@ def run(options: Options) -> int:
 
 def _candidate(options: Options, settings: Config) -> int:
     """Train and judge a candidate of this use case; then ask for the approval and promote."""
-    with executors.opened(options, settings) as ready:
+    steps = pipeline.candidate(settings.train)
+    with executors.opened(options, settings, steps) as ready:
         execute = ready()
         try:
-            done = _run(options, pipeline.candidate(settings.train), settings.name, execute)
+            done = _run(options, steps, settings.name, execute)
         except StepFailed as failure:
             if failure.error.get("name") in DATA_FAILED:
                 _say_undeclared(options, settings)
@@ -118,7 +119,7 @@ def rollback(options: Options, *, version: str, reason: str) -> int:
         options = _with_commit(options)
         _print_plan(options, pipeline.ROLLBACK, settings, outputs)
         _consent(options, settings)
-        with executors.opened(options, settings) as ready:
+        with executors.opened(options, settings, pipeline.ROLLBACK) as ready:
             execute = ready()
             try:
                 done = _run(options, pipeline.ROLLBACK, settings.name, execute, outputs)

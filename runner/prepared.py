@@ -6,6 +6,11 @@ Import the SDK once, and run each step in a fork of this interpreter.
 For each step, it reads one JSON line on standard input ({"module", "argv", "environ", "stdout"}) and writes the step's
 exit code (negative: the signal that ended it) as a line on standard output. It ends when its input ends.
 
+    python -c "<the text of this file>" steps.<name>
+
+In the container of a step, which has no other file of the runner, it imports what the step needs, and becomes the step
+when the step's arguments come ({"argv"}). So containers start while earlier steps still run.
+
 An unchanged step would spend most of its time on importing the SDK (0.6 s of CPU), starting its service, and shutting
 both down. Here, this happens once, while the server starts. Each step runs the same as `python -m <module> <argv>`, and
 nothing that it changes in its process reaches the next step.
@@ -23,15 +28,15 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from select import select
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from modelgate import config
-from runner.processes import end_with_parent
 
 # What every step imports at its first requests to W&B. The SDK's pydantic models of answers take a third of a second.
 QUESTIONS = (
@@ -76,31 +81,61 @@ _code: int | None = None
 def main() -> None:
     atexit.register(stop_here)
     signal.signal(signal.SIGTERM, end)  # so that the imports' temporary folders are removed
-    orders, codes = os.dup(0), os.dup(1)
+    orders, answers = os.fdopen(os.dup(0)), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    service = import_sdk()
+    if sys.argv[1:]:
+        wait_for_turn(sys.argv[1], orders, answers)  # the service ends with the container
+        return
     interpreter = os.getpid()
-    with service():
-        folders = [thing for thing in gc.get_objects() if isinstance(thing, TemporaryDirectory)]
-        gc.freeze()  # a fork that ends does not visit the modules that it shares: 0.1 s of CPU each
-        gc.enable()
-        early: dict[str, Early] = {}
-        try:
-            for line in os.fdopen(orders):
-                order = json.loads(line)
-                step = early.pop(order["module"], None) or fork(interpreter, folders, codes)
-                step.send(line)
+    try:
+        fork_for_each(orders, answers)
+    finally:
+        if service and os.getpid() == interpreter:
+            service.terminate()
+            service.wait()
 
-                def meanwhile(order: Any = order) -> None:
-                    import_ahead()
-                    if (follower := NEXT.get(order["module"])) and follower not in early:
-                        early[follower] = fork(interpreter, folders, codes, use_case_of(order["argv"]))
 
-                os.write(codes, b"%d\n" % wait_for(step.pid, meanwhile))
-        finally:
-            if os.getpid() == interpreter:
-                for step in early.values():
-                    step.end()
+def fork_for_each(orders: Iterable[str], answers: int) -> None:
+    """Run each step in a fork of this process."""
+    interpreter = os.getpid()
+    folders = [thing for thing in gc.get_objects() if isinstance(thing, TemporaryDirectory)]
+    keep_what_is_imported()
+    early: dict[str, Early] = {}
+    try:
+        for line in orders:
+            order = json.loads(line)
+            step = early.pop(order["module"], None) or fork(interpreter, folders, answers)
+            step.send(line)
+
+            def meanwhile(order: Any = order) -> None:
+                import_ahead()
+                if (follower := NEXT.get(order["module"])) and follower not in early:
+                    early[follower] = fork(interpreter, folders, answers, use_case_of(order["argv"]))
+
+            os.write(answers, b"%d\n" % wait_for(step.pid, meanwhile))
+    finally:
+        if os.getpid() == interpreter:
+            for step in early.values():
+                step.end()
+
+
+def wait_for_turn(module: str, orders: TextIO, stdout: int) -> None:
+    """In a container: become this step at its order. None comes if the runner ends first."""
+    sys.path[0] = str(Path.cwd())  # as with `python -m`
+    import_all([module, *AHEAD])
+    sys.modules.pop(module, None)  # it is run, not imported
+    keep_what_is_imported()
+    if line := orders.readline():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        run(module, json.loads(line)["argv"], stdout)
+
+
+def keep_what_is_imported() -> None:
+    """End the imports: a fork that ends does not visit the modules that it shares, which took 0.1 s of CPU each."""
+    gc.freeze()
+    gc.enable()
 
 
 class Early(NamedTuple):
@@ -120,7 +155,7 @@ class Early(NamedTuple):
 
 
 def fork(
-    interpreter: int, folders: Iterable[TemporaryDirectory[str]], codes: int, use_case: str | None = None
+    interpreter: int, folders: Iterable[TemporaryDirectory[str]], answers: int, use_case: str | None = None
 ) -> Early:
     """
     Fork what becomes a step at its order. use_case: of a step that is not ordered yet. If the order does not come
@@ -128,11 +163,13 @@ def fork(
 
     It is imported in the fork because TensorFlow does not survive one.
     """
+    from runner.processes import end_with_parent  # a container does not have it
+
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
         os.close(writing)
-        os.close(codes)
+        os.close(answers)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent()
         if os.getppid() == interpreter:  # else it was killed before the line above
@@ -149,8 +186,10 @@ def become_step(pipe: int, folders: Iterable[TemporaryDirectory[str]], use_case:
     with os.fdopen(pipe) as orders:
         order = orders.readline()
     if order:
+        options = json.loads(order)
+        os.environ.update(options["environ"])
         with own_temporary_folders(folders):
-            run(json.loads(order))
+            run(options["module"], options["argv"], os.open(options["stdout"], os.O_WRONLY))
         leave(0)
 
 
@@ -166,42 +205,32 @@ def import_framework(use_case: str) -> None:
         import_all(WITH_KERAS)  # a format without `prepare` sets the number of threads before it imports scikit-learn
 
 
-@contextmanager
-def service() -> Iterator[None]:
+def import_sdk() -> subprocess.Popen[bytes] | None:
     """
     Import the SDK, and start its service (`wandb-core`) for all steps.
 
     A variable tells each step about the service, so a step does not start its own, and leaves it running. The SDK
     sleeps for 0.2 s when it starts one, so the other imports happen in that time.
     """
-    interpreter = os.getpid()
     gc.disable()  # almost everything that an import makes is kept
+    leave_out_descriptions()
+    import_all(["wandb.sdk.lib.service.service_process"])  # here, so that no two threads import the SDK
     with ThreadPoolExecutor(1) as pool:
-        starting = pool.submit(service_starter())
+        starting = pool.submit(start_service)
         import_all(QUESTIONS)
-    process = starting.result()
-    try:
-        yield
-    finally:
-        if process and os.getpid() == interpreter:
-            process.terminate()
-            process.wait()
+    return starting.result()
 
 
-def service_starter() -> Callable[[], subprocess.Popen[bytes] | None]:
-    """Return what starts the service. If another release of the SDK does this differently, each step starts its own."""
-    try:
+def start_service() -> subprocess.Popen[bytes] | None:
+    """The service of all steps. None if it does not start: each step then starts its own, and says what is wrong."""
+    with suppress(Exception):
         from wandb.sdk.lib.service import service_process
         from wandb.sdk.wandb_settings import Settings
-    except ImportError:
-        return lambda: None
 
-    def start() -> subprocess.Popen[bytes]:
         started = service_process.start(Settings())
         started.token.save_to_env()
         return started._process
-
-    return start
+    return None
 
 
 def end(*_: object) -> NoReturn:
@@ -235,9 +264,28 @@ def import_ahead() -> None:
 
 
 def import_all(modules: Iterable[str]) -> None:
+    """Import these; one that is missing or fails is the matter of the step that needs it."""
     for module in modules:
-        with suppress(ImportError):  # another release of the SDK has other parts
+        with suppress(Exception):
             importlib.import_module(module)
+
+
+def leave_out_descriptions() -> None:
+    """
+    Keep pydantic from reading the source of each model of the SDK for the descriptions of its fields: 0.2 s of CPU.
+
+    Nothing shows them. Where pydantic has no such function any more, it reads them.
+    """
+    try:
+        fields = importlib.import_module("pydantic._internal._fields")
+        read = fields.extract_docstrings_from_cls
+    except (ImportError, AttributeError):
+        return
+
+    def read_others(model: type, *arguments: Any, **options: Any) -> Any:
+        return {} if model.__module__.startswith("wandb.") else read(model, *arguments, **options)
+
+    fields.extract_docstrings_from_cls = read_others  # type: ignore[attr-defined]
 
 
 def wait_for(step: int, meanwhile: Callable[[], None]) -> int:
@@ -271,13 +319,12 @@ def own_temporary_folders(shared: Iterable[TemporaryDirectory[str]]) -> Iterator
         yield
 
 
-def run(step: dict[str, object]) -> None:
-    """Become the step: its standard output goes to the file that the runner reads."""
-    os.dup2(os.open(str(step["stdout"]), os.O_WRONLY), 1)
-    os.environ.update(step["environ"])  # type: ignore[call-overload]
-    sys.argv = [step["module"], *step["argv"]]  # type: ignore[list-item, misc]
+def run(module: str, argv: Sequence[str], stdout: int) -> None:
+    """Become the step, with this descriptor as its standard output."""
+    os.dup2(stdout, 1)
+    sys.argv = [module, *argv]
     try:
-        runpy.run_module(str(step["module"]), run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as exit:
         if isinstance(exit.code, int):
             leave(exit.code)

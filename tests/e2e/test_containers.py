@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -63,10 +64,14 @@ def containers_of(clone, role: str = "", *more: str) -> list[str]:
     return docker("ps", "--all", "--quiet", *wanted).split()
 
 
-def wait_for(clone, role: str, step: str = "") -> str:
-    """The container of a role, once it runs."""
+def wait_for(clone, role: str, step: str = "", before: Sequence[str] = ()) -> str:
+    """The container of a role, once it runs. before: those of an earlier runner, which may not have ended yet."""
     running = ("--filter=status=running", f"--filter=name={step}")
-    return str(until(lambda: containers_of(clone, role, *running), f"the {role} {step}", DEADLINE_S)[0])
+
+    def of_this_runner() -> list[str]:
+        return [container for container in containers_of(clone, role, *running) if container not in before]
+
+    return str(until(of_this_runner, f"the {role} {step}", DEADLINE_S)[0])
 
 
 def answers(clone) -> dict[str, Any]:
@@ -97,6 +102,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     assert {step: answer["digest"] for step, answer in answers(clone).items()} == {
         step: answer["digest"] for step, answer in made.items()
     }
+    assert "Traceback" not in said
     assert "local-" not in said.replace("local-org", "")  # the key stands in no line that is to be pasted
     planned, ran = (re.findall(pattern, said, re.MULTILINE) for pattern in (r"^ {7}\+ (.*)", r"^  \+ (.*)"))
     assert len(planned) == 5 and len(ran) == 4  # no one approved
@@ -148,10 +154,11 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     assert containers_of(clone, "step") and containers_of(
         clone, "server"
     )  # the engine's, and not the runner's children
+    left = containers_of(clone)
     address = clone.client()["WANDB_BASE_URL"]
 
     runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
-    docker("kill", wait_for(clone, "step", "train"))
+    docker("kill", wait_for(clone, "step", "train", left))
     assert runner.wait(DEADLINE_S) == 1
     assert "train was ended by signal 9" in clone.said
     assert not containers_of(clone)

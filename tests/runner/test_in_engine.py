@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from runner.containers import Container, Engine, Mount, ServerContainer, StepCon
 from runner.environment import Variables
 from runner.folder import Folder
 from runner.images import Image
-from runner.pipeline import LINK
+from runner.pipeline import BUILD, LINK, Step
 from runner.processes import Stop
 from tests.engine import references
 from tests.serving import free_port, until
@@ -47,10 +48,10 @@ def engine(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
     made.finish()
 
 
-def steps(engine: Engine, images: dict[str, Image], folder: Folder) -> StepContainers:
+def steps(engine: Engine, images: dict[str, Image], folder: Folder, *expected: Step) -> StepContainers:
     nothing = Variables({})
     made_of = StepImages(engine.name, images, nothing, (nothing, []), engine.name, folder.out)
-    return StepContainers(engine, made_of, stop=Stop())
+    return StepContainers(engine, made_of, stop=Stop(), expected=expected)
 
 
 def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it_away(
@@ -59,7 +60,8 @@ def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it
     engine.begin()
     engine.finish()
     assert not folder.engine_file.exists()
-    assert steps(engine, images, folder)(LINK, ["--help"]).code == 0
+    with steps(engine, images, folder) as execute:
+        assert execute(LINK, ["--help"]).code == 0
     engine.finish()
     server = ServerContainer(engine, images["server"], folder, port=free_port(), key="local-" + "0" * 40)
     assert server.code() is None
@@ -67,6 +69,29 @@ def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it
     server.end()
     engine.finish()
     assert not folder.engine_file.exists()
+
+
+def test_a_step_that_is_expected_starts_before_its_turn_and_is_gone_afterwards(
+    engine: Engine, images: dict[str, Image], folder: Folder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with steps(engine, images, folder, BUILD, LINK) as execute:
+        until(lambda: len(engine.containers("step")) == 2, "both containers")
+        refused = execute(BUILD, ["--use-case=nothing"])
+        assert refused.code == 2 and "error" in json.loads(refused.stdout)
+        assert execute(LINK, ["--help"]).code == 0
+        assert "usage: python -m steps.link" in capfd.readouterr().err
+    assert not engine.containers("step")
+
+
+def test_a_step_whose_turn_does_not_come_ends_with_its_runner(
+    engine: Engine, images: dict[str, Image], folder: Folder
+) -> None:
+    waiting = steps(engine, images, folder)._start(LINK)
+    assert waiting.ending.code() is None
+    with socket.socket(fileno=os.dup(waiting.stdin.fileno())) as connection:
+        connection.shutdown(socket.SHUT_RDWR)  # as the system does when the runner is killed
+    until(lambda: waiting.ending.code() is not None, "its end")
+    assert waiting.ending.code() == 0 and not waiting.container.logs(stderr=False)
 
 
 def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(engine: Engine, folder: Folder) -> None:

@@ -33,6 +33,14 @@ kept = tempfile.TemporaryDirectory(prefix="of-the-step-")
 print("printed")
 sys.exit({})
 """
+DESCRIBED = """
+import pydantic, wandb
+class Model(pydantic.BaseModel, use_attribute_docstrings=True):
+    x: int
+    '''What a person wrote.'''
+print([field.description for field in Model.model_fields.values()])
+print([field.description for field in wandb.Settings.model_fields.values() if field.description])
+"""
 
 
 LONG = "import time; time.sleep(4)"
@@ -46,7 +54,7 @@ class Interpreter:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "runner.prepared"],
             cwd=root,
-            env=environ | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore"},
+            env=environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -86,6 +94,10 @@ def interpreter(tmp_path: Path) -> Iterator[Interpreter]:
     yield started
     started.process.kill()
     started.process.communicate()
+
+
+def test_models_of_the_sdk_alone_are_without_descriptions(interpreter: Interpreter) -> None:
+    assert interpreter.run(DESCRIBED) == (0, "['What a person wrote.']\n[]\n")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc (Linux)")
