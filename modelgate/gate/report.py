@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelgate.gate import comparison, metrics, rules, statistics
-from modelgate.gate.metrics import metric_of
+from modelgate.gate.metrics import Metric, metric_of
 from modelgate.gate.policy import Policy
 from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import REGRESSION, Scores
@@ -22,6 +22,8 @@ FEW_ROWS = 300
 # The more candidates the same rows have judged, the more likely it is that one of them passed by luck.
 MANY_LOOKS = 10
 _URL = re.compile(r"https?://[A-Za-z0-9.:_~%/-]{1,500}")
+# What a comment on GitHub shows as it is. Names of classes and groups can be anything.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9 ,;%()]|(?<=[0-9])\.(?=[0-9])){1,120}")
 MAX_GROUPS, WORST_ROWS, MAX_CELL_CHARS = 100, 10, 4000
 
 
@@ -33,27 +35,56 @@ def headline(
     policy: Policy,
 ) -> str:
     """
-    Return the first line of report, summary, question and comment: how much better or worse, and what the rows show.
+    Return the first line of report, summary, question and comment: the first rule that refused, how much better or
+    worse, and what the rows show.
 
     compared: from `predictions.comparison`; None if nothing is in production. value: the candidate's value of the
     metric.
     """
-    verdict = "pass" if rules.passes(outcomes) else "fail"
+    refused = next((outcome for outcome in outcomes if outcome.blocking and not outcome.passed), None)
+    verdict = "pass" if rules.passes(outcomes) else f"fail: {_refusal(refused)}" if refused else "fail: no rule"
     metric = metric_of(policy)
     if not rules.sane(outcomes):
-        return f"{verdict}: these answers cannot be judged"
+        return f"{verdict}; these answers cannot be judged"
     if compared is None:
-        return f"{verdict}: nothing is in production yet; {metric.title} {number(value)} on {rows:,} rows"
+        first = "nothing is in production yet"
+        return (
+            f"{verdict}; {first}" if refused else f"{verdict}: {first}; {metric.title} {number(value)} on {rows:,} rows"
+        )
+    against = _against(metric, compared, rows)
+    if refused and refused.rule != "no_worse":
+        return f"{verdict}; {against}"
+    if value is not None and (compared["drop"] or 0.0) > 0 and policy.name in ("no_worse", "non_inferior"):
+        production = value - compared["drop"] if metric.error else value + compared["drop"]
+        against += f"; the margin is {short(metric, policy.allowed(production))}"
+    return f"{verdict}: {against}"
+
+
+def _against(metric: Metric, compared: Mapping[str, float | None], rows: int) -> str:
+    """Return how much better or worse than production, and what the rows show."""
     by, shown = compared["drop"] or 0.0, compared["shown"]
     subject = "" if metric.name == "accuracy" else f"{metric.title} "
     if by:
-        against = (
-            f"{subject}{short(metric, abs(by))} {'lower' if (by > 0) != metric.error else 'higher'} than production"
-        )
+        lower = (by > 0) != metric.error
+        differs = f"{subject}{short(metric, abs(by))} {'lower' if lower else 'higher'} than production"
     else:
-        against = f"{subject}as in production" if subject else "as accurate as production"
+        differs = f"{subject}as in production" if subject else "as accurate as production"
     what = f"and {rows:,} rows show at least {short(metric, shown)}" if shown else f"within what {rows:,} rows can tell"
-    return f"{verdict}: {against}, {what}"
+    return f"{differs}, {what}"
+
+
+def _refusal(refused: Outcome) -> str:
+    """Return the rule that refused, with the first figure of its reason if that is made of plain words alone."""
+    clauses = refused.reason.split("; ")
+    if refused.rule == "no_worse":  # the rest of the line has it
+        return refused.rule
+    if refused.rule == "floor":
+        figure = refused.reason
+    else:
+        figure = clauses[1] if refused.rule == "non_inferior" else clauses[0].partition(": ")[0]
+    listed = re.split(r"(?<=\)), ", figure)[0]  # of several slices, the first
+    plain = [text for text in (listed, listed.partition(" (")[0]) if _PLAIN.fullmatch(text)]
+    return f"{refused.rule}: {plain[0]}" if plain else refused.rule
 
 
 def warnings(outcomes: Sequence[Outcome], scores: Scores, policy: Policy, looks: int | None) -> tuple[str, ...]:

@@ -46,11 +46,20 @@ def headline(scored, policy=POLICY):
 @pytest.mark.parametrize(
     ("regressed", "improved", "expected"),
     [
-        (20, 10, "pass: 1.0 point lower than production, and 1,000 rows show at least 0.1 points"),
-        (40, 32, "pass: 0.8 points lower than production, within what 1,000 rows can tell"),
+        (
+            20,
+            10,
+            "pass: 1.0 point lower than production, and 1,000 rows show at least 0.1 points; the margin is 0.5 points",
+        ),
+        (40, 32, "pass: 0.8 points lower than production, within what 1,000 rows can tell; the margin is 0.5 points"),
         (10, 12, "pass: 0.2 points higher than production, within what 1,000 rows can tell"),
         (5, 30, "pass: 2.5 points higher than production, and 1,000 rows show at least 1.5 points"),
-        (70, 10, "fail: 6.0 points lower than production, and 1,000 rows show at least 4.6 points"),
+        (
+            70,
+            10,
+            "fail: no_worse: 6.0 points lower than production, and 1,000 rows show at least 4.6 points; the margin is "
+            "0.5 points",
+        ),
         (12, 12, "pass: as accurate as production, within what 1,000 rows can tell"),
         (0, 0, "pass: as accurate as production, within what 1,000 rows can tell"),
     ],
@@ -70,12 +79,14 @@ def test_a_drop_is_shown_by_the_bound_and_a_gain_by_the_test_that_the_gate_itsel
 
 def test_more_rows_can_tell_more():
     assert "within what 1,000 rows can tell" in headline(scores(40, 32))
-    assert headline(scores(400, 320, 10_000)).endswith("and 10,000 rows show at least 0.4 points")
+    assert headline(scores(400, 320, 10_000)).endswith(
+        "and 10,000 rows show at least 0.4 points; the margin is 0.5 points"
+    )
 
 
 def test_a_difference_below_a_tenth_of_a_point_is_not_nothing():
     assert headline(scores(404, 400, 10_000)) == (
-        "pass: 0.04 points lower than production, within what 10,000 rows can tell"
+        "pass: 0.04 points lower than production, within what 10,000 rows can tell; the margin is 0.5 points"
     )
 
 
@@ -84,15 +95,55 @@ def test_a_first_model_has_its_accuracy_in_the_first_line():
         "pass: nothing is in production yet; accuracy 0.9850 on 1,000 rows"
     )
     assert headline(scores(300, 0, production=False)) == (
-        "fail: nothing is in production yet; accuracy 0.7000 on 1,000 rows"
+        "fail: floor: accuracy 0.7000, at least 0.6752 with 95 % confidence; the floor is 0.8000; nothing is in "
+        "production yet"
     )
 
 
 def test_answers_that_cannot_be_judged_are_not_called_better_or_worse():
     scored = scores(0, 0)
     scored.candidate[3] = np.nan
-    assert headline(scored) == "fail: these answers cannot be judged"
-    assert headline(replace(scores(0, 0), seen=(1,))) == "fail: these answers cannot be judged"
+    assert headline(scored) == (
+        "fail: finite_scores: candidate answered 1 rows with NaN or infinity; these answers cannot be judged"
+    )
+    assert headline(replace(scores(0, 0), seen=(1,))) == (
+        "fail: unseen_rows: 1 eval rows are training rows, the first 1; these answers cannot be judged"
+    )
+
+
+def test_a_failing_first_line_names_the_rule_that_refused_and_its_figure():
+    """A model that is better than production and below the floor fails; that it is better is not the reason."""
+    high = replace(POLICY, at_least=0.999)
+    assert headline(scores(20, 30), high) == (
+        "fail: floor: accuracy 0.9800, at least 0.9711 with 95 % confidence; the floor is 0.9990; 1.0 point higher "
+        "than production, within what 1,000 rows can tell"
+    )
+    proof = replace(POLICY, name="non_inferior")
+    assert headline(scores(20, 20), proof) == (
+        "fail: non_inferior: the drop is at most 1.07 points with 95 % confidence, and 0.50 points are allowed; as "
+        "accurate as production, within what 1,000 rows can tell"
+    )
+    better = replace(POLICY, name="better")
+    assert headline(scores(0, 4), better).startswith("fail: better: 4 rows improved and 0 regressed; 0.4 points higher")
+    classes = tuple(f"<b>{label}</b>" for label in range(10))
+    renamed = replace(scores(0, 0), production=sure((np.arange(1000) + 1) % 10), classes=classes)
+    assert headline(renamed).startswith(
+        "fail: production_plausible: production has 0.0000 of these rows right, and 1.0000 with classes renamed; 100.0 "
+    )
+    lost = replace(scores(0, 0), slices={"island": (np.arange(1000) < 60).astype(int)}, groups={"island": ("a", "b")})
+    lost.candidate[:60] = sure((np.arange(60) + 1 + np.arange(60) % 7) % 10)
+    assert headline(lost, replace(POLICY, margin=0.2)).startswith(
+        "fail: slices_no_worse: worse than production in island b (60 rows regressed, 0 improved); 6.0 points lower "
+    )
+    evil = replace(lost, groups={"island": ("a", "www.evil.example")})
+    assert headline(evil, replace(POLICY, margin=0.2)).startswith("fail: slices_no_worse; 6.0 points lower than")
+
+
+def test_going_back_is_not_measured_by_the_margin():
+    back = replace(scores(70, 10), was_in_production=True)
+    assert headline(back, replace(POLICY, name="rollback")) == (
+        "pass: 6.0 points lower than production, and 1,000 rows show at least 4.6 points"
+    )
 
 
 def test_mistakes_are_counted_and_the_most_frequent_comes_first():

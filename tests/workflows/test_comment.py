@@ -329,6 +329,12 @@ def test_a_headline_that_is_no_plain_sentence_is_left_out(say, rest):
     assert say(RESULT | {"headline": headline}).splitlines()[2] == "`glyphs` ✅ **pass**"
 
 
+def test_a_headline_that_names_the_rule_that_refused_is_shown(say):
+    rest = "no_worse: 6.0 points lower than production (5 % of 1,000 rows), within what the rows can tell"
+    said = say(RESULT | {"verdict": "fail", "headline": f"fail: {rest}"})
+    assert said.splitlines()[2] == f"`glyphs` ⛔ **fail**: {rest}"
+
+
 def test_a_headline_about_another_verdict_is_left_out(say):
     assert say(RESULT | {"verdict": "fail"}).splitlines()[2] == "`glyphs` ⛔ **fail**"
 

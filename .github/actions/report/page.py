@@ -34,8 +34,9 @@ RULE = r"[a-z_]{1,60}"
 METRIC = r"[a-z][a-z0-9_]{0,39}"
 SLICE = r"[\w .=:-]{1,60}"
 CLASS = r"[\w .-]{1,40}"
-# A dot only inside a number and a colon only before a blank: GitHub makes a link of www.example, and of no number.
-SENTENCE = r"(?:[A-Za-z0-9 ,;]|(?<=[0-9])\.(?=[0-9])|:(?= )){1,200}"
+# A dot only inside a number, a colon only before a blank, `_` only inside a word: GitHub makes a link of www.example,
+# but not of a number.
+SENTENCE = r"(?:[A-Za-z0-9 ,;%()]|(?<=[0-9])\.(?=[0-9])|(?<=[a-z])_(?=[a-z])|:(?= )){1,300}"
 
 
 def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
