@@ -19,7 +19,7 @@ TABLE = "predictions.table.json"
 MAX_TABLE_BYTES = 16_000_000
 COLUMNS = ("label", "answer", "production_answer", "confidence")
 SHOWN = 24
-SHOWN_COLUMNS = 8
+SHOWN_COLUMNS = 20
 MAX_CHARS = 300
 # What a table of another form than evaluate's can raise: there is nothing to show then.
 _OTHER_TABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -27,7 +27,10 @@ _OTHER_TABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionErr
 
 @dataclass(frozen=True)
 class Mistake:
-    """url: of the picture, empty if the row is not a picture. said: the row's own columns. confidence: a fraction."""
+    """
+    url: of the picture, empty if the row is not a picture. said: the row's own columns by name; a missing value is an
+    empty text. confidence: a fraction.
+    """
 
     url: str
     said: tuple[tuple[str, str], ...]
@@ -43,11 +46,15 @@ def new(visit: Visit, evaluation: Version) -> tuple[list[Mistake], int]:
     """
     content = records.file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
     try:
-        table = json.loads(content or b"{}")
-        rows = _new_rows(table["columns"], table["data"])
-        return [_mistake(table["columns"], row, evaluation) for row in rows[:SHOWN]], len(rows)
+        return of_table(json.loads(content or b"{}"), evaluation.below)
     except _OTHER_TABLE:
         return [], 0
+
+
+def of_table(table: dict[str, Any], below: str) -> tuple[list[Mistake], int]:
+    """The same, from the table. below: the address of the pictures."""
+    rows = _new_rows(table["columns"], table["data"])
+    return [_mistake(table["columns"], row, below) for row in rows[:SHOWN]], len(rows)
 
 
 def _new_rows(columns: list[str], rows: list[list[Any]]) -> list[list[Any]]:
@@ -56,16 +63,21 @@ def _new_rows(columns: list[str], rows: list[list[Any]]) -> list[list[Any]]:
     return sorted(new, key=lambda row: -float(row[confidence]))
 
 
-def _mistake(columns: list[str], cells: list[Any], evaluation: Version) -> Mistake:
+def _mistake(columns: list[str], cells: list[Any], below: str) -> Mistake:
     row = dict(zip(columns, cells, strict=True))
     picture = row.get("mistake")
     path = picture.get("path") if isinstance(picture, dict) else None
     own = [(name, value) for name, value in row.items() if name == "text" or name.startswith("x_")]
     return Mistake(
-        url=picture_url(evaluation.below, str(path)) if path else "",
-        said=tuple((name.removeprefix("x_"), text_of(value)[:MAX_CHARS]) for name, value in own[:SHOWN_COLUMNS]),
+        url=picture_url(below, str(path)) if path else "",
+        said=tuple((name.removeprefix("x_"), _text(value)) for name, value in own[:SHOWN_COLUMNS]),
         row=str(row["row"]),
         truth=str(row["label"]),
         answer=str(row["answer"]),
         confidence=float(row["confidence"]),
     )
+
+
+def _text(value: Any) -> str:
+    """A cell of a row: a date without its midnight, and nothing if the value is missing."""
+    return "" if value is None else text_of(value).removesuffix(" 00:00:00")[:MAX_CHARS]
