@@ -41,6 +41,7 @@ from tests.steps.github import (
     pull,
     workflow_run,
 )
+from tests.steps.keys import TEAM, admin, member
 from tests.steps.kinds import use_case  # noqa: F401  # a fixture
 from tests.steps.published import whole  # noqa: F401  # a fixture
 
@@ -59,6 +60,14 @@ class Answer:
 
     def __getitem__(self, key: str) -> Any:
         return self.result[key]
+
+
+@pytest.fixture(scope="module")
+def training_key(server: Server) -> str:
+    """The key of a person who may do everything in the team and the registry but set the protected alias."""
+    admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
+    admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
+    return member(server, "trainer", "member")
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from modelgate.tracking import client, files
 from modelgate.tracking.fingerprint import ROOT
 from modelgate.tracking.references import Reference
 from tests.steps.desk import Desk
-from tests.steps.keys import TEAM, admin, member
+from tests.steps.keys import TEAM
 from tests.steps.policies import ROLLBACK
 
 OWN_SERVER = True
@@ -43,13 +43,6 @@ def seal(version, content, number):
     version.aliases.append(ledger.seal_of(ledger.Entry(number, content)))
     version.save()
 """
-
-
-@pytest.fixture(scope="module")
-def training_key(server):
-    admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
-    admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
-    return member(server, "trainer", "member")
 
 
 @pytest.fixture

@@ -16,17 +16,9 @@ import pytest
 from modelgate.tracking.fingerprint import ROOT
 from tests import own
 from tests.steps.desk import Desk
-from tests.steps.keys import TEAM, admin, member
+from tests.steps.keys import TEAM, member
 
 OWN_SERVER = True
-
-
-@pytest.fixture(scope="module")
-def training_key(server):
-    """The key of somebody who may do everything in the team and the registry but set the protected alias."""
-    admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
-    admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
-    return member(server, "trainer", "member")
 
 
 @pytest.fixture

@@ -213,6 +213,14 @@ class Place:
         return self.ask(f"[version.version for version in {versions} if 'production' in version.aliases]")
 
 
+@pytest.fixture
+def github() -> Iterator[GitHub]:
+    """What an action asks in the place of GitHub."""
+    fake = GitHub("team/models")
+    yield fake
+    fake.close()
+
+
 @pytest.fixture(scope="session")
 def able() -> None:
     """Nothing is begun that this machine cannot finish."""

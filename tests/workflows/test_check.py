@@ -14,19 +14,12 @@ import pytest
 
 from tests import own
 from tests.workflows.files import ACTIONS
-from tests.workflows.github import GitHub, of_action
+from tests.workflows.github import of_action
 
 SCRIPT = ACTIONS / "report" / "report.py"
 SHA = "a" * 40
 PAGE = "https://wandb.ai/vision/model-registry-dev/runs/abc"
 RUN = "https://github.com/team/models/actions/runs/1"
-
-
-@pytest.fixture
-def github():
-    fake = GitHub("team/models")
-    yield fake
-    fake.close()
 
 
 @pytest.fixture

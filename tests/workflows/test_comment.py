@@ -25,7 +25,7 @@ from modelgate.predictions import Predictions
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Metrics, Named
 from tests.workflows.files import ACTIONS
-from tests.workflows.github import GitHub, comment, of_action
+from tests.workflows.github import comment, of_action
 
 SCRIPT = ACTIONS / "report" / "report.py"
 SHA = "a" * 40
@@ -39,13 +39,6 @@ RESULT = {
     "url": "https://wandb.ai/orgs/acme/registry/model?selectionPath=acme%2Fx&version=v2",
     "run_url": "https://wandb.ai/vision/model-registry-dev/runs/abc",
 }
-
-
-@pytest.fixture
-def github():
-    fake = GitHub("team/models")
-    yield fake
-    fake.close()
 
 
 @pytest.fixture

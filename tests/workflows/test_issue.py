@@ -13,17 +13,10 @@ import sys
 import pytest
 
 from tests.workflows.files import ACTIONS
-from tests.workflows.github import GitHub, of_action
+from tests.workflows.github import of_action
 
 SCRIPT = ACTIONS / "issue" / "issue.py"
 FOUND = [{"name": "alias_moved", "message": "production is v3, and the ledger says v2"}]
-
-
-@pytest.fixture
-def github():
-    fake = GitHub("team/models")
-    yield fake
-    fake.close()
 
 
 @pytest.fixture

@@ -14,19 +14,12 @@ import sys
 import pytest
 
 from tests.workflows.files import ACTIONS, ROOT, workflows
-from tests.workflows.github import GitHub, of_action
+from tests.workflows.github import of_action
 
 SCRIPT = ACTIONS / "touches-judge" / "judge.py"
 HEAD, BASE, BEFORE = "a" * 40, "b" * 40, "c" * 40
 CONFIG = "usecases/glyphs/config.toml"
 TEXT = (ROOT / "tests" / CONFIG).read_text()
-
-
-@pytest.fixture
-def github():
-    fake = GitHub("team/models")
-    yield fake
-    fake.close()
 
 
 @pytest.fixture
