@@ -1,4 +1,4 @@
-# One word for each thing a person does here. GNU make 3.81 (the one macOS ships) is enough.
+# One target per task. GNU make 3.81 (the version in macOS) is enough.
 #
 # `make run` and the others pass on what you set: make run APPROVE=ada USE_CASE=digits ARGS="--epochs 20"
 # Those names reach the runner through the environment. Only ARGS becomes part of a shell command.
@@ -13,16 +13,16 @@ $(if $(filter approve,$(name)),APPROVE,USE_CASE)=$($(name))? No command knows th
 # Somebody's PYTHONPATH or PYTHONHOME must not put other libraries in front of the locked ones.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
 
-# For tests: none of the person's W&B variables, and a HOME of their own, but the engine that the person has chosen.
+# For tests: without your W&B variables, with a temporary HOME, but with the Docker engine that you chose.
 SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$$name"; done; \
 	unset APPROVE USE_CASE RUNNER; DOCKER_CONFIG="$${DOCKER_CONFIG:-$$HOME/.docker}"; export DOCKER_CONFIG; \
 	HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
-# One more than two cores: tests wait for processes, containers and servers.
+# One more than two cores, because tests wait for processes, containers and servers.
 WORKERS = 3
 
-# How each lock is made: for every platform, each package by its hash, and without the address of an index.
+# How each lock is made: for every platform, with hashes, and without the address of an index.
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q
 
 .PHONY: help setup setup-dev run plan approve rollback status audit predict prune serve serve-model clean images check quick test \
@@ -46,27 +46,27 @@ help:
 	@echo 'make prune      delete datasets and models that nothing refers to; lists them and asks'
 	@echo 'make serve      open the pages: what is in production, what waits, runs, the registry'
 	@echo 'make clean      remove what the runner keeps in .modelgate/'
-	@echo 'make images     build the images of the steps and the server that are missing'
-	@echo 'make setup      make the environment in .venv/; the targets above do it when it is missing'
-	@echo '                PYTHON=python3.11  the Python to make it with'
+	@echo 'make images     build the missing images of the steps and the server'
+	@echo 'make setup      create the environment in .venv/; the targets above do it if it is missing'
+	@echo '                PYTHON=python3.11  the Python to create it with'
 	@echo '                USE_CASE=digits    with the packages that the use case adds'
 	@echo 'make github-setup   set up a GitHub repository: environments, reviewers, rules, variables, secrets'
 	@echo '                REPO=owner/name REVIEWERS="login org/team" ENTITY=team [ARGS=--dry-run]'
-	@echo '                ENVIRONMENT=production-digits   the only one that REVIEWERS are for'
+	@echo '                ENVIRONMENT=production-digits   set REVIEWERS only for this environment'
 	@echo 'make github-doctor  what a GitHub repository still lacks   (REPO=owner/name)'
 	@echo
 	@echo 'For developers of modelgate:'
-	@echo 'make setup-dev  the environment with the tools for tests; the targets below make it when they need it'
+	@echo 'make setup-dev  create the environment with the test tools; the targets below do it if it is missing'
 	@echo 'make check      format, lint and run the quick tests: before each commit'
 	@echo 'make test       run every test that this machine can run'
-	@echo 'make coverage   run the same, and list the lines of the product that no test runs; fails under 95 %'
+	@echo 'make coverage   run the same, and list the lines of the product that no test runs; fails below 95 %'
 	@echo 'make prove      run the long proofs'
 	@echo 'make conformance  run W&B'"'"'s own system tests against the server (WANDB_TESTS=checkout of wandb/wandb)'
 	@echo 'make drill      rehearse a rollback, and print the seconds'
 	@echo 'make lint       check format, style, types and shell scripts'
 	@echo 'make docs       build the site of docs/ in build/site; a broken link is an error'
 	@echo 'make wheel      build the wheel of the server in build/release'
-	@echo 'make bench      measure what the project claims about speed'
+	@echo 'make bench      measure the speed that the project claims'
 	@echo 'make lock       remake the locks from pyproject.toml: requirements.txt, requirements-dev.txt, the images'
 
 setup:
@@ -113,12 +113,12 @@ lint: setup-dev
 	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh' .ci/run); \
 	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
 
-# The generator checks links and anchors; pictures and the navigation are left to the tests.
+# The generator checks links and anchors; the tests check pictures and the navigation.
 docs: setup-dev
 	@$(VENV_PYTHON) -m pytest -q tests/test_documents.py -k 'leads_somewhere or navigation'
 	@.venv/bin/zensical build --clean --strict
 
-# From a copy, because building writes next to the code; without an index, because what builds it is in the lock.
+# From a copy, because a build writes next to the code; without an index, because the build tools are in the lock.
 wheel: setup-dev
 	@rm -rf build/wheel && mkdir -p build/wheel && cp -R modelgate_server build/wheel/
 	@$(VENV_PYTHON) -m pip -q wheel --no-deps --no-index --no-build-isolation -w build/release ./build/wheel/modelgate_server
@@ -129,7 +129,7 @@ bench: setup-dev
 drill: setup-dev
 	@$(SEALED) $(VENV_PYTHON) -m benchmarks.drill
 
-# The server's image has what the package `modelgate-server` asks for, in the versions of the project.
+# The server's image has the dependencies of the package `modelgate-server`, in the versions of the project.
 lock: setup
 	@PATH="$$PATH:.venv/bin"; if command -v uv >/dev/null; then \
 	image() { uv pip compile "$$1" -c requirements.txt $(LOCKED) --no-annotate --no-emit-package libclang -o "$$2"; }; \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# For CI alone: give a bare Debian machine (root, apt, no image registry) a Docker engine and a local stand-in for the
-# base image that the Dockerfiles name, so that they build with nothing pulled. A person's machine pulls the real one.
+# Only for CI: install a Docker engine on a bare Debian machine (root, apt, no image registry), and a local stand-in for
+# the base image in the Dockerfiles, so that they build without a pull. Your own machine pulls the real one.
 #   BASE_IMAGE    tag of the stand-in         (python:3.11-slim-bookworm)
 #   SUITE         Debian release inside it    (bookworm, whose python3 is 3.11)
 # shellcheck disable=SC2016  # $1 and $(...) below belong to mmdebstrap and apt
@@ -20,7 +20,7 @@ if ! command -v dockerd >/dev/null || ! command -v mmdebstrap >/dev/null || [ ! 
 fi
 DOCKER=/usr/bin/docker    # Debian's own CLI: a newer one on PATH may lack the buildx plugin
 
-# 2. the engine, unless one answers already; it outlives this script
+# 2. the engine, unless one already answers; it outlives this script
 if ! $DOCKER info >/dev/null 2>&1; then
   setsid nohup dockerd >"$LOG" 2>&1 </dev/null &
   for _ in $(seq 120); do
@@ -32,17 +32,17 @@ if ! $DOCKER info >/dev/null 2>&1; then
   say "dockerd is up (pid $!, log $LOG)"
 fi
 
-# 3. the stand-in base image, unless the tag is there
-if $DOCKER image inspect "$BASE_IMAGE" >/dev/null 2>&1; then say "$BASE_IMAGE is there"; exit 0; fi
+# 3. the stand-in base image, unless the tag exists
+if $DOCKER image inspect "$BASE_IMAGE" >/dev/null 2>&1; then say "$BASE_IMAGE exists"; exit 0; fi
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-# the Debian mirrors this machine uses, whatever their file format; others (Origin not Debian) left out
+# the Debian mirrors of this machine, in any file format; other sources (Origin not Debian) are left out
 mirrors() {
   apt-get indextargets --format '$(ORIGIN) $(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk -v s="$SUITE" '$1 == "Debian" && index($3, s) == 1 {print "deb", $2, $3, $4}' | sort -u >"$work/sources.list"
   [ -s "$work/sources.list" ]
 }
 mirrors || { apt-get update -qq; mirrors; } || { echo "no Debian $SUITE mirror in this machine's apt" >&2; exit 1; }
-# this machine's own certificate authorities (none on most machines) go in, else pip inside cannot trust the registry
+# this machine's own certificate authorities (most machines have none), so that pip inside trusts the registry
 mkdir -p "$work/ca"; cp /usr/local/share/ca-certificates/*.crt "$work/ca/" 2>/dev/null || :
 touch "$work/pip.conf"
 if [ -r /etc/pip.conf ]; then cp /etc/pip.conf "$work/pip.conf"; fi
@@ -55,9 +55,9 @@ mmdebstrap --quiet --variant=minbase --include="$PKGS" \
   --customize-hook="cp $work/pip.conf \"\$1/etc/pip.conf\"" \
   --customize-hook='chroot "$1" update-ca-certificates >/dev/null 2>&1' \
   "$SUITE" "$work/root.tar" "$work/sources.list"
-say "root file system made ($(du -m "$work/root.tar" | cut -f1) MB)"
+say "root file system created ($(du -m "$work/root.tar" | cut -f1) MB)"
 CA=/etc/ssl/certs/ca-certificates.crt
 $DOCKER import -c 'CMD ["python3"]' -c 'LABEL ci.stand-in=debian' -c "ENV LANG=C.UTF-8" \
   -c "ENV PIP_CERT=$CA" -c "ENV SSL_CERT_FILE=$CA" -c "ENV REQUESTS_CA_BUNDLE=$CA" -c "ENV PIP_ROOT_USER_ACTION=ignore" \
   "$work/root.tar" "$BASE_IMAGE" >/dev/null
-say "$BASE_IMAGE is there: $($DOCKER run --rm --network none "$BASE_IMAGE" python -V)"
+say "$BASE_IMAGE exists: $($DOCKER run --rm --network none "$BASE_IMAGE" python -V)"

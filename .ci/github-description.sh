@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of GitHub's own description of its API, against which the tests hold their stand-in of GitHub.
-# It is fetched once and not committed: a package that GitHub publishes, of one version, known by its hash.
+# Prints the path of GitHub's own description of its API, which the tests compare with their stand-in for GitHub.
+# It is downloaded once and not committed: one version of a package from GitHub, pinned by its hash.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,13 +1,13 @@
 """
-The W&B-compatible server.
+Run the W&B-compatible server.
 
-    modelgate-server                          start it, on 127.0.0.1 and in a folder of your own
+    modelgate-server                          start it, on 127.0.0.1 and in your own folder
     modelgate-server serve --data DIR         the same, with flags
     modelgate-server admin --data DIR ...     users, roles, protected aliases
     modelgate-server check | gc | backup | export | import --data DIR ...
-                                              what is in the folder; docs/how-to/server.md
+                                              maintain the folder; docs/how-to/server.md
 
-`python -m modelgate_server` is the same program. Exits 0 when it was stopped, 2 when it cannot start.
+`python -m modelgate_server` is the same program. Exits 0 when you stop it, 2 if it cannot start.
 """
 
 import argparse
@@ -37,14 +37,14 @@ COMMANDS = {
 
 
 def parse_args(argv: list[str]) -> tuple[str, list[str]]:
-    """The command and its arguments. Without a command, flags are those of `serve`."""
+    """Return the command and its arguments. Without a command, the flags are those of `serve`."""
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
         return "serve", argv
     parser = argparse.ArgumentParser(
         prog="modelgate-server",
         description="A server that speaks W&B's protocol to the wandb SDK, and keeps everything in one folder.",
         epilog="example: modelgate-server serve --data ./wandb-server --port 8080; "
-        "each command explains itself: modelgate-server gc --help",
+        "for the flags of a command: modelgate-server gc --help",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
@@ -56,7 +56,7 @@ def parse_args(argv: list[str]) -> tuple[str, list[str]]:
 
 def main(argv: list[str] | None = None) -> int:
     name, rest = parse_args(sys.argv[1:] if argv is None else argv)
-    # Not at the top: each command loads only what it needs, and a wrong flag is answered at once.
+    # Not at the top: each command loads only what it needs, and a wrong flag is reported at once.
     try:
         return int(importlib.import_module(COMMANDS[name].module).main(rest))
     except StartError as error:

@@ -1,5 +1,5 @@
 """
-Who may do what in a data folder, while its server runs or not. Each command may be repeated.
+Manage who may do what in a data folder, whether or not its server runs. Each command may be repeated.
 
     python -m modelgate_server admin --data DIR add-user ann
     python -m modelgate_server admin --data DIR add-organization acme --admin ann
@@ -12,8 +12,8 @@ Who may do what in a data folder, while its server runs or not. Each command may
     python -m modelgate_server admin --data DIR protected-aliases
     python -m modelgate_server admin --data DIR revoke-user ann
 
-Exits 0 done, 2 wrong use. add-user prints the user's API key on standard output, once: only a hash of it is kept.
-docs/how-to/server.md says what each role may do.
+Exits 0 done, 2 wrong use. add-user prints the user's API key on standard output, only once: the server stores only a
+hash of it. docs/how-to/server.md says what each role may do.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from modelgate_server.store.db import Database
 from modelgate_server.store.projects import Project
 
 ROLES = ("admin", "member", "viewer")
-REGISTRY = "organization and name, like acme/wandb-registry-model"
+REGISTRY = "organization and name, such as acme/wandb-registry-model"
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -41,29 +41,29 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     add_data(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    user = commands.add_parser("add-user", help="make a user, and print the API key", allow_abbrev=False)
+    user = commands.add_parser("add-user", help="create a user, and print the API key", allow_abbrev=False)
     user.add_argument("name")
-    user.add_argument("--key", help="the user's API key (default: one is made)")
-    user.add_argument("--server-admin", action="store_true", help="let the user make other users")
+    user.add_argument("--key", help="the user's API key (default: a new one)")
+    user.add_argument("--server-admin", action="store_true", help="let the user create other users")
     commands.add_parser("revoke-user", help="revoke a user's API keys").add_argument("name")
-    organization = commands.add_parser("add-organization", help="make an organization", allow_abbrev=False)
+    organization = commands.add_parser("add-organization", help="create an organization", allow_abbrev=False)
     organization.add_argument("name")
-    organization.add_argument("--admin", required=True, metavar="USER", help="who runs it")
+    organization.add_argument("--admin", required=True, metavar="USER", help="its admin")
     member = commands.add_parser("add-member", help="add a user to an organization", allow_abbrev=False)
     member.add_argument("organization")
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
-    team = commands.add_parser("add-team", help="make a team in an organization", allow_abbrev=False)
+    team = commands.add_parser("add-team", help="create a team in an organization", allow_abbrev=False)
     team.add_argument("name")
     team.add_argument("--organization", required=True)
-    team.add_argument("--admin", required=True, metavar="USER", help="who runs it")
+    team.add_argument("--admin", required=True, metavar="USER", help="its admin")
     member = commands.add_parser("add-team-member", help="add a user to a team", allow_abbrev=False)
     member.add_argument("team")
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
     member = commands.add_parser(
         "add-registry-member",
-        help="give a user a role in a registry, whatever their role in its organization",
+        help="give a user a role in a registry, instead of their role in its organization",
         allow_abbrev=False,
     )
     member.add_argument("registry", help=REGISTRY)
@@ -76,10 +76,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     member.add_argument("user")
     member = commands.add_parser(
         "add-project-member",
-        help="give a team's member a role in a project, whatever their role in the team",
+        help="give a member of a team a role in a project, instead of their role in the team",
         allow_abbrev=False,
     )
-    member.add_argument("project", help="TEAM/PROJECT; made if it is missing")
+    member.add_argument("project", help="TEAM/PROJECT; created if it is missing")
     member.add_argument("user", help="a member of the team")
     member.add_argument("--role", choices=ROLES, default="member")
     for name, does in (
@@ -113,9 +113,9 @@ def add_user(db: sqlite3.Connection, args: argparse.Namespace) -> None:
     found = accounts.find_user(db, args.name) or accounts.create_user(db, args.name, admin=args.server_admin)
     owner = accounts.user_of_key(db, key)
     if owner is not None and owner.id != found.id:
-        raise Invalid("the key is another user's")
+        raise Invalid("this key belongs to another user")
     if owner is None:
-        accounts.add_key(db, found.id, key, "made by an administrator")
+        accounts.add_key(db, found.id, key, "created by an administrator")
     if args.key is None:
         sys.stdout.write(key + "\n")
 
@@ -216,12 +216,12 @@ def _team(db: sqlite3.Connection, name: str) -> Entity:
 
 
 def _project(db: sqlite3.Connection, reference: str) -> Project:
-    """A registry, or a team's project: the older `model-registry` is one."""
+    """Return a registry, or a team's project, such as the older `model-registry`."""
     owner_name, _, name = reference.partition("/")
     owner = accounts.find_entity(db, owner_name)
     found = projects.find(db, owner.id, name) if owner else None
     if found is None:
-        raise Invalid(f'registry "{reference}" not found: it is written like acme/wandb-registry-model')
+        raise Invalid(f'registry "{reference}" not found: write it as acme/wandb-registry-model')
     return found
 
 

@@ -1,4 +1,4 @@
-"""The application: every address that the server answers, on one screen."""
+"""Build the application: every address that the server answers, on one screen."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from modelgate_server.store.db import now
 from modelgate_server.web import pages
 
 log = logging.getLogger("server")
-# Further pages: given the services, their routes.
+# Additional pages: from the services to their routes.
 Mount = Callable[[Services], Sequence[BaseRoute]]
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
@@ -48,11 +48,11 @@ ROUTES = [
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
-    """An address or a method that the server does not know."""
+    """Answer an address or a method that the server does not know."""
     if pages.is_for_a_person(request):
         return pages.nothing_here()
     status = error.status_code if isinstance(error, HTTPException) else ServerError.status
-    return JSONResponse(failure([(f"{request.method} {request.url.path} is not known to this server", status)]), status)
+    return JSONResponse(failure([(f"{request.method} {request.url.path} is not supported by this server", status)]), status)
 
 
 @asynccontextmanager
@@ -65,15 +65,15 @@ async def _lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
 
 async def _watch(services: Services) -> None:
     """
-    What happens by itself with time. Runs whose process was killed send nothing any more: W&B calls them crashed, and
-    so do we. Versions whose time to live is over are deleted.
+    Do what happens by itself over time. A run whose process was killed sends nothing any more: it is marked as crashed,
+    as in W&B. Versions whose time to live is over are deleted.
     """
     listening = Listening()
     while True:
         try:
             await run_in_threadpool(_look_over, services, listening.long_enough())
         except sqlite3.OperationalError as error:  # another process holds the database for long: try again later
-            log.warning("runs and versions could not be looked over: %s", error)
+            log.warning("runs and versions could not be checked: %s", error)
         await asyncio.sleep(WATCH_S)
 
 
@@ -87,7 +87,7 @@ def _look_over(services: Services, heard_all: bool) -> None:
 class Listening:
     """
     Whether this process has run without a pause for as long as a run may be silent. While a machine is suspended or a
-    process stopped no one is heard, and that says nothing about the runs.
+    process is stopped, the server hears nothing, and that says nothing about the runs.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Listening:
         self._paused = 0.0
 
     def long_enough(self) -> bool:
-        """Asked every `WATCH_S`; a gap of twice that was a pause."""
+        """Called every `WATCH_S`; a gap of twice that was a pause."""
         before, self._asked = self._asked, time.time()
         if not 0 <= self._asked - before < 2 * WATCH_S:
             self._paused = self._asked
@@ -103,7 +103,7 @@ class Listening:
 
 
 def create_app(services: Services, mount: Mount | None = None) -> Starlette:
-    """mount: pages of somebody else's. Theirs come before ours, so `/` may be one of them."""
+    """mount: additional pages. They come before ours, so `/` may be one of them."""
     app = Starlette(
         routes=[*ROUTES, *(mount(services) if mount else ()), *pages.routes(services)],
         lifespan=partial(_lifespan, services=services),

@@ -1,11 +1,12 @@
 """
-Copy a data folder, whole and of one moment, while its server runs.
+Copy a complete data folder, as of one moment, while its server runs.
 
     python -m modelgate_server backup --data DIR TARGET
 
-The copy is a data folder itself: start a server on it, or `check` it. Run again on the same TARGET, it brings it up to
-date and copies only what is new; killed and run again, it completes. The database comes last, so that TARGET is always
-the last complete copy. Exits 0 done, 1 a blob of DIR is missing or corrupt (each is named), 2 wrong use.
+The copy is itself a data folder: you can start a server on it, or `check` it. If you run it again on the same TARGET,
+it updates the copy and copies only what is new; if it was killed, the next run completes it. The database comes last,
+so TARGET is always the last complete copy. Exits 0 done, 1 a blob of DIR is missing or corrupt (each is named), 2 wrong
+use.
 """
 
 import argparse
@@ -21,14 +22,14 @@ from modelgate_server.store.blobs import Blobs, fsync
 from modelgate_server.store.db import snapshot
 
 SECRETS = ("secret", "api_key")
-# What SQLite keeps next to a database that it is writing.
+# Files that SQLite keeps next to a database while it writes.
 BESIDE = (".new-journal", ".new-wal", ".new-shm")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     made = parser(
         "backup",
-        "Copy a data folder, whole and of one moment, while its server runs.",
+        "Copy a complete data folder, as of one moment, while its server runs.",
         "--data .modelgate/server /backups/modelgate",
     )
     made.add_argument(
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> int:
         _publish(target)
         _remove_others(Blobs(target / "blobs"), needed)
     for md5 in broken:
-        say(f"error: blob {md5} is missing or corrupt in {source}: python -m modelgate_server check says whose it is")
+        say(f"error: blob {md5} is missing or corrupt in {source}; see python -m modelgate_server check")
     say(f"{len(needed)} blobs, of which {copied} were copied ({amount(size)}), and the database: {target}")
     result({"blobs": len(needed), "copied": copied, "bytes": size, "broken": broken})
     return 1 if broken else 0
@@ -61,23 +62,23 @@ def main(argv: list[str]) -> int:
 
 def _check_target(source: Path, target: Path) -> None:
     if target.exists() and not target.is_dir():
-        raise StartError(f'"{target}" is not a folder', "give another TARGET")
+        raise StartError(f'"{target}" is not a folder', "choose another TARGET")
     within, of = target.resolve(), source.resolve()
     if within == of or of in within.parents or within in of.parents:
-        raise StartError("one of TARGET and DIR is inside the other", "give a TARGET elsewhere, best on another disk")
+        raise StartError("TARGET is inside DIR, or DIR inside TARGET", "choose a TARGET outside, best on another disk")
     mine = {f"{name}{end}" for name in ("server.db", *SECRETS) for end in ("", ".new", *BESIDE)} | {"blobs"}
     strange = sorted(path.name for path in target.iterdir() if path.name not in mine) if target.is_dir() else []
     if strange:
         raise StartError(
             f'"{target}" is neither empty nor a backup: it holds "{strange[0]}"',
-            "give another TARGET; a folder that a server was started on is no longer a backup",
+            "choose another TARGET; a folder that a server was started on is no longer a backup",
         )
 
 
 def _copy_database(source: Path, target: Path) -> set[str]:
-    """A snapshot next to the last one; returns the blobs that it refers to."""
+    """Write a snapshot next to the last one; return the blobs that it refers to."""
     beside = target / "server.db.new"
-    for end in (".new", *BESIDE):  # of a backup that was killed
+    for end in (".new", *BESIDE):  # left by a backup that was killed
         (target / f"server.db{end}").unlink(missing_ok=True)
     say(f"copying the database ({amount(database_of(source).stat().st_size)})")
     with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
@@ -94,12 +95,14 @@ def _copy_database(source: Path, target: Path) -> set[str]:
 
 
 def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) -> tuple[int, int, list[str]]:
-    """(copied, their bytes, those that are not there or not right). What an earlier backup has is not copied again."""
+    """Return (copied, their bytes, those that are missing or corrupt). What an earlier backup has is not copied
+    again.
+    """
     earlier = _earlier(folder)
     copied, size, broken = 0, 0, []
     progress = Progress("looked at", "blobs", len(needed))
     for md5 in sorted(needed):
-        # What is there and in no complete backup was left by one that was killed: its bytes are read to be sure.
+        # A file that is not part of a complete backup was left by one that was killed: its bytes are read to be sure.
         if target.size(md5) is not None and (md5 in earlier or target.is_right(md5)):
             progress.add(0)
             continue
@@ -114,7 +117,9 @@ def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) ->
 
 
 def _earlier(target: Path) -> set[str]:
-    """What the last complete backup in the folder refers to; nothing where another version of the server made it."""
+    """Return what the last complete backup in the folder refers to; nothing if another version of the server made
+    it.
+    """
     if not (target / "server.db").exists():
         return set()
     try:
@@ -146,7 +151,7 @@ def _copy_secret(source: Path, target: Path) -> None:
 
 
 def _publish(target: Path) -> None:
-    """From here on the folder is the new backup."""
+    """Make the folder the new backup."""
     fsync(target / "server.db.new")
     (target / "server.db.new").rename(target / "server.db")
     fsync(target)

@@ -1,10 +1,10 @@
 """
-Whether everything that a data folder's rows speak of is there, and nothing else. The server may be running.
+Check that a data folder has everything that its rows refer to, and nothing else. The server may be running.
 
     python -m modelgate_server check --data DIR
 
-Reads every byte of every blob. Exits 0 clean, 1 something is wrong (each finding says what to do), 2 wrong use. The
-words go to standard error, a JSON object with the findings to standard output.
+Reads every byte of every blob. Exits 0 clean, 1 something is wrong (each finding says what to do), 2 wrong use.
+Messages go to standard error, and a JSON object with the findings goes to standard output.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Report:
     versions: int = 0
     blobs: int = 0
     size: int = 0
-    waiting: int = 0  # blobs of uploads under way
+    waiting: int = 0  # blobs of uploads in progress
 
     def add(self, kind: str, what: str, todo: str) -> None:
         self.findings.append(Finding(kind, what, todo))
@@ -76,7 +76,7 @@ def main(argv: list[str]) -> int:
 def check(folder: Path) -> Report:
     report = Report([])
     blobs = Blobs(folder / "blobs", make=False)
-    # The rows first: what is uploaded meanwhile is young, and not looked for.
+    # The rows first: newer uploads are recent, and not looked for.
     with snapshot(database_of(folder)) as db:
         if not _database(db, report):
             return report
@@ -92,20 +92,20 @@ def check(folder: Path) -> Report:
             path = blobs.path(md5)
             todo = f'copy "blobs/{md5[:2]}/{md5}" of a backup to "{path}"'
             if kind == "corrupt":
-                todo += ", or remove it and log the right file again"
+                todo += ", or remove it and log the correct file again"
             report.add(kind, f"blob {md5}, {references.owner(db, md5)}", todo)
     return report
 
 
 def _database(db: sqlite3.Connection, report: Report) -> bool:
-    """What SQLite itself finds; False when nothing further can be read."""
+    """Report what SQLite itself finds; return False if nothing more can be read."""
     for (problem,) in db.execute("PRAGMA integrity_check(20)"):
         if problem != "ok":
             report.add("database", str(problem), RESTORE)
     if report.findings:
         return False
     for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
-        report.add("database", f"row {row} of {table} refers to a row of {parent} that is not there", RESTORE)
+        report.add("database", f"row {row} of {table} refers to a missing row of {parent}", RESTORE)
     return True
 
 
@@ -117,12 +117,12 @@ def _versions(db: sqlite3.Connection, report: Report) -> None:
         whole = (digest, len(entries), sum(entry.size for entry in entries))
         name = references.version_name(db, found.id)
         if whole != (found.digest, found.file_count, found.size):
-            report.add("row", f"version {name} is not what its digest, number of files and size say", RESTORE)
+            report.add("row", f"version {name} does not match its digest, number of files and size", RESTORE)
         if artifacts.membership(db, found.sequence_id, found.id) is None:
             report.add("row", f"version {name} is not in its own collection", RESTORE)
 
 
-# What is JSON in the rows, and what is a time.
+# The columns that are JSON, and those that are times.
 DOCUMENTS = {
     "runs": ("config", "summary", "tags"),
     "artifacts": ("metadata", "pending_aliases"),
@@ -141,7 +141,7 @@ TIMES = {
 
 
 def _texts(db: sqlite3.Connection, report: Report) -> bool:
-    """SQLite looks at its own pages, and not at what a text says: one whose bits have flipped is a text to it."""
+    """SQLite checks its own pages, not the content of a text: for SQLite, a text with flipped bits is still a text."""
     before = len(report.findings)
     db.text_factory = bytes
     try:
@@ -157,7 +157,7 @@ def _texts(db: sqlite3.Connection, report: Report) -> bool:
 
 
 def _rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[str, list[str], tuple[Any, ...]]]:
-    """(what it is called, columns, values) of each row of a table of ours."""
+    """Yield (name, columns, values) of each row of one of our tables."""
     columns = [str(row[1], "utf-8") for row in db.execute(f"PRAGMA table_info({table})")]
     keys = [str(row[1], "utf-8") for row in db.execute(f"PRAGMA table_info({table})") if row[5]]
     for values in db.execute(f"SELECT * FROM {table}"):  # noqa: S608  the table is in the schema
@@ -190,14 +190,14 @@ def _references(db: sqlite3.Connection, report: Report) -> None:
 
 
 def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report: Report) -> dict[str, str]:
-    """Look at every file; returns which needed blobs are missing or corrupt."""
+    """Check every file; return which needed blobs are missing or corrupt."""
     old = upload_window(time.time())
     broken = dict.fromkeys(needed, "missing")
     here: set[str] = set()
     progress = Progress("checked", "blobs", len(needed))
     for found in blobs.everything():
         if found.md5 is None:
-            report.add("unknown", f'"{found.path}" is not a file of the server', "move it elsewhere")
+            report.add("unknown", f'"{found.path}" is not a file of the server', "move it out of the folder")
             continue
         here.add(found.md5)
         if found.md5 not in needed:
@@ -215,15 +215,15 @@ def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report:
             progress.add(found.size)
     for half in blobs.arriving():
         if half.modified < old:
-            todo = "python -m modelgate_server gc removes it, and so does the server's next start"
+            todo = "python -m modelgate_server gc removes it, and so does the next start of the server"
             report.add("half-written", f'"{half.path}" ({amount(half.size)})', todo)
     for md5 in sorted(known - here - needed.keys()):
-        report.add("row", f"blob {md5} is noted and not there; nothing refers to it", "python -m modelgate_server gc")
+        report.add("row", f"blob {md5} is recorded but missing; nothing refers to it", "python -m modelgate_server gc")
     return broken
 
 
 def _is_right(blobs: Blobs, md5: str) -> bool:
     try:
         return blobs.md5_of(md5) == md5
-    except OSError:  # a bad sector, or one that this user may not read
+    except OSError:  # a bad sector, or a file that this user may not read
         return False

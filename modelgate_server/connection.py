@@ -1,12 +1,12 @@
 """
-A connection with a client: an answer leaves in one piece, and a request that does not come has an end.
+Handle a connection with a client: send an answer in one piece, and stop waiting for a request that does not arrive.
 
-uvicorn writes the head of an answer and its body one after the other. Of a server that is killed between the two a
-client has the head of an answer, and the SDK does not ask again for a body that never comes. One piece is also one
-system call less.
+uvicorn writes the head of an answer and its body one after the other. If the server is killed between the two, the
+client has only the head, and the SDK does not ask again for a body that never arrives. One piece also saves a system
+call.
 
-uvicorn keeps as many headers as are sent and waits for a head or a body as long as the client likes. Here there is an
-end to both, before anybody is known: neither needs a key.
+uvicorn accepts any number of headers, and waits for a head or a body without a limit. Here, both have limits, because a
+client needs no key for either.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A client that still sends the body of an answered request sees the answer first, and then has to stop."""
+        """A client that still sends the body of an answered request gets the answer first, and then must stop."""
         super().on_response_complete()
         if self._in_body:
             self._stop_clock()
@@ -95,7 +95,9 @@ class Connection(HttpToolsProtocol):
 
 
 class Gathering:
-    """A transport that sends all that is written to it within one turn of the event loop at the end of that turn."""
+    """A transport that collects everything written in one turn of the event loop, and sends it at the end of that
+    turn.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -103,7 +105,7 @@ class Gathering:
         self._pieces: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
-        """All else as the transport itself does it."""
+        """Pass everything else to the transport itself."""
         return getattr(self._transport, name)
 
     def write(self, piece: bytes) -> None:

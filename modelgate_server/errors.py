@@ -1,22 +1,22 @@
 """
-Everything that the server refuses, one class a cause.
+Define everything that the server refuses, one class per cause.
 
-    ServerError           400   base; also what a bug of ours becomes on the wire
+    ServerError           400   base; also for a bug of the server
       Invalid             400   a value that breaks a rule
-      Unauthenticated     401   no key, or a key that is not known
-      Forbidden           403   the key is good, the right is missing
-      NotFound            404   no such thing, or none that this user may see
+      Unauthenticated     401   no key, or an unknown key
+      Forbidden           403   the key is valid, but lacks the permission
+      NotFound            404   no such thing, or this user may not see it
         UnknownEntity     404   no one has an entity of this name
       TooLarge            413   over a limit of settings.py
       TooLong             400   it took longer, or would answer more, than one request may
-      Broken              400   the disk, the folder or the database does not take or give what it should
-      Stopping            503   the server is on its way out
-      Busy                503   too much is under way at once
+      Broken              400   the disk, the folder or the database fails
+      Stopping            503   the server is shutting down
+      Busy                503   too many requests at once
     StartError                  the server or a command cannot start: exit code 2, with a hint
 
-Only two of them are a 408, 409, 429 or 5xx: on those the SDK tries again for minutes, or for days. While the server
-stops that is right: the next try finds the server that comes after it, or no one, as it would without an answer. When
-too much is under way it is right too: it passes.
+Only two of them are a 408, 409, 429 or 5xx: on those, the SDK retries for minutes, or for days. This is right while the
+server stops: the next try finds the next server, or no server, as it would without an answer. It is also right for too
+many requests, because that is temporary.
 """
 
 from typing import ClassVar

@@ -3,8 +3,8 @@ Write a project as plain files: JSON, JSON lines, and the files themselves. The 
 
     python -m modelgate_server export --data DIR ENTITY/PROJECT TARGET
 
-Nothing of this software is needed to read them, and `import` reads them into another server. TARGET appears when it is
-complete; until then it is TARGET.part. Exits 0 done, 1 a blob is missing or corrupt (each is named), 2 wrong use.
+You can read them without this software, and `import` reads them into another server. TARGET appears when it is
+complete; until then, it is TARGET.part. Exits 0 done, 1 a blob is missing or corrupt (each is named), 2 wrong use.
 """
 
 import argparse
@@ -31,27 +31,27 @@ from modelgate_server.store.runs import Run
 
 FORMAT = 1
 INDEX = "export.json"
-MAX_PART_BYTES = 200  # most file systems take 255
+MAX_PART_BYTES = 200  # most file systems allow 255
 REFERENCE = re.compile(r"wandb-artifact://([0-9a-f]+)(?:/|$)")
 READ_ME = """\
 A project of a W&B-compatible server, as plain files.
 
-export.json                          what is here, and in which order it was made
+export.json                          the contents, in the order of creation
 runs/RUN/run.json                    the run; config.json and summary.json as the SDK sent them
-runs/RUN/history.jsonl               one per line time the run logged; events.jsonl: the machine; console.jsonl: output
+runs/RUN/history.jsonl               one line per logged step; events.jsonl: system metrics; console.jsonl: output
 runs/RUN/files/                      the run's files
 artifacts/NAME/v0/version.json       a version: digest, metadata, aliases, where it is linked, its files by path
 artifacts/NAME/v0/files/             the files of that version
 sweeps.json                          the sweeps
 
-A name that no file can have is in a folder "renamed"; the JSON says which it is.
-To bring it into another server: python -m modelgate_server import --data DIR THIS_FOLDER
+A file whose name is not possible here is in a folder "renamed"; the JSON has its real name.
+To import it into another server: python -m modelgate_server import --data DIR THIS_FOLDER
 """
 
 
 @dataclass
 class Shelf:
-    """Gives each name from outside a file of its own, on any file system: under its name, or else under a number."""
+    """Gives each name from outside its own file, on any file system: under its name, or else under a number."""
 
     natural: str
     _files: set[str] = field(default_factory=set)
@@ -79,8 +79,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "Write a project as plain files: JSON, JSON lines, and the files themselves. The server may be running.",
         "--data .modelgate/server local/mnist mnist-export",
     )
-    made.add_argument("project", metavar="ENTITY/PROJECT", help="the project, e.g. local/mnist")
-    made.add_argument("target", type=Path, metavar="TARGET", help="a folder that is made")
+    made.add_argument("project", metavar="ENTITY/PROJECT", help="the project, for example local/mnist")
+    made.add_argument("target", type=Path, metavar="TARGET", help="a folder that does not exist yet")
     parsed: argparse.Namespace = made.parse_args(argv)
     return parsed
 
@@ -98,9 +98,7 @@ def main(argv: list[str]) -> int:
     sync_file_system(part)
     part.rename(args.target)
     for md5 in broken:
-        say(
-            f"error: blob {md5} is missing or corrupt in {args.data}: python -m modelgate_server check says whose it is"
-        )
+        say(f"error: blob {md5} is missing or corrupt in {args.data}; see python -m modelgate_server check")
     say(f"{len(export.index['runs'])} runs and {len(export.index['versions'])} versions: {args.target}")
     numbers = {name: len(export.index[name]) for name in ("runs", "versions", "collections")}
     result({**numbers, "files": len(export.files), "broken": broken})
@@ -109,11 +107,11 @@ def main(argv: list[str]) -> int:
 
 def _check_target(target: Path, part: Path) -> None:
     if target.exists():
-        raise StartError(f'"{target}" exists', "give another TARGET, or move it away")
+        raise StartError(f'"{target}" exists', "choose another TARGET, or move it away")
     if part.exists():
         if not (part / INDEX).is_file():
-            raise StartError(f'"{part}" exists and is not what an export has left', "move it away")
-        shutil.rmtree(part)  # of an export that was killed
+            raise StartError(f'"{part}" exists, but not from an earlier export', "move it away")
+        shutil.rmtree(part)  # left by an export that was killed
     part.mkdir(parents=True)
 
 
@@ -122,12 +120,14 @@ def _project(db: sqlite3.Connection, name: str) -> Project:
     owner = accounts.find_entity(db, entity)
     found = projects.find(db, owner.id, project) if owner else None
     if found is None:
-        raise StartError(f'project "{name}" is not in this data folder', "write it as ENTITY/PROJECT, like local/mnist")
+        raise StartError(
+            f'project "{name}" is not in this data folder', "write it as ENTITY/PROJECT, for example local/mnist"
+        )
     return found
 
 
 class Export:
-    """Everything that the rows say is written first, in one snapshot; the bytes follow."""
+    """Write everything from the rows first, in one snapshot; the bytes follow."""
 
     def __init__(self, db: sqlite3.Connection, project: Project, folder: Path) -> None:
         self.db = db
@@ -146,7 +146,7 @@ class Export:
 
     def write(self) -> None:
         (self.folder / "README.txt").write_text(READ_ME, encoding="utf-8")
-        self._json(INDEX, self.index)  # says whose the folder is, if this is killed
+        self._json(INDEX, self.index)  # marks the folder as an export, in case this is killed
         shelf = Shelf("runs")
         for run in reversed(runs.of_project(self.db, self.project.id)):
             self.index["runs"].append(folder := shelf.place(run.name))
@@ -165,7 +165,7 @@ class Export:
         self._json(INDEX, self.index)
 
     def copy(self, blobs: Blobs) -> list[str]:
-        """The bytes, each read once and compared with its MD5; returns those that are missing or not right."""
+        """Copy the bytes, each read once and compared with its MD5; return those that are missing or corrupt."""
         placed: dict[str, Path] = {}
         broken = set()
         progress = Progress("wrote", "files", len(self.files))
@@ -234,7 +234,7 @@ class Export:
             "type": artifacts.artifact_type(self.db, collection.type_id).name,
             "tags": [tag.name for tag in artifacts.collection_tags(self.db, collection.id)],
             "client_ids": [name for (name,) in clients],
-            # Of a portfolio, what was linked into it; a sequence's versions have folders of their own.
+            # For a portfolio, what was linked into it; a sequence's versions have their own folders.
             "links": self._linked(collection) if collection.kind == "portfolio" else [],
         }
         self._json(f"{folder}/collection.json", document)
@@ -281,7 +281,7 @@ class Export:
             "aliases": [alias.name for alias in artifacts.aliases_of(self.db, home.id)],
             "tags": [tag.name for tag in artifacts.tags(self.db, artifact.id)],
             "user": self._user(artifact.user_id),
-            # A run of another project does not come along.
+            # A run of another project is not exported.
             "run": maker.name if maker and maker.project_id == self.project.id else None,
             "client_ids": [name for (name,) in clients],
             "links": [self._link(there) for there in elsewhere],
@@ -291,14 +291,14 @@ class Export:
         self._json(f"{folder}/version.json", document)
 
     def _referred(self, ref: str | None) -> dict[str, dict[str, str]]:
-        """What an address in another version means: its id is this server's own."""
+        """Return what an address in another version refers to, because its id is only valid on this server."""
         match = REFERENCE.match(ref or "")
         if not match:
             return {}
         try:
             found = artifacts.find_artifact(self.db, artifact_number(match[1]))
         except (NotFound, ValueError):
-            return {}  # it is not an id of this project
+            return {}  # not an id of this project
         if found is None or found.state != "COMMITTED":
             return {}
         return {match[1]: {"version": references.version_name(self.db, found.id), "digest": found.digest}}
@@ -319,7 +319,7 @@ class Export:
 
 
 def artifact_number(hexadecimal: str) -> int:
-    """The row behind an id as references write it: the hex digits of the bytes whose base64 the id is."""
+    """Return the row of an id as references write it: the id as base64, then in hex digits."""
     return number_of("Artifact", base64.b64encode(bytes.fromhex(hexadecimal)).decode())
 
 
@@ -328,7 +328,7 @@ def _fields(row: Any, *, leave: str) -> dict[str, Any]:
 
 
 def _same(source: Path, target: Path) -> None:
-    """The same bytes under a second name; a file system without such names gets them twice."""
+    """Give the same bytes a second name; on a file system without hard links, copy them."""
     try:
         target.hardlink_to(source)
     except OSError:

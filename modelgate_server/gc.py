@@ -3,9 +3,9 @@ Remove the bytes that nothing refers to any more. The server may be running.
 
     python -m modelgate_server gc --data DIR [--dry-run]
 
-Deleted versions and runs leave their bytes behind, uploads that were given up leave theirs. What is younger than the
-upload window (settings.py) stays: an upload under way may still refer to it. Exits 0 done, 2 wrong use. The words go to
-standard error, a JSON object with the bytes freed to standard output.
+Deleted versions and runs leave their bytes behind, and so do abandoned uploads. Files newer than the upload window
+(settings.py) stay, because an upload in progress may still refer to them. Exits 0 done, 2 wrong use. Messages go to
+standard error, and a JSON object with the freed bytes goes to standard output.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from modelgate_server.store import references
 from modelgate_server.store.blobs import Blobs, Found
 from modelgate_server.store.db import Database
 
-# So many at a time, between which the server's own writers have their turn.
+# This many at a time, so that the server's own writers get their turn in between.
 BATCH = 500
 
 
@@ -28,7 +28,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         " be running.",
         "--data .modelgate/server --dry-run",
     )
-    made.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    made.add_argument("--dry-run", action="store_true", help="only show what would be removed")
     parsed: argparse.Namespace = made.parse_args(argv)
     return parsed
 
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
 
 
 def _unneeded(database: Database, blobs: Blobs, before: float) -> tuple[list[Found], list[Found]]:
-    """Blobs that nothing refers to, and halves of uploads that no one can finish."""
+    """Remove blobs that nothing refers to, and partial uploads that no one can finish."""
     with database.read() as db:
         needed = references.blobs(db)
     extra = [one for one in blobs.everything() if one.md5 and one.md5 not in needed and one.modified < before]
@@ -63,9 +63,9 @@ def _count(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
 
 def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
     """
-    The blobs of each batch while no writer can begin to refer to them; then the rows that call them durable, for which
-    a full disk has room only after that. Killed in between, a row is left of a blob that is not there: the next gc
-    removes it, and no one believes it before (manifests.births).
+    Remove the blobs of each batch while no writer can begin to refer to them; then the rows that call them durable,
+    because only then a full disk has room for this change. If gc is killed in between, a row of a missing blob is left:
+    the next gc removes it, and until then it is not trusted (manifests.births).
     """
     extra, halves = _unneeded(database, blobs, before)
     for half in halves:
@@ -86,7 +86,7 @@ def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]
 
 
 def _forget_absent(database: Database, blobs: Blobs) -> None:
-    """Rows that call a blob durable that is not there, and that nothing refers to."""
+    """Return rows that call a missing blob durable, and that nothing refers to."""
     with database.read() as db:
         absent = [md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable") if blobs.size(md5) is None]
     for start in range(0, len(absent), BATCH):

@@ -1,12 +1,12 @@
 """
-Bring what `export` wrote into a data folder. The server may be running.
+Import what `export` wrote into a data folder. The server may be running.
 
     python -m modelgate_server import --data DIR SOURCE [--to ENTITY/PROJECT]
 
-Runs keep their names, versions their numbers, digests, aliases and lineage. What exists already stays: a second import
-changes nothing, and completes a killed one. A run that went on here since, a version that only
-this folder has, and `latest` on it are left alone. Exits 0 done, 2 wrong use, a damaged export, or a project that holds
-other things under the same names.
+Runs keep their names, and versions their numbers, digests, aliases and lineage. Existing data stays: a second import
+changes nothing, or completes a killed one. A run that has continued here, a version that only this folder has, and
+`latest` on it do not change. Exits 0 done, 2 wrong use, a damaged export, or a project that has other things under the
+same names.
 """
 
 import argparse
@@ -45,12 +45,12 @@ from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
 
-# What a document that is not as `export` writes them leads to.
+# The errors of a document that `export` did not write.
 DAMAGE = (
     *(LookupError, TypeError, ValueError, AttributeError, OverflowError),
     *(sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError),
 )
-LINES = 10_000  # of a stream in one transaction, so that the server's own writers have their turn
+LINES = 10_000  # lines of a stream in one transaction, so that the server's own writers get their turn
 SWEEP_FIELDS = ("name", "display_name", "description", "config", "state", "points", "created_at", "updated_at")
 ALERT_FIELDS = ("level", "title", "text", "created_at")
 RUN_FIELDS = (
@@ -62,11 +62,13 @@ RUN_FIELDS = (
 def parse_args(argv: list[str]) -> argparse.Namespace:
     made = parser(
         "import",
-        "Bring what `export` wrote into a data folder. The server may be running; doing it twice is the same as once.",
+        "Import what `export` wrote into a data folder. The server may be running; you can repeat an import.",
         "--data .modelgate/server mnist-export --to ann/mnist",
     )
     made.add_argument("source", type=Path, metavar="SOURCE", help="the folder that `export` made")
-    made.add_argument("--to", metavar="ENTITY/PROJECT", help="where to (default: the names it was exported from)")
+    made.add_argument(
+        "--to", metavar="ENTITY/PROJECT", help="the target (default: the names that it was exported from)"
+    )
     parsed: argparse.Namespace = made.parse_args(argv)
     return parsed
 
@@ -75,7 +77,7 @@ def main(argv: list[str]) -> int:
     args = parse_args(argv)
     path = database_of(args.data)
     if not (args.source / INDEX).is_file():
-        raise StartError(f'"{args.source}" is not an export: it has no {INDEX}', "give the folder that `export` made")
+        raise StartError(f'"{args.source}" is not an export: it has no {INDEX}', "use the folder that `export` made")
     with holding(args.data, alone=False):
         database = Database(path)
         try:
@@ -84,19 +86,19 @@ def main(argv: list[str]) -> int:
         except (ServerError, *DAMAGE) as error:
             raise StartError(
                 f'"{args.source}" cannot be imported: {error if isinstance(error, ServerError) else repr(error)}',
-                "what was imported so far is whole; export again, or fix it, and import again",
+                "what was imported so far is complete; export again, or fix the export, and import again",
             ) from None
         finally:
             database.close()
     for what in done.not_carried:
-        say(f"not carried: {what}")
-    say(f"{done.runs} runs and {done.versions} versions are new in {done.target}; {done.there} were there already")
+        say(f"not imported: {what}")
+    say(f"{done.runs} runs and {done.versions} versions are new in {done.target}; {done.there} already existed")
     result({"runs": done.runs, "versions": done.versions, "there": done.there, "not_carried": done.not_carried})
     return 0
 
 
 class Import:
-    """Each run and each version is a transaction of its own, its bytes durable before it."""
+    """Import each run and each version in its own transaction, with its bytes durable before that."""
 
     def __init__(self, database: Database, blobs: Blobs, source: "Source", target: str | None) -> None:
         self.database = database
@@ -141,7 +143,7 @@ class Import:
     # --- where to ---------------------------------------------------------------------------------------------------
 
     def _project(self, db: sqlite3.Connection) -> tuple[User, Project]:
-        """The project, made if it is missing, and whose name stands for a user that this folder does not have."""
+        """Return the project, created if it is missing, and the user that replaces users who do not exist here."""
         entity, _, name = self.target.partition("/")
         owner = accounts.find_entity(db, entity)
         if owner is None or not name:
@@ -203,7 +205,7 @@ class Import:
             else:
                 self.there += 1
                 if found.heartbeat_at > document["heartbeat_at"]:
-                    return  # it went on here
+                    return  # it continued here
                 runs.edit(db, found, fields)
             update(db, "runs", found.id, user_id=self._user(db, document["user"]))
             sent = [] if alerts.of_run(db, found.id) else document.get("alerts", [])  # an older export has none
@@ -216,7 +218,7 @@ class Import:
             self._lines(found, stream, f"{folder}/{table}.jsonl", document["lines"][table])
 
     def _bytes(self, folder: str, listed: list[dict[str, Any]]) -> None:
-        """Bring files into the blob folder, durable, unless they are there and right."""
+        """Copy files into the blob folder, durably, unless they are there and intact."""
         needed = [(entry["md5"], entry["file"]) for entry in listed if entry["md5"] is not None]
         for md5, name in needed:
             if self.blobs.renew(md5) and self.blobs.is_right(md5):
@@ -245,7 +247,9 @@ class Import:
             for said in listed:
                 found = self._find(db, said)
                 if found is None:
-                    self.not_carried.append(f"the {direction} {said['version']} of run {run.name}: it is not here")
+                    self.not_carried.append(
+                        f"the {direction} {said['version']} of run {run.name}: it does not exist here"
+                    )
                 else:
                     artifacts.record(db, run.id, found.id, direction)
 
@@ -273,7 +277,7 @@ class Import:
                     f"{self.target}/{home['name']} has another v{document['number']}",
                     "import into another project with --to ENTITY/PROJECT",
                 )
-        self._bytes(folder, document["files"])  # also where the version is here: its bytes may be lost
+        self._bytes(folder, document["files"])  # even if the version exists: its bytes may be lost
         if there is not None:
             self.there += 1
             return
@@ -291,7 +295,7 @@ class Import:
         folder: str,
         document: dict[str, Any],
     ) -> int:
-        """Make the version as a client would, under the number that it had; returns its id."""
+        """Create the version as a client would, with its old number; return its id."""
         draft = Draft(
             type_name=home["type"],
             collection_name=home["name"],
@@ -329,7 +333,7 @@ class Import:
         return found.id
 
     def _manifest(self, db: sqlite3.Connection, folder: str, document: dict[str, Any], artifact_id: int) -> bytes:
-        """The version's manifest, in which the ids of the other server have become this one's."""
+        """Return the version's manifest, with the ids of the other server replaced by those of this one."""
         manifest = self.source.document(f"{folder}/manifest.json")
         for entry in manifest["contents"].values():
             if "birthArtifactID" in entry:
@@ -340,7 +344,7 @@ class Import:
                 found = self._find(db, said) if said else None
                 if found is None:
                     what = said["version"] if said else entry["ref"]
-                    self.not_carried.append(f"{folder} refers to {what}, which is not here")
+                    self.not_carried.append(f"{folder} refers to {what}, which does not exist here")
                 else:
                     own = base64.b64decode(node_id("Artifact", found.id)).hex()
                     entry["ref"] = entry["ref"].replace(match[1], own, 1)
@@ -351,11 +355,11 @@ class Import:
         return self.source.document(f"{folder.rpartition('/')[0]}/collection.json")
 
     def _numbered(self, db: sqlite3.Connection, sequence: Collection, number: int) -> Artifact | None:
-        """A version by its number, deleted or not: a number is never given again."""
+        """Return a version by its number, deleted or not: a number is never reused."""
         return one(db, Artifact, "WHERE sequence_id = ? AND version_index = ?", sequence.id, number)
 
     def _find(self, db: sqlite3.Connection, said: dict[str, str]) -> Artifact | None:
-        """What this folder has under a name of the other server; one of the same project came along into this one."""
+        """Return what has this name of the other server here; names of the exported project mean the imported one."""
         home, _, version = said["version"].rpartition("/")
         entity, _, name = (self.target if home == f"{self.entity}/{self.name}" else home).partition("/")
         collection_name, _, number = version.rpartition(":v")
@@ -370,7 +374,7 @@ class Import:
     def _latest(
         self, db: sqlite3.Connection, project: Project, collections: list[dict[str, Any]]
     ) -> dict[str, artifacts.Membership]:
-        """Per collection the `latest` version, where this folder has newer ones than the export."""
+        """Return the `latest` version per collection, if this folder has newer ones than the export."""
         held = {}
         for document in collections:
             found = artifacts.find_collection(db, project.id, document["name"])
@@ -399,7 +403,9 @@ class Import:
             artifacts.assign(db, artifacts.collection(db, latest.collection_id), latest.artifact_id, LATEST)
 
     def _links(self, db: sqlite3.Connection, user: User, links: list[dict[str, Any]]) -> None:
-        """First the versions under their numbers, then the aliases; `latest` stays on a newer one of this folder."""
+        """Import first the versions with their numbers, then the aliases; `latest` stays on a newer version of this
+        folder.
+        """
         held: dict[int, artifacts.Membership | None] = {}
         placed = []
         for link in sorted(links, key=lambda link: (link["collection"], link["number"])):
@@ -410,7 +416,7 @@ class Import:
                 placed.append((link, self._place(db, user, portfolio, found, link)))
                 held.setdefault(portfolio.id, latest)
             except ServerError as error:
-                # Else it leaves a collection without a version, or a number that was only lent.
+                # Otherwise it leaves a collection without a version, or a number that was only reserved.
                 db.execute("ROLLBACK TO link")
                 where = f"{link['entity']}/{link['project']}/{link['collection']}"
                 self.not_carried.append(f"the link of {link['version']} in {where}: {error}")
@@ -424,10 +430,12 @@ class Import:
                 artifacts.assign(db, artifacts.collection(db, portfolio_id), latest.artifact_id, LATEST)
 
     def _portfolio(self, db: sqlite3.Connection, user: User, link: dict[str, Any]) -> tuple[Collection, Artifact]:
-        """Where a link leads, made if it is missing, and the version. A registry is not made in passing."""
+        """Return the target of a link, created if it is missing, and the version. A registry is not created
+        implicitly.
+        """
         found = self._find(db, link)
         if found is None:
-            raise NotFound("the version is not here")
+            raise NotFound("the version does not exist here")
         entity, name = link["entity"], link["project"]
         if (entity, name) == (self.entity, self.name):
             entity, _, name = self.target.partition("/")
@@ -438,21 +446,23 @@ class Import:
         if target is None and owner is not None and owner.kind != "organization":
             target = projects.create(db, owner, name, user)
         if target is None:
-            raise NotFound(f'there is no registry "{entity}/{name}": make it and import again')
+            raise NotFound(f'there is no registry "{entity}/{name}": create it and import again')
         kind = artifacts.artifact_type(db, artifacts.collection(db, found.sequence_id).type_id).name
         return artifacts.ensure_collection(db, target, link["collection"], kind, kind="portfolio"), found
 
     def _place(
         self, db: sqlite3.Connection, user: User, portfolio: Collection, artifact: Artifact, link: dict[str, Any]
     ) -> artifacts.Membership:
-        """Link a version under the number that it had, or under the next one where another version has that."""
+        """Link a version with its old number, or with the next one if another version has that number."""
         there = artifacts.membership(db, portfolio.id, artifact.id)
         if there is not None:
             return there
         number = int(link["number"])
         if artifacts.resolve(db, portfolio.id, f"v{number}") is not None:
             number = artifacts.collection(db, portfolio.id).next_version
-            self.not_carried.append(f"v{link['number']} of {portfolio.name} is another's here: it is v{number}")
+            self.not_carried.append(
+                f"v{link['number']} of {portfolio.name} belongs to another version here: this one is v{number}"
+            )
         with _number(db, portfolio.id, number):
             target = projects.project(db, portfolio.project_id)
             there = registry.link(db, user, artifact, target, portfolio.name, [])
@@ -461,7 +471,7 @@ class Import:
 
 
 class Source:
-    """The folder of an export. What it says comes from outside: it may name no file elsewhere."""
+    """The folder of an export. It is input from outside, so it cannot name a file outside the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
@@ -481,7 +491,7 @@ class Source:
 
 @contextmanager
 def _number(db: sqlite3.Connection, collection_id: int, number: int) -> Iterator[None]:
-    """The next version of a collection gets this number; after that the count goes on where it was."""
+    """Give the next version of a collection this number; after that, the count continues as before."""
     before = artifacts.collection(db, collection_id).next_version
     update(db, "collections", collection_id, next_version=number)
     yield

@@ -1,4 +1,4 @@
-"""What the commands on a data folder share: the folder and its lock, lines of progress, the result as JSON."""
+"""Provide what the commands on a data folder share: the folder and its lock, lines of progress, the result as JSON."""
 
 import argparse
 import fcntl
@@ -42,23 +42,23 @@ def database_of(folder: Path) -> Path:
 @contextmanager
 def holding(folder: Path, *, alone: bool) -> Iterator[None]:
     """
-    Keep what is in the folder from being collected meanwhile; `alone` is for the one that collects. The server is not
-    asked: it only ever adds. The lock is on the folder itself, so that one that cannot be written can still be read.
+    Prevent garbage collection in the folder; `alone` is for the collector itself. The server does not need the lock,
+    because it only adds. The lock is on the folder itself, so that a read-only folder can still be read.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
-            what = f'another check, gc, backup, export or import is at work on "{folder}"'
-            raise StartError(what, "wait for it, then try again") from None
+            what = f'another check, gc, backup, export or import is using "{folder}"'
+            raise StartError(what, "wait until it ends, then try again") from None
         yield
     finally:
         os.close(handle)
 
 
 class Progress:
-    """A line now and then on standard error: `checked 1200 of 5000 blobs | 3.1 GB | 12 s`."""
+    """Print a line now and then on standard error: `checked 1200 of 5000 blobs | 3.1 GB | 12 s`."""
 
     def __init__(self, done: str, what: str, total: int) -> None:
         self._done, self._what, self._total = done, what, total
@@ -88,10 +88,10 @@ def say(line: str) -> None:
 
 
 def result(fields: dict[str, Any]) -> None:
-    """The one JSON object on standard output."""
+    """Print the one JSON object on standard output."""
     sys.stdout.write(json.dumps(fields) + "\n")
 
 
 def upload_window(now_s: float) -> float:
-    """What was written before this moment belongs to no upload any more: its address has expired."""
+    """Return the moment before which no written file belongs to an upload any more: its address has expired."""
     return now_s - UPLOAD_TTL_S

@@ -1,4 +1,4 @@
-"""Starting and stopping: the data folder, its lock, the port, the first user, the signals."""
+"""Start and stop the server: the data folder, its lock, the port, the first user, the signals."""
 
 import asyncio
 import errno
@@ -32,20 +32,19 @@ from modelgate_server.store.db import Database
 SECRET_BYTES = 32
 # How often uvicorn's own work is due: the date that answers carry.
 TICK_S = 1.0
-KEY_HINT = 'unset MODELGATE_SERVER_KEY to have a key made, or give one like "local-" and 40 hex digits'
+KEY_HINT = 'unset MODELGATE_SERVER_KEY to get a new key, or set it to "local-" and 40 hex digits'
 
 
 def serve(
     settings: Settings, given_key: str | None, announce: Callable[[str, int], None], mount: Mount | None = None
 ) -> int:
     """
-    Run until a signal ends it; returns the exit code. `announce` is told where it listens; `mount` adds pages.
-    Raises StartError.
+    Run until a signal ends it; return the exit code. `announce` gets the address; `mount` adds pages. Raise StartError.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     key = _checked_key(given_key)
     sys.setswitchinterval(SWITCH_S)
-    os.umask(0o077)  # what others logged and the hashes of their keys are no one else's, wherever the folder is
+    os.umask(0o077)  # logged data and hashes of keys are private, wherever the folder is
     with data_folder(settings.data_dir), _listening(settings) as listener:
         services = open_services(settings, key)
         host, port = listener.getsockname()[:2]
@@ -57,13 +56,13 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # no one stands between the server and its clients to be believed
+            proxy_headers=False,  # headers of a proxy are not trusted
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
         bounds.keep_what_is_loaded()
         for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn stops on them and then repeats them for whoever handled them before: no one needs to die of it.
+            # uvicorn stops on these signals and then raises them again, which must not kill this process.
             signal.signal(number, lambda *_: None)
         asyncio.run(_Server(config, partial(announce, host, port)).serve([listener]))
     return 0
@@ -113,7 +112,7 @@ def _checked_key(key: str | None) -> str | None:
 
 @contextmanager
 def data_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone; made if it is missing."""
+    """Lock the folder for this process; create it if it is missing."""
     hint = "choose another folder with --data"
     if folder.exists() and not folder.is_dir():
         raise StartError(f'the data folder "{folder}" is not a directory', hint)
@@ -135,7 +134,8 @@ def data_folder(folder: Path) -> Iterator[None]:
 @contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on: an answer's body then waits 40 ms behind its headers.
+    # Declared as TCP; otherwise asyncio does not disable Nagle's algorithm, and an answer's body waits 40 ms behind its
+    # headers.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -143,7 +143,8 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         for port in wanted:
             try:
                 listener.bind((settings.host, port))
-                # Before uvicorn takes it, or two servers could bind the same port and only one find out.
+                # Before uvicorn takes the socket; otherwise two servers could bind the same port, and only one would
+                # notice.
                 listener.listen(2048)
                 break
             except (OSError, OverflowError) as error:
@@ -157,7 +158,9 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
 
 
 def open_services(settings: Settings, key: str | None) -> Services:
-    """The database and blobs of a folder, made at the first start. Raises StartError when the key is another one."""
+    """Open the database and blobs of a folder, created at the first start. Raise StartError if the key is a different
+    one.
+    """
     folder = settings.data_dir
     try:
         database = Database(folder / "server.db")
@@ -173,18 +176,18 @@ def open_services(settings: Settings, key: str | None) -> Services:
 
 
 def _secret(path: Path) -> bytes:
-    """What signs addresses and sessions. Of an empty or a short one every signature could be guessed."""
+    """Return the secret that signs addresses and sessions. With an empty or short one, signatures could be guessed."""
     text = _kept(path, secrets.token_hex(SECRET_BYTES))
     if not re.fullmatch(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", text):
         raise StartError(
             f'the file "{path}" must have {2 * SECRET_BYTES} hex digits',
-            "restore it from a backup, or remove it: handed-out addresses and logins then end",
+            "restore it from a backup, or remove it; then existing addresses and logins end",
         )
     return bytes.fromhex(text)
 
 
 def _admit(database: Database, folder: Path, key: str | None) -> None:
-    """Make the user `local` at the first start; later, see that a given key is still this user's."""
+    """Create the user `local` at the first start; later, check that a given key still belongs to this user."""
     with database.write() as db:
         local = accounts.find_user(db, accounts.LOCAL_USER)
         if local is None:
@@ -196,13 +199,13 @@ def _admit(database: Database, folder: Path, key: str | None) -> None:
                 raise StartError(f'the key in "{where}" cannot be used: {error}', "remove the file") from None
         elif key is not None and accounts.user_of_key(db, key) != local:
             raise StartError(
-                f'MODELGATE_SERVER_KEY is not the key that the data folder "{folder}" was made with',
-                "unset it or give the first one; a new folder with --data takes a new key",
+                f'MODELGATE_SERVER_KEY is not the key of the first start of the data folder "{folder}"',
+                "unset it or use the first key; a new folder with --data accepts a new key",
             )
 
 
 def _kept(path: Path, fresh: str) -> str:
-    """A secret in a file that only its owner can read; made once."""
+    """Return a secret from a file that only its owner can read, created once."""
     if path.exists():
         return path.read_text().strip()
     beside = path.with_suffix(".new")

@@ -1,11 +1,10 @@
 """
-Two fixtures for tests of code that uses W&B; docs/how-to/service.md shows them at work.
+Provide two fixtures for tests of code that uses W&B; docs/how-to/service.md shows how to use them.
 
-    wandb_server   a server of this session's own: `.url` and `.api_key`. It makes every entity that the code names.
-    wandb_env      the SDK of this test talks to that server, and to nothing else.
+    wandb_server   a server for this session: `.url` and `.api_key`. It creates every entity that the code names.
+    wandb_env      the SDK in this test talks only to that server.
 
-pytest loads this in every session, so it imports nothing that takes time. With pytest-xdist each worker has its own
-server.
+pytest loads this in every session, so it imports nothing slow. With pytest-xdist, each worker has its own server.
 """
 
 import os
@@ -34,7 +33,7 @@ class WandbServer:
 
 @pytest.fixture(scope="session")
 def wandb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WandbServer]:
-    """A W&B-compatible server for this session, on any free port. Its data are removed at the end."""
+    """Start a W&B-compatible server for this session, on any free port. Its data is removed at the end."""
     folder = tmp_path_factory.mktemp("wandb_server")
     key = f"local-{secrets.token_hex(20)}"
     with (folder / "server.log").open("wb") as log:
@@ -68,9 +67,9 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WandbServ
 @pytest.fixture
 def wandb_env(wandb_server: WandbServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """
-    Seal the W&B variables of this test: none of the outer ones is left, and the SDK writes into a folder of the test.
+    Replace the W&B variables in this test: the outer ones are removed, and the SDK writes into a folder of the test.
 
-    Returns the variables, for child processes that do not inherit the environment.
+    Return the variables, for child processes that do not inherit the environment.
     """
     folder = tmp_path_factory.mktemp("wandb")
     variables = {
@@ -91,6 +90,6 @@ def wandb_env(wandb_server: WandbServer, tmp_path_factory: pytest.TempPathFactor
 
 
 def _forget() -> None:
-    """The SDK reads its variables once per process: let it read them again."""
+    """Make the SDK read its variables again, which it does only once per process."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()

@@ -3,10 +3,10 @@ Start the server.
 
     modelgate-server serve --data DIR --port N
 
-Exits 0 when it was stopped, 2 when it cannot start. The first start makes an API key and leaves it in DIR/api_key, or
-takes the one in MODELGATE_SERVER_KEY; MODELGATE_SERVER_KEY_FILE is then the file that the login page names. Once it
-listens, it prints the two lines that a client's shell needs on standard output. They name the file of the key and not
-the key, so that none ends up in a log.
+Exits 0 when you stop it, 2 if it cannot start. The first start creates an API key in DIR/api_key, or uses the one in
+MODELGATE_SERVER_KEY; then the login page names the file in MODELGATE_SERVER_KEY_FILE. Once it listens, it prints the
+two lines that a client's shell needs on standard output. They contain the file of the key, not the key, so that no key
+gets into a log.
 """
 
 import argparse
@@ -29,16 +29,16 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         epilog="example: modelgate-server serve --data ./wandb-server --port 8080",
         allow_abbrev=False,
     )
-    add_data(parser, "folder of all data; made if it is missing")
+    add_data(parser, "the folder for all data; created if it is missing")
     parser.add_argument(
         "--port",
         type=int,
         metavar="N",
-        help=f"port; 0 is any free one (default: {DEFAULT_PORT}, or any free one if that is taken)",
+        help=f"the port; 0 means any free one (default: {DEFAULT_PORT}, or any free one if that is taken)",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--external-url", metavar="URL", help="address that clients are given (default: the one they used)"
+        "--external-url", metavar="URL", help="the address that clients get (default: the one that they used)"
     )
     return parser.parse_args(argv)
 
@@ -50,14 +50,14 @@ def settings(args: argparse.Namespace) -> Settings:
         )
     url = args.external_url
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        raise StartError(f'--external-url "{url}" is not a URL', "write it like http://modelgate-server:8080")
+        raise StartError(f'--external-url "{url}" is not a URL', "write it as http://modelgate-server:8080")
     key_file = os.environ.get("MODELGATE_SERVER_KEY_FILE") or None
     return Settings(args.data, args.host, args.port, url.rstrip("/") if url else None, key_file=key_file)
 
 
 def main(argv: list[str]) -> int:
     chosen = settings(parse_args(argv))
-    from modelgate_server import process  # takes most of the start, and a wrong flag is answered before
+    from modelgate_server import process  # takes most of the start; a wrong flag is reported before it
 
     return process.serve(
         chosen, os.environ.get("MODELGATE_SERVER_KEY"), lambda host, port: announce(chosen, host, port)
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
 
 
 def announce(chosen: Settings, host: str, port: int) -> None:
-    """Say where it listens, and what a client's shell needs."""
+    """Print the address, and what a client's shell needs."""
     if port != DEFAULT_PORT and chosen.port is None:
         print(f"port {DEFAULT_PORT} is taken; listening on port {port} instead", file=sys.stderr)
     print(f"modelgate server at {address(host, port)}", file=sys.stderr, flush=True)

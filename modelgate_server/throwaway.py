@@ -1,10 +1,10 @@
 """
-A server for one session of tests, started by the pytest plugin.
+Run a server for one session of tests, started by the pytest plugin.
 
     python -m modelgate_server.throwaway DIR
 
-It takes any free port, makes every entity that a client names, and prints its address on standard output. It ends when
-its standard input does, so that it never outlives the tests, however they end.
+It uses any free port, creates every entity that a client names, and prints its address on standard output. It ends when
+its standard input does, so it never outlives the tests, however they end.
 """
 
 import os

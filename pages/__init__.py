@@ -1,6 +1,6 @@
 """
-The pages that only this product has: what is in production, the ledger as a timeline, the approval in the browser.
-`make serve` mounts them into the embedded server.
+Serve modelgate's own pages: what is in production, the ledger as a timeline, the approval in the browser. `make serve`
+mounts them into the embedded server.
 
     __main__    the server with these pages
     routes      their addresses, on one screen
@@ -14,5 +14,5 @@ The pages that only this product has: what is in production, the ledger as a tim
     mistakes    the pictures of rows that only the candidate gets wrong
     shown       a template as a page
 
-What they show was logged by whoever has a key, so all of it is hostile: text is escaped, reports are sanitized.
+Anyone with a key may have logged what they show, so all of it is untrusted: text is escaped, reports are sanitized.
 """

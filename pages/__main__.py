@@ -1,10 +1,9 @@
 """
-Start the embedded server with the product's own pages; `make serve` does.
+Start the embedded server with modelgate's own pages, as `make serve` does.
 
     MODELGATE_SERVER_KEY=... python -m pages --data .modelgate/server --port N
 
-Next to the folder of the data, the runner keeps what waits for an approval. Exits 0 when it was stopped, 2 when it
-cannot start.
+The runner records what waits for an approval next to the data folder. Exits 0 when you stop it, 2 if it cannot start.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from modelgate_server.errors import StartError
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = serve.settings(serve.parse_args(list(sys.argv[1:] if argv is None else argv)))
-    from pages.routes import routes  # after a wrong flag was answered: this imports the SDK
+    from pages.routes import routes  # after the flags are checked, because this imports the SDK
 
     try:
         return process.serve(

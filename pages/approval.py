@@ -1,5 +1,5 @@
 """
-The approval in the browser: the report of what waits, and the button under it.
+Show the approval in the browser: the report of what waits, and the button below it.
 
 Who presses it has to be an admin of the registry, signed in on this machine. The form is one that this session was
 shown, and names the evidence that was on the page: if another candidate waits by then, nothing happens. What follows
@@ -57,7 +57,9 @@ class Case:
 
 
 def may_see(visit: Visit, about: Waiting | Answer) -> bool:
-    """Whether this user may read about an evaluation: by its record on this server, or by the machine's own key."""
+    """Return whether this user may read about an evaluation: by its record on this server, or with the machine's own
+    key.
+    """
     if visit.user.username == accounts.LOCAL_USER:
         return True
     elsewhere = isinstance(about, Waiting) and about.host is not None
@@ -148,14 +150,14 @@ def _case(visit: Visit, waits: Waiting) -> Case:
 
 
 def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: Version | None) -> str:
-    """Why this session may not approve it; empty if it may."""
+    """Return why this session may not approve it; empty if it may."""
     if waits.host is not None:
         command = f"make approve USE_CASE={waits.use_case}"
         return f"it was evaluated in the W&B at {waits.host}, so approve it from a terminal: {command}"
     if evidence is None:
         return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: make run"
     if version is None:
-        return f"{evidence.version.name} is gone, or not yours to see"
+        return f"{evidence.version.name} is gone, or you may not see it"
     project = projects.project(visit.db, version.collection.project_id)
     if projects.role(visit.db, visit.user, project) != "admin":
         return f'only an admin of "{project.name}" may approve, and {visit.user.username} is not one'
@@ -167,21 +169,21 @@ def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: V
 
 def _approver(visit: Visit, fields: Form) -> str:
     """
-    Who the ledger will name: the account of the session. The account `local` is a key of this machine and no one's
-    name, so whoever holds it names themselves, as on a terminal.
+    Return whom the ledger will name: the account of the session. The account `local` belongs to this machine, not to a
+    person, so the page asks for a name, as on a terminal.
     """
     name = visit.user.username
     if name == accounts.LOCAL_USER:
         name = fields.get("approver", "").replace("\u200c", " ").strip()
     if not names.is_name(name):
         raise Invalid(
-            f"{name[:100]!r} is not a person's name, login or e-mail address: name yourself as your colleagues know you"
+            f"{name[:100]!r} is not a person's name, login or e-mail address: use a name that your colleagues know"
         )
     return name
 
 
 def _person(visit: Visit) -> str:
-    """Who the ledger would name, if no one types another name: the account, or the user of this machine."""
+    """Return the suggested name for the ledger: the account, or the user of this machine."""
     if visit.user.username != accounts.LOCAL_USER:
         return visit.user.username
     try:

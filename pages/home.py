@@ -1,4 +1,4 @@
-"""The first page: what is in production for each use case, what waits for an approval, what ran last."""
+"""Show the first page: what is in production for each use case, what waits for an approval, what ran last."""
 
 from __future__ import annotations
 

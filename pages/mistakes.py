@@ -1,6 +1,6 @@
 """
-The rows that the candidate gets wrong and production gets right, from the table that evaluate keeps: of images the
-picture, of texts the text, of a table the row's own columns.
+Show the rows that the candidate gets wrong and production gets right, from the table that evaluate logs: for images the
+picture, for texts the text, for a table the row's own columns.
 """
 
 from __future__ import annotations

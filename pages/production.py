@@ -1,4 +1,6 @@
-"""Each use case: what is in production, by the registry, and the promotion that made it so, by the ledger."""
+"""Find for each use case what is in production, according to the registry, and its promotion, according to the
+ledger.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
-The promotion that the button starts: `python -m runner approve`, which is what `make approve` runs, as a process.
+Run the promotion that the button starts: `python -m runner approve`, as with `make approve`, in a process.
 
-It holds the runner's lock, checks that what was approved is what waits, and runs the step promote. So pressing twice
-promotes once, and after a kill, pressing again completes what was interrupted. It outlives this server: a runner that
-loses the server of an open `serve` starts its own.
+It holds the runner's lock, checks that the approved version is the one that waits, and runs the step promote. So
+pressing twice promotes once, and after a kill, pressing again completes what was interrupted. It outlives this server:
+a runner that loses the server of an open `serve` starts its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-# As much of what it says as a person reads.
+# The lines of its output to show.
 MAX_LOG_BYTES = 32_768
 
 

@@ -1,6 +1,6 @@
 """
-Versions, their files and ledgers, read from the server's store as modelgate reads them from W&B: a file counts only
-if its bytes are those of the manifest. Nothing is shown that this user may not open.
+Read versions, their files and ledgers from the server's store, as modelgate reads them from W&B: a file counts only if
+its bytes match the manifest. This user sees only what they may open.
 """
 
 from __future__ import annotations

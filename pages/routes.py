@@ -1,4 +1,4 @@
-"""The addresses of these pages, on one screen. No name of a project begins with the `-` that they are below."""
+"""List the addresses of these pages, on one screen. They are below `-`, which no project name begins with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A template as a page: this room's templates next to the server's, which they extend."""
+"""Render a template as a page: the templates of this folder extend those of the server."""
 
 from __future__ import annotations
 

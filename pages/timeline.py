@@ -1,4 +1,4 @@
-"""A ledger as a timeline: each entry in words, and what `audit --verify` finds wrong with it."""
+"""Show a ledger as a timeline: each entry in words, and the findings of `audit --verify` about it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelgate_server.web.access import Visit
 from modelgate_server.web.urls import local_path
 from pages import production, records, shown
 
-# How each finding is called in words; what exactly it is about is in its message.
+# The title of each finding; its message has the details.
 TITLES = {
     "entry_unreadable": "An entry cannot be read",
     "entry_reordered": "Entries are in the wrong order",

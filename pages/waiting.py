@@ -1,4 +1,4 @@
-"""What waits for an approval, as the runner keeps it in `state.json`; only the runner writes that file."""
+"""Read what waits for an approval from the runner's `state.json`; only the runner writes that file."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
 #!/bin/sh
-# Make the environment .venv/ from a lock, every package by its hash. Once that is done, this does nothing and needs no
-# network. If it is interrupted, the next call does it again: the stamp, a copy of the lock, is written last.
+# Create the environment .venv/ from a lock, every package by its hash. If this was done before, it does nothing and
+# needs no network. If it is interrupted, the next call repeats it: the stamp, a copy of the lock, is written last.
 #
 #     runner/setup.sh         what a user needs: requirements.txt
-#     runner/setup.sh dev     what a developer needs, which includes that: requirements-dev.txt
-#     runner/setup.sh packages NAME    afterwards: what the use case NAME adds, usecases/NAME/requirements.txt
-#
-# PYTHON: the Python to make it with, as a command or a path; else the newest on the PATH that will do.
-#
-# Exits 0 done, 2 this machine has no Python that the locked packages have wheels for (and says what to type),
-# 1 the packages could not be installed.
+#     runner/setup.sh dev     what a developer needs in addition: requirements-dev.txt
+#     runner/setup.sh packages NAME    after one of these: what the use case NAME adds, usecases/NAME/requirements.txt
+# PYTHON: the Python to create it with, as a command or a path; by default, the newest suitable one on the PATH.
+# Exits 0 done, 2 this machine has no Python that the locked packages have wheels for (and says what to run), 1 the
+# packages could not be installed.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -21,7 +19,7 @@ lock=requirements.txt
 [ "${1:-}" != dev ] || lock=$everything
 if [ "${1:-}" = packages ]; then
     lock=usecases/$2/requirements.txt
-    stamp=$venv/locked-packages.txt # those of one use case at a time: another one may need other versions
+    stamp=$venv/locked-packages.txt # only one use case at a time: another one may need other versions
     log=$venv/packages.log
     [ -f "$lock" ] || exit 0
 fi
@@ -33,8 +31,8 @@ fail() {
     exit 2
 }
 
-# What a Python must be: 3.11 to 3.13, with venv and ensurepip, and not an Intel one on a Mac (also not under Rosetta),
-# for which TensorFlow has no wheels. Says `ok`, or in one word what is missing.
+# Check a Python: 3.11 to 3.13, with venv and ensurepip, and on a Mac not for Intel (not even under Rosetta), because
+# TensorFlow has no such wheels. Print `ok`, or in one word what is missing.
 # shellcheck disable=SC2016
 probe='
 import platform, sys
@@ -53,7 +51,7 @@ print("ok")
 
 version='import sys; print(*sys.version_info[:2])'
 
-# Nothing of the person's environment may lead Python or pip astray. Where packages come from stays the person's to say.
+# Remove variables that could mislead Python or pip. Keep those that say where packages come from.
 seal() {
     unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONSAFEPATH __PYVENV_LAUNCHER__ VIRTUAL_ENV
     for name in $(env | sed -n 's/^\(PIP_[A-Z_]*\)=.*/\1/p'); do
@@ -68,15 +66,15 @@ seal() {
     export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 }
 
-# Print the first Python on the PATH that will do. A name may exist and not run (pyenv's shims), and exist again further
-# along, so every folder of the PATH is tried. What was missing elsewhere is left in
-# $shortcomings, and in $without_venv the name of the first that lacks only venv.
+# Find the first suitable Python on the PATH. A command may exist but not run (pyenv's shims), and exist again in a later
+# folder, so this tries every folder of the PATH. $shortcomings gets what the others lack, and $without_venv the name of
+# the first one that lacks only venv.
 find_python() {
     shortcomings=
     without_venv=
     if [ -n "${PYTHON:-}" ]; then
-        [ "$("$PYTHON" -I -c "$probe" 2>/dev/null)" = ok ] || fail "PYTHON=$PYTHON cannot make the environment" \
-            'name a Python 3.11, 3.12 or 3.13 that has venv, or leave PYTHON out'
+        [ "$("$PYTHON" -I -c "$probe" 2>/dev/null)" = ok ] || fail "PYTHON=$PYTHON cannot create the environment" \
+            'use a Python 3.11, 3.12 or 3.13 that has venv, or leave out PYTHON'
         python=$PYTHON
         return 0
     fi
@@ -99,15 +97,15 @@ find_python() {
     return 1
 }
 
-# Say in one sentence what to type on this system.
+# Say in one sentence what to run on this system.
 refuse() {
     if [ "$(uname -s)" = Darwin ] && [ "$(uname -m)" = x86_64 ] && [ "$(sysctl -n hw.optional.arm64 2>/dev/null)" != 1 ]; then
         fail 'TensorFlow has no wheels for Macs with an Intel processor' \
             'run modelgate in a Linux container or virtual machine (x86-64), or on a Mac with Apple silicon'
     fi
     case $shortcomings in
-    *venv*) fail 'Python is here, but without venv and ensurepip' "$(how_to_get venv)" ;;
-    *intel*) fail 'the Python here is built for Intel, and TensorFlow has no such wheels for a Mac' "$(how_to_get python)" ;;
+    *venv*) fail 'Python is installed, but without venv and ensurepip' "$(how_to_get venv)" ;;
+    *intel*) fail 'this Python is built for Intel, and TensorFlow has no wheels for it on a Mac' "$(how_to_get python)" ;;
     *freethreaded*) fail 'the Python here is the free-threaded build, for which TensorFlow has no wheels' "$(how_to_get python)" ;;
     *version*) fail 'Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no wheels for others), and only others are here' "$(how_to_get python)" ;;
     esac
@@ -118,18 +116,18 @@ how_to_get() {
     if command -v apt-get >/dev/null 2>&1; then
         name=$(apt_python)
         if [ "$1" = venv ]; then
-            say "type: sudo apt install $without_venv-venv   (then make again)"
+            say "run: sudo apt install $without_venv-venv   (then make again)"
         elif [ -n "$name" ]; then
-            say "type: sudo apt install $name $name-venv   (then make again)"
+            say "run: sudo apt install $name $name-venv   (then make again)"
         else
-            say 'this Debian or Ubuntu has no such Python; type: curl -LsSf https://astral.sh/uv/install.sh | sh   (then make again, in a new terminal)'
+            say 'this Debian or Ubuntu has no such Python; run: curl -LsSf https://astral.sh/uv/install.sh | sh   (then make again, in a new terminal)'
         fi
     elif command -v dnf >/dev/null 2>&1; then
-        say 'type: sudo dnf install python3.13   (then make again)'
+        say 'run: sudo dnf install python3.13   (then make again)'
     elif command -v brew >/dev/null 2>&1; then
-        say 'type: brew install python@3.13   (then make again)'
+        say 'run: brew install python@3.13   (then make again)'
     else
-        say 'install uv, which brings its own Python: curl -LsSf https://astral.sh/uv/install.sh | sh   (then make again, in a new terminal)'
+        say 'install uv, which comes with its own Python: curl -LsSf https://astral.sh/uv/install.sh | sh   (then make again, in a new terminal)'
     fi
 }
 
@@ -150,7 +148,7 @@ is_of_the_chosen_python() {
 
 by_pip() {
     if ! venv_runs || ! "$venv/bin/python" -I -m pip --version >/dev/null 2>&1; then
-        say "making $venv with $python"
+        say "creating $venv with $python"
         "$python" -I -m venv --clear "$venv" || return 1
     fi
     get_uv || say 'uv could not be installed; pip does its work, which takes longer'
@@ -197,7 +195,7 @@ install_with_uv() (
 by_uv() {
     unset UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT
     if ! venv_runs; then
-        say "making $venv with uv"
+        say "creating $venv with uv"
         rm -rf "$venv"
         uv venv --python ">=3.11,<3.14" "$venv" || return 1
     fi
@@ -235,7 +233,8 @@ complain() {
 # What pip says of each package when all is well.
 ROUTINE='^ *(Collecting|Downloading|Using cached|Processing|Looking in|Requirement already satisfied|Saved) '
 
-# Runs next to the installer and ends with this script: on a terminal one line that changes, elsewhere a line now and then.
+# Runs next to the installer and ends with this script: on a terminal, one line that changes; otherwise a line now and
+# then.
 show_progress() {
     all=$(grep -c '^[A-Za-z0-9]' "$lock") || all=0
     seconds=0

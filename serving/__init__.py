@@ -1,1 +1,1 @@
-"""The service that answers with the version in production, follows it, and says which ledger entry it runs."""
+"""Serve the version in production, follow it, and say which ledger entry it runs."""

@@ -4,7 +4,7 @@ Serve the version in production, and follow it.
     python -m serving --use-case NAME --port 8100
 
 Answers the Open Inference Protocol v2 at /v2, metrics at /metrics, and a page for people at /. The WANDB_* variables
-name the W&B that it asks; a read-only key is enough. Exits 0 when you stop it, 2 on wrong use.
+name the W&B to use; a read-only key is enough. Exits 0 when you stop it, 2 on wrong use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from serving.app import create_app
 from serving.follow import Follower
 from serving.telemetry import Metrics, log, log_as_json
 
-STOP_S = 30  # for requests that are being answered when it is told to end
+STOP_S = 30  # for requests in progress when the service is asked to stop
 CONNECTIONS = 1000
 
 
@@ -37,7 +37,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     known = ", ".join(config.names())
     parser.add_argument("--use-case", metavar="NAME", help=f"a folder of usecases/: {known} (default: the default one)")
-    parser.add_argument("--collection", help="the registered model (default: that of the use case)")
+    parser.add_argument("--collection", help="the registered model (default: the use case's own)")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8100, help="the port to listen on (default: %(default)s)")
     parser.add_argument(
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     collection = args.collection or settings.collection
     follower = Follower(settings, collection, data, args.data.resolve(), metrics, args.poll)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn raises it again once it has ended, which is how it should end
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal again after its shutdown, as it should
     log("starts", use_case=settings.name, host=args.host, port=args.port, data=str(args.data))
     uvicorn.run(
         create_app(settings.name, follower, metrics),

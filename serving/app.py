@@ -1,8 +1,8 @@
 """
-The service over HTTP: the Open Inference Protocol v2, health and metrics, and one page for people.
+Serve over HTTP: the Open Inference Protocol v2, health and metrics, and one page for people.
 
-A model answers in one thread of its own, so that health and metrics are answered whatever it does. Everything that
-comes in is bounded: bytes, rows, seconds, and how many wait.
+A model answers in its own thread, so that health and metrics always answer. All input has limits: bytes, rows, seconds,
+and waiting requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_BODY_BYTES = 64 * 2**20  # 10,000 images of 28 by 28 are 30 MiB in binary
 MAX_ROWS = 10_000
 BODY_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 30.0
-MAX_WAITING = 256  # requests for the model; more are asked to come again
+MAX_WAITING = 256  # requests for the model; more are asked to try again
 _PAGE = Path(__file__).with_name("page")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob: data:; "
@@ -48,7 +48,7 @@ _HEADERS = {
 
 @dataclass
 class _Asked:
-    """A request's body. parsed: once it was read."""
+    """A request's body. parsed: its content, after it was read."""
 
     body: bytes
     header_length: str | None
@@ -71,7 +71,7 @@ class Service:
         return JSONResponse({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """200 while a verified version answers; the body says which one, and what keeps a newer one from it."""
+        """Return 200 while a verified version answers. The body says which one, and why a newer one does not."""
         if (asked := request.path_params.get("version")) is not None:
             self._running(request.path_params["model"], asked)
         elif "model" in request.path_params:
@@ -99,11 +99,11 @@ class Service:
     # --- for people --------------------------------------------------------------------------------------------------
 
     async def example(self, _: Request) -> Response:
-        """A request of one row, to send back changed."""
+        """Return an example request with one row, to change and send back."""
         return JSONResponse(self._follower.interface.example())
 
     async def form(self, _: Request) -> Response:
-        """What the page asks a person for."""
+        """Return what the page asks a person for."""
         interface = self._follower.interface
         fields = [
             {**item.as_json(), "choices": list(item.choices), "nullable": item.nullable}
@@ -118,7 +118,7 @@ class Service:
         running = self._running(request.path_params["model"], request.path_params.get("version"))
         body = await _body(request)
         if self._waiting >= MAX_WAITING:
-            raise Refusal(f"{MAX_WAITING} requests wait already", 503, name="too_many_requests")
+            raise Refusal(f"{MAX_WAITING} requests are already waiting", 503, name="too_many_requests")
         self._waiting += 1
         asked = _Asked(body, request.headers.get(tensors.HEADER_LENGTH))
         future = asyncio.wrap_future(
@@ -138,12 +138,12 @@ class Service:
     def _one_less(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1
         if not future.cancelled():
-            future.exception()  # no one else may be there to take it, after a timeout
+            future.exception()  # after a timeout, nothing else may read the result
 
     # In the model's thread:
 
     def _read(self, asked: _Asked) -> Any:
-        """The rows of a request, once they are what the model takes."""
+        """Return the rows of a request after they passed the model's checks."""
         asked.parsed = tensors.parse(asked.body, asked.header_length)
         try:
             rows = self._follower.interface.rows(asked.parsed.inputs)
@@ -166,7 +166,7 @@ class Service:
 
     def _known(self, model: str) -> None:
         if model != self.name:
-            raise Refusal(f"there is no model {model!r}; there is {self.name!r}", 404, name="unknown_model")
+            raise Refusal(f"there is no model {model!r}, only {self.name!r}", 404, name="unknown_model")
 
     def _running(self, model: str, version: str | None) -> Running:
         self._known(model)
@@ -174,14 +174,14 @@ class Service:
             problem = self._follower.problem
             raise Refusal(f"no version is loaded yet{f': {problem}' if problem else ''}", 503, name="not_ready")
         if version not in (None, running.name):
-            raise Refusal(f"version {version!r} does not answer; {running.name!r} does", 404, name="unknown_version")
+            raise Refusal(f"version {version!r} is not loaded; {running.name!r} is", 404, name="unknown_version")
         return running
 
 
 async def _body(request: Request) -> bytes:
-    """The body, no more than is allowed and no longer than is waited for."""
+    """Return the body, within the limits of size and time."""
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refusal("a compressed body is not taken", 415, name="compressed")
+        raise Refusal("a compressed body is not accepted", 415, name="compressed")
     parts, size = [], 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -191,7 +191,7 @@ async def _body(request: Request) -> bytes:
                     raise Refusal(f"the body has more than {MAX_BODY_BYTES} bytes", 413, name="body_too_large")
                 parts.append(part)
     except TimeoutError as error:
-        raise Refusal(f"the body did not come within {BODY_TIMEOUT_S:.0f} s", 408, name="body_too_slow") from error
+        raise Refusal(f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s", 408, name="body_too_slow") from error
     return b"".join(parts)
 
 
@@ -199,7 +199,7 @@ async def _body(request: Request) -> bytes:
 
 
 def create_app(name: str, follower: Follower, metrics: Metrics) -> ASGIApp:
-    """The application. name: of the use case, which is the model's name in the protocol."""
+    """Return the application. name: of the use case, which is the model's name in the protocol."""
     service = Service(name, follower, metrics)
 
     @asynccontextmanager
@@ -253,11 +253,11 @@ async def _gone(_: Request, error: ClientDisconnect) -> Response:
 
 async def _failed(_: Request, error: Exception) -> Response:
     log("request failed", level=40, error=error)
-    return JSONResponse({"error": "the service failed; its log says why", "name": "failed"}, 500)
+    return JSONResponse({"error": "the service failed; see its log", "name": "failed"}, 500)
 
 
 class _Told:
-    """Counts and logs each request; pure ASGI, because a middleware of Starlette's own costs more than a row."""
+    """Counts and logs each request. It is pure ASGI, because Starlette's own middleware takes more time than a row."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -292,7 +292,7 @@ class _Told:
 
 
 def _route(path: str) -> str:
-    """A few names for all paths, so that no one can make metrics of their own."""
+    """Return one of a few names for a path, so that clients cannot create new metrics."""
     last = path.rstrip("/").rpartition("/")[2]
     if path.startswith("/v2"):
         return last if last in ("infer", "ready", "live") else "metadata"

@@ -1,8 +1,8 @@
 """
-The thread in which the model answers. Requests that wait for it are answered by one call of the model.
+Run the thread in which the model answers. One call of the model answers all waiting requests.
 
-A call costs much whatever the number of its rows, so under load this answers more of them. No request waits for another
-one to come, and what is wrong with one request is told to that one alone.
+A call is expensive whatever its number of rows, so under load this answers more of them. No request waits for another
+one to arrive, and an error in one request affects only that request.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from modelgate.answering import Model
 
-ENOUGH_ROWS = 1024  # in one call; more make it no cheaper
+ENOUGH_ROWS = 1024  # in one call; more do not make it cheaper
 
 
 class Work(NamedTuple):
-    """A request that waits. read: gives its rows. write: makes the result of what the model answers to them."""
+    """A waiting request. read: returns its rows. write: makes the result from the model's answers."""
 
     model: Model
     read: Callable[[], Any]
@@ -29,7 +29,7 @@ class Work(NamedTuple):
 
 
 class Together:
-    """joined: makes one of the rows of several requests, which have the same columns and types."""
+    """joined: joins the rows of several requests, which have the same columns and types."""
 
     def __init__(self, joined: Callable[[Sequence[Any]], Any]) -> None:
         self._joined = joined
@@ -37,7 +37,7 @@ class Together:
         threading.Thread(target=self._answer_all, name="model", daemon=True).start()
 
     def submit(self, model: Model, read: Callable[[], Any], write: Callable[[Any], Any]) -> Future[Any]:
-        """The result of a request, once its turn has come. Cancel it, and it is passed over."""
+        """Return the result of a request when its turn has come. If you cancel it, it is skipped."""
         work = Work(model, read, write, Future())
         self._queue.put(work)
         return work.future
@@ -50,7 +50,7 @@ class Together:
                 self._answer(works, rows)
 
     def _take(self) -> list[tuple[Work, Any]]:
-        """The next request and those that wait behind it, with their rows."""
+        """Return the next request and those that wait behind it, with their rows."""
         taken, count = [], 0
         work: Work | None = self._queue.get()
         while work:
@@ -72,7 +72,7 @@ class Together:
             if len(works) == 1:
                 works[0].future.set_exception(error)
                 return
-            for work, own in zip(works, rows, strict=True):  # of which one is wrong is found out by asking alone
+            for work, own in zip(works, rows, strict=True):  # ask one by one to find the wrong request
                 self._answer([work], [own])
             return
         first = 0
@@ -85,7 +85,9 @@ class Together:
 
 
 def _alike(taken: Sequence[tuple[Work, Any]]) -> Iterator[tuple[list[Work], list[Any]]]:
-    """Neighbours that one call can answer: of one model, and of tables of the same columns and types."""
+    """Yield groups of neighbours that one call can answer: the same model, and for tables the same columns and
+    types.
+    """
     if len(taken) == 1:
         yield [taken[0][0]], [taken[0][1]]
         return

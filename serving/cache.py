@@ -1,8 +1,9 @@
 """
-The last verified version on this disk, so that the service answers while W&B does not, across restarts too.
+Keep the last verified version on this disk, so that the service answers while W&B does not, even after a restart.
 
-A folder by the SHA-256 of the model's file, and `record.json`, which says what was verified and when. The file is
-hashed again before it is loaded. Anyone who can write to the folder can replace both: it belongs to the service alone.
+There is a folder named by the SHA-256 of the model's file, and `record.json`, which says what was verified and when.
+The file is hashed again before it is loaded. Anyone who can write to the folder can replace both, so only the service
+may use it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ RECORD = "record.json"
 
 
 class Kept(NamedTuple):
-    """A verified version on this disk. about: what answers say of it. verified_at: when, as the ledger writes times."""
+    """A verified version on this disk. about: what answers say about it. verified_at: the time, in the ledger's
+    format.
+    """
 
     about: dict[str, Any]
     collection: str
@@ -32,25 +35,25 @@ class Kept(NamedTuple):
 
 
 class Folder:
-    """Where the version is kept. path: the service's own folder. use_case: whose model it is."""
+    """The place for the version. path: the service's own folder. use_case: the use case of the model."""
 
     def __init__(self, path: Path, use_case: str) -> None:
         self.path = path / use_case
 
     def staging(self) -> tempfile.TemporaryDirectory[str]:
-        """A new folder to download into, on the same disk."""
+        """Return a new folder to download into, on the same disk."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StepError(
-                "data_not_writable", f"--data: {error}", "give a folder that is the service's own"
+                "data_not_writable", f"--data: {error}", "choose a folder that only the service uses"
             ) from error
-        for left in self.path.glob("staging-*"):  # of a service that was killed
+        for left in self.path.glob("staging-*"):  # left by a service that was killed
             shutil.rmtree(left, ignore_errors=True)
         return tempfile.TemporaryDirectory(prefix="staging-", dir=self.path, ignore_cleanup_errors=True)
 
     def keep(self, version: Deployed, collection: str) -> Kept:
-        """Keep a verified version, and forget the one before once the record names this one."""
+        """Keep a verified version, and remove the previous one after the record names this one."""
         home, staging = self.path / version.sha256, version.model.parent
         home.mkdir(exist_ok=True)
         model = version.model.replace(home / version.model.name)
@@ -67,7 +70,7 @@ class Folder:
         return kept
 
     def read(self) -> Kept | None:
-        """The version that is kept, if its file is the one that was verified; None if there is none."""
+        """Return the kept version if its file is the one that was verified; None if there is no such version."""
         try:
             said = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
             about, name = dict(said["about"]), Path(said["model"]).name
@@ -77,8 +80,10 @@ class Folder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StepError("copy_unreadable", f"{self.path}: {error}", "it is fetched again from W&B") from error
+            raise StepError(
+                "copy_unreadable", f"{self.path}: {error}", "it will be downloaded again from W&B"
+            ) from error
         if now != about["sha256"]:
-            message = f"{kept.model} is {now}, and {about['sha256']} was verified"
-            raise StepError("copy_changed", message, "it is fetched again from W&B")
+            message = f"{kept.model} is {now}, but {about['sha256']} was verified"
+            raise StepError("copy_changed", message, "it will be downloaded again from W&B")
         return kept

@@ -1,4 +1,4 @@
-"""What a request is refused with."""
+"""Define how a request is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A request that is not answered. status: of HTTP. column: the one that is wrong, if it is one."""
+    """A refused request. status: the HTTP status. column: the wrong column, if it is one."""
 
     def __init__(
         self, message: str, status: int = 400, *, name: str = "bad_request", column: str | None = None
@@ -17,6 +17,6 @@ class Refusal(Exception):
         self.column = column
 
     def as_json(self) -> dict[str, Any]:
-        """As the protocol has it, `error` is a text; name and column are for programs."""
+        """Return the body: `error` is a text, as in the protocol; name and column are for programs."""
         column = {"column": self.column} if self.column else {}
         return {"error": str(self), "name": self.name, **column}

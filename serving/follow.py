@@ -1,8 +1,8 @@
 """
 Follow the alias: ask the registry what is in production, verify it, load it, warm it up, and let it answer.
 
-A version that does not verify is not loaded: the one before goes on answering, and `problem` says why. The same while
-W&B does not answer. A request keeps the version it began with.
+A version that fails verification is not loaded: the previous one continues to answer, and `problem` says why. The same
+happens while W&B does not answer. A request keeps the version that it began with.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     import wandb
     from wandb import Artifact
 
-LONGEST_WAIT_S = 20.0  # between two tries while there is a problem; then there is time left to follow within 30 s
+LONGEST_WAIT_S = 20.0  # between two tries while there is a problem; short enough to follow within 30 s
 
 
 @dataclass(frozen=True)
 class Running:
     """
-    A version that answers. about: what each answer says of it. from_disk: it was verified before this process began,
-    and W&B has not been asked since.
+    A version that answers. about: what each answer says about it. from_disk: it was verified before this process began,
+    and W&B has not been asked since then.
     """
 
     about: dict[str, Any]
@@ -50,11 +50,11 @@ class Running:
 
     @property
     def name(self) -> str:
-        """Its number in the registry, as `v3`: the protocol's `model_version`."""
+        """Return its number in the registry, such as `v3`: the protocol's `model_version`."""
         return str(self.about["version"]).rpartition(":")[2]
 
     def is_still(self, holder: Artifact | None) -> bool:
-        """Whether the version in production is this one, and still carries its seal."""
+        """Return whether the version in production is this one, and still has its seal."""
         seal = ledger.seal(self.about["ledger_entry"], self.about["ledger_sha256"])
         named = holder is not None and str(Reference.pin(holder)) == self.about["version"]
         return named and holder.digest == self.about["digest"] and seal in holder.aliases  # type: ignore[union-attr]
@@ -62,9 +62,9 @@ class Running:
 
 class Follower:
     """
-    Keeps `running` at the version in production; start and stop it with the service.
+    Keeps `running` at the version in production. Start and stop it with the service.
 
-    poll_s: seconds between two questions. connect: gives W&B's API.
+    poll_s: seconds between two checks. connect: returns W&B's API.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow, next to whatever else this process does."""
+        """Begin to follow in the background."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End it; a question that W&B has not answered is not waited for."""
+        """Stop it, without waiting for an answer from W&B."""
         self._ended.set()
         self._thread.join(timeout=1)
 
@@ -104,17 +104,18 @@ class Follower:
         wait_s = self._poll_s
         while not self._ended.is_set():
             self._tried(self._ask)
-            # Each try while there is a problem reads the whole ledger, and maybe a model: soon once, then seldom.
+            # While there is a problem, each try reads the whole ledger, and maybe a model: try once soon, then less
+            # often.
             wait_s = min(2 * wait_s, max(LONGEST_WAIT_S, self._poll_s)) if self.problem else self._poll_s
             self._ended.wait(wait_s)
 
     def _tried(self, what: Callable[[], None]) -> None:
-        """Do it; what goes wrong is a problem to tell of, and never the end of the service."""
+        """Do it. An error becomes the reported problem, and never stops the service."""
         try:
             what()
         except StepError as error:
             self._has_problem(error)
-        except Exception as error:  # of the SDK or a framework: it is logged whole, and tried again
+        except Exception as error:  # from the SDK or a framework: it is logged with its traceback, and tried again
             log("failed", level=logging.ERROR, error=error)
             self._api = None
             self._has_problem(StepError("failed", f"{type(error).__name__}: {error}", "see the log of the service"))
@@ -152,7 +153,7 @@ class Follower:
         self._has_problem(None)
 
     def _answer_with(self, kept: Kept, *, from_disk: bool) -> None:
-        """Load a verified version, let it answer once, and then let it answer everybody."""
+        """Load a verified version, let it answer once, and then let it answer all requests."""
         before = self.running
         if before and before.about == kept.about:
             model = before.model
@@ -169,7 +170,7 @@ class Follower:
     def _loaded(self, path: Path) -> Model:
         if self._format is None:
             self._format = frameworks.load_format(self._settings.framework)
-            self._format.start(seed=0, threads=1)  # as evaluate asked it
+            self._format.start(seed=0, threads=1)  # as evaluate did
         model = answering.load(self._settings, path, self._data)
         example = {item["name"]: tensors.read(item) for item in self.interface.example()["inputs"]}
         model.answer(self.interface.rows(example))

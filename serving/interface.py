@@ -1,5 +1,5 @@
 """
-What a model takes and gives as tensors: the tensor of an image, a tensor for each column of a table, one of texts.
+Describe the tensors of a model: one for images, one per column of a table, one for texts.
 
 A value of a narrower type is widened if nothing is lost (FP32 to FP64, INT32 to INT64), and a time is a text in ISO
 8601. Nothing else is converted, so that a client that sends the wrong thing is told.
@@ -22,7 +22,7 @@ from serving.tensors import NUMBERS, Tensor
 IMAGE = "x"
 ANSWER, PROBABILITIES = "answer", "probabilities"
 _INTEGERS = {name for name in NUMBERS if name.startswith(("INT", "UINT")) and name != "UINT64"}
-# What may be sent for a type, and is widened to it.
+# The types that are accepted for a type, and widened to it.
 _WIDENED: Mapping[str, set[str]] = {
     "FP64": {"FP64", "FP32", "FP16", "INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32"},
     "INT64": _INTEGERS,
@@ -50,7 +50,7 @@ class Input(NamedTuple):
 
 
 class Interface:
-    """The tensors of a use case. data: its `data.py`."""
+    """Return the tensors of a use case. data: its `data.py`."""
 
     def __init__(self, task: str, data: ModuleType) -> None:
         self.kind = KINDS[task]
@@ -67,14 +67,14 @@ class Interface:
             self.inputs = tuple(_input(name, column) for name, column in self._columns.items())
 
     def outputs(self) -> list[dict[str, Any]]:
-        """The tensors that the model gives, as the protocol's metadata has them."""
+        """Return the output tensors of the model, in the form of the protocol's metadata."""
         if not self.classes:
             return [{"name": ANSWER, "datatype": "FP64", "shape": [-1]}]
         probabilities = {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, len(self.classes)]}
         return [{"name": ANSWER, "datatype": "BYTES", "shape": [-1]}, probabilities]
 
     def example(self) -> dict[str, Any]:
-        """A request of one row that is in its form, as JSON."""
+        """Return a valid request with one row, as JSON."""
         one = [
             {
                 "name": item.name,
@@ -98,7 +98,7 @@ class Interface:
         lengths = {name: len(array) for name, array in values.items()}
         first = next(iter(lengths.values()))
         if odd := next((name for name, length in lengths.items() if length != first), None):
-            raise Refusal(f"the input {odd!r} has {lengths[odd]} rows, and the first has {first}", column=odd)
+            raise Refusal(f"the input {odd!r} has {lengths[odd]} rows, but the first input has {first}", column=odd)
         if not first:
             raise Refusal("there is no row")
         if self.kind == "images":
@@ -114,7 +114,7 @@ class Interface:
             if array.dtype != object:
                 columns[name] = array.astype(dtype.type, copy=False)
                 continue
-            # In binary a text cannot be missing, so there an empty one is, where SCHEMA allows it.
+            # In binary, a text cannot be missing, so an empty text counts as missing if SCHEMA allows it.
             held = [text or None for text in array] if self._columns[name].nullable else array
             if is_time(dtype):
                 columns[name] = read_times(pd.Series(held, name=name, dtype="str"), dtype)
@@ -123,7 +123,7 @@ class Interface:
         return pd.DataFrame(columns)
 
     def joined(self, parts: Sequence[Any]) -> Any:
-        """The rows of several requests as those of one; of tables, they have the same columns and types."""
+        """Join the rows of several requests. Tables must have the same columns and types."""
         if self.kind == "images":
             return np.concatenate(parts)
         if self.kind == "texts":
@@ -133,7 +133,7 @@ class Interface:
         return pd.concat(parts, ignore_index=True)
 
     def answers(self, given: Any) -> list[Tensor]:
-        """What the model answered, as tensors."""
+        """Return the model's answers as tensors."""
         if not self.classes:
             return [Tensor(ANSWER, "FP64", given)]
         names = np.array(self.classes, dtype=object)[given.argmax(axis=1)]
@@ -141,7 +141,7 @@ class Interface:
 
 
 def _values(item: Input, tensor: Tensor) -> Any:
-    """A tensor's values in the type and shape of the input: (N, *shape)."""
+    """Return a tensor's values in the type and shape of the input: (N, *shape)."""
     if tensor.datatype not in _WIDENED.get(item.datatype, {item.datatype}):
         message = f"the input {item.name!r} is {tensor.datatype}, not {item.datatype}"
         raise Refusal(message, name="type", column=item.name)
@@ -174,7 +174,7 @@ def _input(name: str, column: Any) -> Input:
     example: Any = choices[0] if choices else {"BYTES": "text", "BOOL": False}.get(datatype, 0)
     if not choices and ends:
         middle = sum(ends) / len(ends)
-        # Of a text, the ends are those of its length.
+        # For a text, the bounds are those of its length.
         example = {"FP64": float(middle), "INT64": int(middle), "BYTES": "A" * int(middle)}.get(datatype, example)
     return Input(name, datatype, (), example, choices, bool(column.nullable))
 

@@ -1,4 +1,4 @@
-"""What the service tells its operator: metrics in Prometheus's format, and log lines that are JSON objects."""
+"""Report to the operator of the service: metrics in Prometheus's format, and log lines as JSON objects."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ class Metrics:
         self.asked = made(Gauge, "wandb_answered_timestamp_seconds", "When W&B last answered")
 
     def runs(self, about: Mapping[str, Any]) -> None:
-        """A version answers from now on."""
+        """Record that a version answers from now on."""
         self.running.clear()
         self.running.labels(about["version"], about["ledger_entry"], about["sha256"]).set(1)
 
     def has_problem(self, name: str | None) -> None:
-        """What keeps the version in production from being loaded; None if it is."""
+        """Record why the version in production cannot be loaded; None if it is loaded."""
         self.problem.clear()
         if name:
             self.problem.labels(name).set(1)
 
     def text(self) -> bytes:
-        """All of it, as a collector reads it."""
+        """Return all metrics in the format of a collector."""
         return generate_latest(self.registry)
 
 
 class _Lines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         said: dict[str, Any] = {
@@ -67,7 +67,7 @@ class _Lines(logging.Formatter):
 
 
 def log_as_json() -> None:
-    """Let everything that is logged in this process, uvicorn's own lines too, be such lines on standard error."""
+    """Write all logs of this process, including uvicorn's own, as such lines on standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -76,5 +76,5 @@ def log_as_json() -> None:
 
 
 def log(event: str, *, level: int = logging.INFO, error: BaseException | None = None, **fields: Any) -> None:
-    """A log line. error: an exception whose traceback belongs to it."""
+    """Write a log line. error: an exception whose traceback belongs to it."""
     LOGGER.log(level, event, extra={"fields": fields}, exc_info=error)

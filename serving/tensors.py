@@ -1,8 +1,9 @@
 """
-The Open Inference Protocol, version 2: requests and answers as JSON, with tensors in JSON or, after it, in binary.
+Read and write the Open Inference Protocol, version 2: requests and answers as JSON, with tensors in JSON or, after it,
+in binary.
 
-https://github.com/kserve/open-inference-protocol and Triton's extension `binary_tensor_data`. Input from outside:
-everything is held to its type, shape and size before it becomes an array.
+https://github.com/kserve/open-inference-protocol and Triton's extension `binary_tensor_data`. Input from outside: the
+type, shape and size of everything are checked before it becomes an array.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ MAX_RANK = 8
 
 
 class Tensor(NamedTuple):
-    """A named array. values: of BYTES, objects: str, or None where a value is missing."""
+    """A named array. values: for BYTES, objects: str, or None if a value is missing."""
 
     name: str
     datatype: str
     values: Any
 
     def as_json(self) -> dict[str, Any]:
-        """Its description and its values in JSON."""
+        """Return its description and its values in JSON."""
         return {**self._described(), "data": self.values.ravel().tolist()}
 
     def as_binary(self) -> tuple[dict[str, Any], bytes]:
-        """Its description, and its values as bytes."""
+        """Return its description, and its values as bytes."""
         if self.datatype == "BYTES":
             encoded = [text.encode() for text in self.values.ravel()]
             raw = b"".join(struct.pack("<I", len(text)) + text for text in encoded)
@@ -62,7 +63,9 @@ class Tensor(NamedTuple):
 
 
 class Request(NamedTuple):
-    """An inference request. wanted: the outputs by name, and whether each is to be binary; None: all, by `binary`."""
+    """An inference request. wanted: the outputs by name, and whether each one is binary; None: all of them, as `binary`
+    says.
+    """
 
     id: str | None
     inputs: dict[str, Tensor]
@@ -71,13 +74,15 @@ class Request(NamedTuple):
 
 
 def parse(body: bytes, header_length: str | None) -> Request:
-    """A request's body; raises Refusal. header_length: how many bytes of it are JSON, if binary tensors follow."""
+    """Parse a request's body; raise Refusal. header_length: how many of its bytes are JSON, if binary tensors
+    follow.
+    """
     try:
         length = len(body) if header_length is None else int(header_length)
     except ValueError as error:
         raise Refusal(f"{HEADER_LENGTH} is not a number") from error
     if not 0 <= length <= len(body):
-        raise Refusal(f"{HEADER_LENGTH} is {length}, and the body has {len(body)} bytes")
+        raise Refusal(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes")
     try:
         said = json.loads(body[:length])
     except (ValueError, RecursionError) as error:
@@ -90,10 +95,10 @@ def parse(body: bytes, header_length: str | None) -> Request:
     for item in said["inputs"]:
         tensor, rest = _tensor(item, rest)
         if tensor.name in inputs:
-            raise Refusal(f"the input {tensor.name!r} is there twice", column=tensor.name)
+            raise Refusal(f"the input {tensor.name!r} appears twice", column=tensor.name)
         inputs[tensor.name] = tensor
     if rest:
-        raise Refusal(f"{len(rest)} bytes follow that belong to no input")
+        raise Refusal(f"{len(rest)} bytes at the end do not belong to an input")
     name = said.get("id")
     if name is not None and not isinstance(name, str):
         raise Refusal("`id` is not a text")
@@ -101,7 +106,7 @@ def parse(body: bytes, header_length: str | None) -> Request:
 
 
 def read(said: Any) -> Tensor:
-    """A tensor in JSON; raises Refusal."""
+    """Parse a tensor in JSON; raise Refusal."""
     return _tensor(said, b"")[0]
 
 
@@ -123,7 +128,7 @@ def _parameters(said: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _tensor(said: Any, rest: bytes) -> tuple[Tensor, bytes]:
-    """One input, and what follows its bytes."""
+    """Parse one input, and return what follows its bytes."""
     if not isinstance(said, dict) or not isinstance(name := said.get("name"), str):
         raise Refusal("an input has no name")
     datatype, shape = said.get("datatype"), _shape(name, said.get("shape"))
@@ -155,7 +160,7 @@ def _of_json(name: str, datatype: str, data: Any, count: int) -> Any:
         raise Refusal(f"{name!r} has no list `data`", column=name)
     flat = _flat(data)
     if len(flat) != count:
-        raise Refusal(f"{name!r} has {len(flat)} values, and its shape says {count}", column=name)
+        raise Refusal(f"{name!r} has {len(flat)} values, but its shape says {count}", column=name)
     kind = "B" if datatype == "BYTES" else np.dtype(NUMBERS[datatype]).kind
     if not set(map(type, flat)) <= _TYPES.get(kind, {int, float, type(None)}):
         raise Refusal(f"{name!r} has values that are not {datatype}", column=name)
@@ -170,7 +175,7 @@ def _of_json(name: str, datatype: str, data: Any, count: int) -> Any:
 
 
 def _flat(data: list[Any]) -> list[Any]:
-    """The values of lists in lists, which JSON may have in place of one flat list."""
+    """Yield the values of nested lists, which JSON may have instead of one flat list."""
     for _ in range(MAX_RANK):
         if not data or not isinstance(data[0], list):
             break
@@ -184,7 +189,7 @@ def _of_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
     if datatype != "BYTES":
         dtype = np.dtype(NUMBERS[datatype])
         if len(raw) != count * dtype.itemsize:
-            raise Refusal(f"{name!r} has {len(raw)} bytes, and its shape says {count * dtype.itemsize}", column=name)
+            raise Refusal(f"{name!r} has {len(raw)} bytes, but its shape says {count * dtype.itemsize}", column=name)
         return np.frombuffer(raw, dtype=dtype)
     texts, at = [], 0
     try:
@@ -192,17 +197,19 @@ def _of_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
             begin = at + 4
             at = begin + _LENGTH(raw, at)[0]
             if at > len(raw):
-                raise ValueError("a text is longer than what follows")
+                raise ValueError("a text is longer than the remaining bytes")
             texts.append(raw[begin:at].decode())
     except (struct.error, ValueError) as error:
-        raise Refusal(f"{name!r} is not a sequence of texts in UTF-8, each after its length", column=name) from error
+        raise Refusal(f"{name!r} is not a sequence of UTF-8 texts, each after its length", column=name) from error
     if len(texts) != count:
-        raise Refusal(f"{name!r} has {len(texts)} texts, and its shape says {count}", column=name)
+        raise Refusal(f"{name!r} has {len(texts)} texts, but its shape says {count}", column=name)
     return np.array(texts, dtype=object)
 
 
 def answer(about: Mapping[str, Any], outputs: Sequence[Tensor], request: Request) -> tuple[bytes, int | None]:
-    """An answer's body, and how many bytes of it are JSON if binary tensors follow. about: its fields but `outputs`."""
+    """Return an answer's body, and how many of its bytes are JSON if binary tensors follow. about: its fields except
+    `outputs`.
+    """
     known = {output.name: output for output in outputs}
     wanted = dict.fromkeys(known, request.binary) if request.wanted is None else request.wanted
     if unknown := next((name for name in wanted if name not in known), None):

@@ -1,1 +1,1 @@
-"""All that is particular to one model, a folder each: what a team owns."""
+"""Hold what a team owns: everything that is specific to one model, one folder per model."""

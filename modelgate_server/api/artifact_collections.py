@@ -1,4 +1,4 @@
-"""Collections of versions, and finding what is in them. The wire calls them sequences and portfolios."""
+"""Serve collections of versions, and find what is in them. The wire calls them sequences and portfolios."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,8 @@ tag = ObjectType("Tag")
 TYPES = (query, mutation, project, artifact_type, collection, sequence, portfolio, membership, alias, tag)
 
 
-# --- who may --------------------------------------------------------------------------------------------------------
+# --- permissions
+# --------------------------------------------------------------------------------------------------------
 
 
 def writable_collection(call: Call, text: str, kind: str) -> Collection:
@@ -49,7 +50,7 @@ def writable_collection(call: Call, text: str, kind: str) -> Collection:
 
 
 def named_collection(call: Call, named: dict[str, Any]) -> Collection:
-    """The collection that an input names, for writing."""
+    """Return the collection that an input names, for writing."""
     home = projects.writable(call.db, call.user, named["entity_name"], named["project_name"])
     found = artifacts.find_collection(call.db, home.id, named["artifact_collection_name"])
     if found is None:
@@ -211,7 +212,7 @@ def type_collection(artifact_type: ArtifactType, info: Info, name: str) -> Colle
 
 @artifact_type.field("artifactSequence")
 def type_sequence(artifact_type: ArtifactType, info: Info, name: str) -> Collection | None:
-    """Older releases ask so whether a collection is a sequence or a portfolio."""
+    """Older releases ask this way whether a collection is a sequence or a portfolio."""
     there = type_collection(artifact_type, info, name)
     return there if there is not None and there.kind == "sequence" else None
 
@@ -265,7 +266,7 @@ def collection_type(collection: Collection, *_: Any) -> str:
 
 
 def visible_project(call: Call, collection: Collection) -> Project | None:
-    """Null for who may not see it: of a linked version's source the name is all that there is to know."""
+    """Return null for users who may not see it: they learn only the name of a linked version's source."""
     return _visible(call, collection.project_id)
 
 
@@ -413,7 +414,7 @@ def membership_files(
 def file_page(
     call: Call, owner: Artifact, names: list[str] | None, after: str | None, first: int | None
 ) -> dict[str, Any]:
-    """Every entry of the manifest, references too: downloads follow this list. The cursor is the path."""
+    """Return every entry of the manifest, including references: downloads follow this list. The cursor is the path."""
     size = page_size(first)
     entries = artifacts.entries(call.db, owner.id, after=after or "", limit=size + 1, paths=names or None)
     edges = [{"node": _file(call, owner, entry), "cursor": entry.path} for entry in entries[:size]]
@@ -455,4 +456,4 @@ def tag_id(tag: Tag | CollectionTag, info: Info) -> str:
 
 @tag.field("tagCategoryName")
 def tag_category(tag: Tag | CollectionTag, info: Info) -> None:
-    """Tags have names alone."""
+    """Tags have only names."""

@@ -1,4 +1,4 @@
-"""Versions of artifacts, as the SDK writes, changes and reads them. artifact_collections.py is where they are found."""
+"""Serve versions of artifacts, as the SDK writes, changes and reads them. artifact_collections.py finds them."""
 
 import threading
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from modelgate_server.store.filters import Order
 from modelgate_server.store.manifests import Draft, Manifest
 from modelgate_server.store.runs import Run
 
-# Where the SDK may ask to keep files: all of them are this server's folder.
+# The places where the SDK may ask to store files: all of them mean this server's folder.
 REGIONS = (None, "", "default", "minio-local")
 # The SDK's number for "never expires".
 NO_TTL = -2
@@ -47,11 +47,12 @@ manifest = ObjectType("ArtifactManifest")
 TYPES = (query, mutation, run, artifact, creator, manifest)
 
 
-# --- who may --------------------------------------------------------------------------------------------------------
+# --- permissions
+# --------------------------------------------------------------------------------------------------------
 
 
 def readable(call: Call, text: str) -> Artifact:
-    """The version behind an id, if the user may see a project that it is in."""
+    """Return the version of an id, if the user may see a project that it is in."""
     found = _seen(call, number_of("Artifact", text))
     if found is not None:
         return found
@@ -59,17 +60,17 @@ def readable(call: Call, text: str) -> Artifact:
 
 
 def usable(call: Call, text: str) -> Artifact:
-    """The version behind an id, if the user may have its files."""
+    """Return the version of an id, if the user may read its files."""
     found = readable(call, text)
     projects.require_reader(_roles(call, found))
     return found
 
 
 def writable(call: Call, text: str) -> Artifact:
-    """The version behind an id, if the user may write to the project that it was logged to."""
+    """Return the version of an id, if the user may write to the project that it was logged to."""
     found = readable(call, text)
     if _source_role(call, found) not in projects.WRITERS:
-        raise Forbidden("you may not change this artifact: it is of a project that you cannot write to")
+        raise Forbidden("you may not change this artifact: you cannot write to its project")
     return found
 
 
@@ -88,7 +89,7 @@ def _source_role(call: Call, artifact: Artifact) -> str | None:
 
 
 def _roles(call: Call, artifact: Artifact) -> set[str]:
-    """What the user is in the project that it was logged to and in those that it is linked into."""
+    """Return the user's role in the project that it was logged to and in those that it is linked into."""
     places = {artifact.sequence_id, *(there.collection_id for there in artifacts.memberships(call.db, artifact.id))}
     homes = {artifacts.collection(call.db, place).project_id for place in places}
     roles = (projects.role(call.db, call.user, projects.project(call.db, home)) for home in homes)
@@ -100,7 +101,7 @@ def _roles(call: Call, artifact: Artifact) -> set[str]:
 
 @mutation.field("createArtifact")
 def create_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
-    """Before the transaction the version with the same content, if there is one, is looked at: is it still right?"""
+    """Before the transaction, check that the version with the same content, if there is one, is still intact."""
     call = info.context
     if input.get("storage_region") not in REGIONS:
         raise Invalid(f'storage region "{input["storage_region"]}" is not available here')
@@ -160,21 +161,23 @@ def update_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Mani
 
 
 def _base_id(call: Call, input: dict[str, Any]) -> int | None:
-    """The version that an incremental one starts from; its contents become the new one's."""
+    """Return the version that an incremental one starts from. The new one gets its contents."""
     return usable(call, input["base_artifact_id"]).id if input.get("base_artifact_id") else None
 
 
 @mutation.field("createArtifactFiles")
 def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """One edge a file, in the order of the request; no upload address where the bytes are here already."""
+    """Return one edge per file, in the order of the request, without an upload address if the bytes are already
+    here.
+    """
     call = info.context
     specs = input["artifact_files"]
     owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
     for spec in specs:
-        names.entry_path(spec["name"])  # refused before the upload, and not after it by the commit
+        names.entry_path(spec["name"])  # refused before the upload, not after it by the commit
     wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
     unsound = call.blobs.unsound(md5 for _, md5 in wanted)
-    # Whether somebody else has the same bytes in a place of their own is not to be learnt: they are sent again.
+    # A user must not learn whether someone else has the same bytes, so the client sends them again.
     mine = manifests.entitled(call.db, call.blobs, call.user, wanted)
     with call.database.write() as db:
         born = manifests.births(db, call.blobs, wanted, unsound)
@@ -200,8 +203,9 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
 @mutation.field("commitArtifact")
 def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     """
-    In several transactions (operations.SELF_TRANSACTING): the manifest is read in none, its files are written some at a
-    time, and the last one makes the version visible. Killed in between, nothing of it is seen, and a next try is whole.
+    This uses several transactions (operations.SELF_TRANSACTING): the manifest is read outside them, its files are
+    written in batches, and the last one makes the version visible. If the server is killed in between, nothing is
+    visible, and the next try starts again.
     """
     call = info.context
     with _one_at_a_time(input["artifact_id"]):
@@ -227,7 +231,9 @@ def _committed(call: Call, text: str, ready: manifests.Ready) -> Artifact:
 
 @contextmanager
 def _one_at_a_time(text: str) -> Iterator[None]:
-    """A client that has waited for long asks again: its second try waits for the first, and finds that it is done."""
+    """A client that has waited for a long time asks again: the second try waits for the first, and then finds it
+    done.
+    """
     with _committing_lock:
         mine, waiting = _committing.get(text, (threading.Lock(), 0))
         _committing[text] = mine, waiting + 1
@@ -358,7 +364,7 @@ def artifact_digest_algorithm(artifact: Artifact, info: Info) -> str:
 
 @artifact.field("commitHash")
 def artifact_commit_hash(artifact: Artifact, info: Info) -> str | None:
-    """The manifest's MD5, for those who may have the manifest."""
+    """Return the manifest's MD5, for users who may read the manifest."""
     return artifact.manifest_md5 if _roles(info.context, artifact) & set(projects.READERS) else None
 
 
@@ -371,7 +377,7 @@ def artifact_aliases(artifact: Artifact, info: Info) -> list[Alias]:
 
 @artifact.field("currentManifest")
 def artifact_manifest(artifact: Artifact, info: Info) -> dict[str, Any] | None:
-    """Who has it has the address of each file."""
+    """Anyone who has it has the address of each file."""
     call = info.context
     projects.require_reader(_roles(call, artifact))
     if artifact.manifest_md5 is None or artifact.state != "COMMITTED":
@@ -389,7 +395,7 @@ def artifact_files(
     after: str | None = None,
     first: int | None = None,
 ) -> dict[str, Any]:
-    """As older releases ask; a membership's are those of newer ones."""
+    """For older releases; newer ones ask for those of a membership."""
     projects.require_reader(_roles(info.context, artifact))
     return file_page(info.context, artifact, names, after, first)
 
@@ -412,7 +418,7 @@ def artifact_used_by(artifact: Artifact, info: Info) -> dict[str, Any]:
 
 @artifact.field("createdBy")
 def artifact_created_by(artifact: Artifact, info: Info) -> Run | User | None:
-    """Null for a version that no run made: the client then asks nothing more."""
+    """Return null for a version that no run made: then the client does not ask further."""
     maker = artifacts.created_by(info.context.db, artifact.id)
     return maker if maker is not None and _visible_run(info.context, maker) else None
 
@@ -428,7 +434,7 @@ def creator_type(creator: Run | User, *_: Any) -> str:
 
 @run.field("inputArtifacts")
 def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    """A run may have used what not everybody in its project may see."""
+    """A run may have used versions that not everyone in its project may see."""
     call = info.context
     used = artifacts.of_run(call.db, run.id, "input")
     return page([one for one in used if _roles(call, one)], after, first, Order(lambda row: [row.id]))

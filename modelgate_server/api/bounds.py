@@ -1,10 +1,9 @@
 """
-What one request may take of the server: time, threads, memory. Without it anyone with a key could make all others
-wait.
+Limit what one request may use: time, threads, memory. Without limits, anyone with a key could block all others.
 
 - a deadline, which also ends the work for a client that has left;
-- a lane of threads for each user, and lanes of their own for pages and for the health check;
-- a budget of bytes that have been received and are not worked on yet.
+- a lane of threads for each user, and separate lanes for pages and for the health check;
+- a budget of bytes that were received but not yet processed.
 """
 
 import asyncio
@@ -38,12 +37,12 @@ T = TypeVar("T")
 
 
 def keep_what_is_loaded() -> None:
-    """The garbage collector passes it over from now on: to look through it took the page of a large table 50 ms."""
+    """From now on, the garbage collector skips it: scanning it added 50 ms to the page of a large table."""
     gc.freeze()
 
 
 class Deadline:
-    """Asked now and then by everything that can take long, also by SQLite while it looks for rows."""
+    """Everything that can take long checks it now and then, including SQLite while it looks for rows."""
 
     def __init__(self, seconds: float = REQUEST_S) -> None:
         self._end = time.monotonic() + seconds
@@ -51,12 +50,12 @@ class Deadline:
         self._chars = 0
 
     def start(self, seconds: float = REQUEST_S) -> None:
-        """The time begins now; before, the request has waited for a thread."""
+        """Start the time now; before this, the request waited for a thread."""
         self._end = time.monotonic() + seconds
         self.check()
 
     def stop(self) -> None:
-        """No one waits for the answer any more."""
+        """Record that no one waits for the answer any more."""
         self._gone = True
 
     def over(self) -> bool:
@@ -67,19 +66,19 @@ class Deadline:
             raise TooLong("the request took too long: ask for less at a time")
 
     def spend(self, chars: int) -> None:
-        """So much more is in the answer."""
+        """Count this much more in the answer."""
         self._chars += chars
         if self._chars > MAX_ANSWER_CHARS:
             raise TooLong(f"the answer would have more than {MAX_ANSWER_CHARS} characters: ask for less at a time")
 
 
 class Lanes:
-    """Threads. Of those that only compute Python runs one at a time, so a few for each user are enough."""
+    """Threads. Python runs only one computing thread at a time, so a few per user are enough."""
 
     def __init__(self) -> None:
         self._users: dict[int, anyio.CapacityLimiter] = {}
         self._bodies: dict[int, anyio.CapacityLimiter] = {}
-        # What is unpacked from a large body takes ten times its size: one at a time, whoever sent it.
+        # Unpacking a large body takes ten times its size, so only one at a time for all users.
         self._large = threading.Semaphore(1)
 
     @cached_property
@@ -97,7 +96,7 @@ class Lanes:
 
     @asynccontextmanager
     async def large_body(self, user_id: int) -> AsyncIterator[None]:
-        """For the time in which a user's large body arrives and is worked on; the next ones wait, and are not read."""
+        """Hold a place while a user's large body arrives and is processed. The next ones wait, and are not read."""
         if user_id not in self._bodies:
             self._bodies[user_id] = anyio.CapacityLimiter(LARGE_BODIES)
         limiter, borrower = self._bodies[user_id], object()
@@ -112,7 +111,7 @@ class Lanes:
 
     @contextmanager
     def large(self, size: int) -> Iterator[None]:
-        """For the time in which so many bytes are unpacked."""
+        """Hold the right to unpack this many bytes."""
         if size <= SMALL_BODY_BYTES:
             yield
             return
@@ -121,7 +120,7 @@ class Lanes:
 
 
 async def run(request: Request, limiter: anyio.CapacityLimiter, work: Callable[[Deadline], T]) -> T:
-    """`work` in a thread, until the deadline or until the client has left."""
+    """Run `work` in a thread, until the deadline or until the client has left."""
     deadline = Deadline()
 
     def begin() -> T:
@@ -143,8 +142,8 @@ async def _watch(request: Request, deadline: Deadline) -> None:
 
 class Budget:
     """
-    Bytes of bodies in memory. When there are too many the largest that is still arriving has to go: whoever sends
-    little is served however many others have begun to send much and do not go on.
+    Bytes of bodies in memory. If there are too many, the largest one that is still arriving is dropped. So a small
+    request is served even if many others have begun large ones and do not continue.
     """
 
     def __init__(self, limit: int = MAX_BODIES_BYTES) -> None:
@@ -181,7 +180,7 @@ class Budget:
 
 
 class Held:
-    """What one request holds of the budget."""
+    """The share of the budget that one request holds."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -193,7 +192,7 @@ class Held:
         self._budget.take(self, size)
 
     def arrived(self) -> None:
-        """It is all here: no one can take it away any more."""
+        """Record that the body is complete, so it can no longer be dropped."""
         self._budget.arrived(self)
 
     def evict(self) -> None:
@@ -205,7 +204,7 @@ class Held:
 
 @contextmanager
 def within(db: sqlite3.Connection, deadline: Deadline) -> Iterator[None]:
-    """SQLite itself asks the deadline, every few milliseconds of its work."""
+    """Let SQLite itself check the deadline every few milliseconds."""
     db.set_progress_handler(deadline.over, STEPS)
     try:
         yield
@@ -213,5 +212,5 @@ def within(db: sqlite3.Connection, deadline: Deadline) -> Iterator[None]:
         db.set_progress_handler(None, 0)
 
 
-# Of SQLite's virtual machine: it does some tens of millions in a second.
+# Steps of SQLite's virtual machine, which does tens of millions per second.
 STEPS = 100_000

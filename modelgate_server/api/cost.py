@@ -1,4 +1,4 @@
-"""What a GraphQL document asks for, counted before anything is looked up."""
+"""Count what a GraphQL document asks for, before anything is looked up."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ from graphql import (
 from modelgate_server.api.shapes import DEFAULT_PAGE
 from modelgate_server.settings import MAX_PAGE
 
-# For each of them all that a run has logged may have to be read.
+# For each of these fields, everything that a run has logged may have to be read.
 HEAVY = {"historyKeys", "history", "events", "sampledHistory", "logLines"}
-# Lists without pages: of most there is one item or two.
+# Lists without pages: most have one or two items.
 SHORT_LIST = 3
 
 
 def heavy_fields(document: DocumentNode) -> int:
-    """How often a document names one of the heavy fields."""
+    """Count how often a document names one of the heavy fields."""
     waiting: list[SelectionSetNode | None] = [getattr(node, "selection_set", None) for node in document.definitions]
     count = 0
     while waiting:
@@ -38,7 +38,7 @@ def heavy_fields(document: DocumentNode) -> int:
 
 
 def estimate(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], operation: str | None) -> int:
-    """Values in the answer, if every page were full: the sizes of pages inside each other are multiplied."""
+    """Count the values in the answer if every page were full: the sizes of nested pages are multiplied."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     sums: dict[str, int] = {}
 
@@ -70,7 +70,7 @@ def estimate(schema: GraphQLSchema, document: DocumentNode, variables: dict[str,
 
 
 def _page(node: FieldNode, field: GraphQLField, variables: dict[str, Any]) -> int:
-    """How many items one field may have."""
+    """Return how many items one field may have."""
     sizes = [_number(one.value, variables) for one in node.arguments or () if one.name.value in ("first", "last")]
     if "first" in field.args:
         return min(max((size for size in sizes if size is not None), default=DEFAULT_PAGE), MAX_PAGE)

@@ -1,7 +1,9 @@
 """
-POST /files/{entity}/{project}/{run}/file_stream: history, system events, summary and console of a running process.
+Serve POST /files/{entity}/{project}/{run}/file_stream: history, system events, summary and console of a running
+process.
 
-The SDK repeats a failed request for up to a week; what a line is stored under makes that harmless (store/history.py).
+The SDK repeats a failed request for up to a week. This is harmless, because each line is stored under its number
+(store/history.py).
 """
 
 import sqlite3
@@ -30,10 +32,10 @@ async def receive(request: Request) -> Response:
 
 
 def _store(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
-    """Read, and only then written: many lines in several transactions, so that others have their turn in between."""
+    """Read everything, then write it: many lines in several transactions, so that others get their turn in between."""
     here, writer = services(request), shared_writer(request)
     with here.database.read() as db:
-        _run(request, user, db)  # who may not write here is told so before the work
+        _run(request, user, db)  # a client without permission is refused before the work
     plain, rest = _unpacked(request, received)
     with here.lanes.large(len(plain) + bool(rest)):
         return _written(request, user, sent(plain + rest(), "the body"), writer)
@@ -67,7 +69,7 @@ def _written(request: Request, user: User, message: dict[str, Any], writer: str 
 
 @dataclass(frozen=True)
 class Packed:
-    """What is not unpacked yet of a body, of which a few kilobytes can hide gigabytes."""
+    """Unpack a body step by step, because a few kilobytes can hide gigabytes."""
 
     unpacker: "zlib._Decompress"
 
@@ -88,7 +90,7 @@ class Packed:
 
 
 def _unpacked(request: Request, received: bytes) -> tuple[bytes, Packed]:
-    """The body without its gzip: all of it when it is small, or else the beginning."""
+    """Return the unpacked body: all of it if it is small, otherwise the beginning."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise Invalid(f'the body\'s encoding "{encoding[:40]}" is not known')
@@ -98,22 +100,22 @@ def _unpacked(request: Request, received: bytes) -> tuple[bytes, Packed]:
 
 def shared_writer(request: Request) -> str | None:
     """
-    Which of several writers sends this, when the run is in shared mode: each counts its lines from 0.
+    Return which of several writers sends this, if the run is in shared mode: each one counts its lines from 0.
 
     https://docs.wandb.ai/models/track/log/distributed-training; the headers are set in the SDK's `core/`.
     """
     if request.headers.get("x-wandb-server-side-derived-summary", "false").lower() == "true":
-        raise Invalid("a summary that the server derives from the history is not known to this server")
+        raise Invalid("a summary that the server derives from the history is not supported by this server")
     if not is_shared(request):
         return None
     writer = request.headers.get("x-wandb-async-client-id", "")
     if not 0 < len(writer) <= MAX_NAME_CHARS:
-        raise Invalid("in shared mode each writer needs an id of its own: X-WANDB-ASYNC-CLIENT-ID")
+        raise Invalid("in shared mode, each writer needs its own id: X-WANDB-ASYNC-CLIENT-ID")
     return writer
 
 
 def _chunks(message: dict[str, Any]) -> list[history.Chunk]:
-    """The lines of each block, checked."""
+    """Return the checked lines of each block."""
     blocks = message.get("files") or {}
     if not isinstance(blocks, dict):
         raise Invalid('"files" must be an object')

@@ -18,15 +18,16 @@ from modelgate_server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
 from modelgate_server.store import artifacts, files, manifests, projects, runs
 from modelgate_server.store.blobs import Incoming
 
-# What was uploaded is shown to a person as it came: it may be HTML that a run wrote. It gets no rights on our pages.
+# Uploads are shown unchanged, and may be HTML that a run wrote, so they get no rights on our pages.
 HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 HARMLESS |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "private"}
-# Up to here a file is read at once: thousands of them make one version, and handing each to a thread takes longer.
+# Files up to this size are read at once: a version may have thousands of them, and passing each to a thread takes
+# longer.
 MAX_AT_ONCE = 256 * KIB
 
 
 async def upload_blob(request: Request) -> Response:
-    """PUT /storage/wandb_artifacts/{version}/{md5}: no SQL here, thousands of these make one version."""
+    """PUT /storage/wandb_artifacts/{version}/{md5}: without SQL, because one version may need thousands of these."""
     _check(request)
     here, number, md5 = services(request), _number(request), request.path_params["md5"]
     with here.blobs.incoming() as upload:
@@ -45,7 +46,7 @@ async def upload_manifest(request: Request) -> Response:
         with here.database.read() as db:
             found = manifests.find(db, number)
         if found is None:
-            raise NotFound("the manifest to upload is not of a version any more")
+            raise NotFound("the manifest to upload no longer belongs to a version")
         return manifests.md5_of_base64(found.digest) if found.digest else None
 
     def register(md5: str) -> None:
@@ -92,7 +93,7 @@ async def _receive(request: Request, upload: Incoming, limit: int) -> None:
 
 
 async def _kept(upload: Incoming, expected: str | None = None) -> str:
-    """In a thread when it is large: what is there already is compared with it."""
+    """Use a thread if it is large, because it is compared with what is already there."""
     return upload.keep(expected) if upload.size <= MAX_AT_ONCE else await run_in_threadpool(upload.keep, expected)
 
 
@@ -119,7 +120,7 @@ async def download_run_file(request: Request) -> Response:
 
 
 async def download_entry(request: Request) -> Response:
-    """GET /artifactsV2/...: the address that the SDK makes itself for a file of a version."""
+    """GET /artifactsV2/...: the address that the SDK itself builds for a file of a version."""
     here, at = services(request), request.path_params
 
     def allowed() -> bool:
@@ -136,7 +137,7 @@ async def download_entry(request: Request) -> Response:
 
 
 async def allow_origin(request: Request) -> Response:
-    """OPTIONS /storage/...: a browser asks whose pages may fetch here. Those of this server, and no one else's."""
+    """OPTIONS /storage/...: a browser asks which pages may fetch here. Only those of this server."""
     ours = addresses(request).base
     theirs = request.headers.get("origin") == ours
     allowed = {"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}
@@ -146,24 +147,24 @@ async def allow_origin(request: Request) -> Response:
 def _number(request: Request) -> int:
     text: str = request.path_params["number"]
     if not text.isascii() or not text.isdigit() or int(text[:20]) > MAX_ID:
-        raise NotFound(f'"{text[:20]}" is not the number of anything')
+        raise NotFound(f'"{text[:20]}" is not a valid number')
     return int(text)
 
 
 def _check(request: Request) -> None:
     method = "GET" if request.method == "HEAD" else request.method
-    # Taken apart by hand, as it was put together: starlette's own way takes a tenth of an upload's processor time.
+    # Parsed by hand, as it was built: starlette's own parser takes a tenth of an upload's processor time.
     query: str = request.scope["query_string"].decode("latin-1")
     expires, _, signature = query.removeprefix("expires=").partition("&signature=")
     check_signature(services(request).secret, method, request.scope["path"], expires, signature)
 
 
 def _file(request: Request, md5: str, media_type: str) -> Response:
-    """The bytes, or the asked range of them."""
+    """Return the bytes, or the requested range of them."""
     blobs = services(request).blobs
     size = blobs.size(md5)
     if size is None:
-        raise NotFound(f"the bytes {md5} are not here")
+        raise NotFound(f"the server does not have the bytes {md5}")
     if size <= MAX_AT_ONCE and request.method == "GET" and "range" not in request.headers:
         headers = HARMLESS | {"ETag": f'"{md5}"', "Accept-Ranges": "bytes"}
         return Response(blobs.read(md5), media_type=media_type, headers=headers)

@@ -1,11 +1,11 @@
 """
-POST /graphql: one request, one snapshot of the database or one transaction.
+Serve POST /graphql: each request uses one snapshot of the database, or one transaction.
 
-A mutation does its work in a transaction, for which all other writers wait, and no more: what its answer selects is
-looked up when that is over, in the snapshot right after it.
+A mutation does only its work in the transaction, because all other writers wait for it. The fields of its answer are
+read after that, in the snapshot right after it.
 
-Documents are parsed and validated once: the SDK sends the same few dozen over and over. Whatever fails becomes a body
-with `errors` and a status on which the SDK does not try again (see errors.py).
+Documents are parsed and validated once: the SDK sends the same few dozen again and again. An error becomes a body with
+`errors` and a status on which the SDK does not retry (see errors.py).
 """
 
 import json
@@ -75,7 +75,7 @@ from modelgate_server.store.faults import fault
 
 log = logging.getLogger("server")
 CACHED_DOCUMENTS = 256
-# Texts that are counted: of short ones there cannot be enough.
+# Only longer texts are counted; short ones cannot add up to the limit.
 LONG_CHARS = 1_000
 # Mutations that read files, or have too much work for one transaction.
 SELF_TRANSACTING = {"commitArtifact", "createArtifact", "createArtifactFiles"}
@@ -83,7 +83,7 @@ NOTHING = SelectionSetNode(selections=(FieldNode(name=NameNode(value="__typename
 
 
 class MutationFailed(Exception):
-    """Carries a failed mutation's result out of its transaction, which is rolled back."""
+    """Carries the result of a failed mutation out of its transaction, which is rolled back."""
 
     def __init__(self, result: ExecutionResult) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class MutationFailed(Exception):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document that may be executed, or why it may not; of a mutation also the document that selects nothing."""
+    """A document that may be executed, or why it may not; for a mutation, also the document without selected fields."""
 
     document: DocumentNode | None
     errors: list[GraphQLError]
@@ -111,8 +111,10 @@ class Asked:
         self.metrics.answered(self.operation, self.client)
 
     def refuse(self, error: GraphQLError) -> str:
-        """Log and count what is not known here; returns what to tell the client."""
-        named = error.message.partition(", found: ")[0]  # what the client sent stays out of the log and the page
+        """Log and count what is not supported; return the message for the client."""
+        named = error.message.partition(", found: ")[
+            0
+        ]  # what the client sent does not appear in the log or on the page
         log.warning("refused %s: %s", self.operation, named)
         self.metrics.refused(self.operation, named, self.client)
         return error.message.replace("'", '"')  # older SDKs look for: Cannot query field "x" on type "Y".
@@ -139,7 +141,7 @@ def _text(value: Any) -> str:
 
 
 class Rows(SchemaBindable):
-    """Gives every field that has no resolver of its own the row's or the dictionary's value of its name."""
+    """Resolves every field without its own resolver to the value of this name in the row or the dictionary."""
 
     def bind_to_schema(self, schema: GraphQLSchema) -> None:
         for kind in schema.type_map.values():
@@ -149,7 +151,7 @@ class Rows(SchemaBindable):
 
     @staticmethod
     def value(source: Any, info: Info, **_: Any) -> Any:
-        """A value that is missing is a bug of ours, and not a null: nothing is half-answered."""
+        """A missing value is a bug, not a null: no answer is incomplete."""
         name = _snake_case(info.field_name)
         value = source[name] if isinstance(source, dict) else getattr(source, name)
         if isinstance(value, str):
@@ -161,7 +163,7 @@ class Rows(SchemaBindable):
 
 
 class Once(SchemaBindable):
-    """Lets a mutation be executed twice: the first time it is done, the second time only its answer is looked at."""
+    """Lets a mutation be executed twice: the first time for its effect, the second time only for its answer."""
 
     def bind_to_schema(self, schema: GraphQLSchema) -> None:
         for field in schema.mutation_type.fields.values() if schema.mutation_type else ():
@@ -214,7 +216,7 @@ def prepare(text: str) -> Prepared:
     if not errors and _depth(document) > MAX_GRAPHQL_DEPTH:
         errors = [GraphQLError(f"the query is nested deeper than {MAX_GRAPHQL_DEPTH}")]
     if not errors and cost.heavy_fields(document) > MAX_HEAVY_FIELDS:
-        errors = [GraphQLError(f"the query asks for more than {MAX_HEAVY_FIELDS} histories: ask for some at a time")]
+        errors = [GraphQLError(f"the query asks for more than {MAX_HEAVY_FIELDS} histories: ask for fewer at a time")]
     if errors or not _is_mutation(document):
         return Prepared(document, errors)
     try:
@@ -224,13 +226,13 @@ def prepare(text: str) -> Prepared:
 
 
 def _bare(document: DocumentNode) -> DocumentNode:
-    """The same mutations, of whose answers nothing is selected."""
+    """Return the same mutations without selected fields."""
     definitions = []
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
             fields = [one for one in node.selection_set.selections if isinstance(one, FieldNode)]
             if len(fields) < len(node.selection_set.selections) or len(fields) > MAX_MUTATIONS:
-                raise GraphQLError(f"a request has at most {MAX_MUTATIONS} mutations, and none of them in a fragment")
+                raise GraphQLError(f"a request may have at most {MAX_MUTATIONS} mutations, and none in a fragment")
             bare = tuple(_changed(one, selection_set=NOTHING) if one.selection_set else one for one in fields)
             node = _changed(node, selection_set=SelectionSetNode(selections=bare))
         definitions.append(node)
@@ -238,12 +240,14 @@ def _bare(document: DocumentNode) -> DocumentNode:
 
 
 def _changed(node: NodeT, **changes: Any) -> NodeT:
-    """A copy with these fields changed. Since graphql-core 3.3 nodes are dataclasses; the package takes 3.2, too."""
+    """Return a copy with these fields changed. Since graphql-core 3.3, nodes are dataclasses; the package also supports
+    3.2.
+    """
     return type(node)(**{key: getattr(node, key) for key in node.keys} | changes)
 
 
 def _depth(document: DocumentNode) -> int:
-    """Of a valid document, whose fragments make no circle."""
+    """For a valid document, whose fragments are not circular."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
 
     @lru_cache(None)
@@ -311,7 +315,7 @@ def _answered(request: Request, user: User, received: bytes, deadline: Deadline)
         if here.settings.any_entity and _make_entities(here.database, user, result):
             result = execute()
         status, answer = _answer(result, asked)
-    # Escaped, so that half a surrogate pair in what somebody logged does not cost the whole answer.
+    # Escaped, so that half a surrogate pair in logged data does not break the whole answer.
     return Response(json.dumps(answer, allow_nan=False), status, media_type="application/json")
 
 
@@ -328,7 +332,7 @@ def _read(
 def _change(
     database: Database, prepared: Prepared, asks: Asks, call: Callable[[sqlite3.Connection], Call]
 ) -> ExecutionResult:
-    """1) the mutations, in one transaction, without what is selected of their answers; 2) that."""
+    """Run 1) the mutations in one transaction, without their selected fields, 2) the selected fields."""
 
     def work(db: sqlite3.Connection) -> Call:
         mine = call(db)
@@ -352,7 +356,7 @@ def _change(
 
 
 def _transacts_itself(document: DocumentNode | None) -> bool:
-    """Whether the mutation has several transactions of its own, because one would keep all other writers waiting."""
+    """Return whether the mutation uses several transactions, because one would block all other writers."""
     names = [
         one.name.value
         for node in (document.definitions if document else ())
@@ -363,12 +367,12 @@ def _transacts_itself(document: DocumentNode | None) -> bool:
     if SELF_TRANSACTING.isdisjoint(names):
         return False
     if len(names) > 1:
-        raise Invalid(f"{min(SELF_TRANSACTING.intersection(names))} has to be the only mutation of its request")
+        raise Invalid(f"{min(SELF_TRANSACTING.intersection(names))} must be the only mutation of its request")
     return True
 
 
 def _make_entities(database: Database, user: User, result: ExecutionResult) -> bool:
-    """Make a team of every unknown entity that an operation failed on; whether there was one."""
+    """Create a team for every unknown entity that an operation failed on; return whether there was one."""
     causes = [error.original_error for error in result.errors or []]
     unknown = {cause.name for cause in causes if isinstance(cause, UnknownEntity)}
     for name in unknown:
@@ -406,13 +410,13 @@ def _operation_name(text: str) -> str:
 def _answer(result: ExecutionResult, asked: Asked) -> tuple[int, dict[str, Any]]:
     errors = result.errors or []
     if all(isinstance(error.original_error, ServerError) for error in errors):
-        asked.answered()  # with a value or a no: it is known
+        asked.answered()  # known, with a value or a refusal
     refusals = [_refusal(error, asked) for error in errors]
     return (refusals[0][1], failure(refusals)) if refusals else (200, {"data": result.data})
 
 
 def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
-    """What to tell the client: the sentence of an error of ours, and of a bug only that it is one."""
+    """Return the message for the client: the sentence of our own error, or only that there was a bug."""
     cause = error.original_error
     if isinstance(cause, ServerError):
         log.info("%s: %s", asked.operation, cause)

@@ -1,4 +1,4 @@
-"""What every handler needs: the services behind it, who is asking, a body that is not too long, an error as JSON."""
+"""Provide what every handler needs: the services, the user, a body within the limit, an error as JSON."""
 
 import asyncio
 import base64
@@ -27,13 +27,14 @@ from modelgate_server.store.db import Database
 from modelgate_server.store.faults import fault
 
 log = logging.getLogger("server")
-# A host name, an IPv4 or a bracketed IPv6 address, and perhaps a port. It ends up in addresses that clients call.
+# A host name, an IPv4 or a bracketed IPv6 address, and optionally a port. It becomes part of addresses that clients
+# call.
 HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Services:
-    """Hangs on the application as `app.state.services`."""
+    """Stored in the application as `app.state.services`."""
 
     settings: Settings
     database: Database
@@ -50,7 +51,7 @@ def services(request: Request) -> Services:
 
 
 def addresses(request: Request) -> Addresses:
-    """What to hand out to this client: the configured address, else the one by which it reached the server."""
+    """Return the address for this client: the configured one, or else the one by which it reached the server."""
     here = services(request)
     if here.settings.external_url:
         return Addresses(here.settings.external_url, here.secret)
@@ -61,7 +62,7 @@ def addresses(request: Request) -> Addresses:
 
 
 async def identified(request: Request) -> User:
-    """Who asks: known before anything of the body is taken."""
+    """Return the user, before anything of the body is read."""
 
     def look() -> User:
         with services(request).database.read() as db:
@@ -71,19 +72,19 @@ async def identified(request: Request) -> User:
 
 
 async def in_lane(request: Request, user: User, work: Callable[[Deadline], Response]) -> Response:
-    """`work` in one of the user's threads, until its deadline."""
+    """Run `work` in one of the user's threads, until its deadline."""
     return await bounds.run(request, services(request).lanes.of_user(user.id), work)
 
 
 def authenticated(request: Request, db: sqlite3.Connection) -> User:
-    """The user whose API key came with the request, as the password of basic authentication."""
+    """Return the user of the API key in the request, which is the password of basic authentication."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     try:
         _, _, key = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         key = ""
     if scheme.lower() != "basic" or not key:
-        raise Unauthenticated("an API key is needed: set WANDB_API_KEY")
+        raise Unauthenticated("an API key is required: set WANDB_API_KEY")
     found = accounts.user_of_key(db, key)
     if found is None:
         raise Unauthenticated("the API key is not known to this server")
@@ -91,13 +92,13 @@ def authenticated(request: Request, db: sqlite3.Connection) -> User:
 
 
 def is_shared(request: Request) -> bool:
-    """Whether several processes log to the run at once (`mode="shared"`), of whom this is one."""
+    """Return whether this is one of several processes that log to the run at once (`mode="shared"`)."""
     return request.headers.get("x-wandb-use-async-filestream", "").lower() == "true"
 
 
 @asynccontextmanager
 async def body(request: Request, limit: int, user: User | None = None) -> AsyncIterator[bytes]:
-    """The whole body, for as long as it is needed. TooLarge as soon as it is over the limit."""
+    """Hold the whole body while it is needed. Raise TooLarge as soon as it exceeds the limit."""
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isascii() and announced.isdigit() else limit
     if size > limit:
@@ -132,20 +133,20 @@ async def _received(request: Request, limit: int, held: Held) -> bytes:
 
 
 def failure(refusals: list[tuple[str, int]]) -> dict[str, object]:
-    """The error body that every version of the SDK understands; (message, status) of each."""
+    """Return the error body that every version of the SDK understands; (message, status) of each error."""
     errors = [{"message": message, "path": [], "extensions": {"code": code}} for message, code in refusals]
     return {"errors": errors, "data": None}
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """A refusal of ours, as JSON."""
+    """Return one of our refusals as JSON."""
     status = error.status if isinstance(error, ServerError) else ServerError.status
     log.info("%s %s: %s", request.method, request.url.path, error)
     return JSONResponse(failure([(str(error), status)]), status)
 
 
 async def refuse_fault(request: Request, error: Exception) -> Response:
-    """What the disk or the database would not do; a bug when it is not one of those."""
+    """Return the error of the disk or the database; any other error is a bug."""
     broken = fault(error)
     if broken is None:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -155,5 +156,5 @@ async def refuse_fault(request: Request, error: Exception) -> Response:
 
 
 async def refuse_bug(request: Request, error: Exception) -> Response:
-    """A bug is a 400 too: on a 500 the SDK would try again for minutes and hang. uvicorn logs the traceback."""
+    """A bug is also a 400: on a 500, the SDK would retry for minutes and hang. uvicorn logs the traceback."""
     return JSONResponse(failure([("internal error: see the server's log", ServerError.status)]), ServerError.status)

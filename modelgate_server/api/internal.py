@@ -1,4 +1,6 @@
-"""What is not W&B's: the health check, and what was asked for. It stands apart from the emulated API."""
+"""Serve what is not part of W&B's API: the health check, and what was requested. It is separate from the emulated
+API.
+"""
 
 from dataclasses import asdict
 
@@ -11,19 +13,19 @@ from modelgate_server.api.handling import authenticated, services
 
 
 async def health(request: Request) -> Response:
-    """200 when the database answers."""
+    """Return 200 if the database answers."""
 
     def ask() -> None:
         with services(request).database.read() as db:
             db.execute("SELECT 1").fetchone()
 
-    # Whatever else is under way: who looks after the server must not take it for dead.
+    # Answers under any load, so that a supervisor does not think that the server is dead.
     await anyio.to_thread.run_sync(ask, limiter=services(request).lanes.health)
     return JSONResponse({"status": "ok"})
 
 
 async def operations(request: Request) -> Response:
-    """The metrics as JSON, for the holder of an API key; people have the page /_internal/status."""
+    """Return the metrics as JSON, for the holder of an API key. The page for people is /_internal/status."""
     here = services(request)
 
     def ask() -> None:

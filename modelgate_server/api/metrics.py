@@ -1,8 +1,8 @@
 """
-What clients have asked for since the server's start: how often each operation was answered, and what was refused
-because it is not known here.
+Count what clients have requested since the server started: how often each operation was answered, and what was refused
+because the server does not support it.
 
-It is kept in memory. Who may ask may also invent names, so there is an end to what is counted.
+The counts are kept in memory. Clients may invent names, so the number of counted names is limited.
 """
 
 import threading
@@ -45,6 +45,6 @@ class Metrics:
             self._counts[key] = replace(before, client=client[:MAX_METRIC_CHARS], times=before.times + 1, last=moment)
 
     def listing(self) -> list[Count]:
-        """By name; what was refused first."""
+        """Return the counts by name, refused ones first."""
         with self._lock:
             return sorted(self._counts.values(), key=lambda count: (not count.refused, count.operation, count.refused))

@@ -1,4 +1,4 @@
-"""Projects. The wire calls them models in places."""
+"""Serve projects. The wire sometimes calls them models."""
 
 import base64
 from typing import Any
@@ -19,7 +19,7 @@ TYPES = (query, mutation, project)
 
 
 def required(call: Call, entity_name: str | None, name: str) -> Project:
-    """The project to read from; NotFound for a stranger too, who is not to learn that it exists."""
+    """Return the project to read from; raise NotFound also for strangers, who must not learn that it exists."""
     found = projects.readable(call.db, call.user, entity_name, name)
     if found is None:
         raise NotFound(f'project "{entity_name or ""}/{name}" not found')
@@ -46,7 +46,7 @@ def resolve_projects(
 
 @mutation.field("upsertModel")
 def upsert_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """Make or edit a project, or a registry when the entity is an organization's."""
+    """Create or edit a project, or a registry if the entity belongs to an organization."""
     call = info.context
     entity_name, name = input.get("entity_name"), input.get("name") or ""
     owner = projects.writable_entity(call.db, call.user, entity_name, name)
@@ -95,14 +95,14 @@ def rename_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
     found = administered(call, input["id"])
-    # In other collections `latest` then names what is left.
+    # In other collections, `latest` then names the newest remaining version.
     artifacts.delete_collections(call.db, call.user, artifacts.collections(call.db, found.id))
     projects.delete(call.db, found)
     return {"success": True}
 
 
 def administered(call: Call, text: str) -> Project:
-    """The project behind an id, when the user is its admin."""
+    """Return the project of an id, if the user is its admin."""
     found = projects.find_by_id(call.db, number_of("Project", text))
     if found is None or projects.role(call.db, call.user, found) is None:
         raise NotFound(f'project "{text[:80]}" not found')

@@ -1,4 +1,4 @@
-"""Linking versions into registries and other portfolios; registries, what is in them and who."""
+"""Link versions into registries and other portfolios; serve registries, their contents and their members."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ entity = ObjectType("Entity")
 project = ObjectType("Project")
 TYPES = (mutation, entity, project)
 
-# What somebody is who was added to a registry and not told otherwise.
+# The default role of a person who is added to a registry.
 DEFAULT_ROLE = "member"
 
 
@@ -46,7 +46,7 @@ def link_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 
 def _linked(call: Call, input: dict[str, Any]) -> Artifact:
-    """The version that an input names, by its id or by the client's own."""
+    """Return the version that an input names, by its id or by the client's own id."""
     if input.get("artifact_id"):
         return usable(call, input["artifact_id"])
     found = artifacts.of_client(call.db, input.get("client_id") or "")
@@ -121,7 +121,7 @@ def entity_memberships(
 
 
 def _registries(call: Call, owner: Any, condition: str | None) -> list[Project]:
-    """Those of an organization's entity that the user may see."""
+    """Return those of an organization's entity that the user may see."""
     found = registry.visible(call.db, call.user, owner) if isinstance(owner, Entity) else []
     return filters.select(found, json_object(condition, "the filter for registries"), _value_of_registries)
 
@@ -206,7 +206,7 @@ def _users(call: Call, ids: list[str] | None) -> list[int]:
 
 
 def _teams(call: Call, home: Project, ids: list[str] | None) -> list[int]:
-    """Teams of the registry's own organization, and teams that the user is in."""
+    """Return the teams of the registry's own organization, and the teams that the user is in."""
     organization = accounts.entity(call.db, home.entity_id).organization_id
     numbers = [number_of("Entity", text) for text in ids or []]
     for number in numbers:

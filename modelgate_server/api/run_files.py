@@ -13,7 +13,7 @@ from modelgate_server.store.filters import Order
 from modelgate_server.store.names import run_file as run_file_name
 from modelgate_server.store.runs import Run
 
-# Of a file that was asked for by its name and is not there.
+# For a missing file that was requested by name.
 MISSING_MD5 = "0"
 
 mutation = MutationType()
@@ -24,7 +24,7 @@ TYPES = (mutation, run, file)
 
 @mutation.field("createRunFiles")
 def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """An address to upload each file to, in the order and under the names of the request."""
+    """Return an upload address for each file, in the order and under the names of the request."""
     call = info.context
     wanted = input["files"]
     found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
@@ -44,7 +44,7 @@ def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any
 
 @mutation.field("markRunFilesUploaded")
 def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """The upload itself has registered them."""
+    """The upload itself has already registered them."""
     call = info.context
     found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
     return {"success": len(files.named(call.db, found.id, input["files"])) == len(set(input["files"]))}
@@ -52,7 +52,7 @@ def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[s
 
 @mutation.field("deleteFiles")
 def delete_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """Deleting twice is the same as once, and what the user may not see is not there."""
+    """Deleting twice is the same as once, and files that the user may not see do not exist for them."""
     call = info.context
     for text in input["files"]:
         found = files.find_by_id(call.db, number_of("File", text))
@@ -82,7 +82,8 @@ def run_files(
 ) -> dict[str, Any]:
     call = info.context
     listed = files.named(call.db, run.id, names) if names else files.listing(call.db, run.id, pattern=pattern)
-    # Asked by name, W&B answers for a file that is not there too: the SDK looks for the MD5 "0", in wandb_run.restore.
+    # W&B also answers for a missing file that is requested by name: the SDK looks for the MD5 "0", in
+    # wandb_run.restore.
     missing = dict.fromkeys(run_file_name(name) for name in names or [] if name).keys() - {one.name for one in listed}
     listed += [RunFile(0, run.id, name, MISSING_MD5, 0, run.heartbeat_at) for name in missing]
     connection = page(listed, after, first, Order(lambda row: [row.name]))
@@ -133,4 +134,4 @@ def file_md5(file: File, info: Info) -> str | None:
 
 @file.field("uploadMultipartUrls")
 def file_upload_parts(file: File, info: Info) -> None:
-    """None, so that the client sends a file in one PUT, however large it is."""
+    """Return None, so that the client sends a file of any size in one PUT."""

@@ -1,4 +1,6 @@
-"""Runs: created and updated by the SDK's process, read back by `wandb.Api()`. The wire calls them buckets in places."""
+"""Serve runs: created and updated by the SDK's process, read back by `wandb.Api()`. The wire sometimes calls them
+buckets.
+"""
 
 import json
 import logging
@@ -19,9 +21,9 @@ from modelgate_server.store.runs import Listed, Run
 
 log = logging.getLogger("server")
 DEFAULT_PROJECT = "uncategorized"
-# What a resumed run wants to see of its past: the last row.
+# The part of its past that a resumed run needs: the last row.
 TAIL_LINES = 1
-# Before an alert of the same title is kept again (`wait_duration`): a year.
+# The longest `wait_duration` before an alert with the same title is stored again: a year.
 MAX_WAIT_MS = 366 * 24 * 3_600_000
 
 mutation = MutationType()
@@ -29,7 +31,7 @@ project = ObjectType("Project")
 run = ObjectType("Run")
 TYPES = (mutation, project, run)
 
-# The input's names, and the store's.
+# The names in the input, and in the store.
 FIELDS = {
     "display_name": "display_name",
     "description": "description",
@@ -47,7 +49,7 @@ FIELDS = {
     "sweep": "sweep_name",
 }
 
-# What runs may be filtered and ordered by, besides config, summary, tags and user.
+# The fields that runs may be filtered and ordered by, in addition to config, summary, tags and user.
 FILTERS = {
     "name": "name",
     "state": "state",
@@ -73,7 +75,7 @@ def writable(call: Call, entity_name: str | None, project_name: str, run_name: s
 
 
 def by_id(call: Call, text: str) -> Run:
-    """The run behind an id, for writing."""
+    """Return the run of an id, for writing."""
     found = runs.find_by_id(call.db, number_of("Run", text))
     return projects.writable_thing(call.db, call.user, found, f'run "{text[:80]}" not found')
 
@@ -157,7 +159,7 @@ def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 @mutation.field("deleteRun")
 def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """Deleting twice is the same as once, and what the user may not see is not there."""
+    """Deleting twice is the same as once, and a run that the user may not see does not exist for them."""
     call = info.context
     try:
         found = by_id(call, input["id"])
@@ -198,7 +200,7 @@ def rewind_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Run]:
 
 @mutation.field("notifyScriptableRunAlert")
 def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """It is shown on the pages of its project and its run, and goes to the server's log; there is no mail."""
+    """It is shown on the pages of its project and its run, and in the server's log. No e-mail is sent."""
     call = info.context
     found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
     wait_ms = input.get("wait_duration") or 0
@@ -295,7 +297,9 @@ def run_system_metrics(run: Run, info: Info) -> str:
 
 @run.field("wandbConfig")
 def run_wandb_config(run: Run, info: Info, keys: list[str] | None = None) -> str:
-    """Part of what the SDK keeps in the config about itself; without it the client takes the run for a new one."""
+    """Return a part of what the SDK stores about itself in the config. Without it, the client thinks that the run is
+    new.
+    """
     internal = runs.config(run).get("_wandb") or {}
     return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
 
@@ -361,8 +365,8 @@ def run_sampled_history(run: Run, info: Info, specs: list[str]) -> list[Any]:
 @run.field("parquetHistory")
 def run_parquet_history(run: Run, info: Info, live_keys: list[str]) -> dict[str, list[Any]]:
     """
-    There are no parquet files. The live data say at which step the client begins to read the live history: without any,
-    0.27 and its `beta_scan_history` read none (core/internal/runhistoryreader/livedata.go).
+    There are no parquet files. The live data say at which step the client begins to read the live history. Without
+    them, 0.27 and its `beta_scan_history` read nothing (core/internal/runhistoryreader/livedata.go).
     """
     first = history.first_step(info.context.db, run.id)
     return {"parquet_urls": [], "live_data": [] if first is None else [{"_step": first}]}

@@ -1,8 +1,8 @@
 """
-The wire's conventions, each in one place: ids, pages, addresses that carry their own permission.
+Implement the wire's conventions, each in one place: ids, pages, addresses that contain their own permission.
 
-A row of the store goes to GraphQL as it is: its fields are found by their snake_case names. What differs has a resolver
-in the file of its noun.
+A row of the store goes to GraphQL unchanged: its fields are found by their snake_case names. Fields that differ have a
+resolver in the file of their noun.
 """
 
 import base64
@@ -32,7 +32,7 @@ from modelgate_server.store.filters import Order, Place
 
 T = TypeVar("T")
 DEFAULT_PAGE = 50
-# What SQLite can hold; a larger number in an id is no one's.
+# What SQLite can store; a larger number cannot be an id.
 MAX_ID = 2**63 - 1
 
 
@@ -49,7 +49,7 @@ class Call:
     lanes: Lanes
     shared: bool = False  # several processes write to the run at once
     afterwards: list[Callable[[], None]] = field(default_factory=list)  # when the transaction is on the disk
-    payloads: dict[str | int, Any] = field(default_factory=dict)  # what the mutations of the request have answered
+    payloads: dict[str | int, Any] = field(default_factory=dict)  # the answers of the request's mutations
 
 
 Info = GraphQLResolveInfo[Call]
@@ -59,12 +59,14 @@ Info = GraphQLResolveInfo[Call]
 
 
 def node_id(kind: str, number: int) -> str:
-    """Opaque to the client, which only insists on base64 for artifacts: it writes their ids as hex in references."""
+    """Return an id. It is opaque to the client, which only requires base64 for artifacts: it writes their ids as hex in
+    references.
+    """
     return base64.b64encode(f"{kind}:{number}".encode()).decode()
 
 
 def number_of(kind: str, text: str) -> int:
-    """The row behind an id; NotFound for anything that is not the id of such a row."""
+    """Return the row of an id; raise NotFound for anything that is not the id of such a row."""
     try:
         got, _, number = base64.b64decode(text, validate=True).decode("ascii").partition(":")
         if got == kind and number.isdigit() and int(number) <= MAX_ID:
@@ -79,8 +81,8 @@ def number_of(kind: str, text: str) -> int:
 
 def page(items: Iterable[T], after: str | None, first: int | None, order: Order[T]) -> dict[str, Any]:
     """
-    A relay connection over a list. The cursor is an item's place in the order and not its position, so that whoever
-    deletes what they list, or lists what grows, misses nothing and sees nothing twice.
+    Return a relay connection over a list. The cursor is an item's place in the order, not its position. So a client
+    that deletes items while listing them, or lists a growing collection, misses nothing and sees nothing twice.
     """
     ordered = order.sorted(items)
     start = order.after(ordered, _place(after)) if after else 0
@@ -97,7 +99,7 @@ def _place(cursor: str) -> Any:
     try:
         return json.loads(base64.urlsafe_b64decode(cursor))
     except (ValueError, RecursionError):
-        raise Invalid("the cursor is not one of this list") from None
+        raise Invalid("the cursor does not belong to this list") from None
 
 
 def page_size(first: int | None) -> int:
@@ -107,7 +109,7 @@ def page_size(first: int | None) -> int:
 
 
 def whole(items: Sequence[Any]) -> dict[str, Any]:
-    """A connection without pages."""
+    """Return a connection without pages."""
     return connection([{"node": item, "cursor": str(i + 1)} for i, item in enumerate(items)], False, len(items))
 
 
@@ -120,7 +122,9 @@ def connection(edges: list[dict[str, Any]], has_next: bool, total: int) -> dict[
 
 
 def finite(value: Any) -> Any:
-    """JSON without NaN and Infinity, on which the SDK's decoder drops the whole answer: they become strings."""
+    """Return JSON without NaN and Infinity, which become strings: with them, the SDK's decoder would drop the whole
+    answer.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
@@ -135,7 +139,7 @@ def finite(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a run or of a version. `address` is where to fetch it, `upload_url` where to send it."""
+    """A file of a run or of a version. `address` is where to download it, `upload_url` where to upload it."""
 
     id: str
     name: str
@@ -155,13 +159,13 @@ class File:
 
 # --- addresses ----------------------------------------------------------------------------------------------------
 
-# Uploads carry no credentials: what an address permits is signed into it.
+# Uploads have no credentials: the address itself is signed for what it permits.
 STORAGE = "/storage"
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Makes the addresses that one client is given: `base` is where that client reaches the server."""
+    """Makes the addresses for one client: `base` is where this client reaches the server."""
 
     base: str
     secret: bytes
@@ -182,17 +186,17 @@ def sign(secret: bytes, method: str, path: str, expires: str) -> str:
 
 
 def check_signature(secret: bytes, method: str, path: str, expires: str, signature: str) -> None:
-    """Forbidden unless the server itself handed out this very address, for this method, and not too long ago."""
+    """Raise Forbidden unless the server itself made exactly this address, for this method, and not too long ago."""
     if not re.fullmatch(r"\d{1,12}", expires, re.ASCII) or not hmac.compare_digest(
         sign(secret, method, path, expires).encode(), signature.encode()
     ):
-        raise Forbidden("the address is not one that this server handed out")
+        raise Forbidden("this server did not make this address")
     if int(expires) < time.time():
         raise Forbidden("the address has expired")
 
 
 def storage_path(md5: str) -> str:
-    """The SDK's own tests look for `wandb_artifacts/` here, and in a manifest's address for `wandb_manifest.json`."""
+    """The SDK's own tests look for `wandb_artifacts/` here, and for `wandb_manifest.json` in a manifest's address."""
     return f"wandb_artifacts/{md5}"
 
 
@@ -201,7 +205,7 @@ def blob_path(md5: str) -> str:
 
 
 def upload_path(artifact_id: int, md5: str) -> str:
-    """Where a version's file is sent to: what comes there is the version's, and no one else's."""
+    """Return the upload address of a version's file. What is uploaded there belongs only to this version."""
     return f"{STORAGE}/wandb_artifacts/{artifact_id}/{md5}"
 
 

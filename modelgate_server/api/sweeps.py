@@ -1,4 +1,4 @@
-"""Sweeps and their agents."""
+"""Serve sweeps and their agents."""
 
 import json
 from typing import Any
@@ -19,13 +19,13 @@ sweep = ObjectType("Sweep")
 agent = ObjectType("Agent")
 TYPES = (mutation, project, sweep, agent)
 
-# What a sweep may be given elsewhere. To take it and do nothing would be a sweep that no one asked for.
+# Features of W&B's sweeps that this server does not have. It refuses them instead of ignoring them.
 NOT_HERE = {
-    "controller": "a sweep with a controller of its own",
+    "controller": "a sweep with its own controller",
     "scheduler": "a sweep with a scheduler",
     "launch_scheduler": "a sweep with a launch scheduler",
     "template_variable_values": "a sweep with template variables",
-    "prior_runs_filters": "a sweep that goes on from earlier runs",
+    "prior_runs_filters": "a sweep that continues from earlier runs",
 }
 FILTERS = {
     "name": "name",
@@ -43,7 +43,7 @@ def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
     for name, what in NOT_HERE.items():
         if input.get(name):
-            raise Invalid(f"{what} is not known to this server")
+            raise Invalid(f"this server does not support {what}")
     if input.get("id"):
         found = sweeps.find_by_id(call.db, number_of("Sweep", input["id"]))
         found = projects.writable_thing(call.db, call.user, found, f'sweep "{input["id"][:80]}" not found')
@@ -75,7 +75,7 @@ def create_agent(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Agent]:
 
 @mutation.field("agentHeartbeat")
 def agent_heartbeat(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """The answer's commands; a 404 tells the agent that its sweep is gone."""
+    """Return the commands for the agent; a 404 tells it that its sweep is gone."""
     call = info.context
     found = sweeps.find_agent(call.db, number_of("Agent", input["id"]))
     its_sweep = sweeps.sweep(call.db, found.sweep_id) if found else None
@@ -138,7 +138,7 @@ def sweep_heartbeat_at(sweep: Sweep, info: Info) -> str:
 @sweep.field("controller")
 @sweep.field("scheduler")
 def sweep_controller(sweep: Sweep, info: Info) -> None:
-    """No one but this server hands out the points of a sweep."""
+    """Only this server hands out the points of a sweep."""
 
 
 @sweep.field("earlyStopJobRunning")

@@ -1,4 +1,4 @@
-"""Teams and who is in them. There is no mail: who is invited is in the team at once."""
+"""Serve teams and their members. No e-mail is sent: an invited person is in the team at once."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ TYPES = (query, mutation, entity)
 
 @query.field("users")
 def find_users(_: Any, info: Info, query: str | None = None) -> dict[str, Any]:
-    """By the whole username or address: the people of a server are not to be listed by guessing."""
+    """Find users only by the whole username or address, so that no one can list the users of a server by guessing."""
     call = info.context
     found = accounts.find_user(call.db, query or "") or accounts.find_user_by_email(call.db, query or "")
     return whole([found] if found else [])
@@ -34,18 +34,18 @@ def update_user(_: Any, info: Info, input: dict[str, Any]) -> dict[str, User]:
 
 @mutation.field("createTeam")
 def create_team(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Entity]:
-    """In the one organization of the user who asks, if there is one."""
+    """Create it in the organization of the user who asks, if there is exactly one."""
     call = info.context
     name = input.get("team_admin_user_name")
     admin = accounts.find_user(call.db, name) if name else call.user
     if admin is None:
         raise NotFound(f'user "{name}" not found')
     if admin.id != call.user.id and not call.user.admin:
-        raise Forbidden("only an administrator of the server may make a team for somebody else")
+        raise Forbidden("only an administrator of the server may create a team for someone else")
     mine = accounts.organizations_of(call.db, call.user.id)
     home = mine[0].id if len(mine) == 1 else None
     if home is not None and accounts.organization_role(call.db, home, call.user.id) not in projects.WRITERS:
-        raise Forbidden(f'you may only look at organization "{mine[0].name}"')
+        raise Forbidden(f'you have only read access to organization "{mine[0].name}"')
     team = accounts.create_team(call.db, input["team_name"], home)
     accounts.set_team_member(call.db, team.id, admin.id, "admin")
     return {"entity": team}
@@ -60,14 +60,14 @@ def invite(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     if found is None:
         raise NotFound(f'user "{name}" not found')
     if accounts.team_role(call.db, team.id, found.id) is not None:
-        raise Invalid(f'user "{name}" is in team "{team.name}" already')
+        raise Invalid(f'user "{name}" is already in team "{team.name}"')
     accounts.set_team_member(call.db, team.id, found.id, "admin" if input.get("admin") else _role(call, team, found))
     invited = {"id": node_id("Member", found.id), "name": found.username, "email": found.email, "to_user": found}
     return {"invite": invited | {"created_at": now()}}
 
 
 def _role(call: Call, team: Entity, user: User) -> str:
-    """Who may only look at the organization may only look at its teams."""
+    """A user with only read access to the organization has only read access to its teams."""
     role = accounts.organization_role(call.db, team.organization_id or 0, user.id)
     return "viewer" if role == "viewer" else "member"
 
@@ -81,7 +81,7 @@ def remove_member(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
 
 
 def _administered(call: Call, name: str) -> Entity:
-    """The team, when the user is its admin."""
+    """Return the team, if the user is its admin."""
     found = accounts.find_entity(call.db, name)
     role = accounts.team_role(call.db, found.id, call.user.id) if found is not None and found.kind == "team" else None
     if found is None or role is None:
@@ -93,7 +93,9 @@ def _administered(call: Call, name: str) -> Entity:
 
 @entity.field("members")
 def entity_members(entity: Any, info: Info) -> list[dict[str, Any]]:
-    """Of a team, for its people and its organization's; of one's own entity, oneself; of a free name, no one."""
+    """Return the members: of a team, for its members and those of its organization; of one's own entity, oneself; of a
+    free name, no one.
+    """
     return [
         {
             "id": node_id("Member", user.id),
@@ -105,7 +107,7 @@ def entity_members(entity: Any, info: Info) -> list[dict[str, Any]]:
             "name": user.name,
             "photo_url": None,
             "account_type": "USER",
-            "api_key": None,  # only hashes are kept
+            "api_key": None,  # only hashes are stored
         }
         for user, role in (_members(info.context, entity) if isinstance(entity, Entity) else [])
     ]
@@ -126,7 +128,7 @@ def _members(call: Call, entity: Entity) -> list[tuple[User, str]]:
 @entity.field("codeSavingEnabled")
 @entity.field("isPaid")
 def entity_has_not(entity: Any, info: Info) -> bool:
-    """Settings of W&B's teams that there are none of here."""
+    """Return settings of W&B's teams that this server does not have."""
     return False
 
 
@@ -134,7 +136,7 @@ def entity_has_not(entity: Any, info: Info) -> bool:
 @entity.field("readOnly")
 @entity.field("limits")
 def entity_says_nothing(entity: Any, info: Info) -> None:
-    """What W&B's pages show, and no client asks for a decision."""
+    """Return what W&B's pages show, and what no client uses for a decision."""
 
 
 @entity.field("storageBytes")

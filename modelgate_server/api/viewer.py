@@ -1,4 +1,4 @@
-"""Who is asking, what this server can do, and the entities and organisations."""
+"""Serve the current user, the features of this server, and the entities and organisations."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ entity = ObjectType("Entity")
 organization = ObjectType("Organization")
 TYPES = (query, user, api_key, entity, organization)
 
-# Everything that this server does and the SDK asks about; a feature that is not named is off. Off on purpose:
+# The supported features that the SDK asks about; a feature that is not listed is off. Off on purpose:
 # ARTIFACT_DIGEST_ALGORITHM (all digests are MD5), STRUCTURED_CONSOLE_LOGS (lines stay text).
 FEATURES = (
     "ARTIFACT_COLLECTIONS_FILTERING_SORTING",
@@ -37,7 +37,7 @@ FEATURES = (
     "UPDATE_RUN_STATE",
     "USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION",
 )
-# The SDK compares its own version with these: none is too old or too new.
+# The SDK compares its own version with these: no version is too old or too new.
 CLI_VERSIONS = {"max_cli_version": "99.0.0", "min_cli_version": "0.10.0"}
 
 
@@ -62,7 +62,7 @@ def resolve_entity(_: Any, info: Info, name: str | None = None) -> Entity | dict
     call = info.context
     if not name:
         return accounts.default_entity(call.db, call.user)
-    # An unknown name is an object that says it is free, not null: the SDK reads its fields unchecked.
+    # For an unknown name, this returns an object that says it is free, not null: the SDK reads its fields unchecked.
     return accounts.find_entity(call.db, name) or {"name": name}
 
 
@@ -91,7 +91,7 @@ def user_flags(user: User, info: Info) -> str:
 
 @user.field("deletedAt")
 def user_deleted_at(user: User, info: Info) -> None:
-    """Users are not deleted: their keys are."""
+    """Users are not deleted, only their keys."""
 
 
 @user.field("entity")
@@ -107,7 +107,9 @@ def user_api_keys(user: User, info: Info) -> dict[str, Any]:
 
 @user.field("teams")
 def user_teams(user: User, info: Info) -> dict[str, Any]:
-    """Those that the user who asks is in too; the SDK expects the personal entity among one's own."""
+    """Return those that the asking user is also in; the SDK expects a user's own list to contain the personal
+    entity.
+    """
     call = info.context
     mine = {one.id for one in accounts.teams(call.db, call.user.id)}
     return whole([one for one in accounts.teams(call.db, user.id) if one.id in mine])
@@ -152,7 +154,7 @@ def entity_is_team(entity: Entity | dict[str, Any], info: Info) -> bool:
 
 @entity.field("organization")
 def entity_organization(entity: Entity | dict[str, Any], info: Info) -> Organization | None:
-    """For the people of the organization."""
+    """Return it only for members of the organization."""
     call = info.context
     if not isinstance(entity, Entity) or entity.organization_id is None:
         return None
@@ -162,7 +164,7 @@ def entity_organization(entity: Entity | dict[str, Any], info: Info) -> Organiza
 
 @entity.field("user")
 def entity_user(entity: Entity | dict[str, Any], info: Info) -> User | None:
-    """Of a personal entity, and only for its owner."""
+    """Return it only for a personal entity, and only to its owner."""
     call = info.context
     return call.user if isinstance(entity, Entity) and entity.user_id == call.user.id else None
 

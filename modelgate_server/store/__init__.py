@@ -1,5 +1,5 @@
 """
-The domain: rows and bytes, no HTTP and no GraphQL. Plain functions over one SQLite connection; they look down only.
+Store rows and bytes, without HTTP and GraphQL. Plain functions over one SQLite connection.
 
 What the pages may rely on (`with database.read() as db`, and `database.write()` for the last line):
   accounts.find_entity(db, name), accounts.entity(db, id)                 who owns projects

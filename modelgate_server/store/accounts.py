@@ -1,4 +1,4 @@
-"""Users, their keys, and the entities that own projects: a user's own, a team, an organisation."""
+"""Store users, their keys, and the entities that own projects: a user's own, a team, an organisation."""
 
 import hashlib
 import re
@@ -62,12 +62,12 @@ class Organization:
 
 
 def hash_key(key: str) -> str:
-    """Keys are long and random, so a plain hash cannot be searched back to one."""
+    """Return the hash of a key. Keys are long and random, so a plain hash cannot be reversed by search."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def checked_key(key: str) -> str:
-    """A key that the SDK will send. Raises Invalid, without repeating the key."""
+    """Return a key that the SDK can send. Raise Invalid, without repeating the key."""
     secret = key.partition("-")[2] or key
     if len(secret) < MIN_KEY_CHARS:
         raise Invalid(
@@ -107,7 +107,7 @@ def keys(db: sqlite3.Connection, user_id: int) -> list[ApiKey]:
 
 
 def end_session(db: sqlite3.Connection, hashed: str, until: int, now_s: int) -> None:
-    """Remember a session that was ended before its time, and forget those whose time is over; seconds since 1970."""
+    """Record a session that ended early, and remove those whose time is over; seconds since 1970."""
     db.execute("DELETE FROM ended_sessions WHERE until < ?", (now_s,))
     db.execute("INSERT OR REPLACE INTO ended_sessions VALUES (?, ?)", (hashed, until))
 
@@ -120,7 +120,7 @@ def is_ended(db: sqlite3.Connection, hashed: str) -> bool:
 
 
 def create_user(db: sqlite3.Connection, username: str, *, email: str = "", admin: bool = False) -> User:
-    """A user and the personal entity of the same name, which is the user's default."""
+    """Create a user and the personal entity of the same name, which is the user's default."""
     names.plain(username, "username")
     if find_entity(db, username) is not None:
         raise Invalid(f'the name "{username}" is taken')
@@ -180,7 +180,7 @@ def entity(db: sqlite3.Connection, entity_id: int) -> Entity:
 
 
 def find_entity(db: sqlite3.Connection, name: str) -> Entity | None:
-    """By its name, or an organisation's entity by the organisation's name: people write either."""
+    """Find it by its name, or an organisation's entity by the organisation's name: people use both."""
     found = one(db, Entity, "WHERE name = ?", name)
     if found is None:
         organization = find_organization(db, name)
@@ -261,7 +261,7 @@ def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) 
 
 
 def ensure_team(db: sqlite3.Connection, name: str, admin: User) -> None:
-    """A team of the first start's organization; made, with its admin, if no one has the name."""
+    """Return a team of the first start's organization, created with its admin if the name is free."""
     if find_entity(db, name) is None:
         organization = find_organization(db, LOCAL_ORGANIZATION)
         made = create_team(db, name, organization.id if organization else None)
@@ -269,7 +269,7 @@ def ensure_team(db: sqlite3.Connection, name: str, admin: User) -> None:
 
 
 def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: str) -> None:
-    """A team's people are of its organization too."""
+    """Members of a team are also members of its organization."""
     db.execute(
         "INSERT INTO team_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role",
         (entity_id, user_id, role),
@@ -282,7 +282,7 @@ def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: 
 
 
 def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> None:
-    """Whoever had the team as default entity has their own again."""
+    """Users whose default entity was this team get their own entity as default again."""
     db.execute("DELETE FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id))
     own = "SELECT id FROM entities WHERE entities.user_id = users.id"
     sql = f"UPDATE users SET default_entity_id = ({own}) WHERE id = ? AND default_entity_id = ?"  # noqa: S608  our own text
@@ -302,7 +302,7 @@ def organization_members(db: sqlite3.Connection, organization_id: int) -> list[t
 
 
 def set_default_entity(db: sqlite3.Connection, user: User, name: str) -> None:
-    """Where the user's runs go when they do not say. Only where the user may log."""
+    """Set the default entity for the user's runs. The user must have permission to log there."""
     if name not in {mine.name for mine in teams(db, user.id)}:
         raise NotFound(f'entity "{name}" is not one of yours')
     owner = one(db, Entity, "WHERE name = ?", name)

@@ -1,4 +1,4 @@
-"""Alerts: what a run wanted a person to know at once (`run.alert(...)`)."""
+"""Store alerts, which runs send with `run.alert(...)`."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from modelgate_server.settings import KIB
 from modelgate_server.store.db import every, insert, now
 from modelgate_server.store.runs import Run
 
-# Of a run; the oldest go first. A loop that sends one with each step would fill the disk.
+# Of a run; the oldest are removed first. A loop that sends an alert with each step would fill the disk.
 MAX_KEPT = 1_000
 LEVELS = ("ERROR", "WARN", "INFO")
-# W&B takes 64 characters of a title; a text may be a traceback.
+# W&B allows 64 characters for a title; a text may be a traceback.
 MAX_TITLE_CHARS, MAX_TEXT_CHARS = 1_000, 64 * KIB
 
 
@@ -30,7 +30,9 @@ class Alert:
 
 
 def add(db: sqlite3.Connection, run: Run, level: str, title: str, text: str, wait_s: float = 0) -> bool:
-    """False if the run has sent one of the same title within the last `wait_s` seconds: then it is not kept again."""
+    """Return False if the run has sent one with the same title within the last `wait_s` seconds; then it is not stored
+    again.
+    """
     if len(title) > MAX_TITLE_CHARS or len(text) > MAX_TEXT_CHARS:
         raise Invalid(f"an alert has at most {MAX_TITLE_CHARS} characters of title and {MAX_TEXT_CHARS} of text")
     since = now(ago_s=wait_s)
@@ -54,12 +56,12 @@ def count_of_run(db: sqlite3.Connection, run_id: int) -> int:
 
 
 def of_project(db: sqlite3.Connection, project_id: int, level: str, first: int, limit: int) -> list[Alert]:
-    """Newest first, from the one at place `first` on; of one level, or of all if it is empty."""
+    """Return alerts, newest first, starting at place `first`; of one level, or of all levels if it is empty."""
     where = "JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ? AND ? IN ('', alerts.level)"
     return every(db, Alert, f"{where} ORDER BY alerts.id DESC LIMIT ? OFFSET ?", project_id, level, limit, first)
 
 
 def counts(db: sqlite3.Connection, project_id: int) -> dict[str, int]:
-    """How many there are of each level that there are any of."""
+    """Count the alerts of each level that has any."""
     sql = "SELECT level, count(*) FROM alerts JOIN runs ON runs.id = run_id WHERE project_id = ? GROUP BY level"
     return dict(db.execute(sql, (project_id,)).fetchall())

@@ -1,8 +1,9 @@
 """
-Artifacts: collections, their versions, aliases, tags and lineage. How a version's contents arrive is manifests.py.
+Store artifacts: collections, their versions, aliases, tags and lineage. manifests.py receives a version's contents.
 
-A version sits in collections by memberships: one in the sequence it was logged to, one in each portfolio it was linked
-into, each with a version number of its own. An alias belongs to a membership and is unique in its collection.
+A version is in collections through memberships: one in the sequence that it was logged to, and one in each portfolio
+that it was linked into, each with its own version number. An alias belongs to a membership and is unique in its
+collection.
 """
 
 import sqlite3
@@ -129,7 +130,7 @@ def types(db: sqlite3.Connection, project_id: int) -> list[ArtifactType]:
 
 
 def ensure_type(db: sqlite3.Connection, project: Project, name: str) -> ArtifactType:
-    """The type, made if it is new to the project; Invalid where a registry does not take it."""
+    """Return the type, created if it is new to the project; raise Invalid if a registry does not accept it."""
     found = find_type(db, project.id, names.artifact_type(name))
     if found is not None:
         return found
@@ -196,7 +197,7 @@ def numbered_aliases(db: sqlite3.Connection, collection_id: int) -> list[tuple[s
 def ensure_collection(
     db: sqlite3.Connection, project: Project, name: str, type_name: str, *, kind: str, description: str | None = None
 ) -> Collection:
-    """The collection, made if it is missing. One name has one kind and one type, for good."""
+    """Return the collection, created if it is missing. The kind and type of a name never change."""
     found = find_collection(db, project.id, names.collection(name))
     if found is None:
         created = now()
@@ -227,7 +228,7 @@ def edit_collection(
     if name is not None and name != target.name:
         _require(db, user, target, aliases_in(db, target.id), "rename this collection")
         if find_collection(db, target.project_id, names.collection(name)) is not None:
-            raise Invalid(f'a collection "{name}" exists already')
+            raise Invalid(f'a collection "{name}" already exists')
         changes["name"] = name
     if description is not None:
         changes["description"] = description
@@ -241,7 +242,9 @@ def move_collection(db: sqlite3.Connection, project: Project, target: Collection
 
 
 def delete_collections(db: sqlite3.Connection, user: User, collections: list[Collection]) -> None:
-    """A sequence goes with its versions, wherever they are linked; a portfolio only loses its links."""
+    """Deleting a sequence deletes its versions, wherever they are linked; deleting a portfolio only removes its
+    links.
+    """
     for home in collections:
         _require(db, user, home, aliases_in(db, home.id), "delete this collection")
     logged = [home.id for home in collections if home.kind == "sequence"]
@@ -278,7 +281,7 @@ def find_artifact(db: sqlite3.Connection, artifact_id: int) -> Artifact | None:
 
 
 def of_client(db: sqlite3.Connection, client_id: str) -> Artifact | None:
-    """The artifact that a client made under an id of its own."""
+    """Return the artifact that a client created under its own id."""
     return one(
         db,
         Artifact,
@@ -297,7 +300,7 @@ def latest(db: sqlite3.Connection, collection_id: int) -> Membership | None:
 
 
 def memberships(db: sqlite3.Connection, artifact_id: int) -> list[Membership]:
-    """Where a version is to be found: its sequence first, then the portfolios in the order of linking."""
+    """Return where a version is: its sequence first, then the portfolios in the order of linking."""
     return every(db, Membership, "WHERE artifact_id = ? ORDER BY id", artifact_id)
 
 
@@ -323,7 +326,7 @@ def resolve(db: sqlite3.Connection, collection_id: int, name: str) -> Membership
 
 
 def add_to(db: sqlite3.Connection, target: Collection, artifact_id: int) -> Membership:
-    """Give a version the next number of a collection, and `latest`; unchanged if it is there already."""
+    """Give a version the next number of a collection, and `latest`; no change if it is already there."""
     there = membership(db, target.id, artifact_id)
     if there is not None:
         return there
@@ -341,7 +344,7 @@ def add_to(db: sqlite3.Connection, target: Collection, artifact_id: int) -> Memb
 
 
 def remove_from(db: sqlite3.Connection, user: User, membership: Membership, action: str) -> None:
-    """Take a version out of a collection, with its aliases there; `latest` goes to the newest that is left."""
+    """Remove a version from a collection, with its aliases there; `latest` moves to the newest remaining one."""
     _require(db, user, collection(db, membership.collection_id), aliases_of(db, membership.id), action)
     _take_out(db, membership)
 
@@ -358,8 +361,8 @@ def delete(
     db: sqlite3.Connection, user: User, target: Artifact, *, with_aliases: bool, together: Collection_[int] = ()
 ) -> None:
     """
-    Take a version out of every collection. Its number is never given again. Invalid while another version has files of
-    it, unless that goes too (`together`: the ids of all that go) or is one that the user does not know of.
+    Remove a version from every collection. Its number is never reused. Raise Invalid while another version has files of
+    it, unless that is also deleted (`together`: the ids of all deleted ones) or the user cannot see it.
     """
     mine = [alias.name for alias in aliases(db, target.id) if alias.name != LATEST]
     if mine and not with_aliases:
@@ -380,8 +383,8 @@ def _forget(db: sqlite3.Connection, artifact: Artifact) -> None:
 
 def expire(db: sqlite3.Connection) -> int:
     """
-    Delete the versions whose time to live is over; returns how many. One that is linked, that has an alias which
-    somebody gave it, or of which another version has files, stays: somebody still means it.
+    Delete the versions whose time to live is over; return how many. A version stays if it is linked, has an alias that
+    someone gave it, or if another version has files of it: it is still in use.
     """
     over = (
         "WHERE ttl_seconds > 0 AND state = 'COMMITTED'"
@@ -431,7 +434,7 @@ def checked_metadata(text: str | None) -> str | None:
 def entries(
     db: sqlite3.Connection, artifact_id: int, *, after: str = "", limit: int = -1, paths: list[str] | None = None
 ) -> list[Entry]:
-    """The files of a version by path; from the one after `after`, or only the given paths."""
+    """Return the files of a version by path, starting after `after`, or only the given paths."""
     if paths:
         found = (one(db, Entry, "WHERE artifact_id = ? AND path = ?", artifact_id, path) for path in paths)
         return [entry for entry in found if entry is not None]
@@ -479,7 +482,7 @@ def aliases_in(db: sqlite3.Connection, collection_id: int) -> list[Alias]:
 
 
 def add_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
-    """Let `name` stand for this version and no other of the collection. Repeating it changes nothing."""
+    """Move the alias `name` to this version. Repeating it changes nothing."""
     there = collection(db, collection_id)
     if not _holds(db, there, artifact_id, name):
         protection.require(db, user, there.project_id, [name], "add this alias to this artifact")
@@ -487,7 +490,7 @@ def add_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_i
 
 
 def remove_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
-    """Take a name away from this version; another version that holds it keeps it."""
+    """Remove an alias from this version. If another version has it, it stays there."""
     there = collection(db, collection_id)
     if _holds(db, there, artifact_id, name):
         protection.require(db, user, there.project_id, [name], "delete this alias from this artifact")
@@ -500,7 +503,9 @@ def _holds(db: sqlite3.Connection, collection: Collection, artifact_id: int, nam
 
 
 def assign(db: sqlite3.Connection, collection: Collection, artifact_id: int, name: str) -> None:
-    """Let `name` stand for a version, whoever wants it: for the server itself, and for who holds its data folder."""
+    """Move the alias `name` without a check of permissions: for the server itself, and for the owner of its data
+    folder.
+    """
     there = membership(db, collection.id, artifact_id)
     if there is None:
         raise NotFound(f'the version is not in collection "{collection.name}"')
@@ -514,7 +519,7 @@ def assign(db: sqlite3.Connection, collection: Collection, artifact_id: int, nam
 
 
 def _require(db: sqlite3.Connection, user: User, collection: Collection, lost: list[Alias], action: str) -> None:
-    """Forbidden when a protected alias would be lost by what somebody does who is not an admin."""
+    """Raise Forbidden if a user who is not an admin would remove a protected alias."""
     protection.require(db, user, collection.project_id, [alias.name for alias in lost], action)
 
 

@@ -1,16 +1,15 @@
 """
-Bytes, addressed by their MD5 because the protocol's digests are MD5.
+Store bytes by their MD5, because the protocol's digests are MD5.
 
-A file in the folder is whole: it is written next to its place, checked and renamed. Its name is always made from 32 hex
-digits, never from a name that came from outside.
+A file in the folder is complete: it is written next to its place, checked and renamed. Its name always consists of 32
+hex digits, and never comes from outside.
 
-Whole is not yet durable: a power cut may leave the name and not the bytes. So a blob is trusted when its row says that
-it was made durable, when this process itself has written it, or when its bytes have just been read and found right; and
-what is in a place already is replaced only by bytes that are on the disk.
+A complete file is not yet durable: after a power failure, the name may exist without the bytes. So a blob is trusted if
+its row says that it was made durable, if this process itself wrote it, or if its bytes were just read and are correct.
+An existing file is replaced only by bytes that are on the disk.
 
-Which bytes came for which version is noted in the folder too, a line per blob: whoever knows the MD5 of a file is not
-to have the file by that alone (manifests.py, `entitled`), and a transaction for each of thousands of uploads would take
-seconds.
+The folder also records which bytes were uploaded for which version, one line per blob: knowing the MD5 of a file does
+not give access to it (manifests.py, `entitled`), and a transaction for each of thousands of uploads would take seconds.
 """
 
 import ctypes
@@ -32,18 +31,19 @@ from modelgate_server.errors import Invalid
 from modelgate_server.settings import GIB, KIB, MIB
 
 MD5 = re.compile(r"[0-9a-f]{32}")
-# Up to here files are synced one by one. Thousands take many seconds so, and less than one all at once.
+# Up to this many files are synced one by one. For thousands, this takes many seconds, but syncing all at once less than
+# one.
 FEW = 16
 # Of each of the 128 uploads that one client may have under way.
 MAX_IN_MEMORY = 256 * KIB
 PIECE_BYTES = MIB
-# What is read to see whether it is still right, before a client is told that it need not send it: some seconds.
+# The most bytes to check before telling a client that it does not need to send a file: some seconds.
 MAX_LOOKED_AT = GIB
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file in the folder: `md5` is its name, or None when the name is not one of ours."""
+    """A file in the folder: `md5` is its name, or None if the name is not one of ours."""
 
     path: Path
     md5: str | None
@@ -53,7 +53,7 @@ class Found:
 
 class Blobs:
     def __init__(self, folder: Path, *, make: bool = True) -> None:
-        """`make=False` is for who only reads, perhaps where nothing can be made."""
+        """`make=False` is for readers, perhaps of a read-only folder."""
         self._folder = folder
         self._incoming = folder / "incoming"
         self._arrived = folder / "arrived"
@@ -75,12 +75,12 @@ class Blobs:
             fsync(folder)
 
     def sweep(self) -> None:
-        """Remove what the last process did not live to finish. Only for the one that holds the folder alone."""
+        """Remove what the last process did not finish. Only for the process that holds the folder."""
         for leftover in self._incoming.iterdir():
             leftover.unlink()
 
     def path(self, md5: str) -> Path:
-        """Where a blob is, or would be. Raises Invalid for anything but 32 hex digits."""
+        """Return where a blob is, or would be. Raise Invalid for anything but 32 hex digits."""
         return Path(self._name(md5))
 
     def _name(self, md5: str) -> str:
@@ -89,7 +89,9 @@ class Blobs:
         return f"{self._folder}/{md5[:2]}/{md5}"
 
     def size(self, md5: str) -> int | None:
-        """Bytes of a blob, None when it is not here. A link does not count: it could lead out of the folder."""
+        """Return the size of a blob in bytes, None if it is missing. A link does not count: it could lead out of the
+        folder.
+        """
         try:
             found = os.lstat(self._name(md5))  # called thousands of times a commit
         except FileNotFoundError:
@@ -100,7 +102,7 @@ class Blobs:
         return self.path(md5).read_bytes()
 
     def md5_of(self, md5: str) -> str:
-        """What the bytes in a blob's place really are."""
+        """Return the MD5 of the bytes in a blob's place."""
         digest = hashlib.md5(usedforsecurity=False)
         for piece in self.pieces(md5):
             digest.update(piece)
@@ -112,7 +114,7 @@ class Blobs:
                 yield piece
 
     def copy(self, md5: str, path: Path) -> str:
-        """Write a blob's bytes elsewhere; returns what they really are."""
+        """Copy a blob's bytes; return their real MD5."""
         digest = hashlib.md5(usedforsecurity=False)
         with path.open("wb") as file:
             for piece in self.pieces(md5):
@@ -121,7 +123,9 @@ class Blobs:
         return digest.hexdigest()
 
     def renew(self, md5: str) -> bool:
-        """Whether a blob is here, and if so let it be as young as an upload: somebody is about to refer to it."""
+        """Return whether a blob exists, and if so, mark it as recent as an upload, because someone is about to refer to
+        it.
+        """
         try:
             os.utime(self._name(md5))
         except FileNotFoundError:
@@ -148,7 +152,7 @@ class Blobs:
         return file
 
     def noted(self, version: int) -> set[str]:
-        """What came for a version. A line of which a kill left only a part does not count."""
+        """Return what was uploaded for a version. A partial line, left by a kill, does not count."""
         try:
             lines = (self._arrived / str(version)).read_text().split("\n")
         except FileNotFoundError:
@@ -167,7 +171,9 @@ class Blobs:
         return md5 in self._unsynced
 
     def is_right(self, md5: str) -> bool:
-        """Whether a blob that no row calls durable is what its name says: as this process wrote it, or by its bytes."""
+        """Return whether a blob that no row calls durable matches its name: this process wrote it, or its bytes are
+        correct.
+        """
         if md5 not in self._unsynced:
             if self.size(md5) is None or self.md5_of(md5) != md5:
                 return False
@@ -177,9 +183,8 @@ class Blobs:
 
     def unsound(self, md5s: Iterable[str]) -> set[str]:
         """
-        Those of some blobs that are not here, or that a disk has damaged since they were made durable. Each is read
-        once in the life of a process, the small ones first and `MAX_LOOKED_AT` bytes at a time: the rest is left to
-        the command `check`.
+        Return those blobs that are missing, or that were damaged on the disk after they were durable. Each one is read
+        once per process, small ones first, and `MAX_LOOKED_AT` bytes at a time; the command `check` reads the rest.
         """
         sizes = {md5: self.size(md5) for md5 in set(md5s)}
         found = {md5 for md5, size in sizes.items() if size is None}
@@ -203,7 +208,7 @@ class Blobs:
             return upload.keep()
 
     def place(self, path: str, md5: str) -> None:
-        """Give a whole file its name."""
+        """Give a complete file its name."""
         self._unsynced.add(md5)
         self._sound.add(md5)
         os.rename(path, self._name(md5))  # noqa: PTH104
@@ -212,7 +217,7 @@ class Blobs:
         return Incoming(self, f"{self._incoming}/{self._prefix}-{next(self._numbers)}")
 
     def make_durable(self, md5s: Collection[str]) -> None:
-        """Return when the blobs, and their names in their folders, would outlive a power cut."""
+        """Return after the blobs, and their names in their folders, would survive a power failure."""
         if len(md5s) <= FEW or not sync_file_system(self._folder):
             for md5 in md5s:
                 fsync(self.path(md5))
@@ -230,16 +235,16 @@ class Blobs:
                 yield from _found(path, path.name if known else None)
 
     def arriving(self) -> Iterator[Found]:
-        """Every file of an upload under way, and what a killed server or a client that left has left of them."""
+        """Yield every file of an upload in progress, and the leftovers of killed servers and of clients that left."""
         for path in [*sorted(self._incoming.glob("*")), *sorted(self._arrived.glob("*"))]:
             yield from _found(path, None)
 
     def remove(self, md5: str, *, before: float) -> int | None:
         """
-        Remove a blob that nothing refers to, unless somebody has asked for it since `before`; returns its bytes.
+        Remove a blob that nothing refers to, unless someone has asked for it since `before`; return its size.
 
-        It is taken out of its place first: a client that renewed it just then is seen, and it is put back; one that
-        comes later finds it gone, and sends it again.
+        It is first moved out of its place. If a client renewed it just then, it is put back; a later client finds it
+        missing, and sends it again.
         """
         aside = Path(f"{self._incoming}/{uuid4().hex}")
         try:
@@ -256,9 +261,9 @@ class Blobs:
 
 class Incoming:
     """
-    A blob that is arriving: write its pieces, then `keep()`. Left without, it is as if it had never come.
+    A blob that is arriving: write its pieces, then call `keep()`. Without `keep()`, nothing is stored.
 
-    Most are small and wait in memory until they are known to be right.
+    Most are small and wait in memory until they are checked.
     """
 
     def __init__(self, blobs: Blobs, path: str) -> None:
@@ -282,17 +287,17 @@ class Incoming:
 
     def keep(self, expected: str | None = None) -> str:
         """
-        Give the blob its place and return its MD5; Invalid when it is not the expected one. What is in the place
-        already stays, unless it is damaged: somebody may have made other bytes with the same MD5.
+        Put the blob in its place and return its MD5; raise Invalid if it is not the expected one. An existing file
+        stays, unless it is damaged: someone may have made other bytes with the same MD5.
         """
         md5 = self.md5()
         if expected is not None and md5 != expected:
-            raise Invalid(f"the received bytes have the MD5 {md5}, announced was {expected}: nothing was stored")
+            raise Invalid(f"the received bytes have the MD5 {md5}, but {expected} was announced: nothing was stored")
         here = self._blobs.renew(md5)
         if here and self._is_there(md5):
             return md5
         if here and self._blobs.md5_of(md5) == md5:
-            raise Invalid(f"other bytes with the MD5 {md5} are stored already: nothing was stored")
+            raise Invalid(f"other bytes with the MD5 {md5} are already stored: nothing was stored")
         file = self._flush()
         if here:
             os.fsync(file)
@@ -302,14 +307,14 @@ class Incoming:
         return md5
 
     def _is_there(self, md5: str) -> bool:
-        """Whether these very bytes are in the place of their name."""
+        """Return whether exactly these bytes are in the place of their name."""
         if self._file is None:
             return self._blobs.size(md5) == self.size and self._blobs.read(md5) == b"".join(self._waiting)
         self._flush()
         return filecmp.cmp(self._path, self._blobs.path(md5), shallow=False)
 
     def _flush(self) -> int:
-        """Move what waits in memory to the file, made if this is the first time."""
+        """Move what waits in memory to the file, created the first time."""
         if self._file is None:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         rest = memoryview(b"".join(self._waiting))
@@ -328,7 +333,7 @@ class Incoming:
 
 
 def _found(path: Path, md5: str | None) -> Iterator[Found]:
-    """A file, unless it has gone since its folder was read."""
+    """Return a file, unless it was removed since its folder was read."""
     try:
         stat = path.lstat()
     except FileNotFoundError:
@@ -346,7 +351,7 @@ def fsync(path: Path) -> None:
 
 
 def sync_file_system(folder: Path) -> bool:
-    """Linux's syncfs(2): wait until all of a file system is on the disk. False where there is no such call."""
+    """Wait until all of a file system is on the disk, with Linux's syncfs(2). Return False if there is no such call."""
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:
         return False

@@ -1,8 +1,8 @@
 """
-SQLite: many readers, one writer, every mutation one transaction.
+Use SQLite: many readers, one writer, every mutation one transaction.
 
 The rows of a table are frozen dataclasses whose fields are its columns (or some of them); the statements that select,
-insert and update them are put together here, from names that stand in this package's code and never come from outside.
+insert and update them are built here, from names in this package's code, which never come from outside.
 """
 
 import os
@@ -22,7 +22,7 @@ from modelgate_server.errors import StartError, Stopping
 from modelgate_server.settings import BUSY_S, KEPT_WAL_BYTES
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# However long a writer has waited for those of this process, another process's transaction may just be at its end.
+# However long a writer has waited for this process's writers, it gives another process some time to finish.
 LAST_TRY_S = 0.1
 
 
@@ -51,8 +51,10 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")  # what was acknowledged outlives the machine, not just the process
-        db.execute("PRAGMA fullfsync = ON")  # macOS: through the disk's own cache; elsewhere it means nothing
+        db.execute(
+            "PRAGMA synchronous = FULL"
+        )  # acknowledged data survives a crash of the machine, not only of the process
+        db.execute("PRAGMA fullfsync = ON")  # macOS: through the disk's own cache; no effect on other systems
         db.execute("PRAGMA foreign_keys = ON")
         db.execute(f"PRAGMA journal_size_limit = {KEPT_WAL_BYTES}")
         return db
@@ -70,12 +72,12 @@ class Database:
         return db
 
     def latest(self) -> sqlite3.Connection:
-        """For whoever has transactions of their own in between: each statement sees what is committed by then."""
+        """For code with its own transactions in between: each statement sees what is committed by then."""
         return self._reader()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Waits for the other writers of this process, and `BUSY_S` in all for one of another process."""
+        """Wait for the other writers of this process, and at most `BUSY_S` for one of another process."""
         began = time.monotonic()
         with self._lock, self._turn(time.monotonic() - began) as db:
             yield db
@@ -113,8 +115,8 @@ class Database:
 
 class Turns:
     """
-    A lock that is given in the order in which it was asked for. With one of Python's own, whoever writes a lot and lets
-    go in between has it again before anybody else has woken up.
+    A lock that is granted in the order of requests. With Python's own lock, a thread that writes a lot and releases it
+    in between gets it back before any other thread wakes up.
     """
 
     def __init__(self) -> None:
@@ -135,7 +137,7 @@ class Turns:
     def __exit__(self, *_: object) -> None:
         with self._mutex:
             if self._waiting:
-                self._waiting.popleft().release()  # it is theirs now
+                self._waiting.popleft().release()  # now the next one holds it
             else:
                 self._held = False
 
@@ -147,14 +149,16 @@ def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        # Not after a full disk or a failed write, where SQLite itself has rolled back; but after a COMMIT that failed.
+        # Not after a full disk or a failed write, where SQLite itself has rolled back, but after a failed COMMIT.
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Apply the numbered migrations that this file has not seen, in one transaction: no other process does it too."""
+    """Apply the numbered migrations that this file does not have, in one transaction, so that only one process does
+    it.
+    """
     if format_of(db) == len(scripts()):
         return
     with _transaction(db, "BEGIN IMMEDIATE"):
@@ -169,18 +173,18 @@ def scripts() -> list[Path]:
 
 
 def format_of(db: sqlite3.Connection) -> int:
-    """How many migrations a file has seen. StartError when it is more than there are here."""
+    """Return how many migrations a file has. Raise StartError if it has more than this server knows."""
     done = int(db.execute("PRAGMA user_version").fetchone()[0])
     if done > len(scripts()):
         raise StartError(
             f"the data folder was written by a newer server (its format is {done}, this one knows {len(scripts())})",
-            "start the newer server, or give another folder with --data",
+            "start the newer server, or choose another folder with --data",
         )
     return done
 
 
 def _statements(script: str) -> Iterator[str]:
-    """One by one: `executescript` would commit the transaction that they are in."""
+    """Run them one by one, because `executescript` would commit their transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -193,16 +197,16 @@ def _statements(script: str) -> Iterator[str]:
 
 @contextmanager
 def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """One moment of a file that a server may be writing, for a command of its own that only reads."""
+    """Open a snapshot of a file that a server may be writing, for a command that only reads."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        uri += "&immutable=1"  # SQLite could not make the files that it needs next to one that may be written
+        uri += "&immutable=1"  # SQLite could not create the files that it needs next to it
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     try:
         if format_of(db) < len(scripts()):
             raise StartError(
                 f"{path} was written by an older server (its format is {format_of(db)})",
-                "start this server on it once: it brings it up to date",
+                "start this server on it once, which updates it",
             )
         with _transaction(db, "BEGIN"):
             yield db
@@ -211,7 +215,7 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def now(ago_s: float = 0) -> str:
-    """The present time, or so many seconds ago, as the SDK writes it: ISO 8601 in UTC, ending in Z."""
+    """Return the current time, or this many seconds ago, in the SDK's format: ISO 8601 in UTC, ending in Z."""
     return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -232,7 +236,7 @@ def one(db: sqlite3.Connection, kind: type[R], where: str, *values: Any) -> R | 
 
 
 def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
-    """The row that is known to be there: a missing one is a bug."""
+    """Return a row that must exist: a missing one is a bug."""
     row = one(db, kind, "WHERE id = ?", row_id)
     if row is None:
         raise LookupError(f"{kind.TABLE} has no row {row_id}")
@@ -240,7 +244,7 @@ def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
 
 
 def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
-    """Add a row; returns its id, which no row of the table has had before."""
+    """Add a row; return its id, which no row of the table has had before."""
     names, marks = ", ".join(("id", *columns)), ", ".join("?" * (len(columns) + 1))
     row_id = next_id(db, table)
     db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", (row_id, *columns.values()))  # noqa: S608
@@ -248,7 +252,7 @@ def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
 
 
 def next_id(db: sqlite3.Connection, table: str) -> int:
-    """SQLite itself would give the id of a deleted row again, if it was the last."""
+    """SQLite itself would reuse the id of the last row if it was deleted."""
     ids = f"SELECT max(id) AS id FROM {table} UNION ALL SELECT id FROM last_ids WHERE name = ?"  # noqa: S608
     return int(db.execute(f"SELECT coalesce(max(id), 0) FROM ({ids})", (table,)).fetchone()[0]) + 1  # noqa: S608
 

@@ -1,4 +1,4 @@
-"""JSON that came from outside and is kept as text."""
+"""Check JSON that comes from outside and is stored as text."""
 
 import json
 from collections.abc import Iterator
@@ -7,12 +7,14 @@ from typing import Any
 
 from modelgate_server.errors import Invalid
 
-# Answers and pages walk a document by recursion, and Python gives up at 1,000 calls; people nest a dozen deep.
+# Answers and pages walk a document recursively, and Python allows 1,000 nested calls; people nest a dozen levels.
 MAX_JSON_DEPTH = 200
 
 
 def json_object(text: str | bytes | None, what: str) -> dict[str, Any]:
-    """The object in a text, {} for no text. Raises Invalid for anything else; NaN and Infinity are the SDK's habit."""
+    """Return the object in a text, {} for no text. Raise Invalid for anything else, but allow NaN and Infinity, which
+    the SDK sends.
+    """
     try:
         value = json.loads(text, object_hook=_as_it_is) if text else {}
     except ValueError as error:
@@ -28,8 +30,8 @@ def json_object(text: str | bytes | None, what: str) -> dict[str, Any]:
 
 def _as_it_is(value: dict[str, Any]) -> dict[str, Any]:
     """
-    Called for each object of a text that is parsed. Between two calls other threads get their turn, which they would
-    not have until the end of a manifest with 300,000 entries.
+    Called for each object of a text that is parsed. Between two calls, other threads get their turn; otherwise they
+    would wait until the end of a manifest with 300,000 entries.
     """
     return value
 
@@ -46,7 +48,7 @@ def sent(body: bytes, what: str) -> dict[str, Any]:
 
 
 def longest_list(value: Any) -> int:
-    """How many items the longest list in a document has."""
+    """Return the length of the longest list in a document."""
     return max((len(one) for level in _levels(value) for one in level if isinstance(one, list)), default=0)
 
 
@@ -55,7 +57,7 @@ def _is_deeper(value: Any, limit: int) -> bool:
 
 
 def _levels(value: Any) -> Iterator[list[Any]]:
-    """The document itself, what is directly in it, what is in that, and so on."""
+    """Yield the document itself, its items, their items, and so on."""
     level = [value]
     while level:
         yield level

@@ -1,9 +1,9 @@
 """
-What the machine can do to the store, in words that say what to do about it.
+Turn errors of the machine into messages that say what to do about them.
 
-What passes by itself was waited for already (`BUSY_S`). What is left lasts, and becomes a status on which the SDK gives
-up: on a 5xx its process would hang, for minutes in `log_artifact` and for days in `finish`. The run is whole in the
-client's own folder, from where `wandb sync` sends it.
+The server has already waited for temporary problems (`BUSY_S`). The remaining ones last, and become a status on which
+the SDK gives up: on a 5xx, its process would hang, for minutes in `log_artifact` and for days in `finish`. The run is
+complete in the client's own folder, and `wandb sync` sends it from there.
 """
 
 import errno
@@ -11,14 +11,12 @@ import sqlite3
 
 from modelgate_server.errors import Broken, ServerError, TooLong
 
-FULL = "the server's disk is full: make room on it (python -m modelgate_server gc finds what nothing refers to)"
-READ_ONLY = "the server's data folder cannot be written: look at its owner, its permissions and its mount"
-HELD = "another process has held the server's database for long: end it"
-DAMAGED = (
-    "the server's database is damaged: stop the server, look with python -m modelgate_server check, restore a backup"
-)
-GONE = "a file or folder of the server's data is gone: look with python -m modelgate_server check"
-FAILED = "the server's disk fails: look at the machine's log"
+FULL = "the server's disk is full: free some space (python -m modelgate_server gc removes what nothing refers to)"
+READ_ONLY = "the server's data folder cannot be written: check its owner, its permissions and its mount"
+HELD = "another process has held the server's database for a long time: end that process"
+DAMAGED = "the server's database is damaged: stop the server, run python -m modelgate_server check, restore a backup"
+GONE = "a file or folder of the server's data is missing: run python -m modelgate_server check"
+FAILED = "the server's disk fails: see the machine's log"
 
 SQLITE = {
     sqlite3.SQLITE_FULL: FULL,
@@ -44,7 +42,7 @@ SYSTEM = {
 
 
 def fault(error: BaseException | None) -> ServerError | None:
-    """The refusal that an error of the machine becomes, or a statement that was stopped; None for any other error."""
+    """Return the refusal for an error of the machine or for a stopped statement; None for any other error."""
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
         return TooLong("the request took too long: ask for less at a time")
     if isinstance(error, sqlite3.Error):
@@ -55,4 +53,6 @@ def fault(error: BaseException | None) -> ServerError | None:
         cause = None
     if cause is None:
         return None
-    return Broken(f"{cause}. This request was not carried out; after that, `wandb sync --include-online` sends the run")
+    return Broken(
+        f"{cause}. This request was not carried out; after you fix this, `wandb sync --include-online` sends the run"
+    )

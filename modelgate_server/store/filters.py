@@ -1,5 +1,5 @@
 """
-The SDK's filters, in MongoDB's words, over anything that can say the value of a field.
+Apply the SDK's filters, in MongoDB's syntax, to anything that can return the value of a field.
 
 A field's value may be a list (tags, aliases): a comparison holds if it holds for one of its items.
 https://www.mongodb.com/docs/manual/reference/operator/query/ names the operators.
@@ -72,7 +72,7 @@ class Order(Generic[T]):
         if not items:
             return 0
         if _kinds(place) != _kinds(self.place(items[0])):
-            raise Invalid("the cursor is not one of this list")
+            raise Invalid("the cursor does not belong to this list")
         return bisect_right(items, self.key(place), key=lambda item: self.key(self.place(item)))
 
 
@@ -110,13 +110,13 @@ def matches(condition: Any, lookup: Lookup, depth: int = 0) -> bool:
 def _part(name: str, wanted: Any, lookup: Lookup, depth: int) -> bool:
     if name in ("$and", "$or", "$nor"):
         if not isinstance(wanted, list):
-            raise Invalid(f"{name} in a filter takes a list")
+            raise Invalid(f"{name} in a filter needs a list")
         met = (matches(part, lookup, depth) for part in wanted)
         return all(met) if name == "$and" else any(met) == (name == "$or")
     if name == "$not":
         return not matches(wanted, lookup, depth)
     if name.startswith("$"):
-        raise Invalid(f"the filter's operator {name} is not known")
+        raise Invalid(f"the filter's operator {name} is not supported")
     return _field(lookup(name), wanted, depth)
 
 
@@ -137,11 +137,11 @@ def _operator(operator: str, value: Any, operand: Any, depth: int) -> bool:
         return not _any(value, lambda item: _equal(item, operand))
     if operator in ("$in", "$nin"):
         if not isinstance(operand, list):
-            raise Invalid(f"{operator} in a filter takes a list")
+            raise Invalid(f"{operator} in a filter needs a list")
         return _any(value, lambda item: any(_equal(item, one) for one in operand)) == (operator == "$in")
     test = _TESTS.get(operator)
     if test is None:
-        raise Invalid(f"the filter's operator {operator} is not known")
+        raise Invalid(f"the filter's operator {operator} is not supported")
     return _any(value, lambda item: test(item, operand))
 
 
@@ -175,7 +175,7 @@ def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
 def _regex(value: Any, pattern: Any) -> bool:
     if not isinstance(pattern, str) or len(pattern) > MAX_REGEX_CHARS:
-        raise Invalid(f"$regex in a filter takes a string of at most {MAX_REGEX_CHARS} characters")
+        raise Invalid(f"$regex in a filter needs a string of at most {MAX_REGEX_CHARS} characters")
     try:
         compiled = re2.compile(pattern, _LINEAR)
     except (re2.error, UnicodeEncodeError) as error:

@@ -1,6 +1,6 @@
 """
-A run's streams: history, system events and console. A line is stored under its number, so that the same request twice
-is the same as once. Lines are kept as text: they may hold NaN and Infinity, which JSON does not know.
+Store a run's streams: history, system events and console. A line is stored under its number, so a repeated request has
+no effect. Lines are stored as text: they may contain NaN and Infinity, which JSON does not have.
 """
 
 import itertools

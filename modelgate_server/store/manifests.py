@@ -1,8 +1,8 @@
 """
-How a version comes to be: announced (PENDING), its blobs and manifest received, then committed in one transaction.
+Create a version: it is announced (PENDING), its blobs and manifest arrive, then it is committed in one transaction.
 
-A version is whole or absent: the commit checks that every blob is here, makes them durable, and only then gives the
-version its number. https://github.com/wandb/wandb `core/pkg/artifacts` is the client's half.
+A version is complete or does not exist: the commit checks that every blob has arrived, makes them durable, and only
+then gives the version its number. https://github.com/wandb/wandb `core/pkg/artifacts` is the client's half.
 """
 
 import base64
@@ -318,7 +318,7 @@ def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact
     digest = content_digest(contents)
     if not merged and digest != artifact.digest:
         raise Invalid(
-            f"the manifest's digest is {digest}, announced was {artifact.digest}: the version was not committed"
+            f"the manifest's digest is {digest}, but {artifact.digest} was announced: the version was not committed"
         )
     # Synced before the row that says so is committed; those that an earlier commit has synced are left.
     fresh = {md5 for md5 in wanted if md5 not in durable or blobs.is_unsynced(md5)}
@@ -336,7 +336,7 @@ def write_entries(db: sqlite3.Connection, artifact_id: int, rows: Rows, *, first
 def finish(db: sqlite3.Connection, user: User, artifact: Artifact, ready: Ready) -> Artifact:
     """With all its files written, the version gets its number and its aliases, and is seen."""
     if artifacts.artifact(db, artifact.id).state != "PENDING":
-        raise Invalid("the version was committed or deleted meanwhile")
+        raise Invalid("the version was committed or deleted in the meantime")
     references.remember(db, ready.blobs)
     sequence = artifacts.collection(db, artifact.sequence_id)
     there = artifacts.add_to(db, sequence, artifact.id)
@@ -429,5 +429,5 @@ def _check_blobs(
             raise Invalid(f'the file "{path}" has not arrived: the version was not committed')
         if here != size:
             raise Invalid(
-                f'the file "{path}" has {here} bytes, its manifest says {size}: the version was not committed'
+                f'the file "{path}" has {here} bytes, but its manifest says {size}: the version was not committed'
             )

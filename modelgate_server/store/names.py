@@ -1,4 +1,4 @@
-"""What a name may be. Each rule returns its value or raises one sentence; what it refuses goes no further."""
+"""Check names. Each rule returns its value, or raises one sentence."""
 
 import re
 from pathlib import PurePosixPath

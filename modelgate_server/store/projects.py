@@ -1,4 +1,4 @@
-"""Projects, and who may do what in them. A registry is a project of an organisation's entity."""
+"""Store projects, and decide who may do what in them. A registry is a project of an organisation's entity."""
 
 import json
 import sqlite3
@@ -11,13 +11,13 @@ from modelgate_server.store.accounts import Entity, User
 from modelgate_server.store.db import every, get, insert, now, one, update
 
 REGISTRY_PREFIX = "wandb-registry-"
-# W&B's words for "everybody in the organisation" and "only who is named".
+# W&B's terms for "everyone in the organisation" and "only named members".
 ORGANIZATION_ACCESS = "PRIVATE"
 RESTRICTED_ACCESS = "RESTRICTED"
 WRITERS = ("admin", "member")
 # Who may have the files; a restricted viewer only sees what there is.
 READERS = (*WRITERS, "viewer")
-# From most to least: where somebody has two roles, the better one counts.
+# From most to least: if a user has two roles, the higher one counts.
 ROLES = ("admin", "member", "viewer", "restricted_viewer")
 
 
@@ -142,7 +142,7 @@ def writable_thing(db: sqlite3.Connection, user: User, thing: T | None, missing:
 
 def require_reader(roles: set[str]) -> None:
     if not roles & set(READERS):
-        raise Forbidden("a restricted viewer may look at versions, but neither use nor download them")
+        raise Forbidden("a restricted viewer may see versions, but not use or download them")
 
 
 def ensure(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:

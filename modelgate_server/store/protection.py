@@ -1,8 +1,9 @@
 """
-Protected aliases: names like `production` that only an admin of the registry may set, move or remove, by whatever
-way. Each is protected in all collections of its registry: https://docs.wandb.ai/models/registry/aliases
+Protect aliases such as `production`, which only an admin of the registry may set, move or remove, in any way. Each is
+protected in all collections of its registry: https://docs.wandb.ai/models/registry/aliases
 
-A person reads "Production" or "pr0duction" as `production`, so what looks like a protected alias needs the same right.
+A person reads "Production" or "pr0duction" as `production`, so an alias that looks like a protected one needs the same
+permission.
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ from modelgate_server.store.projects import Project
 
 
 def protect(db: sqlite3.Connection, home: Project, alias: str) -> None:
-    """Twice is the same as once. Who holds the alias keeps it."""
+    """Protecting twice is the same as once. The version that has the alias keeps it."""
     if names.alias(alias) == names.LATEST or names.version(alias) is not None:
         raise Invalid(f'"{alias}" is given by the server itself and cannot be protected')
     db.execute("INSERT OR IGNORE INTO protected_aliases VALUES (?, ?)", (home.id, alias))
@@ -45,7 +46,7 @@ def among(db: sqlite3.Connection, project_id: int, aliases: Iterable[str]) -> di
 
 
 def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterable[str], action: str) -> None:
-    """Forbidden if the change touches a protected alias and the user is not an admin where it is protected."""
+    """Raise Forbidden if the change affects a protected alias and the user is not an admin where it is protected."""
     touched = sorted(among(db, project_id, aliases).values())
     if not touched:
         return

@@ -1,6 +1,5 @@
 """
-What refers to blobs, and to versions. A blob that is not among these belongs to an upload under way, or to nothing any
-more.
+Find what refers to blobs and to versions. Any other blob belongs to an upload in progress, or is no longer needed.
 """
 
 import sqlite3

@@ -1,6 +1,6 @@
 """
-Registries: projects of an organization with members of their own, and linking, which puts the same version into a
-portfolio of a project or registry under a number of its own.
+Store registries, which are projects of an organization with their own members, and links, which put a version into a
+portfolio of a project or registry under a separate number.
 """
 
 import sqlite3
@@ -48,7 +48,7 @@ def _check_organization(db: sqlite3.Connection, source: Project, target: Project
     if owner.kind != "organization":
         return
     if owner.organization_id not in _organizations(db, accounts.entity(db, source.entity_id)):
-        raise Forbidden(f'"{source.name}" is not of the organization that owns registry "{target.name}"')
+        raise Forbidden(f'"{source.name}" does not belong to the organization that owns registry "{target.name}"')
 
 
 def _organizations(db: sqlite3.Connection, source: Entity) -> set[int | None]:
@@ -75,7 +75,7 @@ def create(
         )
     organization_id = owner.organization_id or 0
     if accounts.organization_role(db, organization_id, user.id) not in projects.WRITERS:
-        raise Forbidden(f'you may not make registries in "{owner.name}"')
+        raise Forbidden(f'you may not create registries in "{owner.name}"')
     made = projects.create(db, owner, name, user, allow_all_types=types is None)
     set_member(db, made, user.id, "admin")
     add_types(db, made, types or [])
@@ -143,7 +143,7 @@ def _checked_role(role: str) -> str:
 def create_local(db: sqlite3.Connection, key: str) -> None:
     """What a first start makes: the user `local`, an organization, and its registry for models."""
     user = accounts.create_user(db, accounts.LOCAL_USER, admin=True)
-    accounts.add_key(db, user.id, key, "made at the first start")
+    accounts.add_key(db, user.id, key, "created at the first start")
     organization = accounts.create_organization(db, accounts.LOCAL_ORGANIZATION)
     accounts.set_organization_member(db, organization.id, user.id, "admin")
     create(db, accounts.organization_entity(db, organization.id), MODEL_REGISTRY, user, types=["model"])

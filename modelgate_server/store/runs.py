@@ -1,4 +1,4 @@
-"""Runs: what they are called, how they were configured, what came out."""
+"""Store runs: their names, their configs, their results."""
 
 import json
 import secrets

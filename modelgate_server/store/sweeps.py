@@ -1,8 +1,8 @@
 """
-Sweeps: a configuration, and agents that fetch one point of it after the other.
+Store sweeps: a configuration, and agents that fetch its points one by one.
 
-A point is drawn from its number (and the sweep's id), so nothing but the number is kept, and a point whose delivery was
-lost is drawn again the same. https://docs.wandb.ai/guides/sweeps/sweep-config-keys/ is the configuration's reference.
+A point is computed from its number (and the sweep's id), so only the number is stored, and a point whose delivery was
+lost can be computed again. https://docs.wandb.ai/guides/sweeps/sweep-config-keys/ is the configuration's reference.
 """
 
 import itertools
@@ -151,7 +151,7 @@ def parse(text: str) -> dict[str, Any]:
 # What W&B does with these keys is not done here. A sweep that took them and did nothing would not be the one asked for.
 NOT_HERE = {
     "early_terminate": "stopping runs early",
-    "controller": "a sweep with a controller of its own",
+    "controller": "a sweep with its own controller",
     "scheduler": "a sweep with a scheduler",
     "job": "a sweep of a launch job",
     "image_uri": "a sweep of an image",
@@ -168,7 +168,7 @@ def checked(text: str) -> dict[str, Any]:
     config = parse(text)
     for key, what in NOT_HERE.items():
         if config.get(key) and config[key] != {"type": "cloud"}:
-            raise Invalid(f'{what} ("{key}" in the sweep\'s configuration) is not known to this server')
+            raise Invalid(f'{what} ("{key}" in the sweep\'s configuration) is not supported by this server')
     cap = config.get("run_cap", 1)
     if not isinstance(cap, int) or isinstance(cap, bool) or cap < 1:
         raise Invalid(f'"run_cap" of the sweep must be a whole number from 1, not {cap!r}')
@@ -183,7 +183,7 @@ def warnings(config: dict[str, Any]) -> list[str]:
     """What is in a configuration and has no effect, for the person who wrote it."""
     unknown = sorted(str(key) for key in config if key not in KNOWN and key not in NOT_HERE)
     return [
-        f'"{key[:80]}" in the sweep\'s configuration is not known to this server and has no effect' for key in unknown
+        f'"{key[:80]}" in the sweep\'s configuration is not supported by this server and has no effect' for key in unknown
     ]
 
 
@@ -224,7 +224,7 @@ def _loaded(text: str) -> Any:
 def grid_size(parameters: dict[str, Any]) -> int:
     size = math.prod(len(choices) for _, choices in _axes(parameters))
     if size > MAX_GRID_POINTS:
-        raise Invalid(f"the grid has {size} points, at most {MAX_GRID_POINTS} are walked")
+        raise Invalid(f"the grid has {size} points, but at most {MAX_GRID_POINTS} are allowed")
     return size
 
 

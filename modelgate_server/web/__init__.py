@@ -1,4 +1,4 @@
 """
-Pages for a person's browser, at the addresses that the SDK itself prints. They read the store and show it; the only
-thing they change is a version's aliases.
+Serve pages for people, at the addresses that the SDK itself prints. They show the content of the store. They only
+change aliases, and rename or delete runs.
 """

@@ -1,6 +1,6 @@
 """
-The way in: a page is for somebody who is logged in, a form only for who was shown it. And the way out: every answer
-carries the headers that keep what users uploaded from becoming a script on our pages.
+Control access: a page needs a login, and a form must come from a page that showed it. And protect answers: every answer
+has the headers that keep uploaded content from running as a script on our pages.
 """
 
 import sqlite3
@@ -149,7 +149,7 @@ class Access:
                     if session is None:
                         return see_other("/login")
                     if not same(session.csrf, fields.get("csrf", "")):
-                        raise Forbidden("the form is not one of this session: reload the page and send it again")
+                        raise Forbidden("this form belongs to another session: reload the page and send it again")
                     return view(Visit(request, db, self.services.blobs, session, deadline), fields)
             except ServerError as error:
                 return refusal(error, session)
@@ -171,12 +171,12 @@ async def read_form(request: Request) -> Form:
     if origin is not None and origin.partition("://")[2] not in ours - {""}:
         raise Forbidden("the form was sent from a page of another site")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise Invalid("this is not a form of these pages")
+        raise Invalid("these pages do not have this form")
     try:
         async with body(request, MAX_FORM_BYTES) as received:
             return dict(parse_qsl(received.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
-        raise Invalid("this is not a form of these pages") from None
+        raise Invalid("these pages do not have this form") from None
 
 
 def refusal(error: ServerError, session: Session | None) -> Response:

@@ -1,4 +1,4 @@
-"""The alerts of a project: what its runs sent with `run.alert(...)`, newest first."""
+"""Show the alerts of a project, which its runs sent with `run.alert(...)`, newest first."""
 
 from dataclasses import dataclass
 

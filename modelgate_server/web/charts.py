@@ -1,8 +1,8 @@
 """
-Line charts and histograms as the coordinates of an SVG, with ticks at round numbers and a margin that fits its labels.
+Compute line charts and histograms as SVG coordinates, with ticks at round numbers and a margin that fits the labels.
 
-The SVG is what a page shows without scripts. Where scripts run, charts.js puts an interactive chart (uPlot) in its
-place, from the same points.
+Without scripts, a page shows the SVG. If scripts run, charts.js replaces it with an interactive chart (uPlot) of the
+same points.
 """
 
 import fnmatch

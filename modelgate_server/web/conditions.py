@@ -1,7 +1,8 @@
 """
-What a person writes into a filter: `accuracy > 0.9 state = finished digits`. Every condition and every word must hold.
+Parse what a person writes into a filter: `accuracy > 0.9 state = finished digits`. Every condition and every word must
+match.
 
-A name or a value with spaces stands in double quotes.
+A name or a value with spaces is in double quotes.
 """
 
 import operator

@@ -1,6 +1,6 @@
 """
-Files that somebody uploaded, shown or handed out. They are hostile: nothing of them is ever run here. Markdown is drawn
-with its HTML escaped, HTML in a frame without any right, and a picture is one only when its first bytes say so.
+Show or send files that someone uploaded. They may be hostile, so they never run here. Markdown is rendered with its
+HTML escaped, HTML is in a frame without any rights, and a file is a picture only if its first bytes say so.
 """
 
 import codecs
@@ -67,7 +67,7 @@ def show(
     """A look into the file `name`; `check` is asked now and then whether to go on."""
     size = blobs.size(md5) if md5 else None
     if md5 is None or size is None:
-        return Shown(reason="The bytes of this file are not on this server.")
+        return Shown(reason="The server does not have the bytes of this file.")
     path = blobs.path(md5)
     if name.endswith(tables.SUFFIX):
         return _table(path, size, question, picture_url, check)
@@ -153,7 +153,7 @@ def framed(blobs: Blobs, md5: str | None) -> Response:
 def download(blobs: Blobs, md5: str | None, name: str) -> Response:
     """The bytes, to be saved and not opened."""
     if md5 is None or blobs.size(md5) is None:
-        raise NotFound(f'the bytes of "{name}" are not on this server')
+        raise NotFound(f'the server does not have the bytes of "{name}"')
     return FileResponse(
         blobs.path(md5),
         media_type="application/octet-stream",

@@ -1,4 +1,4 @@
-"""What differs between two versions: files by their digests, rows of tables, metadata."""
+"""Show what differs between two versions: files by their digests, rows of tables, metadata."""
 
 import sqlite3
 from collections import Counter
@@ -75,7 +75,7 @@ def _other(visit: Visit, after: Version) -> Version:
         older = (one for one in artifacts.versions(visit.db, after.collection.id) if one.version_index < number)
         previous = next(older, None)
         if previous is None:
-            raise NotFound(f'"{after.name}" is the oldest version: say with which one to compare it (?with=v1)')
+            raise NotFound(f'"{after.name}" is the oldest version: choose the version to compare it with (?with=v1)')
         wanted = f"v{previous.version_index}"
     return versions.find_version(visit, after.project, after.place, after.collection.name, wanted)
 
@@ -107,7 +107,7 @@ def _is_table(entry: Entry) -> bool:
 def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Entry) -> Rows:
     sizes = [visit.blobs.size(entry.md5) if entry.md5 else None for entry in (left, right)]
     if None in sizes:
-        return Rows(right.path, reason="The bytes of one of the two are not on this server.")
+        return Rows(right.path, reason="The server does not have the bytes of one of the two.")
     if max(size or 0 for size in sizes) > tables.MAX_TABLE_BYTES:
         return Rows(right.path, reason="The tables are too large to be compared.")
     try:

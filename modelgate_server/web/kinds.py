@@ -1,4 +1,4 @@
-"""The collections of a project or a registry, by the type of what is in them."""
+"""Show the collections of a project or a registry, by the type of their contents."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,6 @@
 """
-Where a version comes from and what came of it: a graph of versions and runs, drawn as an SVG whose nodes are links.
+Draw where a version comes from and what was made from it: a graph of versions and runs, as an SVG whose nodes are
+links.
 
 It has what the version was made from, step by step, and what was made of it; of everything in it all edges. Each node
 stands right of what it depends on. https://en.wikipedia.org/wiki/Layered_graph_drawing

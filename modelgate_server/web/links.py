@@ -1,4 +1,4 @@
-"""Runs and versions as a page names them: a text, and an address where this user may follow it."""
+"""Name runs and versions on a page: a text, and an address if this user may open it."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What the machine did while a run was at work, as a table: each metric with its last, lowest and highest value."""
+"""Show the system metrics of a run as a table: each metric with its last, lowest and highest value."""
 
 from dataclasses import dataclass, field
 

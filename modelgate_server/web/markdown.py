@@ -1,7 +1,7 @@
 """
-Markdown that somebody uploaded, as HTML. The parser escapes HTML in it instead of passing it on, and refuses links to
-`javascript:` and its like, so nothing has to be cleaned afterwards. Pictures are files of the same version; one from
-elsewhere would tell its host who reads this, so it becomes a link.
+Render uploaded Markdown as HTML. The parser escapes HTML in it, and refuses links to `javascript:` and similar, so no
+sanitizer is needed. Pictures are files of the same version; an external one would tell its host who reads this, so it
+becomes a link.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,6 @@
-"""What a run logged besides numbers: tables, pictures, HTML, histograms; of anything else its kind and its file."""
+"""Show what a run logged in addition to numbers: tables, pictures, HTML, histograms; for anything else, its kind and
+its file.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,5 +1,5 @@
 """
-What is in a model's file, told from the text inside it. Both formats are ZIP files with JSON: nothing is loaded, built
+Show what is in a model's file, from the text inside it. Both formats are ZIP files with JSON: nothing is loaded, built
 or run, and the JSON is read up to a limit.
 
 keras: https://keras.io/api/saving/ (config.json, metadata.json); skops: https://skops.readthedocs.io (schema.json).
@@ -46,7 +46,7 @@ def summary(path: Path, name: str) -> Summary | None:
             return read(archive)
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, EOFError, OSError):
         kind = Path(name).suffix
-        raise Invalid(f"the file is called {kind} and cannot be read as one: download it to see what it is") from None
+        raise Invalid(f"the file is named {kind}, but cannot be read as such: download it to see what it is") from None
 
 
 def _json(archive: zipfile.ZipFile, member: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """
-Custom charts: what `wandb.plot.*` logged. The SDK sends a table and, in the config, which of W&B's own presets draws
-which of its columns (sdk: wandb/plot/*.py, plot/custom_chart.py). A preset of somebody's own is kept by W&B's app
-alone: of those the table is shown.
+Draw custom charts, which `wandb.plot.*` logged. The SDK sends a table and, in the config, which of W&B's own presets
+draws which of its columns (sdk: wandb/plot/*.py, plot/custom_chart.py). A custom preset exists only in W&B's app; then
+the page shows the table.
 """
 
 from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ def _panel(key: str, settings: dict[str, Any], summary: dict[str, Any], read: Ca
     fields = {name: value for name, value in _dict(settings.get("fieldSettings")).items() if isinstance(value, str)}
     drawn = draw(title, _Columns(*content, fields), words_of)
     if drawn is None:
-        return Panel(key, title, path, reason="Its table has nothing that can be drawn.")
+        return Panel(key, title, path, reason="Its table has nothing to draw.")
     return Panel(key, title, path, drawn)
 
 

@@ -1,5 +1,5 @@
 """
-A registry, its collections and their versions. W&B's app tells them apart by the query, and so does the SDK's
+Show a registry, its collections and their versions. W&B's app distinguishes them by the query, and so does the SDK's
 Artifact.url: `?selectionPath=entity/project/collection&view=membership&version=v0`.
 """
 

@@ -167,7 +167,7 @@ def _reader(visit: Visit, run: Run) -> Callable[[str], panels.Rows | str]:
         file = files.find(visit.db, run.id, path)
         size = visit.blobs.size(file.md5) if file else None
         if file is None or size is None:
-            return "The bytes of its table are not on this server."
+            return "The server does not have the bytes of its table."
         left -= size
         if left < 0:
             return "Its table is too large to be drawn here."

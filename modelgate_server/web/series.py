@@ -1,4 +1,6 @@
-"""The points of interactive charts, as JSON for charts.js: columns of numbers, a value for each row or null."""
+"""Serve the points of interactive charts as JSON for charts.js: columns of numbers, with a value for each row, or
+null.
+"""
 
 import json
 from collections import Counter

@@ -1,5 +1,5 @@
 """
-Who is logged in: a random token in a cookie, signed with the server's secret, that ends by itself.
+Keep sessions: a random token in a cookie, signed with the server's secret, that expires.
 
 The signature covers the user's keys, so that a revoked key takes its sessions with it. The API key itself is in no
 cookie. A logout is kept in the database until the token would have ended by itself.

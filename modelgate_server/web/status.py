@@ -1,4 +1,6 @@
-"""What clients have asked for, and what this server did not know: for people who wonder why something does not work."""
+"""Show what clients have requested, and what this server does not support, for people who wonder why something does not
+work.
+"""
 
 from starlette.responses import Response
 

@@ -1,8 +1,8 @@
 """
-A W&B Table as rows of cells to show. https://github.com/wandb/wandb `sdk/data_types/table.py` writes the JSON.
+Show a W&B Table as rows of cells. https://github.com/wandb/wandb `sdk/data_types/table.py` writes the JSON.
 
-A file is read once, a row at a time, to learn where each row begins; from then on a page reads its own rows alone. A
-blob never changes, so what was learned of it stays right, and the server keeps it for the tables looked at last.
+A file is read once, one row at a time, to learn where each row begins; after that, a page reads only its own rows. A
+blob never changes, so this index stays correct, and the server keeps it for the most recent tables.
 
 Arrays are not in the JSON but in a file next to it: their cells say only what they are.
 """
@@ -34,7 +34,7 @@ SMALL_PICTURE_PX = 64
 MAX_KEPT = 2_000_000
 # Rows that are decoded at once; after each piece it is asked whether to go on.
 ROWS_A_PIECE = 500
-NO_TABLE = "the file is called a table but is not one: download it to see what it is"
+NO_TABLE = "the file is named like a table, but is not one: download it to see what it is"
 
 PictureUrl = Callable[[str], str]
 Check = Callable[[], None]

@@ -1,5 +1,5 @@
 """
-Where the pages are: the addresses that the SDK prints, built from names that came from outside.
+Build the addresses of the pages, which the SDK also prints, from names that come from outside.
 
 sdk/artifacts/artifact.py (Artifact.url), sdk/wandb_settings.py (run_url, project_url), apis/public/projects.py.
 A file's path is a query parameter: in an address's path the browser would resolve "a/./b" and lose the file.

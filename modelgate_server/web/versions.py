@@ -1,4 +1,4 @@
-"""A collection, a version of it, the version's files, and the form that changes its aliases."""
+"""Show a collection, a version of it, the version's files, and the form that changes its aliases."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -342,7 +342,7 @@ def download(visit: Visit) -> Response:
 def _entry(visit: Visit, version: Version) -> Entry:
     path = visit.asked("path")
     if projects.role(visit.db, visit.user, version.project) not in projects.READERS:
-        raise Forbidden("a restricted viewer may look at versions, but neither open nor download their files")
+        raise Forbidden("a restricted viewer may see versions, but not open or download their files")
     entries = artifacts.entries(visit.db, version.artifact.id, paths=[path])
     if not path or not entries:
         raise NotFound(f'there is no file "{path}" in "{version.name}"')

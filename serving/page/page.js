@@ -20,7 +20,7 @@ function field(input) {
     label.textContent = "An image";
     const file = element("input", null, { type: "file", accept: "image/*", required: "" });
     const [, height, width] = input.shape;
-    const canvas = element("canvas", null, { width, height, "aria-label": "What the model gets to see" });
+    const canvas = element("canvas", null, { width, height, "aria-label": "What the model sees" });
     file.addEventListener("change", () => draw(file.files[0], canvas, input.shape[3]));
     label.append(file, canvas);
     return label;

@@ -126,7 +126,7 @@ def test_intel_python_on_apple_silicon_is_told_apart(machine: Machine) -> None:
     machine.program("brew", "")
     machine.python("python3.12", INTEL_MAC)
     said = refused(machine)
-    assert "the Python here is built for Intel" in said and "brew install python@3.13" in said
+    assert "this Python is built for Intel" in said and "brew install python@3.13" in said
 
 
 def test_free_threaded_python_is_refused(machine: Machine) -> None:
@@ -256,7 +256,7 @@ def test_setup_installs_the_lock_whatever_pip_and_python_are_told(real: Machine,
     assert not (tmp_path / "target").exists() and not (tmp_path / "prefix").exists()
 
     assert done.stderr == ""
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["making", "installing", ".venv"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["creating", "installing", ".venv"]
 
     again = real.setup(PIP_NO_INDEX="1")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")

@@ -104,7 +104,7 @@ def test_aliases_are_protected_listed_and_let_go(server: Server) -> None:
         (["add-registry-member", "local-org/model", "local"], 'registry "local-org/model" not found'),
         (["protect-alias", "local-org/wandb-registry-model", "latest"], "cannot be protected"),
         (["protect-alias", "local-org/wandb-registry-model", "a/b"], "may not contain"),
-        (["protect-alias", "wandb-registry-model", "production"], "is written like acme/wandb-registry-model"),
+        (["protect-alias", "wandb-registry-model", "production"], "write it as acme/wandb-registry-model"),
     ],
 )
 def test_a_mistake_is_one_clear_error(server: Server, arguments: list[str], sentence: str) -> None:

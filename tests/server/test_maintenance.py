@@ -128,7 +128,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a row without its blob": (
         lambda data: write(data, f"INSERT INTO blobs (md5, durable) VALUES ('{'0' * 32}', 1)"),  # noqa: S608
         "row",
-        "noted and not there",
+        "recorded but missing",
     ),
     "a version with an entry too few": (
         lambda data: write(data, "DELETE FROM entries WHERE path = 'a.txt'"),
@@ -159,7 +159,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a row that refers to none": (
         lambda data: write(data, "INSERT INTO history VALUES (99, 0, 0, '{}')"),
         "database",
-        "refers to a row of runs that is not there",
+        "refers to a missing row of runs",
     ),
 }
 
@@ -341,7 +341,7 @@ def test_gc_waits_for_no_backup_but_says_that_one_is_at_work(data: Path) -> None
         try:
             assert holder.stdout is not None and holder.stdout.readline() == "held\n"
             done = command("gc", "--data", data)
-            assert done.returncode == 2 and "is at work on" in done.stderr
+            assert done.returncode == 2 and "is using" in done.stderr
             assert command("check", "--data", data).returncode == 0  # readers do not keep each other out
         finally:
             holder.kill()

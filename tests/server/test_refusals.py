@@ -85,10 +85,10 @@ def test_what_is_refused_is_counted_for_the_holder_of_a_key(server: Server, wire
 @pytest.mark.parametrize(
     ("field", "sentence"),
     [
-        ("priorRunsFilters", "goes on from earlier runs"),
+        ("priorRunsFilters", "continues from earlier runs"),
         ("launchScheduler", "launch scheduler"),
         ("templateVariableValues", "template variables"),
-        ("controller", "controller of its own"),
+        ("controller", "its own controller"),
         ("scheduler", "a scheduler"),
     ],
 )
@@ -239,7 +239,7 @@ def address(wire: Wire, project: str) -> str:
 
 def test_an_upload_without_a_signature_is_refused(address: str, project: str) -> None:
     answer = requests.put(address.partition("?")[0], data=f"hello {project}", timeout=60)
-    assert_refused(answer, 403, "not one that this server handed out")
+    assert_refused(answer, 403, "this server did not make this address")
 
 
 def test_an_upload_to_a_tampered_address_is_refused(address: str, project: str) -> None:
@@ -266,7 +266,7 @@ def test_an_upload_address_does_not_permit_a_download(address: str) -> None:
     assert requests.get(address, timeout=60).status_code == 405
     where = re.sub(r"wandb_artifacts/\d+/", "wandb_artifacts/", address)
     assert where != address
-    assert_refused(requests.get(where, timeout=60), 403, "not one that this server handed out")
+    assert_refused(requests.get(where, timeout=60), 403, "this server did not make this address")
 
 
 def test_an_upload_of_other_bytes_is_refused_and_the_right_ones_still_fit(address: str, project: str) -> None:
@@ -302,7 +302,7 @@ def test_a_manifest_that_is_not_what_was_announced_is_refused(wire: Wire, projec
     artifact = upload.create(digest="0" * 32)
     upload.put_files(artifact)
     upload.put_manifest(artifact)
-    assert_refused(upload.commit(artifact), 400, "announced was " + "0" * 32)
+    assert_refused(upload.commit(artifact), 400, "but " + "0" * 32 + " was announced")
 
 
 def test_a_manifest_with_other_bytes_than_announced_is_refused(wire: Wire, project: str) -> None:

@@ -81,7 +81,7 @@ def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, place):
         ({"mean_area": [-1.0]}, "in_range", "column 'mean_area' does not pass in_range(0, 10000): -1.0 in row 0"),
         ({"mean_area": [None]}, "not_nullable", "column 'mean_area' is missing in row 0"),
         ({"mean_area": ["wide"]}, "bad_request", "'mean_area' has values that are not FP64"),
-        ({"mean_area": [1.0, 2.0]}, "bad_request", "the input 'mean_area' has 2 rows, and the first has 1"),
+        ({"mean_area": [1.0, 2.0]}, "bad_request", "the input 'mean_area' has 2 rows, but the first input has 1"),
         ({"mean_area": [1e400]}, "in_range", "column 'mean_area' does not pass in_range(0, 10000): inf in row 0"),
     ],
 )

@@ -181,7 +181,7 @@ def test_a_link_signs_in_once_and_has_no_key_in_it(server: Server, stranger: Vis
     assert stranger.get("/").status_code == 200
     second = Visitor(server)
     again = second.get(path)
-    assert again.status_code == 401 and "was used already, or is too old" in again.text
+    assert again.status_code == 401 and "was already used, or is too old" in again.text
     assert "set-cookie" not in again.headers
     assert second.get("/").status_code == 303
 

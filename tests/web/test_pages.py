@@ -476,4 +476,4 @@ def test_a_path_that_leaves_its_run_is_refused(visitor: Visitor) -> None:
 def test_another_client_still_gets_json(visitor: Visitor) -> None:
     answer = visitor.http.get(visitor.server.url + "/a/b/c/d/e/f", timeout=60)
     assert answer.status_code == 404
-    assert "is not known to this server" in answer.json()["errors"][0]["message"]
+    assert "is not supported by this server" in answer.json()["errors"][0]["message"]

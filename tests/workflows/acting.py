@@ -31,7 +31,7 @@ BUILT_IN = {"actions/checkout"}
 NOT_RUN = ("benchmarks/", "docs/", "tests/")  # most of the files, which act would copy once for each job
 DEADLINE_S = 1500
 # act refuses this line as an unknown property; GitHub knows it, and so do its own parser and the linters.
-UNKNOWN_TO_ACT = "      deployment: false # promote alone deploys\n"
+UNKNOWN_TO_ACT = "      deployment: false # only promote deploys\n"
 
 
 @dataclass

@@ -140,7 +140,7 @@ RULES = [
     Rule(a_step_has_a_name, 20, "ci.yml", "- name: Lint\n        run", "- run"),
     Rule(a_secret_stays_in_its_environment, 15, "model.yml", "secrets.WANDB_API_KEY", "secrets.WANDB_PROMOTE_KEY"),
     Rule(a_secret_stays_in_its_environment, 15, "model.yml", "      name: training\n", "      name: testing\n"),
-    Rule(only_promote_deploys, 5, "model.yml", "      deployment: false # promote alone deploys\n", ""),
+    Rule(only_promote_deploys, 5, "model.yml", "      deployment: false # only promote deploys\n", ""),
     Rule(only_promote_deploys, 5, "docs.yml", "      name: github-pages\n", "      name: elsewhere\n"),
     Rule(
         only_promote_deploys,

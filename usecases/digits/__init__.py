@@ -1,1 +1,1 @@
-"""Handwritten digits, 8 by 8 pixels, bundled with scikit-learn: small, and there without a network."""
+"""Classify handwritten digits, 8 by 8 pixels: small, and bundled with scikit-learn, so they need no network."""

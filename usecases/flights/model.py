@@ -1,4 +1,4 @@
-"""Boosted trees, each of which learns what the ones before it got wrong; categories as numbers."""
+"""Define boosted trees, each of which learns what the previous ones got wrong; categories are numbers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-# The types that the model's file may hold in addition to those that skops knows.
+# The types that the model's file may contain in addition to those that skops knows.
 TRUSTED = ["numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 CATEGORIES = ["carrier", "origin", "dest"]
 
 
 def build_model(iterations: int, learning_rate: float, max_leaf_nodes: int, seed: int) -> Pipeline:
-    """An estimator that has learned nothing yet."""
+    """Return an unfitted estimator."""
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.pipeline import make_pipeline

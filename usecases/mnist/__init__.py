@@ -1,1 +1,1 @@
-"""Handwritten digits, 28 by 28 pixels: the walkthrough's use case."""
+"""Classify handwritten digits, 28 by 28 pixels: the use case of the walkthrough."""

@@ -1,7 +1,8 @@
 """
-How a model for these digits should behave: the same answer under small changes, and no group of rows left behind.
+Define how a model for these digits should behave: the same answer under small changes, and no worse in any group of
+rows.
 
-evaluate asks both models; the gate compares.
+evaluate gets the answers of both models, and the gate compares them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from modelgate.rows.images import noisy, rotated, shifted, thirds_by_ink
 
 
 def variations(images: Images) -> dict[str, Images]:
-    """The images changed in ways that leave the digit as it is; each float32 (N, 28, 28, 1) in [0, 1]."""
+    """Return changed images that still show the same digit; each float32 (N, 28, 28, 1) in [0, 1]."""
     return {
         "shift right by a pixel": shifted(images, 0, 1),
         "shift down by a pixel": shifted(images, 1, 0),
@@ -21,5 +22,5 @@ def variations(images: Images) -> dict[str, Images]:
 
 
 def slices(images: Images, _labels: Labels) -> dict[str, Labels]:
-    """Groups of rows that must not be worse than under production: int64 (N,)."""
+    """Return groups of rows that must not be worse than with production: int64 (N,)."""
     return {"ink": thirds_by_ink(images)}

@@ -1,9 +1,9 @@
 """
-MNIST as Keras publishes it: one `mnist.npz`, 60,000 + 10,000 images of 28 by 28 pixels, values 0 to 255.
+Load MNIST as Keras publishes it: one `mnist.npz`, 60,000 + 10,000 images of 28 by 28 pixels, values 0 to 255.
 
-The file is looked for in this order: the one that MNIST_NPZ names, Keras's own cache, Keras's own address.
-The download is ours because Keras's has no time-out, and importing Keras for it costs seconds.
-Source: keras/src/datasets/mnist.py (address and sha256).
+The order of sources is: the file that MNIST_NPZ names, Keras's own cache, Keras's own address. This module downloads
+the file itself, because Keras's download has no timeout, and importing Keras takes seconds. Source:
+keras/src/datasets/mnist.py (address and sha256).
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ _HINT = "set MNIST_NPZ to a copy of Keras's mnist.npz, or use --use-case digits,
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of that file. Downloads it if need be; raises SourceUnavailable."""
+    """Return where the rows come from, and the sha256 of that file. Download it if necessary; raise
+    SourceUnavailable.
+    """
     name, path = _file()
     return Source(name, _sha256(path))
 
 
 def load(rows: int, eval_rows: int) -> Dataset:
-    """The first `rows` of Keras's training rows and the first `eval_rows` of its test rows."""
+    """Return the first `rows` of Keras's training rows and the first `eval_rows` of its test rows."""
     _, path = _file()
     arrays = _read(path)
     for flag, asked, there in (("rows", rows, arrays["x_train"]), ("eval-rows", eval_rows, arrays["x_test"])):
@@ -51,7 +53,7 @@ def load(rows: int, eval_rows: int) -> Dataset:
 
 
 def picture(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """What a person sees of a row: uint8 (height, width), the pixels of the source."""
+    """Return a row as people see it: uint8 (height, width), the pixels of the source."""
     return np.rint(image[..., 0] * 255).astype(np.uint8)
 
 
@@ -59,20 +61,20 @@ def picture(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 
 def _file() -> tuple[str, Path]:
-    """The file to read and a name for where it came from."""
+    """Return the file to read, and a name for its origin."""
     if named := os.environ.get("MNIST_NPZ"):
         if not Path(named).is_file():
-            raise SourceUnavailable(f"MNIST_NPZ names {named!r}, and there is no such file", _HINT)
+            raise SourceUnavailable(f"MNIST_NPZ names {named!r}, but this file does not exist", _HINT)
         return "MNIST_NPZ", Path(named)
     cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
-    # If Keras's cache has other bytes, Keras has to fix it. It is not used here.
+    # If Keras's cache has other bytes, Keras must fix it. It is not used here.
     if not cached.is_file() or _sha256(cached) != SHA256:
         _download(cached)
     return "Keras's mnist.npz", cached
 
 
 def _download(target: Path) -> None:
-    """Fetch Keras's file into Keras's cache: whole and checked, or not at all."""
+    """Download Keras's file into Keras's cache: complete and checked, or not at all."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -95,7 +97,7 @@ def _download(target: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
-    """The four arrays of the file, their types and shapes checked; raises SourceUnreadable."""
+    """Return the four arrays of the file, with checked types and shapes; raise SourceUnreadable."""
     with path.open("rb") as file:
         head = file.read(16)
     if not head.startswith(b"PK"):

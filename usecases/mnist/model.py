@@ -1,4 +1,4 @@
-"""The walkthrough's convolutional network: two convolutions, dropout, a softmax over ten digits."""
+"""Define the walkthrough's convolutional network: two convolutions, dropout, a softmax over ten digits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def build_model(classes: int, shape: tuple[int, ...], dropout: float, **_: object) -> keras.Model:
     """
-    An untrained model: images float32 (N, *shape) in [0, 1] to probabilities float32 (N, classes).
+    Return an untrained model: images float32 (N, *shape) in [0, 1] to probabilities float32 (N, classes).
 
-    dropout: a fraction, of `[train]` in config.toml; the other hyperparameters are for the training.
+    dropout: a fraction, from `[train]` in config.toml. The other hyperparameters are for the training.
     """
     import keras
     from keras import layers

@@ -1,1 +1,3 @@
-"""Penguins: which of three species is it, by where it lives and what it measures? A table with gaps, and few rows."""
+"""Classify penguins into three species by where they live and their measurements: a table with missing values, and few
+rows.
+"""

@@ -1,5 +1,5 @@
 """
-The Palmer penguins: 344 penguins of three species, measured at Palmer Station, Antarctica, 2007 to 2009.
+Load the Palmer penguins: 344 penguins of three species, measured at Palmer Station, Antarctica, 2007 to 2009.
 
 Rows: penguins.csv of the package palmerpenguins 0.1.6 (github.com/mcnakhaee/palmerpenguins), after Horst, Hill and
 Gorman (2020), palmerpenguins, doi:10.5281/zenodo.3960218. Licence of the data: CC0 1.0, by the data policy of the
@@ -18,7 +18,7 @@ import pandera.pandas as pa
 from modelgate.rows.dataset import Dataset, NotEnoughRows, Source
 
 CLASSES = ("Adelie", "Chinstrap", "Gentoo")
-# What a row may be: types, ranges, categories, and where a value may be missing.
+# What a row may contain: types, ranges, categories, and which values may be missing.
 SCHEMA = pa.DataFrameSchema(
     {
         "island": pa.Column(str, pa.Check.isin(["Biscoe", "Dream", "Torgersen"])),
@@ -34,16 +34,16 @@ _FILE = Path(__file__).with_name("penguins.csv")
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of that file."""
+    """Return where the rows come from, and the sha256 of that file."""
     return Source("palmerpenguins 0.1.6", hashlib.sha256(_FILE.read_bytes()).hexdigest())
 
 
 def load(rows: int, eval_rows: int) -> Dataset:
-    """`rows` penguins for training and `eval_rows` others for evaluation."""
+    """Return `rows` penguins for training and `eval_rows` others for evaluation."""
     table = pd.read_csv(_FILE)
     if rows + eval_rows > len(table):
         raise NotEnoughRows(f"penguins has {len(table)} rows in all; asked for {rows} + {eval_rows}")
-    # The file is sorted by species; a fixed shuffle lets both splits see all of them.
+    # The file is sorted by species. A fixed shuffle puts all of them into both splits.
     table = table.iloc[np.random.default_rng(0).permutation(len(table))].reset_index(drop=True)
     species = table.pop("species").map({name: label for label, name in enumerate(CLASSES)}).to_numpy(np.int64)
     return Dataset(table[:rows], species[:rows], table[-eval_rows:], species[-eval_rows:])

@@ -1,4 +1,4 @@
-"""A logistic regression on scaled measurements and one-hot categories; what is missing is filled in first."""
+"""Define a logistic regression on scaled measurements and one-hot categories; missing values are filled in first."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-# The types that the model's file may hold in addition to scikit-learn's own.
+# The types that the model's file may contain in addition to scikit-learn's own.
 TRUSTED = ["numpy.dtype"]
 MEASURES = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
 CATEGORIES = ["island", "sex"]
 
 
 def build_model(C: float, seed: int) -> Pipeline:
-    """An estimator that has learned nothing yet. C: the inverse of the regularization's strength."""
+    """Return an unfitted estimator. C: the inverse of the regularization strength."""
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression

@@ -1,1 +1,1 @@
-"""Topics: what is a line of a conversation about? Texts, six topics."""
+"""Classify lines of conversations by topic: texts, six topics."""

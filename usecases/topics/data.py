@@ -1,5 +1,5 @@
 """
-Lines of conversations about six topics, 1,377 different ones, in English.
+Load lines of conversations about six topics: 1,377 different ones, in English.
 
 Rows: the package chatterbot-corpus 1.3.3 (github.com/gunthercox/chatterbot-corpus), licence BSD 3-Clause, in this use
 case's requirements.in. Its YAML files are read by path; the package itself is not imported.
@@ -28,13 +28,13 @@ def _files() -> list[Path]:
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of those files."""
+    """Return where the rows come from, and the sha256 of those files."""
     content = b"".join(file.read_bytes() for file in _files())
     return Source("chatterbot-corpus 1.3.3", hashlib.sha256(content).hexdigest())
 
 
 def load(rows: int, eval_rows: int) -> Dataset:
-    """`rows` lines for training and `eval_rows` others for evaluation."""
+    """Return `rows` lines for training and `eval_rows` others for evaluation."""
     known: dict[str, int] = {}  # each line once, by the first topic that has it
     for label, file in enumerate(_files()):
         for conversation in yaml.safe_load(file.read_text(encoding="utf-8"))["conversations"]:

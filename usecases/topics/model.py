@@ -1,4 +1,4 @@
-"""Words and pairs of words, rare ones counted more (TF-IDF), and a logistic regression over them."""
+"""Define a logistic regression over words and pairs of words, with more weight on rare ones (TF-IDF)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-# The types that the model's file may hold in addition to those that skops knows.
+# The types that the model's file may contain in addition to those that skops knows.
 TRUSTED: list[str] = []
 
 
 def build_model(C: float, min_lines: int, seed: int) -> Pipeline:
-    """An estimator that has learned nothing yet. C: the inverse of the regularization's strength."""
+    """Return an unfitted estimator. C: the inverse of the regularization strength."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -1,8 +1,9 @@
-// Interactive charts in the place of the static ones, drawn by uPlot: zoom, exact values, a logarithmic scale, smoothing,
-// another axis, a choice of metrics; live while a run logs. The pages are whole without this file, but for what the machine did.
+// Interactive charts with uPlot, which replace the static ones: zoom, exact values, a logarithmic scale, smoothing,
+// another axis, a choice of metrics; live while a run logs. Without this file, only the charts of system metrics are
+// missing.
 "use strict";
 (() => {
-  // Of more charts than these, what stands before a slash in their names becomes a heading.
+  // With more charts than this, the part of a name before a slash becomes a heading.
   const FEW_CHARTS = 6;
   const COLOURS = 8, REFRESH_MS = 3000, MAX_WAIT_MS = 60000, HEIGHT = 190, LARGE_HEIGHT = 460;
   const PER_ROW = ["1", "2", "3"];
@@ -26,7 +27,7 @@
       if (digits === 15 || new Set(labels).size === labels.length) return labels;
     }
   }
-  // A pattern without case; what is no pattern is looked for as it stands.
+  // A case-insensitive pattern; text that is not a pattern is searched literally.
   function pattern(text) {
     try { return new RegExp(text, "i"); } catch { return null; }
   }
@@ -43,7 +44,7 @@
     return element;
   }
 
-  // [{name, xs, ys}] as uPlot's columns. Where an x occurs twice in a line (a ROC curve), each point has a row of its own.
+  // [{name, xs, ys}] as uPlot's columns. If an x occurs twice in a line (a ROC curve), each point has its own row.
   function aligned(series) {
     const lines = series.map(({ xs, ys }) => {
       const rows = xs.map((x, i) => [x, ys[i]]).filter(([x, y]) => x != null && y != null);
@@ -79,7 +80,8 @@
   }
 
   class Chart {
-    // `content` is {x, y, dots, axis, series}; `zoomed(low, high)` is called when somebody zooms in, without values on the way out.
+    // `content` is {x, y, dots, axis, series}; `zoomed(low, high)` is called after a zoom in, and without values after
+    // a zoom out.
     constructor(figure, title, zoomed = () => {}) {
       this.figure = figure;
       this.title = title;
@@ -105,10 +107,10 @@
       return { width: Math.max(this.host.clientWidth, 120), height: this.figure.classList.contains("large") ? LARGE_HEIGHT : HEIGHT };
     }
 
-    // The points as they were sent: what is smoothed or hidden on the chart is not changed in the file.
+    // The points as they were sent: smoothing or hiding them on the chart does not change the file.
     save() {
       const names = this.content.series.map(({ name }) => name || this.content.y || this.title);
-      // A spreadsheet takes text that begins with one of these for a formula.
+      // A spreadsheet reads text that begins with one of these as a formula.
       const cell = (text) => `"${/^[=+\-@\t\r]/.test(text) ? "'" : ""}${text.replaceAll('"', '""')}"`;
       const columns = aligned(this.content.series);
       const rows = columns[0].map((_, row) => columns.map((values) => values[row] ?? "").join(","));
@@ -230,7 +232,7 @@
     }
   }
 
-  // All charts of a page's part: one question to the server, one row of controls. The choice is kept in the address.
+  // All charts of one part of a page: one request to the server, one row of controls. The URL keeps the choice.
   class Section {
     constructor(host) {
       this.host = host;
@@ -323,7 +325,7 @@
         place.before(this.bar);
         place.replaceChildren();
       }
-      if (!this.content.charts.length) place.replaceChildren(make("p", { className: "empty", textContent: "No metric was logged yet." }));
+      if (!this.content.charts.length) place.replaceChildren(make("p", { className: "empty", textContent: "No metric has been logged yet." }));
       else place.querySelectorAll(".empty").forEach((words) => words.remove());
       place.dataset.perRow = this.perRow;
       const wanted = matching(this.named);
@@ -358,7 +360,7 @@
       return { x: short(axis), y: key, axis, series };
     }
 
-    // Where not every row was sent, the part that is looked at is asked for again.
+    // If not every row was sent, request the visible part again.
     async zoomed(key, low, high) {
       const chart = this.charts.get(key), [, defined] = this.content.charts.find(([name]) => name === key);
       if (chart.axis !== "_step" || this.smoothing || this.log || this.logX) return;
@@ -373,7 +375,7 @@
     }
   }
 
-  // What was drawn by the server from a table keeps its SVG where the numbers are not for lines.
+  // A chart that the server drew from a table keeps its SVG if its numbers are not for lines.
   function upgrade(figure) {
     const content = JSON.parse(figure.dataset.chart), title = content.title;
     const series = content.series.map(([name, xs, ys]) => ({ name, xs, ys }));
@@ -381,7 +383,7 @@
     figure.drawn.show({ ...content, axis: content.x, series });
   }
 
-  // Swap the parts of the page that a run goes on writing; who reads at the console's end stays there.
+  // Replace the parts of the page that a run continues to write; a reader at the end of the console stays there.
   async function refresh() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) throw new Error(answer.statusText);
@@ -414,7 +416,7 @@
         await refresh();
         wait = REFRESH_MS;
       } catch {
-        wait = Math.min(wait * 2, MAX_WAIT_MS); // the server is away; it may come back
+        wait = Math.min(wait * 2, MAX_WAIT_MS); // the server does not answer; it may come back
       }
     }
     section.host.removeAttribute("data-running");

@@ -1,4 +1,4 @@
-// A comfort; the pages are whole without it. Times become relative, with the moment itself where one points.
+// Optional: the pages are complete without it. Times become relative, with the exact time as a tooltip.
 "use strict";
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];

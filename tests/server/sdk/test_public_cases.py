@@ -91,7 +91,7 @@ def test_a_sweep_ends_when_its_target_is_reached(
     ("more", "sentence"),
     [
         ({"early_terminate": {"type": "hyperband", "min_iter": 3}}, "stopping runs early"),
-        ({"controller": {"type": "local"}}, "a controller of its own"),
+        ({"controller": {"type": "local"}}, "its own controller"),
         ({"job": "a/b/c:v0"}, "launch job"),
         ({"run_cap": 0}, '"run_cap" of the sweep must be a whole number from 1, not 0'),
         ({"run_cap": "3"}, '"run_cap" of the sweep must be'),
@@ -109,7 +109,7 @@ def test_what_a_sweep_could_not_do_here_is_refused_by_name(
 def test_a_key_that_nobody_reads_is_a_warning(wire: Wire, project: str) -> None:
     made = wire.done("upsertSweep", "configValidationWarnings", config=sweep_config(wish="a pony"), projectName=project)
     assert made["configValidationWarnings"] == [
-        '"wish" in the sweep\'s configuration is not known to this server and has no effect'
+        '"wish" in the sweep\'s configuration is not supported by this server and has no effect'
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_request_of_shared_mode_may_be_repeated(wire: Wire, project: str) -> N
 @pytest.mark.parametrize(
     ("headers", "sentence"),
     [
-        ({"X-WANDB-USE-ASYNC-FILESTREAM": "true"}, "in shared mode each writer needs an id"),
+        ({"X-WANDB-USE-ASYNC-FILESTREAM": "true"}, "in shared mode, each writer needs its own id"),
         ({"X-WANDB-SERVER-SIDE-DERIVED-SUMMARY": "true"}, "a summary that the server derives"),
     ],
 )
