@@ -1,1 +1,1 @@
-"""What the project claims about its own speed, measured: `python -m benchmarks`. README.md says what and how."""
+"""Measure what the project claims about its own speed: `python -m benchmarks`. README.md says what and how."""

@@ -4,7 +4,7 @@ Measure what the project claims, paired in one run.
     python -m benchmarks [setup|loop|second|start|upload|containers|rows|load|browsing|answers] [--repeat N] [--out F]
 
 Exits 0 everything was measured and every target was met, 1 a target was missed, 2 wrong use or a measurement failed,
-3 MLflow or a container engine could not be had: its rows are left out.
+3 MLflow or a container engine is not available: its rows are left out.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("only", nargs="?", choices=page.MEASUREMENTS, help="measure this alone (default: everything)")
+    parser.add_argument("only", nargs="?", choices=page.MEASUREMENTS, help="measure only this (default: everything)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (default: %(default)s)")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the figures go as JSON (default: .modelgate/bench/<time>.json)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the file for the figures as JSON (default: .modelgate/bench/<time>.json)",
     )
     args = parser.parse_args(argv)
     if args.repeat < 1:
@@ -46,7 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str, list[dict[str, Any]]]:
-    """Every sample of every measurement, by its name; the sides of a comparison take turns at going first."""
+    """Return every sample of every measurement, by its name. The sides of a comparison take turns going first."""
     samples: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="modelgate-bench-") as folder:
         files = upload.prepare(Path(folder)) if "upload" in names else None
@@ -82,7 +85,7 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
 
 
 def copy_in(folder: str) -> Project:
-    """A copy of the project, removed with `folder` and not before: see upload.py."""
+    """Return a copy of the project, removed only together with `folder`: see upload.py."""
     return Project(Path(tempfile.mkdtemp(dir=folder)))
 
 
@@ -92,7 +95,7 @@ def say(words: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    # Ended from outside, it still ends the servers that it started.
+    # If it is ended from outside, it still ends the servers that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = [args.only] if args.only else list(page.MEASUREMENTS)
     python, left_out = None, []
@@ -119,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return FAILED
 
-    # Everything below is the answer; what came before went to standard error.
+    # Everything below is the answer; the output before went to standard error.
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items()))
     print(f"{'repetitions':<12}{args.repeat}, interleaved, of the load 1; medians, and ranges in parentheses")
     reports = page.reports(samples)

@@ -1,8 +1,8 @@
 """
-The model service against the bare call of its model, in one process: single rows, and batches of 256.
+Measure the model service against the bare call of its model, in one process: single rows, and batches of 256.
 
-The requests have binary tensors, as `tritonclient` makes them by default, and come over HTTP: single rows on one
-connection, batches on four, because what is measured of them is throughput.
+The requests have binary tensors, as `tritonclient` makes them by default, and arrive over HTTP: single rows on one
+connection, batches on four, because they measure throughput.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ class Client:
         self._connection.connect()
 
     def bare(self, calls: int) -> list[float]:
-        """Seconds of each bare call."""
+        """Return seconds of each bare call."""
         return list(json.loads(self._ask("GET", f"/bare?rows={self._rows}&calls={calls}")))
 
     def requests(self, calls: int) -> list[float]:
-        """Seconds of each request, one after the other."""
+        """Return seconds of each request, one after the other."""
         taken = []
         for _ in range(calls):
             began = time.perf_counter()
@@ -129,7 +129,7 @@ class Client:
 
 
 def singles(client: Client) -> Sides:
-    """Seconds of each call, the sides in turn."""
+    """Return seconds of each call, the sides in turn."""
     taken = Sides([], [])
     for number in range(ROUNDS + 1):
         bare, service = client.bare(SINGLE_CALLS), client.requests(SINGLE_CALLS)
@@ -140,7 +140,7 @@ def singles(client: Client) -> Sides:
 
 
 def batches(*clients: Client) -> Sides:
-    """Rows a second in each round, the sides in turn; the requests come from all clients at once."""
+    """Return rows a second in each round, the sides in turn; the requests come from all clients at once."""
     taken = Sides([], [])
     for number in range(ROUNDS + 1):
         bare_s = sum(clients[0].bare(BATCH_CALLS * len(clients)))
@@ -158,7 +158,7 @@ def batches(*clients: Client) -> Sides:
 
 
 def _request(example: Mapping[str, Any], rows: int) -> tuple[bytes, dict[str, str]]:
-    """The example's row as often as there are to be rows, as a client that others wrote sends it."""
+    """Return the example's row as often as there are to be rows, as a client that others wrote sends it."""
     inputs = []
     for item in (many(item, rows) for item in example["inputs"]):
         tensor = InferInput(item["name"], item["shape"], item["datatype"])

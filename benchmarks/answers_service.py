@@ -1,5 +1,5 @@
 """
-The model service with one more address: the bare call of its model, in the same process.
+Run the model service with one more address: the bare call of its model, in the same process.
 
     python -m benchmarks.answers_service USE_CASE FOLDER PORT
 
@@ -44,7 +44,7 @@ class WithBareCalls:
         await JSONResponse(seconds)(scope, receive, send)
 
     def _call(self, rows: int, calls: int) -> list[float]:
-        """The seconds of each call, of rows that are the example's."""
+        """Return the seconds of each call, of rows that are the example's."""
         if (running := self._follower.running) is None:
             raise RuntimeError("no version is loaded")
         model, interface = running.model, self._follower.interface
@@ -59,7 +59,7 @@ class WithBareCalls:
 
 
 def many(item: dict[str, Any], rows: int) -> dict[str, Any]:
-    """A tensor of one row in JSON, as often as there are to be rows."""
+    """Return a tensor of one row in JSON, as often as there are to be rows."""
     return {**item, "shape": [rows, *item["shape"][1:]], "data": item["data"] * rows}
 
 

@@ -1,5 +1,5 @@
 """
-The walkthrough without W&B: read, train, evaluate, print. What the loop is measured against.
+Run the walkthrough without W&B: read, train, evaluate, print. The pipeline is compared with it.
 
     python -m benchmarks.bare_walkthrough --use-case mnist
 

@@ -1,6 +1,6 @@
 """
-Pages of much: how long the server takes for each, and how large it is. A project of 1,000 runs, a history of 100,000
-rows, a version of 10,000 files, a table of 60,000 rows.
+Measure large pages: how long the server takes for each, and how large it is. A project of 1,000 runs, a history of
+100,000 rows, a version of 10,000 files, a table of 60,000 rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import Database, insert, now
 
 PAGE_MS, PAGE_KB = 200.0, 300.0
-# The first look at a table reads all of it; what it learns is kept. So each page that reads one has one of its own.
+# The first view of a table reads all of it, and its index is kept. So each page that reads a table has its own.
 LOOKS = 6
 VERSIONS = 4
 HOME = "/local/browsing"
@@ -64,7 +64,7 @@ def pages(size: Size) -> dict[str, str]:
         "  zoomed in": f"{HOME}/runs/long/series?from={size.rows // 20}&to={size.rows // 20 + 1_000}",
         "all versions of a dataset": LARGE,
         f"version of {size.files:,} files": VERSION,
-        "  what changed since the one before": f"{VERSION}/diff",
+        "  what changed since the previous one": f"{VERSION}/diff",
         "  its lineage": f"{VERSION}/lineage",
         f"table of {size.table:,} rows": table,
         "  its last page": f"{table}&page={size.table // 50}",
@@ -79,7 +79,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
         lines.append(under(name, [ms for page in every for ms in page["ms"][1:]], PAGE_MS, "ms", 0))
         lines.append(under("    the first time", [page["ms"][0] for page in every], PAGE_MS, "ms", 0))
         lines.append(under("    size", [page["kB"] for page in every], PAGE_KB, "kB", 0))
-    return Report("Pages of much, on the server", lines)
+    return Report("Large pages, on the server", lines)
 
 
 def _fill(folder: Path, size: Size) -> None:
@@ -138,7 +138,7 @@ def _row(step: int) -> str:
 
 
 def _measured(number: int) -> str:
-    """What the SDK measures of a machine with some processors and disks, every 15 seconds."""
+    """Return what the SDK measures of a machine with some processors and disks, every 15 seconds."""
     values = {f"system.cpu.{core}.cpu_percent": number % 100 for core in range(32)}
     return json.dumps({"_runtime": 15 * number, "_timestamp": 1.7e9 + 15 * number, "_wandb": True, **values})
 
@@ -161,7 +161,7 @@ def _table(rows: int, number: int) -> str:
 
 
 def _looked_at(server: Server, path: str) -> dict[str, Any]:
-    """Milliseconds of each of several looks, and the kilobytes of one."""
+    """Return milliseconds of each of several looks, and the kilobytes of one."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     cookie = _logged_in(connection)
     times, size = [], 0

@@ -1,4 +1,4 @@
-"""The loop in containers against the loop as processes, and the size of each image."""
+"""Measure the pipeline in containers against processes, and the size of each image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ LIMITS = {
 
 
 def prepare() -> dict[str, str]:
-    """Every image's reference by its name, built where it is missing; raises Unavailable without an engine, Failed."""
+    """
+    Return every image's reference by its name, built where it is missing; raises Unavailable without an engine, Failed.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "runner", "images"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -44,8 +46,8 @@ def prepare() -> dict[str, str]:
 
 def sample(place: Project, other: Project, ours_first: bool) -> dict[str, Any]:
     """
-    Seconds of the loop from nothing to the promotion, and of the same command again: in containers and as processes;
-    and MB of each image over the base that all of them share.
+    Return seconds of the loop from nothing to the promotion, and of the same command again: in containers and as
+    processes; and MB of each image over the base that all of them share.
 
     place, other: two copies of the project that nothing was run in.
     """

@@ -1,5 +1,5 @@
 """
-Our server, except that it throws away every file of an artifact: what is left is HTTP, GraphQL and the client.
+Run our server, but discard every file of an artifact: only HTTP, GraphQL and the client remain.
 
     python -m benchmarks.discarding --data DIR --port N
 

@@ -1,10 +1,10 @@
 """
-A rollback, rehearsed: promote A, serve it, promote B under load, go back to A, and see that no request failed.
+Rehearse a rollback: promote A, serve it, promote B under load, go back to A, and check that no request failed.
 
     make drill
 
-In a copy of the project with a server of its own, on the tests' own use case, which needs no file. Prints the
-seconds of each part, and how long after each promotion the service answered with it.
+This runs in a copy of the project with its own server, on the tests' own use case, which needs no file. It prints the
+seconds of each part, and how long after each promotion the service answered with the new version.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Load:
 
 
 def answered_by(load: Load, version: str) -> float:
-    """Seconds until the service answers with a version; Failed if it takes too long."""
+    """Return seconds until the service answers with a version; Failed if it takes too long."""
     began = time.monotonic()
     while load.latest != version:
         if time.monotonic() > began + FOLLOWED_WITHIN_S:
@@ -129,7 +129,7 @@ def answered_by(load: Load, version: str) -> float:
 
 
 def is_ready(port: int) -> bool:
-    """Whether a version answers."""
+    """Return whether a version answers."""
     try:
         return ask(port, "/v2/health/ready")[0] == 200
     except OSError:

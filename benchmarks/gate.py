@@ -1,6 +1,6 @@
 """
-How often is the gate wrong? The figures of docs/explanation/gate.md: from stored answers of twenty trainings, from
-made-up rows whose truth is known, and from trainings on rows drawn again.
+Measure how often the gate is wrong, for docs/explanation/gate.md: from stored answers of twenty trainings, from
+generated rows whose truth is known, and from trainings on redrawn rows.
 
     python -m benchmarks.gate                five minutes of one core
     python -m benchmarks.gate --draws 200    sooner, and less exact
@@ -48,7 +48,7 @@ class Trainings:
 
     @classmethod
     def stored(cls, path: Path = STORED) -> Trainings:
-        """The twenty trainings that `benchmarks.retrained` wrote."""
+        """Return the twenty trainings that `benchmarks.retrained` wrote."""
         with np.load(path) as arrays:
             return cls(*(arrays[name].astype(np.int64) for name in ("labels", "ink", "answers")))
 
@@ -60,7 +60,7 @@ class Trainings:
                     yield self.answers[candidate], self.answers[production]
 
     def scores(self, candidate: Any, production: Any) -> Scores:
-        """The two sets of answers as the gate sees them."""
+        """Return the two sets of answers as the gate sees them."""
         sure = np.eye(int(self.labels.max()) + 1, dtype=np.float32)
         varied = {f"variation {n}": Pair(candidate[n], production[n]) for n in range(1, len(candidate))}
         rows = len(self.labels)
@@ -69,7 +69,7 @@ class Trainings:
 
 
 def null(trainings: Trainings, swaps: int, seed: int = 0) -> list[tuple[str, ...]]:
-    """What refuses models whose answers were swapped, row by row and with all variations of a row together."""
+    """Return what refuses models whose answers were swapped, row by row and with all variations of a row together."""
     rng = np.random.default_rng(seed)
     pairs = list(trainings.pairs())
     refusals = []
@@ -82,13 +82,14 @@ def null(trainings: Trainings, swaps: int, seed: int = 0) -> list[tuple[str, ...
 
 
 def retraining(trainings: Trainings) -> list[tuple[str, ...]]:
-    """What refuses trainings that differ by their seed alone."""
+    """Return what refuses trainings that differ by their seed alone."""
     return [refused_by(trainings.scores(*pair), POLICY) for pair in trainings.pairs()]
 
 
 def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tuple[float, float]:
     """
-    How often a candidate is refused that is truly worse by `drop`, and how often the stated power says, both fractions.
+    Return how often a candidate is refused that is truly worse by `drop`, and how often the stated power says, both
+    fractions.
 
     The candidate is a swapped pair's, equally good by construction, with rows made wrong that it had right.
     """
@@ -160,7 +161,7 @@ def print_populations(draws: int) -> None:
 
 
 def enough(case: populations.Case, rows: int) -> bool:
-    """Whether the gate judges by the metric at all on so few rows."""
+    """Return whether the gate judges by the metric at all on so few rows."""
     random = np.random.default_rng(0)
     return all(rules.enough_rows(case.scores(random, rows, 0.0), case.policy).passed for _ in range(20))
 

@@ -1,5 +1,5 @@
 """
-Made-up populations of rows with two models whose true difference is known, one for each task.
+Generate populations of rows with two models whose true difference is known, one for each task.
 
 Rows are drawn as often as wanted, so that how often the gate is wrong at the very edge of a limit can be counted: the
 limit is set to what the models are truly worth, by a million rows.
@@ -153,7 +153,7 @@ class Rates:
 
 
 def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
-    """How often each method errs where it is allowed to err 5 % of times."""
+    """Return how often each method errs where it is allowed to err 5 % of times."""
     random = np.random.default_rng(seed)
     true = truth(case.population, case.policy, case.worse)
     limit = "at_most" if metrics.metric_of(case.policy).error else "at_least"
@@ -174,7 +174,7 @@ def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
 
 def null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ...]]:
     """
-    What refuses a candidate that is as good as production, by all rules.
+    Return what refuses a candidate that is as good as production, by all rules.
 
     The margin is half a point, or of an error one part in 200; the floor is far below.
     """
@@ -187,12 +187,14 @@ def null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ..
 
 
 def refused_by(scores: Scores, policy: Policy) -> tuple[str, ...]:
-    """The rules that refuse."""
+    """Return the rules that refuse."""
     return tuple(one.rule for one in rules.judge(scores, policy) if one.blocking and not one.passed)
 
 
 def planted(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, float, float]:
-    """How much worse the candidate truly is, how often no_worse refuses it, and how often the stated power says."""
+    """
+    Return how much worse the candidate truly is, how often no_worse refuses it, and how often the stated power says.
+    """
     from scipy.special import ndtr
 
     random = np.random.default_rng(seed)

@@ -1,5 +1,5 @@
 """
-Small real trainings, one kind for each task, on rows that are made up or come with scikit-learn.
+Run small real trainings, one kind for each task, on rows that are generated or come with scikit-learn.
 
 They are trained again on rows drawn with replacement, as with a team's next month of rows: models that are about as
 good as each other and answer differently.
@@ -37,7 +37,7 @@ class Rows:
     columns: dict[str, Any]
 
     def some(self, rows: Any) -> Rows:
-        """Those of these indices."""
+        """Return those of these indices."""
         x = [self.x[row] for row in rows] if isinstance(self.x, list) else self.x[rows]
         return Rows(x, self.y[rows], {name: values[rows] for name, values in self.columns.items()})
 
@@ -61,7 +61,7 @@ class Task:
 
 
 def retrained(task: Task, models: int, seed: int = 0) -> list[Any]:
-    """The answers of models that learned from training rows drawn with replacement."""
+    """Return the answers of models that learned from training rows drawn with replacement."""
     random = np.random.default_rng(seed)
     count = len(task.training.y)
     draws = (task.training.some(random.integers(0, count, count)) for _ in range(models))

@@ -1,6 +1,6 @@
 """
-One server under everything at once or one after the other, and the memory that it took: four runs that log together,
-a chart of a long history, a version of very many files.
+Measure one server under different loads, at once or one after the other, and the memory that it used: four runs that
+log together, a chart of a long history, a version of very many files.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _runs(server: Server, folder: Path, size: Size) -> dict[str, Any]:
 
 
 def _together(task: str, names: list[str], server: Server, folder: Path, *rest: str) -> list[dict[str, Any]]:
-    """The answers of one client each, that all run at once."""
+    """Return the answers of one client each, that all run at once."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load_runs", task, name, *rest],
@@ -116,7 +116,7 @@ def _together(task: str, names: list[str], server: Server, folder: Path, *rest: 
 
 
 def _chart(server: Server, size: Size) -> dict[str, Any]:
-    """Milliseconds of each of several questions for the points of one chart."""
+    """Return milliseconds of each of several questions for the points of one chart."""
     wire = _Wire(server)
     wire.ask("/graphql", {"query": UPSERT})
     for first in range(0, size.rows, CHUNK):

@@ -1,5 +1,5 @@
 """
-Very many files in one version: make and log them; list them; download them and look at each.
+Measure very many files in one version: create and log them; list them; download and check each one.
 
     python -m benchmarks.load_files log FOLDER FILES
     python -m benchmarks.load_files fetch FOLDER FILES
@@ -21,7 +21,7 @@ PAGE = 5000  # the most that the SDK asks for at once
 
 
 def content(number: int) -> bytes:
-    """A few hundred bytes that no other file has."""
+    """Return a few hundred bytes that no other file has."""
     return f"{number}\n".encode() * 32
 
 
@@ -52,7 +52,7 @@ def fetch(folder: Path, files: int) -> dict[str, float]:
     listed = {file.name: file.size for file in artifact.files(per_page=PAGE)}
     ended = time.perf_counter()
     if listed != {path(number): len(content(number)) for number in range(files)}:
-        sys.exit(f"{len(listed)} files are listed, and they are not the {files} that were logged")
+        sys.exit(f"{len(listed)} files are listed, but not the {files} that were logged")
     asked = time.perf_counter()
     artifact.download(root=str(folder), skip_cache=True)
     arrived = time.perf_counter()

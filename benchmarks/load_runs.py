@@ -18,7 +18,7 @@ import wandb
 
 
 def row(step: int) -> dict[str, float]:
-    """What is logged at a step, and found again."""
+    """Return what is logged at a step, and found again."""
     return {"loss": 1 / (step + 1), "accuracy": step % 1000 / 1000, "epoch": step // 100}
 
 

@@ -1,4 +1,4 @@
-"""The loop, from the first step to the promotion, against the walkthrough with no W&B."""
+"""Measure the pipeline, from the first step to the promotion, against the walkthrough without W&B."""
 
 from __future__ import annotations
 

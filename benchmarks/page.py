@@ -51,13 +51,13 @@ def keep(figures: Mapping[str, Any], path: Path | None, name: str) -> Path:
 
 
 def rendered(kept: Mapping[str, Any]) -> str:
-    """The machine, and a table of each measurement."""
+    """Return the machine, and a table of each measurement."""
     machine = [f"- {name}: {value}" for name, value in kept["machine"].items()]
     return "\n".join([*machine, *(markdown(report) for report in reports(kept["samples"]))])
 
 
 def between(text: str, mark: str, fresh: str) -> str:
-    """The text with the part between a pair of marks replaced."""
+    """Return the text with the part between a pair of marks replaced."""
     begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
     changed, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{fresh}\n{end}", text, flags=re.DOTALL)
     if count != 1:
@@ -66,7 +66,7 @@ def between(text: str, mark: str, fresh: str) -> str:
 
 
 def lacking(kept: Mapping[str, Any]) -> list[str]:
-    """The measurements that a file of `make bench` does not have, and whose rows the page would lose."""
+    """Return the measurements that a file of `make bench` does not have, and whose rows the page would lose."""
     return [name for name in MEASUREMENTS if not kept["samples"].get(name)]
 
 

@@ -1,4 +1,4 @@
-"""A copy of the project in a folder of its own: its `.modelgate/` is fresh, and the person's stays untouched."""
+"""Copy the project into a separate folder: its `.modelgate/` is new, and yours does not change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = (*own.ROOMS, "usecases")
 
 
 def use_case() -> str:
-    """MNIST if the person says where it is, else the tests' own use case, which needs no file."""
+    """Return MNIST if a variable says where it is, otherwise the tests' own use case, which needs no file."""
     return MNIST if os.environ.get("MNIST_NPZ") and (ROOT / "usecases" / MNIST).is_dir() else own.USE_CASE
 
 
@@ -61,6 +61,6 @@ class Project:
         return done
 
     def answer(self, step: str) -> dict[str, Any]:
-        """What a step answered in the last run."""
+        """Return what a step answered in the last run."""
         answer: dict[str, Any] = json.loads((self.root / ".modelgate" / "out" / step / "result.json").read_text())
         return answer

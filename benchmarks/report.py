@@ -1,4 +1,4 @@
-"""What a measurement found, as lines that are printed at a terminal and written into docs/reference/performance.md."""
+"""Format the results of a measurement as lines for the terminal and for docs/reference/performance.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ratio(values: Sequence[float], others: Sequence[float]) -> list[float]:
 
 
 def under(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
-    """A line whose median must stay under a limit."""
+    """Return a line whose median must stay under a limit."""
     met = statistics.median(values) < limit
     return Line(what, shown(values, unit, digits), f"under {limit:g} {unit}", met)
 

@@ -1,5 +1,5 @@
 """
-Twenty trainings that differ by their seed alone: what the gate must not call a regression.
+Run twenty trainings that differ only in their seed, which the gate must not call a regression.
 
     MNIST_NPZ=mnist.npz python -m benchmarks.retrained tests/modelgate/retrained_mnist.npz
 
@@ -38,7 +38,7 @@ def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
 
 
 def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
-    """What a model trained with this seed answers: int64 (1 + variations, N)."""
+    """Return what a model trained with this seed answers: int64 (1 + variations, N)."""
     hyperparameters = dict(config.load(use_case).train) | {"seed": seed}
     keras_format.start(seed, threads=1)
     part, task = usecase.part(use_case, "model"), config.load(use_case).task

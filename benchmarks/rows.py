@@ -1,4 +1,4 @@
-"""A table of a million rows through build, train, link and evaluate: the seconds and the memory of each step."""
+"""Measure a table of a million rows in build, train, link and evaluate: the seconds and the memory of each step."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def load(rows: int, eval_rows: int) -> Dataset:
 
 
 def sample(project: Project, rows: int = ROWS, eval_rows: int = EVAL_ROWS) -> dict[str, Any]:
-    """Seconds, and GiB at their highest, of each step with what it starts. project: a copy that nothing was run in."""
+    """
+    Return seconds, and GiB at their highest, of each step with what it starts. project: a copy that nothing was run in.
+    """
     _write_use_case(project.root)
     taken: dict[str, Any] = {"rows": rows + eval_rows}
     with tempfile.TemporaryDirectory() as name, serving.ours(Path(name)) as server:
@@ -88,7 +90,7 @@ def _write_use_case(root: Path) -> None:
 
 
 def _measured(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[dict[str, Any], float]:
-    """What a step answers, and the GiB that it and its children took at most; raises Failed if it ends badly."""
+    """Return what a step answers, and the GiB that it and its children took at most; raises Failed if it ends badly."""
     process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peak, done = [0.0], threading.Event()
 

@@ -1,4 +1,4 @@
-"""The same command again: nothing has changed, nothing is done again."""
+"""Measure the same command again, when nothing has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AT_MOST_S = 1.8
 
 
 def sample(project: Project) -> dict[str, Any]:
-    """Seconds of a run after which everything is as it was."""
+    """Return the seconds of a run that changes nothing."""
     if not project.was_run:
         project.run()
     done = project.run()

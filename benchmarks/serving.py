@@ -1,4 +1,4 @@
-"""A server as a process of its own until a block ends: where it listens, how soon it did, the memory it takes."""
+"""Run a server as a process until a block ends: its address, its start-up time, its memory."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ours(folder: Path, module: str = "modelgate_server") -> Iterator[Server]:
 
 
 def client(server: Server, folder: Path) -> dict[str, str]:
-    """The environment of a wandb client of `ours`, whose caches begin empty in `folder`."""
+    """Return the environment of a wandb client of `ours`, whose caches begin empty in `folder`."""
     folder.mkdir(exist_ok=True)
     env = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
     places = {f"WANDB_{kind}": str(folder) for kind in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}

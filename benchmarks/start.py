@@ -1,4 +1,4 @@
-"""How soon our server answers after its process was started, on an empty data folder and on one it knows."""
+"""Measure how soon our server answers after its start, on an empty data folder and on an existing one."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """
-A dataset of thousands of small files, uploaded by the wandb SDK to our server and to one that throws them away, and by
-MLflow's client to MLflow's server.
+Measure the upload of a dataset of thousands of small files, by the wandb SDK to our server and to one that discards
+them, and by MLflow's client to MLflow's server.
 
-Each client gets the same folder and a server of its own, freshly started on an empty data folder, that runs alone. The
-clock runs inside the client: from handing over what was prepared until the version is committed, or `log_artifacts` has
-returned. A server that does not hold every file afterwards fails the measurement.
+Each client gets the same folder and its own server, newly started on an empty data folder, with nothing else running.
+The clock runs inside the client: from handing over what was prepared until the version is committed, or `log_artifacts`
+has returned. A server that does not hold every file afterwards fails the measurement.
 
 What each leaves stays where it is until everything has been measured, and each begins after a quiet minute: so long
 after many files were deleted, as wandb's client deletes its copies, ext4 takes several times as long to make a new one.
@@ -32,7 +32,7 @@ RECENT_S = 61.0  # for a minute ext4 goes round the inodes of deleted files (REC
 
 
 def prepare(folder: Path, *counts: int) -> Path:
-    """The dataset's files as build makes them, in a folder; counts: rows and rows to evaluate, if not all."""
+    """Return the dataset's files as build makes them, in a folder; counts: rows and rows to evaluate, if not all."""
     files = folder / "files"
     words = [str(count) for count in counts]
     timed([sys.executable, "-m", "benchmarks.upload_files", str(files), *words], environment(folder), ROOT)
@@ -104,5 +104,5 @@ def _mlflow(files: Path, python: Path) -> dict[str, Any]:
 
 
 def _kept(files: Path) -> Path:
-    """A new folder next to the dataset's, removed with it."""
+    """Return a new folder next to the dataset's, removed with it."""
     return Path(tempfile.mkdtemp(dir=files.parent))

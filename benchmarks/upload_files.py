@@ -1,5 +1,5 @@
 """
-Write the dataset's files into a folder: tables, a PNG a row, the arrays.
+Write the dataset's files into a folder: tables, one PNG per row, the arrays.
 
     python -m benchmarks.upload_files DIR [ROWS [EVAL_ROWS]]
 """

@@ -464,7 +464,7 @@ def _parsed(name: str) -> dict[str, Any]:
 def _table(where: str, table: str, kind: type, said: object, known: Mapping[str, Any]) -> Any:
     """Return one table as its dataclass. known: fields that are not in the file."""
     if not isinstance(said, dict):
-        raise _invalid(where, table, f"must be a table: write [{table}] on a line of its own")
+        raise _invalid(where, table, f"must be a table: write [{table}] on a separate line")
     keys = {one.name: one for one in fields(kind) if one.name not in known}
     for key in said:
         if key not in keys:
@@ -491,7 +491,7 @@ def _value(where: str, path: str, metadata: Mapping[str, Any], said: object) -> 
 
 def _hyperparameters(where: str, said: object) -> dict[str, Hyperparameter]:
     if not isinstance(said, dict):
-        raise _invalid(where, "train", "must be a table: write [train] on a line of its own")
+        raise _invalid(where, "train", "must be a table: write [train] on a separate line")
     for key, value in said.items():
         if not _HYPERPARAMETER.fullmatch(key) or key in _FLAGS:
             taken = ", ".join(_FLAGS)

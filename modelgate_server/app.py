@@ -52,7 +52,9 @@ async def _unknown(request: Request, error: Exception) -> Response:
     if pages.is_for_a_person(request):
         return pages.nothing_here()
     status = error.status_code if isinstance(error, HTTPException) else ServerError.status
-    return JSONResponse(failure([(f"{request.method} {request.url.path} is not supported by this server", status)]), status)
+    return JSONResponse(
+        failure([(f"{request.method} {request.url.path} is not supported by this server", status)]), status
+    )
 
 
 @asynccontextmanager

@@ -243,7 +243,7 @@ class Export:
         return [self._link(there) for there in reversed(artifacts.versions(self.db, collection.id))]
 
     def _link(self, membership: artifacts.Membership) -> dict[str, Any]:
-        """A version's place in a portfolio."""
+        """Return a version's place in a portfolio."""
         portfolio = artifacts.collection(self.db, membership.collection_id)
         home = projects.project(self.db, portfolio.project_id)
         return {

@@ -351,7 +351,7 @@ class Import:
         return json.dumps(manifest).encode()
 
     def _home(self, folder: str) -> Any:
-        """What is said about the collection that a version's folder is in."""
+        """Return what is said about the collection that a version's folder is in."""
         return self.source.document(f"{folder.rpartition('/')[0]}/collection.json")
 
     def _numbered(self, db: sqlite3.Connection, sequence: Collection, number: int) -> Artifact | None:

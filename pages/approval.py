@@ -201,7 +201,7 @@ def _report(visit: Visit, evaluation: Version) -> str | None:
 
 
 def _compared(evidence: Evidence) -> list[Compared]:
-    """What was measured of both; what the gate compares by comes first."""
+    """Return what was measured of both; what the gate compares by comes first."""
     ours, theirs = evidence.metrics.candidate, evidence.metrics.production
     rows = [(name, getattr(ours, name), getattr(theirs, name, None)) for name in wording.LABELS]
     rows += [(name, value, theirs.other.get(name) if theirs else None) for name, value in ours.other.items()]

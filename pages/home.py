@@ -45,7 +45,7 @@ def show(folder: Path, visit: Visit) -> Response:
 
 
 def _latest(visit: Visit) -> list[Run]:
-    """The newest runs of all projects that this user may see."""
+    """Return the newest runs of all projects that this user may see."""
     ids = projects.readable_ids(visit.db, visit.user)
     marks = ", ".join("?" * len(ids))
     return every(visit.db, Run, f"WHERE project_id IN ({marks}) ORDER BY created_at DESC, id DESC LIMIT {RUNS}", *ids)

@@ -42,7 +42,8 @@ class Mistake:
 
 def new(visit: Visit, evaluation: Version) -> tuple[list[Mistake], int]:
     """
-    The first of them, the most confident ones first, and how many there are. Without production all mistakes are new.
+    Return the first of them, the most confident ones first, and how many there are. Without production all mistakes are
+    new.
     """
     content = records.file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
     try:

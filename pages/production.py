@@ -69,12 +69,12 @@ def metric_of(evidence: Evidence) -> tuple[str, str]:
 
 
 def every(visit: Visit) -> list[UseCase]:
-    """All use cases of this repository."""
+    """Return all use cases of this repository."""
     return [one(visit, name) for name in config.names()]
 
 
 def one(visit: Visit, name: str) -> UseCase:
-    """A use case by the name of its folder."""
+    """Return a use case by the name of its folder."""
     try:
         settings = config.load(name)
     except StepError as error:

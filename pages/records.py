@@ -47,7 +47,7 @@ class Version:
 
 
 def collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
-    """The collection `entity/project/name`; None if there is none whose files this user may have."""
+    """Return the collection `entity/project/name`; None if there is none whose files this user may have."""
     entity, _, rest = name.partition("/")
     project_name, _, short = rest.partition("/")
     project = projects.readable(visit.db, visit.user, entity, project_name)
@@ -58,7 +58,7 @@ def collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
 
 
 def version(visit: Visit, name: str) -> Version | None:
-    """The version `entity/project/name:alias`, or `:vN`."""
+    """Return the version `entity/project/name:alias`, or `:vN`."""
     home, _, alias = name.partition(":")
     if (known := collection(visit, home)) is None:
         return None
@@ -67,13 +67,13 @@ def version(visit: Visit, name: str) -> Version | None:
 
 
 def named(visit: Visit, said: Mapping[str, str]) -> Version | None:
-    """The version that an entry of the ledger names; None if another one has its name by now."""
+    """Return the version that an entry of the ledger names; None if another one has its name by now."""
     known = version(visit, said["name"])
     return known if known and known.artifact.digest == said["digest"] else None
 
 
 def versions(visit: Visit, name: str) -> list[Version]:
-    """All versions of the collection `entity/project/name`, newest first."""
+    """Return all versions of the collection `entity/project/name`, newest first."""
     if (known := collection(visit, name)) is None:
         return []
     return [_version(visit, name, *known, membership) for membership in artifacts.versions(visit.db, known[0].id)]
@@ -99,7 +99,7 @@ def metadata(known: Version) -> dict[str, Any]:
 
 
 def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:
-    """The bytes of a file of a version; None if it is missing, damaged, a reference, or too large."""
+    """Return the bytes of a file of a version; None if it is missing, damaged, a reference, or too large."""
     entries = artifacts.entries(visit.db, known.artifact.id, paths=[path])
     md5 = entries[0].md5 if entries else None
     size = visit.blobs.size(md5) if md5 else None
@@ -110,7 +110,9 @@ def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | Non
 
 
 def entries(visit: Visit, places: Sequence[str]) -> list[Entry]:
-    """The ledger, oldest first, void entries marked; what took effect `verify` says. places: `entity/project/name`."""
+    """
+    Return the ledger, oldest first, void entries marked; what took effect `verify` says. places: `entity/project/name`.
+    """
     return ledger.chained(ledger.joined(*(_entries(visit, place) for place in places)))
 
 
@@ -126,7 +128,7 @@ def has_project(visit: Visit, entity: str, name: str) -> bool:
 
 
 def evidence(visit: Visit, known: Version) -> Evidence | None:
-    """The evidence of an evaluation's version; None if it cannot be read."""
+    """Return the evidence of an evaluation's version; None if it cannot be read."""
     content = file(visit, known, form.FILE, evaluation.MAX_BYTES[form.FILE])
     try:
         return form.parse(content) if content is not None else None
@@ -135,6 +137,6 @@ def evidence(visit: Visit, known: Version) -> Evidence | None:
 
 
 def report(visit: Visit, known: Version) -> str | None:
-    """The report of an evaluation's version."""
+    """Return the report of an evaluation's version."""
     content = file(visit, known, evaluation.REPORT, evaluation.MAX_BYTES[evaluation.REPORT])
     return content.decode(errors="replace") if content is not None else None

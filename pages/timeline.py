@@ -143,7 +143,7 @@ def _short(name: str) -> str:
 
 
 def _web(url: object) -> str:
-    """An address of the web, which alone may become a link."""
+    """Return an address of the web, which alone may become a link."""
     return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
 
 

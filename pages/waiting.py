@@ -42,7 +42,7 @@ class State:
 
 
 def read(folder: Path) -> State:
-    """What the runner has left to know; nothing if the file is missing or cannot be read."""
+    """Return what the runner has left to know; nothing if the file is missing or cannot be read."""
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

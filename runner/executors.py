@@ -29,7 +29,7 @@ class Executor(Protocol):
     """A pipeline.Execute that can show what it runs."""
 
     def command(self, step: Step, flags: Sequence[str]) -> str:
-        """The line that a person would type."""
+        """Return the line that a person would type."""
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome: ...
 

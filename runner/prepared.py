@@ -289,7 +289,7 @@ def leave_out_descriptions() -> None:
 
 
 def wait_for(step: int, meanwhile: Callable[[], None]) -> int:
-    """The step's exit code. If this process is asked to end meanwhile, the step is asked, and this process follows."""
+    """Return the step's exit code. If this process is asked to end, it asks the step to end, then ends too."""
     asked = []
 
     def ask(number: int, frame: object) -> None:

@@ -157,7 +157,7 @@ class Service:
         return rows
 
     def _write(self, asked: _Asked, running: Running, given: Any) -> tuple[bytes, int | None]:
-        """The body of the answer."""
+        """Return the body of the answer."""
         self._metrics.rows.inc(len(given))
         about = {"model_name": self.name, "model_version": running.name, "parameters": running.about}
         if asked.parsed.id is not None:

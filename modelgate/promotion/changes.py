@@ -150,12 +150,12 @@ def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
 
 
 def made(origin: Origin, judged: Mapping[str, Any], judged_on: Named, account: str) -> Made:
-    """What a candidate was made from. judged: `commit` and `images` of its evaluation."""
+    """Return what a candidate was made from. judged: `commit` and `images` of its evaluation."""
     return Made(_trained(origin), origin, judged["commit"], judged["images"], judged_on, account)
 
 
 def in_production(api: wandb.Api, production: Artifact | None, promotions: Sequence[Entry]) -> Made | None:
-    """What production was made from, by its run and by the evidence that the ledger names."""
+    """Return what production was made from, by its run and by the evidence that the ledger names."""
     if production is None:
         return None
     origin = lineage.origin(production)

@@ -38,7 +38,7 @@ MAX_GROUPS = 1000  # of one slice; each group is checked separately
 
 
 def name_of(use_case: str) -> str:
-    """The artifact's name."""
+    """Return the artifact's name."""
     return f"{use_case}_evaluation"
 
 

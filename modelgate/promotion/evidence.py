@@ -373,7 +373,7 @@ def slices_of(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:
 
 
 def confusion_of(mistakes: Sequence[tuple[str, str, int]]) -> tuple[Confusion, ...]:
-    """The most frequent mistakes: truth, answer, rows."""
+    """Return the most frequent mistakes: truth, answer, rows."""
     return tuple(Confusion(*mistake) for mistake in mistakes[:MAX_CONFUSIONS])
 
 

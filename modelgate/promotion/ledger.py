@@ -82,7 +82,7 @@ class Entry:
 
 
 def name_of(use_case: str) -> str:
-    """The artifact's name."""
+    """Return the artifact's name."""
     return f"{use_case}_promotions"
 
 
@@ -151,7 +151,7 @@ def joined(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
 
 
 def promotions(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries that took effect."""
+    """Return the entries that took effect."""
     return [entry for entry in entries if entry.applied]
 
 
@@ -276,7 +276,7 @@ def outlived(last: Entry, production: str | None, *, by_promoter: bool) -> bool:
 
 
 def registry_of(entry: Entry) -> str:
-    """The registry that an entry promotes in, `organization/project`."""
+    """Return the registry that an entry promotes in, `organization/project`."""
     return str(entry.content["to"]["name"]).rpartition("/")[0]
 
 
@@ -368,7 +368,7 @@ def seal_of(entry: Entry) -> str:
 
 
 def seal(version: str, sha256: str) -> str:
-    """The seal of the entry that is this version of the ledger, `v3`, and has this hash."""
+    """Return the seal of the entry that is this version of the ledger, `v3`, and has this hash."""
     return f"promotion-{version}-{sha256[:12]}"
 
 

@@ -103,7 +103,9 @@ def why_kept(version: Version, named: frozenset[str], before: datetime) -> str |
 
 
 def read(api: wandb.Api, project: str, use_case: str, before: datetime) -> Plan:
-    """The plan for the datasets and models of a use case in `entity/project`. Raises FileRefused: see `_read`."""
+    """
+    Return the plan for the datasets and models of a use case in `entity/project`. Raises FileRefused: see `_read`.
+    """
     named = frozenset(names(api, project, use_case))
     versions = []
     for kind in ("dataset", "model"):

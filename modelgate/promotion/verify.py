@@ -61,7 +61,7 @@ class Finding:
 
 
 def seals_in(aliases: Iterable[str], version: str) -> list[Seal]:
-    """The seals among a version's aliases."""
+    """Return the seals among a version's aliases."""
     matches = (_SEAL.fullmatch(alias) for alias in aliases)
     return [Seal(int(match[1]), match[2], version) for match in matches if match]
 

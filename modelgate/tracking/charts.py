@@ -122,7 +122,7 @@ def reliability(scores: Scores) -> Any:
 
 
 def confusion(scores: Scores) -> wandb.Table:
-    """Rows: truth; columns: answer of the candidate."""
+    """Return rows: truth; columns: answer of the candidate."""
     counts = metrics.confusion(scores.targets, scores.candidate)
     names = [scores.class_name(label) for label in range(len(counts))]
     rows = [

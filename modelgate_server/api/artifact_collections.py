@@ -324,7 +324,7 @@ def collection_artifacts(
     order: str | None = None,
     filters: str | None = None,
 ) -> dict[str, Any]:
-    """Versions, newest first; `edge.version` is the number in this collection."""
+    """Return versions, newest first; `edge.version` is the number in this collection."""
     call = info.context
     everything = artifacts.versions(call.db, collection.id) if visible_project(call, collection) else []
     newest_first = Order[Membership](
@@ -343,7 +343,7 @@ def select_versions(call: Call, memberships: list[Membership], condition: str | 
 
 
 def value_of_versions(call: Call) -> Callable[[Membership, str], Any]:
-    """The value of a field that versions may be filtered and ordered by."""
+    """Return the value of a field that versions may be filtered and ordered by."""
 
     def value_of(membership: Membership, name: str) -> Any:
         there = artifacts.artifact(call.db, membership.artifact_id)

@@ -434,7 +434,7 @@ def creator_type(creator: Run | User, *_: Any) -> str:
 
 @run.field("inputArtifacts")
 def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    """A run may have used versions that not everyone in its project may see."""
+    """Return the visible ones: a run may have used versions that not everyone in its project may see."""
     call = info.context
     used = artifacts.of_run(call.db, run.id, "input")
     return page([one for one in used if _roles(call, one)], after, first, Order(lambda row: [row.id]))

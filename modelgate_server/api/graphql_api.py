@@ -151,7 +151,7 @@ class Rows(SchemaBindable):
 
     @staticmethod
     def value(source: Any, info: Info, **_: Any) -> Any:
-        """A missing value is a bug, not a null: no answer is incomplete."""
+        """Treat a missing value as a bug, not as null: no answer is incomplete."""
         name = _snake_case(info.field_name)
         value = source[name] if isinstance(source, dict) else getattr(source, name)
         if isinstance(value, str):

@@ -116,7 +116,7 @@ def project_id(project: Project, info: Info) -> str:
 
 @project.field("internalId")
 def project_internal_id(project: Project, info: Info) -> str:
-    """The client decodes it and compares filters with the number inside."""
+    """Return the client decodes it and compares filters with the number inside."""
     return base64.b64encode(f"ProjectInternalId:{project.id}".encode()).decode()
 
 

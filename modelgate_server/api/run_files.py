@@ -44,7 +44,7 @@ def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any
 
 @mutation.field("markRunFilesUploaded")
 def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """The upload itself has already registered them."""
+    """Do nothing: the upload itself has already registered them."""
     call = info.context
     found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
     return {"success": len(files.named(call.db, found.id, input["files"])) == len(set(input["files"]))}

@@ -120,7 +120,7 @@ def _selected(call: Call, project: Project, condition: str | None) -> list[Liste
 
 
 def _field(call: Call, listed: Listed, name: str) -> Any:
-    """The value of a field that runs may be filtered and ordered by."""
+    """Return the value of a field that runs may be filtered and ordered by."""
     kind, _, key = name.partition(".")
     if kind == "config" and key:
         return history.lookup(runs.config(runs.run(call.db, listed.id)), key.removesuffix(".value"))
@@ -387,7 +387,7 @@ def run_log_lines(
 
 
 def _log_line(number: int, text: str) -> dict[str, Any]:
-    """A stored line is `[ERROR ]<ISO time> text`."""
+    """Parse a stored line: `[ERROR ]<ISO time> text`."""
     match = re.match(r"(ERROR )?(\d{4}-\d\d-\d\dT[\d:.]+) ?", text)
     return {
         "number": number,

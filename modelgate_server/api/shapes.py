@@ -196,7 +196,9 @@ def check_signature(secret: bytes, method: str, path: str, expires: str, signatu
 
 
 def storage_path(md5: str) -> str:
-    """The SDK's own tests look for `wandb_artifacts/` here, and for `wandb_manifest.json` in a manifest's address."""
+    """
+    Return the path. The SDK's own tests look for `wandb_artifacts/` here.
+    """
     return f"wandb_artifacts/{md5}"
 
 

@@ -67,7 +67,7 @@ def invite(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 
 def _role(call: Call, team: Entity, user: User) -> str:
-    """A user with only read access to the organization has only read access to its teams."""
+    """Check the team: a user with only read access to the organization has only read access to its teams."""
     role = accounts.organization_role(call.db, team.organization_id or 0, user.id)
     return "viewer" if role == "viewer" else "member"
 

@@ -162,7 +162,7 @@ def default_entity(db: sqlite3.Connection, user: User) -> Entity:
 
 
 def teams(db: sqlite3.Connection, user_id: int) -> list[Entity]:
-    """The entities a user may log to: the personal one first."""
+    """Return the entities a user may log to: the personal one first."""
     return every(
         db,
         Entity,
@@ -290,13 +290,13 @@ def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> 
 
 
 def team_members(db: sqlite3.Connection, entity_id: int) -> list[tuple[User, str]]:
-    """Who is in a team, and as what."""
+    """Return who is in a team, and as what."""
     rows = db.execute("SELECT user_id, role FROM team_members WHERE entity_id = ? ORDER BY user_id", (entity_id,))
     return [(user(db, user_id), role) for user_id, role in rows.fetchall()]
 
 
 def organization_members(db: sqlite3.Connection, organization_id: int) -> list[tuple[User, str]]:
-    """Who is in an organization, and as what."""
+    """Return who is in an organization, and as what."""
     sql = "SELECT user_id, role FROM organization_members WHERE organization_id = ? ORDER BY user_id"
     return [(user(db, user_id), role) for user_id, role in db.execute(sql, (organization_id,)).fetchall()]
 

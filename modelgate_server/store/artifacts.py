@@ -169,7 +169,7 @@ class Shelved:
 
 
 def shelf(db: sqlite3.Connection, type_id: int, *, limit: int, first: int = 0) -> list[Shelved]:
-    """Some collections of a type, by name."""
+    """Return some collections of a type, by name."""
     sql = (
         "SELECT collections.id, name, updated_at, count(memberships.id), max(version_index) FROM collections"
         " LEFT JOIN memberships ON collection_id = collections.id WHERE type_id = ?"
@@ -179,7 +179,7 @@ def shelf(db: sqlite3.Connection, type_id: int, *, limit: int, first: int = 0) -
 
 
 def collection_counts(db: sqlite3.Connection, project_id: int) -> dict[int, int]:
-    """How many collections there are, by the type's id; types without any are left out."""
+    """Return how many collections there are, by the type's id; types without any are left out."""
     return dict(
         db.execute("SELECT type_id, count(*) FROM collections WHERE project_id = ? GROUP BY type_id", (project_id,))
     )
@@ -313,7 +313,7 @@ def membership_by_id(db: sqlite3.Connection, membership_id: int) -> Membership:
 
 
 def resolve(db: sqlite3.Connection, collection_id: int, name: str) -> Membership | None:
-    """A version by alias, by number (`v3`) or by digest."""
+    """Return a version by alias, by number (`v3`) or by digest."""
     number = names.version(name)
     if number is not None:
         return one(db, Membership, "WHERE collection_id = ? AND version_index = ?", collection_id, number)
@@ -424,7 +424,7 @@ def edit(
 
 
 def checked_metadata(text: str | None) -> str | None:
-    """A JSON object as text, or nothing."""
+    """Return a JSON object as text, or nothing."""
     if text is None or text == "null":
         return None
     json_object(text, "an artifact's metadata")

@@ -226,7 +226,7 @@ def _select(kind: type[Row]) -> str:
 
 
 def every(db: sqlite3.Connection, kind: type[R], where: str = "", *values: Any) -> list[R]:
-    """All rows, as `kind`; `where` may also join, order and limit."""
+    """Return all rows, as `kind`; `where` may also join, order and limit."""
     return [kind(*row) for row in db.execute(_select(kind) + where, values)]
 
 

@@ -37,7 +37,9 @@ def _as_it_is(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def sent(body: bytes, what: str) -> dict[str, Any]:
-    """The object that a request's body is. JSON can hold half a surrogate pair, which cannot be stored as text."""
+    """
+    Return the object that a request's body is. JSON can hold half a surrogate pair, which cannot be stored as text.
+    """
     value = json_object(body, what)
     if b"\\ud" in body or b"\\uD" in body:
         try:

@@ -21,7 +21,7 @@ class RunFile:
 
 
 def put(db: sqlite3.Connection, run_id: int, name: str, *, md5: str, size: int) -> None:
-    """What a name stands for from now on. Its bytes are durable already."""
+    """Set the content of a name. Its bytes are already durable."""
     db.execute(
         "INSERT INTO run_files (id, run_id, name, md5, size, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (run_id, name) DO UPDATE"

@@ -29,7 +29,9 @@ _LINEAR.log_errors = False
 
 
 def select(items: Iterable[T], condition: dict[str, Any], value_of: Callable[[T, str], Any]) -> list[T]:
-    """The items that meet a condition; `value_of(item, field)` raises Invalid for a field that it does not know."""
+    """
+    Return the items that meet a condition; `value_of(item, field)` raises Invalid for a field that it does not know.
+    """
     return [item for item in items if matches(condition, lambda name, item=item: value_of(item, name))]  # type: ignore[misc]
 
 
@@ -39,8 +41,8 @@ class Order(Generic[T]):
     The order of a list: by "+field" or "-field" when that is given (items without the field first), and among equals
     by `unique`, whole numbers and texts that no two items share.
 
-    An item's place in the order is all that has to be kept of it to go on behind it, also when the item itself is gone
-    by then, or others have come.
+    An item's place in the order is enough to continue behind it, even if the item itself is gone by then, or there are
+    new ones.
     """
 
     unique: Callable[[T], list[Any]]
@@ -59,7 +61,7 @@ class Order(Generic[T]):
         return [rank, self.unique(item)]
 
     def key(self, place: Place) -> tuple[Any, Any]:
-        """What places are sorted by."""
+        """Return what places are sorted by."""
         rank, unique = tuple(place[0]), tuple(place[1])
         down = bool(self.by) and str(self.by).startswith("-")
         return _Reversed(rank) if down else rank, _Reversed(unique) if self.backwards else unique
@@ -68,7 +70,7 @@ class Order(Generic[T]):
         return sorted(items, key=lambda item: self.key(self.place(item)))
 
     def after(self, items: list[T], place: Any) -> int:
-        """How many of the sorted items are not behind a place. Raises Invalid for a place of another list."""
+        """Return how many of the sorted items are not behind a place. Raises Invalid for a place of another list."""
         if not items:
             return 0
         if _kinds(place) != _kinds(self.place(items[0])):
@@ -95,7 +97,7 @@ class _Reversed:
 
 
 def _kinds(place: Any) -> Any:
-    """The shape of a place: numbers and texts cannot be compared with each other."""
+    """Return the shape of a place: numbers and texts cannot be compared with each other."""
     if isinstance(place, list):
         return [_kinds(one) for one in place]
     return "number" if isinstance(place, int | float) else type(place).__name__

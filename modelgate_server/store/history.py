@@ -17,7 +17,7 @@ from modelgate_server.store.documents import json_object
 
 # More lines or steps than any run has; SQLite could not hold a number of arbitrary length.
 MAX_NUMBER = 10**15
-# They are copied in one transaction, for which all other writers wait.
+# They are copied in one transaction, which blocks all other writers.
 MAX_FORKED_ROWS = 200_000
 # Rows that are parsed together: many at once are faster, all at once would take much memory.
 AT_ONCE = 1000
@@ -70,9 +70,9 @@ def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines:
 
 def write(db: sqlite3.Connection, run_id: int, chunk: Chunk, writer: str | None = None) -> None:
     """
-    Twice is the same as once. `writer` is one of several processes that log to the run at once: its lines are put
-    behind those that are there and their steps are counted anew, or two rows would be one to who reads by step; its
-    summary is laid over the one that is there.
+    Writing twice is the same as once. `writer` is one of several processes that log to the run at once: its lines are
+    added at the end and get new steps, because two rows with one step would look like a single row; its summary is
+    merged into the existing one.
     """
     if chunk.stream == SUMMARY:
         if chunk.lines:
@@ -100,7 +100,7 @@ def _write_summary(db: sqlite3.Connection, run_id: int, text: str, *, laid_over:
 
 
 def _shared(db: sqlite3.Connection, run_id: int, writer: str, stream: str, numbers: list[int]) -> list[int]:
-    """The stream's lines for those of one writer, given now if they are new."""
+    """Return the stream's lines for those of one writer, given now if they are new."""
     if not numbers:
         return []
     where = "WHERE run_id = ? AND writer = ? AND stream = ? AND number BETWEEN ? AND ?"
@@ -128,7 +128,7 @@ def fork(db: sqlite3.Connection, source_id: int, run_id: int, last_step: int) ->
 
 
 def count(db: sqlite3.Connection, run_id: int) -> int:
-    """Lines of history: where a resumed run goes on."""
+    """Count the lines of history: a resumed run continues there."""
     return _count(db, "SELECT coalesce(max(line) + 1, 0) FROM history WHERE run_id = ?", run_id)
 
 
@@ -157,7 +157,7 @@ _WITHIN = f"FROM history WHERE run_id = ?1 AND step >= ?2 AND step < coalesce(?3
 
 
 def first_step(db: sqlite3.Connection, run_id: int) -> int | None:
-    """None for a run without history."""
+    """Return None for a run without history."""
     step: int | None = db.execute("SELECT min(step) FROM history WHERE run_id = ?", (run_id,)).fetchone()[0]
     return step
 
@@ -178,7 +178,7 @@ def spread_between(
 ) -> list[dict[str, Any]]:
     """
     At most `wanted` rows, evenly spread, with `first <= _step < last`. A key that most of them lack, because it is
-    logged now and then, adds as many rows of its own, up to MAX_RARE times.
+    logged rarely, adds the same number of rows, up to MAX_RARE times.
     """
     within = (run_id, first, last)
     numbers = _every_line(db, within, []) or _listed(db, within)
@@ -196,7 +196,7 @@ MAX_RARE = 8
 
 
 def _rare(rows: Collection[dict[str, Any]], keys: Sequence[str]) -> Iterator[str]:
-    """The keys that most rows lack. Rows may be added meanwhile: what came with another key is rare no longer."""
+    """Return the keys that most rows lack. After rows were added for one key, another key may no longer be rare."""
     left = MAX_RARE
     for key in keys:
         if left and sum(_find(row, key) is not _MISSING for row in rows) < min(len(rows) / 2, FEW_ROWS):
@@ -261,7 +261,7 @@ def sample(items: Sequence[Item], wanted: int | None) -> list[Item]:
 
 
 def sampled(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows that have all of the spec's keys, with only those; both ends of the steps are included."""
+    """Return rows that have all of the spec's keys, with only those; both ends of the steps are included."""
     keys = spec.get("keys") or []
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise Invalid('"keys" of a history spec must be a list of strings')
@@ -281,12 +281,12 @@ def sampled(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[d
 
 
 Within = tuple[int, int, int | None]
-# The end of a key that stands for itself in the JSON that the SDK writes.
+# The end of a key that appears unescaped in the JSON of the SDK.
 _PLAIN = re.compile(r"[\w :-]+\Z", re.ASCII)
 
 
 def _every_line(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
-    """The numbers of the lines between these steps; None when they have gaps."""
+    """Return the numbers of the lines between these steps; None when they have gaps."""
     first, last, count = db.execute(f"SELECT min(line), max(line), count(*) {_WITHIN}", within).fetchone()
     return range(first, last + 1) if count and last - first + 1 == count else None
 
@@ -296,7 +296,7 @@ def _listed(db: sqlite3.Connection, within: Within) -> Sequence[int]:
 
 
 def _lines_that_mention(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
-    """The numbers of the lines in whose text the end of every key stands; None when a key has no plain end."""
+    """Return the numbers of the lines whose text contains the end of every key; None if a key has no plain end."""
     ends = [_PLAIN.search(key) for key in keys]
     words = [f'{end[0]}"' for end in ends if end]
     if len(words) < len(keys):
@@ -310,7 +310,7 @@ def _line(db: sqlite3.Connection, run_id: int, number: int) -> str:
 
 
 def _values(row: dict[str, Any], keys: list[str]) -> dict[str, Any] | None:
-    """The values of these keys, of all keys for none; None when one is missing."""
+    """Return the values of these keys, of all keys for none; None when one is missing."""
     values = {key: _find(row, key) for key in keys} if keys else row
     return None if any(value is _MISSING for value in values.values()) else values
 
@@ -326,13 +326,13 @@ _MISSING = object()
 
 
 def lookup(tree: dict[str, Any], key: str) -> Any:
-    """A value by its key or dotted path, None when it is not there."""
+    """Return a value by its key or dotted path, None when it is not there."""
     value = _find(tree, key)
     return None if value is _MISSING else value
 
 
 def _find(row: dict[str, Any], key: str) -> Any:
-    """A value by its key, or by a dotted path into nested objects."""
+    """Return a value by its key, or by a dotted path into nested objects."""
     if key in row:
         return row[key]
     value: Any = row
@@ -344,7 +344,7 @@ def _find(row: dict[str, Any], key: str) -> Any:
 
 
 def keys(db: sqlite3.Connection, run_id: int) -> dict[str, Any]:
-    """Which keys were logged, how often and as what, and the last step; in the words that the SDK reads."""
+    """Return which keys were logged, how often and as what, and the last step; in the words that the SDK reads."""
     found: dict[str, _Logged] = {}
     last_step = -1
     logged = db.execute("SELECT data FROM history WHERE run_id = ? ORDER BY line", (run_id,))

@@ -65,7 +65,7 @@ class Draft:
 
 
 def md5_of_base64(text: str) -> str:
-    """The hex digits of an MD5 in the wire's base64."""
+    """Return the hex digits of an MD5 in the wire's base64."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -80,8 +80,8 @@ def md5_of_base64(text: str) -> str:
 
 def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft) -> Artifact:
     """
-    The PENDING version to upload to, or the one that is there already: of the same client's earlier try, of the same
-    content in the same collection, or of the other writers of a distributed version.
+    Return the PENDING version to upload to, or the one that is there already: of the same client's earlier try, of the
+    same content in the same collection, or of the other writers of a distributed version.
     """
     retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
     if retried is not None and artifacts.collection(db, retried.sequence_id).project_id == project.id:
@@ -96,7 +96,7 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     if found is None:
         found = _insert(db, sequence, user, draft)
     if draft.client_id:
-        # An id that stands for something of another project goes on standing for that.
+        # An id that belongs to another project keeps its meaning.
         db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (draft.client_id, found.id))
     if draft.run is not None:
         artifacts.record(db, draft.run.id, found.id, "output")
@@ -105,7 +105,7 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
 
 
 def _shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
-    """The version that several writers fill together."""
+    """Return the version that several writers fill together."""
     if not draft.distributed_id:
         return None
     where = "WHERE sequence_id = ? AND distributed_id = ? AND state = 'PENDING'"
@@ -113,7 +113,7 @@ def _shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artif
 
 
 def _same_content(db: sqlite3.Connection, user: User, sequence: Collection, draft: Draft) -> Artifact | None:
-    """The committed version with the same digest; the given aliases move to it at once."""
+    """Return the committed version with the same digest; the given aliases move to it at once."""
     if not draft.deduplicate:
         return None
     found = _with_content(db, sequence, draft)
@@ -130,8 +130,8 @@ def _with_content(db: sqlite3.Connection, sequence: Collection, draft: Draft) ->
 
 def is_sound(db: sqlite3.Connection, blobs: Blobs, project: Project | None, draft: Draft) -> bool:
     """
-    Whether the bytes of the version with this draft's content are still right, as far as can be seen in a few seconds.
-    Else the client has to log it anew, and by that heals it. Reads files: not for a transaction.
+    Return whether the bytes of the version with this draft's content are still intact, as far as a few seconds can
+    show. Otherwise the client must log it again, which repairs it. Reads files: not for a transaction.
     """
     found = artifacts.find_collection(db, project.id, draft.collection_name) if project else None
     same = _with_content(db, found, draft) if found else None
@@ -196,8 +196,8 @@ def entitled(
     db: sqlite3.Connection, blobs: Blobs, user: User, wanted: Iterable[tuple[int, str]]
 ) -> set[tuple[int, str]]:
     """
-    Those of some (artifact id, md5) that the version may be made of: the bytes came by its own addresses, or are in a
-    version that the user may read. Else to know an MD5 would be to have the file.
+    Return those of some (artifact id, md5) that the version may be made of: the bytes came by its own addresses, or are
+    in a version that the user may read. Else to know an MD5 would be to have the file.
 
     What the user may read now is noted, so that it stays when that version is deleted before the client commits.
     """
@@ -295,15 +295,15 @@ def commit(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact)
 
 
 def size(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> int:
-    """Bytes of the manifests that a commit has to read."""
+    """Return bytes of the manifests that a commit has to read."""
     arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL", artifact.id)
     return sum(blobs.size(str(one.md5)) or 0 for one in arrived)
 
 
 def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact) -> Ready | None:
     """
-    All of a commit that takes long: the manifest is read and compared, the bytes are looked at and made durable. It
-    changes no row and needs no transaction. None for a version that is committed already.
+    Do all of a commit that takes long: read and compare the manifest, check the bytes and make them durable.
+    It changes no row and needs no transaction. None for a version that is committed already.
     """
     if artifact.state == "COMMITTED":
         return None
@@ -359,7 +359,7 @@ def finish(db: sqlite3.Connection, user: User, artifact: Artifact, ready: Ready)
 
 
 def content_digest(contents: dict[str, Any]) -> str:
-    """The digest of a version: hex MD5 over its sorted paths and their digests."""
+    """Return the digest of a version: hex MD5 over its sorted paths and their digests."""
     digest = hashlib.md5(DIGEST_HEADER, usedforsecurity=False)
     for path in sorted(contents):
         digest.update(f"{path}:{contents[path]['digest']}\n".encode())
@@ -384,7 +384,7 @@ def _final_contents(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) ->
 
 
 def _base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> dict[str, Any]:
-    """What an incremental version starts from."""
+    """Return what an incremental version starts from."""
     base = artifacts.find_artifact(db, manifest.base_artifact_id) if manifest.base_artifact_id else None
     if manifest.kind != "INCREMENTAL" or base is None or base.manifest_md5 is None:
         return {}
@@ -392,7 +392,7 @@ def _base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> 
 
 
 def _document(blobs: Blobs, md5: str | None) -> dict[str, Any]:
-    """Read as it is on the disk: a power cut may have left the row and not the bytes."""
+    """Read it from the disk: after a power failure, the row may exist without the bytes."""
     data = blobs.read(str(md5)) if blobs.size(str(md5)) is not None else b""
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
         raise Invalid("the manifest has not arrived: the version was not committed")
@@ -410,7 +410,7 @@ def _contents(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str, str, str | None, str | None, int]:
-    """A manifest's entry as a row of `entries`."""
+    """Return a manifest's entry as a row of `entries`."""
     ref, size = entry.get("ref"), entry.get("size") or 0
     if not isinstance(size, int) or not 0 <= size <= MAX_ENTRY_BYTES or not (ref is None or isinstance(ref, str)):
         raise Invalid(f'the manifest\'s entry "{path[:80]}" has an invalid size or reference')

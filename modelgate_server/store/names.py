@@ -25,7 +25,7 @@ def _limited(text: str, what: str) -> str:
 
 
 def plain(text: str, what: str) -> str:
-    """A name that stands as one segment of a reference or a page's address: an entity, a project, a run."""
+    """Return a name that stands as one segment of a reference or a page's address: an entity, a project, a run."""
     if not _NAME.fullmatch(_limited(text, what)) or text in {".", ".."}:
         raise Invalid(f'{what} "{text}" may not contain / \\ # ? % : or be . or ..')
     return text
@@ -67,17 +67,17 @@ def version(text: str) -> int | None:
 
 
 def entry_path(text: str) -> str:
-    """A logical path in an artifact: relative, and inside it."""
+    """Return a logical path in an artifact: relative, and inside it."""
     return _relative(_path(text, "path"), text)
 
 
 def run_file(text: str) -> str:
-    """A run file's name, normalised: the SDK asks for "./a.txt" what it stored as "a.txt"."""
+    """Return a run file's name, normalised: the SDK asks for "./a.txt" what it stored as "a.txt"."""
     return _relative(str(PurePosixPath(_path(text, "file name"))), text)
 
 
 def _path(text: str, what: str) -> str:
-    """A file's name may have whatever a file system takes: also a tab, or an end of line."""
+    """Allow whatever a file system allows in a file's name, including a tab or a line break."""
     if not text or len(text) > MAX_PATH_CHARS or _NO_PATH.search(text):
         raise Invalid(f'{what} "{text[:80]}" must have 1 to {MAX_PATH_CHARS} characters, none of them a NUL')
     return text

@@ -67,7 +67,7 @@ def of_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
 
 
 def role(db: sqlite3.Connection, user: User, project: Project) -> str | None:
-    """What a user is in a project, None for a stranger."""
+    """Return what a user is in a project, None for a stranger."""
     owner = accounts.entity(db, project.entity_id)
     if owner.kind == "organization":
         return _registry_role(db, user, project, owner)
@@ -75,7 +75,7 @@ def role(db: sqlite3.Connection, user: User, project: Project) -> str | None:
 
 
 def _team_role(db: sqlite3.Connection, user: User, project: Project, in_team: str | None) -> str | None:
-    """What a project names somebody goes before what their team names them. Its admins are admins of every project."""
+    """Return the role: one in a project overrides that in its team, but a team's admin is admin of all its projects."""
     if in_team in (None, "admin"):
         return in_team
     named = "SELECT role FROM project_members WHERE project_id = ? AND user_id = ?"
@@ -99,14 +99,14 @@ def _registry_role(db: sqlite3.Connection, user: User, project: Project, owner: 
 
 
 def readable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str | None) -> Project | None:
-    """The project if it exists and the user may see it. No entity means the user's own."""
+    """Return the project if it exists and the user may see it. No entity means the user's own."""
     owner = accounts.find_entity(db, entity_name) if entity_name else accounts.default_entity(db, user)
     found = owner and name and find(db, owner.id, name)
     return found if found and role(db, user, found) is not None else None
 
 
 def readable_ids(db: sqlite3.Connection, user: User) -> list[int]:
-    """The projects whose files a user may have."""
+    """Return the projects whose files a user may have."""
     mine = json.dumps([owner.id for owner in accounts.teams(db, user.id)])
     everything = "SELECT id FROM projects WHERE entity_id IN (SELECT value FROM json_each(?))"
     registries = every(db, Project, "JOIN entities ON entities.id = entity_id WHERE kind = 'organization'")
@@ -116,7 +116,7 @@ def readable_ids(db: sqlite3.Connection, user: User) -> list[int]:
 
 
 def writable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
-    """The project to write to; raises NotFound or Forbidden."""
+    """Return the project to write to; raises NotFound or Forbidden."""
     owner = writable_entity(db, user, entity_name, name)
     missing = f'project "{owner.name}/{name}" not found'
     return require_writer(db, user, find(db, owner.id, name), missing)
@@ -133,7 +133,7 @@ def require_writer(db: sqlite3.Connection, user: User, project: Project | None, 
 
 
 def writable_thing(db: sqlite3.Connection, user: User, thing: T | None, missing: str) -> T:
-    """A run, sweep or collection, when the user may write to its project; else as `require_writer` has it."""
+    """Return a run, sweep or collection, when the user may write to its project; else as `require_writer` has it."""
     home = require_writer(db, user, project(db, thing.project_id) if thing is not None else None, missing)
     if thing is None:
         raise LookupError(f"project {home.id} is not of anything")
@@ -146,7 +146,7 @@ def require_reader(roles: set[str]) -> None:
 
 
 def ensure(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
-    """The project to write to, made if it is missing. Registries are not made in passing."""
+    """Return the project to write to, made if it is missing. Registries are not made in passing."""
     owner = writable_entity(db, user, entity_name, name)
     found = find(db, owner.id, name)
     if found is not None or owner.kind == "organization":
@@ -211,7 +211,7 @@ def require_admin(db: sqlite3.Connection, user: User, project: Project) -> Proje
 
 
 def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:
-    """The entity, when the user may write there at all; in an organization each registry decides for itself."""
+    """Return the entity, when the user may write there at all; in an organization each registry decides for itself."""
     owner = accounts.find_entity(db, entity_name) if entity_name else accounts.default_entity(db, user)
     its_role = entity_role(db, user, owner) if owner else None
     if owner is None or (its_role is None and owner.kind != "organization"):
@@ -224,7 +224,7 @@ def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None,
 
 
 def entity_role(db: sqlite3.Connection, user: User, owner: Entity) -> str | None:
-    """What a user is in a user's own entity, in a team or in an organization; None for a stranger."""
+    """Return what a user is in a user's own entity, in a team or in an organization; None for a stranger."""
     if owner.kind == "user":
         return "admin" if owner.user_id == user.id else None
     if owner.kind == "team":

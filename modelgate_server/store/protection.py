@@ -40,7 +40,7 @@ def everywhere(db: sqlite3.Connection) -> list[tuple[Project, str]]:
 
 
 def among(db: sqlite3.Connection, project_id: int, aliases: Iterable[str]) -> dict[str, str]:
-    """Those of some aliases that are protected or look so, each with the protected one."""
+    """Return those of some aliases that are protected or look so, each with the protected one."""
     guarded = {shape(name): name for name in protected(db, project_id)}
     return {alias: guarded[shape(alias)] for alias in aliases if shape(alias) in guarded} if guarded else {}
 
@@ -64,8 +64,8 @@ def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterab
 
 def shape(alias: str) -> str:
     """
-    What an alias looks like: without case, accents, spaces, punctuation and what cannot be seen, and with ASCII letters
-    in place of those that look like them. https://www.unicode.org/reports/tr39/#Confusable_Detection
+    Return what an alias looks like: without case, accents, spaces, punctuation and what cannot be seen, and with
+    similar letters replaced by ASCII letters. https://www.unicode.org/reports/tr39/#Confusable_Detection
     """
     seen = (one for one in unicodedata.normalize("NFKD", alias) if unicodedata.category(one)[0] in "LNS")
     folded = unicodedata.normalize("NFKD", "".join(seen).casefold())
@@ -73,7 +73,7 @@ def shape(alias: str) -> str:
     return ascii_only.translate(_SAME_IN_ASCII).replace("rn", "m").replace("vv", "w")
 
 
-# Of each group one stands for all: to whoever reads quickly they are the same.
+# One character represents each group: to a quick reader, they look the same.
 _SAME_IN_ASCII = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
 
 

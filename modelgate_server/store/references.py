@@ -18,12 +18,12 @@ _CHUNK = 500
 
 
 def blobs(db: sqlite3.Connection) -> set[str]:
-    """The MD5 of every blob that something refers to."""
+    """Return the MD5 of every blob that something refers to."""
     return {md5 for (md5,) in db.execute(" UNION ".join(_BLOBS))}
 
 
 def among(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
-    """Those of some blobs that something refers to."""
+    """Return those of some blobs that something refers to."""
     found: set[str] = set()
     for start in range(0, len(md5s), _CHUNK):
         chunk = md5s[start : start + _CHUNK]
@@ -40,7 +40,7 @@ def remember(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
 
 
 def forget(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
-    """Drop what is known of blobs: whoever brings one again makes it durable again."""
+    """Remove the records of blobs: the next upload makes a blob durable again."""
     db.executemany("DELETE FROM blobs WHERE md5 = ?", [(md5,) for md5 in md5s])
 
 
@@ -74,7 +74,7 @@ _SCHEME = "wandb-artifact://"
 
 
 def referring(db: sqlite3.Connection, artifact_id: int) -> list[int]:
-    """The versions that have files of a version, as a table has the pictures that were logged elsewhere."""
+    """Return the versions that have files of a version, as a table has the pictures that were logged elsewhere."""
     start = f"{_SCHEME}{f'Artifact:{artifact_id}'.encode().hex()}"
     sql = (
         "SELECT DISTINCT artifact_id FROM entries JOIN artifacts ON artifacts.id = artifact_id"

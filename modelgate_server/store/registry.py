@@ -18,7 +18,7 @@ MODEL_REGISTRY = "wandb-registry-model"
 def link(
     db: sqlite3.Connection, user: User, artifact: Artifact, target: Project, portfolio: str, aliases: list[str]
 ) -> Membership:
-    """The version's place in the portfolio, made if it is missing. Linking twice is the same as once."""
+    """Return the version's place in the portfolio, made if it is missing. Linking twice is the same as once."""
     if artifact.state != "COMMITTED":
         raise Invalid("only a committed version can be linked")
     source = artifacts.collection(db, artifact.sequence_id)
@@ -68,7 +68,7 @@ def create(
     *,
     types: list[str] | None = None,
 ) -> Project:
-    """A registry of an organization, made by one of its people; without types it takes all of them."""
+    """Return a registry of an organization, made by one of its people; without types it takes all of them."""
     if not name.startswith(projects.REGISTRY_PREFIX):
         raise Invalid(
             f'an organization\'s projects are registries, whose names start with "{projects.REGISTRY_PREFIX}"'
@@ -90,7 +90,7 @@ def add_types(db: sqlite3.Connection, project: Project, types: list[str]) -> Non
 
 
 def visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Project]:
-    """The registries of an organization's entity that a user may see."""
+    """Return the registries of an organization's entity that a user may see."""
     return [
         found
         for found in projects.of_entity(db, owner.id)
@@ -99,7 +99,9 @@ def visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Project]:
 
 
 def members(db: sqlite3.Connection, project: Project) -> list[tuple[User, str]]:
-    """Who is in a registry, and as what: the named, and of an open one everybody in the organization."""
+    """Return the members of a registry with their roles: the named ones, and for an open registry everyone in the
+    organization.
+    """
     sql = "SELECT user_id, role FROM project_members WHERE project_id = ? ORDER BY user_id"
     named = [(accounts.user(db, user_id), role) for user_id, role in db.execute(sql, (project.id,)).fetchall()]
     owner = accounts.entity(db, project.entity_id)

@@ -95,20 +95,20 @@ def listed(db: sqlite3.Connection, project_id: int) -> list[Listed]:
 
 
 def config_text(db: sqlite3.Connection, run_id: int) -> str:
-    """The config as JSON text; empty if there is no such run."""
+    """Return the config as JSON text; empty if there is no such run."""
     row = db.execute("SELECT config FROM runs WHERE id = ?", (run_id,)).fetchone()
     return str(row[0]) if row else ""
 
 
 def extent(db: sqlite3.Connection, project_id: int) -> tuple[int, str]:
-    """How many runs a project has, and when one of them was last heard of."""
+    """Return how many runs a project has, and when one of them was last heard of."""
     sql = "SELECT count(*), coalesce(max(heartbeat_at), '') FROM runs WHERE project_id = ?"
     count, latest = db.execute(sql, (project_id,)).fetchone()
     return int(count), str(latest)
 
 
 def create(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
-    """A new run, `running` unless told otherwise."""
+    """Return a new run, `running` unless told otherwise."""
     created = now()
     given = _columns(fields)
     run_id = insert(
@@ -129,7 +129,7 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
 
 
 def begin(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
-    """A new run of the SDK: if it is a fork, with the past and the config of the run that it begins with."""
+    """Return a new run of the SDK: if it is a fork, with the past and the config of the run that it begins with."""
     source = _source(db, project, name, fields)
     if source is None:
         return create(db, project, user, name, fields)
@@ -140,7 +140,7 @@ def begin(db: sqlite3.Connection, project: Project, user: User, name: str, field
 
 
 def _source(db: sqlite3.Connection, project: Project, name: str, given: dict[str, Any]) -> tuple[Run, int] | None:
-    """The run and the step that a new run begins with (`fork_from`): the SDK leaves them in the config."""
+    """Return the run and the step that a new run begins with (`fork_from`): the SDK leaves them in the config."""
     json_object(given.get("config"), "a run's config")
     point = _branch_point(given)
     if point is None or point.get("run_id") == name:
@@ -159,7 +159,9 @@ def _branch_point(given: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _laid_over(below: dict[str, Any], given: dict[str, Any]) -> str:
-    """The config that is given, and what only the one below it has; of what the SDK says of itself each part."""
+    """Merge two configs: the first overrides the second. The parts that the SDK adds about itself are merged one by
+    one.
+    """
     return json.dumps(_merged(below, json.loads(given.get("config") or "{}"), within=("_wandb",)))
 
 
@@ -181,7 +183,7 @@ def join(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
 
 
 def resume(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
-    """The process that writes this run says so: the first time after an end, or again while it is at it."""
+    """Record that a process writes this run: the first time after an end, or again while it runs."""
     changes = {"heartbeat_at": now(), **_columns(fields)}
     point = _branch_point(changes)
     if point is not None and point.get("run_id") != target.name:
@@ -193,7 +195,7 @@ def resume(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
 
 
 def edit(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
-    """Change what is given; null means "leave it", and the state stays as it is unless it is given."""
+    """Change the given fields; null means "no change", and so does a missing state."""
     update(db, "runs", target.id, **_columns(fields))
     return run(db, target.id)
 
@@ -238,7 +240,7 @@ def request_stop(db: sqlite3.Connection, run_id: int) -> None:
 
 
 def move_state(db: sqlite3.Connection, run: Run, state: str) -> None:
-    """A person's correction: a run that was lost has failed, or is to be tried again. The rules are W&B's."""
+    """Apply a person's correction: a lost run has failed, or should be tried again. The rules are W&B's."""
     allowed = {"pending": ("running", "failed", "crashed", "preempted"), "failed": ("pending", "running")}
     if run.state not in allowed.get(state, ()):
         raise Invalid(f'invalid state transition: a run that is {run.state} cannot be set to "{state}"')
@@ -253,7 +255,7 @@ def delete(db: sqlite3.Connection, run_id: int) -> None:
 
 
 def config(run: Run) -> dict[str, Any]:
-    """The config's values; the SDK wraps each as {"value": ...}."""
+    """Return the config's values; the SDK wraps each as {"value": ...}."""
     return {
         key: entry["value"] if isinstance(entry, dict) and "value" in entry else entry
         for key, entry in json.loads(run.config).items()

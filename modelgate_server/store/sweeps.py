@@ -129,7 +129,7 @@ def _name() -> str:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """A sweep's configuration, which the client sends as YAML. Raises Invalid for what cannot be run here."""
+    """Return a sweep's configuration, which the client sends as YAML. Raises Invalid for what cannot be run here."""
     if len(text) > MAX_SWEEP_CHARS:
         raise Invalid(f"the sweep's configuration has more than {MAX_SWEEP_CHARS} characters")
     try:
@@ -164,7 +164,7 @@ GOALS = ("minimize", "maximize")
 
 
 def checked(text: str) -> dict[str, Any]:
-    """The configuration of a sweep that somebody wants now. Raises Invalid, by name, for what would have no effect."""
+    """Return the configuration of a new sweep. Raise Invalid, with the name, for keys that would have no effect."""
     config = parse(text)
     for key, what in NOT_HERE.items():
         if config.get(key) and config[key] != {"type": "cloud"}:
@@ -180,10 +180,11 @@ def checked(text: str) -> dict[str, Any]:
 
 
 def warnings(config: dict[str, Any]) -> list[str]:
-    """What is in a configuration and has no effect, for the person who wrote it."""
+    """Return the keys of a configuration that have no effect, for the person who wrote it."""
     unknown = sorted(str(key) for key in config if key not in KNOWN and key not in NOT_HERE)
     return [
-        f'"{key[:80]}" in the sweep\'s configuration is not supported by this server and has no effect' for key in unknown
+        f'"{key[:80]}" in the sweep\'s configuration is not supported by this server and has no effect'
+        for key in unknown
     ]
 
 
@@ -229,7 +230,7 @@ def grid_size(parameters: dict[str, Any]) -> int:
 
 
 def expected_points(config: dict[str, Any]) -> int | None:
-    """How many runs the sweep is good for; None is without end."""
+    """Return how many runs the sweep is good for; None is without end."""
     limits = [grid_size(config["parameters"])] if config["method"] == "grid" else []
     if isinstance(config.get("run_cap"), int):
         limits.append(config["run_cap"])
@@ -237,7 +238,7 @@ def expected_points(config: dict[str, Any]) -> int | None:
 
 
 def values_of(sweep: Sweep, point: int) -> dict[str, Any] | None:
-    """The parameters of a point, None behind the last one."""
+    """Return the parameters of a point, None behind the last one."""
     config = parse(sweep.config)
     expected = expected_points(config)
     if expected is not None and point >= expected:
@@ -347,7 +348,7 @@ def add_agent(db: sqlite3.Connection, sweep: Sweep, host: str) -> Agent:
 
 
 def next_command(db: sqlite3.Connection, agent: Agent, running: set[str]) -> dict[str, Any] | None:
-    """What an agent is to do now, that has these runs under way: run a point, stop a run, exit, or nothing."""
+    """Return what an agent is to do now, that has these runs under way: run a point, stop a run, exit, or nothing."""
     update(db, "agents", agent.id, heartbeat_at=now())
     found = sweep(db, agent.sweep_id)
     if running:
@@ -385,7 +386,7 @@ def _target_is_reached(db: sqlite3.Connection, sweep: Sweep) -> bool:
 
 
 def best_loss(db: sqlite3.Connection, sweep: Sweep) -> float | None:
-    """The best value of the sweep's metric among its runs."""
+    """Return the best value of the sweep's metric among its runs."""
     metric = parse(sweep.config).get("metric")
     if not isinstance(metric, dict):
         return None

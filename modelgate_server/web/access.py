@@ -65,18 +65,18 @@ def environment() -> Environment:
 
 def html(template: str, status: int = 200, *, session: Session | None = None, **values: Any) -> Response:
     text = environment().get_template(template).render(session=session, **values)
-    # What somebody logged may have half a surrogate pair in it, which no page can show.
+    # Logged text may contain half a surrogate pair, which no page can show.
     return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)
 
 
 def see_other(path: str) -> Response:
-    """After a form: the browser asks for the page anew, and a reload repeats nothing."""
+    """Redirect after a form: the browser requests the page again, and a reload repeats nothing."""
     return RedirectResponse(path, 303, HEADERS)
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One request of somebody who is logged in: all that a page works with."""
+    """One request of a logged-in user, with everything that a page needs."""
 
     request: Request
     db: sqlite3.Connection
@@ -89,11 +89,11 @@ class Visit:
         return self.session.user
 
     def at(self, name: str) -> str:
-        """A part of the address's path."""
+        """Return a part of the address's path."""
         return str(self.request.path_params[name])
 
     def asked(self, name: str) -> str:
-        """A parameter of the address, empty when it is not given."""
+        """Return a parameter of the address, empty when it is not given."""
         return self.request.query_params.get(name, "")
 
     @property
@@ -116,7 +116,7 @@ class Access:
         return self.sessions.find(db, request.cookies.get(self.sessions.cookie, ""))
 
     def page(self, view: Callable[[Visit], Response]) -> Endpoint:
-        """`view` for somebody who is logged in; everybody else is asked to log in first."""
+        """Return `view` for logged-in users; others are asked to log in first."""
 
         def answer(request: Request, deadline: Deadline) -> Response:
             with self.services.database.read() as db, within(db, deadline):
@@ -165,7 +165,7 @@ class Access:
 
 
 async def read_form(request: Request) -> Form:
-    """The fields of a form that was sent from a page of this very server."""
+    """Return the fields of a form that was sent from a page of this very server."""
     origin = request.headers.get("origin")
     ours = {request.headers.get("host"), urlsplit(services(request).settings.external_url or "").netloc}
     if origin is not None and origin.partition("://")[2] not in ours - {""}:
@@ -187,7 +187,7 @@ def refusal(error: ServerError, session: Session | None) -> Response:
 
 
 def _wanted(request: Request) -> str:
-    """The asked page with its parameters, to come back to after the login."""
+    """Return the asked page with its parameters, to come back to after the login."""
     question = request.url.query
     path = bytes(request.scope["raw_path"]).partition(b"?")[0].decode("ascii", "replace")
     return urls.local_path(f"{path}?{question}" if question else path)

@@ -73,7 +73,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a histogram in the SVG's own units, with what it stands for."""
+    """A bar of a histogram in the SVG's own units, with its range and count."""
 
     x: float
     y: float
@@ -94,7 +94,9 @@ class Histogram:
 
 
 def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: bool = False) -> Chart | None:
-    """None if there is nothing to draw. series: name -> finite (x, y), in the order in which they are connected."""
+    """
+    Return None if there is nothing to draw. series: name -> finite (x, y), in the order in which they are connected.
+    """
     kept = {name: _spread(points) for name, points in list(series.items())[:MAX_LINES] if points}
     if not kept:
         return None
@@ -132,7 +134,7 @@ def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: boo
 
 
 def histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float]) -> Histogram | None:
-    """None if there is nothing to draw. `edges` are one more than `counts`, rising, all finite."""
+    """Return None if there is nothing to draw. `edges` are one more than `counts`, rising, all finite."""
     if not counts or len(edges) != len(counts) + 1:
         return None
     top = max(*counts, 1)
@@ -194,7 +196,7 @@ def labels(marks: Sequence[float]) -> list[tuple[float, str]]:
 
 
 def of_run(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[Chart]:
-    """A chart of each metric that has two finite values or more. `axes`: see axes_of."""
+    """Return a chart of each metric that has two finite values or more. `axes`: see axes_of."""
     series: dict[str, Points] = {}
     steps = set(axes.values())
     axis_names: dict[str, str] = {}
@@ -253,7 +255,7 @@ def _margin(x_marks: Sequence[float], y_marks: Sequence[float]) -> float:
 
 
 def _below(at: float, text: str) -> Tick:
-    """A label of the lower axis, which does not reach beyond the picture."""
+    """Return a label of the lower axis, which does not reach beyond the picture."""
     return Tick(at, text, "end" if at + len(text) * CHAR_PX / 2 > WIDTH else "middle")
 
 

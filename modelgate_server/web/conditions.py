@@ -37,7 +37,7 @@ class Condition:
     value: str
 
     def test(self) -> Callable[[Any], bool]:
-        """Numbers are compared as numbers, the rest as text without case. Without a value only != holds."""
+        """Compare numbers as numbers, and everything else as text without case. Without a value, only != is true."""
         compare, without = _COMPARE[self.compare], self.compare == "!="
         number, text = _number(self.value), self.value.casefold()
 

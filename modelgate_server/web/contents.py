@@ -64,7 +64,7 @@ def show(
     picture_url: Callable[[str], str],
     check: Callable[[], None] = lambda: None,
 ) -> Shown:
-    """A look into the file `name`; `check` is asked now and then whether to go on."""
+    """Look into the file `name`; `check` is called now and then, and may stop this."""
     size = blobs.size(md5) if md5 else None
     if md5 is None or size is None:
         return Shown(reason="The server does not have the bytes of this file.")
@@ -110,7 +110,7 @@ def _table(
 
 
 def _text(head: bytes) -> str | None:
-    """The start of the file as text, None when it is not text."""
+    """Return the start of the file as text, None when it is not text."""
     try:
         # Incremental, because the last character of a longer file may be cut in two.
         decoder = codecs.getincrementaldecoder("utf-8")()

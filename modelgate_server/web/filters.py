@@ -13,7 +13,7 @@ _CONSOLE_LINE = re.compile(r"(ERROR )?(\d{4}-\d\d-\d\dT[\d:.]+) ?")
 
 
 def size(count: int) -> str:
-    """Bytes in decimal units: 70419 is "70.4 kB"."""
+    """Return bytes in decimal units: 70419 is "70.4 kB"."""
     if count < 1000:
         return f"{count} B"
     value = float(count)
@@ -40,7 +40,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def is_finite(value: Any) -> TypeGuard[float]:
-    """A number that can be drawn: no NaN, no infinity, and none of JSON's integers that no float can hold."""
+    """Return a number that can be drawn: no NaN, no infinity, and none of JSON's integers that no float can hold."""
     return is_number(value) and -1e300 < value < 1e300
 
 
@@ -67,7 +67,7 @@ def duration(seconds: float) -> str:
 
 
 def between(start: str, end: str) -> str:
-    """The duration between two times of the store."""
+    """Return the duration between two times of the store."""
     return duration(seconds_between(start, end))
 
 
@@ -80,12 +80,12 @@ def pretty(value: Any) -> str:
 
 
 def console_line(text: str) -> str:
-    """What the process printed: without the time that the SDK puts before it, and without a terminal's codes."""
+    """Return what the process printed: without the time that the SDK puts before it, and without a terminal's codes."""
     return _TERMINAL.sub("", _CONSOLE_LINE.sub("", text, count=1)).rpartition("\r")[2]
 
 
 def unwrapped(value: Any) -> Any:
-    """The SDK stores each config value as {"value": ...}."""
+    """Unwrap each config value, which the SDK stores as {"value": ...}."""
     return value["value"] if isinstance(value, dict) and "value" in value else value
 
 
@@ -112,7 +112,7 @@ def visible(tree: dict[str, Any], *, without_media: bool = False) -> dict[str, A
 
 
 def branches(tree: dict[str, Any]) -> list[tuple[str, Any]]:
-    """By their keys, as many as a page shows; what has keys of its own comes last."""
+    """Return values by key, as many as a page shows; nested objects come last."""
     return sorted(tree.items(), key=lambda item: (is_branch(item[1]), item[0]))[:MAX_FACTS]
 
 
@@ -121,7 +121,7 @@ def is_branch(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def is_address(value: Any) -> bool:
-    """A whole web address, which a page may make a link."""
+    """Return a whole web address, which a page may make a link."""
     return isinstance(value, str) and re.fullmatch(r"https?://[^\s<>\"']{4,2000}", value) is not None
 
 
@@ -145,7 +145,7 @@ def numbers(tree: dict[str, Any]) -> dict[str, float]:
 
 
 def parsed(text: str | None) -> dict[str, Any]:
-    """A stored JSON object, empty when there is none."""
+    """Return a stored JSON object, empty when there is none."""
     value = json.loads(text) if text else None
     return value if isinstance(value, dict) else {}
 
@@ -155,7 +155,7 @@ _TELLING = ("accuracy", "loss", "f1", "auc", "error", "score")
 
 
 def key_metrics(rows: list[dict[str, float]], limit: int = 4) -> list[str]:
-    """The keys to make columns of: those that tell how good something is, then those that most rows have."""
+    """Return the keys to make columns of: those that tell how good something is, then those that most rows have."""
 
     def rank(key: str) -> tuple[int, int, str]:
         telling = next((i for i, word in enumerate(_TELLING) if word in key.lower()), len(_TELLING))

@@ -45,8 +45,8 @@ class Document:
 
     def members(self, long_list: str, take: Take) -> dict[str, Any]:
         """
-        The object's members, but of the one called `long_list` the rows' places go to `take`, some at a time. Raises
-        TypeError for an item of it that is not a list.
+        Return the object's members, but of the one called `long_list` the rows' places go to `take`, some at a time.
+        Raises TypeError for an item of it that is not a list.
         """
         found: dict[str, Any] = {}
         self._expect("{")
@@ -112,7 +112,7 @@ class Document:
         take(starts, ends)
 
     def _next(self) -> str:
-        """The next character that is not a space; it stays."""
+        """Return the next character that is not a space; it stays."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
@@ -136,7 +136,7 @@ class Document:
                 if not self._more():
                     raise
                 continue
-            if end < len(self._text) or not self._more():  # a number at the end may go on
+            if end < len(self._text) or not self._more():  # a number at the end may continue
                 self._at = end
                 return value
 

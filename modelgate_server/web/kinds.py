@@ -12,7 +12,7 @@ from modelgate_server.web import links
 from modelgate_server.web.access import Visit
 from modelgate_server.web.urls import Place, segment
 
-# Of each type on a page of several; a run may log tables by the dozen, and each has a collection of its own.
+# Of each type on a page with several; a run may log dozens of tables, each in its own collection.
 FIRST = 30
 A_PAGE = 100
 
@@ -39,7 +39,7 @@ class Kind:
 
 
 def of_project(visit: Visit, project: Project, home: Place) -> list[Kind]:
-    """The first collections of each type; what the SDK logs by itself (`run_table`) comes last."""
+    """Return the first collections of each type; what the SDK logs by itself (`run_table`) comes last."""
     counts = artifacts.collection_counts(visit.db, project.id)
     types = [kind for kind in artifacts.types(visit.db, project.id) if kind.id in counts]
     types.sort(key=lambda kind: (kind.name.startswith("run_"), kind.name))

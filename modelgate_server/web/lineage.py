@@ -2,8 +2,8 @@
 Draw where a version comes from and what was made from it: a graph of versions and runs, as an SVG whose nodes are
 links.
 
-It has what the version was made from, step by step, and what was made of it; of everything in it all edges. Each node
-stands right of what it depends on. https://en.wikipedia.org/wiki/Layered_graph_drawing
+It has what the version was made from, step by step, and what was made from it, with all edges between them. Each node
+is to the right of what it depends on. https://en.wikipedia.org/wiki/Layered_graph_drawing
 """
 
 from collections import defaultdict, deque
@@ -178,7 +178,7 @@ class _Walk:
                 self.edges.append(((kind, number), ("link", membership.id)))
 
     def node(self, key: Key) -> Node | None:
-        """None for what this user may not see."""
+        """Return None for what this user may not see."""
         kind, number = key
         if kind == "run":
             link = links.to_run(self._visit, self._runs[number])
@@ -212,7 +212,9 @@ def _laid_out(nodes: dict[Key, Node], pairs: list[tuple[Key, Key]], is_cut: bool
 
 
 def _layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
-    """Each node one right of the rightmost that it depends on. A circle cannot come of honest runs; it is cut open."""
+    """
+    Place each node to the right of all nodes that it depends on. Honest runs cannot form a cycle; a cycle is broken.
+    """
     heads: dict[Key, list[Key]] = defaultdict(list)
     waiting_for = dict.fromkeys(keys, 0)
     for tail, head in pairs:
@@ -238,7 +240,7 @@ def _layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
 def _columns(
     layers: dict[Key, int], pairs: list[tuple[Key, Key]]
 ) -> tuple[list[list[Key]], dict[tuple[Key, Key], list[Key]]]:
-    """The nodes of each layer, and for each edge the way it takes: a bend in every layer that it passes."""
+    """Return the nodes of each layer, and for each edge the way it takes: a bend in every layer that it passes."""
     columns: list[list[Key]] = [[] for _ in range(max(layers.values(), default=-1) + 1)]
     for key, layer in layers.items():
         columns[layer].append(key)

@@ -23,7 +23,7 @@ class Link:
 
 
 def project(visit: Visit, entity: str, name: str) -> tuple[Project, Place]:
-    """The project that an address names; NotFound, the same whether it is missing or not this user's."""
+    """Return the project that an address names; NotFound, the same whether it is missing or not this user's."""
     found = projects.readable(visit.db, visit.user, entity, name)
     if found is None:
         raise NotFound(f'there is no project "{entity}/{name}" that you may see')
@@ -31,13 +31,13 @@ def project(visit: Visit, entity: str, name: str) -> tuple[Project, Place]:
 
 
 def to_run(visit: Visit, run: Run) -> Link | None:
-    """None for a run that this user may not see."""
+    """Return None for a run that this user may not see."""
     home = visible_place(visit.db, visit.user, run.project_id)
     return Link(run.display_name, home.run(run.name), run.job_type or "run") if home else None
 
 
 def registry(visit: Visit, name: str) -> Place | None:
-    """The registry that an organization of this user calls so."""
+    """Return the registry that an organization of this user calls so."""
     for organization in accounts.organizations_of(visit.db, visit.user.id):
         owner = accounts.organization_entity(visit.db, organization.id)
         found = projects.readable(visit.db, visit.user, owner.name, REGISTRY_PREFIX + name)
@@ -55,7 +55,7 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 def commit(sha: str | None, remote: str | None) -> Link | None:
-    """The commit that a run was started from, with the address that GitHub and its like give it."""
+    """Return the commit that a run was started from, with the address that GitHub and its like give it."""
     if not _COMMIT.fullmatch(sha or ""):
         return None
     match = _REMOTE.fullmatch((remote or "")[:500].removesuffix("/").removesuffix(".git"))
@@ -63,7 +63,7 @@ def commit(sha: str | None, remote: str | None) -> Link | None:
 
 
 def to_membership(visit: Visit, membership: Membership) -> Link | None:
-    """A version in one of its collections; None where this user may not see it."""
+    """Return a version in one of its collections; None where this user may not see it."""
     collection = artifacts.collection(visit.db, membership.collection_id)
     kind = type_name(visit, collection)
     home = visible_place(visit.db, visit.user, collection.project_id)
@@ -72,7 +72,7 @@ def to_membership(visit: Visit, membership: Membership) -> Link | None:
 
 
 def to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
-    """Those that this user may see somewhere: where they were logged, or else where they are linked."""
+    """Return those that this user may see somewhere: where they were logged, or else where they are linked."""
     found = (_to_artifact(visit, one) for one in versions)
     return [link for link in found if link is not None]
 

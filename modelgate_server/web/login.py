@@ -13,7 +13,7 @@ from modelgate_server.web.urls import local_path
 
 UNKNOWN_KEY = "This server does not know that key."
 USED_LINK = "This link was already used, or is too old. Log in with the key, or get a new link."
-# A link may end up in a log or a history on its way; it is of use on this machine alone.
+# A link may get into a log or a history, so it works only on this machine.
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 

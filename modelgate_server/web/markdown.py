@@ -53,7 +53,7 @@ def _link(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, en
 
 
 def _heading(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    """The page has its own title, and the card a heading: what is in it begins below."""
+    """Lower the headings: the page has its own title, and the card a heading."""
     token = tokens[at]
     token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
     return self.renderToken(tokens, at, options, env)

@@ -102,7 +102,7 @@ def _caption(text: Any) -> str:
 
 
 def _histogram(key: str, value: dict[str, Any]) -> Histogram | None:
-    """The SDK sends the counts and the edges between them."""
+    """Read a histogram: the SDK sends the counts and the edges between them."""
     counts, edges = value.get("values"), value.get("bins")
     if not isinstance(counts, list) or not isinstance(edges, list) or len(counts) > 512:
         return None

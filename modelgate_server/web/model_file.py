@@ -35,7 +35,7 @@ class Summary:
 
 
 def summary(path: Path, name: str) -> Summary | None:
-    """None for a file that is of neither format; Invalid, in words, for one that only has the name."""
+    """Return None for a file that is of neither format; Invalid, in words, for one that only has the name."""
     read = next((function for suffix, function in _FORMATS.items() if name.endswith(suffix)), None)
     if read is None:
         return None
@@ -121,7 +121,7 @@ def _estimators(node: Any, depth: int, name: str) -> Iterator[tuple[int, str, st
 
 
 def _plain(node: Any) -> Any:
-    """The value of a node that is JSON itself: skops keeps it as text."""
+    """Return the value of a node that is JSON itself: skops keeps it as text."""
     if isinstance(node, dict) and node.get("__loader__") == "JsonNode" and isinstance(node.get("content"), str):
         return json.loads(node["content"])
     return None

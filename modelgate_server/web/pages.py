@@ -85,7 +85,7 @@ def static(request: Request) -> Response:
 
 
 def is_for_a_person(request: Request) -> bool:
-    """Whether the answer will stand in a browser's window."""
+    """Return whether the answer will be shown in a browser's window."""
     return "text/html" in request.headers.get("accept", "")
 
 

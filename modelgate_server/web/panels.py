@@ -59,13 +59,13 @@ class Panel:
 
 
 def of_run(config: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]) -> list[Panel]:
-    """The custom charts of a run. `read` gives a table's columns and rows by its path, or says why it cannot."""
+    """Return the custom charts of a run. `read` gives a table's columns and rows by its path, or says why it cannot."""
     wanted = list(_visualized(config))[:MAX_PANELS]
     return [_panel(key, settings, summary, read) for key, settings in wanted]
 
 
 def table_keys(config: dict[str, Any]) -> set[str]:
-    """The summary's keys of tables that are there for a custom chart alone."""
+    """Return the summary's keys of tables that only belong to a custom chart."""
     return {_table_key(settings) for _, settings in _visualized(config)}
 
 

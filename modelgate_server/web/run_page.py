@@ -25,7 +25,7 @@ CONSOLE_LINES = 500
 CHART_ROWS = 400
 # A run with more has them for machines.
 FILES = 500
-# Tables that are shown on the run's own page; a larger one has a page of its own.
+# The largest table on the run's own page; a larger one has its own page.
 TABLES = 12
 # A text of 64 KiB is allowed, and a run may have 1,000 of them.
 ALERTS = 3
@@ -177,7 +177,7 @@ def _reader(visit: Visit, run: Run) -> Callable[[str], panels.Rows | str]:
 
 
 def _tables(visit: Visit, run: Run, url: str, logged: list[Medium]) -> dict[str, Shown]:
-    """The first rows of the small tables of a run, by key."""
+    """Return the first rows of the small tables of a run, by key."""
     shown: dict[str, Shown] = {}
     for medium in logged:
         if medium.is_table and len(shown) < TABLES:

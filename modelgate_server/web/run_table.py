@@ -50,7 +50,7 @@ class Choice:
         )
 
     def url(self, **changes: Any) -> str:
-        """The query of the same choice with some changes, which begin on the first page."""
+        """Return the query of the same choice with some changes, which begin on the first page."""
         other = replace(self, **{"page": 1, **changes})
         pairs = [("filter", other.filter), ("sort", other.sort), ("group", other.group)]
         pairs += [("column", name) for name in other.columns] + [("run", name) for name in other.runs]
@@ -91,7 +91,7 @@ class Row:
         return value if value is not None else self.config.get(name)
 
     def text(self) -> str:
-        """What words are searched in."""
+        """Return what words are searched in."""
         run = self.run
         return " ".join(
             filter(None, [run.display_name, run.name, run.job_type, run.group_name, run.tags, run.notes, run.state])
@@ -185,7 +185,7 @@ def _chosen(every: list[Row], choice: Choice, check: Callable[[], None]) -> list
 
 
 def _groups(rows: list[Row], name: str) -> dict[int, tuple[str, int]]:
-    """Where each group begins: its value, and how many runs it has."""
+    """Return where each group begins: its value, and how many runs it has."""
     groups: dict[int, tuple[str, int]] = {}
     if not name:
         return groups
@@ -205,7 +205,7 @@ def _group_at(groups: dict[int, tuple[str, int]], place: int) -> tuple[str, int]
 
 
 def _keys(rows: list[Row]) -> list[str]:
-    """What the runs of a page have that fits a cell."""
+    """Return what the runs of a page have that fits a cell."""
     keys = {key for row in rows for key, value in row.summary.items() if not isinstance(value, dict)}
     settings = {CONFIG + key for row in rows for key, value in row.config.items() if not isinstance(value, dict)}
     return [*sorted(keys), *sorted(settings)][:MAX_KEYS]
@@ -231,6 +231,6 @@ def _pictures(rows: list[Row]) -> list[tuple[str, list[list[Picture]]]]:
 
 
 def picked(visit: Visit, project_id: int, names: Iterable[str]) -> list[runs.Run]:
-    """The runs to compare, in the order in which they were chosen."""
+    """Return the runs to compare, in the order in which they were chosen."""
     every = (runs.find(visit.db, project_id, name) for name in list(dict.fromkeys(names))[: charts.MAX_LINES])
     return [run for run in every if run is not None]

@@ -16,7 +16,7 @@ from modelgate_server.store.runs import Run
 from modelgate_server.web import charts, filters
 from modelgate_server.web.access import HEADERS, Visit
 
-# Of one run; more points than a wide screen has pixels cannot be told apart. Zooming in asks again for what is there.
+# Of one run; more points than the pixels of a wide screen are useless. Zooming in requests the visible part again.
 MAX_ROWS = 1_000
 # Of an answer: some 150 kB of JSON.
 MAX_CELLS = 12_000

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from modelgate_server.store import accounts
 from modelgate_server.store.accounts import User
 
-# A working day: somebody who forgot to log out is logged out the next morning.
+# A working day: a user who forgets to log out is logged out by the next morning.
 SESSION_TTL_S = 12 * 3600
 
 # A link is for the person who sees it printed, now.
@@ -39,12 +39,12 @@ class Sessions:
         self.cookie = f"modelgate_{self._sign('cookie')[:8]}"
 
     def start(self, db: sqlite3.Connection, user: User) -> str:
-        """A token for the cookie."""
+        """Return a token for the cookie."""
         facts = f"{user.id}.{int(time.time()) + SESSION_TTL_S}.{secrets.token_urlsafe(16)}"
         return f"{facts}.{self._signature(db, user, facts)}"
 
     def find(self, db: sqlite3.Connection, token: str) -> Session | None:
-        """The session that a token stands for, None when it is not (or no longer) one of ours."""
+        """Return the session of a token; None if it is not (or no longer) valid."""
         facts, _, signature = token.rpartition(".")
         number, _, rest = facts.partition(".")
         expires = rest.partition(".")[0]
@@ -71,7 +71,7 @@ class Sessions:
 
 class Links:
     """
-    Links that sign in once: each stands for a session that was started when the link was made.
+    Links that sign in once: each has a session that was started when the link was made.
 
     They are kept in memory, so they end with the server. A session of a revoked key does not count, nor does its link.
     """
@@ -80,7 +80,7 @@ class Links:
         self._sessions: dict[str, tuple[str, float]] = {}
 
     def make(self, session: str) -> str:
-        """The last part of a link's address, for a session's token."""
+        """Return the last part of a link's address, for a session's token."""
         while len(self._sessions) >= MAX_LINKS:
             self._sessions.pop(next(iter(self._sessions)), None)
         made = secrets.token_urlsafe(32)
@@ -88,7 +88,7 @@ class Links:
         return made
 
     def take(self, name: str) -> str | None:
-        """The session's token, once and in time; None afterwards, and for what was never made."""
+        """Return the session's token, once and in time; None afterwards, and for what was never made."""
         session, until = self._sessions.pop(name, ("", 0.0))
         return session if time.monotonic() < until else None
 

@@ -32,7 +32,7 @@ MAX_CELL_CHARS = 300
 SMALL_PICTURE_PX = 64
 # Row numbers and places of rows that are kept in memory, of all tables: 8 bytes each.
 MAX_KEPT = 2_000_000
-# Rows that are decoded at once; after each piece it is asked whether to go on.
+# Rows that are decoded at once; after each batch, the deadline is checked.
 ROWS_A_PIECE = 500
 NO_TABLE = "the file is named like a table, but is not one: download it to see what it is"
 
@@ -78,7 +78,7 @@ class Table:
 
 @dataclass
 class Index:
-    """Where the rows of a file begin and end, and the orders in which somebody wanted to see them."""
+    """Where the rows of a file begin and end, and the sort orders that were requested."""
 
     path: Path
     columns: list[str]
@@ -106,8 +106,8 @@ class Index:
 
     def hashes(self) -> list[int]:
         """
-        Of each row as it is written in the file. Python keys them with a number of this process alone, so no one can
-        make two rows that have the same one.
+        Of each row as it is written in the file. Python keys them with a secret of this process, so no one can make two
+        rows with the same hash.
         """
         with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return list(map(hash, map(data.__getitem__, map(slice, self.starts, self.ends))))
@@ -179,7 +179,7 @@ def _indexed(path: Path, check: Check) -> Index:
 
 
 def _utf8(text: Any) -> Any:
-    """What was read a byte at a time, as the text that it is."""
+    """Return what was read a byte at a time, as the text that it is."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(text, str) else text
     except UnicodeEncodeError:
@@ -188,8 +188,8 @@ def _utf8(text: Any) -> Any:
 
 def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) -> Table:
     """
-    A page of the table; Invalid when it is not one or the question cannot be understood. `picture_url` turns a media
-    path into an address, `check` is asked now and then whether to go on.
+    Return a page of the table; Invalid when it is not one or the question cannot be understood. `picture_url` turns a
+    media path into an address, `check` is called now and then, and may stop this.
     """
     found = index(path, check)
     numbers = _order(found, question, check)
@@ -201,7 +201,7 @@ def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) 
 
 
 def differing(old: Index, new: Index) -> tuple[list[int], list[int]]:
-    """The numbers of the rows that only one of two tables has; of a row that is there twice, each has to be."""
+    """Return the numbers of the rows that only one of two tables has; of a row that is there twice, each has to be."""
     before, after = old.hashes(), new.hashes()
     more = Counter(before)
     more.subtract(after)
@@ -211,7 +211,7 @@ def differing(old: Index, new: Index) -> tuple[list[int], list[int]]:
 
 
 def _last(rows: list[int], counts: dict[int, int]) -> list[int]:
-    """The numbers of so many of each of these rows, the last ones."""
+    """Return the numbers of so many of each of these rows, the last ones."""
     numbers = []
     for number in reversed([number for number, row in enumerate(rows) if row in counts]):
         if counts[rows[number]]:
@@ -221,13 +221,13 @@ def _last(rows: list[int], counts: dict[int, int]) -> list[int]:
 
 
 def some(index: Index, numbers: list[int], limit: int, picture_url: PictureUrl) -> Table:
-    """The first of these rows."""
+    """Return the first of these rows."""
     rows = [_cells(index, row, picture_url) for row in index.rows(numbers[:limit])]
     return Table(index.columns, rows, numbers[:limit], 0, len(numbers), len(index.starts), Question())
 
 
 def rows(path: Path, limit: int, check: Check) -> tuple[list[str], list[list[Any]]] | str:
-    """The columns and the first rows as values, or in words why there are none."""
+    """Return the columns and the first rows as values, or in words why there are none."""
     try:
         found = index(path, check)
         return found.columns, list(found.rows(range(min(limit, len(found.starts)))))
@@ -248,7 +248,7 @@ def _order(index: Index, question: Question, check: Check) -> "range | array[int
 
 
 def _chosen(index: Index, question: Question, check: Check) -> list[int]:
-    """The numbers of the rows that the filter lets through, in the order that was asked for."""
+    """Return the numbers of the rows that the filter lets through, in the order that was asked for."""
     wanted = conditions.parse(question.filter)
     places = {name: place for place, name in reversed(list(enumerate(index.columns)))}
     name, descending = question.sort.removeprefix("-"), question.sort.startswith("-")
@@ -284,7 +284,7 @@ def _arrays(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _cells(index: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
-    """A row may be shorter than the columns are many."""
+    """Return a cell, or nothing: a row may have fewer cells than there are columns."""
     named = zip(index.columns, row, strict=False)
     return [_cell(value, index.arrays.get(name, ""), picture_url) for name, value in named]
 

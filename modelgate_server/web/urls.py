@@ -26,7 +26,7 @@ def query(**values: str) -> str:
 
 
 def picture_url(below: str, path: str) -> str:
-    """A picture among the files of a run or a version, whose page is at `below`."""
+    """Return a picture among the files of a run or a version, whose page is at `below`."""
     return f"{below}/picture?{query(path=path)}"
 
 
@@ -71,7 +71,7 @@ class Place:
         return self.plain_version(type_name, name, number)
 
     def plain_version(self, type_name: str, name: str, number: int) -> str:
-        """What is below a version (its files, its form) has one kind of address, in a registry as elsewhere."""
+        """Return the address of what is below a version (its files, its form), which is the same in a registry."""
         return f"{self.base}/artifacts/{segment(type_name)}/{segment(name)}/v{number}"
 
 
@@ -86,7 +86,7 @@ def place(db: sqlite3.Connection, project: Project) -> Place:
 
 
 def visible_place(db: sqlite3.Connection, user: User, project_id: int) -> Place | None:
-    """The place of a project that this user may see."""
+    """Return the place of a project that this user may see."""
     found = projects.project(db, project_id)
     return place(db, found) if projects.role(db, user, found) is not None else None
 

@@ -93,7 +93,7 @@ class Use:
 
 
 def collection(visit: Visit) -> Response:
-    """GET /{entity}/{project}/artifacts/{type}/{name}: the name alone finds it, the type is there for people."""
+    """GET /{entity}/{project}/artifacts/{type}/{name}: only the name identifies it; the type is for people."""
     found, home = links.project(visit, visit.at("entity"), visit.at("project"))
     return show_collection(visit, home, find_collection(visit, found, visit.at("name")))
 
@@ -126,7 +126,7 @@ def show_collection(visit: Visit, home: Place, collection: Collection) -> Respon
 
 
 def _differing(rows: list[dict[str, float]]) -> list[str]:
-    """The numbers by which versions can be told apart, the telling ones first."""
+    """Return the numbers that distinguish versions, the most useful ones first."""
     keys = {key for row in rows for key in row if len(rows) == 1 or len({repr(other.get(key)) for other in rows}) > 1}
     return filters.key_metrics([{key: row[key] for key in keys & row.keys()} for row in rows])
 
@@ -140,7 +140,7 @@ def version(visit: Visit) -> Response:
 
 
 def find(visit: Visit) -> Version:
-    """The version that the address names."""
+    """Return the version that the address names."""
     found, home = links.project(visit, visit.at("entity"), visit.at("project"))
     return find_version(visit, found, home, visit.at("name"), visit.at("version"))
 
@@ -252,7 +252,7 @@ def _users(visit: Visit, artifact: Artifact) -> list[Use]:
 
 
 def _use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | None:
-    """None for a run that this user may not see."""
+    """Return None for a run that this user may not see."""
     link = links.to_run(visit, run)
     if link is None:
         return None
@@ -276,7 +276,7 @@ def _verdict(version: Artifact) -> str:
 
 
 def _elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str]]]:
-    """The same version in other collections: where it was logged, where it is linked."""
+    """Return the same version in other collections: where it was logged, where it is linked."""
     others = (one for one in artifacts.memberships(visit.db, version.artifact.id) if one.id != version.membership.id)
     named = ((links.to_membership(visit, one), links.aliases(visit, one)) for one in others)
     return [(link, aliases) for link, aliases in named if link is not None]

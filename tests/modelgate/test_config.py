@@ -229,7 +229,7 @@ BEHAVIOUR = "import nothing_that_is_there\n\n\ndef cost(targets, answers):\n    
         ('metric = "within_tolerance"\nat_least = 0.9', 'or "f1" or "roc_auc" or "log_loss", or a function'),
         ('metric = "costs"\nat_most = 1', "or a function of behaviour.py"),
         ('metric = "cost"', "gate.at_least or at_most is needed for cost"),
-        ('metric = "cost"\nat_most = 1\nat_least = 1', "one of them"),
+        ('metric = "cost"\nat_most = 1\nat_least = 1', "but not both"),
     ],
 )
 def test_limits_of_the_gate_that_do_not_fit_each_other(folder, limits, said):
@@ -263,7 +263,7 @@ def test_the_names_of_the_metrics_are_those_that_the_gate_knows():
 
 def test_a_key_by_its_old_name_is_told_the_new_one(folder):
     write(folder, WHOLE.replace("at_least", "floor_accuracy"))
-    assert "gate.floor_accuracy is called at_least now" in refused()
+    assert "gate.floor_accuracy is now called at_least" in refused()
 
 
 @pytest.mark.parametrize("text", ["project = ", "[gate\n", "a = 1\na = 2", "\x00", "project = 'p'\n[gate]\n[gate]\n"])
@@ -360,4 +360,4 @@ def test_as_a_program_it_is_exit_2_one_sentence_and_no_traceback(tmp_path):
 def test_a_framework_that_has_no_models_of_the_task(folder, task, framework, needs):
     text = WHOLE.replace('"image-classification"', f'"{task}"').replace('"keras"', f'"{framework}"')
     write(folder, text)
-    assert f"framework is {framework}, and {task} needs {needs}" in refused()
+    assert f"framework is {framework}, but {task} needs {needs}" in refused()

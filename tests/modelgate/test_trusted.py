@@ -35,7 +35,7 @@ def test_the_types_are_those_that_are_written_there(model, text, types):
 @pytest.mark.parametrize("text", ["", 'TRUSTED = "numpy.dtype"', "TRUSTED = [7]", "TRUSTED = list(map(str, ()))"])
 def test_what_is_no_list_of_names_is_wrong_use(model, text):
     model.write_text(text)
-    with pytest.raises(StepError, match=r"usecases/mine/model\.py: TRUSTED is not a list") as refused:
+    with pytest.raises(StepError, match=r"usecases/mine/model\.py: TRUSTED is not a literal list") as refused:
         usecase.trusted("mine")
     assert refused.value.exit_code == 2
 

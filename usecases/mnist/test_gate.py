@@ -1,5 +1,5 @@
 """
-Models of MNIST that differ by their seed alone pass the gate against each other.
+Check that models of MNIST that differ only in their seed pass the gate against each other.
 
     pytest usecases/mnist -m prove
 """

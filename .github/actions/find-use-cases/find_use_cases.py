@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The use cases, each with what its jobs need; ValueError with what a person has to change."""
+    """Return the use cases, each with what its jobs need; ValueError with what a person has to change."""
     known = use_cases()
     check_environments(known)
     event, named = inputs["GITHUB_EVENT_NAME"], inputs["USE_CASE"] or inputs["ONLY"]
@@ -104,7 +104,7 @@ def check_environments(names: list[str]) -> None:
 
 
 def default() -> str:
-    """The default use case; ends if there is none, which `modelgate` says."""
+    """Return the default use case; ends if there is none, which `modelgate` says."""
     done = subprocess.run([sys.executable, "-m", "modelgate", "config"], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)
@@ -115,14 +115,14 @@ def default() -> str:
 
 
 def changes(before: str) -> list[str] | None:
-    """The files that differ from an earlier commit; None if no one can tell, as after a forced push."""
+    """Return the files that differ from an earlier commit; None if no one can tell, as after a forced push."""
     if git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{before}^{{commit}}") is None:
         return None
     return (git("diff", "--name-only", "--no-renames", "-z", before, "HEAD") or "").split("\0")
 
 
 def touched(names: list[str], before: str, changed: list[str]) -> list[str]:
-    """Those of which an image is another one than before."""
+    """Return those of which an image is another one than before."""
     if any(path.startswith(WORKFLOWS) for path in changed):
         return names
     with checkout(before) as folder:
@@ -131,7 +131,10 @@ def touched(names: list[str], before: str, changed: list[str]) -> list[str]:
 
 
 def images(root: Path, names: list[str]) -> dict[str, Any]:
-    """The tags of these use cases' images, as the code in this folder makes them; without those that it cannot make."""
+    """
+    Return the tags of these use cases' images, as the code in this folder makes them; without those that it cannot
+    make.
+    """
     command = [sys.executable, "-c", TAGS, " ".join(STEPS), *names]
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
     return json.loads(done.stdout) if done.returncode == 0 else {}
@@ -160,8 +163,8 @@ def describe(name: str, judge: str, changed: list[str]) -> dict[str, Any]:
 
 def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The version that an automation of W&B names, as its documentation has the payload. Anyone who can write to the
-    repository can send one, so it is no more than a proposal: the gate judges it, and a reviewer approves it.
+    Return the version that an automation of W&B names, as its documentation has the payload. Anyone who can write to
+    the repository can send one, so it is no more than a proposal: the gate judges it, and a reviewer approves it.
     """
     payload = event.get("client_payload")
     payload = payload if isinstance(payload, dict) else {}
@@ -177,7 +180,9 @@ def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rollback(name: str) -> dict[str, str]:
-    """What the file asks for: a version that exists is evaluated in the place of a new one. Nothing if it is gone."""
+    """
+    Return what the file asks for: a version that exists is evaluated in the place of a new one. Nothing if it is gone.
+    """
     file = f"usecases/{name}/rollback.toml"
     if (text := git("show", f"HEAD:{file}")) is None:
         return {}
@@ -194,7 +199,9 @@ def rollback(name: str) -> dict[str, str]:
 
 
 def config(name: str, commit: str) -> dict[str, Any]:
-    """A use case's config at a commit; empty if there is none, or none that can be read: its images are not built."""
+    """
+    Return a use case's config at a commit; empty if there is none, or none that can be read: its images are not built.
+    """
     try:
         return tomllib.loads(git("show", f"{commit}:usecases/{name}/config.toml") or "")
     except tomllib.TOMLDecodeError:
@@ -216,7 +223,7 @@ def labels(settings: dict[str, Any], step: str) -> list[str]:
 
 
 def git(*words: str) -> str | None:
-    """What git answers; None if it fails."""
+    """Return what git answers; None if it fails."""
     done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else None
 

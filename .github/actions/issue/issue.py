@@ -41,12 +41,12 @@ def title(use_case: str) -> str:
 
 
 def mark(use_case: str) -> str:
-    """The line that tells the issue from any other of ours."""
+    """Return the line that tells the issue from any other of ours."""
     return f"<!-- modelgate audit {use_case} -->"
 
 
 def body(use_case: str, findings: list[dict[str, Any]]) -> str:
-    """What was found, as code: nothing in it is Markdown."""
+    """Return what was found, as code: nothing in it is Markdown."""
     run = f"[workflow run]({os.environ['RUN_URL']})"
     if not findings:
         return f"{mark(use_case)}\n\nThe last audit found nothing ({run}).\n"

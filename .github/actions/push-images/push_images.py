@@ -83,7 +83,7 @@ def build(of_use_case: tuple[str, ...], names: list[str], bases: dict[str, str |
 
 
 def settings(name: str) -> dict[str, Any]:
-    """The config of the use case, or of the default one; ends if it is wrong, which it has said."""
+    """Return the config of the use case, or of the default one; ends if it is wrong, which it has said."""
     command = [sys.executable, "-m", "modelgate", "config", *([name] if name else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -93,7 +93,7 @@ def settings(name: str) -> dict[str, Any]:
 
 
 def images(*arguments: str) -> dict[str, str]:
-    """What `runner images` answers, name to tag; its words go to the log."""
+    """Return what `runner images` answers, name to tag; its words go to the log."""
     command = [sys.executable, "-m", "runner", "images", *arguments]
     # Attestations of the builder would make an index of each image, whose digest says when it was built.
     environ = os.environ | {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
@@ -130,7 +130,9 @@ def in_engine(reference: str) -> bool:
 
 
 def digest(reference: str) -> str | None:
-    """The digest that the image registry holds under a tag, or None if none may be used; ends if that is not known."""
+    """
+    Return the digest that the image registry holds under a tag, or None if none may be used; ends if that is not known.
+    """
     # A registry on this machine speaks plain HTTP, and docker wants to be told so.
     plain = ["--insecure"] if reference.startswith(("localhost:", "127.0.0.1:")) else []
     answer = subprocess.run(
@@ -146,8 +148,9 @@ def digest(reference: str) -> str | None:
 
 def trusted(pinned: str) -> bool:
     """
-    Whether an image may be used though this workflow run did not build it: if images are attested, then only with an
-    attestation of this repository's workflows, for main or for what this run is for. One without is built again.
+    Return whether an image may be used though this workflow run did not build it: if images are attested, then only
+    with an attestation of this repository's workflows, for main or for what this run is for. One without is built
+    again.
     """
     if os.environ.get("VERIFY") != "true":
         return True

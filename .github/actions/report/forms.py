@@ -16,7 +16,7 @@ USE_CASE = r"[a-z][a-z0-9_]{0,39}"
 
 
 def read(path: Path) -> str:
-    """The beginning of a file of whatever size. A link could lead to any other file, so it is not followed."""
+    """Return the beginning of a file of whatever size. A link could lead to any other file, so it is not followed."""
     if path.is_symlink() or not path.is_file():
         return ""
     with path.open("rb") as file:
@@ -24,13 +24,13 @@ def read(path: Path) -> str:
 
 
 def reported(folder: Path) -> list[str]:
-    """The use cases that have a report."""
+    """Return the use cases that have a report."""
     names = [path.name.removeprefix("report-") for path in sorted(folder.glob("report-*")) if not path.is_symlink()]
     return [name for name in names if re.fullmatch(USE_CASE, name)][:MAX_REPORTS]
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """A JSON object; empty for anything else."""
+    """Return a JSON object; empty for anything else."""
     try:
         found = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -39,34 +39,34 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def at(content: object, *path: str) -> Any:
-    """The value at a place in JSON; None if there is none."""
+    """Return the value at a place in JSON; None if there is none."""
     for key in path:
         content = content.get(key) if isinstance(content, dict) else None
     return content
 
 
 def items(content: object, key: str) -> list[dict[str, Any]]:
-    """The objects in a list, within a limit."""
+    """Return the objects in a list, within a limit."""
     found = at(content, key)
     return [item for item in found[:MAX_ITEMS] if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def held(value: object, form: str) -> str | None:
-    """A text in its form; None for anything else."""
+    """Return a text in its form; None for anything else."""
     return value if isinstance(value, str) and re.fullmatch(form, value) else None
 
 
 def count(value: object) -> int | None:
-    """A number of rows."""
+    """Return a number of rows."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**8 else None
 
 
 def number(value: object) -> float | None:
-    """A figure of reasonable size."""
+    """Return a figure of reasonable size."""
     good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
     return float(value) if good else None  # type: ignore[arg-type]
 
 
 def url(value: object) -> str | None:
-    """An address that can be part of a Markdown link, and of nothing else."""
+    """Return an address that can be part of a Markdown link, and of nothing else."""
     return held(value, r"https?://[\w.:/?&=%~#+-]{1,500}")

@@ -17,7 +17,7 @@ APP = "github-actions"
 
 def of_fork(head: str, sha: str) -> str:
     """
-    The number of the open pull request from `owner:branch` whose last commit was judged; empty without one.
+    Return the number of the open pull request from `owner:branch` whose last commit was judged; empty without one.
 
     Only of a fork or of Dependabot: on any other the pipeline has commented itself, whatever its branch is called.
     """

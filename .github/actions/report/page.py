@@ -40,7 +40,7 @@ SENTENCE = r"(?:[A-Za-z0-9 ,;%()]|(?<=[0-9])\.(?=[0-9])|(?<=[a-z])_(?=[a-z])|:(?
 
 
 def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
-    """The whole comment on a model."""
+    """Return the whole comment on a model."""
     verdict = held(result.get("verdict"), "|".join(SIGNS))
     rules = rules_by_end(evidence)
     stranger = given["FROM_STRANGER"] != "false"
@@ -62,7 +62,7 @@ def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report
 
 
 def title(result: dict[str, Any], verdict: str | None, stranger: bool) -> str:
-    """The check run's one line."""
+    """Return the check run's one line."""
     if verdict is None:
         return "no verdict"
     line = first_line(result, verdict).partition(" ")[2].replace("*", "")
@@ -70,12 +70,12 @@ def title(result: dict[str, Any], verdict: str | None, stranger: bool) -> str:
 
 
 def mark(use_case: str) -> str:
-    """The line that tells a comment of ours from any other, and what it is on."""
+    """Return the line that tells a comment of ours from any other, and what it is on."""
     return MARK.format(f" {use_case}" if use_case else "")
 
 
 def first_line(result: dict[str, Any], verdict: str | None) -> str:
-    """The headline that evaluate wrote, if it is a sentence about this verdict."""
+    """Return the headline that evaluate wrote, if it is a sentence about this verdict."""
     if verdict is None:
         return ""
     about, _, rest = (held(result.get("headline"), SENTENCE) or "").partition(": ")
@@ -83,7 +83,7 @@ def first_line(result: dict[str, Any], verdict: str | None) -> str:
 
 
 def stopped(jobs: str) -> str:
-    """Where the workflow run stopped, from toJSON(needs)."""
+    """Return where the workflow run stopped, from toJSON(needs)."""
     for name, job in json.loads(jobs or "{}").items():
         if job.get("result") not in ("success", "skipped"):
             ended = "was cancelled" if job.get("result") == "cancelled" else "failed"
@@ -92,7 +92,9 @@ def stopped(jobs: str) -> str:
 
 
 def warnings(evidence: dict[str, Any], stranger: bool) -> str:
-    """What differs from production and what is unusual, one per line: as code, so GitHub makes no link of a name."""
+    """
+    Return what differs from production and what is unusual, one per line: as code, so GitHub makes no link of a name.
+    """
     lines = at(evidence, "warnings")
     if not isinstance(lines, list):
         return ""
@@ -109,13 +111,17 @@ def warning(line: str, stranger: bool) -> str:
 
 
 def code(text: str) -> str:
-    """A text as code, of which GitHub makes no link, no mention and no markup; empty if nothing of it can be shown."""
+    """
+    Return a text as code, of which GitHub makes no link, no mention and no markup; empty if nothing of it can be shown.
+    """
     text = "".join(char for char in text[:MAX_WARNING] if char.isprintable() and char != "`").strip()
     return f"`{text}`" if text else ""
 
 
 def comparison(evidence: dict[str, Any]) -> str:
-    """The candidate next to production, if there is one: three columns, which a telephone shows without scrolling."""
+    """
+    Return the candidate next to production, if there is one: three columns, which a telephone shows without scrolling.
+    """
     lines = ["| | candidate (change) | production |", "|---|---|---|"]
     other = at(evidence, "metrics", "candidate", "other")
     named = sorted(held(name, METRIC) or "" for name in other)[:MAX_ROWS] if isinstance(other, dict) else []
@@ -141,7 +147,7 @@ def links_of(result: dict[str, Any], evidence: dict[str, Any]) -> list[str]:
 
 
 def rules_by_end(evidence: dict[str, Any]) -> dict[str, list[str]]:
-    """How a rule can end, to the names of those that did."""
+    """Return how a rule can end, to the names of those that did."""
     found: dict[str, list[str]] = {how: [] for how in COLOURS}
     for rule in items(evidence, "rules")[:MAX_RULES]:
         name, passed, blocking = held(rule.get("rule"), RULE), rule.get("passed"), rule.get("blocking")
@@ -151,7 +157,7 @@ def rules_by_end(evidence: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def refusals(evidence: dict[str, Any]) -> str:
-    """Each rule that refused, with its reason."""
+    """Return each rule that refused, with its reason."""
     lines = []
     for rule in items(evidence, "rules")[:MAX_RULES]:
         name, reason = held(rule.get("rule"), RULE), rule.get("reason")
@@ -161,7 +167,7 @@ def refusals(evidence: dict[str, Any]) -> str:
 
 
 def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
-    """The rules by how they ended, one box for each end: a picture as narrow as a telephone can show."""
+    """Return the rules by how they ended, one box for each end: a picture as narrow as a telephone can show."""
     ends = [how for how in COLOURS if rules[how]]
     if not ends:
         return ""
@@ -173,7 +179,7 @@ def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
 
 
 def slices(evidence: dict[str, Any]) -> str:
-    """The slices that moved most, as a table. Names are code, so that GitHub makes no link of one."""
+    """Return the slices that moved most, as a table. Names are code, so that GitHub makes no link of one."""
     lines = []
     for one in items(evidence, "slices"):
         rows, regressed, improved = (count(one.get(key)) for key in ("rows", "regressed", "improved"))
@@ -187,7 +193,7 @@ def slices(evidence: dict[str, Any]) -> str:
 
 
 def confusion_picture(evidence: dict[str, Any]) -> str:
-    """Which class is taken for which, the most frequent first: truth on the left, answer on the right."""
+    """Return which class is taken for which, the most frequent first: truth on the left, answer on the right."""
     flows = []
     for one in items(evidence, "confusion"):
         truth, answer = (held(one.get(key), CLASS) for key in ("truth", "answer"))
@@ -222,7 +228,7 @@ def lineage_picture(result: dict[str, Any], evidence: dict[str, Any], verdict: s
 
 
 def quoted(report: str, room: int, from_stranger: bool) -> str:
-    """The whole report, folded; a stranger's goes between fences that no line of it can close."""
+    """Return the whole report, folded; a stranger's goes between fences that no line of it can close."""
     if not report:
         return ""
     before, after = "\n\n<details><summary>The whole report</summary>\n\n", "\n\n</details>"

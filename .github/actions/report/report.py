@@ -67,7 +67,7 @@ def report(inputs: Mapping[str, str]) -> None:
 
 
 def known(inputs: Mapping[str, str]) -> list[str]:
-    """The use cases whose check may be made: the one that is named, or those of main, which is checked out."""
+    """Return the use cases whose check may be made: the one that is named, or those of main, which is checked out."""
     return [inputs["USE_CASE"]] if inputs["USE_CASE"] else [path.parent.name for path in Path().glob(CONFIGS)]
 
 

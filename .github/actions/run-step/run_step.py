@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
-    """What a person wrote into the form, as flags; ValueError with what is wrong."""
+    """Return what a person wrote into the form, as flags; ValueError with what is wrong."""
     if not text.strip():
         return {}
     try:
@@ -93,7 +93,7 @@ def hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
 
 
 def source_variables(declared: list[str], variables: Mapping[str, str]) -> list[str]:
-    """Those that the use case's data.py may read, put into our own environment, from which docker takes them."""
+    """Return those that the use case's data.py may read, put into our own environment, from which docker takes them."""
     for name in declared:
         if name in variables:
             os.environ[name] = variables[name]
@@ -103,7 +103,7 @@ def source_variables(declared: list[str], variables: Mapping[str, str]) -> list[
 def docker_run(
     image: str, environment: list[str], network: str, out: Path, flags: Mapping[str, Any], module: str = ""
 ) -> list[str]:
-    """The command line. No variable's value is in it: docker takes the values from our own environment."""
+    """Return the command line. No variable's value is in it: docker takes the values from our own environment."""
     words = ["docker", "run", "--rm", *CONFINED, f"--user={os.getuid()}:{os.getgid()}", f"--network={network}"]
     words += [f"--mount=type=bind,source={out},target={INSIDE}"]
     words += [f"--env={name}" for name in environment if os.environ.get(name)]
@@ -158,7 +158,7 @@ def remove_links(out: Path) -> None:
 
 
 def content_of(path: Path, limit: int) -> bytes | None:
-    """The first bytes of a regular file; None if there is none, or something else has its name."""
+    """Return the first bytes of a regular file; None if there is none, or something else has its name."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -183,7 +183,7 @@ def write_summary(report: Path, step: str, result: Mapping[str, Any]) -> None:
 
 
 def links(result: Mapping[str, Any]) -> str:
-    """The version and its evaluation in W&B, as a line of Markdown; an address of another form is left out."""
+    """Return the version and its evaluation in W&B, as a line of Markdown; an address of another form is left out."""
     pages = (("version", result.get("url")), ("evaluation", result.get("run_url")))
     good = [f"[{name}]({url})" for name, url in pages if re.fullmatch(r"https?://[\w.:/?&=%~#+-]{1,500}", str(url))]
     return " · ".join(good) + "\n\n" if good else ""
@@ -204,7 +204,7 @@ def commands(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
 
 
 def warnings(step: str, result: Mapping[str, Any]) -> list[str]:
-    """The messages that were not sent; the job is green, because the promotion is done."""
+    """Return the messages that were not sent; the job is green, because the promotion is done."""
     told = result.get("notifications")
     rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
     messages = [f"{row.get('entry')} by {row.get('channel')}: {row['problem']}" for row in rows if row.get("problem")]

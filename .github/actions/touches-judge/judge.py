@@ -49,7 +49,7 @@ def files(number: int) -> Iterator[str]:
 
 
 def text(name: str, commit: str) -> str | None:
-    """What is in a file of a commit; None if there is no such file."""
+    """Return what is in a file of a commit; None if there is no such file."""
     try:
         answer = ask("GET", f"contents/{urllib.parse.quote(name)}?ref={commit}")
         return base64.b64decode(answer["content"]).decode()

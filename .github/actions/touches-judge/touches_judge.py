@@ -43,14 +43,14 @@ def main() -> int:
 
 
 def changed() -> list[str]:
-    """The files that the pull request changes; fails where there is no merge to look at."""
+    """Return the files that the pull request changes; fails where there is no merge to look at."""
     git("rev-parse", "--verify", "--quiet", "HEAD^2")  # a merge has two parents
     names = git("diff", "--name-only", "--no-renames", "-z", "HEAD^1", "HEAD").split("\0")
     return [name for name in names if name]
 
 
 def reasons(names: Iterable[str], base: str, text: Text) -> list[str]:
-    """Why a pull request with these files, into this branch, touches its judge; empty if it does not."""
+    """Return why a pull request with these files, into this branch, touches its judge; empty if it does not."""
     why = [f"touches what judges a model: {json.dumps(name)}" for name in names if touches(name, text)]
     if base != MAIN:
         why.append(f"is to be merged into {json.dumps(base)}, which has a judge of its own")
@@ -74,7 +74,7 @@ def harmless(name: str) -> bool:
 
 
 def beside_train(text: str | None) -> dict[str, Any] | None:
-    """All that a config.toml says except what it says to train; None if there is none that can be read."""
+    """Return all that a config.toml says except what it says to train; None if there is none that can be read."""
     try:
         return {key: value for key, value in tomllib.loads(text or "[").items() if key != "train"}
     except tomllib.TOMLDecodeError:
@@ -82,7 +82,7 @@ def beside_train(text: str | None) -> dict[str, Any] | None:
 
 
 def of_checkout(side: str, name: str) -> str | None:
-    """A file before and after the merge that is checked out; None if there is none."""
+    """Return a file before and after the merge that is checked out; None if there is none."""
     try:
         return git("show", f"{'HEAD^1' if side == 'before' else 'HEAD'}:{name}")
     except (subprocess.CalledProcessError, UnicodeDecodeError):

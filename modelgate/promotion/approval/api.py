@@ -110,7 +110,7 @@ def login(path: str, item: Any, who: str = "user") -> str | None:
 
 
 def sha(path: str, item: Any) -> str:
-    """The hash of a commit or tree."""
+    """Return the hash of a commit or tree."""
     sha = field(path, item, "sha", str)
     if not re.fullmatch(job.SHA, sha):
         raise unknown(path, "has an invalid 'sha'")
@@ -118,7 +118,7 @@ def sha(path: str, item: Any) -> str:
 
 
 def unknown(path: str, what: str) -> StepError:
-    """The refusal of an answer that is not as GitHub documents it."""
+    """Return the refusal of an answer that is not as GitHub documents it."""
     return StepError(
         "github_answer_unknown",
         f"GitHub's answer to GET /{path} {what}",

@@ -17,7 +17,7 @@ SHA = r"[0-9a-f]{40,64}"
 
 
 def on_github() -> bool:
-    """Whether this process runs in a job of GitHub Actions."""
+    """Return whether this process runs in a job of GitHub Actions."""
     return bool(os.environ.get("GITHUB_ACTIONS"))
 
 
@@ -48,7 +48,7 @@ def attempt(where: object) -> str:
 
 
 def run_url(this_job: Mapping[str, Any]) -> str:
-    """The attempt's page."""
+    """Return the attempt's page."""
     server = variable("GITHUB_SERVER_URL", r"https?://[\w.:-]+")
     return f"{server}/{this_job['repository']}/actions/runs/{this_job['run_id']}/attempts/{this_job['run_attempt']}"
 

@@ -102,7 +102,7 @@ def check_newest(this_job: Mapping[str, Any], run: Mapping[str, Any], use_case: 
 
 
 def _is_about(this_job: Mapping[str, Any], number: int, use_case: str) -> bool:
-    """Whether a workflow run has jobs of this use case."""
+    """Return whether a workflow run has jobs of this use case."""
     path = f"repos/{this_job['repository']}/actions/runs/{number}/jobs"
     names = (api.field(path, each, "name", str) for each in api.pages(path, "jobs"))
     return any(name.startswith(f"{use_case} / ") for name in names)

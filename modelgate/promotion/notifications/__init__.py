@@ -201,7 +201,7 @@ def _sent(send: Callable[[Message], None], message: Message, deadline: float) ->
 
 
 def _page(api: wandb.Api, entry: Entry) -> str:
-    """Where W&B shows the version; empty if it is gone."""
+    """Return where W&B shows the version; empty if it is gone."""
     try:
         version = client.find(api, entry.content["to"]["name"])
         return client.page_of(version) if version else ""
@@ -220,7 +220,7 @@ def _owed_of(entry: Entry, receipt: _Receipt) -> Iterator[str]:
 
 
 def _names(places: Sequence[str]) -> list[str]:
-    """Where the receipts are, next to the ledger: `entity/project/<use_case>_notifications`."""
+    """Return where the receipts are, next to the ledger: `entity/project/<use_case>_notifications`."""
     return [f"{place.removesuffix('_promotions')}_notifications" for place in places]
 
 

@@ -20,7 +20,7 @@ _MAX_DESCRIPTION = 140  # GitHub's
 
 
 def workflow_run() -> str | None:
-    """The page of this workflow run's attempt; None outside GitHub Actions."""
+    """Return the page of this workflow run's attempt; None outside GitHub Actions."""
     return job.run_url(job.current()) if job.on_github() else None
 
 

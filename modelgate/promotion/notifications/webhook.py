@@ -58,7 +58,7 @@ def send(message: Message) -> None:
 
 
 def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
-    """The header `webhook-signature`."""
+    """Return the header `webhook-signature`."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     return f"v1,{base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()}"
 
