@@ -5,7 +5,9 @@
 #     runner/setup.sh         what a user needs: requirements.txt
 #     runner/setup.sh dev     what a developer needs in addition: requirements-dev.txt
 #     runner/setup.sh packages NAME    after one of these: what the use case NAME adds, usecases/NAME/requirements.txt
+#
 # PYTHON: the Python to create it with, as a command or a path; by default, the newest suitable one on the PATH.
+#
 # Exits 0 done, 2 this machine has no Python that the locked packages have wheels for (and says what to run), 1 the
 # packages could not be installed.
 set -eu
@@ -106,10 +108,10 @@ refuse() {
     case $shortcomings in
     *venv*) fail 'Python is installed, but without venv and ensurepip' "$(how_to_get venv)" ;;
     *intel*) fail 'this Python is built for Intel, and TensorFlow has no wheels for it on a Mac' "$(how_to_get python)" ;;
-    *freethreaded*) fail 'the Python here is the free-threaded build, for which TensorFlow has no wheels' "$(how_to_get python)" ;;
-    *version*) fail 'Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no wheels for others), and only others are here' "$(how_to_get python)" ;;
+    *freethreaded*) fail 'this Python is the free-threaded build, and TensorFlow has no wheels for it' "$(how_to_get python)" ;;
+    *version*) fail 'Python 3.11, 3.12 or 3.13 is required (TensorFlow has no wheels for others), but only others are installed' "$(how_to_get python)" ;;
     esac
-    fail 'Python 3.11, 3.12 or 3.13 is needed, and there is none on the PATH' "$(how_to_get python)"
+    fail 'Python 3.11, 3.12 or 3.13 is required, but there is none on the PATH' "$(how_to_get python)"
 }
 
 how_to_get() {
@@ -151,7 +153,7 @@ by_pip() {
         say "creating $venv with $python"
         "$python" -I -m venv --clear "$venv" || return 1
     fi
-    get_uv || say 'uv could not be installed; pip does its work, which takes longer'
+    get_uv || say 'uv could not be installed; using pip instead, which takes longer'
     install
 }
 
@@ -163,25 +165,25 @@ get_uv() {
         "$venv/bin/python" -I -m pip install -q --retries 1 --no-deps --require-hashes -r "$venv/uv.txt" >"$log" 2>&1
 }
 
-# Install the lock with the environment's uv: that takes a fifth of pip's processor time, mostly because uv compiles
-# nothing; Python does, for what is imported. Without uv, if uv has no equal for one of pip's settings, or if it fails,
-# pip installs, and its errors are shown.
+# Install the lock with the environment's uv: this takes a fifth of pip's processor time, mostly because uv does not compile
+# bytecode; Python compiles what it imports. Without uv, if uv does not support one of pip's settings, or if it fails,
+# pip installs the lock, and shows its errors.
 install() {
     if [ -x "$venv/bin/uv" ]; then
         if ! settings=$("$venv/bin/python" -I runner/uv_settings.py 2>/dev/null); then
-            say "pip installs, because uv has no equal for its settings: $settings"
+            say "using pip, because uv does not support these settings: $settings"
         elif install_with_uv "$@"; then
             return 0
         else
             cp "$log" "$venv/uv.log"
-            say "uv could not install $lock (see $venv/uv.log); pip tries"
+            say "uv could not install $lock (see $venv/uv.log); trying pip"
         fi
     fi
     quietly "$venv/bin/python" -I -m pip install --progress-bar off --require-hashes "$@" -r "$lock" || complain
 }
 
-# Copies, not links into uv's cache: a file that somebody changes in this environment does not get into the next ones.
-# Indexes: any may have any package, as for pip; the lock's hash decides.
+# Copies, not links into uv's cache, so that a changed file in this environment does not get into the next ones.
+# Any index may have any package, as with pip; the lock's hash decides.
 install_with_uv() (
     for name in $(env | sed -n 's/^\(UV_[A-Z_]*\)=.*/\1/p'); do
         [ "$name" = UV_CACHE_DIR ] || unset "$name"
@@ -210,7 +212,7 @@ add_packages() {
     fi
 }
 
-# Run an installer whose output goes to the log. Meanwhile one line shows what it does.
+# Run an installer and write its output to the log. One line shows what it does.
 quietly() {
     say "installing $lock into $venv (the first time takes minutes)"
     : >"$log"
@@ -230,7 +232,7 @@ complain() {
     return 1
 }
 
-# What pip says of each package when all is well.
+# What pip prints for each package if all is well.
 ROUTINE='^ *(Collecting|Downloading|Using cached|Processing|Looking in|Requirement already satisfied|Saved) '
 
 # Runs next to the installer and ends with this script: on a terminal, one line that changes; otherwise a line now and

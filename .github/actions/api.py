@@ -1,5 +1,5 @@
 """
-GitHub's API, for the actions next to this file: each has this folder on its PYTHONPATH. Needs Python alone.
+Call GitHub's API for the actions next to this file: each has this folder on its PYTHONPATH. Needs only Python.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def ask(method: str, path: str, body: Any = None) -> Any:
 
 
 def listed(path: str, **query: str) -> Iterator[dict[str, Any]]:
-    """Every row of a list that GitHub gives in pages."""
+    """Yield every row of a list that GitHub returns in pages."""
     page = 1
     while rows := ask("GET", f"{path}?{urllib.parse.urlencode(query | {'per_page': PAGE, 'page': page})}"):
         yield from rows

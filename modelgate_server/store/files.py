@@ -1,4 +1,4 @@
-"""The files of a run: mutable by name, their bytes in the blob folder."""
+"""Store the files of a run: mutable by name, with their bytes in the blob folder."""
 
 import sqlite3
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The page of a run, and of one of its files."""
+"""Show the page of a run, and of one of its files."""
 
 import re
 from collections.abc import Callable

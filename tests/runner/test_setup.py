@@ -275,7 +275,7 @@ def test_uv_of_the_lock_installs_the_rest_and_pip_does_what_it_cannot(real: Mach
 
     done = real.setup(**env)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["making", "installing", ".venv"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["creating", "installing", ".venv"]
     assert f"UV_FIND_LINKS={index}" in seen.read_text() and not {*hostile} & {
         *re.findall("UV_[A-Z_]+", seen.read_text())
     }
@@ -286,12 +286,12 @@ def test_uv_of_the_lock_installs_the_rest_and_pip_does_what_it_cannot(real: Mach
     (real.root / "requirements.txt").write_text(lock + wheel(index, "tinyother"))
     done = real.setup(PIP_PROXY="http://127.0.0.1:9", **env)
     assert (done.returncode, answer(real, "tinyother")) == (0, "42")
-    assert "pip installs, because uv has no equal for its settings: proxy" in done.stdout
+    assert "using pip, because uv does not support these settings: proxy" in done.stdout
     (tmp_path / "broken").touch()
     (real.root / "requirements.txt").write_text(lock + wheel(index, "tinythird"))
     done = real.setup(**env)
     assert (done.returncode, done.stderr, answer(real, "tinythird")) == (0, "", "42")
-    assert "uv could not install requirements.txt (see .venv/uv.log); pip tries" in done.stdout
+    assert "uv could not install requirements.txt (see .venv/uv.log); trying pip" in done.stdout
 
     # Other bytes than the lock's are refused by both.
     (tmp_path / "broken").unlink()

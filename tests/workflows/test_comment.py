@@ -292,7 +292,7 @@ def test_the_reason_of_a_refusal_is_code_whatever_it_says(say, judged):
 @pytest.mark.parametrize("leaf", [None, True, 1e999, [], {}, "", "²", "a\nb", 'a"]-->x', "1" * 5000, "a,b"])
 def test_values_of_another_type_or_form_are_left_out(say, judged, leaf):
     body = say(RESULT, with_leaves(form.as_json(judged[0]), leaf), FROM_STRANGER="true")
-    assert "```" not in body and "Slices that moved" not in body and "| accuracy" not in body
+    assert "```" not in body and "Slices that changed" not in body and "| accuracy" not in body
 
 
 @pytest.mark.parametrize("key", ["rules", "metrics", "slices", "confusion", "version", "dataset", "production"])
@@ -363,7 +363,7 @@ def test_what_is_no_count_is_in_no_picture(say, judged, number):
     slices = [{"name": "thin", "rows": 9, "regressed": number, "improved": 1}]
     confusion = [{"truth": "0", "answer": "1", "rows": number}]
     body = say(RESULT, form.as_json(judged[0]) | {"slices": slices, "confusion": confusion}, FROM_STRANGER="true")
-    assert "Slices that moved" not in body and "sankey" not in body and "The gate" in body
+    assert "Slices that changed" not in body and "sankey" not in body and "The gate" in body
 
 
 def test_a_file_of_any_size_is_read_to_its_limit_and_a_link_is_not_followed(say, github, tmp_path):

@@ -230,7 +230,7 @@ def test_it_says_how_it_is_used():
 def test_a_registry_that_does_not_answer_does_not_lack_the_image(push, tmp_path, words):
     code, said, put_out = push(pushed=STEPS, answer=words)
     assert (code, put_out) == (1, {})
-    assert f"cannot be known: {words}" in said
+    assert f"exists: {words}" in said
     assert "push" not in [line.split()[0] for line in (tmp_path / "asked").read_text().splitlines()]
 
 

@@ -194,8 +194,8 @@ def test_hyperparameters_become_flags(run_step):
         ('{"out": "/etc"}', "'out' is not a hyperparameter"),
         ('{"--epochs": 1}', "'--epochs' is not a hyperparameter"),
         ('{"epochs=1 --x": 1}', "is not a hyperparameter"),
-        ('{"epochs": [1]}', "must be true, false, a number or a text"),
-        ('{"epochs": null}', "must be true, false, a number or a text"),
+        ('{"epochs": [1]}', "must be true, false, a number or a string"),
+        ('{"epochs": null}', "must be true, false, a number or a string"),
     ],
 )
 def test_what_is_no_hyperparameter_starts_no_container(run_step, text, said):

@@ -1,13 +1,13 @@
 """
-Find the use cases that a workflow run is about. Next to action.yml; run at the root of a checkout. Needs Python, git.
+Find the use cases that a workflow run is about. Run it at the root of a checkout. Needs only Python and git.
 
-A push and a pull request are about the use cases that they touch: those of which an image of a step would be another
-one than before. An image's tag is the hash of all that it is made of, which `runner/images.py` knows, so the tags
-before and after are compared. A change of the workflows themselves touches every use case. A dispatch is about the use
-case that it names, or about the default one; once a week it is about all; an automation of W&B names a version.
+A push and a pull request are about the use cases that they touch: those with an image of a step that would change. An
+image's tag is the hash of everything that it is made of, which `runner/images.py` knows, so this compares the tags
+before and after. A change of the workflows themselves touches every use case. A dispatch is about the use case that it
+names, or about the default one; once a week, it is about all of them; a W&B automation names a version.
 
-If a change touches `usecases/<name>/rollback.toml`, the version that it names is evaluated in the place of a new one.
-Each use case's environment is read from main's config: a pull request cannot choose who approves it.
+If a change touches `usecases/<name>/rollback.toml`, the version that it names is evaluated instead of a new one. Each
+use case's environment is read from main's config: a pull request cannot choose who approves it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from typing import Any
 
 WRONG_USE = 2
 STEPS = ("build", "train", "link", "evaluate", "promote")
-# What every model goes through. A test holds this to what the pipeline uses.
+# The steps and files that every model depends on. A test compares this with what the pipeline uses.
 WORKFLOWS = (".github/actions/", ".github/workflows/model.yml", ".github/workflows/pipeline.yml")
 NAME = r"[a-z][a-z0-9_]{0,39}"
 VERSION = r"[\w.-]{1,128}/[\w.-]{1,128}/[\w.-]{1,128}:v[0-9]{1,9}"
 ENVIRONMENT, LABEL = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 DEFAULT_ENVIRONMENT, DEFAULT_LABEL = "production", "ubuntu-24.04"
-# Prints the tags of the images of every use case that it is given, as the code in its folder makes them.
+# Prints the tags of the images of the given use cases, as the code in its folder makes them.
 TAGS = """
 import json, sys
 from pathlib import Path
@@ -71,7 +71,7 @@ def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
     if named and named not in known:
         raise ValueError(f"there is no use case {json.dumps(named)}; there are: {', '.join(known)}")
     if event == "merge_group":
-        return []  # each was judged in its pull request, and is again once it is merged
+        return []  # each was judged in its pull request, and will be judged again after the merge
     if event == "schedule":
         return [describe(name, "HEAD", []) for name in ([named] if named else known)]
     if event == "repository_dispatch":
@@ -93,7 +93,9 @@ def use_cases() -> list[str]:
 
 
 def check_environments(names: list[str]) -> None:
-    """Reviewers approve environments: with one click they would approve every model that shares one."""
+    """Refuse a shared environment: reviewers approve environments, so one click would approve every model that shares
+    it.
+    """
     used = Counter(environment(config(name, "HEAD")) for name in names)
     for shared in sorted(name for name, count in used.items() if count > 1):
         users = [name for name in names if environment(config(name, "HEAD")) == shared]
@@ -164,7 +166,7 @@ def describe(name: str, judge: str, changed: list[str]) -> dict[str, Any]:
 def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the version that an automation of W&B names, as its documentation has the payload. Anyone who can write to
-    the repository can send one, so it is no more than a proposal: the gate judges it, and a reviewer approves it.
+    the repository can send one, so it is only a proposal: the gate judges it, and a reviewer approves it.
     """
     payload = event.get("client_payload")
     payload = payload if isinstance(payload, dict) else {}
@@ -194,7 +196,7 @@ def rollback(name: str) -> dict[str, str]:
     if not (isinstance(version, str) and re.fullmatch(r"v[0-9]{1,9}", version)):
         raise ValueError(f'{file} must name a version of the use case: version = "v3"')
     if not (isinstance(reason, str) and reason.strip() and reason.isprintable()):
-        raise ValueError(f"{file} must say why, on one line: reason = ...")
+        raise ValueError(f"{file} must give a reason, on one line: reason = ...")
     return {"version": version, "policy": "rollback", "reason": reason}
 
 

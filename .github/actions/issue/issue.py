@@ -1,7 +1,7 @@
 """
 Keep the one issue of a model's audit: open if `audit --verify` found something, closed if it found nothing.
 
-Lives next to action.yml, which passes its inputs as variables. Needs Python alone. Run again, it changes nothing.
+action.yml passes its inputs as variables. Needs only Python. Running it again changes nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def body(use_case: str, findings: list[dict[str, Any]]) -> str:
         [
             mark(use_case),
             "",
-            f"`audit --verify` found what was changed, lost or done outside the gate ({run}).",
+            f"`audit --verify` found entries that were changed or lost, or moves outside the gate ({run}).",
             "docs/reference/refusals.md explains each name.",
             "",
             *(f"    {line}" for line in lines),

@@ -2,8 +2,8 @@
 Say whether this repository's images are attested: those of a public repository are, and those of any other if ATTEST
 is true.
 
-Lives next to action.yml, which passes its inputs as variables. Needs Python alone. GitHub is asked, because the event
-of a schedule names no repository: https://github.com/docker/metadata-action/issues/184
+action.yml passes its inputs as variables. Needs only Python. This asks GitHub, because the event of a schedule does not
+name the repository: https://github.com/docker/metadata-action/issues/184
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """
-Build and push the images whose tag the image registry does not have, and that of promote; give the digests of all.
+Build and push the images whose tag the image registry does not have, and that of promote; output the digests of all.
 
     REPOSITORY=ghcr.io/owner/name USE_CASE=NAME GITHUB_OUTPUT=/dev/stdout python3 push_images.py
 
-Next to action.yml, which passes its inputs in the environment: REPOSITORY, USE_CASE (empty: the default one), IMAGES
-(empty: those of the pipeline), and VERIFY=true where images have attestations. Run at the root of a checkout; needs
-Python and docker, and gh to verify. What the images are, what they are built on and how they are built, `python3 -m
-runner images` knows. An image of a framework is pulled or pushed only if an image that is built on it has to be built.
+action.yml passes its inputs in the environment: REPOSITORY, USE_CASE (empty: the default one), IMAGES (empty: those of
+the pipeline), and VERIFY=true if images have attestations. Run it at the root of a checkout; it needs Python and
+docker, and gh to verify. `python3 -m runner images` knows the images, their bases and how to build them. An image of a
+framework is pulled or pushed only if an image that is built on it must be built.
 
-A tag can be foretold, and anyone who can write to this repository may push anything under it. So what this workflow run
-pushed is known by the digest that docker computed, and not by what the tag says afterwards; an image that was there
-already is taken, if VERIFY says so, only if this repository's workflow built it for main or for this very branch; and
-the image that is given the second key is never what lay there.
+A tag is predictable, and anyone who can write to this repository can push anything under it. So the images that this
+workflow run pushed are identified by the digest that docker computed, not by the tag. With VERIFY, an existing image is
+reused only if this repository's workflow built it for main or for this branch. And the image that gets the second key
+is never reused.
 
 Exits 0 done, 1 something was not built, pushed or known, 2 there is no such use case, or its config is wrong.
 """
@@ -29,8 +29,8 @@ from typing import Any
 STEPS = ("build", "train", "link", "evaluate", "promote")
 ALWAYS = "promote"
 MAIN = "refs/heads/main"
-# What an image registry answers where there is no such image yet; GHCR denies a repository that it does not know. If
-# that was meant, the push is denied too, and says so.
+# What an image registry answers if there is no such image yet; GHCR denies access to an unknown repository. If access
+# is really denied, the push fails, too, and says so.
 MISSING = ("no such manifest", "manifest unknown", "name unknown", "denied")
 
 
@@ -38,7 +38,7 @@ def main() -> int:
     if sys.argv[1:]:
         print(__doc__)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
-    repository = os.environ["REPOSITORY"].lower()  # GitHub's names may have capitals, an image's may not
+    repository = os.environ["REPOSITORY"].lower()  # names on GitHub may have capitals, names of images may not
     use_case = settings(os.environ["USE_CASE"])
     of_use_case = ("--use-case", use_case["name"], "--repository", repository)
     asked = os.environ.get("IMAGES", "").split() or STEPS
@@ -47,8 +47,8 @@ def main() -> int:
     there = {name: digest(reference) for name, reference in wanted.items() if name != ALWAYS}
     lacking = [name for name in wanted if there.get(name) is None and name != ALWAYS]
     for name, reference in wanted.items():
-        print(f"{reference}: {'to be pushed' if there.get(name) is None else 'there already'}", flush=True)
-    # First the one that is made anew each time, in seconds: a push that is denied fails before anything else is built.
+        print(f"{reference}: {'to be pushed' if there.get(name) is None else 'exists'}", flush=True)
+    # First the one that is built each time, in seconds: a denied push fails before anything else is built.
     always = [name for name in asked if name == ALWAYS]
     pushed = build(of_use_case, always, {}) if always else {}
     if lacking:
@@ -78,7 +78,7 @@ def fetch_bases(of_use_case: tuple[str, ...], names: list[str]) -> dict[str, str
 def build(of_use_case: tuple[str, ...], names: list[str], bases: dict[str, str | None]) -> dict[str, str]:
     """Build images, on bases that were not there too, and push both; the digests of what was pushed."""
     built = images(*of_use_case, *names)
-    # Below a base that was there, nothing was built.
+    # Below an existing base, nothing was built.
     return {name: push(built[name]) for name in built if bases.get(name) is None and in_engine(built[name])}
 
 
@@ -101,7 +101,7 @@ def images(*arguments: str) -> dict[str, str]:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as log:
         done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=log.stdin, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(done.returncode)  # it has said why
+        sys.exit(done.returncode)  # it has already said why
     lines = [line.partition("=") for line in done.stdout.splitlines()]
     return {name: reference for name, _, reference in lines}
 
@@ -143,7 +143,7 @@ def digest(reference: str) -> str | None:
         return value if trusted(f"{reference.rpartition(':')[0]}@{value}") else None
     if any(words in answer.stderr for words in MISSING):
         return None
-    sys.exit(f"error: whether there is {reference} cannot be known: {answer.stderr.strip()}")
+    sys.exit(f"error: cannot find out whether {reference} exists: {answer.stderr.strip()}")
 
 
 def trusted(pinned: str) -> bool:

@@ -1,5 +1,5 @@
 """
-Values in files that strangers may have written: each is held to the form that it must have before it is used.
+Check values in files that strangers may have written: each must have the right form before it is used.
 """
 
 from __future__ import annotations

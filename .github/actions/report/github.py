@@ -1,4 +1,4 @@
-"""GitHub's API, as far as a report needs it: the pull request, its comments, and check runs."""
+"""Call GitHub's API for a report: the pull request, its comments, and check runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def of_fork(head: str, sha: str) -> str:
 
 
 def write(number: int, use_case: str, text: str) -> str:
-    """Update our comment on this model, or the one that knew of no model yet, or make it."""
+    """Update our comment on this model, or the one without a model, or create it."""
     ours = {
         line: comment for comment in comments_of(number) for line in (mark(use_case), mark("")) if begins(comment, line)
     }
@@ -53,7 +53,7 @@ def comments_of(number: int) -> Iterator[dict[str, Any]]:
 
 
 def check(use_case: str, sha: str, ends: str, title: str, summary: str, address: str | None = None) -> None:
-    """Make the check run of a model on a commit, or write it anew. address: its page in W&B, if there is one."""
+    """Create the check run of a model on a commit, or replace it. address: its page in W&B, if there is one."""
     name = f"model gate ({use_case})"
     output = {"title": title, "summary": summary}
     body = {"name": name, "status": "completed", "conclusion": ends, "output": output}

@@ -1,9 +1,9 @@
 """
-What is said of a model: the verdict first, then the reasons for it, with pictures that GitHub draws.
+Write what to say about a model: the verdict first, then the reasons, with diagrams that GitHub renders.
 
-Everything is drawn from `result.json` and `evidence.json`; the report is quoted and never parsed. In a fork's case
-strangers wrote these files, so each value is held to the form it must have before it is part of a text, a picture or a
-link, and the report is put between fences.
+Everything comes from `result.json` and `evidence.json`; the report is quoted and never parsed. For a fork, strangers
+wrote these files, so the form of each value is checked before it becomes part of a text, a diagram or a link, and the
+report is put between fences.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from forms import at, count, held, items, number, url
 
 MARK = "<!-- modelgate{} -->"  # with the use case
 SIGNS = {"pass": "✅", "fail": "⛔", "unchanged": "⚪"}
-MAX_COMMENT = 65_000  # GitHub takes 65,536 characters
+MAX_COMMENT = 65_000  # GitHub allows 65,536 characters
 MAX_ROWS = 8
 MAX_RULES = 20
 MAX_WARNINGS, MAX_WARNING = 20, 600
@@ -188,8 +188,8 @@ def slices(evidence: dict[str, Any]) -> str:
     if not lines:
         return ""
     head = ["| slice | regressed | improved |", "|---|---|---|"]
-    words = "regressed: rows that production has right and the candidate has wrong; improved: the opposite"
-    return f"**Slices that moved** ({words})\n\n" + "\n".join([*head, *lines[:MAX_ROWS]])
+    words = "regressed: rows that production gets right and the candidate gets wrong; improved: the opposite"
+    return f"**Slices that changed** ({words})\n\n" + "\n".join([*head, *lines[:MAX_ROWS]])
 
 
 def confusion_picture(evidence: dict[str, Any]) -> str:
@@ -204,7 +204,7 @@ def confusion_picture(evidence: dict[str, Any]) -> str:
     drawn = [flow for _, flow in sorted(flows, key=lambda flow: -flow[0])[:MAX_ROWS]]
     form = json.dumps({"sankey": SANKEY | {"height": SANKEY_HEIGHT + FLOW_HEIGHT * len(drawn)}})
     lines = ["```mermaid", f"%%{{init: {form}}}%%", "sankey-beta", "", *drawn]
-    return "**What is taken for what** (in rows, the most frequent)\n\n" + "\n".join([*lines, "```"])
+    return "**The most frequent mistakes** (in rows)\n\n" + "\n".join([*lines, "```"])
 
 
 def lineage_picture(result: dict[str, Any], evidence: dict[str, Any], verdict: str) -> str:

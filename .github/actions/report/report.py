@@ -1,10 +1,10 @@
 """
-Report what a pull request's or a push's models are worth: a check run for each, and a comment on the pull request.
+Report how good the models of a pull request or a push are: a check run for each, and a comment on the pull request.
 
-Lives next to action.yml, which passes its inputs as variables. Needs Python alone.
+action.yml passes its inputs as variables. Needs only Python.
 
-A check run `model gate (<use case>)` fails if the verdict is `fail`, or if there is none. What strangers say of their
-own code is never a success: it is neutral, and a maintainer decides.
+A check run `model gate (<use case>)` fails if the verdict is `fail`, or if there is none. A stranger's own result is
+never a success: the check is neutral, and a maintainer decides.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ def main() -> int:
     try:
         if inputs["UNTOUCHED"]:
             for use_case in json.loads(inputs["UNTOUCHED"]):
-                github.check(use_case, inputs["SHA"], "neutral", "not touched", "This change touches no file of it.")
+                github.check(
+                    use_case, inputs["SHA"], "neutral", "not touched", "This change touches no file of this model."
+                )
             return 0
         report(inputs)
     except urllib.error.HTTPError as error:
-        print(f"::error title=report::GitHub answered {error.code} to {error.url}; look at the job's permissions")
+        print(f"::error title=report::GitHub answered {error.code} to {error.url}; check the job's permissions")
         return 1
     except urllib.error.URLError as error:
         print(f"::error title=report::GitHub was not reached: {error.reason}; run the job again")
@@ -48,7 +50,7 @@ def report(inputs: Mapping[str, str]) -> None:
         print("there is no open pull request with this commit, so there is nothing to report")
         return
     judged = [inputs["USE_CASE"]] if inputs["USE_CASE"] else reported(folder)
-    nothing = [""] if inputs["ENDED"] != "success" else []  # a run that touches no model has nothing to say
+    nothing = [""] if inputs["ENDED"] != "success" else []  # a run that touches no model has nothing to report
     for use_case in judged or nothing:
         files = folder / f"report-{use_case}"
         result, evidence = (parsed(read(files / name)) for name in ("result.json", "evidence.json"))

@@ -1,12 +1,12 @@
 """
-Run one step's image, and tell GitHub the result. Next to action.yml, which passes its inputs as variables.
+Run one step's image, and report the result to GitHub. action.yml passes its inputs as variables.
 
 A step knows flags, exit codes and one JSON object on standard output. GitHub knows outputs, a summary and annotations.
-This is the translation, and nothing else: it decides nothing, and it ends with the step's own exit code. A verdict
-`fail`, or what an audit found, is not a failure of the job: it is the answer, which a check run or an issue shows.
+This only translates between them: it decides nothing, and it ends with the step's own exit code. A verdict `fail`, or
+findings of an audit, do not fail the job: they are the answer, which a check run or an issue shows.
 
-Whatever a step says is text. While it runs, GitHub is told to take nothing in the log for a command; what goes into an
-output or an annotation is escaped. Needs Python alone.
+All output of a step is text. While it runs, GitHub does not read commands in the log; text in an output or an
+annotation is escaped. Needs only Python.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INSIDE = "/out"
 DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the one secret that a use case may declare
 NO, WRONG_USE = 1, 2
 WANDB = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT")
-# What is taken from every container, as runner/containers.py takes it.
+# The rights that no container has, as in runner/containers.py.
 CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:mode=1777")
 # What modelgate/promotion/approval/ reads, and so only a step that asks GitHub gets to see.
 GITHUB = ("ACTIONS", "ACTOR", "API_URL", "REF", "REPOSITORY", "RUN_ATTEMPT", "RUN_ID", "SERVER_URL", "SHA", "TOKEN",
@@ -87,7 +87,7 @@ def hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,59}", name) or name in flags:
             raise ValueError(f"{key!r} is not a hyperparameter")
         if not isinstance(value, str | int | float):
-            raise ValueError(f"{key!r} must be true, false, a number or a text")
+            raise ValueError(f"{key!r} must be true, false, a number or a string")
         found[name] = json.dumps(value) if isinstance(value, bool) else str(value)
     return found
 
@@ -145,7 +145,7 @@ def write_outputs(result: Mapping[str, Any]) -> None:
 
 def remove_links(out: Path) -> None:
     """
-    Leave nothing in the folder but files and folders: what the step made of it is read, and uploaded, on the host.
+    Remove everything from the folder except files and folders, because it is read, and uploaded, on the host.
 
     A link would be followed there, to what the container itself could not see, such as this job's variables.
     """

@@ -1,8 +1,8 @@
 """
-Make the check run `judge untouched` of a pull request, from what GitHub says of its files. Run by main's judge.yml.
+Create the check run `judge untouched` of a pull request from GitHub's list of its files. main's judge.yml runs this.
 
-Nothing of the pull request is checked out: GitHub is asked for the names of its files, and for a config.toml before and
-after. So a pull request that edits its own workflows does not change the answer. Needs Python alone.
+Nothing of the pull request is checked out: this asks GitHub for the names of its files, and for a config.toml before
+and after. So a pull request that edits its own workflows cannot change the answer. Needs only Python.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from api import ask, listed, pulls
 from touches_judge import reasons
 
 NAME = "judge untouched"
-MAX_FILES = 3000  # GitHub lists no more of a pull request
+MAX_FILES = 3000  # GitHub does not list more of a pull request
 MAX_SHOWN = 50
 
 
@@ -32,10 +32,10 @@ def main() -> int:
     before = ask("GET", f"compare/{pull['base']['sha']}...{sha}?per_page=1")["merge_base_commit"]["sha"]
     why = reasons(names, pull["base"]["ref"], lambda side, name: text(name, before if side == "before" else sha))
     if len(names) >= MAX_FILES:
-        why.append(f"changes {MAX_FILES} files or more, of which GitHub lists no more")
+        why.append(f"changes {MAX_FILES} files or more, and GitHub does not list the rest")
     title = "promote from main, after the merge" if why else "it may be promoted from its own workflow run"
     lines = "\n".join(f"    {line}" for line in why[:MAX_SHOWN])  # as code: nothing in it is Markdown
-    output = {"title": title, "summary": f"This pull request:\n\n{lines}" if why else "It changes models alone."}
+    output = {"title": title, "summary": f"This pull request:\n\n{lines}" if why else "It changes only models."}
     check = {"name": NAME, "head_sha": sha, "status": "completed", "output": output}
     ask("POST", "check-runs", check | {"conclusion": "failure" if why else "success"})
     print(f"{NAME}: {title}")

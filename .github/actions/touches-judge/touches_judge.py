@@ -1,12 +1,12 @@
 """
-Does a pull request change what judges a model? Next to action.yml; run at the root of a checkout with depth 2.
+Check whether a pull request changes what judges a model. Run it at the root of a checkout with depth 2.
 
-GitHub checks out the merge of a pull request: its first parent is what it is merged into. Whatever differs from that is
-looked at, and what is not known to be harmless touches the judge. So does a pull request into another branch than main:
-what judges there is that branch's own, which no one has merged.
+GitHub checks out the merge of a pull request: its first parent is what it is merged into. Every file that differs is
+checked, and one that is not known to be harmless touches the judge. So does a pull request into a branch other than
+main: that branch has its own judge, which no one has merged.
 
-This rail keeps an honest pull request honest. One that means harm changes this very file; against that stand the
-reviewer, the second key and CODEOWNERS, and judge.py, which main's own code runs.
+This check is for honest pull requests. A hostile one can change this file; the reviewer, the second key and CODEOWNERS
+protect against that, and so does judge.py, which main's own code runs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 
 Text = Callable[[str, str], str | None]  # (before or after, a file's name) to what is in it
 MAIN = "main"
-# Nothing of these runs in the pipeline, or gets into an image of a step. Any other file may: a `json.py` at the root
-# would be imported in the place of Python's own.
+# Nothing in these paths runs in the pipeline, or gets into an image of a step. Any other file may: a `json.py` at the
+# root would be imported instead of Python's own.
 HARMLESS = ("docs/*", "tests/*", "modelgate_server/*", "benchmarks/*")
 PAGES = ("*.md", "LICENSE")  # at the root
 MODEL = "usecases/*/model.py"  # what is judged
@@ -53,7 +53,7 @@ def reasons(names: Iterable[str], base: str, text: Text) -> list[str]:
     """Return why a pull request with these files, into this branch, touches its judge; empty if it does not."""
     why = [f"touches what judges a model: {json.dumps(name)}" for name in names if touches(name, text)]
     if base != MAIN:
-        why.append(f"is to be merged into {json.dumps(base)}, which has a judge of its own")
+        why.append(f"would be merged into {json.dumps(base)}, which has its own judge")
     return why
 
 

@@ -11,11 +11,11 @@ PATH = ROOT / "docs" / "reference" / "conformance.md"
 
 HEAD = """# Conformance
 
-What W&B's own system tests say about the embedded server. `make conformance WANDB_TESTS=<checkout>` runs them and
-writes this page; the tests stay in their checkout of github.com/wandb/wandb. They were made for a private server image
-and run against any server: a plugin gives them this one's address, and `python -m modelgate_server admin` makes the
-users that they want (`tests/server/conformance/`). A test that fails is run once more alone, and counts when it passes
-there.
+W&B's own system tests run against the embedded server, and this page has their results. `make conformance
+WANDB_TESTS=<checkout>` runs the tests and writes the page; they stay in their checkout of github.com/wandb/wandb. W&B
+wrote them for a private server image, but they run against any server: a plugin gives them the address of this one, and
+`python -m modelgate_server admin` creates the users that they need (`tests/server/conformance/`). A failed test runs
+once more by itself, and counts as passed if it passes then.
 """
 
 
@@ -33,7 +33,7 @@ def _said(outcomes: list[Outcome]) -> str:
     said = f"{passed} of {len(ran)} passed"
     if alone := sum(one.alone == "passed" for one in ran):
         said += f" ({alone} only alone)"
-    return said + f", {len(outcomes) - len(ran)} skip themselves"
+    return said + f", {len(outcomes) - len(ran)} skipped"
 
 
 def render(results: list[Result]) -> str:
@@ -45,18 +45,21 @@ def render(results: list[Result]) -> str:
 
 
 def _figures(results: list[Result]) -> str:
-    rows = ["| SDK | passed | skip themselves | left out | date | tests |", "|---|---|---|---|---|---|"]
+    rows = ["| SDK | passed | skipped | left out | date | tests |", "|---|---|---|---|---|---|"]
     for result in results:
         ran = [one for one in result.outcomes if one.together != "skipped"]
         rows.append(
             f"| {result.sdk} | **{sum(one.passes for one in ran)} of {len(ran)}** | {len(result.outcomes) - len(ran)} |"
             f" {len(result.exclusions)} | {result.date} | `{result.tests}` |"
         )
-    return "\n".join(rows) + "\n\n`tests` is a hash over the files that were run. What is left out is listed below.\n"
+    return (
+        "\n".join(rows)
+        + "\n\n`tests` is a hash over the files that were run. The tests that are left out are listed below.\n"
+    )
 
 
 def _folders(result: Result) -> str:
-    rows = ["| folder | passed | failed | skip themselves |", "|---|---|---|---|"]
+    rows = ["| folder | passed | failed | skipped |", "|---|---|---|---|"]
     for folder in FOLDERS:
         found = Counter("passed" if one.passes else one.together for one in result.select(folder))
         rows.append(f"| `{folder}` | {found['passed']} | {found['failed']} | {found['skipped']} |")
@@ -80,8 +83,8 @@ def _later(result: Result) -> str:
 
 def _skipped(result: Result) -> str:
     causes = Counter(_cell(one.cause) for one in result.outcomes if one.together == "skipped")
-    rows = ["Skip themselves, in their own words:\n"]
-    rows += [f"- {cause or 'without a word'} ({count})" for cause, count in sorted(causes.items())]
+    rows = ["Skipped by the tests themselves, with their reasons:\n"]
+    rows += [f"- {cause or 'without a reason'} ({count})" for cause, count in sorted(causes.items())]
     return "\n".join(rows) + "\n" if causes else ""
 
 
