@@ -179,7 +179,7 @@ def test_the_python_that_is_named_is_taken_and_no_newer_one(machine: Machine) ->
 def test_a_named_python_that_will_not_do_is_refused(machine: Machine, pretending: str) -> None:
     machine.python("python3.14", pretending)
     machine.program("uv", "echo must not be asked; exit 1")
-    assert "PYTHON=python3.14 cannot make the environment" in refused(machine, PYTHON="python3.14")
+    assert "PYTHON=python3.14 cannot create the environment" in refused(machine, PYTHON="python3.14")
 
 
 def test_an_environment_of_another_python_than_the_named_one_is_made_anew(machine: Machine) -> None:
@@ -188,7 +188,7 @@ def test_an_environment_of_another_python_than_the_named_one_is_made_anew(machin
     machine.program("python", "echo 3 11", machine.root / ".venv/bin")
     machine.program("named", 'case "$*" in *version_info\\[*) echo 3 12;; *) exit 1;; esac')
     assert machine.setup().returncode == 0  # as it is
-    assert "PYTHON=named cannot make" in machine.setup(PYTHON="named").stderr
+    assert "PYTHON=named cannot create" in machine.setup(PYTHON="named").stderr
 
 
 # --- for real --------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_a_wrong_key_is_refused(server: Server, key: str) -> None:
 
 def test_a_request_without_credentials_is_refused(server: Server) -> None:
     answer = requests.post(f"{server.url}/graphql", json={"query": "{ viewer { id } }"}, timeout=60)
-    assert_refused(answer, 401, "an API key is needed")
+    assert_refused(answer, 401, "an API key is required")
 
 
 def test_a_run_of_an_unknown_entity_is_refused(wire: Wire, project: str) -> None:

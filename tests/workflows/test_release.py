@@ -86,7 +86,7 @@ def test_a_package_that_was_forgotten_is_named(checkout):
 def test_a_folder_that_is_no_checkout_is_named_without_a_traceback(tmp_path):
     done = release(tmp_path, "v0.2.0")
     assert done.returncode == 2
-    assert "there is no pyproject.toml" in done.stderr and "Traceback" not in done.stderr
+    assert "pyproject.toml does not exist" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_wrong_use_is_said_with_the_usage():
