@@ -141,7 +141,7 @@ lock: setup
 	else echo 'error: uv is needed to remake the locks' >&2; \
 	echo 'hint: https://docs.astral.sh/uv/getting-started/installation/' >&2; exit 2; fi
 
-# These need Python and gh alone: whoever administers the repository does not have to install what the steps need.
+# These need only Python and gh: an administrator of the repository does not have to install what the steps need.
 github-setup github-doctor:
 	@python3 -m tools.github $(@:github-%=%) "$$REPO" $${REVIEWERS:+--reviewer "$$REVIEWERS"} \
 	$${ENTITY:+--entity "$$ENTITY"} $${BASE_URL:+--base-url "$$BASE_URL"} $${APPROVAL:+--approval "$$APPROVAL"} \

@@ -83,7 +83,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
 
 
 def _fill(folder: Path, size: Size) -> None:
-    """Written past the protocol, which has measurements of its own."""
+    """Write the data without the protocol, which is measured separately."""
     folder.mkdir()
     database, blobs = Database(folder / "server.db"), Blobs(folder / "blobs")
     with database.write() as db:
@@ -121,7 +121,7 @@ def _version(db: Any, blobs: Blobs, home: artifacts.Collection, number: int, siz
 
 
 def _config(number: int) -> str:
-    """With what the SDK adds of its own, some 10 kB."""
+    """Return a config with what the SDK adds, some 10 kB."""
     own = {"value": {"t": "x" * 9_000, "m": [{"1": "epoch/epoch"}, {"2": "epoch/*", "5": 1}]}}
     values = {"lr": 10 ** -(number % 5), "seed": number, "optimizer": {"name": "adam"}}
     return json.dumps({"_wandb": own, **{key: {"value": value} for key, value in values.items()}})

@@ -25,7 +25,7 @@ sizes: dict[str, int] = {}
 
 
 class Discarding(blobs.Blobs):
-    """Holds the manifests, and says of the files that they are there."""
+    """Has the manifests, and says that all files exist."""
 
     def size(self, md5: str) -> int | None:
         return sizes[md5] if md5 in sizes else super().size(md5)

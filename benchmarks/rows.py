@@ -20,7 +20,7 @@ from benchmarks.timing import Failed
 ROWS, EVAL_ROWS = 800_000, 200_000
 LIMIT_GIB = 4.0
 STEPS = ("build", "train", "link", "evaluate")
-# In the place of the template's `load`: twenty columns, one of them a category, some values missing.
+# Instead of the template's `load`: twenty columns, one of them a category, some values missing.
 LOAD = """
 CLASSES = ("no", "yes")
 COLUMNS = [f"n{number}" for number in range(19)]

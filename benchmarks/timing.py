@@ -41,7 +41,7 @@ def timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the person's environment without what would steer one of the sides, and with a HOME of its own."""
+    """Return the environment without variables that could affect one of the sides, and with a separate HOME."""
     steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE", "RUNNER")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return {"DOCKER_CONFIG": str(Path.home() / ".docker")} | kept | {"HOME": str(home)}

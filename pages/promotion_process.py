@@ -60,7 +60,7 @@ class PromotionProcess:
             self._evidence = evidence
 
     def progress(self) -> Progress | None:
-        """Return how the last promotion that was started here goes on, or ended; None if there was none."""
+        """Return how the last promotion that was started here is doing, or ended; None if there was none."""
         with self._turn:
             if self._process is None:
                 return None

@@ -490,7 +490,7 @@ def _consent(options: Options, settings: Config) -> None:
         raise WrongUse(
             "WANDB=own writes to your W&B, and there is no terminal to ask on", "to agree in advance, add --yes"
         )
-    if not approval.confirm("Go on?", options.stop):
+    if not approval.confirm("Continue?", options.stop):
         raise Interrupted("nothing was written")
 
 

@@ -259,13 +259,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if then:
         entry = in_production(entries, then)
         answer |= {"on": then.isoformat(), "production": entry and as_json(entry)}
-        say(f"in production on {then.isoformat()}, by the ledger: {line(entry) if entry else 'nothing'}")
+        say(f"in production on {then.isoformat()}, according to the ledger: {line(entry) if entry else 'nothing'}")
     else:
         for entry in entries:
             say(line(entry))
         if not entries:
             say(f"nothing was promoted yet for {args.use_case}")
-        say(f"in production now, by the registry: {answer['registry']['production'] or 'nothing'}")
+        say(f"in production now, according to the registry: {answer['registry']['production'] or 'nothing'}")
     for item in answer["not_told"]:
         say(f"message not sent yet: entry {item['entry']} through {item['channel']}; the next promote sends it")
     if args.verify or args.deployed:

@@ -63,7 +63,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--version",
         required=True,
         metavar="REF",
-        help="the registry version, entity/project/name:vN; `previous`, the one before the version in production; or "
+        help="the registry version, entity/project/name:vN; `previous`, the version before that in production; or "
         "vN of the same collection",
     )
     parser.add_argument(

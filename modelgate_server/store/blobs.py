@@ -307,7 +307,7 @@ class Incoming:
         return md5
 
     def _is_there(self, md5: str) -> bool:
-        """Return whether exactly these bytes are in the place of their name."""
+        """Return whether the file of this name has exactly these bytes."""
         if self._file is None:
             return self._blobs.size(md5) == self.size and self._blobs.read(md5) == b"".join(self._waiting)
         self._flush()

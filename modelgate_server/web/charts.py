@@ -18,11 +18,11 @@ WIDTH, HEIGHT = 360, 210
 RIGHT, TOP, BOTTOM = 14, 10, 36
 # Of the labels of an axis, drawn at 11 px: a digit of the widest font that a browser may take.
 CHAR_PX = 7.0
-# More points than a chart is wide cannot be told apart.
+# More points than the width of a chart cannot be distinguished.
 MAX_POINTS = 300
 # A run may log thousands of keys; a page of thousands of charts helps no one.
 MAX_CHARTS = 60
-# More lines than that cannot be told apart, and there are as many colours.
+# More lines than that cannot be distinguished, and there are this many colours.
 MAX_LINES = 8
 # Each key is compared with each rule. Those that come later have no effect on the page.
 MAX_RULES = 300

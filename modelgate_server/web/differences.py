@@ -81,7 +81,7 @@ def _other(visit: Visit, after: Version) -> Version:
 
 
 def compared(db: sqlite3.Connection, before: Artifact, after: Artifact) -> Files:
-    """Compare the files of both, which are sorted by path, so one pass over the two lists is enough."""
+    """Compare the files of both, which are sorted by path, so one loop over the two lists is enough."""
     files = Files()
     old = artifacts.files_only_in(db, before.id, after.id)
     new = artifacts.files_only_in(db, after.id, before.id)

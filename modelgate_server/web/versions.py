@@ -270,7 +270,7 @@ def _use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | No
 
 
 def _verdict(version: Artifact) -> str:
-    """What an evaluation says of what it judged, as its metadata has it."""
+    """Return what an evaluation says about the version that it judged, from its metadata."""
     verdict = filters.parsed(version.metadata).get("verdict")
     return verdict if isinstance(verdict, str) and len(verdict) <= MAX_VERDICT_CHARS else ""
 

@@ -147,7 +147,7 @@ def test_own_wandb_is_used_unchanged_and_starts_no_server(checkout: Checkout) ->
 
 def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout) -> None:
     terminal = Terminal(checkout, "run", "--use-case", "glyphs", **OWN)
-    terminal.read_until("Go on? [y/N]: ")
+    terminal.read_until("Continue? [y/N]: ")
     assert checkout.calls() == []
     terminal.type("n\n")
     assert terminal.exit_code() == 130

@@ -97,7 +97,7 @@ def test_status_names_what_the_registry_has_in_production_and_not_what_the_runne
     assert '"production": null' in said and "Traceback" not in said
     code, said = table.runner("audit")
     assert code == 0
-    assert "approved by ada" in said and "in production now, by the registry: nothing" in said
+    assert "approved by ada" in said and "in production now, according to the registry: nothing" in said
 
     code, said = table.runner("prune", "--older-than", "0")
     assert code == 0

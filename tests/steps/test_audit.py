@@ -261,7 +261,7 @@ def test_audit_on_a_date_names_version_evidence_and_approver(desk, capsys):
         "ada",
     )
     assert desk.step("audit", "--on", "2001-01-01")["production"] is None
-    assert "by the ledger: nothing" in capsys.readouterr().err
+    assert "according to the ledger: nothing" in capsys.readouterr().err
 
 
 # --- the page --------------------------------------------------------------------------------------------------------

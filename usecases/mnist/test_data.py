@@ -117,7 +117,7 @@ def flipped(path, at):
 
 
 def with_member(path, name, data, method=zipfile.ZIP_STORED):
-    """The zip with another content in the place of one array."""
+    """The zip with other content instead of one array."""
     with zipfile.ZipFile(path) as old:
         members = {member: old.read(member) for member in old.namelist()}
     with zipfile.ZipFile(path, "w", method) as new:
@@ -190,7 +190,7 @@ def test_a_file_that_is_not_what_it_should_be_ends_with_exit_3_and_one_sentence(
     assert refused.value.exit_code == UNREACHABLE
     assert str(npz) in said and len(said) < 600 and said.isprintable()
     assert "MNIST_NPZ" in refused.value.hint
-    # Somebody chose this file: no other use case takes the place of this one.
+    # A person chose this file: no other use case replaces this one.
     assert refused.value.name == ("source_unreadable" if npz.is_file() else "source_unavailable")
 
 

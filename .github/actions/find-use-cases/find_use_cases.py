@@ -183,7 +183,7 @@ def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
 
 def rollback(name: str) -> dict[str, str]:
     """
-    Return what the file asks for: a version that exists is evaluated in the place of a new one. Nothing if it is gone.
+    Return what the file asks for: an existing version is evaluated instead of a new one. Nothing if it is gone.
     """
     file = f"usecases/{name}/rollback.toml"
     if (text := git("show", f"HEAD:{file}")) is None:

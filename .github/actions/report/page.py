@@ -44,7 +44,7 @@ def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report
     verdict = held(result.get("verdict"), "|".join(SIGNS))
     rules = rules_by_end(evidence)
     stranger = given["FROM_STRANGER"] != "false"
-    # A stranger's run had a W&B of its own, whose pages are gone; and its addresses may lead anywhere.
+    # The W&B of a stranger's run is gone, and its addresses may lead anywhere.
     links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else links_of(result, evidence))]
     parts = [
         mark(use_case),
@@ -99,7 +99,7 @@ def warnings(evidence: dict[str, Any], stranger: bool) -> str:
     if not isinstance(lines, list):
         return ""
     shown = [warning(line, stranger) for line in lines[:MAX_WARNINGS] if isinstance(line, str)]
-    # With a line of their own above them, or GitHub would make one list of these and of the refusals before them.
+    # With a separate line above them; otherwise GitHub would join these and the refusals before them into one list.
     return "\n".join(["Note:", *filter(None, shown)]) if any(shown) else ""
 
 

@@ -119,7 +119,7 @@ def docker_run(
 def run(command: list[str]) -> tuple[int, str]:
     """
     Exit code and standard output; standard error goes to the log, in which nothing is a command meanwhile: a flag that
-    somebody chose has lines of its own there too.
+    a person chose may contain line breaks.
     """
     token = secrets.token_hex(16)
     print(f"::stop-commands::{token}\n+ {shlex.join(command)}", flush=True)

@@ -7,7 +7,7 @@ CREATE TABLE sweeps (
     description TEXT,
     config TEXT NOT NULL,
     state TEXT NOT NULL,
-    points INTEGER NOT NULL DEFAULT 0, -- handed out so far
+    points INTEGER NOT NULL DEFAULT 0, -- given out so far
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
     UNIQUE (project_id, name)

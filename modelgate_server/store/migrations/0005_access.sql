@@ -5,7 +5,7 @@ CREATE TABLE ended_sessions (
     hash TEXT PRIMARY KEY,
     until INTEGER NOT NULL -- seconds since 1970
 ) WITHOUT ROWID;
--- Somebody who is not in a team any more has their own entity as default.
+-- A user who is no longer in a team has their own entity as default.
 UPDATE users SET default_entity_id = (SELECT id FROM entities WHERE entities.user_id = users.id)
 WHERE default_entity_id NOT IN (
     SELECT id FROM entities WHERE entities.user_id = users.id

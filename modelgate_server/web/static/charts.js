@@ -196,7 +196,7 @@
       if (range) this.plot.setScale("x", { min: range.min, max: range.max });
     }
 
-    // After a drag, a key or a double click: the whole range is no zoom.
+    // After a drag, a key or a double click: the whole range is not a zoom.
     scaled(plot) {
       if (!this.ends) return;
       const { min, max } = plot.scales.x, [first, last] = this.ends;

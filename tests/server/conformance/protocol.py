@@ -53,8 +53,8 @@ NEVER_SENT = {
 # Headers, and what is inside documents that GraphQL takes for a text. tests/server/sdk/test_public_cases.py tries each.
 OTHERWISE = {
     '`X-WANDB-USE-ASYNC-FILESTREAM`, `X-WANDB-ASYNC-CLIENT-ID` (`mode="shared"`)': (
-        "implemented | the lines of all writers in one stream, steps counted anew; config and summary are laid over"
-        " each other; a run that has ended stays so when another writer joins"
+        "implemented | the lines of all writers in one stream, with new step numbers; config and summary are"
+        " merged; an ended run stays ended if another writer joins"
     ),
     "`X-WANDB-SERVER-SIDE-DERIVED-SUMMARY`": "refused | the client sends the summary",
     "`X-WANDB-USERNAME`, `X-WANDB-USER-EMAIL`, `X-WANDB-CLIENT-ID`": "ignored | the key says who it is",
@@ -187,7 +187,7 @@ def page() -> str:
         because = one.refusal or f"not sent: {NEVER_SENT.get(one.name)}"
         parts.append(f"| `{one.name}` | {one.kind} | {one.status} | {' '.join(tests) or because} |")
     parts += ["", RELEASES, *releases.table()]
-    parts += ["", "## Null for everybody\n", "| field | why |", "|---|---|", *_marks("empty")]
+    parts += ["", "## Null for everyone\n", "| field | why |", "|---|---|", *_marks("empty")]
     parts += ["", "## Taken and ignored\n", "| field or argument | why |", "|---|---|", *_marks("ignored")]
     parts += ["", "## Asked in another way than by an operation\n", "| what | status | |", "|---|---|---|"]
     refused = {f"`{key}` in a sweep's configuration": f"refused | {what}" for key, what in sweeps.NOT_HERE.items()}
