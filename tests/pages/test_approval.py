@@ -144,7 +144,7 @@ def test_home_of_the_server_itself_is_one_link_away(visitor: Visitor) -> None:
 @pytest.mark.parametrize(
     ("fields", "headers", "status", "why"),
     [
-        ({"csrf": "0" * 64}, {}, 403, "not one of this session"),
+        ({"csrf": "0" * 64}, {}, 403, "belongs to another session"),
         ({}, {"Origin": "http://evil.example"}, 403, "another site"),
         ({}, {"Host": "evil.example"}, 403, "only on the server&#39;s own machine"),
         ({"evidence": "local/glyphs-dev/glyphs_evaluation:v0"}, {}, 409, "no longer waits"),
@@ -164,7 +164,7 @@ def test_an_approval_is_refused(
 
 
 def test_a_member_can_neither_read_what_waits_nor_approve_it(loop: Loop, member: Visitor) -> None:
-    assert "Nothing that you may approve" in member.get(APPROVAL)
+    assert "There is nothing that you may approve" in member.get(APPROVAL)
     assert loop.seeded["version"].rpartition("/")[2] not in member.get("/") + member.get(APPROVAL)
     refused = member.approve()
     assert refused.status_code == 403

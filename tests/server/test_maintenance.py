@@ -133,7 +133,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a version with an entry too few": (
         lambda data: write(data, "DELETE FROM entries WHERE path = 'a.txt'"),
         "row",
-        "version local/p/data:v0 is not what its digest",
+        "version local/p/data:v0 does not match its digest",
     ),
     "a config that is no JSON any more": (
         lambda data: write(data, "UPDATE runs SET config = replace(config, '{', 'z')"),

@@ -122,7 +122,7 @@ FORMS = {
 def test_a_form_without_the_token_of_its_session_changes_nothing(visitor: Visitor, path: str, csrf: str) -> None:
     answer = visitor.post(path, csrf=csrf, **FORMS[path])
     assert answer.status_code == 403
-    assert "not one of this session" in answer.text
+    assert "belongs to another session" in answer.text
     assert "smuggled" not in visitor.get(registry_version("v0")).text + visitor.get(RUN).text
 
 
