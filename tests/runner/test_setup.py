@@ -88,7 +88,7 @@ def test_no_python_at_all_is_answered_with_uv(machine: Machine) -> None:
 def test_only_python_314_names_the_versions_that_work(machine: Machine) -> None:
     for name in ("python3", "python3.14"):
         machine.python(name, TOO_NEW)
-    assert "Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no wheels for others)" in refused(machine)
+    assert "Python 3.11, 3.12 or 3.13 is required (TensorFlow has no wheels for others)" in refused(machine)
 
 
 def test_debian_without_venv_is_told_the_package(machine: Machine) -> None:

@@ -241,7 +241,7 @@ def test_a_folder_that_becomes_read_only_or_goes_is_named_and_works_again_when_i
         incoming = server.data / "blobs" / "incoming"
         incoming.rename(server.data / "blobs" / "away")
         answer = requests.put(url, data=b"a" * MIB, timeout=60)
-        assert answer.status_code == 400 and "of the server's data is gone" in answer.text
+        assert answer.status_code == 400 and "of the server's data is missing" in answer.text
         with mounted(incoming, "ro"):
             answer = requests.put(url, data=b"a" * MIB, timeout=60)
         assert answer.status_code == 400 and "the server's data folder cannot be written" in answer.text

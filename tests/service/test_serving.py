@@ -70,7 +70,7 @@ def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, place):
     assert said["parameters"]["ledger_entry"] == "v0"
     status, same = service.infer(example(service))
     assert status == 200 and same["outputs"][1]["data"] == pytest.approx(answers[0].tolist(), rel=1e-6)
-    with pytest.raises(triton.InferenceServerException, match="version 'v7' does not answer; 'v0' does"):
+    with pytest.raises(triton.InferenceServerException, match="version 'v7' is not loaded; 'v0' is"):
         client.infer(USE_CASE, tensors(service, 1), model_version="v7")
     client.close()
 

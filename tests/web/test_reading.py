@@ -222,7 +222,7 @@ def test_a_custom_chart_of_columns_that_are_not_there_says_so() -> None:
     }
     config = {"_wandb": {"value": {"visualize": {"chart": {"panel_config": settings}}}}}
     (panel,) = panels.of_run(config, {"t": {"path": "p"}}, lambda path: (["a"], [[1], [2]]))
-    assert panel.reason == "Its table has nothing that can be drawn."
+    assert panel.reason == "Its table has nothing to draw."
 
 
 # --- documents and models -------------------------------------------------------------------------------------------

@@ -385,7 +385,7 @@ def test_a_link_into_the_registry_of_another_organization_is_named_and_leaves_no
         assert main(["import", "--data", str(data), str(exported), "--to", "bob/mine"]) == 0
         done = json.loads(capsys.readouterr().out)
         assert (done["versions"], done["there"]) == (new, there)
-        refused = [what for what in done["not_carried"] if "is not of the organization" in what]
+        refused = [what for what in done["not_carried"] if "does not belong to the organization" in what]
         assert refused == done["not_carried"] and len(refused) == 2
     with database.read() as db:
         owner = accounts.find_entity(db, "bob")

@@ -151,7 +151,7 @@ def test_a_registry_takes_only_its_own_types_and_organization(
     stranger = accounts.create_user(db, "stranger")
     theirs = projects.ensure(db, stranger, None, "p")
     found = Maker(db, blobs, stranger, theirs, "model").log({"a": "1"})
-    with pytest.raises(Forbidden, match="not of the organization"):
+    with pytest.raises(Forbidden, match="not belong to the organization"):
         registry.link(db, maker.user, found, registry_of(db), "MNIST-dev", [])
 
 
