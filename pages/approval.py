@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlencode
@@ -31,6 +32,7 @@ from pages.records import Version
 from pages.waiting import Answer, Waiting
 
 URL = "/-/approval"
+OUR_SERVER = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def url(use_case: str) -> str:
 
 def show(promotion: PromotionProcess, visit: Visit) -> Response:
     """GET /-/approval, with `use_case` if several wait"""
-    return _page(promotion, visit, visit.request.query_params.get("use_case", ""))
+    return _page(promotion, visit, visit.asked("use_case"))
 
 
 def receive(promotion: PromotionProcess, visit: Visit, fields: Form) -> Response:
@@ -197,6 +199,8 @@ def _report(visit: Visit, evaluation: Version) -> str | None:
     text = records.report(visit, evaluation)
     if text is None:
         return None
+    _, port = visit.request.scope["server"]
+    text = OUR_SERVER.sub(f"http://127.0.0.1:{port}/", text)  # when it was written, this server may have had another
     return markdown.drawn(text[: markdown.MAX_CHARS], partial(picture_url, evaluation.below))
 
 

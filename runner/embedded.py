@@ -66,6 +66,22 @@ def as_process(folder: Folder, *, root: Path, env: Mapping[str, str], module: st
     return start
 
 
+def make_way(folder: Folder, end_left: Callable[[], bool], say: Callable[[str], None]) -> None:
+    """Stop the server that a killed runner left behind, of either kind: it holds the port. `server.lock` is held."""
+    if end_leftover(folder.server_record) | end_left():
+        say("stopped the server that an earlier runner left behind")
+
+
+def choose_port(folder: Folder, say: Callable[[str], None]) -> int:
+    """Return the port of the last time, or a free one if another program has taken it, and record it."""
+    port = folder.last_port() or FIRST_PORT
+    if not is_free(port):
+        taken, port = port, _free_port()
+        say(f"port {taken} is in use by another program; the server uses {port}, also for what was made at {taken}")
+    write_whole(folder.port_file, f"{port}\n")
+    return port
+
+
 class EmbeddedServer:
     """
     Use it in a `with` block. After `wait`, `url` answers. `key` is the API key that it accepts.
@@ -100,9 +116,7 @@ class EmbeddedServer:
         self._lock = self._folder.try_lock("server.lock")
         if self._lock is None:
             return self
-        # Both kinds, because it may be either; now, because it holds the port.
-        if end_leftover(self._folder.server_record) | self._end_left():
-            self._say("stopped the server that an earlier runner left behind")
+        make_way(self._folder, self._end_left, self._say)
         self._folder.server_log.unlink(missing_ok=True)
         self._start_on_free_port()
         return self
@@ -154,10 +168,7 @@ class EmbeddedServer:
     # --- the work ----------------------------------------------------------------------------------------------------
 
     def _start_on_free_port(self) -> None:
-        if not is_free(self.port):
-            taken, self.port = self.port, _free_port()
-            self._say(f"port {taken} is in use by another program; the server uses {self.port}")
-        write_whole(self._folder.port_file, f"{self.port}\n")
+        self.port = choose_port(self._folder, self._say)
         self._start()
 
     def _start(self) -> None:

@@ -106,6 +106,17 @@ def server(options: Options) -> Iterator[EmbeddedServer]:
             yield stack.enter_context(_server(options, _as_process(options, "pages")))
 
 
+def choose_port(options: Options) -> None:
+    """Choose the embedded server's port before anything prints it. An open `serve` has chosen it already."""
+    if options.own or (lock := options.folder.try_lock("server.lock")) is None:
+        return
+    try:
+        embedded.make_way(options.folder, lambda: _end_left_containers(options, "server"), say)
+        embedded.choose_port(options.folder, say)
+    finally:
+        os.close(lock)
+
+
 # --- as processes ----------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import stat
 import subprocess
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 from modelgate.config import Config
 from runner import approval, environment, executors, pipeline, progress, typed
+from runner.embedded import HOST
 from runner.errors import Interrupted, StepExplained, StepFailed, WrongUse
 from runner.executors import Executor, Ready
 from runner.options import Options
@@ -31,6 +33,7 @@ from runner.use_case import chosen, stand_in
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
 DATA_FAILED = (SOURCE_UNAVAILABLE, "source_unreadable", "data_failed")  # its names for what data.py raises
+OUR_SERVER = re.compile(rf"http://{re.escape(HOST)}:\d+/")
 MAX_REPORT_BYTES = 1_000_000
 WRONG_KEY = "alias_refused"  # promote's name for a key that may not move the alias; the evidence is still valid
 # evaluate's names for a ledger without a version to go back to.
@@ -54,6 +57,7 @@ def run(options: Options) -> int:
     settings = chosen(options.use_case)
     with options.folder.locked("run"):
         _greet(options)
+        executors.choose_port(options)
         options = _with_commit(options)
         _print_plan(options, pipeline.candidate(settings.train), settings, {})
         _consent(options, settings)
@@ -116,6 +120,7 @@ def rollback(options: Options, *, version: str, reason: str) -> int:
     options = options._replace(given={"policy": "rollback"})
     with options.folder.locked("rollback"):
         _greet(options)
+        executors.choose_port(options)
         options = _with_commit(options)
         _print_plan(options, pipeline.ROLLBACK, settings, outputs)
         _consent(options, settings)
@@ -150,7 +155,7 @@ def approve(options: Options) -> int:
             )
         with executors.opened(options, chosen(pending["use_case"])) as ready:
             if not options.in_browser:  # where the report is on the page
-                progress.report(pending["report"])
+                progress.report(_reachable(options, pending["report"]))
             return _ask_and_promote(options, pending, ready, [])
 
 
@@ -273,7 +278,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         return 0
     report = _text(options.folder.out / done[-1].step.name / "report.md")
     say()
-    progress.report(report)
+    progress.report(_reachable(options, report))
     if evaluated["verdict"] == "fail":
         options.folder.remember(use_case, **changes)
         _summary(options, done)
@@ -317,7 +322,7 @@ def _text(path: Path) -> str:
 def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready, done: list[Finished]) -> int:
     """Get the answer; if it is yes, promote. `done` are the steps so far, for the summary."""
     if pending["page"]:
-        say(f"\n{_short(pending['version'])} at {pending['page']}")
+        say(f"\n{_short(pending['version'])} at {_reachable(options, pending['page'])}")
     version, now = _short(pending["version"]), pending["production"]
     later = typed.approve(pending["use_case"])
     headline = pending.get("headline", "pass")  # a question left by an older release has none
@@ -509,6 +514,11 @@ def use_case_of(options: Options, *, changes: bool = False) -> Config:
             )
         progress.say_aside(f"{state.last} ran last, so this is about {state.last}. For another, add USE_CASE=NAME.")
     return chosen(options.use_case or state.last)
+
+
+def _reachable(options: Options, text: str) -> str:
+    """Text with its links to the embedded server at the port of today: it may be older than that."""
+    return text if options.own else OUR_SERVER.sub(f"http://{HOST}:{options.folder.last_port()}/", text)
 
 
 def _short(reference: str) -> str:

@@ -125,6 +125,7 @@ def test_each_use_case_that_waits_has_its_page(loop: Loop, visitor: Visitor) -> 
         assert all(f'href="{APPROVAL}?use_case={name}"' in home for name in ("glyphs", "remote"))
         ours, other = visitor.get(f"{APPROVAL}?use_case=glyphs"), visitor.get(f"{APPROVAL}?use_case=remote")
         assert "<button>Approve" in ours and f'href="{APPROVAL}?use_case=remote"' in ours
+        assert f"{loop.url}/x.png" in ours and "127.0.0.1:9/" not in ours  # the report's link, at the port of today
         assert "its evaluation cannot be read" in other and f'href="{APPROVAL}?use_case=glyphs"' in other
     finally:
         loop.wait_for_approval()

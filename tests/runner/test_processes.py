@@ -205,12 +205,21 @@ def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> 
         (checkout.folder / "port").write_text(str(taken))
         code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
         assert code == 0
-        assert f"port {taken} is in use by another program" in said
+        assert said.index(f"port {taken} is in use by another program") < said.index("The plan for glyphs")
     kept = checkout.port()
     assert kept != taken
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert checkout.port() == kept
     assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{kept}"
+
+
+def test_a_link_that_was_stored_with_another_port_is_printed_with_that_of_today(checkout: Checkout) -> None:
+    checkout.behave(link={"result": {"url": "http://127.0.0.1:9/page"}})
+    checkout.runner("run", "--use-case", "glyphs")
+    with socket.create_server(("127.0.0.1", checkout.port())) as foreign:
+        said = checkout.runner("approve", APPROVE="ada")[1]
+        assert checkout.port() != foreign.getsockname()[1]
+    assert f"glyphs-dev:v3 at http://127.0.0.1:{checkout.port()}/page" in said
 
 
 def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout) -> None:
