@@ -189,19 +189,22 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     )
     args, unknown = parser.parse_known_args(argv)
     if unknown:
-        raise _unknown(unknown[0], commands.choices[args.command], argv[0])
+        use_case = getattr(args, "use_case", None) or environ.get("USE_CASE")
+        raise _unknown(unknown[0], commands.choices[args.command], typed.again((args.command,), {}, use_case))
     return args
 
 
-def _unknown(flag: str, parser: argparse.ArgumentParser, command: str) -> WrongUse:
-    """The error about a flag that a command does not have, with the one that may be meant."""
-    every = f"to list the flags: make {command} ARGS=--help"
+def _unknown(flag: str, parser: argparse.ArgumentParser, line: str) -> WrongUse:
+    """Return the error about a flag that a command does not have, with the one that may be meant."""
+    every = f"to list the flags: {line} ARGS=--help"
     if not flag.startswith("-"):
         return WrongUse(f"{flag!r} is not a flag, nor the value of one", every)
     name = flag.partition("=")[0]
     flags = re.findall(r"--[\w-]+", parser.format_usage())
     close = difflib.get_close_matches(name.replace("_", "-"), flags, n=1)
-    return WrongUse(f"{command} has no flag {name}", f"did you mean {close[0]}? {every}" if close else every)
+    return WrongUse(
+        f"{parser.prog.split()[-1]} has no flag {name}", f"did you mean {close[0]}? {every}" if close else every
+    )
 
 
 def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Config:

@@ -103,7 +103,7 @@ def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
             f"--version {text}: the version in production is the first one, there is none before it"
             if promotions
             else f"--version {text}: nothing was promoted yet",
-            'name a version that was in production: --version v3, or make rollback ARGS="--version v3"'
+            'if another one was in production before, name it: --version v3, or make rollback ARGS="--version v3"'
             if promotions
             else "promote a first version: make run",
             WRONG_USE,

@@ -116,7 +116,7 @@ def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(tabl
     assert code == 2
     assert said.splitlines()[-2:] == [
         "error: --version previous: the version in production is the first one, there is none before it",
-        'hint: name a version that was in production: --version v3, or make rollback ARGS="--version v3"',
+        'hint: if another one was in production before, name it: --version v3, or make rollback ARGS="--version v3"',
     ]
     assert (said.count("error:"), said.count("hint:")) == (1, 1)
 

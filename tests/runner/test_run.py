@@ -498,7 +498,7 @@ def test_an_unknown_flag_is_answered_with_the_one_that_may_be_meant(
 ) -> None:
     code, said = checkout.runner("run", "--use-case", "glyphs", *words)
     assert (code, checkout.calls()) == (2, [])
-    assert said.splitlines()[-2:] == [f"error: {why}", f"hint: {hint} the flags: make run ARGS=--help"]
+    assert said.splitlines()[-2:] == [f"error: {why}", f"hint: {hint} the flags: make run USE_CASE=glyphs ARGS=--help"]
 
 
 def test_a_rollback_without_a_use_case_is_refused_where_several_have_run_and_nobody_is_asked(
