@@ -21,9 +21,6 @@ FLAGS_OF_EVERY_STEP = [
 ]  # fmt: skip
 
 
-UNAVAILABLE = {"name": "source_unavailable", "message": "no route to the download", "hint": "set GLYPHS_NPZ"}
-
-
 def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -> None:
     code, said = checkout.runner("plan", "--use-case", "glyphs", "--epochs", "2")
     assert code == 0
@@ -216,46 +213,6 @@ def test_a_variable_that_data_py_reads_and_config_toml_does_not_name_is_named(ch
     assert "is set, but" not in checkout.runner("run", "--use-case", "glyphs", ROWS_CSV="rows.csv")[1]
 
 
-@pytest.fixture
-def remote_unavailable(checkout: Checkout) -> Checkout:
-    """The fake fails for `remote` alone, which is the default use case and names glyphs as its fallback."""
-    checkout.behave(build={"error": UNAVAILABLE, "exit": 3})
-    build = checkout.root / "steps" / "build.py"
-    build.write_text(
-        build.read_text().replace("step(behaviour())", "step(behaviour() if 'remote' in sys.argv[1] else {})")
-    )
-    return checkout
-
-
-def built(checkout: Checkout) -> list[str]:
-    return [call["argv"][0] for call in checkout.calls() if call["name"] == "build"]
-
-
-def test_the_fallback_takes_the_place_of_the_default_when_nobody_asked(remote_unavailable: Checkout) -> None:
-    code, said = remote_unavailable.runner("run", "--epochs", "3")
-    assert code == 0
-    assert "The plan for remote (glyphs if its rows are not available)" in said
-    assert "remote is not available here: no route to the download" in said
-    assert "To use it: set GLYPHS_NPZ" in said
-    assert built(remote_unavailable) == ["--use-case=remote", "--use-case=glyphs"]
-    assert "--epochs=3" in remote_unavailable.call("train")["argv"]
-    assert remote_unavailable.state("glyphs")["pending"]["use_case"] == "glyphs"
-
-
-def test_no_fallback_takes_the_place_of_what_was_approved_in_advance(remote_unavailable: Checkout) -> None:
-    code, said = remote_unavailable.runner("run", APPROVE="ada")
-    assert (code, built(remote_unavailable)) == (3, ["--use-case=remote"])
-    assert "The plan for remote:" in said
-    assert "ada approved remote in advance, so glyphs does not run instead." in said
-
-
-def test_no_fallback_where_it_lacks_a_hyperparameter_that_was_given(remote_unavailable: Checkout) -> None:
-    config = remote_unavailable.root / "usecases" / "remote" / "config.toml"
-    config.write_text(config.read_text().replace("[train]", "[train]\nlearning_rate = 0.1"))
-    code, _ = remote_unavailable.runner("run", "--learning-rate", "0.2")
-    assert (code, built(remote_unavailable)) == (3, ["--use-case=remote"])
-
-
 def test_a_hyperparameter_of_the_config_is_a_flag_of_run_and_of_train(checkout: Checkout) -> None:
     config = checkout.root / "usecases" / "glyphs" / "config.toml"
     config.write_text(config.read_text().replace("[train]", "[train]\nlearning_rate = 0.1\naugment = false"))
@@ -287,20 +244,6 @@ def test_of_several_without_a_default_one_has_to_be_named(checkout: Checkout) ->
     code, said = checkout.runner("run")
     assert (code, checkout.calls()) == (2, [])
     assert "there are several use cases: glyphs, remote" in said
-
-
-@pytest.mark.parametrize("how", ["flag", "variable"])
-def test_a_use_case_that_was_asked_for_is_not_replaced(checkout: Checkout, how: str) -> None:
-    checkout.behave(build={"error": UNAVAILABLE, "exit": 3})
-    words, more = (["--use-case", "remote"], {}) if how == "flag" else ([], {"USE_CASE": "remote"})
-    code, _ = checkout.runner("run", *words, **more)
-    assert (code, checkout.steps()) == (3, ["build"])
-
-
-def test_other_failure_of_build_is_no_reason_for_the_fallback(checkout: Checkout) -> None:
-    checkout.behave(build={"error": UNAVAILABLE | {"name": "host_unreachable"}, "exit": 3})
-    code, _ = checkout.runner("run")
-    assert (code, checkout.steps()) == (3, ["build"])
 
 
 def test_unknown_use_case_is_refused_with_the_known_ones(checkout: Checkout) -> None:

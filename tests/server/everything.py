@@ -81,38 +81,9 @@ def seed(wire: Wire) -> dict[str, str]:
     wire.data(SEED_RUN % name)
     at = f'host: "h", projectName: "fields", sweep: "{name}"'
     agent = wire.data(f"mutation {{ createAgent(input: {{{at}}}) {{ agent {{ name }} }} }}")["createAgent"]["agent"]
-    lines = [f'{{"_step": {step}, "loss": {step}}}' for step in range(3)]
-    wire.file_stream(
-        PROJECT,
-        "r1",
-        {
-            "files": {
-                "wandb-history.jsonl": {"offset": 0, "content": lines},
-                "wandb-events.jsonl": {"offset": 0, "content": ['{"_runtime": 1, "system.cpu": 5}']},
-                "wandb-summary.json": {"offset": 0, "content": ['{"loss": 2}']},
-                "output.log": {"offset": 0, "content": ["2026-11-24T10:00:00.000000 hello"]},
-            }
-        },
-    )
-    upload = Upload(wire, PROJECT, {"a.txt": b"a"})
-    made = upload.create(
-        runName="r1",
-        artifactTypeName="model",
-        description="d",
-        metadata='{"a": 1}',
-        historyStep=1,
-        clientID="c1",
-        tags=[{"tagName": "t"}],
-    )
-    upload.put_files(made)
-    upload.put_manifest(made)
-    assert upload.commit(made).status_code == 200
-    home = 'entityName: "local", projectName: "fields", runName: "r1"'
-    create = f'createRunFiles(input: {{{home}, files: ["f.txt"]}}) {{ files {{ uploadUrl }} }}'
-    announced = wire.data(f"mutation {{ {create} }}")
-    assert requests.put(announced["createRunFiles"]["files"][0]["uploadUrl"], data=b"f", timeout=60).status_code == 200
-    use = f'useArtifact(input: {{{home}, artifactID: "%s"}})'
-    wire.data(f"mutation {{ {use % made} {{ artifact {{ id }} }} }}")
+    stream_files(wire)
+    made = commit_version(wire)
+    put_run_file(wire, made)
     wire.data(
         'mutation L($id: ID) { linkArtifact(input: {artifactID: $id, artifactPortfolioName: "fields",'
         ' entityName: "local-org", projectName: "wandb-registry-model"}) { versionIndex } }',
@@ -133,6 +104,51 @@ def seed(wire: Wire) -> dict[str, str]:
         "ARTIFACT": made,
         "COLLECTION": found["project"]["artifactCollection"]["id"],
     }
+
+
+def stream_files(wire: Wire) -> None:
+    """Write a history, events, a summary and a log for the run."""
+    lines = [f'{{"_step": {step}, "loss": {step}}}' for step in range(3)]
+    wire.file_stream(
+        PROJECT,
+        "r1",
+        {
+            "files": {
+                "wandb-history.jsonl": {"offset": 0, "content": lines},
+                "wandb-events.jsonl": {"offset": 0, "content": ['{"_runtime": 1, "system.cpu": 5}']},
+                "wandb-summary.json": {"offset": 0, "content": ['{"loss": 2}']},
+                "output.log": {"offset": 0, "content": ["2026-11-24T10:00:00.000000 hello"]},
+            }
+        },
+    )
+
+
+def commit_version(wire: Wire) -> str:
+    """Log a version of an artifact with everything that it may say; its id."""
+    upload = Upload(wire, PROJECT, {"a.txt": b"a"})
+    made = upload.create(
+        runName="r1",
+        artifactTypeName="model",
+        description="d",
+        metadata='{"a": 1}',
+        historyStep=1,
+        clientID="c1",
+        tags=[{"tagName": "t"}],
+    )
+    upload.put_files(made)
+    upload.put_manifest(made)
+    assert upload.commit(made).status_code == 200
+    return made
+
+
+def put_run_file(wire: Wire, made: str) -> None:
+    """Upload a file of the run, and note that the run used the version."""
+    home = 'entityName: "local", projectName: "fields", runName: "r1"'
+    create = f'createRunFiles(input: {{{home}, files: ["f.txt"]}}) {{ files {{ uploadUrl }} }}'
+    announced = wire.data(f"mutation {{ {create} }}")
+    assert requests.put(announced["createRunFiles"]["files"][0]["uploadUrl"], data=b"f", timeout=60).status_code == 200
+    use = f'useArtifact(input: {{{home}, artifactID: "%s"}})'
+    wire.data(f"mutation {{ {use % made} {{ artifact {{ id }} }} }}")
 
 
 def with_ids(query: str, ids: dict[str, str]) -> str:

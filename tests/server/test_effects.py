@@ -200,23 +200,6 @@ def more(wire: Wire, ids: dict[str, str]) -> dict[str, str]:
     """What only mutations need: versions that are under way, people to add and to remove, the ids of all."""
     wire.done("addAliases", "success", **filled(INPUTS["deleteAliases"], ids))
     wire.done("notifyScriptableRunAlert", "success", **INPUTS["notifyScriptableRunAlert"])
-    unused = Upload(wire, PROJECT, {"u.txt": b"u"}, "unused")
-    made = unused.create(artifactTypeName="model", aliases=[{"alias": "best"}])
-    unused.put_files(made)
-    unused.put_manifest(made)
-    assert unused.commit(made).status_code == 200
-    ready = Upload(wire, PROJECT, {"r.txt": b"r"}, "ready")
-    waiting = ready.create()
-    ready.put_files(waiting)
-    ready.put_manifest(waiting)
-    pending = Upload(wire, PROJECT, {"b.txt": b"b"}, "data").create(
-        artifactTypeName="model", distributedID="d1", digest="1" * 32
-    )
-    manifest = wire.done(
-        "createArtifactManifest",
-        "artifactManifest { id }",
-        **RUN | {"artifactID": pending, "name": "wandb_manifest.json", "digest": MD5, "type": "INCREMENTAL"},
-    )["artifactManifest"]["id"]
     people = {
         name: wire.data("query U($name: String) { users(query: $name) { edges { node { id } } } }", name=name)
         for name in ("bob", "carol")
@@ -241,11 +224,7 @@ def more(wire: Wire, ids: dict[str, str]) -> dict[str, str]:
     home, registry = found["project"], found["registry"]
     wire.done("createProjectMembers", "success", projectId=registry["id"], userIds=[carol])
     wire.done("updateProjectMember", "success", projectId=registry["id"], userId=carol, userProjectRole="viewer")
-    return {
-        "UNUSED": made,
-        "READY": waiting,
-        "PENDING": pending,
-        "MANIFEST": manifest,
+    return versions(wire) | {
         "PROJECT": home["id"],
         "RUN": home["run"]["id"],
         "RUN_1": home["first"]["id"],
@@ -261,6 +240,28 @@ def more(wire: Wire, ids: dict[str, str]) -> dict[str, str]:
         "TEAM": found["entity"]["id"],
         "MEMBER": member,
     }
+
+
+def versions(wire: Wire) -> dict[str, str]:
+    """A version that nothing uses, one that only lacks its commit, and one that several write."""
+    unused = Upload(wire, PROJECT, {"u.txt": b"u"}, "unused")
+    made = unused.create(artifactTypeName="model", aliases=[{"alias": "best"}])
+    unused.put_files(made)
+    unused.put_manifest(made)
+    assert unused.commit(made).status_code == 200
+    ready = Upload(wire, PROJECT, {"r.txt": b"r"}, "ready")
+    waiting = ready.create()
+    ready.put_files(waiting)
+    ready.put_manifest(waiting)
+    pending = Upload(wire, PROJECT, {"b.txt": b"b"}, "data").create(
+        artifactTypeName="model", distributedID="d1", digest="1" * 32
+    )
+    manifest = wire.done(
+        "createArtifactManifest",
+        "artifactManifest { id }",
+        **RUN | {"artifactID": pending, "name": "wandb_manifest.json", "digest": MD5, "type": "INCREMENTAL"},
+    )["artifactManifest"]["id"]
+    return {"UNUSED": made, "READY": waiting, "PENDING": pending, "MANIFEST": manifest}
 
 
 def filled(value: Any, ids: dict[str, str]) -> Any:

@@ -92,23 +92,12 @@ class Place:
         # As GitHub sends them: every value of a dispatch is text.
         given = (inputs or {}).items()
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given}
-        environ = {
-            "GITHUB_API_URL": self.github.url,
-            "GITHUB_RUN_ID": str(run),
-            "GITHUB_RUN_ATTEMPT": str(attempt),
-            "GITHUB_TRIGGERING_ACTOR": arguments.get("actor", "ada"),
-            "TEST_ARTIFACTS": str(self.folder / "artifacts" / str(run)),
-        }
-        if reviewed:
-            environ["TEST_REVIEWED"] = str(reviewed)
-        if base := os.environ.get("BASE_IMAGE"):
-            environ["BASE_IMAGE"] = base
         ran = acting.act(
             self.repository,
             event,
             home=self.folder / "home",
             payload={"inputs": texts, **arguments.pop("payload", {})},
-            environ=environ,
+            environ=self.environ(run, attempt, arguments.get("actor", "ada"), reviewed),
             variables=self.variables if variables is None else variables,
             secrets={**self.keys, **(keys or {}), "GITHUB_TOKEN": "ghs_TheTokenThatNobodyMayRead"},
             **arguments,
@@ -117,6 +106,21 @@ class Place:
         for secret in [*self.keys.values(), "ghs_TheTokenThatNobodyMayRead"]:
             assert secret not in ran.log
         return ran
+
+    def environ(self, run: int, attempt: int, actor: str, reviewed: Path | None) -> dict[str, str]:
+        """What the runner sets for the jobs of a workflow run, beyond what act does."""
+        environ = {
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_RUN_ID": str(run),
+            "GITHUB_RUN_ATTEMPT": str(attempt),
+            "GITHUB_TRIGGERING_ACTOR": actor,
+            "TEST_ARTIFACTS": str(self.folder / "artifacts" / str(run)),
+        }
+        if reviewed:
+            environ["TEST_REVIEWED"] = str(reviewed)
+        if base := os.environ.get("BASE_IMAGE"):
+            environ["BASE_IMAGE"] = base
+        return environ
 
     def described(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
         """What GitHub says of this workflow run and of what it judges."""
