@@ -90,8 +90,11 @@ DIFFERENCES = {
         "lets people approve their own run",
     ),
     "any branch": (lambda s: production(s).update(deployment_branch_policy=None), "open to every branch"),
-    "main not let in": (lambda s: policies(s).pop(0), "production does not let main in"),
-    "others let in": (lambda s: policies(s).append({"id": 9, "name": "feature/*"}), "production lets feature/* in"),
+    "main not let in": (lambda s: policies(s).pop(0), "production does not allow the branch main"),
+    "others let in": (
+        lambda s: policies(s).append({"id": 9, "name": "feature/*"}),
+        "production allows the branch feature/*",
+    ),
     "no training key": (
         lambda s: (
             s[f"{AT}/environments/training"].clear() or s[f"{AT}/environments/training/secrets"].update(secrets=[])
@@ -141,7 +144,7 @@ DIFFERENCES = {
     ),
     "pull requests may not": (
         variable("PROMOTE_FROM", "main"),
-        "production lets refs/pull/*/merge in",
+        "production allows the branch refs/pull/*/merge",
     ),
     "private": (
         lambda s: s[AT].update(visibility="private") or s.update({"orgs/acme": {"plan": {"name": "team"}}}),
