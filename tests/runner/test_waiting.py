@@ -69,3 +69,29 @@ def test_what_an_older_version_left_waiting_is_approved(checkout: Checkout) -> N
     assert checkout.runner("approve", APPROVE="ada")[0] == 0
     assert checkout.state("remote")["production"] == seen["remote"]
     assert checkout.state()["pending"] is None
+
+
+def test_a_rollback_without_a_use_case_is_refused_where_several_have_run_and_nobody_is_asked(
+    two_waiting: Checkout,
+) -> None:
+    code, said = two_waiting.runner("rollback", APPROVE="ada")
+    assert (code, two_waiting.steps().count("evaluate")) == (2, 2)
+    assert said.splitlines()[-2:] == [
+        "error: rollback needs a use case: glyphs, remote have run here",
+        "hint: name one: make rollback USE_CASE=NAME APPROVE=ada",
+    ]
+    assert two_waiting.runner("prune", "--yes")[0] == 2
+    for use_case in ("glyphs", "remote"):
+        assert two_waiting.runner("rollback", USE_CASE=use_case)[0] == 0
+        assert f"--use-case={use_case}" in two_waiting.call("evaluate")["argv"]
+
+
+def test_what_reads_says_which_use_case_it_took_and_honours_the_one_that_was_named(two_waiting: Checkout) -> None:
+    said = two_waiting.runner("audit")[1]
+    assert "remote ran last, so this is about remote. For another, add USE_CASE=NAME." in said
+    for words in (["audit"], ["predict", "--input=a", "--output=b"], ["prune"]):
+        said = two_waiting.runner(*words, USE_CASE="glyphs")[1]
+        assert "ran last" not in said
+        assert "--use-case=glyphs" in two_waiting.call(words[0])["argv"]
+    said = two_waiting.runner("status", USE_CASE="glyphs")[1]
+    assert "glyphs-dev:v3" in said and "remote" not in said

@@ -71,7 +71,7 @@ def test_a_secret_goes_to_gh_alone(github):
 
 def test_without_a_terminal_a_secret_is_left_and_named(github):
     assert github.run("setup", "acme/models", "--reviewer", "bob", "--entity", "acme") == 1
-    assert "there is no value for WANDB_PROMOTE_KEY" in github.said
+    assert "not set: there is no value for WANDB_PROMOTE_KEY" in github.said
     assert not [call for call in github.changes() if call["words"][0] == "secret"]
 
 
