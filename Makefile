@@ -10,7 +10,7 @@ MISSPELT = usecase use_case approve
 $(foreach name,$(MISSPELT),$(if $(filter command,$(origin $(name))),$(error $(name)=$($(name)): did you mean \
 $(if $(filter approve,$(name)),APPROVE,USE_CASE)=$($(name))? No command knows the variable `$(name)`)))
 
-# Somebody's PYTHONPATH or PYTHONHOME must not put other libraries in front of the locked ones.
+# An inherited PYTHONPATH or PYTHONHOME could put other libraries in front of the locked ones.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
 
 # For tests: without your W&B variables, with a temporary HOME, but with the Docker engine that you chose.

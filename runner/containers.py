@@ -366,7 +366,7 @@ class StepContainers:
     def end(self) -> None:
         """End and remove the containers that are left. Idempotent."""
         self._worker.shutdown(cancel_futures=True)
-        with suppress(EngineUnusable):  # whoever has to know has been told; the next runner looks for what is left
+        with suppress(EngineUnusable):  # already reported; the next runner looks for leftovers
             self._here.remove("step")
 
     def command(self, step: Step, flags: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """
 Measure which lines of the product the tests run: `python -m tests.measured [pytest's arguments]`.
 
-Steps, servers and the runner are processes of their own, and tests start many of them with an environment that has no
+Steps, servers and the runner are separate processes, and tests start many of them with an environment that has no
 variable of coverage.py. While this runs, a line in the site-packages of `.venv` therefore starts it in every process.
 
 Prints each file with the lines that no test runs, and writes it to `build/coverage/report.md`, too. Exits with pytest's

@@ -133,7 +133,7 @@ class Blobs:
         return True
 
     def note(self, version: int, md5s: Iterable[str]) -> None:
-        """Remember that these blobs came for a version: by its addresses, or from somebody who may have them."""
+        """Record that these blobs were uploaded for a version: to its addresses, or by a user who may have them."""
         lines = "".join([f"{md5}\n" for md5 in md5s]).encode()
         if lines:
             with self._noting:
