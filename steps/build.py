@@ -94,7 +94,13 @@ def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_r
         found = rows.load_checks(task).violations(dataset, data, may_repeat=may_repeat)
     if found:
         message = "; ".join(f"{finding.check}: {finding.message}" for finding in found)
-        raise StepError(found[0].check, message, f"fix {data.__name__} or its source; nothing was recorded")
+        place = "iloc[ROW]" if rows.KINDS[task] == "tables" else "[ROW]"
+        look = f"import {data.__name__} as data; print(data.load({count}, {eval_count}).x_eval.{place})".replace(
+            ".[", "["
+        )
+        where = f"; rows are numbered from 0 in each split of load; to see one: .venv/bin/python -c '{look}'"
+        numbered = where if " row" in message else ""
+        raise StepError(found[0].check, message, f"fix {data.__name__} or its source; nothing was recorded{numbered}")
     return dataset
 
 

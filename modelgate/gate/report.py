@@ -54,8 +54,9 @@ def headline(
     against = _against(metric, compared, rows)
     if refused and refused.rule != "no_worse":
         return f"{verdict}; {against}"
-    if value is not None and (compared["drop"] or 0.0) > 0 and policy.name in ("no_worse", "non_inferior"):
-        production = value - compared["drop"] if metric.error else value + compared["drop"]
+    worse = compared["drop"] or 0.0
+    if value is not None and worse > 0 and policy.name in ("no_worse", "non_inferior"):
+        production = value - worse if metric.error else value + worse
         against += f"; the margin is {short(metric, policy.allowed(production))}"
     return f"{verdict}: {against}"
 

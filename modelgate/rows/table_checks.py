@@ -74,11 +74,34 @@ def schema(dataset: Dataset, data: ModuleType) -> Iterator[str]:
     """
     from pandera.errors import SchemaErrors
 
+    mistyped: dict[str, str] = {}  # by column: a cell of another type changes the type of the column in both splits
     for split, rows in splits(dataset):
         try:
             data.SCHEMA.validate(rows.x.reset_index(drop=True), lazy=True)
         except SchemaErrors as error:
-            yield from (f"x_{split} {text}" for text in _failures(error.failure_cases))
+            cases = error.failure_cases
+            wrong = dict.fromkeys(cases["column"][cases["check"].str.startswith("dtype(")])
+            for name in wrong:
+                text = _mistyped(rows.x[name], data.SCHEMA.columns[name].dtype)
+                if " in row" in text or name not in mistyped:
+                    mistyped[name] = f"x_{split} {text}"
+            # The other checks of such a column could only fail or raise.
+            yield from (f"x_{split} {text}" for text in _failures(cases[~cases["column"].isin(list(wrong))]))
+    yield from mistyped.values()
+
+
+def _mistyped(values: Any, dtype: Any) -> str:
+    """Return the type that a column has and should have, and the cells that keep it from having it."""
+    import pandas as pd
+
+    kind = getattr(getattr(dtype, "type", None), "kind", "")
+    said = f"column {values.name!r} is {values.dtype}, not {dtype}"
+    if kind not in tuple("iufM") or values.dtype.kind != "O":
+        return said
+    convert = pd.to_datetime if kind == "M" else pd.to_numeric
+    wrong = (convert(values, errors="coerce").isna() & values.notna()).to_numpy()
+    shown = ", ".join(dict.fromkeys(map(repr, values[wrong].head(SHOWN).tolist())))
+    return f"{said}, because of {shown[:200]} in {named(wrong)}" if wrong.any() else said
 
 
 def _failures(cases: Any) -> Iterator[str]:

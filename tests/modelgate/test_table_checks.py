@@ -72,13 +72,35 @@ def test_a_column_that_the_schema_does_not_declare_is_refused(good):
         ("age", 130.0, "column 'age' does not pass in_range(0, 120) in row 3: 130.0"),
         ("city", "Bonn", "column 'city' does not pass isin(['Bern', 'Basel']) in row 3: 'Bonn'"),
         ("city", None, "column 'city' does not pass not_nullable in row 3"),
-        ("visits", "many", "column 'visits' does not pass dtype('int64')"),
+        ("visits", "many", "column 'visits' is object, not int64, because of 'many' in row 3"),
     ],
 )
 def test_a_value_that_the_schema_does_not_allow_is_refused_and_named(good, column, value, said):
-    (finding, *_) = table_checks.violations(changed(good, "x_eval", column, 3, value), DATA)
+    (finding,) = table_checks.violations(changed(good, "x_eval", column, 3, value), DATA)
     assert finding.check == "schema"
     assert finding.message.startswith("x_eval ") and said in finding.message
+
+
+@pytest.mark.parametrize("cell", ["many", "1.2.2026"])
+@pytest.mark.parametrize("split", ["x_train", "x_eval"])
+def test_one_cell_of_another_type_in_a_file_is_one_finding_and_no_exception(good, tmp_path, split, cell):
+    """It makes texts of a whole column, in both splits, and a comparison of texts with numbers raises."""
+    table = pd.concat([good.x_train, good.x_eval], ignore_index=True).assign(seen="2026-03-04").astype({"seen": object})
+    column = "visits" if cell == "many" else "seen"
+    table[column] = table[column].astype(object)
+    table.loc[7 if split == "x_train" else 47, column] = cell
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    read = pd.read_csv(tmp_path / "rows.csv", parse_dates=["seen"])
+    columns = COLUMNS | {
+        "visits": pa.Column(int, [pa.Check.ge(0), pa.Check.lt(100)]),
+        "seen": pa.Column("datetime64[us]", pa.Check.ge(pd.Timestamp("2026-01-01"))),
+    }
+    read["seen"] = read["seen"].astype("datetime64[ns]") if column == "visits" else read["seen"]
+    schema = pa.DataFrameSchema(columns)
+    spoiled = replace(good, x_train=read[:40], x_eval=read[40:])
+    (finding,) = table_checks.violations(spoiled, SimpleNamespace(CLASSES=DATA.CLASSES, SCHEMA=schema))
+    wanted = "int64" if cell == "many" else "datetime64[ns]"
+    assert finding.message == f"{split} column '{column}' is str, not {wanted}, because of '{cell}' in row 7"
 
 
 def test_a_row_in_both_splits_is_refused_unless_rows_repeat_by_nature(good):
