@@ -16,7 +16,7 @@ from runner.processes import Child, end_leftover
 from runner.progress import say
 
 PORT = 8100
-ANSWERING = "Answering: "
+SERVING = "Serving "
 
 
 def serve_model(options: Options, use_case: str, port: int) -> int:
@@ -72,8 +72,8 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
             )
         if (state := _state(url)) and (line := _line(state)) and line != told:
             say(line)
-            if state["ready"] and not told.startswith(ANSWERING):
-                say(f"Try it in your browser: {url}")
+            if state["ready"] and not told.startswith(SERVING):
+                say(f"Try it in a browser: {url}")
                 say(f"With curl: curl -s {url}/example | curl -s --data @- {url}/v2/models/{use_case}/infer")
                 say("Ctrl-C stops it.")
             told = line
@@ -89,7 +89,7 @@ def _line(state: Mapping[str, Any]) -> str:
     problem = state.get("problem")
     why = f"; not up to date: {problem['message']}" if problem else ""
     if state["ready"]:
-        return f"{ANSWERING}{state['version'].rpartition('/')[2]}, by ledger entry {state['ledger_entry']}{why}"
+        return f"{SERVING}{state['version'].rpartition('/')[2]} (ledger entry {state['ledger_entry']}){why}"
     return f"Not answering yet: {problem['message']}" if problem else ""
 
 

@@ -158,7 +158,7 @@ def a_return(was: Mapping[str, Any]) -> str:
     """Say that the candidate was in production before, with text from the ledger in code quotes."""
     until = f" to {code(was['until'])}" if was["until"] else ""
     return (
-        f"A return: this model was in production before, as {code(was['version'])}, by entry v{was['entry']} of the "
+        f"Rollback: this model was in production before, as {code(was['version'])}, by entry v{was['entry']} of the "
         f"ledger, from {code(was['since'])}{until}."
     )
 
@@ -244,13 +244,21 @@ def _caveat(evidence: Mapping[str, Any], policy: Policy) -> str:
     return (
         f"On {evidence['dataset']['eval_rows']} rows like these, a {worse} of "
         f"{short(metric, compared['smallest_drop'])} or more is refused four times out of five. Less may pass. "
-        f"All promotions judged by {metric.title}, including this one, add up to a {worse} of "
-        f"{short(metric, compared['drops_since_first'])}."
+        + _sum_of_drops(metric, compared["drops_since_first"], evidence["verdict"])
     ) + (
         f" With {needed:,} rows, `non_inferior` passes a model as good as production four times out of five."
         if needed
         else ""
     )
+
+
+def _sum_of_drops(metric: Metric, drops: float, verdict: str) -> str:
+    """Say what all promotions cost or brought together, with this one, which may not become one."""
+    change_of_all = drop(metric) if drops >= 0 else "fall" if metric.error else "gain"
+    amount = f"a {change_of_all} of {short(metric, abs(drops))}"
+    if verdict == "pass":
+        return f"With this one, the promotions judged by {metric.title} so far add up to {amount}."
+    return f"If this one were promoted, the promotions judged by {metric.title} so far would add up to {amount}."
 
 
 def _rules(outcomes: Sequence[Outcome]) -> str:
@@ -263,7 +271,7 @@ def _rules(outcomes: Sequence[Outcome]) -> str:
         ]
         for outcome in outcomes
     ]
-    return "## Rules\n\n" + _table(["rule", "", "why", "method and its level"], rows)
+    return "## Rules\n\n" + _table(["rule", "", "why", "method (exact or approximate)"], rows)
 
 
 def _method(outcome: Outcome) -> str:

@@ -63,7 +63,7 @@ def _made(candidate: Made, production: Made | None) -> str:
     origin = candidate.origin
     by = f"Trained by {_word(origin.account)}: {origin.url}" if origin else "No one knows who trained it."
     if production is None:
-        return f"First model: nothing is in production yet. {by}"
+        return f"First version: nothing is in production yet. {by}"
     differs = list(_differences(candidate, production))
     if not differs:
         return f"Made from the same inputs as production. {by}"

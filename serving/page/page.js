@@ -132,7 +132,7 @@ async function state() {
   const said = await (await fetch("/v2/health/ready")).json();
   const problem = said.problem ? ` Not up to date: ${said.problem.message} (${said.problem.name}).` : "";
   at("state").textContent = said.ready
-    ? `${said.version} answers, by ledger entry ${said.ledger_entry}, verified ${said.verified_at}.${problem}`
+    ? `Serving ${said.version} (ledger entry ${said.ledger_entry}), verified ${said.verified_at}.${problem}`
     : `No version is loaded yet.${problem}`;
 }
 

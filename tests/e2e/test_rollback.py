@@ -45,5 +45,5 @@ def test_rollback_when_the_bad_version_was_deleted(clone):
     assert clone.ask(DELETE) == "v1"
     code, said = clone.run("rollback", "--reason", "v1 was deleted", APPROVE="ada")
     assert code == 0, said
-    assert "A return: this model was in production before" in said
+    assert "Rollback: this model was in production before" in said
     assert clone.ask(PRODUCTION.format(collection="glyphs-dev") + ".version") == "v0"

@@ -38,7 +38,7 @@ def test_what_was_made_as_production_was_says_so_and_by_whom():
 
 def test_the_first_candidate_is_called_that():
     (line,) = changes.lines(MADE, None, KNOWN)
-    assert line.startswith("First model: nothing is in production yet. Trained by trainer: https://")
+    assert line.startswith("First version: nothing is in production yet. Trained by trainer: https://")
 
 
 @pytest.mark.parametrize(

@@ -195,3 +195,26 @@ def test_a_cell_of_a_table_stays_a_cell(evil):
     assert len(seen.splitlines()) == len(
         drawn(report._table(["class", "rows"], [["x", "1"], ["x", "2"]]))[1].splitlines()
     )
+
+
+@pytest.mark.parametrize(
+    ("regressed", "improved", "at_least", "said"),
+    [
+        (20, 10, 0.8, "With this one, the promotions judged by accuracy so far add up to a drop of 1.0 point."),
+        (10, 20, 0.8, "With this one, the promotions judged by accuracy so far add up to a gain of 1.0 point."),
+        (
+            10,
+            20,
+            0.999,
+            "If this one were promoted, the promotions judged by accuracy so far would add up to a gain of",
+        ),
+    ],
+)
+def test_the_sum_of_all_drops_is_told_as_what_it_is_and_a_refused_model_is_not_counted(
+    regressed, improved, at_least, said
+):
+    scored, policy = scores(regressed, improved), replace(POLICY, at_least=at_least, margin=0.02)
+    verdict = "pass" if rules.passes(rules.judge(scored, policy)) else "fail"
+    compared = predictions.comparison(scored, policy, 0.0)
+    evidence = {"comparison": compared, "dataset": {"eval_rows": 1000}, "verdict": verdict}
+    assert said in report._caveat(evidence, policy)

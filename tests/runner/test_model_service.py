@@ -53,7 +53,7 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
     while "Ctrl-C" not in said:
         said += runner.stdout.readline()
         assert runner.poll() is None, said
-    assert "Answering: glyphs-dev:v3, by ledger entry v7" in said
+    assert "Serving glyphs-dev:v3 (ledger entry v7)" in said
     assert f"curl -s --data @- http://127.0.0.1:{port}/v2/models/glyphs/infer" in said
     started = checkout.started_service()
     assert started["flags"]["--use-case"] == "glyphs"

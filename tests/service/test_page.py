@@ -97,7 +97,8 @@ def test_a_row_is_asked_for_in_a_form_and_an_image_is_uploaded(page, tmp_path):
     """One browser for both."""
     with serving("tabular-classification", SimpleNamespace(CLASSES=("no", "yes"), SCHEMA=SCHEMA)) as (url, follower):
         page.goto(url)
-        expect(page.get_by_role("status")).to_contain_text("v3 answers, by ledger entry v7")
+        expect(page.get_by_role("status")).to_contain_text("glyphs:v3 (ledger entry v7)")
+        expect(page.get_by_role("heading", name="Query the model glyphs")).to_be_visible()
         expect(page.get_by_role("status")).to_contain_text("Not up to date: v4 is production")
         page.get_by_label("island").select_option("Biscoe")
         page.get_by_label("mass").fill("")

@@ -71,7 +71,7 @@ def test_the_evidence_freezes_what_was_judged(evaluated, step, model, dataset):
     evidence, report, scores = evaluation.read(wandb.Api().artifact(answer["evidence"]))
     assert evidence.verdict == "pass"
     assert vars(evidence.version) == {"name": answer["version"], "digest": model(0)["digest"]}
-    assert evidence.warnings[-1].startswith("First model: nothing is in production yet. Trained by local: http://")
+    assert evidence.warnings[-1].startswith("First version: nothing is in production yet. Trained by local: http://")
     assert evidence.collection == answer["version"].partition(":")[0]
     assert evidence.model.name == model(0)["model"]
     assert (evidence.dataset.name, evidence.dataset.digest) == (dataset["dataset"], dataset["digest"])

@@ -83,8 +83,8 @@ def test_few_rows_are_the_first_thing_that_a_report_says_and_it_is_reused_as_it_
     """Each template evaluates on fewer than 300 rows."""
     answer = judged("tabular")
     warning, made = evidence_of(answer).warnings
-    assert made.startswith("First model: nothing is in production yet. Trained by local: ")
-    assert warning.startswith("200 rows show little: to be shown above ")
+    assert made.startswith("First version: nothing is in production yet. Trained by local: ")
+    assert warning.startswith("200 rows show little: to reach the floor of ")
     assert answer.report.splitlines()[2] == f"- `{warning}`"
     again = judged("tabular")
     assert (answer["reused"], again["reused"], again.report) == (False, True, answer.report)

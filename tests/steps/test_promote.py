@@ -171,7 +171,7 @@ def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evalu
     was = {"entry": 0, "version": first["version"], "since": zero.content["time"], "until": one.content["time"]}
     assert answer["return"] == was
     assert vars(evaluation.read(wandb.Api().artifact(answer["evidence"]))[0].return_) == was
-    assert f"A return: this model was in production before, as `{first['version']}`, by entry v0" in answer.report
+    assert f"Rollback: this model was in production before, as `{first['version']}`, by entry v0" in answer.report
     step("promote", "--evidence", answer["evidence"], "--approver", "ada", "--reason", "v1 is slow")
     assert registry.production == "v0"
     assert [entry.content["to"]["name"][-2:] for entry in registry.entries] == ["v0", "v1", "v0"]
