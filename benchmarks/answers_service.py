@@ -49,7 +49,7 @@ class WithBareCalls:
             raise RuntimeError("no version is loaded")
         model, interface = running.model, self._follower.interface
         example = [many(item, rows) for item in interface.example()["inputs"]]
-        x = model.in_its_order(interface.rows({item["name"]: tensors.read(item) for item in example}))
+        x = model.order_columns(interface.rows({item["name"]: tensors.read(item) for item in example}))
         taken = []
         for _ in range(calls):
             began = time.perf_counter()
@@ -67,7 +67,7 @@ def main() -> None:
     name, folder, port = sys.argv[1:]
     log_as_json()
     settings, metrics = config.load(name), Metrics()
-    data = usecase.part(name, "data")
+    data = usecase.load_part(name, "data")
     follower = Follower(settings, settings.collection, data, Path(folder), metrics, POLL_S)
     service = create_app(name, follower, metrics)
     uvicorn.run(WithBareCalls(service, follower), port=int(port), log_config=None, access_log=False)

@@ -36,7 +36,7 @@ def walk(use_case: str, **changes: Any) -> tuple[float, float]:
     settings = config.load(use_case)
     train: Mapping[str, Any] = {**settings.train, **changes}
 
-    data = usecase.part(use_case, "data").load(settings.build.rows, settings.build.eval_rows)
+    data = usecase.load_part(use_case, "data").load(settings.build.rows, settings.build.eval_rows)
     start_tensorflow(train["seed"])
     import keras
     from sklearn.model_selection import train_test_split
@@ -51,7 +51,7 @@ def walk(use_case: str, **changes: Any) -> tuple[float, float]:
     classes = int(data.y_train.max()) + 1
     y_t, y_v, y_eval = (keras.utils.to_categorical(labels, classes) for labels in (y_t, y_v, data.y_eval))
 
-    model = usecase.part(use_case, "model").build_model(classes, data.x_train.shape[1:], **train)
+    model = usecase.load_part(use_case, "model").build_model(classes, data.x_train.shape[1:], **train)
     model.compile(loss="categorical_crossentropy", optimizer=train["optimizer"], metrics=["accuracy"])
     model.fit(x_t, y_t, batch_size=train["batch_size"], epochs=train["epochs"], validation_data=(x_v, y_v), verbose=0)
     loss, accuracy = model.evaluate(data.x_eval, y_eval, verbose=0)

@@ -106,7 +106,7 @@ def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tu
         candidate[0, spoiled] = (candidate[0, spoiled] + 1 + spoiled % 9) % 10
         churn = ((ours[0] == trainings.labels) != (theirs[0] == trainings.labels)).mean()
         caught += not rules.no_worse(trainings.scores(candidate, production), POLICY).passed
-        stated += statistics.power(drop, float(churn), rows, MARGIN)
+        stated += statistics.compute_power(drop, float(churn), rows, MARGIN)
     return caught / plants, stated / plants
 
 
@@ -124,7 +124,7 @@ def resampled(task: gate_trainings.Task, models: int) -> Iterator[tuple[str, lis
     answers = gate_trainings.retrained(task, models)
     pairs = [(ours, theirs) for ours in answers for theirs in answers if ours is not theirs]
     for policy in task.policies:
-        name = f"{task.name}; {metrics.metric_of(policy).title}"
+        name = f"{task.name}; {metrics.get_metric(policy).title}"
         yield name, [refused_by(task.scores(*pair), policy) for pair in pairs]
 
 

@@ -97,11 +97,11 @@ def truth(population: str, policy: Policy, worse: float) -> Truth:
     """By very many rows."""
     drawn = ALL[population].scores(np.random.default_rng(1), TRUTH_ROWS, worse)
     ours, theirs = (
-        metrics.value(drawn.targets, answers, policy)
+        metrics.compute_value(drawn.targets, answers, policy)
         for answers in (drawn.candidate, drawn.production)
         if answers is not None
     )
-    return Truth(ours, theirs, ours - theirs if metrics.metric_of(policy).error else theirs - ours)
+    return Truth(ours, theirs, ours - theirs if metrics.get_metric(policy).error else theirs - ours)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Case:
     @property
     def name(self) -> str:
         """For the tables."""
-        return f"{self.population}; {metrics.metric_of(self.policy).title}"
+        return f"{self.population}; {metrics.get_metric(self.policy).title}"
 
     def scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
         """So many rows of the population."""
@@ -156,7 +156,7 @@ def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
     """Return how often each method errs where it is allowed to err 5 % of times."""
     random = np.random.default_rng(seed)
     true = truth(case.population, case.policy, case.worse)
-    limit = "at_most" if metrics.metric_of(case.policy).error else "at_least"
+    limit = "at_most" if metrics.get_metric(case.policy).error else "at_least"
     limits: dict[str, Any] = {limit: true.candidate}
     edge = replace(case.policy, margin=true.drop, **limits)
     counts = np.zeros(4)
@@ -165,7 +165,7 @@ def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
         compared = _difference(scores, edge)
         counts += (
             compared.at_least > compared.margin,
-            comparison.reaches(edge, comparison.estimate(scores, edge)),
+            comparison.reaches_limit(edge, comparison.estimate(scores, edge)),
             _difference(case.scores(random, rows, 0.0), edge).gain_shown,
             compared.at_most <= compared.margin,
         )
@@ -181,7 +181,7 @@ def null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ..
     random = np.random.default_rng(seed)
     true = truth(case.population, case.policy, 0.0)
     policy = replace(case.policy, at_least=true.candidate / 2, margin=0.005)
-    if metrics.metric_of(case.policy).error:
+    if metrics.get_metric(case.policy).error:
         policy = replace(case.policy, at_most=4 * true.candidate, margin=None, margin_relative=0.005)
     return [refused_by(case.scores(random, rows, 0.0), policy) for _ in range(draws)]
 
@@ -204,16 +204,16 @@ def planted(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, fl
         scores = case.scores(random, rows, case.worse)
         compared = _difference(scores, case.policy)
         caught += compared.at_least > 0
-        if metrics.metric_of(case.policy).made_of == metrics.SHARE:
-            churn = 2 * min(comparison.moved(scores, case.policy)) / rows
-            stated += statistics.power(drop, churn, rows, 0.0)
+        if metrics.get_metric(case.policy).made_of == metrics.SHARE:
+            churn = 2 * min(comparison.count_moved(scores, case.policy)) / rows
+            stated += statistics.compute_power(drop, churn, rows, 0.0)
         else:
             stated += float(ndtr(drop / compared.error - statistics.Z_95))
     return drop, caught / draws, stated / draws
 
 
 def _difference(scores: Scores, policy: Policy) -> comparison.Difference:
-    compared = comparison.difference(scores, policy)
+    compared = comparison.compute_difference(scores, policy)
     if compared is None:
         raise ValueError("the populations have a production")
     return compared

@@ -28,8 +28,8 @@ SEEDS = range(20)
 def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
     """Models of a use case, trained here and now as its defaults say, and what they answer."""
     size = config.load(use_case).build
-    dataset: Dataset = usecase.part(use_case, "data").load(size.rows, size.eval_rows)
-    groups = usecase.part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
+    dataset: Dataset = usecase.load_part(use_case, "data").load(size.rows, size.eval_rows)
+    groups = usecase.load_part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
     given = []
     for seed in seeds:
         given.append(answers_of(use_case, dataset, seed))
@@ -41,9 +41,9 @@ def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
     """Return what a model trained with this seed answers: int64 (1 + variations, N)."""
     hyperparameters = dict(config.load(use_case).train) | {"seed": seed}
     keras_format.start(seed, threads=1)
-    part, task = usecase.part(use_case, "model"), config.load(use_case).task
+    part, task = usecase.load_part(use_case, "model"), config.load(use_case).task
     model = keras_format.fit(dataset.training, part, hyperparameters, task, lambda *_: None)
-    variations = usecase.part(use_case, "behaviour").variations(dataset.x_eval)
+    variations = usecase.load_part(use_case, "behaviour").variations(dataset.x_eval)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         keras_format.save(model, path)

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.project import MNIST, use_case
 from modelgate import config, usecase
 from modelgate.rows.dataset import Dataset, Source
-from steps.build import dataset_artifact
+from steps.build import create_artifact
 from tests import own
 
 ROWS, EVAL_ROWS = 6000, 1000
@@ -25,10 +25,10 @@ ROWS, EVAL_ROWS = 6000, 1000
 def dataset(rows: int, eval_rows: int) -> Dataset:
     """MNIST; without it as many images of its size: the glyphs enlarged, with noise that makes each one its own."""
     if use_case() == MNIST:
-        given: Dataset = usecase.part(MNIST, "data").load(rows, eval_rows)
+        given: Dataset = usecase.load_part(MNIST, "data").load(rows, eval_rows)
         return given
     own.install()
-    small: Dataset = usecase.part(own.USE_CASE, "data").load(1300, 497)
+    small: Dataset = usecase.load_part(own.USE_CASE, "data").load(1300, 497)
     chance = np.random.default_rng(0)
     images, labels = np.concatenate([small.x_train, small.x_eval]), np.concatenate([small.y_train, small.y_eval])
     chosen = chance.integers(len(images), size=rows + eval_rows)
@@ -40,9 +40,9 @@ def dataset(rows: int, eval_rows: int) -> Dataset:
 def main() -> None:
     target, counts = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
     rows = dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
-    data = usecase.part(use_case(), "data")
+    data = usecase.load_part(use_case(), "data")
     with tempfile.TemporaryDirectory() as pictures:
-        artifact = dataset_artifact(config.load(use_case()), rows, Source("benchmark", ""), data, Path(pictures))
+        artifact = create_artifact(config.load(use_case()), rows, Source("benchmark", ""), data, Path(pictures))
         for name, entry in artifact.manifest.entries.items():
             file = target / name
             file.parent.mkdir(parents=True, exist_ok=True)

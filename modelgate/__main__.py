@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if args.command == "new":
-            new.write(args.name, args.task, args.framework or config.frameworks_for(args.task)[0])
+            new.write(args.name, args.task, args.framework or config.list_frameworks(args.task)[0])
             print(f"created usecases/{args.name}: change it, or first see it run")
             print(f"  make run USE_CASE={args.name}")
         else:

@@ -30,21 +30,21 @@ class Model(NamedTuple):
         """Return the answers. Classification: float32 (N, classes), probabilities; regression: float64 (N,). Raise if
         not finite.
         """
-        answers = self.model_format.predict(self.loaded, self.in_its_order(x))
+        answers = self.model_format.predict(self.loaded, self.order_columns(x))
         if self.classes:
-            answers = self._for_each_class(answers)
+            answers = self._fill_classes(answers)
         if not np.isfinite(answers).all():
             raise StepError("answer_not_finite", "the model answers NaN or infinity", "check the rows and the model")
         return answers
 
-    def in_its_order(self, x: Any) -> Any:
+    def order_columns(self, x: Any) -> Any:
         """Return a table with its columns as the model learned them. Choosing columns takes a tenth of the time of a
         batch.
         """
         chosen = self.columns and hasattr(x, "columns") and tuple(x.columns) != self.columns
         return x[list(self.columns)] if chosen else x
 
-    def _for_each_class(self, answers: Any) -> Any:
+    def _fill_classes(self, answers: Any) -> Any:
         """Add the columns of the last classes, if the model has never seen rows of them."""
         lacking = len(self.classes) - answers.shape[1]
         if lacking < 0:
@@ -56,7 +56,7 @@ class Model(NamedTuple):
 def load(settings: Config, path: Path, data: ModuleType) -> Model:
     """Load a model's file. Its format must have been started. data: the use case's `data.py`."""
     model_format = frameworks.load_format(settings.framework)
-    loaded = model_format.load(path, usecase.trusted(settings.name))
+    loaded = model_format.load(path, usecase.read_trusted(settings.name))
     classes = () if settings.task.endswith("regression") else tuple(str(name) for name in data.CLASSES)
     columns = tuple(str(name) for name in getattr(loaded, "feature_names_in_", ()))
     return Model(model_format, loaded, classes, columns)

@@ -19,7 +19,7 @@ from typing import Any
 
 from modelgate import config
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 # Where the JSON goes. `guarded` keeps the real standard output here and points file descriptor 1 at standard error,
 # so that nothing a library prints can end up inside the answer.
@@ -40,17 +40,17 @@ class StepParser(argparse.ArgumentParser):
         self.prog = f"python -m steps.{Path(sys._getframe(1).f_code.co_filename).stem}"
         self.argv = sys.argv[1:] if argv is None else list(argv)
         self.add_argument("-h", "--help", action="help", help="show this help and exit")
-        chosen = self._chosen_use_case()
+        chosen = self._choose_use_case()
         self.add_argument(
             "--use-case",
             default=chosen,
             metavar="NAME",
-            help=f"a folder of usecases/: {', '.join(config.names())} (default: %(default)s)",
+            help=f"a folder of usecases/: {', '.join(config.list_names())} (default: %(default)s)",
         )
         self.add_argument("--out", type=Path, metavar="DIR", help="also write result.json (and the report) here")
         self.config = config.load(chosen)
 
-    def _chosen_use_case(self) -> str:
+    def _choose_use_case(self) -> str:
         """Return the use case whose config has the defaults of the other flags. So this is read before them."""
         early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         early.add_argument("--use-case")
@@ -79,8 +79,8 @@ def emit(result: dict[str, Any], out: Path | None, files: Mapping[str, str | Non
                 if content is None:
                     (out / name).unlink(missing_ok=True)
                 else:
-                    _write_whole(out / name, content)
-            _write_whole(out / "result.json", text)
+                    _write_atomically(out / name, content)
+            _write_atomically(out / "result.json", text)
         except OSError as error:
             raise StepError(
                 "out_not_writable", f"--out {str(out)!r}: {error}", "choose a folder that you may write to", WRONG_USE
@@ -92,19 +92,19 @@ def emit(result: dict[str, Any], out: Path | None, files: Mapping[str, str | Non
         os.write(_answer_fd, text.encode())
 
 
-def _write_whole(path: Path, text: str) -> None:
+def _write_atomically(path: Path, text: str) -> None:
     """Write a file so that a kill leaves the old file or the new one, never a part of it."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
         file.write(text)
     Path(file.name).replace(path)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Print a line for people."""
     print(text, file=sys.stderr, flush=True)
 
 
-def guarded(main: Callable[[], int]) -> int:
+def run_guarded(main: Callable[[], int]) -> int:
     """
     Run a step as a program. A StepError becomes its message and exit code; a bug keeps its traceback.
 
@@ -120,18 +120,18 @@ def guarded(main: Callable[[], int]) -> int:
         except Exception as error:
             if not _is_of_wandb(error):
                 raise
-            said = one_line(f"W&B could not do what the step asked: {error}")
+            message = to_line(f"W&B could not do what the step asked: {error}")
             raise StepError(
-                "wandb_failed", said, "check in W&B whether something was changed, then try again", UNREACHABLE
+                "wandb_failed", message, "check in W&B whether something was changed, then try again", UNREACHABLE
             ) from error
     except StepError as error:
-        say(f"error: {error}")
+        log(f"error: {error}")
         if error.hint:
-            say(f"hint: {error.hint}")
+            log(f"hint: {error.hint}")
         emit(error.as_json(), None)
         return error.exit_code
     except KeyboardInterrupt:
-        say("stopped; run the same command again to continue from here")
+        log("stopped; run the same command again to continue from here")
         return 130
 
 

@@ -69,7 +69,7 @@ class _Wrong(ValueError):
 # --- single values -------------------------------------------------------------------------------------------
 
 
-def _text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
+def _check_text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise _Wrong(f"must be {allowed}")
@@ -78,28 +78,28 @@ def _text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
     return check
 
 
-def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
+def _check_choice(choices: tuple[str, ...]) -> Callable[[object], str]:
     def check(value: object) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise _Wrong(f"must be {' or '.join(map(_shown, choices))}{_nearest(value, choices)}")
+            raise _Wrong(f"must be {' or '.join(map(_format_value, choices))}{_suggest(value, choices)}")
         return value
 
     return check
 
 
-def _boolean(value: object) -> bool:
+def _check_boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise _Wrong("must be true or false")
     return value
 
 
-def _count(value: object) -> int:
+def _check_count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise _Wrong("must be a whole number of at least 1")
     return value
 
 
-def _number(low: float, high: float, *, ends: bool = True) -> Callable[[object], float]:
+def _check_number(low: float, high: float, *, ends: bool = True) -> Callable[[object], float]:
     between = "from {} to {}" if ends else "above {} and below {}"
 
     def check(value: object) -> float:
@@ -111,19 +111,19 @@ def _number(low: float, high: float, *, ends: bool = True) -> Callable[[object],
     return check
 
 
-def _finite(value: object) -> float:
+def _check_finite(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _Wrong("must be a finite number")
     return float(value)
 
 
-def _amount(value: object) -> float:
-    if (number := _finite(value)) < 0:
+def _check_amount(value: object) -> float:
+    if (number := _check_finite(value)) < 0:
         raise _Wrong("must be a number of at least 0")
     return number
 
 
-def _variables(value: object) -> tuple[str, ...]:
+def _check_variables(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) and _VARIABLE.fullmatch(name) for name in value):
         raise _Wrong('must be a list of names of variables, such as ["ROWS_CSV"]')
     for name in value:
@@ -132,7 +132,7 @@ def _variables(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _labels(value: object) -> tuple[str, ...]:
+def _check_labels(value: object) -> tuple[str, ...]:
     labels = [value] if isinstance(value, str) else value
     if not isinstance(labels, list) or not labels:
         raise _Wrong('must be a label of a runner, or a list of labels, such as ["self-hosted", "gpu"]')
@@ -142,7 +142,7 @@ def _labels(value: object) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _seed(value: object) -> int:
+def _check_seed(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
         raise _Wrong(f"must be a whole number from 0 to {2**32 - 1}")
     return value
@@ -150,10 +150,10 @@ def _seed(value: object) -> int:
 
 # Hyperparameters whose meaning is the same in every framework.
 _KNOWN_HYPERPARAMETERS: Mapping[str, Callable[[object], Hyperparameter]] = {
-    "batch_size": _count,
-    "epochs": _count,
-    "validation_split": _number(0, 1, ends=False),
-    "seed": _seed,
+    "batch_size": _check_count,
+    "epochs": _check_count,
+    "validation_split": _check_number(0, 1, ends=False),
+    "seed": _check_seed,
 }
 
 
@@ -183,10 +183,10 @@ def add_hyperparameters(parser: argparse._ActionsContainer, hyperparameters: Map
     """Return a flag for each: `--learning-rate` for `learning_rate`, with the type that the value has in the config."""
     for name, value in hyperparameters.items():
         flag, about = f"--{name.replace('_', '-')}", f"{_KINDS[type(value)]} (default: {value})".replace("%", "%%")
-        parser.add_argument(flag, dest=name, type=_reader(name, value), metavar="VALUE", help=about)
+        parser.add_argument(flag, dest=name, type=_create_reader(name, value), metavar="VALUE", help=about)
 
 
-def _reader(name: str, default: Hyperparameter) -> Callable[[str], Hyperparameter]:
+def _create_reader(name: str, default: Hyperparameter) -> Callable[[str], Hyperparameter]:
     kind = type(default)
 
     def read(text: str) -> Hyperparameter:
@@ -205,7 +205,7 @@ def _reader(name: str, default: Hyperparameter) -> Callable[[str], Hyperparamete
 # --- the tables ------------------------------------------------------------------------------------------------------
 
 
-def _key(check: Callable[[object], Any], default: Any = MISSING) -> Any:
+def _define_key(check: Callable[[object], Any], default: Any = MISSING) -> Any:
     """Define a field of a table: how to check its value, and the default if the key is optional."""
     return field(metadata={"check": check}) if default is MISSING else field(default=default, metadata={"check": check})
 
@@ -217,17 +217,17 @@ class Data:
     rows_may_repeat: whether an eval row may equal a training row, which is natural for rows with few columns.
     """
 
-    env: tuple[str, ...] = _key(_variables, ())
-    fallback: str = _key(_text(re.compile(rf"|{_NAME.pattern}"), "the name of a use case, or empty"), "")
-    rows_may_repeat: bool = _key(_boolean, False)
+    env: tuple[str, ...] = _define_key(_check_variables, ())
+    fallback: str = _define_key(_check_text(re.compile(rf"|{_NAME.pattern}"), "the name of a use case, or empty"), "")
+    rows_may_repeat: bool = _define_key(_check_boolean, False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
     """`[build]`: how many rows the dataset has."""
 
-    rows: int = _key(_count)
-    eval_rows: int = _key(_count)
+    rows: int = _define_key(_check_count)
+    eval_rows: int = _define_key(_check_count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,16 +239,16 @@ class Gate:
     `pinball`.
     """
 
-    policy: str = _key(_one_of(POLICIES))
-    metric: str = _key(_text(_METRIC, "the name of a metric"), "")
-    at_least: float | None = _key(_finite, None)
-    at_most: float | None = _key(_finite, None)
-    margin: float | None = _key(_amount, None)
-    margin_relative: float | None = _key(_number(0, 1), None)
-    tolerance: float | None = _key(_amount, None)
-    quantile: float | None = _key(_number(0, 1, ends=False), None)
-    self_approval: bool = _key(_boolean, False)
-    max_evidence_age_hours: float = _key(_number(0, 24 * 366, ends=False), 720.0)
+    policy: str = _define_key(_check_choice(POLICIES))
+    metric: str = _define_key(_check_text(_METRIC, "the name of a metric"), "")
+    at_least: float | None = _define_key(_check_finite, None)
+    at_most: float | None = _define_key(_check_finite, None)
+    margin: float | None = _define_key(_check_amount, None)
+    margin_relative: float | None = _define_key(_check_number(0, 1), None)
+    tolerance: float | None = _define_key(_check_amount, None)
+    quantile: float | None = _define_key(_check_number(0, 1, ends=False), None)
+    self_approval: bool = _define_key(_check_boolean, False)
+    max_evidence_age_hours: float = _define_key(_check_number(0, 24 * 366, ends=False), 720.0)
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -263,15 +263,15 @@ class Approval:
     key.
     """
 
-    environment: str = _key(_text(_ENVIRONMENT, "a name of letters, digits, '_' and '-'"), "production")
+    environment: str = _define_key(_check_text(_ENVIRONMENT, "a name of letters, digits, '_' and '-'"), "production")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunsOn:
     """`[runs_on]`: the labels of the GitHub runner for a step's job."""
 
-    train: tuple[str, ...] = _key(_labels, ("ubuntu-24.04",))
-    evaluate: tuple[str, ...] = _key(_labels, ("ubuntu-24.04",))
+    train: tuple[str, ...] = _define_key(_check_labels, ("ubuntu-24.04",))
+    evaluate: tuple[str, ...] = _define_key(_check_labels, ("ubuntu-24.04",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,39 +281,39 @@ class Config:
     """
 
     name: str
-    project: str = _key(_text(_WANDB_NAME, "a valid W&B project name"))
-    collection: str = _key(_text(_WANDB_NAME, "a valid W&B name for a registered model"))
+    project: str = _define_key(_check_text(_WANDB_NAME, "a valid W&B project name"))
+    collection: str = _define_key(_check_text(_WANDB_NAME, "a valid W&B name for a registered model"))
     build: Build = field(metadata={"table": Build})
     gate: Gate = field(metadata={"table": Gate})
     train: Mapping[str, Hyperparameter] = field(metadata={"table": None})
     data: Data = field(default=Data(), metadata={"table": Data})
     approval: Approval = field(default=Approval(), metadata={"table": Approval})
     runs_on: RunsOn = field(default=RunsOn(), metadata={"table": RunsOn})
-    registry: str = _key(_text(_WANDB_NAME, "a valid W&B registry name"), "wandb-registry-model")
-    task: str = _key(_one_of(TASKS), TASKS[0])
-    framework: str = _key(_one_of(FRAMEWORKS), FRAMEWORKS[0])
-    default: bool = _key(_boolean, False)
+    registry: str = _define_key(_check_text(_WANDB_NAME, "a valid W&B registry name"), "wandb-registry-model")
+    task: str = _define_key(_check_choice(TASKS), TASKS[0])
+    framework: str = _define_key(_check_choice(FRAMEWORKS), FRAMEWORKS[0])
+    default: bool = _define_key(_check_boolean, False)
 
 
 # --- the use cases ---------------------------------------------------------------------------------------------------
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return the names of all use cases, sorted: the folders with a `config.toml`."""
     return sorted(path.parent.name for path in FOLDER.glob("*/config.toml"))
 
 
-def frameworks_for(task: str) -> list[str]:
+def list_frameworks(task: str) -> list[str]:
     """Return the frameworks that support this task."""
     return [framework for framework in FRAMEWORKS if task in _TASKS_OF[framework]]
 
 
-def default() -> str | None:
+def find_default() -> str | None:
     """Return the only use case, or the one whose config says `default = true`; None if this is ambiguous."""
-    known = names()
+    known = list_names()
     if len(known) == 1:
         return known[0]
-    chosen = [name for name in known if _parsed(name).get("default") is True]
+    chosen = [name for name in known if _parse(name).get("default") is True]
     if len(chosen) > 1:
         raise StepError(
             "two_defaults",
@@ -326,10 +326,10 @@ def default() -> str | None:
 
 def require_default() -> str:
     """Return the default use case; raise StepError `no_use_case` if this is ambiguous."""
-    if (name := default()) is None:
+    if (name := find_default()) is None:
         raise StepError(
             "no_use_case",
-            f"there are several use cases: {_listed()}" if names() else "there is no use case in usecases/",
+            f"there are several use cases: {_format_names()}" if list_names() else "there is no use case in usecases/",
             "name one, or write default = true into its config.toml",
             WRONG_USE,
         )
@@ -341,42 +341,44 @@ def load(name: str) -> Config:
     `no_such_use_case`.
     """
     require(name)
-    made: Config = _table(_where(name), "", Config, _parsed(name), {"name": name})
-    if made.framework not in (able := frameworks_for(made.task)):
-        raise _invalid(_where(name), "framework", f"is {made.framework}, but {made.task} needs {' or '.join(able)}")
+    made: Config = _read_table(_format_path(name), "", Config, _parse(name), {"name": name})
+    if made.framework not in (able := list_frameworks(made.task)):
+        raise _refuse_invalid(
+            _format_path(name), "framework", f"is {made.framework}, but {made.task} needs {' or '.join(able)}"
+        )
     for key in _REQUIRED_HYPERPARAMETERS[made.framework]:
         if key not in made.train:
-            raise _invalid(
-                _where(name), f"train.{key}", "is missing", f"{made.framework} needs it: add it below [train]"
+            raise _refuse_invalid(
+                _format_path(name), f"train.{key}", "is missing", f"{made.framework} needs it: add it below [train]"
             )
-    made = replace(made, gate=_gate(name, made.task, made.gate))
+    made = replace(made, gate=_build_gate(name, made.task, made.gate))
     if made.data.fallback == name:
-        raise _invalid(_where(name), "data.fallback", "must be a different use case")
-    if made.data.fallback and made.data.fallback not in names() != [name]:  # an image has only one use case
-        raise _invalid(_where(name), "data.fallback", f"must be a use case: {_listed()}")
+        raise _refuse_invalid(_format_path(name), "data.fallback", "must be a different use case")
+    if made.data.fallback and made.data.fallback not in list_names() != [name]:  # an image has only one use case
+        raise _refuse_invalid(_format_path(name), "data.fallback", f"must be a use case: {_format_names()}")
     return made
 
 
-def _gate(name: str, task: str, gate: Gate) -> Gate:
+def _build_gate(name: str, task: str, gate: Gate) -> Gate:
     """Return the gate's table with the task's default metric, after checking that its keys fit the task and each
     other.
     """
     kind = task.rpartition("-")[2]
     known = METRICS[kind]
     gate = replace(gate, metric=gate.metric or known[0])
-    if gate.metric not in known and gate.metric not in _functions(name):
-        raise _invalid(
-            _where(name),
+    if gate.metric not in known and gate.metric not in _list_functions(name):
+        raise _refuse_invalid(
+            _format_path(name),
             "gate.metric",
-            f"is {_shown(gate.metric)} but must be {' or '.join(map(_shown, known))}, or a function of behaviour.py"
-            f"{_nearest(gate.metric, known)}",
+            f"is {_format_value(gate.metric)} but must be {' or '.join(map(_format_value, known))}, "
+            f"or a function of behaviour.py{_suggest(gate.metric, known)}",
         )
-    for path, problem in _contradictions(kind, gate, own=gate.metric not in known):
-        raise _invalid(_where(name), f"gate.{path}", problem)
+    for path, problem in _find_contradictions(kind, gate, own=gate.metric not in known):
+        raise _refuse_invalid(_format_path(name), f"gate.{path}", problem)
     return gate
 
 
-def _contradictions(kind: str, gate: Gate, own: bool) -> Iterable[tuple[str, str]]:
+def _find_contradictions(kind: str, gate: Gate, own: bool) -> Iterable[tuple[str, str]]:
     """Yield what does not fit: the key, and what is wrong with it."""
     less, more = ("at_most", "at_least") if gate.metric in ERRORS else ("at_least", "at_most")
     fraction = not own and gate.metric not in ERRORS
@@ -407,7 +409,7 @@ def _contradictions(kind: str, gate: Gate, own: bool) -> Iterable[tuple[str, str
         yield "quantile", "is missing: pinball needs it" if gate.quantile is None else "is only for the metric pinball"
 
 
-def _functions(name: str) -> list[str]:
+def _list_functions(name: str) -> list[str]:
     """Return the functions of a use case's behaviour.py, without running it."""
     path = FOLDER / name / "behaviour.py"
     try:
@@ -420,11 +422,11 @@ def _functions(name: str) -> list[str]:
 
 def require(name: str) -> None:
     """Refuse a name that is not the name of a use case, or cannot be one."""
-    if name not in names():
+    if name not in list_names():
         raise StepError(
             "no_such_use_case",
-            f"there is no use case {name!r}{_nearest(name, names())}",
-            f"there are: {_listed()}" if names() else "create one: docs/how-to/adapting.md",
+            f"there is no use case {name!r}{_suggest(name, list_names())}",
+            f"there are: {_format_names()}" if list_names() else "create one: docs/how-to/adapting.md",
             WRONG_USE,
         )
     require_name(name)
@@ -441,93 +443,93 @@ def require_name(name: str) -> None:
         )
 
 
-def _listed() -> str:
-    return ", ".join(names())
+def _format_names() -> str:
+    return ", ".join(list_names())
 
 
-def _where(name: str) -> str:
+def _format_path(name: str) -> str:
     return f"usecases/{name}/config.toml"
 
 
-def _parsed(name: str) -> dict[str, Any]:
+def _parse(name: str) -> dict[str, Any]:
     try:
         return tomllib.loads((FOLDER / name / "config.toml").read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StepError(
-            "config_invalid", f"{_where(name)} is not valid TOML: {error}", "fix the line", WRONG_USE
+            "config_invalid", f"{_format_path(name)} is not valid TOML: {error}", "fix the line", WRONG_USE
         ) from error
     except OSError as error:
-        message = f"{_where(name)} cannot be read: {error.strerror}"
+        message = f"{_format_path(name)} cannot be read: {error.strerror}"
         raise StepError("config_invalid", message, "make it readable", WRONG_USE) from error
 
 
-def _table(where: str, table: str, kind: type, said: object, known: Mapping[str, Any]) -> Any:
+def _read_table(where: str, table: str, kind: type, content: object, known: Mapping[str, Any]) -> Any:
     """Return one table as its dataclass. known: fields that are not in the file."""
-    if not isinstance(said, dict):
-        raise _invalid(where, table, f"must be a table: write [{table}] on a separate line")
-    keys = {one.name: one for one in fields(kind) if one.name not in known}
-    for key in said:
+    if not isinstance(content, dict):
+        raise _refuse_invalid(where, table, f"must be a table: write [{table}] on a separate line")
+    keys = {definition.name: definition for definition in fields(kind) if definition.name not in known}
+    for key in content:
         if key not in keys:
-            raise _unknown(where, table, key, keys)
+            raise _refuse_unknown(where, table, key, keys)
     values = dict(known)
-    for key, one in keys.items():
+    for key, definition in keys.items():
         path = f"{table}.{key}" if table else key
-        if key in said:
-            values[key] = _value(where, path, one.metadata, said[key])
-        elif one.default is MISSING:
-            raise _invalid(where, path, "is missing", f"add it below [{table}]" if table else "add it")
+        if key in content:
+            values[key] = _read_value(where, path, definition.metadata, content[key])
+        elif definition.default is MISSING:
+            raise _refuse_invalid(where, path, "is missing", f"add it below [{table}]" if table else "add it")
     return kind(**values)
 
 
-def _value(where: str, path: str, metadata: Mapping[str, Any], said: object) -> Any:
+def _read_value(where: str, path: str, metadata: Mapping[str, Any], content: object) -> Any:
     if "table" in metadata:
         kind = metadata["table"]
-        return _hyperparameters(where, said) if kind is None else _table(where, path, kind, said, {})
+        return _read_hyperparameters(where, content) if kind is None else _read_table(where, path, kind, content, {})
     try:
-        return metadata["check"](said)
+        return metadata["check"](content)
     except _Wrong as error:
-        raise _invalid(where, path, f"is {_shown(said)} but {error}") from error
+        raise _refuse_invalid(where, path, f"is {_format_value(content)} but {error}") from error
 
 
-def _hyperparameters(where: str, said: object) -> dict[str, Hyperparameter]:
-    if not isinstance(said, dict):
-        raise _invalid(where, "train", "must be a table: write [train] on a separate line")
-    for key, value in said.items():
+def _read_hyperparameters(where: str, content: object) -> dict[str, Hyperparameter]:
+    if not isinstance(content, dict):
+        raise _refuse_invalid(where, "train", "must be a table: write [train] on a separate line")
+    for key, value in content.items():
         if not _HYPERPARAMETER.fullmatch(key) or key in _FLAGS:
             taken = ", ".join(_FLAGS)
-            raise _invalid(
+            raise _refuse_invalid(
                 where, f"train.{key}", f"must be a name for a flag: letters, digits and _, and none of {taken}"
             )
         try:
             check_hyperparameter(key, value)
         except _Wrong as error:
-            raise _invalid(where, f"train.{key}", f"is {_shown(value)} but {error}") from error
-    return dict(said)
+            raise _refuse_invalid(where, f"train.{key}", f"is {_format_value(value)} but {error}") from error
+    return dict(content)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------
 
 
-def _unknown(where: str, table: str, key: str, known: Iterable[str]) -> StepError:
+def _refuse_unknown(where: str, table: str, key: str, known: Iterable[str]) -> StepError:
     path = f"{table}.{key}" if table else key
     if renamed := _RENAMED.get(table, {}).get(key):
-        return _invalid(where, path, f"is now called {renamed}", f"rename it to {renamed}")
+        return _refuse_invalid(where, path, f"is now called {renamed}", f"rename it to {renamed}")
     allowed = f"allowed {f'in [{table}]' if table else 'at the top'}: {', '.join(known)}"
-    return _invalid(where, path, f"is not a key{_nearest(key, known)}", allowed)
+    return _refuse_invalid(where, path, f"is not a key{_suggest(key, known)}", allowed)
 
 
-def _invalid(where: str, path: str, problem: str, hint: str = "") -> StepError:
+def _refuse_invalid(where: str, path: str, problem: str, hint: str = "") -> StepError:
     return StepError(
         "config_invalid", f"{where}: {path} {problem}", hint or "docs/how-to/adapting.md describes every key", WRONG_USE
     )
 
 
-def _nearest(said: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(said), list(known), n=1)
+def _suggest(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     """Format a value as you would write it in TOML, with a bounded length."""
     text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
     text = text.replace("'", '"')

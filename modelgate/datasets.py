@@ -17,7 +17,7 @@ import numpy as np
 
 from modelgate.errors import StepError
 from modelgate.rows import KINDS
-from modelgate.rows.dataset import Rows, seen_in_training
+from modelgate.rows.dataset import Rows, is_in_training
 from modelgate.rows.near import find as find_near
 from modelgate.tracking import arrays, files
 
@@ -37,14 +37,14 @@ def fetch_eval(version: Artifact, folder: Path) -> tuple[Rows, str]:
     return _fetch(version, folder, 1)
 
 
-def eval_file(version: Artifact) -> str:
+def get_eval_file(version: Artifact) -> str:
     """Return the name of the file with the eval rows."""
-    return _file(version, 1)
+    return _get_file(version, 1)
 
 
 def require_apart(version: Artifact) -> None:
     """Refuse a version whose training rows cannot be downloaded without its eval rows."""
-    if _file(version, 0) == TOGETHER:
+    if _get_file(version, 0) == TOGETHER:
         raise StepError(
             "rows_not_apart",
             f"{version.name} has training and eval rows in one file, {TOGETHER}",
@@ -52,21 +52,21 @@ def require_apart(version: Artifact) -> None:
         )
 
 
-def same(ours: Rows, theirs: Rows) -> bool:
+def is_same(ours: Rows, theirs: Rows) -> bool:
     """Return whether two splits have the same rows and targets, in the same order."""
-    return type(ours.x) is type(theirs.x) and _equal(ours.x, theirs.x) and np.array_equal(ours.y, theirs.y)
+    return type(ours.x) is type(theirs.x) and _is_equal(ours.x, theirs.x) and np.array_equal(ours.y, theirs.y)
 
 
-def seen(x_eval: Any, learned: Iterable[Any]) -> tuple[int, ...]:
+def find_seen(x_eval: Any, learned: Iterable[Any]) -> tuple[int, ...]:
     """Return the indices of the eval rows that are among the training rows of these datasets. learned: the x of
     each.
     """
-    keys = _kind_of(x_eval).keys
-    marks = [seen_in_training(x_eval, x, keys) for x in learned if type(x) is type(x_eval)]
+    keys = _find_kind(x_eval).hash_rows
+    marks = [is_in_training(x_eval, x, keys) for x in learned if type(x) is type(x_eval)]
     return tuple(np.flatnonzero(np.logical_or.reduce(marks)).tolist()) if marks else ()
 
 
-def near_duplicates(x_eval: Any, learned: Iterable[Any], same: Iterable[int]) -> int:
+def count_near_duplicates(x_eval: Any, learned: Iterable[Any], same: Iterable[int]) -> int:
     """Count the eval rows that are near a training row of these datasets. same: those that equal one; they do not
     count.
     """
@@ -78,7 +78,7 @@ def near_duplicates(x_eval: Any, learned: Iterable[Any], same: Iterable[int]) ->
 
 
 def _fetch(version: Artifact, folder: Path, split: int) -> tuple[Rows, str]:
-    name = _file(version, split)
+    name = _get_file(version, split)
     fetched = files.fetch(version, name, folder)
     try:
         rows = _read_together(fetched.path, ("train", "eval")[split]) if name == TOGETHER else _read(fetched.path)
@@ -89,15 +89,15 @@ def _fetch(version: Artifact, folder: Path, split: int) -> tuple[Rows, str]:
     return rows, fetched.sha256
 
 
-def _file(version: Artifact, split: int) -> str:
+def _get_file(version: Artifact, split: int) -> str:
     """Return the file of a split. If a version has no such file, the fetch raises `file_missing`."""
-    names = [_kind(kind).FILES[split] for kind in sorted(set(KINDS.values()))]
+    names = [_load_kind(kind).FILES[split] for kind in sorted(set(KINDS.values()))]
     held = version.manifest.entries
     return next((name for name in [*names, TOGETHER] if name in held), str(names[0]))
 
 
 def _read(path: Path) -> Rows:
-    kind = _kind("images") if path.suffix == ".npz" else _kind(_kind("tables").kind_of(path))
+    kind = _load_kind("images") if path.suffix == ".npz" else _load_kind(_load_kind("tables").read_kind(path))
     rows: Rows = kind.read(path)
     return rows
 
@@ -106,19 +106,19 @@ def _read_together(path: Path, split: str) -> Rows:
     stored = arrays.load(path)
     if wanted := {f"{array}_{one}" for array in "xy" for one in ("train", "eval")} - stored.keys():
         raise arrays.Unreadable(f"it has no {', '.join(sorted(wanted))}")
-    rows: Rows = _kind("images").require_images(stored[f"x_{split}"], stored[f"y_{split}"])
+    rows: Rows = _load_kind("images").require_images(stored[f"x_{split}"], stored[f"y_{split}"])
     return rows
 
 
-def _kind(name: str) -> ModuleType:
+def _load_kind(name: str) -> ModuleType:
     return import_module(f"modelgate.rows.{name}")
 
 
-def _kind_of(x: Any) -> ModuleType:
-    return _kind("images" if isinstance(x, np.ndarray) else "texts" if isinstance(x, list) else "tables")
+def _find_kind(x: Any) -> ModuleType:
+    return _load_kind("images" if isinstance(x, np.ndarray) else "texts" if isinstance(x, list) else "tables")
 
 
-def _equal(ours: Any, theirs: Any) -> bool:
+def _is_equal(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, np.ndarray):
         return np.array_equal(ours, theirs)
     return bool(ours == theirs if isinstance(ours, list) else ours.reset_index(drop=True).equals(theirs))

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from modelgate.errors import StepError
-from modelgate.rows.checks import SHOWN, named
+from modelgate.rows.checks import SHOWN, name_rows
 from modelgate.rows.text_checks import MAX_CHARS
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 
 class Refused(StepError):
@@ -35,7 +35,7 @@ class Expected(Protocol):
         """Raise Refused if a row is not as expected. first: the number of the first row, for the message."""
 
 
-def expected(task: str, data: ModuleType) -> Expected:
+def read_expected(task: str, data: ModuleType) -> Expected:
     """Return what a use case's `data.py` says about its rows. StepError `part_missing` has been raised if it says
     nothing.
     """
@@ -46,7 +46,7 @@ def expected(task: str, data: ModuleType) -> Expected:
 
 def require_none(check: str, wrong: Any, first: int, message: str, column: str | None = None) -> None:
     """Raise Refused if any row is wrong. wrong: bool (N,)."""
-    if text := named(wrong, first):
+    if text := name_rows(wrong, first):
         raise Refused(check, f"{message} in {text}", column)
 
 
@@ -78,7 +78,7 @@ def read_times(texts: Any, dtype: Any, first: int = 0) -> Any:
     wrong = ~missing & ~exact.to_numpy(dtype=np.bool_)
     shown = ", ".join(dict.fromkeys(map(repr, texts[wrong].head(SHOWN).tolist())))
     example = f"2026-03-04T15:30:00{'+01:00' if zone else ''}"
-    said = f"is not a time such as {example}{'' if zone else ' or 2026-03-04'} ({one_line(shown, 200)})"
+    said = f"is not a time such as {example}{'' if zone else ' or 2026-03-04'} ({to_line(shown, 200)})"
     require_none("type", wrong, first, f"column {texts.name!r} {said}", texts.name)
     return typed
 
@@ -127,14 +127,14 @@ class Texts:
 Holds = Callable[[Any], Any]  # from the values of a column that are not missing, an array, to which of them are right
 
 
-def _in_range(
+def _is_in_range(
     values: Any, *, min_value: Any, max_value: Any, include_min: bool = True, include_max: bool = True
 ) -> Any:
     above = values >= min_value if include_min else values > min_value
     return above & (values <= max_value if include_max else values < max_value)
 
 
-def _among(values: Any, allowed: Collection[Any]) -> Any:
+def _is_among(values: Any, allowed: Collection[Any]) -> Any:
     return np.array([value in allowed for value in values.tolist()], dtype=np.bool_)
 
 
@@ -143,12 +143,12 @@ _PLAIN: Mapping[str, Callable[..., Any]] = {
     "equal_to": lambda values, value: values == value,
     "greater_than": lambda values, min_value: values > min_value,
     "greater_than_or_equal_to": lambda values, min_value: values >= min_value,
-    "in_range": _in_range,
-    "isin": lambda values, allowed_values: _among(values, allowed_values),
+    "in_range": _is_in_range,
+    "isin": lambda values, allowed_values: _is_among(values, allowed_values),
     "less_than": lambda values, max_value: values < max_value,
     "less_than_or_equal_to": lambda values, max_value: values <= max_value,
     "not_equal_to": lambda values, value: values != value,
-    "notin": lambda values, forbidden_values: ~_among(values, forbidden_values),
+    "notin": lambda values, forbidden_values: ~_is_among(values, forbidden_values),
 }
 
 
@@ -162,13 +162,13 @@ class _Column:
         self._is_text = str(column.dtype).startswith("str")
         # pandera knows more about times and categories.
         self._is_simple = self._is_text or getattr(getattr(column.dtype, "type", None), "kind", "") in tuple("iufb")
-        compiled = [(check, _compiled(check) if self._is_simple else None) for check in column.checks]
+        compiled = [(check, _compile(check) if self._is_simple else None) for check in column.checks]
         self.plain = [(check, holds) for check, holds in compiled if holds is not None]
         plain = self._is_simple and len(self.plain) == len(compiled)
         self.is_plain = plain and not (column.unique or column.parsers)
         self._known: set[Any] = set()  # the types of a Series that passed, and that do not depend on its values
 
-    def failures(self, values: Any) -> Iterator[tuple[str, str, Any]]:
+    def find_failures(self, values: Any) -> Iterator[tuple[str, str, Any]]:
         """Yield what is wrong with the values: the check, its message, and which rows, bool (N,)."""
         if not self._is_typed(values):
             yield "type", f"is {values.dtype}, not {_name_of(self.dtype)}", np.ones(len(values), dtype=np.bool_)
@@ -176,7 +176,7 @@ class _Column:
         if not self._is_simple:
             return
         array = values.to_numpy(dtype=object) if self._is_text else values.to_numpy()
-        missing = _missing(array)
+        missing = _is_missing(array)
         if not self.nullable and missing.any():
             yield "not_nullable", "is missing", missing
         held = array[~missing] if missing.any() else array
@@ -188,7 +188,7 @@ class _Column:
                 shown = ", ".join(dict.fromkeys(map(repr, held[~right][:SHOWN].tolist())))
                 yield (
                     str(check.name),
-                    f"does not pass {one_line(check.error or check.name)}: {one_line(shown, 200)}",
+                    f"does not pass {to_line(check.error or check.name)}: {to_line(shown, 200)}",
                     wrong,
                 )
         if array.dtype.kind == "f":
@@ -207,7 +207,7 @@ class _Column:
         return right
 
 
-def _missing(array: Any) -> Any:
+def _is_missing(array: Any) -> Any:
     if array.dtype.kind == "f":
         return np.isnan(array)
     if array.dtype != object:
@@ -217,7 +217,7 @@ def _missing(array: Any) -> Any:
     return pd.isna(array)
 
 
-def _compiled(check: Any) -> Holds | None:
+def _compile(check: Any) -> Holds | None:
     plain = check.ignore_na and not check.element_wise and check.groupby is None
     if not plain or check.name not in _PLAIN:
         return None
@@ -235,9 +235,9 @@ class Table:
     def __init__(self, schema: Any) -> None:
         self.schema = schema
         self.columns = [_Column(name, column) for name, column in schema.columns.items()]
-        whole = bool(schema.checks or schema.unique or schema.parsers or schema.index or schema.dtype)
+        has_table_checks = bool(schema.checks or schema.unique or schema.parsers or schema.index or schema.dtype)
         # Then pandera also checks; the compiled checks are faster and say the same.
-        self.needs_pandera = whole or not all(column.is_plain for column in self.columns)
+        self.needs_pandera = has_table_checks or not all(column.is_plain for column in self.columns)
 
     def require(self, x: Any, first: int = 0) -> None:
         """See Expected."""
@@ -245,7 +245,7 @@ class Table:
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise Refused("table_columns", f"column {twice!r} appears twice", str(twice))
         if undeclared := next((name for name in names if name not in self.schema.columns), None):
-            raise Refused("table_columns", f"SCHEMA does not declare the column {undeclared!r}", one_line(undeclared))
+            raise Refused("table_columns", f"SCHEMA does not declare the column {undeclared!r}", to_line(undeclared))
         for column in self.columns:
             if column.name not in names:
                 if self.schema.columns[column.name].required:
@@ -253,8 +253,8 @@ class Table:
                         "table_columns", f"column {column.name!r}, which SCHEMA declares, is missing", column.name
                     )
                 continue
-            for check, said, wrong in column.failures(x[column.name]):
-                require_none(check, wrong, first, f"column {column.name!r} {said}", column.name)
+            for check, condition, wrong in column.find_failures(x[column.name]):
+                require_none(check, wrong, first, f"column {column.name!r} {condition}", column.name)
         if self.needs_pandera:
             self._ask_pandera(x, first)
 
@@ -267,7 +267,7 @@ class Table:
             case = error.failure_cases.iloc[0]
             column = case["column"] if isinstance(case["column"], str) else None
             where = f"column {column!r}" if column else "the table"
-            message = f"{where} does not pass {one_line(case['check'])}: {one_line(repr(case['failure_case']), 200)}"
+            message = f"{where} does not pass {to_line(case['check'])}: {to_line(repr(case['failure_case']), 200)}"
             row = case["index"]
             at = f" in row {int(row) + first}" if row is not None and row == row else ""
             raise Refused("schema", f"{message}{at}", column) from error

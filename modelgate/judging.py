@@ -47,44 +47,44 @@ class Answers(NamedTuple):
     production: Predictions | None
 
 
-def conclusions(
+def conclude(
     scores: Scores, policy: Policy, measured: form.Measured, drops_before: float, looks: int | None
 ) -> dict[str, Any]:
     """Return the fields of evidence that follow from the answers; of the warnings, the first."""
     outcomes = rules.judge(scores, policy)
-    compared = predictions.comparison(scores, policy, drops_before) if rules.sane(outcomes) else None
+    compared = predictions.describe_comparison(scores, policy, drops_before) if rules.is_sane(outcomes) else None
     complete = report.complete(outcomes)
-    mistakes = metrics.mistakes(scores.targets, scores.candidate) if complete and not scores.is_regression else []
-    value = metrics.measured(vars(measured.candidate), policy.metric)
+    mistakes = metrics.count_mistakes(scores.targets, scores.candidate) if complete and not scores.is_regression else []
+    value = metrics.get_value(vars(measured.candidate), policy.metric)
     return {
-        "verdict": "pass" if rules.passes(outcomes) else "fail",
-        "headline": report.headline(outcomes, compared, value, scores.rows, policy),
-        "warnings": report.warnings(outcomes, scores, policy, looks),
+        "verdict": "pass" if rules.passes_gate(outcomes) else "fail",
+        "headline": report.write_headline(outcomes, compared, value, scores.rows, policy),
+        "warnings": report.list_warnings(outcomes, scores, policy, looks),
         "rules": tuple(form.Outcome(**vars(outcome)) for outcome in outcomes),
-        "policy": form.limits_of(policy),
+        "policy": form.record_policy(policy),
         "metrics": measured,
         "comparison": form.Comparison(**compared) if compared else None,
-        "slices": form.slices_of(report.moved_slices(scores, policy)) if complete else (),
-        "confusion": form.confusion_of(
-            [(scores.class_name(truth), scores.class_name(answer), rows) for truth, answer, rows in mistakes]
+        "slices": form.list_slices(report.list_moved_slices(scores, policy)) if complete else (),
+        "confusion": form.list_confusion(
+            [(scores.get_class_name(truth), scores.get_class_name(answer), rows) for truth, answer, rows in mistakes]
         ),
-        "per_row": evaluation.per_row(scores),
+        "per_row": evaluation.locate_losses(scores),
     }
 
 
-def outcomes_of(evidence: Evidence) -> list[rules.Outcome]:
+def restore_outcomes(evidence: Evidence) -> list[rules.Outcome]:
     """Return the result of each rule, from the evidence."""
     return [rules.Outcome(**vars(outcome)) for outcome in evidence.rules]
 
 
-def warnings(answers: Answers, may_repeat: bool) -> tuple[str, ...]:
+def list_warnings(answers: Answers, may_repeat: bool) -> tuple[str, ...]:
     """Return what a person should know first about the rows. may_repeat: whether they repeat naturally."""
-    said = predictions.leaking(answers.rows)
+    leaks = predictions.find_leaking(answers.rows)
     if again := answers.trained_on and answers.trained_on.near_duplicates:
         how_many = f"{again:,} of the eval rows {'equal' if may_repeat else 'nearly equal'} rows that the candidate"
         why = "; the use case says that its rows repeat naturally" if may_repeat else ""
-        said = (f"{how_many} was trained on{why}.", *said)
-    return said
+        leaks = (f"{how_many} was trained on{why}.", *leaks)
+    return leaks
 
 
 def measure(scores: Scores, policy: Policy, candidate: Predictions, production: Predictions | None) -> form.Measured:
@@ -101,35 +101,35 @@ def measure(scores: Scores, policy: Policy, candidate: Predictions, production: 
 # --- stored evidence ------------------------------------------------------------------------------------
 
 
-def contradicted(evidence: Evidence, text: str, scores: Scores, policy: Policy, drops_before: float) -> str:
+def find_contradiction(evidence: Evidence, text: str, scores: Scores, policy: Policy, drops_before: float) -> str:
     """Return the first field of evidence that does not follow from its own answers; empty if all do. text: its
     report.
     """
 
-    def answers(measured: form.Metrics | None, given: Any) -> Predictions | None:
+    def build_predictions(measured: form.Metrics | None, given: Any) -> Predictions | None:
         if measured is None or given is None:
             return None
         return Predictions(given, {}, measured.latency_ms or 0.0, measured.size_bytes or 0)
 
-    candidate = answers(evidence.metrics.candidate, scores.candidate)
-    production = answers(evidence.metrics.production, scores.production)
+    candidate = build_predictions(evidence.metrics.candidate, scores.candidate)
+    production = build_predictions(evidence.metrics.production, scores.production)
     if candidate is None or (production is None) != (evidence.production is None):
         return "metrics"
     measured = measure(scores, policy, candidate, production)
-    expected = conclusions(scores, policy, measured, drops_before, evidence.looks)
-    said = vars(evidence) | {"warnings": evidence.warnings[: len(expected["warnings"])]}
-    wrong = [name for name, value in expected.items() if said[name] != value]
-    if not wrong and report.report(form.as_json(evidence), outcomes_of(evidence), scores, policy) != text:
+    expected = conclude(scores, policy, measured, drops_before, evidence.looks)
+    stated = vars(evidence) | {"warnings": evidence.warnings[: len(expected["warnings"])]}
+    wrong = [name for name, value in expected.items() if stated[name] != value]
+    if not wrong and report.report(form.as_json(evidence), restore_outcomes(evidence), scores, policy) != text:
         return "report"
     return wrong[0] if wrong else ""
 
 
-def some_rows(rows: int) -> npt.NDArray[np.int64]:
+def pick_rows(rows: int) -> npt.NDArray[np.int64]:
     """Return the rows to answer again, which no one can know in advance: int64 (at most SAMPLE_ROWS,)."""
     return np.sort(np.random.default_rng().choice(rows, min(rows, SAMPLE_ROWS), replace=False))
 
 
-def answered_otherwise(stored_evidence: Evidence, stored: Scores, now: Scores, answers: Answers) -> str:
+def find_other_answer(stored_evidence: Evidence, stored: Scores, now: Scores, answers: Answers) -> str:
     """
     Return what in the stored evidence differs from the models and rows of today; empty if nothing does. now: only the
     chosen rows.
@@ -148,22 +148,22 @@ def answered_otherwise(stored_evidence: Evidence, stored: Scores, now: Scores, a
         ("own metric", stored.own_production, now.own_production),
         *((name, groups, now.slices.get(name)) for name, groups in stored.slices.items()),
     ):
-        if not _alike(then, today, chosen):
+        if not _is_alike(then, today, chosen):
             return name
     if stored.slices.keys() != now.slices.keys() or stored.varied.keys() != now.varied.keys():
         return "behaviour"
     for name, varied in stored.varied.items():
         asked = now.varied[name]
-        if not _alike(varied.candidate, asked.candidate, chosen):
+        if not _is_alike(varied.candidate, asked.candidate, chosen):
             return name
-        if not _alike(varied.production, asked.production, chosen):
+        if not _is_alike(varied.production, asked.production, chosen):
             return name
     if (stored.classes, stored.groups) != (now.classes, now.groups):
         return "names"
     return "" if stored.seen == now.seen else "eval_rows_seen_in_training"
 
 
-def _alike(then: Any, today: Any, chosen: npt.NDArray[np.int64]) -> bool:
+def _is_alike(then: Any, today: Any, chosen: npt.NDArray[np.int64]) -> bool:
     """
     Return whether the stored answers to the chosen rows are those of today.
 

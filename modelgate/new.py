@@ -15,7 +15,7 @@ _NAME = "NAME"  # in a template's config.toml
 def write(name: str, task: str, framework: str) -> Path:
     """Create `usecases/<name>/` from the task's template, completely or not at all. StepError says why not."""
     config.require_name(name)
-    if framework not in (able := config.frameworks_for(task)):
+    if framework not in (able := config.list_frameworks(task)):
         problem = f"--framework {framework}: {task} needs {' or '.join(able)}"
         raise StepError("framework_of_another_task", problem, f"use --framework {able[0]}", WRONG_USE)
     folder = config.FOLDER / name

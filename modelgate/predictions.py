@@ -57,7 +57,7 @@ class Subject(NamedTuple):
         classes = () if task == REGRESSION else tuple(str(name) for name in data.CLASSES)
         return cls(task, classes, behaviour, None if metric in measures.METRICS else getattr(behaviour, metric))
 
-    def variations(self, x: Any) -> dict[str, Any]:
+    def vary(self, x: Any) -> dict[str, Any]:
         """Return varied rows whose truth is unchanged, by name."""
         return dict(self.behaviour.variations(x)) if hasattr(self.behaviour, "variations") else {}  # type: ignore[union-attr]
 
@@ -65,7 +65,7 @@ class Subject(NamedTuple):
         """Return the groups that the use case names, and the categories of a table: numbers (N,), and their names."""
         own = self.behaviour.slices(rows.x, rows.y) if hasattr(self.behaviour, "slices") else {}  # type: ignore[union-attr]
         numbers, names = {}, {}
-        for column, groups in (_categories(rows.x) | own).items():
+        for column, groups in (_find_categories(rows.x) | own).items():
             if np.asarray(groups).dtype.kind in "iu":
                 numbers[column] = groups
             else:
@@ -74,39 +74,39 @@ class Subject(NamedTuple):
         return numbers, names
 
 
-def _categories(x: Any) -> dict[str, Any]:
+def _find_categories(x: Any) -> dict[str, Any]:
     """Return the columns of a table that have few values and are not fractions, at most MAX_COLUMNS."""
     few = [name for name in getattr(x, "columns", ()) if _is_category(x[name])]
-    return {str(name): _text(x[name]) for name in few[:MAX_COLUMNS]}
+    return {str(name): _convert_text(x[name]) for name in few[:MAX_COLUMNS]}
 
 
 def _is_category(series: Any) -> bool:
     return bool(series.dtype.kind != "f" and series.nunique(dropna=False) <= MAX_VALUES)
 
 
-def columns(x: Any) -> dict[str, Any]:
+def list_columns(x: Any) -> dict[str, Any]:
     """Return the columns of a table as arrays: numbers as float64 or int64, all else as text; empty for other kinds of
     rows.
     """
-    return {str(name): _column(x[name]) for name in getattr(x, "columns", ())}
+    return {str(name): _convert_column(x[name]) for name in getattr(x, "columns", ())}
 
 
-def _column(series: Any) -> Any:
+def _convert_column(series: Any) -> Any:
     if series.dtype.kind in "iu" and not series.isna().any():
         return series.to_numpy(dtype=np.int64)
     if series.dtype.kind in "iuf":
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    return _text(series)
+    return _convert_text(series)
 
 
-def _text(series: Any) -> Any:
+def _convert_text(series: Any) -> Any:
     return series.astype(object).where(series.notna(), "missing").astype(str).to_numpy(dtype=str)
 
 
-def leaking(rows: Rows) -> tuple[str, ...]:
+def find_leaking(rows: Rows) -> tuple[str, ...]:
     """Return a line for each column of a table that predicts the target by itself."""
     chosen = leakage.sample(len(rows.y))
-    return leakage.leaks(columns(taken(rows.x, chosen)), rows.y[chosen]) if hasattr(rows.x, "columns") else ()
+    return leakage.find_leaks(list_columns(take(rows.x, chosen)), rows.y[chosen]) if hasattr(rows.x, "columns") else ()
 
 
 def ask(
@@ -123,23 +123,23 @@ def ask(
     began = time.perf_counter()
     answers = model_format.predict(model, rows)
     latency_ms = 1000 * (time.perf_counter() - began) / len(rows)
-    varied = {name: _called(model_format.predict(model, changed)) for name, changed in variations.items()}
+    varied = {name: _name_classes(model_format.predict(model, changed)) for name, changed in variations.items()}
     return Predictions(answers, varied, latency_ms, model_path.stat().st_size)
 
 
-def _called(answers: Any) -> Any:
+def _name_classes(answers: Any) -> Any:
     """Return the answered classes, or the numbers."""
-    return measures.classes_of(answers) if answers.ndim == 2 else answers
+    return measures.pick_classes(answers) if answers.ndim == 2 else answers
 
 
-def taken(x: Any, chosen: Any) -> Any:
+def take(x: Any, chosen: Any) -> Any:
     """Return the chosen rows, of any kind. chosen: int64, their indices."""
     if isinstance(x, list):
         return [x[row] for row in chosen]
     return x.iloc[chosen] if hasattr(x, "iloc") else x[chosen]
 
 
-def side_by_side(
+def compare(
     subject: Subject,
     rows: Rows,
     candidate: Predictions,
@@ -167,15 +167,19 @@ def side_by_side(
         varied={
             name: Pair(answers, production and production.varied[name]) for name, answers in candidate.varied.items()
         },
-        own=subject.own and _own(subject.own, targets, candidate, production),
+        own=subject.own and _measure_own(subject.own, targets, candidate, production),
     )
 
 
-def _own(own: Callable[[Any, Any], Any], targets: Any, candidate: Predictions, production: Predictions | None) -> Pair:
-    return Pair(_values(own, targets, candidate.answers), production and _values(own, targets, production.answers))
+def _measure_own(
+    own: Callable[[Any, Any], Any], targets: Any, candidate: Predictions, production: Predictions | None
+) -> Pair:
+    return Pair(
+        _compute_own(own, targets, candidate.answers), production and _compute_own(own, targets, production.answers)
+    )
 
 
-def _values(own: Callable[[Any, Any], Any], targets: Any, answers: Any) -> Any:
+def _compute_own(own: Callable[[Any, Any], Any], targets: Any, answers: Any) -> Any:
     values = np.asarray(own(targets, answers), dtype=np.float64)
     if values.shape != (len(targets),):
         raise StepError(
@@ -205,21 +209,23 @@ def measure(scores: Scores, policy: Policy, answers: Predictions, own: Any) -> d
             named |= {"within_tolerance", "mean_absolute_error", "mean_squared_error"}
         else:
             values |= {
-                "accuracy": measures.accuracy(targets, given),
-                "loss": measures.loss(targets, given),
-                "calibration_error": measures.calibration_error(targets, given),
+                "accuracy": measures.compute_accuracy(targets, given),
+                "loss": measures.compute_loss(targets, given),
+                "calibration_error": measures.compute_calibration_error(targets, given),
             }
-        other = {name: measures.value(targets, given, replace(policy, metric=name), own) for name in sorted(named)}
-    return {name: _finite(value) for name, value in values.items()} | {
-        "other": {name: _finite(value) for name, value in other.items()}
+        other = {
+            name: measures.compute_value(targets, given, replace(policy, metric=name), own) for name in sorted(named)
+        }
+    return {name: _keep_finite(value) for name, value in values.items()} | {
+        "other": {name: _keep_finite(value) for name, value in other.items()}
     }
 
 
-def _finite(value: float | None) -> float | None:
+def _keep_finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str, Any] | None:
+def describe_comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str, Any] | None:
     """
     Return what a person should know about a comparison that passes; None if there is nothing to compare with.
 
@@ -229,13 +235,13 @@ def comparison(scores: Scores, policy: Policy, drops_before: float) -> dict[str,
     drops_since_first: the sum of all drops by this metric since the first promotion, including this one. rows_needed:
     see `modelgate.gate.comparison`. In the metric's own unit.
     """
-    compared = differences.difference(scores, policy)
+    compared = differences.compute_difference(scores, policy)
     if compared is None:
         return None
     return {
         "drop": compared.drop,
         "shown": compared.shown,
-        "smallest_drop": differences.smallest_drop(scores, policy, compared),
+        "smallest_drop": differences.find_smallest_drop(scores, policy, compared),
         "drops_since_first": drops_before + compared.drop,
-        "rows_needed": differences.rows_needed(scores, policy, compared),
+        "rows_needed": differences.count_rows_needed(scores, policy, compared),
     }

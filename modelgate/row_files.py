@@ -17,7 +17,7 @@ import numpy as np
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.incoming import Refused, is_time, read_times, require_none
 from modelgate.rows import KINDS, tables, texts
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import arrays
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def require_readable(path: Path, task: str) -> None:
     """Refuse a file that is missing, or whose kind does not fit the task."""
     allowed = _KINDS[KINDS[task]]
     if path.suffix not in allowed:
-        raise _unreadable(path, f"rows of {task} must be in {' or '.join(allowed)}")
+        raise _refuse(path, f"rows of {task} must be in {' or '.join(allowed)}")
     if not path.is_file():
-        raise _unreadable(path, "the file does not exist")
+        raise _refuse(path, "the file does not exist")
 
 
 def count(path: Path) -> int | None:
@@ -47,55 +47,53 @@ def count(path: Path) -> int | None:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise _refuse(path, error) from error
 
 
-def batches(path: Path, task: str, data: ModuleType) -> Iterator[Any]:
+def read_batches(path: Path, task: str, data: ModuleType) -> Iterator[Any]:
     """Yield the rows in order, at most BATCH_ROWS at a time, in the form of x in `modelgate.rows.dataset`."""
     if path.suffix == ".npz":
-        yield from _images(path)
+        yield from _read_images(path)
         return
-    frames = _parquet(path) if path.suffix == ".parquet" else _csv(path, getattr(data, "SCHEMA", None))
+    frames = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, getattr(data, "SCHEMA", None))
     for frame in frames:
-        yield _texts(frame) if KINDS[task] == "texts" else frame
+        yield _convert_texts(frame) if KINDS[task] == "texts" else frame
 
 
-def _images(path: Path) -> Iterator[Any]:
+def _read_images(path: Path) -> Iterator[Any]:
     try:
         stored = arrays.load(path)
     except arrays.Unreadable as error:
-        raise _unreadable(path, error) from error
+        raise _refuse(path, error) from error
     if stored.keys() != {"x"}:
-        raise _unreadable(path, f"it has {', '.join(sorted(stored)[:10]) or 'nothing'}, not one array, x")
+        raise _refuse(path, f"it has {', '.join(sorted(stored)[:10]) or 'nothing'}, not one array, x")
     for first in range(0, len(stored["x"]), BATCH_ROWS):
         yield stored["x"][first : first + BATCH_ROWS]
 
 
-def _texts(frame: pd.DataFrame) -> list[Any]:
+def _convert_texts(frame: pd.DataFrame) -> list[Any]:
     if list(frame.columns) != [texts.COLUMN]:
-        names = one_line(", ".join(map(str, frame.columns[:10])))
+        names = to_line(", ".join(map(str, frame.columns[:10])))
         raise Refused("table_columns", f"the columns are {names}, not only {texts.COLUMN!r}", texts.COLUMN)
-    found: list[Any] = frame[texts.COLUMN].astype(object).where(frame[texts.COLUMN].notna(), None).tolist()
-    return found
+    converted: list[Any] = frame[texts.COLUMN].astype(object).where(frame[texts.COLUMN].notna(), None).tolist()
+    return converted
 
 
-def _parquet(path: Path) -> Iterator[pd.DataFrame]:
+def _read_parquet(path: Path) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             if file.metadata.num_columns > tables.MAX_COLUMNS:
-                raise _unreadable(
-                    path, f"it has {file.metadata.num_columns} columns, but {tables.MAX_COLUMNS} are allowed"
-                )
+                raise _refuse(path, f"it has {file.metadata.num_columns} columns, but {tables.MAX_COLUMNS} are allowed")
             for batch in file.iter_batches(BATCH_ROWS):
                 yield batch.to_pandas()
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise _unreadable(path, error) from error
+        raise _refuse(path, error) from error
 
 
-def _csv(path: Path, schema: Any) -> Iterator[pd.DataFrame]:
+def _read_csv(path: Path, schema: Any) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     first = 0
@@ -105,14 +103,14 @@ def _csv(path: Path, schema: Any) -> Iterator[pd.DataFrame]:
                 frame = chunk.reset_index(drop=True)
                 declared = schema.columns if schema is not None else {}
                 yield frame.assign(
-                    **{name: _typed(frame[name], declared[name].dtype, first) for name in frame if name in declared}
+                    **{name: _convert(frame[name], declared[name].dtype, first) for name in frame if name in declared}
                 )
                 first += len(frame)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise _refuse(path, error) from error
 
 
-def _typed(values: Any, dtype: Any, first: int) -> Any:
+def _convert(values: Any, dtype: Any, first: int) -> Any:
     """Convert a column of texts to the declared type. first: the number of its first row."""
     wanted = getattr(dtype, "type", None)
     kind = getattr(wanted, "kind", "")
@@ -137,21 +135,21 @@ def _typed(values: Any, dtype: Any, first: int) -> Any:
     try:
         return values.astype(wanted)
     except (TypeError, ValueError) as error:
-        message = f"column {values.name!r} cannot be read as {dtype}: {_first_line(error)}"
+        message = f"column {values.name!r} cannot be read as {dtype}: {_take_first_line(error)}"
         raise Refused("type", message, str(values.name)) from error
 
 
 def _require_type(values: Any, wrong: Any, first: int, dtype: Any) -> None:
     shown = ", ".join(dict.fromkeys(map(repr, values[wrong].head().tolist())))
-    require_none("type", wrong, first, f"column {values.name!r} is not {dtype} ({one_line(shown, 200)})", values.name)
+    require_none("type", wrong, first, f"column {values.name!r} is not {dtype} ({to_line(shown, 200)})", values.name)
 
 
-def _unreadable(path: Path, why: object) -> StepError:
-    message = f"--input {str(path)!r} is not readable: {_first_line(why)}"
+def _refuse(path: Path, why: object) -> StepError:
+    message = f"--input {str(path)!r} is not readable: {_take_first_line(why)}"
     return StepError(
         "input_unreadable", message, "choose a file of rows; docs/how-to/production.md describes them", WRONG_USE
     )
 
 
-def _first_line(error: object) -> str:
-    return one_line(next(iter(str(error).splitlines()), type(error).__name__), 300)
+def _take_first_line(error: object) -> str:
+    return to_line(next(iter(str(error).splitlines()), type(error).__name__), 300)

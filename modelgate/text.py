@@ -12,7 +12,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>&~|$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=/
 _WORD_JOINER = "\u2060"
 
 
-def one_line(text: object, limit: int = MAX_CHARS) -> str:
+def to_line(text: object, limit: int = MAX_CHARS) -> str:
     """Return text from outside as one printable line. Control and direction characters become spaces, and text over the
     limit is dropped.
     """
@@ -21,15 +21,15 @@ def one_line(text: object, limit: int = MAX_CHARS) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def markdown(text: object, limit: int = MAX_CHARS) -> str:
+def to_markdown(text: object, limit: int = MAX_CHARS) -> str:
     """
     Return text from outside as part of a line of Markdown, shown literally, without links, pictures or markup.
 
     An invisible word joiner follows each @: otherwise GitHub would notify the person named after it.
     """
-    return _MARKUP.sub(lambda match: f"\\{match[0]}", one_line(text, limit)).replace("@", f"@{_WORD_JOINER}")
+    return _MARKUP.sub(lambda match: f"\\{match[0]}", to_line(text, limit)).replace("@", f"@{_WORD_JOINER}")
 
 
-def code(text: object, limit: int = MAX_CHARS) -> str:
+def to_code(text: object, limit: int = MAX_CHARS) -> str:
     """Return the same as code, in which GitHub does not look for names of people."""
-    return f"`{one_line(str(text).replace('`', ' '), limit)}`"
+    return f"`{to_line(str(text).replace('`', ' '), limit)}`"

@@ -1,8 +1,8 @@
 """
 Import the parts of a use case by name, and check what each must offer.
 
-A step asks for the part that it needs (`part(name, "data")`), so that build does not import a framework, and a change
-to `model.py` does not rebuild the dataset. docs/how-to/adapting.md says what each part is for.
+A step asks for the part that it needs (`load_part(name, "data")`), so that build does not import a framework, and a
+change to `model.py` does not rebuild the dataset. docs/how-to/adapting.md says what each part is for.
 """
 
 from __future__ import annotations
@@ -27,34 +27,38 @@ _DATA = {
 _MODEL = {"keras": ("build_model",), "sklearn": ("build_model", "TRUSTED")}
 
 
-def offers(name: str, module: str) -> tuple[str, ...]:
+def list_required(name: str, module: str) -> tuple[str, ...]:
     """Return what this part must have, given the task and the framework of the use case."""
     settings = config.load(name)
     kinds = {"data": _DATA[settings.task], "model": _MODEL[settings.framework], "behaviour": ("variations", "slices")}
     return kinds[module]
 
 
-def part(name: str, module: str) -> ModuleType:
+def load_part(name: str, module: str) -> ModuleType:
     """Return one part of a use case: `data`, `model`, `behaviour`. Raise StepError `part_missing` if it lacks what it
     must offer.
     """
     if not has_part(name, module):
-        raise StepError("part_missing", f"{_file(name, module)} is missing", "see docs/how-to/adapting.md", WRONG_USE)
+        raise StepError(
+            "part_missing", f"{_get_file(name, module)} is missing", "see docs/how-to/adapting.md", WRONG_USE
+        )
     imported = import_module(f"usecases.{name}.{module}")
     instead = ("build_model",) if module == "model" and hasattr(imported, "fit") else ()
-    if lacking := [offer for offer in offers(name, module) if not hasattr(imported, offer) and offer not in instead]:
+    if lacking := [
+        offer for offer in list_required(name, module) if not hasattr(imported, offer) and offer not in instead
+    ]:
         raise StepError(
             "part_missing",
-            f"{_file(name, module)} has no {', '.join(lacking)}",
+            f"{_get_file(name, module)} has no {', '.join(lacking)}",
             "see docs/how-to/adapting.md",
             WRONG_USE,
         )
     return imported
 
 
-def optional_part(name: str, module: str) -> ModuleType | None:
+def load_optional_part(name: str, module: str) -> ModuleType | None:
     """Return an optional part: `behaviour`."""
-    return part(name, module) if has_part(name, module) else None
+    return load_part(name, module) if has_part(name, module) else None
 
 
 def has_part(name: str, module: str) -> bool:
@@ -62,14 +66,14 @@ def has_part(name: str, module: str) -> bool:
     return (config.FOLDER / name / f"{module}.py").is_file()
 
 
-def modules(settings: config.Config) -> list[str]:
+def list_modules(settings: config.Config) -> list[str]:
     """Return the project's modules that its task and its framework bring into train and evaluate, for their
     fingerprints.
     """
-    return [rows.module_of(settings.task), frameworks.module_of(settings.framework)]
+    return [rows.get_module(settings.task), frameworks.get_module(settings.framework)]
 
 
-def trusted(name: str) -> tuple[str, ...]:
+def read_trusted(name: str) -> tuple[str, ...]:
     """
     Return the types that a model's file may contain in addition to those of its format: TRUSTED of model.py.
 
@@ -79,49 +83,49 @@ def trusted(name: str) -> tuple[str, ...]:
     if "TRUSTED" not in _MODEL[config.load(name).framework] or not has_part(name, "model"):
         return ()
     tree = ast.parse((config.FOLDER / name / "model.py").read_text(encoding="utf-8"))
-    values = _assigned(tree, "TRUSTED")
+    values = _find_assigned(tree, "TRUSTED")
     try:
         types = ast.literal_eval(values[-1]) if values else None
     except ValueError:
         types = None
     if not isinstance(types, list | tuple) or not all(isinstance(one, str) for one in types):
-        message = f"{_file(name, 'model')}: TRUSTED is not a literal list of strings"
+        message = f"{_get_file(name, 'model')}: TRUSTED is not a literal list of strings"
         raise StepError("part_missing", message, 'list types, as in TRUSTED = ["numpy.dtype"]', WRONG_USE)
     return tuple(types)
 
 
-def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
+def _find_assigned(tree: ast.Module, name: str) -> list[ast.expr]:
     """Return what a module assigns to a name at its top level."""
-    found = []
+    values = []
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
         if value is not None and any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            found.append(value)
-    return found
+            values.append(value)
+    return values
 
 
-def where(module: ModuleType, error: BaseException) -> str:
+def locate_error(module: ModuleType, error: BaseException) -> str:
     """Return the file of a part, and its line in an exception's traceback: `usecases/letters/data.py, line 4`."""
     _, name, part_name = module.__name__.split(".")
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module.__file__]
-    return f"{_file(name, part_name)}, line {lines[-1]}" if lines else _file(name, part_name)
+    return f"{_get_file(name, part_name)}, line {lines[-1]}" if lines else _get_file(name, part_name)
 
 
 def require_keywords(name: str, model: ModuleType, keywords: Iterable[str]) -> None:
     """Refuse a `fit` or `build_model` that does not accept each hyperparameter of `[train]` as a keyword."""
     function: Callable[..., Any] = getattr(model, "fit", None) or model.build_model
     taken = inspect.signature(function).parameters.values()
-    if any(one.kind is one.VAR_KEYWORD for one in taken):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
         return
-    if lacking := sorted(set(keywords) - {one.name for one in taken}):
+    if lacking := sorted(set(keywords) - {parameter.name for parameter in taken}):
         raise StepError(
             "hyperparameter_not_taken",
-            f"{_file(name, 'model')}: {function.__name__} does not accept {', '.join(lacking)}, which [train] has",
+            f"{_get_file(name, 'model')}: {function.__name__} does not accept {', '.join(lacking)}, which [train] has",
             f"add it, or **hyperparameters, to {function.__name__}",
             WRONG_USE,
         )
 
 
-def _file(name: str, module: str) -> str:
+def _get_file(name: str, module: str) -> str:
     return f"usecases/{name}/{module}.py"

@@ -215,9 +215,11 @@ def _compared(evidence: Evidence) -> list[Compared]:
 
 
 def _row(name: str, ours: float | None, theirs: float | None, counts: bool) -> Compared:
-    label = wording.LABELS.get(name) or metrics.title_of(name)
+    label = wording.LABELS.get(name) or metrics.get_title(name)
     if name != "size_bytes":
-        return Compared(label, wording.number(ours), wording.number(theirs), wording.change(ours, theirs), counts)
+        return Compared(
+            label, wording.format_number(ours), wording.format_number(theirs), wording.change(ours, theirs), counts
+        )
     change = "-" if ours is None or theirs is None else f"{ours - theirs:+,}"
     return Compared(label, _size(ours), _size(theirs), change, counts)
 

@@ -45,12 +45,12 @@ class UseCase:
     @property
     def since(self) -> str:
         """When the alias moved, as the pages' times are written."""
-        return iso(ledger.time_of(self.entry.content["time"])) if self.entry else ""
+        return iso(ledger.parse_time(self.entry.content["time"])) if self.entry else ""
 
     @property
     def unfinished(self) -> Entry | None:
         """The promotion that was interrupted between its entry and the alias."""
-        last = ledger.head(self.entries)
+        last = ledger.find_head(self.entries)
         return last if last and not last.applied else None
 
     @property
@@ -64,13 +64,13 @@ def iso(time: datetime) -> str:
 
 
 def metric_of(evidence: Evidence) -> tuple[str, str]:
-    value = metrics.measured(vars(evidence.metrics.candidate), evidence.metric)
-    return metrics.title_of(evidence.metric), wording.number(value)
+    value = metrics.get_value(vars(evidence.metrics.candidate), evidence.metric)
+    return metrics.get_title(evidence.metric), wording.format_number(value)
 
 
 def every(visit: Visit) -> list[UseCase]:
     """Return all use cases of this repository."""
-    return [one(visit, name) for name in config.names()]
+    return [one(visit, name) for name in config.list_names()]
 
 
 def one(visit: Visit, name: str) -> UseCase:
@@ -80,10 +80,10 @@ def one(visit: Visit, name: str) -> UseCase:
     except StepError as error:
         return UseCase(name, problem=str(error))
     own = records.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
-    written = records.entries(visit, ledger.names(accounts.LOCAL_USER, settings.project, name, has_own=own))
-    said = [entry for entry in written if ledger.readable(entry.content)]
+    written = records.entries(visit, ledger.list_names(accounts.LOCAL_USER, settings.project, name, has_own=own))
+    said = [entry for entry in written if ledger.is_readable(entry.content)]
     registry = _registry(settings.registry)
-    collection = ledger.collection_of(written, registry, settings.collection)
+    collection = ledger.get_collection(written, registry, settings.collection)
     holder = records.version(visit, f"{collection}:{PRODUCTION}")
     known = _registered(visit, collection, holder) if said else Registered()
     entries, findings = verify.verify(written, replace(known, registry=registry))
@@ -101,7 +101,7 @@ def one(visit: Visit, name: str) -> UseCase:
 
 
 def _registry(name: str) -> str:
-    """As `client.registry` names it: the organization's, or an older one, which is a project of the account."""
+    """As `client.find_registry` names it: the organization's, or an older one, which is a project of the account."""
     owner = accounts.LOCAL_ORGANIZATION if name.startswith(projects.REGISTRY_PREFIX) else accounts.LOCAL_USER
     return f"{owner}/{name}"
 
@@ -109,5 +109,5 @@ def _registry(name: str) -> str:
 def _registered(visit: Visit, collection: str, holder: Version | None) -> Registered:
     """What the registry holds now. Bytes and writers are not looked at: `audit --verify` does that."""
     versions = records.versions(visit, collection)
-    seals = [seal for known in versions for seal in verify.seals_in(records.aliases(visit, known), known.name)]
+    seals = [seal for known in versions for seal in verify.parse_seals(records.aliases(visit, known), known.name)]
     return Registered(frozenset(known.name for known in versions), tuple(seals), holder.name if holder else None)

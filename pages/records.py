@@ -113,12 +113,12 @@ def entries(visit: Visit, places: Sequence[str]) -> list[Entry]:
     """
     Return the ledger, oldest first, void entries marked; what took effect `verify` says. places: `entity/project/name`.
     """
-    return ledger.chained(ledger.joined(*(_entries(visit, place) for place in places)))
+    return ledger.chain(ledger.join(*(_entries(visit, place) for place in places)))
 
 
 def _entries(visit: Visit, place: str) -> list[Entry]:
     return [
-        ledger.entry(known.name, file(visit, known, ledger.FILE, ledger.MAX_BYTES), metadata(known))
+        ledger.parse_entry(known.name, file(visit, known, ledger.FILE, ledger.MAX_BYTES), metadata(known))
         for known in versions(visit, place)
     ]
 

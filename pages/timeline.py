@@ -77,7 +77,7 @@ class Step:
 def show(visit: Visit) -> Response:
     """GET /-/ledger/{use_case}"""
     name = visit.at("use_case")
-    if name not in config.names():
+    if name not in config.list_names():
         raise NotFound(f'there is no use case "{name}" in this repository')
     use_case = production.one(visit, name)
     every = use_case.entries[::-1]
@@ -103,7 +103,7 @@ def title(finding: Finding) -> str:
 def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
     about = tuple(title(finding) for finding in findings if finding.entry == entry.number)
     content = entry.content
-    if not ledger.readable(content):
+    if not ledger.is_readable(content):
         return Step(entry.number, "unreadable", findings=about)
     evaluation = records.named(visit, content["evidence"])
     evidence = records.evidence(visit, evaluation) if evaluation else None

@@ -37,7 +37,7 @@ from runner.options import Options
 from runner.processes import Stop, end_leftover
 from runner.progress import say
 from runner.prune import prune
-from runner.use_case import chosen
+from runner.use_case import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 # Flags of the steps that `run` accepts, too. Without one, the use case's own default counts.
@@ -62,20 +62,20 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, purpose: str, example: str) -> argparse.ArgumentParser:
+    def add_command(name: str, purpose: str, example: str) -> argparse.ArgumentParser:
         return commands.add_parser(
             name, help=purpose, description=purpose, allow_abbrev=False, epilog=f"example: python -m runner {example}"
         )
 
-    def use_case_flag(to: argparse.ArgumentParser, default: str) -> None:
-        known = ", ".join(config.names())
+    def add_use_case_flag(to: argparse.ArgumentParser, default: str) -> None:
+        known = ", ".join(config.list_names())
         about = f"a folder of usecases/: {known} (default: $USE_CASE, or {default})"
         to.add_argument("--use-case", metavar="NAME", help=about)
 
-    def approver_flag(to: argparse.ArgumentParser) -> None:
+    def add_approver_flag(to: argparse.ArgumentParser) -> None:
         to.add_argument("--approver", metavar="NAME", help="who approves (default: $APPROVE, or ask on the terminal)")
 
-    def wandb_flags(to: argparse.ArgumentParser) -> None:
+    def add_wandb_flags(to: argparse.ArgumentParser) -> None:
         to.add_argument(
             "--wandb",
             choices=("embedded", "own"),
@@ -83,7 +83,7 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         )
         to.add_argument("--yes", action="store_true", help="with `own`: do not ask before the first write")
 
-    def docker_flag(to: argparse.ArgumentParser) -> None:
+    def add_docker_flag(to: argparse.ArgumentParser) -> None:
         to.add_argument(
             "--docker",
             action="store_true",
@@ -94,13 +94,13 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         ("run", "retrain, evaluate and ask for the approval"),
         ("plan", "show what `run` would do"),
     ):
-        run = command(name, purpose, f"{name} --policy better")
-        use_case_flag(run, "the one whose config has `default = true`")
-        approver_flag(run)
-        wandb_flags(run)
-        docker_flag(run)
-        for flag, kind, words in STEP_FLAGS:
-            run.add_argument(flag, type=kind, help=f"{words} (default: as in usecases/<use case>/config.toml)")
+        run = add_command(name, purpose, f"{name} --policy better")
+        add_use_case_flag(run, "the one whose config has `default = true`")
+        add_approver_flag(run)
+        add_wandb_flags(run)
+        add_docker_flag(run)
+        for flag, kind, description in STEP_FLAGS:
+            run.add_argument(flag, type=kind, help=f"{description} (default: as in usecases/<use case>/config.toml)")
         run.add_argument(
             "--no-cache",
             action="store_true",
@@ -111,27 +111,27 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
             settings = use_case_of(argv, environ)
             hyperparameters = run.add_argument_group(f"hyperparameters of {settings.name}")
             config.add_hyperparameters(hyperparameters, settings.train)
-    approve = command("approve", "approve the version that waits", "approve --approver ada")
-    use_case_flag(approve, "the only one of which a version waits")
-    approver_flag(approve)
+    approve = add_command("approve", "approve the version that waits", "approve --approver ada")
+    add_use_case_flag(approve, "the only one of which a version waits")
+    add_approver_flag(approve)
     approve.add_argument("--evidence", metavar="REF", help="approve only this evaluation (default: the one that waits)")
     approve.add_argument(
         "--in-browser", action="store_true", help="record in the ledger that the approval was given on the pages"
     )
-    docker_flag(approve)
-    rollback = command("rollback", "go back to an earlier version", "rollback --reason 'wrong labels'")
+    add_docker_flag(approve)
+    rollback = add_command("rollback", "go back to an earlier version", "rollback --reason 'wrong labels'")
     rollback.add_argument(
         "--version", default="previous", help="the registry version to return to (default: %(default)s)"
     )
     rollback.add_argument("--reason", default="", metavar="TEXT", help="the reason, for the ledger (default: none)")
-    use_case_flag(rollback, "the one of the last run")
-    approver_flag(rollback)
-    wandb_flags(rollback)
-    docker_flag(rollback)
-    wandb_flags(command("status", "show what is in production and what waits", "status"))
-    audit = command("audit", "list what was promoted, when, and who approved it", "audit --verify")
-    use_case_flag(audit, "the one of the last run")
-    wandb_flags(audit)
+    add_use_case_flag(rollback, "the one of the last run")
+    add_approver_flag(rollback)
+    add_wandb_flags(rollback)
+    add_docker_flag(rollback)
+    add_wandb_flags(add_command("status", "show what is in production and what waits", "status"))
+    audit = add_command("audit", "list what was promoted, when, and who approved it", "audit --verify")
+    add_use_case_flag(audit, "the one of the last run")
+    add_wandb_flags(audit)
     audit.add_argument(
         "--on", metavar="DATE", help="show what was in production at this date: 2026-11-23 or 2026-11-23T14:00:00Z"
     )
@@ -144,11 +144,11 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         metavar="URL",
         help="ask each service which version it runs, and compare",
     )
-    predict = command(
+    predict = add_command(
         "predict", "answer a file of rows with the version in production", "predict --input rows.csv --output a.parquet"
     )
-    use_case_flag(predict, "the one of the last run")
-    wandb_flags(predict)
+    add_use_case_flag(predict, "the one of the last run")
+    add_wandb_flags(predict)
     predict.add_argument("--input", required=True, metavar="FILE", help="rows: .parquet, .csv, or .npz")
     predict.add_argument("--output", required=True, metavar="FILE", help="answers: .parquet")
     predict.add_argument(
@@ -160,24 +160,24 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
         default=None,
         help="with --version: accept a version that was never promoted",
     )
-    service = command("serve-model", "answer over HTTP with the version in production, until Ctrl-C", "serve-model")
-    use_case_flag(service, "the one of the last run")
-    wandb_flags(service)
+    service = add_command("serve-model", "answer over HTTP with the version in production, until Ctrl-C", "serve-model")
+    add_use_case_flag(service, "the one of the last run")
+    add_wandb_flags(service)
     service.add_argument("--port", type=int, default=PORT, help="the port to listen on (default: %(default)s)")
-    pruned = command("prune", "delete datasets and models that nothing refers to; asks first", "prune")
-    use_case_flag(pruned, "the one of the last run")
-    wandb_flags(pruned)
+    pruned = add_command("prune", "delete datasets and models that nothing refers to; asks first", "prune")
+    add_use_case_flag(pruned, "the one of the last run")
+    add_wandb_flags(pruned)
     pruned.add_argument(
         "--older-than", metavar="DAYS", help="keep versions that are newer than this (days, default: 30)"
     )
-    docker_flag(command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
-    clean = command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
+    add_docker_flag(add_command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
+    clean = add_command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
     clean.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    built = command("images", "build the missing images; print NAME=TAG, base images first", "images --list")
+    built = add_command("images", "build the missing images; print NAME=TAG, base images first", "images --list")
     built.add_argument(
         "only", nargs="*", metavar="NAME", help=f"build only these: {', '.join(images.NAMES)} (default: all)"
     )
-    use_case_flag(built, "the one whose config has `default = true`")
+    add_use_case_flag(built, "the one whose config has `default = true`")
     built.add_argument(
         "--list", action="store_true", help="only print the names and tags; does not need a Docker engine"
     )
@@ -211,29 +211,29 @@ def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Confi
     """Return the use case whose hyperparameters become flags. This is read before the flags."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--use-case")
-    return chosen(early.parse_known_args(argv)[0].use_case or environ.get("USE_CASE") or None)
+    return choose(early.parse_known_args(argv)[0].use_case or environ.get("USE_CASE") or None)
 
 
 def parse_options(args: argparse.Namespace, argv: Sequence[str], environ: Mapping[str, str], stop: Stop) -> Options:
     """Return flags and environment as one set of options. A flag overrides its variable."""
 
-    def said(flag: str, variable: str) -> str | None:
+    def read_setting(flag: str, variable: str) -> str | None:
         return getattr(args, flag, None) or environ.get(variable) or None
 
-    wandb = said("wandb", "WANDB") or "embedded"
+    wandb = read_setting("wandb", "WANDB") or "embedded"
     if wandb not in ("embedded", "own"):
         raise WrongUse(f"WANDB={wandb!r} is neither `embedded` nor `own`", "leave it out for the embedded server")
     if (runner := environ.get("RUNNER") or "processes") not in ("processes", "docker"):
         raise WrongUse(f"RUNNER={runner!r} is neither `processes` nor `docker`", "leave it out for processes")
-    asked = said("use_case", "USE_CASE")
+    asked = read_setting("use_case", "USE_CASE")
     if asked is not None:
         config.require(asked)
-    approver = said("approver", "APPROVE")
+    approver = read_setting("approver", "APPROVE")
     names = [flag[2:].replace("-", "_") for flag, _, _ in STEP_FLAGS] + ["no_cache"]
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if args.command in ("run", "plan"):
         # A hyperparameter that is true needs a value, like all others. True itself would become a bare flag.
-        tuned = {name: getattr(args, name) for name in chosen(asked).train if getattr(args, name) is not None}
+        tuned = {name: getattr(args, name) for name in choose(asked).train if getattr(args, name) is not None}
         given |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in tuned.items()}
     return Options(
         root=ROOT,
@@ -243,7 +243,7 @@ def parse_options(args: argparse.Namespace, argv: Sequence[str], environ: Mappin
         typed=tuple(argv),
         use_case=asked,
         given=given,
-        approver=None if approver is None else approval.checked_name(approver),
+        approver=None if approver is None else approval.require_name(approver),
         in_browser=getattr(args, "in_browser", False),
         evidence=getattr(args, "evidence", None),
         own=wandb == "own",
@@ -260,20 +260,20 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
     if unknown := sorted(set(args.only) - set(images.NAMES)):
         raise WrongUse(f"there is no image {unknown[0]!r}", f"there are: {', '.join(images.NAMES)}")
     asked = args.use_case or environ.get("USE_CASE") or None
-    name = None if args.only == [images.SERVER] else chosen(asked).name
+    name = None if args.only == [images.SERVER] else choose(asked).name
     every = images.wanted(ROOT, name, base=environ.get("BASE_IMAGE") or None, repository=args.repository)
     wanted = [image for name, image in every.items() if not args.only or name in args.only]
     if not args.list:
         engine.require()
         images.prepare(ROOT, wanted, stop)
-    for image in images.with_bases(wanted):
+    for image in images.add_bases(wanted):
         say(f"{image.name}={image.reference}")
     return 0
 
 
 def serve(options: Options) -> int:
     """Run the embedded server in the foreground until someone stops it."""
-    with executors.server(options) as server:
+    with executors.open_server(options) as server:
         server.wait()
         if server.is_guest:
             say(f"The server of {options.folder.path} is already running: {server.url}")
@@ -306,15 +306,15 @@ def clean(options: Options) -> int:
     if not folder.path.is_dir():
         say(f"{folder.path} does not exist: nothing to remove.")
         return 0
-    with folder.locked("clean"):
+    with folder.lock("clean"):
         server_lock = folder.try_lock("server.lock")
         if server_lock is None:
             raise Busy(f"the server of {folder.path} is open in another terminal", "stop `serve` there first")
         say(f"This removes from {folder.path}, with every run, model and ledger entry of the embedded server:")
-        for path in folder.ours():
+        for path in folder.list_own():
             say(f"  {path.name}{'/' if path.is_dir() else ''}")
         if not options.yes:
-            if not approval.on_terminal():
+            if not approval.is_on_terminal():
                 raise WrongUse(
                     "clean removes the record of your runs, and there is no terminal to ask on", "clean --yes"
                 )
@@ -326,7 +326,7 @@ def clean(options: Options) -> int:
         end_leftover(folder.service_record)
         end_leftover(folder.server_record)
         executors.end_containers(folder)
-        for path in folder.ours():
+        for path in folder.list_own():
             remove(path)
         os.close(server_lock)
     if left := sorted(path.name for path in folder.path.iterdir()):
@@ -354,7 +354,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "approve":
                 return loop.approve(options)
             case "rollback":
-                return loop.rollback(options, version=args.version, reason=args.reason)
+                return loop.roll_back(options, version=args.version, reason=args.reason)
             case "serve":
                 return serve(options)
             case "clean":

@@ -22,12 +22,12 @@ MAX_NAME_WORDS = 12
 NAME_MARKS = " .,'\u2019\u00b7\u30fb\u200c-\u2010_@+()\\"
 
 
-def on_terminal() -> bool:
+def is_on_terminal() -> bool:
     """Return whether there is a person to ask."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def checked_name(text: str) -> str:
+def require_name(text: str) -> str:
     """Return a name that the ledger accepts. Raise WrongUse for other text, such as a line that was meant for a
     shell.
     """
@@ -44,13 +44,13 @@ def is_name(text: str) -> bool:
     """Return whether this can be a person's name, a login or an e-mail address: letters of any script, digits, a few
     marks.
     """
-    words = text.split()
+    parts = text.split()
     kinds = [unicodedata.category(char)[0] for char in text]
     return (
-        1 <= len(words) <= MAX_NAME_WORDS
+        1 <= len(parts) <= MAX_NAME_WORDS
         and len(text) <= MAX_NAME_CHARS
         and all(kind in "LMN" or char in NAME_MARKS for kind, char in zip(kinds, text, strict=True))
-        and all(word[0] != "-" and any(char.isalnum() for char in word) for word in words)
+        and all(word[0] != "-" and any(char.isalnum() for char in word) for word in parts)
     )
 
 
@@ -62,10 +62,10 @@ def ask(question: str, stop: Stop) -> str | None:
     """
     if not confirm(question, stop):
         return None
-    user = _user()
-    while (answer := _line(f"Your name, for the ledger [{user}]: ", stop)) is not None:
+    user = _get_user()
+    while (answer := _read_line(f"Your name, for the ledger [{user}]: ", stop)) is not None:
         try:
-            name = checked_name(answer.strip() or user)
+            name = require_name(answer.strip() or user)
         except WrongUse as error:
             print(f"{error.message}.")
             continue
@@ -76,11 +76,11 @@ def ask(question: str, stop: Stop) -> str | None:
 
 def confirm(question: str, stop: Stop) -> bool:
     """Ask a y/N question. Every answer but yes means no, and so does the end of input."""
-    answer = _line(f"{question} [y/N]: ", stop)
+    answer = _read_line(f"{question} [y/N]: ", stop)
     return answer is not None and answer.strip().lower() in ("y", "yes")
 
 
-def _line(prompt: str, stop: Stop) -> str | None:
+def _read_line(prompt: str, stop: Stop) -> str | None:
     """
     Return one line from the terminal, or None at its end; raise Interrupted. Not input(): that continues to read after
     a signal. The terminal returns one line per read.
@@ -96,7 +96,7 @@ def _line(prompt: str, stop: Stop) -> str | None:
     return line.decode(errors="replace")
 
 
-def _user() -> str:
+def _get_user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a uid without a name, as in a container

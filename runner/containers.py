@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from runner import engine
 from runner.embedded import HOST
-from runner.environment import Variables, declared, to_download
+from runner.environment import Variables, select_declared, to_download
 from runner.errors import EngineUnusable
 from runner.folder import Folder, remove
 from runner.images import Image
@@ -54,7 +54,7 @@ class Mount(NamedTuple):
     target: str
     writable: bool = False
 
-    def typed(self) -> str:
+    def to_flag(self) -> str:
         """Return the value for docker's `--mount`, which accepts every path and creates no missing one."""
         fields = [
             "type=bind",
@@ -101,24 +101,24 @@ class Container(NamedTuple):
     network: str | None
     port: int | None = None  # of this machine: the server's own port is published there
 
-    def flags(self) -> Iterator[Flag]:
+    def list_flags(self) -> Iterator[Flag]:
         """Return every setting once, for the line and for the engine."""
         yield from CONFINED
         yield Flag("--log-driver=json-file", {"log_config": {"type": "json-file"}})  # its logs can be read here
-        yield Flag(f"--user={_user()}", {"user": _user()})
+        yield Flag(f"--user={_get_user()}", {"user": _get_user()})
         if self.network:
             yield Flag(shlex.quote(f"--network={self.network}"), {"network": self.network})
         if self.port:
             ports = {f"{SERVER_PORT}/tcp": (HOST, self.port)}
             yield Flag(f"--publish={HOST}:{self.port}:{SERVER_PORT}", {"ports": ports})
-        mounts = [shlex.quote(f"--mount={mount.typed()}") for mount in self.mounts]
+        mounts = [shlex.quote(f"--mount={mount.to_flag()}") for mount in self.mounts]
         yield Flag(" ".join(mounts), {"mounts": [mount.to_docker() for mount in self.mounts]})
-        names = [f"--env={self.variables.typed(name)}" for name in self.variables.values]
+        names = [f"--env={self.variables.to_flag(name)}" for name in self.variables.values]
         yield Flag(" ".join(names), {"environment": dict(self.variables.values)})
 
-    def command(self) -> str:
+    def format_command(self) -> str:
         """Return `docker run ...`, to paste into a shell. It does not contain the value of a secret."""
-        flags = [flag.typed for flag in self.flags() if flag.typed]
+        flags = [flag.typed for flag in self.list_flags() if flag.typed]
         return " ".join(["docker run --rm", *flags, shlex.join([self.image, *self.words])])
 
     def create(self, client: Any, labels: Mapping[str, str], **other: Any) -> Any:
@@ -127,9 +127,9 @@ class Container(NamedTuple):
 
         other: what differs from the line that you would type.
         """
-        taken = {name: value for flag in self.flags() for name, value in flag.taken.items()}
+        taken = {name: value for flag in self.list_flags() for name, value in flag.taken.items()}
         wanted = {"command": list(self.words), **taken, **other}
-        return client.containers.create(
+        return client.list_containers.create(
             self.image,
             name=self.name,
             labels={**labels, ROLE: self.role},
@@ -149,29 +149,31 @@ class Engine:
         self.labels = {LABEL: str(folder.path)}
         self.name = name_of(folder)
 
-    def containers(self, role: str | None = None) -> list[Any]:
+    def list_containers(self, role: str | None = None) -> list[Any]:
         """Return the containers of this folder, or those of one role."""
         labels = [f"{name}={value}" for name, value in self.labels.items()] + ([f"{ROLE}={role}"] if role else [])
-        with self._asked():
-            found: list[Any] = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
-        return found
+        with self._translate_errors():
+            containers: list[Any] = self.client.list_containers.list(
+                all=True, filters={"label": labels}, ignore_removed=True
+            )
+        return containers
 
     def remove(self, role: str) -> bool:
         """Stop and remove the containers of a role; return whether there were any."""
-        found = self.containers(role)
-        with self._asked():
-            for container in found:
-                _unless_gone(container.remove, force=True)
-        return bool(found)
+        containers = self.list_containers(role)
+        with self._translate_errors():
+            for container in containers:
+                _ignore_gone(container.remove, force=True)
+        return bool(containers)
 
     def begin(self) -> None:
         """
         Record that something may be there, and create the network if it is missing. Called before each container:
         another runner of the folder, which has ended in the meantime, may have removed both.
         """
-        with self._beginning, self._asked():  # the threads of the server and of the steps share one network
+        with self._beginning, self._translate_errors():  # the threads of the server and of the steps share one network
             self._folder.engine_file.write_text(self._address + "\n")
-            if not self._networks():
+            if not self._list_networks():
                 self.client.networks.create(self.name, labels=self.labels)
 
     def finish(self) -> None:
@@ -181,29 +183,29 @@ class Engine:
         Only for the holder of `server.lock`: then no one else can start a server in that network.
         """
         try:
-            if self.containers():
+            if self.list_containers():
                 return
-            with self._asked():
-                for network in self._networks():
-                    _unless_gone(network.remove)
+            with self._translate_errors():
+                for network in self._list_networks():
+                    _ignore_gone(network.remove)
         except EngineUnusable:
             return
         self._folder.engine_file.unlink(missing_ok=True)
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Turn an error of the engine into EngineUnusable, with the engine's own message."""
         try:
             yield
-        except _errors() as error:
+        except _list_errors() as error:
             raise EngineUnusable(
                 f"the Docker engine at {self._address} refused a request: {error}",
                 "fix this problem, or run without containers: make run",
             ) from error
 
-    def _networks(self) -> list[Any]:
-        found: list[Any] = self.client.networks.list(filters={"label": [f"{LABEL}={self.labels[LABEL]}"]})
-        return found
+    def _list_networks(self) -> list[Any]:
+        networks: list[Any] = self.client.networks.list(filters={"label": [f"{LABEL}={self.labels[LABEL]}"]})
+        return networks
 
 
 def name_of(folder: Folder) -> str:
@@ -211,12 +213,12 @@ def name_of(folder: Folder) -> str:
     return f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
 
 
-def chosen(folder: Folder) -> Engine:
+def connect_engine(folder: Folder) -> Engine:
     """Return the engine of this machine; raise EngineUnusable."""
     return Engine(folder, engine.require())
 
 
-def noted(folder: Folder) -> Engine | None:
+def find_noted_engine(folder: Folder) -> Engine | None:
     """Return the engine in which an earlier runner may have left something, if any; raise EngineUnusable."""
     try:
         return Engine(folder, folder.engine_file.read_text().strip())
@@ -243,7 +245,7 @@ class ServerContainer:
         values = {"MODELGATE_SERVER_KEY": key, "MODELGATE_SERVER_KEY_FILE": str(folder.key_file)}
         variables = Variables(values, {"MODELGATE_SERVER_KEY": folder.key_file})
         wanted = Container(
-            server_name(engine.name),
+            get_server_name(engine.name),
             "server",
             image.reference,
             (),
@@ -257,15 +259,15 @@ class ServerContainer:
         try:
             self._remains = wanted.create(engine.client, engine.labels)
             self._ending = _Ending(self._remains)
-        except _errors() as error:  # another program just took the port, or the engine is gone
+        except _list_errors() as error:  # another program just took the port, or the engine is gone
             self._write(f"{error}\n".encode())
 
     def code(self) -> int | None:
         try:
             code = NOT_STARTED if self._ending is None else self._ending.code()
             if code is not None:
-                self._keep_words()
-        except _errors():
+                self._keep_log()
+        except _list_errors():
             return NOT_STARTED
         return code
 
@@ -275,27 +277,27 @@ class ServerContainer:
         if container is None:
             return
         try:
-            _unless_gone(container.stop, timeout=STOP_S)
-            self._keep_words()
-            _unless_gone(container.remove, force=True)
-        except _errors() as error:
+            _ignore_gone(container.stop, timeout=STOP_S)
+            self._keep_log()
+            _ignore_gone(container.remove, force=True)
+        except _list_errors() as error:
             self._write(f"{error}\n".encode())  # the engine is gone; the next command looks for its container
         self._remains = None
 
-    def _keep_words(self) -> None:
+    def _keep_log(self) -> None:
         """Copy its output to `server.log`, once: as soon as it is seen to have ended, because that is when it is
         needed.
         """
         if self._remains is not None and not self._kept:
             self._kept = True
-            _unless_gone(lambda: self._write(self._remains.logs()))
+            _ignore_gone(lambda: self._write(self._remains.logs()))
 
-    def _write(self, words: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         with os.fdopen(os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-            log.write(words)
+            log.write(data)
 
 
-def server_name(name: str) -> str:
+def get_server_name(name: str) -> str:
     """Return the server's host name in its network."""
     return f"{name}-server"
 
@@ -314,14 +316,14 @@ class StepImages(NamedTuple):
     out: Path
     telling: Variables = Variables({})
 
-    def container(self, step: Step, flags: Sequence[str]) -> Container:
+    def build_container(self, step: Step, flags: Sequence[str]) -> Container:
         mounts = [Mount(self.out / step.name, "/out", writable=True)]
         variables = self.variables
         if step.reads_source:
-            variables = variables.with_more(self.source[0])
+            variables = variables.add(self.source[0])
             mounts += self.source[1]
         if step.tells:
-            variables = variables.with_more(self.telling)
+            variables = variables.add(self.telling)
         return Container(
             f"{self.name}-{step.name}",
             "step",
@@ -332,9 +334,9 @@ class StepImages(NamedTuple):
             self.network,
         )
 
-    def command(self, step: Step, flags: Sequence[str]) -> str:
+    def format_command(self, step: Step, flags: Sequence[str]) -> str:
         """Return the line that you would type."""
-        return self.container(step, flags).command()
+        return self.build_container(step, flags).format_command()
 
 
 class StepContainers:
@@ -369,9 +371,9 @@ class StepContainers:
         with suppress(EngineUnusable):  # already reported; the next runner looks for leftovers
             self._here.remove("step")
 
-    def command(self, step: Step, flags: Sequence[str]) -> str:
+    def format_command(self, step: Step, flags: Sequence[str]) -> str:
         """Return the line that you would type."""
-        return self._steps.command(step, flags)
+        return self._steps.format_command(step, flags)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
         starting = self._started.pop(step.name, None) or self._worker.submit(self._start, step)
@@ -379,13 +381,13 @@ class StepContainers:
             while not starting.done():
                 self._stop.pause()
             container, ending, stdin = starting.result()
-            order = json.dumps({"argv": self._steps.container(step, flags).words})
+            order = json.dumps({"argv": self._steps.build_container(step, flags).words})
             with suppress(OSError):  # it has ended already: its exit code says so
                 os.write(stdin.fileno(), order.encode() + b"\n")
             while (code := ending.code()) is None:
                 self._stop.pause()
             stdout: bytes = container.logs(stdout=True, stderr=False)
-        except _errors() as error:
+        except _list_errors() as error:
             raise EngineUnusable(
                 f"the container of {step.name} was lost: {error}",
                 "check that the engine runs (docker info); finished steps are kept, and the same command continues",
@@ -396,7 +398,7 @@ class StepContainers:
 
     def _start(self, step: Step) -> _Waiting:
         """Start the container of a step, which waits for its arguments."""
-        wanted = self._steps.container(step, ())
+        wanted = self._steps.build_container(step, ())
         for mount in wanted.mounts:
             if mount.writable:
                 mount.source.mkdir(parents=True, exist_ok=True)  # the engine would make it as root
@@ -412,7 +414,7 @@ class StepContainers:
 
     def _remove(self, starting: Future[_Waiting]) -> None:
         """What is not removed here is removed at the end."""
-        with suppress(*_errors()):
+        with suppress(*_list_errors()):
             starting.result().container.remove(force=True)
 
 
@@ -424,7 +426,7 @@ class _Waiting(NamedTuple):
     stdin: Any
 
 
-def source(
+def prepare_source(
     inherited: Mapping[str, str], names: Sequence[str], root: Path, folder: Folder, not_by_proxy: str
 ) -> tuple[Variables, Sequence[Mount]]:
     """
@@ -434,26 +436,26 @@ def source(
     If a variable names a file or folder of this machine, the container gets it, read-only, and its variable names it
     there. not_by_proxy: a host that requests reach without the proxy that a download may need.
     """
-    variables = to_download(inherited, not_by_proxy=not_by_proxy).with_more(Variables({"HOME": HOME}))
+    variables = to_download(inherited, not_by_proxy=not_by_proxy).add(Variables({"HOME": HOME}))
     mounts = [Mount(folder.home, HOME, writable=True)]
-    for name, value in declared(inherited, names).items():
-        if path := _path_of(value, root):
+    for name, value in select_declared(inherited, names).items():
+        if path := _find_path(value, root):
             mount = Mount(path, f"{ROWS}/{name}/{path.name}")
             mounts.append(mount)
-            variables = variables.with_more(Variables({name: mount.target}))
+            variables = variables.add(Variables({name: mount.target}))
         else:  # perhaps a secret: the shell already has it
-            variables = variables.with_more(Variables({name: value}, inherited=frozenset([name])))
+            variables = variables.add(Variables({name: value}, inherited=frozenset([name])))
     return variables, mounts
 
 
-def _path_of(value: str, root: Path) -> Path | None:
+def _find_path(value: str, root: Path) -> Path | None:
     """Return the file or folder that a variable names, if there is one."""
     try:
         path = (root / Path(value).expanduser()).resolve()
-        there = path.is_file() or (path.is_dir() and Path(value).expanduser().is_absolute())
+        exists = path.is_file() or (path.is_dir() and Path(value).expanduser().is_absolute())
     except (OSError, ValueError, RuntimeError):  # too long, a NUL, an unknown user: not a path
         return None
-    return path if there and path.name else None
+    return path if exists and path.name else None
 
 
 # --- with the SDK ----------------------------------------------------------------------------------------------------
@@ -462,13 +464,13 @@ def _path_of(value: str, root: Path) -> Path | None:
 class _Ending:
     """Starts a container and two threads: one waits for its end, the other copies its standard error to `words`."""
 
-    def __init__(self, container: Any, words: Any = None) -> None:
+    def __init__(self, container: Any, log: Any = None) -> None:
         self._code: int | None = None
         self._error: Exception | None = None
-        self._copier = threading.Thread(target=self._copy, args=[container, words], daemon=True)
+        self._copier = threading.Thread(target=self._copy, args=[container, log], daemon=True)
         self._waiter = threading.Thread(target=self._wait, args=[container], daemon=True)
         container.start()
-        if words is not None:
+        if log is not None:
             self._copier.start()
         self._waiter.start()
 
@@ -481,15 +483,15 @@ class _Ending:
     def _wait(self, container: Any) -> None:
         try:
             self._code = container.wait(timeout=None)["StatusCode"]
-        except _errors() as error:
+        except _list_errors() as error:
             self._error = error
 
-    def _copy(self, container: Any, words: Any) -> None:
+    def _copy(self, container: Any, log: Any) -> None:
         try:
             for chunk in container.logs(stdout=False, stderr=True, stream=True, follow=True):
-                words.write(chunk)
-                words.flush()
-        except _errors():
+                log.write(chunk)
+                log.flush()
+        except _list_errors():
             return  # the waiting thread reports what happened
 
 
@@ -505,7 +507,7 @@ def _connect(address: str) -> Any:
         raise EngineUnusable(f"no Docker engine answers at {address}: {error}", engine.WITHOUT) from error
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def _list_errors() -> tuple[type[Exception], ...]:
     """Return the errors that the SDK raises: its own, and those of its HTTP libraries."""
     from docker.errors import DockerException
     from requests import RequestException
@@ -514,7 +516,7 @@ def _errors() -> tuple[type[Exception], ...]:
     return DockerException, RequestException, HTTPError
 
 
-def _unless_gone(call: Callable[..., Any], **options: Any) -> None:
+def _ignore_gone(call: Callable[..., Any], **options: Any) -> None:
     """Do it, and accept that someone else has removed the container, or is removing it."""
     from docker.errors import APIError
 
@@ -525,5 +527,5 @@ def _unless_gone(call: Callable[..., Any], **options: Any) -> None:
             raise
 
 
-def _user() -> str:
+def _get_user() -> str:
     return f"{os.getuid()}:{os.getgid()}"

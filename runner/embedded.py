@@ -74,9 +74,9 @@ def make_way(folder: Folder, end_left: Callable[[], bool], say: Callable[[str], 
 
 def choose_port(folder: Folder, say: Callable[[str], None]) -> int:
     """Return the port of the last time, or a free one if another program has taken it, and record it."""
-    port = folder.last_port() or FIRST_PORT
+    port = folder.read_last_port() or FIRST_PORT
     if not is_free(port):
-        taken, port = port, _free_port()
+        taken, port = port, _find_free_port()
         say(f"port {taken} is in use by another program; the server uses {port}, also for what was made at {taken}")
     write_whole(folder.port_file, f"{port}\n")
     return port
@@ -90,20 +90,20 @@ class EmbeddedServer:
     """
 
     def __init__(
-        self, folder: Folder, start: Start, end_left: Callable[[], bool], *, stop: Stop, say: Callable[[str], None]
+        self, folder: Folder, start: Start, end_left: Callable[[], bool], *, stop: Stop, log: Callable[[str], None]
     ) -> None:
         self._folder = folder
         self._start_on = start
         self._end_left = end_left
         self._stop = stop
-        self._say = say
+        self._say = log
         self._lock: int | None = None
         self._child: Running | None = None
         self._watcher: threading.Thread | None = None
         self._ending = False
         folder.make()
-        self.key = folder.api_key()
-        self.port = folder.last_port() or FIRST_PORT
+        self.key = folder.load_api_key()
+        self.port = folder.read_last_port() or FIRST_PORT
 
     @property
     def url(self) -> str:
@@ -179,20 +179,20 @@ class EmbeddedServer:
     def _wait_until_healthy(self) -> None:
         """Raise ServerFailed, with the server's last lines, if it ends or does not answer in time."""
         deadline = time.monotonic() + START_DEADLINE_S
-        while not (_healthy(self.port) and _takes(self.port, self.key)):
+        while not (_is_healthy(self.port) and _takes_key(self.port, self.key)):
             if self._child is not None and (code := self._child.code()) is not None:
-                raise self._failed(f"the embedded server ended with exit code {code} before it answered")
+                raise self._build_failure(f"the embedded server ended with exit code {code} before it answered")
             if time.monotonic() > deadline:
-                raise self._failed(f"the embedded server did not answer within {START_DEADLINE_S:.0f} s")
+                raise self._build_failure(f"the embedded server did not answer within {START_DEADLINE_S:.0f} s")
             self._stop.pause()
 
-    def _failed(self, message: str) -> ServerFailed:
+    def _build_failure(self, message: str) -> ServerFailed:
         try:
             lines = self._folder.server_log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         except OSError:
             lines = []
-        words = "".join(f"\n  | {line}" for line in lines)
-        return ServerFailed(message + words, f"its log is {self._folder.server_log}")
+        log = "".join(f"\n  | {line}" for line in lines)
+        return ServerFailed(message + log, f"its log is {self._folder.server_log}")
 
     def _watch(self) -> None:
         """Keep a server running until the end, in the watcher's thread."""
@@ -203,7 +203,7 @@ class EmbeddedServer:
             if self._lock is None:
                 self._take_over()
             elif self._child is not None and (code := self._child.code()) is not None:
-                self._say(f"the embedded server died ({_death(code)}); starting it again on port {self.port}")
+                self._say(f"the embedded server died ({_describe_exit(code)}); starting it again on port {self.port}")
                 self._restart()
             else:
                 continue
@@ -233,25 +233,28 @@ class EmbeddedServer:
             self._child = None
 
 
-def _death(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _healthy(port: int) -> bool:
+def _is_healthy(port: int) -> bool:
     """Return whether a server on this port answers the health check."""
-    return _status(port, "GET /_internal/healthcheck", {}) == b"200"
+    return _request_status(port, "GET /_internal/healthcheck", {}) == b"200"
 
 
-def _takes(port: int, key: str) -> bool:
+def _takes_key(port: int, key: str) -> bool:
     """Return whether it accepts our key. The server of another folder, which may have taken the port first, does
     not.
     """
     login = b64encode(f"api:{key}".encode()).decode()
     headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
-    return _status(port, "POST /graphql", headers, json.dumps({"query": "query Viewer { viewer { id } }"})) == b"200"
+    return (
+        _request_status(port, "POST /graphql", headers, json.dumps({"query": "query Viewer { viewer { id } }"}))
+        == b"200"
+    )
 
 
-def _status(port: int, what: str, headers: Mapping[str, str], body: str = "") -> bytes:
+def _request_status(port: int, what: str, headers: Mapping[str, str], body: str = "") -> bytes:
     """Return the status of one HTTP answer, empty if there is none. A socket: importing http.client takes longer than
     asking.
     """
@@ -277,7 +280,7 @@ def is_free(port: int) -> bool:
         return True
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -29,9 +29,9 @@ def ask(*words: str) -> subprocess.CompletedProcess[str]:
 def require() -> str:
     """Return the address of an engine that works; raise EngineUnusable, which says what is wrong with it."""
     answer = ask("info", "--format", "{{json .SecurityOptions}}")
-    address = _address()
+    address = _find_address()
     if answer.returncode != 0 or not answer.stdout.startswith("["):
-        raise _unreachable(address, answer.stderr.strip())
+        raise _build_unreachable(address, answer.stderr.strip())
     if not address.startswith(("unix://", "npipe://")):
         raise EngineUnusable(
             f"the Docker engine at {address} is reached over a network, so it cannot see your folders",
@@ -45,17 +45,17 @@ def require() -> str:
     return address
 
 
-def _unreachable(address: str, said: str) -> EngineUnusable:
-    if "permission denied" in said.lower():
+def _build_unreachable(address: str, answer: str) -> EngineUnusable:
+    if "permission denied" in answer.lower():
         return EngineUnusable(
             f"you are not permitted to use the Docker engine at {address}",
             "ask to be added to the group `docker` (this is as powerful as root), or run without containers: make run",
         )
-    why = said.splitlines()[-1] if said else "there was no answer"
+    why = answer.splitlines()[-1] if answer else "there was no answer"
     return EngineUnusable(f"no Docker engine answers at {address}: {why}", WITHOUT)
 
 
-def _address() -> str:
+def _find_address() -> str:
     """Return where the `docker` command looks for its engine."""
     if host := os.environ.get("DOCKER_HOST"):
         return host

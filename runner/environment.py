@@ -32,7 +32,7 @@ _NOT_BY_PROXY = ("NO_PROXY", "no_proxy")
 _FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
 
 
-def basis(inherited: Mapping[str, str]) -> dict[str, str]:
+def build_base(inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that every process gets. Requests to the embedded server never go through a proxy."""
     env = {name: value for name, value in inherited.items() if name in PASSED_ON or name.startswith("LC_")}
     for name in _NOT_BY_PROXY:
@@ -40,9 +40,9 @@ def basis(inherited: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
-def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder: Path) -> dict[str, str]:
+def build_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder: Path) -> dict[str, str]:
     """Return a step's environment with the embedded server, and create the SDK's folders below `folder`."""
-    env = basis(inherited) | {
+    env = build_base(inherited) | {
         "WANDB_BASE_URL": url,
         "WANDB_API_KEY": api_key,
         # The SDK reports its own crashes to its vendor. Nothing leaves this machine.
@@ -55,7 +55,7 @@ def for_embedded(inherited: Mapping[str, str], *, url: str, api_key: str, folder
     return env
 
 
-def declared(inherited: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def select_declared(inherited: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """Return the variables that the use case declares in `[data] env`. Only its data.py sees them."""
     return {name: inherited[name] for name in names if inherited.get(name)}
 
@@ -85,7 +85,7 @@ class Variables(NamedTuple):
     files: Mapping[str, Path] = {}
     inherited: frozenset[str] = frozenset()
 
-    def typed(self, name: str) -> str:
+    def to_flag(self, name: str) -> str:
         """Return a variable as docker's `--env` takes it in a shell, without the value of a secret."""
         if name in self.inherited:
             return name
@@ -93,13 +93,13 @@ class Variables(NamedTuple):
             return f'{name}="$(cat {shlex.quote(str(self.files[name]))})"'
         return shlex.quote(f"{name}={self.values[name]}")
 
-    def with_more(self, other: Variables) -> Variables:
+    def add(self, other: Variables) -> Variables:
         return Variables(
             {**self.values, **other.values}, {**self.files, **other.files}, self.inherited | other.inherited
         )
 
 
-def embedded_from_container(*, host: str, url: str, key: str, key_file: Path) -> Variables:
+def build_embedded_in_container(*, host: str, url: str, key: str, key_file: Path) -> Variables:
     """Return a step's variables in a container. The server is at `host` there, and at `url` for a browser."""
     values = {
         "WANDB_BASE_URL": host,
@@ -110,7 +110,7 @@ def embedded_from_container(*, host: str, url: str, key: str, key_file: Path) ->
     return Variables(values, {"WANDB_API_KEY": key_file})
 
 
-def own_from_container(inherited: Mapping[str, str]) -> Variables:
+def build_own_in_container(inherited: Mapping[str, str]) -> Variables:
     """Return a step's variables in a container with the user's own W&B."""
     wanted = [name for name in inherited if name.startswith("WANDB_") and name not in _FOLDERS]
     wanted += [*_PROXIES, *_NOT_BY_PROXY, "GITHUB_ACTIONS"]
@@ -125,31 +125,31 @@ def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables
     return Variables({**values, **direct} if values else {}, inherited=frozenset(values))
 
 
-def for_own(inherited: Mapping[str, str]) -> dict[str, str]:
+def build_own(inherited: Mapping[str, str]) -> dict[str, str]:
     """
     Return a step's environment with the user's own W&B: every WANDB_* variable unchanged, and the one that tells
     promote that it runs on GitHub, where a name in APPROVE does not count as an approval.
     """
     theirs = {name: value for name, value in inherited.items() if name.startswith("WANDB_")}
-    return basis(inherited) | theirs | {name: inherited[name] for name in ("GITHUB_ACTIONS",) if name in inherited}
+    return build_base(inherited) | theirs | {name: inherited[name] for name in ("GITHUB_ACTIONS",) if name in inherited}
 
 
-def telling(inherited: Mapping[str, str]) -> dict[str, str]:
+def select_notification(inherited: Mapping[str, str]) -> dict[str, str]:
     """Return where promote sends messages, and with which secrets (docs/how-to/production.md). No other step sees
     these.
     """
     return {name: value for name, value in inherited.items() if name.startswith("PROMOTION_")}
 
 
-def found_credentials(inherited: Mapping[str, str]) -> list[str]:
+def find_credentials(inherited: Mapping[str, str]) -> list[str]:
     """Return where the user has a W&B key (never the key itself): the variable, or the netrc file."""
-    found = []
+    places = []
     if inherited.get("WANDB_API_KEY"):
-        found.append("WANDB_API_KEY in your environment")
+        places.append("WANDB_API_KEY in your environment")
     netrc = Path(inherited.get("NETRC") or Path(inherited.get("HOME", "/")) / ".netrc")
     try:
         if "wandb.ai" in netrc.read_text(errors="replace"):
-            found.append(f"an entry for wandb.ai in {netrc}")
+            places.append(f"an entry for wandb.ai in {netrc}")
     except OSError:
         pass
-    return found
+    return places

@@ -28,7 +28,7 @@ from runner.progress import say
 class Executor(Protocol):
     """A pipeline.Execute that can show what it runs."""
 
-    def command(self, step: Step, flags: Sequence[str]) -> str:
+    def format_command(self, step: Step, flags: Sequence[str]) -> str:
         """Return the line that a person would type."""
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome: ...
@@ -39,7 +39,7 @@ Ready = Callable[[], Executor]
 
 
 @contextmanager
-def opened(options: Options, settings: Config, steps: Sequence[Step] = ()) -> Iterator[Ready]:
+def open_executor(options: Options, settings: Config, steps: Sequence[Step] = ()) -> Iterator[Ready]:
     """
     Open the place that the options name, for the length of the block. settings: those of the use case. steps: those
     that will run, in order.
@@ -49,61 +49,65 @@ def opened(options: Options, settings: Config, steps: Sequence[Step] = ()) -> It
         packages.install(options.root, settings.name, options.environ)
     with ExitStack() as stack:
         if options.docker:
-            yield _in_containers(options, settings, steps, stack)
+            yield _prepare_containers(options, settings, steps, stack)
         elif options.own:
-            execute = stack.enter_context(_processes(options, environment.for_own(options.environ), settings=settings))
+            execute = stack.enter_context(
+                _create_processes(options, environment.build_own(options.environ), settings=settings)
+            )
             yield lambda: execute
         else:
-            yield _beside_server(options, settings, stack)
+            yield _prepare_processes(options, settings, stack)
 
 
 @contextmanager
-def asked(options: Options, *, quiet: bool) -> Iterator[Executor]:
+def open_quiet(options: Options, *, quiet: bool) -> Iterator[Executor]:
     """
     Run a step that only reads from W&B, next to other commands in the folder: as a process, with the embedded server
     that already runs, or with one for the length of the block. quiet: hides what the step prints for people.
     """
     record = options.folder.asked_record
-    with reached(options) as env, _processes(options, env, record=record, quiet=quiet) as execute:
+    with open_environment(options) as env, _create_processes(options, env, record=record, quiet=quiet) as execute:
         yield execute
 
 
 @contextmanager
-def reached(options: Options, module: str = "modelgate_server") -> Iterator[Mapping[str, str]]:
+def open_environment(options: Options, module: str = "modelgate_server") -> Iterator[Mapping[str, str]]:
     """
     Return the environment of a process that reads from W&B: the user's own, the embedded server that already runs, or
     one for the length of the block. module: see `embedded.as_process`.
     """
     if options.own:
-        yield environment.for_own(options.environ)
+        yield environment.build_own(options.environ)
         return
-    with _server(options, _as_process(options, module)) as running:
+    with _create_server(options, _as_process(options, module)) as running:
         running.wait()
-        yield environment.for_embedded(options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk)
+        yield environment.build_embedded(
+            options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk
+        )
 
 
-def command(options: Options, settings: Config) -> Callable[[Step, Sequence[str]], str]:
-    """Return the line of a step as `opened` would run it, for the plan. This starts and creates nothing."""
+def create_command(options: Options, settings: Config) -> Callable[[Step, Sequence[str]], str]:
+    """Return the line of a step as `open_executor` would run it, for the plan. This starts and creates nothing."""
     if not options.docker:
-        return lambda step, flags: processes.command(step, flags, options.root, options.folder.out)
-    url = f"http://{embedded.HOST}:{options.folder.last_port() or embedded.FIRST_PORT}"
-    return _step_images(
+        return lambda step, flags: processes.format_command(step, flags, options.root, options.folder.out)
+    url = f"http://{embedded.HOST}:{options.folder.read_last_port() or embedded.FIRST_PORT}"
+    return _create_step_images(
         options, settings, images.wanted(options.root, settings.name, base=options.base_image), url
-    ).command
+    ).format_command
 
 
 @contextmanager
-def server(options: Options) -> Iterator[EmbeddedServer]:
+def open_server(options: Options) -> Iterator[EmbeddedServer]:
     """
     Start the embedded server, but do not wait for it. As a process it also has the product's own pages; in its
     container it does not.
     """
     with ExitStack() as stack:
         if options.docker:
-            here, every = stack.enter_context(_engine(options, None, [images.SERVER]))
-            yield stack.enter_context(_server(options, _as_container(options.folder, here, every["server"])))
+            engine, every = stack.enter_context(_open_engine(options, None, [images.SERVER]))
+            yield stack.enter_context(_create_server(options, _as_container(options.folder, engine, every["server"])))
         else:
-            yield stack.enter_context(_server(options, _as_process(options, "pages")))
+            yield stack.enter_context(_create_server(options, _as_process(options, "pages")))
 
 
 def choose_port(options: Options) -> None:
@@ -120,28 +124,28 @@ def choose_port(options: Options) -> None:
 # --- as processes ----------------------------------------------------------------------------------------------------
 
 
-def _beside_server(options: Options, settings: Config, stack: ExitStack) -> Ready:
-    running = stack.enter_context(_server(options, _as_process(options)))
+def _prepare_processes(options: Options, settings: Config, stack: ExitStack) -> Ready:
+    running = stack.enter_context(_create_server(options, _as_process(options)))
 
-    def connected(url: str) -> StepProcesses:
-        env = environment.for_embedded(options.environ, url=url, api_key=running.key, folder=options.folder.sdk)
-        return stack.enter_context(_processes(options, env, settings=settings))
+    def connect(url: str) -> StepProcesses:
+        env = environment.build_embedded(options.environ, url=url, api_key=running.key, folder=options.folder.sdk)
+        return stack.enter_context(_create_processes(options, env, settings=settings))
 
     expected = running.url
     # The interpreter imports the SDK while the server starts.
-    execute = connected(expected)
+    execute = connect(expected)
 
-    def ready() -> Executor:
+    def get_ready() -> Executor:
         running.wait()
         if running.url == expected:
             return execute
         execute.end()
-        return connected(running.url)
+        return connect(running.url)
 
-    return ready
+    return get_ready
 
 
-def _processes(
+def _create_processes(
     options: Options,
     env: Mapping[str, str],
     *,
@@ -152,8 +156,8 @@ def _processes(
     folder = options.folder
     return StepProcesses(
         env=env,
-        source=environment.declared(options.environ, settings.data.env) if settings else {},
-        telling=environment.telling(options.environ) if options.own else {},
+        source=environment.select_declared(options.environ, settings.data.env) if settings else {},
+        telling=environment.select_notification(options.environ) if options.own else {},
         root=options.root,
         out=folder.out,
         record=record or folder.step_record,
@@ -162,82 +166,86 @@ def _processes(
     )
 
 
-def _server(options: Options, start: embedded.Start) -> EmbeddedServer:
+def _create_server(options: Options, start: embedded.Start) -> EmbeddedServer:
     return EmbeddedServer(
-        options.folder, start, lambda: _end_left_containers(options, "server"), stop=options.stop, say=say
+        options.folder, start, lambda: _end_left_containers(options, "server"), stop=options.stop, log=say
     )
 
 
 def _as_process(options: Options, module: str = "modelgate_server") -> embedded.Start:
-    return embedded.as_process(options.folder, root=options.root, env=environment.basis(options.environ), module=module)
+    return embedded.as_process(
+        options.folder, root=options.root, env=environment.build_base(options.environ), module=module
+    )
 
 
 # --- in containers ---------------------------------------------------------------------------------------------------
 
 
-def _in_containers(options: Options, settings: Config, steps: Sequence[Step], stack: ExitStack) -> Ready:
+def _prepare_containers(options: Options, settings: Config, steps: Sequence[Step], stack: ExitStack) -> Ready:
     names = [name for name in images.LOOP if not (options.own and name == "server")]
-    here, every = stack.enter_context(_engine(options, settings.name, names))
+    engine, every = stack.enter_context(_open_engine(options, settings.name, names))
     folder = options.folder
 
     def connected(url: str = "", key: str = "") -> StepContainers:
-        wanted = _step_images(options, settings, every, url, key)
-        return stack.enter_context(StepContainers(here, wanted, stop=options.stop, expected=steps))
+        wanted = _create_step_images(options, settings, every, url, key)
+        return stack.enter_context(StepContainers(engine, wanted, stop=options.stop, expected=steps))
 
     if options.own:
         execute = connected()
         return lambda: execute
     # The steps' containers start while the server's does. They end before it, also if it does not start.
-    running = _server(options, _as_container(folder, here, every["server"]))
+    running = _create_server(options, _as_container(folder, engine, every["server"]))
     expected = running.url
     execute = connected(expected, running.key)
     stack.enter_context(running)
     stack.callback(execute.end)
-    if running.is_guest and not here.containers("server"):
+    if running.is_guest and not engine.list_containers("server"):
         raise Busy(
             f"the server of {folder.path} runs as a process, for an open `serve`, so containers cannot reach it",
             "stop that `serve`, or open it in a container: make serve RUNNER=docker",
         )
 
-    def ready() -> Executor:
+    def get_ready() -> Executor:
         running.wait()
         if running.url == expected:
             return execute
         execute.end()
         return connected(running.url, running.key)
 
-    return ready
+    return get_ready
 
 
-def _step_images(
+def _create_step_images(
     options: Options, settings: Config, every: Mapping[str, Image], url: str = "", key: str = ""
 ) -> StepImages:
     """Return the steps' containers. url, key: of the embedded server, unless the user's own W&B was asked for."""
     folder, name = options.folder, containers.name_of(options.folder)
     host, network = "", None
-    variables = environment.own_from_container(options.environ)
+    variables = environment.build_own_in_container(options.environ)
     if not options.own:
-        host, network = containers.server_name(name), name
-        variables = environment.embedded_from_container(
+        host, network = containers.get_server_name(name), name
+        variables = environment.build_embedded_in_container(
             host=f"http://{host}:{containers.SERVER_PORT}", url=url, key=key, key_file=folder.key_file
         )
-    source = containers.source(options.environ, settings.data.env, options.root, folder, host)
-    theirs = environment.telling(options.environ) if options.own else {}
-    telling = environment.Variables(theirs, inherited=frozenset(theirs))
-    return StepImages(name, every, variables, source, network, folder.out, telling)
+    source = containers.prepare_source(options.environ, settings.data.env, options.root, folder, host)
+    theirs = environment.select_notification(options.environ) if options.own else {}
+    notification = environment.Variables(theirs, inherited=frozenset(theirs))
+    return StepImages(name, every, variables, source, network, folder.out, notification)
 
 
 @contextmanager
-def _engine(options: Options, use_case: str | None, names: Sequence[str]) -> Iterator[tuple[Engine, dict[str, Image]]]:
+def _open_engine(
+    options: Options, use_case: str | None, names: Sequence[str]
+) -> Iterator[tuple[Engine, dict[str, Image]]]:
     """Open the engine with these images in it. What is created there for the folder is removed at the end."""
     options.folder.make()
-    here = containers.chosen(options.folder)
+    engine = containers.connect_engine(options.folder)
     every = images.wanted(options.root, use_case, base=options.base_image)
     images.prepare(options.root, [every[name] for name in names], options.stop)
     try:
-        yield here, every
+        yield engine, every
     finally:
-        _finish(options.folder, here)
+        _finish(options.folder, engine)
 
 
 def _as_container(folder: Folder, engine: Engine, image: Image) -> embedded.Start:
@@ -257,16 +265,16 @@ def _end_left_steps(options: Options) -> None:
 
 def _end_left_containers(options: Options, role: str) -> bool:
     try:
-        here = containers.noted(options.folder)
-        left = here is not None and here.remove(role)
+        engine = containers.find_noted_engine(options.folder)
+        left = engine is not None and engine.remove(role)
     except EngineUnusable as error:
         say(f"containers of an earlier runner may still exist; the next command looks for them again: {error}")
         return False
-    if here is not None and not options.docker:  # otherwise the network is needed again
+    if engine is not None and not options.docker:  # otherwise the network is needed again
         if role == "server":  # this runner already holds its lock
-            here.finish()
+            engine.finish()
         else:
-            _finish(options.folder, here)
+            _finish(options.folder, engine)
     return left
 
 
@@ -281,7 +289,7 @@ def _finish(folder: Folder, engine: Engine) -> None:
 
 def end_containers(folder: Folder) -> None:
     """Remove everything of the folder from the engine, for `clean`. Raise EngineUnusable."""
-    if (here := containers.noted(folder)) is not None:
-        here.remove("step")
-        here.remove("server")
-        here.finish()
+    if (engine := containers.find_noted_engine(folder)) is not None:
+        engine.remove("step")
+        engine.remove("server")
+        engine.finish()

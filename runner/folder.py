@@ -89,11 +89,11 @@ class Folder:
     # --- who may use it ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def locked(self, doing: str) -> Iterator[None]:
+    def lock(self, doing: str) -> Iterator[None]:
         """Hold the right to run the pipeline here; raise Busy while another runner has it."""
         file = self.try_lock("lock")
         if file is None:
-            raise Busy(f"another runner uses {self.path} ({self._holder()})", "wait until it ends, or stop it")
+            raise Busy(f"another runner uses {self.path} ({self._read_holder()})", "wait until it ends, or stop it")
         try:
             os.ftruncate(file, 0)
             os.pwrite(file, f"process {os.getpid()}: {doing}".encode(), 0)
@@ -119,12 +119,12 @@ class Folder:
                 return file
             os.close(file)
 
-    def _holder(self) -> str:
+    def _read_holder(self) -> str:
         return (self.path / "lock").read_text(errors="replace") or "just started"
 
     # --- what is in it ---------------------------------------------------------------------------------------------
 
-    def api_key(self) -> str:
+    def load_api_key(self) -> str:
         """Return the local key, created at the first call. The SDK requires at least 40 characters after the first
         hyphen.
         """
@@ -142,7 +142,7 @@ class Folder:
             write_whole(self.key_file, key + "\n")
         return key
 
-    def last_port(self) -> int | None:
+    def read_last_port(self) -> int | None:
         """Return the port that the server last used, if it is known."""
         try:
             return int(self.port_file.read_text())
@@ -163,7 +163,7 @@ class Folder:
         changed = self.state().with_changes(use_case, changes)
         write_whole(self.state_file, json.dumps(changed._asdict(), indent=2) + "\n")
 
-    def ours(self) -> list[Path]:
+    def list_own(self) -> list[Path]:
         """Return what exists of the files that the runner makes. `clean` removes these and nothing else."""
         paths = [self.path / name for name in OURS] + sorted(self.path.glob("*.part"))
         return [path for path in paths if path.is_symlink() or path.exists()]

@@ -77,42 +77,42 @@ def wanted(
     """
     on = {"BASE": base} if base else {}
     if use_case is None:
-        return {SERVER: _image(root, repository, SERVER, SERVER, on)}
-    framework = _framework(root, use_case)
-    frameworks = {name: _framework_image(root, repository, name, use_case, on) for name in (framework, OF_BUILD)}
+        return {SERVER: _create_image(root, repository, SERVER, SERVER, on)}
+    framework = _read_framework(root, use_case)
+    frameworks = {name: _create_framework_image(root, repository, name, use_case, on) for name in (framework, OF_BUILD)}
     stand_on = {"build": frameworks[OF_BUILD]} | dict.fromkeys(WITH_MODEL, frameworks[framework])
     made = {}
     for name in NAMES:
         arguments = {} if name == SERVER else {"USE_CASE": use_case}
         if image := stand_on.get(name):
-            made[name] = _image(root, repository, name, name, arguments | {"FRAMEWORK": framework}, image)
+            made[name] = _create_image(root, repository, name, name, arguments | {"FRAMEWORK": framework}, image)
         else:
-            made[name] = _image(root, repository, name, name, arguments | on)
+            made[name] = _create_image(root, repository, name, name, arguments | on)
     return made
 
 
-def with_bases(images: Sequence[Image]) -> list[Image]:
+def add_bases(images: Sequence[Image]) -> list[Image]:
     """Return these images, each after its base images and only once."""
-    return _once(image for wanted in images for image in reversed([wanted, *_bases(wanted)]))
+    return _drop_duplicates(image for wanted in images for image in reversed([wanted, *_list_bases(wanted)]))
 
 
-def _bases(image: Image) -> Iterator[Image]:
+def _list_bases(image: Image) -> Iterator[Image]:
     while (base := image.base) is not None:
         yield base
         image = base
 
 
-def _once(images: Iterable[Image]) -> list[Image]:
+def _drop_duplicates(images: Iterable[Image]) -> list[Image]:
     return list({image.reference: image for image in images}.values())
 
 
-def _framework(root: Path, use_case: str) -> str:
+def _read_framework(root: Path, use_case: str) -> str:
     """Return the framework that the use case's config.toml names. The caller has checked it."""
     table = tomllib.loads((root / "usecases" / use_case / "config.toml").read_text(encoding="utf-8"))
     return str(table.get("framework", config.FRAMEWORKS[0]))
 
 
-def lock_of(root: Path, use_case: str) -> str | None:
+def read_lock(root: Path, use_case: str) -> str | None:
     """Return the lock of what a use case adds to its framework's packages, if any; raise WrongUse if it is missing."""
     lock, asked = (f"usecases/{use_case}/requirements.{kind}" for kind in ("txt", "in"))
     if (root / lock).is_file():
@@ -122,53 +122,53 @@ def lock_of(root: Path, use_case: str) -> str | None:
     return None
 
 
-def _framework_image(root: Path, repository: str, framework: str, use_case: str, on: Mapping[str, str]) -> Image:
+def _create_framework_image(root: Path, repository: str, framework: str, use_case: str, on: Mapping[str, str]) -> Image:
     """Return the base image of a step of the use case: the framework's packages, then the use case's own if it has a
     lock.
     """
-    image = _image(root, repository, framework, FRAMEWORKS, {"FRAMEWORK": framework} | dict(on))
-    if lock_of(root, use_case) is None:
+    image = _create_image(root, repository, framework, FRAMEWORKS, {"FRAMEWORK": framework} | dict(on))
+    if read_lock(root, use_case) is None:
         return image
-    return _image(root, repository, f"{framework}-{PACKAGES}", PACKAGES, {"USE_CASE": use_case}, image)
+    return _create_image(root, repository, f"{framework}-{PACKAGES}", PACKAGES, {"USE_CASE": use_case}, image)
 
 
-def _image(
+def _create_image(
     root: Path, repository: str, name: str, folder: str, arguments: Mapping[str, str], base: Image | None = None
 ) -> Image:
-    paths = inputs(root, folder, arguments)
+    paths = list_inputs(root, folder, arguments)
     files = {path: hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths}
     tag_of_base = base.reference.rpartition(":")[2] if base else None
     text = json.dumps({"arguments": dict(arguments), "base": tag_of_base, "files": files}, sort_keys=True)
     use_case = [arguments["USE_CASE"]] if "USE_CASE" in arguments else []
     tag = "-".join([*use_case, hashlib.sha256(text.encode()).hexdigest()[:12]])
-    told = dict(arguments) | ({"FRAMEWORK_IMAGE": base.reference} if base else {})
-    return Image(name, f"{repository}/{name}:{tag}", folder, paths, told, base)
+    build_arguments = dict(arguments) | ({"FRAMEWORK_IMAGE": base.reference} if base else {})
+    return Image(name, f"{repository}/{name}:{tag}", folder, paths, build_arguments, base)
 
 
-def dockerfile(folder: str) -> str:
+def get_dockerfile(folder: str) -> str:
     return f"docker/{folder}/Dockerfile"
 
 
-def inputs(root: Path, folder: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
+def list_inputs(root: Path, folder: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
     """Return the Dockerfile of a folder in docker/ and every file that it copies, as paths from the root."""
-    found = {dockerfile(folder)}
-    for source in copied((root / dockerfile(folder)).read_text(encoding="utf-8"), arguments):
+    paths = {get_dockerfile(folder)}
+    for source in list_copied((root / get_dockerfile(folder)).read_text(encoding="utf-8"), arguments):
         path = root / source
         kinds = OF_USE_CASES if source.startswith("usecases/") else WHOLE
         files = [path, *(file for file in path.rglob("*") if file.suffix in kinds)]
         if not (files := [file for file in files if file.is_file()]):
             raise BuildFailed(
-                f"{dockerfile(folder)} copies {source}, but that file does not exist", "fix its COPY line"
+                f"{get_dockerfile(folder)} copies {source}, but that file does not exist", "fix its COPY line"
             )
-        found |= {
+        paths |= {
             str(file.relative_to(root))
             for file in files
-            if not _stays_out(file.relative_to(path), source, folder, arguments.get("FRAMEWORK", ""))
+            if not _is_left_out(file.relative_to(path), source, folder, arguments.get("FRAMEWORK", ""))
         }
-    return tuple(sorted(found))
+    return tuple(sorted(paths))
 
 
-def _stays_out(file: Path, copied_folder: str, folder: str, framework: str) -> bool:
+def _is_left_out(file: Path, copied_folder: str, folder: str, framework: str) -> bool:
     """
     Return whether a file stays out of an image although its whole folder is copied: compiled, built, hidden, or a test.
 
@@ -181,7 +181,7 @@ def _stays_out(file: Path, copied_folder: str, folder: str, framework: str) -> b
     return private or file.name.startswith("test_")
 
 
-def copied(text: str, arguments: Mapping[str, str]) -> list[str]:
+def list_copied(text: str, arguments: Mapping[str, str]) -> list[str]:
     """Return the sources of a Dockerfile's COPY lines, with each ARG replaced by its argument or its default."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     instructions = [line.split() for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
@@ -198,7 +198,9 @@ def fetch_base(root: Path, chosen: str | None = None) -> str:
 
     chosen: its name, if it is not the one in the Dockerfiles.
     """
-    named = re.findall(r"^FROM (\S+) AS pinned$", (root / dockerfile("link")).read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(
+        r"^FROM (\S+) AS pinned$", (root / get_dockerfile("link")).read_text(encoding="utf-8"), re.MULTILINE
+    )
     name = chosen or named[0]
     if engine.ask("image", "inspect", name).returncode != 0:
         engine.ask("pull", "--quiet", name)
@@ -210,27 +212,27 @@ def fetch_base(root: Path, chosen: str | None = None) -> str:
 
 def prepare(root: Path, images: Sequence[Image], stop: Stop) -> None:
     """Build those of these images that the engine lacks. Raise BuildFailed or Interrupted."""
-    if lacking := missing(images):
-        lacking = _with_missing_bases(lacking)
-        with progress.building([image.name for image in lacking]) as report:
+    if lacking := find_missing(images):
+        lacking = _add_missing_bases(lacking)
+        with progress.show_builds([image.name for image in lacking]) as report:
             build(root, lacking, stop, report)
 
 
-def missing(images: Sequence[Image]) -> list[Image]:
+def find_missing(images: Sequence[Image]) -> list[Image]:
     """Return the images whose tag the engine does not have."""
     references = [image.reference for image in images]
     # One question for all of them: docker answers for those that exist, even if others are missing.
     answer = engine.ask("image", "inspect", "--format={{json .RepoTags}}", *references) if references else None
     lines = answer.stdout.split("\n") if answer else []
-    there = {tag for line in lines if line.startswith("[") for tag in json.loads(line)}
-    return [image for image in images if image.reference not in there]
+    tags = {tag for line in lines if line.startswith("[") for tag in json.loads(line)}
+    return [image for image in images if image.reference not in tags]
 
 
-def _with_missing_bases(images: Sequence[Image]) -> list[Image]:
+def _add_missing_bases(images: Sequence[Image]) -> list[Image]:
     """Return these after the base images that they need. An image that exists does not need its bases."""
-    if not (bases := missing(_once(image.base for image in images if image.base))):
+    if not (bases := find_missing(_drop_duplicates(image.base for image in images if image.base))):
         return list(images)
-    return [*_with_missing_bases(bases), *images]
+    return [*_add_missing_bases(bases), *images]
 
 
 def build(root: Path, images: Sequence[Image], stop: Stop, report: progress.BuildReport) -> None:
@@ -238,7 +240,7 @@ def build(root: Path, images: Sequence[Image], stop: Stop, report: progress.Buil
     Build these, two at a time, each after its base. Raise BuildFailed with the last lines of the first that failed, or
     Interrupted.
     """
-    labels = _labels(root)
+    labels = _read_labels(root)
     waiting, running = list(images), list[_Build]()
     try:
         while waiting or running:
@@ -265,7 +267,15 @@ class _Build:
         self._said: deque[str] = deque(maxlen=LOG_LINES)
         self._began = time.monotonic()
         arguments = dict(labels) | dict(image.arguments)
-        command = ["docker", "build", "--progress=plain", "--tag", image.reference, "--file", dockerfile(image.folder)]
+        command = [
+            "docker",
+            "build",
+            "--progress=plain",
+            "--tag",
+            image.reference,
+            "--file",
+            get_dockerfile(image.folder),
+        ]
         command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
         self._process = subprocess.Popen(
             [*command, "-"],
@@ -275,7 +285,7 @@ class _Build:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only the runner, which ends this process
         )
-        self._reader = threading.Thread(target=self._talk, args=[context(root, image.inputs)], daemon=True)
+        self._reader = threading.Thread(target=self._talk, args=[pack_context(root, image.inputs)], daemon=True)
         self._reader.start()
 
     def _talk(self, archive: bytes) -> None:
@@ -308,7 +318,7 @@ class _Build:
         self._process.wait()
 
 
-def context(root: Path, paths: Sequence[str]) -> bytes:
+def pack_context(root: Path, paths: Sequence[str]) -> bytes:
     """Return the files of a build as a tar archive: their names and bytes, without owner and time."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -320,13 +330,13 @@ def context(root: Path, paths: Sequence[str]) -> bytes:
     return archive.getvalue()
 
 
-def _labels(root: Path) -> dict[str, str]:
+def _read_labels(root: Path) -> dict[str, str]:
     """Return where the files come from, for the labels. This does not affect the image's content or tag."""
-    commit = _git(root, "rev-parse", "HEAD")
-    return {"SOURCE": _without_credentials(_git(root, "remote", "get-url", "origin")), "COMMIT": commit}
+    commit = _run_git(root, "rev-parse", "HEAD")
+    return {"SOURCE": _strip_credentials(_run_git(root, "remote", "get-url", "origin")), "COMMIT": commit}
 
 
-def _without_credentials(address: str) -> str:
+def _strip_credentials(address: str) -> str:
     """Return a remote's address without secrets: https://host/path, or nothing for a folder of this machine."""
     if not address.startswith(("https://", "http://", "ssh://")) and ":" in address:
         address = f"ssh://{address.replace(':', '/', 1)}"  # git@host:owner/name
@@ -334,7 +344,7 @@ def _without_credentials(address: str) -> str:
     return f"https://{url.hostname}{url.path.removesuffix('.git')}" if url.hostname else ""
 
 
-def _git(root: Path, *words: str) -> str:
+def _run_git(root: Path, *words: str) -> str:
     try:
         answer = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
     except OSError:

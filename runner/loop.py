@@ -27,7 +27,7 @@ from runner.options import Options
 from runner.pipeline import Finished, Outcome, Step
 from runner.progress import say
 from runner.state import Known
-from runner.use_case import chosen, stand_in
+from runner.use_case import choose, choose_stand_in
 
 # What a step can read: its folder, what it imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
@@ -45,35 +45,35 @@ NOTHING_BEFORE = ("nothing_promoted", "no_previous_version")
 
 def plan(options: Options) -> int:
     """Print what `run` would do, and stop there."""
-    settings = chosen(options.use_case)
+    settings = choose(options.use_case)
     _greet(options)
-    options = _with_commit(options)
-    _print_plan(options, pipeline.candidate(settings.train), settings, {})
+    options = _add_commit(options)
+    _print_plan(options, pipeline.list_candidate_steps(settings.train), settings, {})
     return 0
 
 
 def run(options: Options) -> int:
     """Build, train, link and evaluate; then ask for the approval and promote. Return the exit code."""
-    settings = chosen(options.use_case)
-    with options.folder.locked("run"):
+    settings = choose(options.use_case)
+    with options.folder.lock("run"):
         _greet(options)
         executors.choose_port(options)
-        options = _with_commit(options)
-        _print_plan(options, pipeline.candidate(settings.train), settings, {})
-        _consent(options, settings)
+        options = _add_commit(options)
+        _print_plan(options, pipeline.list_candidate_steps(settings.train), settings, {})
+        _ask_consent(options, settings)
         try:
-            return _candidate(options, settings)
+            return _make_candidate(options, settings)
         except StepFailed as failure:
-            other = _stand_in(options, settings, failure)
+            other = _choose_stand_in(options, settings, failure)
             if other is None:
                 raise
-        return _candidate(options, other)
+        return _make_candidate(options, other)
 
 
-def _candidate(options: Options, settings: Config) -> int:
+def _make_candidate(options: Options, settings: Config) -> int:
     """Train and judge a candidate of this use case; then ask for the approval and promote."""
-    steps = pipeline.candidate(settings.train)
-    with executors.opened(options, settings, steps) as ready:
+    steps = pipeline.list_candidate_steps(settings.train)
+    with executors.open_executor(options, settings, steps) as ready:
         execute = ready()
         try:
             done = _run(options, steps, settings.name, execute)
@@ -94,13 +94,13 @@ def _say_undeclared(options: Options, settings: Config) -> None:
         say(f"To let it, write below [data]: {line}")
 
 
-def _stand_in(options: Options, settings: Config, failure: StepFailed) -> Config | None:
+def _choose_stand_in(options: Options, settings: Config, failure: StepFailed) -> Config | None:
     """Return the use case to continue with, after saying so. An approval in advance is only for the planned use
     case.
     """
     if options.use_case or failure.error.get("name") != SOURCE_UNAVAILABLE:
         return None
-    other = stand_in(settings, options.given)
+    other = choose_stand_in(settings, options.given)
     if other is None:
         return None
     say(f"\n{settings.name} is not available here: {failure.error.get('message', '')}")
@@ -113,18 +113,18 @@ def _stand_in(options: Options, settings: Config, failure: StepFailed) -> Config
     return other
 
 
-def rollback(options: Options, *, version: str, reason: str) -> int:
+def roll_back(options: Options, *, version: str, reason: str) -> int:
     """Evaluate an earlier version under the policy `rollback`; then ask for the approval and promote."""
     settings = use_case_of(options, changes=True)
     outputs = {"version": version}
     options = options._replace(given={"policy": "rollback"})
-    with options.folder.locked("rollback"):
+    with options.folder.lock("rollback"):
         _greet(options)
         executors.choose_port(options)
-        options = _with_commit(options)
+        options = _add_commit(options)
         _print_plan(options, pipeline.ROLLBACK, settings, outputs)
-        _consent(options, settings)
-        with executors.opened(options, settings, pipeline.ROLLBACK) as ready:
+        _ask_consent(options, settings)
+        with executors.open_executor(options, settings, pipeline.ROLLBACK) as ready:
             execute = ready()
             try:
                 done = _run(options, pipeline.ROLLBACK, settings.name, execute, outputs)
@@ -137,13 +137,13 @@ def rollback(options: Options, *, version: str, reason: str) -> int:
 
 def approve(options: Options) -> int:
     """Promote the version that waits, if a person approves it."""
-    with options.folder.locked("approve"):
+    with options.folder.lock("approve"):
         pending = _meant(options)
         if pending is None:
-            return _nothing_waits(options)
-        if options.approver is None and not approval.on_terminal():
+            return _explain_nothing_waits(options)
+        if options.approver is None and not approval.is_on_terminal():
             raise WrongUse(
-                f"nothing was approved: {_short(pending['version'])} of {pending['use_case']} waits, "
+                f"nothing was approved: {_shorten(pending['version'])} of {pending['use_case']} waits, "
                 "and there is no terminal to ask on",
                 f"{typed.approve(pending['use_case'])}; to read the report first: make serve",
             )
@@ -153,7 +153,7 @@ def approve(options: Options) -> int:
                 f"the waiting version was evaluated at {pending['host']}, but WANDB_BASE_URL names {options.host}",
                 "set WANDB_BASE_URL to the value that the run had",
             )
-        with executors.opened(options, chosen(pending["use_case"])) as ready:
+        with executors.open_executor(options, choose(pending["use_case"])) as ready:
             if not options.in_browser:  # where the report is on the page
                 progress.report(_reachable(options, pending["report"]))
             return _ask_and_promote(options, pending, ready, [])
@@ -184,7 +184,9 @@ def _meant(options: Options) -> Known | None:
 
 def _lines(waiting: Sequence[Known]) -> str:
     """What waits, with the line that approves each."""
-    lines = [f"\n  {_short(one['version'])} of {one['use_case']}: {typed.approve(one['use_case'])}" for one in waiting]
+    lines = [
+        f"\n  {_shorten(one['version'])} of {one['use_case']}: {typed.approve(one['use_case'])}" for one in waiting
+    ]
     return "these wait; type the line of the one that you mean:" + "".join(lines)
 
 
@@ -200,19 +202,20 @@ def _run(
     numbers = itertools.count(1)
     running = steps[0]
 
-    def announced(step: Step, flags: Sequence[str]) -> Outcome:
+    def announce(step: Step, flags: Sequence[str]) -> Outcome:
         nonlocal running
         running = step
-        say(f"\n[{next(numbers)}/{len(steps) + 1}] {step.name}: {step.purpose}\n  + {execute.command(step, flags)}")
+        say(f"\n[{next(numbers)}/{len(steps) + 1}] {step.name}: {step.purpose}")
+        say(f"  + {execute.format_command(step, flags)}")
         return execute(step, flags)
 
-    last = {"use_case": use_case, "started": _now(), "reached": None, "again": options.again(use_case)}
+    last = {"use_case": use_case, "started": _format_now(), "reached": None, "again": options.again(use_case)}
     options.folder.remember(use_case, run=last)
     done: list[Finished] = []
-    finished = pipeline.run(steps, use_case, options.given, execute=announced, clock=time.monotonic, outputs=outputs)
+    finished = pipeline.run(steps, use_case, options.given, execute=announce, clock=time.monotonic, outputs=outputs)
     try:
         for one in finished:
-            progress.finished(one)
+            progress.print_finished(one)
             done.append(one)
             options.folder.remember(use_case, run=last | {"reached": one.step.name})
     except Interrupted:
@@ -221,7 +224,7 @@ def _run(
     return done
 
 
-def _with_commit(options: Options) -> Options:
+def _add_commit(options: Options) -> Options:
     return options._replace(given=dict(options.given) | _commit(options))
 
 
@@ -232,21 +235,21 @@ def _commit(options: Options) -> dict[str, str]:
     It ends with `-dirty` if a tracked file differs, or if git does not track a file that a step could read, ignored or
     not.
     """
-    commit = _git(options, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+    commit = _run_git(options, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
     if not commit:
         return {}
-    untracked = _git(options, "ls-files", "--others", "-z", "--", *READ_BY_STEPS) or ""
+    untracked = _run_git(options, "ls-files", "--others", "-z", "--", *READ_BY_STEPS) or ""
     read = [name for name in untracked.split("\0") if name and "__pycache__" not in name.split("/")]
     return {"commit": f"{commit}-dirty" if read and not commit.endswith("-dirty") else commit}
 
 
-def _git(options: Options, *words: str) -> str | None:
+def _run_git(options: Options, *words: str) -> str | None:
     """Return git's answer, or None if there is none."""
     try:
         answer = subprocess.run(
             ["git", *words],
             cwd=options.root,
-            env=environment.basis(options.environ),
+            env=environment.build_base(options.environ),
             capture_output=True,
             text=True,
             timeout=20,
@@ -270,29 +273,29 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
     last = options.folder.state().known(use_case)["run"]
     changes["run"] = last | {"verdict": evaluated["verdict"], "version": version}
     if production:
-        changes |= _in_production(options, use_case, production)
+        changes |= _describe_production(options, use_case, production)
     if evaluated["verdict"] == "unchanged":
         options.folder.remember(use_case, **changes)
-        _summary(options, done)
-        say(f"\n{evaluated['headline']} ({_short(version)}). There is nothing to approve.")
+        _print_summary(options, done)
+        say(f"\n{evaluated['headline']} ({_shorten(version)}). There is nothing to approve.")
         return 0
-    report = _text(options.folder.out / done[-1].step.name / "report.md")
+    report = _read_text(options.folder.out / done[-1].step.name / "report.md")
     say()
     progress.report(_reachable(options, report))
     if evaluated["verdict"] == "fail":
         options.folder.remember(use_case, **changes)
-        _summary(options, done)
+        _print_summary(options, done)
         say(f"\n{evaluated['headline']}")
-        say(f"{_short(version)} is not promoted, and production does not change. Refused by:")
+        say(f"{_shorten(version)} is not promoted, and production does not change. Refused by:")
         for why in evaluated.get("reasons", []):
             say(f"  - {why}")
         return 1
-    pending = _pending(options, use_case, done) | {"reason": reason, "report": report}
+    pending = _describe_pending(options, use_case, done) | {"reason": reason, "report": report}
     options.folder.remember(use_case, **changes | {"pending": pending})
     return _ask_and_promote(options, pending, lambda: execute, done)
 
 
-def _pending(options: Options, use_case: str, done: list[Finished]) -> dict[str, Any]:
+def _describe_pending(options: Options, use_case: str, done: list[Finished]) -> dict[str, Any]:
     """Return what the approval is about, so that it can be given later."""
     evaluated = done[-1].result
     return {
@@ -309,7 +312,7 @@ def _pending(options: Options, use_case: str, done: list[Finished]) -> dict[str,
     }
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """Return what a step wrote for people. A container may have written it, so no link is followed."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
@@ -322,26 +325,26 @@ def _text(path: Path) -> str:
 def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready, done: list[Finished]) -> int:
     """Get the answer; if it is yes, promote. `done` are the steps so far, for the summary."""
     if pending["page"]:
-        say(f"\n{_short(pending['version'])} at {_reachable(options, pending['page'])}")
-    version, now = _short(pending["version"]), pending["production"]
+        say(f"\n{_shorten(pending['version'])} at {_reachable(options, pending['page'])}")
+    version, now = _shorten(pending["version"]), pending["production"]
     later = typed.approve(pending["use_case"])
     headline = pending.get("headline", "pass")  # a question left by an older release has none
     question = f"{headline}\nmake {version} the first version in `production`?"
     if now:
-        question = f"{headline}\nmove `production` from {_short(now)} to {version}?"
+        question = f"{headline}\nmove `production` from {_shorten(now)} to {version}?"
     name = options.approver
-    if name is None and approval.on_terminal():
+    if name is None and approval.is_on_terminal():
         execute = ready()  # the page must be open while the person decides
         try:
             name = approval.ask(f"\n{question}", options.stop)
         except Interrupted:
             raise Interrupted(f"nothing was promoted; approve later: {later}") from None
         if name is None:
-            _summary(options, done)
+            _print_summary(options, done)
             say(f"\nNot approved: production does not change. To approve it later: {later}")
             return 1
     elif name is None:
-        _summary(options, done)
+        _print_summary(options, done)
         say(f"\n{headline}")
         say(f"{version} waits for an approval: there is no terminal to ask on. Until then, production does not change.")
         say("To approve:")
@@ -358,13 +361,13 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
     """Run promote with the pending evidence. If this runs again after a kill, it finishes or changes nothing."""
     say(f"\napproved by {name}")
     use_case = pending["use_case"]
-    said = {key: pending.get(key) for key in ("evidence_sha256", "reason", "registry", "collection")}
-    given: dict[str, str | bool] = {"approver": name} | {key: value for key, value in said.items() if value}
+    approved = {key: pending.get(key) for key in ("evidence_sha256", "reason", "registry", "collection")}
+    given: dict[str, str | bool] = {"approver": name} | {key: value for key, value in approved.items() if value}
     if options.in_browser:
         given["in_browser"] = True
     promote = options._replace(given=given)
     try:
-        promoted = _promotion(promote, use_case, execute, pending["evidence"], len(done) + 1)
+        promoted = _run_promotion(promote, use_case, execute, pending["evidence"], len(done) + 1)
     except StepFailed as failure:
         if failure.code == 1 and failure.error and failure.error.get("name") != WRONG_KEY:
             # Refused for good: this evidence is no longer valid.
@@ -373,19 +376,19 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
             options.folder.remember(use_case, pending=None, answer=refused)
         raise
     approver = promoted.result["approver"]  # another person, if this finished an interrupted promotion
-    answer = {"version": promoted.result["version"], "approver": approver, "time": _now()}
+    answer = {"version": promoted.result["version"], "approver": approver, "time": _format_now()}
     answer["evidence"] = pending["evidence"]
-    seen = _in_production(options, use_case, answer["version"], approver=approver)
+    seen = _describe_production(options, use_case, answer["version"], approver=approver)
     options.folder.remember(use_case, pending=None, answer=answer, **seen)
-    _summary(options, [*done, promoted])
-    say(f"\nproduction of {use_case} is {_short(promoted.result['version'])}, approved by {approver}.")
+    _print_summary(options, [*done, promoted])
+    say(f"\nproduction of {use_case} is {_shorten(promoted.result['version'])}, approved by {approver}.")
     return 0
 
 
-def _promotion(options: Options, use_case: str, execute: Executor, evidence: str, number: int) -> Finished:
+def _run_promotion(options: Options, use_case: str, execute: Executor, evidence: str, number: int) -> Finished:
     """Run promote, the last of `number` steps."""
     step = pipeline.PROMOTE
-    command = execute.command(step, pipeline.flags_of(step, use_case, options.given, {"evidence": evidence}))
+    command = execute.format_command(step, pipeline.build_flags(step, use_case, options.given, {"evidence": evidence}))
     say(f"\n[{number}/{number}] promote: {step.purpose}\n  + {command}")
     outputs = {"evidence": evidence}
     steps = pipeline.run((step,), use_case, options.given, execute=execute, clock=time.monotonic, outputs=outputs)
@@ -394,19 +397,21 @@ def _promotion(options: Options, use_case: str, execute: Executor, evidence: str
     except Interrupted:
         line = typed.approve(use_case, str(options.given["approver"]))
         raise Interrupted(f"promote was interrupted. Nothing is lost. To complete the promotion: {line}") from None
-    progress.finished(finished)
+    progress.print_finished(finished)
     return finished
 
 
-def _in_production(options: Options, use_case: str, version: str, *, approver: str | None = None) -> dict[str, Any]:
+def _describe_production(
+    options: Options, use_case: str, version: str, *, approver: str | None = None
+) -> dict[str, Any]:
     """Return the change of the state that records what was seen in production, in which W&B, and when."""
     seen = options.folder.state().known(use_case).get("production") or {}
     if approver is None and (seen.get("version"), seen.get("host")) == (version, options.host):
         return {}
-    return {"production": {"version": version, "approver": approver, "time": _now(), "host": options.host}}
+    return {"production": {"version": version, "approver": approver, "time": _format_now(), "host": options.host}}
 
 
-def _nothing_waits(options: Options) -> int:
+def _explain_nothing_waits(options: Options) -> int:
     """Say why there is nothing to approve. Return 1 if the last candidate was refused."""
     state = options.folder.state()
     use_case = options.use_case or state.last
@@ -416,15 +421,15 @@ def _nothing_waits(options: Options) -> int:
         first = f"make run USE_CASE={use_case}" if use_case else "make run"
         raise WrongUse(f"nothing waits for an approval: {what} has run here yet", f"begin with: {first}")
     if answer and "refused" in answer:
-        say(f"Nothing waits for an approval: {_short(answer['version'])} was approved, but promote refused it:")
+        say(f"Nothing waits for an approval: {_shorten(answer['version'])} was approved, but promote refused it:")
         say(f"  {answer['refused']}")
         say(f"To evaluate again: make run USE_CASE={use_case}")
         return 1
     if answer:
-        promoted = f"{_short(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
+        promoted = f"{_shorten(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
         say(f"Nothing waits for an approval: {promoted}.")
         return 0
-    verdict, version = run.get("verdict"), _short(run.get("version", "the last candidate"))
+    verdict, version = run.get("verdict"), _shorten(run.get("version", "the last candidate"))
     if verdict is None:
         reached = f"it reached {run['reached']}" if run["reached"] else "no step was finished"
         again = run.get("again", f"make run USE_CASE={use_case}")
@@ -443,9 +448,9 @@ def _nothing_waits(options: Options) -> int:
 # -----------------------------------------------------------------------------------------------------------
 
 
-def _summary(options: Options, done: Sequence[Finished]) -> None:
+def _print_summary(options: Options, done: Sequence[Finished]) -> None:
     """Print the table of the steps, and how to open the pages that it names: their server stops with this run."""
-    progress.summary(done)
+    progress.print_summary(done)
     if done and not options.own:
         say("To open these pages: make serve")
 
@@ -456,8 +461,8 @@ def _greet(options: Options) -> None:
         say(f"Everything goes to your own W&B, as set in your environment: {options.host}")
         return
     say(f"Everything goes to the embedded server of {options.folder.path}; nothing leaves this machine.")
-    for found in environment.found_credentials(options.environ):
-        say(f"Found {found}; not used. To use your own W&B: make run WANDB=own")
+    for place in environment.find_credentials(options.environ):
+        say(f"Found {place}; not used. To use your own W&B: make run WANDB=own")
 
 
 def _print_plan(options: Options, steps: Sequence[Step], settings: Config, outputs: Mapping[str, str]) -> None:
@@ -465,8 +470,8 @@ def _print_plan(options: Options, steps: Sequence[Step], settings: Config, outpu
     every = (*steps, pipeline.PROMOTE)
     made = {name: name.upper() for step in every for name in step.outputs} | dict(outputs)
     given = dict(options.given) | {"approver": options.approver or "YOU"}
-    command = executors.command(options, settings)
-    commands = [command(step, pipeline.flags_of(step, settings.name, given, made)) for step in every]
+    command = executors.create_command(options, settings)
+    commands = [command(step, pipeline.build_flags(step, settings.name, given, made)) for step in every]
     other = "" if options.use_case or options.approver or steps is pipeline.ROLLBACK else settings.data.fallback
     fallback = f" ({other} if its rows are not available)" if other else ""
     progress.plan(every, f"{settings.name}{fallback}", commands)
@@ -479,7 +484,7 @@ def _print_plan(options: Options, steps: Sequence[Step], settings: Config, outpu
         say("  To run one of these lines yourself, start the server (make serve) and set the variables that it prints.")
 
 
-def _consent(options: Options, settings: Config) -> None:
+def _ask_consent(options: Options, settings: Config) -> None:
     """Before the first write to the user's own W&B, say where it goes, and ask."""
     if not options.own:
         return
@@ -491,7 +496,7 @@ def _consent(options: Options, settings: Config) -> None:
     say(f"  registry  {options.given.get('registry') or settings.registry}/{collection}")
     if options.yes:
         return
-    if not approval.on_terminal():
+    if not approval.is_on_terminal():
         raise WrongUse(
             "WANDB=own writes to your W&B, and there is no terminal to ask on", "to agree in advance, add --yes"
         )
@@ -507,23 +512,23 @@ def use_case_of(options: Options, *, changes: bool = False) -> Config:
     """
     state = options.folder.state()
     if options.use_case is None and len(names := state.ran()) > 1:
-        if changes and (options.approver or options.yes or not approval.on_terminal()):
+        if changes and (options.approver or options.yes or not approval.is_on_terminal()):
             raise WrongUse(
                 f"{options.typed[0]} needs a use case: {', '.join(names)} have run here",
                 f"name one: {options.again('NAME')}",
             )
         progress.say_aside(f"{state.last} ran last, so this is about {state.last}. For another, add USE_CASE=NAME.")
-    return chosen(options.use_case or state.last)
+    return choose(options.use_case or state.last)
 
 
 def _reachable(options: Options, text: str) -> str:
     """Text with its links to the embedded server at the port of today: it may be older than that."""
-    return text if options.own else OUR_SERVER.sub(f"http://{HOST}:{options.folder.last_port()}/", text)
+    return text if options.own else OUR_SERVER.sub(f"http://{HOST}:{options.folder.read_last_port()}/", text)
 
 
-def _short(reference: str) -> str:
+def _shorten(reference: str) -> str:
     return reference.rpartition("/")[2]
 
 
-def _now() -> str:
+def _format_now() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())

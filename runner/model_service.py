@@ -29,7 +29,7 @@ def serve_model(options: Options, use_case: str, port: int) -> int:
         say("stopped the service that an earlier runner left behind")
     if not is_free(port):
         raise _taken(options, use_case, port)
-    with executors.reached(options, "pages") as env:
+    with executors.open_environment(options, "pages") as env:
         say(f"loading {use_case}; the service's log is {folder.service_log}")
         child = _start(options, use_case, port, env)
         try:
@@ -44,10 +44,10 @@ def serve_model(options: Options, use_case: str, port: int) -> int:
 def _start(options: Options, use_case: str, port: int, env: Mapping[str, str]) -> Child:
     folder = options.folder
     file = os.open(folder.service_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    words = [sys.executable, "-m", "serving", "--use-case", use_case, "--port", str(port)]
+    command = [sys.executable, "-m", "serving", "--use-case", use_case, "--port", str(port)]
     with os.fdopen(file, "ab") as log:
         return Child(
-            [*words, "--data", str(folder.serving)],
+            [*command, "--data", str(folder.serving)],
             env=env,
             cwd=options.root,
             record=folder.service_record,
@@ -60,23 +60,23 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
     """Say when another version answers, or why none does. Raise Interrupted, or ServerFailed if the service ends by
     itself.
     """
-    url, told = f"http://{HOST}:{port}", ""
+    url, last_line = f"http://{HOST}:{port}", ""
     while True:
         if (code := child.code()) is not None:
             if not is_free(port):  # another program was faster
                 raise _taken(options, use_case, port)
             lines = options.folder.service_log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-            words = "".join(f"\n  | {line[:500]}" for line in lines)
+            log = "".join(f"\n  | {line[:500]}" for line in lines)
             raise ServerFailed(
-                f"the service ended with exit code {code}{words}", f"its log is {options.folder.service_log}"
+                f"the service ended with exit code {code}{log}", f"its log is {options.folder.service_log}"
             )
-        if (state := _state(url)) and (line := _line(state)) and line != told:
+        if (state := _state(url)) and (line := _describe_state(state)) and line != last_line:
             say(line)
-            if state["ready"] and not told.startswith(SERVING):
+            if state["ready"] and not last_line.startswith(SERVING):
                 say(f"Try it in a browser: {url}")
                 say(f"With curl: curl -s {url}/example | curl -s --data @- {url}/v2/models/{use_case}/infer")
                 say("Ctrl-C stops it.")
-            told = line
+            last_line = line
         options.stop.pause()
 
 
@@ -85,7 +85,7 @@ def _taken(options: Options, use_case: str, port: int) -> WrongUse:
     return WrongUse(f"port {port} is in use by another program", f"choose another: {again}")
 
 
-def _line(state: Mapping[str, Any]) -> str:
+def _describe_state(state: Mapping[str, Any]) -> str:
     problem = state.get("problem")
     why = f"; not up to date: {problem['message']}" if problem else ""
     if state["ready"]:

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runner.errors import PackagesMissing
-from runner.images import lock_of
+from runner.images import read_lock
 
 
 def install(root: Path, use_case: str, environ: Mapping[str, str]) -> None:
     """Install in `.venv` what the use case needs, unless it is there. Raise PackagesMissing or WrongUse."""
-    if (lock := lock_of(root, use_case)) is None:
+    if (lock := read_lock(root, use_case)) is None:
         return
     done = subprocess.run(["sh", "runner/setup.sh", "packages", use_case], cwd=root, env=dict(environ), check=False)
     if done.returncode != 0:

@@ -76,7 +76,7 @@ PREDICT = Step(
 PRUNE = Step("prune", "delete what nothing refers to any more", flags=("older_than", "delete"))
 
 
-def candidate(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
+def list_candidate_steps(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
     """Return the steps that make and judge a candidate. Each hyperparameter is a flag of train."""
     return BUILD, TRAIN._replace(flags=(*hyperparameters, *TRAIN.flags)), LINK, EVALUATE
 
@@ -105,22 +105,22 @@ class Finished(NamedTuple):
 Execute = Callable[[Step, Sequence[str]], Outcome]
 
 
-def flags_of(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]) -> list[str]:
+def build_flags(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]) -> list[str]:
     """
     Return the command line of a step: the use case, what earlier steps made, and the flags that were set.
 
     Every value is one word with its flag (`--reason=-x`), so that no value is mistaken for a flag. True is a bare flag,
     and a list repeats the flag for each of its values.
     """
-    words = [f"--use-case={use_case}"]
-    words += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
+    arguments = [f"--use-case={use_case}"]
+    arguments += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
     for name in step.flags:
         if name in given:
             flag = f"--{name.replace('_', '-')}"
             value = given[name]
             values = value if isinstance(value, list) else [value]
-            words += [flag if word is True else f"{flag}={word}" for word in values]
-    return words
+            arguments += [flag if word is True else f"{flag}={word}" for word in values]
+    return arguments
 
 
 def run(
@@ -140,13 +140,13 @@ def run(
     made = dict(outputs or {})
     for step in steps:
         began = clock()
-        outcome = execute(step, flags_of(step, use_case, given, made))
-        result = result_of(step, outcome)
+        outcome = execute(step, build_flags(step, use_case, given, made))
+        result = parse_result(step, outcome)
         yield Finished(step, result, clock() - began)
         made |= {name: result[name] for name in step.outputs if result[name] is not None}
 
 
-def result_of(step: Step, outcome: Outcome) -> dict[str, Any]:
+def parse_result(step: Step, outcome: Outcome) -> dict[str, Any]:
     """Return the JSON object that a step printed; raise StepFailed unless its exit code and its output say that it did
     its work.
     """
@@ -156,18 +156,18 @@ def result_of(step: Step, outcome: Outcome) -> dict[str, Any]:
         result = None
     if not isinstance(result, dict):
         result = {}
-    said = result.get("error")
-    error = said if isinstance(said, dict) else None
+    details = result.get("error")
+    error = details if isinstance(details, dict) else None
     answered_no = outcome.code == 1 and result.get("verdict") == "fail"
-    if (outcome.code != 0 and not answered_no) or said or not result:
+    if (outcome.code != 0 and not answered_no) or details or not result:
         code = outcome.code if outcome.code in (1, 2, 3) else 1
-        raise StepFailed(*_words_for(step, outcome, error), code=code, error=error)
+        raise StepFailed(*_describe_error(step, outcome, error), code=code, error=error)
     if missing := [name for name in step.outputs if name not in result]:
         raise StepFailed(f"{step.name} ended without reporting its {missing[0]}", "this is a bug in the step", code=1)
     return result
 
 
-def _words_for(step: Step, outcome: Outcome, error: Mapping[str, Any] | None) -> tuple[str, str]:
+def _describe_error(step: Step, outcome: Outcome, error: Mapping[str, Any] | None) -> tuple[str, str]:
     """Return message and hint for a step that ended early. The step itself has already reported what went wrong."""
     if outcome.code == 0:
         return f"{step.name} ended without its one JSON object on standard output", "this is a bug in the step"

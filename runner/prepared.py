@@ -188,7 +188,7 @@ def become_step(pipe: int, folders: Iterable[TemporaryDirectory[str]], use_case:
     if order:
         options = json.loads(order)
         os.environ.update(options["environ"])
-        with own_temporary_folders(folders):
+        with use_own_temporary_folders(folders):
             run(options["module"], options["argv"], os.open(options["stdout"], os.O_WRONLY))
         leave(0)
 
@@ -307,7 +307,7 @@ def wait_for(step: int, meanwhile: Callable[[], None]) -> int:
 
 
 @contextmanager
-def own_temporary_folders(shared: Iterable[TemporaryDirectory[str]]) -> Iterator[None]:
+def use_own_temporary_folders(shared: Iterable[TemporaryDirectory[str]]) -> Iterator[None]:
     """
     Give this fork its own copy of each temporary folder that an import made (the SDK has one for pictures).
 

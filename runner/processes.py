@@ -97,7 +97,7 @@ class Child:
             preexec_fn=end_with_parent if _prctl else None,
         )
         self.pid = self._popen.pid
-        record.write_text(f"{self.pid} {started_at(self.pid)}\n")
+        record.write_text(f"{self.pid} {read_start_time(self.pid)}\n")
 
     def code(self) -> int | None:
         """Return the exit code (negative: ended by that signal), or None while it runs."""
@@ -136,14 +136,14 @@ def end_leftover(record: Path) -> bool:
         pid = int(pid_text)
     except (OSError, ValueError):
         pid, start = 0, ""
-    ours = pid > 1 and start != "" and started_at(pid) == start
+    ours = pid > 1 and start != "" and read_start_time(pid) == start
     if ours:
-        _end_group(pid, lambda: started_at(pid) == start)
+        _end_group(pid, lambda: read_start_time(pid) == start)
     record.unlink(missing_ok=True)
     return ours
 
 
-def started_at(pid: int) -> str:
+def read_start_time(pid: int) -> str:
     """Return when a process started, as text that is unique for its id; empty if there is none."""
     if _PROC.is_dir():
         try:
@@ -177,17 +177,17 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         return
 
 
-def arguments(step: Step, flags: Sequence[str], root: Path, out: Path) -> list[str]:
+def build_arguments(step: Step, flags: Sequence[str], root: Path, out: Path) -> list[str]:
     """Return a step's arguments: its flags, and its folder below `out`, relative to the root if possible."""
     folder = out / step.name
     return [*flags, f"--out={folder.relative_to(root) if folder.is_relative_to(root) else folder}"]
 
 
-def command(step: Step, flags: Sequence[str], root: Path, out: Path) -> str:
+def format_command(step: Step, flags: Sequence[str], root: Path, out: Path) -> str:
     """Return the line that you would type in the repository's root, without containers."""
     python = Path(sys.executable)
     interpreter = python.relative_to(root) if python.is_relative_to(root) else python
-    return shlex.join([str(interpreter), "-m", f"steps.{step.name}", *arguments(step, flags, root, out)])
+    return shlex.join([str(interpreter), "-m", f"steps.{step.name}", *build_arguments(step, flags, root, out)])
 
 
 class StepProcesses:
@@ -231,9 +231,9 @@ class StepProcesses:
     ) -> None:
         self.end()
 
-    def command(self, step: Step, flags: Sequence[str]) -> str:
+    def format_command(self, step: Step, flags: Sequence[str]) -> str:
         """Return the line that you would type."""
-        return command(step, flags, self._root, self._out)
+        return format_command(step, flags, self._root, self._out)
 
     def __call__(self, step: Step, flags: Sequence[str]) -> Outcome:
         folder = self._out / step.name
@@ -247,12 +247,12 @@ class StepProcesses:
             self._interpreter = self._start()
         options = {
             "module": f"steps.{step.name}",
-            "argv": arguments(step, flags, self._root, self._out),
+            "argv": build_arguments(step, flags, self._root, self._out),
             "environ": {**(self._source if step.reads_source else {}), **(self._telling if step.tells else {})},
             "stdout": str(stdout),
         }
         self._interpreter.send(json.dumps(options))
-        code = self._code_from(self._interpreter)
+        code = self._read_code(self._interpreter)
         return Outcome(code, stdout.read_text(errors="replace"))
 
     def end(self) -> None:
@@ -260,7 +260,7 @@ class StepProcesses:
         if self._interpreter is not None:
             self._interpreter.end()
 
-    def _code_from(self, interpreter: Child) -> int:
+    def _read_code(self, interpreter: Child) -> int:
         """Return the exit code of the running step, or the interpreter's own if that was killed."""
         while not (answer := interpreter.answer()):
             if (code := interpreter.code()) is not None:

@@ -18,11 +18,11 @@ _RESULT = {"build": "dataset", "train": "model", "link": "version", "evaluate": 
 
 def say(text: str = "") -> None:
     """Print one or more whole lines at once, because the watcher's thread prints as well."""
-    sys.stdout.write(printable(text) + "\n")
+    sys.stdout.write(make_printable(text) + "\n")
     sys.stdout.flush()
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """Return text without control characters: names come from registries, and a terminal obeys escape sequences."""
     return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
 
@@ -34,9 +34,10 @@ def plan(steps: Sequence[Step], use_case: str, commands: Iterable[str]) -> None:
         say(f"  {number}. {step.name:<9} {step.purpose}\n       + {command}")
 
 
-def finished(done: Finished) -> None:
+def print_finished(done: Finished) -> None:
     """Print one line when a step ends."""
-    say(f"  {done.step.name}: {' '.join(filter(None, [_how(done), _what(done)]))}, {done.seconds:.1f} s")
+    parts = " ".join(filter(None, [_describe_how(done), _describe_what(done)]))
+    say(f"  {done.step.name}: {parts}, {done.seconds:.1f} s")
 
 
 # The image's name, the current step of its build, the number of steps, and the step's text.
@@ -44,13 +45,13 @@ BuildReport = Callable[[str, int, int, str], None]
 
 
 @contextmanager
-def building(names: Sequence[str]) -> Iterator[BuildReport]:
+def show_builds(names: Sequence[str]) -> Iterator[BuildReport]:
     """Show the progress of builds on standard error: on a terminal one bar per image, otherwise one line per step."""
     began = time.monotonic()
     say_aside(f"building {', '.join(names)}; the first build takes minutes")
     # Images can be built with only Python, without rich.
     if sys.stderr.isatty() and find_spec("rich"):
-        with _bars(names) as report:
+        with _show_bars(names) as report:
             yield report
     else:
         yield lambda name, step, steps, words: say_aside(f"  {name:<9} {step:>2}/{steps}  {words[:100]}")
@@ -58,7 +59,7 @@ def building(names: Sequence[str]) -> Iterator[BuildReport]:
 
 
 @contextmanager
-def _bars(names: Sequence[str]) -> Iterator[BuildReport]:
+def _show_bars(names: Sequence[str]) -> Iterator[BuildReport]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -66,16 +67,16 @@ def _bars(names: Sequence[str]) -> Iterator[BuildReport]:
     with Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True)) as shown:
         tasks = {name: shown.add_task("", image=name, total=None, start=False) for name in names}
 
-        def report(name: str, step: int, steps: int, words: str) -> None:
+        def report(name: str, step: int, steps: int, text: str) -> None:
             shown.start_task(tasks[name])
-            shown.update(tasks[name], completed=step, total=steps, description=printable(words)[:60])
+            shown.update(tasks[name], completed=step, total=steps, description=make_printable(text)[:60])
 
         yield report
 
 
 def say_aside(text: str) -> None:
     """Print a line for people when standard output is an answer."""
-    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.write(make_printable(text) + "\n")
     sys.stderr.flush()
 
 
@@ -88,22 +89,22 @@ def report(markdown: str) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console().print(Markdown(printable(markdown), hyperlinks=False))
+    Console().print(Markdown(make_printable(markdown), hyperlinks=False))
 
 
-def summary(steps: Sequence[Finished]) -> None:
+def print_summary(steps: Sequence[Finished]) -> None:
     """Print the last table: seconds, reused or not, what was made, and where W&B shows the run."""
     say(f"\n{'step':<10}{'seconds':>8}  {'':<8}result")
     for done in steps:
-        say(f"{done.step.name:<10}{done.seconds:>8.1f}  {_how(done):<8}{_what(done)}")
+        say(f"{done.step.name:<10}{done.seconds:>8.1f}  {_describe_how(done):<8}{_describe_what(done)}")
         if done.result.get("run_url"):
             say(f"{'':<28}{done.result['run_url']}")
     say(f"{'total':<10}{sum(done.seconds for done in steps):>8.1f}")
 
 
-def _how(done: Finished) -> str:
+def _describe_how(done: Finished) -> str:
     return "reused" if done.result.get("reused") else ""
 
 
-def _what(done: Finished) -> str:
+def _describe_what(done: Finished) -> str:
     return str(done.result.get(_RESULT[done.step.name], ""))

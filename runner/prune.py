@@ -17,16 +17,18 @@ def prune(options: Options, use_case: str, given: pipeline.Given) -> int:
     if not options.own and not options.folder.server_data.is_dir():
         say("Nothing has run here yet. To begin: make run")
         return 0
-    with options.folder.locked("prune"), executors.asked(options, quiet=False) as execute:
+    with options.folder.lock("prune"), executors.open_quiet(options, quiet=False) as execute:
 
         def ask(**more: str) -> Mapping[str, Any]:
-            return pipeline.result_of(PRUNE, execute(PRUNE, pipeline.flags_of(PRUNE, use_case, {**given, **more}, {})))
+            return pipeline.parse_result(
+                PRUNE, execute(PRUNE, pipeline.build_flags(PRUNE, use_case, {**given, **more}, {}))
+            )
 
         plan = ask()
         if not plan["versions"]:
             return 0
         if not options.yes:
-            if not approval.on_terminal():
+            if not approval.is_on_terminal():
                 raise WrongUse("prune deletes from W&B, and there is no terminal to ask on", "make prune ARGS=--yes")
             if not approval.confirm("Delete them?", options.stop):
                 say("Nothing was deleted.")

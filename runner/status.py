@@ -32,16 +32,16 @@ def tell(options: Options) -> int:
     known = state.use_cases if options.use_case is None else {options.use_case: state.known(options.use_case)}
     seen = {name: one["production"] for name, one in known.items() if one.get("production")}
     use_cases = sorted(known)
-    here = [name for name in use_cases if name not in seen or seen[name].get("host") == options.host]
-    answers, problem = _ask(options, here)
+    names = [name for name in use_cases if name not in seen or seen[name].get("host") == options.host]
+    answers, problem = _ask(options, names)
     for use_case in use_cases:
         if use_case in answers:
-            say(f"production of {use_case}: {_by_the_registry(answers[use_case])}")
+            say(f"production of {use_case}: {_describe_registry(answers[use_case])}")
             for item in answers[use_case].get("not_told", ()):
                 due = f"entry {item['entry']} through {item['channel']}"
                 say(f"  message not sent yet: {due}; the next promotion sends it")
         else:
-            say(f"production of {use_case}: {_as_last_seen(seen.get(use_case), options)}")
+            say(f"production of {use_case}: {_describe_last_seen(seen.get(use_case), options)}")
     if problem:
         say(f"  W&B could not be reached: {problem}")
     if not use_cases:
@@ -61,8 +61,8 @@ def answer(options: Options, step: pipeline.Step, use_case: str, given: pipeline
     if not options.own and not options.folder.server_data.is_dir():
         say("Nothing has run here yet. To begin: make run")
         return 0
-    with executors.asked(options, quiet=False) as execute:
-        outcome = execute(step, pipeline.flags_of(step, use_case, given, {}))
+    with executors.open_quiet(options, quiet=False) as execute:
+        outcome = execute(step, pipeline.build_flags(step, use_case, given, {}))
     if not sys.stdout.isatty():  # on a terminal, the step's own lines on standard error say it
         sys.stdout.write(outcome.stdout)
     return outcome.code if outcome.code >= 0 else 1
@@ -77,17 +77,17 @@ def _ask(options: Options, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[
     if not use_cases or not (options.own or options.folder.server_data.is_dir()):
         return answers, ""
     try:
-        with executors.asked(options, quiet=True) as execute:
+        with executors.open_quiet(options, quiet=True) as execute:
             for use_case in use_cases:
-                outcome = execute(pipeline.AUDIT, pipeline.flags_of(pipeline.AUDIT, use_case, {}, {}))
-                answers[use_case] = pipeline.result_of(pipeline.AUDIT, outcome)
+                outcome = execute(pipeline.AUDIT, pipeline.build_flags(pipeline.AUDIT, use_case, {}, {}))
+                answers[use_case] = pipeline.parse_result(pipeline.AUDIT, outcome)
     except RunnerError as error:
-        said = getattr(error, "error", None) or {}
-        return answers, said.get("message") or error.message
+        details = getattr(error, "error", None) or {}
+        return answers, details.get("message") or error.message
     return answers, ""
 
 
-def _by_the_registry(answer: Mapping[str, Any]) -> str:
+def _describe_registry(answer: Mapping[str, Any]) -> str:
     """Format the version in production, and the promotion that put it there."""
     version = answer["registry"]["production"]
     applied = [entry for entry in answer["entries"] if entry["state"] == "applied"]
@@ -100,7 +100,7 @@ def _by_the_registry(answer: Mapping[str, Any]) -> str:
     return f"{version or 'nothing'}, moved by hand: the last promotion was of {last}   (make audit ARGS=--verify)"
 
 
-def _as_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str:
+def _describe_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str:
     if seen is None:
         return "not asked"
     host = seen.get("host")
@@ -120,7 +120,7 @@ def _tell_last_run(folder: Folder, run: Known | None) -> None:
     last = f"last run: {run['use_case']}, started at {run['started']}"
     if run.get("verdict"):
         say(f"{last}, verdict {run['verdict']}")
-    elif _held(folder, "lock"):
+    elif _is_held(folder, "lock"):
         say(f"{last}, is running" + (f"; {run['reached']} is finished" if run["reached"] else ""))
     else:
         stopped = f"after {run['reached']}" if run["reached"] else "before the first step finished"
@@ -129,8 +129,8 @@ def _tell_last_run(folder: Folder, run: Known | None) -> None:
 
 
 def _tell_server(folder: Folder) -> None:
-    port = folder.last_port()
-    if _held(folder, "server.lock"):
+    port = folder.read_last_port()
+    if _is_held(folder, "server.lock"):
         say(f"server: http://127.0.0.1:{port} (the API key is in {folder.key_file})")
     elif port:
         say(f"server: not running; last on port {port}   (make serve opens its pages)")
@@ -138,7 +138,7 @@ def _tell_server(folder: Folder) -> None:
         say("server: never started")
 
 
-def _held(folder: Folder, name: str) -> bool:
+def _is_held(folder: Folder, name: str) -> bool:
     lock = folder.try_lock(name)
     if lock is not None:
         os.close(lock)

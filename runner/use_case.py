@@ -8,14 +8,14 @@ from modelgate import config
 from modelgate.config import Config
 
 
-def chosen(asked: str | None) -> Config:
+def choose(asked: str | None) -> Config:
     """Return the use case that was asked for, or the default one; raise StepError if there is none, or its config is
     wrong.
     """
     return config.load(asked or config.require_default())
 
 
-def stand_in(settings: Config, given: Mapping[str, object]) -> Config | None:
+def choose_stand_in(settings: Config, given: Mapping[str, object]) -> Config | None:
     """Return the use case to continue with if the source of this one is not available; None if it names no other."""
     if not settings.data.fallback:
         return None

@@ -18,7 +18,7 @@ from pathlib import Path
 import uvicorn
 
 from modelgate import config, usecase
-from modelgate.cli import guarded
+from modelgate.cli import run_guarded
 from serving.app import create_app
 from serving.follow import Follower
 from serving.telemetry import Metrics, log, log_as_json
@@ -35,7 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    known = ", ".join(config.names())
+    known = ", ".join(config.list_names())
     parser.add_argument("--use-case", metavar="NAME", help=f"a folder of usecases/: {known} (default: the default one)")
     parser.add_argument("--collection", help="the registered model (default: the use case's own)")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case or config.require_default())
     log_as_json()
     metrics = Metrics()
-    data = usecase.part(settings.name, "data")
+    data = usecase.load_part(settings.name, "data")
     collection = args.collection or settings.collection
     follower = Follower(settings, collection, data, args.data.resolve(), metrics, args.poll)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,4 +85,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

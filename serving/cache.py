@@ -57,7 +57,7 @@ class Folder:
         home, staging = self.path / version.sha256, version.model.parent
         home.mkdir(exist_ok=True)
         model = version.model.replace(home / version.model.name)
-        kept = Kept(version.as_json(), collection, model, ledger.now())
+        kept = Kept(version.as_json(), collection, model, ledger.format_now())
         said = {"about": kept.about, "collection": collection, "model": model.name, "verified_at": kept.verified_at}
         with (staging / RECORD).open("w", encoding="utf-8") as file:
             json.dump(said, file, indent=2)

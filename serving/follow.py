@@ -79,7 +79,7 @@ class Follower:
     ) -> None:
         self.running: Running | None = None
         self.problem: StepError | None = None
-        self.expected = incoming.expected(settings.task, data)
+        self.expected = incoming.read_expected(settings.task, data)
         self.interface = Interface(settings.task, data)
         self._settings, self._collection, self._data = settings, collection, data
         self._kept, self._metrics, self._poll_s, self._connect = Folder(folder, settings.name), metrics, poll_s, connect
@@ -136,18 +136,22 @@ class Follower:
     def _ask(self) -> None:
         self._api = self._api or self._connect()
         running = self.running
-        if running and not running.from_disk and running.is_still(client.production(self._api, running.collection)):
+        if (
+            running
+            and not running.from_disk
+            and running.is_still(client.find_production(self._api, running.collection))
+        ):
             self._metrics.asked.set(time.time())
             self._has_problem(None)
             return
-        project = client.project_of(self._settings.project)
-        places = ledger.places(self._api, client.entity_of(self._api), project, self._settings.name)
+        project = client.get_project(self._settings.project)
+        places = ledger.find_names(self._api, client.get_entity(self._api), project, self._settings.name)
         entries = ledger.read(self._api, *places, registry=self._settings.registry)
         self._metrics.asked.set(time.time())
-        collection = deployed.collection_of(self._api, self._settings.registry, self._collection)
+        collection = deployed.find_collection(self._api, self._settings.registry, self._collection)
         file = frameworks.MODEL_FILES[self._settings.framework]
         with self._kept.staging() as staging:
-            version = deployed.verified(self._api, entries, collection, file, Path(staging))
+            version = deployed.verify(self._api, entries, collection, file, Path(staging))
             kept = self._kept.keep(version, collection)
         self._answer_with(kept, from_disk=False)
         self._has_problem(None)

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import wandb
 
 from modelgate import config, datasets, frameworks
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.promotion import audit_page, deployed, evaluation, ledger, notifications, verify
 from modelgate.promotion import evidence as form
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Registered
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
@@ -85,16 +85,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def state(entry: Entry) -> str:
     """Return what became of an entry."""
     why = {
-        "void": "another promotion came first" if ledger.readable(entry.content) else "says nothing",
+        "void": "another promotion came first" if ledger.is_readable(entry.content) else "says nothing",
         "unfinished": "the alias has not moved",
     }
     return f"{entry.state}: {why[entry.state]}" if entry.state in why else entry.state
 
 
-def line(entry: Entry) -> str:
+def describe_entry(entry: Entry) -> str:
     """Format an entry as a line for people."""
     content = entry.content
-    if not ledger.readable(content):
+    if not ledger.is_readable(content):
         return f"v{entry.number}  {state(entry)}"
     before = content["from"]["name"] if content["from"] else "nothing"
     reason = f" ({content['reason']})" if content["reason"] else ""
@@ -106,7 +106,7 @@ def line(entry: Entry) -> str:
         f"on {content['evidence']['name']}",
         state(entry),
     )
-    return "  ".join(one_line(part) for part in parts)
+    return "  ".join(to_line(part) for part in parts)
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
@@ -115,14 +115,14 @@ def as_json(entry: Entry) -> dict[str, Any]:
     return {**entry.content, **known}
 
 
-def moment(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """Return the time that --on names. A day means its end; a time in the future is refused."""
     try:
         try:
             day = date.fromisoformat(text)
             then = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1, seconds=-1)
         except ValueError:
-            then = ledger.time_of(text)
+            then = ledger.parse_time(text)
         return min(then, now)
     except (ValueError, OverflowError) as error:
         raise StepError(
@@ -133,20 +133,20 @@ def moment(text: str, now: datetime) -> datetime:
         ) from error
 
 
-def in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
+def find_in_production(entries: Sequence[Entry], then: datetime) -> Entry | None:
     """
     Return the entry that was in force at a time. The time of the entry counts, because the alias moves right after it.
 
     If the promotion was interrupted, the alias moved only when someone finished it.
     """
-    moved = [entry for entry in entries if entry.applied and ledger.time_of(entry.content["time"]) <= then]
+    moved = [entry for entry in entries if entry.applied and ledger.parse_time(entry.content["time"]) <= then]
     return moved[-1] if moved else None
 
 
 # --- what the registry says ------------------------------------------------------------------------------------------
 
 
-def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Registered:
+def read_registry(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Registered:
     """
     Return the versions that the registry holds, their seals, and the one in production.
 
@@ -154,22 +154,22 @@ def registered(api: wandb.Api, entries: Sequence[Entry], collection: str, holder
     """
     if holder:
         collection = Reference.pin(holder).collection
-    elif not any(ledger.readable(entry.content) for entry in entries):
+    elif not any(ledger.is_readable(entry.content) for entry in entries):
         return Registered()
-    named = {str(Reference.pin(version)): version.aliases for version in client.versions(api, "model", collection)}
-    seals = tuple(seal for name, aliases in named.items() for seal in verify.seals_in(aliases, name))
+    named = {str(Reference.pin(version)): version.aliases for version in client.list_versions(api, "model", collection)}
+    seals = tuple(seal for name, aliases in named.items() for seal in verify.parse_seals(aliases, name))
     return Registered(frozenset(named), seals, str(Reference.pin(holder)) if holder else None)
 
 
-def stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dict[str, Any]:
+def read_stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dict[str, Any]:
     """
     Return what the versions that the entries name are now, as fields of Registered: their digests, and the SHA-256 of
     model, eval rows and evidence, or the name under which the file is refused.
     """
-    contents = [entry.content for entry in entries if not entry.void and ledger.readable(entry.content)]
+    contents = [entry.content for entry in entries if not entry.void and ledger.is_readable(entry.content)]
     counts: dict[str, Callable[[Artifact], str]] = {
-        "to": lambda version: frameworks.model_file(version.manifest.entries, framework),
-        "dataset": datasets.eval_file,
+        "to": lambda version: frameworks.find_model_file(version.manifest.entries, framework),
+        "dataset": datasets.get_eval_file,
         "evidence": lambda _: form.FILE,
     }
     digests: dict[str, str | None] = {}
@@ -187,40 +187,40 @@ def stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dict[str
     return {"digests": digests, "sha256": sha256}
 
 
-def written(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Sequence[str]) -> dict[str, Any]:
+def read_writers(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Sequence[str]) -> dict[str, Any]:
     """Return who wrote each entry and who may promote, as fields of Registered."""
-    writers = {entry.number: ledger.writer(api, entry) for entry in entries if not entry.void}
-    admins = client.admins(api, collection) if writers else frozenset()
+    writers = {entry.number: ledger.find_writer(api, entry) for entry in entries if not entry.void}
+    admins = client.list_admins(api, collection) if writers else frozenset()
     return {"writers": writers, "promoters": admins | set(also) if admins else None}
 
 
-def services(
+def check_services(
     urls: Sequence[str], use_case: str, entries: Sequence[Entry], collection: str, now: datetime, stale_s: float
 ) -> list[verify.Finding]:
     """Return a finding for each service that does not run what the ledger says."""
     return [
         verify.Finding(name, f"{url}: {message}")
         for url in urls
-        for name, message in deployed.differences(deployed.ask(url), use_case, entries, collection, now, stale_s)
+        for name, message in deployed.list_differences(deployed.ask(url), use_case, entries, collection, now, stale_s)
     ]
 
 
-def not_told(
+def list_unsent(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, also: Sequence[str]
 ) -> list[dict[str, str]]:
     """Return the messages about promotions that were not sent yet, with their channels."""
-    owed = notifications.owed(api, places, entries, collection, also)
+    owed = notifications.list_owed(api, places, entries, collection, also)
     return [{"entry": f"v{item.entry.number}", "channel": item.channel} for item in owed]
 
 
-def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
+def find_links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
     """Return where W&B shows each version that the entries name, and its metrics. A deleted version is left out."""
-    contents = [entry.content for entry in entries if ledger.readable(entry.content)]
+    contents = [entry.content for entry in entries if ledger.is_readable(entry.content)]
     names = {content[key]["name"] for content in contents for key in ("to", "model", "dataset", "evidence")}
-    found = {name: client.find(api, name) for name in sorted(names)}
+    versions = {name: client.find(api, name) for name in sorted(names)}
     return {
-        name: audit_page.Linked(client.page_of(version), version.digest, version.metadata)
-        for name, version in found.items()
+        name: audit_page.Linked(client.get_page(version), version.digest, version.metadata)
+        for name, version in versions.items()
         if version
     }
 
@@ -230,60 +230,61 @@ def links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Link
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    now = ledger.time_of(ledger.now())
-    then = moment(args.on, now) if args.on else None
+    now = ledger.parse_time(ledger.format_now())
+    then = parse_time(args.on, now) if args.on else None
     api = client.connect()
     settings = config.load(args.use_case)
-    project = client.project_of(settings.project)
-    places = ledger.places(api, client.entity_of(api), project, args.use_case)
+    project = client.get_project(settings.project)
+    places = ledger.find_names(api, client.get_entity(api), project, args.use_case)
     entries = ledger.read(api, *places, registry=settings.registry)
-    registry = client.registry(api, settings.registry) or settings.registry
-    collection = ledger.collection_of(entries, registry, args.collection)
-    holder = client.production(api, collection)
+    registry = client.find_registry(api, settings.registry) or settings.registry
+    collection = ledger.get_collection(entries, registry, args.collection)
+    holder = client.find_production(api, collection)
     answer: dict[str, Any] = {"registry": {"production": str(Reference.pin(holder)) if holder else None}}
     findings: list[verify.Finding] = []
 
     # 1) can the ledger be trusted?
     if args.verify or args.html or args.deployed:
-        known = replace(registered(api, entries, collection, holder), registry=registry)
-        by = written(api, entries, collection, args.account)
-        held = stored(api, entries, settings.framework)
+        known = replace(read_registry(api, entries, collection, holder), registry=registry)
+        by = read_writers(api, entries, collection, args.account)
+        held = read_stored(api, entries, settings.framework)
         entries, findings = verify.verify(entries, replace(known, **held, **by))
         findings = findings if args.verify or args.html else []
     if args.deployed:
-        findings += services(args.deployed, args.use_case, entries, collection, now, args.stale_after)
+        findings += check_services(args.deployed, args.use_case, entries, collection, now, args.stale_after)
     answer["entries"] = [as_json(entry) for entry in entries]
-    answer["not_told"] = not_told(api, places, entries, collection, args.account)
+    answer["not_told"] = list_unsent(api, places, entries, collection, args.account)
 
     # 2) what the ledger says
     if then:
-        entry = in_production(entries, then)
+        entry = find_in_production(entries, then)
         answer |= {"on": then.isoformat(), "production": entry and as_json(entry)}
-        say(f"in production on {then.isoformat()}, according to the ledger: {line(entry) if entry else 'nothing'}")
+        description = describe_entry(entry) if entry else "nothing"
+        log(f"in production on {then.isoformat()}, according to the ledger: {description}")
     else:
         for entry in entries:
-            say(line(entry))
+            log(describe_entry(entry))
         if not entries:
-            say(f"nothing was promoted yet for {args.use_case}")
-        say(f"in production now, according to the registry: {answer['registry']['production'] or 'nothing'}")
+            log(f"nothing was promoted yet for {args.use_case}")
+        log(f"in production now, according to the registry: {answer['registry']['production'] or 'nothing'}")
     for item in answer["not_told"]:
-        say(f"message not sent yet: entry {item['entry']} through {item['channel']}; the next promote sends it")
+        log(f"message not sent yet: entry {item['entry']} through {item['channel']}; the next promote sends it")
     if args.verify or args.deployed:
         answer["findings"] = [vars(finding) for finding in findings]
         for finding in findings:
-            say(f"found {finding.name}: {one_line(finding.message)}")
+            log(f"found {finding.name}: {to_line(finding.message)}")
         if not findings and args.verify:
             count = len(entries)
-            say(
+            log(
                 "1 entry; it agrees with the registry"
                 if count == 1
                 else f"{count} entries; they agree with the registry"
             )
         if not findings and args.deployed:
-            say("every service runs what the ledger says")
+            log("every service runs what the ledger says")
     if args.html:
-        write_page(args.html, audit_page.page(args.use_case, now, entries, findings, links(api, entries)))
-        say(f"wrote {args.html}")
+        write_page(args.html, audit_page.write_page(args.use_case, now, entries, findings, find_links(api, entries)))
+        log(f"wrote {args.html}")
     emit(answer, args.out)
     return NO if (args.verify or args.deployed) and findings else 0
 
@@ -298,4 +299,4 @@ def write_page(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

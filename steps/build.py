@@ -28,10 +28,10 @@ import numpy.typing as npt
 import wandb
 
 from modelgate import config, datasets, rows, usecase
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable, SourceUnreadable
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client, fingerprint, lineage, row_tables
 from modelgate.tracking.references import Reference
 
@@ -55,7 +55,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @contextmanager
-def reading(data: ModuleType) -> Iterator[None]:
+def report_data_errors(data: ModuleType) -> Iterator[None]:
     """
     Turn what a use case's data.py raises into one sentence and an exit code.
 
@@ -67,44 +67,46 @@ def reading(data: ModuleType) -> Iterator[None]:
         yield
     except SourceUnavailable as error:
         kind = "unreadable" if isinstance(error, SourceUnreadable) else "unavailable"
-        raise StepError(f"source_{kind}", one_line(error), error.hint, UNREACHABLE) from error
+        raise StepError(f"source_{kind}", to_line(error), error.hint, UNREACHABLE) from error
     except NotEnoughRows as error:
-        raise StepError("too_many_rows", one_line(error), "ask for fewer rows", WRONG_USE) from error
+        raise StepError("too_many_rows", to_line(error), "ask for fewer rows", WRONG_USE) from error
     except Exception as error:
-        said = one_line(f"{usecase.where(data, error)}: {type(error).__name__}: {error}")
+        message = to_line(f"{usecase.locate_error(data, error)}: {type(error).__name__}: {error}")
         if isinstance(error, (OSError, EOFError, zipfile.BadZipFile, zlib.error)):
-            raise StepError("source_unreadable", said, "check the source that it reads", UNREACHABLE) from error
+            raise StepError("source_unreadable", message, "check the source that it reads", UNREACHABLE) from error
         hint = (
             f"fix {file}; the traceback: .venv/bin/python -c 'import {data.__name__} as data; data.source(); data.load"
         )
-        raise StepError("data_failed", said, f"{hint}(100, 100)'", WRONG_USE) from error
+        raise StepError("data_failed", message, f"{hint}(100, 100)'", WRONG_USE) from error
 
 
 def read_source(data: ModuleType) -> Source:
     """Return where the rows come from; exit 3 if the source cannot be read."""
-    with reading(data):
+    with report_data_errors(data):
         source: Source = data.source()
     return source
 
 
 def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_repeat: bool = False) -> Dataset:
     """Return the checked rows; exit 1 if a check fails."""
-    with reading(data):
+    with report_data_errors(data):
         dataset: Dataset = data.load(count, eval_count)
-        found = rows.load_checks(task).violations(dataset, data, may_repeat=may_repeat)
-    if found:
-        message = "; ".join(f"{finding.check}: {finding.message}" for finding in found)
+        findings = rows.load_checks(task).find_violations(dataset, data, may_repeat=may_repeat)
+    if findings:
+        message = "; ".join(f"{finding.check}: {finding.message}" for finding in findings)
         place = "iloc[ROW]" if rows.KINDS[task] == "tables" else "[ROW]"
         look = f"import {data.__name__} as data; print(data.load({count}, {eval_count}).x_eval.{place})".replace(
             ".[", "["
         )
         where = f"; rows are numbered from 0 in each split of load; to see one: .venv/bin/python -c '{look}'"
         numbered = where if " row" in message else ""
-        raise StepError(found[0].check, message, f"fix {data.__name__} or its source; nothing was recorded{numbered}")
+        raise StepError(
+            findings[0].check, message, f"fix {data.__name__} or its source; nothing was recorded{numbered}"
+        )
     return dataset
 
 
-def holds(version: wandb.Artifact, dataset: Dataset) -> bool:
+def has_rows(version: wandb.Artifact, dataset: Dataset) -> bool:
     """Return whether a version has exactly these rows. Its alias is only a hint: anyone who can write to the project
     can set it.
     """
@@ -115,9 +117,9 @@ def holds(version: wandb.Artifact, dataset: Dataset) -> bool:
         except StepError as error:
             if error.exit_code == UNREACHABLE:
                 raise
-            say(f"{version.name}: {error}")
+            log(f"{version.name}: {error}")
             return False
-    return datasets.same(dataset.training, training) and datasets.same(dataset.evaluation, evaluation)
+    return datasets.is_same(dataset.training, training) and datasets.is_same(dataset.evaluation, evaluation)
 
 
 def sample(count: int) -> npt.NDArray[np.int64]:
@@ -127,7 +129,7 @@ def sample(count: int) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).choice(count, TABLE_ROWS, replace=False))
 
 
-def described(settings: config.Config, dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str, Any]:
+def describe(settings: config.Config, dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str, Any]:
     """Return the metadata of a version: where its rows come from, how many there are, and how many per class."""
     splits = {"train": dataset.training, "eval": dataset.evaluation}
     about: dict[str, Any] = {
@@ -143,18 +145,18 @@ def described(settings: config.Config, dataset: Dataset, data: ModuleType, sourc
             for split, part in splits.items()
         }
     if settings.data.rows_may_repeat:
-        about["eval_rows_in_training"] = len(datasets.seen(dataset.x_eval, [dataset.x_train]))
+        about["eval_rows_in_training"] = len(datasets.find_seen(dataset.x_eval, [dataset.x_train]))
     return about
 
 
-def dataset_artifact(
+def create_artifact(
     settings: config.Config, dataset: Dataset, source: Source, data: ModuleType, folder: Path
 ) -> wandb.Artifact:
     """Return the dataset as an artifact, not yet logged. The same rows give the same digest. folder: keep it until
     then.
     """
     artifact = wandb.Artifact(
-        f"{settings.name}_dataset", type="dataset", metadata=dict(described(settings, dataset, data, source))
+        f"{settings.name}_dataset", type="dataset", metadata=dict(describe(settings, dataset, data, source))
     )
     kind = rows.load_kind(settings.task)
     for split, part, name in zip(("train", "eval"), (dataset.training, dataset.evaluation), kind.FILES, strict=True):
@@ -170,44 +172,46 @@ def dataset_artifact(
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     settings = config.load(args.use_case)
-    data = usecase.part(args.use_case, "data")
+    data = usecase.load_part(args.use_case, "data")
     flags = {"rows": args.rows, "eval_rows": args.eval_rows}
     may_repeat = settings.data.rows_may_repeat
 
     # 1) has this been built before?
     source = read_source(data)
-    parts = [data.__name__, rows.module_of(settings.task), rows.checks_of(settings.task)]
-    inputs = fingerprint.alias("steps.build", parts, flags | {"rows_may_repeat": may_repeat}, {"source": source.sha256})
+    parts = [data.__name__, rows.get_module(settings.task), rows.get_checks(settings.task)]
+    inputs = fingerprint.compute_alias(
+        "steps.build", parts, flags | {"rows_may_repeat": may_repeat}, {"source": source.sha256}
+    )
     api = client.connect()
-    project = client.project_of(settings.project)
-    collection = f"{client.entity_of(api)}/{project}/{args.use_case}_dataset"
-    found = None if args.no_cache else client.find(api, f"{collection}:{inputs}")
+    project = client.get_project(settings.project)
+    collection = f"{client.get_entity(api)}/{project}/{args.use_case}_dataset"
+    version = None if args.no_cache else client.find(api, f"{collection}:{inputs}")
 
     # 2) read and check, before anything is recorded
     dataset = read_rows(data, settings.task, args.rows, args.eval_rows, may_repeat=may_repeat)
-    if found and holds(found, dataset):
-        say(f"reused {Reference.pin(found)}: it holds the rows of {source.name} ({inputs})")
-        emit(client.made("dataset", found), args.out)
+    if version and has_rows(version, dataset):
+        log(f"reused {Reference.pin(version)}: it holds the rows of {source.name} ({inputs})")
+        emit(client.describe_version("dataset", version), args.out)
         return 0
-    if found:
-        say(f"{Reference.pin(found)} has the alias {inputs}, but not these rows: building again")
-    say(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
+    if version:
+        log(f"{Reference.pin(version)} has the alias {inputs}, but not these rows: building again")
+    log(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
     if max(len(dataset.y_train), len(dataset.y_eval)) > TABLE_ROWS:
-        say(f"the W&B Tables show at most {TABLE_ROWS} rows of a split; the files have all rows")
+        log(f"the W&B Tables show at most {TABLE_ROWS} rows of a split; the files have all rows")
 
     # 3) record
     with (
         tempfile.TemporaryDirectory() as folder,
-        client.run(api, lineage.BUILD, project, flags | {"use_case": args.use_case}) as run,
+        client.start_run(api, lineage.BUILD, project, flags | {"use_case": args.use_case}) as run,
     ):
-        say("making the tables")
-        artifact = dataset_artifact(settings, dataset, source, data, Path(folder))
-        say(f"uploading {len(artifact.manifest.entries)} files")
+        log("making the tables")
+        artifact = create_artifact(settings, dataset, source, data, Path(folder))
+        log(f"uploading {len(artifact.manifest.entries)} files")
         logged = client.log(run, artifact, ["latest", inputs])
-        answer = client.made("dataset", logged, run.url)
+        answer = client.describe_version("dataset", logged, run.url)
     emit(answer, args.out)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

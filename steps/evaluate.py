@@ -32,7 +32,7 @@ import numpy as np
 import wandb
 
 from modelgate import config, datasets, frameworks, judging, predictions, usecase
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import NO, WRONG_USE, StepError
 from modelgate.gate import report as page
 from modelgate.gate.policy import POLICIES, Policy
@@ -44,7 +44,7 @@ from modelgate.promotion import approval, changes, evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import charts, client, files, fingerprint, lineage
 from modelgate.tracking.references import Reference
 
@@ -90,7 +90,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 # --- what is judged --------------------------------------------------------------------------------------------------
 
 
-def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
+def choose_version(text: str, promotions: Sequence[Entry]) -> Reference:
     """Return what --version names: a pinned version, `previous` (what production replaced), or `vN` of production's
     collection.
     """
@@ -112,7 +112,7 @@ def version_of(text: str, promotions: Sequence[Entry]) -> Reference:
     return reference if text == "previous" else replace(reference, number=int(text[1:]))
 
 
-def judged_dataset(api: wandb.Api, promotions: Sequence[Entry]) -> Artifact:
+def find_judged_dataset(api: wandb.Api, promotions: Sequence[Entry]) -> Artifact:
     """
     Return the dataset that the version in production was judged on, according to the ledger.
 
@@ -132,11 +132,11 @@ def judged_dataset(api: wandb.Api, promotions: Sequence[Entry]) -> Artifact:
     )
 
 
-def return_of(version: Artifact, entries: Sequence[Entry]) -> form.Return | None:
+def find_return(version: Artifact, entries: Sequence[Entry]) -> form.Return | None:
     """Return when this exact model was last in production, according to the ledger; None if it never was."""
-    if (entry := ledger.last_in_production(entries, version.digest)) is None:
+    if (entry := ledger.find_last_in_production(entries, version.digest)) is None:
         return None
-    after = next((later for later in ledger.promotions(entries) if later.number > entry.number), None)
+    after = next((later for later in ledger.list_promotions(entries) if later.number > entry.number), None)
     return form.Return(
         entry.number,
         version=entry.content["to"]["name"],
@@ -145,7 +145,7 @@ def return_of(version: Artifact, entries: Sequence[Entry]) -> form.Return | None
     )
 
 
-def kind_of(settings: config.Config) -> dict[str, str]:
+def describe_kind(settings: config.Config) -> dict[str, str]:
     """Return what kind of model is judged, and by which metric."""
     return {"task": settings.task, "framework": settings.framework, "metric": settings.gate.metric}
 
@@ -177,41 +177,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     policy = Policy(args.policy, **settings.gate.limits)
     images = read_images(args.images)
     api = client.connect()
-    project = client.project_of(settings.project)
-    home = f"{client.entity_of(api)}/{project}"
-    places = ledger.places(api, client.entity_of(api), project, args.use_case)
-    entries = ledger.by_promoters(api, ledger.read(api, *places, registry=settings.registry), settings.registry)
-    promotions = ledger.promotions(entries)
+    project = client.get_project(settings.project)
+    home = f"{client.get_entity(api)}/{project}"
+    places = ledger.find_names(api, client.get_entity(api), project, args.use_case)
+    entries = ledger.keep_by_promoters(api, ledger.read(api, *places, registry=settings.registry), settings.registry)
+    promotions = ledger.list_promotions(entries)
 
     # 1) what to judge, and against what
-    reference = version_of(args.version, promotions)
+    reference = choose_version(args.version, promotions)
     reference.require_in(args.collection, args.use_case)
     version = client.get(api, reference, "--version")
     reference = Reference.pin(version)  # an organization also has a short name
-    production = client.production(api, reference.collection)
+    production = client.find_production(api, reference.collection)
     if production and production.digest == version.digest:
-        say(f"{page.UNCHANGED} ({reference})")
-        text = page.unchanged(str(reference), str(Reference.pin(production)))
-        emit(unchanged(reference, production), args.out, {evaluation.REPORT: text, form.FILE: None})
+        log(f"{page.UNCHANGED} ({reference})")
+        text = page.write_unchanged(str(reference), str(Reference.pin(production)))
+        emit(build_unchanged(reference, production), args.out, {evaluation.REPORT: text, form.FILE: None})
         return 0
     if args.dataset:
         dataset_version = client.get(api, Reference.parse(args.dataset, "--dataset"), "--dataset")
     else:
-        dataset_version = judged_dataset(api, promotions)
+        dataset_version = find_judged_dataset(api, promotions)
     dataset_name = Reference.pin(dataset_version)
-    before = return_of(version, entries)
+    before = find_return(version, entries)
     goes_back = policy.name == "rollback" and before is not None
-    trained_by = lineage.training(api, version, was_in_production=goes_back)
-    behaviour, data = usecase.optional_part(args.use_case, "behaviour"), usecase.part(args.use_case, "data")
+    trained_by = lineage.find_training(api, version, was_in_production=goes_back)
+    behaviour, data = usecase.load_optional_part(args.use_case, "behaviour"), usecase.load_part(args.use_case, "data")
     subject = Subject.load(settings.task, settings.gate.metric, data, behaviour)
 
     # 2) has this been judged before?
-    github, git = approval.context(settings.approval.environment), form.git_of(args.commit, approval.commit())
-    kind = kind_of(settings)
+    github, git = approval.read_context(settings.approval.environment), form.parse_git(args.commit, approval.commit())
+    kind = describe_kind(settings)
     flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github, **kind}
-    inputs = fingerprint.alias(
+    inputs = fingerprint.compute_alias(
         "steps.evaluate",
-        [*(part.__name__ for part in (behaviour, data) if part), *usecase.modules(settings)],
+        [*(part.__name__ for part in (behaviour, data) if part), *usecase.list_modules(settings)],
         flags,
         {
             "version": f"{reference}@{version.digest}",
@@ -226,55 +226,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         "return_": before,
         "version": Named(str(reference), version.digest),
         "collection": reference.collection,
-        "model": Named(source_name(version), version.digest),
+        "model": Named(find_source_name(version), version.digest),
         "production": Named(str(Reference.pin(production)), production.digest) if production else None,
         "commit": args.commit,
         "git": git,
         "images": images,
         "github": form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
     }
-    drops = ledger.drops(promotions, policy.metric)
+    drops = ledger.sum_drops(promotions, policy.metric)
     rows = Named(str(dataset_name), dataset_version.digest)
-    made = changes.made(trained_by, about, rows, client.account_of(api))
+    made = changes.describe_making(trained_by, about, rows, client.get_account(api))
     of_train = {*settings.train, "threads", *frameworks.load_format(settings.framework).ABOUT}
-    changed = changes.lines(made, changes.in_production(api, production, promotions), of_train)
+    changed = changes.list_changes(made, changes.find_production(api, production, promotions), of_train)
 
-    def compared(use: Use, choose: Choose) -> tuple[Answers, Scores]:
+    def compare(use: Use, choose: Choose) -> tuple[Answers, Scores]:
         answers = ask_both(use, reference, production, dataset_name, trained_by.datasets, subject, choose, settings)
         ledger.require_rows(promotions, dataset_version.digest, answers.sha256.eval_rows)
-        scores = predictions.side_by_side(
+        scores = predictions.compare(
             subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
         )
         return answers, replace(
             scores,
             was_in_production=before is not None,
-            near=near_of(answers.trained_on, settings.data),
+            near=count_near(answers.trained_on, settings.data),
             training_known=answers.trained_on is not None,
         )
 
     # On GitHub nothing is reused: every version is judged there, by code that reviewers can see.
-    evaluations = f"{home}/{evaluation.name_of(args.use_case)}"
+    evaluations = f"{home}/{evaluation.get_name(args.use_case)}"
     known = f"{evaluations}:{inputs}"
-    if github is None and not args.no_cache and (found := client.find(api, known)):
-        ask_again = partial(compared, lambda name: client.get(api, name, "--version"), judging.some_rows)
+    if github is None and not args.no_cache and (evaluation_artifact := client.find(api, known)):
+        ask_again = partial(compare, lambda name: client.get(api, name, "--version"), judging.pick_rows)
         try:
-            evidence, report = confirmed(api, evaluations, found, about, rows, policy, drops, ask_again, settings.data)
+            evidence, report = confirm_evidence(
+                api, evaluations, evaluation_artifact, about, rows, policy, drops, ask_again, settings.data
+            )
             require_warnings(evidence, changed)
         except StepError as error:
             if error.name not in ("not_confirmed", "evidence_unreadable"):
                 raise
-            say(f"{Reference.pin(found)} has the alias {inputs}, but {one_line(error)}: evaluating again")
+            log(f"{Reference.pin(evaluation_artifact)} has the alias {inputs}, but {to_line(error)}: evaluating again")
         else:
-            say(f"reused {Reference.pin(found)}: the same inputs were evaluated before ({inputs})")
-            return give(evidence, found, True, client.page_of(version), args.out, report)
+            log(f"reused {Reference.pin(evaluation_artifact)}: the same inputs were evaluated before ({inputs})")
+            return give(evidence, evaluation_artifact, True, client.get_page(version), args.out, report)
 
     # 3) judge, and record what was judged
-    with client.run(api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}) as run:
-        answers, scores = compared(lambda name: run.use_artifact(str(name)), np.arange)
+    with client.start_run(
+        api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}
+    ) as run:
+        answers, scores = compare(lambda name: run.use_artifact(str(name)), np.arange)
         measured = judging.measure(scores, policy, answers.candidate, answers.production)
-        looks = evaluation.looks(api, evaluations, answers.sha256)
-        concluded = judging.conclusions(scores, policy, measured, drops, looks)
-        concluded["warnings"] += judging.warnings(answers, settings.data.rows_may_repeat) + changed
+        looks = evaluation.count_looks(api, evaluations, answers.sha256)
+        concluded = judging.conclude(scores, policy, measured, drops, looks)
+        concluded["warnings"] += judging.list_warnings(answers, settings.data.rows_may_repeat) + changed
         evidence = Evidence(
             schema=2,
             **about,
@@ -283,15 +287,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             trained_on=answers.trained_on,
             dataset=form.Dataset(str(dataset_name), dataset_version.digest, scores.rows, scores.seen),
             looks=looks,
-            account=client.account_of(api),
+            account=client.get_account(api),
             evaluation_run=form.Run(f"{home}/{run.id}", str(run.url)),
-            evaluated_at=ledger.now(),
+            evaluated_at=ledger.format_now(),
         )
-        outcomes = judging.outcomes_of(evidence)
+        outcomes = judging.restore_outcomes(evidence)
         report = page.report(form.as_json(evidence), outcomes, scores, policy)
         picture = getattr(data, "picture", None)
         logged = log_evaluation(run, evidence, outcomes, scores, policy, answers.rows.x, picture, report, inputs)
-    return give(evidence, logged, False, client.page_of(version), args.out, report)
+    return give(evidence, logged, False, client.get_page(version), args.out, report)
 
 
 def ask_both(
@@ -314,33 +318,33 @@ def ask_both(
         folder = Path(name)
         rows, rows_sha256 = datasets.fetch_eval(use(dataset), folder)
         learned = [datasets.fetch_training(use(Reference.pin(other)), folder / "trained")[0].x for other in trained]
-        seen, may_repeat = datasets.seen(rows.x, learned), settings.data.rows_may_repeat
-        near = len(seen) if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
+        seen, may_repeat = datasets.find_seen(rows.x, learned), settings.data.rows_may_repeat
+        near = len(seen) if may_repeat else datasets.count_near_duplicates(rows.x, learned, seen)
         trained_on = None
         if trained:
             first = Named(str(Reference.pin(trained[0])), trained[0].digest)
             trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=near)
-        model_format, trusted = frameworks.load_format(settings.framework), usecase.trusted(settings.name)
+        model_format, trusted = frameworks.load_format(settings.framework), usecase.read_trusted(settings.name)
         file = model_format.MODEL_FILE
         candidate = files.fetch(use(version), file, folder / "candidate")
         theirs = files.fetch(use(Reference.pin(production)), file, folder / "production") if production else None
         chosen = choose(len(rows.x))
-        say(f"importing {model_format.NAME}")
+        log(f"importing {model_format.NAME}")
         model_format.start(seed=0, threads=1)
-        variations = {name: predictions.taken(x, chosen) for name, x in subject.variations(rows.x).items()}
-        x = predictions.taken(rows.x, chosen)
+        variations = {name: predictions.take(x, chosen) for name, x in subject.vary(rows.x).items()}
+        x = predictions.take(rows.x, chosen)
         ours = predictions.ask(model_format, candidate.path, x, variations, trusted)
         other = predictions.ask(model_format, theirs.path, x, variations, trusted) if theirs else None
         hashes = form.Hashes(candidate.sha256, rows_sha256)
         return Answers(rows, hashes, trained_on, () if may_repeat else seen, chosen, ours, other)
 
 
-def near_of(trained_on: form.TrainedOn | None, data: config.Data) -> int:
+def count_near(trained_on: form.TrainedOn | None, data: config.Data) -> int:
     """Count the eval rows that are nearly a training row, for data whose rows do not repeat naturally."""
     return 0 if trained_on is None or data.rows_may_repeat else trained_on.near_duplicates or 0
 
 
-def confirmed(
+def confirm_evidence(
     api: wandb.Api,
     evaluations: str,
     candidate_evidence: Artifact,
@@ -360,33 +364,33 @@ def confirmed(
     answer again.
     """
 
-    def unlike(what: str) -> StepError:
+    def fail_unlike(what: str) -> StepError:
         return StepError("not_confirmed", f"its {what} differs from a new evaluation", "evaluate again with --no-cache")
 
     evidence, report, scores = evaluation.read(candidate_evidence)
     if wrong := next((name for name, value in about.items() if getattr(evidence, name) != value), None):
-        raise unlike(wrong)
+        raise fail_unlike(wrong)
     if Named(evidence.dataset.name, evidence.dataset.digest) != rows:
-        raise unlike("dataset")
-    near = near_of(evidence.trained_on, data)
+        raise fail_unlike("dataset")
+    near = count_near(evidence.trained_on, data)
     scores = replace(
         scores,
         was_in_production=evidence.return_ is not None,
         near=near,
         training_known=evidence.trained_on is not None,
     )
-    if wrong := judging.contradicted(evidence, report, scores, policy, drops):
-        raise unlike(wrong)
-    if evidence.looks != evaluation.looks(
+    if wrong := judging.find_contradiction(evidence, report, scores, policy, drops):
+        raise fail_unlike(wrong)
+    if evidence.looks != evaluation.count_looks(
         api, evaluations, evidence.sha256, before=Reference.pin(candidate_evidence).number
     ):
-        raise unlike("looks")
+        raise fail_unlike("looks")
     if evidence.verdict == "pass":
         answers, now = ask_again()
-        if not set(judging.warnings(answers, data.rows_may_repeat)) <= set(evidence.warnings):
-            raise unlike("warnings")
-        if wrong := judging.answered_otherwise(evidence, scores, now, answers):
-            raise unlike(wrong)
+        if not set(judging.list_warnings(answers, data.rows_may_repeat)) <= set(evidence.warnings):
+            raise fail_unlike("warnings")
+        if wrong := judging.find_other_answer(evidence, scores, now, answers):
+            raise fail_unlike(wrong)
     return evidence, report
 
 
@@ -414,35 +418,35 @@ def log_evaluation(
     """
     content = form.as_json(evidence)
     artifact = wandb.Artifact(
-        evaluation.name_of(evidence.use_case),
+        evaluation.get_name(evidence.use_case),
         type=evaluation.ARTIFACT_TYPE,
         metadata={key: content[key] for key in NOTED},
     )
-    evaluation.add_to(artifact, form.text(evidence), report, scores, policy)
-    logs = {f"eval/{name}": value for name, value in by_name(evidence.metrics.candidate).items()}
+    evaluation.add_to(artifact, form.to_text(evidence), report, scores, policy)
+    logs = {f"eval/{name}": value for name, value in measure_by_name(evidence.metrics.candidate).items()}
     if evidence.metrics.production:
-        theirs = by_name(evidence.metrics.production)
+        theirs = measure_by_name(evidence.metrics.production)
         logs |= {f"eval/production_{name}": value for name, value in theirs.items()}
     if page.complete(outcomes):
         logs |= charts.draw(scores, policy)
-        artifact.add(charts.predictions(scores, policy, x, picture), "predictions")
+        artifact.add(charts.draw_predictions(scores, policy, x, picture), "predictions")
         if not scores.is_regression:
-            artifact.add(charts.confusion(scores), "confusion_matrix")
+            artifact.add(charts.draw_confusion(scores), "confusion_matrix")
     run.log(logs)
     return client.log(run, artifact, ["latest", inputs])
 
 
-def source_name(version: Artifact) -> str:
+def find_source_name(version: Artifact) -> str:
     """Return the pinned model version that a registry version links to."""
     return f"{version.source_entity}/{version.source_project}/{version.source_name}"
 
 
-def by_name(measured: form.Metrics) -> dict[str, Any]:
+def measure_by_name(measured: form.Metrics) -> dict[str, Any]:
     """Return all metrics of a model by name."""
     return {name: value for name, value in vars(measured).items() if name != "other"} | measured.other
 
 
-def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
+def build_unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
     return {
         "verdict": "unchanged",
         "headline": page.UNCHANGED,
@@ -454,7 +458,7 @@ def unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
         "reasons": [],
         "reused": True,
         "run_url": None,
-        "url": client.page_of(production),
+        "url": client.get_page(production),
     }
 
 
@@ -469,26 +473,26 @@ def give(evidence: Evidence, artifact: Artifact, reused: bool, url: str, out: Pa
         "version": evidence.version.name,
         "production": evidence.production and evidence.production.name,
         "evidence": str(Reference.pin(artifact)),
-        "evidence_sha256": hashlib.sha256(form.text(evidence).encode()).hexdigest(),
+        "evidence_sha256": hashlib.sha256(form.to_text(evidence).encode()).hexdigest(),
         "return": content["return"],
         "reasons": [f"{rule.rule}: {rule.reason}" for rule in refused],
         "reused": reused,
         "run_url": None if reused else evidence.evaluation_run.url,
         "url": url,
-        **by_name(evidence.metrics.candidate),
+        **measure_by_name(evidence.metrics.candidate),
         **{f"production_{name}": theirs.get(name) for name in ("accuracy", "loss")},
         **{
             f"production_{name}": theirs.get("other", {}).get(name) for name in content["metrics"]["candidate"]["other"]
         },
     }
-    say(evidence.headline)
+    log(evidence.headline)
     if evidence.return_:
-        say(page.a_return(content["return"]))
+        log(page.describe_return(content["return"]))
     for reason in result["reasons"]:
-        say(f"refused by {reason}")
-    emit(result, out, {evaluation.REPORT: report, form.FILE: form.text(evidence)})
+        log(f"refused by {reason}")
+    emit(result, out, {evaluation.REPORT: report, form.FILE: form.to_text(evidence)})
     return NO if evidence.verdict == "fail" else 0
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

@@ -19,7 +19,7 @@ from pathlib import Path
 import wandb
 
 from modelgate import config, frameworks
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
@@ -46,7 +46,7 @@ def link(run: wandb.Run, model: wandb.Artifact, registry: str, collection: str) 
     if registry == LEGACY_REGISTRY:
         # link_model logs a file. The same bytes are the same version of the model, so nothing is stored twice.
         with tempfile.TemporaryDirectory() as folder:
-            path = files.fetch(model, frameworks.model_file(model.manifest.entries), Path(folder)).path
+            path = files.fetch(model, frameworks.find_model_file(model.manifest.entries), Path(folder)).path
             linked = run.link_model(str(path), collection, name=model.name.split(":")[0], aliases=[ALIAS])
         if linked is None:
             raise RuntimeError("W&B did not link the model, and gave no error")
@@ -66,19 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         target = f"{model.source_entity}/{target}"
     candidate = client.find(api, f"{target}:{ALIAS}")
     if candidate and candidate.digest == model.digest:
-        say(f"{Reference.pin(candidate)} already is this model")
-        emit(client.made("version", candidate) | {"url": client.page_of(candidate)}, args.out)
+        log(f"{Reference.pin(candidate)} already is this model")
+        emit(client.describe_version("version", candidate) | {"url": client.get_page(candidate)}, args.out)
         return 0
 
-    project = client.project_of(config.load(args.use_case).project)
-    with client.run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
+    project = client.get_project(config.load(args.use_case).project)
+    with client.start_run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
         run.use_artifact(str(reference))
         linked = link(run, model, args.registry, args.collection)
-        answer = client.made("version", linked, run.url) | {"url": client.page_of(linked)}
-    say(f"linked {reference} as {answer['version']}")
+        answer = client.describe_version("version", linked, run.url) | {"url": client.get_page(linked)}
+    log(f"linked {reference} as {answer['version']}")
     emit(answer, args.out)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

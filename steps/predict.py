@@ -26,11 +26,11 @@ import wandb
 
 from modelgate import answering, config, frameworks, incoming, row_files, usecase
 from modelgate.answering import Model
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.promotion import deployed, ledger
 from modelgate.promotion.deployed import Deployed
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client
 from modelgate.tracking.references import Reference
 
@@ -72,25 +72,25 @@ def answer_all(
     """Answer the rows batch by batch into a new file, and count them. Stop with an error at the first unexpected
     row.
     """
-    expected, total = incoming.expected(settings.task, data), row_files.count(path)
+    expected, total = incoming.read_expected(settings.task, data), row_files.count(path)
     counted = Counted(model.classes)
-    began = told = time.monotonic()
+    began = last_logged = time.monotonic()
     with Answers(to, model.classes, version) as answers:
-        for x in row_files.batches(path, settings.task, data):
+        for x in row_files.read_batches(path, settings.task, data):
             expected.require(x, counted.rows)
             given = model.answer(x)
             answers.write(given, counted.rows)
             counted.add(given)
-            if (now := time.monotonic()) - told >= TELL_EVERY_S:
-                told = now
-                say(progress(counted.rows, total, now - began))
+            if (now := time.monotonic()) - last_logged >= TELL_EVERY_S:
+                last_logged = now
+                log(describe_progress(counted.rows, total, now - began))
     if not counted.rows:
         raise StepError("no_rows", f"--input {str(path)!r} has no rows", "choose a file with rows", WRONG_USE)
-    say(progress(counted.rows, total, time.monotonic() - began))
+    log(describe_progress(counted.rows, total, time.monotonic() - began))
     return counted.as_json()
 
 
-def progress(rows: int, total: int | None, seconds: float) -> str:
+def describe_progress(rows: int, total: int | None, seconds: float) -> str:
     """`answered 131,072 of 1,000,000 rows | 90,000 rows/s | 9 s left`."""
     rate = rows / max(seconds, 1e-3)
     if total is None:
@@ -128,13 +128,13 @@ class Answers:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        said = {f"modelgate.{name}": str(value) for name, value in version.as_json().items()}
+        metadata = {f"modelgate.{name}": str(value) for name, value in version.as_json().items()}
         label = pa.dictionary(pa.int32(), pa.string())
         kinds: list[Any] = [("row", pa.int64()), ("answer", label if classes else pa.float64())]
         kinds += [(f"p_{name}", pa.float32()) for name in classes]
         kinds += [("version", label), ("ledger_entry", label)]
         self._pa, self._classes, self._version = pa, pa.array(classes, pa.string()), version
-        self._schema = pa.schema(kinds, metadata=said)
+        self._schema = pa.schema(kinds, metadata=metadata)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
     def write(self, answers: Any, first: int) -> None:
@@ -142,15 +142,15 @@ class Answers:
         pa, count = self._pa, len(answers)
         columns = [pa.array(np.arange(first, first + count, dtype=np.int64))]
         if len(self._classes):
-            columns.append(self._labelled(self._classes, answers.argmax(axis=1)))
+            columns.append(self._label(self._classes, answers.argmax(axis=1)))
             columns += [pa.array(np.ascontiguousarray(answers[:, index])) for index in range(len(self._classes))]
         else:
             columns.append(pa.array(answers))
         for text in (self._version.version, self._version.ledger_entry):
-            columns.append(self._labelled(pa.array([text]), np.zeros(count)))
+            columns.append(self._label(pa.array([text]), np.zeros(count)))
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
-    def _labelled(self, names: Any, indices: Any) -> Any:
+    def _label(self, names: Any, indices: Any) -> Any:
         return self._pa.DictionaryArray.from_arrays(self._pa.array(indices.astype(np.int32)), names)
 
     def __enter__(self) -> Answers:
@@ -161,7 +161,7 @@ class Answers:
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """
     Open a file that replaces `path` at the end of the block. After an error, no file is left.
 
@@ -191,41 +191,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     settings = config.load(args.use_case)
     row_files.require_readable(args.input, settings.task)
-    data = usecase.part(args.use_case, "data")
+    data = usecase.load_part(args.use_case, "data")
     other = Reference.parse(args.version, "--version") if args.version else None
     if other:
         other.require_in(args.collection, args.use_case)
     api = client.connect()
-    project = client.project_of(settings.project)
-    places = ledger.places(api, client.entity_of(api), project, args.use_case)
+    project = client.get_project(settings.project)
+    places = ledger.find_names(api, client.get_entity(api), project, args.use_case)
     entries = ledger.read(api, *places, registry=settings.registry)
 
-    with tempfile.TemporaryDirectory() as folder, replaced(args.output) as part:
+    with tempfile.TemporaryDirectory() as folder, replace_file(args.output) as part:
         # 1) may the version answer?
-        version = verified(api, entries, args, settings, other, Path(folder))
-        say(f"{version.version} answers, by ledger entry {version.ledger_entry}")
+        version = verify_version(api, entries, args, settings, other, Path(folder))
+        log(f"{version.version} answers, by ledger entry {version.ledger_entry}")
         if version.entry is None:
-            say("no one approved this version: the answers say so; use them only for trials")
+            log("no one approved this version: the answers say so; use them only for trials")
 
         # 2) its answers
         model_format = frameworks.load_format(settings.framework)
-        say(f"importing {model_format.NAME}")
+        log(f"importing {model_format.NAME}")
         model_format.start(seed=0, threads=1)  # as evaluate did
         model = answering.load(settings, version.model, data)
         counted = answer_all(args.input, settings, data, model, version, part)
 
         # 3) first the run, then the file: a file of answers always has its run
-        about = {"use_case": args.use_case, "input": one_line(args.input.name)} | version.as_json()
-        with client.run(api, JOB_TYPE, project, about) as run:
+        about = {"use_case": args.use_case, "input": to_line(args.input.name)} | version.as_json()
+        with client.start_run(api, JOB_TYPE, project, about) as run:
             run.use_artifact(version.version)
-            run.summary.update(summary(counted))
+            run.summary.update(summarize(counted))
             answer = {**version.as_json(), **counted, "output": str(args.output), "run_url": run.url}
-    say(f"wrote {args.output}")
+    log(f"wrote {args.output}")
     emit(answer, args.out)
     return 0
 
 
-def verified(
+def verify_version(
     api: wandb.Api,
     entries: Sequence[ledger.Entry],
     args: argparse.Namespace,
@@ -234,15 +234,15 @@ def verified(
     folder: Path,
 ) -> Deployed:
     """Return the verified version that answers. other: the one that --version names."""
-    collection = other.collection if other else deployed.collection_of(api, settings.registry, args.collection)
+    collection = other.collection if other else deployed.find_collection(api, settings.registry, args.collection)
     file = frameworks.MODEL_FILES[settings.framework]
-    return deployed.verified(api, entries, collection, file, folder, version=other, unapproved=args.unapproved)
+    return deployed.verify(api, entries, collection, file, folder, version=other, unapproved=args.unapproved)
 
 
-def summary(counted: dict[str, Any]) -> dict[str, Any]:
+def summarize(counted: dict[str, Any]) -> dict[str, Any]:
     """Return the counts in the form of W&B's summary."""
     return {"predict/rows": counted["rows"]} | {f"predict/{name}": n for name, n in counted["answers"].items()}
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

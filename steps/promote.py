@@ -24,7 +24,7 @@ import numpy as np
 import wandb
 
 from modelgate import config, datasets, frameworks
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import StepError
 from modelgate.gate import rules, scores
 from modelgate.promotion import approval, evaluation, ledger, notifications
@@ -32,7 +32,7 @@ from modelgate.promotion import evidence as form
 from modelgate.promotion.approval import Approval
 from modelgate.promotion.evidence import Dataset, Evidence, Named
 from modelgate.promotion.ledger import Entry
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client, files, lineage
 from modelgate.tracking.references import Reference
 
@@ -85,8 +85,8 @@ def check_verdict(evidence: Evidence, scores: scores.Scores) -> None:
             f"the verdict of the evidence is {evidence.verdict!r}: only a version that passed is promoted",
             "read the report to see which rules refused it, then train a better model",
         )
-    outcomes = rules.judge(scores, form.policy_of(evidence))
-    if not rules.passes(outcomes):
+    outcomes = rules.judge(scores, form.restore_policy(evidence))
+    if not rules.passes_gate(outcomes):
         names = ", ".join(outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed)
         raise StepError(
             "verdict_not_reproduced",
@@ -97,7 +97,7 @@ def check_verdict(evidence: Evidence, scores: scores.Scores) -> None:
 
 def check_policy(evidence: Evidence, policy: config.Gate) -> None:
     """Check that the version was judged by the metric and the limits that the use case has now."""
-    judged = form.policy_of(evidence)
+    judged = form.restore_policy(evidence)
     for key, now in policy.limits.items():
         if getattr(judged, key) != now:
             raise StepError(
@@ -218,10 +218,10 @@ def check_model(evidence: Evidence) -> None:
 def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
     """Check that the evidence is recent enough, by its own time and by when W&B received it."""
     try:
-        made = min(ledger.time_of(evidence.evaluated_at), ledger.time_of(source.created_at))
+        made = min(ledger.parse_time(evidence.evaluated_at), ledger.parse_time(source.created_at))
     except ValueError as error:
         raise StepError("evidence_unreadable", f"the evidence has no time: {error}", "evaluate again") from error
-    hours = (ledger.time_of(ledger.now()) - made).total_seconds() / 3600
+    hours = (ledger.parse_time(ledger.format_now()) - made).total_seconds() / 3600
     if hours > max_hours:
         raise StepError(
             "evidence_too_old",
@@ -263,39 +263,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case)
     api = client.connect()
     source = client.get(api, reference, "--evidence")
-    places = ledger.places(api, client.entity_of(api), client.project_of(settings.project), args.use_case)
+    places = ledger.find_names(api, client.get_entity(api), client.get_project(settings.project), args.use_case)
     entries = ledger.read(api, *places, registry=args.registry)
 
     # 1) the evidence is valid, and someone approved it
-    judged = held(api, source, settings, args, entries)
+    judged = verify_evidence(api, source, settings, args, entries)
     model = approval.Model(settings.name, settings.approval.environment, settings.gate.self_approval)
     approved = approval.check(args.approver, args.approval, judged.as_json, model, in_browser=args.in_browser)
 
     # 2) what the ledger and the registry say now
-    content = entry(judged, approved, args.reason, client.account_of(api))
-    done = position(api, judged, ledger.head(entries), content, settings.gate.max_evidence_age_hours)
+    content = build_entry(judged, approved, args.reason, client.get_account(api))
+    done = find_position(api, judged, ledger.find_head(entries), content, settings.gate.max_evidence_age_hours)
     if args.dry_run:
-        say(f"every check passed; {judged.target} would become {client.PRODUCTION}")
-        emit(result(judged.evidence, content, judged.version), args.out)
+        log(f"every check passed; {judged.target} would become {client.PRODUCTION}")
+        emit(build_result(judged.evidence, content, judged.version), args.out)
         return 0
 
     # 3) the entry, then the alias with the seal of the entry
     if done is None:
         about = {"evidence": str(reference), "approver": approved.approver}
         # With the nonce, no one else can create this run first.
-        content |= {"time": ledger.now(), "nonce": secrets.token_hex(16)} | notifications.notes()
-        content = following(content, entries, places[0])
-        with client.run(api, "promote_model", places[0].split("/")[1], about, ledger.run_id(content)) as run:
+        content |= {"time": ledger.format_now(), "nonce": secrets.token_hex(16)} | notifications.list_channels()
+        content = follow_last(content, entries, places[0])
+        with client.start_run(
+            api, "promote_model", places[0].split("/")[1], about, ledger.compute_run_id(content)
+        ) as run:
             done = write_entry(run, api, places, args, content | {"run_url": run.url})
     finish(api, judged.target, done)
 
     # 4) the messages that were not sent yet, about this promotion and earlier ones
-    told = tell(api, settings, places, entries, done)
-    emit(result(judged.evidence, done.content, judged.version) | told, args.out)
+    sent = send_messages(api, settings, places, entries, done)
+    emit(build_result(judged.evidence, done.content, judged.version) | sent, args.out)
     return 0
 
 
-def held(
+def verify_evidence(
     api: wandb.Api, source: Artifact, settings: config.Config, args: argparse.Namespace, entries: Sequence[Entry]
 ) -> Judged:
     """Return the evidence after every check of it and of its inputs has passed."""
@@ -304,15 +306,15 @@ def held(
     check_collection(evidence, args.collection)
     check_policy(evidence, settings.gate)
     version = check_digest(api, "version", evidence.version)
-    check_registry(Reference.pin(version), client.registry(api, args.registry), args.registry)
+    check_registry(Reference.pin(version), client.find_registry(api, args.registry), args.registry)
     check_model(evidence)
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
     # The ledger and W&B's lineage count, whatever the evidence says.
     counts = promoters(api, Reference.pin(version).collection)
-    before = ledger.last_in_production(entries, version.digest, counts)
+    before = ledger.find_last_in_production(entries, version.digest, counts)
     goes_back = evidence.policy.name == "rollback" and before is not None
-    trained = lineage.training(api, version, was_in_production=goes_back).datasets
+    trained = lineage.find_training(api, version, was_in_production=goes_back).datasets
     check_lineage(evidence, trained)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -325,8 +327,8 @@ def held(
     check_bytes(evidence.sha256, stored)
     check_rows(evidence.dataset, rows.y, scores)
     may_repeat = settings.data.rows_may_repeat
-    seen = () if may_repeat else datasets.seen(rows.x, learned)
-    near = 0 if may_repeat else datasets.near_duplicates(rows.x, learned, seen)
+    seen = () if may_repeat else datasets.find_seen(rows.x, learned)
+    near = 0 if may_repeat else datasets.count_near_duplicates(rows.x, learned, seen)
     scores = replace(scores, was_in_production=before is not None, seen=seen, near=near, training_known=bool(trained))
     check_verdict(evidence, scores)
     return Judged(evidence, source, version, form.as_json(evidence), own_sha256, stored, counts)
@@ -336,19 +338,19 @@ def promoters(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
     """Return whether an account that may promote wrote an entry: this key's account, or an admin of the collection's
     registry.
     """
-    known = {client.account_of(api)} | client.admins(api, collection)
+    known = {client.get_account(api)} | client.list_admins(api, collection)
 
     known_by: dict[str, bool] = {}
 
     def counts(entry: Entry) -> bool:
         if entry.version not in known_by:
-            known_by[entry.version] = ledger.writer(api, entry) in known
+            known_by[entry.version] = ledger.find_writer(api, entry) in known
         return known_by[entry.version]
 
     return counts
 
 
-def position(
+def find_position(
     api: wandb.Api,
     judged: Judged,
     last: Entry | None,
@@ -362,7 +364,7 @@ def position(
     other content, or by another account, is not finished here.
     """
     check_age(judged.evidence, judged.source, max_hours)
-    production = client.production(api, judged.target.collection)
+    production = client.find_production(api, judged.target.collection)
     holds = production is not None and Reference.pin(production) == judged.target
     done = last if last and last.content["to"] == content["to"] and judged.counts(last) else None
     if done and not holds and not is_begun(api, done, content):
@@ -375,20 +377,20 @@ def position(
 def is_begun(api: wandb.Api, entry: Entry, content: Mapping[str, Any]) -> bool:
     """Return whether an entry is by this account and has the content of this call, except for its time and run."""
     same = all(entry.content.get(key) == value for key, value in content.items())
-    return same and ledger.writer(api, entry) == content["account"]
+    return same and ledger.find_writer(api, entry) == content["account"]
 
 
 def finish(api: wandb.Api, target: Reference, entry: Entry) -> None:
     """Move the alias for an entry, unless it has already moved."""
-    if holder(api, target) == target:
-        say(f"{target} is already {client.PRODUCTION}, by entry v{entry.number}")
+    if find_holder(api, target) == target:
+        log(f"{target} is already {client.PRODUCTION}, by entry v{entry.number}")
         return
     move_alias(api, target, entry)
-    approver = one_line(entry.content["approver"])
-    say(f"{target} is {client.PRODUCTION}; approved by {approver}, entry v{entry.number}")
+    approver = to_line(entry.content["approver"])
+    log(f"{target} is {client.PRODUCTION}; approved by {approver}, entry v{entry.number}")
 
 
-def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict[str, Any]:
+def build_entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict[str, Any]:
     """Return what the ledger will say about this promotion. Time, run and previous entry are added later."""
     evidence = judged.as_json
     return {
@@ -413,13 +415,13 @@ def entry(judged: Judged, approved: Approval, reason: str, account: str) -> dict
         "approval_url": approved.url,
         "account": account,
         "commit": evidence["commit"],
-        "reason": one_line(reason),
+        "reason": to_line(reason),
     }
 
 
-def following(content: Mapping[str, Any], entries: Sequence[Entry], own: str) -> dict[str, Any]:
+def follow_last(content: Mapping[str, Any], entries: Sequence[Entry], own: str) -> dict[str, Any]:
     """Return the entry that follows the last one. own: the artifact that it becomes a version of."""
-    last = ledger.head(entries)
+    last = ledger.find_head(entries)
     voids = last.number if last and is_passed_over(last, content) else None
     follows: dict[str, Any] = {"previous": last and last.sha256, "voids": voids}
     if entries and not any(entry.version.startswith(f"{own}:") for entry in entries):
@@ -458,8 +460,8 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
 
     If this key may not do that, production does not change, and the next promotion skips the entry.
     """
-    client.add_aliases(api.artifact(str(target)), [client.PRODUCTION, ledger.seal_of(entry)])
-    if (now := holder(api, target)) != target:
+    client.add_aliases(api.artifact(str(target)), [client.PRODUCTION, ledger.get_seal(entry)])
+    if (now := find_holder(api, target)) != target:
         raise StepError(
             "alias_not_moved",
             f"W&B was asked to make {target} {client.PRODUCTION}, but still names {now}",
@@ -467,44 +469,44 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
         )
 
 
-def tell(
+def send_messages(
     api: wandb.Api, settings: config.Config, places: Sequence[str], entries: Sequence[Entry], done: Entry
 ) -> dict[str, Any]:
     """Send the messages about the promotion. If one fails, it is reported; the promotion is done anyway."""
     target = Reference.parse(done.content["to"]["name"], "the ledger")
     every = {entry.version: entry for entry in (*entries, done)}.values()
     try:
-        outcomes = notifications.tell(
+        outcomes = notifications.send_owed(
             api,
             places,
-            ledger.chained(every, str(target)),
+            ledger.chain(every, str(target)),
             target.collection,
             settings.name,
             settings.approval.environment,
         )
     except StepError as error:
-        say(f"messages not sent: {error}; {error.hint}")
+        log(f"messages not sent: {error}; {error.hint}")
         return {"notifications": [], "not_told": str(error)}
     for outcome in outcomes:
         about = f"entry v{outcome.owed.entry.number} by {outcome.owed.channel}"
-        say(f"message not sent: {about}: {outcome.problem}" if outcome.problem else f"message sent: {about}")
+        log(f"message not sent: {about}: {outcome.problem}" if outcome.problem else f"message sent: {about}")
     return {"notifications": [outcome.as_json() for outcome in outcomes]} if outcomes else {}
 
 
-def holder(api: wandb.Api, target: Reference) -> Reference | None:
+def find_holder(api: wandb.Api, target: Reference) -> Reference | None:
     """Return the version of the target's collection that is in production now."""
-    now = client.production(api, target.collection)
+    now = client.find_production(api, target.collection)
     return Reference.pin(now) if now else None
 
 
-def result(evidence: Evidence, approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:
+def build_result(evidence: Evidence, approved: Mapping[str, Any], version: Artifact) -> dict[str, Any]:
     return {
         "version": approved["to"]["name"],
         "previous": evidence.production and evidence.production.name,
         "approver": approved["approver"],
-        "url": client.page_of(version),
+        "url": client.get_page(version),
     }
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

@@ -20,17 +20,17 @@ from typing import Any
 from wandb.errors import CommError
 
 from modelgate import config
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import StepError
 from modelgate.promotion import retention
 from modelgate.promotion.retention import Plan
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client
 
 MONTH_DAYS = 30
 
 
-def days(text: str) -> float:
+def parse_days(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 36_500:
         raise ValueError
@@ -41,7 +41,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = StepParser(__doc__ or "", argv)
     parser.add_argument(
         "--older-than",
-        type=days,
+        type=parse_days,
         default=MONTH_DAYS,
         metavar="DAYS",
         help="keep versions that are newer than this (days, default: %(default)s)",
@@ -50,20 +50,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse()
 
 
-def megabytes(size: int) -> str:
+def format_size(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
 def tell(plan: Plan, use_case: str) -> None:
     """Format the plan for people."""
     for reason, count in sorted(plan.kept.items()):
-        say(f"kept: {count}, because {reason}")
+        log(f"kept: {count}, because {reason}")
     for version in plan.versions:
-        say(f"  {version.created_at:%Y-%m-%d}  {megabytes(version.size):>10}  {one_line(version.name)}")
+        log(f"  {version.created_at:%Y-%m-%d}  {format_size(version.size):>10}  {to_line(version.name)}")
     if plan.versions:
-        say(f"{len(plan.versions)} versions of {use_case} can be deleted; they take up at most {megabytes(plan.size)}")
+        log(
+            f"{len(plan.versions)} versions of {use_case} can be deleted; they take up at most {format_size(plan.size)}"
+        )
     else:
-        say(f"nothing of {use_case} can be deleted")
+        log(f"nothing of {use_case} can be deleted")
 
 
 def delete(api: Any, plan: Plan) -> list[str]:
@@ -75,17 +77,17 @@ def delete(api: Any, plan: Plan) -> list[str]:
         try:
             retention.delete(api, version)
         except CommError as error:
-            say(f"kept {version.name}: {one_line(str(error))}")
+            log(f"kept {version.name}: {to_line(str(error))}")
         else:
             deleted.append(version.name)
-            say(f"deleted {version.name}")
+            log(f"deleted {version.name}")
     return deleted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     api = client.connect()
-    project = f"{client.entity_of(api)}/{client.project_of(config.load(args.use_case).project)}"
+    project = f"{client.get_entity(api)}/{client.get_project(config.load(args.use_case).project)}"
     before = datetime.now(UTC) - timedelta(days=args.older_than)
     plan = retention.read(api, project, args.use_case, before)
     answer: dict[str, Any] = {
@@ -110,4 +112,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

@@ -23,9 +23,9 @@ from types import ModuleType
 import wandb
 
 from modelgate import config, datasets, frameworks, usecase
-from modelgate.cli import StepParser, emit, guarded, say
+from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import WRONG_USE, StepError
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client, fingerprint, lineage
 from modelgate.tracking.references import Reference
 
@@ -55,18 +55,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @contextmanager
-def fitting(model: ModuleType) -> Iterator[None]:
+def report_fit_errors(model: ModuleType) -> Iterator[None]:
     """Turn what a use case's model.py or the framework raises into one sentence and exit code 2."""
     try:
         yield
     except StepError:
         raise
     except Exception as error:
-        said = one_line(f"{usecase.where(model, error)}: {type(error).__name__}: {error}")
-        raise StepError("model_failed", said, "fix the model, or the rows that it cannot handle", WRONG_USE) from error
+        message = to_line(f"{usecase.locate_error(model, error)}: {type(error).__name__}: {error}")
+        raise StepError(
+            "model_failed", message, "fix the model, or the rows that it cannot handle", WRONG_USE
+        ) from error
 
 
-def recorder(run: wandb.Run) -> Callable[[str, Mapping[str, float]], None]:
+def create_recorder(run: wandb.Run) -> Callable[[str, Mapping[str, float]], None]:
     """Return the callback for training progress: per epoch, a line for people and the metrics on the run."""
     started = time.monotonic()
     run.define_metric("epoch/epoch")
@@ -74,7 +76,7 @@ def recorder(run: wandb.Run) -> Callable[[str, Mapping[str, float]], None]:
 
     def record(label: str, metrics: Mapping[str, float]) -> None:
         shown = [f"{name.removeprefix('epoch/')} {metrics[name]:.4f}" for name in metrics if name not in UNSHOWN]
-        say(" | ".join([label, *shown, *([f"{time.monotonic() - started:.1f} s"] if metrics else [])]))
+        log(" | ".join([label, *shown, *([f"{time.monotonic() - started:.1f} s"] if metrics else [])]))
         if metrics:
             run.log(dict(metrics))
 
@@ -84,7 +86,7 @@ def recorder(run: wandb.Run) -> Callable[[str, Mapping[str, float]], None]:
 def require_loadable(model_format: ModuleType, path: Path, use_case: str) -> None:
     """Refuse a model that no later step could load, before it is logged."""
     try:
-        model_format.load(path, usecase.trusted(use_case))
+        model_format.load(path, usecase.read_trusted(use_case))
     except StepError as error:
         raise StepError(error.name, str(error), error.hint, WRONG_USE) from error
 
@@ -96,8 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.dataset, "--dataset")
     settings = config.load(args.use_case)
-    project = client.project_of(settings.project)
-    model_part = usecase.part(args.use_case, "model")
+    project = client.get_project(settings.project)
+    model_part = usecase.load_part(args.use_case, "model")
     hyperparameters = {key: vars(args)[key] for key in settings.train}
     usecase.require_keywords(args.use_case, model_part, hyperparameters)
 
@@ -106,52 +108,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset_version = client.get(api, reference, "--dataset")
     built = lineage.require(dataset_version, lineage.BUILD)
     datasets.require_apart(dataset_version)
-    say(f"{reference} was built by {one_line(built.account)}")
-    inputs = fingerprint.alias(
+    log(f"{reference} was built by {to_line(built.account)}")
+    inputs = fingerprint.compute_alias(
         "steps.train",
-        [model_part.__name__, *usecase.modules(settings)],
+        [model_part.__name__, *usecase.list_modules(settings)],
         hyperparameters | {"threads": args.threads},
         {"dataset": dataset_version.digest},
     )
-    collection = f"{client.entity_of(api)}/{project}/{args.use_case}_model"
+    collection = f"{client.get_entity(api)}/{project}/{args.use_case}_model"
     recorded = hyperparameters | {"threads": args.threads, "use_case": args.use_case}
-    if not args.no_cache and (found := client.find(api, f"{collection}:{inputs}")):
+    if not args.no_cache and (version := client.find(api, f"{collection}:{inputs}")):
         # The alias is a hint: anyone who can write to the project can set it on any version, even on production's.
-        if before := lineage.same_training(api, found, recorded | {"inputs": inputs}, dataset_version):
-            by = one_line(before.account)
-            say(f"reused {Reference.pin(found)}: {by} ran the same training before ({inputs})")
-            emit(client.made("model", found), args.out)
+        if before := lineage.find_same_training(api, version, recorded | {"inputs": inputs}, dataset_version):
+            by = to_line(before.account)
+            log(f"reused {Reference.pin(version)}: {by} ran the same training before ({inputs})")
+            emit(client.describe_version("model", version), args.out)
             return 0
-        say(f"{Reference.pin(found)} has the alias {inputs}, but no matching training logged it: training again")
+        log(f"{Reference.pin(version)} has the alias {inputs}, but no matching training logged it: training again")
 
     recorded |= {"dataset": str(reference)}
     model_format = frameworks.load_format(settings.framework)
     with (
-        client.run(api, lineage.TRAIN, project, recorded | {"inputs": inputs}) as run,
+        client.start_run(api, lineage.TRAIN, project, recorded | {"inputs": inputs}) as run,
         tempfile.TemporaryDirectory() as folder,
     ):
         # 2) the input, through the run, so that W&B records the lineage; the eval rows are not downloaded
         training, _ = datasets.fetch_training(run.use_artifact(str(reference)), Path(folder))
 
         # 3) the training
-        say(f"importing {model_format.NAME}")
+        log(f"importing {model_format.NAME}")
         model_format.start(args.seed, args.threads)
-        run.config.update(model_format.about())  # type: ignore[no-untyped-call]
-        with fitting(model_part):
-            model = model_format.fit(training, model_part, hyperparameters, settings.task, recorder(run))
+        run.config.update(model_format.describe_versions())  # type: ignore[no-untyped-call]
+        with report_fit_errors(model_part):
+            model = model_format.fit(training, model_part, hyperparameters, settings.task, create_recorder(run))
 
         # 4) the output
         path = Path(folder) / model_format.MODEL_FILE
         model_format.save(model, path)
         require_loadable(model_format, path, args.use_case)
-        about = recorded | model_format.about() | {"dataset_digest": dataset_version.digest}
+        about = recorded | model_format.describe_versions() | {"dataset_digest": dataset_version.digest}
         artifact = wandb.Artifact(f"{args.use_case}_model", type="model", metadata=about)
         artifact.add_file(str(path), name=model_format.MODEL_FILE)
         logged = client.log(run, artifact, ["latest", inputs])
-        answer = client.made("model", logged, run.url)
+        answer = client.describe_version("model", logged, run.url)
     emit(answer, args.out)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_guarded(main))

@@ -45,7 +45,7 @@ def _lacking(team: Callable[[Path], None]) -> str:
         engine.require()
     except EngineUnusable as error:
         return error.message
-    lacking = [image.name for image in images.missing(tuple(wanted(team).values()))]
+    lacking = [image.name for image in images.find_missing(tuple(wanted(team).values()))]
     return f"the engine lacks the images {', '.join(lacking)}; build them first: {own.BUILD}" if lacking else ""
 
 

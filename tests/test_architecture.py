@@ -92,7 +92,7 @@ def test_an_import_across_rooms_would_be_caught():
     assert foreign("steps", {"steps.build"}) == {"steps.build"}
     assert foreign("modelgate_server", {"modelgate.gate.rules"}) == {"modelgate.gate.rules"}
     assert foreign("modelgate/gate", {"modelgate.tracking.client"}) == {"modelgate.tracking.client"}
-    assert foreign("usecases", {"modelgate.cli.say", "modelgate.rows.dataset"}) == {"modelgate.cli.say"}
+    assert foreign("usecases", {"modelgate.cli.log", "modelgate.rows.dataset"}) == {"modelgate.cli.log"}
     assert room_of(ROOT / "modelgate/gate/rules.py") == "modelgate/gate"
 
 

@@ -211,7 +211,7 @@ def understood(line: str) -> bool:
         if targets and "-m runner" in said.stdout:
             words = shlex.split(settings.get("ARGS", ""))
             use_case = settings.get("USE_CASE")
-            if use_case in SHIPPED and use_case not in config.names():
+            if use_case in SHIPPED and use_case not in config.list_names():
                 return True  # a team has deleted it, and its flags with it
             runner.parse_args([targets[0], *words], {"USE_CASE": use_case if use_case in SHIPPED else own.USE_CASE})
         return settings.get("USE_CASE", "letters") in EXAMPLES
@@ -287,7 +287,7 @@ def test_a_page_on_adapting_shows_what_the_command_on_it_writes(name, tmp_path, 
     page = text(name)
     use_case, task = re.search(r"-m modelgate new (\S+) --task (\S+)", page).groups()
     monkeypatch.setattr(config, "FOLDER", tmp_path)
-    written = new.write(use_case, task, config.frameworks_for(task)[0])
+    written = new.write(use_case, task, config.list_frameworks(task)[0])
     shown = dict(re.findall(r"^## `([\w.]+)`\n\n```\w+\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL))
     assert shown.keys() == {path.name for path in written.iterdir()} - {"__init__.py"}
     assert {file: (written / file).read_text(encoding="utf-8") for file in shown} == shown

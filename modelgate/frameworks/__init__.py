@@ -2,8 +2,8 @@
 Define the model formats, one module per framework: train a model reproducibly, save it, load it, and get answers.
 
 A format module has `MODEL_FILE`, `start(seed, threads)`, `fit(...)`, `save(model, path)`, `load(path, trusted)`,
-`predict(model, rows)`, `about()` and its keys, `ABOUT`. It is imported by its framework's name, so that a step's
-fingerprint contains only the format that the use case uses.
+`predict(model, rows)`, `describe_versions()` and its keys, `ABOUT`. It is imported by its framework's name, so that a
+step's fingerprint contains only the format that the use case uses.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from types import ModuleType
 MODEL_FILES = {"keras": "model.keras", "sklearn": "model.skops"}
 
 
-def module_of(framework: str) -> str:
+def get_module(framework: str) -> str:
     """Return the name of the framework's format module."""
     return f"modelgate.frameworks.{framework}_format"
 
 
 def load_format(framework: str) -> ModuleType:
     """Return the framework's format module. Its `start` imports the framework itself."""
-    return import_module(module_of(framework))
+    return import_module(get_module(framework))
 
 
-def model_file(held: Container[str], framework: str = "keras") -> str:
+def find_model_file(held: Container[str], framework: str = "keras") -> str:
     """
     Return the name of the model's file among the files of a version: the framework's own name if the version has it,
     because that file was judged.

@@ -132,7 +132,7 @@ def predict(model: keras.Model, rows: Any) -> Any:
 ABOUT = ("keras", "tensorflow", "machine", "onednn_max_cpu_isa")  # the keys of `about`
 
 
-def about() -> dict[str, str]:
+def describe_versions() -> dict[str, str]:
     """Return what the weights depend on in addition to their inputs."""
     import keras
     import tensorflow as tf
@@ -148,7 +148,7 @@ def save(model: keras.Model, path: Path) -> None:
         model.save(raw)
         with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
             for name in sorted(source.namelist()):
-                target.writestr(zipfile.ZipInfo(name, _EPOCH), _canonical(name, source.read(name)))
+                target.writestr(zipfile.ZipInfo(name, _EPOCH), _canonicalize(name, source.read(name)))
 
 
 def load(path: Path, _trusted: Sequence[str] = ()) -> keras.Model:
@@ -213,39 +213,39 @@ def _require_weights_for(config: bytes, size: int) -> None:
 
     with keras.StatelessScope(initialize_variables=False):  # here, variables have a shape but no memory
         # An optimizer could not be made here; load_model leaves it out, too.
-        model = keras.saving.deserialize_keras_object(_uncompiled(json.loads(config)), safe_mode=True)
+        model = keras.saving.deserialize_keras_object(_strip_compilation(json.loads(config)), safe_mode=True)
     if (wanted := model.count_params()) > size:  # one byte each, like the smallest type
         raise ValueError(f"its layers have {wanted:,} weights, but the file has only {size:,} bytes of them")
 
 
-def _uncompiled(config: Any) -> Any:
+def _strip_compilation(config: Any) -> Any:
     """Return the config of a model, and of the models in it, without their compile settings."""
     if isinstance(config, dict):
-        return {key: _uncompiled(value) for key, value in config.items() if key != "compile_config"}
-    return [_uncompiled(value) for value in config] if isinstance(config, list) else config
+        return {key: _strip_compilation(value) for key, value in config.items() if key != "compile_config"}
+    return [_strip_compilation(value) for value in config] if isinstance(config, list) else config
 
 
-def _canonical(name: str, content: bytes) -> bytes:
+def _canonicalize(name: str, content: bytes) -> bytes:
     if name == "metadata.json":
-        return _text(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"})
+        return _dump(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"})
     if name == "config.json":
-        return _text(_renumbered(json.loads(content), {}))
+        return _dump(_renumber(json.loads(content), {}))
     return content
 
 
-def _text(value: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def _renumbered(value: Any, seen: dict[int, int]) -> Any:
+def _renumber(value: Any, seen: dict[int, int]) -> Any:
     """Return the same tree with `shared_object_id` numbered from 1 in order of first appearance."""
     if isinstance(value, dict):
         return {
             key: seen.setdefault(item, len(seen) + 1)
             if key == "shared_object_id" and item is not None
-            else _renumbered(item, seen)
+            else _renumber(item, seen)
             for key, item in sorted(value.items())
         }
     if isinstance(value, list):
-        return [_renumbered(item, seen) for item in value]
+        return [_renumber(item, seen) for item in value]
     return value

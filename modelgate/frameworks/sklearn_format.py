@@ -113,7 +113,7 @@ def predict(model: Any, rows: Any) -> Any:
 ABOUT = ("scikit-learn", "skops", "numpy", "machine")  # the keys of `about`
 
 
-def about() -> dict[str, str]:
+def describe_versions() -> dict[str, str]:
     """Return what the model depends on in addition to its inputs."""
     import sklearn
     import skops
@@ -132,39 +132,39 @@ def save(model: Any, path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as raw:
         schema = json.loads(raw.read(_SCHEMA))
         names: dict[str, str] = {}
-        canonical = _canonical(schema, {}, names)
+        canonical = _canonicalize(schema, {}, names)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
             target.writestr(zipfile.ZipInfo(_SCHEMA, _EPOCH), json.dumps(canonical))
             for before, after in names.items():
-                target.writestr(zipfile.ZipInfo(after, _EPOCH), _content(before, raw.read(before)))
+                target.writestr(zipfile.ZipInfo(after, _EPOCH), _canonicalize_content(before, raw.read(before)))
 
 
-def _canonical(node: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
+def _canonicalize(node: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
     """Return the same tree with ids and files numbered in order of first appearance. names: gets the new name of each
     file.
     """
     if isinstance(node, list):
-        return [_canonical(one, ids, names) for one in node]
+        return [_canonicalize(item, ids, names) for item in node]
     if not isinstance(node, dict):
         return node
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for key, value in node.items():
         if key == "__id__" and isinstance(value, int):
             # A primitive needs no id: whether two equal ones are the same object in memory is chance.
             if node.get("__loader__") != "JsonNode":
-                found[key] = ids.setdefault(value, len(ids) + 1)
+                fields[key] = ids.setdefault(value, len(ids) + 1)
         elif key == "file" and isinstance(value, str) and "__loader__" in node:
-            found[key] = names.setdefault(value, f"{len(names):05d}{Path(value).suffix}")
+            fields[key] = names.setdefault(value, f"{len(names):05d}{Path(value).suffix}")
         elif key in _ADDRESSES and isinstance(value, dict):
-            found[key] = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": "0"}
+            fields[key] = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": "0"}
         else:
-            found[key] = _canonical(value, ids, names)
+            fields[key] = _canonicalize(value, ids, names)
     if node.get("__loader__") == "SetNode":
-        found["content"] = sorted(found["content"], key=json.dumps)
-    return found
+        fields["content"] = sorted(fields["content"], key=json.dumps)
+    return fields
 
 
-def _content(name: str, content: bytes) -> bytes:
+def _canonicalize_content(name: str, content: bytes) -> bytes:
     """Return a member's bytes; for an array of records, with the padding between the fields cleared."""
     if not name.endswith(".npy"):
         return content
@@ -193,7 +193,7 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
     _require_trustworthy(trusted)
     try:
         _require_bounded(path)
-        _require_trusted(list(untrusted(path)), trusted)
+        _require_trusted(list(list_untrusted(path)), trusted)
         model = skops.io.load(path, trusted=list(trusted))
     except StepError:
         raise
@@ -268,7 +268,7 @@ def _require_bounded(path: Path) -> None:
                 arrays.load(packed.read(member), MAX_BYTES)
 
 
-def untrusted(path: Path) -> Iterator[str]:
+def list_untrusted(path: Path) -> Iterator[str]:
     """Return the types in a file that `TRUSTED` of its model.py must name, if they are safe."""
     import skops.io
 

@@ -74,35 +74,35 @@ class Difference:
 
 def estimate(scores: Scores, policy: Policy) -> Interval:
     """Return the candidate's value with its bounds."""
-    metric = metrics.metric_of(policy)
+    metric = metrics.get_metric(policy)
     if metric.made_of == SHARE:
-        right = int(metrics.both_correct(scores, policy)[0].sum())
+        right = int(metrics.mark_both_correct(scores, policy)[0].sum())
         value = right / scores.rows
-        lower = statistics.lower_bound(right, scores.rows)
-        upper = 1 - statistics.lower_bound(scores.rows - right, scores.rows)
+        lower = statistics.compute_lower_bound(right, scores.rows)
+        upper = 1 - statistics.compute_lower_bound(scores.rows - right, scores.rows)
         return Interval(value, lower, upper, math.sqrt(value * (1 - value) / scores.rows))
     if metric.made_of == COUNTS:
-        answered = metrics.classes_of(scores.candidate)
-        return statistics.bootstrap(metrics.of_counts(metric.name), scores.targets, answered, None)
+        answered = metrics.pick_classes(scores.candidate)
+        return statistics.bootstrap(metrics.get_count_metric(metric.name), scores.targets, answered, None)
     if metric.made_of == RANKING:
-        return statistics.area(*metrics.placements(scores.targets, scores.candidate))
-    return statistics.mean(_losses(scores, policy, scores.candidate, scores.own_candidate))
+        return statistics.bound_area(*metrics.compute_placements(scores.targets, scores.candidate))
+    return statistics.bound_mean(_compute_losses(scores, policy, scores.candidate, scores.own_candidate))
 
 
-def reaches(limits: Policy, value: Interval) -> bool:
+def reaches_limit(limits: Policy, value: Interval) -> bool:
     """Return whether the bound is on the right side of the policy's limit; without a limit, it never is."""
     if limits.at_most is not None:
         return value.upper <= limits.at_most
     return limits.at_least is not None and value.lower >= limits.at_least
 
 
-def difference(scores: Scores, policy: Policy) -> Difference | None:
+def compute_difference(scores: Scores, policy: Policy) -> Difference | None:
     """Return how far the candidate is below production on the same rows; None if nothing is in production."""
     if scores.production is None:
         return None
-    metric = metrics.metric_of(policy)
+    metric = metrics.get_metric(policy)
     ours, theirs = (
-        metrics.value(scores.targets, answers, policy, own)
+        metrics.compute_value(scores.targets, answers, policy, own)
         for answers, own in (
             (scores.candidate, scores.own_candidate),
             (scores.production, scores.own_production),
@@ -112,61 +112,61 @@ def difference(scores: Scores, policy: Policy) -> Difference | None:
     gain = -drop.upper
     gain_shown = gain > 0
     if metric.made_of == SHARE:
-        regressed, improved = moved(scores, policy)
-        gain_shown = statistics.mcnemar(improved, regressed) <= 1 - CONFIDENCE
+        regressed, improved = count_moved(scores, policy)
+        gain_shown = statistics.compute_mcnemar(improved, regressed) <= 1 - CONFIDENCE
         gain = statistics.drop_lower_bound(improved, regressed, scores.rows)
     shown = max(0.0, drop.lower if drop.value > 0 else gain if gain_shown else 0.0)
-    return Difference(ours, theirs, *drop, margin=policy.allowed(theirs), gain_shown=gain_shown, shown=shown)
+    return Difference(ours, theirs, *drop, margin=policy.compute_margin(theirs), gain_shown=gain_shown, shown=shown)
 
 
-def moved(scores: Scores, policy: Policy) -> tuple[int, int]:
+def count_moved(scores: Scores, policy: Policy) -> tuple[int, int]:
     """Count the rows that regressed, and those that improved."""
-    ours, theirs = metrics.both_correct(scores, policy)
-    return (0, 0) if theirs is None else metrics.regressed_and_improved(theirs, ours)
+    ours, theirs = metrics.mark_both_correct(scores, policy)
+    return (0, 0) if theirs is None else metrics.count_regressed_and_improved(theirs, ours)
 
 
 def _drop(metric: Metric, scores: Scores, policy: Policy, production: Answers) -> Interval:
     if metric.made_of == SHARE:
-        regressed, improved = moved(scores, policy)
+        regressed, improved = count_moved(scores, policy)
         churn, drop = (regressed + improved) / scores.rows, (regressed - improved) / scores.rows
         error = math.sqrt(max(churn - drop**2, 0.0) / scores.rows)
         lower = statistics.drop_lower_bound(regressed, improved, scores.rows)
-        return Interval(drop, lower, statistics.drop_upper_bound(regressed, improved, scores.rows), error)
+        return Interval(drop, lower, statistics.bound_drop(regressed, improved, scores.rows), error)
     if metric.made_of == COUNTS:
-        called = (metrics.classes_of(answers) for answers in (scores.candidate, production))
-        return statistics.bootstrap(metrics.of_counts(metric.name), scores.targets, *called)
+        called = (metrics.pick_classes(answers) for answers in (scores.candidate, production))
+        return statistics.bootstrap(metrics.get_count_metric(metric.name), scores.targets, *called)
     if metric.made_of == RANKING:
         pairs = zip(
-            metrics.placements(scores.targets, production),
-            metrics.placements(scores.targets, scores.candidate),
+            metrics.compute_placements(scores.targets, production),
+            metrics.compute_placements(scores.targets, scores.candidate),
             strict=True,
         )
-        return statistics.delong(*(theirs - ours for theirs, ours in pairs))
-    ours = _losses(scores, policy, scores.candidate, scores.own_candidate)
-    theirs = _losses(scores, policy, production, scores.own_production)
-    return statistics.mean(ours - theirs if metric.error else theirs - ours)
+        return statistics.estimate_area(*(theirs - ours for theirs, ours in pairs))
+    ours = _compute_losses(scores, policy, scores.candidate, scores.own_candidate)
+    theirs = _compute_losses(scores, policy, production, scores.own_production)
+    return statistics.bound_mean(ours - theirs if metric.error else theirs - ours)
 
 
-def _losses(scores: Scores, policy: Policy, answers: Answers, own: Losses | None) -> Losses:
-    return metrics.losses(scores.targets, answers, policy) if own is None else own
+def _compute_losses(scores: Scores, policy: Policy, answers: Answers, own: Losses | None) -> Losses:
+    return metrics.compute_losses(scores.targets, answers, policy) if own is None else own
 
 
 # --- what these rows can show ----------------------------------------------------------------------------------------
 
 
-def smallest_drop(scores: Scores, policy: Policy, compared: Difference) -> float:
+def find_smallest_drop(scores: Scores, policy: Policy, compared: Difference) -> float:
     """Return the smallest drop that `no_worse` refuses four times out of five on rows like these."""
-    if metrics.metric_of(policy).made_of == SHARE:
-        churn = 2 * min(moved(scores, policy)) / scores.rows
-        return statistics.smallest_drop(churn, scores.rows, compared.margin)
+    if metrics.get_metric(policy).made_of == SHARE:
+        churn = 2 * min(count_moved(scores, policy)) / scores.rows
+        return statistics.find_smallest_drop(churn, scores.rows, compared.margin)
     return compared.margin + (Z_95 + Z_80) * compared.error
 
 
-def rows_needed(scores: Scores, policy: Policy, compared: Difference) -> int | None:
+def count_rows_needed(scores: Scores, policy: Policy, compared: Difference) -> int | None:
     """Return how many rows like these `non_inferior` needs to pass an equally good model four times out of five."""
     if not compared.margin:
         return None
     rows = scores.rows * ((Z_95 + Z_80) * compared.error / compared.margin) ** 2
-    if metrics.metric_of(policy).made_of == SHARE:
+    if metrics.get_metric(policy).made_of == SHARE:
         rows = max(rows, Z_95**2 * (1 - compared.margin) / compared.margin)
     return math.ceil(rows)

@@ -28,14 +28,14 @@ def sample(rows: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(0).permutation(rows)[:MAX_ROWS]
 
 
-def leaks(columns: Mapping[str, npt.NDArray[Any]], targets: Targets) -> tuple[str, ...]:
+def find_leaks(columns: Mapping[str, npt.NDArray[Any]], targets: Targets) -> tuple[str, ...]:
     """Return one line for each column that predicts nearly all targets, at most MAX_COLUMNS."""
-    told = {name: share_told(values, targets) for name, values in columns.items()}
-    found = sorted((name for name, share in told.items() if share >= TELLS), key=lambda name: -told[name])
+    shares = {name: share_told(values, targets) for name, values in columns.items()}
+    names = sorted((name for name, share in shares.items() if share >= TELLS), key=lambda name: -shares[name])
     return tuple(
-        f"The column {name!r} alone predicts {100 * told[name]:.0f} % of the target: make sure that it is known before "
-        "the target is."
-        for name in found[:MAX_COLUMNS]
+        f"The column {name!r} alone predicts {100 * shares[name]:.0f} % of the target: make sure that it is "
+        "known before the target is."
+        for name in names[:MAX_COLUMNS]
     )
 
 
@@ -47,12 +47,12 @@ def share_told(values: npt.NDArray[Any], targets: Targets) -> float:
     values, targets = values[order], targets[order]
     number, regression = values.dtype.kind in "iuf", targets.dtype.kind == "f"
     if number and regression:
-        return _ranks_told(values, targets)
-    groups = _bins(values) if number else _values(values)
-    return 0.0 if groups is None else _error_told(groups, targets, regression)
+        return _measure_ranks(values, targets)
+    groups = _assign_bins(values) if number else _number_values(values)
+    return 0.0 if groups is None else _measure_error(groups, targets, regression)
 
 
-def _ranks_told(values: npt.NDArray[Any], targets: Targets) -> float:
+def _measure_ranks(values: npt.NDArray[Any], targets: Targets) -> float:
     """Return the square of Spearman's correlation, over the rows that have a value."""
     from scipy.stats import spearmanr
 
@@ -62,22 +62,22 @@ def _ranks_told(values: npt.NDArray[Any], targets: Targets) -> float:
     return float(spearmanr(values[known], targets[known]).statistic) ** 2
 
 
-def _error_told(groups: npt.NDArray[np.int64], targets: Targets, regression: bool) -> float:
+def _measure_error(groups: npt.NDArray[np.int64], targets: Targets, regression: bool) -> float:
     half = len(targets) // 2
     known, asked = targets[:half], targets[half:]
-    answer = np.median if regression else _commonest
+    answer = np.median if regression else _find_commonest
     constant = float(answer(known))
     answers = np.full(len(asked), constant)
     for group in np.unique(groups[:half]):
         answers[groups[half:] == group] = answer(known[groups[:half] == group])
     if regression:
-        error, of_constant = (float(np.abs(asked - said).sum()) for said in (answers, constant))
+        error, of_constant = (float(np.abs(asked - predicted).sum()) for predicted in (answers, constant))
     else:
-        error, of_constant = (float((asked != said).sum()) for said in (answers, constant))
+        error, of_constant = (float((asked != predicted).sum()) for predicted in (answers, constant))
     return 1 - error / of_constant if of_constant else 0.0
 
 
-def _bins(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _assign_bins(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     distinct, group = np.unique(values, return_inverse=True)
     if len(distinct) <= BINS:
         return np.asarray(group, dtype=np.int64)
@@ -86,10 +86,10 @@ def _bins(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return bins
 
 
-def _values(values: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+def _number_values(values: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
     distinct, group = np.unique(values.astype(str), return_inverse=True)
     return np.asarray(group, dtype=np.int64) if len(distinct) <= BINS else None
 
 
-def _commonest(targets: Targets) -> float:
+def _find_commonest(targets: Targets) -> float:
     return float(np.bincount(targets).argmax())

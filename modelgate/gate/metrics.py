@@ -61,17 +61,17 @@ _ALL = (
 METRICS = {metric.name: metric for metric in _ALL}
 
 
-def metric_of(policy: Policy) -> Metric:
+def get_metric(policy: Policy) -> Metric:
     """Return the policy's metric. A use case's own metric is a mean, and its limit says whether less is better."""
     return METRICS.get(policy.metric) or Metric(policy.metric, MEAN, error=policy.at_most is not None)
 
 
-def title_of(name: str) -> str:
+def get_title(name: str) -> str:
     """Return the name of a metric for people, also for a use case's own metric."""
     return Metric(name, MEAN).title
 
 
-def measured(values: Mapping[str, Any], name: str) -> float | None:
+def get_value(values: Mapping[str, Any], name: str) -> float | None:
     """Return a metric from the `metrics` of a model in evidence, which anyone may have written; None if it has no such
     number.
     """
@@ -84,27 +84,27 @@ def measured(values: Mapping[str, Any], name: str) -> float | None:
 # --- of one model ----------------------------------------------------------------------------------------------------
 
 
-def correct(targets: Targets, answers: Answers, tolerance: float | None = None) -> Marks:
+def mark_correct(targets: Targets, answers: Answers, tolerance: float | None = None) -> Marks:
     """Return which rows have the right answer: bool (N,). With a tolerance, the answers are numbers."""
     if tolerance is not None:
         near: Marks = np.abs(answers - targets) <= tolerance
         return near
-    called: Marks = classes_of(answers) == targets
+    called: Marks = pick_classes(answers) == targets
     return called
 
 
-def classes_of(answers: Answers) -> npt.NDArray[np.int64]:
+def pick_classes(answers: Answers) -> npt.NDArray[np.int64]:
     """Return the class that each row gets: for probabilities, the likeliest; int64 (N,)."""
     return answers.argmax(axis=1) if answers.ndim == 2 else answers.astype(np.int64)
 
 
-def losses(targets: Targets, answers: Answers, policy: Policy) -> Losses:
+def compute_losses(targets: Targets, answers: Answers, policy: Policy) -> Losses:
     """Return the loss of each row by the policy's metric, or 1 for a mistake if the metric is not a mean. float64
     (N,).
     """
     if loss := _LOSSES.get(policy.metric):
         return loss(targets, answers, policy)
-    return (~correct(targets, answers, policy.tolerance)).astype(np.float64)
+    return (~mark_correct(targets, answers, policy.tolerance)).astype(np.float64)
 
 
 def _log_loss(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
@@ -113,17 +113,17 @@ def _log_loss(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
     return nats
 
 
-def _absolute_error(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
+def _compute_absolute_error(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
     off: Losses = np.abs(answers - targets)
     return off
 
 
-def _squared_error(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
+def _compute_squared_error(targets: Targets, answers: Answers, _policy: Policy) -> Losses:
     squared: Losses = (answers - targets) ** 2
     return squared
 
 
-def _pinball(targets: Targets, answers: Answers, policy: Policy) -> Losses:
+def _compute_pinball(targets: Targets, answers: Answers, policy: Policy) -> Losses:
     quantile = 0.5 if policy.quantile is None else policy.quantile
     short = targets - answers
     tilted: Losses = np.maximum(quantile * short, (quantile - 1) * short)
@@ -132,32 +132,32 @@ def _pinball(targets: Targets, answers: Answers, policy: Policy) -> Losses:
 
 _LOSSES: dict[str, Callable[[Targets, Answers, Policy], Losses]] = {
     "log_loss": _log_loss,
-    "mean_absolute_error": _absolute_error,
-    "mean_squared_error": _squared_error,
-    "pinball": _pinball,
+    "mean_absolute_error": _compute_absolute_error,
+    "mean_squared_error": _compute_squared_error,
+    "pinball": _compute_pinball,
 }
 
 
-def value(targets: Targets, answers: Answers, policy: Policy, own: Losses | None = None) -> float:
+def compute_value(targets: Targets, answers: Answers, policy: Policy, own: Losses | None = None) -> float:
     """Return a model's value of the policy's metric. own: the values of the rows, if the metric is the use case's
     own.
     """
-    metric = metric_of(policy)
+    metric = get_metric(policy)
     if metric.made_of == COUNTS:
-        return float(of_counts(metric.name)(confusion(targets, answers)))
+        return float(get_count_metric(metric.name)(count_confusion(targets, answers)))
     if metric.made_of == RANKING:
-        return area(targets, answers)
+        return compute_area(targets, answers)
     if metric.made_of == SHARE:
-        return float(correct(targets, answers, policy.tolerance).mean())
-    return float((losses(targets, answers, policy) if own is None else own).mean())
+        return float(mark_correct(targets, answers, policy.tolerance).mean())
+    return float((compute_losses(targets, answers, policy) if own is None else own).mean())
 
 
-def accuracy(targets: Targets, answers: Answers) -> float:
+def compute_accuracy(targets: Targets, answers: Answers) -> float:
     """Return the fraction of right answers, 0 to 1."""
-    return float(correct(targets, answers).mean())
+    return float(mark_correct(targets, answers).mean())
 
 
-def loss(targets: Targets, answers: Answers) -> float:
+def compute_loss(targets: Targets, answers: Answers) -> float:
     """Return the cross-entropy, in nats per row."""
     return float(_log_loss(targets, answers, Policy("no_worse", None, None)).mean())
 
@@ -165,20 +165,20 @@ def loss(targets: Targets, answers: Answers) -> float:
 # --- functions of all rows -------------------------------------------------------------------------------------------
 
 
-def confusion(targets: Targets, answers: Answers) -> npt.NDArray[np.int64]:
+def count_confusion(targets: Targets, answers: Answers) -> npt.NDArray[np.int64]:
     """Count how often a row of class i was called j: int64 (classes, classes)."""
     classes = answers.shape[1]
     counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (targets, classes_of(answers)), 1)
+    np.add.at(counts, (targets, pick_classes(answers)), 1)
     return counts
 
 
-def of_counts(name: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
+def get_count_metric(name: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
     """Return the metric as a function of confusion matrices (..., classes, classes)."""
-    return {"balanced_accuracy": balanced_accuracy, "f1": f1}[name]
+    return {"balanced_accuracy": compute_balanced_accuracy, "f1": compute_f1}[name]
 
 
-def balanced_accuracy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def compute_balanced_accuracy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return the mean, over the classes that have rows, of the fraction of right answers."""
     rows = counts.sum(axis=-1)
     right = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -187,7 +187,7 @@ def balanced_accuracy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return mean
 
 
-def f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def compute_f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return, for two classes, the F1 of the second; for more, the mean over the classes that have rows."""
     rows, called = counts.sum(axis=-1), counts.sum(axis=-2)
     right = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -200,17 +200,17 @@ def f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return mean
 
 
-def area(targets: Targets, answers: Answers) -> float:
+def compute_area(targets: Targets, answers: Answers) -> float:
     """Return the area under the ROC curve of the second of two classes; NaN without rows of both, or with more
     classes.
     """
     if answers.shape[1] != 2:
         return float("nan")
-    positive, negative = placements(targets, answers)
+    positive, negative = compute_placements(targets, answers)
     return float(positive.mean()) if len(positive) and len(negative) else float("nan")
 
 
-def placements(targets: Targets, answers: Answers) -> tuple[Losses, Losses]:
+def compute_placements(targets: Targets, answers: Answers) -> tuple[Losses, Losses]:
     """
     Return, for each row of the second class, the share of the first that it ranks above (ties count half); and the
     reverse.
@@ -229,18 +229,18 @@ def _share_below(rows: Losses, others: Losses) -> Losses:
     return share
 
 
-def mistakes(targets: Targets, answers: Answers) -> list[tuple[int, int, int]]:
+def count_mistakes(targets: Targets, answers: Answers) -> list[tuple[int, int, int]]:
     """Return which class was mistaken for which, the most frequent first: truth, answer, rows."""
-    counts = confusion(targets, answers)
+    counts = count_confusion(targets, answers)
     np.fill_diagonal(counts, 0)
     pairs = [(truth, answer, int(counts[truth, answer])) for truth, answer in np.argwhere(counts).tolist()]
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def reliability(targets: Targets, answers: Answers) -> list[tuple[float, int, float, float]]:
+def bin_reliability(targets: Targets, answers: Answers) -> list[tuple[float, int, float, float]]:
     """Return, for each bin of confidence that has rows: its upper edge, rows, mean confidence, fraction right."""
     confidence = answers.max(axis=1).astype(np.float64)
-    answered = correct(targets, answers)
+    answered = mark_correct(targets, answers)
     bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int), 1, CALIBRATION_BINS)
     return [
         (number / CALIBRATION_BINS, int(inside.sum()), float(confidence[inside].mean()), float(answered[inside].mean()))
@@ -249,24 +249,24 @@ def reliability(targets: Targets, answers: Answers) -> list[tuple[float, int, fl
     ]
 
 
-def calibration_error(targets: Targets, answers: Answers) -> float:
+def compute_calibration_error(targets: Targets, answers: Answers) -> float:
     """Return the expected calibration error, a fraction: the mean gap between confidence and accuracy, weighted by
     rows.
     """
-    table = reliability(targets, answers)
+    table = bin_reliability(targets, answers)
     return sum(rows * abs(confidence - answered) for _, rows, confidence, answered in table) / len(targets)
 
 
 # --- of two models ---------------------------------------------------------------------------------------------------
 
 
-def both_correct(scores: Scores, policy: Policy) -> tuple[Marks, Marks | None]:
+def mark_both_correct(scores: Scores, policy: Policy) -> tuple[Marks, Marks | None]:
     """Return which rows the candidate and production get right; None if nothing is in production."""
     tolerance = policy.tolerance if scores.is_regression else None
-    theirs = None if scores.production is None else correct(scores.targets, scores.production, tolerance)
-    return correct(scores.targets, scores.candidate, tolerance), theirs
+    theirs = None if scores.production is None else mark_correct(scores.targets, scores.production, tolerance)
+    return mark_correct(scores.targets, scores.candidate, tolerance), theirs
 
 
-def regressed_and_improved(production_correct: Marks, candidate_correct: Marks) -> tuple[int, int]:
+def count_regressed_and_improved(production_correct: Marks, candidate_correct: Marks) -> tuple[int, int]:
     """Count the rows that only production gets right, and those that only the candidate gets right."""
     return int((production_correct & ~candidate_correct).sum()), int((~production_correct & candidate_correct).sum())

@@ -28,7 +28,7 @@ class Policy:
     tolerance: float | None = None
     quantile: float | None = None
 
-    def allowed(self, production: float) -> float:
+    def compute_margin(self, production: float) -> float:
         """Return the margin for this value of production."""
         if self.margin_relative is not None:
             return self.margin_relative * abs(production)

@@ -18,10 +18,10 @@ import numpy as np
 
 from modelgate.gate import comparison, metrics, wording
 from modelgate.gate.comparison import Method
-from modelgate.gate.metrics import confusion, metric_of, regressed_and_improved
+from modelgate.gate.metrics import count_confusion, count_regressed_and_improved, get_metric
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Answers, Marks, Scores
-from modelgate.gate.statistics import chance_beyond, drop_lower_bound, holm, mcnemar
+from modelgate.gate.statistics import compute_chance_beyond, compute_mcnemar, correct_by_holm, drop_lower_bound
 
 # The fraction of the eval rows that may nearly equal training rows, because some things look alike.
 MAX_NEAR = 0.05
@@ -65,7 +65,7 @@ class Outcome:
     level: str | None = None
 
 
-class Said(NamedTuple):
+class Ruling(NamedTuple):
     """What a rule says about the scores."""
 
     passed: bool
@@ -76,15 +76,15 @@ class Said(NamedTuple):
 # --- rules: can these rows judge at all? ---------------------------------------------------------------------------
 
 
-def every_row_scored(scores: Scores, _policy: Policy) -> Said:
+def every_row_scored(scores: Scores, _policy: Policy) -> Ruling:
     """Check that each model scored each eval row once."""
-    wrong = [f"{count} {name}" for name, count in _counts(scores) if count != scores.rows]
+    wrong = [f"{count} {name}" for name, count in _count_answers(scores) if count != scores.rows]
     if wrong or scores.rows == 0:
-        return Said(False, f"the eval set has {scores.rows} rows, but there are {', '.join(wrong) or 'no answers'}")
-    return Said(True, f"all {scores.rows} rows were scored")
+        return Ruling(False, f"the eval set has {scores.rows} rows, but there are {', '.join(wrong) or 'no answers'}")
+    return Ruling(True, f"all {scores.rows} rows were scored")
 
 
-def _counts(scores: Scores) -> Iterator[tuple[str, int]]:
+def _count_answers(scores: Scores) -> Iterator[tuple[str, int]]:
     yield "labels", len(scores.targets)
     yield "answers of candidate", len(scores.candidate)
     if scores.production is not None:
@@ -98,7 +98,7 @@ def _counts(scores: Scores) -> Iterator[tuple[str, int]]:
             yield name.format("production"), 0 if pair.production is None else len(pair.production)
 
 
-def finite_scores(scores: Scores, _policy: Policy) -> Said:
+def finite_scores(scores: Scores, _policy: Policy) -> Ruling:
     """Check that every answer is a number; for a classifier, that each is a probability and that each row adds up to
     1.
     """
@@ -107,19 +107,19 @@ def finite_scores(scores: Scores, _policy: Policy) -> Said:
             continue
         by_row = rows if rows.ndim == 2 else rows[:, None]
         if bad := int((~np.isfinite(by_row)).any(axis=1).sum()):
-            return Said(False, f"{name} answered {bad} rows with NaN or infinity")
+            return Ruling(False, f"{name} answered {bad} rows with NaN or infinity")
         if scores.is_regression:
             continue
         sums = np.abs(by_row.sum(axis=1, dtype=np.float64) - 1) > 1e-3
         if bad := int((sums | (by_row < 0).any(axis=1)).sum()):
-            return Said(False, f"{name} answered {bad} rows with numbers that are not probabilities")
+            return Ruling(False, f"{name} answered {bad} rows with numbers that are not probabilities")
     values = scores.own and (scores.own.candidate, scores.own.production)
     if any(not np.isfinite(rows).all() for rows in values or () if rows is not None):
-        return Said(False, "the use case's own metric has values that are NaN or infinity")
-    return Said(True, "every answer is a number" if scores.is_regression else "every answer is a probability")
+        return Ruling(False, "the use case's own metric has values that are NaN or infinity")
+    return Ruling(True, "every answer is a number" if scores.is_regression else "every answer is a probability")
 
 
-def unseen_rows(scores: Scores, policy: Policy) -> Said:
+def unseen_rows(scores: Scores, policy: Policy) -> Ruling:
     """
     Check that no eval row is a training row.
 
@@ -127,113 +127,119 @@ def unseen_rows(scores: Scores, policy: Policy) -> Said:
     """
     if not scores.training_known:
         gone = "the rows that the candidate was trained on are gone"
-        return Said(policy.name == "rollback" and scores.was_in_production, gone)
+        return Ruling(policy.name == "rollback" and scores.was_in_production, gone)
     if scores.seen:
-        return Said(False, f"{len(scores.seen)} eval rows are training rows, the first {scores.seen[0]}")
-    return Said(True, "no eval row was trained on")
+        return Ruling(False, f"{len(scores.seen)} eval rows are training rows, the first {scores.seen[0]}")
+    return Ruling(True, "no eval row was trained on")
 
 
-def near_duplicates(scores: Scores, _policy: Policy) -> Said:
+def near_duplicates(scores: Scores, _policy: Policy) -> Ruling:
     """Check that few eval rows are nearly a training row: the model may answer these from memory."""
-    said = f"{scores.near} of {scores.rows} eval rows are nearly a training row"
+    message = f"{scores.near} of {scores.rows} eval rows are nearly a training row"
     if scores.near > MAX_NEAR * scores.rows:
-        return Said(False, f"{said}, but at most {MAX_NEAR:.0%} may be: use other eval rows")
-    return Said(True, said)
+        return Ruling(False, f"{message}, but at most {MAX_NEAR:.0%} may be: use other eval rows")
+    return Ruling(True, message)
 
 
-def enough_rows(scores: Scores, policy: Policy) -> Said:
+def enough_rows(scores: Scores, policy: Policy) -> Ruling:
     """Check that there are enough rows to judge by the policy's metric."""
     if scores.rows < MIN_ROWS:
-        return Said(False, f"{scores.rows} eval rows show too little: at least {MIN_ROWS} are needed")
-    made_of = metric_of(policy).made_of
+        return Ruling(False, f"{scores.rows} eval rows show too little: at least {MIN_ROWS} are needed")
+    made_of = get_metric(policy).made_of
     if made_of == metrics.COUNTS:
         labels, counts = np.unique(scores.targets, return_counts=True)
         if counts.min() < MIN_CLASS_ROWS:
-            rarest = f"class {scores.class_name(int(labels[counts.argmin()]))} has {counts.min()} eval rows"
-            title = metric_of(policy).title
-            return Said(False, f"cannot be compared: {rarest}, but {title} needs at least {MIN_CLASS_ROWS} of each")
+            rarest = f"class {scores.get_class_name(int(labels[counts.argmin()]))} has {counts.min()} eval rows"
+            title = get_metric(policy).title
+            return Ruling(False, f"cannot be compared: {rarest}, but {title} needs at least {MIN_CLASS_ROWS} of each")
     if made_of == metrics.RANKING:
         if scores.candidate.shape[1] != 2:
-            return Said(False, f"ROC AUC needs two classes, but there are {scores.candidate.shape[1]}")
+            return Ruling(False, f"ROC AUC needs two classes, but there are {scores.candidate.shape[1]}")
         rarer = min(int((scores.targets == label).sum()) for label in (0, 1))
         if rarer < MIN_RARER_ROWS:
             why = f"the rarer class has {rarer} eval rows, but ROC AUC needs at least {MIN_RARER_ROWS}"
-            return Said(False, f"cannot be compared: {why}")
-    return Said(True, f"{scores.rows} eval rows are enough to judge by")
+            return Ruling(False, f"cannot be compared: {why}")
+    return Ruling(True, f"{scores.rows} eval rows are enough to judge by")
 
 
 # --- rules: is it good enough? ---------------------------------------------------------------------------------------
 
 
-def labels_plausible(scores: Scores, _policy: Policy) -> Said:
+def labels_plausible(scores: Scores, _policy: Policy) -> Ruling:
     """Check that no renaming of the classes makes the candidate much better: it learned the names of the eval set."""
     if scores.is_regression:
-        return Said(True, "does not apply: the answers are numbers")
+        return Ruling(True, "does not apply: the answers are numbers")
     right, renamed, names = relabelled(scores, scores.candidate)
     if (gain := renamed - right) > MAX_RELABELLING_GAIN:
-        return Said(False, f"answers fit {100 * gain:.1f} points better with classes renamed: {', '.join(names)}")
-    return Said(True, f"no renaming of classes fits more than {100 * MAX_RELABELLING_GAIN:.0f} points better")
+        return Ruling(False, f"answers fit {100 * gain:.1f} points better with classes renamed: {', '.join(names)}")
+    return Ruling(True, f"no renaming of classes fits more than {100 * MAX_RELABELLING_GAIN:.0f} points better")
 
 
 def relabelled(scores: Scores, answers: Answers) -> tuple[float, float, list[str]]:
     """Return the share of right answers, the same share after the best renaming of classes, and what it renames."""
     from scipy.optimize import linear_sum_assignment
 
-    counts = confusion(scores.targets, answers)
+    counts = count_confusion(scores.targets, answers)
     pairs = list(zip(*linear_sum_assignment(counts, maximize=True), strict=True))
     renamed = sum(counts[pair] for pair in pairs) / len(scores.targets)
-    names = [f"{scores.class_name(truth)} as {scores.class_name(answer)}" for truth, answer in pairs if truth != answer]
+    names = [
+        f"{scores.get_class_name(truth)} as {scores.get_class_name(answer)}"
+        for truth, answer in pairs
+        if truth != answer
+    ]
     return np.trace(counts) / len(scores.targets), renamed, names
 
 
-def sign_plausible(scores: Scores, _policy: Policy) -> Said:
+def sign_plausible(scores: Scores, _policy: Policy) -> Ruling:
     """Check that the answers do not fall when the targets rise: the sign was not flipped."""
     if scores.is_regression:
-        rises = correlation(scores.targets, scores.candidate)
+        rises = compute_correlation(scores.targets, scores.candidate)
         what = "answers"
     elif scores.candidate.shape[1] == 2:
-        rises = correlation(scores.targets, scores.candidate[:, 1])
+        rises = compute_correlation(scores.targets, scores.candidate[:, 1])
         what = "probabilities of the second class"
     else:
-        return Said(True, "does not apply: more than two classes")
+        return Ruling(True, "does not apply: more than two classes")
     if rises * np.sqrt(scores.rows) < -WRONG_SIGN:
-        return Said(False, f"the {what} fall when the targets rise: their correlation is {rises:.2f}")
-    return Said(True, f"the {what} do not fall when the targets rise: their correlation is {rises:.2f}")
+        return Ruling(False, f"the {what} fall when the targets rise: their correlation is {rises:.2f}")
+    return Ruling(True, f"the {what} do not fall when the targets rise: their correlation is {rises:.2f}")
 
 
-def correlation(targets: Answers, answers: Answers) -> float:
+def compute_correlation(targets: Answers, answers: Answers) -> float:
     """Return Pearson's correlation; 0 if either is constant."""
     x, y = (rows.astype(np.float64) - rows.mean(dtype=np.float64) for rows in (targets, answers))
     size = float(np.sqrt((x**2).sum() * (y**2).sum()))
     return float((x * y).sum()) / size if size else 0.0
 
 
-def not_constant(scores: Scores, policy: Policy) -> Said:
+def not_constant(scores: Scores, policy: Policy) -> Ruling:
     """Check that the candidate does not give the same answer to all rows."""
     if scores.is_regression:
         spread, of_targets = float(scores.candidate.std()), float(scores.targets.std())
         if spread <= MIN_SPREAD * of_targets:
-            return Said(False, f"it answers about {scores.candidate.mean():.4g} for every row")
-        return Said(
+            return Ruling(False, f"it answers about {scores.candidate.mean():.4g} for every row")
+        return Ruling(
             True, f"the standard deviation of the answers is {spread:.4g}, and that of the targets {of_targets:.4g}"
         )
-    if metric_of(policy).made_of in (metrics.RANKING, metrics.MEAN):
+    if get_metric(policy).made_of in (metrics.RANKING, metrics.MEAN):
         answers = np.ptp(scores.candidate, axis=0).max() > 0
-        return Said(bool(answers), "the probabilities vary" if answers else "it gives every row the same probabilities")
-    called = np.unique(metrics.classes_of(scores.candidate))
+        return Ruling(
+            bool(answers), "the probabilities vary" if answers else "it gives every row the same probabilities"
+        )
+    called = np.unique(metrics.pick_classes(scores.candidate))
     if len(called) == 1 and len(np.unique(scores.targets)) > 1:
-        return Said(False, f"it answers {scores.class_name(int(called[0]))!r} for every row")
-    return Said(True, f"the answers have {len(called)} classes")
+        return Ruling(False, f"it answers {scores.get_class_name(int(called[0]))!r} for every row")
+    return Ruling(True, f"the answers have {len(called)} classes")
 
 
-def floor(scores: Scores, policy: Policy) -> Said:
+def floor(scores: Scores, policy: Policy) -> Ruling:
     """Check that the metric's bound reaches the policy's limit."""
-    metric, value = metric_of(policy), comparison.estimate(scores, policy)
+    metric, value = get_metric(policy), comparison.estimate(scores, policy)
     most = policy.at_most is not None
     bound, limit = (value.upper, policy.at_most) if most else (value.lower, policy.at_least)
     side = "at most" if most else "at least"
-    return Said(
-        comparison.reaches(policy, value),
+    return Ruling(
+        comparison.reaches_limit(policy, value),
         f"{metric.title} {value.value:.4f}, {side} {bound:.4f} with 95 % confidence; "
         f"the {'limit' if most else 'floor'} is {'not set' if limit is None else f'{limit:.4f}'}",
         comparison.FLOOR[metric.made_of],
@@ -242,10 +248,10 @@ def floor(scores: Scores, policy: Policy) -> Said:
 
 # --- rules: is it as good as production? -----------------------------------------------------------------------------
 
-_NOTHING_YET = Said(True, "nothing is in production yet")
+_NOTHING_YET = Ruling(True, "nothing is in production yet")
 
 
-def production_plausible(scores: Scores, policy: Policy) -> Said:
+def production_plausible(scores: Scores, policy: Policy) -> Ruling:
     """
     Check that the labels mean what they meant when production was judged: neither a renaming nor a flip corrects it.
 
@@ -259,136 +265,139 @@ def production_plausible(scores: Scores, policy: Policy) -> Said:
         right, renamed, names = relabelled(scores, scores.production)
         if renamed - right > max(MAX_RELABELLING_GAIN, MIN_RELABELLED * (1 - right)):
             shares = f"production has {right:.4f} of these rows right, and {renamed:.4f} with classes renamed"
-            return Said(False, f"{shares} ({', '.join(names)}): {check}")
+            return Ruling(False, f"{shares} ({', '.join(names)}): {check}")
     if not (said := sign_plausible(replace(scores, candidate=scores.production), policy)).passed:
-        return Said(False, f"of production, {said.reason}: {check}")
-    return Said(True, "production's answers fit the labels as they are named")
+        return Ruling(False, f"of production, {said.reason}: {check}")
+    return Ruling(True, "production's answers fit the labels as they are named")
 
 
-def no_worse(scores: Scores, policy: Policy) -> Said:
+def no_worse(scores: Scores, policy: Policy) -> Ruling:
     """Check that the rows do not show the candidate below production by more than the margin."""
-    if (compared := comparison.difference(scores, policy)) is None:
+    if (compared := comparison.compute_difference(scores, policy)) is None:
         return _NOTHING_YET
-    metric = metric_of(policy)
-    least, allowed = (wording.amount(metric, drop) for drop in (compared.at_least, compared.margin))
-    return Said(
+    metric = get_metric(policy)
+    least, allowed = (wording.format_amount(metric, drop) for drop in (compared.at_least, compared.margin))
+    return Ruling(
         compared.at_least <= compared.margin,
-        f"{wording.values(metric, compared)}; the {wording.drop(metric)} is at least {least} with 95 % confidence, and "
-        f"{allowed} are allowed",
+        f"{wording.format_values(metric, compared)}; the {wording.drop(metric)} is at least {least} "
+        f"with 95 % confidence, and {allowed} are allowed",
         comparison.NO_WORSE[metric.made_of],
     )
 
 
-def better(scores: Scores, policy: Policy) -> Said:
+def better(scores: Scores, policy: Policy) -> Ruling:
     """Check that the rows show the candidate above production."""
-    if (compared := comparison.difference(scores, policy)) is None:
+    if (compared := comparison.compute_difference(scores, policy)) is None:
         return _NOTHING_YET
-    metric = metric_of(policy)
+    metric = get_metric(policy)
     if metric.made_of == metrics.SHARE:
-        regressed, improved = comparison.moved(scores, policy)
-        chance = 100 * mcnemar(improved, regressed)
+        regressed, improved = comparison.count_moved(scores, policy)
+        chance = 100 * compute_mcnemar(improved, regressed)
         reason = (
             f"{improved} rows improved and {regressed} regressed; by chance this happens {chance:.1f} % of the time"
         )
     else:
-        gain = wording.amount(metric, -compared.at_most)
-        reason = (
-            f"{wording.values(metric, compared)}; the gain is at least {gain} with 95 % confidence, and must be above 0"
-        )
-    return Said(compared.gain_shown, reason, comparison.BETTER[metric.made_of])
+        gain = wording.format_amount(metric, -compared.at_most)
+        values = wording.format_values(metric, compared)
+        reason = f"{values}; the gain is at least {gain} with 95 % confidence, and must be above 0"
+    return Ruling(compared.gain_shown, reason, comparison.BETTER[metric.made_of])
 
 
-def non_inferior(scores: Scores, policy: Policy) -> Said:
+def non_inferior(scores: Scores, policy: Policy) -> Ruling:
     """Check that the rows rule out a drop below production of more than the margin."""
-    if (compared := comparison.difference(scores, policy)) is None:
+    if (compared := comparison.compute_difference(scores, policy)) is None:
         return _NOTHING_YET
-    metric = metric_of(policy)
-    needed = comparison.rows_needed(scores, policy, compared)
-    most, allowed = (wording.amount(metric, drop) for drop in (compared.at_most, compared.margin))
-    return Said(
+    metric = get_metric(policy)
+    needed = comparison.count_rows_needed(scores, policy, compared)
+    most, allowed = (wording.format_amount(metric, drop) for drop in (compared.at_most, compared.margin))
+    return Ruling(
         compared.at_most <= compared.margin,
-        f"{wording.values(metric, compared)}; the {wording.drop(metric)} is at most {most} with 95 % confidence, and "
-        f"{allowed} are allowed; a model as good as production passes four times out of five with "
-        f"{'no number of' if needed is None else f'{needed:,}'} rows like these",
+        f"{wording.format_values(metric, compared)}; the {wording.drop(metric)} is at most {most} "
+        f"with 95 % confidence, and {allowed} are allowed; a model as good as production passes four times out of "
+        f"five with {'no number of' if needed is None else f'{needed:,}'} rows like these",
         comparison.NON_INFERIOR[metric.made_of],
     )
 
 
-def slices_no_worse(scores: Scores, policy: Policy) -> Said:
+def slices_no_worse(scores: Scores, policy: Policy) -> Ruling:
     """Check that the rows do not show any class, or any group of the use case, below production."""
     if scores.production is None:
         return _NOTHING_YET
-    table = {name: (regressed, improved, rows) for name, rows, regressed, improved in slice_table(scores, policy)}
-    chances = {name: mcnemar(regressed, improved) for name, (regressed, improved, _) in table.items()}
-    held = [name for name in holm(chances, FAMILY_ALPHA) if chance_beyond(*table[name], SLICE_MARGIN) <= FAMILY_ALPHA]
+    table = {name: (regressed, improved, rows) for name, rows, regressed, improved in measure_slices(scores, policy)}
+    chances = {name: compute_mcnemar(regressed, improved) for name, (regressed, improved, _) in table.items()}
+    held = [
+        name
+        for name in correct_by_holm(chances, FAMILY_ALPHA)
+        if compute_chance_beyond(*table[name], SLICE_MARGIN) <= FAMILY_ALPHA
+    ]
     if held:
         worse = ", ".join(f"{name} ({table[name][0]} rows regressed, {table[name][1]} improved)" for name in held)
-        return Said(False, f"worse than production in {worse}", comparison.MCNEMAR_HOLM)
+        return Ruling(False, f"worse than production in {worse}", comparison.MCNEMAR_HOLM)
     allowed = f"by more than {100 * SLICE_MARGIN:.0f} points"
     reason = f"none of the {len(table)} slices with at least {MIN_SUPPORT} rows is shown to be worse {allowed}"
-    return Said(True, reason, comparison.MCNEMAR_HOLM)
+    return Ruling(True, reason, comparison.MCNEMAR_HOLM)
 
 
-def slice_table(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int]]:
+def measure_slices(scores: Scores, policy: Policy) -> list[tuple[str, int, int, int]]:
     """Return for each slice with enough rows: name, rows, how many regressed, how many improved."""
-    ours, theirs = metrics.both_correct(scores, policy)
+    ours, theirs = metrics.mark_both_correct(scores, policy)
     if theirs is None:
         return []
     table = []
-    for name, rows in groups(scores):
+    for name, rows in list_groups(scores):
         if (count := int(rows.sum())) >= MIN_SUPPORT:
-            table.append((name, count, *regressed_and_improved(theirs[rows], ours[rows])))
+            table.append((name, count, *count_regressed_and_improved(theirs[rows], ours[rows])))
     return table
 
 
-def groups(scores: Scores) -> Iterator[tuple[str, Marks]]:
+def list_groups(scores: Scores) -> Iterator[tuple[str, Marks]]:
     """Yield every group of rows: its name and which rows are in it. The classes come first."""
     if not scores.is_regression:
         labels = np.unique(scores.targets)
-        yield from ((f"class {scores.class_name(int(label))}", scores.targets == label) for label in labels)
+        yield from ((f"class {scores.get_class_name(int(label))}", scores.targets == label) for label in labels)
     for column, values in scores.slices.items():
         yield from ((scores.group_name(column, int(value)), values == value) for value in np.unique(values))
 
 
-def behaviour_no_worse(scores: Scores, policy: Policy) -> Said:
+def behaviour_no_worse(scores: Scores, policy: Policy) -> Ruling:
     """Check that varied rows, whose truth is unchanged, do not show the candidate far below production."""
     from scipy.special import ndtri
 
     if scores.production is None:
         return _NOTHING_YET
     if not scores.varied:
-        return Said(True, "the use case names no variations")
+        return Ruling(True, "the use case names no variations")
     z = float(ndtri(1 - FAMILY_ALPHA / len(scores.varied)))
     bounds = {
-        name: drop_lower_bound(*regressed_and_improved(theirs, ours), scores.rows, z)
-        for name, ours, theirs in _varied_correct(scores, policy)
+        name: drop_lower_bound(*count_regressed_and_improved(theirs, ours), scores.rows, z)
+        for name, ours, theirs in _mark_varied(scores, policy)
         if theirs is not None
     }
     worse = [f"{name} (by at least {100 * bound:.1f} points)" for name, bound in bounds.items() if bound > SEED_MARGIN]
     if worse:
         reason = f"worse than production under {', '.join(worse)}; {100 * SEED_MARGIN:.1f} points are allowed"
-        return Said(False, reason, comparison.PAIRED)
-    return Said(True, f"no worse than production under {', '.join(bounds)}", comparison.PAIRED)
+        return Ruling(False, reason, comparison.PAIRED)
+    return Ruling(True, f"no worse than production under {', '.join(bounds)}", comparison.PAIRED)
 
 
-def behaviour_table(scores: Scores, policy: Policy) -> list[tuple[str, float, float | None]]:
+def measure_behaviour(scores: Scores, policy: Policy) -> list[tuple[str, float, float | None]]:
     """Return for each variation: name, the fraction that the candidate gets right, and production's (None without
     one).
     """
     return [
         (name, float(ours.mean()), None if theirs is None else float(theirs.mean()))
-        for name, ours, theirs in _varied_correct(scores, policy)
+        for name, ours, theirs in _mark_varied(scores, policy)
     ]
 
 
-def _varied_correct(scores: Scores, policy: Policy) -> Iterator[tuple[str, Marks, Marks | None]]:
+def _mark_varied(scores: Scores, policy: Policy) -> Iterator[tuple[str, Marks, Marks | None]]:
     tolerance = policy.tolerance if scores.is_regression else None
     for name, pair in scores.varied.items():
-        ours = metrics.correct(scores.targets, pair.candidate, tolerance)
+        ours = metrics.mark_correct(scores.targets, pair.candidate, tolerance)
         yield (
             name,
             ours,
-            None if pair.production is None else metrics.correct(scores.targets, pair.production, tolerance),
+            None if pair.production is None else metrics.mark_correct(scores.targets, pair.production, tolerance),
         )
 
 
@@ -396,17 +405,17 @@ def _varied_correct(scores: Scores, policy: Policy) -> Iterator[tuple[str, Marks
 # ----------------------------------------------------------------------------------------
 
 
-def was_in_production(scores: Scores, _policy: Policy) -> Said:
+def was_in_production(scores: Scores, _policy: Policy) -> Ruling:
     """Check that the candidate was in production before, according to the ledger."""
     if not scores.was_in_production:
         reason = "according to the ledger, this model was never in production; judge a new one by no_worse or better"
-        return Said(False, reason)
-    return Said(True, "this model was in production before")
+        return Ruling(False, reason)
+    return Ruling(True, "this model was in production before")
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
-Rule = Callable[[Scores, Policy], Said]
+Rule = Callable[[Scores, Policy], Ruling]
 SANITY: tuple[Rule, ...] = (every_row_scored, finite_scores, unseen_rows)
 LEAKS: tuple[Rule, ...] = (near_duplicates,)  # applies if there is one
 SUPPORT: tuple[Rule, ...] = (enough_rows,)
@@ -432,29 +441,29 @@ def judge(scores: Scores, policy: Policy) -> list[Outcome]:
     Under the policy `rollback`, the comparison is shown but does not block: you go back when production is bad in a way
     that the eval set may not show. Instead, the rule that the model was in production before blocks.
     """
-    outcomes = [_outcome(rule, scores, policy) for rule in SANITY]
-    if sane(outcomes):
-        outcomes += [_outcome(rule, scores, policy) for rule in SUPPORT]
-    if sane(outcomes):
+    outcomes = [_apply_rule(rule, scores, policy) for rule in SANITY]
+    if is_sane(outcomes):
+        outcomes += [_apply_rule(rule, scores, policy) for rule in SUPPORT]
+    if is_sane(outcomes):
         leaks = LEAKS if scores.near else ()
-        outcomes += [_outcome(rule, scores, policy) for rule in (*leaks, *QUALITY, *HISTORY[policy.name])]
+        outcomes += [_apply_rule(rule, scores, policy) for rule in (*leaks, *QUALITY, *HISTORY[policy.name])]
         blocking = policy.name != "rollback"
-        outcomes += [_outcome(rule, scores, policy, blocking) for rule in COMPARISON[policy.name]]
+        outcomes += [_apply_rule(rule, scores, policy, blocking) for rule in COMPARISON[policy.name]]
     return outcomes
 
 
-def sane(outcomes: Sequence[Outcome]) -> bool:
+def is_sane(outcomes: Sequence[Outcome]) -> bool:
     """Return whether the scores can be judged."""
     names = {rule.__name__ for rule in (*SANITY, *SUPPORT)}
     return all(outcome.passed for outcome in outcomes if outcome.rule in names)
 
 
-def passes(outcomes: Sequence[Outcome]) -> bool:
+def passes_gate(outcomes: Sequence[Outcome]) -> bool:
     """Return whether no blocking rule refused; without any outcome, nothing passes."""
     return bool(outcomes) and all(outcome.passed for outcome in outcomes if outcome.blocking)
 
 
-def _outcome(rule: Rule, scores: Scores, policy: Policy, blocking: bool = True) -> Outcome:
+def _apply_rule(rule: Rule, scores: Scores, policy: Policy, blocking: bool = True) -> Outcome:
     passed, reason, method = rule(scores, policy)
     how = (method.name, method.level) if method else (None, None)
     return Outcome(rule.__name__, bool(passed), blocking, reason, *how)

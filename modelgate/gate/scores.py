@@ -72,7 +72,7 @@ class Scores:
         """Production's."""
         return self.own.production if self.own else None
 
-    def class_name(self, index: int) -> str:
+    def get_class_name(self, index: int) -> str:
         """Return the name of a class for people."""
         return _name(self.classes, index)
 

@@ -22,7 +22,7 @@ POWER = 0.80
 RESAMPLES = 2000  # this gives the level of a 5 % bound to about half a point
 
 
-def lower_bound(successes: int, rows: int) -> float:
+def compute_lower_bound(successes: int, rows: int) -> float:
     """Return the one-sided 95 % lower bound of a fraction (Clopper and Pearson, 1934)."""
     from scipy.special import betaincinv
 
@@ -31,12 +31,12 @@ def lower_bound(successes: int, rows: int) -> float:
     return float(betaincinv(successes, rows - successes + 1, 1 - CONFIDENCE))
 
 
-def smallest_share(limit: float, rows: int) -> float:
+def find_smallest_share(limit: float, rows: int) -> float:
     """Return the smallest share of this many rows whose lower bound reaches the limit; 1 if none does."""
     low, high = 0, rows
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if lower_bound(middle, rows) >= limit else (middle + 1, high)
+        low, high = (low, middle) if compute_lower_bound(middle, rows) >= limit else (middle + 1, high)
     return low / rows
 
 
@@ -52,14 +52,14 @@ def drop_lower_bound(regressed: int, improved: int, rows: int, z: float = Z_95) 
     return difference - z * error
 
 
-def mcnemar(more: int, fewer: int) -> float:
+def compute_mcnemar(more: int, fewer: int) -> float:
     """Return the chance of at least `more` of `more + fewer` tosses of a fair coin: McNemar's exact one-sided test."""
     from scipy.special import bdtrc
 
     return float(bdtrc(more - 1, more + fewer, 0.5)) if more else 1.0
 
 
-def drop_upper_bound(regressed: int, improved: int, rows: int) -> float:
+def bound_drop(regressed: int, improved: int, rows: int) -> float:
     """
     Return the one-sided 95 % upper bound of a drop between two shares of the same rows: the score bound of Tango
     (1998).
@@ -71,23 +71,23 @@ def drop_upper_bound(regressed: int, improved: int, rows: int) -> float:
     if regressed == rows:
         return 1.0
 
-    def above(drop: float) -> float:
-        only_candidate = _improved_share(regressed, improved, rows, drop)
+    def measure_excess(drop: float) -> float:
+        only_candidate = _estimate_improved_share(regressed, improved, rows, drop)
         variance = rows * max(2 * only_candidate + drop * (1 - drop), 0.0)
         return regressed - improved - rows * drop + Z_95 * math.sqrt(variance)
 
     seen = (regressed - improved) / rows + 1e-12  # at the drop itself, if no row changed, both sides are 0
-    return float(brentq(above, seen, 1 - 1e-12))
+    return float(brentq(measure_excess, seen, 1 - 1e-12))
 
 
-def _improved_share(regressed: int, improved: int, rows: int, drop: float) -> float:
+def _estimate_improved_share(regressed: int, improved: int, rows: int, drop: float) -> float:
     """Return the likeliest share of rows that improve, given this drop (Tango, 1998)."""
     linear = -regressed - improved + (2 * rows - regressed + improved) * drop
     constant = -improved * drop * (1 - drop)
     return (math.sqrt(linear**2 - 8 * rows * constant) - linear) / (4 * rows)
 
 
-def chance_beyond(regressed: int, improved: int, rows: int, margin: float) -> float:
+def compute_chance_beyond(regressed: int, improved: int, rows: int, margin: float) -> float:
     """
     Return the approximate chance of a drop as large as this one, if the true drop is the margin.
 
@@ -98,7 +98,7 @@ def chance_beyond(regressed: int, improved: int, rows: int, margin: float) -> fl
 
     if regressed - improved <= margin * rows:
         return 1.0
-    share = _improved_share(regressed, improved, rows, margin)
+    share = _estimate_improved_share(regressed, improved, rows, margin)
     return float(chndtr(2 * rows * (share + margin), 2 * (regressed - improved), 2 * rows * share))
 
 
@@ -111,12 +111,12 @@ class Interval(NamedTuple):
     error: float
 
 
-def mean(values: Losses) -> Interval:
+def bound_mean(values: Losses) -> Interval:
     """Estimate a mean by Student's t. This is approximate, and less exact for skewed values."""
-    return _by_t(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1)
+    return _bound_by_t(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1)
 
 
-def delong(positive: Losses, negative: Losses) -> Interval:
+def estimate_area(positive: Losses, negative: Losses) -> Interval:
     """
     Estimate an area under the ROC curve, or the difference of two, by its structural components (DeLong et al., 1988).
 
@@ -124,21 +124,21 @@ def delong(positive: Losses, negative: Losses) -> Interval:
     rows.
     """
     variance = float(positive.var(ddof=1)) / len(positive) + float(negative.var(ddof=1)) / len(negative)
-    return _by_t(float(positive.mean()), math.sqrt(variance), min(len(positive), len(negative)) - 1)
+    return _bound_by_t(float(positive.mean()), math.sqrt(variance), min(len(positive), len(negative)) - 1)
 
 
-def area(positive: Losses, negative: Losses) -> Interval:
+def bound_area(positive: Losses, negative: Losses) -> Interval:
     """Estimate an area under the ROC curve by DeLong's variance, with its bounds on the logit scale, within 0 and 1."""
-    found = delong(positive, negative)
-    if not 0 < found.value < 1:
-        return found
-    odds = math.log(found.value / (1 - found.value))
-    reach = (found.upper - found.value) / (found.value * (1 - found.value))
+    interval = estimate_area(positive, negative)
+    if not 0 < interval.value < 1:
+        return interval
+    odds = math.log(interval.value / (1 - interval.value))
+    reach = (interval.upper - interval.value) / (interval.value * (1 - interval.value))
     lower, upper = (1 / (1 + math.exp(-edge)) for edge in (odds - reach, odds + reach))
-    return Interval(found.value, lower, upper, found.error)
+    return Interval(interval.value, lower, upper, interval.error)
 
 
-def _by_t(value: float, error: float, freedom: int) -> Interval:
+def _bound_by_t(value: float, error: float, freedom: int) -> Interval:
     from scipy.special import stdtrit
 
     reach = float(stdtrit(freedom, CONFIDENCE)) * error
@@ -174,7 +174,7 @@ def bootstrap(
     return Interval(float(values[-1]), float(lower), float(upper), float(values[:-1].std(ddof=1)))
 
 
-def holm(p_values: Mapping[str, float], alpha: float) -> list[str]:
+def correct_by_holm(p_values: Mapping[str, float], alpha: float) -> list[str]:
     """Return which of many tests hold, with a chance of at most alpha that any holds without cause (Holm, 1979)."""
     held: list[str] = []
     for number, (name, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
@@ -184,7 +184,7 @@ def holm(p_values: Mapping[str, float], alpha: float) -> list[str]:
     return held
 
 
-def power(drop: float, churn: float, rows: int, margin: float) -> float:
+def compute_power(drop: float, churn: float, rows: int, margin: float) -> float:
     """
     Return the chance that `no_worse` refuses a candidate that is truly worse by `drop` (a fraction).
 
@@ -197,6 +197,8 @@ def power(drop: float, churn: float, rows: int, margin: float) -> float:
     return float(ndtr((drop - margin) / error - Z_95)) if error else float(drop > margin)
 
 
-def smallest_drop(churn: float, rows: int, margin: float) -> float:
+def find_smallest_drop(churn: float, rows: int, margin: float) -> float:
     """Return the smallest drop, a fraction to a tenth of a point, that `no_worse` refuses four times out of five."""
-    return next((points / 1000 for points in range(1, 1001) if power(points / 1000, churn, rows, margin) >= POWER), 1.0)
+    return next(
+        (points / 1000 for points in range(1, 1001) if compute_power(points / 1000, churn, rows, margin) >= POWER), 1.0
+    )

@@ -19,7 +19,7 @@ LABELS = {
 }
 
 
-def values(metric: Metric, compared: Difference) -> str:
+def format_values(metric: Metric, compared: Difference) -> str:
     """Format both models' values."""
     return f"{metric.title} {compared.ours:.4f} against production's {compared.theirs:.4f}"
 
@@ -29,26 +29,26 @@ def drop(metric: Metric) -> str:
     return "rise" if metric.error else "drop"
 
 
-def amount(metric: Metric, difference: float) -> str:
+def format_amount(metric: Metric, difference: float) -> str:
     """Format a difference in detail."""
     return f"{100 * difference:.2f} points" if metric.fraction else f"{difference:.4g}"
 
 
-def short(metric: Metric, difference: float) -> str:
+def format_short(metric: Metric, difference: float) -> str:
     """Format a difference for the first line."""
     if metric.fraction:
-        return points(difference)
+        return format_points(difference)
     return np.format_float_positional(difference, precision=3, fractional=False, trim="-")
 
 
-def points(fraction: float) -> str:
+def format_points(fraction: float) -> str:
     """Format a difference of fractions."""
     value = 100 * fraction
     number = f"{value:.1f}" if abs(value) >= 0.1 or not value else f"{value:.1g}"
     return f"{number} point{'' if number == '1.0' else 's'}"
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Format a metric's value; a dash if there is none."""
     return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
 

@@ -11,9 +11,9 @@ from html import escape
 from typing import Any
 
 from modelgate.gate import metrics, wording
-from modelgate.promotion.ledger import Entry, metric_of, readable
+from modelgate.promotion.ledger import Entry, get_metric, is_readable
 from modelgate.promotion.verify import Finding
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 HOW = {
     "name": "named on the command line",
@@ -70,12 +70,14 @@ class Linked:
     metadata: Mapping[str, Any]
 
 
-def page(
+def write_page(
     use_case: str, now: datetime, entries: Sequence[Entry], findings: Sequence[Finding], links: Mapping[str, Linked]
 ) -> str:
     """Return the whole page. now: when W&B was asked. links: by the name of the version; a deleted version has none."""
     current = next((entry for entry in reversed(entries) if not entry.void and entry.applied), None)
-    timeline = "".join(_item(entry, links) for entry in reversed(entries)) or "<li>Nothing has been promoted yet.</li>"
+    timeline = (
+        "".join(_write_entry(entry, links) for entry in reversed(entries)) or "<li>Nothing has been promoted yet.</li>"
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -83,16 +85,18 @@ def page(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="referrer" content="no-referrer">
-<title>{_text(use_case)}: promotions</title>
+<title>{_escape(use_case)}: promotions</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<div class="top"><h1>{_text(use_case)}: promotions</h1><span class="soft">as of {_time(now.isoformat())}</span></div>
+<div class="top">
+<h1>{_escape(use_case)}: promotions</h1><span class="soft">as of {_write_time(now.isoformat())}</span>
+</div>
 <p class="soft">What was promoted, on what evidence, and who approved it.</p>
-{_found(findings, len(entries))}
+{_write_findings(findings, len(entries))}
 <h2>In production, according to the ledger</h2>
-{_current(current, links)}
+{_write_current(current, links)}
 <h2>History, newest first</h2>
 <ol>{timeline}</ol>
 </main>
@@ -101,97 +105,99 @@ def page(
 """
 
 
-def _found(findings: Sequence[Finding], entries: int) -> str:
+def _write_findings(findings: Sequence[Finding], entries: int) -> str:
     if not findings:
         count = "1 entry" if entries == 1 else f"{entries} entries"
         return f'<p class="good">Verified: {count}; the chain of their hashes and the registry agree.</p>'
     items = "".join(
-        f'<li><b class="bad">{_text(finding.name)}</b> {_text(finding.message)}</li>' for finding in findings
+        f'<li><b class="bad">{_escape(finding.name)}</b> {_escape(finding.message)}</li>' for finding in findings
     )
     return f'<h2 class="bad">Findings</h2><div class="card findings"><ul>{items}</ul></div>'
 
 
-def _current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
+def _write_current(entry: Entry | None, links: Mapping[str, Linked]) -> str:
     if entry is None:
         return '<div class="card">Nothing.</div>'
     content = entry.content
     return (
-        f'<div class="card now"><div class="top"><h3>{_version(content["to"]["name"], links)}</h3>'
-        f'<span class="soft">entry v{entry.number}, {_time(content["time"])}</span></div>'
-        f"{_figures(entry, links)}<p>{_approved(content)}</p></div>"
+        f'<div class="card now"><div class="top"><h3>{_link_version(content["to"]["name"], links)}</h3>'
+        f'<span class="soft">entry v{entry.number}, {_write_time(content["time"])}</span></div>'
+        f"{_write_figures(entry, links)}<p>{_describe_approval(content)}</p></div>"
     )
 
 
-def _item(entry: Entry, links: Mapping[str, Linked]) -> str:
+def _write_entry(entry: Entry, links: Mapping[str, Linked]) -> str:
     content = entry.content
-    if not readable(content):
+    if not is_readable(content):
         return f'<li class="void"><div class="card"><h3>v{entry.number}</h3><p>Not a promotion.</p></div></li>'
-    before = _version(content["from"]["name"], links) if content["from"] else "nothing"
-    said = (("reason", "Why"), ("comment", "The reviewer"))
-    words = [f"<blockquote>{label}: {_text(content[key])}</blockquote>" for key, label in said if content.get(key)]
+    before = _link_version(content["from"]["name"], links) if content["from"] else "nothing"
+    quotes = (("reason", "Why"), ("comment", "The reviewer"))
+    paragraphs = [
+        f"<blockquote>{label}: {_escape(content[key])}</blockquote>" for key, label in quotes if content.get(key)
+    ]
     parts = [("dataset", "dataset"), ("model", "model"), ("to", "registry version"), ("evidence", "evidence")]
-    lineage = "".join(f"<span>{_version(content[key]['name'], links, label)}</span>" for key, label in parts)
+    lineage = "".join(f"<span>{_link_version(content[key]['name'], links, label)}</span>" for key, label in parts)
     run = _link(content.get("run_url"), "promoting run")
     follows = (content["previous"] or "the beginning")[:13]
     return (
         f'<li class="{entry.state}"><div class="card"><div class="top">'
-        f"<h3>{before} &rarr; {_version(content['to']['name'], links)}</h3>"
+        f"<h3>{before} &rarr; {_link_version(content['to']['name'], links)}</h3>"
         f'<span class="tag {entry.state}">{entry.state}</span></div>'
-        f'<p class="soft">entry v{entry.number}, {_time(content["time"])}</p>'
-        f"<p>{_approved(content)}</p>{''.join(words)}{_figures(entry, links)}"
+        f'<p class="soft">entry v{entry.number}, {_write_time(content["time"])}</p>'
+        f"<p>{_describe_approval(content)}</p>{''.join(paragraphs)}{_write_figures(entry, links)}"
         f'<p class="lineage">{lineage}<span>{run}</span></p>'
-        f'<p class="soft"><code>{_text(follows)} &rarr; {entry.sha256[:13]}</code>'
+        f'<p class="soft"><code>{_escape(follows)} &rarr; {entry.sha256[:13]}</code>'
         f"{_commit(content)}</p></div></li>"
     )
 
 
-def _approved(content: Mapping[str, Any]) -> str:
+def _describe_approval(content: Mapping[str, Any]) -> str:
     how = HOW.get(str(content.get("approval")), "")
     url = content.get("approval_url")
-    return f"Approved by <b>{_text(content['approver'])}</b> {_link(url, how) if url else how}".rstrip()
+    return f"Approved by <b>{_escape(content['approver'])}</b> {_link(url, how) if url else how}".rstrip()
 
 
-def _figures(entry: Entry, links: Mapping[str, Linked]) -> str:
+def _write_figures(entry: Entry, links: Mapping[str, Linked]) -> str:
     """Return the policy's metric of the version and of the one that it replaced, from the evidence."""
     named = entry.content["evidence"]
     evidence = links.get(named["name"])
     of_both = evidence.metadata.get("metrics") if evidence and evidence.digest == named["digest"] else None
-    title = one_line(metrics.title_of(metric_of(entry)), 40)
+    title = to_line(metrics.get_title(get_metric(entry)), 40)
     figures = []
     for who, label in (("candidate", title), ("production", f"{title} of the previous one")):
         values = of_both.get(who) if isinstance(of_both, Mapping) else None
-        value = metrics.measured(values, metric_of(entry)) if isinstance(values, Mapping) else None
+        value = metrics.get_value(values, get_metric(entry)) if isinstance(values, Mapping) else None
         if value is not None:
-            figures.append((wording.number(value), label))
+            figures.append((wording.format_number(value), label))
     policy = entry.content.get("policy")
     if isinstance(policy, Mapping) and policy.get("name"):
-        figures.append((one_line(policy["name"], 40), "policy"))
-    shown = "".join(f"<div><b>{_text(value)}</b><span>{_text(label)}</span></div>" for value, label in figures)
+        figures.append((to_line(policy["name"], 40), "policy"))
+    shown = "".join(f"<div><b>{_escape(value)}</b><span>{_escape(label)}</span></div>" for value, label in figures)
     return f'<div class="figures">{shown}</div>'
 
 
 def _commit(content: Mapping[str, Any]) -> str:
-    return f", commit <code>{_text(str(content['commit'])[:12])}</code>" if content.get("commit") else ""
+    return f", commit <code>{_escape(str(content['commit'])[:12])}</code>" if content.get("commit") else ""
 
 
-def _version(name: str, links: Mapping[str, Linked], label: str | None = None) -> str:
+def _link_version(name: str, links: Mapping[str, Linked], label: str | None = None) -> str:
     shown = label or name.split("/")[-1]
-    title = f' title="{_text(name)}"'
+    title = f' title="{_escape(name)}"'
     if name not in links:
-        return f"<span{title}>{_text(shown)}</span>" + (" (gone)" if label else "")
+        return f"<span{title}>{_escape(shown)}</span>" + (" (gone)" if label else "")
     return _link(links[name].url, shown, title)
 
 
 def _link(url: object, label: str, title: str = "") -> str:
     """Return a link if the address is a web address; otherwise only its label."""
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-        return _text(label)
-    return f'<a rel="noreferrer" href="{escape(url, quote=True)}"{title}>{_text(label)}</a>'
+        return _escape(label)
+    return f'<a rel="noreferrer" href="{escape(url, quote=True)}"{title}>{_escape(label)}</a>'
 
 
-def _time(text: str) -> str:
-    return f"<time>{_text(text.replace('T', ' ').replace('+00:00', ' UTC').replace('Z', ' UTC'))}</time>"
+def _write_time(text: str) -> str:
+    return f"<time>{_escape(text.replace('T', ' ').replace('+00:00', ' UTC').replace('Z', ' UTC'))}</time>"
 
 
-def _text(text: object) -> str:
-    return escape(one_line(text), quote=True)
+def _escape(text: object) -> str:
+    return escape(to_line(text), quote=True)

@@ -17,7 +17,7 @@ from modelgate.promotion import evaluation
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client, files, lineage
 from modelgate.tracking.lineage import Origin
 from modelgate.tracking.references import Reference
@@ -49,42 +49,46 @@ class Made:
     account: str | None = None
 
 
-def lines(candidate: Made, production: Made | None, known: Collection[str]) -> tuple[str, ...]:
+def list_changes(candidate: Made, production: Made | None, known: Collection[str]) -> tuple[str, ...]:
     """
     Return what a reviewer should know first, one line each. production: None if nothing is in production.
 
     known: the config keys that train sets. Anyone who can write to the project can add thousands of others, so those
     are only counted.
     """
-    return (_made(candidate, production), *_config(candidate, production, known), *_unusual(candidate, production))
+    return (
+        _describe_code(candidate, production),
+        *_list_config(candidate, production, known),
+        *_list_unusual(candidate, production),
+    )
 
 
-def _made(candidate: Made, production: Made | None) -> str:
+def _describe_code(candidate: Made, production: Made | None) -> str:
     origin = candidate.origin
-    by = f"Trained by {_word(origin.account)}: {origin.url}" if origin else "No one knows who trained it."
+    by = f"Trained by {_quote(origin.account)}: {origin.url}" if origin else "No one knows who trained it."
     if production is None:
         return f"First version: nothing is in production yet. {by}"
-    differs = list(_differences(candidate, production))
+    differs = list(_list_differences(candidate, production))
     if not differs:
         return f"Made from the same inputs as production. {by}"
     return f"Differs from production in {'; '.join(differs)}. {by}"
 
 
-def _differences(candidate: Made, production: Made) -> Iterator[str]:
+def _list_differences(candidate: Made, production: Made) -> Iterator[str]:
     if candidate.commit != production.commit and candidate.commit and production.commit:
         yield f"code ({production.commit[:12]} to {candidate.commit[:12]})"
-    if _changed(candidate, production):
+    if _find_changed(candidate, production):
         yield "config"
     if candidate.trained != production.trained:
-        yield f"training rows ({_listed(production.trained)} to {_listed(candidate.trained)})"
+        yield f"training rows ({_join(production.trained)} to {_join(candidate.trained)})"
     if candidate.judged_on != production.judged_on and production.judged_on:
         yield "eval rows"
     theirs, ours = production.images or {}, candidate.images or {}
     if images := sorted(name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]):
-        yield f"images and their locks ({', '.join(_word(name) for name in images[:_MAX_IMAGES])})"
+        yield f"images and their locks ({', '.join(_quote(name) for name in images[:_MAX_IMAGES])})"
 
 
-def _changed(candidate: Made, production: Made) -> list[str]:
+def _find_changed(candidate: Made, production: Made) -> list[str]:
     """Return the keys that differ between the configs of both trainings."""
     if candidate.origin is None or production.origin is None:
         return []
@@ -93,40 +97,44 @@ def _changed(candidate: Made, production: Made) -> list[str]:
     return sorted(name for name in names if name not in _NOT_CONFIG and ours.get(name) != theirs.get(name))
 
 
-def _config(candidate: Made, production: Made | None, known: Collection[str]) -> Iterator[str]:
+def _list_config(candidate: Made, production: Made | None, known: Collection[str]) -> Iterator[str]:
     if production is None or not candidate.origin or not production.origin:
         return
-    changed = _changed(candidate, production)
+    changed = _find_changed(candidate, production)
     ours, theirs = candidate.origin.config, production.origin.config
-    said = [f"{_word(name)} {_value(theirs, name)} to {_value(ours, name)}" for name in changed if name in known]
-    others = len(changed) - len(said)
-    if said:
-        yield f"Config, {len(said)} changed: {', '.join(said)}."
+    parts = [
+        f"{_quote(name)} {_format_value(theirs, name)} to {_format_value(ours, name)}"
+        for name in changed
+        if name in known
+    ]
+    others = len(changed) - len(parts)
+    if parts:
+        yield f"Config, {len(parts)} changed: {', '.join(parts)}."
     if others:
         yield f"Config: {others:,} key{'s' * (others > 1)} that train does not set differ{'s' * (others == 1)}."
 
 
-def _value(config: Mapping[str, Any], name: str) -> str:
-    return _word(config[name], _MAX_VALUE) if name in config else "nothing"
+def _format_value(config: Mapping[str, Any], name: str) -> str:
+    return _quote(config[name], _MAX_VALUE) if name in config else "nothing"
 
 
-def _word(text: object, limit: int = _MAX_CHARS) -> str:
+def _quote(text: object, limit: int = _MAX_CHARS) -> str:
     """Return a part of a line that came from outside. The reader of the line takes the text after `: http` as its
     address.
     """
-    return one_line(text, limit).replace(": ", ":")
+    return to_line(text, limit).replace(": ", ":")
 
 
-def _rows(dataset: Named) -> str:
+def _name_rows(dataset: Named) -> str:
     """Format it with the start of its digest: the name of a deleted dataset can be reused."""
     return f"{dataset.name} {dataset.digest[:8]}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return one_line(", ".join(names) or "unknown", 200)
+def _join(names: Sequence[str]) -> str:
+    return to_line(", ".join(names) or "unknown", 200)
 
 
-def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
+def _list_unusual(candidate: Made, production: Made | None) -> Iterator[str]:
     if candidate.origin is None:
         yield "Lineage incomplete: W&B does not know which run logged the candidate."
     elif not candidate.trained:
@@ -139,41 +147,41 @@ def _unusual(candidate: Made, production: Made | None) -> Iterator[str]:
         yield "Lineage incomplete: the evidence of the model in production cannot be read."
     elif candidate.judged_on and candidate.judged_on != production.judged_on:
         yield (
-            f"Eval rows changed: production was judged on {_rows(production.judged_on)}, and this candidate on "
-            f"{_rows(candidate.judged_on)}."
+            f"Eval rows changed: production was judged on {_name_rows(production.judged_on)}, and this candidate on "
+            f"{_name_rows(candidate.judged_on)}."
         )
     if production.account and candidate.account != production.account:
-        yield f"Evaluated by {_word(candidate.account or 'no one')}, and production by {_word(production.account)}."
+        yield f"Evaluated by {_quote(candidate.account or 'no one')}, and production by {_quote(production.account)}."
 
 
 # --- from W&B --------------------------------------------------------------------------------------------------------
 
 
-def made(origin: Origin, judged: Mapping[str, Any], judged_on: Named, account: str) -> Made:
+def describe_making(origin: Origin, judged: Mapping[str, Any], judged_on: Named, account: str) -> Made:
     """Return what a candidate was made from. judged: `commit` and `images` of its evaluation."""
-    return Made(_trained(origin), origin, judged["commit"], judged["images"], judged_on, account)
+    return Made(_list_trained_on(origin), origin, judged["commit"], judged["images"], judged_on, account)
 
 
-def in_production(api: wandb.Api, production: Artifact | None, promotions: Sequence[Entry]) -> Made | None:
+def find_production(api: wandb.Api, production: Artifact | None, promotions: Sequence[Entry]) -> Made | None:
     """Return what production was made from, by its run and by the evidence that the ledger names."""
     if production is None:
         return None
-    origin = lineage.origin(production)
+    origin = lineage.find_origin(production)
     name = str(Reference.pin(production))
     entry = next((entry for entry in reversed(promotions) if entry.content["to"]["name"] == name), None)
-    evidence = _evidence(api, entry) if entry else None
+    evidence = _read_evidence(api, entry) if entry else None
     if evidence is None:
-        return Made(_trained(origin), origin)
+        return Made(_list_trained_on(origin), origin)
     judged_on = Named(evidence.dataset.name, evidence.dataset.digest)
-    return Made(_trained(origin), origin, evidence.commit, evidence.images, judged_on, evidence.account)
+    return Made(_list_trained_on(origin), origin, evidence.commit, evidence.images, judged_on, evidence.account)
 
 
-def _trained(origin: Origin | None) -> tuple[str, ...]:
+def _list_trained_on(origin: Origin | None) -> tuple[str, ...]:
     used = origin.datasets if origin else ()
-    return tuple(sorted(_rows(Named(str(Reference.pin(dataset)), dataset.digest)) for dataset in used))
+    return tuple(sorted(_name_rows(Named(str(Reference.pin(dataset)), dataset.digest)) for dataset in used))
 
 
-def _evidence(api: wandb.Api, entry: Entry) -> Evidence | None:
+def _read_evidence(api: wandb.Api, entry: Entry) -> Evidence | None:
     """Return the evidence of an entry; None if it is gone or was replaced."""
     named = entry.content["evidence"]
     source = client.find(api, named["name"])

@@ -22,7 +22,7 @@ from urllib.request import urlopen
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.promotion import ledger
 from modelgate.promotion.ledger import Entry
-from modelgate.text import one_line
+from modelgate.text import to_line
 from modelgate.tracking import client, files
 from modelgate.tracking.references import Reference
 
@@ -69,7 +69,7 @@ class Deployed:
         }
 
 
-def verified(
+def verify(
     api: wandb.Api,
     entries: Sequence[Entry],
     collection: str,
@@ -87,7 +87,9 @@ def verified(
     a version other than production. unapproved: accept it even if it was never promoted. Raise StepError with the name
     of what does not agree, before anything is loaded.
     """
-    artifact, entry = _named(api, entries, version, unapproved) if version else _in_production(api, entries, collection)
+    artifact, entry = (
+        _find_version(api, entries, version, unapproved) if version else _find_production(api, entries, collection)
+    )
     if entry is not None:
         _require_sealed(artifact, entry)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,48 +97,48 @@ def verified(
     if entry is not None:
         _require_bytes(artifact, entry, fetched.sha256)
     reference = str(Reference.pin(artifact))
-    return Deployed(reference, artifact.digest, fetched.sha256, fetched.path, client.page_of(artifact), entry)
+    return Deployed(reference, artifact.digest, fetched.sha256, fetched.path, client.get_page(artifact), entry)
 
 
-def collection_of(api: wandb.Api, registry: str, name: str) -> str:
+def find_collection(api: wandb.Api, registry: str, name: str) -> str:
     """
     Return a registered model of the use case's registry, `organization/registry/name`.
 
     The ledger does not decide this: anyone who can write to it could name their own registry.
     """
-    if (home := client.registry(api, registry)) is None:
-        raise _nothing(name)
+    if (home := client.find_registry(api, registry)) is None:
+        raise _refuse_nothing(name)
     return f"{home}/{name}"
 
 
-def promoted(entries: Sequence[Entry], collection: str) -> Entry | None:
+def find_promotion(entries: Sequence[Entry], collection: str) -> Entry | None:
     """Return the last entry that took effect in a collection: it says what should be in production there."""
     ours = (entry for entry in reversed(entries) if entry.applied)
-    return next((entry for entry in ours if _version_of(entry).collection == collection), None)
+    return next((entry for entry in ours if _parse_version(entry).collection == collection), None)
 
 
-def _version_of(entry: Entry) -> Reference:
+def _parse_version(entry: Entry) -> Reference:
     return Reference.parse(entry.content["to"]["name"], "the ledger")
 
 
-def _in_production(api: wandb.Api, entries: Sequence[Entry], collection: str) -> tuple[Artifact, Entry]:
-    holder = client.production(api, collection)
+def _find_production(api: wandb.Api, entries: Sequence[Entry], collection: str) -> tuple[Artifact, Entry]:
+    holder = client.find_production(api, collection)
     now = Reference.pin(holder) if holder else None
-    entry = _deciding(api, entries, collection, holder)
+    entry = _find_deciding(api, entries, collection, holder)
     if entry is None:
         if holder is None:
-            raise _nothing(collection)
+            raise _refuse_nothing(collection)
         raise StepError("moved_outside", f"{now} is {client.PRODUCTION}, but the ledger has no promotion of it", _AUDIT)
     if holder is None:
-        message = f"{_version_of(entry)} should be {client.PRODUCTION} by entry v{entry.number}, but no version is"
+        message = f"{_parse_version(entry)} should be {client.PRODUCTION} by entry v{entry.number}, but no version is"
         raise StepError("production_gone", message, _AUDIT)
-    if now != _version_of(entry):
-        message = f"{now} is {client.PRODUCTION}, but the last entry, v{entry.number}, promoted {_version_of(entry)}"
+    if now != _parse_version(entry):
+        message = f"{now} is {client.PRODUCTION}, but the last entry, v{entry.number}, promoted {_parse_version(entry)}"
         raise StepError("moved_outside", message, _AUDIT)
     return holder, entry
 
 
-def _deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Entry | None:
+def _find_deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, holder: Artifact | None) -> Entry | None:
     """
     Return the entry that put the current version into production, or else the last one that says what should be there,
     or None.
@@ -147,9 +149,9 @@ def _deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, holder:
     counts = _counts(api, collection)
     sealed: Entry | None = None
     for entry in reversed(entries):
-        if entry.void or _version_of(entry).collection != collection:
+        if entry.void or _parse_version(entry).collection != collection:
             continue
-        if holder and Reference.pin(holder) == _version_of(entry) and ledger.seal_of(entry) in holder.aliases:
+        if holder and Reference.pin(holder) == _parse_version(entry) and ledger.get_seal(entry) in holder.aliases:
             if counts(entry):
                 return entry
             sealed = sealed or entry
@@ -160,15 +162,15 @@ def _deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, holder:
 
 def _counts(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
     """Return whether an admin of the registry wrote an entry; always true if W&B does not say who the admins are."""
-    admins = client.admins(api, collection)
-    return lambda entry: not admins or ledger.writer(api, entry) in admins
+    admins = client.list_admins(api, collection)
+    return lambda entry: not admins or ledger.find_writer(api, entry) in admins
 
 
-def _named(
+def _find_version(
     api: wandb.Api, entries: Sequence[Entry], version: Reference, unapproved: bool
 ) -> tuple[Artifact, Entry | None]:
     artifact = client.get(api, version, "--version")
-    named = [entry for entry in reversed(entries) if entry.applied and _version_of(entry) == version]
+    named = [entry for entry in reversed(entries) if entry.applied and _parse_version(entry) == version]
     counts = _counts(api, version.collection)
     entry = next((entry for entry in named if counts(entry)), None)
     if entry is None and not unapproved:
@@ -182,7 +184,7 @@ def _named(
 
 def _require_sealed(artifact: Artifact, entry: Entry) -> None:
     """Check that the version has the seal of the entry, and that entry and version are what was promoted."""
-    if ledger.seal_of(entry) not in artifact.aliases:
+    if ledger.get_seal(entry) not in artifact.aliases:
         message = f"{Reference.pin(artifact)} has no seal of entry v{entry.number}, which says that it was promoted"
         raise StepError("entry_not_sealed", message, _AUDIT)
     if entry.noted.get("entry") != entry.content:
@@ -201,7 +203,7 @@ def _require_bytes(artifact: Artifact, entry: Entry, sha256: str) -> None:
         raise StepError("model_bytes_changed", message, _AUDIT)
 
 
-def _nothing(collection: str) -> StepError:
+def _refuse_nothing(collection: str) -> StepError:
     message = f"nothing is in production for {collection}"
     return StepError("nothing_in_production", message, "promote a version first: make run")
 
@@ -219,14 +221,14 @@ def ask(url: str) -> Mapping[str, Any] | None:
         except HTTPError as error:  # 503: it runs, but has no version
             answer = error
         with answer:
-            said = json.loads(answer.read(MAX_ANSWER_BYTES))
+            state = json.loads(answer.read(MAX_ANSWER_BYTES))
     except (OSError, HTTPException, ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return state if isinstance(state, dict) else None
 
 
-def differences(
-    said: Mapping[str, Any] | None,
+def list_differences(
+    state: Mapping[str, Any] | None,
     use_case: str,
     entries: Sequence[Entry],
     collection: str,
@@ -239,32 +241,32 @@ def differences(
     said: the body of its readiness; None if it did not answer. stale_s: how long after a promotion it may still run the
     previous version, in seconds.
     """
-    if said is None:
+    if state is None:
         return [("service_unreachable", "it does not answer")]
-    if said.get("use_case") != use_case:
-        return [("service_of_another_use_case", f"it serves {one_line(said.get('use_case'))}, not {use_case}")]
-    if said.get("ready") is not True:
-        problem = said.get("problem")
+    if state.get("use_case") != use_case:
+        return [("service_of_another_use_case", f"it serves {to_line(state.get('use_case'))}, not {use_case}")]
+    if state.get("ready") is not True:
+        problem = state.get("problem")
         why = problem.get("message") if isinstance(problem, dict) else "it gives no reason"
-        return [("service_not_ready", f"no version answers: {one_line(why)}")]
-    by = next((entry for entry in entries if entry.applied and entry.sha256 == said.get("ledger_sha256")), None)
-    if by is None or said.get("approved") is not True:
-        return [("service_unverified", f"it names no promotion in the ledger for {one_line(said.get('version'))}")]
+        return [("service_not_ready", f"no version answers: {to_line(why)}")]
+    by = next((entry for entry in entries if entry.applied and entry.sha256 == state.get("ledger_sha256")), None)
+    if by is None or state.get("approved") is not True:
+        return [("service_unverified", f"it names no promotion in the ledger for {to_line(state.get('version'))}")]
     promoted_by = by.content["to"]
-    if said.get("version") != promoted_by["name"]:
-        message = f"it runs {one_line(said.get('version'))}, but entry v{by.number} promoted {promoted_by['name']}"
+    if state.get("version") != promoted_by["name"]:
+        message = f"it runs {to_line(state.get('version'))}, but entry v{by.number} promoted {promoted_by['name']}"
         return [("service_of_other_version", message)]
-    found = []
+    findings = []
     sha256 = (by.content.get("sha256") or {}).get("model")
-    if said.get("digest") != promoted_by["digest"] or sha256 not in (None, said.get("sha256")):
-        message = f"its file of {promoted_by['name']} is {one_line(said.get('sha256'))}, but {sha256} was promoted"
-        found.append(("service_of_other_digest", message))
-    last = promoted(entries, collection)
+    if state.get("digest") != promoted_by["digest"] or sha256 not in (None, state.get("sha256")):
+        message = f"its file of {promoted_by['name']} is {to_line(state.get('sha256'))}, but {sha256} was promoted"
+        findings.append(("service_of_other_digest", message))
+    last = find_promotion(entries, collection)
     if last is not None and last.number != by.number:
-        late = (now - ledger.time_of(last.content["time"])).total_seconds()
+        late = (now - ledger.parse_time(last.content["time"])).total_seconds()
         if late > stale_s:
             message = (
                 f"it runs {promoted_by['name']}, but entry v{last.number} promoted another version {late:.0f} s ago"
             )
-            found.append(("service_stale", message))
-    return found
+            findings.append(("service_stale", message))
+    return findings

@@ -37,7 +37,7 @@ MAX_UNPACKED_BYTES = 2_000_000_000
 MAX_GROUPS = 1000  # of one slice; each group is checked separately
 
 
-def name_of(use_case: str) -> str:
+def get_name(use_case: str) -> str:
     """Return the artifact's name."""
     return f"{use_case}_evaluation"
 
@@ -45,7 +45,7 @@ def name_of(use_case: str) -> str:
 def add_to(artifact: Artifact, evidence: str, report: str, scores: Scores, policy: Policy) -> None:
     """Add the three files to an artifact before it is logged. evidence: the text of its file."""
     packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **_arrays(scores, policy))
+    np.savez_compressed(packed, allow_pickle=False, **_pack_arrays(scores, policy))
     for name, content in (
         (form.FILE, evidence.encode()),
         (REPORT, report.encode()),
@@ -73,16 +73,16 @@ def read(artifact: Artifact) -> tuple[Evidence, str, Scores]:
 
 def unpack(evidence: bytes, report: bytes, predictions: bytes) -> tuple[Evidence, str, Scores]:
     """Read the three files; ValueError names what is wrong. Anyone who can log an artifact may have written them."""
-    found = form.parse(evidence)
+    parsed = form.parse(evidence)
     stored = arrays.load(predictions, MAX_UNPACKED_BYTES)
     if "labels" in stored and "targets" not in stored:  # their names before there were regressions
         stored["targets"] = stored.pop("labels")
-    if wrong := _wrong(stored, found):
+    if wrong := _find_wrong(stored, parsed):
         raise ValueError(f"{PREDICTIONS}: {wrong}")
-    return found, report.decode(), _scores(stored, found)
+    return parsed, report.decode(), _unpack_scores(stored, parsed)
 
 
-def _wrong(stored: Mapping[str, Any], evidence: Evidence) -> str:
+def _find_wrong(stored: Mapping[str, Any], evidence: Evidence) -> str:
     """Return why these arrays cannot be answers; empty if they can. The gate counts missing rows."""
     if not {"targets", "candidate"} <= stored.keys():
         return "targets and candidate must both be present"
@@ -97,16 +97,16 @@ def _wrong(stored: Mapping[str, Any], evidence: Evidence) -> str:
         return f"{evidence.metric} is not a metric of {evidence.task}"
     if regression and evidence.policy.tolerance is None:
         return "a regression was judged without a tolerance"
-    return (_wrong_numbers if regression else _wrong_classes)(stored) or _wrong_groups(stored)
+    return (_find_wrong_numbers if regression else _find_wrong_classes)(stored) or _find_wrong_groups(stored)
 
 
-def _wrong_classes(stored: Mapping[str, Any]) -> str:
+def _find_wrong_classes(stored: Mapping[str, Any]) -> str:
     classes = stored["candidate"].shape[-1:]
     for name, values in stored.items():
         answers = name in ("candidate", "production")
         if answers and (values.ndim != 2 or values.dtype.kind != "f" or values.shape[1:] != classes or not classes[0]):
             return f"{name} is {values.dtype} {values.shape}, not one row of probabilities per row"
-        if not answers and (values.ndim != 1 or values.dtype.kind not in _kinds(name)):
+        if not answers and (values.ndim != 1 or values.dtype.kind not in _get_kinds(name)):
             return f"{name} is {values.dtype} {values.shape}, not one number per row"
     targets = stored["targets"]
     if targets.dtype.kind == "f" or (len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes[0]):
@@ -116,30 +116,30 @@ def _wrong_classes(stored: Mapping[str, Any]) -> str:
     return ""
 
 
-def _wrong_numbers(stored: Mapping[str, Any]) -> str:
+def _find_wrong_numbers(stored: Mapping[str, Any]) -> str:
     for name, values in stored.items():
-        kinds = "f" if name in ("targets", "candidate", "production") else _kinds(name)
+        kinds = "f" if name in ("targets", "candidate", "production") else _get_kinds(name)
         if values.ndim != 1 or values.dtype.kind not in kinds:
             return f"{name} is {values.dtype} {values.shape}, not one number per row"
     targets = stored["targets"]
     return "" if np.isfinite(targets).all() else "a target is NaN or infinite"
 
 
-def _kinds(name: str) -> str:
+def _get_kinds(name: str) -> str:
     """Return the kinds of NumPy types that an array other than the answers may have."""
     if name == "classes" or name.startswith("groups/"):
         return "U"
     return "iu" if name.startswith("slices/") else "iuf"
 
 
-def _wrong_groups(stored: Mapping[str, Any]) -> str:
+def _find_wrong_groups(stored: Mapping[str, Any]) -> str:
     for name, values in stored.items():
         if name.startswith("slices/") and (count := len(np.unique(values))) > MAX_GROUPS:
             return f"{name} has {count} groups, but {MAX_GROUPS} are allowed"
     return ""
 
 
-def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | None = None) -> int:
+def count_looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | None = None) -> int:
     """
     Count the different candidates that these eval rows have judged, including this one.
 
@@ -147,7 +147,7 @@ def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | N
     project can lower it. before: count only versions before this one.
     """
     models = {judged.model}
-    for version in client.versions(api, ARTIFACT_TYPE, evaluations):
+    for version in client.list_versions(api, ARTIFACT_TYPE, evaluations):
         noted = version.metadata.get("sha256")
         counts = before is None or Reference.pin(version).number < before
         if counts and isinstance(noted, dict) and noted.get("eval_rows") == judged.eval_rows:
@@ -155,14 +155,14 @@ def looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: int | N
     return len(models)
 
 
-def per_row(scores: Scores) -> PerRow | None:
+def locate_losses(scores: Scores) -> PerRow | None:
     """Return where the loss of each row is stored; None if a model has not answered every row."""
-    if not _answered(scores):
+    if not _has_answers(scores):
         return None
     return PerRow(PREDICTIONS, "losses/candidate", None if scores.production is None else "losses/production")
 
 
-def _arrays(scores: Scores, policy: Policy) -> dict[str, Any]:
+def _pack_arrays(scores: Scores, policy: Policy) -> dict[str, Any]:
     stored: dict[str, Any] = {"targets": scores.targets, "candidate": scores.candidate}
     if scores.production is not None:
         stored["production"] = scores.production
@@ -174,28 +174,28 @@ def _arrays(scores: Scores, policy: Policy) -> dict[str, Any]:
         stored[f"varied/{name}/candidate"] = varied.candidate
         if varied.production is not None:
             stored[f"varied/{name}/production"] = varied.production
-    return stored | _losses(scores, policy)
+    return stored | _pack_losses(scores, policy)
 
 
-def _answered(scores: Scores) -> bool:
+def _has_answers(scores: Scores) -> bool:
     """Return whether each model has one answer per row."""
     answers = (scores.candidate, scores.production)
     return all(len(rows) == len(scores.targets) for rows in answers if rows is not None)
 
 
-def _losses(scores: Scores, policy: Policy) -> dict[str, Any]:
-    if not _answered(scores):
+def _pack_losses(scores: Scores, policy: Policy) -> dict[str, Any]:
+    if not _has_answers(scores):
         return {}
     own = {"candidate": scores.own_candidate, "production": scores.own_production}
     answered = {"candidate": scores.candidate, "production": scores.production}
     return {
-        f"losses/{name}": metrics.losses(scores.targets, rows, policy) if (mine := own[name]) is None else mine
+        f"losses/{name}": metrics.compute_losses(scores.targets, rows, policy) if (mine := own[name]) is None else mine
         for name, rows in answered.items()
         if rows is not None
     }
 
 
-def _scores(stored: Mapping[str, Any], evidence: Evidence) -> Scores:
+def _unpack_scores(stored: Mapping[str, Any], evidence: Evidence) -> Scores:
     regression = evidence.task == REGRESSION
     slices = {key.removeprefix("slices/"): groups for key, groups in stored.items() if key.startswith("slices/")}
     varied = [

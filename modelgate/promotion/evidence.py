@@ -296,7 +296,7 @@ def as_json(evidence: Evidence) -> dict[str, Any]:
     return dict(TYPE.dump_python(evidence, mode="json", by_alias=True))
 
 
-def text(evidence: Evidence) -> str:
+def to_text(evidence: Evidence) -> str:
     """Return the content of `evidence.json`."""
     return json.dumps(as_json(evidence), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
@@ -304,10 +304,10 @@ def text(evidence: Evidence) -> str:
 def parse(content: str | bytes) -> Evidence:
     """Return the evidence in a file of schema 2 or 1; ValueError names what is missing or wrong."""
     try:
-        found = from_json(content)
-        if isinstance(found, dict) and found.get("schema") == 1 and found["schema"] is not True:
-            found = _from_schema_1(found)
-        return TYPE.validate_json(json.dumps(found))
+        evidence = from_json(content)
+        if isinstance(evidence, dict) and evidence.get("schema") == 1 and evidence["schema"] is not True:
+            evidence = _from_schema_1(evidence)
+        return TYPE.validate_json(json.dumps(evidence))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in ("$", *first["loc"]))
@@ -343,7 +343,7 @@ def _from_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
         "sha256": {"model": None, "eval_rows": None},
         "trained_on": None,
         "looks": None,
-        "git": (git := git_of(old["commit"])) and vars(git),
+        "git": (git := parse_git(old["commit"])) and vars(git),
         "account": None,
     }
     if unknown := added.keys() & old.keys():
@@ -354,7 +354,7 @@ def _from_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
 # --- its parts, from and for others ----------------------------------------------------------------------------------
 
 
-def git_of(commit: str, github: Mapping[str, Any] | None = None) -> Git | None:
+def parse_git(commit: str, github: Mapping[str, Any] | None = None) -> Git | None:
     """
     Parse `--commit`: a commit, followed by `-dirty` if the files differed from it.
 
@@ -367,21 +367,21 @@ def git_of(commit: str, github: Mapping[str, Any] | None = None) -> Git | None:
     return Git(sha, dirty, **parts)
 
 
-def slices_of(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:
+def list_slices(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:
     """Return the first of the slices that changed: name, rows, regressed, improved."""
     return tuple(Slice(*row) for row in moved[:MAX_SLICES])
 
 
-def confusion_of(mistakes: Sequence[tuple[str, str, int]]) -> tuple[Confusion, ...]:
+def list_confusion(mistakes: Sequence[tuple[str, str, int]]) -> tuple[Confusion, ...]:
     """Return the most frequent mistakes: truth, answer, rows."""
     return tuple(Confusion(*mistake) for mistake in mistakes[:MAX_CONFUSIONS])
 
 
-def limits_of(policy: limits.Policy) -> Policy:
+def record_policy(policy: limits.Policy) -> Policy:
     """Return a policy in the form of evidence. Its metric is a field of the evidence."""
     return Policy(**{name: value for name, value in vars(policy).items() if name != "metric"})
 
 
-def policy_of(evidence: Evidence) -> limits.Policy:
+def restore_policy(evidence: Evidence) -> limits.Policy:
     """Return the policy that the evidence was judged by. Without a limit, nothing passes."""
     return limits.Policy(**vars(evidence.policy), metric=evidence.metric)

@@ -23,11 +23,11 @@ class _Plain(GenerateJsonSchema):
         return False
 
 
-def text() -> str:
+def write_schema() -> str:
     """Return the content of the schema file."""
     schema = {"$schema": _Plain.schema_dialect, **TYPE.json_schema(schema_generator=_Plain)}
     return json.dumps(schema, indent=2) + "\n"
 
 
 if __name__ == "__main__":
-    PATH.write_text(text(), encoding="utf-8")
+    PATH.write_text(write_schema(), encoding="utf-8")

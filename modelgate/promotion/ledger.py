@@ -68,7 +68,7 @@ class Entry:
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(text(self.content).encode()).hexdigest()
+        return hashlib.sha256(to_text(self.content).encode()).hexdigest()
 
     @property
     def names_run(self) -> bool:
@@ -81,17 +81,17 @@ class Entry:
         return "void" if self.void else "applied" if self.applied else "unfinished"
 
 
-def name_of(use_case: str) -> str:
+def get_name(use_case: str) -> str:
     """Return the artifact's name."""
     return f"{use_case}_promotions"
 
 
-def text(content: Mapping[str, Any]) -> str:
+def to_text(content: Mapping[str, Any]) -> str:
     """Return an entry's canonical form, which is hashed and stored in the version's file."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def chained(entries: Iterable[Entry], production: str | None = None) -> list[Entry]:
+def chain(entries: Iterable[Entry], production: str | None = None) -> list[Entry]:
     """
     Return the entries in order, and mark those that took effect, and as void those that do not follow the last valid
     one.
@@ -106,23 +106,23 @@ def chained(entries: Iterable[Entry], production: str | None = None) -> list[Ent
         result.append(replace(entry, void=void, unbound=bound and not entry.names_run))
         if not void:
             last, bound = entry.sha256, bound or entry.names_run
-    return with_effect(result, production)
+    return mark_effects(result, production)
 
 
-def with_effect(entries: Iterable[Entry], production: str | None) -> list[Entry]:
+def mark_effects(entries: Iterable[Entry], production: str | None) -> list[Entry]:
     """Return the entries with `applied` set by the entry that follows each of them, and for the last one by the
     registry.
     """
     result: list[Entry] = []
     after: Entry | None = None
     for entry in reversed(list(entries)):
-        applied = not entry.void and _took_effect(entry, after, production)
+        applied = not entry.void and _has_taken_effect(entry, after, production)
         result.append(replace(entry, applied=applied))
         after = after if entry.void else entry
     return result[::-1]
 
 
-def _took_effect(entry: Entry, after: Entry | None, production: str | None) -> bool:
+def _has_taken_effect(entry: Entry, after: Entry | None, production: str | None) -> bool:
     to = entry.content.get("to")
     if after is None:
         return production is not None and isinstance(to, Mapping) and to.get("name") == production
@@ -132,12 +132,12 @@ def _took_effect(entry: Entry, after: Entry | None, production: str | None) -> b
     return "applied_at" in entry.noted or after.content.get("from") == to
 
 
-def head(entries: Iterable[Entry]) -> Entry | None:
+def find_head(entries: Iterable[Entry]) -> Entry | None:
     """Return the last valid entry, which the next one follows."""
     return next((entry for entry in reversed(list(entries)) if not entry.void), None)
 
 
-def joined(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
+def join(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
     """
     Return the entries of a ledger that began in another project, numbered across both.
 
@@ -150,12 +150,12 @@ def joined(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
     return [*kept, *(replace(entry, number=entry.number + before) for entry in own)]
 
 
-def promotions(entries: Iterable[Entry]) -> list[Entry]:
+def list_promotions(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries that took effect."""
     return [entry for entry in entries if entry.applied]
 
 
-def last_in_production(
+def find_last_in_production(
     entries: Sequence[Entry], digest: str, counts: Callable[[Entry], bool] = lambda _: True
 ) -> Entry | None:
     """
@@ -175,15 +175,15 @@ def last_in_production(
     return None
 
 
-def drops(entries: Iterable[Entry], metric: str) -> float:
+def sum_drops(entries: Iterable[Entry], metric: str) -> float:
     """Return how much all promotions judged by this metric have lost of it together, in its own unit."""
-    judged = [entry.content for entry in promotions(entries) if metric_of(entry) == metric]
+    judged = [entry.content for entry in list_promotions(entries) if get_metric(entry) == metric]
     return sum(content.get("drop") or 0.0 for content in judged)
 
 
 def require_rows(entries: Iterable[Entry], digest: str, sha256: str | None) -> None:
     """Refuse the file of a dataset's eval rows if the ledger records another file for the dataset's digest."""
-    for entry in promotions(entries):
+    for entry in list_promotions(entries):
         known = (entry.content.get("sha256") or {}).get("eval_rows")
         if entry.content["dataset"]["digest"] == digest and known not in (None, sha256):
             raise StepError(
@@ -193,7 +193,7 @@ def require_rows(entries: Iterable[Entry], digest: str, sha256: str | None) -> N
             )
 
 
-def metric_of(entry: Entry) -> str:
+def get_metric(entry: Entry) -> str:
     """Return the metric of an entry's policy. Early entries do not say it, because accuracy was the only one."""
     return str(entry.content.get("metric") or "accuracy")
 
@@ -201,20 +201,20 @@ def metric_of(entry: Entry) -> str:
 # --- in W&B ----------------------------------------------------------------------------------------------------------
 
 
-def places(api: wandb.Api, entity: str, project: str, use_case: str) -> list[str]:
+def find_names(api: wandb.Api, entity: str, project: str, use_case: str) -> list[str]:
     """
     Return where the ledger is, `entity/project/name`: new entries go to the first place, and the second has older ones.
 
     If there is a project `<project>-promotions`, the ledger is there: only the account that promotes may write to it.
     Entries that are older than this project stay where they are.
     """
-    return names(entity, project, use_case, has_own=client.has_project(api, entity, f"{project}{OWN_PROJECT}"))
+    return list_names(entity, project, use_case, has_own=client.has_project(api, entity, f"{project}{OWN_PROJECT}"))
 
 
-def names(entity: str, project: str, use_case: str, *, has_own: bool) -> list[str]:
+def list_names(entity: str, project: str, use_case: str, *, has_own: bool) -> list[str]:
     """Return `places`, given whether the project `<project>-promotions` exists."""
     homes = [f"{project}{OWN_PROJECT}", project] if has_own else [project]
-    return [f"{entity}/{home}/{name_of(use_case)}" for home in homes]
+    return [f"{entity}/{home}/{get_name(use_case)}" for home in homes]
 
 
 def read(api: wandb.Api, *places: str, registry: str = REGISTRY) -> list[Entry]:
@@ -223,26 +223,26 @@ def read(api: wandb.Api, *places: str, registry: str = REGISTRY) -> list[Entry]:
 
     places: from `places`. registry: the name of the registry that the use case promotes in.
     """
-    entries = joined(*(_entries(api, place) for place in places))
-    return chained(entries, _effective(api, head(chained(entries)), registry))
+    entries = join(*(_read_entries(api, place) for place in places))
+    return chain(entries, _find_effective(api, find_head(chain(entries)), registry))
 
 
-def by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -> list[Entry]:
+def keep_by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -> list[Entry]:
     """
     Return the entries that count for a judgement: those that an admin of the registry wrote, ignoring the others.
 
     Return all of them if W&B does not say who the admins are, or if no admin wrote any.
     """
-    if not entries or (home := client.registry(api, registry)) is None:
+    if not entries or (home := client.find_registry(api, registry)) is None:
         return list(entries)
-    admins = client.admins(api, f"{home}/")
-    ours = [entry for entry in entries if not entry.void and writer(api, entry) in admins]
-    return with_effect(ours, _effective(api, head(ours), registry)) if ours else list(entries)
+    admins = client.list_admins(api, f"{home}/")
+    ours = [entry for entry in entries if not entry.void and find_writer(api, entry) in admins]
+    return mark_effects(ours, _find_effective(api, find_head(ours), registry)) if ours else list(entries)
 
 
-def _effective(api: wandb.Api, last: Entry | None, registry: str) -> str | None:
+def _find_effective(api: wandb.Api, last: Entry | None, registry: str) -> str | None:
     """Return the version that the last entry put into production, if it did."""
-    if last is None or not has_effect(api, last, client.registry(api, registry)):
+    if last is None or not has_effect(api, last, client.find_registry(api, registry)):
         return None
     return str(last.content["to"]["name"])
 
@@ -255,16 +255,16 @@ def has_effect(api: wandb.Api, last: Entry, registry: str | None) -> bool:
     registry: the use case's, `organization/project`. Anyone who can write an entry could name a version elsewhere.
     """
     target = Reference.parse(last.content["to"]["name"], "the ledger")
-    if registry_of(last) != registry:
+    if get_registry(last) != registry:
         return False
     if version := client.find(api, str(target)):
-        return bool({client.PRODUCTION, seal_of(last)} & set(version.aliases))
-    now, promoters = client.production(api, target.collection), client.admins(api, target.collection)
-    by_promoter = not promoters or writer(api, last) in promoters
-    return outlived(last, str(Reference.pin(now)) if now else None, by_promoter=by_promoter)
+        return bool({client.PRODUCTION, get_seal(last)} & set(version.aliases))
+    now, promoters = client.find_production(api, target.collection), client.list_admins(api, target.collection)
+    by_promoter = not promoters or find_writer(api, last) in promoters
+    return has_outlived(last, str(Reference.pin(now)) if now else None, by_promoter=by_promoter)
 
 
-def outlived(last: Entry, production: str | None, *, by_promoter: bool) -> bool:
+def has_outlived(last: Entry, production: str | None, *, by_promoter: bool) -> bool:
     """
     Return whether the last entry took effect although its version is gone, with its alias and seal.
 
@@ -275,47 +275,47 @@ def outlived(last: Entry, production: str | None, *, by_promoter: bool) -> bool:
     return by_promoter and (before is None or before["name"] != production)
 
 
-def registry_of(entry: Entry) -> str:
+def get_registry(entry: Entry) -> str:
     """Return the registry that an entry promotes in, `organization/project`."""
     return str(entry.content["to"]["name"]).rpartition("/")[0]
 
 
-def collection_of(entries: Iterable[Entry], registry: str, own: str) -> str:
+def get_collection(entries: Iterable[Entry], registry: str, own: str) -> str:
     """
     Return the collection of the use case's registry that the last entry promoted in; without an entry, the use case's
     own.
 
     Anyone who can write to the ledger could name a version in their own registry.
     """
-    named = [entry for entry in entries if readable(entry.content) and registry_of(entry) == registry]
+    named = [entry for entry in entries if is_readable(entry.content) and get_registry(entry) == registry]
     return Reference.parse(named[-1].content["to"]["name"], "the ledger").collection if named else f"{registry}/{own}"
 
 
-def _entries(api: wandb.Api, place: str) -> list[Entry]:
-    return sorted(map(_entry, client.versions(api, ARTIFACT_TYPE, place)), key=lambda entry: entry.number)
+def _read_entries(api: wandb.Api, place: str) -> list[Entry]:
+    return sorted(map(_read_entry, client.list_versions(api, ARTIFACT_TYPE, place)), key=lambda entry: entry.number)
 
 
 def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
     """Write an entry and return its version. `read` shows whether it won."""
     import wandb
 
-    artifact = wandb.Artifact(name_of(use_case), type=ARTIFACT_TYPE, metadata={"entry": dict(content)})
+    artifact = wandb.Artifact(get_name(use_case), type=ARTIFACT_TYPE, metadata={"entry": dict(content)})
     with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
-        file.write(text(content))
+        file.write(to_text(content))
     return str(Reference.pin(client.log(run, artifact, ["latest"])))
 
 
-def run_id(content: Mapping[str, Any], kind: str = "promotion") -> str:
+def compute_run_id(content: Mapping[str, Any], kind: str = "promotion") -> str:
     """
     Return the id of the run that logs this entry or receipt. It follows from all its content except the run's page.
 
     Anyone who can write to the project can continue someone else's run, but no one can give that run another id.
     """
-    said = {key: value for key, value in content.items() if key != "run_url"}
-    return f"{kind}-{hashlib.sha256(text(said).encode()).hexdigest()[:32]}"
+    hashed = {key: value for key, value in content.items() if key != "run_url"}
+    return f"{kind}-{hashlib.sha256(to_text(hashed).encode()).hexdigest()[:32]}"
 
 
-def writer(api: wandb.Api, entry: Entry) -> str | None:
+def find_writer(api: wandb.Api, entry: Entry) -> str | None:
     """
     Return the account that wrote an entry; None if W&B knows none, or if the run was not created for it.
 
@@ -324,17 +324,17 @@ def writer(api: wandb.Api, entry: Entry) -> str | None:
     if entry.unbound:
         return None
     if not entry.names_run:
-        return logger(api, entry.version)
-    return account_of(api, entry.version, run_id(entry.content))
+        return find_logger(api, entry.version)
+    return find_account(api, entry.version, compute_run_id(entry.content))
 
 
-def account_of(api: wandb.Api, version: str, run_id: str) -> str | None:
+def find_account(api: wandb.Api, version: str, run_id: str) -> str | None:
     """Return the account of the run with this id, if it logged the version; None if another run did."""
     run = api.artifact(version).logged_by()
-    return client.account_of_run(run) if run and run.id == run_id else None
+    return client.get_run_account(run) if run and run.id == run_id else None
 
 
-def logger(api: wandb.Api, version: str) -> str | None:
+def find_logger(api: wandb.Api, version: str) -> str | None:
     """
     Return the account whose run logged an entry before schema 4; None if W&B knows none.
 
@@ -343,18 +343,18 @@ def logger(api: wandb.Api, version: str) -> str | None:
     """
     written = api.artifact(version)
     run = written.logged_by()
-    if run is None or (account := client.account_of_run(run)) is None:
+    if run is None or (account := client.get_run_account(run)) is None:
         return None
     logged = [Reference.pin(artifact).number for artifact in run.logged_artifacts() if artifact.type == written.type]
     return account if min(logged, default=None) == Reference.parse(version, "").number else None
 
 
-def now() -> str:
+def format_now() -> str:
     """Return the time in the form of entries and evidence: UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def time_of(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Parse a time as W&B, entries and people write it (ISO 8601; UTC if there is no zone); raise ValueError
     otherwise.
     """
@@ -362,7 +362,7 @@ def time_of(text: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
-def seal_of(entry: Entry) -> str:
+def get_seal(entry: Entry) -> str:
     """Return the alias that ties a promoted version to its entry."""
     return seal(f"v{entry.number}", entry.sha256)
 
@@ -372,7 +372,7 @@ def seal(version: str, sha256: str) -> str:
     return f"promotion-{version}-{sha256[:12]}"
 
 
-def readable(content: object) -> bool:
+def is_readable(content: object) -> bool:
     """Return whether this has all fields of a promotion with their types: the ledger's project may have other
     writers.
     """
@@ -399,7 +399,7 @@ def readable(content: object) -> bool:
 
     def time(value: object) -> bool:
         try:
-            return isinstance(value, str) and bool(time_of(value))
+            return isinstance(value, str) and bool(parse_time(value))
         except ValueError:
             return False
 
@@ -430,7 +430,7 @@ def _is_shallow(value: object, depth: int) -> bool:
     return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
 
 
-def entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
+def parse_entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
     """
     Return the entry in a version, from its file and its metadata. file: None if it is missing or damaged.
 
@@ -440,15 +440,15 @@ def entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
         content: Any = json.loads(file) if file is not None else None
     except (ValueError, RecursionError):
         content = None
-    said: dict[str, Any] = content if readable(content) else {"previous": "unreadable"}
-    return Entry(Reference.parse(version, "the ledger").number, said, noted=noted, version=version)
+    parsed: dict[str, Any] = content if is_readable(content) else {"previous": "unreadable"}
+    return Entry(Reference.parse(version, "the ledger").number, parsed, noted=noted, version=version)
 
 
-def _entry(version: Artifact) -> Entry:
-    return entry(str(Reference.pin(version)), _file(version), dict(version.metadata))
+def _read_entry(version: Artifact) -> Entry:
+    return parse_entry(str(Reference.pin(version)), _read_file(version), dict(version.metadata))
 
 
-def _file(version: Artifact) -> bytes | None:
+def _read_file(version: Artifact) -> bytes | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             return files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes()

@@ -74,7 +74,7 @@ def plan(versions: Iterable[Version], named: frozenset[str], before: datetime) -
     kept: Counter[str] = Counter()
     loose: dict[str, Version] = {}
     for version in versions:
-        if reason := why_kept(version, named, before):
+        if reason := find_reason_to_keep(version, named, before):
             kept[reason] += 1
         else:
             loose[version.id] = version
@@ -86,7 +86,7 @@ def plan(versions: Iterable[Version], named: frozenset[str], before: datetime) -
     return Plan(tuple(sorted(loose.values(), key=lambda version: (version.created_at, version.id))), kept)
 
 
-def why_kept(version: Version, named: frozenset[str], before: datetime) -> str | None:
+def find_reason_to_keep(version: Version, named: frozenset[str], before: datetime) -> str | None:
     """Return why this version stays, independent of the others; None if it may be deleted."""
     if any(not fingerprint.is_alias(alias) for alias in version.aliases):
         return "an alias names it"
@@ -106,27 +106,27 @@ def read(api: wandb.Api, project: str, use_case: str, before: datetime) -> Plan:
     """
     Return the plan for the datasets and models of a use case in `entity/project`. Raises FileRefused: see `_read`.
     """
-    named = frozenset(names(api, project, use_case))
+    named = frozenset(list_named(api, project, use_case))
     versions = []
     for kind in ("dataset", "model"):
-        for artifact in client.versions(api, kind, f"{project}/{use_case}_{kind}"):
-            version = _version(artifact)
+        for artifact in client.list_versions(api, kind, f"{project}/{use_case}_{kind}"):
+            version = _describe_version(artifact)
             # Two requests per version, made only if nothing else keeps the version.
-            versions.append(version if why_kept(version, named, before) else _with_uses(version, artifact))
+            versions.append(version if find_reason_to_keep(version, named, before) else _add_uses(version, artifact))
     return plan(versions, named, before)
 
 
-def names(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
+def list_named(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
     """Return every text in the ledger's entries and in the evidence, including names of versions."""
     entity, home = project.split("/")
-    ledgers = ledger.places(api, entity, home, use_case)
+    ledgers = ledger.find_names(api, entity, home, use_case)
     records = [
         *((ledger.ARTIFACT_TYPE, place, ledger.FILE) for place in ledgers),
-        (evaluation.ARTIFACT_TYPE, f"{project}/{evaluation.name_of(use_case)}", evidence.FILE),
+        (evaluation.ARTIFACT_TYPE, f"{project}/{evaluation.get_name(use_case)}", evidence.FILE),
     ]
     for kind, collection, file in records:
-        for artifact in client.versions(api, kind, collection):
-            yield from _texts(_read(artifact, file))
+        for artifact in client.list_versions(api, kind, collection):
+            yield from _list_texts(_read(artifact, file))
 
 
 def _read(artifact: Artifact, file: str) -> object:
@@ -143,7 +143,7 @@ def _read(artifact: Artifact, file: str) -> object:
         ) from error
 
 
-def _texts(value: object) -> Iterator[str]:
+def _list_texts(value: object) -> Iterator[str]:
     waiting = [value]
     while waiting:
         part = waiting.pop()
@@ -153,17 +153,17 @@ def _texts(value: object) -> Iterator[str]:
             waiting += part.values() if isinstance(part, dict) else part
 
 
-def _version(artifact: Artifact) -> Version:
+def _describe_version(artifact: Artifact) -> Version:
     return Version(
         id=str(artifact.id),
         name=str(Reference.pin(artifact)),
         size=int(artifact.size),
         aliases=tuple(artifact.aliases),
-        created_at=ledger.time_of(artifact.created_at),
+        created_at=ledger.parse_time(artifact.created_at),
     )
 
 
-def _with_uses(version: Version, artifact: Artifact) -> Version:
+def _add_uses(version: Version, artifact: Artifact) -> Version:
     runs = artifact.used_by()
     return replace(
         version,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, zip_longest
 
-from modelgate.promotion.ledger import Entry, outlived, readable, registry_of, with_effect
+from modelgate.promotion.ledger import Entry, get_registry, has_outlived, is_readable, mark_effects
 
 MAX_GAP = 1000  # entries
 _SEAL = re.compile(r"promotion-v([0-9]{1,9})-([0-9a-f]{12})")
@@ -60,7 +60,7 @@ class Finding:
     entry: int | None = None
 
 
-def seals_in(aliases: Iterable[str], version: str) -> list[Seal]:
+def parse_seals(aliases: Iterable[str], version: str) -> list[Seal]:
     """Return the seals among a version's aliases."""
     matches = (_SEAL.fullmatch(alias) for alias in aliases)
     return [Seal(int(match[1]), match[2], version) for match in matches if match]
@@ -77,51 +77,51 @@ def verify(entries: Iterable[Entry], registered: Registered) -> tuple[list[Entry
     findings = [
         Finding("entry_unreadable", f"v{number} is not the entry of a promotion", number)
         for number, entry in sorted(known.items())
-        if not readable(entry.content)
+        if not is_readable(entry.content)
     ]
-    known = {number: entry for number, entry in known.items() if readable(entry.content)}
-    findings += _reordered(known, registered)
-    known = _in_order(known, registered, {finding.entry for finding in findings})
+    known = {number: entry for number, entry in known.items() if is_readable(entry.content)}
+    findings += _find_reordered(known, registered)
+    known = _restore_order(known, registered, {finding.entry for finding in findings})
     wrong = {finding.entry for finding in findings}
-    findings += [finding for finding in _changed(known, registered) if finding.entry not in wrong]
-    findings += _missing(known, registered, {finding.entry for finding in findings})
+    findings += [finding for finding in _find_changed(known, registered) if finding.entry not in wrong]
+    findings += _find_missing(known, registered, {finding.entry for finding in findings})
     order, of_chain = _walk(known, registered, findings)
     findings += of_chain
-    order = _effects(order, registered)
+    order = _mark_effects(order, registered)
     wrong = {finding.entry for finding in findings}
-    findings += _unsealed(order, registered, wrong)
-    findings += _outside(order, registered, wrong)
-    findings += _production(order, registered)
-    findings += _named(order, registered)
-    findings += _bytes(order, registered)
-    findings += _written(order, registered)
-    findings += _collections(order, registered)
+    findings += _find_unsealed(order, registered, wrong)
+    findings += _find_outside_moves(order, registered, wrong)
+    findings += _find_wrong_production(order, registered)
+    findings += _find_gone(order, registered)
+    findings += _find_changed_bytes(order, registered)
+    findings += _find_wrong_writers(order, registered)
+    findings += _find_other_registries(order, registered)
     return order, findings
 
 
 # --- one entry by itself ---------------------------------------------------------------------------------------------
 
 
-def _sealed(number: int, registered: Registered) -> set[str]:
+def _list_sealed(number: int, registered: Registered) -> set[str]:
     return {seal.hash12 for seal in registered.seals if seal.number == number}
 
 
-def _broken_seals(known: Mapping[int, Entry], registered: Registered) -> list[int]:
+def _find_broken_seals(known: Mapping[int, Entry], registered: Registered) -> list[int]:
     """Return the entries whose hash differs from their seal."""
     return [
         number
         for number, entry in sorted(known.items())
-        if (hashes := _sealed(number, registered)) and entry.sha256[:12] not in hashes
+        if (hashes := _list_sealed(number, registered)) and entry.sha256[:12] not in hashes
     ]
 
 
-def _home(entry: Entry, registered: Registered) -> int | None:
+def _find_sealed_number(entry: Entry, registered: Registered) -> int | None:
     """Return the number under which an entry's hash was sealed."""
     return next((seal.number for seal in registered.seals if seal.hash12 == entry.sha256[:12]), None)
 
 
-def _reordered(known: Mapping[int, Entry], registered: Registered) -> list[Finding]:
-    homes = {number: _home(entry, registered) for number, entry in known.items()}
+def _find_reordered(known: Mapping[int, Entry], registered: Registered) -> list[Finding]:
+    homes = {number: _find_sealed_number(entry, registered) for number, entry in known.items()}
     moved = {number for number, home in homes.items() if home not in (None, number)}
     places = moved | {home for number in moved if (home := homes[number]) in known}
     return [
@@ -130,45 +130,45 @@ def _reordered(known: Mapping[int, Entry], registered: Registered) -> list[Findi
     ]
 
 
-def _in_order(known: Mapping[int, Entry], registered: Registered, reordered: set[int | None]) -> dict[int, Entry]:
+def _restore_order(known: Mapping[int, Entry], registered: Registered, reordered: set[int | None]) -> dict[int, Entry]:
     """Return the entries with moved ones back in the place that their seal says, so that the chain can be followed."""
     result = {number: entry for number, entry in known.items() if number not in reordered}
     loose = [entry for number, entry in sorted(known.items()) if number in reordered]
     free = sorted(number for number in known if number in reordered)
-    for entry in sorted(loose, key=lambda entry: _home(entry, registered) is None):
-        home = _home(entry, registered)
+    for entry in sorted(loose, key=lambda entry: _find_sealed_number(entry, registered) is None):
+        home = _find_sealed_number(entry, registered)
         number = home if home in free else free[0]
         free.remove(number)
         result[number] = replace(entry, number=number)
     return dict(sorted(result.items()))
 
 
-def _changed(known: Mapping[int, Entry], registered: Registered) -> list[Finding]:
-    broken = _broken_seals(known, registered)
-    found = []
+def _find_changed(known: Mapping[int, Entry], registered: Registered) -> list[Finding]:
+    broken = _find_broken_seals(known, registered)
+    findings = []
     for number, entry in known.items():
         if number in broken:
-            found.append(Finding("entry_changed", f"v{number} differs from its seal in the registry", number))
+            findings.append(Finding("entry_changed", f"v{number} differs from its seal in the registry", number))
         elif entry.noted.get("entry") != entry.content:
-            found.append(Finding("entry_changed", f"v{number} and its version's metadata differ", number))
-    return found
+            findings.append(Finding("entry_changed", f"v{number} and its version's metadata differ", number))
+    return findings
 
 
-def _missing(known: Mapping[int, Entry], registered: Registered, accounted: set[int | None]) -> list[Finding]:
+def _find_missing(known: Mapping[int, Entry], registered: Registered, accounted: set[int | None]) -> list[Finding]:
     last = max((number for number in (*known, *accounted) if number is not None), default=-1)
     sealed = {seal.number for seal in registered.seals if seal.number > last}
     # Anyone who can set an alias can name any number, so an impossibly large gap is not listed entry by entry.
     beyond = range(last + 1, max(sealed, default=last) + 1)
     numbers = beyond if len(beyond) <= MAX_GAP else sorted(sealed)
-    found = []
+    findings = []
     for number in [*range(last), *numbers]:
         if number in known or number in accounted:
             continue
         if number < last:
-            found.append(Finding("entry_missing", f"v{number} is missing, but v{last} exists", number))
+            findings.append(Finding("entry_missing", f"v{number} is missing, but v{last} exists", number))
         else:
-            found.append(Finding("ledger_cut_off", f"v{number} is missing, but the registry has its seal", number))
-    return found
+            findings.append(Finding("ledger_cut_off", f"v{number} is missing, but the registry has its seal", number))
+    return findings
 
 
 # --- the chain -------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def _walk(
         if not follows and previous not in seen:
             if any(number < entry.number for number in wrong):
                 follows = True
-            elif before is None or _sealed(before.number, registered):
+            elif before is None or _list_sealed(before.number, registered):
                 findings.append(
                     Finding("entry_orphaned", f"v{entry.number} follows no entry of this ledger", entry.number)
                 )
@@ -215,7 +215,7 @@ def _walk(
             seen.add(previous)
         # An entry that was skipped silently had lost a race. A sealed entry took effect, whatever it follows: promote
         # continues after a loss.
-        sealed = _sealed(entry.number, registered)
+        sealed = _list_sealed(entry.number, registered)
         passed_by = not sealed and entry.sha256 not in followed and entry.number < last_sealed
         follows = entry.sha256[:12] in sealed or (follows and not passed_by)
         order.append(replace(entry, void=not follows))
@@ -225,34 +225,34 @@ def _walk(
     return order, findings
 
 
-def _effects(order: list[Entry], registered: Registered) -> list[Entry]:
+def _mark_effects(order: list[Entry], registered: Registered) -> list[Entry]:
     """
     Return the entries with `applied` set by the seals, or else by the next entry, or else by what is in production.
 
     The last one also took effect if its version was deleted, and its seal with it.
     """
-    order = with_effect(order, registered.production)
+    order = mark_effects(order, registered.production)
     valid = [entry for entry in order if not entry.void]
-    applied = {entry.number for entry in valid if _sealed(entry.number, registered)}
+    applied = {entry.number for entry in valid if _list_sealed(entry.number, registered)}
     for entry, after in zip_longest(valid, valid[1:]):
         follows = after.content["previous"] == entry.sha256 if after else True
-        if follows and (entry.applied or (after is None and _outlived(entry, registered))):
+        if follows and (entry.applied or (after is None and _has_outlived(entry, registered))):
             applied.add(entry.number)
     return [replace(entry, applied=entry.number in applied) for entry in order]
 
 
-def _outlived(last: Entry, registered: Registered) -> bool:
+def _has_outlived(last: Entry, registered: Registered) -> bool:
     if last.content["to"]["name"] in registered.versions:
         return False
     promoters = registered.promoters
     by_promoter = promoters is None or registered.writers.get(last.number) in promoters
-    return outlived(last, registered.production, by_promoter=by_promoter)
+    return has_outlived(last, registered.production, by_promoter=by_promoter)
 
 
 # --- against the registry --------------------------------------------------------------------------------------------
 
 
-def _unsealed(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
+def _find_unsealed(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
     """Yield entries that say they were applied, but whose promoted version does not have their seal."""
     seals = {(seal.number, seal.version) for seal in registered.seals}
     return [
@@ -269,15 +269,15 @@ def _unsealed(order: list[Entry], registered: Registered, wrong: set[int | None]
     ]
 
 
-def _outside(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
+def _find_outside_moves(order: list[Entry], registered: Registered, wrong: set[int | None]) -> list[Finding]:
     """Yield moves of the alias between two entries that neither of them records."""
     valid = [entry for entry in order if not entry.void]
-    found = []
+    findings = []
     for before, after in pairwise(valid):
         adjoining = after.content["previous"] == before.sha256
         left = before.content["to" if before.applied else "from"]
         if adjoining and not {before.number, after.number} & wrong and after.content["from"] != left:
-            found.append(
+            findings.append(
                 Finding(
                     "moved_outside",
                     f"v{before.number} left {_name(left)} in production, but before v{after.number} "
@@ -285,16 +285,16 @@ def _outside(order: list[Entry], registered: Registered, wrong: set[int | None])
                     after.number,
                 )
             )
-    return found
+    return findings
 
 
-def _named(order: list[Entry], registered: Registered) -> list[Finding]:
+def _find_gone(order: list[Entry], registered: Registered) -> list[Finding]:
     """
     Yield versions that were promoted, used to judge, or approved, and are gone or replaced under the same name.
 
     W&B reuses the numbers of a deleted collection, so a name alone proves nothing.
     """
-    found = []
+    findings = []
     for entry in order:
         for what, key in (("version", "to"), ("dataset", "dataset"), ("evidence", "evidence")):
             name, digest = entry.content[key]["name"], entry.content[key]["digest"]
@@ -302,18 +302,18 @@ def _named(order: list[Entry], registered: Registered) -> list[Finding]:
                 continue
             if now is None:
                 message = f"v{entry.number}: {name} was deleted, unlinked or renamed"
-                found.append(Finding(f"{what}_gone", message, entry.number))
+                findings.append(Finding(f"{what}_gone", message, entry.number))
             else:
                 message = f"v{entry.number}: {name} has the digest {now}, but had {digest}: its name was reused"
-                found.append(Finding(f"{what}_replaced", message, entry.number))
-    return found
+                findings.append(Finding(f"{what}_replaced", message, entry.number))
+    return findings
 
 
-def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
+def _find_changed_bytes(order: list[Entry], registered: Registered) -> list[Finding]:
     """Yield files that are not, byte for byte, those that were promoted. Another version under the same name has other
     files.
     """
-    found = []
+    findings = []
     for entry in order:
         if not entry.applied:
             continue
@@ -331,30 +331,30 @@ def _bytes(order: list[Entry], registered: Registered) -> list[Finding]:
             if registered.digests.get(name, version["digest"]) != version["digest"]:
                 continue
             message = f"v{entry.number}: the file of {name} is {now}, but {judged or 'its SHA-256'} was {recorded}"
-            found.append(Finding(f"{what}_bytes_changed", message, entry.number))
-    return found
+            findings.append(Finding(f"{what}_bytes_changed", message, entry.number))
+    return findings
 
 
-def _written(order: list[Entry], registered: Registered) -> list[Finding]:
+def _find_wrong_writers(order: list[Entry], registered: Registered) -> list[Finding]:
     """Yield entries written by another account than they say, or by one that may not promote."""
-    found = []
+    findings = []
     for entry in order:
         if entry.void or entry.number not in registered.writers:
             continue
-        writer, said = registered.writers[entry.number], entry.content.get("account")
+        writer, stated = registered.writers[entry.number], entry.content.get("account")
         by = f"by {writer}" if writer else "by no account that W&B knows, or in the run of another entry"
-        if said is not None and writer != said:
-            message = f"v{entry.number} says that {said} wrote it, but it was logged {by}"
-            found.append(Finding("entry_of_other_account", message, entry.number))
+        if stated is not None and writer != stated:
+            message = f"v{entry.number} says that {stated} wrote it, but it was logged {by}"
+            findings.append(Finding("entry_of_other_account", message, entry.number))
         elif registered.promoters is not None and writer not in registered.promoters:
             message = f"v{entry.number} was logged {by}, who is not an admin of the registry"
-            found.append(Finding("entry_of_other_account", message, entry.number))
-    return found
+            findings.append(Finding("entry_of_other_account", message, entry.number))
+    return findings
 
 
-def _collections(order: list[Entry], registered: Registered) -> list[Finding]:
+def _find_other_registries(order: list[Entry], registered: Registered) -> list[Finding]:
     """Yield entries that promote in a registry other than the use case's."""
-    registries = {entry.number: registry_of(entry) for entry in order if not entry.void}
+    registries = {entry.number: get_registry(entry) for entry in order if not entry.void}
     own = registered.registry or next(iter(registries.values()), None)
     return [
         Finding("other_registry", f"v{number} promotes in {registry}, but the use case's registry is {own}", number)
@@ -367,11 +367,11 @@ def _name(version: Mapping[str, str] | None) -> str:
     return version["name"] if version else "nothing"
 
 
-def _production(order: list[Entry], registered: Registered) -> list[Finding]:
+def _find_wrong_production(order: list[Entry], registered: Registered) -> list[Finding]:
     """Compare what is in production with the last entry, or with the last seal if its entry is gone or was changed."""
     head = next((entry for entry in reversed(order) if not entry.void), None)
     seal = max(registered.seals, key=lambda seal: seal.number, default=None)
-    found = []
+    findings = []
     allowed: set[str | None] = {None}
     if seal is not None and (head is None or seal.number >= head.number):
         allowed = {seal.version}
@@ -381,12 +381,12 @@ def _production(order: list[Entry], registered: Registered) -> list[Finding]:
             allowed.add(head.content["from"] and head.content["from"]["name"])
     if head is not None and not head.applied and (seal is None or seal.number < head.number):
         message = f"v{head.number} promotes {head.content['to']['name']} and was not finished"
-        found.append(Finding("promotion_unfinished", message, head.number))
+        findings.append(Finding("promotion_unfinished", message, head.number))
     if registered.production in allowed:
-        return found
+        return findings
     if registered.production is None:
         names = ", ".join(sorted(name for name in allowed if name))
-        return [*found, Finding("production_gone", f"{names} should be production, but no version is")]
+        return [*findings, Finding("production_gone", f"{names} should be production, but no version is")]
     named = [entry.number for entry in order if entry.content["to"]["name"] == registered.production]
     by = f"which v{named[-1]} named, but the ledger no longer does" if named else "which the ledger does not name"
-    return [*found, Finding("moved_outside", f"production is {registered.production}, {by}")]
+    return [*findings, Finding("moved_outside", f"production is {registered.production}, {by}")]

@@ -2,8 +2,9 @@
 Define the kinds of rows in a dataset, one module per kind: images, tables, texts.
 
 A kind has `FILES` (the file of the training rows and that of the eval rows), `write(rows, path)`, `read(path)` and
-`keys(x)`. Its checks are in a separate module, which only `build` needs: `violations(dataset, data, may_repeat=...)`.
-Both are imported by the task's name, so that a step's fingerprint contains only the kind that its use case has.
+`hash_rows(x)`. Its checks are in a separate module, which only `build` needs:
+`find_violations(dataset, data, may_repeat=...)`. Both are imported by the task's name, so that a step's fingerprint
+contains only the kind that its use case has.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ KINDS = {
 _CHECKS = {"images": "image_checks", "tables": "table_checks", "texts": "text_checks"}
 
 
-def module_of(task: str) -> str:
+def get_module(task: str) -> str:
     """Return the name of the module for the task's kind of row."""
     return f"modelgate.rows.{KINDS[task]}"
 
 
 def load_kind(task: str) -> ModuleType:
     """Return the module for the task's kind of row."""
-    return import_module(module_of(task))
+    return import_module(get_module(task))
 
 
-def checks_of(task: str) -> str:
+def get_checks(task: str) -> str:
     """Return the name of the module with the checks for the task's kind of row."""
     return f"modelgate.rows.{_CHECKS[KINDS[task]]}"
 
 
 def load_checks(task: str) -> ModuleType:
     """Return the module with the checks for the task's kind of row."""
-    return import_module(checks_of(task))
+    return import_module(get_checks(task))

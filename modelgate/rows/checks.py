@@ -27,12 +27,12 @@ class Finding(NamedTuple):
     message: str
 
 
-def findings(checks: Iterable[Check], dataset: Dataset, data: ModuleType) -> list[Finding]:
+def run_checks(checks: Iterable[Check], dataset: Dataset, data: ModuleType) -> list[Finding]:
     """Return what these checks find."""
     return [Finding(check.__name__, text) for check in checks for text in check(dataset, data)]
 
 
-def splits(dataset: Dataset) -> Iterator[tuple[str, Rows]]:
+def list_splits(dataset: Dataset) -> Iterator[tuple[str, Rows]]:
     """Return both splits with their names in messages."""
     yield "train", dataset.training
     yield "eval", dataset.evaluation
@@ -50,21 +50,21 @@ def class_names(_dataset: Dataset, data: ModuleType) -> Iterator[str]:
 
 def label_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that labels are int64, one per row."""
-    for split, rows in splits(dataset):
-        if problem := _not_one_per_row(rows, np.int64):
+    for split, rows in list_splits(dataset):
+        if problem := _describe_shape(rows, np.int64):
             yield f"y_{split} {problem}"
 
 
 def label_known(dataset: Dataset, data: ModuleType) -> Iterator[str]:
     """Check that every label is the index of a class."""
-    for split, rows in splits(dataset):
-        if text := named((rows.y < 0) | (rows.y >= len(data.CLASSES))):
+    for split, rows in list_splits(dataset):
+        if text := name_rows((rows.y < 0) | (rows.y >= len(data.CLASSES))):
             yield f"y_{split} has labels that are not a class in {text}"
 
 
 def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:
     """Check that every class is in both splits: a class without rows can be neither learned nor judged."""
-    for split, rows in splits(dataset):
+    for split, rows in list_splits(dataset):
         known = set(np.unique(rows.y).tolist())
         if missing := [str(name) for label, name in enumerate(data.CLASSES) if label not in known]:
             yield f"y_{split} has no row of class {', '.join(missing)}"
@@ -75,21 +75,21 @@ def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:
 
 def target_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that targets are float64, one per row."""
-    for split, rows in splits(dataset):
-        if problem := _not_one_per_row(rows, np.float64):
+    for split, rows in list_splits(dataset):
+        if problem := _describe_shape(rows, np.float64):
             yield f"y_{split} {problem}"
 
 
 def target_finite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that no target is NaN or infinite, and that they are not all the same."""
-    for split, rows in splits(dataset):
-        if text := named(~np.isfinite(rows.y)):
+    for split, rows in list_splits(dataset):
+        if text := name_rows(~np.isfinite(rows.y)):
             yield f"y_{split} is NaN or infinite in {text}"
         elif (rows.y == rows.y[0]).all():
             yield f"y_{split} is {rows.y[0]:g} in every row, so a model cannot learn from it, nor be judged by it"
 
 
-def _not_one_per_row(rows: Rows, dtype: type) -> str:
+def _describe_shape(rows: Rows, dtype: type) -> str:
     y = np.asarray(rows.y)
     if y.dtype != dtype:
         return f"is {y.dtype}, not {np.dtype(dtype)}"
@@ -99,7 +99,7 @@ def _not_one_per_row(rows: Rows, dtype: type) -> str:
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def named(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
+def name_rows(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
     """Format `rows 3, 8 and 40 more`, or nothing if no row is wrong. first: the number of the first row."""
     rows = np.flatnonzero(wrong) + first
     if len(rows) == 0:

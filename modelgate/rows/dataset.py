@@ -50,7 +50,7 @@ class Dataset:
         return Rows(self.x_eval, self.y_eval)
 
 
-def seen_in_training(x_eval: Any, x_train: Any, keys: Callable[[Any], Sequence[Any]]) -> npt.NDArray[np.bool_]:
+def is_in_training(x_eval: Any, x_train: Any, keys: Callable[[Any], Sequence[Any]]) -> npt.NDArray[np.bool_]:
     """Return which rows of `x_eval` are also in `x_train`: bool (N_eval,). keys: equal for two rows that are the
     same.
     """

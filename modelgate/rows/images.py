@@ -40,7 +40,7 @@ def require_images(x: Any, y: Any) -> Rows:
     return Rows(x, y)
 
 
-def keys(images: Images) -> list[bytes]:
+def hash_rows(images: Images) -> list[bytes]:
     """Return keys that are equal if and only if the images are the same."""
     return [image.tobytes() for image in images]
 

@@ -37,50 +37,50 @@ def find(x_eval: Any, x_train: Any) -> Marks:
     if type(x_eval) is not type(x_train):
         return np.zeros(len(x_eval), bool)
     if isinstance(x_eval, np.ndarray):
-        return near_images(x_eval, x_train)
-    return near_texts(x_eval, x_train) if isinstance(x_eval, list) else near_tables(x_eval, x_train)
+        return find_near_images(x_eval, x_train)
+    return find_near_texts(x_eval, x_train) if isinstance(x_eval, list) else find_near_tables(x_eval, x_train)
 
 
-def near_texts(x_eval: list[str], x_train: list[str]) -> Marks:
+def find_near_texts(x_eval: list[str], x_train: list[str]) -> Marks:
     """Return for each eval text whether a training text has the same words."""
-    known = set(map(_words, x_train))
-    return np.fromiter((_words(text) in known for text in x_eval), bool, len(x_eval))
+    known = set(map(_normalize, x_train))
+    return np.fromiter((_normalize(text) in known for text in x_eval), bool, len(x_eval))
 
 
-def _words(text: str) -> str:
+def _normalize(text: str) -> str:
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
 
-def near_tables(x_eval: pd.DataFrame, x_train: pd.DataFrame) -> Marks:
+def find_near_tables(x_eval: pd.DataFrame, x_train: pd.DataFrame) -> Marks:
     """Return for each eval row whether a training row is the same to three significant digits."""
     if list(x_eval.columns) != list(x_train.columns):
         return np.zeros(len(x_eval), bool)
-    return np.isin(_rounded_keys(x_eval), _rounded_keys(x_train))
+    return np.isin(_hash_rounded(x_eval), _hash_rounded(x_train))
 
 
-def _rounded_keys(frame: pd.DataFrame) -> Any:
+def _hash_rounded(frame: pd.DataFrame) -> Any:
     import pandas as pd
 
     columns = {
-        name: _significant(column.to_numpy(float)) if pd.api.types.is_float_dtype(column.dtype) else column
+        name: _round_significant(column.to_numpy(float)) if pd.api.types.is_float_dtype(column.dtype) else column
         for name, column in frame.items()
     }
     return pd.util.hash_pandas_object(pd.DataFrame(columns), index=False).to_numpy()
 
 
-def _significant(values: Any) -> Any:
+def _round_significant(values: Any) -> Any:
     """Return keys that are equal for numbers with the same first three digits: float64."""
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.where(values == 0, 0, np.floor(np.log10(np.abs(values))))
         return np.where(np.isfinite(values), np.round(values * 10.0 ** (2 - powers)) + powers / 1000, values)
 
 
-def near_images(x_eval: Images, x_train: Images) -> Marks:
+def find_near_images(x_eval: Images, x_train: Images) -> Marks:
     """Return for each eval image whether a training image is near it. Both float32 (N, height, width, channels)."""
     near = np.zeros(len(x_eval), bool)
     if x_eval.shape[1:] != x_train.shape[1:] or not len(x_train) or not len(x_eval):
         return near
-    small_eval, small_train = _small(x_eval), _small(x_train)
+    small_eval, small_train = _shrink(x_eval), _shrink(x_train)
     lengths = np.einsum("ij,ij->i", small_train, small_train)
     limit = np.float32(IMAGE_DISTANCE**2 * x_eval[0].size)
     for start in range(0, len(x_eval), _BLOCK):
@@ -90,11 +90,11 @@ def near_images(x_eval: Images, x_train: Images) -> Marks:
         slack = 1e-5 * (1 + lengths.max())
         for row in np.flatnonzero((squares <= limit + slack).any(axis=1)):
             pairs = np.flatnonzero(squares[row] <= limit + slack)
-            near[start + row] = _any_near(x_eval[start + row], x_train, pairs[np.argsort(squares[row][pairs])], limit)
+            near[start + row] = _has_near(x_eval[start + row], x_train, pairs[np.argsort(squares[row][pairs])], limit)
     return near
 
 
-def _any_near(image: Images, x_train: Images, pairs: npt.NDArray[np.int64], limit: np.float32) -> bool:
+def _has_near(image: Images, x_train: Images, pairs: npt.NDArray[np.int64], limit: np.float32) -> bool:
     """Return whether one of these training images is within the limit, testing the likeliest first."""
     for start in range(0, len(pairs), _EXACT):
         difference = (x_train[pairs[start : start + _EXACT]] - image).reshape(-1, image.size)
@@ -103,7 +103,7 @@ def _any_near(image: Images, x_train: Images, pairs: npt.NDArray[np.int64], limi
     return False
 
 
-def _small(images: Images) -> Images:
+def _shrink(images: Images) -> Images:
     """
     Return the images as averages of square blocks, one vector per image. float32 (N, values).
 

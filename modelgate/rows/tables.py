@@ -36,7 +36,7 @@ def read(path: Path) -> Rows:
     return Rows(*read_frame(path))
 
 
-def keys(frame: pd.DataFrame) -> Any:
+def hash_rows(frame: pd.DataFrame) -> Any:
     """Return keys that are equal for rows that are the same: uint64 (N,), a hash of all columns."""
     import pandas as pd
 
@@ -44,7 +44,7 @@ def keys(frame: pd.DataFrame) -> Any:
     return hashes
 
 
-def kind_of(path: Path) -> str:
+def read_kind(path: Path) -> str:
     """Return the kind of row in a Parquet file, from its own metadata: `tables` or `texts`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -52,7 +52,7 @@ def kind_of(path: Path) -> str:
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise Unreadable(f"it is not a readable Parquet file: {_first_line(error)}") from error
+        raise Unreadable(f"it is not a readable Parquet file: {_take_first_line(error)}") from error
     return "texts" if metadata.get(_KIND) == b"texts" else "tables"
 
 
@@ -75,7 +75,7 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, Any]:
     import pyarrow as pa
 
     try:
-        table = _bounded(path)
+        table = _read_bounded(path)
         names = table.schema.names
         if names.count(TARGET) != 1 or len(set(names)) < len(names):
             raise Unreadable(
@@ -88,10 +88,10 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, Any]:
     except Unreadable:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
-        raise Unreadable(f"it is not a readable Parquet file: {_first_line(error)}") from error
+        raise Unreadable(f"it is not a readable Parquet file: {_take_first_line(error)}") from error
 
 
-def _bounded(path: Path) -> pa.Table:
+def _read_bounded(path: Path) -> pa.Table:
     """Read a file in parts, to stop in time if a small file unpacks to a huge one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -108,5 +108,5 @@ def _bounded(path: Path) -> pa.Table:
         return pa.Table.from_batches(batches, schema=file.schema_arrow)
 
 
-def _first_line(error: Exception) -> str:
+def _take_first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)[:300]

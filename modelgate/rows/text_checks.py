@@ -11,25 +11,25 @@ from modelgate.rows import texts
 from modelgate.rows.checks import (
     Finding,
     class_names,
-    findings,
     label_dtype,
     label_known,
     label_present,
-    named,
-    splits,
+    list_splits,
+    name_rows,
+    run_checks,
 )
-from modelgate.rows.dataset import Dataset, seen_in_training
+from modelgate.rows.dataset import Dataset, is_in_training
 
 MAX_CHARS = 1_000_000  # of one text
 
 
-def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
+def find_violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:
     """
     Return everything that is wrong with the rows; empty if they may be recorded. Equal texts in one split are allowed.
 
     data: has the CLASSES. may_repeat: whether an eval text may equal a training text, which is natural for short ones.
     """
-    return findings((class_names, text_dtype, label_dtype), dataset, data) or findings(
+    return run_checks((class_names, text_dtype, label_dtype), dataset, data) or run_checks(
         (text_empty, text_length, text_encoding, label_known, label_present, *(() if may_repeat else (row_in_both,))),
         dataset,
         data,
@@ -38,36 +38,36 @@ def violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) 
 
 def text_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that each split is a list of at least one str."""
-    for split, rows in splits(dataset):
+    for split, rows in list_splits(dataset):
         if not isinstance(rows.x, list) or not rows.x:
             yield f"x_{split} is a {type(rows.x).__name__}, not a list of at least one text"
-        elif text := named(np.array([not isinstance(one, str) for one in rows.x])):
+        elif text := name_rows(np.array([not isinstance(one, str) for one in rows.x])):
             yield f"x_{split} has values that are not str in {text}"
 
 
 def text_empty(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that no text is empty."""
-    for split, rows in splits(dataset):
-        if text := named(np.array([not one.strip() for one in rows.x])):
+    for split, rows in list_splits(dataset):
+        if text := name_rows(np.array([not one.strip() for one in rows.x])):
             yield f"x_{split} has empty texts in {text}"
 
 
 def text_length(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that no text is longer than a book."""
-    for split, rows in splits(dataset):
-        if text := named(np.array([len(one) > MAX_CHARS for one in rows.x])):
+    for split, rows in list_splits(dataset):
+        if text := name_rows(np.array([len(one) > MAX_CHARS for one in rows.x])):
             yield f"x_{split} has texts of more than {MAX_CHARS} characters in {text}"
 
 
 def text_encoding(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that every text can be written as UTF-8: half of a surrogate pair is a sign of wrong decoding."""
-    for split, rows in splits(dataset):
-        if text := named(np.array([any("\ud800" <= char <= "\udfff" for char in one) for one in rows.x])):
+    for split, rows in list_splits(dataset):
+        if text := name_rows(np.array([any("\ud800" <= char <= "\udfff" for char in one) for one in rows.x])):
             yield f"x_{split} has lone surrogates, a sign of wrong decoding, in {text}"
 
 
 def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that no text is in both splits: a model is not judged on what it has seen."""
-    if text := named(seen_in_training(dataset.x_eval, dataset.x_train, texts.keys)):
+    if text := name_rows(is_in_training(dataset.x_eval, dataset.x_train, texts.hash_rows)):
         hint = "if texts repeat naturally, set rows_may_repeat = true below [data] in config.toml"
         yield f"x_eval repeats texts of x_train in {text}; {hint}"

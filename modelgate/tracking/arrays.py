@@ -35,7 +35,7 @@ def load(source: Path | bytes, max_bytes: int = MAX_UNPACKED_BYTES) -> dict[str,
                 raise Unreadable(f"it unpacks to {size} bytes, but {max_bytes} are allowed")
             if len({member.filename for member in members}) < len(members):
                 raise Unreadable("it has two arrays with the same name")
-            return {member.filename.removesuffix(".npy"): _array(packed, member) for member in members}
+            return {member.filename.removesuffix(".npy"): _read_array(packed, member) for member in members}
     except Unreadable:
         raise
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
@@ -44,13 +44,13 @@ def load(source: Path | bytes, max_bytes: int = MAX_UNPACKED_BYTES) -> dict[str,
         raise Unreadable(f"it has an array that cannot be read: {type(error).__name__}") from error
 
 
-def _array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+def _read_array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
     from numpy.lib import format as npy
 
     require_true_header(packed, member)
     with packed.open(member) as file:
-        found: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
-    return found
+        array: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array
 
 
 def require_true_header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

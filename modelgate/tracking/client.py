@@ -49,7 +49,7 @@ def connect() -> wandb.Api:
     except (AuthenticationError, UsageError) as error:
         raise StepError(
             "key_refused",
-            f"{base_url} did not accept the API key: {_first_line(error)}",
+            f"{base_url} did not accept the API key: {_take_first_line(error)}",
             "set WANDB_API_KEY to a key for that host",
             WRONG_USE,
         ) from error
@@ -61,18 +61,18 @@ def _require_host(base_url: str) -> None:
     url = urlsplit(base_url)
     address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
     began = time.monotonic()
-    said = False
+    is_logged = False
     while True:
         try:
             left = began + REACH_TIMEOUT_S - time.monotonic()
-            socket.create_connection(address, timeout=max(0.1, left if said else min(left, SAY_AFTER_S))).close()
+            socket.create_connection(address, timeout=max(0.1, left if is_logged else min(left, SAY_AFTER_S))).close()
             return
         except OSError as error:
             waited = time.monotonic() - began
-            if not said and SAY_AFTER_S <= waited < REACH_TIMEOUT_S:
+            if not is_logged and SAY_AFTER_S <= waited < REACH_TIMEOUT_S:
                 waiting = f"waiting for W&B at {base_url}, which does not answer yet (at most {REACH_TIMEOUT_S:.0f} s)"
                 print(waiting, file=sys.stderr, flush=True)
-                said = True
+                is_logged = True
             if waited < REACH_TIMEOUT_S:
                 time.sleep(0.05)
                 continue
@@ -84,22 +84,22 @@ def _require_host(base_url: str) -> None:
             ) from error
 
 
-def project_of(project: str) -> str:
+def get_project(project: str) -> str:
     """Return the W&B project to work in: WANDB_PROJECT, or else the use case's own."""
     return os.environ.get("WANDB_PROJECT") or project
 
 
-def entity_of(api: wandb.Api) -> str:
+def get_entity(api: wandb.Api) -> str:
     """Return the W&B entity to work in: WANDB_ENTITY, or else the key's own."""
     return os.environ.get("WANDB_ENTITY") or str(api.default_entity)
 
 
-def account_of(api: wandb.Api) -> str:
+def get_account(api: wandb.Api) -> str:
     """Return the W&B account of the key."""
     return str(api.viewer.username)
 
 
-def account_of_run(run: Any) -> str | None:
+def get_run_account(run: Any) -> str | None:
     """Return the account that W&B shows as a run's own; None if it shows none, or if the run was deleted."""
     try:
         user = getattr(run, "user", None)
@@ -115,13 +115,13 @@ def has_project(api: wandb.Api, entity: str, project: str) -> bool:
     except (CommError, ValueError) as error:
         raise StepError(
             "wandb_failed",
-            f"W&B could not list the projects of {entity}: {_first_line(error)}",
+            f"W&B could not list the projects of {entity}: {_take_first_line(error)}",
             "try again",
             UNREACHABLE,
         ) from error
 
 
-def registry(api: wandb.Api, name: str) -> str | None:
+def find_registry(api: wandb.Api, name: str) -> str | None:
     """
     Return a registry by its name, as `organization/wandb-registry-model`, in the organization of the entity. None if
     there is none.
@@ -129,12 +129,12 @@ def registry(api: wandb.Api, name: str) -> str | None:
     Any other name is a project of that entity, such as the older `model-registry`. Raise `wandb_failed`: see `_shown`.
     """
     if not name.startswith(_REGISTRY):
-        return f"{entity_of(api)}/{name}"
-    held = _shown(f"show the registry {name!r}", lambda: api.registry(name.removeprefix(_REGISTRY)))
+        return f"{get_entity(api)}/{name}"
+    held = _ask_registry(f"show the registry {name!r}", lambda: api.registry(name.removeprefix(_REGISTRY)))
     return f"{held.entity}/{name}" if held else None
 
 
-def admins(api: wandb.Api, collection: str) -> frozenset[str]:
+def list_admins(api: wandb.Api, collection: str) -> frozenset[str]:
     """
     Return the accounts that W&B names as admins of a collection's registry; empty if it does not show them to this key.
 
@@ -142,14 +142,14 @@ def admins(api: wandb.Api, collection: str) -> frozenset[str]:
     """
     *organization, registry, _ = collection.split("/")
     name = registry.removeprefix(_REGISTRY)
-    members = _shown(
+    members = _ask_registry(
         f"show who is in the registry {registry!r}",
         lambda: api.registry(name, organization=next(iter(organization), None)).user_members(),
     )
     return frozenset(str(member.user.username) for member in members or () if member.role == "admin")
 
 
-def _shown(what: str, ask: Callable[[], T]) -> T | None:
+def _ask_registry(what: str, ask: Callable[[], T]) -> T | None:
     """
     Return what W&B shows of a registry; None if it shows nothing to this key.
 
@@ -158,31 +158,31 @@ def _shown(what: str, ask: Callable[[], T]) -> T | None:
     try:
         return ask()
     except RuntimeError as error:  # from the SDK, if W&B has no registries, or did not say in time whether it has
-        raise _failed(what, error) from error
+        raise _describe_failure(what, error) from error
     except (CommError, WandbApiFailedError, ValueError, AttributeError) as error:
         # The SDK wraps some of its own errors into a ValueError, and some not at all.
         failure = error.__cause__ if isinstance(error.__cause__, WandbApiFailedError) else error
         if isinstance(failure, WandbApiFailedError):
             failure = CommError(str(failure), failure)
-        if isinstance(failure, CommError) and not (_is_absent(failure) or _answered_no(failure)):
-            raise _failed(what, failure) from error
+        if isinstance(failure, CommError) and not (_is_absent(failure) or _is_refusal(failure)):
+            raise _describe_failure(what, failure) from error
         return None
 
 
 @contextmanager
-def run(
+def start_run(
     api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any], run_id: str | None = None
 ) -> Iterator[Run]:
     """Open a W&B run, finished at the end of the block, and marked failed if the block raises. run_id: None: any id."""
-    entity = entity_of(api)
+    entity = get_entity(api)
     try:
         opened = wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config), id=run_id)
     except CommError as error:
         if "timed out" in str(error):
-            raise _failed(f"start a run in {entity}/{project}", error) from error
+            raise _describe_failure(f"start a run in {entity}/{project}", error) from error
         raise StepError(
             "run_refused",
-            f"W&B does not start a run in {entity}/{project}: {_first_line(error)}",
+            f"W&B does not start a run in {entity}/{project}: {_take_first_line(error)}",
             "choose an entity and a project that the key may write to: WANDB_ENTITY, WANDB_PROJECT",
             WRONG_USE,
         ) from error
@@ -197,15 +197,15 @@ def run(
 def find(api: wandb.Api, name: str) -> Artifact | None:
     """Return the version that `entity/project/name:alias` names now, or None."""
     try:
-        found: Artifact = api.artifact(name)
-        return found
+        version: Artifact = api.artifact(name)
+        return version
     except CommError as error:
         if _is_absent(error):
             return None
-        raise _failed(f"show {name!r}", error) from error
+        raise _describe_failure(f"show {name!r}", error) from error
 
 
-def production(api: wandb.Api, collection: str) -> Artifact | None:
+def find_production(api: wandb.Api, collection: str) -> Artifact | None:
     """Return the version of a registry's collection `entity/project/name` that is in production now, or None."""
     return find(api, f"{collection}:{PRODUCTION}")
 
@@ -216,16 +216,16 @@ def find_by_digest(api: wandb.Api, collection: str, kind: str, digest: str) -> A
 
     A version that was deleted and made again has the same digest, but possibly another number.
     """
-    return next((version for version in versions(api, kind, collection) if version.digest == digest), None)
+    return next((version for version in list_versions(api, kind, collection) if version.digest == digest), None)
 
 
-def versions(api: wandb.Api, kind: str, collection: str) -> Iterator[Artifact]:
+def list_versions(api: wandb.Api, kind: str, collection: str) -> Iterator[Artifact]:
     """Return the versions of `entity/project/name`, newest first; none if it is gone, or now has another type."""
     if api.artifact_collection_exists(collection, kind):
         yield from api.artifact_collection(kind, collection).artifacts()
 
 
-def page_of(version: Artifact) -> str:
+def get_page(version: Artifact) -> str:
     """Return where W&B shows a version; empty if it cannot say, because the type of its collection has changed."""
     try:
         return str(version.url)
@@ -257,7 +257,7 @@ def log(run: Run, artifact: Artifact, aliases: list[str]) -> Artifact:
     except ValueError as error:  # a collection with this name has another type
         raise StepError(
             "collection_of_other_type",
-            f"W&B does not accept a version of {artifact.name}: {_first_line(error)}",
+            f"W&B does not accept a version of {artifact.name}: {_take_first_line(error)}",
             "find out who made that collection, and rename or delete it in W&B",
             WRONG_USE,
         ) from error
@@ -274,7 +274,7 @@ def link(run: Run, version: Artifact, target: str, alias: str) -> Artifact:
     except (CommError, ValueError) as error:
         raise StepError(
             "link_refused",
-            f"W&B does not link {Reference.pin(version)} into {target!r}: {_first_line(error)}",
+            f"W&B does not link {Reference.pin(version)} into {target!r}: {_take_first_line(error)}",
             "create the registry in W&B, or choose one that this key may link into: --registry, --collection",
             WRONG_USE,
         ) from error
@@ -283,7 +283,7 @@ def link(run: Run, version: Artifact, target: str, alias: str) -> Artifact:
     return linked
 
 
-def made(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
+def describe_version(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
     """Return the answer of a step that makes a version; without a run, the version already existed."""
     return {what: str(Reference.pin(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
 
@@ -301,21 +301,21 @@ def add_aliases(version: Artifact, aliases: list[str]) -> None:
         version.aliases.extend(wanted)
         version.save()
     except CommError as error:
-        if _answered_no(error):
+        if _is_refusal(error):
             raise StepError(
                 "alias_refused",
-                f"this key may not set the alias {wanted[0]!r} on {Reference.pin(version)}: {_first_line(error)}",
+                f"this key may not set the alias {wanted[0]!r} on {Reference.pin(version)}: {_take_first_line(error)}",
                 "set WANDB_API_KEY to the key of an admin of the registry, who may set its protected aliases",
             ) from error
-        raise _failed(f"set the alias {wanted[0]!r} on {Reference.pin(version)}", error) from error
+        raise _describe_failure(f"set the alias {wanted[0]!r} on {Reference.pin(version)}", error) from error
 
 
 def _is_absent(error: CommError) -> bool:
     """Return whether W&B says that there is no such thing, or for a registry's version, no such organization."""
-    return any(words in str(error).lower() for words in ("not found", "unable to find"))
+    return any(phrase in str(error).lower() for phrase in ("not found", "unable to find"))
 
 
-def _answered_no(error: CommError) -> bool:
+def _is_refusal(error: CommError) -> bool:
     """Return whether W&B itself refused, and so did nothing. After any other error, it may have done what it was
     asked.
     """
@@ -328,10 +328,10 @@ def _answered_no(error: CommError) -> bool:
     return response.http_status in (401, 403)
 
 
-def _failed(what: str, error: Exception) -> StepError:
-    message = f"W&B could not be asked to {what}: {_first_line(error)}"
+def _describe_failure(what: str, error: Exception) -> StepError:
+    message = f"W&B could not be asked to {what}: {_take_first_line(error)}"
     return StepError("wandb_failed", message, "try again", UNREACHABLE)
 
 
-def _first_line(error: Exception) -> str:
+def _take_first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)

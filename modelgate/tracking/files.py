@@ -47,7 +47,7 @@ def fetch(version: Artifact, name: str, folder: Path, max_bytes: int = MAX_BYTES
     if (entry := version.manifest.entries.get(name)) is None:
         raise FileRefused("file_missing", f"{version.name} has no {name}", "choose a version that a step made")
     if entry.ref is not None:
-        raise _reference(version, name)
+        raise _refuse_reference(version, name)
     if not isinstance(entry.size, int) or entry.size > max_bytes:
         raise FileRefused(
             "file_too_large",
@@ -56,7 +56,7 @@ def fetch(version: Artifact, name: str, folder: Path, max_bytes: int = MAX_BYTES
         )
     (folder / name).unlink(missing_ok=True)
     path = _download(version, name, folder)
-    size, md5, sha256 = _hashes(path)
+    size, md5, sha256 = _hash(path)
     if (size, md5) != (entry.size, entry.digest):
         raise FileRefused(
             "file_changed",
@@ -71,10 +71,10 @@ def require_no_references(version: Artifact) -> None:
     """Refuse a version in which any entry is a reference: its target can change without a new version."""
     for name, entry in sorted(version.manifest.entries.items()):
         if entry.ref is not None:
-            raise _reference(version, name)
+            raise _refuse_reference(version, name)
 
 
-def _reference(version: Artifact, name: str) -> FileRefused:
+def _refuse_reference(version: Artifact, name: str) -> FileRefused:
     return FileRefused(
         "reference_entry",
         f"{name} of {version.name} is a reference, so its bytes can change without a new version",
@@ -105,7 +105,7 @@ def _use_cache_again(version: Artifact) -> None:
     policy._cache._override_cache_path = None  # type: ignore[attr-defined]
 
 
-def _hashes(path: Path) -> tuple[int, str, str]:
+def _hash(path: Path) -> tuple[int, str, str]:
     """Return size in bytes, MD5 as the manifest writes it (base64), and SHA-256 (hex)."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     size = 0

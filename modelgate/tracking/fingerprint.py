@@ -27,15 +27,17 @@ _USE_CASE = re.compile(r"usecases/\w+/")
 _OURS = ("modelgate", "steps", "usecases")
 
 
-def alias(module: str, parts: Iterable[str], flags: Mapping[str, object], inputs: Mapping[str, str | None]) -> str:
+def compute_alias(
+    module: str, parts: Iterable[str], flags: Mapping[str, object], inputs: Mapping[str, str | None]
+) -> str:
     """
     Return the W&B alias that finds the output of exactly this work: `inputs-<12 hex>`.
 
     module: the step, such as `steps.train`. parts: modules of the use case that it loads by name, such as
     `usecases.NAME.model`. flags: those that change the output. inputs: digests of what it reads.
     """
-    read = sources([module, *parts])
-    files = {name: _sha256(_path(name)) for name in [*read, *locks(read)]}
+    read = list_sources([module, *parts])
+    files = {name: _hash(_get_path(name)) for name in [*read, *list_locks(read)]}
     text = json.dumps({"files": files, "flags": dict(flags), "inputs": dict(inputs)}, sort_keys=True)
     return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -45,7 +47,7 @@ def is_alias(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def locks(read: Iterable[str]) -> list[str]:
+def list_locks(read: Iterable[str]) -> list[str]:
     """
     Return the locks of the step's image, given the project files that the step reads: paths from the root, sorted.
 
@@ -55,38 +57,38 @@ def locks(read: Iterable[str]) -> list[str]:
     frameworks = [match[1] for name in read if (match := _FORMAT.fullmatch(name))] or ["sklearn"]
     of_frameworks = [_lock(framework) for framework in frameworks]
     own = {f"{match[0]}requirements.txt" for name in read if (match := _USE_CASE.match(name))}
-    return sorted([*of_frameworks, *(name for name in own if _path(name).is_file())])
+    return sorted([*of_frameworks, *(name for name in own if _get_path(name).is_file())])
 
 
 def _lock(framework: str) -> str:
     cpu, cuda = f"{_LOCKS}/{framework}.txt", f"{_LOCKS}/{framework}-cuda.txt"
-    return cuda if not _path(cpu).is_file() and _path(cuda).is_file() else cpu
+    return cuda if not _get_path(cpu).is_file() and _get_path(cuda).is_file() else cpu
 
 
-def sources(modules: Iterable[str]) -> list[str]:
+def list_sources(modules: Iterable[str]) -> list[str]:
     """Return the project files of these modules and of all that they import, directly or not: paths from the root,
     sorted.
     """
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module in found or (path := _file(module)) is None:
+        if module in hashes or (path := _find_file(module)) is None:
             continue
-        found[module] = path
-        waiting += _imports(path)
+        hashes[module] = path
+        waiting += _list_imports(path)
         if "." in module:  # importing a.b also runs a/__init__.py
             waiting.append(module.rpartition(".")[0])
-    return sorted(found.values())
+    return sorted(hashes.values())
 
 
-def _imports(path: str) -> list[str]:
+def _list_imports(path: str) -> list[str]:
     """Return the project's modules that a file imports anywhere; `from a import b` may name a module b."""
-    return _imported(_path(path).read_text(encoding="utf-8"))
+    return _parse_imports(_get_path(path).read_text(encoding="utf-8"))
 
 
 @cache
-def _imported(source: str) -> list[str]:
+def _parse_imports(source: str) -> list[str]:
     names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -96,18 +98,18 @@ def _imported(source: str) -> list[str]:
     return [name for name in names if name.split(".")[0] in _OURS]
 
 
-def _file(module: str) -> str | None:
+def _find_file(module: str) -> str | None:
     base = module.replace(".", "/")
     for candidate in (f"{base}.py", f"{base}/__init__.py"):
-        if _path(candidate).is_file():
+        if _get_path(candidate).is_file():
             return candidate
     return None
 
 
-def _path(name: str) -> Path:
+def _get_path(name: str) -> Path:
     """Return a project file by its path from the root."""
     return (config.FOLDER.parent if name.startswith("usecases/") else ROOT) / name
 
 
-def _sha256(path: Path) -> str:
+def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -36,22 +36,24 @@ class Origin:
     url: str = ""
 
 
-def origin(version: Artifact) -> Origin | None:
+def find_origin(version: Artifact) -> Origin | None:
     """Return where a version comes from; None if no run is known, or it was deleted."""
     try:
         run = version.logged_by()
-        return None if run is None else _of_run(run)
+        return None if run is None else _describe_run(run)
     except (CommError, ValueError):
         return None
 
 
-def _of_run(run: Any) -> Origin:
+def _describe_run(run: Any) -> Origin:
     used = tuple(artifact for artifact in run.used_artifacts() if artifact.type == "dataset")
-    account = client.account_of_run(run) or "no one"
+    account = client.get_run_account(run) or "no one"
     return Origin(str(run.job_type), account, used, dict(run.config), str(run.url))
 
 
-def same_training(api: wandb.Api, version: Artifact, wanted: Mapping[str, Any], dataset: Artifact) -> Origin | None:
+def find_same_training(
+    api: wandb.Api, version: Artifact, wanted: Mapping[str, Any], dataset: Artifact
+) -> Origin | None:
     """
     Return a training run that logged this exact model, has the config `wanted`, and used the dataset; None without one.
 
@@ -63,7 +65,7 @@ def same_training(api: wandb.Api, version: Artifact, wanted: Mapping[str, Any], 
     filters = {"jobType": TRAIN, "config.inputs": wanted["inputs"]}
     try:
         for run in islice(api.runs(f"{version.source_entity}/{version.source_project}", filters=filters), MAX_RUNS):
-            found = _of_run(run)
+            found = _describe_run(run)
             made = {logged.digest for logged in run.logged_artifacts() if logged.type == "model"}
             asked = {key: found.config.get(key) for key in wanted} == dict(wanted)
             if asked and version.digest in made and dataset.digest in {used.digest for used in found.datasets}:
@@ -73,15 +75,15 @@ def same_training(api: wandb.Api, version: Artifact, wanted: Mapping[str, Any], 
     return None
 
 
-def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = False) -> Origin:
+def find_training(api: wandb.Api, version: Artifact, *, was_in_production: bool = False) -> Origin:
     """
     Return the run that trained a model, with the datasets that it learned from.
 
     Raise `lineage_unknown` if W&B does not know the run, or has lost one of its datasets. was_in_production: then the
     model was judged when they existed, and the run is returned without datasets.
     """
-    found = origin(version)
-    if found is not None and found.job_type == TRAIN and (learned := _learned(api, version, found)):
+    found = find_origin(version)
+    if found is not None and found.job_type == TRAIN and (learned := _list_datasets(api, version, found)):
         return replace(found, datasets=learned)
     if was_in_production:
         return replace(found or Origin("", "no one", ()), datasets=())
@@ -93,12 +95,12 @@ def training(api: wandb.Api, version: Artifact, *, was_in_production: bool = Fal
         )
     raise StepError(
         "lineage_unknown",
-        f"{version.name} was logged by {_named(found)}, so it is unknown which rows it was trained on",
+        f"{version.name} was logged by {_format_name(found)}, so it is unknown which rows it was trained on",
         "register a model that the step train logged",
     )
 
 
-def _learned(api: wandb.Api, version: Artifact, run: Origin) -> tuple[Artifact, ...]:
+def _list_datasets(api: wandb.Api, version: Artifact, run: Origin) -> tuple[Artifact, ...]:
     """
     Return the datasets that a training run used; none if one is lost.
 
@@ -118,15 +120,15 @@ def _learned(api: wandb.Api, version: Artifact, run: Origin) -> tuple[Artifact, 
 
 def require(version: Artifact, job_type: str) -> Origin:
     """Return where a version comes from; raise `unknown_origin` if no run of this job type logged it."""
-    found = origin(version)
+    found = find_origin(version)
     if found is None or found.job_type != job_type:
         raise StepError(
             "unknown_origin",
-            f"{version.name} was logged by {_named(found)}, not by one with the job type {job_type!r}",
+            f"{version.name} was logged by {_format_name(found)}, not by one with the job type {job_type!r}",
             "use a version that the previous step made",
         )
     return found
 
 
-def _named(origin: Origin | None) -> str:
+def _format_name(origin: Origin | None) -> str:
     return f"a run of {origin.account} with the job type {origin.job_type!r}" if origin else "no run that W&B knows"

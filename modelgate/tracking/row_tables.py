@@ -26,7 +26,7 @@ def add(artifact: Artifact, split: str, rows: Any, shown: Any, data: ModuleType,
         _add_columns(artifact, split, {"text": [rows.x[row] for row in shown]}, targets, data)
     else:
         frame = rows.x.iloc[shown]
-        _add_columns(artifact, split, {str(name): _values(frame[name]) for name in frame.columns}, targets, data)
+        _add_columns(artifact, split, {str(name): _list_values(frame[name]) for name in frame.columns}, targets, data)
 
 
 def _add_columns(artifact: Artifact, split: str, columns: dict[str, list[Any]], targets: Any, data: ModuleType) -> None:
@@ -35,18 +35,18 @@ def _add_columns(artifact: Artifact, split: str, columns: dict[str, list[Any]], 
 
     classes = getattr(data, "CLASSES", None)
     names = targets.tolist() if classes is None else [str(classes[label]) for label in targets]
-    values = [[_cell(value) for value in column] for column in columns.values()]
+    values = [[_convert(value) for value in column] for column in columns.values()]
     table = wandb.Table(columns=[*columns, "target"], data=list(zip(*values, names, strict=True)))
     artifact.add(table, f"{split}_table")
 
 
-def _values(series: Any) -> list[Any]:
+def _list_values(series: Any) -> list[Any]:
     """Return a column's values, with None for each missing one, whatever its type uses for that."""
-    found: list[Any] = series.astype(object).where(series.notna(), None).tolist()
-    return found
+    values: list[Any] = series.astype(object).where(series.notna(), None).tolist()
+    return values
 
 
-def _cell(value: Any) -> Any:
+def _convert(value: Any) -> Any:
     """Return a value as W&B shows it: numbers, texts and truth values unchanged, nothing if it is missing."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 

@@ -13,7 +13,7 @@ ARGUMENTS = {"USE_CASE": "glyphs", "FRAMEWORK": "keras"}
 
 
 def dockerfile(name: str) -> str:
-    return (ROOT / images.dockerfile(name)).read_text(encoding="utf-8")
+    return (ROOT / images.get_dockerfile(name)).read_text(encoding="utf-8")
 
 
 def locks(name: str) -> list[str]:
@@ -21,7 +21,7 @@ def locks(name: str) -> list[str]:
     framework = {"build": "sklearn"}.get(name, "keras" if name in WITH_MODEL else None)
     arguments = ARGUMENTS | ({"FRAMEWORK": framework} if framework else {})
     texts = [dockerfile(folder) for folder in (["frameworks"] if framework else []) + [name]]
-    return [path for text in texts for path in images.copied(text, arguments) if path.startswith("docker/")]
+    return [path for text in texts for path in images.list_copied(text, arguments) if path.startswith("docker/")]
 
 
 def entries(text: str) -> dict[str, tuple[str, ...]]:

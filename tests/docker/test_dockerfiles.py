@@ -77,24 +77,24 @@ NOT_INSTALLED = {"keras": TABLES, "predict": TABLES - {"pyarrow"}, "serve": {"py
 
 def code_of(name: str) -> set[str]:
     """The files of ours that the steps of an image import, by themselves or by name, and those that a use case may."""
-    found = set(fingerprint.sources(f"steps.{step}" for step in STEPS[name]))
+    found = set(fingerprint.list_sources(f"steps.{step}" for step in STEPS[name]))
     if name == "serve":
         names = {module for path in (ROOT / "serving").glob("*.py") for module in imports(path)}
         ours = {module for module in names if module.startswith("modelgate")}
-        found |= {"serving/", *fingerprint.sources(ours | {module.rpartition(".")[0] for module in ours})}
+        found |= {"serving/", *fingerprint.list_sources(ours | {module.rpartition(".")[0] for module in ours})}
     if name in WITH_CODE:
         found |= {f"modelgate/rows/{path.name}" for path in (ROOT / "modelgate" / "rows").glob("*.py")}
         found.add("usecases/__init__.py")
     if name in WITH_ROWS:
-        found |= set(fingerprint.sources(rows.module_of(task) for task in rows.KINDS))
+        found |= set(fingerprint.list_sources(rows.get_module(task) for task in rows.KINDS))
     if name in WITH_MODEL:
-        found |= set(fingerprint.sources([frameworks.module_of(ARGUMENTS["FRAMEWORK"])]))
+        found |= set(fingerprint.list_sources([frameworks.get_module(ARGUMENTS["FRAMEWORK"])]))
     return found
 
 
 def difference(name: str, text: str) -> dict[str, list[str]]:
     """What the COPY lines of a step's Dockerfile leave out, and what they bring that nothing reads."""
-    copied = {path for path in images.copied(text, ARGUMENTS) if not path.startswith("docker/")}
+    copied = {path for path in images.list_copied(text, ARGUMENTS) if not path.startswith("docker/")}
     wanted = code_of(name) | {"usecases/glyphs/" if name in WITH_CODE else "usecases/glyphs/config.toml"}
     return {"missing": sorted(wanted - copied), "unnecessary": sorted(copied - wanted)}
 
@@ -116,20 +116,22 @@ def test_a_forgotten_and_a_needless_file_would_be_named():
 
 
 def test_the_server_is_its_room_and_nothing_else():
-    assert images.copied(dockerfile("server"), {}) == ["docker/server/requirements.txt", "modelgate_server/"]
+    assert images.list_copied(dockerfile("server"), {}) == ["docker/server/requirements.txt", "modelgate_server/"]
     room = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "modelgate_server").rglob("*.*")
         if "__pycache__" not in path.parts and path.name not in OF_THE_DISTRIBUTION
     }
     # A file of a new kind is to be named in images.WHOLE.
-    assert room == {path for path in images.inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
+    assert room == {path for path in images.list_inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_nothing_is_copied_by_a_pattern(name):
     assert not [
-        path for path in images.copied(dockerfile(name), ARGUMENTS) if set(path) & set("*?[") or path in (".", "./")
+        path
+        for path in images.list_copied(dockerfile(name), ARGUMENTS)
+        if set(path) & set("*?[") or path in (".", "./")
     ]
 
 
@@ -366,7 +368,7 @@ def test_a_use_case_s_own_packages_lie_between_the_framework_and_its_files(check
     plain = images.wanted(checkout, "glyphs")
     (checkout / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
     every = images.wanted(checkout, "glyphs")
-    assert [image.name for image in images.with_bases([every["train"], every["evaluate"]])] == [
+    assert [image.name for image in images.add_bases([every["train"], every["evaluate"]])] == [
         "keras",
         "keras-packages",
         "train",
@@ -386,7 +388,7 @@ def test_a_build_sees_what_was_hashed_with_modes_of_our_own(checkout):
     (checkout / "steps" / "link.py").chmod(0o600)  # as under umask 077
     (checkout / "steps" / "secret.pem").write_text("s")
     image = images.wanted(checkout, "glyphs")["link"]
-    with tarfile.open(fileobj=io.BytesIO(images.context(checkout, image.inputs))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(images.pack_context(checkout, image.inputs))) as archive:
         assert sorted(archive.getnames()) == list(image.inputs)
         assert {(entry.mode, entry.uid, entry.mtime) for entry in archive} == {(0o644, 0, 0)}
     assert "steps/secret.pem" not in image.inputs
@@ -408,4 +410,4 @@ def test_a_missing_file_is_named_by_its_copy_line(checkout):
     ],
 )
 def test_the_label_of_the_source_has_no_credentials(remote, label):
-    assert images._without_credentials(remote) == label
+    assert images._strip_credentials(remote) == label

@@ -31,16 +31,16 @@ if changes:
         print("bare", value)
 settings = config.load("glyphs")
 hyperparameters = dict(settings.train) | {"seed": int(seed)} | changes
-dataset = usecase.part("glyphs", "data").load(settings.build.rows, settings.build.eval_rows)
+dataset = usecase.load_part("glyphs", "data").load(settings.build.rows, settings.build.eval_rows)
 keras_format.start(int(seed), 1)
-part = usecase.part("glyphs", "model")
+part = usecase.load_part("glyphs", "model")
 model = keras_format.fit(dataset.training, part, hyperparameters, settings.task, lambda *_: None)
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.keras"
     keras_format.save(model, path)
     asked = predictions.ask(keras_format, path, dataset.x_eval, {})
-print(f"loss {metrics.loss(dataset.y_eval, asked.answers):.4f}")
-print(f"accuracy {metrics.accuracy(dataset.y_eval, asked.answers):.6f}")
+print(f"loss {metrics.compute_loss(dataset.y_eval, asked.answers):.4f}")
+print(f"accuracy {metrics.compute_accuracy(dataset.y_eval, asked.answers):.6f}")
 """
 
 

@@ -103,7 +103,7 @@ def test_the_fallback_runs_and_stops_until_approve_goes_on_and_again_changes_not
 
 
 def test_with_its_source_and_without_a_behaviour_of_its_own_it_goes_to_production(clone, tmp_path):
-    rows = usecase.part("glyphs", "data").load(1300, 497)
+    rows = usecase.load_part("glyphs", "data").load(1300, 497)
     images, labels = np.concatenate([rows.x_train, rows.x_eval]), np.concatenate([rows.y_train, rows.y_eval])
     np.savez(tmp_path / "glyphs.npz", images=images, labels=labels)
     code, said = clone.run("run", "--epochs", "8", APPROVE="ada", GLYPHS_NPZ=str(tmp_path / "glyphs.npz"))

@@ -58,7 +58,7 @@ class History:
 
     def seal(self, entry):
         number = entry.number
-        self.seals += verify.seals_in(["latest", ledger.seal_of(entry)], entry.content["to"]["name"])
+        self.seals += verify.parse_seals(["latest", ledger.get_seal(entry)], entry.content["to"]["name"])
         assert self.seals[-1].number == number
 
     # --- what people do ---

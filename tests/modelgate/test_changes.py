@@ -23,7 +23,7 @@ MADE = Made(("team/project/glyphs_dataset:v0 00000000",), ORIGIN, "a" * 40, {"tr
 
 
 def told(**candidate):
-    return changes.lines(replace(MADE, **candidate), MADE, KNOWN)
+    return changes.list_changes(replace(MADE, **candidate), MADE, KNOWN)
 
 
 def config(**changed):
@@ -37,7 +37,7 @@ def test_what_was_made_as_production_was_says_so_and_by_whom():
 
 
 def test_the_first_candidate_is_called_that():
-    (line,) = changes.lines(MADE, None, KNOWN)
+    (line,) = changes.list_changes(MADE, None, KNOWN)
     assert line.startswith("First version: nothing is in production yet. Trained by trainer: https://")
 
 
@@ -101,7 +101,7 @@ def test_what_is_unusual_is_a_line_of_its_own(change, says):
 
 
 def test_what_nobody_knows_of_production_is_said():
-    assert changes.lines(MADE, Made(), KNOWN)[1:] == (
+    assert changes.list_changes(MADE, Made(), KNOWN)[1:] == (
         "Lineage incomplete: W&B does not know which run logged the model in production.",
         "Lineage incomplete: the evidence of the model in production cannot be read.",
     )

@@ -36,7 +36,7 @@ def regression():
     answers = TARGETS + np.where(np.arange(ROWS) == 17, 5.0, 0.5)
     subject = Subject("tabular-regression", (), None, None)
     model = Predictions(answers, {}, 1.0, 10)
-    return predictions.side_by_side(subject, Rows(TABLE, TARGETS), model, model, seen=())
+    return predictions.compare(subject, Rows(TABLE, TARGETS), model, model, seen=())
 
 
 def test_a_table_s_categories_are_slices_and_what_is_missing_is_one_of_them(regression):
@@ -47,8 +47,8 @@ def test_a_table_s_categories_are_slices_and_what_is_missing_is_one_of_them(regr
     }
     assert regression.slices["colour"].tolist() == [1, 0] * 100
     missing = TABLE.assign(colour=TABLE["colour"].where(np.arange(ROWS) > 50))
-    assert set(predictions.columns(missing)["colour"]) == {"red", "blue", "missing"}
-    assert predictions.columns(TABLE)["doors"].dtype == np.float64
+    assert set(predictions.list_columns(missing)["colour"]) == {"red", "blue", "missing"}
+    assert predictions.list_columns(TABLE)["doors"].dtype == np.float64
 
 
 def test_a_metric_that_gives_no_number_per_row_is_the_use_cases_mistake():
@@ -57,7 +57,7 @@ def test_a_metric_that_gives_no_number_per_row_is_the_use_cases_mistake():
 
     subject, model = Subject("tabular-regression", (), None, cost), Predictions(TARGETS, {}, 1.0, 10)
     with pytest.raises(StepError, match=r"cost of behaviour\.py gave an array of shape \(\) for 200 rows") as refused:
-        predictions.side_by_side(subject, Rows(TABLE, TARGETS), model, None, seen=())
+        predictions.compare(subject, Rows(TABLE, TARGETS), model, None, seen=())
     assert (refused.value.name, refused.value.exit_code) == ("metric_not_per_row", WRONG_USE)
 
 
@@ -77,7 +77,7 @@ def test_a_regression_is_drawn_against_the_truth_with_the_rows_that_are_farthest
 
 
 def test_the_table_of_a_regression_has_the_columns_of_its_rows(regression):
-    table = charts.predictions(regression, WITHIN, TABLE, None)
+    table = charts.draw_predictions(regression, WITHIN, TABLE, None)
     assert table.columns == [
         *("row", "target", "answer", "error", "within_tolerance", "production_answer"),
         *("x_colour", "x_km/h", "x_doors", "x_sold"),
@@ -93,7 +93,7 @@ def test_the_table_of_texts_has_the_texts_and_the_names_of_the_classes():
     answers = np.eye(2, dtype=np.float32)[targets]
     scores = Scores(targets, answers, None, ROWS, (), task="text-classification", classes=("spam", "ham"))
     texts = [f"text {row} " + "x" * 5000 for row in range(ROWS)]
-    table = charts.predictions(scores, Policy("no_worse", 0.5, 0.01), texts, None)
+    table = charts.draw_predictions(scores, Policy("no_worse", 0.5, 0.01), texts, None)
     assert table.columns[-1] == "text" and table.data[1][1:3] == ["ham", "ham"]
     assert table.data[1][-1].startswith("text 1 ") and len(table.data[1][-1]) == charts.MAX_TEXT_CHARS
     assert [row[0] for row in charts.draw(scores, Policy("no_worse", 0.5, 0.01))["eval/per_class"].data] == [

@@ -37,8 +37,8 @@ def test_out_has_what_belongs_to_this_answer_and_nothing_of_an_earlier_one(tmp_p
 def ended(error):
     """How a program ends whose step raises this."""
     names = "from wandb.errors import CommError\nfrom wandb.sdk.lib.service.service_connection import *\n"
-    code = f"{names}from modelgate.cli import guarded\ndef main(): raise {error}\n"
-    program = [sys.executable, "-c", f"{code}raise SystemExit(guarded(main))"]
+    code = f"{names}from modelgate.cli import run_guarded\ndef main(): raise {error}\n"
+    program = [sys.executable, "-c", f"{code}raise SystemExit(run_guarded(main))"]
     return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -288,19 +288,19 @@ def test_a_table_that_is_no_table(folder, table):
 
 
 def test_the_only_use_case_is_the_default(folder):
-    assert (config.names(), config.default()) == (["mine"], "mine")
+    assert (config.list_names(), config.find_default()) == (["mine"], "mine")
 
 
 def test_of_several_it_is_the_one_that_says_so(folder):
     write(folder, WHOLE, "other")
-    assert config.default() is None
+    assert config.find_default() is None
     with pytest.raises(StepError, match="there are several use cases: mine, other"):
         config.require_default()
     write(folder, WHOLE.replace("default = false", "default = true"), "other")
-    assert config.default() == "other"
+    assert config.find_default() == "other"
     write(folder, WHOLE.replace("default = false", "default = true"))
     with pytest.raises(StepError, match="mine and other both have default = true"):
-        config.default()
+        config.find_default()
 
 
 def test_a_name_that_is_not_there_and_one_that_cannot_be(folder):

@@ -20,7 +20,7 @@ from modelgate.promotion import deployed, ledger
 from tests.modelgate.history import REGISTRY, History
 from tests.standing_in import Request, StandIn
 
-NOW = ledger.time_of("2026-11-23T10:00:00Z") + timedelta(seconds=600)  # ten minutes after every promotion
+NOW = ledger.parse_time("2026-11-23T10:00:00Z") + timedelta(seconds=600)  # ten minutes after every promotion
 MOVES = st.lists(st.tuples(st.sampled_from(["promote", "race", "interrupted"]), st.integers(0, 5)), min_size=1)
 
 
@@ -32,7 +32,7 @@ def made(moves):
         if to != history.production:
             getattr(history, move)(to)
     production = f"{REGISTRY}:v{history.production}"
-    return ledger.chained(history.entries, production)
+    return ledger.chain(history.entries, production)
 
 
 def answer_for(entry):
@@ -43,14 +43,14 @@ def answer_for(entry):
 
 
 def names(said, entries, stale_s=60.0):
-    return [name for name, _ in deployed.differences(said, "glyphs", entries, REGISTRY, NOW, stale_s)]
+    return [name for name, _ in deployed.list_differences(said, "glyphs", entries, REGISTRY, NOW, stale_s)]
 
 
 @settings(max_examples=200, deadline=None)
 @given(MOVES)
 def test_a_service_that_runs_what_was_promoted_last_is_right_whatever_happened_before(moves):
     entries = made(moves)
-    assert names(answer_for(deployed.promoted(entries, REGISTRY)), entries) == []
+    assert names(answer_for(deployed.find_promotion(entries, REGISTRY)), entries) == []
 
 
 @settings(max_examples=100, deadline=None)
@@ -93,7 +93,7 @@ def test_a_trial_and_a_promotion_that_did_not_take_effect_are_unverified():
 def test_another_file_than_the_one_in_the_entry_is_found_though_the_digest_is_the_same():
     entry = made([])[0]
     content = {**entry.content, "sha256": {"model": "a" * 64, "eval_rows": "b" * 64}}
-    entries = ledger.chained([ledger.Entry(0, content, noted={"entry": content})], content["to"]["name"])
+    entries = ledger.chain([ledger.Entry(0, content, noted={"entry": content})], content["to"]["name"])
     assert names(answer_for(entries[0]), entries) == ["service_of_other_digest"]
     assert names(answer_for(entries[0]) | {"sha256": "a" * 64}, entries) == []
 
@@ -110,7 +110,7 @@ def test_a_version_of_another_digest_than_its_entry_does_not_answer():
         entity="org",
         project="wandb-registry-model",
         name="glyphs:v0",
-        aliases=["production", ledger.seal_of(entry)],
+        aliases=["production", ledger.get_seal(entry)],
         digest=entry.content["to"]["digest"],
     )
     deployed._require_sealed(version, entry)
@@ -143,5 +143,7 @@ def test_a_service_that_stops_within_its_answer_did_not_answer(status, monkeypat
 
 def test_the_file_that_counts_is_that_of_the_framework():
     """A version may hold a file of another one next to it, which no one judged."""
-    assert frameworks.model_file({"model.keras", "model.skops"}, "sklearn") == "model.skops"
-    assert frameworks.model_file({"model.skops"}, "keras") == "model.skops"  # an entry from before the use case changed
+    assert frameworks.find_model_file({"model.keras", "model.skops"}, "sklearn") == "model.skops"
+    assert (
+        frameworks.find_model_file({"model.skops"}, "keras") == "model.skops"
+    )  # an entry from before the use case changed

@@ -157,7 +157,10 @@ def test_the_answers_of_a_regression_are_read():
     groups = {"slices/km/h": np.array([0] * 200 + [1] * 297), "groups/km/h": np.array(["slow", "fast"])}
     _, _, scores = evaluation.unpack(regression(), REPORT, numbers(**groups))
     assert scores.is_regression and scores.targets.dtype == np.float64
-    assert [(name, int(rows.sum())) for name, rows in rules.groups(scores)] == [("km/h slow", 200), ("km/h fast", 297)]
+    assert [(name, int(rows.sum())) for name, rows in rules.list_groups(scores)] == [
+        ("km/h slow", 200),
+        ("km/h fast", 297),
+    ]
 
 
 @pytest.mark.parametrize(

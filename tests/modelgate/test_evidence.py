@@ -65,7 +65,7 @@ def parsed(content):
 
 
 def test_the_published_schema_is_made_from_the_dataclass():
-    assert evidence_schema.PATH.read_text() == evidence_schema.text()
+    assert evidence_schema.PATH.read_text() == evidence_schema.write_schema()
 
 
 def test_the_published_schema_and_the_dataclass_take_the_same(content):
@@ -80,7 +80,7 @@ def test_the_published_schema_and_the_dataclass_take_the_same(content):
 
 def test_evidence_is_frozen_and_comes_back_from_its_file_as_it_was(content):
     found = parsed(content)
-    assert evidence.parse(evidence.text(found)) == found
+    assert evidence.parse(evidence.to_text(found)) == found
     with pytest.raises(FrozenInstanceError):
         found.verdict = "fail"
 
@@ -175,6 +175,6 @@ def test_schema_1_does_not_take_what_it_never_had(old, key):
 
 
 def test_a_commit_with_changes_is_dirty():
-    assert evidence.git_of("") is None
-    assert (evidence.git_of("c0ffee").commit, evidence.git_of("c0ffee").dirty) == ("c0ffee", False)
-    assert (evidence.git_of("c0ffee-dirty").commit, evidence.git_of("c0ffee-dirty").dirty) == ("c0ffee", True)
+    assert evidence.parse_git("") is None
+    assert (evidence.parse_git("c0ffee").commit, evidence.parse_git("c0ffee").dirty) == ("c0ffee", False)
+    assert (evidence.parse_git("c0ffee-dirty").commit, evidence.parse_git("c0ffee-dirty").dirty) == ("c0ffee", True)

@@ -32,10 +32,13 @@ STEPS = {
 def aliases():
     """Those of a use case of Keras and images, as the steps ask for them."""
     settings = config.load("glyphs")
-    ours = usecase.modules(settings)
-    build = [rows.module_of(settings.task), rows.checks_of(settings.task)]
+    ours = usecase.list_modules(settings)
+    build = [rows.get_module(settings.task), rows.get_checks(settings.task)]
     added = {"build": build, "train": ours, "evaluate": ours}
-    return {name: fingerprint.alias(module, [*parts, *added[name]], {}, {}) for name, (module, parts) in STEPS.items()}
+    return {
+        name: fingerprint.compute_alias(module, [*parts, *added[name]], {}, {})
+        for name, (module, parts) in STEPS.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +90,10 @@ def test_touching_a_file_changes_the_steps_that_use_it(copy, untouched, touched,
 
 def test_flags_and_inputs_change_it():
     module, parts = STEPS["train"]
-    base = fingerprint.alias(module, parts, {"seed": 0}, {"dataset": "a"})
-    assert base != fingerprint.alias(module, parts, {"seed": 1}, {"dataset": "a"})
-    assert base != fingerprint.alias(module, parts, {"seed": 0}, {"dataset": "b"})
-    assert base == fingerprint.alias(module, parts, {"seed": 0}, {"dataset": "a"})
+    base = fingerprint.compute_alias(module, parts, {"seed": 0}, {"dataset": "a"})
+    assert base != fingerprint.compute_alias(module, parts, {"seed": 1}, {"dataset": "a"})
+    assert base != fingerprint.compute_alias(module, parts, {"seed": 0}, {"dataset": "b"})
+    assert base == fingerprint.compute_alias(module, parts, {"seed": 0}, {"dataset": "a"})
 
 
 def test_it_does_not_depend_on_where_the_files_are(copy):
@@ -108,7 +111,7 @@ def test_an_image_for_a_gpu_is_another_environment(copy):
 
 def test_no_step_imports_another_the_server_or_the_runner():
     for name in ("build", "train", "link", "evaluate", "promote", "audit"):
-        files = fingerprint.sources([f"steps.{name}"])
+        files = fingerprint.list_sources([f"steps.{name}"])
         assert [file for file in files if file.count("/") == 1 and file.startswith("steps/")] == sorted(
             ["steps/__init__.py", f"steps/{name}.py"]
         )

@@ -91,7 +91,7 @@ def test_a_drop_within_the_margin_passes():
 
 
 def test_no_outcome_is_no_pass():
-    assert not rules.passes([])
+    assert not rules.passes_gate([])
 
 
 # --- sanity ----------------------------------------------------------------------------------------------------------
@@ -412,7 +412,9 @@ def test_slices_no_worse_refuses_a_group_that_the_use_case_names():
 
 def test_slices_with_few_rows_say_nothing():
     few = (np.arange(ROWS) < rules.MIN_SUPPORT - 1).astype(np.int64)
-    assert "ink 1" not in [name for name, *_ in rules.slice_table(replace(scores(20, 20), slices={"ink": few}), POLICY)]
+    assert "ink 1" not in [
+        name for name, *_ in rules.measure_slices(replace(scores(20, 20), slices={"ink": few}), POLICY)
+    ]
 
 
 def test_behaviour_no_worse_refuses_answers_that_turn_with_the_image():
@@ -430,7 +432,7 @@ def test_rollback_shows_every_comparison_and_blocks_on_none():
     back = replace(scores(60, 20), varied={"noise": shaky}, was_in_production=True)
     outcomes = rules.judge(back, ROLLBACK)
     assert {outcome.rule for outcome in outcomes if not outcome.passed} >= {"no_worse", "behaviour_no_worse"}
-    assert rules.passes(outcomes)
+    assert rules.passes_gate(outcomes)
 
 
 def test_rollback_still_asks_for_the_floor():
@@ -463,12 +465,12 @@ def test_a_planted_drop_is_caught_as_often_as_the_stated_power_says(drop):
     churn, repeats = 0.02, 400
     rng = np.random.default_rng(int(1000 * drop))
     caught = sum(not rules.no_worse(scored, POLICY)[0] for scored in simulated(rng, churn, drop, repeats))
-    stated = statistics.power(drop, churn, ROWS, POLICY.margin)
+    stated = statistics.compute_power(drop, churn, ROWS, POLICY.margin)
     assert caught / repeats == pytest.approx(stated, abs=0.08)
 
 
 def test_the_smallest_drop_is_the_one_caught_four_times_in_five():
-    smallest = statistics.smallest_drop(0.02, ROWS, POLICY.margin)
-    assert statistics.power(smallest, 0.02, ROWS, POLICY.margin) >= statistics.POWER
-    assert statistics.power(smallest - 0.001, 0.02, ROWS, POLICY.margin) < statistics.POWER
-    assert statistics.smallest_drop(0.02, 10 * ROWS, POLICY.margin) < smallest
+    smallest = statistics.find_smallest_drop(0.02, ROWS, POLICY.margin)
+    assert statistics.compute_power(smallest, 0.02, ROWS, POLICY.margin) >= statistics.POWER
+    assert statistics.compute_power(smallest - 0.001, 0.02, ROWS, POLICY.margin) < statistics.POWER
+    assert statistics.find_smallest_drop(0.02, 10 * ROWS, POLICY.margin) < smallest

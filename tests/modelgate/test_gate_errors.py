@@ -74,7 +74,7 @@ def test_what_is_called_approximate_says_the_rates_that_were_measured():
 
 # --- each task, on made-up rows whose truth is known -----------------------------------------------------------------
 
-SHARES = [case for case in populations.CASES if metrics.metric_of(case.policy).made_of == metrics.SHARE]
+SHARES = [case for case in populations.CASES if metrics.get_metric(case.policy).made_of == metrics.SHARE]
 A_TABLE_AND_NUMBERS = [case for case in SHARES if case.name.startswith(("tables", "numbers"))]
 
 

@@ -40,14 +40,14 @@ def test_metrics_of_classes_are_scikit_learns(classes):
     }
     if classes == 2:
         expected["roc_auc"] = known.roc_auc_score(targets, answers[:, 1])
-    found = {name: metrics.value(targets, answers, replace(POLICY, metric=name)) for name in expected}
+    found = {name: metrics.compute_value(targets, answers, replace(POLICY, metric=name)) for name in expected}
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_ties_count_half_in_the_area_under_the_curve():
     targets = np.array([0, 0, 1, 1])
     answers = np.array([[0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0.1, 0.9]], dtype=np.float32)
-    assert metrics.area(targets, answers) == known.roc_auc_score(targets, answers[:, 1]) == 0.875
+    assert metrics.compute_area(targets, answers) == known.roc_auc_score(targets, answers[:, 1]) == 0.875
 
 
 def test_metrics_of_numbers_are_scikit_learns():
@@ -61,12 +61,12 @@ def test_metrics_of_numbers_are_scikit_learns():
         "mean_squared_error": known.mean_squared_error(targets, answers),
         "pinball": known.mean_pinball_loss(targets, answers, alpha=0.9),
     }
-    found = {name: metrics.value(targets, answers, replace(policy, metric=name)) for name in expected}
+    found = {name: metrics.compute_value(targets, answers, replace(policy, metric=name)) for name in expected}
     assert found == pytest.approx(expected)
 
 
 def test_f1_of_a_class_that_is_never_answered_is_none_at_all():
-    assert metrics.f1(np.array([[98, 0], [2, 0]])) == 0
+    assert metrics.compute_f1(np.array([[98, 0], [2, 0]])) == 0
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------
@@ -85,18 +85,18 @@ def test_tangos_bound_is_the_largest_drop_that_the_score_test_does_not_refuse(re
         share = optimize.minimize_scalar(unlikely, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
         return (regressed - improved - rows * drop) / np.sqrt(rows * (2 * share + drop * (1 - drop)))
 
-    bound = statistics.drop_upper_bound(regressed, improved, rows)
+    bound = statistics.bound_drop(regressed, improved, rows)
     assert score(bound) == pytest.approx(-statistics.Z_95, abs=0.02)
 
 
 def test_tangos_bound_with_no_row_moved_is_about_three_rows():
-    assert statistics.drop_upper_bound(0, 0, 1000) == pytest.approx(0.0027, abs=0.0001)
-    assert statistics.drop_upper_bound(10, 0, 10) == 1
+    assert statistics.bound_drop(0, 0, 1000) == pytest.approx(0.0027, abs=0.0001)
+    assert statistics.bound_drop(10, 0, 10) == 1
 
 
 def test_a_mean_has_the_bounds_of_students_t():
     values = np.random.default_rng(0).exponential(3, 60)
-    found = statistics.mean(values)
+    found = statistics.bound_mean(values)
     low, high = stats.t.interval(0.90, 59, values.mean(), stats.sem(values))
     assert (found.value, found.lower, found.upper) == pytest.approx((values.mean(), low, high))
 
@@ -114,7 +114,7 @@ def test_delongs_variance_is_that_of_the_published_pairs():
     difference = kernel(theirs) - kernel(ours)
     variance = difference.mean(axis=1).var(ddof=1) / 60 + difference.mean(axis=0).var(ddof=1) / 340
     scores = Scores(targets, ours, theirs, ROWS, (), task="tabular-classification")
-    found = comparison.difference(scores, replace(POLICY, metric="roc_auc"))
+    found = comparison.compute_difference(scores, replace(POLICY, metric="roc_auc"))
     assert (found.drop, found.error) == pytest.approx((difference.mean(), np.sqrt(variance)))
     reach = stats.t.ppf(0.95, 59) * np.sqrt(variance)
     assert (found.at_least, found.at_most) == pytest.approx((found.drop - reach, found.drop + reach))
@@ -128,7 +128,7 @@ def test_the_bounds_of_an_area_are_those_of_its_logit():
     logit = special.logit(found.value)
     reach = stats.t.ppf(0.95, 59) * found.error / (found.value * (1 - found.value))
     assert (found.lower, found.upper) == pytest.approx(tuple(special.expit([logit - reach, logit + reach])))
-    assert statistics.area(np.ones(60), np.ones(340)) == (1, 1, 1, 0)
+    assert statistics.bound_area(np.ones(60), np.ones(340)) == (1, 1, 1, 0)
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "f1"])
@@ -137,33 +137,35 @@ def test_the_bootstrap_of_counts_is_that_of_rows_drawn_within_each_class(metric)
     targets = random.choice(3, ROWS, p=[0.6, 0.3, 0.1])
     ours, theirs = (probabilities(random, targets, 3) for _ in range(2))
     policy = replace(POLICY, metric=metric)
-    found = comparison.difference(Scores(targets, ours, theirs, ROWS, (), task="text-classification"), policy)
+    found = comparison.compute_difference(Scores(targets, ours, theirs, ROWS, (), task="text-classification"), policy)
     drops = []
     for _ in range(1000):
         drawn = np.concatenate(
             [random.choice(rows, len(rows)) for rows in (np.flatnonzero(targets == c) for c in range(3))]
         )
-        values = [metrics.value(targets[drawn], answers[drawn], policy) for answers in (theirs, ours)]
+        values = [metrics.compute_value(targets[drawn], answers[drawn], policy) for answers in (theirs, ours)]
         drops.append(values[0] - values[1])
     assert found.error == pytest.approx(np.std(drops), rel=0.1)
     assert (found.at_least, found.at_most) == pytest.approx(
         np.quantile(drops, [0.05, 0.95]), abs=0.15 * np.std(drops) * 2
     )
-    assert found == comparison.difference(Scores(targets, ours, theirs, ROWS, (), task="text-classification"), policy)
+    assert found == comparison.compute_difference(
+        Scores(targets, ours, theirs, ROWS, (), task="text-classification"), policy
+    )
 
 
 def test_the_chance_beyond_a_margin_is_skellams():
     for regressed, improved, rows in ((12, 0, 100), (30, 10, 333), (50, 20, 1000)):
-        share = statistics._improved_share(regressed, improved, rows, 0.02)
+        share = statistics._estimate_improved_share(regressed, improved, rows, 0.02)
         expected = stats.skellam.sf(regressed - improved - 1, rows * (share + 0.02), rows * share)
-        assert statistics.chance_beyond(regressed, improved, rows, 0.02) == pytest.approx(expected)
-    assert statistics.chance_beyond(2, 0, 100, 0.02) == 1
+        assert statistics.compute_chance_beyond(regressed, improved, rows, 0.02) == pytest.approx(expected)
+    assert statistics.compute_chance_beyond(2, 0, 100, 0.02) == 1
 
 
 def test_the_smallest_share_that_reaches_a_floor():
     """133 rows: a floor of 0.80 is reached from 0.865 on."""
-    assert statistics.smallest_share(0.80, 133) == pytest.approx(0.865, abs=0.0005)
-    assert statistics.lower_bound(115, 133) >= 0.80 > statistics.lower_bound(114, 133)
+    assert statistics.find_smallest_share(0.80, 133) == pytest.approx(0.865, abs=0.0005)
+    assert statistics.compute_lower_bound(115, 133) >= 0.80 > statistics.compute_lower_bound(114, 133)
 
 
 def test_the_rows_that_non_inferior_takes_are_those_with_which_it_passes_four_times_in_five():
@@ -179,8 +181,8 @@ def test_the_rows_that_non_inferior_takes_are_those_with_which_it_passes_four_ti
         return Scores(targets, sure[ours], sure[theirs], rows, ())
 
     few = drawn(500)
-    needed = comparison.rows_needed(few, policy, comparison.difference(few, policy))
+    needed = comparison.count_rows_needed(few, policy, comparison.compute_difference(few, policy))
     expected = 0.1 * ((statistics.Z_95 + statistics.Z_80) / 0.02) ** 2
     assert needed == pytest.approx(expected, rel=0.3)
-    passed = sum(comparison.difference(drawn(round(expected)), policy).at_most <= 0.02 for _ in range(400))
+    passed = sum(comparison.compute_difference(drawn(round(expected)), policy).at_most <= 0.02 for _ in range(400))
     assert passed / 400 == pytest.approx(0.8, abs=0.06)

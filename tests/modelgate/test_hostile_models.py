@@ -173,7 +173,7 @@ def test_a_function_of_ones_own_gets_another_hint_than_a_type_of_scikit_learn(tm
 def network(tmp_path_factory):
     keras_format.start(seed=0, threads=1)
     path = tmp_path_factory.mktemp("keras") / "model.keras"
-    keras_format.save(usecase.part("glyphs", "model").build_model(10, (8, 8, 1), dropout=0.5), path)
+    keras_format.save(usecase.load_part("glyphs", "model").build_model(10, (8, 8, 1), dropout=0.5), path)
     return path.read_bytes()
 
 

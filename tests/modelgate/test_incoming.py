@@ -18,7 +18,7 @@ from pandera.errors import SchemaErrors
 
 from modelgate import row_files
 from modelgate.errors import StepError
-from modelgate.incoming import Refused, expected
+from modelgate.incoming import Refused, read_expected
 
 SCHEMA = pa.DataFrameSchema(
     {
@@ -46,7 +46,7 @@ def frame(rows):
 
 
 def table(schema=SCHEMA):
-    return expected("tabular-classification", SimpleNamespace(SCHEMA=schema))
+    return read_expected("tabular-classification", SimpleNamespace(SCHEMA=schema))
 
 
 def refusal(rows, by=None, first=0):
@@ -110,7 +110,7 @@ def test_columns_may_come_in_any_order_and_must_all_be_there():
 
 
 def test_images_and_texts_are_held_to_what_build_asks_of_them():
-    images = expected("image-classification", SimpleNamespace(SHAPE=(2, 2, 1)))
+    images = read_expected("image-classification", SimpleNamespace(SHAPE=(2, 2, 1)))
     x = np.zeros((3, 2, 2, 1), dtype=np.float32)
     images.require(x)
     names = [
@@ -118,7 +118,7 @@ def test_images_and_texts_are_held_to_what_build_asks_of_them():
         for changed in (x.astype(float), x[:, :1], np.where(x == 0, np.nan, x), x + np.float32(2))
     ]
     assert names == ["row_dtype", "row_shape", "row_nan", "row_range"]
-    texts = expected("text-classification", SimpleNamespace())
+    texts = read_expected("text-classification", SimpleNamespace())
     texts.require(["some text"])
     names = [refusal([text], texts).name for text in (None, "  ", "x" * 1_000_001, "\ud800")]
     assert names == ["text_dtype", "text_empty", "text_length", "text_encoding"]
@@ -133,7 +133,7 @@ def test_a_csv_has_the_types_that_the_schema_declares_in_every_batch(tmp_path, m
     """A batch whose floats all look like whole numbers, and one without a text."""
     monkeypatch.setattr(row_files, "BATCH_ROWS", 2)
     (tmp_path / "rows.csv").write_text("mass,height,year,island,name\n1,1,2000,,x\n,2,2001,,y\n1.5,3,2002,Dream,z\n")
-    read = list(row_files.batches(tmp_path / "rows.csv", "tabular-regression", DATA))
+    read = list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", DATA))
     assert [len(batch) for batch in read] == [2, 1]
     for batch in read:
         table().require(batch)
@@ -151,7 +151,7 @@ def test_a_csv_has_the_types_that_the_schema_declares_in_every_batch(tmp_path, m
 def test_a_value_of_a_csv_that_is_not_of_its_type_is_named(tmp_path, row, name, message):
     (tmp_path / "rows.csv").write_text(f"mass,height,year,island,name\n{row}\n")
     with pytest.raises(Refused, match=message) as stopped:
-        list(row_files.batches(tmp_path / "rows.csv", "tabular-regression", DATA))
+        list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", DATA))
     assert stopped.value.name == name
 
 
@@ -168,5 +168,5 @@ def test_a_value_of_a_csv_that_is_not_of_its_type_is_named(tmp_path, row, name, 
 def test_a_damaged_file_is_refused_and_not_a_traceback(tmp_path, name, content, task):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(StepError) as stopped:
-        list(row_files.batches(tmp_path / name, task, DATA))
+        list(row_files.read_batches(tmp_path / name, task, DATA))
     assert (stopped.value.name, stopped.value.exit_code) == ("input_unreadable", 2)

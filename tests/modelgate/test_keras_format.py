@@ -21,7 +21,7 @@ from modelgate.frameworks import keras_format
 @pytest.fixture(scope="module")
 def trained():
     keras_format.start(seed=0, threads=1)
-    return usecase.part("glyphs", "model").build_model(10, (8, 8, 1), dropout=0.5)
+    return usecase.load_part("glyphs", "model").build_model(10, (8, 8, 1), dropout=0.5)
 
 
 def test_saving_twice_gives_the_same_bytes(trained, tmp_path):

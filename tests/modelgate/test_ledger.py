@@ -22,48 +22,50 @@ def entry(number, previous, approver="ada"):
 def test_entries_that_follow_each_other_hold():
     first = entry(0, None)
     second = entry(1, first)
-    assert [item.void for item in ledger.chained([second, first])] == [False, False]
+    assert [item.void for item in ledger.chain([second, first])] == [False, False]
 
 
 def test_the_first_entry_on_a_predecessor_wins():
     first = entry(0, None)
     winner, loser = entry(1, first, "ada"), entry(2, first, "bob")
-    chain = ledger.chained([first, winner, loser])
+    chain = ledger.chain([first, winner, loser])
     assert [item.void for item in chain] == [False, False, True]
-    assert ledger.head(chain).content["approver"] == "ada"
+    assert ledger.find_head(chain).content["approver"] == "ada"
 
 
 def test_an_entry_on_a_void_one_is_void():
     first = entry(0, None)
     loser = entry(2, first, "bob")
-    assert [item.void for item in ledger.chained([first, entry(1, first), loser, entry(3, loser)])][3]
+    assert [item.void for item in ledger.chain([first, entry(1, first), loser, entry(3, loser)])][3]
 
 
 def test_a_changed_entry_voids_what_follows():
     first = entry(0, None)
     second = entry(1, first)
     forged = Entry(0, {**first.content, "approver": "mallory"})
-    assert [item.void for item in ledger.chained([forged, second])] == [False, True]
+    assert [item.void for item in ledger.chain([forged, second])] == [False, True]
 
 
 def test_a_ledger_from_before_schema_2_of_the_evidence_is_read_and_verified():
     """Two promotions as the code of that time wrote them; its policies have a `floor_accuracy`."""
     stored = Path(__file__).with_name("ledger_schema_1")
     contents = [json.loads((stored / f"entry-v{number}.json").read_text()) for number in (0, 1)]
-    assert all(ledger.readable(content) for content in contents)
+    assert all(ledger.is_readable(content) for content in contents)
     noted = [{"entry": content, "applied_at": content["time"]} for content in contents]
     entries = [Entry(number, contents[number], True, noted=noted[number]) for number in (0, 1)]
-    assert [item.void for item in ledger.chained(entries)] == [False, False]
-    assert ledger.drops(entries, "accuracy") == pytest.approx(5 / 497)
-    assert ledger.drops(entries, "log_loss") == 0
+    assert [item.void for item in ledger.chain(entries)] == [False, False]
+    assert ledger.sum_drops(entries, "accuracy") == pytest.approx(5 / 497)
+    assert ledger.sum_drops(entries, "log_loss") == 0
     versions = [content["to"]["name"] for content in contents]
-    seals = [seal for number in (0, 1) for seal in verify.seals_in([ledger.seal_of(entries[number])], versions[number])]
+    seals = [
+        seal for number in (0, 1) for seal in verify.parse_seals([ledger.get_seal(entries[number])], versions[number])
+    ]
     registered = verify.Registered(frozenset(versions), tuple(seals), versions[1])
     assert verify.verify(entries, registered) == (entries, [])
 
 
 def test_an_empty_ledger_has_no_head():
-    assert ledger.head([]) is None
+    assert ledger.find_head([]) is None
 
 
 def test_the_hash_does_not_depend_on_the_order_of_keys():
@@ -76,8 +78,8 @@ def test_drops_of_different_metrics_are_not_added_up():
     entries = [
         Entry(number, {"metric": metric, "drop": drop}, applied=True) for number, (metric, drop) in enumerate(said)
     ]
-    assert ledger.drops(entries, "accuracy") == pytest.approx(0.07)
-    assert ledger.drops(entries, "mean_absolute_error") == 5
+    assert ledger.sum_drops(entries, "accuracy") == pytest.approx(0.07)
+    assert ledger.sum_drops(entries, "mean_absolute_error") == 5
 
 
 @pytest.mark.parametrize(
@@ -92,20 +94,20 @@ def test_drops_of_different_metrics_are_not_added_up():
 )
 def test_an_entry_whose_version_is_gone_took_effect_if_it_can_have(before, production, by_promoter, took_effect):
     entry = Entry(0, {"from": before and {"name": before}})
-    assert ledger.outlived(entry, production, by_promoter=by_promoter) is took_effect
+    assert ledger.has_outlived(entry, production, by_promoter=by_promoter) is took_effect
 
 
 def test_an_entry_that_says_no_run_after_one_that_does_is_by_no_one():
     """Since schema 4 the id of the run follows from the entry; an old one may come before, and not after."""
     first, second = entry(0, None), None
     second = Entry(1, {"previous": first.sha256, "nonce": "5"})
-    assert [item.unbound for item in ledger.chained([first, second, entry(2, second)])] == [False, False, True]
+    assert [item.unbound for item in ledger.chain([first, second, entry(2, second)])] == [False, False, True]
 
 
 def test_the_run_of_an_entry_follows_from_all_that_it_says_but_its_page():
     content = entry(0, None).content
-    assert ledger.run_id(content) == ledger.run_id({**content, "run_url": "https://wandb.ai/x"})
-    assert ledger.run_id(content) != ledger.run_id({**content, "approver": "the board"})
+    assert ledger.compute_run_id(content) == ledger.compute_run_id({**content, "run_url": "https://wandb.ai/x"})
+    assert ledger.compute_run_id(content) != ledger.compute_run_id({**content, "approver": "the board"})
 
 
 @pytest.mark.parametrize(
@@ -124,5 +126,5 @@ def test_the_run_of_an_entry_follows_from_all_that_it_says_but_its_page():
 )
 def test_what_a_reader_would_stumble_over_is_no_entry(change):
     stored = Path(__file__).with_name("ledger_schema_1") / "entry-v0.json"
-    said = ledger.text({**json.loads(stored.read_text()), **change}).encode()
-    assert ledger.entry("team/p/x:v0", said, {}).content == {"previous": "unreadable"}
+    said = ledger.to_text({**json.loads(stored.read_text()), **change}).encode()
+    assert ledger.parse_entry("team/p/x:v0", said, {}).content == {"previous": "unreadable"}

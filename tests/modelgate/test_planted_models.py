@@ -44,7 +44,7 @@ def test_a_good_model_passes_with_nothing_in_production_and_against_itself(good,
     for policy in task.policies:
         for production in (None, answers):
             judged = rules.judge(task.scores(answers, production), policy)
-            assert rules.passes(judged), (policy.metric, [one for one in judged if not one.passed])
+            assert rules.passes_gate(judged), (policy.metric, [one for one in judged if not one.passed])
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -129,7 +129,7 @@ def test_a_model_that_left_a_row_unanswered_is_refused(good, name):
 def test_a_column_that_leaks_the_target_is_reported(good, name):
     task, _ = good(name)
     columns, y = task.evaluation.columns, task.evaluation.y
-    assert leakage.leaks(columns, y) == ()
+    assert leakage.find_leaks(columns, y) == ()
     random = np.random.default_rng(0)
     leaking = {
         "a number": y + 0.001 * random.standard_normal(len(y)),
@@ -137,7 +137,7 @@ def test_a_column_that_leaks_the_target_is_reported(good, name):
         "an empty one": np.full(len(y), np.nan),
         "one for each row": np.arange(len(y)).astype(str),
     }
-    found = leakage.leaks(columns | leaking, y)
+    found = leakage.find_leaks(columns | leaking, y)
     said = re.compile(
         r"The column '(.*)' alone predicts (99|100) % of the target: make sure that it is known before .*"
     )
@@ -161,10 +161,10 @@ def test_few_rows_are_said_first_and_many_looks(good):
     small = replace(task, evaluation=few)
     scores = small.scores(answers[:133], answers[:133])
     outcomes = rules.judge(scores, replace(policy, at_least=0.80))
-    (line,) = report.warnings(outcomes, scores, replace(policy, at_least=0.80), looks=10)
+    (line,) = report.list_warnings(outcomes, scores, replace(policy, at_least=0.80), looks=10)
     assert line.startswith(
         "133 rows show little: to reach the floor of 0.8, a model needs about 0.8647; a drop of less than "
     )
-    assert report.warnings(outcomes, task.scores(answers, None), policy, looks=10) == ()
-    (line,) = report.warnings(outcomes, task.scores(answers, None), policy, looks=11)
+    assert report.list_warnings(outcomes, task.scores(answers, None), policy, looks=10) == ()
+    (line,) = report.list_warnings(outcomes, task.scores(answers, None), policy, looks=11)
     assert line.startswith("These eval rows have judged 11 different candidates")

@@ -56,10 +56,10 @@ def split(x, y):
 
 # Of each task: good rows, its checks, what data.py says.
 TASKS = {
-    "image-classification": (images, image_checks.violations, DATA),
-    "tabular-classification": (table, table_checks.violations, DATA),
-    "tabular-regression": (numbers, table_checks.violations, SimpleNamespace(SCHEMA=SCHEMA)),
-    "text-classification": (texts, text_checks.violations, DATA),
+    "image-classification": (images, image_checks.find_violations, DATA),
+    "tabular-classification": (table, table_checks.find_violations, DATA),
+    "tabular-regression": (numbers, table_checks.find_violations, SimpleNamespace(SCHEMA=SCHEMA)),
+    "text-classification": (texts, text_checks.find_violations, DATA),
 }
 
 

@@ -18,7 +18,7 @@ from modelgate import predictions
 from modelgate.gate import metrics, report, rules
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Scores
-from modelgate.text import code, markdown, one_line
+from modelgate.text import to_code, to_line, to_markdown
 
 POLICY = Policy("no_worse", at_least=0.80, margin=0.005)
 
@@ -38,9 +38,9 @@ def scores(regressed, improved, rows=1000, production=True):
 
 def headline(scored, policy=POLICY):
     outcomes = rules.judge(scored, policy)
-    compared = predictions.comparison(scored, policy, 0.0) if rules.sane(outcomes) else None
-    value = metrics.value(scored.targets, scored.candidate, policy)
-    return report.headline(outcomes, compared, value, scored.rows, policy)
+    compared = predictions.describe_comparison(scored, policy, 0.0) if rules.is_sane(outcomes) else None
+    value = metrics.compute_value(scored.targets, scored.candidate, policy)
+    return report.write_headline(outcomes, compared, value, scored.rows, policy)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_going_back_is_not_measured_by_the_margin():
 
 def test_mistakes_are_counted_and_the_most_frequent_comes_first():
     labels = np.array([0, 0, 1, 1, 2])
-    assert metrics.mistakes(labels, sure(np.array([1, 1, 2, 1, 2]))) == [(0, 1, 2), (1, 2, 1)]
+    assert metrics.count_mistakes(labels, sure(np.array([1, 1, 2, 1, 2]))) == [(0, 1, 2), (1, 2, 1)]
 
 
 # --- words from outside ----------------------------------------------------------------------------------------------
@@ -172,28 +172,28 @@ def drawn(text):
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_words_from_outside_are_shown_and_do_nothing_else(evil):
-    tags, seen = drawn(f"x {markdown(evil)}")
-    assert (tags, seen) == ({"p"}, f"x {one_line(evil)}")
-    assert not re.search(r"(?<!\\):\/\/|(?i:www)\.", markdown(evil))  # of which GitHub makes links
-    assert not re.search(r"@\w", markdown(evil))  # to whom GitHub writes
-    tags, seen = drawn(f"- {code(evil)}")
-    assert (tags, seen) == ({"ul", "li", "code"}, one_line(evil.replace("`", " ")))
+    tags, seen = drawn(f"x {to_markdown(evil)}")
+    assert (tags, seen) == ({"p"}, f"x {to_line(evil)}")
+    assert not re.search(r"(?<!\\):\/\/|(?i:www)\.", to_markdown(evil))  # of which GitHub makes links
+    assert not re.search(r"@\w", to_markdown(evil))  # to whom GitHub writes
+    tags, seen = drawn(f"- {to_code(evil)}")
+    assert (tags, seen) == ({"ul", "li", "code"}, to_line(evil.replace("`", " ")))
 
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_a_warning_is_code_and_only_the_address_at_its_end_a_link(evil):
-    tags, seen = drawn(report._warning(f"Trained by {evil}: https://wandb.example/team/project/runs/1"))
+    tags, seen = drawn(report._render_warning(f"Trained by {evil}: https://wandb.example/team/project/runs/1"))
     assert tags == {"ul", "li", "code", "a"}
-    assert seen.endswith(f"{one_line(evil.replace('`', ' '))} (run)")
-    assert "a" not in drawn(report._warning(f"Config, 1 changed: rate {evil}"))[0]
+    assert seen.endswith(f"{to_line(evil.replace('`', ' '))} (run)")
+    assert "a" not in drawn(report._render_warning(f"Config, 1 changed: rate {evil}"))[0]
 
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_a_cell_of_a_table_stays_a_cell(evil):
-    tags, seen = drawn(report._table(["class", "rows"], [[evil, "1"], [report._code(evil), "2"]]))
+    tags, seen = drawn(report._render_table(["class", "rows"], [[evil, "1"], [report._render_code(evil), "2"]]))
     assert tags == {"table", "thead", "tbody", "tr", "th", "td", "code"}
     assert len(seen.splitlines()) == len(
-        drawn(report._table(["class", "rows"], [["x", "1"], ["x", "2"]]))[1].splitlines()
+        drawn(report._render_table(["class", "rows"], [["x", "1"], ["x", "2"]]))[1].splitlines()
     )
 
 
@@ -214,7 +214,7 @@ def test_the_sum_of_all_drops_is_told_as_what_it_is_and_a_refused_model_is_not_c
     regressed, improved, at_least, said
 ):
     scored, policy = scores(regressed, improved), replace(POLICY, at_least=at_least, margin=0.02)
-    verdict = "pass" if rules.passes(rules.judge(scored, policy)) else "fail"
-    compared = predictions.comparison(scored, policy, 0.0)
+    verdict = "pass" if rules.passes_gate(rules.judge(scored, policy)) else "fail"
+    compared = predictions.describe_comparison(scored, policy, 0.0)
     evidence = {"comparison": compared, "dataset": {"eval_rows": 1000}, "verdict": verdict}
-    assert said in report._caveat(evidence, policy)
+    assert said in report._write_caveat(evidence, policy)

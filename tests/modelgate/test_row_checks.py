@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modelgate.rows.dataset import Dataset
-from modelgate.rows.image_checks import violations
+from modelgate.rows.image_checks import find_violations
 
 SHAPE = (4, 4, 1)
 DATA = SimpleNamespace(CLASSES=("cat", "dog"), SHAPE=SHAPE)
@@ -34,23 +34,23 @@ def changed(array, row, value):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_row_nan_refuses_and_names_the_row(good, value):
-    (finding, *_) = violations(replace(good, x_train=changed(good.x_train, 7, value)), DATA)
+    (finding, *_) = find_violations(replace(good, x_train=changed(good.x_train, 7, value)), DATA)
     assert finding.check == "row_nan"
     assert "x_train" in finding.message
     assert "row 7" in finding.message
 
 
 def test_label_present_refuses_a_split_without_a_class(good):
-    (finding,) = violations(replace(good, y_eval=np.zeros_like(good.y_eval)), DATA)
+    (finding,) = find_violations(replace(good, y_eval=np.zeros_like(good.y_eval)), DATA)
     assert (finding.check, finding.message) == ("label_present", "y_eval has no row of class dog")
 
 
 def test_row_in_both_refuses_and_names_the_eval_row(good):
-    (finding,) = violations(replace(good, x_eval=changed(good.x_eval, 5, good.x_train[0])), DATA)
+    (finding,) = find_violations(replace(good, x_eval=changed(good.x_eval, 5, good.x_train[0])), DATA)
     assert finding.check == "row_in_both"
     assert "row 5" in finding.message
 
 
 def test_a_long_list_of_rows_is_counted(good):
-    (finding,) = violations(replace(good, x_train=good.x_train + 2), DATA)
+    (finding,) = find_violations(replace(good, x_train=good.x_train + 2), DATA)
     assert finding.message.endswith("and 30 more")

@@ -44,14 +44,14 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     tables.write(TABLE, tmp_path / "rows.parquet")
     found = tables.read(tmp_path / "rows.parquet")
     pd.testing.assert_frame_equal(found.x, TABLE.x)
-    assert datasets.same(TABLE, found)
+    assert datasets.is_same(TABLE, found)
     assert (found.y.dtype, found.y.tolist()) == (np.float64, [0.5, 1.5, 2.5])
 
 
 def test_texts_are_read_as_they_were_written(tmp_path):
     texts.write(TEXTS, tmp_path / "rows.parquet")
     found = texts.read(tmp_path / "rows.parquet")
-    assert datasets.same(TEXTS, found)
+    assert datasets.is_same(TEXTS, found)
     assert found.y.dtype == np.int64
 
 
@@ -69,16 +69,19 @@ def test_the_index_of_a_table_is_not_part_of_it(tmp_path):
 
 
 def test_a_row_is_known_again_with_its_gaps_and_categories():
-    first, second = (datasets.seen(TABLE.x, [TABLE.x[1:2].reset_index(drop=True)]), datasets.seen(TABLE.x, [TEXTS.x]))
+    first, second = (
+        datasets.find_seen(TABLE.x, [TABLE.x[1:2].reset_index(drop=True)]),
+        datasets.find_seen(TABLE.x, [TEXTS.x]),
+    )
     assert (first, second) == ((1,), ())
-    assert datasets.seen(TEXTS.x, [["two\nlines"], ["one"]]) == (0, 1)
+    assert datasets.find_seen(TEXTS.x, [["two\nlines"], ["one"]]) == (0, 1)
 
 
 def test_other_rows_are_not_the_same():
-    assert not datasets.same(TABLE, Rows(TABLE.x, TABLE.y + 1))
-    assert not datasets.same(TABLE, Rows(TABLE.x.assign(amount=1.0), TABLE.y))
-    assert not datasets.same(TEXTS, Rows(["one", "two", "três"], TEXTS.y))
-    assert not datasets.same(TEXTS, TABLE)
+    assert not datasets.is_same(TABLE, Rows(TABLE.x, TABLE.y + 1))
+    assert not datasets.is_same(TABLE, Rows(TABLE.x.assign(amount=1.0), TABLE.y))
+    assert not datasets.is_same(TEXTS, Rows(["one", "two", "três"], TEXTS.y))
+    assert not datasets.is_same(TEXTS, TABLE)
 
 
 def parquet(path, columns, **more):

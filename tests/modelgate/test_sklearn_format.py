@@ -54,7 +54,7 @@ for name, model in models.items():
     path = Path(sys.argv[1]) / f"{name}.skops"
     sklearn_format.save(model, path)
     asked = {"words": texts, "boosted": x[["a"]], "neighbours": x[["a"]].fillna(0)}.get(name, x)
-    loaded = sklearn_format.load(path, list(sklearn_format.untrusted(path)))
+    loaded = sklearn_format.load(path, list(sklearn_format.list_untrusted(path)))
     assert np.array_equal(sklearn_format.predict(loaded, asked), sklearn_format.predict(model, asked)), name
     print(name, hashlib.sha256(path.read_bytes()).hexdigest())
 """

@@ -37,7 +37,7 @@ def good():
 
 
 def checks(dataset, data=DATA, **more):
-    return [finding.check for finding in table_checks.violations(dataset, data, **more)]
+    return [finding.check for finding in table_checks.find_violations(dataset, data, **more)]
 
 
 def changed(dataset, split, column, row, value):
@@ -61,7 +61,7 @@ def test_targets_may_be_a_series_whatever_its_index_or_a_list(good):
 
 def test_a_column_that_the_schema_does_not_declare_is_refused(good):
     wider = replace(good, x_train=good.x_train.assign(leak=1), x_eval=good.x_eval.assign(leak=1))
-    found = table_checks.violations(wider, DATA)
+    found = table_checks.find_violations(wider, DATA)
     assert {finding.check for finding in found} == {"table_columns"}
     assert "'leak', which SCHEMA does not declare" in found[0].message
 
@@ -76,7 +76,7 @@ def test_a_column_that_the_schema_does_not_declare_is_refused(good):
     ],
 )
 def test_a_value_that_the_schema_does_not_allow_is_refused_and_named(good, column, value, said):
-    (finding,) = table_checks.violations(changed(good, "x_eval", column, 3, value), DATA)
+    (finding,) = table_checks.find_violations(changed(good, "x_eval", column, 3, value), DATA)
     assert finding.check == "schema"
     assert finding.message.startswith("x_eval ") and said in finding.message
 
@@ -98,14 +98,14 @@ def test_one_cell_of_another_type_in_a_file_is_one_finding_and_no_exception(good
     read["seen"] = read["seen"].astype("datetime64[ns]") if column == "visits" else read["seen"]
     schema = pa.DataFrameSchema(columns)
     spoiled = replace(good, x_train=read[:40], x_eval=read[40:])
-    (finding,) = table_checks.violations(spoiled, SimpleNamespace(CLASSES=DATA.CLASSES, SCHEMA=schema))
+    (finding,) = table_checks.find_violations(spoiled, SimpleNamespace(CLASSES=DATA.CLASSES, SCHEMA=schema))
     wanted = "int64" if cell == "many" else "datetime64[ns]"
     assert finding.message == f"{split} column '{column}' is str, not {wanted}, because of '{cell}' in row 7"
 
 
 def test_a_row_in_both_splits_is_refused_unless_rows_repeat_by_nature(good):
     both = replace(good, x_eval=pd.concat([good.x_eval[:-1], good.x_train[:1]]))
-    (finding,) = table_checks.violations(both, DATA)
+    (finding,) = table_checks.find_violations(both, DATA)
     assert (finding.check, "row 19" in finding.message) == ("row_in_both", True)
     assert checks(both, may_repeat=True) == []
 
@@ -133,12 +133,12 @@ def texts():
 )
 def test_texts_are_refused_by_the_check_named_for_the_defect(texts, check, text):
     spoiled = replace(texts, x_eval=[*texts.x_eval[:3], text, *texts.x_eval[4:]])
-    (finding,) = text_checks.violations(spoiled, DATA)
+    (finding,) = text_checks.find_violations(spoiled, DATA)
     assert (finding.check, "row 3" in finding.message) == (check, True)
 
 
 def test_good_texts_have_no_violation(texts):
-    assert text_checks.violations(texts, DATA) == []
+    assert text_checks.find_violations(texts, DATA) == []
     again = replace(texts, x_eval=[*texts.x_eval[:3], texts.x_train[0], *texts.x_eval[4:]])
-    assert text_checks.violations(again, DATA, may_repeat=True) == []
-    assert text_checks.violations(replace(texts, x_train=tuple(texts.x_train)), DATA)[0].check == "text_dtype"
+    assert text_checks.find_violations(again, DATA, may_repeat=True) == []
+    assert text_checks.find_violations(replace(texts, x_train=tuple(texts.x_train)), DATA)[0].check == "text_dtype"

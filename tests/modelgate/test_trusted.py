@@ -29,16 +29,16 @@ def model(tmp_path, monkeypatch):
 )
 def test_the_types_are_those_that_are_written_there(model, text, types):
     model.write_text(text)
-    assert usecase.trusted("mine") == types
+    assert usecase.read_trusted("mine") == types
 
 
 @pytest.mark.parametrize("text", ["", 'TRUSTED = "numpy.dtype"', "TRUSTED = [7]", "TRUSTED = list(map(str, ()))"])
 def test_what_is_no_list_of_names_is_wrong_use(model, text):
     model.write_text(text)
     with pytest.raises(StepError, match=r"usecases/mine/model\.py: TRUSTED is not a literal list") as refused:
-        usecase.trusted("mine")
+        usecase.read_trusted("mine")
     assert refused.value.exit_code == 2
 
 
 def test_a_keras_file_names_no_types():
-    assert usecase.trusted("glyphs") == ()
+    assert usecase.read_trusted("glyphs") == ()

@@ -64,7 +64,7 @@ def verified(history, entries=None):
     production = None if history.production is None else named(history.production)["name"]
     entries = history.entries if entries is None else entries
     registered = Registered(VERSIONS, tuple(history.seals), production)
-    order, findings = verify.verify(ledger.chained(entries), registered)
+    order, findings = verify.verify(ledger.chain(entries), registered)
     return order, {(finding.name, finding.entry) for finding in findings}
 
 
@@ -358,9 +358,9 @@ def test_an_entry_that_says_nothing_is_named():
 )
 def test_a_promotion_that_says_less_is_unreadable(change):
     content = played([("promote", 0)]).entries[0].content
-    assert ledger.readable(content)
-    assert not ledger.readable({**content, **change})
-    assert not ledger.readable([content])
+    assert ledger.is_readable(content)
+    assert not ledger.is_readable({**content, **change})
+    assert not ledger.is_readable([content])
 
 
 def test_a_promotion_after_a_loss_is_not_void():
@@ -421,13 +421,13 @@ def test_an_entry_that_was_interrupted_has_put_no_bytes_into_production():
 @pytest.mark.parametrize("sha256", ["a", {"model": "a" * 64}, {"model": 1, "eval_rows": 2}, []])
 def test_hashes_that_are_none_make_an_entry_unreadable(sha256):
     content = played([("promote", 0)]).entries[0].content
-    assert not ledger.readable({**content, "sha256": sha256})
+    assert not ledger.is_readable({**content, "sha256": sha256})
 
 
 def test_a_seal_that_names_a_number_beyond_every_ledger_is_one_finding():
     history = History()
     history.promote(0)
-    forged = verify.seals_in(["promotion-v99999999-abcdef123456"], f"{REGISTRY}:v0")
+    forged = verify.parse_seals(["promotion-v99999999-abcdef123456"], f"{REGISTRY}:v0")
     registered = Registered(VERSIONS, (*history.seals, *forged), named(0)["name"])
     _, findings = verify.verify(history.entries, registered)
     assert [finding.entry for finding in findings if finding.name == "ledger_cut_off"] == [99999999]

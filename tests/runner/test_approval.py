@@ -14,11 +14,11 @@ from tests.approvers import NAMES, NO_NAMES
 
 @pytest.mark.parametrize("name", NAMES)
 def test_people_logins_and_addresses_are_names(name: str) -> None:
-    assert approval.checked_name(f" {name}\n") == name.replace("\u200c", " ")
-    assert approval.checked_name(name).isprintable()
+    assert approval.require_name(f" {name}\n") == name.replace("\u200c", " ")
+    assert approval.require_name(name).isprintable()
 
 
 @pytest.mark.parametrize("text", ["", " ", *NO_NAMES])
 def test_a_line_for_a_shell_is_not_a_name(text: str) -> None:
     with pytest.raises(WrongUse, match="is not a person's name"):
-        approval.checked_name(text)
+        approval.require_name(text)

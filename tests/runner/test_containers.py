@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runner import environment, pipeline
-from runner.containers import Container, Mount, StepImages, source
+from runner.containers import Container, Mount, StepImages, prepare_source
 from runner.environment import Variables
 from runner.folder import Folder
 from runner.images import Image
@@ -43,7 +43,7 @@ def container(variables: Variables, *mounts: Mount) -> Container:
 
 
 def of_build(folder: Folder, root: Path, *, names: tuple[str, ...] = ("GLYPHS_NPZ", "DATA_TOKEN"), **told: str) -> Any:
-    variables, mounts = source(told, names, root, folder, "server")
+    variables, mounts = prepare_source(told, names, root, folder, "server")
     return {name: value for name, value in variables.values.items() if name != "HOME"}, mounts[1:], (variables, mounts)
 
 
@@ -54,7 +54,7 @@ def test_a_file_that_a_declared_variable_names_is_mounted_read_only(tmp_path: Pa
         assert mounts == [Mount(npz, "/rows/GLYPHS_NPZ/glyphs.npz")]
         assert (
             f"--mount=type=bind,source={npz},target=/rows/GLYPHS_NPZ/glyphs.npz,readonly"
-            in container(variables, *every).command()
+            in container(variables, *every).format_command()
         )
         assert mounts[0].to_docker()["ReadOnly"] is True
 
@@ -73,21 +73,21 @@ def test_what_names_no_file_is_left_to_build_to_say(tmp_path: Path, folder: Fold
 def test_a_token_is_passed_by_name_and_what_is_not_declared_is_not_passed(tmp_path: Path, folder: Folder) -> None:
     values, _, (variables, every) = of_build(folder, tmp_path, DATA_TOKEN="secret", OTHER="x")
     assert values == {"DATA_TOKEN": "secret"}
-    line = container(variables, *every).command()
+    line = container(variables, *every).format_command()
     assert "secret" not in line and "--env=DATA_TOKEN " in line
 
 
 def test_what_build_downloads_is_kept_and_goes_by_the_persons_proxy(tmp_path: Path, folder: Folder) -> None:
     proxy = {"https_proxy": "http://ada:secret@proxy:1", "NO_PROXY": "intranet"}
-    variables, mounts = source(proxy, (), tmp_path, folder, "server")
+    variables, mounts = prepare_source(proxy, (), tmp_path, folder, "server")
     assert mounts == [Mount(folder.home, "/home/modelgate", writable=True)]
     assert variables.values["HOME"] == "/home/modelgate"
     assert variables.values["NO_PROXY"] == "intranet,server"
-    assert "secret" not in container(variables, *mounts).command()
+    assert "secret" not in container(variables, *mounts).format_command()
 
 
 def test_a_step_sees_the_server_and_its_key_and_nothing_of_the_person(folder: Folder) -> None:
-    variables = environment.embedded_from_container(
+    variables = environment.build_embedded_in_container(
         host="http://server:8080", url="http://127.0.0.1:8765", key=KEY, key_file=folder.key_file
     )
     assert variables.values == {
@@ -99,10 +99,10 @@ def test_a_step_sees_the_server_and_its_key_and_nothing_of_the_person(folder: Fo
 
 
 def test_the_line_to_paste_names_the_keys_file_and_not_the_key(folder: Folder) -> None:
-    variables = environment.embedded_from_container(
+    variables = environment.build_embedded_in_container(
         host="http://server", url="http://x", key=KEY, key_file=folder.key_file
     )
-    line = container(variables).command()
+    line = container(variables).format_command()
     assert KEY not in line
     # As a shell reads it, the key is there again.
     (said,) = os.popen(f"echo {line} | tr ' ' '\\n' | grep ^--env=WANDB_API_KEY").read().split()  # noqa: S605
@@ -119,9 +119,9 @@ def test_the_persons_own_variables_are_passed_by_name_and_their_folders_are_not(
         "GITHUB_ACTIONS": "true", "AWS_SECRET_ACCESS_KEY": "secret", "HTTPS_PROXY": "http://ada:secret@proxy:1",
         "NO_PROXY": "wandb.intranet",
     }  # fmt: skip
-    variables = environment.own_from_container(inherited)
+    variables = environment.build_own_in_container(inherited)
     assert set(variables.values) == {"WANDB_API_KEY", "WANDB_ENTITY", "GITHUB_ACTIONS", "HTTPS_PROXY", "NO_PROXY"}
-    line = container(variables).command()
+    line = container(variables).format_command()
     assert "secret" not in line and "--env=WANDB_API_KEY " in line
 
 
@@ -129,12 +129,12 @@ def test_promote_alone_sees_whom_to_tell_and_by_name(folder: Folder) -> None:
     told = Variables({"PROMOTION_WEBHOOK_URL": "secret"}, inherited=frozenset({"PROMOTION_WEBHOOK_URL"}))
     images = {step.name: Image(step.name, step.name, "", (), {}) for step in (pipeline.TRAIN, pipeline.PROMOTE)}
     steps = StepImages("n", images, Variables({}), (Variables({}), []), None, folder.out, told)
-    train, promote = (steps.command(step, ()) for step in (pipeline.TRAIN, pipeline.PROMOTE))
+    train, promote = (steps.format_command(step, ()) for step in (pipeline.TRAIN, pipeline.PROMOTE))
     assert "PROMOTION_" not in train
     assert "--env=PROMOTION_WEBHOOK_URL " in promote and "secret" not in promote
 
 
 def test_a_download_with_the_persons_own_wandb_names_no_empty_host(tmp_path: Path, folder: Folder) -> None:
     inherited = {"HOME": str(tmp_path), "https_proxy": "http://proxy:1", "NO_PROXY": "wandb.intranet"}
-    variables, _ = source(inherited, (), tmp_path, folder, "")
+    variables, _ = prepare_source(inherited, (), tmp_path, folder, "")
     assert variables.values["NO_PROXY"] == "wandb.intranet"

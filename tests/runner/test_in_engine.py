@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture
 def engine(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
-    made = containers.chosen(folder)
+    made = containers.connect_engine(folder)
     yield made
     made.remove("step")
     made.remove("server")
@@ -75,12 +75,12 @@ def test_a_step_that_is_expected_starts_before_its_turn_and_is_gone_afterwards(
     engine: Engine, images: dict[str, Image], folder: Folder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with steps(engine, images, folder, BUILD, LINK) as execute:
-        until(lambda: len(engine.containers("step")) == 2, "both containers")
+        until(lambda: len(engine.list_containers("step")) == 2, "both containers")
         refused = execute(BUILD, ["--use-case=nothing"])
         assert refused.code == 2 and "error" in json.loads(refused.stdout)
         assert execute(LINK, ["--help"]).code == 0
         assert "usage: python -m steps.link" in capfd.readouterr().err
-    assert not engine.containers("step")
+    assert not engine.list_containers("step")
 
 
 def test_a_step_whose_turn_does_not_come_ends_with_its_runner(
@@ -99,10 +99,10 @@ def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(engine: Eng
     owner = folder.try_lock("server.lock")
     assert owner is not None
     executors._finish(folder, engine)
-    assert folder.engine_file.exists() and engine._networks()
+    assert folder.engine_file.exists() and engine._list_networks()
     os.close(owner)
     executors._finish(folder, engine)
-    assert not folder.engine_file.exists() and not engine._networks()
+    assert not folder.engine_file.exists() and not engine._list_networks()
 
 
 def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
@@ -116,19 +116,19 @@ def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
     assert server.code() == 2
     server.end()
     assert folder.server_log.read_text() == said
-    assert not engine.containers()
+    assert not engine.list_containers()
 
 
 def test_the_proxies_of_dockers_own_configuration_are_not_those_of_a_container(
     images: dict[str, Image], folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = containers.chosen(folder)._address
+    address = containers.connect_engine(folder)._address
     (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": "http://proxy:1"}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     here = Engine(folder, address)
     here.begin()
     try:
-        wanted = steps(here, images, folder)._steps.container(LINK, [])
+        wanted = steps(here, images, folder)._steps.build_container(LINK, [])
         (folder.out / "link").mkdir(parents=True)
         made = wanted.create(here.client, here.labels)
         assert not [word for word in made.attrs["Config"]["Env"] if "proxy" in word.lower()]
@@ -172,7 +172,7 @@ def test_the_line_that_is_printed_makes_the_container_that_runs(
     engine.begin()
     ours = engine.client.api.inspect_container(wanted.create(engine.client, engine.labels).id)
     engine.remove("step")
-    typed = wanted.command()
+    typed = wanted.format_command()
     assert typed.startswith("docker run --rm --read-only") and "local-secret" not in typed
     line = typed.replace(
         "docker run --rm", f"docker create --label={containers.LABEL}={folder.path} --label={containers.ROLE}=step", 1

@@ -17,14 +17,14 @@ def test_a_report_is_read_to_its_limit_and_a_link_or_a_pipe_is_none(tmp_path: Pa
     report, secret = tmp_path / "report.md", tmp_path / "environ"
     secret.write_text("WANDB_API_KEY=secret")
     report.write_text("x" * (loop.MAX_REPORT_BYTES + 1))
-    assert len(loop._text(report)) == loop.MAX_REPORT_BYTES
+    assert len(loop._read_text(report)) == loop.MAX_REPORT_BYTES
     report.unlink()
     report.symlink_to(secret)
-    assert loop._text(report) == ""
+    assert loop._read_text(report) == ""
     report.unlink()
     os.mkfifo(report)
-    assert loop._text(report) == ""
+    assert loop._read_text(report) == ""
     report.unlink()
     report.mkdir()
-    assert loop._text(report) == ""
-    assert loop._text(tmp_path / "gone") == ""
+    assert loop._read_text(report) == ""
+    assert loop._read_text(tmp_path / "gone") == ""

@@ -140,7 +140,7 @@ def test_clean_asks_first(checkout: Checkout) -> None:
 
 def test_with_python_alone_a_build_is_shown_in_lines() -> None:
     """-S: without what is installed next to Python."""
-    words = "from runner import progress\nwith progress.building(['train']) as report: report('train', 3, 12, 'RUN')"
+    words = "from runner import progress\nwith progress.show_builds(['train']) as report: report('train', 3, 12, 'RUN')"
     shown, terminal = pty.openpty()
     subprocess.run([sys.executable, "-S", "-c", words], cwd=ROOT, stderr=terminal, check=True)
     assert "  train      3/12  RUN" in os.read(shown, 65536).decode()

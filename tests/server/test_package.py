@@ -182,7 +182,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_has_the_files_of_the_image(wheel: Path) -> None:
     ours = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("modelgate_server/")}
-    assert ours == {path for path in images.inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
+    assert ours == {path for path in images.list_inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
 
 
 def test_the_sdist_builds_the_same_wheel_as_the_folder(built: Path, wheel: Path, tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ from pathlib import Path
 from modelgate import config
 config.FOLDER = Path(sys.argv.pop(1))
 usecases.__path__ = [str(config.FOLDER)]
-from modelgate.cli import guarded
+from modelgate.cli import run_guarded
 from serving import __main__, app
 app.BODY_TIMEOUT_S = 1.0
 app.MAX_BODY_BYTES = 2 ** 20
-sys.exit(guarded(__main__.main))
+sys.exit(run_guarded(__main__.main))
 """
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from modelgate.errors import StepError
-from modelgate.incoming import expected
+from modelgate.incoming import read_expected
 from serving.app import create_app
 from serving.follow import Running
 from serving.interface import Interface
@@ -48,7 +48,7 @@ class Follower:
     """Follows nothing: a version that answers 0.9 for its second class, and keeps what it was asked."""
 
     def __init__(self, task, data):
-        self.interface, self.expected = Interface(task, data), expected(task, data)
+        self.interface, self.expected = Interface(task, data), read_expected(task, data)
         self.running = Running(ABOUT, "org/wandb-registry-model/glyphs", self, "2026-11-23T10:00:00Z", False)
         self.problem = StepError("moved_outside", "v4 is production, and the last entry promoted v3")
         self.asked = []

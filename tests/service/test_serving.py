@@ -157,7 +157,7 @@ class Load:
     def __init__(self, service, threads=4):
         self.answers = []
         self._service, self._ended = service, threading.Event()
-        rows = usecase.part(USE_CASE, "data").load(369, 200).x_eval.iloc[:10].ffill().bfill()
+        rows = usecase.load_part(USE_CASE, "data").load(369, 200).x_eval.iloc[:10].ffill().bfill()
         self._body = example(service, **{name: rows[name].tolist() for name in rows})
         self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
         for thread in self._threads:
@@ -233,7 +233,7 @@ def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(place, tmp_pat
         raise StepError("unreachable", "W&B does not answer", "")
 
     settings = config.load(USE_CASE)
-    data = usecase.part(USE_CASE, "data")
+    data = usecase.load_part(USE_CASE, "data")
     follower = Follower(settings, settings.collection, data, tmp_path, Metrics(), 0.02, connect)
     follower.start()
     until(lambda: len(asked) >= 5, "the fifth question")

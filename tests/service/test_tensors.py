@@ -106,7 +106,7 @@ def test_a_time_is_a_text_that_the_service_reads_as_predict_reads_it_from_a_csv(
         "due": ["2026-03-04", "2026-04-04T00:00:00", "2026-04-04 00:00"],
     }
     pd.DataFrame(texts).to_csv(tmp_path / "rows.csv", index=False)
-    (of_file,) = row_files.batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES))
+    (of_file,) = row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES))
     made = [tensors.Tensor(name, "BYTES", np.array(values, dtype=object)) for name, values in texts.items()]
     frame = TIMED.rows(sent(*made, binary=binary).inputs)
     pd.testing.assert_frame_equal(frame, of_file)
@@ -141,7 +141,7 @@ def test_a_text_that_is_no_time_is_refused_by_a_file_and_by_the_service_in_the_s
     texts = {"signed_up": "2026-03-04", "seen": "2026-03-04T15:30Z", "due": "2026-03-04"} | {name: text}
     pd.DataFrame([texts]).to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(Refused) as of_file:
-        list(row_files.batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES)))
+        list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES)))
     made = [tensors.Tensor(key, "BYTES", np.array([value], dtype=object)) for key, value in texts.items()]
     with pytest.raises(Refused) as of_service:
         TIMED.rows(sent(*made, binary=False).inputs)

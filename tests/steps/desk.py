@@ -58,12 +58,12 @@ class Desk:
                 headline="pass: nothing is in production yet; accuracy 1.0000 on 200 rows",
                 warnings=(),
                 rules=tuple(Outcome(**vars(outcome)) for outcome in rules.judge(answers, POLICY)),
-                policy=form.limits_of(POLICY),
+                policy=form.record_policy(POLICY),
                 metrics=Measured(METRICS, None),
                 comparison=None,
                 slices=(),
                 confusion=(),
-                per_row=evaluation.per_row(answers),
+                per_row=evaluation.locate_losses(answers),
                 return_=None,
                 version=Named(f"{self.registry}:{linked.version}", linked.digest),
                 collection=self.registry,
@@ -74,12 +74,12 @@ class Desk:
                 looks=None,
                 production=before and Named(f"{self.registry}:v{production}", before.digest),
                 commit="c0ffee",
-                git=form.git_of("c0ffee"),
+                git=form.parse_git("c0ffee"),
                 images=None,
                 account="local",
                 evaluation_run=form.Run(f"{self.entity}/{self.collection}/{run.id}", run.url),
                 github=None,
-                evaluated_at=ledger.now(),
+                evaluated_at=ledger.format_now(),
             )
             content = form.as_json(evidence) | changes
             artifact = wandb.Artifact("glyphs_evaluation", type="evaluation", metadata={"metrics": content["metrics"]})
@@ -143,5 +143,5 @@ def scores(*, compared: bool = False) -> Scores:
     labels = np.arange(ROWS) % 10
     right = np.full((ROWS, 10), 0.01, dtype=np.float32)
     right[np.arange(ROWS), labels] = 0.91
-    assert metrics.accuracy(labels, right) == 1
+    assert metrics.compute_accuracy(labels, right) == 1
     return Scores(targets=labels, candidate=right, production=right if compared else None, rows=ROWS, seen=())

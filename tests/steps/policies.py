@@ -7,4 +7,4 @@ from dataclasses import replace
 from modelgate.promotion import evidence as form
 from tests.steps.desk import POLICY
 
-ROLLBACK = vars(form.limits_of(replace(POLICY, name="rollback")))
+ROLLBACK = vars(form.record_policy(replace(POLICY, name="rollback")))

@@ -40,7 +40,7 @@ def plant(project, content, **run):
         return ledger.append(opened, "glyphs", content)
 def seal(version, content, number):
     version = api.artifact(version)
-    version.aliases.append(ledger.seal_of(ledger.Entry(number, content)))
+    version.aliases.append(ledger.get_seal(ledger.Entry(number, content)))
     version.save()
 """
 
@@ -88,10 +88,10 @@ def in_production(desk):
 def answers_by(desk, version=None):
     """The version that predict and the service take, or the name of the refusal."""
     api = wandb.Api()
-    collection = deployed.collection_of(api, ledger.REGISTRY, desk.collection)
+    collection = deployed.find_collection(api, ledger.REGISTRY, desk.collection)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            held = deployed.verified(api, desk.entries, collection, "model.keras", Path(folder), version=version)
+            held = deployed.verify(api, desk.entries, collection, "model.keras", Path(folder), version=version)
         except StepError as error:
             return error.name
     assert held.ledger_entry == "v0"
@@ -202,7 +202,7 @@ def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answ
     assert "did it" in planted
     assert answers_by(desk) == "v0"
     assert answers_by(desk, Reference.parse(f"{desk.registry}:v1", "")) == "version_not_promoted"
-    judged_by = ledger.by_promoters(wandb.Api(), desk.entries, ledger.REGISTRY)
+    judged_by = ledger.keep_by_promoters(wandb.Api(), desk.entries, ledger.REGISTRY)
     assert [(entry.number, entry.applied) for entry in judged_by] == [(0, True)]
 
 
@@ -212,7 +212,7 @@ def test_an_entry_in_another_run_of_an_admin_is_named(desk, attack):
         pass
     planted = attack(
         'for change in ({}, {"nonce": None}):\n'
-        "    head = ledger.head(ledger.read(api, LEDGER))\n"
+        "    head = ledger.find_head(ledger.read(api, LEDGER))\n"
         '    entry = {**HONEST, "previous": head.sha256, "from": HONEST["to"], "approver": "the board", **change}\n'
         f'    plant(PROJECT, entry, id={run.id!r}, resume="must"); seal(HONEST["to"]["name"], entry, head.number + 1)'
     )

@@ -40,7 +40,7 @@ def test_a_ledger_that_nobody_touched_is_verified(desk):
     desk.promoted(1, 0)
     assert desk.findings() == set()
     seals = [alias for alias in desk.version(1).aliases if alias.startswith("promotion-")]
-    assert seals == [ledger.seal_of(desk.entries[1])]
+    assert seals == [ledger.get_seal(desk.entries[1])]
 
 
 def test_versions_whose_number_in_the_registry_is_another_than_that_of_their_model_are_verified(desk):
@@ -103,7 +103,7 @@ def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
     before = desk.entries[0]
     content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
     content["to"] = {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest}
-    with wandb.init(project=desk.collection, id=ledger.run_id(content)) as run:
+    with wandb.init(project=desk.collection, id=ledger.compute_run_id(content)) as run:
         ledger.append(run, "glyphs", content)
     assert desk.findings() == {("promotion_unfinished", 1)}
     desk.promoted(2, 0)
@@ -130,16 +130,16 @@ def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(desk):
     desk.dataset(labels=np.zeros(ROWS, int))
     desk.evidence(1, 0)
     assert desk.findings() == {("evidence_replaced", 0), ("dataset_replaced", 0)}
-    assert changes.in_production(wandb.Api(), desk.version(0), desk.entries).judged_on is None
+    assert changes.find_production(wandb.Api(), desk.version(0), desk.entries).judged_on is None
 
 
 def test_evidence_that_was_replaced_under_its_digest_is_named(desk, monkeypatch):
     desk.promoted(0)
     content = dict(desk.entries[0].content)
     content["evidence"] = {**content["evidence"], "sha256": "0" * 64}
-    assert ledger.readable(content)
+    assert ledger.is_readable(content)
     entry = Entry(0, content, noted={"entry": content}, version=desk.entries[0].version)
-    known = audit.stored(wandb.Api(), [entry], "keras")
+    known = audit.read_stored(wandb.Api(), [entry], "keras")
     _, findings = verify.verify([entry], verify.Registered(production=content["to"]["name"], **known))
     assert "evidence_bytes_changed" in {finding.name for finding in findings}
 
@@ -238,16 +238,16 @@ HISTORY = [
 )
 def test_what_was_in_production_then(on, number):
     now = datetime(2026, 11, 24, tzinfo=UTC)
-    then = audit.moment(on, now)
+    then = audit.parse_time(on, now)
     assert then <= now
-    entry = audit.in_production(HISTORY, then)
+    entry = audit.find_in_production(HISTORY, then)
     assert (entry and entry.number) == number
 
 
 @pytest.mark.parametrize("on", ["yesterday", "2026-13-01", "", "9999-99-99", "9999-12-31T23:59:59-23:59x"])
 def test_a_date_that_is_none(step, on):
     with pytest.raises(StepError) as stopped:
-        audit.moment(on, datetime.now(UTC))
+        audit.parse_time(on, datetime.now(UTC))
     assert (stopped.value.name, stopped.value.exit_code) == ("date_unreadable", 2)
 
 
@@ -313,7 +313,7 @@ def test_words_from_outside_are_text_on_the_page():
         "a/b/e:v0": audit_page.Linked(evil, "d", {"metrics": {"candidate": {evil: 0.5, "other": 5}, "production": 5}}),
     }
     entries = [Entry(0, content, True), Entry(1, {"previous": evil}, False, True)]
-    text = audit_page.page("glyphs", datetime.now(UTC), entries, [Finding(evil, evil)], links)
+    text = audit_page.write_page("glyphs", datetime.now(UTC), entries, [Finding(evil, evil)], links)
     page = Page(text)
     assert "script" not in page.tags
     assert page.addresses == []
@@ -340,7 +340,7 @@ def test_the_page_shows_the_metric_that_the_use_case_is_judged_by(metric, metric
     value, label = figures
     for digest, is_there in (("d", True), ("of another that has its name now", False)):
         links = {"a/b/evidence:v0": audit_page.Linked("https://w", digest, {"metrics": {"candidate": metrics}})}
-        page = audit_page.page("glyphs", datetime.now(UTC), [entry], [], links)
+        page = audit_page.write_page("glyphs", datetime.now(UTC), [entry], [], links)
         assert (f"<b>{value}</b><span>{label}</span>" in page) is is_there
 
 

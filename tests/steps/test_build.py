@@ -24,7 +24,7 @@ ROWS = ("--rows", 60, "--eval-rows", 40)
 def test_the_tables_read_back_as_in_the_walkthrough(step, tmp_path):
     answer = step("build", *ROWS)
     artifact = wandb.Api().artifact(answer["dataset"])
-    rows = usecase.part("glyphs", "data").load(60, 40)
+    rows = usecase.load_part("glyphs", "data").load(60, 40)
     for split, images, labels in (("train", rows.x_train, rows.y_train), ("eval", rows.x_eval, rows.y_eval)):
         table = artifact.get(f"{split}_table")
         x = table.get_column(f"x_{split}", convert_to="numpy")
@@ -35,7 +35,7 @@ def test_the_tables_read_back_as_in_the_walkthrough(step, tmp_path):
 
 def test_the_img_column_shows_the_digit(step, tmp_path):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    data = usecase.part("glyphs", "data")
+    data = usecase.load_part("glyphs", "data")
     rows = data.load(60, 40)
     shown = artifact.get("train_table").get_column("img")
     for image, row in zip(shown, rows.x_train, strict=True):
@@ -45,7 +45,7 @@ def test_the_img_column_shows_the_digit(step, tmp_path):
 
 def test_each_split_is_in_a_file_of_its_own(step, tmp_path):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    rows = usecase.part("glyphs", "data").load(60, 40)
+    rows = usecase.load_part("glyphs", "data").load(60, 40)
     for name, split in (("training.npz", rows.training), ("eval.npz", rows.evaluation)):
         with np.load(artifact.get_entry(name).download(root=tmp_path)) as arrays:
             assert {array: arrays[array].tobytes() for array in arrays} == {
@@ -57,7 +57,7 @@ def test_each_split_is_in_a_file_of_its_own(step, tmp_path):
 def test_the_tables_of_a_large_dataset_show_a_sample_and_say_so(step, monkeypatch, tmp_path):
     monkeypatch.setattr(build, "TABLE_ROWS", 50)
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    rows = usecase.part("glyphs", "data").load(60, 40)
+    rows = usecase.load_part("glyphs", "data").load(60, 40)
     shown = build.sample(60)
     assert len(shown) == 50 and sorted(set(shown.tolist())) == shown.tolist()
     table = artifact.get("train_table")
@@ -69,7 +69,7 @@ def test_the_tables_of_a_large_dataset_show_a_sample_and_say_so(step, monkeypatc
 
 def test_metadata_says_where_the_rows_come_from(step):
     artifact = wandb.Api().artifact(step("build", *ROWS)["dataset"])
-    source = usecase.part("glyphs", "data").source()
+    source = usecase.load_part("glyphs", "data").source()
     assert artifact.metadata["source"] == source.name
     assert artifact.metadata["sha256"] == source.sha256
     assert (artifact.metadata["rows"], artifact.metadata["eval_rows"]) == (60, 40)
@@ -109,7 +109,7 @@ def test_other_rows_are_another_version(step):
     ],
 )
 def test_rows_that_fail_a_check_are_refused_and_nothing_is_recorded(step, collection, monkeypatch, check, break_rows):
-    data = usecase.part("glyphs", "data")
+    data = usecase.load_part("glyphs", "data")
     load = data.load
 
     def broken(rows, eval_rows):
@@ -135,7 +135,7 @@ def test_a_source_that_cannot_be_had_exits_3_and_says_what_to_set(step, monkeypa
     def unavailable():
         raise SourceUnavailable("no network", "set GLYPHS_NPZ")
 
-    monkeypatch.setattr(usecase.part("remote", "data"), "source", unavailable)
+    monkeypatch.setattr(usecase.load_part("remote", "data"), "source", unavailable)
     with pytest.raises(StepError) as refused:
         build.main(["--use-case", "remote"])
     assert (refused.value.name, refused.value.exit_code) == ("source_unavailable", UNREACHABLE)

@@ -108,7 +108,7 @@ def test_rows_that_are_a_reference_are_not_trained_on(step, collection, elsewher
 def test_an_entry_of_the_ledger_that_is_a_reference_says_nothing(desk, elsewhere):
     desk.promoted(0)
     first = desk.entries[0]
-    elsewhere.body = ledger.text({**first.content, "previous": first.sha256}).encode()
+    elsewhere.body = ledger.to_text({**first.content, "previous": first.sha256}).encode()
     logged(desk.collection, "glyphs_promotions", elsewhere.url, "entry.json", "promotion")
     desk.promoted(1, 0)
     assert [entry.void for entry in desk.entries] == [False, True, False]

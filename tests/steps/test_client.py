@@ -79,7 +79,7 @@ class Failing:
 
 def test_a_version_that_cannot_be_asked_for_is_not_taken_for_absent():
     with pytest.raises(StepError) as stopped:
-        client.production(Failing(), "local-org/wandb-registry-model/glyphs-dev")
+        client.find_production(Failing(), "local-org/wandb-registry-model/glyphs-dev")
     assert (stopped.value.name, stopped.value.exit_code) == ("wandb_failed", UNREACHABLE)
 
 
@@ -98,8 +98,8 @@ def registry_and_admins(error, monkeypatch):
 
     monkeypatch.setattr(Failing, "registry", refuse, raising=False)
     return [
-        lambda: client.registry(Failing(), "wandb-registry-model"),
-        lambda: client.admins(Failing(), "local-org/wandb-registry-model/glyphs-dev"),
+        lambda: client.find_registry(Failing(), "wandb-registry-model"),
+        lambda: client.list_admins(Failing(), "local-org/wandb-registry-model/glyphs-dev"),
     ]
 
 
@@ -134,14 +134,14 @@ def test_a_registry_that_this_key_may_not_see_is_none(monkeypatch, error):
 
 def test_a_registry_that_is_not_there_is_none(step):
     api = wandb.Api()
-    assert client.registry(api, "wandb-registry-nowhere") is None
-    assert client.admins(api, "local-org/wandb-registry-nowhere/glyphs-dev") == frozenset()
-    assert client.registry(api, "wandb-registry-model") == "local-org/wandb-registry-model"
-    assert client.registry(api, "model-registry") == "local/model-registry"
+    assert client.find_registry(api, "wandb-registry-nowhere") is None
+    assert client.list_admins(api, "local-org/wandb-registry-nowhere/glyphs-dev") == frozenset()
+    assert client.find_registry(api, "wandb-registry-model") == "local-org/wandb-registry-model"
+    assert client.find_registry(api, "model-registry") == "local/model-registry"
 
 
 def test_a_run_that_does_not_start_in_time_is_not_called_refused(monkeypatch):
     monkeypatch.setattr(wandb, "init", Failing().init)
-    with pytest.raises(StepError) as stopped, client.run(Failing(), "promote_model", "glyphs", {}):
+    with pytest.raises(StepError) as stopped, client.start_run(Failing(), "promote_model", "glyphs", {}):
         pass
     assert (stopped.value.name, stopped.value.exit_code) == ("wandb_failed", UNREACHABLE)

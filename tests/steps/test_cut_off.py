@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
-from modelgate.text import one_line
+from modelgate.text import to_line
 from steps import promote
 from tests.steps.desk import Desk
 from tests.steps.promoting import refused, registry
@@ -52,7 +52,7 @@ def test_an_alias_that_moved_before_the_kill_is_not_moved_again(desk, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(promote, "holder", killed)  # what asks whether it moved
+        patch.setattr(promote, "find_holder", killed)  # what asks whether it moved
         with pytest.raises(KeyboardInterrupt):
             desk.step("promote", "--evidence", evidence, "--approver", "ada")
     desk.step("promote", "--evidence", evidence, "--approver", "ada")
@@ -86,7 +86,7 @@ def test_another_promotion_does_not_wait_for_one_that_was_cut_off(desk, monkeypa
 def test_what_was_cut_off_is_too_old_as_anything_else(desk, monkeypatch):
     evidence = desk.evidence(0)
     cut_off_before_alias(desk.step, evidence, monkeypatch)
-    monkeypatch.setattr(ledger, "now", lambda: "2998-01-01T00:00:00Z")
+    monkeypatch.setattr(ledger, "format_now", lambda: "2998-01-01T00:00:00Z")
     assert refused(desk.step, evidence) == "evidence_too_old"
 
 
@@ -95,7 +95,7 @@ def planted(desk, account, **changes):
     """An entry as somebody with the training key could log it: it says what a promotion of this evidence would."""
     evidence = evaluation.read(wandb.Api().artifact(changes.pop("evidence")))[0]
     content = form.as_json(evidence)
-    last = ledger.head(desk.entries)
+    last = ledger.find_head(desk.entries)
     entry = {
         "schema": 3,
         "previous": last and last.sha256,
@@ -107,7 +107,7 @@ def planted(desk, account, **changes):
         "evidence": {"name": f"{desk.entity}/{desk.collection}/glyphs_evaluation:v0", "digest": "0" * 32},
         "approver": "mallory",
         "account": account,
-        "time": ledger.now(),
+        "time": ledger.format_now(),
         "reason": "",
     } | changes
     with wandb.init(project=desk.collection, job_type="promote_model") as run:
@@ -160,4 +160,4 @@ def test_every_field_of_a_sealed_entry_is_what_its_call_was_given(step, collecti
         assert sealed[{"version": "to", "production": "from"}.get(field, field)] == judged[field]
     assert sealed["dataset"] == {key: judged["dataset"][key] for key in ("name", "digest")}
     assert (sealed["evidence"]["name"], sealed["account"]) == (evidence, "local")
-    assert (sealed["approver"], sealed["reason"]) == (fields["approver"], one_line(fields["reason"]))
+    assert (sealed["approver"], sealed["reason"]) == (fields["approver"], to_line(fields["reason"]))

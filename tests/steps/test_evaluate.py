@@ -82,7 +82,7 @@ def test_the_evidence_freezes_what_was_judged(evaluated, step, model, dataset):
     expected = (*rules.SANITY, *rules.SUPPORT, *rules.QUALITY, *rules.COMPARISON["no_worse"])
     assert [rule.rule for rule in evidence.rules] == [rule.__name__ for rule in expected]
     assert report == answer.report
-    assert metrics.accuracy(scores.targets, scores.candidate) == answer["accuracy"]
+    assert metrics.compute_accuracy(scores.targets, scores.candidate) == answer["accuracy"]
 
 
 def test_the_evidence_has_the_hash_of_the_model_s_file(evaluated, model, tmp_path):
@@ -140,12 +140,12 @@ def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(evaluated, st
     evidence, _, scores = evaluation.read(wandb.Api().artifact(evaluated(1)["evidence"]))
     moved = [(one.name, one.rows, one.regressed, one.improved) for one in evidence.slices]
     assert sorted(moved) == sorted(
-        row for row in rules.slice_table(scores, form.policy_of(evidence)) if row[2] or row[3]
+        row for row in rules.measure_slices(scores, form.restore_policy(evidence)) if row[2] or row[3]
     )
     assert [improved - regressed for *_, regressed, improved in moved] == sorted(
         improved - regressed for *_, regressed, improved in moved
     )
-    counts = metrics.confusion(scores.targets, scores.candidate)
+    counts = metrics.count_confusion(scores.targets, scores.candidate)
     np.fill_diagonal(counts, 0)
     assert {(int(one.truth), int(one.answer)): one.rows for one in evidence.confusion} == {
         pair: count for pair, count in np.ndenumerate(counts) if count
@@ -155,7 +155,7 @@ def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(evaluated, st
 def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(evaluated, collection, tmp_path):
     artifact = wandb.Api().artifact(evaluated(0)["evidence"])
     _, _, scores = evaluation.read(artifact)
-    expected = metrics.confusion(scores.targets, scores.candidate)
+    expected = metrics.count_confusion(scores.targets, scores.candidate)
     predictions = artifact.get("predictions")
     assert predictions.get_column("label") == scores.targets.tolist()
     assert predictions.get_column("answer") == scores.candidate.argmax(axis=1).tolist()
@@ -167,7 +167,7 @@ def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(eval
         (str(truth), str(answer)): count for (truth, answer), count in np.ndenumerate(expected)
     }
     curve = drawn(run, "eval/reliability", ("confidence", "correct"), tmp_path)
-    assert np.allclose(curve, [row[2:] for row in metrics.reliability(scores.targets, scores.candidate)])
+    assert np.allclose(curve, [row[2:] for row in metrics.bin_reliability(scores.targets, scores.candidate)])
 
 
 def drawn(run, chart, columns, folder):
@@ -206,7 +206,7 @@ def test_each_mistake_is_shown_with_its_image(evaluated, dataset):
     shown = {row: image for row, image in enumerate(table.get_column("mistake")) if image is not None}
     assert set(shown) == {row for row, correct in enumerate(table.get_column("correct")) if not correct}
     assert shown
-    data = usecase.part("glyphs", "data")
+    data = usecase.load_part("glyphs", "data")
     size = config.load("glyphs").build
     rows = data.load(size.rows, size.eval_rows).x_eval
     for row, image in shown.items():
@@ -366,5 +366,5 @@ def test_previous_without_one_is_wrong_use(evaluated, step):
 
 def test_without_a_promotion_there_is_no_dataset_to_take():
     with pytest.raises(StepError) as refused:
-        evaluate.judged_dataset(None, [])  # asks W&B nothing
+        evaluate.find_judged_dataset(None, [])  # asks W&B nothing
     assert (refused.value.name, refused.value.exit_code) == ("no_dataset", WRONG_USE)

@@ -36,7 +36,7 @@ def test_the_same_rows_and_flags_give_the_same_model_again(step, use_case, name,
 def test_the_table_has_real_columns_and_the_names_of_the_classes(step, use_case, tmp_path):
     use_case("tabular")
     artifact = wandb.Api().artifact(step("build", "--use-case", "tabular")["dataset"])
-    rows = usecase.part("tabular", "data").load(369, 200)
+    rows = usecase.load_part("tabular", "data").load(369, 200)
     table = artifact.get("train_table")
     assert table.columns == [*rows.x_train.columns, "target"]
     shown = pd.DataFrame(table.data, columns=table.columns)
@@ -45,13 +45,13 @@ def test_the_table_has_real_columns_and_the_names_of_the_classes(step, use_case,
     np.testing.assert_allclose(shown["mean_area"], rows.x_train["mean_area"])
     assert artifact.metadata["class_counts"]["eval"].keys() == {"malignant", "benign"}
     training, _ = datasets.fetch_training(artifact, tmp_path)
-    assert datasets.same(rows.training, training)
+    assert datasets.is_same(rows.training, training)
 
 
 def test_texts_are_shown_as_they_are(step, use_case):
     use_case("texts")
     artifact = wandb.Api().artifact(step("build", "--use-case", "texts")["dataset"])
-    rows = usecase.part("texts", "data").load(350, 200)
+    rows = usecase.load_part("texts", "data").load(350, 200)
     table = artifact.get("eval_table")
     assert table.columns == ["text", "target"]
     assert [row[0] for row in table.data] == rows.x_eval

@@ -57,7 +57,7 @@ def with_key(wandb_env, key, program):
 
 
 def entries(desk):
-    return ledger.read(wandb.Api(), *ledger.places(wandb.Api(), TEAM, desk.collection, "glyphs"))
+    return ledger.read(wandb.Api(), *ledger.find_names(wandb.Api(), TEAM, desk.collection, "glyphs"))
 
 
 def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(desk, own_project, wandb_env, training_key):

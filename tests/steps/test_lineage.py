@@ -146,7 +146,7 @@ def test_rows_that_took_the_name_of_those_that_production_was_judged_on_do_not_j
     digest = desk.entries[0].content["dataset"]["digest"]
 
     def judges():
-        return evaluate.judged_dataset(wandb.Api(), ledger.promotions(desk.entries))
+        return evaluate.find_judged_dataset(wandb.Api(), ledger.list_promotions(desk.entries))
 
     delete_datasets(desk)
     for is_there in ("is gone", "is another one now"):

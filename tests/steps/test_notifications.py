@@ -200,8 +200,8 @@ def written_by(monkeypatch):
     """Who W&B says wrote the receipts and the entries: `written_by(receipts="eve")`."""
 
     def say(receipts="local", entries="local"):
-        monkeypatch.setattr(ledger, "writer", lambda *_: entries)
-        monkeypatch.setattr(ledger, "account_of", lambda *_: receipts)
+        monkeypatch.setattr(ledger, "find_writer", lambda *_: entries)
+        monkeypatch.setattr(ledger, "find_account", lambda *_: receipts)
 
     return say
 
@@ -209,7 +209,7 @@ def written_by(monkeypatch):
 def receipt(desk, run_id=None, **changes):
     """Log one that says that all was told, in the run that is made for it if no other is given."""
     content = {"through": 0, "sha256": desk.entries[0].sha256, "owed": {}, "told": []} | changes
-    with wandb.init(project=desk.collection, id=run_id or ledger.run_id(content, "notification")) as run:
+    with wandb.init(project=desk.collection, id=run_id or ledger.compute_run_id(content, "notification")) as run:
         artifact = wandb.Artifact("glyphs_notifications", type="notification")
         with artifact.new_file("receipt.json", mode="w") as file:
             json.dump(content, file)
@@ -266,13 +266,13 @@ def test_a_writer_that_cannot_be_asked_for_puts_off_the_telling_and_loses_nothin
     receiver.answers = [200]
     receiver.received.clear()
 
-    def writer(api, entry, known=ledger.writer):
+    def writer(api, entry, known=ledger.find_writer):
         if entry.number == 0:
             raise CommError("502 Bad Gateway")
         return known(api, entry)
 
     with monkeypatch.context() as failing:
-        failing.setattr(ledger, "writer", writer)
+        failing.setattr(ledger, "find_writer", writer)
         answer = desk.promoted(1, 0)
     assert answer.exit == 0 and "could not be looked up in W&B" in answer["not_told"]
     assert receiver.received == []
@@ -304,7 +304,7 @@ def promoted_on_github(desk):
 
 
 def test_the_deployment_gets_page_digest_and_entry_and_no_second_status(desk, on_github, monkeypatch):
-    monkeypatch.setattr(notifications, "_note", lambda *_: None)  # as if killed before the receipt
+    monkeypatch.setattr(notifications, "_write_receipt", lambda *_: None)  # as if killed before the receipt
     name, answer = promoted_on_github(desk)
     (entry,) = desk.entries
     ((path, body, token),) = on_github.posted
@@ -343,14 +343,14 @@ def test_two_use_cases_in_one_project_do_not_silence_each_other(desk, receiver, 
     receiver.answers = [500]
     desk.promoted(0)
     other = {**desk.entries[0].content, "reason": "of another use case"}
-    with wandb.init(project=collection, id=ledger.run_id(other)) as run:
+    with wandb.init(project=collection, id=ledger.compute_run_id(other)) as run:
         ledger.append(run, "cells", other)
     place = f"local/{collection}/cells_promotions"
     entries = ledger.read(wandb.Api(), place)
     receiver.answers = [200]
-    told = notifications.tell(wandb.Api(), [place], entries, desk.registry, "cells", "production")
+    told = notifications.send_owed(wandb.Api(), [place], entries, desk.registry, "cells", "production")
     assert [outcome.problem for outcome in told] == [None]
     assert receiver.received[-1].json["data"]["use_case"] == "cells"
-    assert notifications.owed(wandb.Api(), [place], entries, desk.registry) == []
+    assert notifications.list_owed(wandb.Api(), [place], entries, desk.registry) == []
     assert not_told(desk) == [("v0", "webhook")]
     assert receiver.ids[0] != receiver.ids[-1]

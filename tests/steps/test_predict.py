@@ -96,7 +96,7 @@ def test_an_alias_that_was_removed_is_refused(desk, refusal):
 def test_a_version_without_the_seal_of_its_entry_is_refused(desk, refusal):
     desk.promoted(0)
     version = desk.version(0)
-    version.aliases.remove(ledger.seal_of(desk.entries[0]))
+    version.aliases.remove(ledger.get_seal(desk.entries[0]))
     version.save()
     assert refusal() == "entry_not_sealed"
 
@@ -169,7 +169,7 @@ def table(step, use_case, made, monkeypatch):
         judged = step("evaluate", *OWN, "--version", version, "--dataset", dataset)
         made["table"] = step("promote", *OWN, "--evidence", judged["evidence"], "--approver", "ada")
         made["table dataset"] = dataset
-    return usecase.part("tabular", "data").load(369, 200).x_eval.reset_index(drop=True)
+    return usecase.load_part("tabular", "data").load(369, 200).x_eval.reset_index(drop=True)
 
 
 @pytest.fixture

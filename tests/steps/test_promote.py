@@ -46,7 +46,7 @@ def forged(reference, collection, change=lambda evidence: None, change_scores=la
     change(content)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
-        evaluation.add_to(artifact, json.dumps(content), report, change_scores(scores), form.policy_of(evidence))
+        evaluation.add_to(artifact, json.dumps(content), report, change_scores(scores), form.restore_policy(evidence))
         logged = run.log_artifact(artifact).wait()
         return f"local/{collection}/{logged.name}"
 
@@ -117,7 +117,7 @@ def evidence_of_schema_1(desk, change=lambda content: None):
         content["model"] = {"name": f"local/{desk.collection}/{model.name}", "digest": model.digest}
         content["dataset"] |= {"name": f"local/{desk.collection}/{dataset.name}", "digest": dataset.digest}
         content["production"] = {"name": f"{desk.registry}:v0", "digest": desk.version(0).digest}
-        content["evaluated_at"] = ledger.now()
+        content["evaluated_at"] = ledger.format_now()
         change(content)
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
         with artifact.new_file("evidence.json", mode="w") as file:
@@ -353,7 +353,7 @@ def test_evidence_that_is_too_old(desk):
 
 def test_evidence_that_says_it_is_young_is_as_old_as_wandb_says(desk, monkeypatch):
     evidence = desk.evidence(0, evaluated_at="2999-01-01T00:00:00Z")
-    monkeypatch.setattr(ledger, "now", lambda: "2998-01-01T00:00:00Z")
+    monkeypatch.setattr(ledger, "format_now", lambda: "2998-01-01T00:00:00Z")
     with pytest.raises(StepError) as stopped:
         desk.step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "evidence_too_old"

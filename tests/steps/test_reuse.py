@@ -57,10 +57,10 @@ def all_right(evidence, scores):
     right[np.arange(scores.rows), scores.targets] = 0.91
     varied = {name: replace(both, candidate=scores.targets) for name, both in scores.varied.items()}
     scores = replace(scores, candidate=right, varied=varied)
-    policy = form.policy_of(evidence)
+    policy = form.restore_policy(evidence)
     was = evidence.metrics.candidate
     measured = judging.measure(scores, policy, Predictions(right, {}, was.latency_ms, was.size_bytes), None)
-    return replace(evidence, **judging.conclusions(scores, policy, measured, 0.0, evidence.looks)), scores
+    return replace(evidence, **judging.conclude(scores, policy, measured, 0.0, evidence.looks)), scores
 
 
 def planted(collection, answer, change):
@@ -68,11 +68,11 @@ def planted(collection, answer, change):
     honest = wandb.Api().artifact(answer["evidence"])
     evidence, _, scores = evaluation.read(honest)
     evidence, scores = change(evidence, scores)
-    policy = form.policy_of(evidence)
+    policy = form.restore_policy(evidence)
     text = report.report(form.as_json(evidence), rules.judge(scores, policy), scores, policy)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
-        evaluation.add_to(artifact, form.text(evidence), text, scores, policy)
+        evaluation.add_to(artifact, form.to_text(evidence), text, scores, policy)
         return run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
 
 
@@ -189,7 +189,7 @@ def test_what_other_code_has_made_just_like_that_is_reused(collection, dataset, 
     assert version.version == "v0"
 
     def known(epochs, inputs):
-        return lineage.same_training(wandb.Api(), version, {"epochs": epochs, "inputs": inputs}, rows) is not None
+        return lineage.find_same_training(wandb.Api(), version, {"epochs": epochs, "inputs": inputs}, rows) is not None
 
     asked = [(1, "inputs-0"), (1, "inputs-1"), (2, "inputs-1"), (1, "inputs-2")]
     assert [known(*each) for each in asked] == [True, True, False, False]

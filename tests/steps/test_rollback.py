@@ -49,7 +49,7 @@ def test_evaluate_refuses_a_rollback_to_a_candidate(evaluated, step, monkeypatch
 
     # And goes back to one whose training rows are gone, which it says.
     step("promote", "--evidence", answer["evidence"], "--approver", "ada")
-    monkeypatch.setattr(lineage, "_learned", lambda *_: ())
+    monkeypatch.setattr(lineage, "_list_datasets", lambda *_: ())
     with pytest.raises(StepError, match=r"dataset that .* was trained on is gone"):
         step("evaluate", "--version", "previous")
     answer = step("evaluate", "--version", "previous", "--policy", "rollback")

@@ -13,7 +13,7 @@ from typing import Any
 from runner import pipeline
 from tests.workflows.files import ROOT, Workflow
 
-STEPS = [*pipeline.candidate([]), pipeline.PROMOTE]
+STEPS = [*pipeline.list_candidate_steps([]), pipeline.PROMOTE]
 
 # Which job may write what. Everything else may read at most.
 MAY_WRITE = {

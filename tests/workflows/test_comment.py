@@ -96,8 +96,8 @@ def judged():
         return Metrics(**predictions.measure(scores, policy, Predictions(answers, {}, 1.0, 10), None))
 
     outcomes = rules.judge(scores, policy)
-    compared = predictions.comparison(scores, policy, 0.0)
-    mistakes = metrics.mistakes(labels, scores.candidate)
+    compared = predictions.describe_comparison(scores, policy, 0.0)
+    mistakes = metrics.count_mistakes(labels, scores.candidate)
     named = Named("vision/model-registry-dev/glyphs_dataset:v1", "d" * 32)
     evidence = Evidence(
         schema=2,
@@ -106,14 +106,16 @@ def judged():
         framework="keras",
         metric="accuracy",
         verdict="pass",
-        headline=report.headline(outcomes, compared, metrics.accuracy(labels, scores.candidate), 500, policy),
+        headline=report.write_headline(
+            outcomes, compared, metrics.compute_accuracy(labels, scores.candidate), 500, policy
+        ),
         warnings=(),
         rules=tuple(form.Outcome(**vars(outcome)) for outcome in outcomes),
-        policy=form.limits_of(policy),
+        policy=form.record_policy(policy),
         metrics=form.Measured(measured(scores.candidate), measured(scores.production)),
         comparison=form.Comparison(**compared),
-        slices=form.slices_of(report.moved_slices(scores, policy)),
-        confusion=form.confusion_of([(str(truth), str(answer), rows) for truth, answer, rows in mistakes]),
+        slices=form.list_slices(report.list_moved_slices(scores, policy)),
+        confusion=form.list_confusion([(str(truth), str(answer), rows) for truth, answer, rows in mistakes]),
         per_row=None,
         return_=None,
         version=Named(RESULT["version"], "e" * 32),
@@ -125,7 +127,7 @@ def judged():
         looks=None,
         production=Named("acme/wandb-registry-model/glyphs-dev:v1", "f" * 32),
         commit=SHA,
-        git=form.git_of(SHA),
+        git=form.parse_git(SHA),
         images=None,
         account="ada",
         evaluation_run=form.Run("vision/model-registry-dev/abc", RESULT["run_url"]),
@@ -138,7 +140,7 @@ def judged():
 def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say, judged):
     evidence, outcomes, scores = judged
     text = report.report(form.as_json(evidence), outcomes, scores, POLICY)
-    body = say(RESULT | {"headline": evidence.headline}, form.text(evidence), text)
+    body = say(RESULT | {"headline": evidence.headline}, form.to_text(evidence), text)
     lines = body.splitlines()
     rest = evidence.headline.removeprefix("pass: ")
     assert lines[2] == f"`glyphs` ✅ **pass**: {rest}" and "than production" in rest
@@ -157,10 +159,10 @@ def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say,
     boxes = {box[1]: box[2].split("<br/>") for box in re.finditer(r'\["<b>([a-z ]+)</b><br/>([a-z_<br/>]+)"\]', body)}
     assert len(outcomes) >= 8
     assert boxes == {"passed": [outcome.rule for outcome in outcomes]}
-    name, rows, regressed, improved = report.moved_slices(scores, POLICY)[0]
+    name, rows, regressed, improved = report.list_moved_slices(scores, POLICY)[0]
     assert f"| `{name}` | {regressed} of {rows} | {improved} of {rows} |" in lines
     drawn = re.findall(r"^is (\d),taken for (\d),(\d+)$", body, re.MULTILINE)
-    counts = metrics.confusion(scores.targets, scores.candidate)
+    counts = metrics.count_confusion(scores.targets, scores.candidate)
     assert [int(count) for _, _, count in drawn] == sorted((counts - np.diag(counts.diagonal())).ravel())[:-9:-1]
     assert all(counts[int(truth)][int(answer)] == int(count) for truth, answer, count in drawn)
     assert 'e["evidence<br/>glyphs_evaluation:v3"]' in body
@@ -201,7 +203,7 @@ def test_no_word_of_the_report_changes_what_is_drawn(say, judged):
     text = report.report(form.as_json(evidence), outcomes, scores, POLICY)
     assert len(re.findall(r"^#+ ", text, re.MULTILINE)) >= 5
     reworded = re.sub(r"^(#+) .*$", r"\1 Other words", text, flags=re.MULTILINE).replace("|", "/").upper()
-    drawn = [say(RESULT, form.text(evidence), words).partition("<details>")[0] for words in (text, reworded, "x")]
+    drawn = [say(RESULT, form.to_text(evidence), words).partition("<details>")[0] for words in (text, reworded, "x")]
     assert len(set(drawn)) == 1 and "```mermaid" in drawn[0]
 
 
@@ -242,7 +244,7 @@ def test_a_refusal_is_named_below_the_verdict_with_its_reason(say, judged):
     outcomes = (form.Outcome("floor", True, True, "x"), form.Outcome("no_worse", False, True, "a drop of 5.0 points"))
     outcomes += (form.Outcome("slices_no_worse", False, False, "z"),)
     evidence = replace(judged[0], rules=outcomes, warnings=("Evaluated by ada.",))
-    lines = say(RESULT | {"verdict": "fail"}, form.text(evidence)).splitlines()
+    lines = say(RESULT | {"verdict": "fail"}, form.to_text(evidence)).splitlines()
     assert lines[4:7] == ["Refused by:", "- `no_worse`: `a drop of 5.0 points`", ""]
     assert lines[7:9] == ["Note:", "- `Evaluated by ada.`"]  # a list of its own
     boxes = [line.strip() for line in lines if line.startswith("  r") and "[" in line]
@@ -348,7 +350,7 @@ def test_a_picture_of_one_mistake_is_as_low_as_it_can_be(say, judged):
 
 def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say, judged):
     """Every other value is in its form, so that all would be drawn."""
-    evidence = form.text(judged[0])
+    evidence = form.to_text(judged[0])
     body = say(RESULT, evidence, FROM_STRANGER="true")
     assert '"pass"' in body and "wandb.ai" not in body  # whose pages a stranger names may be anybody's
     hostile = f'x"}}\n```\n{HOSTILE}'
@@ -384,7 +386,7 @@ def test_evidence_that_is_a_link_or_no_json_is_not_drawn(say, judged, tmp_path):
     folder = tmp_path / "hostile/report-glyphs"
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(RESULT))
-    (tmp_path / "elsewhere.json").write_text(form.text(judged[0]))
+    (tmp_path / "elsewhere.json").write_text(form.to_text(judged[0]))
     (folder / "evidence.json").symlink_to(tmp_path / "elsewhere.json")
     bodies = [say(FOLDER=str(folder.parent), FROM_STRANGER="true")]
     bodies += [say(RESULT, text, FROM_STRANGER="true") for text in ("{", "[]", "null", "[" * 100_000, "\x00")]

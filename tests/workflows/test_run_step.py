@@ -151,7 +151,7 @@ def test_a_step_is_confined_as_the_runner_confines_it_and_gets_its_flags_as_word
     words = containers.Container(
         "n", "step", seen.command[image], after, Variables({}), [Mount(tmp_path / "out", "/out", True)], "bridge"
     )
-    local = shlex.split(words.command())
+    local = shlex.split(words.format_command())
     assert ["docker", *taken] == [word for word in local[: local.index(words.image)] if word != LOG_DRIVER]
 
 

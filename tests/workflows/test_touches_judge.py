@@ -164,7 +164,7 @@ def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it
     harmless = [name for name in tracked() if script().harmless(name)]
     assert len(harmless) > 100
     for name, use_case in product(push_images_steps(), shipped()):
-        made = images.with_bases([images.wanted(ROOT, use_case)[name]])
+        made = images.add_bases([images.wanted(ROOT, use_case)[name]])
         assert not {path for image in made for path in image.inputs} & set(harmless), name
     assert not [name for name in harmless if name.startswith((".", "runner/", "steps/", "usecases/", "docker/"))]
     # What `python -m runner images` loads of this repository, which builds the image that gets the second key.
@@ -182,7 +182,7 @@ def test_the_network_that_a_pull_request_may_change_gets_into_no_image_that_may_
     for name, use_case in product(push_images_steps(), shipped()):
         model = f"usecases/{use_case}/model.py"
         assert fnmatch(model, script().MODEL)
-        made = images.with_bases([images.wanted(ROOT, use_case)[name]])
+        made = images.add_bases([images.wanted(ROOT, use_case)[name]])
         reads = name == "train" or (name == "evaluate" and made[-1].arguments["FRAMEWORK"] == "sklearn")
         assert [image.name for image in made if model in image.inputs] == ([name] if reads else [])
 

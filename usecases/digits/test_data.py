@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelgate.rows.image_checks import violations
+from modelgate.rows.image_checks import find_violations
 from usecases.digits import data as digits
 
 
 def test_digits_are_there_without_a_network_and_pass_the_checks():
     rows = digits.load(1300, 497)
     assert rows.x_train.shape == (1300, 8, 8, 1)
-    assert violations(rows, digits) == []
+    assert find_violations(rows, digits) == []
 
 
 def test_digits_are_scikit_learns_each_once():

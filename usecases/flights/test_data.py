@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 from modelgate.rows.dataset import NotEnoughRows
-from modelgate.rows.table_checks import violations
+from modelgate.rows.table_checks import find_violations
 from usecases.flights import data
 
 pytestmark = pytest.mark.skipif(
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 def test_the_rows_are_there_without_a_network_and_pass_the_checks():
     rows = data.load(4000, 1000)
     assert (len(rows.x_train), len(rows.x_eval)) == (4000, 1000)
-    assert violations(rows, data, may_repeat=True) == []
+    assert find_violations(rows, data, may_repeat=True) == []
 
 
 def test_too_many_rows_is_said_with_both_numbers():

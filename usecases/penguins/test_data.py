@@ -9,14 +9,14 @@ from __future__ import annotations
 import pytest
 
 from modelgate.rows.dataset import NotEnoughRows
-from modelgate.rows.table_checks import violations
+from modelgate.rows.table_checks import find_violations
 from usecases.penguins import data
 
 
 def test_the_rows_are_there_without_a_network_and_pass_the_checks():
     rows = data.load(211, 133)
     assert (len(rows.x_train), len(rows.x_eval)) == (211, 133)
-    assert violations(rows, data) == []
+    assert find_violations(rows, data) == []
 
 
 def test_too_many_rows_is_said_with_both_numbers():

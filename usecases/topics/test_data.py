@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 from modelgate.rows.dataset import NotEnoughRows
-from modelgate.rows.text_checks import violations
+from modelgate.rows.text_checks import find_violations
 from usecases.topics import data
 
 pytestmark = pytest.mark.skipif(
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 def test_the_rows_are_there_without_a_network_and_pass_the_checks():
     rows = data.load(977, 400)
     assert (len(rows.x_train), len(rows.x_eval)) == (977, 400)
-    assert violations(rows, data) == []
+    assert find_violations(rows, data) == []
 
 
 def test_too_many_rows_is_said_with_both_numbers():

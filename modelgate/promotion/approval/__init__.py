@@ -24,10 +24,10 @@ from modelgate.errors import WRONG_USE, StepError
 from modelgate.promotion.approval import job, merge, reviewer
 from modelgate.promotion.approval.approver import MAX_NAME_CHARS, Approval, Model, is_name
 from modelgate.promotion.approval.pulls import commit
-from modelgate.promotion.approval.reviewer import context
-from modelgate.text import one_line
+from modelgate.promotion.approval.reviewer import read_context
+from modelgate.text import to_line
 
-__all__ = ["WAYS", "Approval", "Model", "check_flags", "commit", "context", "of"]
+__all__ = ["WAYS", "Approval", "Model", "check_flags", "commit", "read_context"]
 
 WAYS = ("github", "merge")
 
@@ -50,7 +50,7 @@ def check_flags(approver: str | None, how: str | None) -> None:
             "on GitHub, a name on the command line is not an approval: anyone who can edit the workflow could write it",
             "use --approval github, or read the report and promote from your own machine",
         )
-    if how is None and not one_line(approver or ""):
+    if how is None and not to_line(approver or ""):
         raise StepError(
             "no_approval",
             "no one approved this evidence",
@@ -59,7 +59,7 @@ def check_flags(approver: str | None, how: str | None) -> None:
     if how is None and not is_name(approver or ""):
         raise StepError(
             "approver_not_a_name",
-            f"--approver {one_line(approver, MAX_NAME_CHARS)!r} is not a person's name, login or e-mail address",
+            f"--approver {to_line(approver, MAX_NAME_CHARS)!r} is not a person's name, login or e-mail address",
             "use a name that your colleagues know: --approver 'Ada Lovelace'",
             WRONG_USE,
         )
@@ -70,7 +70,7 @@ def check(
 ) -> Approval:
     """Return the approval of this evidence; refuse if there is none. The flags have passed `check_flags`."""
     if how == "github":
-        return reviewer.approval(evidence, model)
+        return reviewer.find_approval(evidence, model)
     if how == "merge":
-        return merge.approval(evidence, model)
-    return Approval(one_line(approver or "", MAX_NAME_CHARS), "browser" if in_browser else "name")
+        return merge.find_approval(evidence, model)
+    return Approval(to_line(approver or "", MAX_NAME_CHARS), "browser" if in_browser else "name")

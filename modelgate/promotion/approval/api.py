@@ -38,7 +38,7 @@ def post(path: str, body: Mapping[str, Any], token: str = "") -> None:
 
 
 def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
-    base = _api_url()
+    base = _find_api_url()
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise StepError("github_token", "GITHUB_TOKEN is not set", "pass ${{ github.token }} to the step", WRONG_USE)
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked in _api_url
@@ -54,7 +54,7 @@ def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
     )
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
-            return json.loads(_body(answer) or b"null")  # a dispatch has an empty answer
+            return json.loads(_read_body(answer) or b"null")  # a dispatch has an empty answer
     except urllib.error.HTTPError as error:
         raise StepError(
             "github_refused",
@@ -70,54 +70,54 @@ def _ask(method: str, path: str, token: str, body: bytes | None = None) -> Any:
             UNREACHABLE,
         ) from None
     except (ValueError, RecursionError):
-        raise unknown(path, "is not JSON") from None
+        raise refuse_answer(path, "is not JSON") from None
 
 
-def pages(path: str, key: str | None = None) -> Iterator[Any]:
+def read_pages(path: str, key: str | None = None) -> Iterator[Any]:
     """Yield a list that GitHub returns in pages, as such or under `key`, requesting each page when it is needed."""
     for page in range(1, _MAX_PAGES + 1):
         answer = get(f"{path}?per_page={PAGE}&page={page}")
-        part = listed(path, field(path, answer, key, list) if key else answer)
+        part = require_list(path, require_field(path, answer, key, list) if key else answer)
         yield from part
         if len(part) < PAGE:
             return
-    raise unknown(path, f"has more than {_MAX_PAGES} pages")
+    raise refuse_answer(path, f"has more than {_MAX_PAGES} pages")
 
 
-def listed(path: str, answer: Any) -> list[Any]:
+def require_list(path: str, answer: Any) -> list[Any]:
     """Return the answer if it is a list."""
     if not isinstance(answer, list):
-        raise unknown(path, "is not a list")
+        raise refuse_answer(path, "is not a list")
     return answer
 
 
-def field(path: str, item: Any, name: str, kind: type) -> Any:
+def require_field(path: str, item: Any, name: str, kind: type) -> Any:
     """Return a field that GitHub documents. If it is missing or of another type, refuse the answer."""
     value = item.get(name) if isinstance(item, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise unknown(path, f"has no {kind.__name__} {name!r}")
+        raise refuse_answer(path, f"has no {kind.__name__} {name!r}")
     return value
 
 
-def login(path: str, item: Any, who: str = "user") -> str | None:
+def require_login(path: str, item: Any, who: str = "user") -> str | None:
     """Return a login; None for a deleted account, or for a commit whose author GitHub does not know."""
     if isinstance(item, dict) and not item.get(who):
         return None
-    login = field(path, field(path, item, who, dict), "login", str)
+    login = require_field(path, require_field(path, item, who, dict), "login", str)
     if not job.LOGIN.fullmatch(login):
-        raise unknown(path, "contains an invalid login")
+        raise refuse_answer(path, "contains an invalid login")
     return str(login)
 
 
-def sha(path: str, item: Any) -> str:
+def require_sha(path: str, item: Any) -> str:
     """Return the hash of a commit or tree."""
-    sha = field(path, item, "sha", str)
+    sha = require_field(path, item, "sha", str)
     if not re.fullmatch(job.SHA, sha):
-        raise unknown(path, "has an invalid 'sha'")
+        raise refuse_answer(path, "has an invalid 'sha'")
     return str(sha)
 
 
-def unknown(path: str, what: str) -> StepError:
+def refuse_answer(path: str, what: str) -> StepError:
     """Return the refusal of an answer that is not as GitHub documents it."""
     return StepError(
         "github_answer_unknown",
@@ -133,13 +133,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _api_url() -> str:
+def _find_api_url() -> str:
     """Return the address of GitHub's API: https, or this machine, because the token goes there."""
     address = r"(https://[\w.-]+|http://127\.0\.0\.1)(:[0-9]{1,5})?(/[\w./-]*)?"
-    return job.variable("GITHUB_API_URL", address).rstrip("/")
+    return job.require_variable("GITHUB_API_URL", address).rstrip("/")
 
 
-def _body(answer: http.client.HTTPResponse) -> bytes:
+def _read_body(answer: http.client.HTTPResponse) -> bytes:
     """Return the whole answer, within the limits of time and size."""
     deadline, body = time.monotonic() + TIMEOUT_S, b""
     while chunk := answer.read1(65536):

@@ -44,11 +44,11 @@ def is_name(text: str) -> bool:
     A line that was meant for a shell is not a name, and the ledger keeps every name forever. The runner makes the same
     check before it starts anything (runner/approval.py).
     """
-    words = text.split()
+    parts = text.split()
     kinds = [unicodedata.category(char)[0] for char in text]
     return (
-        1 <= len(words) <= _MAX_NAME_WORDS
+        1 <= len(parts) <= _MAX_NAME_WORDS
         and len(text) <= MAX_NAME_CHARS
         and all(kind in "LMN" or char in _NAME_MARKS for kind, char in zip(kinds, text, strict=True))
-        and all(word[0] != "-" and any(char.isalnum() for char in word) for word in words)
+        and all(word[0] != "-" and any(char.isalnum() for char in word) for word in parts)
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelgate.errors import WRONG_USE, StepError
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98})(?:\[bot\])?")
 SHA = r"[0-9a-f]{40,64}"
@@ -21,45 +21,45 @@ def on_github() -> bool:
     return bool(os.environ.get("GITHUB_ACTIONS"))
 
 
-def current() -> dict[str, Any]:
+def read_current() -> dict[str, Any]:
     """This job, from the variables that GitHub sets."""
     logins = LOGIN.pattern
     return {
-        "repository": variable("GITHUB_REPOSITORY", r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+"),
-        "run_id": int(variable("GITHUB_RUN_ID", r"[0-9]{1,18}")),
-        "run_attempt": int(variable("GITHUB_RUN_ATTEMPT", r"[0-9]{1,9}")),
-        "sha": variable("GITHUB_SHA", SHA),
-        "actor": variable("GITHUB_ACTOR", logins),
-        "triggering_actor": variable("GITHUB_TRIGGERING_ACTOR", logins),
+        "repository": require_variable("GITHUB_REPOSITORY", r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+"),
+        "run_id": int(require_variable("GITHUB_RUN_ID", r"[0-9]{1,18}")),
+        "run_attempt": int(require_variable("GITHUB_RUN_ATTEMPT", r"[0-9]{1,9}")),
+        "sha": require_variable("GITHUB_SHA", SHA),
+        "actor": require_variable("GITHUB_ACTOR", logins),
+        "triggering_actor": require_variable("GITHUB_TRIGGERING_ACTOR", logins),
     }
 
 
-def pull_request() -> int | None:
+def find_pull_request() -> int | None:
     """Return the number of the pull request of this workflow run; None for the run of a branch."""
-    found = re.fullmatch(r"refs/pull/([0-9]{1,9})/merge", variable("GITHUB_REF", r"refs/\S{1,500}"))
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"refs/pull/([0-9]{1,9})/merge", require_variable("GITHUB_REF", r"refs/\S{1,500}"))
+    return int(match[1]) if match else None
 
 
-def attempt(where: object) -> str:
+def format_attempt(where: object) -> str:
     """Format a workflow run's attempt for people."""
     if not isinstance(where, dict):
         return "no workflow run on GitHub"
-    return one_line(f"run {where.get('run_id')} of {where.get('repository')}, attempt {where.get('run_attempt')}", 200)
+    return to_line(f"run {where.get('run_id')} of {where.get('repository')}, attempt {where.get('run_attempt')}", 200)
 
 
 def run_url(this_job: Mapping[str, Any]) -> str:
     """Return the attempt's page."""
-    server = variable("GITHUB_SERVER_URL", r"https?://[\w.:-]+")
+    server = require_variable("GITHUB_SERVER_URL", r"https?://[\w.:-]+")
     return f"{server}/{this_job['repository']}/actions/runs/{this_job['run_id']}/attempts/{this_job['run_attempt']}"
 
 
-def variable(name: str, pattern: str) -> str:
+def require_variable(name: str, pattern: str) -> str:
     """Return a variable that GitHub sets; raise StepError `github_variable` if it has an unexpected form."""
     value = os.environ.get(name, "")
     if not re.fullmatch(pattern, value, re.ASCII):
         raise StepError(
             "github_variable",
-            f"{name} is {one_line(value, 100)!r}, which is not what GitHub sets",
+            f"{name} is {to_line(value, 100)!r}, which is not what GitHub sets",
             f"pass {name} to the step unchanged",
             WRONG_USE,
         )

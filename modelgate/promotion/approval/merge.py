@@ -8,16 +8,16 @@ from typing import Any
 from modelgate.errors import StepError
 from modelgate.promotion.approval import api, job, pulls, rollback
 from modelgate.promotion.approval.approver import Approval, Model
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 # What can change a model: the files of the images, and what builds and runs them. A test compares the images with this.
 MODEL_FILES = (".github/workflows/model.yml", ".github/workflows/pipeline.yml", "requirements.txt", "runner/images.py")
 MODEL_FOLDERS = (".github/actions/", "docker/", "modelgate/", "steps/", "usecases/")
 
 
-def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
+def find_approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     """Return the approval of this evidence by the review of what was merged; refuse if there is none."""
-    this_job = job.current()
+    this_job = job.read_current()
     judged = evidence.get("github")
     if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in ("repository", "run_id", "sha")):
         raise StepError(
@@ -25,16 +25,16 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
             f"the evidence was not made in this workflow run from the merged commit {this_job['sha']}",
             "evaluate in this workflow run",
         )
-    run = pulls.run(this_job)
+    run = pulls.read_run(this_job)
     if run["event"] != "push":
         raise StepError(
             "not_a_push",
-            f"--approval merge was used in a workflow run that a {one_line(run['event'], 40)} started: "
+            f"--approval merge was used in a workflow run that a {to_line(run['event'], 40)} started: "
             "the review of a pull request approves only what its merge pushes",
             "merge a reviewed pull request that makes the change",
         )
     pulls.check_newest(this_job, run, model.use_case)
-    pull = pulls.merged(this_job)
+    pull = pulls.find_merged(this_job)
     if pull is None:
         raise StepError(
             "not_merged",
@@ -42,9 +42,9 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
             "merge a reviewed pull request; a push to the branch is not an approval",
         )
     path = f"repos/{this_job['repository']}/pulls"
-    number = api.field(path, pull, "number", int)
-    head = api.field(path, api.field(path, pull, "head", dict), "sha", str)
-    changed: Iterable[str] = _changed_files(this_job, number)
+    number = api.require_field(path, pull, "number", int)
+    head = api.require_field(path, api.require_field(path, pull, "head", dict), "sha", str)
+    changed: Iterable[str] = _list_changed_files(this_job, number)
     policy = evidence.get("policy")
     if not isinstance(policy, dict) or policy.get("name") == "rollback":
         changed = list(changed)
@@ -55,8 +55,8 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
             f"pull request #{number} changes no file that a model depends on, so its review approves no model",
             "merge a reviewed pull request that changes the model",
         )
-    writers = pulls.writers(this_job, pull)
-    reviews = _last_reviews(f"{path}/{number}/reviews")
+    writers = pulls.list_writers(this_job, pull)
+    reviews = _read_last_reviews(f"{path}/{number}/reviews")
     approving = [review for review in reviews.values() if review["state"] == "APPROVED"]
     others = [review for review in approving if review["login"].lower() not in writers]
     current = [review for review in others if review["commit_id"] == head]
@@ -73,8 +73,8 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     if others and not current:
         raise StepError(
             "review_of_other_commit",
-            f"pull request #{number} was approved at {one_line(others[0]['commit_id'], 40)}, "
-            f"but {one_line(head, 40)} was merged",
+            f"pull request #{number} was approved at {to_line(others[0]['commit_id'], 40)}, "
+            f"but {to_line(head, 40)} was merged",
             hint,
         )
     raise StepError(
@@ -82,11 +82,11 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     )
 
 
-def _changed_files(this_job: Mapping[str, Any], number: int) -> Iterator[str]:
+def _list_changed_files(this_job: Mapping[str, Any], number: int) -> Iterator[str]:
     """Return the files that a pull request changes or deletes; for a file that it moves, both names."""
     path = f"repos/{this_job['repository']}/pulls/{number}/files"
-    for file in api.pages(path):
-        yield api.field(path, file, "filename", str)
+    for file in api.read_pages(path):
+        yield api.require_field(path, file, "filename", str)
         yield str(file.get("previous_filename"))
 
 
@@ -97,23 +97,23 @@ def _is_of_a_model(file: str, use_case: str) -> bool:
     return file in MODEL_FILES or file.startswith(MODEL_FOLDERS)
 
 
-def _last_reviews(path: str) -> dict[str, dict[str, str]]:
+def _read_last_reviews(path: str) -> dict[str, dict[str, str]]:
     """
     Return each reviewer's last state, by login: a later dismissal or request for changes revokes an approval.
 
     A comment does not revoke it. GitHub documents that the list is in chronological order.
     """
     last: dict[str, dict[str, str]] = {}
-    for review in api.pages(path):
-        state, login = api.field(path, review, "state", str), api.login(path, review)
+    for review in api.read_pages(path):
+        state, login = api.require_field(path, review, "state", str), api.require_login(path, review)
         if login is None or state in ("COMMENTED", "PENDING"):
             continue  # the approval of a deleted account does not count
         last[login.lower()] = {
             "login": login,
             "state": state,
             "commit_id": str(review.get("commit_id")),
-            "body": one_line(api.field(path, review, "body", str)),
-            "url": api.field(path, review, "html_url", str),
+            "body": to_line(api.require_field(path, review, "body", str)),
+            "url": api.require_field(path, review, "html_url", str),
         }
     return last
 
@@ -122,4 +122,4 @@ def _may_write(this_job: Mapping[str, Any], login: str) -> bool:
     """Return whether the person may write to the repository. In a public one, anyone can submit an approving review."""
     path = f"repos/{this_job['repository']}/collaborators/{login}/permission"
     answer = api.get(path)
-    return api.field(path, answer, "permission", str) in ("admin", "write")
+    return api.require_field(path, answer, "permission", str) in ("admin", "write")

@@ -11,10 +11,10 @@ from typing import Any
 from modelgate.errors import StepError
 from modelgate.promotion.approval import api, job, pulls
 from modelgate.promotion.approval.approver import Approval, Model
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 
-def context(environment: str) -> dict[str, Any] | None:
+def read_context(environment: str) -> dict[str, Any] | None:
     """
     Return where this evaluation runs on GitHub, for the evidence; None elsewhere.
 
@@ -23,27 +23,27 @@ def context(environment: str) -> dict[str, Any] | None:
     """
     if not job.on_github():
         return None
-    this_job = job.current()
-    approvers = [login for login, _ in _decisions(this_job, environment)[0]]
+    this_job = job.read_current()
+    approvers = [login for login, _ in _read_decisions(this_job, environment)[0]]
     return {**this_job, "approvals": len(approvers), "approvers": approvers}
 
 
-def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
+def find_approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     """Return the approval of this evidence by a reviewer; refuse if there is none."""
-    this_job, environment = job.current(), model.environment
+    this_job, environment = job.read_current(), model.environment
     judged = evidence.get("github")
     same = ("repository", "run_id", "run_attempt")
     if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in same):
         raise StepError(
             "approval_other_attempt",
-            f"the evidence is from {job.attempt(judged)}, but this is {job.attempt(this_job)}: "
+            f"the evidence is from {job.format_attempt(judged)}, but this is {job.format_attempt(this_job)}: "
             "an approval is only for one attempt",
             "re-run all jobs, not only the failed ones, or dispatch promote.yml",
         )
     counted = judged.get("approvers")
     if not isinstance(counted, list) or not all(isinstance(login, str) for login in counted):
         raise StepError("evidence_unreadable", "the evidence does not say whose approvals it counted", "evaluate again")
-    approvals, bypassed = _decisions(this_job, environment)
+    approvals, bypassed = _read_decisions(this_job, environment)
     new = Counter(login for login, _ in approvals) - Counter(counted)
     if len(approvals) <= len(counted) and bypassed:
         raise StepError(
@@ -58,7 +58,7 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
             f"({len(approvals)} approvals, {len(counted)} of them from before the evaluation)",
             f"add required reviewers to the environment {environment!r}; one of them approves after reading the report",
         )
-    starters = pulls.starters(this_job, pulls.run(this_job), model.use_case)
+    starters = pulls.list_starters(this_job, pulls.read_run(this_job), model.use_case)
     others = [login for login in new if login.lower() not in starters]
     if not others and not model.self_approval:
         raise StepError(
@@ -71,19 +71,19 @@ def approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     return Approval(approver, "github", comment, job.run_url(this_job))
 
 
-def _decisions(this_job: Mapping[str, Any], environment: str) -> tuple[list[tuple[str, str]], bool]:
+def _read_decisions(this_job: Mapping[str, Any], environment: str) -> tuple[list[tuple[str, str]], bool]:
     """
     Return (login, comment) of every approval of the environment in this workflow run, in all attempts; and whether an
     administrator bypassed it, which GitHub calls `skipped`. The approval of a deleted account does not count.
     """
     path = f"repos/{this_job['repository']}/actions/runs/{this_job['run_id']}/approvals"
     approved, bypassed = [], False
-    for review in api.listed(path, api.get(path)):
-        environments = api.field(path, review, "environments", list)
-        names = [api.field(path, item, "name", str) for item in environments]
-        state = api.field(path, review, "state", str)
+    for review in api.require_list(path, api.get(path)):
+        environments = api.require_field(path, review, "environments", list)
+        names = [api.require_field(path, item, "name", str) for item in environments]
+        state = api.require_field(path, review, "state", str)
         if environment in names:
             bypassed |= state == "skipped"
-            if state == "approved" and (login := api.login(path, review)) is not None:
-                approved.append((login, one_line(api.field(path, review, "comment", str))))
+            if state == "approved" and (login := api.require_login(path, review)) is not None:
+                approved.append((login, to_line(api.require_field(path, review, "comment", str))))
     return approved, bypassed

@@ -26,7 +26,7 @@ def check(
     file = f"usecases/{use_case}/rollback.toml"
     version = evidence.get("version")
     name = str(version.get("name")) if isinstance(version, dict) else ""
-    if file not in changed or name.rpartition(":")[2] != _version(this_job, file):
+    if file not in changed or name.rpartition(":")[2] != _read_version(this_job, file):
         raise StepError(
             "rollback_by_merge",
             f"the evidence is for a rollback, but pull request #{number} does not ask for it",
@@ -34,12 +34,12 @@ def check(
         )
 
 
-def _version(this_job: Mapping[str, Any], file: str) -> str | None:
+def _read_version(this_job: Mapping[str, Any], file: str) -> str | None:
     """Return the version that the file names in the commit of this workflow run."""
     path = f"repos/{this_job['repository']}/contents/{file}"
-    content = api.field(path, api.get(f"{path}?ref={this_job['sha']}"), "content", str)
+    content = api.require_field(path, api.get(f"{path}?ref={this_job['sha']}"), "content", str)
     try:
         version = tomllib.loads(base64.b64decode(content).decode()).get("version")
     except ValueError:  # not base64, not UTF-8, not TOML
-        raise api.unknown(path, "is not TOML") from None
+        raise api.refuse_answer(path, "is not TOML") from None
     return version if isinstance(version, str) else None

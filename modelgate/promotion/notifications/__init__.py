@@ -66,9 +66,9 @@ class Outcome:
     problem: str | None
 
     def as_json(self) -> dict[str, Any]:
-        told = self.problem is None
-        return {"entry": f"v{self.owed.entry.number}", "channel": self.owed.channel, "told": told} | (
-            {} if told else {"problem": self.problem}
+        is_sent = self.problem is None
+        return {"entry": f"v{self.owed.entry.number}", "channel": self.owed.channel, "told": is_sent} | (
+            {} if is_sent else {"problem": self.problem}
         )
 
 
@@ -80,7 +80,7 @@ class _Receipt:
     owed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def notes() -> dict[str, Any]:
+def list_channels() -> dict[str, Any]:
     """Return what an entry records about messages: the channels that are set up now, and the workflow run; empty
     without any.
     """
@@ -91,10 +91,10 @@ def notes() -> dict[str, Any]:
         "webhook": bool(os.environ.get(webhook.URL)),
     }
     named = [channel for channel, is_set_up in channels.items() if is_set_up]
-    return {"notify": named, "workflow_run": github.workflow_run()} if named else {}
+    return {"notify": named, "workflow_run": github.find_workflow_run()} if named else {}
 
 
-def owed(
+def list_owed(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, accounts: Collection[str] = ()
 ) -> list[Owed]:
     """
@@ -103,85 +103,89 @@ def owed(
     places: of the ledger. collection: in the registry whose admins may promote. accounts: others that may promote.
     Entries and receipts of anyone else do not count; if it is not known who may promote, everything counts.
     """
-    naming = [entry for entry in ledger.promotions(entries) if entry.content.get("notify")]
+    naming = [entry for entry in ledger.list_promotions(entries) if entry.content.get("notify")]
     if not naming:
         return []
-    promoters = client.admins(api, collection) | set(accounts)
-    receipt = _newest_receipt(api, places, entries, promoters)
-    owing = [(entry, list(_owed_of(entry, receipt))) for entry in naming]
+    promoters = client.list_admins(api, collection) | set(accounts)
+    receipt = _find_newest_receipt(api, places, entries, promoters)
+    owing = [(entry, list(_list_owed_channels(entry, receipt))) for entry in naming]
     return [
         Owed(entry, channel)
         for entry, channels in owing
-        if channels and _counts(partial(ledger.writer, api, entry), promoters)
+        if channels and _counts(partial(ledger.find_writer, api, entry), promoters)
         for channel in channels
     ]
 
 
-def tell(
+def send_owed(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, use_case: str, environment: str
 ) -> list[Outcome]:
     """Send what is owed, and record what was sent. Raise StepError `not_told` if W&B cannot be asked what is owed."""
     try:
-        items = owed(api, places, entries, collection, [client.account_of(api)])
-        outcomes = _tell(api, items, use_case, environment)
+        items = list_owed(api, places, entries, collection, [client.get_account(api)])
+        outcomes = _send_owed(api, items, use_case, environment)
     except Exception as error:
         raise StepError(
             "not_told",
-            f"the pending messages could not be looked up in W&B: {_reason(error)}",
+            f"the pending messages could not be looked up in W&B: {_describe_error(error)}",
             "the next promotion sends them",
         ) from None
     try:
-        _note(api, places, entries, outcomes)
+        _write_receipt(api, places, entries, outcomes)
     except Exception as error:
-        problem = f"it was sent, but W&B could not record that: {_reason(error)}"
+        problem = f"it was sent, but W&B could not record that: {_describe_error(error)}"
         return [replace(outcome, problem=outcome.problem or problem) for outcome in outcomes]
     return outcomes
 
 
-def _tell(api: wandb.Api, items: Sequence[Owed], use_case: str, environment: str) -> list[Outcome]:
+def _send_owed(api: wandb.Api, items: Sequence[Owed], use_case: str, environment: str) -> list[Outcome]:
     deadline = time.monotonic() + ALL_S
     down: dict[str, str] = {}  # channels that do not answer, and why; the rest of their messages can wait
     outcomes = []
     for item in items:
         problem: str | None = down.get(item.channel)
         if problem is None:
-            message = Message(use_case, item.entry, _page(api, item.entry), environment)
-            problem, again = _sent(CHANNELS[item.channel], message, deadline)
+            message = Message(use_case, item.entry, _find_page(api, item.entry), environment)
+            problem, again = _send_with_retries(CHANNELS[item.channel], message, deadline)
             if problem and again:
                 down[item.channel] = problem
         outcomes.append(Outcome(item, problem))
     return outcomes
 
 
-def _note(api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
+def _write_receipt(
+    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], outcomes: Sequence[Outcome]
+) -> None:
     """Write the receipt of what was sent, if anything was. The rest stays owed."""
     if not any(outcome.problem is None for outcome in outcomes):
         return
     import wandb
 
-    last = ledger.promotions(entries)[-1]
+    last = ledger.list_promotions(entries)[-1]
     left: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.problem is not None:
             left.setdefault(str(outcome.owed.entry.number), []).append(outcome.owed.channel)
-    content = {"through": last.number, "sha256": last.sha256, "owed": left, "time": ledger.now()}
+    content = {"through": last.number, "sha256": last.sha256, "owed": left, "time": ledger.format_now()}
     content["told"] = [outcome.as_json() for outcome in outcomes if outcome.problem is None]
-    _, project, name = _names(places)[0].split("/")
-    with client.run(api, "notify", project, {"entry": last.version}, ledger.run_id(content, ARTIFACT_TYPE)) as run:
+    _, project, name = _list_names(places)[0].split("/")
+    with client.start_run(
+        api, "notify", project, {"entry": last.version}, ledger.compute_run_id(content, ARTIFACT_TYPE)
+    ) as run:
         artifact = wandb.Artifact(name, type=ARTIFACT_TYPE)
         with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
             json.dump(content, file)
         client.log(run, artifact, ["latest"])
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """Return what may be printed about an error: its message if it is ours, otherwise its type, because the message may
     contain an address.
     """
     return str(error) if isinstance(error, StepError) else type(error).__name__
 
 
-def _sent(send: Callable[[Message], None], message: Message, deadline: float) -> tuple[str | None, bool]:
+def _send_with_retries(send: Callable[[Message], None], message: Message, deadline: float) -> tuple[str | None, bool]:
     """Send the message. Return why it was not sent, or None; and whether a later try could help."""
     for pause in (*PAUSES_S, None):
         if time.monotonic() > deadline:
@@ -191,7 +195,7 @@ def _sent(send: Callable[[Message], None], message: Message, deadline: float) ->
         except Untold as error:
             problem, again = error.reason, error.again
         except Exception as error:  # the promotion is done, whatever goes wrong here
-            problem, again = _reason(error), isinstance(error, StepError) and error.exit_code == UNREACHABLE
+            problem, again = _describe_error(error), isinstance(error, StepError) and error.exit_code == UNREACHABLE
         else:
             return None, False
         if not again or pause is None:
@@ -200,11 +204,11 @@ def _sent(send: Callable[[Message], None], message: Message, deadline: float) ->
     return problem, again
 
 
-def _page(api: wandb.Api, entry: Entry) -> str:
+def _find_page(api: wandb.Api, entry: Entry) -> str:
     """Return where W&B shows the version; empty if it is gone."""
     try:
         version = client.find(api, entry.content["to"]["name"])
-        return client.page_of(version) if version else ""
+        return client.get_page(version) if version else ""
     except StepError:
         return ""
 
@@ -212,53 +216,57 @@ def _page(api: wandb.Api, entry: Entry) -> str:
 # --- receipts --------------------------------------------------------------------------------------------------------
 
 
-def _owed_of(entry: Entry, receipt: _Receipt) -> Iterator[str]:
+def _list_owed_channels(entry: Entry, receipt: _Receipt) -> Iterator[str]:
     for channel in entry.content["notify"]:
         left = receipt.owed.get(str(entry.number), ())
         if channel in CHANNELS and (entry.number > receipt.through or channel in left):
             yield channel
 
 
-def _names(places: Sequence[str]) -> list[str]:
+def _list_names(places: Sequence[str]) -> list[str]:
     """Return where the receipts are, next to the ledger: `entity/project/<use_case>_notifications`."""
     return [f"{place.removesuffix('_promotions')}_notifications" for place in places]
 
 
-def _newest_receipt(
+def _find_newest_receipt(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Collection[str]
 ) -> _Receipt:
     """Return the receipt that goes furthest among the last few: of two simultaneous promotions, the earlier one may
     write last.
     """
-    newest = islice(_receipts(api, places, entries, promoters), _AT_ONCE)
+    newest = islice(_read_receipts(api, places, entries, promoters), _AT_ONCE)
     return max(newest, key=lambda receipt: receipt.through, default=_Receipt())
 
 
-def _receipts(
+def _read_receipts(
     api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Collection[str]
 ) -> Iterator[_Receipt]:
     """Return the receipts that count, newest first."""
     hashes = {entry.number: entry.sha256 for entry in entries}
-    for name in _names(places):
-        for version in islice(client.versions(api, ARTIFACT_TYPE, name), _LOOK_AT):
-            content = _content(version)
+    for name in _list_names(places):
+        for version in islice(client.list_versions(api, ARTIFACT_TYPE, name), _LOOK_AT):
+            content = _read_receipt(version)
             if content is None or hashes.get(content["through"]) != content.get("sha256"):
                 continue
-            run_id = ledger.run_id(content, ARTIFACT_TYPE)
-            if _counts(partial(ledger.account_of, api, str(Reference.pin(version)), run_id), promoters):
+            run_id = ledger.compute_run_id(content, ARTIFACT_TYPE)
+            if _counts(partial(ledger.find_account, api, str(Reference.pin(version)), run_id), promoters):
                 yield _Receipt(content["through"], content["owed"])
 
 
-def _content(version: Artifact) -> dict[str, Any] | None:
+def _read_receipt(version: Artifact) -> dict[str, Any] | None:
     """Return the receipt in a version, if it is one."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            said = json.loads(files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes())
+            content = json.loads(files.fetch(version, FILE, Path(folder), MAX_BYTES).path.read_bytes())
     except (files.FileRefused, ValueError, RecursionError):
         return None
-    if not isinstance(said, dict) or not isinstance(said.get("owed"), dict) or type(said.get("through")) is not int:
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.get("owed"), dict)
+        or type(content.get("through")) is not int
+    ):
         return None
-    return said if all(isinstance(channels, list) for channels in said["owed"].values()) else None
+    return content if all(isinstance(channels, list) for channels in content["owed"].values()) else None
 
 
 def _counts(writer: Callable[[], str | None], promoters: Collection[str]) -> bool:

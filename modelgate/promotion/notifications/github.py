@@ -9,7 +9,7 @@ from typing import Any
 from modelgate.promotion.approval import api, job
 from modelgate.promotion.notifications.message import EVENT, Message
 from modelgate.promotion.notifications.untold import Untold
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 REPOSITORY, TOKEN = "PROMOTION_DISPATCH_REPOSITORY", "PROMOTION_DISPATCH_TOKEN"
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", re.ASCII)
@@ -19,20 +19,20 @@ _LOOK_AT = 10  # the newest deployments of the environment
 _MAX_DESCRIPTION = 140  # GitHub's
 
 
-def workflow_run() -> str | None:
+def find_workflow_run() -> str | None:
     """Return the page of this workflow run's attempt; None outside GitHub Actions."""
-    return job.run_url(job.current()) if job.on_github() else None
+    return job.run_url(job.read_current()) if job.on_github() else None
 
 
 def set_status(message: Message) -> None:
     """Add a status with the version's page, digest and entry to the deployment of the workflow run that promoted."""
     page = str(message.entry.content.get("workflow_run"))
     by = _RUN.fullmatch(page)
-    if by is None or not job.on_github() or by[1] != job.current()["repository"]:
+    if by is None or not job.on_github() or by[1] != job.read_current()["repository"]:
         raise Untold("only a workflow run of the repository that promoted can update its deployment")
     repository, run = by.groups()
-    deployment, statuses = _deployment(repository, run, message.environment)
-    status = {"state": "success", "description": _description(message), "log_url": page, "auto_inactive": False}
+    deployment, statuses = _find_deployment(repository, run, message.environment)
+    status = {"state": "success", "description": _describe(message), "log_url": page, "auto_inactive": False}
     status |= {"environment_url": message.link} if message.link else {}
     if not any(known.get("description") == status["description"] for known in statuses):
         api.post(f"repos/{repository}/deployments/{deployment}/statuses", status)
@@ -44,31 +44,31 @@ def dispatch(message: Message) -> None:
     """
     repository, token = os.environ.get(REPOSITORY, ""), os.environ.get(TOKEN, "")
     if not _NAME.fullmatch(repository):
-        raise Untold(f"{REPOSITORY} is {one_line(repository, 100)!r}, but must be owner/name")
-    if not token and repository != job.current()["repository"]:
+        raise Untold(f"{REPOSITORY} is {to_line(repository, 100)!r}, but must be owner/name")
+    if not token and repository != job.read_current()["repository"]:
         raise Untold(f"{TOKEN} is not set: the workflow's own token cannot start anything in {repository}")
     if token and not _TOKEN.fullmatch(token):
         raise Untold(f"{TOKEN} is not a token: there is a space or a line break in it")
     api.post(f"repos/{repository}/dispatches", {"event_type": EVENT, "client_payload": message.as_json()}, token)
 
 
-def _description(message: Message) -> str:
+def _describe(message: Message) -> str:
     entry = message.entry
     name = entry.content["to"]["name"].rpartition("/")[2]
     about = f"digest {entry.content['to']['digest']}, ledger entry v{entry.number} ({entry.sha256[:12]}), {name}"
-    return one_line(about, _MAX_DESCRIPTION)
+    return to_line(about, _MAX_DESCRIPTION)
 
 
-def _deployment(repository: str, run: str, environment: str) -> tuple[int, list[dict[str, Any]]]:
+def _find_deployment(repository: str, run: str, environment: str) -> tuple[int, list[dict[str, Any]]]:
     """Return the number of the deployment that a workflow run created, and its statuses, whose addresses name the
     run.
     """
     path = f"repos/{repository}/deployments"
-    listed = api.listed(path, api.get(f"{path}?environment={environment}&per_page={_LOOK_AT}"))
+    listed = api.require_list(path, api.get(f"{path}?environment={environment}&per_page={_LOOK_AT}"))
     for deployment in listed:
-        number = api.field(path, deployment, "id", int)
+        number = api.require_field(path, deployment, "id", int)
         own = f"{path}/{number}/statuses"
-        statuses = [status for status in api.listed(own, api.get(own)) if isinstance(status, dict)]
+        statuses = [status for status in api.require_list(own, api.get(own)) if isinstance(status, dict)]
         pages = [str(status.get(key)) for status in statuses for key in ("log_url", "target_url")]
         if any(f"/{repository}/actions/runs/{run}/" in f"{page}/" for page in pages):
             return number, statuses

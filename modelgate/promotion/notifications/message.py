@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelgate.promotion.ledger import Entry
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 EVENT = "model-promoted"
 _PAGE = re.compile(r"https?://[\w.:/?&=%~#+-]{1,500}", re.ASCII)
@@ -48,8 +48,8 @@ class Message:
             "to": {**content["to"], "sha256": (content.get("sha256") or {}).get("model"), "url": self.link},
             "rollback": self.is_rollback,
             "ledger": {"entry": f"v{self.entry.number}", "sha256": self.entry.sha256},
-            "approver": one_line(content["approver"]),
-            "reason": one_line(content["reason"]),
+            "approver": to_line(content["approver"]),
+            "reason": to_line(content["reason"]),
             "time": content["time"],
         }
 
@@ -67,15 +67,15 @@ class Message:
             f"{self.use_case}: {what} {content['to']['name'].rpartition('/')[2]}{before}",
             f"approved by {content['approver']}, ledger entry v{self.entry.number}, digest {content['to']['digest']}",
         ]
-        return [one_line(line) for line in (*lines, content["reason"]) if line]
+        return [to_line(line) for line in (*lines, content["reason"]) if line]
 
 
-def event(message: Message) -> dict[str, Any]:
+def to_event(message: Message) -> dict[str, Any]:
     """Return it in the format of Standard Webhooks."""
     return {"type": EVENT.replace("-", "."), "timestamp": message.entry.content["time"], "data": message.as_json()}
 
 
-def slack(message: Message) -> dict[str, Any]:
+def to_slack(message: Message) -> dict[str, Any]:
     """Return it for an incoming webhook of Slack. With these three characters escaped, a text cannot mention anyone or
     link anywhere.
     """
@@ -85,7 +85,7 @@ def slack(message: Message) -> dict[str, Any]:
     return {"text": f"{text}\n<{message.link}|the version in W&amp;B>" if message.link else text}
 
 
-def teams(message: Message) -> dict[str, Any]:
+def to_teams(message: Message) -> dict[str, Any]:
     """Return it for a webhook of Teams: an Adaptive Card, whose text runs do not support Markdown."""
     runs = [[{"type": "TextRun", "text": line}] for line in message.lines()]
     card: dict[str, Any] = {
@@ -100,4 +100,4 @@ def teams(message: Message) -> dict[str, Any]:
     return {"type": "message", "attachments": [attachment]}
 
 
-TEMPLATES: Mapping[str, Callable[[Message], dict[str, Any]]] = {"": event, "slack": slack, "teams": teams}
+TEMPLATES: Mapping[str, Callable[[Message], dict[str, Any]]] = {"": to_event, "slack": to_slack, "teams": to_teams}

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from modelgate.promotion.notifications.message import TEMPLATES, Message
 from modelgate.promotion.notifications.untold import Untold
-from modelgate.text import one_line
+from modelgate.text import to_line
 
 URL, SECRET = "PROMOTION_WEBHOOK_URL", "PROMOTION_WEBHOOK_SECRET"
 TEMPLATE, ALLOW = "PROMOTION_WEBHOOK_TEMPLATE", "PROMOTION_WEBHOOK_ALLOW"
@@ -49,10 +49,10 @@ class _Receiver:
 def send(message: Message) -> None:
     """Send the message once; Untold if the receiver did not answer 2xx."""
     allowed = set(os.environ.get(ALLOW, "").split())
-    receiver = _receiver(os.environ.get(URL, ""), allowed)
-    body = json.dumps(_body(message)).encode()
-    headers = {"Content-Type": "application/json", "User-Agent": "modelgate"} | _signature(message.id, body)
-    status = _within(TIMEOUT_S, lambda: _post(receiver, body, headers, private="private" in allowed))
+    receiver = _parse_receiver(os.environ.get(URL, ""), allowed)
+    body = json.dumps(_build_body(message)).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": "modelgate"} | _sign(message.id, body)
+    status = _run_within(TIMEOUT_S, lambda: _post(receiver, body, headers, private="private" in allowed))
     if not 200 <= status < 300:
         raise Untold(f"it answered {status}", again=status in (408, 429) or status >= 500)
 
@@ -63,25 +63,25 @@ def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()}"
 
 
-def _body(message: Message) -> object:
+def _build_body(message: Message) -> object:
     name = os.environ.get(TEMPLATE, "")
     if name not in TEMPLATES:
-        raise Untold(f"{TEMPLATE} is {one_line(name, 40)!r}, but must be slack, teams or empty")
+        raise Untold(f"{TEMPLATE} is {to_line(name, 40)!r}, but must be slack, teams or empty")
     return TEMPLATES[name](message)
 
 
-def _signature(message_id: str, body: bytes) -> dict[str, str]:
+def _sign(message_id: str, body: bytes) -> dict[str, str]:
     """Return the three headers; without a secret only the id and the time, which is enough for Slack and Teams."""
     timestamp = int(time.time())
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
     if secret := os.environ.get(SECRET, ""):
-        return headers | {"webhook-signature": sign(_key(secret), message_id, timestamp, body)}
+        return headers | {"webhook-signature": sign(_decode_key(secret), message_id, timestamp, body)}
     if os.environ.get(TEMPLATE):
         return headers
     raise Untold(f"{SECRET} is not set")
 
 
-def _key(secret: str) -> bytes:
+def _decode_key(secret: str) -> bytes:
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
@@ -91,7 +91,7 @@ def _key(secret: str) -> bytes:
     return key
 
 
-def _receiver(url: str, allowed: set[str]) -> _Receiver:
+def _parse_receiver(url: str, allowed: set[str]) -> _Receiver:
     if not (parts := _ADDRESS.fullmatch(url)):
         raise Untold(f"{URL} is not an address like https://host/path" if url else f"{URL} is not set")
     scheme, host, port, path = parts.groups()
@@ -103,7 +103,7 @@ def _receiver(url: str, allowed: set[str]) -> _Receiver:
 def _post(receiver: _Receiver, body: bytes, headers: dict[str, str], *, private: bool) -> int:
     """Return the status of the answer. The connection goes to an address that was checked, without another look-up."""
     connection: http.client.HTTPConnection
-    plain = _connect(_addresses(receiver, private=private), receiver.port)
+    plain = _connect(_resolve(receiver, private=private), receiver.port)
     if receiver.scheme == "https":
         context = ssl.create_default_context()
         connection = http.client.HTTPSConnection(receiver.host, receiver.port, context=context)
@@ -118,7 +118,7 @@ def _post(receiver: _Receiver, body: bytes, headers: dict[str, str], *, private:
         connection.close()
 
 
-def _addresses(receiver: _Receiver, *, private: bool) -> list[str]:
+def _resolve(receiver: _Receiver, *, private: bool) -> list[str]:
     """Return the addresses of the host; raise Untold if any of them is not public, unless private ones are allowed."""
     answers = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM)
     addresses = [str(answer[4][0]) for answer in answers]
@@ -151,7 +151,7 @@ def _connect(addresses: list[str], port: int) -> socket.socket:
     return socket.create_connection((addresses[-1], port), TIMEOUT_S)
 
 
-def _within(seconds: float, work: Callable[[], int]) -> int:
+def _run_within(seconds: float, work: Callable[[], int]) -> int:
     """
     Return the result of the work if it arrives in time; otherwise, and for any error in it, raise Untold.
 

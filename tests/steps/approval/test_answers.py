@@ -15,7 +15,7 @@ import pytest
 from modelgate.errors import StepError
 from modelgate.promotion import approval
 from modelgate.promotion.approval import api
-from modelgate.text import one_line
+from modelgate.text import to_line
 from tests.steps.approval.asking import asked, refused
 from tests.steps.github import PULLS, REVIEWS, RUN, TOKEN, approved, pull, review
 
@@ -78,7 +78,7 @@ def test_github_that_is_not_there(github, monkeypatch, scheme):
         probe.bind(("127.0.0.1", 0))
         monkeypatch.setenv("GITHUB_API_URL", f"{scheme}://127.0.0.1:{probe.getsockname()[1]}/api/v3/")
         with pytest.raises(StepError) as stopped:
-            approval.context("production")
+            approval.read_context("production")
     assert (stopped.value.name, stopped.value.exit_code) == ("github_unreachable", 3)
 
 
@@ -159,5 +159,5 @@ def test_what_is_posted_has_the_token_of_the_job_unless_another_is_given(github,
 
 
 def test_what_is_printed_is_one_short_line():
-    assert one_line("a\x00b\u202ec\nd\te") == "a b c d e"
-    assert len(one_line("x" * 10_000, 50)) == 50
+    assert to_line("a\x00b\u202ec\nd\te") == "a b c d e"
+    assert len(to_line("x" * 10_000, 50)) == 50

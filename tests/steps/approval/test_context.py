@@ -15,12 +15,12 @@ from tests.steps.github import HEAD, MERGE, OTHER, RUN, THIS_COMMIT, TOKEN, TREE
 
 def test_off_github_there_is_no_context(monkeypatch):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    assert approval.context("production") is None
+    assert approval.read_context("production") is None
 
 
 def test_the_context_counts_the_approvals_so_far(github):
     github.answers[RUN] = [approved("bob"), approved("eve", environment="staging"), approved("eve", state="rejected")]
-    assert approval.context("production") == evidence(approvals=1, approvers=["bob"])["github"]
+    assert approval.read_context("production") == evidence(approvals=1, approvers=["bob"])["github"]
     assert github.asked == [(RUN, f"Bearer {TOKEN}")]
 
 
