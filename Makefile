@@ -36,7 +36,7 @@ help:
 	@echo '                WANDB=own       your own W&B instead of the embedded server; asks first'
 	@echo '                ARGS="..."      more flags; to list them: make run ARGS=--help'
 	@echo 'make plan       show what `make run` would do, and stop there'
-	@echo 'make approve    approve the version that waits     (APPROVE=you)'
+	@echo 'make approve    approve the version that waits     (APPROVE=you; USE_CASE=digits if several wait)'
 	@echo 'make rollback   go back to the previous version    (ARGS="--reason TEXT")'
 	@echo 'make status     what is in production, what waits for an approval, what ran last'
 	@echo 'make audit      what was promoted, by whom, on what evidence   (ARGS=--verify)'
