@@ -30,13 +30,17 @@ class State(NamedTuple):
         return [known["pending"] for _, known in sorted(self.use_cases.items()) if known.get("pending")]
 
     def ran(self) -> list[str]:
-        """The use cases of which something was run here."""
-        return sorted(name for name, known in self.use_cases.items() if known.get("run"))
+        """The use cases of which something was made here; not one whose rows were not available."""
+        return sorted(name for name, known in self.use_cases.items() if _made(known))
 
     def with_changes(self, use_case: str, changes: Known) -> State:
         """The state after these changes; with `run`, the use case is the one that ran last."""
         known = {**self.known(use_case), **changes}
         return State(use_case if "run" in changes else self.last, {**self.use_cases, use_case: known})
+
+
+def _made(known: Known) -> bool:
+    return bool(known.get("production") or known.get("pending") or (known.get("run") or {}).get("reached"))
 
 
 def parse(content: Any) -> State:

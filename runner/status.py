@@ -29,9 +29,9 @@ def tell(options: Options) -> int:
         say("Nothing has run here yet. To begin: make run")
         return 0
     state = folder.state()
-    known = state.use_cases if options.use_case is None else {options.use_case: state.known(options.use_case)}
+    use_cases = [options.use_case] if options.use_case else sorted({*state.ran(), *filter(None, [state.last])})
+    known = {name: state.known(name) for name in use_cases}
     seen = {name: one["production"] for name, one in known.items() if one.get("production")}
-    use_cases = sorted(known)
     names = [name for name in use_cases if name not in seen or seen[name].get("host") == options.host]
     answers, problem = _ask(options, names)
     for use_case in use_cases:
@@ -46,7 +46,7 @@ def tell(options: Options) -> int:
         say(f"  W&B could not be reached: {problem}")
     if not use_cases:
         say("production: nothing yet")
-    waiting = [one["pending"] for _, one in sorted(known.items()) if one.get("pending")]
+    waiting = [one["pending"] for one in known.values() if one.get("pending")]
     for one in waiting:
         say(f"waits for an approval: {one['version']}   ({typed.approve(one['use_case'])})")
     if not waiting:

@@ -36,6 +36,8 @@ def test_the_fallback_takes_the_place_of_the_default_when_nobody_asked(remote_un
     assert built(remote_unavailable) == ["--use-case=remote", "--use-case=glyphs"]
     assert "--epochs=3" in remote_unavailable.call("train")["argv"]
     assert remote_unavailable.state("glyphs")["pending"]["use_case"] == "glyphs"
+    assert "remote" not in remote_unavailable.runner("status")[1]
+    assert remote_unavailable.runner("rollback", APPROVE="ada")[0] == 0  # only one use case has run
 
 
 def test_no_fallback_takes_the_place_of_what_was_approved_in_advance(remote_unavailable: Checkout) -> None:
