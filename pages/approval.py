@@ -157,7 +157,8 @@ def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: V
         command = f"make approve USE_CASE={waits.use_case}"
         return f"it was evaluated in the W&B at {waits.host}, so approve it from a terminal: {command}"
     if evidence is None:
-        return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: make run"
+        command = f"make run USE_CASE={waits.use_case}"
+        return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: {command}"
     if version is None:
         return f"{evidence.version.name} is gone, or you may not see it"
     project = projects.project(visit.db, version.collection.project_id)
