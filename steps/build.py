@@ -30,6 +30,7 @@ import wandb
 from modelgate import config, datasets, rows, usecase
 from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
+from modelgate.rows.checks import Finding
 from modelgate.rows.dataset import Dataset, NotEnoughRows, Source, SourceUnavailable, SourceUnreadable
 from modelgate.text import to_line
 from modelgate.tracking import client, fingerprint, lineage, row_tables
@@ -94,16 +95,17 @@ def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_r
         findings = rows.load_checks(task).find_violations(dataset, data, may_repeat=may_repeat)
     if findings:
         message = "; ".join(f"{finding.check}: {finding.message}" for finding in findings)
-        place = "iloc[ROW]" if rows.KINDS[task] == "tables" else "[ROW]"
-        look = f"import {data.__name__} as data; print(data.load({count}, {eval_count}).x_eval.{place})".replace(
-            ".[", "["
-        )
-        where = f"; rows are numbered from 0 in each split of load; to see one: .venv/bin/python -c '{look}'"
-        numbered = where if " row" in message else ""
-        raise StepError(
-            findings[0].check, message, f"fix {data.__name__} or its source; nothing was recorded{numbered}"
-        )
+        hint = f"fix {data.__name__} or its source; nothing was recorded"
+        place = f".{_split_of(findings[0])}{'.iloc' if rows.KINDS[task] == 'tables' else ''}[ROW]"
+        look = f"import {data.__name__} as data; print(data.load({count}, {eval_count}){place})"
+        numbered = f". Rows count from 0 in each split. To see one: .venv/bin/python -c '{look}'"
+        raise StepError(findings[0].check, message, hint + (numbered if " row" in message else ""))
     return dataset
+
+
+def _split_of(finding: Finding) -> str:
+    """Return the split that a finding is about: x_train or x_eval."""
+    return "x_train" if finding.message.partition(" ")[0].endswith("_train") else "x_eval"
 
 
 def has_rows(version: wandb.Artifact, dataset: Dataset) -> bool:

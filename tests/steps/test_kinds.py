@@ -7,6 +7,7 @@ build and train with tables and texts, from the templates of `python -m modelgat
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -63,6 +64,13 @@ def test_a_table_that_fails_its_schema_is_refused_and_nothing_is_recorded(step, 
     with pytest.raises(StepError, match="column 'mean_area' does not pass in_range") as refused:
         step("build", "--use-case", "tabular")
     assert (refused.value.name, refused.value.exit_code) == ("schema", 1)
+    # Of the shuffled rows, and not of a file's lines: the hint is code that shows one.
+    split, look = re.search(
+        r"-c 'import .* as data; print\(data\.(load.*?\.(x_\w+)\.iloc)\[ROW\]", refused.value.hint
+    ).group(2, 1)
+    row = int(re.search(rf"{split} column 'mean_area' .* in row (\d+)", str(refused.value))[1])
+    shown = eval(f"data.{look}[row]", {"data": usecase.part("tabular", "data"), "row": row})  # noqa: S307
+    assert shown["mean_area"] == -1.0
     assert collection not in [project.name for project in wandb.Api().projects("local")]
 
 
