@@ -58,6 +58,7 @@ help:
 	@echo 'For developers of modelgate:'
 	@echo 'make setup-dev  create the environment with the test tools; the targets below do it if it is missing'
 	@echo 'make check      format, lint and run the quick tests: before each commit'
+	@echo 'make quick      run the quick tests alone'
 	@echo 'make test       run every test that this machine can run'
 	@echo 'make coverage   run the same, and list the lines of the product that no test runs; fails below 95 %'
 	@echo 'make prove      run the long proofs'

@@ -433,7 +433,7 @@ def test_makefile_asks_for_nothing_newer_than_make_381() -> None:
 
 def test_make_test_keeps_the_tests_of_a_file_on_one_worker(tmp_path: Path) -> None:
     """They share what they made. (Not by `loadgroup`: xdist 3.8 puts a group where pytest 9.2 no longer looks.)"""
-    flags = re.findall(r"-m pytest -n \$\(WORKERS\) (--dist .*) -m ", (ROOT / "Makefile").read_text())
+    flags = re.findall(r"EVERY_TEST = -n \$\(WORKERS\) (--dist .*) -m ", (ROOT / "Makefile").read_text())
     assert len(flags) == 1
     for name in ("a", "b", "c"):
         (tmp_path / f"test_{name}.py").write_text(
