@@ -69,7 +69,7 @@ def test_a_table_that_fails_its_schema_is_refused_and_nothing_is_recorded(step, 
         r"-c 'import .* as data; print\(data\.(load.*?\.(x_\w+)\.iloc)\[ROW\]", refused.value.hint
     ).group(2, 1)
     row = int(re.search(rf"{split} column 'mean_area' .* in row (\d+)", str(refused.value))[1])
-    shown = eval(f"data.{look}[row]", {"data": usecase.part("tabular", "data"), "row": row})  # noqa: S307
+    shown = eval(f"data.{look}[row]", {"data": usecase.load_part("tabular", "data"), "row": row})  # noqa: S307
     assert shown["mean_area"] == -1.0
     assert collection not in [project.name for project in wandb.Api().projects("local")]
 
