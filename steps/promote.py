@@ -15,7 +15,7 @@ import argparse
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from modelgate.promotion import approval, evaluation, ledger, notifications
 from modelgate.promotion import evidence as form
 from modelgate.promotion.approval import Approval
 from modelgate.promotion.evidence import Dataset, Evidence, Named
-from modelgate.promotion.ledger import Entry
+from modelgate.promotion.ledger import Entry, Promoters
 from modelgate.text import to_line
 from modelgate.tracking import client, files, lineage
 from modelgate.tracking.references import Reference
@@ -239,7 +239,7 @@ class Judged:
     Evidence that passed every check, with what W&B has of it now.
 
     source: the evaluation. version: the registry's. as_json: the evidence as plain JSON types; sha256: of its file.
-    stored: SHA-256 of the files as they are now. counts: whether an account that may promote this wrote an entry.
+    stored: SHA-256 of the files as they are now. promoters: who may promote this.
     """
 
     evidence: Evidence
@@ -248,7 +248,7 @@ class Judged:
     as_json: Mapping[str, Any]
     sha256: str
     stored: form.Hashes
-    counts: Callable[[Entry], bool]
+    promoters: Promoters
 
     @property
     def target(self) -> Reference:
@@ -311,8 +311,8 @@ def verify_evidence(
     check_digest(api, "model", evidence.model)
     dataset = check_digest(api, "dataset", evidence.dataset)
     # The ledger and W&B's lineage count, whatever the evidence says.
-    counts = promoters(api, Reference.pin(version).collection)
-    before = ledger.find_last_in_production(entries, version.digest, counts)
+    promoters = ledger.find_promoters(api, Reference.pin(version).collection, [client.get_account(api)])
+    before = ledger.find_last_in_production(entries, version.digest, promoters.wrote)
     goes_back = evidence.policy.name == "rollback" and before is not None
     trained = lineage.find_training(api, version, was_in_production=goes_back).datasets
     check_lineage(evidence, trained)
@@ -331,23 +331,7 @@ def verify_evidence(
     near = 0 if may_repeat else datasets.count_near_duplicates(rows.x, learned, seen)
     scores = replace(scores, was_in_production=before is not None, seen=seen, near=near, training_known=bool(trained))
     check_verdict(evidence, scores)
-    return Judged(evidence, source, version, form.as_json(evidence), own_sha256, stored, counts)
-
-
-def promoters(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
-    """Return whether an account that may promote wrote an entry: this key's account, or an admin of the collection's
-    registry.
-    """
-    known = {client.get_account(api)} | client.list_admins(api, collection)
-
-    known_by: dict[str, bool] = {}
-
-    def counts(entry: Entry) -> bool:
-        if entry.version not in known_by:
-            known_by[entry.version] = ledger.find_writer(api, entry) in known
-        return known_by[entry.version]
-
-    return counts
+    return Judged(evidence, source, version, form.as_json(evidence), own_sha256, stored, promoters)
 
 
 def find_position(
@@ -366,7 +350,7 @@ def find_position(
     check_age(judged.evidence, judged.source, max_hours)
     production = client.find_production(api, judged.target.collection)
     holds = production is not None and Reference.pin(production) == judged.target
-    done = last if last and last.content["to"] == content["to"] and judged.counts(last) else None
+    done = last if last and last.content["to"] == content["to"] and judged.promoters.wrote(last) else None
     if done and not holds and not is_begun(api, done, content):
         done = None
     if done is None or not holds:

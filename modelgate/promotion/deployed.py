@@ -10,7 +10,7 @@ have the same names as the findings of `audit --verify`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException
@@ -146,24 +146,18 @@ def _find_deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, ho
     The seal moves with the alias. An entry without a seal that no admin wrote may have been planted, and does not
     count. One with a seal counts if no admin's entry says the same.
     """
-    counts = _counts(api, collection)
+    promoters = ledger.find_promoters(api, collection)
     sealed: Entry | None = None
     for entry in reversed(entries):
         if entry.void or _parse_version(entry).collection != collection:
             continue
         if holder and Reference.pin(holder) == _parse_version(entry) and ledger.get_seal(entry) in holder.aliases:
-            if counts(entry):
+            if promoters.wrote(entry):
                 return entry
             sealed = sealed or entry
-        elif entry.applied and counts(entry):
+        elif entry.applied and promoters.wrote(entry):
             return sealed or entry
     return sealed
-
-
-def _counts(api: wandb.Api, collection: str) -> Callable[[Entry], bool]:
-    """Return whether an admin of the registry wrote an entry; always true if W&B does not say who the admins are."""
-    admins = client.list_admins(api, collection)
-    return lambda entry: not admins or ledger.find_writer(api, entry) in admins
 
 
 def _find_version(
@@ -171,8 +165,8 @@ def _find_version(
 ) -> tuple[Artifact, Entry | None]:
     artifact = client.get(api, version, "--version")
     named = [entry for entry in reversed(entries) if entry.applied and _parse_version(entry) == version]
-    counts = _counts(api, version.collection)
-    entry = next((entry for entry in named if counts(entry)), None)
+    promoters = ledger.find_promoters(api, version.collection)
+    entry = next((entry for entry in named if promoters.wrote(entry)), None)
     if entry is None and not unapproved:
         raise StepError(
             "version_not_promoted",

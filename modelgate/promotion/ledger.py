@@ -227,6 +227,40 @@ def read(api: wandb.Api, *places: str, registry: str = REGISTRY) -> list[Entry]:
     return chain(entries, _find_effective(api, find_head(chain(entries)), registry))
 
 
+@dataclass(frozen=True)
+class Promoters:
+    """
+    The accounts that may promote in a registry. What any other account wrote does not count.
+
+    are_named: whether W&B says who the registry's admins are.
+    """
+
+    api: wandb.Api
+    accounts: frozenset[str]
+    are_named: bool
+    _known: dict[str, bool] = field(default_factory=dict, compare=False)
+
+    def wrote(self, entry: Entry) -> bool:
+        """Return whether one of them wrote an entry. W&B is asked once per entry."""
+        if entry.version not in self._known:
+            self._known[entry.version] = find_writer(self.api, entry) in self.accounts
+        return self._known[entry.version]
+
+    def logged(self, version: str, run_id: str) -> bool:
+        """Return whether one of them logged a version, in the run with this id."""
+        return find_account(self.api, version, run_id) in self.accounts
+
+
+def find_promoters(api: wandb.Api, collection: str, accounts: Iterable[str] = ()) -> Promoters:
+    """
+    Return who may promote in the registry of a collection: its admins, and these accounts.
+
+    If W&B does not name the admins, and no account is given, it is the account of this key alone.
+    """
+    admins = client.list_admins(api, collection)
+    return Promoters(api, (admins | set(accounts)) or frozenset({client.get_account(api)}), bool(admins))
+
+
 def keep_by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -> list[Entry]:
     """
     Return the entries that count for a judgement: those that an admin of the registry wrote, ignoring the others.
@@ -235,8 +269,10 @@ def keep_by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -
     """
     if not entries or (home := client.find_registry(api, registry)) is None:
         return list(entries)
-    admins = client.list_admins(api, f"{home}/")
-    ours = [entry for entry in entries if not entry.void and find_writer(api, entry) in admins]
+    promoters = find_promoters(api, f"{home}/")
+    if not promoters.are_named:
+        return list(entries)
+    ours = [entry for entry in entries if not entry.void and promoters.wrote(entry)]
     return mark_effects(ours, _find_effective(api, find_head(ours), registry)) if ours else list(entries)
 
 

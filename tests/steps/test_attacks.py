@@ -193,7 +193,7 @@ def test_a_version_of_another_registry_is_not_promoted(desk, attack):
     assert refusal(desk, desk.evidence(2, 0, version=to, model=to)) == "other_registry"
 
 
-def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answer(desk, attack):
+def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answer(desk, attack, monkeypatch):
     """Two, sealed, that lead away to v1 and back; and one, not sealed, that says that the last one never was."""
     planted = attack(
         f"ACCOUNT = 'trainer'; GIVEN = {{}}\n{LEAD_AWAY}\n"
@@ -204,6 +204,10 @@ def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answ
     assert answers_by(desk, Reference.parse(f"{desk.registry}:v1", "")) == "version_not_promoted"
     judged_by = ledger.keep_by_promoters(wandb.Api(), desk.entries, ledger.REGISTRY)
     assert [(entry.number, entry.applied) for entry in judged_by] == [(0, True)]
+    monkeypatch.setattr(client, "list_admins", lambda *_: frozenset())  # a W&B that does not say who they are
+    assert answers_by(desk) == "v0"
+    assert answers_by(desk, Reference.parse(f"{desk.registry}:v1", "")) == "version_not_promoted"
+    assert ledger.keep_by_promoters(wandb.Api(), desk.entries, ledger.REGISTRY) == desk.entries
 
 
 def test_an_entry_in_another_run_of_an_admin_is_named(desk, attack):

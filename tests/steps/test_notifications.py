@@ -125,7 +125,7 @@ def test_a_promotion_where_nothing_is_set_up_owes_nothing_later(desk, receiver, 
 
 
 def test_killed_between_ledger_and_call_the_next_run_tells_it_once(desk, receiver, wandb_env):
-    killed(desk, desk.evidence(0), wandb_env, "tell")
+    killed(desk, desk.evidence(0), wandb_env, "send_owed")
     assert receiver.received == [] and "production" in desk.version(0).aliases
     assert not_told(desk) == [("v0", "webhook")]
     answer = desk.promoted(1, 0)
@@ -137,7 +137,7 @@ def test_killed_between_ledger_and_call_the_next_run_tells_it_once(desk, receive
 
 def test_killed_after_the_call_it_is_told_again_with_the_same_id(desk, receiver, wandb_env):
     name = desk.evidence(0)
-    killed(desk, name, wandb_env, "_note")
+    killed(desk, name, wandb_env, "_write_receipt")
     assert len(receiver.received) == 1
     desk.step("promote", "--evidence", name, *ADA)
     assert len(receiver.received) == 2 and len(set(receiver.ids)) == 1

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from modelgate.errors import UNREACHABLE, StepError
 from modelgate.promotion import ledger
 from modelgate.promotion.approval import job
-from modelgate.promotion.ledger import Entry
+from modelgate.promotion.ledger import Entry, Promoters
 from modelgate.promotion.notifications import github, webhook
 from modelgate.promotion.notifications.message import Message
 from modelgate.promotion.notifications.untold import Untold
@@ -101,19 +100,16 @@ def list_owed(
     Return what was not sent yet, the oldest first.
 
     places: of the ledger. collection: in the registry whose admins may promote. accounts: others that may promote.
-    Entries and receipts of anyone else do not count; if it is not known who may promote, everything counts.
+    Entries and receipts of anyone else do not count.
     """
     naming = [entry for entry in ledger.list_promotions(entries) if entry.content.get("notify")]
     if not naming:
         return []
-    promoters = client.list_admins(api, collection) | set(accounts)
+    promoters = ledger.find_promoters(api, collection, accounts)
     receipt = _find_newest_receipt(api, places, entries, promoters)
     owing = [(entry, list(_list_owed_channels(entry, receipt))) for entry in naming]
     return [
-        Owed(entry, channel)
-        for entry, channels in owing
-        if channels and _counts(partial(ledger.find_writer, api, entry), promoters)
-        for channel in channels
+        Owed(entry, channel) for entry, channels in owing if channels and promoters.wrote(entry) for channel in channels
     ]
 
 
@@ -229,7 +225,7 @@ def _list_names(places: Sequence[str]) -> list[str]:
 
 
 def _find_newest_receipt(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Collection[str]
+    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Promoters
 ) -> _Receipt:
     """Return the receipt that goes furthest among the last few: of two simultaneous promotions, the earlier one may
     write last.
@@ -239,7 +235,7 @@ def _find_newest_receipt(
 
 
 def _read_receipts(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Collection[str]
+    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Promoters
 ) -> Iterator[_Receipt]:
     """Return the receipts that count, newest first."""
     hashes = {entry.number: entry.sha256 for entry in entries}
@@ -249,7 +245,7 @@ def _read_receipts(
             if content is None or hashes.get(content["through"]) != content.get("sha256"):
                 continue
             run_id = ledger.compute_run_id(content, ARTIFACT_TYPE)
-            if _counts(partial(ledger.find_account, api, str(Reference.pin(version)), run_id), promoters):
+            if promoters.logged(str(Reference.pin(version)), run_id):
                 yield _Receipt(content["through"], content["owed"])
 
 
@@ -267,7 +263,3 @@ def _read_receipt(version: Artifact) -> dict[str, Any] | None:
     ):
         return None
     return content if all(isinstance(channels, list) for channels in content["owed"].values()) else None
-
-
-def _counts(writer: Callable[[], str | None], promoters: Collection[str]) -> bool:
-    return not promoters or writer() in promoters
