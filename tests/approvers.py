@@ -1,4 +1,4 @@
-"""What an approver may be called, and what is no name; runner and promote hold to the same."""
+"""Names that an approver may have, and names that are refused; the runner and promote have the same rules."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
 Every rule is needed: without it, a test goes red. The one engine for the gate, the approval and promote.
 
-`without_each_rule` runs tests in one process of their own, in which this module is a pytest plugin. It finds the rules
+`without_each_rule` runs tests in one separate process, in which this module is a pytest plugin. It finds the rules
 in the source, so a new rule is removed like the others, and fails until a test needs it. A rule is removed by giving a
 function the code that it would have without the rule; then the tests that run through that line run again.
 """

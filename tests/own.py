@@ -41,7 +41,7 @@ def install() -> None:
 
 
 def install_in(root: Path) -> None:
-    """Put them in the place of the use cases of a clone."""
+    """Replace the use cases of a clone with them."""
     shutil.rmtree(root / "usecases", ignore_errors=True)
     shutil.copytree(FOLDER, root / "usecases", ignore=shutil.ignore_patterns("__pycache__"))
 

@@ -20,8 +20,7 @@ ROOT = Path(__file__).parents[1]
 KEY = "local-" + "0123456789abcdef" * 2 + "01234567"
 # Nothing that is waited for takes a tenth of it, but on a cold disk and a machine that does other things.
 DEADLINE_S = 120.0
-# Lower than those that the system gives to whoever asks for any, higher than those that a browser refuses; each worker
-# has its own.
+# Lower than those that the system chooses, higher than those that a browser refuses; each worker has its own.
 PORTS = range(11_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
 _next_port = itertools.count(random.randrange(len(PORTS)))
 
@@ -67,7 +66,7 @@ def free_port() -> int:
 
 def a_port_of_its_own() -> str:
     """
-    Let a runner try another port first than everybody's 8765: a change for `runner_with`.
+    Let a runner try another port first than everyone's 8765: a change for `runner_with`.
 
     Tests that run at once would all try that one, and some would find it taken between looking and starting.
     """

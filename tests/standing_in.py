@@ -1,4 +1,4 @@
-"""A service that tests put in the place of a real one, on a port of this machine."""
+"""A stand-in for a real service, on a port of this machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What the documents say, held to the code where it can be.
+What the documents say, checked against the code where it can be.
 
     pytest tests/test_documents.py
 """
@@ -150,7 +150,7 @@ def test_the_site_does_not_build_with_a_broken_link(site, link):
 
 # --- the commands, as they are printed -------------------------------------------------------------------------------
 
-# What a person is told to type on a machine of their own, in a clone. docs/how-to/server.md has a server's; see below.
+# What a person is told to type on their own machine, in a clone. docs/how-to/server.md has a server's; see below.
 ADAPTING = {f"docs/how-to/adapting-{name}.md" for name in ("images", "tables", "numbers", "texts")}
 TYPED = (
     *(

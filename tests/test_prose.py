@@ -67,6 +67,18 @@ def sentences(path: str) -> list[tuple[int, str]]:
     return lines
 
 
+def remarks(path: str) -> list[tuple[int, str]]:
+    """The lines of the comments and docstrings alone, with their numbers: other strings of a test are its data."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    lines = [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
+    for node in ast.walk(ast.parse(text)):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and (docstring := ast.get_docstring(node, clean=False)):
+            lines += list(enumerate(docstring.splitlines(), node.body[0].lineno))
+    return lines
+
+
 def translated(lines: list[tuple[int, str]]) -> list[str]:
     return [
         f"line {number}: {found[0]!r}: {advice}"
@@ -88,19 +100,26 @@ def names(path: str) -> list[str]:
 
 
 def tracked(*kinds: str) -> list[str]:
-    """The product's files of these kinds, such as `*.md`. Tests have these words as data."""
+    """The files of these kinds, such as `*.md`, that are ours."""
     listed = subprocess.run(["git", "ls-files", *kinds], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    ours = (path for path in listed.splitlines() if "/uplot" not in path)
-    return [path for path in ours if not path.startswith("tests/") or path == "tests/README.md"]
+    return [path for path in listed.splitlines() if "/uplot" not in path]
 
 
 PROSE = ("*.md", "*.py", "*.sh", "*.yml", "*.html", "*.js", "*.toml", "*.sql", ".ci/run", "Makefile", "*Dockerfile")
-TEXTS = tracked(*PROSE, ".github/CODEOWNERS")
+FILES = tracked(*PROSE, ".github/CODEOWNERS")
+TEXTS = [path for path in FILES if not path.startswith("tests/") or path == "tests/README.md"]
+OWN_EXAMPLES = "tests/test_prose.py"
+TESTS = [path for path in FILES if path.startswith("tests/") and path.endswith(".py") and path != OWN_EXAMPLES]
 
 
 @pytest.mark.parametrize("path", TEXTS)
 def test_nothing_reads_like_a_translation(path: str) -> None:
     assert translated(sentences(path)) == []
+
+
+@pytest.mark.parametrize("path", TESTS)
+def test_no_remark_in_a_test_reads_like_a_translation(path: str) -> None:
+    assert translated(remarks(path)) == []
 
 
 @pytest.mark.parametrize("path", [path for path in TEXTS if path.endswith(".py")])

@@ -1,5 +1,5 @@
 """
-What the Dockerfiles and their locks say, held to the code; needs no engine.
+What the Dockerfiles and their locks say, checked against the code; needs no engine.
 
     pytest tests/docker/test_dockerfiles.py
 """
@@ -122,7 +122,7 @@ def test_the_server_is_its_room_and_nothing_else():
         for path in (ROOT / "modelgate_server").rglob("*.*")
         if "__pycache__" not in path.parts and path.name not in OF_THE_DISTRIBUTION
     }
-    # A file of a new kind is to be named in images.WHOLE.
+    # Name a file of a new kind in images.WHOLE.
     assert room == {path for path in images.list_inputs(ROOT, "server", {}) if path.startswith("modelgate_server/")}
 
 

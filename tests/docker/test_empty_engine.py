@@ -96,7 +96,7 @@ def held(folder: Path) -> dict[str, int]:
 def test_a_changed_model_is_built_and_pushed_as_kilobytes_by_an_engine_that_pulls_one_framework(
     empty: str, registry: str, tmp_path: Path
 ) -> None:
-    """The image of promote is made anew each time, so it and its base are given to the engine here."""
+    """The image of promote is rebuilt each time, so it and its base are given to the engine here."""
     references()
     root = own.clone(tmp_path / "clone")
     own.letters(root)

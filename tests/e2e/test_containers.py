@@ -103,7 +103,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
         step: answer["digest"] for step, answer in made.items()
     }
     assert "Traceback" not in said
-    assert "local-" not in said.replace("local-org", "")  # the key stands in no line that is to be pasted
+    assert "local-" not in said.replace("local-org", "")  # no line to paste has the key in it
     planned, ran = (re.findall(pattern, said, re.MULTILINE) for pattern in (r"^ {7}\+ (.*)", r"^  \+ (.*)"))
     assert len(planned) == 5 and len(ran) == 4  # no one approved
     for before, now in zip(planned, ran, strict=False):

@@ -107,4 +107,4 @@ def test_between_ledger_entry_and_alias(clone):
     assert code == 0, said
     found = clone.ask(facts("cells-dev", "cells"))
     assert (found["production"], found["entries"], found["versions"]) == ("v0", 2, 1)
-    assert "approved by bob" in said  # ada's entry was passed over
+    assert "approved by bob" in said  # ada's entry was skipped

@@ -83,5 +83,5 @@ class History:
         self.write((to + 1) % 6 if to == self.production else to, self.head and self.head.sha256)
 
     def outside(self, to):
-        """Somebody sets the alias by hand."""
+        """Someone sets the alias by hand."""
         self.production = to

@@ -205,7 +205,7 @@ def test_sign_plausible_lets_a_poor_model_pass():
 
 @pytest.mark.parametrize("policy", [POLICY, BETTER, replace(POLICY, name="non_inferior", margin=0.02)])
 def test_production_plausible_refuses_labels_that_were_flipped_for_candidate_and_rows_alike(policy):
-    """Rows, training and candidate agree, so that the candidate is far above production: that is no gain."""
+    """Rows, training and candidate agree, so that the candidate is far above production: that is not a gain."""
     right = binary(300)
     flipped = replace(
         right,

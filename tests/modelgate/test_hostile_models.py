@@ -1,5 +1,5 @@
 """
-Files that are no models, as somebody with a key may log them: each is refused by name, soon, and runs nothing.
+Files that are not models, as someone with a key may log them: each is refused by name, soon, and runs nothing.
 
     pytest tests/modelgate/test_hostile_models.py
 """

@@ -1,5 +1,5 @@
 """
-Rows that come in, held to what is expected: what is compiled says what pandera says.
+Rows that come in, checked against what is expected: what is compiled says what pandera says.
 
     pytest tests/modelgate/test_incoming.py
 """

@@ -20,7 +20,7 @@ from modelgate.frameworks import sklearn_format
 from modelgate.rows.dataset import Rows
 from tests.own import ROOT
 
-# Estimators that keep addresses, padding, vocabularies, thread counts and trees; run in processes of their own.
+# Estimators that keep addresses, padding, vocabularies, thread counts and trees; run in separate processes.
 MODELS = """
 import hashlib, sys, warnings
 from pathlib import Path

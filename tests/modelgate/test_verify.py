@@ -29,7 +29,7 @@ def told(history):
         if after.content["from"] != before.content["to" if takes_effect(history, before, after) else "from"]:
             expected.add(("moved_outside", after.number))
     for entry, after in zip_longest(valid, valid[1:]):
-        if takes_effect(history, entry, after) and not history.sealed(entry):  # somebody moved the alias there by hand
+        if takes_effect(history, entry, after) and not history.sealed(entry):  # someone moved the alias there by hand
             expected.add(("entry_not_sealed", entry.number))
     head, now = history.head, None if history.production is None else named(history.production)
     allowed = [None] if head is None else [head.content["to"]]

@@ -46,7 +46,7 @@ def receiver(monkeypatch):
 
 @pytest.fixture
 def names(monkeypatch):
-    """What names stand for: `names(host=[["10.0.0.1"], ["1.1.1.1"]])` answers the first list at the first look-up."""
+    """Resolve names as a test wants: `names(host=[["10.0.0.1"], ["1.1.1.1"]])` gives the first list first."""
     known = {}
 
     def look_up(host, port, *_, **__):

@@ -91,7 +91,7 @@ class Loop:
 
 @dataclass
 class Visitor:
-    """Somebody with a browser that runs no scripts."""
+    """Someone with a browser that runs no scripts."""
 
     loop: Loop
     http: requests.Session = field(default_factory=requests.Session)

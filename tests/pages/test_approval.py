@@ -50,7 +50,7 @@ def admin(loop: Loop, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def member(loop: Loop) -> Visitor:
-    """Somebody with a key of their own, who is a member of the registry."""
+    """Someone with their own key, who is a member of the registry."""
     key = admin(loop, "add-user", "bob")
     admin(loop, "add-member", "local-org", "bob")
     admin(loop, "add-registry-member", REGISTRY, "bob")

@@ -112,7 +112,7 @@ class Checkout:
         return int(until(lambda: self.pids(name), f"{name} to start")[-1])
 
     def started_service(self) -> dict[str, Any]:
-        """How a program in the place of the service was started; empty before."""
+        """How the program that replaces the service was started; empty before."""
         path = self.root / "service.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 

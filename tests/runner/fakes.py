@@ -1,5 +1,5 @@
 """
-One small program in the place of each step and of the server: it writes down how it was called, then does what
+One small program that replaces each step and the server: it writes down how it was called, then does what
 `behaviour.json` says, or else what a step that has all it needs would do. Copied to steps/<name>.py by conftest.
 """
 

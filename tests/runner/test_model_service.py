@@ -1,5 +1,5 @@
 """
-`serve-model`, with a small program in the place of the service.
+`serve-model`, with a small program that replaces the service.
 
     pytest tests/runner/test_model_service.py
 """

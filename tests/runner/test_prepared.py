@@ -123,7 +123,7 @@ def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> Non
 
 
 def test_the_framework_is_imported_while_a_step_before_works_and_not_after_an_unchanged_one(tmp_path: Path) -> None:
-    """With modules that stand for Keras, TensorFlow and scikit-learn, and steps that tell what they find."""
+    """With stand-ins for Keras, TensorFlow and scikit-learn, and steps that report what they find."""
     root = own.clone(tmp_path / "project", ("runner", "modelgate", "pyproject.toml"))
     (root / "steps").mkdir()
     (root / "sklearn").mkdir()

@@ -1,4 +1,4 @@
-"""Interrupted, killed, crowded: the runner ends what it started and nothing else, and the next run goes on.
+"""Interrupted, killed, crowded: the runner ends what it started and nothing else, and the next run continues.
 
 python -m pytest tests/runner/test_processes.py
 """

@@ -328,7 +328,7 @@ def test_the_line_that_is_printed_is_the_line_that_runs(checkout: Checkout) -> N
     for command in printed:
         call = checkout.call(command[2].removeprefix("steps."))
         assert command == [sys.executable, "-m", f"steps.{call['name']}", *call["argv"]]
-    # The plan has the same lines; what is not made yet has a name in the place of its value.
+    # The plan has the same lines; what does not exist yet is shown by a name.
     for line, step in zip([line for line in planned.splitlines() if " -m steps." in line], printed, strict=True):
         words = shlex.split(line)[1:]
         assert [word.partition("=")[0] for word in words] == [word.partition("=")[0] for word in step]

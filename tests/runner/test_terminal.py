@@ -48,7 +48,7 @@ def test_yes_and_a_name_promote_in_that_name(checkout: Checkout) -> None:
 
 
 def test_what_was_meant_for_the_shell_is_not_taken_for_a_name(checkout: Checkout) -> None:
-    """Pasted, and typed by somebody who thought that the question was over; the name is asked for again."""
+    """Pasted, and typed by someone who thought that the question was over; the name is asked for again."""
     terminal = at_the_question(checkout)
     terminal.type("y\n")
     terminal.read_until("Your name, for the ledger [ada]: ")

@@ -73,7 +73,7 @@ ARGUMENTS = {
 
 
 def seed(wire: Wire) -> dict[str, str]:
-    """Fill a project with one of everything; returns the ids by the placeholders that stand for them in queries."""
+    """Fill a project with one of everything; returns the ids by their placeholders in queries."""
     sweep = wire.data(
         f'mutation {{ upsertSweep(input: {{projectName: "fields", config: "{SWEEP}"}}) {{ sweep {{ name }} }} }}'
     )
@@ -158,7 +158,7 @@ def with_ids(query: str, ids: dict[str, str]) -> str:
 
 
 def selection(kind: Any, depth: int = 0) -> str:
-    """Every field of a type, and of the types that have no entry of their own."""
+    """Every field of a type, and of the types that have no separate entry."""
     if isinstance(kind, GraphQLUnionType | GraphQLInterfaceType) or depth > 4:
         return "__typename"
     parts = ["__typename"]

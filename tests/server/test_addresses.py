@@ -110,7 +110,7 @@ def test_the_address_of_a_deleted_run_leads_to_no_other_run(wire: Wire, project:
 
 
 def test_what_is_kept_is_nobody_elses_on_the_machine(tmp_path: Path) -> None:
-    (tmp_path / "server").mkdir(mode=0o755)  # somebody made the folder before, for all to read
+    (tmp_path / "server").mkdir(mode=0o755)  # someone made the folder before, for all to read
     with serving(tmp_path / "server") as server:
         Upload(Wire.connect(server), "p", {"a.txt": b"1"}).run()
         assert {path.stat().st_mode & 0o077 for path in server.data.rglob("*")} == {0}

@@ -1,5 +1,5 @@
 """
-While somebody with a key does their worst, everybody else is served: nine attacks, and a good client next to each.
+While someone with a key does their worst, everyone else is served: nine attacks, and a good client next to each.
 
 pytest tests/server/test_bounds.py            some seconds of each attack; half a minute with -m prove
 """
@@ -38,7 +38,7 @@ TEAM = "crew"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The attacker is a viewer of the good client's team, and has a project of their own."""
+    """The attacker is a viewer of the good client's team, and has their own project."""
     with serving(tmp_path_factory.mktemp("bounds") / "server") as running:
         with Database(running.data / "server.db").write() as db:
             local = accounts.find_user(db, "local")
@@ -141,7 +141,7 @@ def attack_with(attack: Callable[[], Any], attackers: int) -> None:
 
 
 def held(server: Server, attack: Callable[[], Any], attackers: int, seconds: float, name: str) -> None:
-    """The attack, again and again by so many at once in a process of their own, and the good client next to it."""
+    """The attack, again and again by so many at once in a separate process, and the good client next to it."""
     attacking = multiprocessing.get_context("fork").Process(target=attack_with, args=(attack, attackers), daemon=True)
     attacking.start()
     good = Good(Wire.connect(server), f"good-{name}")

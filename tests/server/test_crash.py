@@ -153,7 +153,7 @@ with wandb.init(project="paused", id="paused") as run:
 
 
 def pause(tmp_path: Path, seconds: float) -> None:
-    """A suspended machine, a debugger, a stop-the-world of the disk: the server stops and goes on."""
+    """A suspended machine, a debugger, a stop-the-world of the disk: the server stops and continues."""
     with serving(tmp_path / "server") as server:
         env = {
             "PATH": os.environ["PATH"],

@@ -152,7 +152,7 @@ INSTEAD: dict[str, dict[str, Any]] = {
 }
 OTHER_BYTES = "test_refusals.py::test_a_manifest_with_other_bytes_than_announced_is_refused"
 INCREMENTAL = "sdk/test_artifacts.py::test_an_incremental_version_builds_on_the_last"
-# What has its effect only when the client goes on, and the test that looks at it.
+# What has its effect only when the client continues, and the test that looks at it.
 LATER = {
     "CreateArtifactManifestInput.digest": OTHER_BYTES,
     "CreateArtifactManifestInput.type": "store/test_artifacts.py::test_patches_of_several_writers_become_one_version",
@@ -265,7 +265,7 @@ def versions(wire: Wire) -> dict[str, str]:
 
 
 def filled(value: Any, ids: dict[str, str]) -> Any:
-    """An input with the ids in the place of the words that stand for them."""
+    """An input with the placeholders replaced by ids."""
     if isinstance(value, dict):
         return {key: filled(inner, ids) for key, inner in value.items()}
     if isinstance(value, list):
@@ -275,7 +275,7 @@ def filled(value: Any, ids: dict[str, str]) -> Any:
 
 @dataclass(frozen=True)
 class OneTransaction:
-    """Stands for the database: what is written to it is seen at once, and undone in the end."""
+    """Replaces the database: what is written to it is seen at once, and undone in the end."""
 
     db: sqlite3.Connection
 

@@ -192,7 +192,7 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing_and_the_next_one_works(
         ):
             assert refused.status_code == 400, refused.text
         assert "the server's disk" in wire.file_stream("p", "run-1", history_lines(10, 10)).text
-        assert line_count(wire) == 10  # reading goes on
+        assert line_count(wire) == 10  # reading continues
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
         assert wire.file_stream("p", "run-1", history_lines(10, 10)).status_code == 200
         artifact = large.create()

@@ -2,7 +2,7 @@
 
     pytest tests/server/test_fields.py
 
-What is null for everybody carries `@empty` in modelgate_server/api/schema.graphql, what is taken and not used
+What is null for everyone carries `@empty` in modelgate_server/api/schema.graphql, what is taken and not used
 `@ignored`, both with the reason; docs/reference/protocol.md lists them.
 """
 

@@ -45,7 +45,7 @@ def test_who_has_no_key_is_refused_before_the_body(server: Server) -> None:
 def test_a_head_over_the_limit_is_refused(server: Server, pieces: int) -> None:
     line = b"X-Long: " + b"x" * (2 * MAX_HEADER_BYTES // pieces) + b"\r\n"
     answer = raw(server, b"GET /ready HTTP/1.1\r\nHost: x\r\n", *[line] * pieces, b"\r\n")
-    # Whoever is still sending when the connection is closed may see only that.
+    # Anyone who is still sending when the connection is closed may see only that.
     assert answer == b"" or answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
     fits = b"X-Long: " + b"x" * (MAX_HEADER_BYTES // 2) + b"\r\n"
     assert raw(server, b"GET /ready HTTP/1.1\r\nHost: x\r\n", fits, b"\r\n").startswith(b"HTTP/1.1 200 ")

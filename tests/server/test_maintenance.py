@@ -49,7 +49,7 @@ def test_logging_the_right_file_again_heals_it(data: Path, name: str, damage: st
 
 
 def test_a_file_that_was_removed_while_the_server_runs_is_healed_too(data: Path) -> None:
-    """So a file is healed that is too large to be read in passing: `check` finds it, and somebody removes it."""
+    """A file too large to be read in passing is repaired like this: `check` finds it, and someone removes it."""
     with serving(data) as server:
         upload = Upload(Wire.connect(server), "p", CONTENTS)
         upload.create()  # now the server has read the files of the version, and believes in them

@@ -25,7 +25,7 @@ from tests.serving import ROOT, until
 
 PACKAGE = ROOT / "modelgate_server"
 METADATA = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# Each costs everybody who installs the server: a new one needs a reason.
+# Each costs everyone who installs the server: a new one needs a reason.
 DEPENDENCIES = {"ariadne", "google-re2", "httptools", "jinja2", "markdown-it-py", "pyyaml", "starlette", "uvicorn"}
 OF_THE_DISTRIBUTION = {"LICENSE", "README.md", "pyproject.toml"}
 

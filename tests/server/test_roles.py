@@ -48,7 +48,7 @@ class Thing:
 
 @dataclass
 class Crew:
-    """Somebody of each role, the same in the organization, in its team and so in its registries."""
+    """Someone of each role, the same in the organization, in its team and so in its registries."""
 
     server: Server
     wires: dict[str, Wire]

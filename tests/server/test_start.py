@@ -93,7 +93,7 @@ def test_without_a_port_a_taken_default_is_named_and_a_free_one_taken(tmp_path: 
             taken.bind(("127.0.0.1", DEFAULT_PORT))
             taken.listen()
         except OSError:
-            assert listens(DEFAULT_PORT)  # somebody else's, which is as good
+            assert listens(DEFAULT_PORT)  # someone else's, which is as good
         process = subprocess.Popen(
             [sys.executable, "-m", "modelgate_server", "--data", str(tmp_path / "data")],
             cwd=ROOT,

@@ -120,7 +120,7 @@ def made_by_server() -> dict[str, dict[str, Answer]]:
 
 @pytest.fixture
 def made(server: Server, made_by_server: dict[str, dict[str, Answer]]) -> dict[str, Answer]:
-    """What tests have made once on this server and share, by names of their own."""
+    """What tests have made once on this server and share, by their own names."""
     return made_by_server.setdefault(server.url, {})
 
 

@@ -65,7 +65,7 @@ class GitHub(StandIn):
 
 
 def evidence(**changes):
-    """Evidence of this attempt, made before anybody approved."""
+    """Evidence of this attempt, made before anyone approved."""
     here = {"repository": REPOSITORY, "run_id": 4711, "run_attempt": 2, "sha": MERGE}
     who = {"actor": "ada", "triggering_actor": "ada", "approvals": 0, "approvers": []}
     return {"github": here | who | changes, "policy": {"name": "no_worse"}}

@@ -1,4 +1,4 @@
-"""Members of a team with keys of their own, for tests of who may do what."""
+"""Members of a team with their own keys, for tests of who may do what."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def admin(server, *arguments):
 
 
 def member(server, name, role):
-    """Put somebody into the organization and the team; returns the key."""
+    """Put someone into the organization and the team; returns the key."""
     key = admin(server, "add-user", name)
     admin(server, "add-member", "local-org", name, "--role", role)
     admin(server, "add-team-member", TEAM, name, "--role", role)

@@ -1,4 +1,4 @@
-"""The files of a dataset's version, read and written past the steps, as anybody may who has a key."""
+"""The files of a dataset's version, read and written without the steps, as anyone with a key can."""
 
 from __future__ import annotations
 

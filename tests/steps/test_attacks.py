@@ -146,7 +146,7 @@ def test_a_planted_entry_for_what_is_in_production_is_named(desk, attack):
 
 
 def test_a_ledger_of_the_attackers_own_is_named_and_believed_by_nobody(desk, attack):
-    """In a project `<project>-promotions` that the training key makes before anybody else does."""
+    """In a project `<project>-promotions` that the training key makes before anyone else does."""
     assert "did it" in attack('plant(f"{PROJECT}-promotions", {**HONEST, "approver": "the board"})')
     assert {"entry_changed", "entry_of_other_account"} & names(desk)
     desk.step("promote", "--evidence", desk.evidence(2, 0), "--approver", "ada")
@@ -154,7 +154,7 @@ def test_a_ledger_of_the_attackers_own_is_named_and_believed_by_nobody(desk, att
 
 
 def test_a_planted_entry_that_names_a_version_that_never_was_has_no_effect(desk, attack):
-    """Nor one that names a version of a registry of their own, with the alias on it."""
+    """Nor one that names a version in the attacker's registry, with the alias on it."""
     attack(
         'to = {**V1, "name": V1["name"].replace(":v1", ":v77")}\n'
         'plant(PROJECT, {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "to": to})'
@@ -211,7 +211,7 @@ def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answ
 
 
 def test_an_entry_in_another_run_of_an_admin_is_named(desk, attack):
-    """Anyone who can write to the project can go on with a run of an admin that logged no entry."""
+    """Anyone who can write to the project can continue a run of an admin that logged no entry."""
     with wandb.init(entity=TEAM, project=desk.collection) as run:
         pass
     planted = attack(

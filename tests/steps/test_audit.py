@@ -112,7 +112,7 @@ def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
 
 
 def test_an_entry_that_was_logged_in_the_run_of_a_promotion(desk):
-    """Anyone who can write to the project may go on with a run of somebody else, whose account W&B then shows."""
+    """Anyone who can write to the project may continue a run of someone else, whose account W&B then shows."""
     desk.promoted(0)
     before = desk.entries[0]
     content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
@@ -296,7 +296,7 @@ def test_the_page_shows_the_promotions_and_loads_nothing(desk, tmp_path):
 
 
 def test_words_from_outside_are_text_on_the_page():
-    """Also where a page shows the metric of a regression, and what evidence says of it."""
+    """Also where a page shows the metric of a regression, and what evidence says about it."""
     evil = '"><script>alert(1)</script>\x1b[2J\u202e'
     content = {
         **{key: {"name": f"a/b/c{number}:v0", "digest": "d"} for number, key in enumerate(("to", "model", "dataset"))},

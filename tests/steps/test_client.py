@@ -30,7 +30,7 @@ def test_a_key_that_w_and_b_does_not_take(step, monkeypatch, key):
 
 
 def test_a_key_that_names_nobody(step, monkeypatch):
-    """W&B's own answer for an account without an entity; the embedded server gives everybody one."""
+    """W&B's own answer for an account without an entity; the embedded server gives everyone one."""
     monkeypatch.setattr(wandb.Api, "default_entity", None)
     with pytest.raises(StepError) as stopped:
         step("audit")

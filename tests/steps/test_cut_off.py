@@ -1,5 +1,5 @@
 """
-What a promotion that was cut off leaves behind, and what others plant next to it: the next one seals its own entry.
+What a promotion that was interrupted leaves behind, and what others plant next to it: the next one seals its own entry.
 
     pytest tests/steps/test_cut_off.py
 """
@@ -92,7 +92,7 @@ def test_what_was_cut_off_is_too_old_as_anything_else(desk, monkeypatch):
 
 # --- what was planted ------------------------------------------------------------------------------------------------
 def planted(desk, account, **changes):
-    """An entry as somebody with the training key could log it: it says what a promotion of this evidence would."""
+    """An entry as someone with the training key could log it: it says what a promotion of this evidence would."""
     evidence = evaluation.read(wandb.Api().artifact(changes.pop("evidence")))[0]
     content = form.as_json(evidence)
     last = ledger.find_head(desk.entries)

@@ -127,7 +127,7 @@ def test_one_headline_is_in_the_answer_the_evidence_and_the_report(evaluated, st
 
 
 def test_the_evidence_counts_the_candidates_that_these_rows_have_judged(evaluated):
-    """The same model again is no other candidate; evidence that is reused says what it said."""
+    """The same model again is not another candidate; evidence that is reused says what it said."""
     looks = [
         form.parse((evaluated(seed, *flags).out / "evidence.json").read_text()).looks
         for seed, flags in ((0, ()), (0, ("--no-cache",)), (1, ()), (0, ()))

@@ -1,5 +1,5 @@
 """
-evaluate with tables, numbers and texts, from the templates of `python -m modelgate new`, and what it says of each.
+evaluate with tables, numbers and texts, from the templates of `python -m modelgate new`, and what it says about each.
 
     pytest tests/steps/test_evaluate_kinds.py
 """

@@ -1,5 +1,5 @@
 """
-Are the answers of the stand-in in github.py GitHub's? They are held to GitHub's own description of its API.
+Are the answers of the stand-in in github.py GitHub's? They are checked against GitHub's own description of its API.
 
     TEST_GITHUB_OPENAPI=$(.ci/github-description.sh) pytest tests/steps/test_github.py
 """

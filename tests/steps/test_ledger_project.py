@@ -84,7 +84,7 @@ def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(desk, own_p
 
 
 def test_an_older_ledger_is_continued(desk, own_project):
-    """What the project of the models has after that is no part of the ledger."""
+    """What the project of the models has after that is not part of the ledger."""
     desk.promoted(0)
     desk.promoted(1, 0)
     place = own_project()

@@ -56,7 +56,7 @@ def test_rows_that_the_candidate_was_trained_on_do_not_judge_it(step, model, row
 
 
 def test_a_model_of_unknown_lineage_is_not_judged(step, model, dataset, collection, tmp_path):
-    """A file that somebody has made anywhere, on any rows."""
+    """A file that someone has made anywhere, on any rows."""
     path = wandb.Api().artifact(model(0)["model"]).get_entry("model.keras").download(root=tmp_path)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_model", type="model")

@@ -228,7 +228,7 @@ def test_a_receipt_of_another_account_silences_nothing(desk, receiver, written_b
 
 
 def test_a_receipt_in_another_run_of_the_account_that_promotes_silences_nothing(desk, receiver):
-    """Anyone who can write to the project can go on with a run of somebody else."""
+    """Anyone who can write to the project can continue a run of someone else."""
     receiver.answers = [500]
     desk.promoted(0)
     receipt(desk, run_id="another-run")

@@ -136,7 +136,7 @@ def test_another_use_case_s_version_is_refused(refusal):
 
 
 def test_another_version_answers_if_it_was_in_production_or_as_a_trial(desk, refusal, monkeypatch):
-    loaded = "model_file_refused"  # it was verified, and then loaded: these bytes are no model
+    loaded = "model_file_refused"  # it was verified, and then loaded: these bytes are not a model
     desk.promoted(0)
     desk.promoted(1, 0)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):

@@ -40,7 +40,7 @@ def copy_of_model(model, collection, tmp_path):
 
 
 def forged(reference, collection, change=lambda evidence: None, change_scores=lambda scores: scores):
-    """A copy of the evidence with something changed in it, as whoever holds the training key could log it."""
+    """A copy of the evidence with something changed in it, as anyone who holds the training key could log it."""
     evidence, report, scores = evaluation.read(wandb.Api().artifact(reference))
     content = form.as_json(evidence)
     change(content)

@@ -55,5 +55,5 @@ def test_one_of_two_promotions_wins_and_the_other_says_that_it_lost(step, collec
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(5))
 def test_fifty_races(step, collection, number):
-    """Ten at a time, each ten in a registry collection of their own, so that one look shows all its versions."""
+    """Ten at a time, each ten in their own registry collection, so that one look shows all its versions."""
     races(Desk(step, collection), ROUNDS)

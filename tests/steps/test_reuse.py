@@ -39,7 +39,7 @@ def inputs_of(version):
 
 @pytest.fixture
 def poor(step, dataset, made, collection, monkeypatch):
-    """A registry version whose model learned for one epoch, and what an honest evaluate says of it: fail."""
+    """A registry version whose model learned for one epoch, and what an honest evaluate says about it: fail."""
     if "poor" not in made:
         monkeypatch.setenv("WANDB_PROJECT", "shared")
         made["poor"] = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
@@ -64,7 +64,7 @@ def all_right(evidence, scores):
 
 
 def planted(collection, answer, change):
-    """The evidence of an answer, changed, in the place of what is there; the report says the same as the evidence."""
+    """Replace the evidence of an answer with a changed copy; the report says the same as the evidence."""
     honest = wandb.Api().artifact(answer["evidence"])
     evidence, _, scores = evaluation.read(honest)
     evidence, scores = change(evidence, scores)

@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @dataclass
 class Visitor:
-    """Somebody with a browser that runs no scripts."""
+    """Someone with a browser that runs no scripts."""
 
     server: Server
     http: requests.Session = field(default_factory=requests.Session)

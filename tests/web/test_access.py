@@ -174,7 +174,7 @@ def link(server: Server, key: str = "", **headers: str) -> requests.Response:
 def test_a_link_signs_in_once_and_has_no_key_in_it(server: Server, stranger: Visitor) -> None:
     path = link(server).json()["path"]
     assert server.key not in path
-    assert requests.head(server.url + path, timeout=60).status_code == 200  # somebody's preview uses nothing up
+    assert requests.head(server.url + path, timeout=60).status_code == 200  # someone's preview uses nothing up
     answer = stranger.get(path)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "HttpOnly" in answer.headers["set-cookie"] and "SameSite=strict" in answer.headers["set-cookie"]
@@ -213,7 +213,7 @@ EVES_KEY = "local-" + "e" * 40
 
 @pytest.fixture(scope="session")
 def eve(server: Server) -> str:
-    """Somebody who is in no organisation: her key."""
+    """The key of someone who is not in any organisation."""
     with Database(server.data / "server.db").write() as db:
         accounts.add_key(db, accounts.create_user(db, "eve").id, EVES_KEY)
     return EVES_KEY

@@ -138,7 +138,7 @@ def act(
 
 
 def read(code: int, log: str) -> Ran:
-    """act's JSON lines as what they say of each job."""
+    """Sort act's JSON lines by job."""
     ran = Ran(code, log)
     for line in log.splitlines():
         try:
@@ -166,7 +166,7 @@ def image_registry(folder: Path) -> Iterator[str]:
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     for tags in folder.glob("data/docker/registry/v2/repositories/**/_manifests/tags"):
-        shutil.rmtree(tags)  # what is kept is layers: every image is pushed anew
+        shutil.rmtree(tags)  # what is kept is layers: every image is pushed again
     settings = {
         "version": 0.1,
         "log": {"level": "warn"},

@@ -123,7 +123,7 @@ class Place:
         return environ
 
     def described(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """What GitHub says of this workflow run and of what it judges."""
+        """What GitHub says about this workflow run and what it judges."""
         at, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
         parents = acting.git(self.repository, "log", "-1", "--format=%P").split()
         opened = payload.get("pull_request")
@@ -138,7 +138,7 @@ class Place:
         return said
 
     def merge_of(self, *names: str) -> dict[str, Any]:
-        """What GitHub says of the last commit if it merged pull request 7 with these files, which bob approved."""
+        """What GitHub says about the last commit if it merged pull request 7 with these files, which bob approved."""
         at, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
         base = {"ref": "main", "sha": sha, "repo": {"full_name": REPOSITORY, "default_branch": "main"}}
         said = {
@@ -219,7 +219,7 @@ class Place:
 
 @pytest.fixture
 def github() -> Iterator[GitHub]:
-    """What an action asks in the place of GitHub."""
+    """The stand-in that an action asks instead of GitHub."""
     fake = GitHub("team/models")
     yield fake
     fake.close()

@@ -1,4 +1,4 @@
-"""What can be wrong with a repository: what was done to its settings, and what the doctor says of it."""
+"""What can be wrong with a repository: what was done to its settings, and what the doctor says about it."""
 
 from __future__ import annotations
 

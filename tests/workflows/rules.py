@@ -99,7 +99,7 @@ def images_are_pinned(files: Files) -> Found:
 
 
 def images_that_are_there_are_verified(files: Files) -> Found:
-    """Where images are attested, whoever takes those that are there asks who built each; the jobs that do may ask."""
+    """Where images are attested, a job that reuses an image asks who built it; the jobs that do may ask."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
             if step.get("uses") == "./.github/actions/push-images":
@@ -336,7 +336,7 @@ def the_comment_gets_its_files(files: Files) -> Found:
 
 
 def values_reach_flags_as_json(files: Files) -> Found:
-    """A flag's value is `${{ toJSON(...) }}` or a literal: no text of anybody ends the string it stands in."""
+    """A flag's value is `${{ toJSON(...) }}` or a literal: no one's text can end the string that it is in."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
             for line in step.get("with", {}).get("flags", "").strip().strip("{}").strip().splitlines():

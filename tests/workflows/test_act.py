@@ -68,7 +68,7 @@ def pushed(at_a_laptop, place):
 
 @pytest.fixture(scope="module")
 def judging_itself(pushed, place, yes):
-    """A pull request that makes the gate always pass; somebody approves all the same."""
+    """A pull request that makes the gate always pass; someone approves anyway."""
     gate = (ROOT / "modelgate/gate/rules.py").read_text()
     always = gate + "\n\ndef passes(outcomes: object) -> bool:\n    return True\n"
     return place.pull_request({"modelgate/gate/rules.py": always}, approvals=[yes("bob", environment=ENVIRONMENT)])
@@ -84,14 +84,14 @@ def pulled(judging_itself, place, yes):
 
 @pytest.fixture(scope="module")
 def dispatched(pulled, place, yes):
-    """By hand, with flags that make a model too poor for the gate; somebody approves all the same."""
+    """By hand, with flags that make a model too poor for the gate; someone approves anyway."""
     inputs = CELLS | {"hyperparameters": json.dumps(POOR), "policy": "no_worse"}
     return place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob", environment=ENVIRONMENT)])
 
 
 @pytest.fixture(scope="module")
 def rows(pulled, place):
-    """A file of rows that is committed, and was no part of what was judged."""
+    """A file of rows that is committed, and was not part of what was judged."""
     program = "from usecases.cells import data; data.load(369, 200).x_eval.to_csv('rows.csv', index=False)"
     environ = {"PATH": os.environ["PATH"], "CELLS_EVERY": "7"}
     subprocess.run([sys.executable, "-c", program], cwd=place.repository, env=environ, check=True)

@@ -34,7 +34,7 @@ def forked(place):
 
 
 def comment(place):
-    """What main says of the run that ended last: the check of `letters`, and how often it wrote a comment."""
+    """What main says about the run that ended last: the check of `letters`, and how often it wrote a comment."""
     kept, run = place.folder / "artifacts", place.runs
     if (kept / str(run)).is_dir():
         shutil.copytree(kept / str(run), kept / str(run + 1))

@@ -159,7 +159,7 @@ def test_a_promotion_that_is_refused(promoted, place, yes, how, monkeypatch):
     inputs = LETTERS | hyperparameters(seed=5, epochs=20)
     if how == "self_approval":
         ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("ada")])
-    elif how == "alias_refused":  # the training key in the place of the second one
+    elif how == "alias_refused":  # the training key instead of the second one
         keys = {"WANDB_PROMOTE_KEY": place.keys["WANDB_API_KEY"]}
         ran = place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], keys=keys)
     else:

@@ -95,7 +95,7 @@ STRANGER = {"FROM_STRANGER": "true", "PULL_REQUEST": "7"}
 
 
 def test_a_stranger_s_word_is_never_a_success(report):
-    """And a name that is no use case of main's gets no check, whatever it is called."""
+    """And a name that is not a use case on main gets no check."""
     checks = report({"glyphs": "pass", "done": "pass"}, ENDED="success", **STRANGER)
     ends = {name: row["conclusion"] for name, row in checks.items()}
     assert ends == {"model gate (glyphs)": "neutral", "model gate (remote)": "neutral"}

@@ -352,7 +352,7 @@ def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say, judged):
     """Every other value is in its form, so that all would be drawn."""
     evidence = form.to_text(judged[0])
     body = say(RESULT, evidence, FROM_STRANGER="true")
-    assert '"pass"' in body and "wandb.ai" not in body  # whose pages a stranger names may be anybody's
+    assert '"pass"' in body and "wandb.ai" not in body  # the pages that a stranger names may be anyone's
     hostile = f'x"}}\n```\n{HOSTILE}'
     for verdict in (hostile, [hostile], "PASS", None):
         body = say(RESULT | {"verdict": verdict}, evidence, FROM_STRANGER="true")

@@ -1,5 +1,6 @@
 """
-Which use cases a workflow run is about: the real script in a repository with several, held to what docker would build.
+Which use cases a workflow run is about: the real script in a repository with several, checked
+against what docker would build.
 
     pytest tests/workflows/test_find_use_cases.py
 """

@@ -24,7 +24,7 @@ STEPS = ["build", "train", "link", "evaluate", "promote"]
 ALL = ["promote", "sklearn", "build", "keras", "train", "link", "evaluate"]
 REPOSITORY = "ghcr.io/team/models"
 # Answers as docker 28.2 gives them. A file named after an image's name holds the digest that lies under its tag; a push
-# answers its own digest, and then somebody else has put another image there.
+# answers its own digest, and then someone else has put another image there.
 DOCKER = """
 import json, os, pathlib, sys
 there = pathlib.Path(os.environ["THERE"])
@@ -190,7 +190,7 @@ def test_a_denied_push_ends_it_before_anything_large_is_built(push, tmp_path):
 
 def test_an_image_that_is_there_is_taken_only_with_an_attestation_for_main_or_for_this_very_branch(push, tmp_path):
     attested = [f"{name}@{MAIN}" for name in ("build", "link", "keras", "sklearn")] + [f"evaluate@{PULL}"]
-    attested.append("train@refs/pull/8/merge")  # anybody's branch
+    attested.append("train@refs/pull/8/merge")  # anyone's branch
     code, said, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
     assert code == 0, said
     assert f"{REPOSITORY}/train@sha256:{'e' * 64}: not attested for {MAIN}" in said

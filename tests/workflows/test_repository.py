@@ -153,7 +153,7 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
     assert not (github.clone / "pwned").exists()
 
 
-# --- held to GitHub's description of its API -------------------------------------------------------------------------
+# --- checked against GitHub's description of its API ---------------------------------------------------------------
 def described(whole, path):
     """The path of the description that a call's path is of: what is named counts more than a placeholder."""
     words = path.partition("?")[0].strip("/").split("/")

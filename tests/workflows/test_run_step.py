@@ -218,7 +218,7 @@ def test_a_step_sees_the_variables_that_its_use_case_declares_and_no_other(run_s
 def test_hostile_text_stays_text(run_step, tmp_path, code):
     answer = {"verdict": "fail", "evidence": HOSTILE, "version": HOSTILE, "reasons": [HOSTILE]}
     seen = run_step(answer, code=code, stderr=HOSTILE, flags={"commit": HOSTILE, "-x": HOSTILE})
-    assert seen.code == 0  # the answer is no, which is no failure of the job
+    assert seen.code == 0  # the answer is no, which does not fail the job
     lines = HOSTILE.replace("\r\n", "\n").split("\n")
     assert seen.outputs == {"verdict": "fail", "evidence": "\n".join(lines), "version": "\n".join(lines)}
     found = commands(seen.log)

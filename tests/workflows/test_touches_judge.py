@@ -97,7 +97,7 @@ def test_a_pull_request_that_changes_the_model_may_promote(repository, change):
         writes(".github/actions/touches-judge/touches_judge.py"),
         writes("requirements.txt"),
         writes("runner/images.py"),
-        writes("json.py"),  # `python -m runner` would import it in the place of Python's own
+        writes("json.py"),  # `python -m runner` would import it instead of Python's own
         writes("json/__init__.py"),
         writes(".gitattributes", "*.py text eol=crlf\n"),
         writes("Makefile"),
@@ -197,7 +197,7 @@ def push_images_steps():
 
 
 def test_who_owns_the_judge_owns_every_file_of_it():
-    """The last line of CODEOWNERS that fits a file says whose it is; one without a name says nobody's."""
+    """The last line of CODEOWNERS that fits a file names its owner; one without a name says that it has no owner."""
     lines = [line.split() for line in (ROOT / ".github/CODEOWNERS").read_text().splitlines()]
     rules = [(line[0], line[1:]) for line in lines if line and not line[0].startswith("#")]
 

@@ -29,13 +29,13 @@ def test_who_knows_only_the_md5_of_a_file_makes_no_version_with_it(people: Peopl
         upload.put_manifest(artifact)
         answer = upload.commit(artifact)
         assert answer.status_code == 400 and "has not arrived" in answer.text
-        # With the bytes, and so not by their MD5 alone, anybody may.
+        # With the bytes, and so not by their MD5 alone, anyone may.
         upload.put_files(artifact)
         assert upload.commit(artifact).status_code == 200
 
 
 def test_bytes_that_came_for_one_version_do_not_count_for_another(people: People) -> None:
-    """Who announces a file first, and never sends it, is not its owner when somebody else does."""
+    """Who announces a file first, and never sends it, is not its owner when someone else does."""
     contents = {"later.txt": b"not uploaded by eve"}
     thief = Upload(people["eve"], "first", contents)
     people["eve"].start_run("first")

@@ -33,7 +33,7 @@ KINDS = {
     "artifactSequenceID": ("sequence",),
     "artifactPortfolioID": ("portfolio",),
     "projectId": ("project", "registry"),
-    "userId": (),  # of a user, whom everybody may find by name
+    "userId": (),  # of a user, whom everyone may find by name
     "userIds": (),
     "teamId": ("team",),
     "teamIds": ("team",),

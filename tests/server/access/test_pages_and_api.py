@@ -44,7 +44,7 @@ def links_in(text: str) -> set[str]:
 
 
 def crawled(wire: Wire) -> dict[str, str]:
-    """Every page that leads to every other, from the first and from those that somebody may guess."""
+    """Every page that leads to every other, from the first and from those that someone may guess."""
     session = requests.Session()
     assert session.post(f"{wire.url}/login", data={"key": wire.key}, timeout=60, allow_redirects=False).ok
     path = f"{ORGANIZATION}%2F{REGISTRY}%2Fopen"

@@ -1,5 +1,5 @@
 """
-Every GraphQL document of a release of the SDK, out of its files, and what the schema of this server says of each.
+Every GraphQL document of a release of the SDK, out of its files, and what the schema of this server says about each.
 
 A document is a string in the SDK's Python files, or in its Go program. Some have gaps that the SDK fills in before it
 sends them: an f-string's value, a `{}` of str.format, a word like `_CLI_QUERY_`. Of these all is checked but the gaps.

@@ -119,7 +119,7 @@ def walkthroughs() -> dict[str, str]:
 
 
 def keep(version: str, documents: list[Document], walked: str) -> None:
-    """Put a release in the place of what is kept of its minor."""
+    """Replace the stored release of a minor version."""
     outcomes = {other: text for other, text in walkthroughs().items() if minor(other) != minor(version)}
     every = {other: kept for other, kept in stored().items() if other in outcomes} | {version: documents}
     stored.cache_clear()

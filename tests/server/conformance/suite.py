@@ -1,7 +1,7 @@
 """
 W&B's own system tests against this project's server: what to run, what to leave out and why, what came of it.
 
-The tests are somebody's checkout of github.com/wandb/wandb. A copy of its `tests/` is made in a scratch folder, without
+The tests are someone's checkout of github.com/wandb/wandb. A copy of its `tests/` is made in a scratch folder, without
 the SDK's source next to it, so that `import wandb` means the SDK that is installed.
 """
 
@@ -19,7 +19,7 @@ FOLDERS = ("test_artifacts", "test_registries", "test_core", "test_api")
 HERE = Path(__file__).parent
 # For one test; on a busy machine some need half of it.
 TEST_TIMEOUT_S = 180
-# For all tests of a folder. Whoever is over it hangs.
+# For all tests of a folder. A test that takes longer hangs.
 FOLDER_TIMEOUT_S = 3 * 3600
 
 PYTEST_INI = f"""[pytest]

@@ -19,7 +19,7 @@ StartRun = Callable[..., AbstractContextManager[Any]]
 def wandb_env(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_client: None
 ) -> Iterator[dict[str, str]]:
-    """As elsewhere, except that the SDK's own process goes on: all these tests have the same server."""
+    """As elsewhere, except that the SDK's own process continues: all these tests have the same server."""
     client.enter(server, tmp_path, monkeypatch)
     yield dict(os.environ)
 

@@ -19,7 +19,7 @@ ORG = "local-org"
 
 @pytest.fixture
 def add_user(server: Server) -> Callable[..., str]:
-    """`add_user(name, role)`: somebody else in the organization; returns the API key."""
+    """`add_user(name, role)`: someone else in the organization; returns the API key."""
 
     def admin(*arguments: str) -> str:
         command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(server.data), *arguments]

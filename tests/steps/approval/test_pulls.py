@@ -1,5 +1,5 @@
 """
-Who started or wrote what is to be approved, and whether it is still to be approved.
+Who started or wrote what waits for an approval, and whether it still waits.
 
     pytest tests/steps/approval/test_pulls.py
 """
