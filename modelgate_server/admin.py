@@ -20,6 +20,8 @@ import argparse
 import secrets
 import sqlite3
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from modelgate_server.errors import Invalid, ServerError, StartError
 from modelgate_server.maintenance import add_data
@@ -30,6 +32,7 @@ from modelgate_server.store.projects import Project
 
 ROLES = ("admin", "member", "viewer")
 REGISTRY = "organization and name, such as acme/wandb-registry-model"
+Add = Callable[..., argparse.ArgumentParser]  # adds a command and returns its parser
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -41,56 +44,77 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     add_data(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    user = commands.add_parser("add-user", help="create a user, and print the API key", allow_abbrev=False)
+    add = partial(commands.add_parser, allow_abbrev=False)
+    _add_user_commands(add)
+    _add_organization_commands(add)
+    _add_team_commands(add)
+    _add_registry_commands(add)
+    _add_project_commands(add)
+    _add_alias_commands(add)
+    return parser.parse_args(argv)
+
+
+def _add_user_commands(add: Add) -> None:
+    user = add("add-user", help="create a user, and print the API key")
     user.add_argument("name")
     user.add_argument("--key", help="the user's API key (default: a new one)")
     user.add_argument("--server-admin", action="store_true", help="let the user create other users")
-    commands.add_parser("revoke-user", help="revoke a user's API keys").add_argument("name")
-    organization = commands.add_parser("add-organization", help="create an organization", allow_abbrev=False)
+    add("revoke-user", help="revoke a user's API keys").add_argument("name")
+
+
+def _add_organization_commands(add: Add) -> None:
+    organization = add("add-organization", help="create an organization")
     organization.add_argument("name")
     organization.add_argument("--admin", required=True, metavar="USER", help="its admin")
-    member = commands.add_parser("add-member", help="add a user to an organization", allow_abbrev=False)
+    member = add("add-member", help="add a user to an organization")
     member.add_argument("organization")
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
-    team = commands.add_parser("add-team", help="create a team in an organization", allow_abbrev=False)
+
+
+def _add_team_commands(add: Add) -> None:
+    team = add("add-team", help="create a team in an organization")
     team.add_argument("name")
     team.add_argument("--organization", required=True)
     team.add_argument("--admin", required=True, metavar="USER", help="its admin")
-    member = commands.add_parser("add-team-member", help="add a user to a team", allow_abbrev=False)
+    member = add("add-team-member", help="add a user to a team")
     member.add_argument("team")
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
-    member = commands.add_parser(
-        "add-registry-member",
-        help="give a user a role in a registry, instead of their role in its organization",
-        allow_abbrev=False,
+
+
+def _add_registry_commands(add: Add) -> None:
+    member = add(
+        "add-registry-member", help="give a user a role in a registry, instead of their role in its organization"
     )
     member.add_argument("registry", help=REGISTRY)
     member.add_argument("user")
     member.add_argument("--role", choices=ROLES, default="member")
-    member = commands.add_parser(
+    member = add(
         "remove-registry-member", help="remove a user's role in a registry; the role in its organization counts again"
     )
     member.add_argument("registry", help=REGISTRY)
     member.add_argument("user")
-    member = commands.add_parser(
-        "add-project-member",
-        help="give a member of a team a role in a project, instead of their role in the team",
-        allow_abbrev=False,
+
+
+def _add_project_commands(add: Add) -> None:
+    member = add(
+        "add-project-member", help="give a member of a team a role in a project, instead of their role in the team"
     )
     member.add_argument("project", help="TEAM/PROJECT; created if it is missing")
     member.add_argument("user", help="a member of the team")
     member.add_argument("--role", choices=ROLES, default="member")
+
+
+def _add_alias_commands(add: Add) -> None:
     for name, does in (
         ("protect-alias", "let only a registry's admins set an alias"),
         ("unprotect-alias", "let every member set an alias again"),
     ):
-        alias = commands.add_parser(name, help=does, allow_abbrev=False)
+        alias = add(name, help=does)
         alias.add_argument("registry", help=REGISTRY)
         alias.add_argument("alias")
-    commands.add_parser("protected-aliases", help="list the protected aliases of each registry", allow_abbrev=False)
-    return parser.parse_args(argv)
+    add("protected-aliases", help="list the protected aliases of each registry")
 
 
 def main(argv: list[str]) -> int:

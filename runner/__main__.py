@@ -20,9 +20,7 @@ Exits 0 done (or nothing to do), 1 the answer is no, 2 wrong use or configuratio
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,8 +29,9 @@ from modelgate import config
 from modelgate.errors import StepError
 from runner import approval, engine, executors, images, loop, pipeline, status, typed
 from runner.errors import Busy, Interrupted, RunnerError, StepExplained, WrongUse
+from runner.flags import STEP_FLAGS, parse_args
 from runner.folder import Folder, remove
-from runner.model_service import PORT, serve_model
+from runner.model_service import serve_model
 from runner.options import Options
 from runner.processes import Stop, end_leftover
 from runner.progress import say
@@ -40,178 +39,6 @@ from runner.prune import prune
 from runner.use_case import choose
 
 ROOT = Path(__file__).resolve().parents[1]
-# Flags of the steps that `run` accepts, too. Without one, the use case's own default counts.
-STEP_FLAGS: tuple[tuple[str, type, str], ...] = (
-    ("--rows", int, "rows to train on"),
-    ("--eval-rows", int, "rows to evaluate on"),
-    ("--threads", int, "threads to train with; a different number gives different weights"),
-    ("--registry", str, "W&B registry to link into"),
-    ("--collection", str, "collection in the registry"),
-    ("--policy", str, "gate policy: no_worse, better"),
-)
-
-
-def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m runner",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Run the pipeline on this machine: build, train, link, evaluate, a person's approval, promote.",
-        epilog="exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 a service is not reachable, 130 interrupted\n\n"
-        "example: python -m runner run --no-cache",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add_command(name: str, purpose: str, example: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
-            name, help=purpose, description=purpose, allow_abbrev=False, epilog=f"example: python -m runner {example}"
-        )
-
-    def add_use_case_flag(to: argparse.ArgumentParser, default: str) -> None:
-        known = ", ".join(config.list_names())
-        about = f"a folder of usecases/: {known} (default: $USE_CASE, or {default})"
-        to.add_argument("--use-case", metavar="NAME", help=about)
-
-    def add_approver_flag(to: argparse.ArgumentParser) -> None:
-        to.add_argument("--approver", metavar="NAME", help="who approves (default: $APPROVE, or ask on the terminal)")
-
-    def add_wandb_flags(to: argparse.ArgumentParser) -> None:
-        to.add_argument(
-            "--wandb",
-            choices=("embedded", "own"),
-            help="`own`: the W&B that your WANDB_* variables name (default: $WANDB, or embedded)",
-        )
-        to.add_argument("--yes", action="store_true", help="with `own`: do not ask before the first write")
-
-    def add_docker_flag(to: argparse.ArgumentParser) -> None:
-        to.add_argument(
-            "--docker",
-            action="store_true",
-            help="run the steps and the server in containers (default: if $RUNNER is docker)",
-        )
-
-    for name, purpose in (
-        ("run", "retrain, evaluate and ask for the approval"),
-        ("plan", "show what `run` would do"),
-    ):
-        run = add_command(name, purpose, f"{name} --policy better")
-        add_use_case_flag(run, "the one whose config has `default = true`")
-        add_approver_flag(run)
-        add_wandb_flags(run)
-        add_docker_flag(run)
-        for flag, kind, description in STEP_FLAGS:
-            run.add_argument(flag, type=kind, help=f"{description} (default: as in usecases/<use case>/config.toml)")
-        run.add_argument(
-            "--no-cache",
-            action="store_true",
-            default=None,
-            help="run every step, even if its result could be reused",
-        )
-        if argv[:1] == [name]:
-            settings = use_case_of(argv, environ)
-            hyperparameters = run.add_argument_group(f"hyperparameters of {settings.name}")
-            config.add_hyperparameters(hyperparameters, settings.train)
-    approve = add_command("approve", "approve the version that waits", "approve --approver ada")
-    add_use_case_flag(approve, "the only one of which a version waits")
-    add_approver_flag(approve)
-    approve.add_argument("--evidence", metavar="REF", help="approve only this evaluation (default: the one that waits)")
-    approve.add_argument(
-        "--in-browser", action="store_true", help="record in the ledger that the approval was given on the pages"
-    )
-    add_docker_flag(approve)
-    rollback = add_command("rollback", "go back to an earlier version", "rollback --reason 'wrong labels'")
-    rollback.add_argument(
-        "--version", default="previous", help="the registry version to return to (default: %(default)s)"
-    )
-    rollback.add_argument("--reason", default="", metavar="TEXT", help="the reason, for the ledger (default: none)")
-    add_use_case_flag(rollback, "the one of the last run")
-    add_approver_flag(rollback)
-    add_wandb_flags(rollback)
-    add_docker_flag(rollback)
-    add_wandb_flags(add_command("status", "show what is in production and what waits", "status"))
-    audit = add_command("audit", "list what was promoted, when, and who approved it", "audit --verify")
-    add_use_case_flag(audit, "the one of the last run")
-    add_wandb_flags(audit)
-    audit.add_argument(
-        "--on", metavar="DATE", help="show what was in production at this date: 2026-11-23 or 2026-11-23T14:00:00Z"
-    )
-    audit.add_argument("--verify", action="store_true", default=None, help="look for changes outside the gate")
-    audit.add_argument("--html", metavar="FILE", help="write the audit as one self-contained page")
-    audit.add_argument(
-        "--deployed",
-        action="extend",
-        nargs="+",
-        metavar="URL",
-        help="ask each service which version it runs, and compare",
-    )
-    predict = add_command(
-        "predict", "answer a file of rows with the version in production", "predict --input rows.csv --output a.parquet"
-    )
-    add_use_case_flag(predict, "the one of the last run")
-    add_wandb_flags(predict)
-    predict.add_argument("--input", required=True, metavar="FILE", help="rows: .parquet, .csv, or .npz")
-    predict.add_argument("--output", required=True, metavar="FILE", help="answers: .parquet")
-    predict.add_argument(
-        "--version", metavar="REF", help="an earlier version that was in production (default: the current one)"
-    )
-    predict.add_argument(
-        "--unapproved",
-        action="store_true",
-        default=None,
-        help="with --version: accept a version that was never promoted",
-    )
-    service = add_command("serve-model", "answer over HTTP with the version in production, until Ctrl-C", "serve-model")
-    add_use_case_flag(service, "the one of the last run")
-    add_wandb_flags(service)
-    service.add_argument("--port", type=int, default=PORT, help="the port to listen on (default: %(default)s)")
-    pruned = add_command("prune", "delete datasets and models that nothing refers to; asks first", "prune")
-    add_use_case_flag(pruned, "the one of the last run")
-    add_wandb_flags(pruned)
-    pruned.add_argument(
-        "--older-than", metavar="DAYS", help="keep versions that are newer than this (days, default: 30)"
-    )
-    add_docker_flag(add_command("serve", "open the embedded server's pages until Ctrl-C", "serve"))
-    clean = add_command("clean", "remove what the runner keeps in .modelgate/", "clean --yes")
-    clean.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    built = add_command("images", "build the missing images; print NAME=TAG, base images first", "images --list")
-    built.add_argument(
-        "only", nargs="*", metavar="NAME", help=f"build only these: {', '.join(images.NAMES)} (default: all)"
-    )
-    add_use_case_flag(built, "the one whose config has `default = true`")
-    built.add_argument(
-        "--list", action="store_true", help="only print the names and tags; does not need a Docker engine"
-    )
-    built.add_argument(
-        "--repository",
-        default=images.REPOSITORY,
-        metavar="PREFIX",
-        help="the part before /NAME:HASH (default: %(default)s)",
-    )
-    args, unknown = parser.parse_known_args(argv)
-    if unknown:
-        use_case = getattr(args, "use_case", None) or environ.get("USE_CASE")
-        raise _unknown(unknown[0], commands.choices[args.command], typed.again((args.command,), {}, use_case))
-    return args
-
-
-def _unknown(flag: str, parser: argparse.ArgumentParser, line: str) -> WrongUse:
-    """Return the error about a flag that a command does not have, with the one that may be meant."""
-    every = f"to list the flags: {line} ARGS=--help"
-    if not flag.startswith("-"):
-        return WrongUse(f"{flag!r} is not a flag, nor the value of one", every)
-    name = flag.partition("=")[0]
-    flags = re.findall(r"--[\w-]+", parser.format_usage())
-    close = difflib.get_close_matches(name.replace("_", "-"), flags, n=1)
-    return WrongUse(
-        f"{parser.prog.split()[-1]} has no flag {name}", f"did you mean {close[0]}? {every}" if close else every
-    )
-
-
-def use_case_of(argv: Sequence[str], environ: Mapping[str, str]) -> config.Config:
-    """Return the use case whose hyperparameters become flags. This is read before the flags."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--use-case")
-    return choose(early.parse_known_args(argv)[0].use_case or environ.get("USE_CASE") or None)
 
 
 def parse_options(args: argparse.Namespace, argv: Sequence[str], environ: Mapping[str, str], stop: Stop) -> Options:
@@ -337,38 +164,43 @@ def clean(options: Options) -> int:
     return 0
 
 
+def run_command(argv: Sequence[str], stop: Stop) -> int:
+    """Do what the command line asks, and return the exit code."""
+    args = parse_args(argv, os.environ)
+    if args.command == "images":
+        return make_images(args, os.environ, stop)
+    options = parse_options(args, argv, os.environ, stop)
+    match args.command:
+        case "run":
+            return loop.run(options)
+        case "plan":
+            return loop.plan(options)
+        case "approve":
+            return loop.approve(options)
+        case "rollback":
+            return loop.roll_back(options, version=args.version, reason=args.reason)
+        case "serve":
+            return serve(options)
+        case "clean":
+            return clean(options)
+        case "audit" | "predict":
+            step = pipeline.AUDIT if args.command == "audit" else pipeline.PREDICT
+            given = {name: value for name in step.flags if (value := getattr(args, name)) is not None}
+            return status.answer(options, step, loop.use_case_of(options).name, given)
+        case "serve-model":
+            return serve_model(options, loop.use_case_of(options).name, args.port)
+        case "prune":
+            given = {"older_than": args.older_than} if args.older_than else {}
+            return prune(options, loop.use_case_of(options, changes=True).name, given)
+    return status.tell(options)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     stop = Stop()
     stop.listen()
     argv = sys.argv[1:] if argv is None else argv
     try:
-        args = parse_args(argv, os.environ)
-        if args.command == "images":
-            return make_images(args, os.environ, stop)
-        options = parse_options(args, argv, os.environ, stop)
-        match args.command:
-            case "run":
-                return loop.run(options)
-            case "plan":
-                return loop.plan(options)
-            case "approve":
-                return loop.approve(options)
-            case "rollback":
-                return loop.roll_back(options, version=args.version, reason=args.reason)
-            case "serve":
-                return serve(options)
-            case "clean":
-                return clean(options)
-            case "audit" | "predict":
-                step = pipeline.AUDIT if args.command == "audit" else pipeline.PREDICT
-                given = {name: value for name in step.flags if (value := getattr(args, name)) is not None}
-                return status.answer(options, step, loop.use_case_of(options).name, given)
-            case "serve-model":
-                return serve_model(options, loop.use_case_of(options).name, args.port)
-            case "prune":
-                given = {"older_than": args.older_than} if args.older_than else {}
-                return prune(options, loop.use_case_of(options, changes=True).name, given)
-        return status.tell(options)
+        return run_command(argv, stop)
     except Interrupted as interrupted:
         what = str(interrupted) or f"nothing is lost; to continue: {typed.again(argv, os.environ, None)}"
         sys.stderr.write(f"\nstopped: {what}\n")

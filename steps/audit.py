@@ -60,6 +60,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=parser.config.collection,
         help="the registered model to check if the ledger does not name one (default: %(default)s)",
     )
+    add_service_flags(parser)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the audit as one self-contained page")
+    return parser.parse()
+
+
+def add_service_flags(parser: StepParser) -> None:
     parser.add_argument(
         "--deployed",
         action="extend",
@@ -75,8 +81,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="SECONDS",
         help="how long a service may still run the previous version after a promotion (default: %(default)s)",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the audit as one self-contained page")
-    return parser.parse()
 
 
 # --- what the ledger says --------------------------------------------------------------------------------------------
@@ -194,6 +198,20 @@ def read_writers(api: wandb.Api, entries: Sequence[Entry], collection: str, also
     return {"writers": writers, "promoters": admins | set(also) if admins else None}
 
 
+def check_ledger(
+    api: wandb.Api,
+    entries: Sequence[Entry],
+    known: Registered,
+    collection: str,
+    also: Sequence[str],
+    framework: str,
+) -> tuple[list[Entry], list[verify.Finding]]:
+    """Return the entries as the registry and their writers confirm them, and what is wrong with them."""
+    by = read_writers(api, entries, collection, also)
+    held = read_stored(api, entries, framework)
+    return verify.verify(entries, replace(known, **held, **by))
+
+
 def check_services(
     urls: Sequence[str], use_case: str, entries: Sequence[Entry], collection: str, now: datetime, stale_s: float
 ) -> list[verify.Finding]:
@@ -246,9 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 1) can the ledger be trusted?
     if args.verify or args.html or args.deployed:
         known = replace(read_registry(api, entries, collection, holder), registry=registry)
-        by = read_writers(api, entries, collection, args.account)
-        held = read_stored(api, entries, settings.framework)
-        entries, findings = verify.verify(entries, replace(known, **held, **by))
+        entries, findings = check_ledger(api, entries, known, collection, args.account, settings.framework)
         findings = findings if args.verify or args.html else []
     if args.deployed:
         findings += check_services(args.deployed, args.use_case, entries, collection, now, args.stale_after)
@@ -257,36 +273,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 2) what the ledger says
     if then:
-        entry = find_in_production(entries, then)
-        answer |= {"on": then.isoformat(), "production": entry and as_json(entry)}
-        description = describe_entry(entry) if entry else "nothing"
-        log(f"in production on {then.isoformat()}, according to the ledger: {description}")
+        answer |= log_production(entries, then)
     else:
-        for entry in entries:
-            log(describe_entry(entry))
-        if not entries:
-            log(f"nothing was promoted yet for {args.use_case}")
-        log(f"in production now, according to the registry: {answer['registry']['production'] or 'nothing'}")
+        log_entries(entries, args.use_case, answer["registry"]["production"])
     for item in answer["not_told"]:
         log(f"message not sent yet: entry {item['entry']} through {item['channel']}; the next promote sends it")
     if args.verify or args.deployed:
         answer["findings"] = [vars(finding) for finding in findings]
-        for finding in findings:
-            log(f"found {finding.name}: {to_line(finding.message)}")
-        if not findings and args.verify:
-            count = len(entries)
-            log(
-                "1 entry; it agrees with the registry"
-                if count == 1
-                else f"{count} entries; they agree with the registry"
-            )
-        if not findings and args.deployed:
-            log("every service runs what the ledger says")
+        log_findings(findings, len(entries), verified=args.verify, asked=bool(args.deployed))
     if args.html:
         write_page(args.html, audit_page.write_page(args.use_case, now, entries, findings, find_links(api, entries)))
         log(f"wrote {args.html}")
     emit(answer, args.out)
     return NO if (args.verify or args.deployed) and findings else 0
+
+
+def log_production(entries: Sequence[Entry], then: datetime) -> dict[str, Any]:
+    """Log what was in production at a time, and return it as fields of the answer."""
+    entry = find_in_production(entries, then)
+    description = describe_entry(entry) if entry else "nothing"
+    log(f"in production on {then.isoformat()}, according to the ledger: {description}")
+    return {"on": then.isoformat(), "production": entry and as_json(entry)}
+
+
+def log_entries(entries: Sequence[Entry], use_case: str, production: str | None) -> None:
+    """Log every entry, and what the registry says is in production now."""
+    for entry in entries:
+        log(describe_entry(entry))
+    if not entries:
+        log(f"nothing was promoted yet for {use_case}")
+    log(f"in production now, according to the registry: {production or 'nothing'}")
+
+
+def log_findings(findings: Sequence[verify.Finding], count: int, verified: bool, asked: bool) -> None:
+    """Log what was found; if that is nothing, log what agrees. asked: services were asked what they run."""
+    for finding in findings:
+        log(f"found {finding.name}: {to_line(finding.message)}")
+    if not findings and verified:
+        log("1 entry; it agrees with the registry" if count == 1 else f"{count} entries; they agree with the registry")
+    if not findings and asked:
+        log("every service runs what the ledger says")
 
 
 def write_page(path: Path, text: str) -> None:
