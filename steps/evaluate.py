@@ -23,9 +23,9 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,154 +179,311 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = client.connect()
     project = client.get_project(settings.project)
     home = f"{client.get_entity(api)}/{project}"
-    places = ledger.find_names(api, client.get_entity(api), project, args.use_case)
-    entries = ledger.keep_by_promoters(api, ledger.read(api, *places, registry=settings.registry), settings.registry)
-    promotions = ledger.list_promotions(entries)
+    entries = read_entries(api, settings, project)
 
     # 1) what to judge, and against what
+    version = find_version(api, args, ledger.list_promotions(entries))
+    production = client.find_production(api, Reference.pin(version).collection)
+    if production and production.digest == version.digest:
+        return give_unchanged(Reference.pin(version), production, args.out)
+    case = collect_case(api, settings, policy, home, entries, version, production, args.dataset)
+
+    # 2) has this been judged before? On GitHub nothing is reused: every version is judged there, by code that
+    # reviewers can see.
+    github = approval.read_context(settings.approval.environment)
+    git = form.parse_git(args.commit, approval.commit())
+    inputs = fingerprint_inputs(case, args.commit, images, github)
+    about = describe_case(case, args.commit, git, images, github)
+    changed = list_changes(case, about)
+    reusable = github is None and not args.no_cache
+    earlier = client.find(api, f"{case.evaluations}:{inputs}") if reusable else None
+    if earlier and (confirmed := confirm_earlier(case, earlier, about, changed, inputs)):
+        log(f"reused {Reference.pin(earlier)}: the same inputs were evaluated before ({inputs})")
+        return give(confirmed[0], earlier, True, client.get_page(version), args.out, confirmed[1])
+
+    # 3) judge, and record what was judged
+    declared = {"version": str(case.reference), "dataset": case.rows.name}
+    with client.start_run(api, "evaluate_model", project, declared) as run:
+        evidence, logged, report = judge(case, run, about, changed, inputs)
+    return give(evidence, logged, False, client.get_page(version), args.out, report)
+
+
+# --- 1) what to judge, and against what ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    A version to judge, and against what.
+
+    home: `entity/project` of the evaluations. before: when this exact model was in production earlier. parts: the
+    modules of the use case that take part.
+    """
+
+    api: wandb.Api
+    settings: config.Config
+    policy: Policy
+    home: str
+    promotions: Sequence[Entry]
+    version: Artifact
+    production: Artifact | None
+    dataset: Artifact
+    before: form.Return | None
+    trained_by: lineage.Origin
+    subject: Subject
+    parts: tuple[ModuleType, ...]
+    picture: Callable[[Any], Any] | None
+
+    @property
+    def reference(self) -> Reference:
+        """The version's own name; an organization also has a short name."""
+        return Reference.pin(self.version)
+
+    @property
+    def rows(self) -> Named:
+        return pin(self.dataset)
+
+    @property
+    def evaluations(self) -> str:
+        return f"{self.home}/{evaluation.get_name(self.settings.name)}"
+
+    @property
+    def drops(self) -> float:
+        return ledger.sum_drops(self.promotions, self.policy.metric)
+
+
+def read_entries(api: wandb.Api, settings: config.Config, project: str) -> list[Entry]:
+    """Return the entries of the ledger that someone wrote who may promote."""
+    places = ledger.find_names(api, client.get_entity(api), project, settings.name)
+    return ledger.keep_by_promoters(api, ledger.read(api, *places, registry=settings.registry), settings.registry)
+
+
+def find_version(api: wandb.Api, args: argparse.Namespace, promotions: Sequence[Entry]) -> Artifact:
+    """Return the version that --version names; refuse one of another registered model."""
     reference = choose_version(args.version, promotions)
     reference.require_in(args.collection, args.use_case)
-    version = client.get(api, reference, "--version")
-    reference = Reference.pin(version)  # an organization also has a short name
-    production = client.find_production(api, reference.collection)
-    if production and production.digest == version.digest:
-        log(f"{page.UNCHANGED} ({reference})")
-        text = page.write_unchanged(str(reference), str(Reference.pin(production)))
-        emit(build_unchanged(reference, production), args.out, {evaluation.REPORT: text, form.FILE: None})
-        return 0
-    if args.dataset:
-        dataset_version = client.get(api, Reference.parse(args.dataset, "--dataset"), "--dataset")
+    return client.get(api, reference, "--version")
+
+
+def collect_case(
+    api: wandb.Api,
+    settings: config.Config,
+    policy: Policy,
+    home: str,
+    entries: Sequence[Entry],
+    version: Artifact,
+    production: Artifact | None,
+    dataset: str | None,
+) -> Case:
+    """Return everything that the version is judged with. dataset: --dataset."""
+    promotions = ledger.list_promotions(entries)
+    if dataset:
+        judged_on = client.get(api, Reference.parse(dataset, "--dataset"), "--dataset")
     else:
-        dataset_version = find_judged_dataset(api, promotions)
-    dataset_name = Reference.pin(dataset_version)
+        judged_on = find_judged_dataset(api, promotions)
     before = find_return(version, entries)
     goes_back = policy.name == "rollback" and before is not None
     trained_by = lineage.find_training(api, version, was_in_production=goes_back)
-    behaviour, data = usecase.load_optional_part(args.use_case, "behaviour"), usecase.load_part(args.use_case, "data")
-    subject = Subject.load(settings.task, settings.gate.metric, data, behaviour)
+    behaviour, data = usecase.load_optional_part(settings.name, "behaviour"), usecase.load_part(settings.name, "data")
+    return Case(
+        api,
+        settings,
+        policy,
+        home,
+        promotions,
+        version,
+        production,
+        judged_on,
+        before,
+        trained_by,
+        subject=Subject.load(settings.task, settings.gate.metric, data, behaviour),
+        parts=(behaviour, data) if behaviour else (data,),
+        picture=getattr(data, "picture", None),
+    )
 
-    # 2) has this been judged before?
-    github, git = approval.read_context(settings.approval.environment), form.parse_git(args.commit, approval.commit())
-    kind = describe_kind(settings)
-    flags = {"policy": vars(policy), "commit": args.commit, "images": images, "github": github, **kind}
-    inputs = fingerprint.compute_alias(
+
+# --- 2) has this been judged before? ---------------------------------------------------------------------------------
+
+
+def fingerprint_inputs(case: Case, commit: str, images: dict[str, str] | None, github: Mapping[str, Any] | None) -> str:
+    """Return the alias under which an evaluation of the same inputs by the same code is stored."""
+    reference, production, promotions = case.reference, case.production, case.promotions
+    return fingerprint.compute_alias(
         "steps.evaluate",
-        [*(part.__name__ for part in (behaviour, data) if part), *usecase.list_modules(settings)],
-        flags,
+        [*(part.__name__ for part in case.parts), *usecase.list_modules(case.settings)],
         {
-            "version": f"{reference}@{version.digest}",
-            "dataset": dataset_version.digest,
+            "policy": vars(case.policy),
+            "commit": commit,
+            "images": images,
+            "github": github,
+            **describe_kind(case.settings),
+        },
+        {
+            "version": f"{reference}@{case.version.digest}",
+            "dataset": case.dataset.digest,
             "production": f"{Reference.pin(production)}@{production.digest}" if production else None,
             "ledger": promotions[-1].sha256 if promotions else None,
         },
     )
-    about = {
-        "use_case": args.use_case,
-        **kind,
-        "return_": before,
-        "version": Named(str(reference), version.digest),
-        "collection": reference.collection,
-        "model": Named(find_source_name(version), version.digest),
-        "production": Named(str(Reference.pin(production)), production.digest) if production else None,
-        "commit": args.commit,
+
+
+def describe_case(
+    case: Case, commit: str, git: form.Git | None, images: dict[str, str] | None, github: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the fields of the evidence that are known before a model answers."""
+    return {
+        "use_case": case.settings.name,
+        **describe_kind(case.settings),
+        "return_": case.before,
+        "version": pin(case.version),
+        "collection": case.reference.collection,
+        "model": Named(find_source_name(case.version), case.version.digest),
+        "production": pin(case.production) if case.production else None,
+        "commit": commit,
         "git": git,
         "images": images,
-        "github": form.GitHub(**github | {"approvers": tuple(github["approvers"])}) if github else None,
+        "github": form.GitHub(**{**github, "approvers": tuple(github["approvers"])}) if github else None,
     }
-    drops = ledger.sum_drops(promotions, policy.metric)
-    rows = Named(str(dataset_name), dataset_version.digest)
-    made = changes.describe_making(trained_by, about, rows, client.get_account(api))
-    of_train = {*settings.train, "threads", *frameworks.load_format(settings.framework).ABOUT}
-    changed = changes.list_changes(made, changes.find_production(api, production, promotions), of_train)
 
-    def compare(use: Use, choose: Choose) -> tuple[Answers, Scores]:
-        answers = ask_both(use, reference, production, dataset_name, trained_by.datasets, subject, choose, settings)
-        ledger.require_rows(promotions, dataset_version.digest, answers.sha256.eval_rows)
-        scores = predictions.compare(
-            subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
+
+def list_changes(case: Case, about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the candidate was made from and production was not, for the warnings of the evidence."""
+    made = changes.describe_making(case.trained_by, about, case.rows, client.get_account(case.api))
+    of_train = {*case.settings.train, "threads", *frameworks.load_format(case.settings.framework).ABOUT}
+    return changes.list_changes(made, changes.find_production(case.api, case.production, case.promotions), of_train)
+
+
+def confirm_earlier(
+    case: Case, earlier: Artifact, about: Mapping[str, Any], changed: Sequence[str], inputs: str
+) -> tuple[Evidence, str] | None:
+    """Return the evidence and the report of an earlier evaluation; None if a new one would say something else."""
+    try:
+        evidence, report = confirm_evidence(case, earlier, about)
+        require_warnings(evidence, changed)
+    except StepError as error:
+        if error.name not in ("not_confirmed", "evidence_unreadable"):
+            raise
+        log(f"{Reference.pin(earlier)} has the alias {inputs}, but {to_line(error)}: evaluating again")
+        return None
+    return evidence, report
+
+
+def confirm_evidence(case: Case, earlier: Artifact, about: Mapping[str, Any]) -> tuple[Evidence, str]:
+    """
+    Return earlier evidence and its report if a new evaluation would say the same; otherwise raise StepError
+    `not_confirmed`.
+
+    Its alias proves nothing: anyone who can write to the project can set it on anything. So everything that follows
+    from the stored answers is computed again. If the result is `pass`, which leads to a promotion, the models also
+    answer again.
+    """
+    evidence, report, scores = evaluation.read(earlier)
+    if wrong := next((name for name, value in about.items() if getattr(evidence, name) != value), None):
+        raise fail_unlike(wrong)
+    if Named(evidence.dataset.name, evidence.dataset.digest) != case.rows:
+        raise fail_unlike("dataset")
+    scores = replace(
+        scores,
+        was_in_production=evidence.return_ is not None,
+        near=count_near(evidence.trained_on, case.settings.data),
+        training_known=evidence.trained_on is not None,
+    )
+    if wrong := judging.find_contradiction(evidence, report, scores, case.policy, case.drops):
+        raise fail_unlike(wrong)
+    number = Reference.pin(earlier).number
+    if evidence.looks != evaluation.count_looks(case.api, case.evaluations, evidence.sha256, before=number):
+        raise fail_unlike("looks")
+    if evidence.verdict == "pass":
+        require_same_answers(case, evidence, scores)
+    return evidence, report
+
+
+def require_same_answers(case: Case, evidence: Evidence, stored: Scores) -> None:
+    """Let the models answer some of the rows again; raise `not_confirmed` if they answer something else."""
+    answers, now = compare(case, lambda name: client.get(case.api, name, "--version"), judging.pick_rows)
+    if not set(judging.list_warnings(answers, case.settings.data.rows_may_repeat)) <= set(evidence.warnings):
+        raise fail_unlike("warnings")
+    if wrong := judging.find_other_answer(evidence, stored, now, answers):
+        raise fail_unlike(wrong)
+
+
+def fail_unlike(what: str) -> StepError:
+    """Return the error about earlier evidence that a new evaluation would not repeat."""
+    return StepError("not_confirmed", f"its {what} differs from a new evaluation", "evaluate again with --no-cache")
+
+
+def require_warnings(evidence: Evidence, changed: Sequence[str]) -> None:
+    """Raise `not_confirmed` if earlier evidence describes other training inputs of the candidate."""
+    if not set(changed) <= set(evidence.warnings):
+        raise StepError(
+            "not_confirmed", "its warnings differ from those of a new evaluation", "evaluate again with --no-cache"
         )
-        return answers, replace(
-            scores,
-            was_in_production=before is not None,
-            near=count_near(answers.trained_on, settings.data),
-            training_known=answers.trained_on is not None,
-        )
-
-    # On GitHub nothing is reused: every version is judged there, by code that reviewers can see.
-    evaluations = f"{home}/{evaluation.get_name(args.use_case)}"
-    known = f"{evaluations}:{inputs}"
-    if github is None and not args.no_cache and (evaluation_artifact := client.find(api, known)):
-        ask_again = partial(compare, lambda name: client.get(api, name, "--version"), judging.pick_rows)
-        try:
-            evidence, report = confirm_evidence(
-                api, evaluations, evaluation_artifact, about, rows, policy, drops, ask_again, settings.data
-            )
-            require_warnings(evidence, changed)
-        except StepError as error:
-            if error.name not in ("not_confirmed", "evidence_unreadable"):
-                raise
-            log(f"{Reference.pin(evaluation_artifact)} has the alias {inputs}, but {to_line(error)}: evaluating again")
-        else:
-            log(f"reused {Reference.pin(evaluation_artifact)}: the same inputs were evaluated before ({inputs})")
-            return give(evidence, evaluation_artifact, True, client.get_page(version), args.out, report)
-
-    # 3) judge, and record what was judged
-    with client.start_run(
-        api, "evaluate_model", project, {"version": str(reference), "dataset": str(dataset_name)}
-    ) as run:
-        answers, scores = compare(lambda name: run.use_artifact(str(name)), np.arange)
-        measured = judging.measure(scores, policy, answers.candidate, answers.production)
-        looks = evaluation.count_looks(api, evaluations, answers.sha256)
-        concluded = judging.conclude(scores, policy, measured, drops, looks)
-        concluded["warnings"] += judging.list_warnings(answers, settings.data.rows_may_repeat) + changed
-        evidence = Evidence(
-            schema=2,
-            **about,
-            **concluded,
-            sha256=answers.sha256,
-            trained_on=answers.trained_on,
-            dataset=form.Dataset(str(dataset_name), dataset_version.digest, scores.rows, scores.seen),
-            looks=looks,
-            account=client.get_account(api),
-            evaluation_run=form.Run(f"{home}/{run.id}", str(run.url)),
-            evaluated_at=ledger.format_now(),
-        )
-        outcomes = judging.restore_outcomes(evidence)
-        report = page.report(form.as_json(evidence), outcomes, scores, policy)
-        picture = getattr(data, "picture", None)
-        logged = log_evaluation(run, evidence, outcomes, scores, policy, answers.rows.x, picture, report, inputs)
-    return give(evidence, logged, False, client.get_page(version), args.out, report)
 
 
-def ask_both(
-    use: Use,
-    version: Reference,
-    production: Artifact | None,
-    dataset: Reference,
-    trained: Sequence[Artifact],
-    subject: Subject,
-    choose: Choose,
-    settings: config.Config,
-) -> Answers:
+# --- 3) judge, and record what was judged ----------------------------------------------------------------------------
+
+
+def judge(
+    case: Case, run: Run, about: Mapping[str, Any], changed: Sequence[str], inputs: str
+) -> tuple[Evidence, Artifact, str]:
+    """Let the models answer every row, and log the evidence. Return it, its version in W&B, and the report."""
+    answers, scores = compare(case, lambda name: run.use_artifact(str(name)), np.arange)
+    measured = judging.measure(scores, case.policy, answers.candidate, answers.production)
+    looks = evaluation.count_looks(case.api, case.evaluations, answers.sha256)
+    concluded = judging.conclude(scores, case.policy, measured, case.drops, looks)
+    concluded["warnings"] += judging.list_warnings(answers, case.settings.data.rows_may_repeat) + tuple(changed)
+    evidence = Evidence(
+        schema=2,
+        **about,
+        **concluded,
+        sha256=answers.sha256,
+        trained_on=answers.trained_on,
+        dataset=form.Dataset(case.rows.name, case.rows.digest, scores.rows, scores.seen),
+        looks=looks,
+        account=client.get_account(case.api),
+        evaluation_run=form.Run(f"{case.home}/{run.id}", str(run.url)),
+        evaluated_at=ledger.format_now(),
+    )
+    outcomes = judging.restore_outcomes(evidence)
+    report = page.report(form.as_json(evidence), outcomes, scores, case.policy)
+    logged = log_evaluation(run, evidence, outcomes, scores, case.policy, answers.rows.x, case.picture, report, inputs)
+    return evidence, logged, report
+
+
+def compare(case: Case, use: Use, choose: Choose) -> tuple[Answers, Scores]:
+    """Let both models answer the chosen rows, and return what the gate compares."""
+    answers = ask_both(case, use, choose)
+    ledger.require_rows(case.promotions, case.dataset.digest, answers.sha256.eval_rows)
+    scores = predictions.compare(
+        case.subject, answers.rows, answers.candidate, answers.production, answers.seen, answers.chosen
+    )
+    return answers, replace(
+        scores,
+        was_in_production=case.before is not None,
+        near=count_near(answers.trained_on, case.settings.data),
+        training_known=answers.trained_on is not None,
+    )
+
+
+def ask_both(case: Case, use: Use, choose: Choose) -> Answers:
     """
     Fetch rows and models, and let the models answer the chosen rows.
 
-    use: returns a version; a run's `use_artifact` also records the lineage in W&B. trained: what the candidate was
-    trained on.
+    use: returns a version; a run's `use_artifact` also records the lineage in W&B.
     """
+    production, trained, subject, settings = case.production, case.trained_by.datasets, case.subject, case.settings
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows, rows_sha256 = datasets.fetch_eval(use(dataset), folder)
+        rows, rows_sha256 = datasets.fetch_eval(use(Reference.pin(case.dataset)), folder)
         learned = [datasets.fetch_training(use(Reference.pin(other)), folder / "trained")[0].x for other in trained]
         seen, may_repeat = datasets.find_seen(rows.x, learned), settings.data.rows_may_repeat
         near = len(seen) if may_repeat else datasets.count_near_duplicates(rows.x, learned, seen)
         trained_on = None
         if trained:
-            first = Named(str(Reference.pin(trained[0])), trained[0].digest)
-            trained_on = form.TrainedOn(first, sum(len(other) for other in learned), near_duplicates=near)
+            trained_on = form.TrainedOn(pin(trained[0]), sum(len(other) for other in learned), near_duplicates=near)
         model_format, trusted = frameworks.load_format(settings.framework), usecase.read_trusted(settings.name)
         file = model_format.MODEL_FILE
-        candidate = files.fetch(use(version), file, folder / "candidate")
+        candidate = files.fetch(use(case.reference), file, folder / "candidate")
         theirs = files.fetch(use(Reference.pin(production)), file, folder / "production") if production else None
         chosen = choose(len(rows.x))
         log(f"importing {model_format.NAME}")
@@ -342,64 +499,6 @@ def ask_both(
 def count_near(trained_on: form.TrainedOn | None, data: config.Data) -> int:
     """Count the eval rows that are nearly a training row, for data whose rows do not repeat naturally."""
     return 0 if trained_on is None or data.rows_may_repeat else trained_on.near_duplicates or 0
-
-
-def confirm_evidence(
-    api: wandb.Api,
-    evaluations: str,
-    candidate_evidence: Artifact,
-    about: Mapping[str, Any],
-    rows: Named,
-    policy: Policy,
-    drops: float,
-    ask_again: Callable[[], tuple[Answers, Scores]],
-    data: config.Data,
-) -> tuple[Evidence, str]:
-    """
-    Return earlier evidence and its report if a new evaluation would say the same; otherwise raise StepError
-    `not_confirmed`.
-
-    Its alias proves nothing: anyone who can write to the project can set it on anything. So everything that follows
-    from the stored answers is computed again. If the result is `pass`, which leads to a promotion, the models also
-    answer again.
-    """
-
-    def fail_unlike(what: str) -> StepError:
-        return StepError("not_confirmed", f"its {what} differs from a new evaluation", "evaluate again with --no-cache")
-
-    evidence, report, scores = evaluation.read(candidate_evidence)
-    if wrong := next((name for name, value in about.items() if getattr(evidence, name) != value), None):
-        raise fail_unlike(wrong)
-    if Named(evidence.dataset.name, evidence.dataset.digest) != rows:
-        raise fail_unlike("dataset")
-    near = count_near(evidence.trained_on, data)
-    scores = replace(
-        scores,
-        was_in_production=evidence.return_ is not None,
-        near=near,
-        training_known=evidence.trained_on is not None,
-    )
-    if wrong := judging.find_contradiction(evidence, report, scores, policy, drops):
-        raise fail_unlike(wrong)
-    if evidence.looks != evaluation.count_looks(
-        api, evaluations, evidence.sha256, before=Reference.pin(candidate_evidence).number
-    ):
-        raise fail_unlike("looks")
-    if evidence.verdict == "pass":
-        answers, now = ask_again()
-        if not set(judging.list_warnings(answers, data.rows_may_repeat)) <= set(evidence.warnings):
-            raise fail_unlike("warnings")
-        if wrong := judging.find_other_answer(evidence, scores, now, answers):
-            raise fail_unlike(wrong)
-    return evidence, report
-
-
-def require_warnings(evidence: Evidence, changed: Sequence[str]) -> None:
-    """Raise `not_confirmed` if earlier evidence describes other training inputs of the candidate."""
-    if not set(changed) <= set(evidence.warnings):
-        raise StepError(
-            "not_confirmed", "its warnings differ from those of a new evaluation", "evaluate again with --no-cache"
-        )
 
 
 def log_evaluation(
@@ -436,6 +535,11 @@ def log_evaluation(
     return client.log(run, artifact, ["latest", inputs])
 
 
+def pin(version: Artifact) -> Named:
+    """Return a version's pinned name and its digest."""
+    return Named(str(Reference.pin(version)), version.digest)
+
+
 def find_source_name(version: Artifact) -> str:
     """Return the pinned model version that a registry version links to."""
     return f"{version.source_entity}/{version.source_project}/{version.source_name}"
@@ -444,6 +548,14 @@ def find_source_name(version: Artifact) -> str:
 def measure_by_name(measured: form.Metrics) -> dict[str, Any]:
     """Return all metrics of a model by name."""
     return {name: value for name, value in vars(measured).items() if name != "other"} | measured.other
+
+
+def give_unchanged(reference: Reference, production: Artifact, out: Path | None) -> int:
+    """Print that this model is in production already, and return the exit code."""
+    log(f"{page.UNCHANGED} ({reference})")
+    text = page.write_unchanged(str(reference), str(Reference.pin(production)))
+    emit(build_unchanged(reference, production), out, {evaluation.REPORT: text, form.FILE: None})
+    return 0
 
 
 def build_unchanged(reference: Reference, production: Artifact) -> dict[str, Any]:
