@@ -20,7 +20,7 @@ class Disagreement(Exception):
     """What does not match, and what to do."""
 
 
-def notes(tag: str, root: Path) -> str:
+def read_notes(tag: str, root: Path) -> str:
     if not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
         raise Disagreement(f"the tag {tag!r} is not a version", "use a tag like v0.2.0")
     version = tag.removeprefix("v")
@@ -28,10 +28,10 @@ def notes(tag: str, root: Path) -> str:
         stated = tomllib.loads((root / package).read_text(encoding="utf-8"))["project"]["version"]
         if stated != version:
             raise Disagreement(f"{package} has version {stated}, but the tag is {tag}", f'write version = "{version}"')
-    return section(version, (root / "CHANGELOG.md").read_text(encoding="utf-8"))
+    return find_section(version, (root / "CHANGELOG.md").read_text(encoding="utf-8"))
 
 
-def section(version: str, changelog: str) -> str:
+def find_section(version: str, changelog: str) -> str:
     """Return the lines below `## 0.2.0`, with or without a date after it, up to the next heading of that level."""
     match = re.search(rf"^## {re.escape(version)}(?: [^\n]*)?\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if not match or not match[1].strip():
@@ -44,7 +44,7 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        print(notes(sys.argv[1], Path()))
+        print(read_notes(sys.argv[1], Path()))
     except Disagreement as problem:
         what, hint = problem.args
         print(f"error: {what}\nhint: {hint}", file=sys.stderr)

@@ -35,7 +35,7 @@ def ask(method: str, path: str, body: Any = None) -> Any:
         return json.loads(answer.read() or "null")
 
 
-def listed(path: str, **query: str) -> Iterator[dict[str, Any]]:
+def read_pages(path: str, **query: str) -> Iterator[dict[str, Any]]:
     """Yield every row of a list that GitHub returns in pages."""
     page = 1
     while rows := ask("GET", f"{path}?{urllib.parse.urlencode(query | {'per_page': PAGE, 'page': page})}"):
@@ -45,7 +45,7 @@ def listed(path: str, **query: str) -> Iterator[dict[str, Any]]:
         page += 1
 
 
-def pulls(head: str, sha: str) -> Iterator[dict[str, Any]]:
+def list_pulls(head: str, sha: str) -> Iterator[dict[str, Any]]:
     """The open pull requests from `owner:branch` whose last commit this is."""
     query = urllib.parse.urlencode({"head": head, "state": "open", "per_page": PAGE})
     return (pull for pull in ask("GET", f"pulls?{query}") if pull["head"]["sha"] == sha)

@@ -359,7 +359,7 @@ def test_what_is_touched_is_what_docker_would_be_sent_otherwise(repository, hist
     """Pushes of several commits, and pull requests into a main that has gone on."""
     monkeypatch.chdir(repository)
     find, dice = script(), random.Random(histories)
-    monkeypatch.setattr(find, "images", tags)  # in this process, which is faster
+    monkeypatch.setattr(find, "list_images", tags)  # in this process, which is faster
     touched = untouched = 0
     for number in range(0, 10 * histories, 10):
         git(repository, "switch", "-q", "main")

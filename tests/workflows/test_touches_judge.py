@@ -161,7 +161,7 @@ def script():
 
 
 def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it():
-    harmless = [name for name in tracked() if script().harmless(name)]
+    harmless = [name for name in tracked() if script().is_harmless(name)]
     assert len(harmless) > 100
     for name, use_case in product(push_images_steps(), shipped()):
         made = images.add_bases([images.wanted(ROOT, use_case)[name]])
@@ -212,4 +212,4 @@ def test_who_owns_the_judge_owns_every_file_of_it():
         return "/" not in name and fnmatch(name, pattern[1:])
 
     for name in [*tracked(), "json.py", "steps/README.md", "steps/docs/x.py"]:
-        assert bool(owners(name)) != script().harmless(name), name
+        assert bool(owners(name)) != script().is_harmless(name), name

@@ -23,10 +23,10 @@ import re
 import shutil
 import sys
 
-from tools.github.doctor import doctor
+from tools.github.doctor import report_differences
 from tools.github.gh import Refused, assumed
-from tools.github.setup import ask_without_echo, setup
-from tools.github.wanted import Wanted, environments
+from tools.github.setup import ask_without_echo, set_up
+from tools.github.wanted import Wanted, list_environments
 
 MAX_REVIEWERS = 6
 
@@ -65,16 +65,16 @@ def main(argv: list[str] | None = None) -> int:
                 f"{len(reviewers)} reviewers were named", f"GitHub allows {MAX_REVIEWERS}; a team counts as one"
             )
         wanted = Wanted(args.repository, reviewers, args.entity, args.base_url, args.approval, args.promote_from)
-        if args.environment and args.environment not in environments():
-            known = ", ".join(environments())
+        if args.environment and args.environment not in list_environments():
+            known = ", ".join(list_environments())
             raise Refused(f"no use case uses the environment {args.environment!r}", f"there are: {known}")
         wanted = wanted._replace(environment=args.environment)
         if args.command == "doctor":
-            return doctor(wanted)
+            return report_differences(wanted)
         if args.dry_run and shutil.which("gh") is None:
             print("`gh` is not installed, so GitHub was not asked. This is what a new public repository needs:")
             assumed.append(wanted.repository)
-        return setup(wanted, args.dry_run, ask_without_echo)
+        return set_up(wanted, args.dry_run, ask_without_echo)
     except Refused as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
         return error.code

@@ -6,22 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tools.github.gh import Call, get, listed, put
+from tools.github.gh import Call, get, put, read_list
 from tools.github.wanted import Difference
 
 # The third-party actions that the workflows use, in addition to GitHub's own. A test compares this with the files.
 OTHERS_ACTIONS = ("docker/login-action@*",)
 
 
-def of_actions(at: str) -> Iterator[Difference]:
+def check_actions(at: str) -> Iterator[Difference]:
     path = f"{at}/actions/permissions"
-    found = get(path)
-    if not found["enabled"]:
+    settings = get(path)
+    if not settings["enabled"]:
         yield Difference(
             "GitHub Actions is off", "no workflow runs", (put(path, {"enabled": True, "allowed_actions": "all"}),)
         )
-    elif lacking := actions_that_are_not_allowed(path, found["allowed_actions"]):
-        chosen = get(f"{path}/selected-actions") if found["allowed_actions"] == "selected" else None
+    elif lacking := find_forbidden_actions(path, settings["allowed_actions"]):
+        chosen = get(f"{path}/selected-actions") if settings["allowed_actions"] == "selected" else None
         patterns = [*(chosen or {}).get("patterns_allowed", []), *(name for name in lacking if name in OTHERS_ACTIONS)]
         body = {"github_owned_allowed": True, "verified_allowed": bool((chosen or {}).get("verified_allowed"))}
         yield Difference(
@@ -42,7 +42,7 @@ def of_actions(at: str) -> Iterator[Difference]:
         )
 
 
-def actions_that_are_not_allowed(path: str, allowed: str) -> list[str]:
+def find_forbidden_actions(path: str, allowed: str) -> list[str]:
     """Return the actions that the workflows use, but that the settings do not let run."""
     if allowed == "all":
         return []
@@ -52,9 +52,9 @@ def actions_that_are_not_allowed(path: str, allowed: str) -> list[str]:
     return github + [name for name in OTHERS_ACTIONS if not {name, f"{name.partition('/')[0]}/*"} & patterns]
 
 
-def of_workflows(at: str) -> Iterator[Difference]:
+def check_workflows(at: str) -> Iterator[Difference]:
     """GitHub disables the workflows of a fork, and scheduled ones after 60 days. A person can disable them, too."""
-    for row in listed(f"{at}/actions/workflows", "workflows"):
+    for row in read_list(f"{at}/actions/workflows", "workflows"):
         if row["state"].startswith("disabled"):
             yield Difference(
                 f"the workflow {row['path']} is disabled ({row['state']})",

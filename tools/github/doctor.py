@@ -9,7 +9,7 @@ from tools.github.gh import NotOnPlan, Refused, get
 from tools.github.wanted import Difference, Wanted
 
 
-def differences(wanted: Wanted) -> Iterator[Difference]:
+def find_differences(wanted: Wanted) -> Iterator[Difference]:
     """Return everything that needs a fix, in the order in which to fix it."""
     repository = get(f"repos/{wanted.repository}")
     if repository is None:
@@ -20,23 +20,23 @@ def differences(wanted: Wanted) -> Iterator[Difference]:
         raise Refused(f"you do not administer {wanted.repository}", "log in as an administrator: gh auth login")
     at = f"repos/{wanted.repository}"
     whose = ("", "organization-")
-    found = variables.Variables(*(variables.values(f"{at}/actions/{prefix}variables") for prefix in whose))
-    approval = wanted.approval or found.get("APPROVAL") or "github"
+    current = variables.Variables(*(variables.read_values(f"{at}/actions/{prefix}variables") for prefix in whose))
+    approval = wanted.approval or current.get("APPROVAL") or "github"
     # What the merge approves is on main by then.
-    promote_from = "main" if approval == "merge" else wanted.promote_from or found.get("PROMOTE_FROM") or "pr"
+    promote_from = "main" if approval == "merge" else wanted.promote_from or current.get("PROMOTE_FROM") or "pr"
     if approval == "merge" and wanted.promote_from == "pr":
         raise Refused(
             "PROMOTE_FROM=pr does not go with APPROVAL=merge", "leave it out: here, the merge is the approval"
         )
-    yield from actions.of_actions(at)
-    yield from actions.of_workflows(at)
-    limits = list(environments.of_plan(repository, approval))
+    yield from actions.check_actions(at)
+    yield from actions.check_workflows(at)
+    limits = list(environments.check_plan(repository, approval))
     yield from limits
     for part in (
-        environments.of_environments(at, wanted, approval, promote_from),
-        keys.of_secrets(at, wanted.repository, found),
-        variables.of_variables(at, wanted, found, approval),
-        rules.of_default_branch(at, repository["default_branch"], approval),
+        environments.check_environments(at, wanted, approval, promote_from),
+        keys.check_secrets(at, wanted.repository, current),
+        variables.check_variables(at, wanted, current, approval),
+        rules.check_default_branch(at, repository["default_branch"], approval),
     ):
         try:
             yield from part
@@ -46,16 +46,16 @@ def differences(wanted: Wanted) -> Iterator[Difference]:
                 yield limits[-1]
 
 
-def doctor(wanted: Wanted) -> int:
-    found = list(differences(wanted))
-    for one in found:
-        print(f"- {one.what}: {one.why}")
-        for call in one.fix:
+def report_differences(wanted: Wanted) -> int:
+    differences = list(find_differences(wanted))
+    for difference in differences:
+        print(f"- {difference.what}: {difference.why}")
+        for call in difference.fix:
             print(f"  fix: {call}")
-        if one.by_hand:
-            print(f"  fix: {one.by_hand}")
-    if not found:
+        if difference.by_hand:
+            print(f"  fix: {difference.by_hand}")
+    if not differences:
         print(f"{wanted.repository} is set up")
         return 0
-    print(f"\n{len(found)} to fix. `make github-setup REPO={wanted.repository}` fixes those that show a command.")
+    print(f"\n{len(differences)} to fix. `make github-setup REPO={wanted.repository}` fixes those that show a command.")
     return 1

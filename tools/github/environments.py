@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tools.github.gh import MAIN, Call, Refused, get, listed, put
-from tools.github.wanted import Difference, Wanted, environments
+from tools.github.gh import MAIN, Call, Refused, get, put, read_list
+from tools.github.wanted import Difference, Wanted, list_environments
 
 PULLS = "refs/pull/*/merge"
 
 
-def of_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
+def check_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
     """A public repository has everything. A private one has no environments on Free, and reviewers only on
     Enterprise.
     """
     if repository["visibility"] == "public":
         return
-    plan = plan_of(repository["owner"])
+    plan = find_plan(repository["owner"])
     on_plan = f"the plan {plan}" if plan else "a plan that GitHub does not show you"
     where = f"for a {repository['visibility']} repository on {on_plan}"
     if plan == "free":
@@ -34,36 +34,36 @@ def of_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference]:
         )
 
 
-def plan_of(owner: dict[str, Any]) -> str | None:
+def find_plan(owner: dict[str, Any]) -> str | None:
     """Return the owner's plan. GitHub shows a person's plan only to that person."""
-    found = get("user" if owner["type"] == "User" else f"orgs/{owner['login']}") or {}
-    if owner["type"] == "User" and found.get("login") != owner["login"]:
+    account = get("user" if owner["type"] == "User" else f"orgs/{owner['login']}") or {}
+    if owner["type"] == "User" and account.get("login") != owner["login"]:
         return None
-    name = (found.get("plan") or {}).get("name")
+    name = (account.get("plan") or {}).get("name")
     return str(name) if name else None
 
 
-def of_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
+def check_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
     if get(f"{at}/environments/training") is None:
         yield Difference(
             "the environment training is missing",
             "GitHub creates it at the first run, without the key that the steps need",
             (put(f"{at}/environments/training", {}),),
         )
-    for name in environments():
-        yield from of_production(at, name, wanted, approval, promote_from)
+    for name in list_environments():
+        yield from check_production(at, name, wanted, approval, promote_from)
 
 
-def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
+def check_production(at: str, name: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
     """Check the environment whose reviewers approve a model."""
     path = f"{at}/environments/{name}"
-    found = get(path)
-    protection = {rule["type"]: rule for rule in (found or {}).get("protection_rules", [])}
+    current = get(path)
+    protection = {rule["type"]: rule for rule in (current or {}).get("protection_rules", [])}
     reviewers = [
-        {"type": one["type"], "id": one["reviewer"]["id"]}
-        for one in protection.get("required_reviewers", {}).get("reviewers", [])
+        {"type": reviewer["type"], "id": reviewer["reviewer"]["id"]}
+        for reviewer in protection.get("required_reviewers", {}).get("reviewers", [])
     ]
-    chosen = [reviewer_of(login) for login in wanted.reviewers_of(name)] or reviewers
+    chosen = [find_reviewer(login) for login in wanted.get_reviewers(name)] or reviewers
     self_review = not protection.get("required_reviewers", {}).get("prevent_self_review", False)
     body: dict[str, Any] = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
     # GitHub's API description omits this field, but a call without it could switch the bypass on again.
@@ -71,7 +71,7 @@ def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_fro
     if approval == "github":
         body |= {"reviewers": chosen, "prevent_self_review": True}
     fix = (put(path, body),)
-    if found is None:
+    if current is None:
         yield Difference(
             f"the environment {name} is missing",
             "GitHub creates it at the first run, without any protection",
@@ -84,45 +84,45 @@ def of_production(at: str, name: str, wanted: Wanted, approval: str, promote_fro
             "no one can approve, and promote refuses",
             by_hand="say who may approve: REVIEWERS='login org/team'",
         )
-    elif approval == "github" and (by_id(chosen) != by_id(reviewers) or self_review):
-        what = "lets people approve their own run" if by_id(chosen) == by_id(reviewers) else "has other reviewers"
+    elif approval == "github" and (list_ids(chosen) != list_ids(reviewers) or self_review):
+        what = "lets people approve their own run" if list_ids(chosen) == list_ids(reviewers) else "has other reviewers"
         yield Difference(f"the environment {name} {what}", "people other than those you named could approve", fix)
-    elif (found.get("deployment_branch_policy") or {}).get("custom_branch_policies") is not True:
+    elif (current.get("deployment_branch_policy") or {}).get("custom_branch_policies") is not True:
         yield Difference(f"the environment {name} is open to every branch", "any branch could ask for an approval", fix)
-    elif found.get("can_admins_bypass", True):
+    elif current.get("can_admins_bypass", True):
         yield Difference(
             f"the environment {name} lets administrators bypass the reviewers",
             "promote refuses that run as `bypassed`",
             fix,
         )
-    yield from of_branches(path, name, promote_from)
+    yield from check_branches(path, name, promote_from)
 
 
-def reviewer_of(name: str) -> dict[str, Any]:
+def find_reviewer(name: str) -> dict[str, Any]:
     organization, _, team = name.rpartition("/")
-    found = get(f"orgs/{organization}/teams/{team}" if organization else f"users/{name}")
-    if found is None:
+    account = get(f"orgs/{organization}/teams/{team}" if organization else f"users/{name}")
+    if account is None:
         raise Refused(f"there is no {'team' if organization else 'user'} {name!r}", "use a login, or org/team")
-    return {"type": "Team" if organization else "User", "id": found["id"]}
+    return {"type": "Team" if organization else "User", "id": account["id"]}
 
 
-def by_id(reviewers: list[dict[str, Any]]) -> set[tuple[str, int]]:
-    return {(one["type"], one["id"]) for one in reviewers}
+def list_ids(reviewers: list[dict[str, Any]]) -> set[tuple[str, int]]:
+    return {(reviewer["type"], reviewer["id"]) for reviewer in reviewers}
 
 
-def of_branches(environment: str, name: str, promote_from: str) -> Iterator[Difference]:
+def check_branches(environment: str, name: str, promote_from: str) -> Iterator[Difference]:
     patterns = {MAIN, PULLS} if promote_from == "pr" else {MAIN}
     path = f"{environment}/deployment-branch-policies"
-    found = {row["name"]: row["id"] for row in listed(path, "branch_policies")}
-    for pattern in sorted(patterns - found.keys()):
+    policies = {row["name"]: row["id"] for row in read_list(path, "branch_policies")}
+    for pattern in sorted(patterns - policies.keys()):
         yield Difference(
             f"{name} does not allow the branch {pattern}",
             "a promotion from there is refused before anyone is asked",
             (put(path, {"name": pattern}, "POST"),),
         )
-    for pattern in sorted(found.keys() - patterns):
+    for pattern in sorted(policies.keys() - patterns):
         yield Difference(
             f"{name} allows the branch {pattern}",
             f"PROMOTE_FROM={promote_from} allows only {' and '.join(sorted(patterns))}",
-            (Call(("api", "--method", "DELETE", f"{path}/{found[pattern]}")),),
+            (Call(("api", "--method", "DELETE", f"{path}/{policies[pattern]}")),),
         )

@@ -39,9 +39,9 @@ class Call(NamedTuple):
         return line if self.body is None else f"{line} <<< {shlex.quote(json.dumps(self.body))}"
 
 
-def run(words: tuple[str, ...], given: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(arguments: tuple[str, ...], given: str | None = None) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(["gh", *words], input=given or "", capture_output=True, text=True, check=False)
+        return subprocess.run(["gh", *arguments], input=given or "", capture_output=True, text=True, check=False)
     except OSError as error:
         raise Refused(f"`gh` is not installed ({error.strerror})", "install it: https://cli.github.com", 3) from error
 
@@ -49,37 +49,37 @@ def run(words: tuple[str, ...], given: str | None = None) -> subprocess.Complete
 def get(path: str) -> Any:
     """Return GitHub's answer, or None if there is no such thing."""
     if shutil.which("gh") is None and assumed:
-        return fresh(path.partition("?")[0])
+        return answer_fresh(path.partition("?")[0])
     done = run(("api", path))
     if done.returncode == 0:
         return json.loads(done.stdout)
     if "HTTP 404" in done.stderr:
         return None
-    said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+    last_line = (done.stderr.strip().splitlines() or ["nothing"])[-1]
     if "HTTP 403" in done.stderr and "Upgrade to" in done.stderr:
         raise NotOnPlan(
-            f"GET {path} is not part of the plan: {said}", "make the repository public, or take another plan"
+            f"GET {path} is not part of the plan: {last_line}", "make the repository public, or take another plan"
         )
     if "HTTP 403" in done.stderr:
-        raise Refused(f"GET {path} is not permitted: {said}", "log in as an administrator: gh auth login", 2)
-    raise Refused(f"GET {path} was not answered: {said}", "look at `gh auth status`, then run this again", 3)
+        raise Refused(f"GET {path} is not permitted: {last_line}", "log in as an administrator: gh auth login", 2)
+    raise Refused(f"GET {path} was not answered: {last_line}", "look at `gh auth status`, then run this again", 3)
 
 
-def listed(path: str, key: str = "", size: int = PAGE) -> list[dict[str, Any]]:
+def read_list(path: str, key: str = "", size: int = PAGE) -> list[dict[str, Any]]:
     """Return every row of a list that GitHub returns in pages, under `key` if the answer is an object."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     while True:
-        answer = get(f"{path}?per_page={size}&page={1 + len(found) // size}")
+        answer = get(f"{path}?per_page={size}&page={1 + len(rows) // size}")
         part = (answer[key] if key else answer) if answer else []
-        found += part
+        rows += part
         if len(part) < size:
-            return found
+            return rows
 
 
 assumed: list[str] = []  # the repository that a dry run without `gh` assumes to be new and public
 
 
-def fresh(path: str) -> Any:
+def answer_fresh(path: str) -> Any:
     """Return what GitHub would answer about a new repository."""
     owner, _, name = path.partition("/")[2].partition("/")
     if (owner and not name) or "/teams/" in path:

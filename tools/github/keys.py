@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tools.github.gh import Call, listed
-from tools.github.variables import DISPATCH_REPOSITORY, TEMPLATE, Variables, values
-from tools.github.wanted import Difference, environments
+from tools.github.gh import Call, read_list
+from tools.github.variables import DISPATCH_REPOSITORY, TEMPLATE, Variables, read_values
+from tools.github.wanted import Difference, list_environments
 
 # The keys for W&B. The environment decides which job sees which key: docs/how-to/github.md.
 TRAINING_KEY = ("WANDB_API_KEY", "reads and writes the project, links into the registry")
@@ -21,22 +21,22 @@ MAX_SHOWN = 10
 DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the secret that a use case may declare
 
 
-def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Difference]:
-    places = [("training", TRAINING_KEY), *((name, SECOND_KEY) for name in environments())]
+def check_secrets(at: str, repository: str, variables: Variables) -> Iterator[Difference]:
+    places = [("training", TRAINING_KEY), *((name, SECOND_KEY) for name in list_environments())]
     for environment, (name, purpose) in places:
-        there = {row["name"] for row in listed(f"{at}/environments/{environment}/secrets", "secrets")}
-        if name not in there:
+        secrets = {row["name"] for row in read_list(f"{at}/environments/{environment}/secrets", "secrets")}
+        if name not in secrets:
             call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
             yield Difference(f"the environment {environment} has no secret {name}", purpose, (call,))
-        for other in sorted({TRAINING_KEY[0], SECOND_KEY[0]} & there - {name}):
+        for other in sorted({TRAINING_KEY[0], SECOND_KEY[0]} & secrets - {name}):
             yield Difference(
                 f"the environment {environment} has the secret {other} of the other environment",
                 "training and production must have different keys",
                 (Call(("secret", "delete", other, "--env", environment, "--repo", repository)),),
             )
-        yield from of_telling(at, repository, environment, there, variables)
+        yield from check_notifications(at, repository, environment, secrets, variables)
     ours = {DATA_TOKEN, *TELLS, TRAINING_KEY[0], SECOND_KEY[0]}
-    repository_wide = [row["name"] for row in listed(f"{at}/actions/secrets", "secrets")]
+    repository_wide = [row["name"] for row in read_list(f"{at}/actions/secrets", "secrets")]
     for name in repository_wide:
         if name in ours:
             yield Difference(
@@ -44,14 +44,14 @@ def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Diffe
                 "it belongs only in its environment",
                 (Call(("secret", "delete", name, "--repo", repository)),),
             )
-    if others := named(repository_wide, ours):
+    if others := format_names(repository_wide, ours):
         yield Difference(
             f"the repository has secrets for every job: {others}",
             INHERITED,
             by_hand="put each one into an environment that its job uses",
         )
-    organization_wide = [row["name"] for row in listed(f"{at}/actions/organization-secrets", "secrets")]
-    if others := named(organization_wide, set()):
+    organization_wide = [row["name"] for row in read_list(f"{at}/actions/organization-secrets", "secrets")]
+    if others := format_names(organization_wide, set()):
         yield Difference(
             f"the organization has secrets for every job of this repository: {others}",
             INHERITED,
@@ -59,7 +59,7 @@ def of_secrets(at: str, repository: str, variables: Variables) -> Iterator[Diffe
         )
 
 
-def of_telling(
+def check_notifications(
     at: str, repository: str, environment: str, secrets: set[str], variables: Variables
 ) -> Iterator[Difference]:
     """Return what an environment lacks to send the messages that are set up, or has without needing it."""
@@ -73,7 +73,7 @@ def of_telling(
         return
     if not TELLS & secrets and not variables.get(DISPATCH_REPOSITORY):
         return  # no messages are set up
-    own = values(f"{at}/environments/{environment}/variables")
+    own = read_values(f"{at}/environments/{environment}/variables")
     known = {name: own.get(name) or variables.get(name) or "" for name in (TEMPLATE, DISPATCH_REPOSITORY)}
     lacking = set()
     if WEBHOOK_URL in secrets and not known[TEMPLATE]:
@@ -88,7 +88,7 @@ def of_telling(
             yield Difference(f"the environment {environment} has no secret {name}", why, (call,))
 
 
-def named(names: list[str], ours: set[str]) -> str:
+def format_names(names: list[str], ours: set[str]) -> str:
     """Format the names of other secrets, at most MAX_SHOWN of them."""
     others = [name for name in names if name not in ours]
     more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tools.github.gh import MAIN, Call, get, listed, put
+from tools.github.gh import MAIN, Call, get, put, read_list
 from tools.github.wanted import Difference
 
 RULESET = "modelgate: what reaches the default branch"
@@ -15,7 +15,7 @@ CHECK = {
 }  # GitHub Actions; otherwise anyone with write access could set the status
 
 
-def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Difference]:
+def check_default_branch(at: str, branch: str, approval: str) -> Iterator[Difference]:
     if branch != MAIN:
         yield Difference(
             f"the default branch is {branch}",
@@ -28,11 +28,11 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
             "a line that GitHub cannot read protects nothing",
             by_hand="write a user or team with write access there, and merge it",
         )
-    rules = listed(f"{at}/rules/branches/{branch}")
+    rules = read_list(f"{at}/rules/branches/{branch}")
     # If several rulesets have a rule of the same kind, all of them apply.
     reviews = [rule["parameters"] for rule in rules if rule["type"] == "pull_request"]
     checks = [rule["parameters"] for rule in rules if rule["type"] == "required_status_checks"]
-    good = any(CHECK.items() <= one.items() for check in checks for one in check["required_status_checks"])
+    good = any(CHECK.items() <= status.items() for check in checks for status in check["required_status_checks"])
     good = good and any(review["require_code_owner_review"] for review in reviews)
     if approval == "merge":
         good = good and any(review["required_approving_review_count"] for review in reviews)
@@ -40,17 +40,17 @@ def of_default_branch(at: str, branch: str, approval: str) -> Iterator[Differenc
         yield Difference(
             f"{branch} can be changed without the check `done` of GitHub Actions and the review of a code owner",
             "anyone who can change the steps or the workflows can change what judges a model",
-            (of_ruleset(f"{at}/rulesets"),),
+            (write_ruleset(f"{at}/rulesets"),),
         )
 
 
-def of_ruleset(path: str) -> Call:
+def write_ruleset(path: str) -> Call:
     """Create the ruleset, or replace the one of the same name: GitHub allows only one of each name."""
-    ours = [one["id"] for one in listed(path) if one["name"] == RULESET and one.get("source_type") != "Organization"]
-    return put(f"{path}/{ours[0]}", ruleset()) if ours else put(path, ruleset(), "POST")
+    ours = [row["id"] for row in read_list(path) if row["name"] == RULESET and row.get("source_type") != "Organization"]
+    return put(f"{path}/{ours[0]}", build_ruleset()) if ours else put(path, build_ruleset(), "POST")
 
 
-def ruleset() -> dict[str, Any]:
+def build_ruleset() -> dict[str, Any]:
     review = {
         "required_approving_review_count": 1,
         "require_code_owner_review": True,

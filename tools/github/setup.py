@@ -8,19 +8,19 @@ import sys
 from collections.abc import Callable
 
 from tools.github import gh
-from tools.github.doctor import differences
+from tools.github.doctor import find_differences
 from tools.github.gh import Call
 from tools.github.wanted import Wanted
 
 
-def setup(wanted: Wanted, dry_run: bool, ask: Callable[[str], str]) -> int:
+def set_up(wanted: Wanted, dry_run: bool, ask: Callable[[str], str]) -> int:
     left = 0
-    for one in differences(wanted):
-        print(f"- {one.what}")
-        if not one.fix:
+    for difference in find_differences(wanted):
+        print(f"- {difference.what}")
+        if not difference.fix:
             left += 1
-            print(f"  by hand: {one.by_hand}")
-        for call in one.fix:
+            print(f"  by hand: {difference.by_hand}")
+        for call in difference.fix:
             print(f"  + {call}", flush=True)
             if not dry_run and not make(call, ask):
                 left += 1
@@ -39,8 +39,8 @@ def make(call: Call, ask: Callable[[str], str]) -> bool:
             return False
     done = gh.run(call.words, given)
     if done.returncode != 0:
-        said = (done.stderr.strip() or "nothing").replace(given or "\0", "***")
-        print(f"  refused: {said}")
+        message = (done.stderr.strip() or "nothing").replace(given or "\0", "***")
+        print(f"  refused: {message}")
     return done.returncode == 0
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tools.github.gh import VARIABLES_PAGE, listed, put
+from tools.github.gh import VARIABLES_PAGE, put, read_list
 from tools.github.wanted import Difference, Wanted
 
 TEMPLATE, ALLOW = "PROMOTION_WEBHOOK_TEMPLATE", "PROMOTION_WEBHOOK_ALLOW"
@@ -23,12 +23,12 @@ class Variables(NamedTuple):
         return (self.organization | self.own).get(name)
 
 
-def values(path: str) -> dict[str, str]:
-    return {row["name"]: row["value"] for row in listed(path, "variables", VARIABLES_PAGE)}
+def read_values(path: str) -> dict[str, str]:
+    return {row["name"]: row["value"] for row in read_list(path, "variables", VARIABLES_PAGE)}
 
 
-def of_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -> Iterator[Difference]:
-    found = variables.organization | variables.own
+def check_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -> Iterator[Difference]:
+    values = variables.organization | variables.own
     asked = {
         "WANDB_ENTITY": wanted.entity,
         "WANDB_BASE_URL": wanted.base_url,
@@ -36,38 +36,38 @@ def of_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -
         "PROMOTE_FROM": "main" if approval == "merge" else wanted.promote_from,
     }
     for name, value in asked.items():
-        if value is not None and found.get(name) != value:
+        if value is not None and values.get(name) != value:
             body = {"name": name, "value": value}
-            there = name in variables.own
-            path = f"{at}/actions/variables{'/' + name if there else ''}"
+            exists = name in variables.own
+            path = f"{at}/actions/variables{'/' + name if exists else ''}"
             yield Difference(
-                f"the variable {name} is {repr(found[name]) if name in found else 'not set'}, but must be {value!r}",
+                f"the variable {name} is {repr(values[name]) if name in values else 'not set'}, but must be {value!r}",
                 "the workflows read it",
-                (put(path, body, "PATCH" if there else "POST"),),
+                (put(path, body, "PATCH" if exists else "POST"),),
             )
-    if wanted.entity is None and not found.get("WANDB_ENTITY"):
+    if wanted.entity is None and not values.get("WANDB_ENTITY"):
         yield Difference(
             "the variable WANDB_ENTITY is missing",
             "the steps would write to the default entity of each key",
             by_hand="set it: ENTITY=your-team",
         )
     for name, allowed in (("APPROVAL", ("github", "merge")), ("PROMOTE_FROM", ("pr", "main"))):
-        if name in found and found[name] not in allowed:
+        if name in values and values[name] not in allowed:
             yield Difference(
-                f"the variable {name} is {found[name]!r}",
+                f"the variable {name} is {values[name]!r}",
                 f"it can be {' or '.join(allowed)}",
                 by_hand=f"set it: {name}={allowed[0]}",
             )
     for name, meant in ((TEMPLATE, "slack|teams"), (ALLOW, "private|http|private http|http private")):
-        if name in found and not re.fullmatch(meant, found[name]):
+        if name in values and not re.fullmatch(meant, values[name]):
             yield Difference(
-                f"the variable {name} is {found[name]!r}",
+                f"the variable {name} is {values[name]!r}",
                 "the webhook gets no message about a promotion",
                 by_hand=f"{meant.replace('|', ', or ')}; or delete it: gh variable delete {name}",
             )
-    if DISPATCH_REPOSITORY in found and not re.fullmatch(r"[\w-]+/[\w.-]+", found[DISPATCH_REPOSITORY]):
+    if DISPATCH_REPOSITORY in values and not re.fullmatch(r"[\w-]+/[\w.-]+", values[DISPATCH_REPOSITORY]):
         yield Difference(
-            f"the variable {DISPATCH_REPOSITORY} is {found[DISPATCH_REPOSITORY]!r}",
+            f"the variable {DISPATCH_REPOSITORY} is {values[DISPATCH_REPOSITORY]!r}",
             "no repository gets a message about a promotion",
             by_hand=f"owner/name; or delete it: gh variable delete {DISPATCH_REPOSITORY}",
         )

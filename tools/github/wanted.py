@@ -32,11 +32,11 @@ class Wanted(NamedTuple):
     promote_from: str | None
     environment: str | None = None  # the only environment that these reviewers are for
 
-    def reviewers_of(self, environment: str) -> tuple[str, ...]:
+    def get_reviewers(self, environment: str) -> tuple[str, ...]:
         return self.reviewers if self.environment in (None, environment) else ()
 
 
-def environments() -> list[str]:
+def list_environments() -> list[str]:
     """Return the environments whose reviewers approve a model. Each use case names one in its config.toml."""
     names = {"production"} if not USE_CASES.is_dir() else set()
     for path in sorted(USE_CASES.glob("*/config.toml")):

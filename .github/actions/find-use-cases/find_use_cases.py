@@ -53,19 +53,19 @@ def main() -> int:
     try:
         models = find(os.environ)
     except ValueError as error:
-        print(f"::error title=use case::{escaped(str(error))}")
+        print(f"::error title=use case::{escape(str(error))}")
         return WRONG_USE
     print("use cases:", ", ".join(model["name"] for model in models) or "none")
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(f"models={json.dumps(models)}\n")
-        found = [model["name"] for model in models]
-        file.write(f"untouched={json.dumps([name for name in use_cases() if name not in found])}\n")
+        checked = [model["name"] for model in models]
+        file.write(f"untouched={json.dumps([name for name in list_use_cases() if name not in checked])}\n")
     return 0
 
 
 def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the use cases, each with what its jobs need; ValueError with what a person has to change."""
-    known = use_cases()
+    known = list_use_cases()
     check_environments(known)
     event, named = inputs["GITHUB_EVENT_NAME"], inputs["USE_CASE"] or inputs["ONLY"]
     if named and named not in known:
@@ -75,16 +75,16 @@ def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
     if event == "schedule":
         return [describe(name, "HEAD", []) for name in ([named] if named else known)]
     if event == "repository_dispatch":
-        return [proposed(known, json.loads(Path(inputs["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8")))]
+        return [read_proposal(known, json.loads(Path(inputs["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8")))]
     if event not in ("push", "pull_request"):
-        return [describe(named or default(), "HEAD", [])]
+        return [describe(named or find_default(), "HEAD", [])]
     before, judge = ("HEAD^1", "HEAD^1") if event == "pull_request" else (inputs["BEFORE"], "HEAD")
-    wanted, changed = [named] if named else known, changes(before)
-    names = wanted if changed is None else touched(wanted, before, changed)
+    wanted, changed = [named] if named else known, list_changes(before)
+    names = wanted if changed is None else find_touched(wanted, before, changed)
     return [describe(name, judge, changed or []) for name in names]
 
 
-def use_cases() -> list[str]:
+def list_use_cases() -> list[str]:
     names = sorted(path.parent.name for path in Path("usecases").glob("*/config.toml"))
     for name in names:
         if not re.fullmatch(NAME, name):
@@ -96,16 +96,16 @@ def check_environments(names: list[str]) -> None:
     """Refuse a shared environment: reviewers approve environments, so one click would approve every model that shares
     it.
     """
-    used = Counter(environment(config(name, "HEAD")) for name in names)
+    used = Counter(get_environment(read_config(name, "HEAD")) for name in names)
     for shared in sorted(name for name, count in used.items() if count > 1):
-        users = [name for name in names if environment(config(name, "HEAD")) == shared]
+        users = [name for name in names if get_environment(read_config(name, "HEAD")) == shared]
         raise ValueError(
             f"{' and '.join(users)} share the environment {shared}: write [approval] environment = "
             f'"{shared}-{users[-1]}" into usecases/{users[-1]}/config.toml'
         )
 
 
-def default() -> str:
+def find_default() -> str:
     """Return the default use case; ends if there is none, which `modelgate` says."""
     done = subprocess.run([sys.executable, "-m", "modelgate", "config"], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -116,23 +116,23 @@ def default() -> str:
 # --- what a change touches -------------------------------------------------------------------------------------------
 
 
-def changes(before: str) -> list[str] | None:
+def list_changes(before: str) -> list[str] | None:
     """Return the files that differ from an earlier commit; None if no one can tell, as after a forced push."""
-    if git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{before}^{{commit}}") is None:
+    if run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{before}^{{commit}}") is None:
         return None
-    return (git("diff", "--name-only", "--no-renames", "-z", before, "HEAD") or "").split("\0")
+    return (run_git("diff", "--name-only", "--no-renames", "-z", before, "HEAD") or "").split("\0")
 
 
-def touched(names: list[str], before: str, changed: list[str]) -> list[str]:
+def find_touched(names: list[str], before: str, changed: list[str]) -> list[str]:
     """Return those of which an image is another one than before."""
     if any(path.startswith(WORKFLOWS) for path in changed):
         return names
-    with checkout(before) as folder:
-        old, new = images(folder, names), images(Path(), names)
+    with check_out(before) as folder:
+        old, new = list_images(folder, names), list_images(Path(), names)
     return [name for name in names if name not in old or old[name] != new.get(name)]
 
 
-def images(root: Path, names: list[str]) -> dict[str, Any]:
+def list_images(root: Path, names: list[str]) -> dict[str, Any]:
     """
     Return the tags of these use cases' images, as the code in this folder makes them; without those that it cannot
     make.
@@ -143,7 +143,7 @@ def images(root: Path, names: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def checkout(commit: str) -> Iterator[Path]:
+def check_out(commit: str) -> Iterator[Path]:
     """The files of a commit, for as long as they are needed."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "worktree", "add", "-q", "--detach", f"{folder}/before", commit], check=True)
@@ -158,12 +158,12 @@ def checkout(commit: str) -> Iterator[Path]:
 
 def describe(name: str, judge: str, changed: list[str]) -> dict[str, Any]:
     """One use case of the matrix. judge: the commit whose config says who approves. changed: the files that differ."""
-    runs_on = {step: labels(config(name, "HEAD"), step) for step in ("train", "evaluate")}
-    model = {"name": name, "environment": environment(config(name, judge)), "runs-on": runs_on}
-    return model | (rollback(name) if f"usecases/{name}/rollback.toml" in changed else {})
+    runs_on = {step: get_labels(read_config(name, "HEAD"), step) for step in ("train", "evaluate")}
+    model = {"name": name, "environment": get_environment(read_config(name, judge)), "runs-on": runs_on}
+    return model | (read_rollback(name) if f"usecases/{name}/rollback.toml" in changed else {})
 
 
-def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
+def read_proposal(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the version that an automation of W&B names, as its documentation has the payload. Anyone who can write to
     the repository can send one, so it is only a proposal: the gate judges it, and a reviewer approves it.
@@ -173,7 +173,7 @@ def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
     version, collection = payload.get("artifact_version_string"), payload.get("artifact_collection_name")
     if not (isinstance(version, str) and re.fullmatch(VERSION, version)):
         raise ValueError("artifact_version_string must be entity/project/collection:vN")
-    owners = [name for name in names if config(name, "HEAD").get("collection") == collection]
+    owners = [name for name in names if read_config(name, "HEAD").get("collection") == collection]
     if len(owners) != 1 or version.rpartition("/")[2].rpartition(":")[0] != collection:
         raise ValueError(f"artifact_collection_name must be the collection of one use case: {', '.join(names)}")
     author = re.sub(r"[^\w.@-]", "", str(payload.get("event_author")))[:60]
@@ -181,12 +181,12 @@ def proposed(names: list[str], event: Mapping[str, Any]) -> dict[str, Any]:
     return describe(owners[0], "HEAD", []) | {"version": version, "policy": "", "reason": reason}
 
 
-def rollback(name: str) -> dict[str, str]:
+def read_rollback(name: str) -> dict[str, str]:
     """
     Return what the file asks for: an existing version is evaluated instead of a new one. Nothing if it is gone.
     """
     file = f"usecases/{name}/rollback.toml"
-    if (text := git("show", f"HEAD:{file}")) is None:
+    if (text := run_git("show", f"HEAD:{file}")) is None:
         return {}
     try:
         asked = tomllib.loads(text)
@@ -200,23 +200,23 @@ def rollback(name: str) -> dict[str, str]:
     return {"version": version, "policy": "rollback", "reason": reason}
 
 
-def config(name: str, commit: str) -> dict[str, Any]:
+def read_config(name: str, commit: str) -> dict[str, Any]:
     """
     Return a use case's config at a commit; empty if there is none, or none that can be read: its images are not built.
     """
     try:
-        return tomllib.loads(git("show", f"{commit}:usecases/{name}/config.toml") or "")
+        return tomllib.loads(run_git("show", f"{commit}:usecases/{name}/config.toml") or "")
     except tomllib.TOMLDecodeError:
         return {}
 
 
-def environment(settings: dict[str, Any]) -> str:
+def get_environment(settings: dict[str, Any]) -> str:
     table = settings.get("approval")
     value = table.get("environment") if isinstance(table, dict) else None
     return value if isinstance(value, str) and re.fullmatch(ENVIRONMENT, value) else DEFAULT_ENVIRONMENT
 
 
-def labels(settings: dict[str, Any], step: str) -> list[str]:
+def get_labels(settings: dict[str, Any], step: str) -> list[str]:
     table = settings.get("runs_on")
     value = table.get(step) if isinstance(table, dict) else None
     wanted: list[Any] = value if isinstance(value, list) else [value]
@@ -224,13 +224,13 @@ def labels(settings: dict[str, Any], step: str) -> list[str]:
     return wanted if good else [DEFAULT_LABEL]
 
 
-def git(*words: str) -> str | None:
+def run_git(*words: str) -> str | None:
     """Return what git answers; None if it fails."""
     done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else None
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """As GitHub's toolkit escapes the message of a command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from api import AUTHOR, ask, listed
+from api import AUTHOR, ask, read_pages
 
 LABEL = "model-audit"
 MAX_FINDINGS = 50
@@ -24,7 +24,11 @@ def main() -> int:
     result = json.loads((Path(os.environ["FOLDER"]) / "result.json").read_text(encoding="utf-8"))
     findings = result["findings"]
     issue = find(use_case)
-    wanted = {"title": title(use_case), "body": body(use_case, findings), "state": "open" if findings else "closed"}
+    wanted = {
+        "title": write_title(use_case),
+        "body": write_body(use_case, findings),
+        "state": "open" if findings else "closed",
+    }
     if issue is None and not findings:
         print(f"the ledger of {use_case} and the registry agree, and there is no issue")
     elif issue is None:
@@ -36,25 +40,25 @@ def main() -> int:
     return 0
 
 
-def title(use_case: str) -> str:
+def write_title(use_case: str) -> str:
     return f"Model audit ({use_case})"
 
 
-def mark(use_case: str) -> str:
+def get_marker(use_case: str) -> str:
     """Return the line that tells the issue from any other of ours."""
     return f"<!-- modelgate audit {use_case} -->"
 
 
-def body(use_case: str, findings: list[dict[str, Any]]) -> str:
+def write_body(use_case: str, findings: list[dict[str, Any]]) -> str:
     """Return what was found, as code: nothing in it is Markdown."""
     run = f"[workflow run]({os.environ['RUN_URL']})"
     if not findings:
-        return f"{mark(use_case)}\n\nThe last audit found nothing ({run}).\n"
+        return f"{get_marker(use_case)}\n\nThe last audit found nothing ({run}).\n"
     lines = [" ".join(f"{each['name']}: {each['message']}"[:MAX_MESSAGE].split()) for each in findings[:MAX_FINDINGS]]
     more = f"\n\nand {len(findings) - MAX_FINDINGS} more" if len(findings) > MAX_FINDINGS else ""
     return "\n".join(
         [
-            mark(use_case),
+            get_marker(use_case),
             "",
             f"`audit --verify` found entries that were changed or lost, or moves outside the gate ({run}).",
             "docs/reference/refusals.md explains each name.",
@@ -67,9 +71,9 @@ def body(use_case: str, findings: list[dict[str, Any]]) -> str:
 
 def find(use_case: str) -> dict[str, Any] | None:
     """Our issue of this model, open or closed; the newest if there are several."""
-    for row in listed("issues", state="all", labels=LABEL):
+    for row in read_pages("issues", state="all", labels=LABEL):
         ours = (row["user"] or {}).get("login") == AUTHOR and "pull_request" not in row
-        if ours and str(row["body"]).startswith(f"{mark(use_case)}\n"):
+        if ours and str(row["body"]).startswith(f"{get_marker(use_case)}\n"):
             return row
     return None
 

@@ -39,21 +39,21 @@ def main() -> int:
         print(__doc__)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     repository = os.environ["REPOSITORY"].lower()  # names on GitHub may have capitals, names of images may not
-    use_case = settings(os.environ["USE_CASE"])
+    use_case = read_config(os.environ["USE_CASE"])
     of_use_case = ("--use-case", use_case["name"], "--repository", repository)
     asked = os.environ.get("IMAGES", "").split() or STEPS
-    every = images("--list", *of_use_case, *asked)
+    every = list_images("--list", *of_use_case, *asked)
     wanted = {name: every[name] for name in asked}
-    there = {name: digest(reference) for name, reference in wanted.items() if name != ALWAYS}
-    lacking = [name for name in wanted if there.get(name) is None and name != ALWAYS]
+    already_pushed = {name: find_digest(reference) for name, reference in wanted.items() if name != ALWAYS}
+    lacking = [name for name in wanted if already_pushed.get(name) is None and name != ALWAYS]
     for name, reference in wanted.items():
-        print(f"{reference}: {'to be pushed' if there.get(name) is None else 'exists'}", flush=True)
+        print(f"{reference}: {'to be pushed' if already_pushed.get(name) is None else 'exists'}", flush=True)
     # First the one that is built each time, in seconds: a denied push fails before anything else is built.
     always = [name for name in asked if name == ALWAYS]
     pushed = build(of_use_case, always, {}) if always else {}
     if lacking:
         pushed |= build(of_use_case, lacking, fetch_bases(of_use_case, lacking))
-    digests = there | {name: pushed[name] for name in (*always, *lacking)}
+    digests = already_pushed | {name: pushed[name] for name in (*always, *lacking)}
     names = {name: reference.rpartition(":")[0] for name, reference in every.items()}
     pinned = {name: f"{names[name]}@{digests[name]}" for name in wanted}
     made = [{"name": names[name], "digest": value} for name, value in pushed.items()]
@@ -67,8 +67,8 @@ def main() -> int:
 
 def fetch_bases(of_use_case: tuple[str, ...], names: list[str]) -> dict[str, str | None]:
     """Pull what these images are built on, where it is there: each name and its digest, or None."""
-    listed = images("--list", *of_use_case, *names)
-    bases = {name: digest(reference) for name, reference in listed.items() if name not in names}
+    listed = list_images("--list", *of_use_case, *names)
+    bases = {name: find_digest(reference) for name, reference in listed.items() if name not in names}
     for name, value in bases.items():
         if value is not None:
             pull(listed[name], value)
@@ -77,22 +77,22 @@ def fetch_bases(of_use_case: tuple[str, ...], names: list[str]) -> dict[str, str
 
 def build(of_use_case: tuple[str, ...], names: list[str], bases: dict[str, str | None]) -> dict[str, str]:
     """Build images, on bases that were not there too, and push both; the digests of what was pushed."""
-    built = images(*of_use_case, *names)
+    built = list_images(*of_use_case, *names)
     # Below an existing base, nothing was built.
-    return {name: push(built[name]) for name in built if bases.get(name) is None and in_engine(built[name])}
+    return {name: push(built[name]) for name in built if bases.get(name) is None and is_in_engine(built[name])}
 
 
-def settings(name: str) -> dict[str, Any]:
+def read_config(name: str) -> dict[str, Any]:
     """Return the config of the use case, or of the default one; ends if it is wrong, which it has said."""
     command = [sys.executable, "-m", "modelgate", "config", *([name] if name else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    content: dict[str, Any] = json.loads(done.stdout)
+    return content
 
 
-def images(*arguments: str) -> dict[str, str]:
+def list_images(*arguments: str) -> dict[str, str]:
     """Return what `runner images` answers, name to tag; its words go to the log."""
     command = [sys.executable, "-m", "runner", "images", *arguments]
     # Attestations of the builder would make an index of each image, whose digest says when it was built.
@@ -111,25 +111,25 @@ def push(reference: str) -> str:
     done = subprocess.run(["docker", "push", reference], stdout=subprocess.PIPE, text=True, check=False)
     # The last line: `<tag>: digest: sha256:... size: 1234`.
     tag = re.escape(reference.rpartition(":")[2])
-    found = re.search(rf"^{tag}: digest: (sha256:[0-9a-f]{{64}}) ", done.stdout, re.MULTILINE)
-    if done.returncode != 0 or found is None:
+    match = re.search(rf"^{tag}: digest: (sha256:[0-9a-f]{{64}}) ", done.stdout, re.MULTILINE)
+    if done.returncode != 0 or match is None:
         sys.exit(f"error: {reference} was not pushed; see docker's output above\n{done.stdout[-1000:]}")
-    return found[1]
+    return match[1]
 
 
 def pull(reference: str, value: str) -> None:
     """Have the engine hold this digest under the tag, on which the runner builds."""
     pinned = f"{reference.rpartition(':')[0]}@{value}"
-    for words in (["pull", "--quiet", pinned], ["tag", pinned, reference]):
-        if subprocess.run(["docker", *words], stdout=subprocess.DEVNULL, check=False).returncode != 0:
+    for arguments in (["pull", "--quiet", pinned], ["tag", pinned, reference]):
+        if subprocess.run(["docker", *arguments], stdout=subprocess.DEVNULL, check=False).returncode != 0:
             sys.exit(f"error: {pinned} could not be pulled; see docker's output above")
 
 
-def in_engine(reference: str) -> bool:
+def is_in_engine(reference: str) -> bool:
     return subprocess.run(["docker", "image", "inspect", reference], capture_output=True, check=False).returncode == 0
 
 
-def digest(reference: str) -> str | None:
+def find_digest(reference: str) -> str | None:
     """
     Return the digest that the image registry holds under a tag, or None if none may be used; ends if that is not known.
     """
@@ -140,13 +140,13 @@ def digest(reference: str) -> str | None:
     )
     if answer.returncode == 0:
         value = str(json.loads(answer.stdout)["Descriptor"]["digest"])
-        return value if trusted(f"{reference.rpartition(':')[0]}@{value}") else None
-    if any(words in answer.stderr for words in MISSING):
+        return value if is_trusted(f"{reference.rpartition(':')[0]}@{value}") else None
+    if any(phrase in answer.stderr for phrase in MISSING):
         return None
     sys.exit(f"error: cannot find out whether {reference} exists: {answer.stderr.strip()}")
 
 
-def trusted(pinned: str) -> bool:
+def is_trusted(pinned: str) -> bool:
     """
     Return whether an image may be used though this workflow run did not build it: if images are attested, then only
     with an attestation of this repository's workflows, for main or for what this run is for. One without is built

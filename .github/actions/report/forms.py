@@ -23,50 +23,50 @@ def read(path: Path) -> str:
         return file.read(MAX_FILE).decode(errors="replace")
 
 
-def reported(folder: Path) -> list[str]:
+def list_reported(folder: Path) -> list[str]:
     """Return the use cases that have a report."""
     names = [path.name.removeprefix("report-") for path in sorted(folder.glob("report-*")) if not path.is_symlink()]
     return [name for name in names if re.fullmatch(USE_CASE, name)][:MAX_REPORTS]
 
 
-def parsed(text: str) -> dict[str, Any]:
+def parse_object(text: str) -> dict[str, Any]:
     """Return a JSON object; empty for anything else."""
     try:
-        found = json.loads(text or "{}")
+        content = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def at(content: object, *path: str) -> Any:
+def get_at(content: object, *path: str) -> Any:
     """Return the value at a place in JSON; None if there is none."""
     for key in path:
         content = content.get(key) if isinstance(content, dict) else None
     return content
 
 
-def items(content: object, key: str) -> list[dict[str, Any]]:
+def list_items(content: object, key: str) -> list[dict[str, Any]]:
     """Return the objects in a list, within a limit."""
-    found = at(content, key)
-    return [item for item in found[:MAX_ITEMS] if isinstance(item, dict)] if isinstance(found, list) else []
+    values = get_at(content, key)
+    return [item for item in values[:MAX_ITEMS] if isinstance(item, dict)] if isinstance(values, list) else []
 
 
-def held(value: object, form: str) -> str | None:
+def match_form(value: object, form: str) -> str | None:
     """Return a text in its form; None for anything else."""
     return value if isinstance(value, str) and re.fullmatch(form, value) else None
 
 
-def count(value: object) -> int | None:
+def get_count(value: object) -> int | None:
     """Return a number of rows."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**8 else None
 
 
-def number(value: object) -> float | None:
+def get_number(value: object) -> float | None:
     """Return a figure of reasonable size."""
     good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
     return float(value) if good else None  # type: ignore[arg-type]
 
 
-def url(value: object) -> str | None:
+def get_url(value: object) -> str | None:
     """Return an address that can be part of a Markdown link, and of nothing else."""
-    return held(value, r"https?://[\w.:/?&=%~#+-]{1,500}")
+    return match_form(value, r"https?://[\w.:/?&=%~#+-]{1,500}")

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from forms import at, count, held, items, number, url
+from forms import get_at, get_count, get_number, get_url, list_items, match_form
 
 MARK = "<!-- modelgate{} -->"  # with the use case
 SIGNS = {"pass": "✅", "fail": "⛔", "unchanged": "⚪"}
@@ -39,50 +39,55 @@ CLASS = r"[\w .-]{1,40}"
 SENTENCE = r"(?:[A-Za-z0-9 ,;%()]|(?<=[0-9])\.(?=[0-9])|(?<=[a-z])_(?=[a-z])|:(?= )){1,300}"
 
 
-def page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
+def write_page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
     """Return the whole comment on a model."""
-    verdict = held(result.get("verdict"), "|".join(SIGNS))
-    rules = rules_by_end(evidence)
+    verdict = match_form(result.get("verdict"), "|".join(SIGNS))
+    rules = group_rules(evidence)
     stranger = given["FROM_STRANGER"] != "false"
     # The W&B of a stranger's run is gone, and its addresses may lead anywhere.
-    links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else links_of(result, evidence))]
+    links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else list_links(result, evidence))]
     parts = [
-        mark(use_case),
+        get_marker(use_case),
         (f"`{use_case}` " if use_case else "")
-        + (first_line(result, verdict) or f"⚠️ **no verdict**: {stopped(given['JOBS'])}"),
-        given["THEN"] if verdict == "pass" else refusals(evidence),
-        warnings(evidence, stranger),
+        + (write_first_line(result, verdict) or f"⚠️ **no verdict**: {describe_stop(given['JOBS'])}"),
+        given["THEN"] if verdict == "pass" else write_refusals(evidence),
+        write_warnings(evidence, stranger),
         " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', given['SHA'])[:12]}`",
     ]
     if verdict:
-        parts += [comparison(evidence), gate_picture(rules, verdict), slices(evidence), confusion_picture(evidence)]
-        parts.append(lineage_picture(result, evidence, verdict))
+        parts += [
+            write_comparison(evidence),
+            draw_gate(rules, verdict),
+            write_slices(evidence),
+            draw_confusion(evidence),
+        ]
+        parts.append(draw_lineage(result, evidence, verdict))
     text = "\n\n".join(filter(None, parts))
-    return text + quoted(report, MAX_COMMENT - len(text), stranger) + "\n"
+    return text + quote_report(report, MAX_COMMENT - len(text), stranger) + "\n"
 
 
-def title(result: dict[str, Any], verdict: str | None, stranger: bool) -> str:
+def write_title(result: dict[str, Any], verdict: str | None, stranger: bool) -> str:
     """Return the check run's one line."""
     if verdict is None:
         return "no verdict"
-    line = first_line(result, verdict).partition(" ")[2].replace("*", "")
+    line = write_first_line(result, verdict).partition(" ")[2].replace("*", "")
     return f"the pull request's own code says {line}" if stranger else line
 
 
-def mark(use_case: str) -> str:
+def get_marker(use_case: str) -> str:
     """Return the line that tells a comment of ours from any other, and what it is on."""
     return MARK.format(f" {use_case}" if use_case else "")
 
 
-def first_line(result: dict[str, Any], verdict: str | None) -> str:
+def write_first_line(result: dict[str, Any], verdict: str | None) -> str:
     """Return the headline that evaluate wrote, if it is a sentence about this verdict."""
     if verdict is None:
         return ""
-    about, _, rest = (held(result.get("headline"), SENTENCE) or "").partition(": ")
+    about, _, rest = (match_form(result.get("headline"), SENTENCE) or "").partition(": ")
     return f"{SIGNS[verdict]} **{verdict}**" + (f": {rest}" if about == verdict and rest else "")
 
 
-def stopped(jobs: str) -> str:
+def describe_stop(jobs: str) -> str:
     """Return where the workflow run stopped, from toJSON(needs)."""
     for name, job in json.loads(jobs or "{}").items():
         if job.get("result") not in ("success", "skipped"):
@@ -91,26 +96,26 @@ def stopped(jobs: str) -> str:
     return "nothing was evaluated"
 
 
-def warnings(evidence: dict[str, Any], stranger: bool) -> str:
+def write_warnings(evidence: dict[str, Any], stranger: bool) -> str:
     """
     Return what differs from production and what is unusual, one per line: as code, so GitHub makes no link of a name.
     """
-    lines = at(evidence, "warnings")
+    lines = get_at(evidence, "warnings")
     if not isinstance(lines, list):
         return ""
-    shown = [warning(line, stranger) for line in lines[:MAX_WARNINGS] if isinstance(line, str)]
+    shown = [write_warning(line, stranger) for line in lines[:MAX_WARNINGS] if isinstance(line, str)]
     # With a separate line above them; otherwise GitHub would join these and the refusals before them into one list.
     return "\n".join(["Note:", *filter(None, shown)]) if any(shown) else ""
 
 
-def warning(line: str, stranger: bool) -> str:
+def write_warning(line: str, stranger: bool) -> str:
     """One line; the address at its end becomes a link, if no stranger wrote it."""
     text, _, address = line.partition(": http")
-    linked = None if stranger else url(f"http{address}")
-    return f"- {code(text)}" + (f" ([run]({linked}))" if linked else "") if code(text) else ""
+    linked = None if stranger else get_url(f"http{address}")
+    return f"- {to_code(text)}" + (f" ([run]({linked}))" if linked else "") if to_code(text) else ""
 
 
-def code(text: str) -> str:
+def to_code(text: str) -> str:
     """
     Return a text as code, of which GitHub makes no link, no mention and no markup; empty if nothing of it can be shown.
     """
@@ -118,55 +123,55 @@ def code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def comparison(evidence: dict[str, Any]) -> str:
+def write_comparison(evidence: dict[str, Any]) -> str:
     """
     Return the candidate next to production, if there is one: three columns, which a telephone shows without scrolling.
     """
     lines = ["| | candidate (change) | production |", "|---|---|---|"]
-    other = at(evidence, "metrics", "candidate", "other")
-    named = sorted(held(name, METRIC) or "" for name in other)[:MAX_ROWS] if isinstance(other, dict) else []
+    other = get_at(evidence, "metrics", "candidate", "other")
+    named = sorted(match_form(name, METRIC) or "" for name in other)[:MAX_ROWS] if isinstance(other, dict) else []
     for path in (("accuracy",), ("loss",), *(("other", name) for name in named if name)):
-        ours, theirs = (number(at(evidence, "metrics", who, *path)) for who in ("candidate", "production"))
+        ours, theirs = (get_number(get_at(evidence, "metrics", who, *path)) for who in ("candidate", "production"))
         if ours is not None and theirs is not None:
             label = path[-1].replace("_", " ")
             lines.append(f"| {label} | {ours:.4f} ({ours - theirs:+.4f}) | {theirs:.4f} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def links_of(result: dict[str, Any], evidence: dict[str, Any]) -> list[str]:
+def list_links(result: dict[str, Any], evidence: dict[str, Any]) -> list[str]:
     """Version, evaluation and dataset in W&B."""
-    run, version = url(at(evidence, "evaluation_run", "url")), url(result.get("url"))
-    found = [f"[{word}]({address})" for word, address in (("version", version), ("evaluation", run)) if address]
-    dataset = held(at(evidence, "dataset", "name"), NAME)
+    run, version = get_url(get_at(evidence, "evaluation_run", "url")), get_url(result.get("url"))
+    links = [f"[{word}]({address})" for word, address in (("version", version), ("evaluation", run)) if address]
+    dataset = match_form(get_at(evidence, "dataset", "name"), NAME)
     if run and dataset and "/runs/" in run:
         entity, project, collection = dataset.split("/")
         name, _, version_number = collection.partition(":")
         host = run.rpartition("/runs/")[0].rsplit("/", 2)[0]
-        found.append(f"[dataset]({host}/{entity}/{project}/artifacts/dataset/{name}/{version_number})")
-    return found
+        links.append(f"[dataset]({host}/{entity}/{project}/artifacts/dataset/{name}/{version_number})")
+    return links
 
 
-def rules_by_end(evidence: dict[str, Any]) -> dict[str, list[str]]:
+def group_rules(evidence: dict[str, Any]) -> dict[str, list[str]]:
     """Return how a rule can end, to the names of those that did."""
-    found: dict[str, list[str]] = {how: [] for how in COLOURS}
-    for rule in items(evidence, "rules")[:MAX_RULES]:
-        name, passed, blocking = held(rule.get("rule"), RULE), rule.get("passed"), rule.get("blocking")
+    groups: dict[str, list[str]] = {how: [] for how in COLOURS}
+    for rule in list_items(evidence, "rules")[:MAX_RULES]:
+        name, passed, blocking = match_form(rule.get("rule"), RULE), rule.get("passed"), rule.get("blocking")
         if name and isinstance(passed, bool) and isinstance(blocking, bool):
-            found["passed" if passed else "refused" if blocking else "shown only"].append(name)
-    return found
+            groups["passed" if passed else "refused" if blocking else "shown only"].append(name)
+    return groups
 
 
-def refusals(evidence: dict[str, Any]) -> str:
+def write_refusals(evidence: dict[str, Any]) -> str:
     """Return each rule that refused, with its reason."""
     lines = []
-    for rule in items(evidence, "rules")[:MAX_RULES]:
-        name, reason = held(rule.get("rule"), RULE), rule.get("reason")
+    for rule in list_items(evidence, "rules")[:MAX_RULES]:
+        name, reason = match_form(rule.get("rule"), RULE), rule.get("reason")
         if name and rule.get("passed") is False and rule.get("blocking") is True:
-            lines.append(f"- `{name}`: {code(reason) if isinstance(reason, str) else ''}".rstrip(": "))
+            lines.append(f"- `{name}`: {to_code(reason) if isinstance(reason, str) else ''}".rstrip(": "))
     return "\n".join(["Refused by:", *lines]) if lines else ""
 
 
-def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
+def draw_gate(rules: dict[str, list[str]], verdict: str) -> str:
     """Return the rules by how they ended, one box for each end: a picture as narrow as a telephone can show."""
     ends = [how for how in COLOURS if rules[how]]
     if not ends:
@@ -178,26 +183,26 @@ def gate_picture(rules: dict[str, list[str]], verdict: str) -> str:
     return "**The gate**\n\n" + "\n".join([*lines, "```"])
 
 
-def slices(evidence: dict[str, Any]) -> str:
+def write_slices(evidence: dict[str, Any]) -> str:
     """Return the slices that moved most, as a table. Names are code, so that GitHub makes no link of one."""
     lines = []
-    for one in items(evidence, "slices"):
-        rows, regressed, improved = (count(one.get(key)) for key in ("rows", "regressed", "improved"))
-        if (name := held(one.get("name"), SLICE)) and None not in (rows, regressed, improved):
+    for item in list_items(evidence, "slices"):
+        rows, regressed, improved = (get_count(item.get(key)) for key in ("rows", "regressed", "improved"))
+        if (name := match_form(item.get("name"), SLICE)) and None not in (rows, regressed, improved):
             lines.append(f"| `{name}` | {regressed} of {rows} | {improved} of {rows} |")
     if not lines:
         return ""
     head = ["| slice | regressed | improved |", "|---|---|---|"]
-    words = "regressed: rows that production gets right and the candidate gets wrong; improved: the opposite"
-    return f"**Slices that changed** ({words})\n\n" + "\n".join([*head, *lines[:MAX_ROWS]])
+    explanation = "regressed: rows that production gets right and the candidate gets wrong; improved: the opposite"
+    return f"**Slices that changed** ({explanation})\n\n" + "\n".join([*head, *lines[:MAX_ROWS]])
 
 
-def confusion_picture(evidence: dict[str, Any]) -> str:
+def draw_confusion(evidence: dict[str, Any]) -> str:
     """Return which class is taken for which, the most frequent first: truth on the left, answer on the right."""
     flows = []
-    for one in items(evidence, "confusion"):
-        truth, answer = (held(one.get(key), CLASS) for key in ("truth", "answer"))
-        if truth and answer and (rows := count(one.get("rows"))):
+    for item in list_items(evidence, "confusion"):
+        truth, answer = (match_form(item.get(key), CLASS) for key in ("truth", "answer"))
+        if truth and answer and (rows := get_count(item.get("rows"))):
             flows.append((rows, f"is {truth},taken for {answer},{rows}"))
     if not flows:
         return ""
@@ -207,10 +212,10 @@ def confusion_picture(evidence: dict[str, Any]) -> str:
     return "**The most frequent mistakes** (in rows)\n\n" + "\n".join([*lines, "```"])
 
 
-def lineage_picture(result: dict[str, Any], evidence: dict[str, Any], verdict: str) -> str:
+def draw_lineage(result: dict[str, Any], evidence: dict[str, Any], verdict: str) -> str:
     """From the dataset to the evidence that waits for approval."""
-    names = {what: held(at(evidence, what, "name"), NAME) for what in ("dataset", "version", "production")}
-    judged = held(result.get("evidence"), NAME)
+    names = {what: match_form(get_at(evidence, what, "name"), NAME) for what in ("dataset", "version", "production")}
+    judged = match_form(result.get("evidence"), NAME)
     if not (names["dataset"] and names["version"] and judged):
         return ""
     short = {what: name.rpartition("/")[2] for what, name in names.items() if name}
@@ -227,7 +232,7 @@ def lineage_picture(result: dict[str, Any], evidence: dict[str, Any], verdict: s
     return "**Where it comes from**\n\n" + "\n".join(lines)
 
 
-def quoted(report: str, room: int, from_stranger: bool) -> str:
+def quote_report(report: str, room: int, from_stranger: bool) -> str:
     """Return the whole report, folded; a stranger's goes between fences that no line of it can close."""
     if not report:
         return ""

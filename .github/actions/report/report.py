@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import github
-from forms import at, held, parsed, read, reported, url
-from page import SIGNS, page, title
+from forms import get_at, get_url, list_reported, match_form, parse_object, read
+from page import SIGNS, write_page, write_title
 
 FINE = ("pass", "unchanged")
 CONFIGS = "usecases/*/config.toml"
@@ -45,30 +45,30 @@ def main() -> int:
 
 def report(inputs: Mapping[str, str]) -> None:
     folder, stranger = Path(inputs["FOLDER"]), inputs["FROM_STRANGER"] != "false"
-    pull = inputs["PULL_REQUEST"] or (github.of_fork(inputs["HEAD"], inputs["SHA"]) if stranger else "")
+    pull = inputs["PULL_REQUEST"] or (github.find_pull_of_fork(inputs["HEAD"], inputs["SHA"]) if stranger else "")
     if stranger and not pull:
         print("there is no open pull request with this commit, so there is nothing to report")
         return
-    judged = [inputs["USE_CASE"]] if inputs["USE_CASE"] else reported(folder)
+    judged = [inputs["USE_CASE"]] if inputs["USE_CASE"] else list_reported(folder)
     nothing = [""] if inputs["ENDED"] != "success" else []  # a run that touches no model has nothing to report
     for use_case in judged or nothing:
         files = folder / f"report-{use_case}"
-        result, evidence = (parsed(read(files / name)) for name in ("result.json", "evidence.json"))
-        text = page(use_case, result, evidence, read(files / "report.md"), inputs)
+        result, evidence = (parse_object(read(files / name)) for name in ("result.json", "evidence.json"))
+        text = write_page(use_case, result, evidence, read(files / "report.md"), inputs)
         if pull:
             print(f"{github.write(int(pull), use_case, text)} the comment of #{int(pull)} on {use_case or 'no model'}")
-        if inputs["CHECK"] == "true" and use_case in known(inputs):
-            verdict = held(result.get("verdict"), "|".join(SIGNS))
-            address = None if stranger else url(at(evidence, "evaluation_run", "url"))
+        if inputs["CHECK"] == "true" and use_case in list_known(inputs):
+            verdict = match_form(result.get("verdict"), "|".join(SIGNS))
+            address = None if stranger else get_url(get_at(evidence, "evaluation_run", "url"))
             ends = ("neutral" if stranger else "success") if verdict in FINE else "failure"
-            github.check(use_case, inputs["SHA"], ends, title(result, verdict, stranger), text, address)
+            github.check(use_case, inputs["SHA"], ends, write_title(result, verdict, stranger), text, address)
     if stranger and inputs["CHECK"] == "true":
-        for use_case in sorted(set(known(inputs)) - set(judged)):
+        for use_case in sorted(set(list_known(inputs)) - set(judged)):
             ends = "neutral" if inputs["ENDED"] == "success" else "failure"
             github.check(use_case, inputs["SHA"], ends, "not judged", "The pull request's own run has no report on it.")
 
 
-def known(inputs: Mapping[str, str]) -> list[str]:
+def list_known(inputs: Mapping[str, str]) -> list[str]:
     """Return the use cases whose check may be made: the one that is named, or those of main, which is checked out."""
     return [inputs["USE_CASE"]] if inputs["USE_CASE"] else [path.parent.name for path in Path().glob(CONFIGS)]
 

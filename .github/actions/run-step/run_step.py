@@ -45,16 +45,16 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     flags = json.loads(given["FLAGS"]) | {"out": INSIDE}
     try:
-        flags |= hyperparameters(given["HYPERPARAMETERS"], flags)
+        flags |= parse_hyperparameters(given["HYPERPARAMETERS"], flags)
     except ValueError as error:
-        print(annotation(f"{given['STEP']}: hyperparameters", str(error)), flush=True)
+        print(write_annotation(f"{given['STEP']}: hyperparameters", str(error)), flush=True)
         return WRONG_USE
     if given["IMAGES"]:
         (out / "images.json").write_text(given["IMAGES"], encoding="utf-8")
         flags["images"] = f"{INSIDE}/images.json"
     names = [*WANDB, *TELLS, *(f"GITHUB_{name}" for name in GITHUB if given["ASKS_GITHUB"] == "true")]
-    names += source_variables(json.loads(given["DATA_ENV"]), json.loads(given["VARIABLES"]))
-    command = docker_run(given["IMAGE"], names, given["NETWORK"], out, flags, given["MODULE"])
+    names += pass_source_variables(json.loads(given["DATA_ENV"]), json.loads(given["VARIABLES"]))
+    command = build_command(given["IMAGE"], names, given["NETWORK"], out, flags, given["MODULE"])
     code, stdout = run(command)
     remove_links(out)
     try:
@@ -65,34 +65,34 @@ def main() -> int:
         result = {}
     write_outputs(result)
     write_summary(out / "report.md", given["STEP"], result)
-    for line in commands(given["STEP"], code, result):
+    for line in write_commands(given["STEP"], code, result):
         print(line, flush=True)
     no = result.get("verdict") == "fail" or bool(result.get("findings"))
     return 0 if code == NO and no else code
 
 
-def hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
+def parse_hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
     """Return what a person wrote into the form, as flags; ValueError with what is wrong."""
     if not text.strip():
         return {}
     try:
-        said = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        content = None
+    if not isinstance(content, dict):
         raise ValueError('write a JSON object, such as {"epochs": 20}')
-    found = {}
-    for key, value in said.items():
+    values = {}
+    for key, value in content.items():
         name = key.replace("_", "-")
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,59}", name) or name in flags:
             raise ValueError(f"{key!r} is not a hyperparameter")
         if not isinstance(value, str | int | float):
             raise ValueError(f"{key!r} must be true, false, a number or a string")
-        found[name] = json.dumps(value) if isinstance(value, bool) else str(value)
-    return found
+        values[name] = json.dumps(value) if isinstance(value, bool) else str(value)
+    return values
 
 
-def source_variables(declared: list[str], variables: Mapping[str, str]) -> list[str]:
+def pass_source_variables(declared: list[str], variables: Mapping[str, str]) -> list[str]:
     """Return those that the use case's data.py may read, put into our own environment, from which docker takes them."""
     for name in declared:
         if name in variables:
@@ -100,20 +100,20 @@ def source_variables(declared: list[str], variables: Mapping[str, str]) -> list[
     return [name for name in declared if name in variables or name == DATA_TOKEN]
 
 
-def docker_run(
+def build_command(
     image: str, environment: list[str], network: str, out: Path, flags: Mapping[str, Any], module: str = ""
 ) -> list[str]:
     """Return the command line. No variable's value is in it: docker takes the values from our own environment."""
-    words = ["docker", "run", "--rm", *CONFINED, f"--user={os.getuid()}:{os.getgid()}", f"--network={network}"]
-    words += [f"--mount=type=bind,source={out},target={INSIDE}"]
-    words += [f"--env={name}" for name in environment if os.environ.get(name)]
-    words += ["--entrypoint=python", image, "-m", module] if module else [image]
+    command = ["docker", "run", "--rm", *CONFINED, f"--user={os.getuid()}:{os.getgid()}", f"--network={network}"]
+    command += [f"--mount=type=bind,source={out},target={INSIDE}"]
+    command += [f"--env={name}" for name in environment if os.environ.get(name)]
+    command += ["--entrypoint=python", image, "-m", module] if module else [image]
     for name, value in flags.items():
         if value is True:
-            words.append(f"--{name}")
+            command.append(f"--{name}")
         elif value not in (None, False, ""):
-            words.append(f"--{name}={value}")  # one word with its flag, so that no value is taken for a flag
-    return words
+            command.append(f"--{name}={value}")  # one word with its flag, so that no value is taken for a flag
+    return command
 
 
 def run(command: list[str]) -> tuple[int, str]:
@@ -157,7 +157,7 @@ def remove_links(out: Path) -> None:
                 path.unlink()
 
 
-def content_of(path: Path, limit: int) -> bytes | None:
+def read_content(path: Path, limit: int) -> bytes | None:
     """Return the first bytes of a regular file; None if there is none, or something else has its name."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -169,58 +169,58 @@ def content_of(path: Path, limit: int) -> bytes | None:
 
 def write_summary(report: Path, step: str, result: Mapping[str, Any]) -> None:
     """The report, below its pages in W&B; or what the step answered, folded, as code: nothing in it is Markdown."""
-    data = content_of(report, MAX_SUMMARY_BYTES + 1)
+    data = read_content(report, MAX_SUMMARY_BYTES + 1)
     if data is None:
         answer = json.dumps(result, indent=2, sort_keys=True)
         lines = "".join(f"    {line}\n" for line in answer.splitlines())
         data = f"<details><summary>{step}</summary>\n\n{lines}\n</details>\n".encode()
     else:
-        data = links(result).encode() + data
+        data = write_links(result).encode() + data
     if len(data) > MAX_SUMMARY_BYTES:
         data = data[:MAX_SUMMARY_BYTES] + b"\n\n(shortened here; the whole report is with the evidence in W&B)\n"
     with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("ab") as file:
         file.write(data)
 
 
-def links(result: Mapping[str, Any]) -> str:
+def write_links(result: Mapping[str, Any]) -> str:
     """Return the version and its evaluation in W&B, as a line of Markdown; an address of another form is left out."""
     pages = (("version", result.get("url")), ("evaluation", result.get("run_url")))
     good = [f"[{name}]({url})" for name, url in pages if re.fullmatch(r"https?://[\w.:/?&=%~#+-]{1,500}", str(url))]
     return " · ".join(good) + "\n\n" if good else ""
 
 
-def commands(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
+def write_commands(step: str, code: int, result: Mapping[str, Any]) -> list[str]:
     """What went wrong, as workflow commands."""
     if code == 0:
-        return warnings(step, result)
+        return list_warnings(step, result)
     error = result.get("error")
     if isinstance(error, dict):
         message = f"{error.get('message')}\n{error.get('hint') or ''}".strip()
-        return [annotation(f"{step}: {error.get('name')}", message)]
+        return [write_annotation(f"{step}: {error.get('name')}", message)]
     if reasons := result.get("reasons"):
         title = f"{step}: {result.get('headline') or result.get('verdict')}"
-        return [annotation(title, str(reason)) for reason in reasons]
-    return [annotation(step, f"ended with exit code {code} and without its JSON object; see its output above")]
+        return [write_annotation(title, str(reason)) for reason in reasons]
+    return [write_annotation(step, f"ended with exit code {code} and without its JSON object; see its output above")]
 
 
-def warnings(step: str, result: Mapping[str, Any]) -> list[str]:
+def list_warnings(step: str, result: Mapping[str, Any]) -> list[str]:
     """Return the messages that were not sent; the job is green, because the promotion is done."""
-    told = result.get("notifications")
-    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    outcomes = result.get("notifications")
+    rows = [row for row in outcomes if isinstance(row, dict)] if isinstance(outcomes, list) else []
     messages = [f"{row.get('entry')} by {row.get('channel')}: {row['problem']}" for row in rows if row.get("problem")]
     if result.get("not_told"):
         messages.append(str(result["not_told"]))
-    return [f"::warning title={escaped(f'{step}: message not sent', ',:')}::{escaped(message)}" for message in messages]
+    return [f"::warning title={escape(f'{step}: message not sent', ',:')}::{escape(message)}" for message in messages]
 
 
-def annotation(title: str, message: str) -> str:
-    return f"::error title={escaped(title, ',:')}::{escaped(message)}"
+def write_annotation(title: str, message: str) -> str:
+    return f"::error title={escape(title, ',:')}::{escape(message)}"
 
 
-def escaped(text: str, also: str = "") -> str:
+def escape(text: str, also: str = "") -> str:
     """As GitHub's toolkit escapes data and properties of a command."""
-    for sign in "%\r\n" + also:
-        text = text.replace(sign, f"%{ord(sign):02X}")
+    for char in "%\r\n" + also:
+        text = text.replace(char, f"%{ord(char):02X}")
     return text
 
 

@@ -14,8 +14,8 @@ import urllib.error
 import urllib.parse
 from collections.abc import Iterator
 
-from api import ask, listed, pulls
-from touches_judge import reasons
+from api import ask, list_pulls, read_pages
+from touches_judge import find_reasons
 
 NAME = "judge untouched"
 MAX_FILES = 3000  # GitHub does not list more of a pull request
@@ -24,13 +24,15 @@ MAX_SHOWN = 50
 
 def main() -> int:
     sha = os.environ["SHA"]
-    pull = next(pulls(os.environ["HEAD"], sha), None)
+    pull = next(list_pulls(os.environ["HEAD"], sha), None)
     if pull is None:
         print("there is no open pull request with this commit")
         return 0
-    names = list(files(pull["number"]))
+    names = list(list_files(pull["number"]))
     before = ask("GET", f"compare/{pull['base']['sha']}...{sha}?per_page=1")["merge_base_commit"]["sha"]
-    why = reasons(names, pull["base"]["ref"], lambda side, name: text(name, before if side == "before" else sha))
+    why = find_reasons(
+        names, pull["base"]["ref"], lambda side, name: read_text(name, before if side == "before" else sha)
+    )
     if len(names) >= MAX_FILES:
         why.append(f"changes {MAX_FILES} files or more, and GitHub does not list the rest")
     title = "promote from main, after the merge" if why else "it may be promoted from its own workflow run"
@@ -42,13 +44,13 @@ def main() -> int:
     return 0
 
 
-def files(number: int) -> Iterator[str]:
+def list_files(number: int) -> Iterator[str]:
     """Every file that it changes or deletes; of one that it moves, both names."""
-    for row in listed(f"pulls/{number}/files"):
+    for row in read_pages(f"pulls/{number}/files"):
         yield from filter(None, (row["filename"], row.get("previous_filename")))
 
 
-def text(name: str, commit: str) -> str | None:
+def read_text(name: str, commit: str) -> str | None:
     """Return what is in a file of a commit; None if there is no such file."""
     try:
         answer = ask("GET", f"contents/{urllib.parse.quote(name)}?ref={commit}")

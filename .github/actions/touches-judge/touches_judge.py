@@ -34,7 +34,7 @@ CONFIG = "usecases/*/config.toml"  # the flags of train, and next to them the ga
 def main() -> int:
     why = []
     if os.environ["GITHUB_EVENT_NAME"] == "pull_request":
-        why = reasons(changed(), os.environ["GITHUB_BASE_REF"], of_checkout)
+        why = find_reasons(list_changed(), os.environ["GITHUB_BASE_REF"], read_from_checkout)
     for reason in why:
         print(reason)
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
@@ -42,38 +42,38 @@ def main() -> int:
     return 0
 
 
-def changed() -> list[str]:
+def list_changed() -> list[str]:
     """Return the files that the pull request changes; fails where there is no merge to look at."""
-    git("rev-parse", "--verify", "--quiet", "HEAD^2")  # a merge has two parents
-    names = git("diff", "--name-only", "--no-renames", "-z", "HEAD^1", "HEAD").split("\0")
+    run_git("rev-parse", "--verify", "--quiet", "HEAD^2")  # a merge has two parents
+    names = run_git("diff", "--name-only", "--no-renames", "-z", "HEAD^1", "HEAD").split("\0")
     return [name for name in names if name]
 
 
-def reasons(names: Iterable[str], base: str, text: Text) -> list[str]:
+def find_reasons(names: Iterable[str], base: str, text: Text) -> list[str]:
     """Return why a pull request with these files, into this branch, touches its judge; empty if it does not."""
-    why = [f"touches what judges a model: {json.dumps(name)}" for name in names if touches(name, text)]
+    why = [f"touches what judges a model: {json.dumps(name)}" for name in names if is_part_of_judge(name, text)]
     if base != MAIN:
         why.append(f"would be merged into {json.dumps(base)}, which has its own judge")
     return why
 
 
-def touches(name: str, text: Text) -> bool:
-    if harmless(name):
+def is_part_of_judge(name: str, text: Text) -> bool:
+    if is_harmless(name):
         return False
     if name.count("/") == 2 and fnmatch.fnmatchcase(name, MODEL):
         return False
     if name.count("/") == 2 and fnmatch.fnmatchcase(name, CONFIG):
-        before, after = (beside_train(text(side, name)) for side in ("before", "after"))
+        before, after = (drop_train(text(side, name)) for side in ("before", "after"))
         return after is None or before != after
     return True
 
 
-def harmless(name: str) -> bool:
+def is_harmless(name: str) -> bool:
     patterns = HARMLESS if "/" in name else PAGES
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def beside_train(text: str | None) -> dict[str, Any] | None:
+def drop_train(text: str | None) -> dict[str, Any] | None:
     """Return all that a config.toml says except what it says to train; None if there is none that can be read."""
     try:
         return {key: value for key, value in tomllib.loads(text or "[").items() if key != "train"}
@@ -81,15 +81,15 @@ def beside_train(text: str | None) -> dict[str, Any] | None:
         return None
 
 
-def of_checkout(side: str, name: str) -> str | None:
+def read_from_checkout(side: str, name: str) -> str | None:
     """Return a file before and after the merge that is checked out; None if there is none."""
     try:
-        return git("show", f"{'HEAD^1' if side == 'before' else 'HEAD'}:{name}")
+        return run_git("show", f"{'HEAD^1' if side == 'before' else 'HEAD'}:{name}")
     except (subprocess.CalledProcessError, UnicodeDecodeError):
         return None
 
 
-def git(*words: str) -> str:
+def run_git(*words: str) -> str:
     return subprocess.run(["git", *words], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
