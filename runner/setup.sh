@@ -165,9 +165,9 @@ get_uv() {
         "$venv/bin/python" -I -m pip install -q --retries 1 --no-deps --require-hashes -r "$venv/uv.txt" >"$log" 2>&1
 }
 
-# Install the lock with the environment's uv: this takes a fifth of pip's processor time, mostly because uv does not compile
-# bytecode; Python compiles what it imports. Without uv, if uv does not support one of pip's settings, or if it fails,
-# pip installs the lock, and shows its errors.
+# Install the lock with the environment's uv: this takes half of pip's processor time. Bytecode is compiled here, because
+# later the environment may be read-only, or PYTHONDONTWRITEBYTECODE may be set. Without uv, if uv does not support one of
+# pip's settings, or if it fails, pip installs the lock, and shows its errors.
 install() {
     if [ -x "$venv/bin/uv" ]; then
         if ! settings=$("$venv/bin/python" -I runner/uv_settings.py 2>/dev/null); then
@@ -191,7 +191,7 @@ install_with_uv() (
     no_index=
     eval "$settings"
     quietly "$venv/bin/uv" pip install --no-config --python "$venv/bin/python" --link-mode copy ${no_index:+--no-index} \
-        --index-strategy unsafe-best-match --require-hashes "$@" -r "$lock"
+        --index-strategy unsafe-best-match --compile-bytecode --require-hashes "$@" -r "$lock"
 )
 
 by_uv() {

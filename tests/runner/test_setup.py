@@ -281,6 +281,7 @@ def test_uv_of_the_lock_installs_the_rest_and_pip_does_what_it_cannot(real: Mach
     }
     (module,) = real.root.glob(".venv/lib/*/site-packages/tinypackage.py")
     assert answer(real) == "42" and module.stat().st_nlink == 1
+    assert [*module.parent.glob("__pycache__/tinypackage.*.pyc")]
 
     # A setting that only pip has, and a uv that fails.
     (real.root / "requirements.txt").write_text(lock + wheel(index, "tinyother"))
