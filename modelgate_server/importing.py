@@ -296,23 +296,7 @@ class Import:
         document: dict[str, Any],
     ) -> int:
         """Create the version as a client would, with its old number; return its id."""
-        draft = Draft(
-            type_name=home["type"],
-            collection_name=home["name"],
-            digest=document["digest"],
-            run=None,
-            description=document["description"],
-            metadata=json.dumps(document["metadata"]) if document["metadata"] is not None else None,
-            aliases=[],
-            tags=document["tags"],
-            ttl_seconds=document["ttl_seconds"],
-            history_step=document["history_step"],
-            deduplicate=False,
-            distributed_id=None,
-            client_id=None,
-            sequence_client_id=None,
-        )
-        found = manifests.announce(db, project, user, draft)
+        found = manifests.announce(db, project, user, _read_draft(home, document))
         manifest = manifests.create(db, found, kind="FULL", digest="", base_id=None)
         manifests.received(db, manifest.id, self.blobs.write(self._manifest(db, folder, document, found.id)))
         self.blobs.note(found.id, [entry["md5"] for entry in document["files"] if entry["md5"] is not None])
@@ -496,3 +480,23 @@ def _number(db: sqlite3.Connection, collection_id: int, number: int) -> Iterator
     update(db, "collections", collection_id, next_version=number)
     yield
     update(db, "collections", collection_id, next_version=max(before, number + 1))
+
+
+def _read_draft(home: dict[str, Any], document: dict[str, Any]) -> Draft:
+    """Return a version as a client would announce it. home: its collection."""
+    return Draft(
+        type_name=home["type"],
+        collection_name=home["name"],
+        digest=document["digest"],
+        run=None,
+        description=document["description"],
+        metadata=json.dumps(document["metadata"]) if document["metadata"] is not None else None,
+        aliases=[],
+        tags=document["tags"],
+        ttl_seconds=document["ttl_seconds"],
+        history_step=document["history_step"],
+        deduplicate=False,
+        distributed_id=None,
+        client_id=None,
+        sequence_client_id=None,
+    )

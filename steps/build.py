@@ -168,6 +168,13 @@ def create_artifact(
     return artifact
 
 
+def log_rows(dataset: Dataset, source: Source) -> None:
+    """Log how many rows there are, and how many of them the tables show."""
+    log(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
+    if max(len(dataset.y_train), len(dataset.y_eval)) > TABLE_ROWS:
+        log(f"the W&B Tables show at most {TABLE_ROWS} rows of a split; the files have all rows")
+
+
 # --- the step --------------------------------------------------------------------------------------------------------
 
 
@@ -197,9 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if version:
         log(f"{Reference.pin(version)} has the alias {inputs}, but not these rows: building again")
-    log(f"{len(dataset.x_train)} rows to train on, {len(dataset.x_eval)} to evaluate on, from {source.name}")
-    if max(len(dataset.y_train), len(dataset.y_eval)) > TABLE_ROWS:
-        log(f"the W&B Tables show at most {TABLE_ROWS} rows of a split; the files have all rows")
+    log_rows(dataset, source)
 
     # 3) record
     with (

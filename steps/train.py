@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import wandb
 
@@ -28,6 +29,9 @@ from modelgate.errors import WRONG_USE, StepError
 from modelgate.text import to_line
 from modelgate.tracking import client, fingerprint, lineage
 from modelgate.tracking.references import Reference
+
+if TYPE_CHECKING:
+    from wandb import Artifact
 
 UNSHOWN = ("epoch/epoch", "epoch/learning_rate")  # shown in the lines for people
 
@@ -52,6 +56,38 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 # --- the work --------------------------------------------------------------------------------------------------------
+
+
+def load_model_part(args: argparse.Namespace, settings: config.Config) -> tuple[ModuleType, dict[str, Any]]:
+    """Return the use case's model.py and its hyperparameters; refuse it if it does not take one of them."""
+    model_part = usecase.load_part(args.use_case, "model")
+    hyperparameters = {key: vars(args)[key] for key in settings.train}
+    usecase.require_keywords(args.use_case, model_part, hyperparameters)
+    return model_part, hyperparameters
+
+
+def find_dataset(api: wandb.Api, reference: Reference) -> Artifact:
+    """Return the dataset that --dataset names; refuse one that build did not make."""
+    version = client.get(api, reference, "--dataset")
+    built = lineage.require(version, lineage.BUILD)
+    datasets.require_apart(version)
+    log(f"{reference} was built by {to_line(built.account)}")
+    return version
+
+
+def fingerprint_inputs(
+    settings: config.Config, model_part: ModuleType, chosen: Mapping[str, Any], dataset: Artifact
+) -> str:
+    """Return the alias under which a model of the same inputs by the same code is stored. chosen: the flags."""
+    modules = [model_part.__name__, *usecase.list_modules(settings)]
+    return fingerprint.compute_alias("steps.train", modules, chosen, {"dataset": dataset.digest})
+
+
+def start_format(model_format: ModuleType, run: wandb.Run, args: argparse.Namespace) -> None:
+    """Import the framework, seed it, and record its versions."""
+    log(f"importing {model_format.NAME}")
+    model_format.start(args.seed, args.threads)
+    run.config.update(model_format.describe_versions())  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -91,6 +127,26 @@ def require_loadable(model_format: ModuleType, path: Path, use_case: str) -> Non
         raise StepError(error.name, str(error), error.hint, WRONG_USE) from error
 
 
+def is_of_same_training(api: wandb.Api, version: Artifact, config: Mapping[str, Any], dataset: Artifact) -> bool:
+    """Return whether the same training logged this version, and log the answer.
+
+    Its alias is a hint: anyone who can write to the project can set it on any version, even on production's.
+    """
+    inputs = config["inputs"]
+    if before := lineage.find_same_training(api, version, config, dataset):
+        log(f"reused {Reference.pin(version)}: {to_line(before.account)} ran the same training before ({inputs})")
+        return True
+    log(f"{Reference.pin(version)} has the alias {inputs}, but no matching training logged it: training again")
+    return False
+
+
+def create_artifact(use_case: str, path: Path, about: Mapping[str, Any]) -> Artifact:
+    """Return the artifact of a trained model, with its file."""
+    artifact = wandb.Artifact(f"{use_case}_model", type="model", metadata=dict(about))
+    artifact.add_file(str(path), name=path.name)
+    return artifact
+
+
 # --- the step --------------------------------------------------------------------------------------------------------
 
 
@@ -99,57 +155,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     reference = Reference.parse(args.dataset, "--dataset")
     settings = config.load(args.use_case)
     project = client.get_project(settings.project)
-    model_part = usecase.load_part(args.use_case, "model")
-    hyperparameters = {key: vars(args)[key] for key in settings.train}
-    usecase.require_keywords(args.use_case, model_part, hyperparameters)
+    model_part, hyperparameters = load_model_part(args, settings)
 
     # 1) has this been trained before?
     api = client.connect()
-    dataset_version = client.get(api, reference, "--dataset")
-    built = lineage.require(dataset_version, lineage.BUILD)
-    datasets.require_apart(dataset_version)
-    log(f"{reference} was built by {to_line(built.account)}")
-    inputs = fingerprint.compute_alias(
-        "steps.train",
-        [model_part.__name__, *usecase.list_modules(settings)],
-        hyperparameters | {"threads": args.threads},
-        {"dataset": dataset_version.digest},
-    )
+    dataset_version = find_dataset(api, reference)
+    chosen = hyperparameters | {"threads": args.threads}
+    inputs = fingerprint_inputs(settings, model_part, chosen, dataset_version)
     collection = f"{client.get_entity(api)}/{project}/{args.use_case}_model"
-    recorded = hyperparameters | {"threads": args.threads, "use_case": args.use_case}
-    if not args.no_cache and (version := client.find(api, f"{collection}:{inputs}")):
-        # The alias is a hint: anyone who can write to the project can set it on any version, even on production's.
-        if before := lineage.find_same_training(api, version, recorded | {"inputs": inputs}, dataset_version):
-            by = to_line(before.account)
-            log(f"reused {Reference.pin(version)}: {by} ran the same training before ({inputs})")
-            emit(client.describe_version("model", version), args.out)
-            return 0
-        log(f"{Reference.pin(version)} has the alias {inputs}, but no matching training logged it: training again")
+    recorded = chosen | {"use_case": args.use_case}
+    version = None if args.no_cache else client.find(api, f"{collection}:{inputs}")
+    if version and is_of_same_training(api, version, recorded | {"inputs": inputs}, dataset_version):
+        emit(client.describe_version("model", version), args.out)
+        return 0
 
     recorded |= {"dataset": str(reference)}
     model_format = frameworks.load_format(settings.framework)
-    with (
-        client.start_run(api, lineage.TRAIN, project, recorded | {"inputs": inputs}) as run,
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    started = client.start_run(api, lineage.TRAIN, project, recorded | {"inputs": inputs})
+    with started as run, tempfile.TemporaryDirectory() as folder:
         # 2) the input, through the run, so that W&B records the lineage; the eval rows are not downloaded
         training, _ = datasets.fetch_training(run.use_artifact(str(reference)), Path(folder))
 
         # 3) the training
-        log(f"importing {model_format.NAME}")
-        model_format.start(args.seed, args.threads)
-        run.config.update(model_format.describe_versions())  # type: ignore[no-untyped-call]
+        start_format(model_format, run, args)
         with report_fit_errors(model_part):
             model = model_format.fit(training, model_part, hyperparameters, settings.task, create_recorder(run))
 
         # 4) the output
+        about = recorded | model_format.describe_versions() | {"dataset_digest": dataset_version.digest}
         path = Path(folder) / model_format.MODEL_FILE
         model_format.save(model, path)
         require_loadable(model_format, path, args.use_case)
-        about = recorded | model_format.describe_versions() | {"dataset_digest": dataset_version.digest}
-        artifact = wandb.Artifact(f"{args.use_case}_model", type="model", metadata=about)
-        artifact.add_file(str(path), name=model_format.MODEL_FILE)
-        logged = client.log(run, artifact, ["latest", inputs])
+        logged = client.log(run, create_artifact(args.use_case, path, about), ["latest", inputs])
         answer = client.describe_version("model", logged, run.url)
     emit(answer, args.out)
     return 0

@@ -96,22 +96,30 @@ def fit(
     progress(f"{model.count_params():,} parameters; {len(x_t)} rows to learn from, {len(x_v)} held out", {})
     one_hot = keras.utils.to_categorical
     epochs = hyperparameters["epochs"]
-
-    def tell(epoch: int, logs: Mapping[str, float]) -> None:
-        rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-        values = {"epoch": epoch, "learning_rate": rate, **logs}
-        progress(f"epoch {epoch + 1:02d}/{epochs:02d}", {f"epoch/{name}": value for name, value in values.items()})
-
     model.fit(
         x_t,
         one_hot(y_t, classes),
         batch_size=hyperparameters["batch_size"],
         epochs=epochs,
         validation_data=(x_v, one_hot(y_v, classes)),
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
+        callbacks=[_report_epochs(model, epochs, progress)],
         verbose=0,
     )
     return model
+
+
+def _report_epochs(
+    model: keras.Model, epochs: int, progress: Callable[[str, Mapping[str, float]], None]
+) -> keras.callbacks.Callback:
+    """Return the callback that gives the metrics of each epoch to `progress`."""
+    import keras
+
+    def report(epoch: int, logs: Mapping[str, float]) -> None:
+        rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        values = {"epoch": epoch, "learning_rate": rate, **logs}
+        progress(f"epoch {epoch + 1:02d}/{epochs:02d}", {f"epoch/{name}": value for name, value in values.items()})
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=report)
 
 
 def split(x: Any, y: Any, validation_split: float, seed: int) -> tuple[Any, Any, Any, Any]:

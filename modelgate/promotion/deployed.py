@@ -10,7 +10,7 @@ have the same names as the findings of `audit --verify`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException
@@ -232,8 +232,8 @@ def list_differences(
     """
     Compare a service's report with the ledger. Return the name and the message of everything that does not agree.
 
-    said: the body of its readiness; None if it did not answer. stale_s: how long after a promotion it may still run the
-    previous version, in seconds.
+    state: the body of its readiness; None if it did not answer. stale_s: how long after a promotion it may still run
+    the previous version, in seconds.
     """
     if state is None:
         return [("service_unreachable", "it does not answer")]
@@ -250,17 +250,22 @@ def list_differences(
     if state.get("version") != promoted_by["name"]:
         message = f"it runs {to_line(state.get('version'))}, but entry v{by.number} promoted {promoted_by['name']}"
         return [("service_of_other_version", message)]
-    findings = []
+    return [*_compare_file(state, by), *_find_delay(by, find_promotion(entries, collection), now, stale_s)]
+
+
+def _compare_file(state: Mapping[str, Any], by: Entry) -> Iterator[tuple[str, str]]:
+    """Return what is wrong if the service runs another file than this entry promoted."""
+    promoted_by = by.content["to"]
     sha256 = (by.content.get("sha256") or {}).get("model")
     if state.get("digest") != promoted_by["digest"] or sha256 not in (None, state.get("sha256")):
         message = f"its file of {promoted_by['name']} is {to_line(state.get('sha256'))}, but {sha256} was promoted"
-        findings.append(("service_of_other_digest", message))
-    last = find_promotion(entries, collection)
+        yield "service_of_other_digest", message
+
+
+def _find_delay(by: Entry, last: Entry | None, now: datetime, stale_s: float) -> Iterator[tuple[str, str]]:
+    """Return what is wrong if the service still runs what this entry promoted, although another promotion followed."""
     if last is not None and last.number != by.number:
         late = (now - ledger.parse_time(last.content["time"])).total_seconds()
         if late > stale_s:
-            message = (
-                f"it runs {promoted_by['name']}, but entry v{last.number} promoted another version {late:.0f} s ago"
-            )
-            findings.append(("service_stale", message))
-    return findings
+            runs = by.content["to"]["name"]
+            yield "service_stale", f"it runs {runs}, but entry v{last.number} promoted another version {late:.0f} s ago"

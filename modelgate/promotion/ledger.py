@@ -412,50 +412,55 @@ def is_readable(content: object) -> bool:
     """Return whether this has all fields of a promotion with their types: the ledger's project may have other
     writers.
     """
-
-    def version(value: object) -> bool:
-        if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("name", "digest")):
-            return False
-        return len(value["name"]) <= _MAX_NAME_CHARS and _NAME.fullmatch(value["name"]) is not None
-
-    def hashes(value: object) -> bool:
-        """SHA-256 of the files; entries of schema 1 have none."""
-        return value is None or (
-            isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("model", "eval_rows"))
-        )
-
-    def number(value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_DROP
-
-    def place(value: object) -> bool:
-        return type(value) is int and 0 <= value <= _MAX_ENTRIES
-
-    def texts(value: object) -> bool:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-    def time(value: object) -> bool:
-        try:
-            return isinstance(value, str) and bool(parse_time(value))
-        except ValueError:
-            return False
-
     return (
         isinstance(content, dict)
         and _is_shallow(content, _MAX_DEPTH)
-        and hashes(content.get("sha256"))
-        and all(version(content.get(key)) for key in ("to", "model", "dataset", "evidence"))
-        and (content.get("from") is None or version(content["from"]))
+        and _are_hashes(content.get("sha256"))
+        and all(_is_version(content.get(key)) for key in ("to", "model", "dataset", "evidence"))
+        and (content.get("from") is None or _is_version(content["from"]))
         and all(isinstance(content.get(key), str) for key in ("approver", "reason"))
-        and time(content.get("time"))
-        and (content.get("drop") is None or number(content["drop"]))
+        and _is_time(content.get("time"))
+        and (content.get("drop") is None or _is_number(content["drop"]))
         and isinstance(content.get("metric"), str | None)
         and isinstance(content["evidence"].get("sha256"), str | None)
         and isinstance(content.get("previous"), str | None)
-        and (content.get("voids") is None or place(content["voids"]))
+        and (content.get("voids") is None or _is_place(content["voids"]))
         and isinstance(content.get("account"), str | None)
-        and place(content.get("continues", 0))
-        and texts(content.get("notify", []))
+        and _is_place(content.get("continues", 0))
+        and _are_texts(content.get("notify", []))
     )
+
+
+def _is_version(value: object) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("name", "digest")):
+        return False
+    return len(value["name"]) <= _MAX_NAME_CHARS and _NAME.fullmatch(value["name"]) is not None
+
+
+def _are_hashes(value: object) -> bool:
+    """Return whether this is the SHA-256 of the files; entries of schema 1 have none."""
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("model", "eval_rows"))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_DROP
+
+
+def _is_place(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_ENTRIES
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(parse_time(value))
+    except ValueError:
+        return False
 
 
 def _is_shallow(value: object, depth: int) -> bool:

@@ -197,21 +197,11 @@ def _walk(
         previous = entry.content["previous"]
         follows = previous == last
         if not follows and previous not in seen:
-            if any(number < entry.number for number in wrong):
-                follows = True
-            elif before is None or _list_sealed(before.number, registered):
-                findings.append(
-                    Finding("entry_orphaned", f"v{entry.number} follows no entry of this ledger", entry.number)
-                )
-            else:
-                findings.append(
-                    Finding(
-                        "entry_changed",
-                        f"v{before.number} is not the entry that v{entry.number} followed",
-                        before.number,
-                    )
-                )
-                follows = True
+            finding = None
+            if not any(number < entry.number for number in wrong):
+                finding = _explain_gap(entry, before, registered)
+                findings.append(finding)
+            follows = finding is None or finding.name == "entry_changed"
             seen.add(previous)
         # An entry that was skipped silently had lost a race. A sealed entry took effect, whatever it follows: promote
         # continues after a loss.
@@ -223,6 +213,14 @@ def _walk(
         if follows:
             last, before = entry.sha256, entry
     return order, findings
+
+
+def _explain_gap(entry: Entry, before: Entry | None, registered: Registered) -> Finding:
+    """Return what is wrong if an entry follows one that does not exist. before: the valid entry before it."""
+    if before is None or _list_sealed(before.number, registered):
+        return Finding("entry_orphaned", f"v{entry.number} follows no entry of this ledger", entry.number)
+    message = f"v{before.number} is not the entry that v{entry.number} followed"
+    return Finding("entry_changed", message, before.number)
 
 
 def _mark_effects(order: list[Entry], registered: Registered) -> list[Entry]:
