@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,12 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
+def keep_figures(figures: Mapping[str, Any], out: Path | None) -> None:
+    """Write the figures to --out, or to a file named after the time, and print where."""
+    name = f"{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.json"
+    print(f"\nThe figures are in {page.keep(figures, out, name)}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     # If it is ended from outside, it still ends the servers that it started.
@@ -129,9 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n".join(text(report) for report in reports))
     for words in left_out:
         print(f"\nLEFT OUT: {words}")
-    kept = {"machine": facts, "samples": samples}
-    name = f"{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.json"
-    print(f"\nThe figures are in {page.keep(kept, args.out, name)}")
+    keep_figures({"machine": facts, "samples": samples}, args.out)
     if left_out:
         return UNREACHABLE
     return DONE if met(reports) else MISSED

@@ -6,6 +6,7 @@ Who may import whom: the rooms of docs/explanation/architecture.md, held by the 
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -55,6 +56,7 @@ MAY_IMPORT = {
     "runner": {"runner", "modelgate.config", "modelgate.errors"},
     "tools": {"tools"},
 }
+MOST_LINES = 40  # of a function: what fits on a screen
 FRAMEWORKS = {"keras", "tensorflow", "sklearn"}
 
 
@@ -123,6 +125,30 @@ def test_the_store_knows_neither_http_nor_graphql_nor_what_is_above_it():
 def test_a_step_is_one_page_and_nothing_else_is_in_their_folder():
     names = {path.stem for path in files("steps")}
     assert names == {"__init__", "audit", "build", "evaluate", "link", "predict", "promote", "prune", "train"}
+
+
+def functions_over(limit: int, source: str) -> list[str]:
+    """The names of the functions and methods with more lines than that; their own functions count with them."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    return [node.name for node in nodes if (node.end_lineno or 0) - node.lineno + 1 > limit]
+
+
+def test_no_function_of_the_product_is_longer_than_a_screen():
+    rooms = sorted(ROOMS - {"tests"})
+    paths = [path for room in [*rooms, ".github"] for path in files(room)]
+    longer = [
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
+        for path in paths
+        for name in functions_over(MOST_LINES, path.read_text(encoding="utf-8"))
+    ]
+    assert longer == []
+
+
+def test_a_long_function_would_be_caught():
+    body = "\n".join(["        pass"] * MOST_LINES)
+    assert functions_over(MOST_LINES, f"class Step:\n    def main(self):\n{body}\n") == ["main"]
+    assert functions_over(MOST_LINES + 1, f"class Step:\n    async def main(self):\n{body}\n") == []
 
 
 def test_one_function_fetches_files_from_wandb():

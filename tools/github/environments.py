@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tools.github.gh import MAIN, Call, Refused, get, put, read_list
@@ -59,10 +59,7 @@ def check_production(at: str, name: str, wanted: Wanted, approval: str, promote_
     path = f"{at}/environments/{name}"
     current = get(path)
     protection = {rule["type"]: rule for rule in (current or {}).get("protection_rules", [])}
-    reviewers = [
-        {"type": reviewer["type"], "id": reviewer["reviewer"]["id"]}
-        for reviewer in protection.get("required_reviewers", {}).get("reviewers", [])
-    ]
+    reviewers = list_reviewers(protection)
     chosen = [find_reviewer(login) for login in wanted.get_reviewers(name)] or reviewers
     self_review = not protection.get("required_reviewers", {}).get("prevent_self_review", False)
     body: dict[str, Any] = {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}}
@@ -96,6 +93,14 @@ def check_production(at: str, name: str, wanted: Wanted, approval: str, promote_
             fix,
         )
     yield from check_branches(path, name, promote_from)
+
+
+def list_reviewers(protection: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the required reviewers, in the form that GitHub accepts."""
+    return [
+        {"type": reviewer["type"], "id": reviewer["reviewer"]["id"]}
+        for reviewer in protection.get("required_reviewers", {}).get("reviewers", [])
+    ]
 
 
 def find_reviewer(name: str) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def check_variables(at: str, wanted: Wanted, variables: Variables, approval: str
             "the steps would write to the default entity of each key",
             by_hand="set it: ENTITY=your-team",
         )
+    yield from check_values(values)
+
+
+def check_values(values: dict[str, str]) -> Iterator[Difference]:
+    """Check that each variable that is set has a value that the workflows accept."""
     for name, allowed in (("APPROVAL", ("github", "merge")), ("PROMOTE_FROM", ("pr", "main"))):
         if name in values and values[name] not in allowed:
             yield Difference(
