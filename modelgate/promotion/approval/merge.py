@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 from modelgate.errors import StepError
 from modelgate.promotion.approval import api, job, pulls, rollback
@@ -18,13 +18,7 @@ MODEL_FOLDERS = (".github/actions/", "docker/", "modelgate/", "steps/", "usecase
 def find_approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     """Return the approval of this evidence by the review of what was merged; refuse if there is none."""
     this_job = job.read_current()
-    judged = evidence.get("github")
-    if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in ("repository", "run_id", "sha")):
-        raise StepError(
-            "evidence_of_other_commit",
-            f"the evidence was not made in this workflow run from the merged commit {this_job['sha']}",
-            "evaluate in this workflow run",
-        )
+    _require_judged_here(evidence, this_job)
     run = pulls.read_run(this_job)
     if run["event"] != "push":
         raise StepError(
@@ -44,25 +38,50 @@ def find_approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     path = f"repos/{this_job['repository']}/pulls"
     number = api.require_field(path, pull, "number", int)
     head = api.require_field(path, api.require_field(path, pull, "head", dict), "sha", str)
-    changed: Iterable[str] = _list_changed_files(this_job, number)
-    policy = evidence.get("policy")
-    if not isinstance(policy, dict) or policy.get("name") == "rollback":
-        changed = list(changed)
-        rollback.check(this_job, evidence, model.use_case, number, changed)
-    if not any(_is_of_a_model(name, model.use_case) for name in changed):
-        raise StepError(
-            "changes_no_model",
-            f"pull request #{number} changes no file that a model depends on, so its review approves no model",
-            "merge a reviewed pull request that changes the model",
-        )
+    _require_change_of_model(this_job, evidence, model.use_case, number)
     writers = pulls.list_writers(this_job, pull)
     reviews = _read_last_reviews(f"{path}/{number}/reviews")
     approving = [review for review in reviews.values() if review["state"] == "APPROVED"]
     others = [review for review in approving if review["login"].lower() not in writers]
     current = [review for review in others if review["commit_id"] == head]
-    for review in current:
-        if _may_write(this_job, review["login"]):
-            return Approval(review["login"], "merge", review["body"], review["url"])
+    review = next((review for review in current if _may_write(this_job, review["login"])), None)
+    if review is None:
+        _refuse(number, head, approving, others)
+    return Approval(review["login"], "merge", review["body"], review["url"])
+
+
+def _require_judged_here(evidence: Mapping[str, Any], this_job: Mapping[str, Any]) -> None:
+    """Refuse evidence that was not made in this workflow run, from the merged commit."""
+    judged = evidence.get("github")
+    if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in ("repository", "run_id", "sha")):
+        raise StepError(
+            "evidence_of_other_commit",
+            f"the evidence was not made in this workflow run from the merged commit {this_job['sha']}",
+            "evaluate in this workflow run",
+        )
+
+
+def _require_change_of_model(
+    this_job: Mapping[str, Any], evidence: Mapping[str, Any], use_case: str, number: int
+) -> None:
+    """Refuse a pull request whose review approves no model; check that one that rolls back does only that."""
+    changed: Iterable[str] = _list_changed_files(this_job, number)
+    policy = evidence.get("policy")
+    if not isinstance(policy, dict) or policy.get("name") == "rollback":
+        changed = list(changed)
+        rollback.check(this_job, evidence, use_case, number, changed)
+    if not any(_is_of_a_model(name, use_case) for name in changed):
+        raise StepError(
+            "changes_no_model",
+            f"pull request #{number} changes no file that a model depends on, so its review approves no model",
+            "merge a reviewed pull request that changes the model",
+        )
+
+
+def _refuse(
+    number: int, head: str, approving: Sequence[Mapping[str, str]], others: Sequence[Mapping[str, str]]
+) -> NoReturn:
+    """Raise the reason why none of the approving reviews counts. others: those by people who wrote none of it."""
     hint = (
         "before the merge, a person with write access who wrote none of it must approve the pull request's last commit"
     )
@@ -70,7 +89,7 @@ def find_approval(evidence: Mapping[str, Any], model: Model) -> Approval:
         raise StepError(
             "self_approval", f"{approving[0]['login']} approved pull request #{number}, but wrote a part of it", hint
         )
-    if others and not current:
+    if others and not any(review["commit_id"] == head for review in others):
         raise StepError(
             "review_of_other_commit",
             f"pull request #{number} was approved at {to_line(others[0]['commit_id'], 40)}, "

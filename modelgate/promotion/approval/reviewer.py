@@ -31,18 +31,7 @@ def read_context(environment: str) -> dict[str, Any] | None:
 def find_approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     """Return the approval of this evidence by a reviewer; refuse if there is none."""
     this_job, environment = job.read_current(), model.environment
-    judged = evidence.get("github")
-    same = ("repository", "run_id", "run_attempt")
-    if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in same):
-        raise StepError(
-            "approval_other_attempt",
-            f"the evidence is from {job.format_attempt(judged)}, but this is {job.format_attempt(this_job)}: "
-            "an approval is only for one attempt",
-            "re-run all jobs, not only the failed ones, or dispatch promote.yml",
-        )
-    counted = judged.get("approvers")
-    if not isinstance(counted, list) or not all(isinstance(login, str) for login in counted):
-        raise StepError("evidence_unreadable", "the evidence does not say whose approvals it counted", "evaluate again")
+    counted = _read_counted(evidence, this_job)
     approvals, bypassed = _read_decisions(this_job, environment)
     new = Counter(login for login, _ in approvals) - Counter(counted)
     if len(approvals) <= len(counted) and bypassed:
@@ -69,6 +58,23 @@ def find_approval(evidence: Mapping[str, Any], model: Model) -> Approval:
     approver = (others or list(new))[0]
     comment = [comment for login, comment in approvals if login == approver][-1]
     return Approval(approver, "github", comment, job.run_url(this_job))
+
+
+def _read_counted(evidence: Mapping[str, Any], this_job: Mapping[str, Any]) -> list[str]:
+    """Return whose approvals were there before the evaluation; refuse evidence of another attempt."""
+    judged = evidence.get("github")
+    same = ("repository", "run_id", "run_attempt")
+    if not isinstance(judged, dict) or any(judged.get(key) != this_job[key] for key in same):
+        raise StepError(
+            "approval_other_attempt",
+            f"the evidence is from {job.format_attempt(judged)}, but this is {job.format_attempt(this_job)}: "
+            "an approval is only for one attempt",
+            "re-run all jobs, not only the failed ones, or dispatch promote.yml",
+        )
+    counted = judged.get("approvers")
+    if not isinstance(counted, list) or not all(isinstance(login, str) for login in counted):
+        raise StepError("evidence_unreadable", "the evidence does not say whose approvals it counted", "evaluate again")
+    return counted
 
 
 def _read_decisions(this_job: Mapping[str, Any], environment: str) -> tuple[list[tuple[str, str]], bool]:
