@@ -415,7 +415,7 @@ def test_export_refuses_a_target_that_is_there_and_a_project_that_is_not(first: 
     (tmp_path / "mine.part").mkdir()
     for arguments, sentence in (
         ((f"local/{PROJECT}", tmp_path / "there"), "exists"),
-        ((f"local/{PROJECT}", tmp_path / "mine"), "is not what an export has left"),
+        ((f"local/{PROJECT}", tmp_path / "mine"), "exists, but not from an earlier export"),
         (("local/nothing", tmp_path / "new"), 'project "local/nothing" is not in this data folder'),
     ):
         done = command("export", "--data", first.data, *arguments)
