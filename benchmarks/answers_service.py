@@ -48,8 +48,8 @@ class WithBareCalls:
         if (running := self._follower.running) is None:
             raise RuntimeError("no version is loaded")
         model, interface = running.model, self._follower.interface
-        example = [many(item, rows) for item in interface.example()["inputs"]]
-        x = model.order_columns(interface.rows({item["name"]: tensors.read(item) for item in example}))
+        example = [many(item, rows) for item in interface.build_example()["inputs"]]
+        x = model.order_columns(interface.read_rows({item["name"]: tensors.read(item) for item in example}))
         taken = []
         for _ in range(calls):
             began = time.perf_counter()

@@ -19,14 +19,14 @@ from modelgate_server.errors import StartError
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = serve.settings(serve.parse_args(list(sys.argv[1:] if argv is None else argv)))
-    from pages.routes import routes  # after the flags are checked, because this imports the SDK
+    from pages.routes import create_routes  # after the flags are checked, because this imports the SDK
 
     try:
         return process.serve(
             settings,
             os.environ.get("MODELGATE_SERVER_KEY"),
             partial(serve.announce, settings),
-            partial(routes, settings.data_dir.parent),
+            partial(create_routes, settings.data_dir.parent),
         )
     except StartError as error:
         sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")

@@ -65,52 +65,52 @@ def may_see(visit: Visit, about: Waiting | Answer) -> bool:
     if visit.user.username == accounts.LOCAL_USER:
         return True
     elsewhere = isinstance(about, Waiting) and about.host is not None
-    return not elsewhere and records.collection(visit, about.evidence.partition(":")[0]) is not None
+    return not elsewhere and records.find_collection(visit, about.evidence.partition(":")[0]) is not None
 
 
-def url(use_case: str) -> str:
+def get_url(use_case: str) -> str:
     """Where what waits of a use case is approved."""
     return f"{URL}?{urlencode({'use_case': use_case})}"
 
 
 def show(promotion: PromotionProcess, visit: Visit) -> Response:
     """GET /-/approval, with `use_case` if several wait"""
-    return _page(promotion, visit, visit.asked("use_case"))
+    return _render(promotion, visit, visit.asked("use_case"))
 
 
 def receive(promotion: PromotionProcess, visit: Visit, fields: Form) -> Response:
     """POST /-/approval: `evidence`, and `approver` if the session's account is no one's name. Twice is once."""
     evidence = fields.get("evidence", "")
-    state, progress = waiting.read(promotion.folder), promotion.progress()
+    state, progress = waiting.read(promotion.folder), promotion.read_progress()
     done = [name for name, one in state.answers.items() if one.evidence == evidence and not one.refused]
     if done:
-        return see_other(url(done[0]))
-    waits = next((one for one in state.waiting.values() if one.evidence == evidence), None)
+        return see_other(get_url(done[0]))
+    waits = next((item for item in state.waiting.values() if item.evidence == evidence), None)
     under_way = progress.evidence if progress and progress.code is None else ""
     if waits is None or under_way:
         if under_way == evidence:
-            return see_other(url(waits.use_case) if waits else URL)
+            return see_other(get_url(waits.use_case) if waits else URL)
         message = "The version that you read about no longer waits. Read the report of the one that waits now"
         if under_way:
             message = "Another version is being promoted. When that has ended, press the button again"
         elif not state.waiting:
             message = "Nothing waits for an approval any more"
-        return _page(promotion, visit, waits.use_case if waits else "", 409, message)
+        return _render(promotion, visit, waits.use_case if waits else "", 409, message)
     try:
-        case = _case(visit, waits)
+        case = _build_case(visit, waits)
         if case.refusal:
             raise Forbidden(case.refusal)
-        approver = _approver(visit, fields)
+        approver = _find_approver(visit, fields)
     except ServerError as error:
-        return _page(promotion, visit, waits.use_case, error.status, str(error))
+        return _render(promotion, visit, waits.use_case, error.status, str(error))
     promotion.start(waits.use_case, evidence, approver)
-    return see_other(url(waits.use_case))
+    return see_other(get_url(waits.use_case))
 
 
-def _page(promotion: PromotionProcess, visit: Visit, use_case: str, status: int = 200, message: str = "") -> Response:
+def _render(promotion: PromotionProcess, visit: Visit, use_case: str, status: int = 200, message: str = "") -> Response:
     """The page of this use case; without one, of the first that waits, else of the one that ran last."""
     # In this order: a promotion that ends in between has changed the state by then.
-    progress = promotion.progress()
+    progress = promotion.read_progress()
     state = waiting.read(promotion.folder)
     use_case = use_case or next(iter(state.waiting), state.last)
     waits, answer = state.waiting.get(use_case), state.answers.get(use_case)
@@ -118,40 +118,40 @@ def _page(promotion: PromotionProcess, visit: Visit, use_case: str, status: int 
     sees = about is None or may_see(visit, about)
     if not sees or (progress and progress.code is not None and about and about.evidence != progress.evidence):
         progress = None  # of another candidate than the page is about, or not for this reader
-    case = _case(visit, waits) if waits and sees else None
-    new, count = mistakes.new(visit, case.evaluation) if case and case.evaluation else ([], 0)
+    case = _build_case(visit, waits) if waits and sees else None
+    new, count = mistakes.list_new(visit, case.evaluation) if case and case.evaluation else ([], 0)
     answer = answer if sees else None
-    others = [one for one in state.waiting.values() if one != waits and may_see(visit, one)]
-    return shown.page(
+    others = [item for item in state.waiting.values() if item != waits and may_see(visit, item)]
+    return shown.render(
         visit,
         "approval.html",
         status,
         message=message,
         use_case=use_case,
-        others=[(one, url(one.use_case)) for one in others],
+        others=[(item, get_url(item.use_case)) for item in others],
         hidden=waits is not None and not sees,
         case=case,
-        report=_report(visit, case.evaluation) if case and case.evaluation else None,
-        compared=_compared(case.evidence) if case and case.evidence else [],
+        report=_read_report(visit, case.evaluation) if case and case.evaluation else None,
+        compared=_list_compared(case.evidence) if case and case.evidence else [],
         mistakes=new,
         mistake_count=count,
         progress=progress,
         answer=answer,
-        promoted=records.version(visit, answer.version) if answer else None,
+        promoted=records.find_version(visit, answer.version) if answer else None,
         names_itself=visit.user.username == accounts.LOCAL_USER,
-        person=_person(visit),
+        person=_name_person(visit),
     )
 
 
-def _case(visit: Visit, waits: Waiting) -> Case:
-    evaluation = records.version(visit, waits.evidence) if waits.host is None else None
-    evidence = records.evidence(visit, evaluation) if evaluation else None
-    version = records.version(visit, evidence.version.name) if evidence else None
-    before = records.version(visit, evidence.production.name) if evidence and evidence.production else None
-    return Case(waits, evaluation, evidence, version, before, _refusal(visit, waits, evidence, version))
+def _build_case(visit: Visit, waits: Waiting) -> Case:
+    evaluation = records.find_version(visit, waits.evidence) if waits.host is None else None
+    evidence = records.read_evidence(visit, evaluation) if evaluation else None
+    version = records.find_version(visit, evidence.version.name) if evidence else None
+    before = records.find_version(visit, evidence.production.name) if evidence and evidence.production else None
+    return Case(waits, evaluation, evidence, version, before, _find_refusal(visit, waits, evidence, version))
 
 
-def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: Version | None) -> str:
+def _find_refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: Version | None) -> str:
     """Return why this session may not approve it; empty if it may."""
     if waits.host is not None:
         command = f"make approve USE_CASE={waits.use_case}"
@@ -170,7 +170,7 @@ def _refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, version: V
     return ""
 
 
-def _approver(visit: Visit, fields: Form) -> str:
+def _find_approver(visit: Visit, fields: Form) -> str:
     """
     Return whom the ledger will name: the account of the session. The account `local` belongs to this machine, not to a
     person, so the page asks for a name, as on a terminal.
@@ -185,7 +185,7 @@ def _approver(visit: Visit, fields: Form) -> str:
     return name
 
 
-def _person(visit: Visit) -> str:
+def _name_person(visit: Visit) -> str:
     """Return the suggested name for the ledger: the account, or the user of this machine."""
     if visit.user.username != accounts.LOCAL_USER:
         return visit.user.username
@@ -195,7 +195,7 @@ def _person(visit: Visit) -> str:
         return f"uid {os.getuid()}"
 
 
-def _report(visit: Visit, evaluation: Version) -> str | None:
+def _read_report(visit: Visit, evaluation: Version) -> str | None:
     """The report as HTML, escaped by the parser; its pictures are files of the evaluation."""
     text = records.report(visit, evaluation)
     if text is None:
@@ -205,25 +205,25 @@ def _report(visit: Visit, evaluation: Version) -> str | None:
     return markdown.drawn(text[: markdown.MAX_CHARS], partial(picture_url, evaluation.below))
 
 
-def _compared(evidence: Evidence) -> list[Compared]:
+def _list_compared(evidence: Evidence) -> list[Compared]:
     """Return what was measured of both; what the gate compares by comes first."""
     ours, theirs = evidence.metrics.candidate, evidence.metrics.production
     rows = [(name, getattr(ours, name), getattr(theirs, name, None)) for name in wording.LABELS]
     rows += [(name, value, theirs.other.get(name) if theirs else None) for name, value in ours.other.items()]
     rows = [row for row in rows if row[1] is not None or row[2] is not None]
     rows.sort(key=lambda row: row[0] != evidence.metric)
-    return [_row(name, mine, other, name == evidence.metric) for name, mine, other in rows]
+    return [_build_row(name, mine, other, name == evidence.metric) for name, mine, other in rows]
 
 
-def _row(name: str, ours: float | None, theirs: float | None, counts: bool) -> Compared:
+def _build_row(name: str, ours: float | None, theirs: float | None, counts: bool) -> Compared:
     label = wording.LABELS.get(name) or metrics.get_title(name)
     if name != "size_bytes":
         return Compared(
             label, wording.format_number(ours), wording.format_number(theirs), wording.change(ours, theirs), counts
         )
     change = "-" if ours is None or theirs is None else f"{ours - theirs:+,}"
-    return Compared(label, _size(ours), _size(theirs), change, counts)
+    return Compared(label, _format_size(ours), _format_size(theirs), change, counts)
 
 
-def _size(size: float | None) -> str:
+def _format_size(size: float | None) -> str:
     return "-" if size is None else f"{size:,}"

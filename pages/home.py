@@ -31,27 +31,27 @@ class Row:
 
 def show(folder: Path, visit: Visit) -> Response:
     """GET /"""
-    use_cases = production.every(visit)
-    waits = [one for one in waiting.read(folder).waiting.values() if approval.may_see(visit, one)]
-    unused = [one.name for one in use_cases if not (one.entries or one.version or one.problem)]
-    return shown.page(
+    use_cases = production.list_use_cases(visit)
+    waits = [use_case for use_case in waiting.read(folder).waiting.values() if approval.may_see(visit, use_case)]
+    unused = [use_case.name for use_case in use_cases if not (use_case.entries or use_case.version or use_case.problem)]
+    return shown.render(
         visit,
         "loop.html",
-        use_cases=[one for one in use_cases if one.entries or one.version or one.problem],
-        unused=[name for name in unused if name not in {one.use_case for one in waits}],
-        waiting=[(one, approval.url(one.use_case)) for one in waits],
-        runs=[_row(visit, run) for run in _latest(visit)],
+        use_cases=[use_case for use_case in use_cases if use_case.entries or use_case.version or use_case.problem],
+        unused=[name for name in unused if name not in {use_case.use_case for use_case in waits}],
+        waiting=[(use_case, approval.get_url(use_case.use_case)) for use_case in waits],
+        runs=[_build_row(visit, run) for run in _list_latest(visit)],
     )
 
 
-def _latest(visit: Visit) -> list[Run]:
+def _list_latest(visit: Visit) -> list[Run]:
     """Return the newest runs of all projects that this user may see."""
     ids = projects.readable_ids(visit.db, visit.user)
     marks = ", ".join("?" * len(ids))
     return every(visit.db, Run, f"WHERE project_id IN ({marks}) ORDER BY created_at DESC, id DESC LIMIT {RUNS}", *ids)
 
 
-def _row(visit: Visit, run: Run) -> Row:
+def _build_row(visit: Visit, run: Run) -> Row:
     home = place(visit.db, projects.project(visit.db, run.project_id))
     numbers = filters.numbers(filters.parsed(run.summary))
     first = next(iter(filters.key_metrics([numbers], 1)), None)

@@ -40,38 +40,38 @@ class Mistake:
     confidence: float
 
 
-def new(visit: Visit, evaluation: Version) -> tuple[list[Mistake], int]:
+def list_new(visit: Visit, evaluation: Version) -> tuple[list[Mistake], int]:
     """
     Return the first of them, the most confident ones first, and how many there are. Without production all mistakes are
     new.
     """
-    content = records.file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
+    content = records.read_file(visit, evaluation, TABLE, MAX_TABLE_BYTES)
     try:
-        return of_table(json.loads(content or b"{}"), evaluation.below)
+        return select_from_table(json.loads(content or b"{}"), evaluation.below)
     except _OTHER_TABLE:
         return [], 0
 
 
-def of_table(table: dict[str, Any], below: str) -> tuple[list[Mistake], int]:
+def select_from_table(table: dict[str, Any], below: str) -> tuple[list[Mistake], int]:
     """The same, from the table. below: the address of the pictures."""
-    rows = _new_rows(table["columns"], table["data"])
-    return [_mistake(table["columns"], row, below) for row in rows[:SHOWN]], len(rows)
+    rows = _select_new(table["columns"], table["data"])
+    return [_build_mistake(table["columns"], row, below) for row in rows[:SHOWN]], len(rows)
 
 
-def _new_rows(columns: list[str], rows: list[list[Any]]) -> list[list[Any]]:
+def _select_new(columns: list[str], rows: list[list[Any]]) -> list[list[Any]]:
     truth, answer, before, confidence = (columns.index(name) for name in COLUMNS)
     new = [row for row in rows if row[truth] != row[answer] and row[before] in (None, row[truth])]
     return sorted(new, key=lambda row: -float(row[confidence]))
 
 
-def _mistake(columns: list[str], cells: list[Any], below: str) -> Mistake:
+def _build_mistake(columns: list[str], cells: list[Any], below: str) -> Mistake:
     row = dict(zip(columns, cells, strict=True))
     picture = row.get("mistake")
     path = picture.get("path") if isinstance(picture, dict) else None
     own = [(name, value) for name, value in row.items() if name == "text" or name.startswith("x_")]
     return Mistake(
         url=picture_url(below, str(path)) if path else "",
-        said=tuple((name.removeprefix("x_"), _text(value)) for name, value in own[:SHOWN_COLUMNS]),
+        said=tuple((name.removeprefix("x_"), _format(value)) for name, value in own[:SHOWN_COLUMNS]),
         row=str(row["row"]),
         truth=str(row["label"]),
         answer=str(row["answer"]),
@@ -79,6 +79,6 @@ def _mistake(columns: list[str], cells: list[Any], below: str) -> Mistake:
     )
 
 
-def _text(value: Any) -> str:
+def _format(value: Any) -> str:
     """A cell of a row: a date without its midnight, and nothing if the value is missing."""
     return "" if value is None else text_of(value).removesuffix(" 00:00:00")[:MAX_CHARS]

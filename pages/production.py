@@ -45,7 +45,7 @@ class UseCase:
     @property
     def since(self) -> str:
         """When the alias moved, as the pages' times are written."""
-        return iso(ledger.parse_time(self.entry.content["time"])) if self.entry else ""
+        return format_iso(ledger.parse_time(self.entry.content["time"])) if self.entry else ""
 
     @property
     def unfinished(self) -> Entry | None:
@@ -56,58 +56,60 @@ class UseCase:
     @property
     def metric(self) -> tuple[str, str] | None:
         """The metric that the gate compares by, and its value as the evidence has it."""
-        return metric_of(self.evidence) if self.evidence else None
+        return find_metric(self.evidence) if self.evidence else None
 
 
-def iso(time: datetime) -> str:
+def format_iso(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def metric_of(evidence: Evidence) -> tuple[str, str]:
+def find_metric(evidence: Evidence) -> tuple[str, str]:
     value = metrics.get_value(vars(evidence.metrics.candidate), evidence.metric)
     return metrics.get_title(evidence.metric), wording.format_number(value)
 
 
-def every(visit: Visit) -> list[UseCase]:
+def list_use_cases(visit: Visit) -> list[UseCase]:
     """Return all use cases of this repository."""
-    return [one(visit, name) for name in config.list_names()]
+    return [read_use_case(visit, name) for name in config.list_names()]
 
 
-def one(visit: Visit, name: str) -> UseCase:
+def read_use_case(visit: Visit, name: str) -> UseCase:
     """Return a use case by the name of its folder."""
     try:
         settings = config.load(name)
     except StepError as error:
         return UseCase(name, problem=str(error))
     own = records.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
-    written = records.entries(visit, ledger.list_names(accounts.LOCAL_USER, settings.project, name, has_own=own))
-    said = [entry for entry in written if ledger.is_readable(entry.content)]
-    registry = _registry(settings.registry)
+    written = records.read_entries(visit, ledger.list_names(accounts.LOCAL_USER, settings.project, name, has_own=own))
+    readable = [entry for entry in written if ledger.is_readable(entry.content)]
+    registry = _find_registry(settings.registry)
     collection = ledger.get_collection(written, registry, settings.collection)
-    holder = records.version(visit, f"{collection}:{PRODUCTION}")
-    known = _registered(visit, collection, holder) if said else Registered()
+    holder = records.find_version(visit, f"{collection}:{PRODUCTION}")
+    known = _read_registered(visit, collection, holder) if readable else Registered()
     entries, findings = verify.verify(written, replace(known, registry=registry))
     last = next((entry for entry in reversed(entries) if entry.applied), None)
     entry = last if last and holder and last.content["to"]["name"] == holder.name else None
-    evaluation = records.named(visit, entry.content["evidence"]) if entry else None
+    evaluation = records.find_named(visit, entry.content["evidence"]) if entry else None
     return UseCase(
         name=name,
-        entries=sorted([*entries, *(entry for entry in written if entry not in said)], key=lambda entry: entry.number),
+        entries=sorted(
+            [*entries, *(entry for entry in written if entry not in readable)], key=lambda entry: entry.number
+        ),
         findings=findings,
         version=holder,
         entry=entry,
-        evidence=records.evidence(visit, evaluation) if evaluation else None,
+        evidence=records.read_evidence(visit, evaluation) if evaluation else None,
     )
 
 
-def _registry(name: str) -> str:
+def _find_registry(name: str) -> str:
     """As `client.find_registry` names it: the organization's, or an older one, which is a project of the account."""
     owner = accounts.LOCAL_ORGANIZATION if name.startswith(projects.REGISTRY_PREFIX) else accounts.LOCAL_USER
     return f"{owner}/{name}"
 
 
-def _registered(visit: Visit, collection: str, holder: Version | None) -> Registered:
+def _read_registered(visit: Visit, collection: str, holder: Version | None) -> Registered:
     """What the registry holds now. Bytes and writers are not looked at: `audit --verify` does that."""
-    versions = records.versions(visit, collection)
-    seals = [seal for known in versions for seal in verify.parse_seals(records.aliases(visit, known), known.name)]
+    versions = records.list_versions(visit, collection)
+    seals = [seal for known in versions for seal in verify.parse_seals(records.list_aliases(visit, known), known.name)]
     return Registered(frozenset(known.name for known in versions), tuple(seals), holder.name if holder else None)

@@ -59,14 +59,14 @@ class PromotionProcess:
                 )
             self._evidence = evidence
 
-    def progress(self) -> Progress | None:
+    def read_progress(self) -> Progress | None:
         """Return how the last promotion that was started here is doing, or ended; None if there was none."""
         with self._turn:
             if self._process is None:
                 return None
-            return Progress(self._evidence, self._process.poll(), self._lines())
+            return Progress(self._evidence, self._process.poll(), self._read_lines())
 
-    def _lines(self) -> tuple[str, ...]:
+    def _read_lines(self) -> tuple[str, ...]:
         try:
             with self._log.open("rb") as file:
                 text = file.read(MAX_LOG_BYTES).decode(errors="replace")

@@ -46,7 +46,7 @@ class Version:
         return self.place.plain_version(self.kind, self.collection.name, self.membership.version_index)
 
 
-def collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
+def find_collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
     """Return the collection `entity/project/name`; None if there is none whose files this user may have."""
     entity, _, rest = name.partition("/")
     project_name, _, short = rest.partition("/")
@@ -57,29 +57,29 @@ def collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
     return (known, place(visit.db, project)) if known else None
 
 
-def version(visit: Visit, name: str) -> Version | None:
+def find_version(visit: Visit, name: str) -> Version | None:
     """Return the version `entity/project/name:alias`, or `:vN`."""
     home, _, alias = name.partition(":")
-    if (known := collection(visit, home)) is None:
+    if (known := find_collection(visit, home)) is None:
         return None
     membership = artifacts.resolve(visit.db, known[0].id, alias)
-    return _version(visit, home, *known, membership) if membership else None
+    return _build_version(visit, home, *known, membership) if membership else None
 
 
-def named(visit: Visit, said: Mapping[str, str]) -> Version | None:
+def find_named(visit: Visit, target: Mapping[str, str]) -> Version | None:
     """Return the version that an entry of the ledger names; None if another one has its name by now."""
-    known = version(visit, said["name"])
-    return known if known and known.artifact.digest == said["digest"] else None
+    known = find_version(visit, target["name"])
+    return known if known and known.artifact.digest == target["digest"] else None
 
 
-def versions(visit: Visit, name: str) -> list[Version]:
+def list_versions(visit: Visit, name: str) -> list[Version]:
     """Return all versions of the collection `entity/project/name`, newest first."""
-    if (known := collection(visit, name)) is None:
+    if (known := find_collection(visit, name)) is None:
         return []
-    return [_version(visit, name, *known, membership) for membership in artifacts.versions(visit.db, known[0].id)]
+    return [_build_version(visit, name, *known, membership) for membership in artifacts.versions(visit.db, known[0].id)]
 
 
-def _version(visit: Visit, home: str, known: Collection, where: Place, membership: Membership) -> Version:
+def _build_version(visit: Visit, home: str, known: Collection, where: Place, membership: Membership) -> Version:
     return Version(
         name=f"{home}:v{membership.version_index}",
         place=where,
@@ -90,15 +90,15 @@ def _version(visit: Visit, home: str, known: Collection, where: Place, membershi
     )
 
 
-def aliases(visit: Visit, known: Version) -> list[str]:
+def list_aliases(visit: Visit, known: Version) -> list[str]:
     return links.aliases(visit, known.membership)
 
 
-def metadata(known: Version) -> dict[str, Any]:
+def read_metadata(known: Version) -> dict[str, Any]:
     return filters.parsed(known.artifact.metadata)
 
 
-def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:
+def read_file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:
     """Return the bytes of a file of a version; None if it is missing, damaged, a reference, or too large."""
     entries = artifacts.entries(visit.db, known.artifact.id, paths=[path])
     md5 = entries[0].md5 if entries else None
@@ -109,17 +109,17 @@ def file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | Non
     return content if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5 else None
 
 
-def entries(visit: Visit, places: Sequence[str]) -> list[Entry]:
+def read_entries(visit: Visit, places: Sequence[str]) -> list[Entry]:
     """
     Return the ledger, oldest first, void entries marked; what took effect `verify` says. places: `entity/project/name`.
     """
-    return ledger.chain(ledger.join(*(_entries(visit, place) for place in places)))
+    return ledger.chain(ledger.join(*(_read_entries(visit, place) for place in places)))
 
 
-def _entries(visit: Visit, place: str) -> list[Entry]:
+def _read_entries(visit: Visit, place: str) -> list[Entry]:
     return [
-        ledger.parse_entry(known.name, file(visit, known, ledger.FILE, ledger.MAX_BYTES), metadata(known))
-        for known in versions(visit, place)
+        ledger.parse_entry(known.name, read_file(visit, known, ledger.FILE, ledger.MAX_BYTES), read_metadata(known))
+        for known in list_versions(visit, place)
     ]
 
 
@@ -127,9 +127,9 @@ def has_project(visit: Visit, entity: str, name: str) -> bool:
     return projects.readable(visit.db, visit.user, entity, name) is not None
 
 
-def evidence(visit: Visit, known: Version) -> Evidence | None:
+def read_evidence(visit: Visit, known: Version) -> Evidence | None:
     """Return the evidence of an evaluation's version; None if it cannot be read."""
-    content = file(visit, known, form.FILE, evaluation.MAX_BYTES[form.FILE])
+    content = read_file(visit, known, form.FILE, evaluation.MAX_BYTES[form.FILE])
     try:
         return form.parse(content) if content is not None else None
     except ValueError:
@@ -138,5 +138,5 @@ def evidence(visit: Visit, known: Version) -> Evidence | None:
 
 def report(visit: Visit, known: Version) -> str | None:
     """Return the report of an evaluation's version."""
-    content = file(visit, known, evaluation.REPORT, evaluation.MAX_BYTES[evaluation.REPORT])
+    content = read_file(visit, known, evaluation.REPORT, evaluation.MAX_BYTES[evaluation.REPORT])
     return content.decode(errors="replace") if content is not None else None

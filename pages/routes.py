@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 STATIC = Path(__file__).parent / "static"
 
 
-def routes(folder: Path, services: Services) -> list[Route]:
+def create_routes(folder: Path, services: Services) -> list[Route]:
     """folder: where the runner keeps what waits."""
     access = Access(services, Sessions(services.secret))
     promotion = PromotionProcess(folder, ROOT)
@@ -30,9 +30,9 @@ def routes(folder: Path, services: Services) -> list[Route]:
         Route("/-/ledger/{use_case}", access.page(timeline.show), methods=["GET"]),
         Route("/-/approval", access.page(partial(approval.show, promotion)), methods=["GET"]),
         Route("/-/approval", access.form(partial(approval.receive, promotion)), methods=["POST"]),
-        *(Route(f"/-/{path.name}", partial(static, path), methods=["GET"]) for path in sorted(STATIC.iterdir())),
+        *(Route(f"/-/{path.name}", partial(serve_static, path), methods=["GET"]) for path in sorted(STATIC.iterdir())),
     ]
 
 
-def static(path: Path, request: Request) -> Response:
+def serve_static(path: Path, request: Request) -> Response:
     return FileResponse(path, headers=HEADERS | {"Cache-Control": "no-cache"})

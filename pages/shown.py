@@ -14,13 +14,13 @@ from modelgate_server.web.access import HEADERS, Visit
 
 
 @cache
-def _environment() -> Environment:
+def _create_environment() -> Environment:
     server = access.environment()
     assert server.loader is not None  # noqa: S101 - a template environment of ours
     own = FileSystemLoader(Path(__file__).parent / "templates")
     return server.overlay(loader=ChoiceLoader([own, server.loader]))
 
 
-def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
-    text = _environment().get_template(template).render(session=visit.session, **values)
+def render(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
+    text = _create_environment().get_template(template).render(session=visit.session, **values)
     return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)

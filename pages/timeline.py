@@ -79,51 +79,51 @@ def show(visit: Visit) -> Response:
     name = visit.at("use_case")
     if name not in config.list_names():
         raise NotFound(f'there is no use case "{name}" in this repository')
-    use_case = production.one(visit, name)
+    use_case = production.read_use_case(visit, name)
     every = use_case.entries[::-1]
     first = (visit.page - 1) * ENTRIES_A_PAGE
-    return shown.page(
+    return shown.render(
         visit,
         "timeline.html",
         use_case=use_case,
         states=STATES,
-        steps=[_step(visit, entry, use_case.findings) for entry in every[first : first + ENTRIES_A_PAGE]],
+        steps=[_build_step(visit, entry, use_case.findings) for entry in every[first : first + ENTRIES_A_PAGE]],
         count=len(every),
         first=first,
         page=visit.page,
         page_size=ENTRIES_A_PAGE,
-        findings=[(title(finding), finding) for finding in use_case.findings],
+        findings=[(get_title(finding), finding) for finding in use_case.findings],
     )
 
 
-def title(finding: Finding) -> str:
+def get_title(finding: Finding) -> str:
     return TITLES.get(finding.name, finding.name.replace("_", " ").capitalize())
 
 
-def _step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
-    about = tuple(title(finding) for finding in findings if finding.entry == entry.number)
+def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
+    about = tuple(get_title(finding) for finding in findings if finding.entry == entry.number)
     content = entry.content
     if not ledger.is_readable(content):
         return Step(entry.number, "unreadable", findings=about)
-    evaluation = records.named(visit, content["evidence"])
-    evidence = records.evidence(visit, evaluation) if evaluation else None
+    evaluation = records.find_named(visit, content["evidence"])
+    evidence = records.read_evidence(visit, evaluation) if evaluation else None
     return Step(
         number=entry.number,
         state=entry.state,
         time=content["time"],
         before=_link(visit, content["from"]["name"]) if content["from"] else None,
         to=_link(visit, content["to"]["name"]),
-        evidence=Link(evaluation.short, evaluation.url) if evaluation else Link(_short(content["evidence"]["name"])),
+        evidence=Link(evaluation.short, evaluation.url) if evaluation else Link(_shorten(content["evidence"]["name"])),
         approver=content["approver"],
-        how=HOW.get(_text(content.get("approval")), ""),
-        approval_url=_web(content.get("approval_url")),
-        comment=_text(content.get("comment")),
+        how=HOW.get(_format(content.get("approval")), ""),
+        approval_url=_keep_web_url(content.get("approval_url")),
+        comment=_format(content.get("comment")),
         reason=content["reason"],
         is_rollback=_is_rollback(content),
         headline=evidence.headline if evidence else "",
-        metric=production.metric_of(evidence) if evidence else None,
-        run=local_path(urlsplit(_web(content.get("run_url"))).path or "/"),
-        commit=_text(content.get("commit"))[:12],
+        metric=production.find_metric(evidence) if evidence else None,
+        run=local_path(urlsplit(_keep_web_url(content.get("run_url"))).path or "/"),
+        commit=_format(content.get("commit"))[:12],
         findings=about,
     )
 
@@ -134,18 +134,18 @@ def _is_rollback(content: Any) -> bool:
 
 
 def _link(visit: Visit, name: str) -> Link:
-    known = records.version(visit, name)
-    return Link(known.short, known.url) if known else Link(_short(name))
+    known = records.find_version(visit, name)
+    return Link(known.short, known.url) if known else Link(_shorten(name))
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _web(url: object) -> str:
+def _keep_web_url(url: object) -> str:
     """Return an address of the web, which alone may become a link."""
     return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
 
 
-def _text(value: object) -> str:
+def _format(value: object) -> str:
     return value if isinstance(value, str) else ""

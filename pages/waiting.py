@@ -49,9 +49,9 @@ def read(folder: Path) -> State:
         return State()
     known = _use_cases(state) if isinstance(state, dict) else {}
     return State(
-        {name: _waiting(one["pending"]) for name, one in sorted(known.items()) if isinstance(one.get("pending"), dict)},
+        {name: _parse(one["pending"]) for name, one in sorted(known.items()) if isinstance(one.get("pending"), dict)},
         {name: _answer(one["answer"]) for name, one in known.items() if isinstance(one.get("answer"), dict)},
-        _text(state, "last") if isinstance(state, dict) else "",
+        _read_text(state, "last") if isinstance(state, dict) else "",
     )
 
 
@@ -59,31 +59,31 @@ def _use_cases(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """What is known of each use case. Older runners kept the last run alone."""
     if isinstance(every := state.get("use_cases"), dict):
         return {name: known for name, known in every.items() if isinstance(known, dict)}
-    named = [one for one in (state.get("pending"), state.get("run")) if isinstance(one, dict)]
-    return {_text(named[0], "use_case"): state} if named else {}
+    named = [item for item in (state.get("pending"), state.get("run")) if isinstance(item, dict)]
+    return {_read_text(named[0], "use_case"): state} if named else {}
 
 
-def _waiting(pending: Mapping[str, Any]) -> Waiting:
+def _parse(pending: Mapping[str, Any]) -> Waiting:
     return Waiting(
-        use_case=_text(pending, "use_case"),
-        evidence=_text(pending, "evidence"),
-        version=_text(pending, "version"),
-        production=_text(pending, "production") or None,
-        headline=_text(pending, "headline"),
-        reason=_text(pending, "reason"),
-        host=_text(pending, "host") or None,
+        use_case=_read_text(pending, "use_case"),
+        evidence=_read_text(pending, "evidence"),
+        version=_read_text(pending, "version"),
+        production=_read_text(pending, "production") or None,
+        headline=_read_text(pending, "headline"),
+        reason=_read_text(pending, "reason"),
+        host=_read_text(pending, "host") or None,
     )
 
 
 def _answer(answer: Mapping[str, Any]) -> Answer:
     return Answer(
-        evidence=_text(answer, "evidence"),
-        version=_text(answer, "version"),
-        approver=_text(answer, "approver"),
-        refused=_text(answer, "refused"),
+        evidence=_read_text(answer, "evidence"),
+        version=_read_text(answer, "version"),
+        approver=_read_text(answer, "approver"),
+        refused=_read_text(answer, "refused"),
     )
 
 
-def _text(said: Mapping[str, Any], key: str) -> str:
-    value = said.get(key)
+def _read_text(content: Mapping[str, Any], key: str) -> str:
+    value = content.get(key)
     return value if isinstance(value, str) else ""

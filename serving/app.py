@@ -62,47 +62,49 @@ class Service:
         self.name = name
         self._follower = follower
         self._metrics = metrics
-        self._together = Together(follower.interface.joined)
+        self._together = Together(follower.interface.join)
         self._waiting = 0
 
     # --- health and metadata -----------------------------------------------------------------------------------------
 
-    async def live(self, _: Request) -> Response:
+    async def answer_live(self, _: Request) -> Response:
         return JSONResponse({"live": True})
 
-    async def ready(self, request: Request) -> Response:
+    async def answer_ready(self, request: Request) -> Response:
         """Return 200 while a verified version answers. The body says which one, and why a newer one does not."""
         if (asked := request.path_params.get("version")) is not None:
-            self._running(request.path_params["model"], asked)
+            self._require_running(request.path_params["model"], asked)
         elif "model" in request.path_params:
-            self._known(request.path_params["model"])
+            self._require_name(request.path_params["model"])
         running, problem = self._follower.running, self._follower.problem
-        said: dict[str, Any] = {"ready": running is not None, "use_case": self.name}
+        state: dict[str, Any] = {"ready": running is not None, "use_case": self.name}
         if running:
-            said |= {**running.about, "verified_at": running.verified_at, "from_disk": running.from_disk}
-        said["problem"] = problem.as_json()["error"] if problem else None
-        return JSONResponse(said, 200 if running else 503)
+            state |= {**running.about, "verified_at": running.verified_at, "from_disk": running.from_disk}
+        state["problem"] = problem.as_json()["error"] if problem else None
+        return JSONResponse(state, 200 if running else 503)
 
-    async def server_metadata(self, _: Request) -> Response:
+    async def answer_server_metadata(self, _: Request) -> Response:
         return JSONResponse({"name": product, "version": "2", "extensions": ["binary_tensor_data"]})
 
-    async def model_metadata(self, request: Request) -> Response:
-        running = self._running(request.path_params["model"], request.path_params.get("version"))
+    async def answer_model_metadata(self, request: Request) -> Response:
+        running = self._require_running(request.path_params["model"], request.path_params.get("version"))
         interface = self._follower.interface
         inputs = [item.as_json() for item in interface.inputs]
-        said = {"name": self.name, "versions": [running.name], "platform": f"{product}_{interface.task}"}
-        return JSONResponse({**said, "inputs": inputs, "outputs": interface.outputs(), "parameters": running.about})
+        metadata = {"name": self.name, "versions": [running.name], "platform": f"{product}_{interface.task}"}
+        return JSONResponse(
+            {**metadata, "inputs": inputs, "outputs": interface.describe_outputs(), "parameters": running.about}
+        )
 
-    async def metrics(self, _: Request) -> Response:
-        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    async def answer_metrics(self, _: Request) -> Response:
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     # --- for people --------------------------------------------------------------------------------------------------
 
-    async def example(self, _: Request) -> Response:
+    async def answer_example(self, _: Request) -> Response:
         """Return an example request with one row, to change and send back."""
-        return JSONResponse(self._follower.interface.example())
+        return JSONResponse(self._follower.interface.build_example())
 
-    async def form(self, _: Request) -> Response:
+    async def answer_form(self, _: Request) -> Response:
         """Return what the page asks a person for."""
         interface = self._follower.interface
         fields = [
@@ -115,8 +117,8 @@ class Service:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     async def infer(self, request: Request) -> Response:
-        running = self._running(request.path_params["model"], request.path_params.get("version"))
-        body = await _body(request)
+        running = self._require_running(request.path_params["model"], request.path_params.get("version"))
+        body = await _read_body(request)
         if self._waiting >= MAX_WAITING:
             raise Refusal(f"{MAX_WAITING} requests are already waiting", 503, name="too_many_requests")
         self._waiting += 1
@@ -124,7 +126,7 @@ class Service:
         future = asyncio.wrap_future(
             self._together.submit(running.model, partial(self._read, asked), partial(self._write, asked, running))
         )
-        future.add_done_callback(self._one_less)
+        future.add_done_callback(self._count_down)
         try:
             content, json_length = await asyncio.wait_for(asyncio.shield(future), ANSWER_TIMEOUT_S)
         except TimeoutError as error:
@@ -135,7 +137,7 @@ class Service:
         headers = {tensors.HEADER_LENGTH: str(json_length)}
         return Response(content, media_type="application/octet-stream", headers=headers)
 
-    def _one_less(self, future: asyncio.Future[Any]) -> None:
+    def _count_down(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1
         if not future.cancelled():
             future.exception()  # after a timeout, nothing else may read the result
@@ -146,7 +148,7 @@ class Service:
         """Return the rows of a request after they passed the model's checks."""
         asked.parsed = tensors.parse(asked.body, asked.header_length)
         try:
-            rows = self._follower.interface.rows(asked.parsed.inputs)
+            rows = self._follower.interface.read_rows(asked.parsed.inputs)
             if len(rows) > MAX_ROWS:
                 raise Refusal(
                     f"there are {len(rows)} rows, and {MAX_ROWS} are allowed in a request", 413, name="too_many_rows"
@@ -162,14 +164,14 @@ class Service:
         about = {"model_name": self.name, "model_version": running.name, "parameters": running.about}
         if asked.parsed.id is not None:
             about["id"] = asked.parsed.id
-        return tensors.answer(about, self._follower.interface.answers(given), asked.parsed)
+        return tensors.answer(about, self._follower.interface.build_answers(given), asked.parsed)
 
-    def _known(self, model: str) -> None:
+    def _require_name(self, model: str) -> None:
         if model != self.name:
             raise Refusal(f"there is no model {model!r}, only {self.name!r}", 404, name="unknown_model")
 
-    def _running(self, model: str, version: str | None) -> Running:
-        self._known(model)
+    def _require_running(self, model: str, version: str | None) -> Running:
+        self._require_name(model)
         if (running := self._follower.running) is None:
             problem = self._follower.problem
             raise Refusal(f"no version is loaded yet{f': {problem}' if problem else ''}", 503, name="not_ready")
@@ -178,7 +180,7 @@ class Service:
         return running
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     """Return the body, within the limits of size and time."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refusal("a compressed body is not accepted", 415, name="compressed")
@@ -203,34 +205,39 @@ def create_app(name: str, follower: Follower, metrics: Metrics) -> ASGIApp:
     service = Service(name, follower, metrics)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def run_lifespan(_: Starlette) -> AsyncIterator[None]:
         follower.start()
         yield
         follower.stop()
 
     routes = [
-        Route("/v2", service.server_metadata),
-        Route("/v2/health/live", service.live),
-        Route("/v2/health/ready", service.ready),
-        Route("/metrics", service.metrics),
-        Route("/example", service.example),
-        Route("/form", service.form),
+        Route("/v2", service.answer_server_metadata),
+        Route("/v2/health/live", service.answer_live),
+        Route("/v2/health/ready", service.answer_ready),
+        Route("/metrics", service.answer_metrics),
+        Route("/example", service.answer_example),
+        Route("/form", service.answer_form),
         *(
-            Route(path, _file(file))
+            Route(path, _create_file_route(file))
             for path, file in (("/", "page.html"), ("/page.js", "page.js"), ("/page.css", "page.css"))
         ),
     ]
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes += [
-            Route(path, service.model_metadata),
-            Route(f"{path}/ready", service.ready),
+            Route(path, service.answer_model_metadata),
+            Route(f"{path}/ready", service.answer_ready),
             Route(f"{path}/infer", service.infer, methods=["POST"]),
         ]
-    handlers: Any = {Refusal: _refuse, StepError: _cannot, ClientDisconnect: _gone, Exception: _failed}
-    return _Told(Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers), metrics)
+    handlers: Any = {
+        Refusal: _refuse,
+        StepError: _answer_bad_rows,
+        ClientDisconnect: _answer_gone,
+        Exception: _answer_failure,
+    }
+    return _Told(Starlette(routes=routes, lifespan=run_lifespan, exception_handlers=handlers), metrics)
 
 
-def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
+def _create_file_route(name: str) -> Callable[[Request], Awaitable[Response]]:
     async def give(_: Request) -> Response:
         return FileResponse(_PAGE / name, headers=_HEADERS | {"Cache-Control": "no-cache"})
 
@@ -242,16 +249,16 @@ async def _refuse(_: Request, error: Refusal) -> Response:
     return JSONResponse(error.as_json(), error.status, headers=headers)
 
 
-async def _cannot(_: Request, error: StepError) -> Response:
+async def _answer_bad_rows(_: Request, error: StepError) -> Response:
     """The model itself has no answer to these rows."""
     return JSONResponse({"error": str(error), "name": error.name}, 500)
 
 
-async def _gone(_: Request, error: ClientDisconnect) -> Response:
+async def _answer_gone(_: Request, error: ClientDisconnect) -> Response:
     return Response(status_code=499)
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+async def _answer_failure(_: Request, error: Exception) -> Response:
     log("request failed", level=40, error=error)
     return JSONResponse({"error": "the service failed; see its log", "name": "failed"}, 500)
 
@@ -278,7 +285,7 @@ class _Told:
             await self._app(scope, receive, watched)
         finally:
             seconds = time.perf_counter() - began
-            route = _route(scope["path"])
+            route = _name_route(scope["path"])
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
             if route == "infer" or status >= 400:
@@ -291,7 +298,7 @@ class _Told:
                 )
 
 
-def _route(path: str) -> str:
+def _name_route(path: str) -> str:
     """Return one of a few names for a path, so that clients cannot create new metrics."""
     last = path.rstrip("/").rpartition("/")[2]
     if path.startswith("/v2"):

@@ -46,7 +46,7 @@ class Together:
 
     def _answer_all(self) -> None:
         while True:
-            for works, rows in _alike(self._take()):
+            for works, rows in _group_alike(self._take()):
                 self._answer(works, rows)
 
     def _take(self) -> list[tuple[Work, Any]]:
@@ -84,17 +84,17 @@ class Together:
             first += len(own)
 
 
-def _alike(taken: Sequence[tuple[Work, Any]]) -> Iterator[tuple[list[Work], list[Any]]]:
+def _group_alike(taken: Sequence[tuple[Work, Any]]) -> Iterator[tuple[list[Work], list[Any]]]:
     """Yield groups of neighbours that one call can answer: the same model, and for tables the same columns and
     types.
     """
     if len(taken) == 1:
         yield [taken[0][0]], [taken[0][1]]
         return
-    for _, pairs in groupby(taken, lambda pair: (id(pair[0].model), _form(pair[1]))):
+    for _, pairs in groupby(taken, lambda pair: (id(pair[0].model), _get_form(pair[1]))):
         works, rows = zip(*pairs, strict=True)
         yield list(works), list(rows)
 
 
-def _form(rows: Any) -> Any:
+def _get_form(rows: Any) -> Any:
     return (tuple(rows.columns), tuple(rows.dtypes)) if hasattr(rows, "columns") else None

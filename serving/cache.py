@@ -40,7 +40,7 @@ class Folder:
     def __init__(self, path: Path, use_case: str) -> None:
         self.path = path / use_case
 
-    def staging(self) -> tempfile.TemporaryDirectory[str]:
+    def create_staging(self) -> tempfile.TemporaryDirectory[str]:
         """Return a new folder to download into, on the same disk."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,9 +58,9 @@ class Folder:
         home.mkdir(exist_ok=True)
         model = version.model.replace(home / version.model.name)
         kept = Kept(version.as_json(), collection, model, ledger.format_now())
-        said = {"about": kept.about, "collection": collection, "model": model.name, "verified_at": kept.verified_at}
+        record = {"about": kept.about, "collection": collection, "model": model.name, "verified_at": kept.verified_at}
         with (staging / RECORD).open("w", encoding="utf-8") as file:
-            json.dump(said, file, indent=2)
+            json.dump(record, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).replace(self.path / RECORD)
@@ -72,9 +72,11 @@ class Folder:
     def read(self) -> Kept | None:
         """Return the kept version if its file is the one that was verified; None if there is no such version."""
         try:
-            said = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
-            about, name = dict(said["about"]), Path(said["model"]).name
-            kept = Kept(about, str(said["collection"]), self.path / about["sha256"] / name, str(said["verified_at"]))
+            record = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+            about, name = dict(record["about"]), Path(record["model"]).name
+            kept = Kept(
+                about, str(record["collection"]), self.path / about["sha256"] / name, str(record["verified_at"])
+            )
             with kept.model.open("rb") as file:
                 now = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:

@@ -100,16 +100,16 @@ class Follower:
     # --- the thread --------------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        self._tried(self._load_copy)
+        self._try(self._load_copy)
         wait_s = self._poll_s
         while not self._ended.is_set():
-            self._tried(self._ask)
+            self._try(self._ask)
             # While there is a problem, each try reads the whole ledger, and maybe a model: try once soon, then less
             # often.
             wait_s = min(2 * wait_s, max(LONGEST_WAIT_S, self._poll_s)) if self.problem else self._poll_s
             self._ended.wait(wait_s)
 
-    def _tried(self, what: Callable[[], None]) -> None:
+    def _try(self, what: Callable[[], None]) -> None:
         """Do it. An error becomes the reported problem, and never stops the service."""
         try:
             what()
@@ -150,7 +150,7 @@ class Follower:
         self._metrics.asked.set(time.time())
         collection = deployed.find_collection(self._api, self._settings.registry, self._collection)
         file = frameworks.MODEL_FILES[self._settings.framework]
-        with self._kept.staging() as staging:
+        with self._kept.create_staging() as staging:
             version = deployed.verify(self._api, entries, collection, file, Path(staging))
             kept = self._kept.keep(version, collection)
         self._answer_with(kept, from_disk=False)
@@ -163,19 +163,19 @@ class Follower:
             model = before.model
         else:
             began = time.monotonic()
-            model = self._loaded(kept.model)
+            model = self._load(kept.model)
             log("loaded", seconds=round(time.monotonic() - began, 3), from_disk=from_disk, **kept.about)
         self.running = Running(kept.about, kept.collection, model, kept.verified_at, from_disk)
-        self._metrics.runs(kept.about)
+        self._metrics.set_running(kept.about)
         if before and before.about["version"] != kept.about["version"]:
             self._metrics.swaps.inc()
             log("swapped", before=before.about["version"], now=kept.about["version"])
 
-    def _loaded(self, path: Path) -> Model:
+    def _load(self, path: Path) -> Model:
         if self._format is None:
             self._format = frameworks.load_format(self._settings.framework)
             self._format.start(seed=0, threads=1)  # as evaluate did
         model = answering.load(self._settings, path, self._data)
-        example = {item["name"]: tensors.read(item) for item in self.interface.example()["inputs"]}
-        model.answer(self.interface.rows(example))
+        example = {item["name"]: tensors.read(item) for item in self.interface.build_example()["inputs"]}
+        model.answer(self.interface.read_rows(example))
         return model

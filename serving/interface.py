@@ -44,9 +44,9 @@ class Input(NamedTuple):
     is_time: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """As the protocol's metadata has it; the number of rows is -1. What a text means is said as MLServer does."""
-        said = {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
-        return said | {"parameters": {"content_type": "datetime"}} if self.is_time else said
+        """Describe it as the protocol's metadata does; the number of rows is -1. A time is a text, as in MLServer."""
+        description = {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
+        return description | {"parameters": {"content_type": "datetime"}} if self.is_time else description
 
 
 class Interface:
@@ -64,18 +64,18 @@ class Interface:
         elif self.kind == "texts":
             self.inputs = (Input(texts.COLUMN, "BYTES", (), "some text"),)
         else:
-            self.inputs = tuple(_input(name, column) for name, column in self._columns.items())
+            self.inputs = tuple(_describe_input(name, column) for name, column in self._columns.items())
 
-    def outputs(self) -> list[dict[str, Any]]:
+    def describe_outputs(self) -> list[dict[str, Any]]:
         """Return the output tensors of the model, in the form of the protocol's metadata."""
         if not self.classes:
             return [{"name": ANSWER, "datatype": "FP64", "shape": [-1]}]
         probabilities = {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, len(self.classes)]}
         return [{"name": ANSWER, "datatype": "BYTES", "shape": [-1]}, probabilities]
 
-    def example(self) -> dict[str, Any]:
+    def build_example(self) -> dict[str, Any]:
         """Return a valid request with one row, as JSON."""
-        one = [
+        row = [
             {
                 "name": item.name,
                 "datatype": item.datatype,
@@ -84,9 +84,9 @@ class Interface:
             }
             for item in self.inputs
         ]
-        return {"inputs": one}
+        return {"inputs": row}
 
-    def rows(self, tensors: Mapping[str, Tensor]) -> Any:
+    def read_rows(self, tensors: Mapping[str, Tensor]) -> Any:
         """The rows that a request is about; raises Refusal or Refused, by the name of the input that is wrong."""
         known = {item.name: item for item in self.inputs}
         if unknown := next((name for name in tensors if name not in known), None):
@@ -94,7 +94,7 @@ class Interface:
         required = (item for item in self.inputs if self.kind != "tables" or self._columns[item.name].required)
         if missing := next((item.name for item in required if item.name not in tensors), None):
             raise Refusal(f"the input {missing!r} is missing", name="table_columns", column=missing)
-        values = {name: _values(known[name], tensor) for name, tensor in tensors.items()}
+        values = {name: _read_values(known[name], tensor) for name, tensor in tensors.items()}
         lengths = {name: len(array) for name, array in values.items()}
         first = next(iter(lengths.values()))
         if odd := next((name for name, length in lengths.items() if length != first), None):
@@ -103,9 +103,9 @@ class Interface:
             raise Refusal("there is no row")
         if self.kind == "images":
             return values[IMAGE]
-        return values[texts.COLUMN].tolist() if self.kind == "texts" else self._frame(values)
+        return values[texts.COLUMN].tolist() if self.kind == "texts" else self._build_frame(values)
 
-    def _frame(self, values: Mapping[str, Any]) -> Any:
+    def _build_frame(self, values: Mapping[str, Any]) -> Any:
         import pandas as pd
 
         columns = {}
@@ -122,7 +122,7 @@ class Interface:
                 columns[name] = pd.array(held, dtype="str" if str(dtype).startswith("str") else dtype.type)
         return pd.DataFrame(columns)
 
-    def joined(self, parts: Sequence[Any]) -> Any:
+    def join(self, parts: Sequence[Any]) -> Any:
         """Join the rows of several requests. Tables must have the same columns and types."""
         if self.kind == "images":
             return np.concatenate(parts)
@@ -132,7 +132,7 @@ class Interface:
 
         return pd.concat(parts, ignore_index=True)
 
-    def answers(self, given: Any) -> list[Tensor]:
+    def build_answers(self, given: Any) -> list[Tensor]:
         """Return the model's answers as tensors."""
         if not self.classes:
             return [Tensor(ANSWER, "FP64", given)]
@@ -140,7 +140,7 @@ class Interface:
         return [Tensor(ANSWER, "BYTES", names), Tensor(PROBABILITIES, "FP32", given.astype(np.float32, copy=False))]
 
 
-def _values(item: Input, tensor: Tensor) -> Any:
+def _read_values(item: Input, tensor: Tensor) -> Any:
     """Return a tensor's values in the type and shape of the input: (N, *shape)."""
     if tensor.datatype not in _WIDENED.get(item.datatype, {item.datatype}):
         message = f"the input {item.name!r} is {tensor.datatype}, not {item.datatype}"
@@ -154,7 +154,7 @@ def _values(item: Input, tensor: Tensor) -> Any:
     return values if item.datatype == "BYTES" else values.astype(NUMBERS[item.datatype], copy=False)
 
 
-def _input(name: str, column: Any) -> Input:
+def _describe_input(name: str, column: Any) -> Input:
     wanted = getattr(column.dtype, "type", None)
     kind = "O" if str(column.dtype).startswith(("str", "category")) else getattr(wanted, "kind", "?")
     datatype = {"f": "FP64", "i": "INT64", "u": "INT64", "b": "BOOL", "O": "BYTES", "M": "BYTES"}.get(kind)
@@ -165,12 +165,12 @@ def _input(name: str, column: Any) -> Input:
             "make it a number, a text, a time or true and false",
             WRONG_USE,
         )
-    said = {check.name: dict(check.statistics or {}) for check in column.checks}
-    choices = tuple(said.get("isin", {}).get("allowed_values", ()))
-    limits = {key: value for statistics in said.values() for key, value in statistics.items()}
+    checks = {check.name: dict(check.statistics or {}) for check in column.checks}
+    choices = tuple(checks.get("isin", {}).get("allowed_values", ()))
+    limits = {key: value for statistics in checks.values() for key, value in statistics.items()}
     ends = [limits[key] for key in ("min_value", "max_value") if limits.get(key) is not None]
     if is_time(column.dtype):
-        return _time_input(name, column, choices, ends)
+        return _describe_time_input(name, column, choices, ends)
     example: Any = choices[0] if choices else {"BYTES": "text", "BOOL": False}.get(datatype, 0)
     if not choices and ends:
         middle = sum(ends) / len(ends)
@@ -179,7 +179,7 @@ def _input(name: str, column: Any) -> Input:
     return Input(name, datatype, (), example, choices, bool(column.nullable))
 
 
-def _time_input(name: str, column: Any, choices: Sequence[Any], ends: Sequence[Any]) -> Input:
+def _describe_time_input(name: str, column: Any, choices: Sequence[Any], ends: Sequence[Any]) -> Input:
     """An input of times; its choices and its example are texts. ends: the least and the greatest that are allowed."""
     import pandas as pd
 

@@ -22,20 +22,20 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
 
-        def made(kind: Any, name: str, about: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
+        def create(kind: Any, name: str, about: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
             return kind(f"modelgate_{name}", about, labels, registry=self.registry, **more)
 
-        self.requests = made(Counter, "requests", "Requests by route and status", ("route", "status"))
-        self.seconds = made(Histogram, "request_seconds", "How long requests took", ("route",), buckets=_SECONDS)
-        self.rows = made(Counter, "rows", "Rows that were answered")
-        self.swaps = made(Counter, "swaps", "How often a version replaced another")
-        self.running = made(
+        self.requests = create(Counter, "requests", "Requests by route and status", ("route", "status"))
+        self.seconds = create(Histogram, "request_seconds", "How long requests took", ("route",), buckets=_SECONDS)
+        self.rows = create(Counter, "rows", "Rows that were answered")
+        self.swaps = create(Counter, "swaps", "How often a version replaced another")
+        self.running = create(
             Gauge, "running_info", "The version that answers, as labels", ("version", "ledger_entry", "sha256")
         )
-        self.problem = made(Gauge, "problem", "1 for the problem that keeps a version from being loaded", ("name",))
-        self.asked = made(Gauge, "wandb_answered_timestamp_seconds", "When W&B last answered")
+        self.problem = create(Gauge, "problem", "1 for the problem that keeps a version from being loaded", ("name",))
+        self.asked = create(Gauge, "wandb_answered_timestamp_seconds", "When W&B last answered")
 
-    def runs(self, about: Mapping[str, Any]) -> None:
+    def set_running(self, about: Mapping[str, Any]) -> None:
         """Record that a version answers from now on."""
         self.running.clear()
         self.running.labels(about["version"], about["ledger_entry"], about["sha256"]).set(1)
@@ -46,7 +46,7 @@ class Metrics:
         if name:
             self.problem.labels(name).set(1)
 
-    def text(self) -> bytes:
+    def render(self) -> bytes:
         """Return all metrics in the format of a collector."""
         return generate_latest(self.registry)
 
@@ -55,15 +55,15 @@ class _Lines(logging.Formatter):
     """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            said["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(said, default=str)
+            entry["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(entry, default=str)
 
 
 def log_as_json() -> None:

@@ -47,7 +47,7 @@ class Tensor(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return its description and its values in JSON."""
-        return {**self._described(), "data": self.values.ravel().tolist()}
+        return {**self._describe(), "data": self.values.ravel().tolist()}
 
     def as_binary(self) -> tuple[dict[str, Any], bytes]:
         """Return its description, and its values as bytes."""
@@ -56,9 +56,9 @@ class Tensor(NamedTuple):
             raw = b"".join(struct.pack("<I", len(text)) + text for text in encoded)
         else:
             raw = np.ascontiguousarray(self.values).tobytes()
-        return {**self._described(), "parameters": {"binary_data_size": len(raw)}}, raw
+        return {**self._describe(), "parameters": {"binary_data_size": len(raw)}}, raw
 
-    def _described(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.values.shape)}
 
 
@@ -84,81 +84,81 @@ def parse(body: bytes, header_length: str | None) -> Request:
     if not 0 <= length <= len(body):
         raise Refusal(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes")
     try:
-        said = json.loads(body[:length])
+        content = json.loads(body[:length])
     except (ValueError, RecursionError) as error:
         raise Refusal("the body is not JSON") from error
-    if not isinstance(said, dict) or not isinstance(said.get("inputs"), list):
+    if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
         raise Refusal("the body has no list `inputs`")
-    if len(said["inputs"]) > MAX_TENSORS:
+    if len(content["inputs"]) > MAX_TENSORS:
         raise Refusal(f"there are more than {MAX_TENSORS} inputs")
     inputs, rest = {}, body[length:]
-    for item in said["inputs"]:
-        tensor, rest = _tensor(item, rest)
+    for item in content["inputs"]:
+        tensor, rest = _read_tensor(item, rest)
         if tensor.name in inputs:
             raise Refusal(f"the input {tensor.name!r} appears twice", column=tensor.name)
         inputs[tensor.name] = tensor
     if rest:
         raise Refusal(f"{len(rest)} bytes at the end do not belong to an input")
-    name = said.get("id")
+    name = content.get("id")
     if name is not None and not isinstance(name, str):
         raise Refusal("`id` is not a text")
-    return Request(name, inputs, _wanted(said), _parameters(said).get("binary_data_output") is True)
+    return Request(name, inputs, _read_wanted(content), _read_parameters(content).get("binary_data_output") is True)
 
 
-def read(said: Any) -> Tensor:
+def read(content: Any) -> Tensor:
     """Parse a tensor in JSON; raise Refusal."""
-    return _tensor(said, b"")[0]
+    return _read_tensor(content, b"")[0]
 
 
-def _wanted(said: Mapping[str, Any]) -> dict[str, bool] | None:
-    outputs = said.get("outputs")
+def _read_wanted(content: Mapping[str, Any]) -> dict[str, bool] | None:
+    outputs = content.get("outputs")
     if outputs is None:
         return None
     if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
         raise Refusal("`outputs` is not a list of objects")
-    if any("classification" in _parameters(item) for item in outputs):
+    if any("classification" in _read_parameters(item) for item in outputs):
         raise Refusal("the extension `classification` is not offered")
-    binary = _parameters(said).get("binary_data_output") is True
-    return {str(item.get("name")): _parameters(item).get("binary_data", binary) is True for item in outputs}
+    binary = _read_parameters(content).get("binary_data_output") is True
+    return {str(item.get("name")): _read_parameters(item).get("binary_data", binary) is True for item in outputs}
 
 
-def _parameters(said: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = said.get("parameters", {})
-    return found if isinstance(found, dict) else {}
+def _read_parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = content.get("parameters", {})
+    return parameters if isinstance(parameters, dict) else {}
 
 
-def _tensor(said: Any, rest: bytes) -> tuple[Tensor, bytes]:
+def _read_tensor(content: Any, rest: bytes) -> tuple[Tensor, bytes]:
     """Parse one input, and return what follows its bytes."""
-    if not isinstance(said, dict) or not isinstance(name := said.get("name"), str):
+    if not isinstance(content, dict) or not isinstance(name := content.get("name"), str):
         raise Refusal("an input has no name")
-    datatype, shape = said.get("datatype"), _shape(name, said.get("shape"))
+    datatype, shape = content.get("datatype"), _read_shape(name, content.get("shape"))
     if datatype not in NUMBERS and datatype != "BYTES":
         raise Refusal(f"the datatype of {name!r} is not one of BYTES, {', '.join(NUMBERS)}", column=name)
     count = math.prod(shape)
-    size = _parameters(said).get("binary_data_size")
+    size = _read_parameters(content).get("binary_data_size")
     if size is None:
-        values = _of_json(name, str(datatype), said.get("data"), count)
+        values = _read_json(name, str(datatype), content.get("data"), count)
     elif type(size) is not int or not 0 <= size <= len(rest):
         raise Refusal(f"binary_data_size of {name!r} is more than what follows", column=name)
     else:
-        values, rest = _of_binary(name, str(datatype), rest[:size], count), rest[size:]
+        values, rest = _read_binary(name, str(datatype), rest[:size], count), rest[size:]
     return Tensor(name, str(datatype), values.reshape(shape)), rest
 
 
-def _shape(name: str, said: Any) -> list[int]:
-    good = isinstance(said, list) and 1 <= len(said) <= MAX_RANK
-    if not good or not all(type(length) is int and 0 <= length < 2**31 for length in said):
+def _read_shape(name: str, content: Any) -> list[int]:
+    good = isinstance(content, list) and 1 <= len(content) <= MAX_RANK
+    if not good or not all(type(length) is int and 0 <= length < 2**31 for length in content):
         raise Refusal(f"the shape of {name!r} is not a list of lengths", column=name)
-    return list(said)
+    return list(content)
 
 
 _TYPES: Mapping[str, set[type]] = {"B": {str, type(None)}, "b": {bool}, "u": {int}, "i": {int}}
 
 
-def _of_json(name: str, datatype: str, data: Any, count: int) -> Any:
+def _read_json(name: str, datatype: str, data: Any, count: int) -> Any:
     if not isinstance(data, list):
         raise Refusal(f"{name!r} has no list `data`", column=name)
-    flat = _flat(data)
+    flat = _flatten(data)
     if len(flat) != count:
         raise Refusal(f"{name!r} has {len(flat)} values, but its shape says {count}", column=name)
     kind = "B" if datatype == "BYTES" else np.dtype(NUMBERS[datatype]).kind
@@ -174,7 +174,7 @@ def _of_json(name: str, datatype: str, data: Any, count: int) -> Any:
         raise Refusal(f"{name!r} has values that are not {datatype}", column=name) from error
 
 
-def _flat(data: list[Any]) -> list[Any]:
+def _flatten(data: list[Any]) -> list[Any]:
     """Yield the values of nested lists, which JSON may have instead of one flat list."""
     for _ in range(MAX_RANK):
         if not data or not isinstance(data[0], list):
@@ -185,7 +185,7 @@ def _flat(data: list[Any]) -> list[Any]:
     return data
 
 
-def _of_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
+def _read_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
     if datatype != "BYTES":
         dtype = np.dtype(NUMBERS[datatype])
         if len(raw) != count * dtype.itemsize:
@@ -217,10 +217,10 @@ def answer(about: Mapping[str, Any], outputs: Sequence[Tensor], request: Request
     described, raw = [], []
     for name, binary in wanted.items():
         if binary:
-            said, content = known[name].as_binary()
+            head, content = known[name].as_binary()
             raw.append(content)
         else:
-            said = known[name].as_json()
-        described.append(said)
+            head = known[name].as_json()
+        described.append(head)
     text = json.dumps({**about, "outputs": described}, allow_nan=False).encode()
     return text + b"".join(raw), len(text) if raw else None

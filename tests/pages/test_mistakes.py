@@ -28,7 +28,7 @@ def test_a_row_of_a_table_is_shown_by_its_columns_without_midnights_and_nulls():
     answers = np.array([[0.1, 0.9], [0.3, 0.7], [0.8, 0.2]], dtype=np.float32)
     scores = Scores(np.array([0, 0, 0]), answers, None, 3, (), "tabular-classification", classes=("no", "yes"))
     table = charts.draw_predictions(scores, Policy("no_worse", 0.5, 0.0), ROWS, None)
-    shown, count = mistakes.of_table({"columns": table.columns, "data": table.data}, "")
+    shown, count = mistakes.select_from_table({"columns": table.columns, "data": table.data}, "")
     assert count == 2
     assert [(one.truth, one.answer, one.url) for one in shown] == [("no", "yes", "")] * 2
     assert [dict(one.said) for one in shown] == [

@@ -63,10 +63,10 @@ def sent(*made, binary):
 def test_rows_of_each_kind_arrive_as_they_were_sent(binary):
     images = np.random.default_rng(0).random((3, 2, 2, 1), dtype=np.float32)
     request = sent(tensors.Tensor("x", "FP32", images), binary=binary)
-    np.testing.assert_array_equal(IMAGES.rows(request.inputs), images)
+    np.testing.assert_array_equal(IMAGES.read_rows(request.inputs), images)
 
     texts = np.array(["one", "zwölf"], dtype=object)
-    assert TEXTS.rows(sent(tensors.Tensor("text", "BYTES", texts), binary=binary).inputs) == ["one", "zwölf"]
+    assert TEXTS.read_rows(sent(tensors.Tensor("text", "BYTES", texts), binary=binary).inputs) == ["one", "zwölf"]
 
     request = sent(
         tensors.Tensor("mass", "FP32", np.array([1.5, 2.5], dtype=np.float32)),
@@ -76,7 +76,7 @@ def test_rows_of_each_kind_arrive_as_they_were_sent(binary):
         tensors.Tensor("tagged", "BOOL", np.array([True, False])),
         binary=binary,
     )
-    frame = TABLE.rows(request.inputs)
+    frame = TABLE.read_rows(request.inputs)
     assert [str(dtype) for dtype in frame.dtypes] == ["float64", "int64", "str", "str", "bool"]
     assert frame["mass"].tolist() == [1.5, 2.5] and frame["tagged"].tolist() == [True, False]
     assert pd.isna(frame["island"][1]) and frame["carrier"][1] == ""  # a carrier cannot be missing, so it is empty
@@ -85,17 +85,17 @@ def test_rows_of_each_kind_arrive_as_they_were_sent(binary):
 
 def test_the_example_of_each_kind_is_a_request_in_its_form():
     for interface in (IMAGES, TEXTS, TABLE, TIMED):
-        request = tensors.parse(json.dumps(interface.example()).encode(), None)
-        assert len(interface.rows(request.inputs)) == 1
-    frame = TABLE.rows(tensors.parse(json.dumps(TABLE.example()).encode(), None).inputs)
+        request = tensors.parse(json.dumps(interface.build_example()).encode(), None)
+        assert len(interface.read_rows(request.inputs)) == 1
+    frame = TABLE.read_rows(tensors.parse(json.dumps(TABLE.build_example()).encode(), None).inputs)
     SCHEMA.validate(frame)
-    example = TIMED.example()
+    example = TIMED.build_example()
     assert [item["data"] for item in example["inputs"]] == [
         ["2020-01-01"],
         ["2026-03-04T00:00:00+00:00"],
         ["2026-03-04T00:00:00"],
     ]
-    TIMES.validate(TIMED.rows(tensors.parse(json.dumps(example).encode(), None).inputs))
+    TIMES.validate(TIMED.read_rows(tensors.parse(json.dumps(example).encode(), None).inputs))
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -108,7 +108,7 @@ def test_a_time_is_a_text_that_the_service_reads_as_predict_reads_it_from_a_csv(
     pd.DataFrame(texts).to_csv(tmp_path / "rows.csv", index=False)
     (of_file,) = row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES))
     made = [tensors.Tensor(name, "BYTES", np.array(values, dtype=object)) for name, values in texts.items()]
-    frame = TIMED.rows(sent(*made, binary=binary).inputs)
+    frame = TIMED.read_rows(sent(*made, binary=binary).inputs)
     pd.testing.assert_frame_equal(frame, of_file)
     TIMES.validate(frame)
     assert frame["signed_up"][1] == pd.Timestamp("2026-03-04T15:30:00.123456789") and pd.isna(frame["signed_up"][2])
@@ -144,7 +144,7 @@ def test_a_text_that_is_no_time_is_refused_by_a_file_and_by_the_service_in_the_s
         list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES)))
     made = [tensors.Tensor(key, "BYTES", np.array([value], dtype=object)) for key, value in texts.items()]
     with pytest.raises(Refused) as of_service:
-        TIMED.rows(sent(*made, binary=False).inputs)
+        TIMED.read_rows(sent(*made, binary=False).inputs)
     assert str(of_file.value) == str(of_service.value)
     assert (of_service.value.name, of_service.value.column) == ("type", name)
     assert f"column '{name}' is not a time such as 2026-03-04T15:30:00" in str(of_service.value)
@@ -194,6 +194,6 @@ def test_json_of_any_form_is_a_request_or_refused(inputs, outputs, parameters, r
     text = json.dumps({"inputs": inputs, "outputs": outputs, "parameters": parameters}).encode()
     try:
         request = tensors.parse(text + rest, str(len(text)))
-        TABLE.rows(request.inputs)
+        TABLE.read_rows(request.inputs)
     except Refusal:
         return
