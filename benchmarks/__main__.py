@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import answers, browsing, containers, load, loop, machine, page, rows, second, setup, start, upload
-from benchmarks.environments import Unavailable, mlflow_python
+from benchmarks.environments import Unavailable, make_mlflow_python
 from benchmarks.project import Project
-from benchmarks.report import met, text
+from benchmarks.report import is_met, to_text
 from benchmarks.timing import Failed
 
 DONE, MISSED, FAILED, UNREACHABLE = 0, 1, 2, 3
@@ -56,7 +56,7 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
         home = setup.prepare(Path(folder)) if "setup" in names else None
         machine.warm_up()
         for number in range(repeat):
-            say(f"repetition {number + 1} of {repeat}")
+            log(f"repetition {number + 1} of {repeat}")
             ours_first = number % 2 == 0
             project = copy_in(folder)
             if home is not None:
@@ -74,12 +74,12 @@ def measure(names: Sequence[str], repeat: int, mlflow: Path | None) -> dict[str,
             if files is not None:
                 samples["upload"].append(upload.sample(files, mlflow, ours_first))
         if "rows" in names:
-            say("a table of a million rows, once: it takes some minutes")
+            log("a table of a million rows, once: it takes some minutes")
             samples["rows"].append(rows.sample(copy_in(folder)))
         if "browsing" in names:
             samples["browsing"].append(browsing.sample())
         if "load" in names:
-            say("one server under load, once: it takes some minutes")
+            log("one server under load, once: it takes some minutes")
             samples["load"].append(load.sample())
     return samples
 
@@ -89,8 +89,8 @@ def copy_in(folder: str) -> Project:
     return Project(Path(tempfile.mkdtemp(dir=folder)))
 
 
-def say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def log(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def keep_figures(figures: Mapping[str, Any], out: Path | None) -> None:
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     python, left_out = None, []
     if "upload" in names:
         try:
-            python = mlflow_python()
+            python = make_mlflow_python()
         except Unavailable as error:
             left_out.append(f"the upload to MLflow, because {error}")
     if "containers" in names:
@@ -117,28 +117,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             names.remove("containers")
             left_out.append(f"the containers, because {error}")
         except Failed as error:
-            say(f"error: {error}")
+            log(f"error: {error}")
             return FAILED
     for words in left_out:
-        say(f"\nERROR: LEFT OUT: {words}\n")
-    facts = machine.facts()
+        log(f"\nERROR: LEFT OUT: {words}\n")
+    facts = machine.read_facts()
     try:
         samples = measure(names, args.repeat, python)
     except Failed as error:
-        say(f"error: {error}")
+        log(f"error: {error}")
         return FAILED
 
     # Everything below is the answer; the output before went to standard error.
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items()))
     print(f"{'repetitions':<12}{args.repeat}, interleaved, of the load 1; medians, and ranges in parentheses")
-    reports = page.reports(samples)
-    print("\n".join(text(report) for report in reports))
+    reports = page.list_reports(samples)
+    print("\n".join(to_text(report) for report in reports))
     for words in left_out:
         print(f"\nLEFT OUT: {words}")
     keep_figures({"machine": facts, "samples": samples}, args.out)
     if left_out:
         return UNREACHABLE
-    return DONE if met(reports) else MISSED
+    return DONE if is_met(reports) else MISSED
 
 
 if __name__ == "__main__":

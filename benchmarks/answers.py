@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput
 
-from benchmarks.answers_service import many
-from benchmarks.drill import served
-from benchmarks.project import ROOT, Project, use_case
-from benchmarks.report import Line, Report, at_least, at_most, column, shown
-from benchmarks.serving import free_port, serving
+from benchmarks.answers_service import repeat_row
+from benchmarks.drill import serve
+from benchmarks.project import ROOT, Project, copy_use_case
+from benchmarks.report import Line, Report, expect_at_least, expect_at_most, format_values, get_column
+from benchmarks.serving import find_free_port, run_server
 from benchmarks.timing import Failed
 
 TABLE = "penguins"
@@ -47,13 +47,13 @@ class Sides(NamedTuple):
 
 def sample(project: Project) -> dict[str, Any]:
     """Of a model of images and of one of a table: p99 of a single row in ms, and rows a second in batches."""
-    taken: dict[str, Any] = {"images": use_case(), "table": TABLE}
+    taken: dict[str, Any] = {"images": copy_use_case(), "table": TABLE}
     for kind in P99_AT_MOST:
         name = taken[kind]
         project.run(name=name)
-        with tempfile.TemporaryDirectory() as log, service(project, name, Path(log)) as port:
-            single = singles(Client(port, name, 1))
-            batch = batches(*(Client(port, name, BATCH) for _ in range(CLIENTS)))
+        with tempfile.TemporaryDirectory() as log, run_service(project, name, Path(log)) as port:
+            single = time_singles(Client(port, name, 1))
+            batch = time_batches(*(Client(port, name, BATCH) for _ in range(CLIENTS)))
         for side in Sides._fields:
             taken[f"{kind}_{side}_p99"] = 1000 * np.quantile(getattr(single, side), 0.99)
             taken[f"{kind}_{side}_median"] = 1000 * statistics.median(getattr(single, side))
@@ -66,28 +66,28 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     for kind, limit in P99_AT_MOST.items():
         lines.append(Line(f"{kind}: {samples[0][kind]}", ""))
         for side in Sides._fields:
-            p99 = column(samples, f"{kind}_{side}_p99")
-            median = statistics.median(column(samples, f"{kind}_{side}_median"))
-            lines.append(Line(f"  one row, {side}, p99", f"{shown(p99, 'ms')}, median {median:.1f} ms"))
+            p99 = get_column(samples, f"{kind}_{side}_p99")
+            median = statistics.median(get_column(samples, f"{kind}_{side}_median"))
+            lines.append(Line(f"  one row, {side}, p99", f"{format_values(p99, 'ms')}, median {median:.1f} ms"))
         ratios = [taken[f"{kind}_service_p99"] / taken[f"{kind}_bare_p99"] for taken in samples]
-        lines.append(at_most("  one row, service / bare", ratios, limit, "x", 2))
+        lines.append(expect_at_most("  one row, service / bare", ratios, limit, "x", 2))
         shares = [100 * taken[f"{kind}_service_rows"] / taken[f"{kind}_bare_rows"] for taken in samples]
-        rows = statistics.median(column(samples, f"{kind}_service_rows"))
+        rows = statistics.median(get_column(samples, f"{kind}_service_rows"))
         lines.append(Line(f"  batches of {BATCH}, service", f"{rows:,.0f} rows/s"))
-        lines.append(at_least(f"  batches of {BATCH}, of the bare calls'", shares, THROUGHPUT_AT_LEAST, "%", 0))
+        lines.append(expect_at_least(f"  batches of {BATCH}, of the bare calls'", shares, THROUGHPUT_AT_LEAST, "%", 0))
     return Report("The model service against the bare call of its model", lines)
 
 
 @contextmanager
-def service(project: Project, name: str, folder: Path) -> Iterator[int]:
+def run_service(project: Project, name: str, folder: Path) -> Iterator[int]:
     """The service with the address of the bare call, over the version in production; its port. folder: for its log."""
-    with served(project, name):
+    with serve(project, name):
         pass  # it has verified the version, and kept it
-    port = free_port()
-    words = [sys.executable, "-m", "benchmarks.answers_service", name, str(project.root / ".modelgate" / "serving")]
+    port = find_free_port()
+    command = [sys.executable, "-m", "benchmarks.answers_service", name, str(project.root / ".modelgate" / "serving")]
     env = project.env | {"PYTHONPATH": str(ROOT)}
     url = f"http://127.0.0.1:{port}"
-    with serving([*words, str(port)], env, url, "/v2/health/ready", folder, cwd=project.root):
+    with run_server([*command, str(port)], env, url, "/v2/health/ready", folder, cwd=project.root):
         yield port
 
 
@@ -104,11 +104,11 @@ class Client:
         self._connection.close()
         self._connection.connect()
 
-    def bare(self, calls: int) -> list[float]:
+    def time_bare(self, calls: int) -> list[float]:
         """Return seconds of each bare call."""
         return list(json.loads(self._ask("GET", f"/bare?rows={self._rows}&calls={calls}")))
 
-    def requests(self, calls: int) -> list[float]:
+    def time_requests(self, calls: int) -> list[float]:
         """Return seconds of each request, one after the other."""
         taken = []
         for _ in range(calls):
@@ -128,27 +128,27 @@ class Client:
         return content
 
 
-def singles(client: Client) -> Sides:
+def time_singles(client: Client) -> Sides:
     """Return seconds of each call, the sides in turn."""
     taken = Sides([], [])
     for number in range(ROUNDS + 1):
-        bare, service = client.bare(SINGLE_CALLS), client.requests(SINGLE_CALLS)
+        bare, service = client.time_bare(SINGLE_CALLS), client.time_requests(SINGLE_CALLS)
         if number:
             taken.bare.extend(bare)
             taken.service.extend(service)
     return taken
 
 
-def batches(*clients: Client) -> Sides:
+def time_batches(*clients: Client) -> Sides:
     """Return rows a second in each round, the sides in turn; the requests come from all clients at once."""
     taken = Sides([], [])
     for number in range(ROUNDS + 1):
-        bare_s = sum(clients[0].bare(BATCH_CALLS * len(clients)))
+        bare_s = sum(clients[0].time_bare(BATCH_CALLS * len(clients)))
         for client in clients:
             client.reconnect()
         began = time.perf_counter()
         with ThreadPoolExecutor(len(clients)) as pool:
-            list(pool.map(lambda client: client.requests(BATCH_CALLS), clients))
+            list(pool.map(lambda client: client.time_requests(BATCH_CALLS), clients))
         service_s = time.perf_counter() - began
         if number:  # the first is for both to warm up
             rows = BATCH * BATCH_CALLS * len(clients)
@@ -160,7 +160,7 @@ def batches(*clients: Client) -> Sides:
 def _request(example: Mapping[str, Any], rows: int) -> tuple[bytes, dict[str, str]]:
     """Return the example's row as often as there are to be rows, as a client that others wrote sends it."""
     inputs = []
-    for item in (many(item, rows) for item in example["inputs"]):
+    for item in (repeat_row(item, rows) for item in example["inputs"]):
         tensor = InferInput(item["name"], item["shape"], item["datatype"])
         tensor.set_data_from_numpy(np.array(item["data"], dtype=DATATYPES[item["datatype"]]).reshape(item["shape"]))
         inputs.append(tensor)

@@ -48,7 +48,7 @@ class WithBareCalls:
         if (running := self._follower.running) is None:
             raise RuntimeError("no version is loaded")
         model, interface = running.model, self._follower.interface
-        example = [many(item, rows) for item in interface.build_example()["inputs"]]
+        example = [repeat_row(item, rows) for item in interface.build_example()["inputs"]]
         x = model.order_columns(interface.read_rows({item["name"]: tensors.read(item) for item in example}))
         taken = []
         for _ in range(calls):
@@ -58,7 +58,7 @@ class WithBareCalls:
         return taken
 
 
-def many(item: dict[str, Any], rows: int) -> dict[str, Any]:
+def repeat_row(item: dict[str, Any], rows: int) -> dict[str, Any]:
     """Return a tensor of one row in JSON, as often as there are to be rows."""
     return {**item, "shape": [rows, *item["shape"][1:]], "data": item["data"] * rows}
 

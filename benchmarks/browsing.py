@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from benchmarks import serving
-from benchmarks.report import Line, Report, under
+from benchmarks.report import Line, Report, expect_under
 from benchmarks.serving import KEY, Server
 from benchmarks.timing import Failed
 from modelgate_server.store import accounts, artifacts, history, projects, registry, runs
@@ -42,12 +42,12 @@ class Size(NamedTuple):
 def sample(size: Size = Size()) -> dict[str, Any]:  # noqa: B008  an immutable one
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder) / "server", size)
-        with serving.ours(Path(folder), "pages") as server:
-            taken = {name: _looked_at(server, path) for name, path in pages(size).items()}
+        with serving.serve_ours(Path(folder), "pages") as server:
+            taken = {name: _time_page(server, path) for name, path in list_pages(size).items()}
     return {**size._asdict(), "pages": taken}
 
 
-def pages(size: Size) -> dict[str, str]:
+def list_pages(size: Size) -> dict[str, str]:
     chosen = urlencode({"filter": "accuracy > 0.5 config.lr < 0.05", "sort": "-loss", "group": "job_type"})
     compared = urlencode([("run", f"run-{number}") for number in range(3)])
     table, other = (f"{LARGE}/v{number}/file?{urlencode({'path': TABLE})}" for number in (2, 3))
@@ -75,10 +75,10 @@ def pages(size: Size) -> dict[str, str]:
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     lines: list[Line] = []
     for name in samples[0]["pages"]:
-        every = [one["pages"][name] for one in samples]
-        lines.append(under(name, [ms for page in every for ms in page["ms"][1:]], PAGE_MS, "ms", 0))
-        lines.append(under("    the first time", [page["ms"][0] for page in every], PAGE_MS, "ms", 0))
-        lines.append(under("    size", [page["kB"] for page in every], PAGE_KB, "kB", 0))
+        every = [item["pages"][name] for item in samples]
+        lines.append(expect_under(name, [ms for page in every for ms in page["ms"][1:]], PAGE_MS, "ms", 0))
+        lines.append(expect_under("    the first time", [page["ms"][0] for page in every], PAGE_MS, "ms", 0))
+        lines.append(expect_under("    size", [page["kB"] for page in every], PAGE_KB, "kB", 0))
     return Report("Large pages, on the server", lines)
 
 
@@ -93,22 +93,32 @@ def _fill(folder: Path, size: Size) -> None:
             raise Failed("the server has no user to log in as")
         home = projects.create(db, accounts.default_entity(db, user), "browsing", user)
         for number in range(size.runs):
-            fields = {"config": _config(number), "summary": _summary(number), "job_type": f"job-{number % 4}"}
+            fields = {
+                "config": _create_config(number),
+                "summary": _create_summary(number),
+                "job_type": f"job-{number % 4}",
+            }
             run = runs.create(db, home, user, f"run-{number}", {**fields, "state": "finished"})
             for name in ("predictions", "mistakes"):
                 artifacts.ensure_collection(db, home, f"run-{number}-{name}", "run_table", kind="sequence")
-            history.append(db, run.id, history.HISTORY, 0, [_row(step) for step in range(200)] if number < 3 else [])
-        long = runs.create(db, home, user, "long", {"config": _config(0), "summary": _row(0), "state": "finished"})
-        history.append(db, long.id, history.HISTORY, 0, [_row(step) for step in range(size.rows)])
-        history.append(db, long.id, history.EVENTS, 0, [_measured(number) for number in range(size.rows // 20)])
+            history.append(
+                db, run.id, history.HISTORY, 0, [_create_row(step) for step in range(200)] if number < 3 else []
+            )
+        long = runs.create(
+            db, home, user, "long", {"config": _create_config(0), "summary": _create_row(0), "state": "finished"}
+        )
+        history.append(db, long.id, history.HISTORY, 0, [_create_row(step) for step in range(size.rows)])
+        history.append(
+            db, long.id, history.EVENTS, 0, [_create_system_row(number) for number in range(size.rows // 20)]
+        )
         large = artifacts.ensure_collection(db, home, "large", "dataset", kind="sequence")
         for number in range(VERSIONS):
-            _version(db, blobs, large, number, size)
+            _create_version(db, blobs, large, number, size)
     database.close()
 
 
-def _version(db: Any, blobs: Blobs, home: artifacts.Collection, number: int, size: Size) -> None:
-    table = blobs.write(_table(size.table, number).encode())
+def _create_version(db: Any, blobs: Blobs, home: artifacts.Collection, number: int, size: Size) -> None:
+    table = blobs.write(_create_table(size.table, number).encode())
     files = [(f"media/{place // 100:03}/{place:05}.png", f"digest-{place}") for place in range(size.files - 1)]
     files[:10] = [(path, f"{digest}-{number}") for path, digest in files[:10]]
     common = {"created_at": now(), "updated_at": now(), "metadata": json.dumps({"rows": size.table + number})}
@@ -120,30 +130,30 @@ def _version(db: Any, blobs: Blobs, home: artifacts.Collection, number: int, siz
     artifacts.add_to(db, home, version)
 
 
-def _config(number: int) -> str:
+def _create_config(number: int) -> str:
     """Return a config with what the SDK adds, some 10 kB."""
     own = {"value": {"t": "x" * 9_000, "m": [{"1": "epoch/epoch"}, {"2": "epoch/*", "5": 1}]}}
     values = {"lr": 10 ** -(number % 5), "seed": number, "optimizer": {"name": "adam"}}
     return json.dumps({"_wandb": own, **{key: {"value": value} for key, value in values.items()}})
 
 
-def _summary(number: int) -> str:
+def _create_summary(number: int) -> str:
     return json.dumps({"accuracy": number % 100 / 100, "loss": 1 / (number + 1), "_runtime": 1, "note": "x" * 1_000})
 
 
-def _row(step: int) -> str:
+def _create_row(step: int) -> str:
     values = {f"train/metric_{key}": step * 0.001 + key for key in range(8)}
     epoch = {"epoch/epoch": step // 500, "epoch/loss": 1 / (step + 1)} if step % 500 == 0 else {}
     return json.dumps({"_step": step, "_runtime": step * 0.1, "_timestamp": 1.7e9 + step, **values, **epoch})
 
 
-def _measured(number: int) -> str:
+def _create_system_row(number: int) -> str:
     """Return what the SDK measures of a machine with some processors and disks, every 15 seconds."""
     values = {f"system.cpu.{core}.cpu_percent": number % 100 for core in range(32)}
     return json.dumps({"_runtime": 15 * number, "_timestamp": 1.7e9 + 15 * number, "_wandb": True, **values})
 
 
-def _table(rows: int, number: int) -> str:
+def _create_table(rows: int, number: int) -> str:
     picture = {"_type": "image-file", "sha256": "0" * 64, "size": 300, "format": "png", "width": 28, "height": 28}
     data = [
         [
@@ -160,10 +170,10 @@ def _table(rows: int, number: int) -> str:
     return json.dumps({"columns": columns, "data": data, "ncols": len(columns), "nrows": rows})
 
 
-def _looked_at(server: Server, path: str) -> dict[str, Any]:
+def _time_page(server: Server, path: str) -> dict[str, Any]:
     """Return milliseconds of each of several looks, and the kilobytes of one."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=120)
-    cookie = _logged_in(connection)
+    cookie = _log_in(connection)
     times, size = [], 0
     for _ in range(LOOKS):
         began = time.perf_counter()
@@ -178,7 +188,7 @@ def _looked_at(server: Server, path: str) -> dict[str, Any]:
     return {"ms": times, "kB": size / 1000}
 
 
-def _logged_in(connection: http.client.HTTPConnection) -> str:
+def _log_in(connection: http.client.HTTPConnection) -> str:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     connection.request("POST", "/login", urlencode({"key": KEY}), form)
     answer = connection.getresponse()

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.environments import Unavailable
-from benchmarks.project import ROOT, Project, use_case
-from benchmarks.report import Line, Report, at_most, column, shown
+from benchmarks.project import ROOT, Project, copy_use_case
+from benchmarks.report import Line, Report, expect_at_most, format_values, get_column
 from benchmarks.timing import Failed
 from runner import engine, images
 
@@ -52,7 +52,7 @@ def sample(place: Project, other: Project, ours_first: bool) -> dict[str, Any]:
     place, other: two copies of the project that nothing was run in.
     """
     sides = [("container", place, ("--docker",)), ("process", other, ())]
-    taken: dict[str, Any] = {"use_case": use_case(), "image_mb": _sizes(prepare())}
+    taken: dict[str, Any] = {"use_case": copy_use_case(), "image_mb": _read_sizes(prepare())}
     for side, project, flags in sides if ours_first else reversed(sides):
         taken[f"{side}_cold"] = project.run(*flags).seconds
         taken[f"{side}_warm"] = project.run(*flags).seconds
@@ -63,30 +63,30 @@ def sample(place: Project, other: Project, ours_first: bool) -> dict[str, Any]:
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     lines = []
-    for words, kind in (("from nothing", "cold"), ("nothing changed", "warm")):
-        container, process = column(samples, f"container_{kind}"), column(samples, f"process_{kind}")
+    for text, kind in (("from nothing", "cold"), ("nothing changed", "warm")):
+        container, process = get_column(samples, f"container_{kind}"), get_column(samples, f"process_{kind}")
         over = [one - other for one, other in zip(container, process, strict=True)]
         if kind == "warm":
-            lines.append(at_most(f"{words}: containers", container, UNCHANGED_S, "s"))
+            lines.append(expect_at_most(f"{text}: containers", container, UNCHANGED_S, "s"))
         else:
-            lines.append(Line(f"{words}: containers", shown(container)))
-        lines.append(Line(f"{words}: processes", shown(process)))
-        lines.append(Line(f"{words}: the difference", shown(over)))
+            lines.append(Line(f"{text}: containers", format_values(container)))
+        lines.append(Line(f"{text}: processes", format_values(process)))
+        lines.append(Line(f"{text}: the difference", format_values(over)))
     for name, limit in LIMITS.items():
         sizes = [sample["image_mb"][name] for sample in samples]
-        lines.append(at_most(f"image {name}, over its base", sizes[-1:], limit, "MB", 0))
+        lines.append(expect_at_most(f"image {name}, over its base", sizes[-1:], limit, "MB", 0))
     return Report(f"The loop in containers: {samples[0]['use_case']}, images built before", lines)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _sizes(references: Mapping[str, str]) -> dict[str, float]:
-    base = _inspected(images.fetch_base(ROOT, os.environ.get("BASE_IMAGE")))["Size"]
-    return {name: (_inspected(reference)["Size"] - base) / 1e6 for name, reference in references.items()}
+def _read_sizes(references: Mapping[str, str]) -> dict[str, float]:
+    base = _inspect(images.fetch_base(ROOT, os.environ.get("BASE_IMAGE")))["Size"]
+    return {name: (_inspect(reference)["Size"] - base) / 1e6 for name, reference in references.items()}
 
 
-def _inspected(reference: str) -> dict[str, Any]:
+def _inspect(reference: str) -> dict[str, Any]:
     done = engine.ask("image", "inspect", "--format={{json .}}", reference)
     if done.returncode != 0:
         raise Failed(f"{reference} is not there: {done.stderr.strip()}")

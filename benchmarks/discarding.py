@@ -56,7 +56,7 @@ async def discard(request: Request) -> Response:
     return Response()
 
 
-def entitled(_db: Any, _blobs: Any, _user: Any, wanted: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+def list_entitled(_db: Any, _blobs: Any, _user: Any, wanted: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
     """Stands in for manifests.entitled."""
     return set(wanted)
 
@@ -66,7 +66,7 @@ def main() -> int:
     for module, name, stand_in in (
         (process, "Blobs", Discarding),
         (process, "Database", Forgetful),
-        (manifests, "entitled", entitled),
+        (manifests, "entitled", list_entitled),
     ):
         setattr(module, name, stand_in)
     return __main__.main()

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.project import Project
-from benchmarks.timing import Failed, timed
+from benchmarks.timing import Failed, run_timed
 from tests.serving import free_port
 
 MODEL = "glyphs"
@@ -35,14 +35,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="modelgate-drill-") as name:
         project = Project(Path(name))
         try:
-            part(project, "promote A", "run", "--use-case", MODEL, "--seed", "0")
-            with served(project, MODEL) as port:
+            time_command(project, "promote A", "run", "--use-case", MODEL, "--seed", "0")
+            with serve(project, MODEL) as port:
                 load = Load(port)
                 try:
-                    part(project, "promote B under load", "run", "--use-case", MODEL, "--seed", "1")
-                    until_b = answered_by(load, "v1")
-                    back = part(project, "go back to A", "rollback", "--use-case", MODEL, "--reason", "drill")
-                    until_a = answered_by(load, "v0")
+                    time_command(project, "promote B under load", "run", "--use-case", MODEL, "--seed", "1")
+                    until_b = time_answer_by(load, "v1")
+                    back = time_command(project, "go back to A", "rollback", "--use-case", MODEL, "--reason", "drill")
+                    until_a = time_answer_by(load, "v0")
                 finally:
                     load.end()
         except Failed as failure:
@@ -59,16 +59,16 @@ def main() -> int:
     return 1 if load.failures else 0
 
 
-def part(project: Project, name: str, *arguments: str) -> float:
+def time_command(project: Project, name: str, *arguments: str) -> float:
     """One command of the runner, approved; returns its seconds."""
     command = [sys.executable, "-m", "runner", *arguments, "--approver", "drill"]
-    done = timed(command, project.env, project.root)
+    done = run_timed(command, project.env, project.root)
     print(f"{name}: {done.seconds:.1f} s", flush=True)
     return done.seconds
 
 
 @contextmanager
-def served(project: Project, name: str) -> Iterator[int]:
+def serve(project: Project, name: str) -> Iterator[int]:
     """The service, next to the copy's server, once it answers; its port."""
     port = free_port()
     command = [sys.executable, "-m", "runner", "serve-model", "--use-case", name, "--port", str(port)]
@@ -118,7 +118,7 @@ class Load:
             thread.join()
 
 
-def answered_by(load: Load, version: str) -> float:
+def time_answer_by(load: Load, version: str) -> float:
     """Return seconds until the service answers with a version; Failed if it takes too long."""
     began = time.monotonic()
     while load.latest != version:

@@ -24,24 +24,24 @@ class Unavailable(Exception):
     """It cannot be installed on this machine; the message says why."""
 
 
-def mlflow_python() -> Path:
+def make_mlflow_python() -> Path:
     """The interpreter that has MLflow; made on first use and if one of the three pins changed. Raises Unavailable."""
     interpreter = FOLDER / "bin" / "python"
     installed = FOLDER / "installed.txt"  # written last: without it, the environment may be incomplete
     pins = f"{MLFLOW}\n{DAY}\n{UV}\n"
     if installed.exists() and installed.read_text() == pins:
         return interpreter
-    _say(f"installing MLflow, to measure against, with about 100 packages into {FOLDER.name}/ (once)")
+    _log(f"installing MLflow, to measure against, with about 100 packages into {FOLDER.name}/ (once)")
     shutil.rmtree(FOLDER, ignore_errors=True)
-    uv = _uv(FOLDER / "uv")
+    uv = _find_uv(FOLDER / "uv")
     _run([uv, "venv", "--allow-existing", "--python", sys.executable, str(FOLDER)])
     _run([uv, "pip", "install", "--python", str(interpreter), "--exclude-newer", DAY, MLFLOW])
     installed.write_text(pins)
-    _say(f"{FOLDER.name}/ is ready")
+    _log(f"{FOLDER.name}/ is ready")
     return interpreter
 
 
-def _uv(folder: Path) -> str:
+def _find_uv(folder: Path) -> str:
     """The pinned uv, installed into this folder; without ensurepip, the one on the PATH."""
     if find_spec("ensurepip"):
         _run([sys.executable, "-m", "venv", str(folder)])
@@ -58,7 +58,7 @@ def _run(command: list[str]) -> None:
     last = ""
     for line in process.stdout or ():
         if line.startswith(("Collecting", "Installing", "Successfully", "Resolved", "Prepared", "Installed")):
-            _say(f"  {line.partition(' (from ')[0].strip()[:100]}")
+            _log(f"  {line.partition(' (from ')[0].strip()[:100]}")
         if "error" in line.lower():
             last = line.strip()
     if process.wait() != 0:
@@ -68,5 +68,5 @@ def _run(command: list[str]) -> None:
         )
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _log(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

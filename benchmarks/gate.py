@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks import gate_populations as populations
 from benchmarks import gate_trainings
-from benchmarks.gate_populations import CASES, refused_by
+from benchmarks.gate_populations import CASES, list_refusing
 from modelgate.gate import metrics, rules, statistics
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import Pair, Scores
@@ -47,19 +47,19 @@ class Trainings:
     answers: Any
 
     @classmethod
-    def stored(cls, path: Path = STORED) -> Trainings:
+    def load(cls, path: Path = STORED) -> Trainings:
         """Return the twenty trainings that `benchmarks.retrained` wrote."""
         with np.load(path) as arrays:
             return cls(*(arrays[name].astype(np.int64) for name in ("labels", "ink", "answers")))
 
-    def pairs(self) -> Iterator[tuple[Any, Any]]:
+    def list_pairs(self) -> Iterator[tuple[Any, Any]]:
         """Each training as the candidate, against each other one in production."""
         for candidate in range(len(self.answers)):
             for production in range(len(self.answers)):
                 if candidate != production:
                     yield self.answers[candidate], self.answers[production]
 
-    def scores(self, candidate: Any, production: Any) -> Scores:
+    def build_scores(self, candidate: Any, production: Any) -> Scores:
         """Return the two sets of answers as the gate sees them."""
         sure = np.eye(int(self.labels.max()) + 1, dtype=np.float32)
         varied = {f"variation {n}": Pair(candidate[n], production[n]) for n in range(1, len(candidate))}
@@ -68,25 +68,25 @@ class Trainings:
         return Scores(self.labels, *answers, rows, seen=(), slices={"ink": self.ink}, varied=varied)
 
 
-def null(trainings: Trainings, swaps: int, seed: int = 0) -> list[tuple[str, ...]]:
+def simulate_null(trainings: Trainings, swaps: int, seed: int = 0) -> list[tuple[str, ...]]:
     """Return what refuses models whose answers were swapped, row by row and with all variations of a row together."""
     rng = np.random.default_rng(seed)
-    pairs = list(trainings.pairs())
+    pairs = list(trainings.list_pairs())
     refusals = []
     for _ in range(swaps):
         ours, theirs = pairs[rng.integers(len(pairs))]
         swapped = rng.random(len(trainings.labels)) < 0.5
         candidate, production = np.where(swapped, theirs, ours), np.where(swapped, ours, theirs)
-        refusals.append(refused_by(trainings.scores(candidate, production), POLICY))
+        refusals.append(list_refusing(trainings.build_scores(candidate, production), POLICY))
     return refusals
 
 
-def retraining(trainings: Trainings) -> list[tuple[str, ...]]:
+def compare_retrained(trainings: Trainings) -> list[tuple[str, ...]]:
     """Return what refuses trainings that differ by their seed alone."""
-    return [refused_by(trainings.scores(*pair), POLICY) for pair in trainings.pairs()]
+    return [list_refusing(trainings.build_scores(*pair), POLICY) for pair in trainings.list_pairs()]
 
 
-def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tuple[float, float]:
+def plant_drop(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tuple[float, float]:
     """
     Return how often a candidate is refused that is truly worse by `drop`, and how often the stated power says, both
     fractions.
@@ -94,7 +94,7 @@ def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tu
     The candidate is a swapped pair's, equally good by construction, with rows made wrong that it had right.
     """
     rng = np.random.default_rng(seed)
-    pairs = list(trainings.pairs())
+    pairs = list(trainings.list_pairs())
     rows, caught, stated = len(trainings.labels), 0, 0.0
     for _ in range(plants):
         ours, theirs = pairs[rng.integers(len(pairs))]
@@ -105,12 +105,12 @@ def planted(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tu
         candidate = candidate.copy()
         candidate[0, spoiled] = (candidate[0, spoiled] + 1 + spoiled % 9) % 10
         churn = ((ours[0] == trainings.labels) != (theirs[0] == trainings.labels)).mean()
-        caught += not rules.no_worse(trainings.scores(candidate, production), POLICY).passed
+        caught += not rules.no_worse(trainings.build_scores(candidate, production), POLICY).passed
         stated += statistics.compute_power(drop, float(churn), rows, MARGIN)
     return caught / plants, stated / plants
 
 
-def line(name: str, refusals: list[tuple[str, ...]]) -> str:
+def format_line(name: str, refusals: list[tuple[str, ...]]) -> str:
     """One row of the table: how many of how many were refused, and by which rules."""
     refused = [rules for rules in refusals if rules]
     rules = ", ".join(f"`{rule}` {count}" for rule, count in Counter(r for rules in refused for r in rules).items())
@@ -119,26 +119,26 @@ def line(name: str, refusals: list[tuple[str, ...]]) -> str:
     )
 
 
-def resampled(task: gate_trainings.Task, models: int) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+def compare_resampled(task: gate_trainings.Task, models: int) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """For each policy of a task, what refuses models that learned from rows drawn again, each against each other."""
-    answers = gate_trainings.retrained(task, models)
+    answers = gate_trainings.retrain(task, models)
     pairs = [(ours, theirs) for ours in answers for theirs in answers if ours is not theirs]
     for policy in task.policies:
         name = f"{task.name}; {metrics.get_metric(policy).title}"
-        yield name, [refused_by(task.scores(*pair), policy) for pair in pairs]
+        yield name, [list_refusing(task.build_scores(*pair), policy) for pair in pairs]
 
 
 def print_trainings() -> None:
-    trainings = Trainings.stored()
+    trainings = Trainings.load()
     accuracy = [(answers[0] == trainings.labels).mean() for answers in trainings.answers]
     print(f"{len(accuracy)} trainings, {len(trainings.labels)} rows, ", end="")
     print(f"accuracy {min(accuracy):.3f} to {max(accuracy):.3f}\n")
     print("| candidates that should pass | pairs | refused | | by |\n| --- | --- | --- | --- | --- |")
-    print(line("null: answers swapped by a fair coin", null(trainings, SWAPS)))
-    print(line("retraining noise: another seed", retraining(trainings)))
+    print(format_line("null: answers swapped by a fair coin", simulate_null(trainings, SWAPS)))
+    print(format_line("retraining noise: another seed", compare_retrained(trainings)))
     print("\n| planted drop | refused by `no_worse` | stated power |\n| --- | --- | --- |")
     for drop in DROPS:
-        caught, stated = planted(trainings, drop, PLANTS)
+        caught, stated = plant_drop(trainings, drop, PLANTS)
         print(f"| {100 * drop:.0f} points | {100 * caught:.0f} % | {100 * stated:.0f} % |")
 
 
@@ -147,23 +147,23 @@ def print_populations(draws: int) -> None:
     print(" `better` passes | `non_inferior` passes |\n| --- | --- | --- | --- | --- | --- |")
     for case in CASES:
         for rows in EDGE_ROWS:
-            if enough(case, rows):
-                rates = populations.at_the_edge(case, rows, draws)
+            if is_enough(case, rows):
+                rates = populations.simulate_edge(case, rows, draws)
                 percent = (f"{100 * rate:.1f} %" for rate in (rates.reached, rates.refused, rates.better, rates.shown))
                 print(f"| {case.name} | {rows} | {' | '.join(percent)} |", flush=True)
     print("\n| as good as production, 1,000 rows | draws | refused | | by |\n| --- | --- | --- | --- | --- |")
     for case in CASES:
-        print(line(case.name, populations.null(case, 1000, draws)), flush=True)
+        print(format_line(case.name, populations.simulate_null(case, 1000, draws)), flush=True)
     print("\n| planted, 1,000 rows | drop | refused by `no_worse` | stated power |\n| --- | --- | --- | --- |")
     for case in CASES:
-        drop, caught, stated = populations.planted(case, 1000, draws)
+        drop, caught, stated = populations.plant_drop(case, 1000, draws)
         print(f"| {case.name} | {drop:.4f} | {100 * caught:.0f} % | {100 * stated:.0f} % |", flush=True)
 
 
-def enough(case: populations.Case, rows: int) -> bool:
+def is_enough(case: populations.Case, rows: int) -> bool:
     """Return whether the gate judges by the metric at all on so few rows."""
     random = np.random.default_rng(0)
-    return all(rules.enough_rows(case.scores(random, rows, 0.0), case.policy).passed for _ in range(20))
+    return all(rules.enough_rows(case.build_scores(random, rows, 0.0), case.policy).passed for _ in range(20))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -176,8 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "\n| trained again on rows drawn with replacement | pairs | refused | | by |\n| --- | --- | --- | --- | --- |"
     )
     for make in gate_trainings.ALL:
-        for name, refusals in resampled(make(), RESAMPLED):
-            print(line(name, refusals), flush=True)
+        for name, refusals in compare_resampled(make(), RESAMPLED):
+            print(format_line(name, refusals), flush=True)
     return 0
 
 

@@ -32,18 +32,18 @@ class Population:
     task: str
     draw: Callable[[np.random.Generator, int, float], tuple[Any, Any, Any]]
 
-    def scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
+    def build_scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
         """So many rows as the gate sees them."""
         return Scores(*self.draw(random, rows, worse), rows, seen=(), task=self.task)
 
 
-def _softmax(logits: Any) -> Any:
+def _compute_softmax(logits: Any) -> Any:
     """Probabilities of logits (N, classes): float32, each row's sum 1."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _classes(shares: tuple[float, ...], strength: float) -> Callable[[Any, int, float], tuple[Any, Any, Any]]:
+def _create_classes(shares: tuple[float, ...], strength: float) -> Callable[[Any, int, float], tuple[Any, Any, Any]]:
     """Classes in these shares. The models see the true class through noise, most of which they share."""
 
     def draw(random: np.random.Generator, rows: int, worse: float) -> tuple[Any, Any, Any]:
@@ -55,13 +55,13 @@ def _classes(shares: tuple[float, ...], strength: float) -> Callable[[Any, int, 
             own = random.standard_normal((rows, classes), dtype=np.float32)
             logits = np.log(np.array(shares, dtype=np.float32)) + 0.9 * strength * shared + 0.4 * strength * own
             logits[np.arange(rows), targets] += strength**2 * (1 - loss)
-            answers.append(_softmax(logits))
+            answers.append(_compute_softmax(logits))
         return targets, answers[0], answers[1]
 
     return draw
 
 
-def _numbers(random: np.random.Generator, rows: int, worse: float) -> tuple[Any, Any, Any]:
+def _draw_numbers(random: np.random.Generator, rows: int, worse: float) -> tuple[Any, Any, Any]:
     """Waiting times: a long tail to the right, and errors that grow with them."""
     signal, shared = random.standard_normal(rows), random.standard_normal(rows)
     targets = np.exp(2 + 0.6 * signal + 0.5 * shared)
@@ -75,10 +75,12 @@ def _numbers(random: np.random.Generator, rows: int, worse: float) -> tuple[Any,
 ALL = {
     one.name: one
     for one in (
-        Population("images: 10 classes", "image-classification", _classes((0.1,) * 10, 2.4)),
-        Population("tables: 2 classes, 10 % of the second", "tabular-classification", _classes((0.9, 0.1), 1.6)),
-        Population("texts: 4 classes, 50 % to 8 %", "text-classification", _classes((0.5, 0.27, 0.15, 0.08), 2.2)),
-        Population("numbers: a long tail", "tabular-regression", _numbers),
+        Population("images: 10 classes", "image-classification", _create_classes((0.1,) * 10, 2.4)),
+        Population("tables: 2 classes, 10 % of the second", "tabular-classification", _create_classes((0.9, 0.1), 1.6)),
+        Population(
+            "texts: 4 classes, 50 % to 8 %", "text-classification", _create_classes((0.5, 0.27, 0.15, 0.08), 2.2)
+        ),
+        Population("numbers: a long tail", "tabular-regression", _draw_numbers),
     )
 }
 
@@ -93,9 +95,9 @@ class Truth:
 
 
 @cache
-def truth(population: str, policy: Policy, worse: float) -> Truth:
+def measure_truth(population: str, policy: Policy, worse: float) -> Truth:
     """By very many rows."""
-    drawn = ALL[population].scores(np.random.default_rng(1), TRUTH_ROWS, worse)
+    drawn = ALL[population].build_scores(np.random.default_rng(1), TRUTH_ROWS, worse)
     ours, theirs = (
         metrics.compute_value(drawn.targets, answers, policy)
         for answers in (drawn.candidate, drawn.production)
@@ -117,24 +119,24 @@ class Case:
         """For the tables."""
         return f"{self.population}; {metrics.get_metric(self.policy).title}"
 
-    def scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
+    def build_scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
         """So many rows of the population."""
-        return ALL[self.population].scores(random, rows, worse)
+        return ALL[self.population].build_scores(random, rows, worse)
 
 
-def _case(population: str, metric: str, worse: float, **limits: float) -> Case:
+def _create_case(population: str, metric: str, worse: float, **limits: float) -> Case:
     return Case(population, Policy("no_worse", None, 0.0, metric=metric, **limits), worse)
 
 
 IMAGES, TABLES, TEXTS, NUMBERS = ALL
 CASES = (
-    _case(IMAGES, "accuracy", 0.05),
-    _case(TABLES, "accuracy", 0.1),
-    *(_case(TABLES, metric, 0.1) for metric in ("balanced_accuracy", "f1", "roc_auc", "log_loss")),
-    *(_case(TEXTS, metric, 0.08) for metric in ("accuracy", "balanced_accuracy", "f1")),
-    _case(NUMBERS, "within_tolerance", 0.1, tolerance=4.0),
-    *(_case(NUMBERS, metric, 0.1, tolerance=4.0) for metric in ("mean_absolute_error", "mean_squared_error")),
-    _case(NUMBERS, "pinball", 0.1, tolerance=4.0, quantile=0.9),
+    _create_case(IMAGES, "accuracy", 0.05),
+    _create_case(TABLES, "accuracy", 0.1),
+    *(_create_case(TABLES, metric, 0.1) for metric in ("balanced_accuracy", "f1", "roc_auc", "log_loss")),
+    *(_create_case(TEXTS, metric, 0.08) for metric in ("accuracy", "balanced_accuracy", "f1")),
+    _create_case(NUMBERS, "within_tolerance", 0.1, tolerance=4.0),
+    *(_create_case(NUMBERS, metric, 0.1, tolerance=4.0) for metric in ("mean_absolute_error", "mean_squared_error")),
+    _create_case(NUMBERS, "pinball", 0.1, tolerance=4.0, quantile=0.9),
 )
 
 
@@ -152,57 +154,57 @@ class Rates:
     shown: float
 
 
-def at_the_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
+def simulate_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
     """Return how often each method errs where it is allowed to err 5 % of times."""
     random = np.random.default_rng(seed)
-    true = truth(case.population, case.policy, case.worse)
+    true = measure_truth(case.population, case.policy, case.worse)
     limit = "at_most" if metrics.get_metric(case.policy).error else "at_least"
     limits: dict[str, Any] = {limit: true.candidate}
     edge = replace(case.policy, margin=true.drop, **limits)
     counts = np.zeros(4)
     for _ in range(draws):
-        scores = case.scores(random, rows, case.worse)
-        compared = _difference(scores, edge)
+        scores = case.build_scores(random, rows, case.worse)
+        compared = _compute_difference(scores, edge)
         counts += (
             compared.at_least > compared.margin,
             comparison.reaches_limit(edge, comparison.estimate(scores, edge)),
-            _difference(case.scores(random, rows, 0.0), edge).gain_shown,
+            _compute_difference(case.build_scores(random, rows, 0.0), edge).gain_shown,
             compared.at_most <= compared.margin,
         )
     return Rates(*(counts / draws).tolist())
 
 
-def null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ...]]:
+def simulate_null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ...]]:
     """
     Return what refuses a candidate that is as good as production, by all rules.
 
     The margin is half a point, or of an error one part in 200; the floor is far below.
     """
     random = np.random.default_rng(seed)
-    true = truth(case.population, case.policy, 0.0)
+    true = measure_truth(case.population, case.policy, 0.0)
     policy = replace(case.policy, at_least=true.candidate / 2, margin=0.005)
     if metrics.get_metric(case.policy).error:
         policy = replace(case.policy, at_most=4 * true.candidate, margin=None, margin_relative=0.005)
-    return [refused_by(case.scores(random, rows, 0.0), policy) for _ in range(draws)]
+    return [list_refusing(case.build_scores(random, rows, 0.0), policy) for _ in range(draws)]
 
 
-def refused_by(scores: Scores, policy: Policy) -> tuple[str, ...]:
+def list_refusing(scores: Scores, policy: Policy) -> tuple[str, ...]:
     """Return the rules that refuse."""
     return tuple(one.rule for one in rules.judge(scores, policy) if one.blocking and not one.passed)
 
 
-def planted(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, float, float]:
+def plant_drop(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, float, float]:
     """
     Return how much worse the candidate truly is, how often no_worse refuses it, and how often the stated power says.
     """
     from scipy.special import ndtr
 
     random = np.random.default_rng(seed)
-    drop = truth(case.population, case.policy, case.worse).drop
+    drop = measure_truth(case.population, case.policy, case.worse).drop
     caught, stated = 0, 0.0
     for _ in range(draws):
-        scores = case.scores(random, rows, case.worse)
-        compared = _difference(scores, case.policy)
+        scores = case.build_scores(random, rows, case.worse)
+        compared = _compute_difference(scores, case.policy)
         caught += compared.at_least > 0
         if metrics.get_metric(case.policy).made_of == metrics.SHARE:
             churn = 2 * min(comparison.count_moved(scores, case.policy)) / rows
@@ -212,7 +214,7 @@ def planted(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, fl
     return drop, caught / draws, stated / draws
 
 
-def _difference(scores: Scores, policy: Policy) -> comparison.Difference:
+def _compute_difference(scores: Scores, policy: Policy) -> comparison.Difference:
     compared = comparison.compute_difference(scores, policy)
     if compared is None:
         raise ValueError("the populations have a production")

@@ -36,7 +36,7 @@ class Rows:
     y: Any
     columns: dict[str, Any]
 
-    def some(self, rows: Any) -> Rows:
+    def take(self, rows: Any) -> Rows:
         """Return those of these indices."""
         x = [self.x[row] for row in rows] if isinstance(self.x, list) else self.x[rows]
         return Rows(x, self.y[rows], {name: values[rows] for name, values in self.columns.items()})
@@ -52,7 +52,7 @@ class Task:
     policies: tuple[Policy, ...]
     fit: Callable[[Rows], Callable[[Rows], Any]]
 
-    def scores(self, candidate: Any, production: Any | None) -> Scores:
+    def build_scores(self, candidate: Any, production: Any | None) -> Scores:
         """Both models' answers to the eval rows, as the gate sees them."""
         first = list(self.evaluation.columns.items())[:1]
         slices = {name: np.unique(values, return_inverse=True)[1] for name, values in first}
@@ -60,11 +60,11 @@ class Task:
         return Scores(self.evaluation.y, candidate, production, rows, seen=(), task=self.name, slices=slices)
 
 
-def retrained(task: Task, models: int, seed: int = 0) -> list[Any]:
+def retrain(task: Task, models: int, seed: int = 0) -> list[Any]:
     """Return the answers of models that learned from training rows drawn with replacement."""
     random = np.random.default_rng(seed)
     count = len(task.training.y)
-    draws = (task.training.some(random.integers(0, count, count)) for _ in range(models))
+    draws = (task.training.take(random.integers(0, count, count)) for _ in range(models))
     return [task.fit(rows)(task.evaluation) for rows in draws]
 
 
@@ -72,7 +72,7 @@ def retrained(task: Task, models: int, seed: int = 0) -> list[Any]:
 
 
 @cache
-def images() -> Task:
+def create_images() -> Task:
     """scikit-learn's small digits, one class's answers after the other."""
     from sklearn.datasets import load_digits
 
@@ -80,11 +80,11 @@ def images() -> Task:
     order = np.random.default_rng(0).permutation(len(digits.target))
     rows = Rows(digits.data[order] / 16, digits.target[order].astype(np.int64), {})
     policy = Policy("no_worse", at_least=0.85, margin=0.02)
-    return _split("image-classification", rows, 1000, (policy,), _classifier)
+    return _split("image-classification", rows, 1000, (policy,), _fit_classifier)
 
 
 @cache
-def tables() -> Task:
+def create_tables() -> Task:
     """Customers in four regions, of whom one in eight leaves."""
     random = np.random.default_rng(1)
     count = 3000
@@ -97,11 +97,11 @@ def tables() -> Task:
     limits = {"accuracy": 0.82, "balanced_accuracy": 0.58, "f1": 0.25, "roc_auc": 0.75}
     policies = [Policy("no_worse", floor, 0.02, metric=name) for name, floor in limits.items()]
     of_loss = Policy("no_worse", None, None, at_most=0.35, margin_relative=0.05, metric="log_loss")
-    return _split("tabular-classification", rows, 1500, (*policies, of_loss), _classifier)
+    return _split("tabular-classification", rows, 1500, (*policies, of_loss), _fit_classifier)
 
 
 @cache
-def texts() -> Task:
+def create_texts() -> Task:
     """Sentences in four subjects that share most of their words."""
     random = np.random.default_rng(2)
     names = sorted(WORDS)
@@ -115,11 +115,11 @@ def texts() -> Task:
         Policy("no_worse", floor, 0.03, metric=name)
         for name, floor in {"accuracy": 0.55, "balanced_accuracy": 0.45, "f1": 0.45}.items()
     )
-    return _split("text-classification", Rows(x, y.astype(np.int64), {}), 1000, policies, _text_classifier)
+    return _split("text-classification", Rows(x, y.astype(np.int64), {}), 1000, policies, _fit_text_classifier)
 
 
 @cache
-def numbers() -> Task:
+def create_numbers() -> Task:
     """Delays in minutes, with a long tail, of three carriers."""
     random = np.random.default_rng(3)
     count = 3000
@@ -135,25 +135,25 @@ def numbers() -> Task:
         replace(share, at_least=None, margin=None, at_most=most, margin_relative=0.05, metric=name, quantile=quantile)
         for name, most, quantile in limits
     ]
-    return _split("tabular-regression", rows, 1500, (share, *errors), _regressor)
+    return _split("tabular-regression", rows, 1500, (share, *errors), _fit_regressor)
 
 
-ALL: tuple[Callable[[], Task], ...] = (images, tables, texts, numbers)
+ALL: tuple[Callable[[], Task], ...] = (create_images, create_tables, create_texts, create_numbers)
 
 
 def _split(name: str, rows: Rows, evaluated: int, policies: tuple[Policy, ...], fit: Any) -> Task:
     every = np.arange(len(rows.y))
-    return Task(name, rows.some(every[evaluated:]), rows.some(every[:evaluated]), policies, fit)
+    return Task(name, rows.take(every[evaluated:]), rows.take(every[:evaluated]), policies, fit)
 
 
-def _classifier(rows: Rows) -> Callable[[Rows], Any]:
+def _fit_classifier(rows: Rows) -> Callable[[Rows], Any]:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=300).fit(rows.x, rows.y)
     return lambda asked: model.predict_proba(asked.x).astype(np.float32)
 
 
-def _text_classifier(rows: Rows) -> Callable[[Rows], Any]:
+def _fit_text_classifier(rows: Rows) -> Callable[[Rows], Any]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -162,7 +162,7 @@ def _text_classifier(rows: Rows) -> Callable[[Rows], Any]:
     return lambda asked: model.predict_proba(asked.x).astype(np.float32)
 
 
-def _regressor(rows: Rows) -> Callable[[Rows], Any]:
+def _fit_regressor(rows: Rows) -> Callable[[Rows], Any]:
     from sklearn.linear_model import LinearRegression
 
     model = LinearRegression().fit(rows.x, rows.y)

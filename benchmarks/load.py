@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks import serving
-from benchmarks.load_runs import row
+from benchmarks.load_runs import create_row
 from benchmarks.project import ROOT
-from benchmarks.report import Line, Report, column, shown, under
+from benchmarks.report import Line, Report, expect_under, format_values, get_column
 from benchmarks.serving import KEY, Server
-from benchmarks.timing import DEADLINE_S, Failed, timed
+from benchmarks.timing import DEADLINE_S, Failed, run_timed
 
 CHART_MS, IDLE_MIB, PEAK_MIB = 100.0, 150.0, 400.0
 POINTS = 500  # what `run.history()` asks for, and more than a chart is wide
@@ -46,55 +46,55 @@ class Size(NamedTuple):
 
 
 def sample(size: Size = Size()) -> dict[str, Any]:  # noqa: B008  an immutable one
-    with tempfile.TemporaryDirectory() as folder, serving.ours(Path(folder)) as server:
-        taken: dict[str, Any] = {**size._asdict(), "idle": server.memory().get("now")}
-        taken |= _runs(server, Path(folder), size)
-        taken |= _chart(server, size)
-        taken |= _files(server, Path(folder), size)
-        return taken | {"peak": server.memory().get("peak")}
+    with tempfile.TemporaryDirectory() as folder, serving.serve_ours(Path(folder)) as server:
+        taken: dict[str, Any] = {**size._asdict(), "idle": server.read_memory().get("now")}
+        taken |= _log_runs(server, Path(folder), size)
+        taken |= _time_chart(server, size)
+        taken |= _log_files(server, Path(folder), size)
+        return taken | {"peak": server.read_memory().get("peak")}
 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     size = Size(**{name: samples[0][name] for name in Size._fields})
-    steps = [size.runs * size.steps / seconds for seconds in column(samples, "logging")]
+    steps = [size.runs * size.steps / seconds for seconds in get_column(samples, "logging")]
     lines = [
-        Line(f"{size.runs} runs of {size.steps:,} steps at once", shown(steps, "steps/s", 0)),
-        _all_of("  rows read back, each compared", column(samples, "read_back"), size.runs * size.steps),
-        under(
+        Line(f"{size.runs} runs of {size.steps:,} steps at once", format_values(steps, "steps/s", 0)),
+        _expect_all("  rows read back, each compared", get_column(samples, "read_back"), size.runs * size.steps),
+        expect_under(
             f"chart of a history of {size.rows:,} rows", [ms for one in samples for ms in one["chart"]], CHART_MS, "ms"
         ),
-        Line(f"{size.files:,} files in a version: log", shown(column(samples, "logs"))),
-        Line("  before it: read and hash", shown(column(samples, "prepares"))),
-        Line("  list, each compared", shown(column(samples, "lists"))),
-        Line("  download, each compared", shown(column(samples, "downloads"))),
+        Line(f"{size.files:,} files in a version: log", format_values(get_column(samples, "logs"))),
+        Line("  before it: read and hash", format_values(get_column(samples, "prepares"))),
+        Line("  list, each compared", format_values(get_column(samples, "lists"))),
+        Line("  download, each compared", format_values(get_column(samples, "downloads"))),
     ]
     if samples[0]["idle"] is not None:  # it is read from /proc
-        lines.append(under("memory, idle", column(samples, "idle"), IDLE_MIB, "MiB", 0))
-        lines.append(under("memory, highest in all of this", column(samples, "peak"), PEAK_MIB, "MiB", 0))
+        lines.append(expect_under("memory, idle", get_column(samples, "idle"), IDLE_MIB, "MiB", 0))
+        lines.append(expect_under("memory, highest in all of this", get_column(samples, "peak"), PEAK_MIB, "MiB", 0))
     return Report("One server under load", lines)
 
 
-def _all_of(what: str, counts: Sequence[float], expected: int) -> Line:
-    return Line(what, shown(counts, "rows", 0), f"all {expected:,}", all(count == expected for count in counts))
+def _expect_all(what: str, counts: Sequence[float], expected: int) -> Line:
+    return Line(what, format_values(counts, "rows", 0), f"all {expected:,}", all(count == expected for count in counts))
 
 
-def _runs(server: Server, folder: Path, size: Size) -> dict[str, Any]:
+def _log_runs(server: Server, folder: Path, size: Size) -> dict[str, Any]:
     """Steps logged by several processes at once: seconds from the first step to the last finished run."""
     names = [f"run-{number}" for number in range(size.runs)]
-    logged = _together("log", names, server, folder, str(size.steps))
-    counted = _together("count", names, server, folder)
+    logged = _run_together("log", names, server, folder, str(size.steps))
+    counted = _run_together("count", names, server, folder)
     return {
         "logging": max(one["ended"] for one in logged) - min(one["began"] for one in logged),
         "read_back": sum(one["rows"] for one in counted),
     }
 
 
-def _together(task: str, names: list[str], server: Server, folder: Path, *rest: str) -> list[dict[str, Any]]:
+def _run_together(task: str, names: list[str], server: Server, folder: Path, *rest: str) -> list[dict[str, Any]]:
     """Return the answers of one client each, that all run at once."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load_runs", task, name, *rest],
-            env=serving.client(server, folder / name),
+            env=serving.build_client_environment(server, folder / name),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -115,12 +115,12 @@ def _together(task: str, names: list[str], server: Server, folder: Path, *rest: 
     return answers
 
 
-def _chart(server: Server, size: Size) -> dict[str, Any]:
+def _time_chart(server: Server, size: Size) -> dict[str, Any]:
     """Return milliseconds of each of several questions for the points of one chart."""
     wire = _Wire(server)
     wire.ask("/graphql", {"query": UPSERT})
     for first in range(0, size.rows, CHUNK):
-        rows = [json.dumps(row(step) | {"_step": step}) for step in range(first, min(first + CHUNK, size.rows))]
+        rows = [json.dumps(create_row(step) | {"_step": step}) for step in range(first, min(first + CHUNK, size.rows))]
         block = {"wandb-history.jsonl": {"offset": first, "content": rows}}
         wire.ask("/files/local/load/chart/file_stream", {"files": block})
     spec = json.dumps({"keys": ["_step", "loss"], "samples": POINTS})
@@ -140,12 +140,12 @@ def _chart(server: Server, size: Size) -> dict[str, Any]:
     return {"chart": times}
 
 
-def _files(server: Server, folder: Path, size: Size) -> dict[str, Any]:
+def _log_files(server: Server, folder: Path, size: Size) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for task in ("log", "fetch"):
-        env = serving.client(server, folder / f"{task}-client")
+        env = serving.build_client_environment(server, folder / f"{task}-client")
         command = [sys.executable, "-m", "benchmarks.load_files", task, str(folder / f"{task}-files"), str(size.files)]
-        answers |= json.loads(timed(command, env, ROOT).output.splitlines()[-1])
+        answers |= json.loads(run_timed(command, env, ROOT).output.splitlines()[-1])
     return answers
 
 
@@ -163,5 +163,5 @@ class _Wire:
         body = answer.read()
         if answer.status != 200:
             raise Failed(f"POST {path} was answered {answer.status}: {body[:500]!r}")
-        found: dict[str, Any] = json.loads(body)
-        return found
+        content: dict[str, Any] = json.loads(body)
+        return content

@@ -20,21 +20,21 @@ NAME = "many"
 PAGE = 5000  # the most that the SDK asks for at once
 
 
-def content(number: int) -> bytes:
+def create_content(number: int) -> bytes:
     """Return a few hundred bytes that no other file has."""
     return f"{number}\n".encode() * 32
 
 
-def path(number: int) -> str:
+def get_path(number: int) -> str:
     return f"{number // 1000:04d}/{number:07d}.txt"
 
 
 def log(folder: Path, files: int) -> dict[str, float]:
     for number in range(files):
-        file = folder / path(number)
+        file = folder / get_path(number)
         if number % 1000 == 0:
             file.parent.mkdir(parents=True)
-        file.write_bytes(content(number))
+        file.write_bytes(create_content(number))
     with wandb.init(project="load") as run:
         began = time.perf_counter()
         artifact = wandb.Artifact(NAME, type="dataset")
@@ -51,14 +51,14 @@ def fetch(folder: Path, files: int) -> dict[str, float]:
     began = time.perf_counter()
     listed = {file.name: file.size for file in artifact.files(per_page=PAGE)}
     ended = time.perf_counter()
-    if listed != {path(number): len(content(number)) for number in range(files)}:
+    if listed != {get_path(number): len(create_content(number)) for number in range(files)}:
         sys.exit(f"{len(listed)} files are listed, but not the {files} that were logged")
     asked = time.perf_counter()
     artifact.download(root=str(folder), skip_cache=True)
     arrived = time.perf_counter()
     for number in range(files):
-        if (folder / path(number)).read_bytes() != content(number):
-            sys.exit(f"{path(number)} came back with other bytes")
+        if (folder / get_path(number)).read_bytes() != create_content(number):
+            sys.exit(f"{get_path(number)} came back with other bytes")
     return {"lists": ended - began, "downloads": arrived - asked}
 
 

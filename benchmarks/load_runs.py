@@ -17,7 +17,7 @@ import time
 import wandb
 
 
-def row(step: int) -> dict[str, float]:
+def create_row(step: int) -> dict[str, float]:
     """Return what is logged at a step, and found again."""
     return {"loss": 1 / (step + 1), "accuracy": step % 1000 / 1000, "epoch": step // 100}
 
@@ -26,18 +26,18 @@ def log(name: str, steps: int) -> dict[str, float]:
     with wandb.init(project="load", id=name) as run:
         began = time.time()
         for step in range(steps):
-            run.log(row(step))
+            run.log(create_row(step))
     return {"began": began, "ended": time.time()}
 
 
 def count(name: str) -> dict[str, int]:
-    found = 0
+    total = 0
     for number, logged in enumerate(wandb.Api().run(f"local/load/{name}").scan_history()):
-        expected = row(number) | {"_step": number}
+        expected = create_row(number) | {"_step": number}
         if {key: logged.get(key) for key in expected} != expected:
             sys.exit(f"row {number} of {name} came back as {logged}")
-        found += 1
-    return {"rows": found}
+        total += 1
+    return {"rows": total}
 
 
 def main() -> None:

@@ -15,13 +15,13 @@ from benchmarks.environments import MLFLOW
 PACKAGES = ("wandb", "keras", "tensorflow", "tensorflow-cpu", "numpy")
 
 
-def facts() -> dict[str, Any]:
+def read_facts() -> dict[str, Any]:
     """Processor, cores, system, versions, and how busy the machine was before the first measurement."""
     return {
-        "processor": _processor(),
+        "processor": _read_processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.platform(),
-        "versions": ", ".join([f"Python {platform.python_version()}", *_packages(), MLFLOW.replace("==", " ")]),
+        "versions": ", ".join([f"Python {platform.python_version()}", *_list_packages(), MLFLOW.replace("==", " ")]),
         "load before": ", ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 minutes)",
     }
 
@@ -31,7 +31,7 @@ def warm_up() -> None:
     subprocess.run([sys.executable, "-c", "import tensorflow, keras, sklearn, wandb"], capture_output=True, check=False)
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -40,11 +40,11 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _packages() -> list[str]:
-    found = []
+def _list_packages() -> list[str]:
+    packages = []
     for name in PACKAGES:
         try:
-            found.append(f"{name} {version(name)}")
+            packages.append(f"{name} {version(name)}")
         except ModuleNotFoundError:  # one of the two TensorFlows is never there
             continue
-    return found
+    return packages

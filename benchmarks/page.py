@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import answers, browsing, containers, load, loop, rows, second, setup, start, upload
 from benchmarks.environments import ROOT
-from benchmarks.report import Report, markdown
+from benchmarks.report import Report, to_markdown
 
 MEASUREMENTS = {
     "setup": setup,
@@ -36,7 +36,7 @@ KEPT = ROOT / ".modelgate" / "bench"
 PAGE = ROOT / "docs" / "reference" / "performance.md"
 
 
-def reports(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Report]:
+def list_reports(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Report]:
     return [MEASUREMENTS[name].report(taken) for name, taken in samples.items() if taken]
 
 
@@ -50,13 +50,13 @@ def keep(figures: Mapping[str, Any], path: Path | None, name: str) -> Path:
     return path
 
 
-def rendered(kept: Mapping[str, Any]) -> str:
+def render(kept: Mapping[str, Any]) -> str:
     """Return the machine, and a table of each measurement."""
     machine = [f"- {name}: {value}" for name, value in kept["machine"].items()]
-    return "\n".join([*machine, *(markdown(report) for report in reports(kept["samples"]))])
+    return "\n".join([*machine, *(to_markdown(report) for report in list_reports(kept["samples"]))])
 
 
-def between(text: str, mark: str, fresh: str) -> str:
+def replace_between(text: str, mark: str, fresh: str) -> str:
     """Return the text with the part between a pair of marks replaced."""
     begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
     changed, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{fresh}\n{end}", text, flags=re.DOTALL)
@@ -65,28 +65,28 @@ def between(text: str, mark: str, fresh: str) -> str:
     return changed
 
 
-def lacking(kept: Mapping[str, Any]) -> list[str]:
+def list_lacking(kept: Mapping[str, Any]) -> list[str]:
     """Return the measurements that a file of `make bench` does not have, and whose rows the page would lose."""
     return [name for name in MEASUREMENTS if not kept["samples"].get(name)]
 
 
 def main() -> int:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else _newest()
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else _find_newest()
     if path is None:
         print(f"error: there are no figures of everything in {KEPT}\nhint: `make bench` makes them", file=sys.stderr)
         return 2
     kept = json.loads(path.read_text())
-    if absent := lacking(kept):
+    if absent := list_lacking(kept):
         print(f"error: {path} has no figures of {', '.join(absent)}\nhint: `make bench` makes all", file=sys.stderr)
         return 2
-    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "bench", rendered(kept)), encoding="utf-8")
+    PAGE.write_text(replace_between(PAGE.read_text(encoding="utf-8"), "bench", render(kept)), encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)} has the figures of {path.name}")
     return 0
 
 
-def _newest() -> Path | None:
-    whole = [path for path in sorted(KEPT.glob("*.json")) if not lacking(json.loads(path.read_text()))]
-    return whole[-1] if whole else None
+def _find_newest() -> Path | None:
+    complete = [path for path in sorted(KEPT.glob("*.json")) if not list_lacking(json.loads(path.read_text()))]
+    return complete[-1] if complete else None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import Timed, environment, timed
+from benchmarks.timing import Timed, build_environment, run_timed
 from tests import own
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +19,7 @@ MNIST = "mnist"
 PARTS = (*own.ROOMS, "usecases")
 
 
-def use_case() -> str:
+def copy_use_case() -> str:
     """Return MNIST if a variable says where it is, otherwise the tests' own use case, which needs no file."""
     return MNIST if os.environ.get("MNIST_NPZ") and (ROOT / "usecases" / MNIST).is_dir() else own.USE_CASE
 
@@ -41,7 +41,7 @@ class Project:
         compileall.compile_dir(self.root, quiet=1)
         home = folder / "home"
         home.mkdir()
-        self.env = environment(home)
+        self.env = build_environment(home)
         self.was_run = False
 
     def run(self, *flags: str, name: str | None = None) -> Timed:
@@ -51,12 +51,12 @@ class Project:
             "runner",
             "run",
             "--use-case",
-            name or use_case(),
+            name or copy_use_case(),
             "--approver",
             "bench",
             *flags,
         ]
-        done = timed(command, self.env, self.root)
+        done = run_timed(command, self.env, self.root)
         self.was_run = True
         return done
 

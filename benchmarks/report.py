@@ -21,53 +21,53 @@ class Report(NamedTuple):
     lines: list[Line]
 
 
-def column(samples: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+def get_column(samples: Sequence[Mapping[str, Any]], name: str) -> list[float]:
     return [float(sample[name]) for sample in samples]
 
 
-def shown(values: Sequence[float], unit: str = "s", digits: int = 1) -> str:
+def format_values(values: Sequence[float], unit: str = "s", digits: int = 1) -> str:
     """`12.3 s (11.9 to 14.0)`, or `12.3 s` of a single one."""
     median = statistics.median(values)
     spread = f" ({min(values):,.{digits}f} to {max(values):,.{digits}f})" if len(values) > 1 else ""
     return f"{median:,.{digits}f} {unit}{spread}"
 
 
-def ratio(values: Sequence[float], others: Sequence[float]) -> list[float]:
+def compute_ratio(values: Sequence[float], others: Sequence[float]) -> list[float]:
     """Within each repetition."""
     return [one / other for one, other in zip(values, others, strict=True)]
 
 
-def under(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
+def expect_under(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
     """Return a line whose median must stay under a limit."""
     met = statistics.median(values) < limit
-    return Line(what, shown(values, unit, digits), f"under {limit:g} {unit}", met)
+    return Line(what, format_values(values, unit, digits), f"under {limit:g} {unit}", met)
 
 
-def at_least(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
+def expect_at_least(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
     met = statistics.median(values) >= limit
-    return Line(what, shown(values, unit, digits), f"at least {limit:g} {unit}", met)
+    return Line(what, format_values(values, unit, digits), f"at least {limit:g} {unit}", met)
 
 
-def at_most(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
+def expect_at_most(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
     met = statistics.median(values) <= limit
-    return Line(what, shown(values, unit, digits), f"at most {limit:g} {unit}", met)
+    return Line(what, format_values(values, unit, digits), f"at most {limit:g} {unit}", met)
 
 
-def text(report: Report) -> str:
-    rows = [f"  {line.what:<38}{line.figure:<32}{_judged(line)}".rstrip() for line in report.lines]
+def to_text(report: Report) -> str:
+    rows = [f"  {line.what:<38}{line.figure:<32}{_format_outcome(line)}".rstrip() for line in report.lines]
     return "\n".join([f"\n{report.title}", *rows])
 
 
-def markdown(report: Report) -> str:
+def to_markdown(report: Report) -> str:
     head = [f"\n**{report.title}**\n", "| what | measured | target | |", "|---|---|---|---|"]
     outcome = {None: "", True: "met", False: "**missed**"}
     rows = [f"| {line.what.strip()} | {line.figure} | {line.target} | {outcome[line.met]} |" for line in report.lines]
     return "\n".join([*head, *rows])
 
 
-def met(reports: Sequence[Report]) -> bool:
+def is_met(reports: Sequence[Report]) -> bool:
     return all(line.met is not False for report in reports for line in report.lines)
 
 
-def _judged(line: Line) -> str:
+def _format_outcome(line: Line) -> str:
     return "" if line.met is None else f"target {line.target}: {'met' if line.met else 'MISSED'}"

@@ -25,19 +25,19 @@ from modelgate.rows.dataset import Dataset
 SEEDS = range(20)
 
 
-def trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
+def run_trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
     """Models of a use case, trained here and now as its defaults say, and what they answer."""
     size = config.load(use_case).build
     dataset: Dataset = usecase.load_part(use_case, "data").load(size.rows, size.eval_rows)
     groups = usecase.load_part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
     given = []
     for seed in seeds:
-        given.append(answers_of(use_case, dataset, seed))
+        given.append(train_and_ask(use_case, dataset, seed))
         print(f"seed {seed}: accuracy {(given[-1][0] == dataset.y_eval).mean():.4f}", flush=True)
     return Trainings(dataset.y_eval, groups["ink"], np.stack(given).astype(np.int64))
 
 
-def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
+def train_and_ask(use_case: str, dataset: Dataset, seed: int) -> Any:
     """Return what a model trained with this seed answers: int64 (1 + variations, N)."""
     hyperparameters = dict(config.load(use_case).train) | {"seed": seed}
     keras_format.start(seed, threads=1)
@@ -53,7 +53,7 @@ def answers_of(use_case: str, dataset: Dataset, seed: int) -> Any:
 
 def main(argv: list[str]) -> int:
     (target,) = argv
-    made = trainings("mnist")
+    made = run_trainings("mnist")
     np.savez_compressed(target, **{name: values.astype(np.uint8) for name, values in vars(made).items()})
     return 0
 

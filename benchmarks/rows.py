@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import serving
 from benchmarks.project import Project
-from benchmarks.report import Line, Report, at_most, column, shown
+from benchmarks.report import Line, Report, expect_at_most, format_values, get_column
 from benchmarks.timing import Failed
 
 ROWS, EVAL_ROWS = 800_000, 200_000
@@ -50,8 +50,8 @@ def sample(project: Project, rows: int = ROWS, eval_rows: int = EVAL_ROWS) -> di
     """
     _write_use_case(project.root)
     taken: dict[str, Any] = {"rows": rows + eval_rows}
-    with tempfile.TemporaryDirectory() as name, serving.ours(Path(name)) as server:
-        env = serving.client(server, Path(name) / "client")
+    with tempfile.TemporaryDirectory() as name, serving.serve_ours(Path(name)) as server:
+        env = serving.build_client_environment(server, Path(name) / "client")
         answers: dict[str, Any] = {}
         for step in STEPS:
             flags = {
@@ -62,7 +62,7 @@ def sample(project: Project, rows: int = ROWS, eval_rows: int = EVAL_ROWS) -> di
             }[step]
             command = [sys.executable, "-m", f"steps.{step}", "--use-case", "million", *flags]
             began = time.perf_counter()
-            answer, taken[f"{step}_gib"] = _measured(command, env, project.root)
+            answer, taken[f"{step}_gib"] = _measure(command, env, project.root)
             taken[step] = time.perf_counter() - began
             answers |= answer
     return taken
@@ -71,14 +71,14 @@ def sample(project: Project, rows: int = ROWS, eval_rows: int = EVAL_ROWS) -> di
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     lines = []
     for step in STEPS:
-        lines.append(at_most(f"{step}, memory", column(samples, f"{step}_gib"), LIMIT_GIB, "GiB", 2))
-        lines.append(Line(f"{step}, time", shown(column(samples, step))))
+        lines.append(expect_at_most(f"{step}, memory", get_column(samples, f"{step}_gib"), LIMIT_GIB, "GiB", 2))
+        lines.append(Line(f"{step}, time", format_values(get_column(samples, step))))
     return Report(f"A table of {samples[0]['rows']:,} rows and 20 columns, step by step", lines)
 
 
 def _write_use_case(root: Path) -> None:
-    words = [sys.executable, "-m", "modelgate", "new", "million", "--task", "tabular-classification"]
-    subprocess.run(words, cwd=root, check=True, capture_output=True)
+    command = [sys.executable, "-m", "modelgate", "new", "million", "--task", "tabular-classification"]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
     folder = root / "usecases" / "million"
     data, model = folder / "data.py", folder / "model.py"
     imports = data.read_text(encoding="utf-8").partition("\nCLASSES")[0]
@@ -89,33 +89,33 @@ def _write_use_case(root: Path) -> None:
     model.write_text(text.replace("    from sklearn.impute", extra), encoding="utf-8")
 
 
-def _measured(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[dict[str, Any], float]:
+def _measure(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[dict[str, Any], float]:
     """Return what a step answers, and the GiB that it and its children took at most; raises Failed if it ends badly."""
     process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peak, done = [0.0], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.05):
-            peak[0] = max(peak[0], _resident_gib(process.pid))
+            peak[0] = max(peak[0], _read_resident_gib(process.pid))
 
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        answer, said = process.communicate()
+        answer, stderr = process.communicate()
     finally:
         done.set()
         watching.join()
     if process.returncode:
-        words = "\n".join(said.splitlines()[-12:])
-        raise Failed(f"`{' '.join(command)}` ended with exit code {process.returncode}\n{words}")
+        log = "\n".join(stderr.splitlines()[-12:])
+        raise Failed(f"`{' '.join(command)}` ended with exit code {process.returncode}\n{log}")
     return json.loads(answer), peak[0]
 
 
-def _resident_gib(pid: int) -> float:
+def _read_resident_gib(pid: int) -> float:
     """Of a process and its children, together."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError):
         return 0.0
-    return pages * 4096 / 2**30 + sum(_resident_gib(int(child)) for child in children)
+    return pages * 4096 / 2**30 + sum(_read_resident_gib(int(child)) for child in children)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.project import ROOT
-from benchmarks.timing import Failed, environment
+from benchmarks.timing import Failed, build_environment
 
 START_DEADLINE_S = 180.0  # MLflow makes its database and starts four workers first
 KEY = "local-" + "0" * 40
@@ -31,7 +31,7 @@ class Server:
     pid: int
     started: float
 
-    def memory(self) -> dict[str, float]:
+    def read_memory(self) -> dict[str, float]:
         """Resident MiB, now and at their highest, of this process alone; nothing where there is no /proc."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
@@ -42,32 +42,32 @@ class Server:
 
 
 @contextmanager
-def ours(folder: Path, module: str = "modelgate_server") -> Iterator[Server]:
+def serve_ours(folder: Path, module: str = "modelgate_server") -> Iterator[Server]:
     """Our server, or a `module` that takes its flags, on an empty data folder."""
-    port = free_port()
+    port = find_free_port()
     command = [sys.executable, "-m", module, "--data", str(folder / "server"), "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
-    env = environment(folder) | {"MODELGATE_SERVER_KEY": KEY}
-    with serving(command, env, url, "/_internal/healthcheck", folder) as server:
+    env = build_environment(folder) | {"MODELGATE_SERVER_KEY": KEY}
+    with run_server(command, env, url, "/_internal/healthcheck", folder) as server:
         yield server
 
 
-def client(server: Server, folder: Path) -> dict[str, str]:
+def build_client_environment(server: Server, folder: Path) -> dict[str, str]:
     """Return the environment of a wandb client of `ours`, whose caches begin empty in `folder`."""
     folder.mkdir(exist_ok=True)
     env = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
     places = {f"WANDB_{kind}": str(folder) for kind in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
-    return environment(folder) | env | places
+    return build_environment(folder) | env | places
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def serving(
+def run_server(
     command: Sequence[str], env: Mapping[str, str], url: str, health: str, folder: Path, cwd: Path = ROOT
 ) -> Iterator[Server]:
     """A server and all that it starts, until the block ends; raises Failed when it does not come up."""
@@ -76,10 +76,10 @@ def serving(
     with log.open("wb") as sink:
         process = subprocess.Popen(command, env=dict(env), cwd=cwd, stdout=sink, stderr=sink, start_new_session=True)
     try:
-        while not _answers(url + health):
+        while not _is_answering(url + health):
             if process.poll() is not None or time.perf_counter() - began > START_DEADLINE_S:
-                words = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-                raise Failed(f"`{' '.join(command)}` did not come up:\n{words}")
+                log_lines = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+                raise Failed(f"`{' '.join(command)}` did not come up:\n{log_lines}")
             time.sleep(0.02)
         yield Server(url, process.pid, time.perf_counter() - began)
     finally:
@@ -98,7 +98,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _answers(url: str) -> bool:
+def _is_answering(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
             status: int = answer.status

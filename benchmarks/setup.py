@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.project import ROOT
-from benchmarks.report import Report, at_most, column
-from benchmarks.timing import environment, timed
+from benchmarks.report import Report, expect_at_most, get_column
+from benchmarks.timing import build_environment, run_timed
 
 AT_MOST_S = 25.0
 PARTS = ("Makefile", "requirements.txt", "requirements-dev.txt", "runner/setup.sh", "runner/uv_settings.py")
@@ -31,10 +31,10 @@ def sample(home: Path) -> dict[str, Any]:
             target = Path(clone) / part
             target.parent.mkdir(exist_ok=True)
             shutil.copy2(ROOT / part, target)
-        env = environment(home) | {"XDG_CACHE_HOME": str(home / "cache")}
-        return {"setup": timed(["make", "setup"], env, Path(clone)).seconds}
+        env = build_environment(home) | {"XDG_CACHE_HOME": str(home / "cache")}
+        return {"setup": run_timed(["make", "setup"], env, Path(clone)).seconds}
 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     title = "`make setup` in a fresh clone, the package cache filled before"
-    return Report(title, [at_most("make setup", column(samples, "setup"), AT_MOST_S, "s")])
+    return Report(title, [expect_at_most("make setup", get_column(samples, "setup"), AT_MOST_S, "s")])

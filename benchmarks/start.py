@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import serving
-from benchmarks.report import Report, column, under
+from benchmarks.report import Report, expect_under, get_column
 
 UNDER_S = 1.0
 
 
 def sample() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        with serving.ours(Path(folder)) as server:
+        with serving.serve_ours(Path(folder)) as server:
             first = server.started
-        with serving.ours(Path(folder)) as server:
+        with serving.serve_ours(Path(folder)) as server:
             return {"first": first, "again": server.started}
 
 
@@ -25,7 +25,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     return Report(
         "From starting our server's process to its first answer",
         [
-            under("on an empty data folder", column(samples, "first"), UNDER_S, "s", 2),
-            under("again, on the same", column(samples, "again"), UNDER_S, "s", 2),
+            expect_under("on an empty data folder", get_column(samples, "first"), UNDER_S, "s", 2),
+            expect_under("again, on the same", get_column(samples, "again"), UNDER_S, "s", 2),
         ],
     )

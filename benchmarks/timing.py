@@ -24,7 +24,7 @@ class Timed(NamedTuple):
     output: str
 
 
-def timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
+def run_timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
     """Run to the end; raises Failed when that is not exit code 0."""
     began = time.perf_counter()
     try:
@@ -35,12 +35,12 @@ def timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
         raise Failed(f"`{' '.join(command)}` did not end within {DEADLINE_S} s") from error
     seconds = time.perf_counter() - began
     if done.returncode != 0:
-        words = "\n".join(f"  | {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
-        raise Failed(f"`{' '.join(command)}` ended with exit code {done.returncode}\n{words}")
+        log = "\n".join(f"  | {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
+        raise Failed(f"`{' '.join(command)}` ended with exit code {done.returncode}\n{log}")
     return Timed(seconds, done.stdout)
 
 
-def environment(home: Path) -> dict[str, str]:
+def build_environment(home: Path) -> dict[str, str]:
     """Return the environment without variables that could affect one of the sides, and with a separate HOME."""
     steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE", "RUNNER")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}

@@ -23,8 +23,8 @@ from typing import Any
 
 from benchmarks import serving
 from benchmarks.project import ROOT
-from benchmarks.report import Line, Report, at_least, column, ratio, shown
-from benchmarks.timing import Failed, environment, timed
+from benchmarks.report import Line, Report, compute_ratio, expect_at_least, format_values, get_column
+from benchmarks.timing import Failed, build_environment, run_timed
 
 MLFLOW_TIMES = 8.0  # at least so many times MLflow's files a second
 OF_DISCARDING = 92.0  # at least so many percent of the files a second of a server that throws them away
@@ -34,19 +34,21 @@ RECENT_S = 61.0  # for a minute ext4 goes round the inodes of deleted files (REC
 def prepare(folder: Path, *counts: int) -> Path:
     """Return the dataset's files as build makes them, in a folder; counts: rows and rows to evaluate, if not all."""
     files = folder / "files"
-    words = [str(count) for count in counts]
-    timed([sys.executable, "-m", "benchmarks.upload_files", str(files), *words], environment(folder), ROOT)
+    arguments = [str(count) for count in counts]
+    run_timed(
+        [sys.executable, "-m", "benchmarks.upload_files", str(files), *arguments], build_environment(folder), ROOT
+    )
     return files
 
 
 def sample(files: Path, mlflow: Path | None, ours_first: bool, pause_s: float = RECENT_S) -> dict[str, Any]:
     """Files, and each side's seconds; without MLflow's interpreter only ours."""
     sides: list[Callable[[], dict[str, Any]]] = [
-        lambda: _wandb(files, "modelgate_server", "wandb"),
-        lambda: _wandb(files, "benchmarks.discarding", "discarding"),
+        lambda: _upload_wandb(files, "modelgate_server", "wandb"),
+        lambda: _upload_wandb(files, "benchmarks.discarding", "discarding"),
     ]
     if mlflow is not None:
-        sides.append(lambda: _mlflow(files, mlflow))
+        sides.append(lambda: _upload_mlflow(files, mlflow))
     taken = {"files": sum(path.is_file() for path in files.rglob("*"))}
     for side in sides if ours_first else reversed(sides):
         os.sync()
@@ -57,45 +59,47 @@ def sample(files: Path, mlflow: Path | None, ours_first: bool, pause_s: float = 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     files = samples[0]["files"]
-    ours, discarding = _rate(samples, "wandb"), _rate(samples, "discarding")
+    ours, discarding = _compute_rate(samples, "wandb"), _compute_rate(samples, "discarding")
     lines = [
-        Line("wandb, our server", shown(ours, "files/s", 0)),
-        Line("  before it: read, hash, copy", shown(column(samples, "wandb_prepares"))),
-        Line("wandb, every PUT thrown away", shown(discarding, "files/s", 0)),
-        at_least("ours / thrown away", [100 * one for one in ratio(ours, discarding)], OF_DISCARDING, "%", 0),
+        Line("wandb, our server", format_values(ours, "files/s", 0)),
+        Line("  before it: read, hash, copy", format_values(get_column(samples, "wandb_prepares"))),
+        Line("wandb, every PUT thrown away", format_values(discarding, "files/s", 0)),
+        expect_at_least(
+            "ours / thrown away", [100 * one for one in compute_ratio(ours, discarding)], OF_DISCARDING, "%", 0
+        ),
     ]
     if "mlflow" in samples[0]:  # else it is said where the environment is made
-        mlflow = _rate(samples, "mlflow")
-        lines.append(Line("MLflow's client and server", shown(mlflow, "files/s", 0)))
-        lines.append(at_least("ours / MLflow", ratio(ours, mlflow), MLFLOW_TIMES, "x"))
+        mlflow = _compute_rate(samples, "mlflow")
+        lines.append(Line("MLflow's client and server", format_values(mlflow, "files/s", 0)))
+        lines.append(expect_at_least("ours / MLflow", compute_ratio(ours, mlflow), MLFLOW_TIMES, "x"))
     return Report(f"Upload of a dataset: {files:,} files, prepared beforehand on all sides", lines)
 
 
-def _rate(samples: Sequence[Mapping[str, Any]], side: str) -> list[float]:
+def _compute_rate(samples: Sequence[Mapping[str, Any]], side: str) -> list[float]:
     """Files a second."""
     return [sample["files"] / sample[side] for sample in samples]
 
 
-def _wandb(files: Path, module: str, name: str) -> dict[str, Any]:
-    folder = _kept(files)
-    with serving.ours(folder, module) as server:
-        env = serving.client(server, folder / "client")
-        done = timed([sys.executable, "-m", "benchmarks.upload_wandb", str(files)], env, ROOT)
+def _upload_wandb(files: Path, module: str, name: str) -> dict[str, Any]:
+    folder = _keep_folder(files)
+    with serving.serve_ours(folder, module) as server:
+        env = serving.build_client_environment(server, folder / "client")
+        done = run_timed([sys.executable, "-m", "benchmarks.upload_wandb", str(files)], env, ROOT)
     answer = json.loads(done.output.splitlines()[-1])
     return {name: answer["seconds"], f"{name}_prepares": answer["prepares"]}
 
 
-def _mlflow(files: Path, python: Path) -> dict[str, Any]:
-    folder = _kept(files)
-    env = environment(folder) | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    port = serving.free_port()
+def _upload_mlflow(files: Path, python: Path) -> dict[str, Any]:
+    folder = _keep_folder(files)
+    env = build_environment(folder) | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    port = serving.find_free_port()
     url = f"http://127.0.0.1:{port}"
     command = [str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", f"{folder}/artifacts"]
-    with serving.serving(command, env, url, "/health", folder):
+    with serving.run_server(command, env, url, "/health", folder):
         client = [str(python), "-m", "benchmarks.upload_mlflow", str(files)]
-        done = timed(client, env | {"MLFLOW_TRACKING_URI": url}, ROOT)
+        done = run_timed(client, env | {"MLFLOW_TRACKING_URI": url}, ROOT)
     stored = sum(path.is_file() for path in (folder / "artifacts").rglob("*"))
     answer = json.loads(done.output.splitlines()[-1])
     if stored != answer["files"]:
@@ -103,6 +107,6 @@ def _mlflow(files: Path, python: Path) -> dict[str, Any]:
     return {"mlflow": answer["seconds"]}
 
 
-def _kept(files: Path) -> Path:
+def _keep_folder(files: Path) -> Path:
     """Return a new folder next to the dataset's, removed with it."""
     return Path(tempfile.mkdtemp(dir=files.parent))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.project import MNIST, use_case
+from benchmarks.project import MNIST, copy_use_case
 from modelgate import config, usecase
 from modelgate.rows.dataset import Dataset, Source
 from steps.build import create_artifact
@@ -22,9 +22,9 @@ from tests import own
 ROWS, EVAL_ROWS = 6000, 1000
 
 
-def dataset(rows: int, eval_rows: int) -> Dataset:
+def load_dataset(rows: int, eval_rows: int) -> Dataset:
     """MNIST; without it as many images of its size: the glyphs enlarged, with noise that makes each one its own."""
-    if use_case() == MNIST:
+    if copy_use_case() == MNIST:
         given: Dataset = usecase.load_part(MNIST, "data").load(rows, eval_rows)
         return given
     own.install()
@@ -39,10 +39,10 @@ def dataset(rows: int, eval_rows: int) -> Dataset:
 
 def main() -> None:
     target, counts = Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]
-    rows = dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
-    data = usecase.load_part(use_case(), "data")
+    rows = load_dataset(*counts, *(ROWS, EVAL_ROWS)[len(counts) :])
+    data = usecase.load_part(copy_use_case(), "data")
     with tempfile.TemporaryDirectory() as pictures:
-        artifact = create_artifact(config.load(use_case()), rows, Source("benchmark", ""), data, Path(pictures))
+        artifact = create_artifact(config.load(copy_use_case()), rows, Source("benchmark", ""), data, Path(pictures))
         for name, entry in artifact.manifest.entries.items():
             file = target / name
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,16 @@ import pytest
 from benchmarks import browsing, containers, load, page, rows, start, upload
 from benchmarks.environments import Unavailable
 from benchmarks.project import Project
-from benchmarks.report import Line, Report, at_least, at_most, markdown, met, text, under
+from benchmarks.report import (
+    Line,
+    Report,
+    expect_at_least,
+    expect_at_most,
+    expect_under,
+    is_met,
+    to_markdown,
+    to_text,
+)
 from benchmarks.timing import Failed
 
 
@@ -44,8 +53,8 @@ def test_the_load_is_measured_and_each_row_and_file_compared():
 def test_a_row_that_is_missing_is_a_missed_target():
     sample = {**load.Size(runs=2, steps=30)._asdict(), "logging": 1.0, "read_back": 59, "chart": [1.0], "idle": None}
     sample |= dict.fromkeys(("logs", "prepares", "lists", "downloads"), 1.0)
-    assert not met([load.report([sample])])
-    assert met([load.report([{**sample, "read_back": 60}])])
+    assert not is_met([load.report([sample])])
+    assert is_met([load.report([{**sample, "read_back": 60}])])
 
 
 def test_every_page_of_much_is_looked_at():
@@ -57,10 +66,10 @@ def test_every_page_of_much_is_looked_at():
 
 def test_a_slow_or_a_large_page_is_a_missed_target():
     page = {"ms": [190.0, 100.0, 100.0], "kB": 20.0}
-    assert met([browsing.report([{"pages": {"a page": page}}])])
-    assert not met([browsing.report([{"pages": {"a page": page | {"kB": 301.0}}}])])
-    assert not met([browsing.report([{"pages": {"a page": page | {"ms": [1.0, 201.0, 201.0]}}}])])
-    assert not met([browsing.report([{"pages": {"a page": page | {"ms": [201.0, 1.0, 1.0]}}}])])
+    assert is_met([browsing.report([{"pages": {"a page": page}}])])
+    assert not is_met([browsing.report([{"pages": {"a page": page | {"kB": 301.0}}}])])
+    assert not is_met([browsing.report([{"pages": {"a page": page | {"ms": [1.0, 201.0, 201.0]}}}])])
+    assert not is_met([browsing.report([{"pages": {"a page": page | {"ms": [201.0, 1.0, 1.0]}}}])])
 
 
 def test_the_start_is_measured():
@@ -72,25 +81,25 @@ def test_the_start_is_measured():
 @pytest.mark.parametrize(
     ("line", "right"),
     [
-        (under("x", [1.0, 2.0, 9.0], 2.0, "s"), False),
-        (under("x", [1.0, 1.9, 9.0], 2.0, "s"), True),
-        (at_least("x", [1.0, 2.0, 3.0], 2.0, "x"), True),
-        (at_least("x", [1.0, 1.9, 3.0], 2.0, "x"), False),
-        (at_most("x", [1.0, 2.0, 3.0], 2.0, "x"), True),
-        (at_most("x", [1.0, 2.1, 3.0], 2.0, "x"), False),
+        (expect_under("x", [1.0, 2.0, 9.0], 2.0, "s"), False),
+        (expect_under("x", [1.0, 1.9, 9.0], 2.0, "s"), True),
+        (expect_at_least("x", [1.0, 2.0, 3.0], 2.0, "x"), True),
+        (expect_at_least("x", [1.0, 1.9, 3.0], 2.0, "x"), False),
+        (expect_at_most("x", [1.0, 2.0, 3.0], 2.0, "x"), True),
+        (expect_at_most("x", [1.0, 2.1, 3.0], 2.0, "x"), False),
     ],
 )
 def test_the_median_decides_whether_a_target_is_met(line, right):
     report = Report("title", [line, Line("no target", "1 s")])
-    assert line.met is met([report]) is right
-    assert (": met" in text(report)) is right and (": MISSED" in text(report)) is not right
-    assert ("| met |" in markdown(report)) is right
+    assert line.met is is_met([report]) is right
+    assert (": met" in to_text(report)) is right and (": MISSED" in to_text(report)) is not right
+    assert ("| met |" in to_markdown(report)) is right
 
 
 def test_the_page_takes_the_figures_between_its_marks_and_keeps_the_rest():
     kept = {"machine": {"processor": "P"}, "samples": {"start": [{"first": 0.5, "again": 0.25}]}}
     before = Path("docs/reference/performance.md").read_text(encoding="utf-8")
-    after = page.between(before, "bench", page.rendered(kept))
+    after = page.replace_between(before, "bench", page.render(kept))
     assert "- processor: P" in after and "| on an empty data folder | 0.50 s | under 1 s | met |" in after
     assert before.split("<!-- bench: begin -->")[0] == after.split("<!-- bench: begin -->")[0]
     assert before.split("<!-- bench: end -->")[1] == after.split("<!-- bench: end -->")[1]
@@ -105,7 +114,7 @@ def test_the_page_takes_the_newest_figures_that_are_of_everything(tmp_path, monk
     monkeypatch.setattr(page, "KEPT", tmp_path)
     for name, kept in (("1", whole()), ("2", whole()), ("3", whole(load=[]))):
         (tmp_path / f"{name}.json").write_text(kept)
-    assert page._newest() == tmp_path / "2.json"
+    assert page._find_newest() == tmp_path / "2.json"
 
 
 def test_figures_that_are_not_of_everything_are_refused_and_the_page_stays(tmp_path, monkeypatch, capsys):
@@ -129,7 +138,7 @@ def test_images_that_cannot_be_had_are_said_by_the_reason_and_not_by_the_progres
 
 def test_a_page_without_marks_is_refused():
     with pytest.raises(SystemExit, match="marks"):
-        page.between("nothing", "bench", "fresh")
+        page.replace_between("nothing", "bench", "fresh")
 
 
 @pytest.mark.prove

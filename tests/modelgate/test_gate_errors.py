@@ -17,14 +17,14 @@ import pytest
 
 from benchmarks import gate_populations as populations
 from benchmarks import gate_trainings, retrained
-from benchmarks.gate import Trainings, null, planted, resampled, retraining
+from benchmarks.gate import Trainings, compare_resampled, compare_retrained, plant_drop, simulate_null
 from modelgate.gate import comparison, metrics
 from tests import own
 
 
 @pytest.fixture(scope="module")
 def trainings():
-    return Trainings.stored()
+    return Trainings.load()
 
 
 def share_refused(refusals):
@@ -32,24 +32,24 @@ def share_refused(refusals):
 
 
 def test_equally_good_models_are_refused_at_most_one_time_in_twenty_by_all_rules_together(trainings):
-    assert share_refused(null(trainings, swaps=400)) <= 0.05
+    assert share_refused(simulate_null(trainings, swaps=400)) <= 0.05
 
 
 def test_another_seed_is_refused_at_most_one_time_in_twenty(trainings):
     assert len(trainings.answers) == 20
-    assert share_refused(retraining(trainings)) <= 0.05
+    assert share_refused(compare_retrained(trainings)) <= 0.05
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(3000)
 def test_another_seed_of_today_is_refused_at_most_one_time_in_twenty():
-    made = retrained.trainings(own.USE_CASE)
-    assert share_refused(retraining(made)) <= 0.05
+    made = retrained.run_trainings(own.USE_CASE)
+    assert share_refused(compare_retrained(made)) <= 0.05
 
 
 @pytest.mark.parametrize("drop", [0.01, 0.02, 0.03, 0.05])
 def test_a_planted_drop_is_caught_as_often_as_stated(trainings, drop):
-    caught, stated = planted(trainings, drop, plants=200)
+    caught, stated = plant_drop(trainings, drop, plants=200)
     assert caught == pytest.approx(stated, abs=0.1)
 
 
@@ -85,10 +85,10 @@ def at_most_one_in_twenty(draws):
 
 @pytest.mark.parametrize("case", A_TABLE_AND_NUMBERS, ids=lambda case: case.name)
 def test_what_is_called_exact_errs_at_most_one_time_in_twenty(case, draws=300):
-    rates = populations.at_the_edge(case, 500, draws)
+    rates = populations.simulate_edge(case, 500, draws)
     assert max(rates.reached, rates.better) <= at_most_one_in_twenty(draws)
     assert max(rates.refused, rates.shown) <= at_most_one_in_twenty(draws) + 0.01  # approximate
-    assert share_refused(populations.null(case, 500, draws // 3)) <= at_most_one_in_twenty(draws // 3)
+    assert share_refused(populations.simulate_null(case, 500, draws // 3)) <= at_most_one_in_twenty(draws // 3)
 
 
 @pytest.mark.prove
@@ -96,7 +96,7 @@ def test_what_is_called_exact_errs_at_most_one_time_in_twenty(case, draws=300):
 @pytest.mark.parametrize("case", populations.CASES, ids=lambda case: case.name)
 def test_each_metric_errs_as_seldom_as_the_page_says(case):
     draws = 2000
-    rates, exact = populations.at_the_edge(case, 1000, draws), at_most_one_in_twenty(draws)
+    rates, exact = populations.simulate_edge(case, 1000, draws), at_most_one_in_twenty(draws)
     if case in SHARES:
         assert max(rates.reached, rates.better) <= exact
         assert max(rates.refused, rates.shown) <= exact + 0.01
@@ -104,18 +104,18 @@ def test_each_metric_errs_as_seldom_as_the_page_says(case):
         assert max(rates.refused, rates.better, rates.shown) <= 0.15 and rates.reached <= 0.25
     else:
         assert max(rates.refused, rates.better, rates.shown, rates.reached) <= 0.10
-    assert share_refused(populations.null(case, 1000, draws)) <= exact
-    _, caught, stated = populations.planted(case, 1000, draws)
+    assert share_refused(populations.simulate_null(case, 1000, draws)) <= exact
+    _, caught, stated = populations.plant_drop(case, 1000, draws)
     assert caught == pytest.approx(stated, abs=0.05 if case in SHARES else 0.15)
 
 
 @pytest.mark.parametrize("case", A_TABLE_AND_NUMBERS, ids=lambda case: case.name)
 def test_a_drop_planted_in_another_task_is_caught_as_often_as_stated(case):
-    _, caught, stated = populations.planted(case, 1000, 200)
+    _, caught, stated = populations.plant_drop(case, 1000, 200)
     assert caught == pytest.approx(stated, abs=0.1)
 
 
-@pytest.mark.parametrize("make", gate_trainings.ALL, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", gate_trainings.ALL, ids=lambda make: make.__name__.removeprefix("create_"))
 def test_a_model_trained_again_on_rows_drawn_again_is_seldom_refused(make):
-    for name, refusals in resampled(make(), 5):
+    for name, refusals in compare_resampled(make(), 5):
         assert share_refused(refusals) <= 0.2, (name, refusals)

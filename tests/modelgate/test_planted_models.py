@@ -15,11 +15,11 @@ import pytest
 from benchmarks import gate_trainings as trainings
 from modelgate.gate import leakage, report, rules
 
-TASKS = {make.__name__: make for make in trainings.ALL}
+TASKS = {make.__name__.removeprefix("create_"): make for make in trainings.ALL}
 
 
 def refusals(task, candidate, production=None, **policy):
-    scores = task.scores(candidate, production)
+    scores = task.build_scores(candidate, production)
     outcomes = rules.judge(scores, replace(task.policies[0], **policy))
     return {outcome.rule for outcome in outcomes if outcome.blocking and not outcome.passed}
 
@@ -43,7 +43,7 @@ def test_a_good_model_passes_with_nothing_in_production_and_against_itself(good,
     task, answers = good(name)
     for policy in task.policies:
         for production in (None, answers):
-            judged = rules.judge(task.scores(answers, production), policy)
+            judged = rules.judge(task.build_scores(answers, production), policy)
             assert rules.passes_gate(judged), (policy.metric, [one for one in judged if not one.passed])
 
 
@@ -54,7 +54,7 @@ def test_shuffled_targets_are_refused_by_the_floor(good, name):
     answers = task.fit(replace(task.training, y=y))(task.evaluation)
     # With one row in eight of the second class any answer is right often: the floor is then one of balanced accuracy.
     policy = task.policies[1] if name == "tables" else task.policies[0]
-    outcomes = rules.judge(task.scores(answers, None), policy)
+    outcomes = rules.judge(task.build_scores(answers, None), policy)
     assert "floor" in {outcome.rule for outcome in outcomes if not outcome.passed}
 
 
@@ -104,7 +104,7 @@ def test_an_answer_that_is_no_number_is_refused(good, name):
 @pytest.mark.parametrize("name", TASKS)
 def test_a_model_that_has_seen_an_eval_row_is_refused(good, name):
     task, answers = good(name)
-    outcomes = rules.judge(replace(task.scores(answers, None), seen=(17,)), task.policies[0])
+    outcomes = rules.judge(replace(task.build_scores(answers, None), seen=(17,)), task.policies[0])
     assert {outcome.rule for outcome in outcomes if not outcome.passed} == {"unseen_rows"}
 
 
@@ -157,14 +157,14 @@ def test_a_column_leaks_by_what_it_says_of_other_rows_than_those_that_it_is_trie
 def test_few_rows_are_said_first_and_many_looks(good):
     task, answers = good("tables")
     policy = task.policies[0]
-    few = replace(task.evaluation.some(np.arange(133)))
+    few = replace(task.evaluation.take(np.arange(133)))
     small = replace(task, evaluation=few)
-    scores = small.scores(answers[:133], answers[:133])
+    scores = small.build_scores(answers[:133], answers[:133])
     outcomes = rules.judge(scores, replace(policy, at_least=0.80))
     (line,) = report.list_warnings(outcomes, scores, replace(policy, at_least=0.80), looks=10)
     assert line.startswith(
         "133 rows show little: to reach the floor of 0.8, a model needs about 0.8647; a drop of less than "
     )
-    assert report.list_warnings(outcomes, task.scores(answers, None), policy, looks=10) == ()
-    (line,) = report.list_warnings(outcomes, task.scores(answers, None), policy, looks=11)
+    assert report.list_warnings(outcomes, task.build_scores(answers, None), policy, looks=10) == ()
+    (line,) = report.list_warnings(outcomes, task.build_scores(answers, None), policy, looks=11)
     assert line.startswith("These eval rows have judged 11 different candidates")
