@@ -61,7 +61,7 @@ class Subject(NamedTuple):
         """Return varied rows whose truth is unchanged, by name."""
         return dict(self.behaviour.variations(x)) if hasattr(self.behaviour, "variations") else {}  # type: ignore[union-attr]
 
-    def slices(self, rows: Rows) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    def list_slices(self, rows: Rows) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
         """Return the groups that the use case names, and the categories of a table: numbers (N,), and their names."""
         own = self.behaviour.slices(rows.x, rows.y) if hasattr(self.behaviour, "slices") else {}  # type: ignore[union-attr]
         numbers, names = {}, {}
@@ -153,7 +153,7 @@ def compare(
     seen: the eval rows that the candidate was trained on. chosen: the rows that the answers are for, if not all.
     """
     targets = rows.y[chosen]
-    slices, groups = subject.slices(rows)
+    slices, groups = subject.list_slices(rows)
     return Scores(
         targets=targets,
         candidate=candidate.answers,

@@ -113,7 +113,7 @@ def serve(options: Options) -> int:
         if link := server.link():
             say(f"To sign in: {link}")
             say("  This link works once, within 5 minutes. For a new one, run make serve in another terminal.")
-        for waits in [] if options.docker else options.folder.state().pending():
+        for waits in [] if options.docker else options.folder.state().list_pending():
             page = f"{server.url}/-/approval?use_case={waits['use_case']}"
             say(f"{waits['version'].rpartition('/')[2]} waits for your approval: {page}")
         say(f"The API key is in {options.folder.key_file}")
@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run_command(argv, stop)
     except Interrupted as interrupted:
-        what = str(interrupted) or f"nothing is lost; to continue: {typed.again(argv, os.environ, None)}"
+        what = str(interrupted) or f"nothing is lost; to continue: {typed.format_again(argv, os.environ, None)}"
         sys.stderr.write(f"\nstopped: {what}\n")
         return 130
     except StepExplained as explained:

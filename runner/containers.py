@@ -262,9 +262,9 @@ class ServerContainer:
         except _list_errors() as error:  # another program just took the port, or the engine is gone
             self._write(f"{error}\n".encode())
 
-    def code(self) -> int | None:
+    def read_code(self) -> int | None:
         try:
-            code = NOT_STARTED if self._ending is None else self._ending.code()
+            code = NOT_STARTED if self._ending is None else self._ending.read_code()
             if code is not None:
                 self._keep_log()
         except _list_errors():
@@ -384,7 +384,7 @@ class StepContainers:
             order = json.dumps({"argv": self._steps.build_container(step, flags).words})
             with suppress(OSError):  # it has ended already: its exit code says so
                 os.write(stdin.fileno(), order.encode() + b"\n")
-            while (code := ending.code()) is None:
+            while (code := ending.read_code()) is None:
                 self._stop.pause()
             stdout: bytes = container.logs(stdout=True, stderr=False)
         except _list_errors() as error:
@@ -474,7 +474,7 @@ class _Ending:
             self._copier.start()
         self._waiter.start()
 
-    def code(self) -> int | None:
+    def read_code(self) -> int | None:
         """Return its exit code, or None while it runs; raise what went wrong, such as the end of the engine."""
         if self._error is not None:
             raise self._error

@@ -37,7 +37,7 @@ LOG_LINES = 12
 class Running(Protocol):
     """A server that was started: a process or a container."""
 
-    def code(self) -> int | None:
+    def read_code(self) -> int | None:
         """Return its exit code, or None while it runs."""
 
     def end(self) -> None:
@@ -179,8 +179,8 @@ class EmbeddedServer:
     def _wait_until_healthy(self) -> None:
         """Raise ServerFailed, with the server's last lines, if it ends or does not answer in time."""
         deadline = time.monotonic() + START_DEADLINE_S
-        while not (_is_healthy(self.port) and _takes_key(self.port, self.key)):
-            if self._child is not None and (code := self._child.code()) is not None:
+        while not (_is_healthy(self.port) and _is_key_accepted(self.port, self.key)):
+            if self._child is not None and (code := self._child.read_code()) is not None:
                 raise self._build_failure(f"the embedded server ended with exit code {code} before it answered")
             if time.monotonic() > deadline:
                 raise self._build_failure(f"the embedded server did not answer within {START_DEADLINE_S:.0f} s")
@@ -202,7 +202,7 @@ class EmbeddedServer:
                 continue
             if self._lock is None:
                 self._take_over()
-            elif self._child is not None and (code := self._child.code()) is not None:
+            elif self._child is not None and (code := self._child.read_code()) is not None:
                 self._say(f"the embedded server died ({_describe_exit(code)}); starting it again on port {self.port}")
                 self._restart()
             else:
@@ -242,7 +242,7 @@ def _is_healthy(port: int) -> bool:
     return _request_status(port, "GET /_internal/healthcheck", {}) == b"200"
 
 
-def _takes_key(port: int, key: str) -> bool:
+def _is_key_accepted(port: int, key: str) -> bool:
     """Return whether it accepts our key. The server of another folder, which may have taken the port first, does
     not.
     """

@@ -60,7 +60,7 @@ def select_declared(inherited: Mapping[str, str], names: Iterable[str]) -> dict[
     return {name: inherited[name] for name in names if inherited.get(name)}
 
 
-def undeclared(inherited: Mapping[str, str], names: Iterable[str], data: Path) -> list[str]:
+def list_undeclared(inherited: Mapping[str, str], names: Iterable[str], data: Path) -> list[str]:
     """
     Return the variables that are set here and named by data.py, but not by `[data] env`. data: the file, which is read
     and not run.

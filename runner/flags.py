@@ -61,7 +61,9 @@ def parse_args(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         use_case = getattr(args, "use_case", None) or environ.get("USE_CASE")
-        raise _explain_unknown(unknown[0], commands.choices[args.command], typed.again((args.command,), {}, use_case))
+        raise _explain_unknown(
+            unknown[0], commands.choices[args.command], typed.format_again((args.command,), {}, use_case)
+        )
     return args
 
 

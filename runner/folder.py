@@ -160,7 +160,7 @@ class Folder:
 
     def remember(self, use_case: str, **changes: Any) -> None:
         """Change what is known of one use case, whole or not at all; the others keep what they have."""
-        changed = self.state().with_changes(use_case, changes)
+        changed = self.state().apply_changes(use_case, changes)
         write_whole(self.state_file, json.dumps(changed._asdict(), indent=2) + "\n")
 
     def list_own(self) -> list[Path]:

@@ -250,7 +250,7 @@ def build(root: Path, images: Sequence[Image], stop: Stop, report: progress.Buil
                 waiting.remove(image)
                 running.append(_Build(root, image, labels, report))
             stop.pause()
-            for done in [build for build in running if build.ended()]:
+            for done in [build for build in running if build.has_ended()]:
                 running.remove(done)
                 done.check()
     finally:
@@ -301,7 +301,7 @@ class _Build:
             if step := _STEP.match(line):
                 self._report(self.image.name, int(step[1]), int(step[2]), " ".join(step[3].split()))
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return not self._reader.is_alive() and self._process.poll() is not None
 
     def check(self) -> None:

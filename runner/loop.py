@@ -88,7 +88,7 @@ def _say_undeclared(options: Options, settings: Config) -> None:
     """Say which variables data.py would read if config.toml named them."""
     folder = Path("usecases") / settings.name
     known = settings.data.env
-    for name in environment.undeclared(options.environ, known, options.root / folder / "data.py"):
+    for name in environment.list_undeclared(options.environ, known, options.root / folder / "data.py"):
         line = f"env = {json.dumps([*known, name])}"
         say(f"\n{name} is set, but [data] env in {folder}/config.toml does not name it, so data.py cannot see it.")
         say(f"To let it, write below [data]: {line}")
@@ -138,7 +138,7 @@ def roll_back(options: Options, *, version: str, reason: str) -> int:
 def approve(options: Options) -> int:
     """Promote the version that waits, if a person approves it."""
     with options.folder.lock("approve"):
-        pending = _meant(options)
+        pending = _choose_evaluation(options)
         if pending is None:
             return _explain_nothing_waits(options)
         if options.approver is None and not approval.is_on_terminal():
@@ -155,34 +155,36 @@ def approve(options: Options) -> int:
             )
         with executors.open_executor(options, choose(pending["use_case"])) as ready:
             if not options.in_browser:  # where the report is on the page
-                progress.report(_reachable(options, pending["report"]))
+                progress.report(_update_links(options, pending["report"]))
             return _ask_and_promote(options, pending, ready, [])
 
 
-def _meant(options: Options) -> Known | None:
+def _choose_evaluation(options: Options) -> Known | None:
     """
     The evaluation to approve: that of the use case that was named, or the only one that waits. Return None if nothing
     waits; raise WrongUse if several wait, or if only other evidence or other use cases wait.
     """
     state = options.folder.state()
-    every = state.pending()
+    every = state.list_pending()
     ours = [known for known in every if options.use_case in (None, known["use_case"])]
     if options.evidence:
         ours = [known for known in ours if known["evidence"] == options.evidence]
-        answer = state.known(options.use_case or state.last).get("answer") or {}
+        answer = state.get_known(options.use_case or state.last).get("answer") or {}
         if not ours and options.evidence != answer.get("evidence"):  # an approval may be repeated
             raise WrongUse(
                 f"{options.evidence} does not wait for an approval",
                 "read the report of the one that waits: make approve",
             )
     elif len(ours) > 1:
-        raise WrongUse("several versions wait for an approval, and none was approved", _lines(ours))
-    elif every and not ours and not state.known(options.use_case).get("answer"):
-        raise WrongUse(f"nothing of {options.use_case} waits for an approval; nothing was approved", _lines(every))
+        raise WrongUse("several versions wait for an approval, and none was approved", _format_waiting(ours))
+    elif every and not ours and not state.get_known(options.use_case).get("answer"):
+        raise WrongUse(
+            f"nothing of {options.use_case} waits for an approval; nothing was approved", _format_waiting(every)
+        )
     return ours[0] if ours else None
 
 
-def _lines(waiting: Sequence[Known]) -> str:
+def _format_waiting(waiting: Sequence[Known]) -> str:
     """What waits, with the line that approves each."""
     lines = [
         f"\n  {_shorten(one['version'])} of {one['use_case']}: {typed.approve(one['use_case'])}" for one in waiting
@@ -209,7 +211,7 @@ def _run(
         say(f"  + {execute.format_command(step, flags)}")
         return execute(step, flags)
 
-    last = {"use_case": use_case, "started": _format_now(), "reached": None, "again": options.again(use_case)}
+    last = {"use_case": use_case, "started": _format_now(), "reached": None, "again": options.format_again(use_case)}
     options.folder.remember(use_case, run=last)
     done: list[Finished] = []
     finished = pipeline.run(steps, use_case, options.given, execute=announce, clock=time.monotonic, outputs=outputs)
@@ -270,7 +272,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
     version, production = evaluated["version"], evaluated.get("production")
     # One change of the state, so that a kill cannot leave a verdict `pass` without its question.
     changes: dict[str, Any] = {"pending": None, "answer": None}
-    last = options.folder.state().known(use_case)["run"]
+    last = options.folder.state().get_known(use_case)["run"]
     changes["run"] = last | {"verdict": evaluated["verdict"], "version": version}
     if production:
         changes |= _describe_production(options, use_case, production)
@@ -281,7 +283,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         return 0
     report = _read_text(options.folder.out / done[-1].step.name / "report.md")
     say()
-    progress.report(_reachable(options, report))
+    progress.report(_update_links(options, report))
     if evaluated["verdict"] == "fail":
         options.folder.remember(use_case, **changes)
         _print_summary(options, done)
@@ -325,7 +327,7 @@ def _read_text(path: Path) -> str:
 def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready, done: list[Finished]) -> int:
     """Get the answer; if it is yes, promote. `done` are the steps so far, for the summary."""
     if pending["page"]:
-        say(f"\n{_shorten(pending['version'])} at {_reachable(options, pending['page'])}")
+        say(f"\n{_shorten(pending['version'])} at {_update_links(options, pending['page'])}")
     version, now = _shorten(pending["version"]), pending["production"]
     later = typed.approve(pending["use_case"])
     headline = pending.get("headline", "pass")  # a question left by an older release has none
@@ -405,7 +407,7 @@ def _describe_production(
     options: Options, use_case: str, version: str, *, approver: str | None = None
 ) -> dict[str, Any]:
     """Return the change of the state that records what was seen in production, in which W&B, and when."""
-    seen = options.folder.state().known(use_case).get("production") or {}
+    seen = options.folder.state().get_known(use_case).get("production") or {}
     if approver is None and (seen.get("version"), seen.get("host")) == (version, options.host):
         return {}
     return {"production": {"version": version, "approver": approver, "time": _format_now(), "host": options.host}}
@@ -415,7 +417,7 @@ def _explain_nothing_waits(options: Options) -> int:
     """Say why there is nothing to approve. Return 1 if the last candidate was refused."""
     state = options.folder.state()
     use_case = options.use_case or state.last
-    run, answer = state.known(use_case).get("run"), state.known(use_case).get("answer")
+    run, answer = state.get_known(use_case).get("run"), state.get_known(use_case).get("answer")
     if not run:
         what = f"nothing of {use_case}" if use_case else "nothing"
         first = f"make run USE_CASE={use_case}" if use_case else "make run"
@@ -511,17 +513,17 @@ def use_case_of(options: Options, *, changes: bool = False) -> Config:
     changes: whether the command changes something; then a person must see which use case it is before they say yes.
     """
     state = options.folder.state()
-    if options.use_case is None and len(names := state.ran()) > 1:
+    if options.use_case is None and len(names := state.list_made()) > 1:
         if changes and (options.approver or options.yes or not approval.is_on_terminal()):
             raise WrongUse(
                 f"{options.typed[0]} needs a use case: {', '.join(names)} have run here",
-                f"name one: {options.again('NAME')}",
+                f"name one: {options.format_again('NAME')}",
             )
         progress.say_aside(f"{state.last} ran last, so this is about {state.last}. For another, add USE_CASE=NAME.")
     return choose(options.use_case or state.last)
 
 
-def _reachable(options: Options, text: str) -> str:
+def _update_links(options: Options, text: str) -> str:
     """Text with its links to the embedded server at the port of today: it may be older than that."""
     return text if options.own else OUR_SERVER.sub(f"http://{HOST}:{options.folder.read_last_port()}/", text)
 

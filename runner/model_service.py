@@ -28,7 +28,7 @@ def serve_model(options: Options, use_case: str, port: int) -> int:
     if end_leftover(folder.service_record):
         say("stopped the service that an earlier runner left behind")
     if not is_free(port):
-        raise _taken(options, use_case, port)
+        raise _describe_taken_port(options, use_case, port)
     with executors.open_environment(options, "pages") as env:
         say(f"loading {use_case}; the service's log is {folder.service_log}")
         child = _start(options, use_case, port, env)
@@ -62,9 +62,9 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
     """
     url, last_line = f"http://{HOST}:{port}", ""
     while True:
-        if (code := child.code()) is not None:
+        if (code := child.read_code()) is not None:
             if not is_free(port):  # another program was faster
-                raise _taken(options, use_case, port)
+                raise _describe_taken_port(options, use_case, port)
             lines = options.folder.service_log.read_text(errors="replace").splitlines()[-LOG_LINES:]
             log = "".join(f"\n  | {line[:500]}" for line in lines)
             raise ServerFailed(
@@ -80,8 +80,8 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
         options.stop.pause()
 
 
-def _taken(options: Options, use_case: str, port: int) -> WrongUse:
-    again = typed.again(("serve-model", "--port", str(port + 1)), options.environ, use_case)
+def _describe_taken_port(options: Options, use_case: str, port: int) -> WrongUse:
+    again = typed.format_again(("serve-model", "--port", str(port + 1)), options.environ, use_case)
     return WrongUse(f"port {port} is in use by another program", f"choose another: {again}")
 
 

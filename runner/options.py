@@ -36,9 +36,9 @@ class Options(NamedTuple):
         """Return the W&B to write to, if it is the user's own."""
         return (self.environ.get("WANDB_BASE_URL") or OWN_DEFAULT_HOST) if self.own else None
 
-    def again(self, use_case: str | None) -> str:
+    def format_again(self, use_case: str | None) -> str:
         """The line that runs the same command again, for this use case."""
-        return typed.again(self.typed, self.environ, use_case)
+        return typed.format_again(self.typed, self.environ, use_case)
 
     @property
     def base_image(self) -> str | None:

@@ -99,7 +99,7 @@ class Child:
         self.pid = self._popen.pid
         record.write_text(f"{self.pid} {read_start_time(self.pid)}\n")
 
-    def code(self) -> int | None:
+    def read_code(self) -> int | None:
         """Return the exit code (negative: ended by that signal), or None while it runs."""
         return self._popen.poll()
 
@@ -243,7 +243,7 @@ class StepProcesses:
         # A file, not a pipe, so that nothing has to be read while the step writes.
         stdout = folder / "stdout"
         stdout.touch()
-        if self._interpreter is None or self._interpreter.code() is not None:
+        if self._interpreter is None or self._interpreter.read_code() is not None:
             self._interpreter = self._start()
         options = {
             "module": f"steps.{step.name}",
@@ -263,7 +263,7 @@ class StepProcesses:
     def _read_code(self, interpreter: Child) -> int:
         """Return the exit code of the running step, or the interpreter's own if that was killed."""
         while not (answer := interpreter.answer()):
-            if (code := interpreter.code()) is not None:
+            if (code := interpreter.read_code()) is not None:
                 return code
             self._stop.check()
         return int(answer)

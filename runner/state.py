@@ -21,25 +21,25 @@ class State(NamedTuple):
     last: str | None = None
     use_cases: Mapping[str, Known] = {}
 
-    def known(self, use_case: str | None) -> Known:
+    def get_known(self, use_case: str | None) -> Known:
         """What is known of this use case; empty if nothing is."""
         return self.use_cases.get(use_case or "", {})
 
-    def pending(self) -> list[Known]:
+    def list_pending(self) -> list[Known]:
         """Everything that waits for an approval, at most one of each use case."""
         return [known["pending"] for _, known in sorted(self.use_cases.items()) if known.get("pending")]
 
-    def ran(self) -> list[str]:
+    def list_made(self) -> list[str]:
         """The use cases of which something was made here; not one whose rows were not available."""
-        return sorted(name for name, known in self.use_cases.items() if _made(known))
+        return sorted(name for name, known in self.use_cases.items() if _was_made(known))
 
-    def with_changes(self, use_case: str, changes: Known) -> State:
+    def apply_changes(self, use_case: str, changes: Known) -> State:
         """The state after these changes; with `run`, the use case is the one that ran last."""
-        known = {**self.known(use_case), **changes}
+        known = {**self.get_known(use_case), **changes}
         return State(use_case if "run" in changes else self.last, {**self.use_cases, use_case: known})
 
 
-def _made(known: Known) -> bool:
+def _was_made(known: Known) -> bool:
     return bool(known.get("production") or known.get("pending") or (known.get("run") or {}).get("reached"))
 
 

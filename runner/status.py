@@ -29,8 +29,8 @@ def tell(options: Options) -> int:
         say("Nothing has run here yet. To begin: make run")
         return 0
     state = folder.state()
-    use_cases = [options.use_case] if options.use_case else sorted({*state.ran(), *filter(None, [state.last])})
-    known = {name: state.known(name) for name in use_cases}
+    use_cases = [options.use_case] if options.use_case else sorted({*state.list_made(), *filter(None, [state.last])})
+    known = {name: state.get_known(name) for name in use_cases}
     seen = {name: one["production"] for name, one in known.items() if one.get("production")}
     names = [name for name in use_cases if name not in seen or seen[name].get("host") == options.host]
     answers, problem = _ask(options, names)

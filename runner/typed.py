@@ -11,19 +11,19 @@ NAME = "NAME"
 
 def approve(use_case: str, name: str = NAME) -> str:
     """How to approve what waits of a use case."""
-    return f"make approve USE_CASE={use_case} APPROVE={_quoted(name)}"
+    return f"make approve USE_CASE={use_case} APPROVE={_quote(name)}"
 
 
-def again(typed: Sequence[str], environ: Mapping[str, str], use_case: str | None) -> str:
+def format_again(typed: Sequence[str], environ: Mapping[str, str], use_case: str | None) -> str:
     """The command that was typed, with its flags, for this use case; None: as it was typed."""
     command, *flags = typed
     words = [f"make {command}"] + ([f"USE_CASE={use_case}"] if use_case else [])
-    words += [f"{name}={_quoted(environ[name])}" for name in VARIABLES if environ.get(name)]
-    others = _without_use_case(flags) if use_case else flags
-    return " ".join([*words, f"ARGS={_quoted(shlex.join(others), always=True)}"] if others else words)
+    words += [f"{name}={_quote(environ[name])}" for name in VARIABLES if environ.get(name)]
+    others = _drop_use_case(flags) if use_case else flags
+    return " ".join([*words, f"ARGS={_quote(shlex.join(others), always=True)}"] if others else words)
 
 
-def _without_use_case(flags: Sequence[str]) -> list[str]:
+def _drop_use_case(flags: Sequence[str]) -> list[str]:
     others, skipped = [], False
     for flag in flags:
         if not skipped and flag != "--use-case" and not flag.startswith("--use-case="):
@@ -32,7 +32,7 @@ def _without_use_case(flags: Sequence[str]) -> list[str]:
     return others
 
 
-def _quoted(text: str, *, always: bool = False) -> str:
+def _quote(text: str, *, always: bool = False) -> str:
     """One word for the shell; `$` doubled, because make reads the line too."""
     text = text.replace("$", "$$")
     if always and not set(text) & set('"$`\\!'):

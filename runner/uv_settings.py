@@ -55,7 +55,7 @@ def parse(lines: Iterable[str]) -> dict[str, str]:
     return {name: value for name, value in merged.items() if value}
 
 
-def without_equal(settings: Mapping[str, str]) -> list[str]:
+def list_without_equal(settings: Mapping[str, str]) -> list[str]:
     """The settings that uv cannot be given."""
     known = {*VALUES, *LISTS, *SWITCHES, *WITHOUT_EFFECT}
     return [name for name, value in settings.items() if name not in known or ("," in value and name == "find-links")]
@@ -83,7 +83,7 @@ def main() -> int:
         print("they cannot be read")
         return 1
     settings = parse(listed.stdout.splitlines())
-    if names := without_equal(settings):
+    if names := list_without_equal(settings):
         print(", ".join(sorted(names)))
         return 1
     for name, value in translate(settings, os.environ).items():

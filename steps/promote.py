@@ -312,7 +312,7 @@ def verify_evidence(
     dataset = check_digest(api, "dataset", evidence.dataset)
     # The ledger and W&B's lineage count, whatever the evidence says.
     promoters = ledger.find_promoters(api, Reference.pin(version).collection, [client.get_account(api)])
-    before = ledger.find_last_in_production(entries, version.digest, promoters.wrote)
+    before = ledger.find_last_in_production(entries, version.digest, promoters.has_written)
     goes_back = evidence.policy.name == "rollback" and before is not None
     trained = lineage.find_training(api, version, was_in_production=goes_back).datasets
     check_lineage(evidence, trained)
@@ -350,7 +350,7 @@ def find_position(
     check_age(judged.evidence, judged.source, max_hours)
     production = client.find_production(api, judged.target.collection)
     holds = production is not None and Reference.pin(production) == judged.target
-    done = last if last and last.content["to"] == content["to"] and judged.promoters.wrote(last) else None
+    done = last if last and last.content["to"] == content["to"] and judged.promoters.has_written(last) else None
     if done and not holds and not is_begun(api, done, content):
         done = None
     if done is None or not holds:

@@ -230,20 +230,21 @@ def _require_trusted(types: Sequence[str], trusted: Sequence[str]) -> None:
     """Refuse types that TRUSTED does not name. types: those in the file that skops does not trust by itself."""
     unknown = [name for name in types if name not in trusted]
     if foreign := [name for name in unknown if not _is_trustworthy(name)]:
-        message = f"the model contains {_listed(foreign)}, and only classes of scikit-learn can be trusted"
+        message = f"the model contains {_format_names(foreign)}, and only classes of scikit-learn can be trusted"
         raise StepError("model_file_refused", message, _WITHOUT_OWN)
     if unknown:
-        message = f"the model contains {_listed(unknown)}, and TRUSTED of model.py does not name {_it(unknown)}"
+        names, pronoun = _format_names(unknown), _choose_pronoun(unknown)
+        message = f"the model contains {names}, and TRUSTED of model.py does not name {pronoun}"
         complete = json.dumps([*trusted, *unknown])
         raise StepError("model_file_refused", message, f"if that is what you built, write: TRUSTED = {complete}")
 
 
-def _listed(names: Sequence[str]) -> str:
+def _format_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more types" if len(names) > _SHOWN else ""
     return " ".join(", ".join(names[:_SHOWN]).split())[:600] + more
 
 
-def _it(names: Sequence[str]) -> str:
+def _choose_pronoun(names: Sequence[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 

@@ -42,7 +42,9 @@ def write_headline(
     the metric.
     """
     refused = next((outcome for outcome in outcomes if outcome.blocking and not outcome.passed), None)
-    verdict = "pass" if rules.passes_gate(outcomes) else f"fail: {_refusal(refused)}" if refused else "fail: no rule"
+    verdict = (
+        "pass" if rules.passes_gate(outcomes) else f"fail: {_describe_refusal(refused)}" if refused else "fail: no rule"
+    )
     metric = get_metric(policy)
     if not rules.is_sane(outcomes):
         return f"{verdict}; these answers cannot be judged"
@@ -53,7 +55,7 @@ def write_headline(
             if refused
             else f"{verdict}: {first}; {metric.title} {format_number(value)} on {rows:,} rows"
         )
-    against = _against(metric, compared, rows)
+    against = _describe_difference(metric, compared, rows)
     if refused and refused.rule != "no_worse":
         return f"{verdict}; {against}"
     worse = compared["drop"] or 0.0
@@ -63,7 +65,7 @@ def write_headline(
     return f"{verdict}: {against}"
 
 
-def _against(metric: Metric, compared: Mapping[str, float | None], rows: int) -> str:
+def _describe_difference(metric: Metric, compared: Mapping[str, float | None], rows: int) -> str:
     """Return how much better or worse than production, and what the rows show."""
     by, shown = compared["drop"] or 0.0, compared["shown"]
     subject = "" if metric.name == "accuracy" else f"{metric.title} "
@@ -80,7 +82,7 @@ def _against(metric: Metric, compared: Mapping[str, float | None], rows: int) ->
     return f"{differs}, {what}"
 
 
-def _refusal(refused: Outcome) -> str:
+def _describe_refusal(refused: Outcome) -> str:
     """Return the rule that refused, with the first figure of its reason if that is made of plain words alone."""
     clauses = refused.reason.split("; ")
     if refused.rule == "no_worse":  # the rest of the line has it

@@ -169,13 +169,13 @@ def labels_plausible(scores: Scores, _policy: Policy) -> Ruling:
     """Check that no renaming of the classes makes the candidate much better: it learned the names of the eval set."""
     if scores.is_regression:
         return Ruling(True, "does not apply: the answers are numbers")
-    right, renamed, names = relabelled(scores, scores.candidate)
+    right, renamed, names = measure_relabelled(scores, scores.candidate)
     if (gain := renamed - right) > MAX_RELABELLING_GAIN:
         return Ruling(False, f"answers fit {100 * gain:.1f} points better with classes renamed: {', '.join(names)}")
     return Ruling(True, f"no renaming of classes fits more than {100 * MAX_RELABELLING_GAIN:.0f} points better")
 
 
-def relabelled(scores: Scores, answers: Answers) -> tuple[float, float, list[str]]:
+def measure_relabelled(scores: Scores, answers: Answers) -> tuple[float, float, list[str]]:
     """Return the share of right answers, the same share after the best renaming of classes, and what it renames."""
     from scipy.optimize import linear_sum_assignment
 
@@ -262,7 +262,7 @@ def production_plausible(scores: Scores, policy: Policy) -> Ruling:
         return _NOTHING_YET
     check = "check that the labels in data.py mean what they meant when production was judged"
     if not scores.is_regression:
-        right, renamed, names = relabelled(scores, scores.production)
+        right, renamed, names = measure_relabelled(scores, scores.production)
         if renamed - right > max(MAX_RELABELLING_GAIN, MIN_RELABELLED * (1 - right)):
             shares = f"production has {right:.4f} of these rows right, and {renamed:.4f} with classes renamed"
             return Ruling(False, f"{shares} ({', '.join(names)}): {check}")

@@ -152,10 +152,10 @@ def _find_deciding(api: wandb.Api, entries: Sequence[Entry], collection: str, ho
         if entry.void or _parse_version(entry).collection != collection:
             continue
         if holder and Reference.pin(holder) == _parse_version(entry) and ledger.get_seal(entry) in holder.aliases:
-            if promoters.wrote(entry):
+            if promoters.has_written(entry):
                 return entry
             sealed = sealed or entry
-        elif entry.applied and promoters.wrote(entry):
+        elif entry.applied and promoters.has_written(entry):
             return sealed or entry
     return sealed
 
@@ -166,7 +166,7 @@ def _find_version(
     artifact = client.get(api, version, "--version")
     named = [entry for entry in reversed(entries) if entry.applied and _parse_version(entry) == version]
     promoters = ledger.find_promoters(api, version.collection)
-    entry = next((entry for entry in named if promoters.wrote(entry)), None)
+    entry = next((entry for entry in named if promoters.has_written(entry)), None)
     if entry is None and not unapproved:
         raise StepError(
             "version_not_promoted",

@@ -306,7 +306,7 @@ def parse(content: str | bytes) -> Evidence:
     try:
         evidence = from_json(content)
         if isinstance(evidence, dict) and evidence.get("schema") == 1 and evidence["schema"] is not True:
-            evidence = _from_schema_1(evidence)
+            evidence = _read_schema_1(evidence)
         return TYPE.validate_json(json.dumps(evidence))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -316,7 +316,7 @@ def parse(content: str | bytes) -> Evidence:
         raise ValueError(f"{FILE} cannot be read: {error}") from error
 
 
-def _from_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
+def _read_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
     """
     Evidence of schema 1 in the form of schema 2, before its values are checked.
 

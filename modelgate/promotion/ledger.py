@@ -240,13 +240,13 @@ class Promoters:
     are_named: bool
     _known: dict[str, bool] = field(default_factory=dict, compare=False)
 
-    def wrote(self, entry: Entry) -> bool:
+    def has_written(self, entry: Entry) -> bool:
         """Return whether one of them wrote an entry. W&B is asked once per entry."""
         if entry.version not in self._known:
             self._known[entry.version] = find_writer(self.api, entry) in self.accounts
         return self._known[entry.version]
 
-    def logged(self, version: str, run_id: str) -> bool:
+    def has_logged(self, version: str, run_id: str) -> bool:
         """Return whether one of them logged a version, in the run with this id."""
         return find_account(self.api, version, run_id) in self.accounts
 
@@ -272,7 +272,7 @@ def keep_by_promoters(api: wandb.Api, entries: Sequence[Entry], registry: str) -
     promoters = find_promoters(api, f"{home}/")
     if not promoters.are_named:
         return list(entries)
-    ours = [entry for entry in entries if not entry.void and promoters.wrote(entry)]
+    ours = [entry for entry in entries if not entry.void and promoters.has_written(entry)]
     return mark_effects(ours, _find_effective(api, find_head(ours), registry)) if ours else list(entries)
 
 

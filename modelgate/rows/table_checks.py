@@ -82,7 +82,7 @@ def schema(dataset: Dataset, data: ModuleType) -> Iterator[str]:
             cases = error.failure_cases
             wrong = dict.fromkeys(cases["column"][cases["check"].str.startswith("dtype(")])
             for name in wrong:
-                text = _mistyped(rows.x[name], data.SCHEMA.columns[name].dtype)
+                text = _describe_mistyped(rows.x[name], data.SCHEMA.columns[name].dtype)
                 if " in row" in text or name not in mistyped:
                     mistyped[name] = f"x_{split} {text}"
             # The other checks of such a column could only fail or raise.
@@ -90,7 +90,7 @@ def schema(dataset: Dataset, data: ModuleType) -> Iterator[str]:
     yield from mistyped.values()
 
 
-def _mistyped(values: Any, dtype: Any) -> str:
+def _describe_mistyped(values: Any, dtype: Any) -> str:
     """Return the type that a column has and should have, and the cells that keep it from having it."""
     import pandas as pd
 

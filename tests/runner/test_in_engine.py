@@ -64,7 +64,7 @@ def test_a_step_and_a_server_find_their_network_though_another_runner_cleared_it
         assert execute(LINK, ["--help"]).code == 0
     engine.finish()
     server = ServerContainer(engine, images["server"], folder, port=free_port(), key="local-" + "0" * 40)
-    assert server.code() is None
+    assert server.read_code() is None
     assert folder.engine_file.exists()
     server.end()
     engine.finish()
@@ -87,11 +87,11 @@ def test_a_step_whose_turn_does_not_come_ends_with_its_runner(
     engine: Engine, images: dict[str, Image], folder: Folder
 ) -> None:
     waiting = steps(engine, images, folder)._start(LINK)
-    assert waiting.ending.code() is None
+    assert waiting.ending.read_code() is None
     with socket.socket(fileno=os.dup(waiting.stdin.fileno())) as connection:
         connection.shutdown(socket.SHUT_RDWR)  # as the system does when the runner is killed
-    until(lambda: waiting.ending.code() is not None, "its end")
-    assert waiting.ending.code() == 0 and not waiting.container.logs(stderr=False)
+    until(lambda: waiting.ending.read_code() is not None, "its end")
+    assert waiting.ending.read_code() == 0 and not waiting.container.logs(stderr=False)
 
 
 def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(engine: Engine, folder: Folder) -> None:
@@ -110,10 +110,10 @@ def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
 ) -> None:
     ends = images["link"]  # a step that was given nothing: it says what is missing, and ends with exit code 2
     server = ServerContainer(engine, ends, folder, port=free_port(), key="local-" + "0" * 40)
-    assert until(server.code, "its end") == 2
+    assert until(server.read_code, "its end") == 2
     said = folder.server_log.read_text()
     assert "error: " in said
-    assert server.code() == 2
+    assert server.read_code() == 2
     server.end()
     assert folder.server_log.read_text() == said
     assert not engine.list_containers()

@@ -321,7 +321,7 @@ def test_uv_is_told_what_pip_is_told() -> None:
         "install.trusted-host='a.example'",
     ]
     settings = uv_settings.parse(lines)
-    assert uv_settings.without_equal(settings) == []
+    assert uv_settings.list_without_equal(settings) == []
     assert uv_settings.translate(settings, {"CURL_CA_BUNDLE": "/ca.pem"}) == {
         "SSL_CERT_FILE": "/ca.pem",
         "UV_DEFAULT_INDEX": "https://you:secret@mirror.example/simple",
@@ -333,7 +333,7 @@ def test_uv_is_told_what_pip_is_told() -> None:
         "no_index": "1",
     }
     for setting in ("proxy", "no-binary", "use-feature", "a-setting-of-tomorrow"):
-        assert uv_settings.without_equal(uv_settings.parse([f"global.{setting}='x'"])) == [setting]
+        assert uv_settings.list_without_equal(uv_settings.parse([f"global.{setting}='x'"])) == [setting]
 
 
 def test_a_link_that_leads_nowhere_is_named_and_left_alone(real: Machine, tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ def check_flags(approver: str | None, how: str | None) -> None:
         raise StepError(
             "two_approvals", "--approver and --approval were both given", "use only one of them", exit_code=WRONG_USE
         )
-    if how is not None and not job.on_github():
+    if how is not None and not job.is_on_github():
         raise StepError(
             "not_on_github",
             f"--approval {how} asks GitHub who approved its run, but this is not a run of GitHub Actions",
             "read the report, then give your name: --approver NAME",
         )
-    if how is None and job.on_github():
+    if how is None and job.is_on_github():
         raise StepError(
             "name_is_no_approval",
             "on GitHub, a name on the command line is not an approval: anyone who can edit the workflow could write it",

@@ -16,7 +16,7 @@ LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98})(?:\[bot\])?")
 SHA = r"[0-9a-f]{40,64}"
 
 
-def on_github() -> bool:
+def is_on_github() -> bool:
     """Return whether this process runs in a job of GitHub Actions."""
     return bool(os.environ.get("GITHUB_ACTIONS"))
 

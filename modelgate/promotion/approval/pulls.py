@@ -21,7 +21,7 @@ def commit() -> dict[str, Any] | None:
     also names the pull request, its last commit (`head`), the commit that it was merged into (`base`), and the `tree`
     of the files, which is the same after a squash.
     """
-    if not job.on_github():
+    if not job.is_on_github():
         return None
     this_job = job.read_current()
     path = f"repos/{this_job['repository']}/git/commits/{this_job['sha']}"

@@ -21,7 +21,7 @@ def read_context(environment: str) -> dict[str, Any] | None:
     approvals, approvers: how many approvals of the environment this workflow run has had so far, and from whom. GitHub
     also lists those of earlier attempts, without their time, so promote must know which ones are old.
     """
-    if not job.on_github():
+    if not job.is_on_github():
         return None
     this_job = job.read_current()
     approvers = [login for login, _ in _read_decisions(this_job, environment)[0]]

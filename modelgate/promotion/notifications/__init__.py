@@ -83,7 +83,7 @@ def list_channels() -> dict[str, Any]:
     """Return what an entry records about messages: the channels that are set up now, and the workflow run; empty
     without any.
     """
-    on_github = job.on_github()
+    on_github = job.is_on_github()
     channels = {
         "deployment": on_github,
         "dispatch": on_github and bool(os.environ.get(github.REPOSITORY)),
@@ -109,7 +109,10 @@ def list_owed(
     receipt = _find_newest_receipt(api, places, entries, promoters)
     owing = [(entry, list(_list_owed_channels(entry, receipt))) for entry in naming]
     return [
-        Owed(entry, channel) for entry, channels in owing if channels and promoters.wrote(entry) for channel in channels
+        Owed(entry, channel)
+        for entry, channels in owing
+        if channels and promoters.has_written(entry)
+        for channel in channels
     ]
 
 
@@ -245,7 +248,7 @@ def _read_receipts(
             if content is None or hashes.get(content["through"]) != content.get("sha256"):
                 continue
             run_id = ledger.compute_run_id(content, ARTIFACT_TYPE)
-            if promoters.logged(str(Reference.pin(version)), run_id):
+            if promoters.has_logged(str(Reference.pin(version)), run_id):
                 yield _Receipt(content["through"], content["owed"])
 
 

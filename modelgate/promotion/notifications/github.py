@@ -21,14 +21,14 @@ _MAX_DESCRIPTION = 140  # GitHub's
 
 def find_workflow_run() -> str | None:
     """Return the page of this workflow run's attempt; None outside GitHub Actions."""
-    return job.run_url(job.read_current()) if job.on_github() else None
+    return job.run_url(job.read_current()) if job.is_on_github() else None
 
 
 def set_status(message: Message) -> None:
     """Add a status with the version's page, digest and entry to the deployment of the workflow run that promoted."""
     page = str(message.entry.content.get("workflow_run"))
     by = _RUN.fullmatch(page)
-    if by is None or not job.on_github() or by[1] != job.read_current()["repository"]:
+    if by is None or not job.is_on_github() or by[1] != job.read_current()["repository"]:
         raise Untold("only a workflow run of the repository that promoted can update its deployment")
     repository, run = by.groups()
     deployment, statuses = _find_deployment(repository, run, message.environment)

@@ -58,7 +58,7 @@ class Message:
         policy = self.entry.content.get("policy")
         return isinstance(policy, dict) and policy.get("name") == "rollback"
 
-    def lines(self) -> list[str]:
+    def format_lines(self) -> list[str]:
         """Return the same for people."""
         content = self.entry.content
         before = f", in place of {content['from']['name'].rpartition(':')[2]}" if content["from"] else ""
@@ -79,7 +79,7 @@ def to_slack(message: Message) -> dict[str, Any]:
     """Return it for an incoming webhook of Slack. With these three characters escaped, a text cannot mention anyone or
     link anywhere.
     """
-    text = "\n".join(message.lines())
+    text = "\n".join(message.format_lines())
     for char, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(char, name)
     return {"text": f"{text}\n<{message.link}|the version in W&amp;B>" if message.link else text}
@@ -87,7 +87,7 @@ def to_slack(message: Message) -> dict[str, Any]:
 
 def to_teams(message: Message) -> dict[str, Any]:
     """Return it for a webhook of Teams: an Adaptive Card, whose text runs do not support Markdown."""
-    runs = [[{"type": "TextRun", "text": line}] for line in message.lines()]
+    runs = [[{"type": "TextRun", "text": line}] for line in message.format_lines()]
     card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
