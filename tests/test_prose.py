@@ -51,6 +51,50 @@ CONSTRUCTIONS = {
     r"\bof (his|her|their) own\b": "their own ...",
 }
 PARAMETERS = {"found", "there", "one", "here", "it"}
+# The rooms whose functions begin with a verb.
+ROOMS = (
+    "benchmarks/",
+    "modelgate/",
+    "pages/",
+    "runner/",
+    "serving/",
+    "steps/",
+    "tools/",
+    ".github/",
+)
+# The first words of the functions; `as` and `to` convert.
+VERBS = re.compile(
+    r"""(?x)
+    add | answer | append | apply | approve | as | ask | assign | become | begin | bin | bootstrap | bound |
+    build | call | can | canonicalize | chain | change | check | choose | clean | collect | commit | compare |
+    compile | complete | compute | conclude | confirm | connect | convert | copy | correct | count | create |
+    decode | define | delete | describe | discard | dispatch | download | draw | drop | dump | emit | end |
+    escape | estimate | expect | explain | fail | fetch | fill | find | fingerprint | finish | fit | flatten |
+    follow | fork | format | get | give | greet | group | has | hash | ignore | import | infer | inspect |
+    install | is | join | judge | keep | label | leave | link | list | listen | load | locate | lock | log |
+    main | make | mark | match | may | measure | move | name | normalize | number | open | order | pack | parse |
+    pass | passes | pause | pick | pin | plan | plant | post | predict | prepare | print | promote | prune |
+    pull | push | put | quote | reaches | read | receive | reconnect | record | redirect | refuse | remember |
+    remove | render | renumber | repeat | replace | report | request | require | resolve | restart | restore |
+    retrain | roll | round | run | sample | save | say | seal | select | send | serve | set | share | shorten |
+    show | shrink | sign | signal | simulate | split | start | state | stop | strip | submit | suggest | sum |
+    summarize | take | talk | tell | time | to | train | translate | try | unpack | update | upload | use | vary |
+    verify | wait | walk | warm | was | watch | write
+    """
+)
+# Functions whose names are a contract, and who holds it.
+CONTRACTS = {
+    "modelgate/gate/rules.py": "evidence and reports print each rule's name",
+    "modelgate/rows/checks.py": "build prints the name of each check of the rows",
+    "modelgate/rows/image_checks.py": "as above",
+    "modelgate/rows/table_checks.py": "as above",
+    "modelgate/rows/text_checks.py": "as above",
+    "modelgate/rows/images.py": "a use case's behaviour.py calls them",
+    "modelgate/templates/": "a use case's files: the steps call these names",
+    "modelgate/promotion/evidence_schema.py: field_title_should_be_set": "pydantic calls it",
+    "runner/images.py: wanted": "find-use-cases calls it in earlier commits too",
+    "benchmarks/discarding.py: size": "it overrides the server's",
+}
 
 
 def sentences(path: str) -> list[tuple[int, str]]:
@@ -99,6 +143,23 @@ def names(path: str) -> list[str]:
     return wrong
 
 
+def not_verbs(path: str, text: str) -> list[str]:
+    """The functions and methods that do not begin with a verb. Properties are values, and what is nested is local."""
+    tree = ast.parse(text)
+    holders = [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+    functions = [
+        node for holder in holders for node in holder.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return [
+        f"{path}: {function.name}"
+        for function in functions
+        if not function.name.startswith("__")
+        and not VERBS.fullmatch(function.name.strip("_").split("_")[0])
+        and not any("property" in ast.unparse(decorator) for decorator in function.decorator_list)
+        and not f"{path}: {function.name}".startswith(tuple(CONTRACTS))
+    ]
+
+
 def tracked(*kinds: str) -> list[str]:
     """The files of these kinds, such as `*.md`, that are ours."""
     listed = subprocess.run(["git", "ls-files", *kinds], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -125,6 +186,18 @@ def test_no_remark_in_a_test_reads_like_a_translation(path: str) -> None:
 @pytest.mark.parametrize("path", [path for path in TEXTS if path.endswith(".py")])
 def test_a_name_says_what_it_is(path: str) -> None:
     assert names(path) == []
+
+
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.startswith(ROOMS) and path.endswith(".py")])
+def test_a_functions_name_begins_with_a_verb(path: str) -> None:
+    assert not_verbs(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("name", ["sha_of", "_row", "page", "escaped"])
+def test_a_function_that_begins_with_no_verb_is_seen(name: str) -> None:
+    lines = [f"def {name}(): ...", "class Reader:", f"    async def {name}(self): ...", "    def read(self): ..."]
+    planted = [*lines, "    @property", f"    def {name}s(self): ..."]
+    assert not_verbs("steps/read.py", "\n".join(planted)) == [f"steps/read.py: {name}"] * 2
 
 
 @pytest.mark.parametrize(
