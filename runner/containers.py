@@ -129,7 +129,7 @@ class Container(NamedTuple):
         """
         taken = {name: value for flag in self.list_flags() for name, value in flag.taken.items()}
         wanted = {"command": list(self.words), **taken, **other}
-        return client.list_containers.create(
+        return client.containers.create(
             self.image,
             name=self.name,
             labels={**labels, ROLE: self.role},
@@ -153,7 +153,7 @@ class Engine:
         """Return the containers of this folder, or those of one role."""
         labels = [f"{name}={value}" for name, value in self.labels.items()] + ([f"{ROLE}={role}"] if role else [])
         with self._translate_errors():
-            containers: list[Any] = self.client.list_containers.list(
+            containers: list[Any] = self.client.containers.list(
                 all=True, filters={"label": labels}, ignore_removed=True
             )
         return containers
