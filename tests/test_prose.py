@@ -65,7 +65,7 @@ ROOMS = (
 # The first words of the functions; `as` and `to` convert.
 VERBS = re.compile(
     r"""(?x)
-    add | answer | append | apply | approve | as | ask | assign | become | begin | bin | bootstrap | bound |
+    add | answer | append | apply | approve | are | as | ask | assign | become | begin | bin | bootstrap | bound |
     build | call | can | canonicalize | chain | change | check | choose | clean | collect | commit | compare |
     compile | complete | compute | conclude | confirm | connect | convert | copy | correct | count | create |
     decode | define | delete | describe | discard | dispatch | download | draw | drop | dump | emit | end |
