@@ -193,17 +193,15 @@ def _prepare_containers(options: Options, settings: Config, steps: Sequence[Step
     if options.own:
         execute = connected()
         return lambda: execute
+    _refuse_process(folder, engine)
     # The steps' containers start while the server's does. They end before it, also if it does not start.
     running = _create_server(options, _as_container(folder, engine, every["server"]))
     expected = running.url
     execute = connected(expected, running.key)
     stack.enter_context(running)
     stack.callback(execute.end)
-    if running.is_guest and not engine.list_containers("server"):
-        raise Busy(
-            f"the server of {folder.path} runs as a process, for an open `serve`, so containers cannot reach it",
-            "stop that `serve`, or open it in a container: make serve RUNNER=docker",
-        )
+    if running.is_guest:  # of a `serve` that was opened in this moment
+        _refuse_process(folder, engine)
 
     def get_ready() -> Executor:
         running.wait()
@@ -213,6 +211,15 @@ def _prepare_containers(options: Options, settings: Config, steps: Sequence[Step
         return connected(running.url, running.key)
 
     return get_ready
+
+
+def _refuse_process(folder: Folder, engine: Engine) -> None:
+    """Raise Busy if the server belongs to an open `serve` and is not in a container."""
+    if folder.is_locked("server.lock") and not engine.list_containers("server"):
+        raise Busy(
+            f"the server of {folder.path} runs as a process, for an open `serve`, so containers cannot reach it",
+            "stop that `serve`, or open it in a container: make serve RUNNER=docker",
+        )
 
 
 def _create_step_images(

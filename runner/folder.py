@@ -101,6 +101,13 @@ class Folder:
         finally:
             os.close(file)
 
+    def is_locked(self, name: str) -> bool:
+        """Return whether another process holds the lock `name`."""
+        if (file := self.try_lock(name)) is None:
+            return True
+        os.close(file)
+        return False
+
     def try_lock(self, name: str) -> int | None:
         """Return a file descriptor that holds the lock `name` until it is closed or this process ends; None if another
         process holds it.

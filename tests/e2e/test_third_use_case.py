@@ -54,7 +54,9 @@ def test_a_build_model_that_lacks_a_hyperparameter_is_told_which(team):
     edit(team.path / "usecases/letters/model.py", (", **_: object)", ")"))
     code, said = team.run("run", APPROVE="ada", LETTERS_LIMIT="5")
     assert code == 2
-    assert "usecases/letters/model.py: build_model does not take batch_size, epochs" in said and "Traceback" not in said
+    assert (
+        "usecases/letters/model.py: build_model does not accept batch_size, epochs" in said and "Traceback" not in said
+    )
 
 
 @pytest.mark.parametrize(

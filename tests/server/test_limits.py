@@ -143,7 +143,7 @@ ONE_RUN = 'upsertBucket(input: {name: "x"}) { inserted }'
         (f'{{ project(name: "own") {{ {MANY_FILES} }} }}', "asks for too much"),
         (f'{{ project(name: "own") {{ run(name: "run-1") {{ {MANY_KEYS} }} }} }}', "more than 20 histories"),
         (f"mutation {{ {MANY_RUNS} }}", "at most 10 mutations"),
-        (f"mutation {{ ...on Mutation {{ {ONE_RUN} }} }}", "none of them in a fragment"),
+        (f"mutation {{ ...on Mutation {{ {ONE_RUN} }} }}", "none in a fragment"),
         (
             f'mutation {{ commitArtifact(input: {{artifactID: "x"}}) {{ artifact {{ id }} }} {ONE_RUN} }}',
             "the only mutation",

@@ -138,7 +138,7 @@ def test_another_key_than_the_first_is_refused(tmp_path: Path) -> None:
         pass
     other = "local-" + "f" * 40
     done = start("--data", str(tmp_path / "data"), key=other)
-    assert_refused(done, "is not the key that the data folder")
+    assert_refused(done, "is not the key of the first start of the data folder")
     assert other not in done.stderr
 
 

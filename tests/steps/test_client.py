@@ -56,7 +56,7 @@ def test_a_host_that_comes_back_after_six_seconds_is_waited_for_and_said(capsys)
         client._require_host(f"http://127.0.0.1:{listener.getsockname()[1]}")
         back.join()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("waiting for W&B at http://127.0.0.1:") and "20 s at most" in line
+    assert line.startswith("waiting for W&B at http://127.0.0.1:") and "at most 20 s" in line
 
 
 def test_a_host_that_answers_at_once_is_not_said_to_be_waited_for(capsys):

@@ -296,7 +296,7 @@ def test_a_chart_is_zoomed_smoothed_and_drawn_over_another_axis(page: Page, serv
     assert page.url.endswith("?smooth=0.9&log=1&x=_runtime")
     figures = page.locator("#history figure:visible")
     for names, count in (("VAL_", 1), ("LOSS$|nothing", 1), ("^(train|epoch)/", 2), ("(", 0), ("", 2)):
-        page.get_by_label("Metrics").fill(names)
+        page.get_by_label("Metrics", exact=True).fill(names)
         expect(figures).to_have_count(count)
     widths = []
     for per_row in ("1", "2", "3"):
