@@ -166,11 +166,14 @@ def fork(
     from runner.processes import end_with_parent  # a container does not have it
 
     reading, writing = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # in the fork, the handlers of this process must not run
     pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     if not pid:
         os.close(writing)
         os.close(answers)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent()
         if os.getppid() == interpreter:  # else it was killed before the line above
             become_step(reading, folders, use_case)

@@ -101,16 +101,16 @@ def without(parent, name, node):
             return [node.left]
         case _, ast.Call(func=ast.Attribute(attr="lower")):
             return [node.func.value]
-        case _, ast.Call(func=ast.Name("one_line")):
+        case _, ast.Call(func=ast.Name("to_line")):
             return [node.args[0]]
         # What makes a call a careful one.
         case ast.Call(), ast.Name("_NoRedirect") | ast.Attribute(attr="ASCII") | ast.keyword("timeout"):
             return []
         case ast.Call(), ast.Attribute(attr="fullmatch"):
             return [ast.Attribute(node.value, "match", node.ctx)]
-        case ast.Call(func=ast.Name("variable") | ast.Attribute(attr="variable"), args=[_, pattern]), _ if (
-            node is pattern
-        ):
+        case ast.Call(
+            func=ast.Name("require_variable") | ast.Attribute(attr="require_variable"), args=[_, pattern]
+        ), _ if node is pattern:
             return [ast.Constant(".*")]
     return None
 
@@ -123,8 +123,8 @@ class NeverRaises(ast.NodeTransformer):
 def without_function(function):
     """The body of a function whose rule always holds; None if the function is not a rule."""
     match function:
-        case ast.FunctionDef(returns=ast.Name("Said")):
-            return ast.parse("return Said(True, '')").body
+        case ast.FunctionDef(returns=ast.Name("Ruling")):
+            return ast.parse("return Ruling(True, '')").body
         case ast.FunctionDef(returns=ast.Constant(None)) if function.name.startswith("check_"):
             return [ast.Pass()]
         case ast.FunctionDef() if function.name.startswith("check_"):  # it also returns what it looked at

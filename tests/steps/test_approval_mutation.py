@@ -32,3 +32,10 @@ def test_a_rule_without_a_test_is_named():
     rules = {rule: test for rule, test in found.red.items() if ": raise StepError(" in rule}
     assert [rule for rule, test in rules.items() if "'two_approvals'" in rule and "test_flags" in test]
     assert [rule for rule, test in rules.items() if "'self_approval'" in rule and test == NO_TEST]
+
+
+def test_the_names_that_mutations_look_for_are_in_the_code():
+    """Otherwise a rename would leave these rules without their mutations, and nothing would tell."""
+    code = "".join(path.read_text(encoding="utf-8") for path in FILES)
+    for name in (" to_line(", "require_variable(", "_NoRedirect", ".fullmatch(", "timeout=", "ASCII", ".lower()"):
+        assert name in code, name

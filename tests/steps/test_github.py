@@ -89,7 +89,7 @@ def test_the_fields_that_are_read_are_in_the_fakes_answers():
     """What the approval asks of an answer is what the description was checked for."""
     modules = sorted(Path(approval.__file__).parent.glob("*.py"))
     source = "".join(path.read_text(encoding="utf-8") for path in modules)
-    read = set(re.findall(r'\bfield\([^"]*"(\w+)"', source))
+    read = set(re.findall(r'\brequire_field\([^"]*"(\w+)"', source))
     of_pulls = [pull(), review("a"), may_write("a"), commit(), file()]
     given = json.dumps([approved("a"), {"workflow_runs": [workflow_run()]}, git_commit("b" * 40), *of_pulls])
     assert read
