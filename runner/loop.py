@@ -262,8 +262,7 @@ def _run_git(options: Options, *words: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-# --- after the verdict
-# --------------------------------------------------------------------------------------------------
+# --- after the verdict -----------------------------------------------------------------------------------------------
 
 
 def _conclude(options: Options, use_case: str, done: list[Finished], execute: Executor, reason: str = "") -> int:
@@ -446,8 +445,7 @@ def _explain_nothing_waits(options: Options) -> int:
     return 0
 
 
-# --- messages
-# -----------------------------------------------------------------------------------------------------------
+# --- messages --------------------------------------------------------------------------------------------------------
 
 
 def _print_summary(options: Options, done: Sequence[Finished]) -> None:

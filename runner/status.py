@@ -109,8 +109,7 @@ def _describe_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str
     return f"{seen['version']}, when last seen{where} at {seen['time']}; {how}"
 
 
-# --- what this folder records
-# ------------------------------------------------------------------------------------------
+# --- what this folder records ----------------------------------------------------------------------------------------
 
 
 def _tell_last_run(folder: Folder, run: Known | None) -> None:

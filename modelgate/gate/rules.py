@@ -401,8 +401,7 @@ def _mark_varied(scores: Scores, policy: Policy) -> Iterator[tuple[str, Marks, M
         )
 
 
-# --- rules: was it in production before?
-# ----------------------------------------------------------------------------------------
+# --- rules: was it in production before? -----------------------------------------------------------------------------
 
 
 def was_in_production(scores: Scores, _policy: Policy) -> Ruling:

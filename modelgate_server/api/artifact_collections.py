@@ -39,8 +39,7 @@ tag = ObjectType("Tag")
 TYPES = (query, mutation, project, artifact_type, collection, sequence, portfolio, membership, alias, tag)
 
 
-# --- permissions
-# --------------------------------------------------------------------------------------------------------
+# --- permissions -----------------------------------------------------------------------------------------------------
 
 
 def writable_collection(call: Call, text: str, kind: str) -> Collection:

@@ -47,8 +47,7 @@ manifest = ObjectType("ArtifactManifest")
 TYPES = (query, mutation, run, artifact, creator, manifest)
 
 
-# --- permissions
-# --------------------------------------------------------------------------------------------------------
+# --- permissions -----------------------------------------------------------------------------------------------------
 
 
 def readable(call: Call, text: str) -> Artifact:
