@@ -28,10 +28,15 @@ from tests.workflows.files import ROOT, actions, program, workflows
 STANDINS = Path(__file__).parent / "standins"
 REPOSITORY = "Team/Models"  # capitals, which GitHub allows and an image's name does not
 BUILT_IN = {"actions/checkout"}
+PATIENT_BASH = """#!{bash}
+{bash} "$@" || {{ code=$?; sleep 0.5; exit "$code"; }}
+"""
 NOT_RUN = ("benchmarks/", "docs/", "tests/")  # most of the files, which act would copy once for each job
 DEADLINE_S = 1500
 # act refuses this line as an unknown property; GitHub knows it, and so do its own parser and the linters.
 UNKNOWN_TO_ACT = "      deployment: false # only promote deploys\n"
+# act crashes at times ("concurrent map writes") when two jobs run at once.
+ONE_JOB_AT_A_TIME = "      max-parallel: 1\n      matrix:\n"
 
 
 @dataclass
@@ -74,7 +79,8 @@ def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> 
             shutil.copy(ROOT / name, to / name)
     to.mkdir(parents=True, exist_ok=True)
     for path in (to / ".github/workflows").glob("*.yml"):
-        path.write_text(path.read_text(encoding="utf-8").replace(UNKNOWN_TO_ACT, ""), encoding="utf-8")
+        text = path.read_text(encoding="utf-8").replace(UNKNOWN_TO_ACT, "")
+        path.write_text(text.replace("      matrix:\n", ONE_JOB_AT_A_TIME), encoding="utf-8")
     own.install_in(to)
     team(to)
     git(to, "init", "-q", "-b", "main")
@@ -96,6 +102,20 @@ def commit(repository: Path, message: str) -> str:
     return git(repository, "rev-parse", "HEAD")
 
 
+def put_programs_of_steps(folder: Path) -> None:
+    """
+    Put there what a step finds first: the Python of these tests, and not what a manager of versions looks up each time;
+    and a bash that waits before it fails, because act may lose the last lines of a step that fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    python, bash = folder / "python3", folder / "bash"
+    if not python.exists():
+        python.symlink_to(Path(sys.executable).resolve())
+    if not bash.exists():
+        bash.write_text(PATIENT_BASH.format(bash=shutil.which("bash")), encoding="utf-8")
+        bash.chmod(0o755)
+
+
 def act(
     repository: Path,
     event: str,
@@ -111,19 +131,17 @@ def act(
     """
     Run one workflow file. payload: the event as GitHub would send it. environ: what the runner sets beyond act's own.
     """
-    (home / "bin").mkdir(parents=True, exist_ok=True)
-    python = home / "bin" / "python3"  # that of these tests, and not what a manager of versions looks up each time
-    if not python.exists():
-        python.symlink_to(Path(sys.executable).resolve())
+    put_programs_of_steps(home / "bin")
     event_file = home / f"event-{time.monotonic_ns()}.json"
     event_file.write_text(json.dumps(payload or {}), encoding="utf-8")
     words = [str(program("act")), event, "--workflows", f".github/workflows/{workflow}", "--eventpath", str(event_file)]
     words += ["--platform", "ubuntu-24.04=-self-hosted", "--pull=false", "--no-cache-server", "--action-offline-mode"]
     words += ["--rm", "--container-daemon-socket", "-", "--json", "--actor", actor, *standins()]
+    words += ["--concurrent-jobs", "1"]  # as in ONE_JOB_AT_A_TIME
     for flag, values in (("--env", environ), ("--var", variables), ("--secret", secrets)):
         words += [word for name, value in values.items() for word in (flag, f"{name}={value}")]
     passed = {name: os.environ[name] for name in ("TMPDIR", "DOCKER_HOST") if name in os.environ}
-    path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
     done = subprocess.run(
         words,
         cwd=repository,

@@ -174,7 +174,8 @@ def test_of_two_models_one_that_fails_stops_no_other(place):
 
 @pytest.mark.prove
 def test_a_pull_request_of_two_models_has_a_comment_on_each(place):
-    place.pull_request("usecases/letters/model.py", "usecases/numerals/model.py")
+    ran, _ = place.pull_request("usecases/letters/model.py", "usecases/numerals/model.py")
+    assert ran.code == 0, ran.log[-3000:]
     first = sorted(comment["body"].splitlines()[0] for comment in place.github.comments)
     assert first == ["<!-- modelgate letters -->", "<!-- modelgate numerals -->"]
 
