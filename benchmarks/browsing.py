@@ -20,7 +20,7 @@ from benchmarks.serving import KEY, Server
 from benchmarks.timing import Failed
 from modelgate_server.store import accounts, artifacts, history, projects, registry, runs
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.store.db import Database, insert, now
+from modelgate_server.store.db import Database, format_now, insert
 
 PAGE_MS, PAGE_KB = 200.0, 300.0
 # The first view of a table reads all of it, and its index is kept. So each page that reads a table has its own.
@@ -88,10 +88,10 @@ def _fill(folder: Path, size: Size) -> None:
     database, blobs = Database(folder / "server.db"), Blobs(folder / "blobs")
     with database.write() as db:
         registry.create_local(db, KEY)
-        user = accounts.user_of_key(db, KEY)
+        user = accounts.find_user_by_key(db, KEY)
         if user is None:
             raise Failed("the server has no user to log in as")
-        home = projects.create(db, accounts.default_entity(db, user), "browsing", user)
+        home = projects.create(db, accounts.get_default_entity(db, user), "browsing", user)
         for number in range(size.runs):
             fields = {
                 "config": _create_config(number),
@@ -121,7 +121,11 @@ def _create_version(db: Any, blobs: Blobs, home: artifacts.Collection, number: i
     table = blobs.write(_create_table(size.table, number).encode())
     files = [(f"media/{place // 100:03}/{place:05}.png", f"digest-{place}") for place in range(size.files - 1)]
     files[:10] = [(path, f"{digest}-{number}") for path, digest in files[:10]]
-    common = {"created_at": now(), "updated_at": now(), "metadata": json.dumps({"rows": size.table + number})}
+    common = {
+        "created_at": format_now(),
+        "updated_at": format_now(),
+        "metadata": json.dumps({"rows": size.table + number}),
+    }
     version = insert(db, "artifacts", sequence_id=home.id, state="COMMITTED", version_index=number, digest=f"{number}",
                      size=1, file_count=size.files, **common)  # fmt: skip
     rows: list[tuple[Any, ...]] = [(version, path, digest, None, None, 300) for path, digest in files]

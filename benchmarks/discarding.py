@@ -27,12 +27,12 @@ sizes: dict[str, int] = {}
 class Discarding(blobs.Blobs):
     """Has the manifests, and says that all files exist."""
 
-    def size(self, md5: str) -> int | None:
-        return sizes[md5] if md5 in sizes else super().size(md5)
+    def get_size(self, md5: str) -> int | None:
+        return sizes[md5] if md5 in sizes else super().get_size(md5)
 
     def is_right(self, md5: str) -> bool:
         """There are no bytes to look at."""
-        return self.size(md5) is not None
+        return self.get_size(md5) is not None
 
     def make_durable(self, md5s: Collection[str]) -> None:
         pass
@@ -57,7 +57,7 @@ async def discard(request: Request) -> Response:
 
 
 def list_entitled(_db: Any, _blobs: Any, _user: Any, wanted: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
-    """Stands in for manifests.entitled."""
+    """Stands in for manifests.select_entitled."""
     return set(wanted)
 
 
@@ -66,7 +66,7 @@ def main() -> int:
     for module, name, stand_in in (
         (process, "Blobs", Discarding),
         (process, "Database", Forgetful),
-        (manifests, "entitled", list_entitled),
+        (manifests, "select_entitled", list_entitled),
     ):
         setattr(module, name, stand_in)
     return __main__.main()

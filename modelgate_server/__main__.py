@@ -17,7 +17,7 @@ import sys
 from typing import NamedTuple
 
 from modelgate_server.errors import StartError
-from modelgate_server.store.faults import fault
+from modelgate_server.store.faults import translate_error
 
 
 class Command(NamedTuple):
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
         return 2
     except (OSError, sqlite3.Error) as error:
-        if fault(error) is None:
+        if translate_error(error) is None:
             raise  # a bug keeps its traceback
         print(f"error: {error}\nhint: fix the disk or the folder, then run the same command again", file=sys.stderr)
         return 2

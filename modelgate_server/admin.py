@@ -133,73 +133,73 @@ def main(argv: list[str]) -> int:
 
 
 def add_user(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    key = accounts.checked_key(args.key or f"local-{secrets.token_hex(20)}")
-    found = accounts.find_user(db, args.name) or accounts.create_user(db, args.name, admin=args.server_admin)
-    owner = accounts.user_of_key(db, key)
-    if owner is not None and owner.id != found.id:
+    key = accounts.check_key(args.key or f"local-{secrets.token_hex(20)}")
+    user = accounts.find_user(db, args.name) or accounts.create_user(db, args.name, admin=args.server_admin)
+    owner = accounts.find_user_by_key(db, key)
+    if owner is not None and owner.id != user.id:
         raise Invalid("this key belongs to another user")
     if owner is None:
-        accounts.add_key(db, found.id, key, "created by an administrator")
+        accounts.add_key(db, user.id, key, "created by an administrator")
     if args.key is None:
         sys.stdout.write(key + "\n")
 
 
 def revoke_user(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    accounts.revoke_keys(db, _user(db, args.name).id)
+    accounts.revoke_keys(db, _require_user(db, args.name).id)
 
 
 def add_organization(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    found = accounts.find_organization(db, args.name)
-    if found is None:
-        found = accounts.create_organization(db, args.name, entity_name=f"{args.name}_wandb-org")
-    accounts.set_organization_member(db, found.id, _user(db, args.admin).id, "admin")
+    organization = accounts.find_organization(db, args.name)
+    if organization is None:
+        organization = accounts.create_organization(db, args.name, entity_name=f"{args.name}_wandb-org")
+    accounts.set_organization_member(db, organization.id, _require_user(db, args.admin).id, "admin")
 
 
 def add_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    organization = _organization(db, args.organization)
-    accounts.set_organization_member(db, organization.id, _user(db, args.user).id, args.role)
+    organization = _require_organization(db, args.organization)
+    accounts.set_organization_member(db, organization.id, _require_user(db, args.user).id, args.role)
 
 
 def add_team(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    organization, user = _organization(db, args.organization), _user(db, args.admin)
-    found = accounts.find_entity(db, args.name) or accounts.create_team(db, args.name, organization.id)
-    if found.kind != "team" or found.organization_id != organization.id:
+    organization, user = _require_organization(db, args.organization), _require_user(db, args.admin)
+    team = accounts.find_entity(db, args.name) or accounts.create_team(db, args.name, organization.id)
+    if team.kind != "team" or team.organization_id != organization.id:
         raise Invalid(f'the name "{args.name}" is taken')
-    accounts.set_team_member(db, found.id, user.id, "admin")
+    accounts.set_team_member(db, team.id, user.id, "admin")
 
 
 def add_team_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    accounts.set_team_member(db, _team(db, args.team).id, _user(db, args.user).id, args.role)
+    accounts.set_team_member(db, _require_team(db, args.team).id, _require_user(db, args.user).id, args.role)
 
 
 def add_registry_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    registry.set_member(db, _registry(db, args.registry), _user(db, args.user).id, args.role)
+    registry.set_member(db, _require_registry(db, args.registry), _require_user(db, args.user).id, args.role)
 
 
 def remove_registry_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    registry.remove_member(db, _registry(db, args.registry), _user(db, args.user).id)
+    registry.remove_member(db, _require_registry(db, args.registry), _require_user(db, args.user).id)
 
 
 def add_project_member(db: sqlite3.Connection, args: argparse.Namespace) -> None:
     team, _, name = args.project.partition("/")
-    owner, user = _team(db, team), _user(db, args.user)
-    found = projects.find(db, owner.id, name) or projects.create(db, owner, name, user)
-    if accounts.team_role(db, owner.id, user.id) in (None, "admin"):
+    owner, user = _require_team(db, team), _require_user(db, args.user)
+    project = projects.find(db, owner.id, name) or projects.create(db, owner, name, user)
+    if accounts.find_team_role(db, owner.id, user.id) in (None, "admin"):
         raise Invalid(f'user "{user.username}" is not a member of the team "{team}", or is its admin')
-    registry.set_member(db, found, user.id, args.role)
+    registry.set_member(db, project, user.id, args.role)
 
 
 def protect_alias(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    protection.protect(db, _project(db, args.registry), args.alias)
+    protection.protect(db, _require_project(db, args.registry), args.alias)
 
 
 def unprotect_alias(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    protection.unprotect(db, _project(db, args.registry), args.alias)
+    protection.unprotect(db, _require_project(db, args.registry), args.alias)
 
 
-def protected_aliases(db: sqlite3.Connection, args: argparse.Namespace) -> None:
-    for home, alias in protection.everywhere(db):
-        sys.stdout.write(f"{accounts.entity(db, home.entity_id).name}/{home.name} {alias}\n")
+def print_protected_aliases(db: sqlite3.Connection, args: argparse.Namespace) -> None:
+    for home, alias in protection.list_all(db):
+        sys.stdout.write(f"{accounts.get_entity(db, home.entity_id).name}/{home.name} {alias}\n")
 
 
 COMMANDS = {
@@ -214,43 +214,43 @@ COMMANDS = {
     "add-project-member": add_project_member,
     "protect-alias": protect_alias,
     "unprotect-alias": unprotect_alias,
-    "protected-aliases": protected_aliases,
+    "protected-aliases": print_protected_aliases,
 }
 
 
-def _user(db: sqlite3.Connection, name: str) -> User:
-    found = accounts.find_user(db, name)
-    if found is None:
+def _require_user(db: sqlite3.Connection, name: str) -> User:
+    user = accounts.find_user(db, name)
+    if user is None:
         raise Invalid(f'user "{name}" not found')
-    return found
+    return user
 
 
-def _organization(db: sqlite3.Connection, name: str) -> Organization:
-    found = accounts.find_organization(db, name)
-    if found is None:
+def _require_organization(db: sqlite3.Connection, name: str) -> Organization:
+    organization = accounts.find_organization(db, name)
+    if organization is None:
         raise Invalid(f'organization "{name}" not found')
-    return found
+    return organization
 
 
-def _team(db: sqlite3.Connection, name: str) -> Entity:
-    found = accounts.find_entity(db, name)
-    if found is None or found.kind != "team":
+def _require_team(db: sqlite3.Connection, name: str) -> Entity:
+    team = accounts.find_entity(db, name)
+    if team is None or team.kind != "team":
         raise Invalid(f'team "{name}" not found')
-    return found
+    return team
 
 
-def _project(db: sqlite3.Connection, reference: str) -> Project:
+def _require_project(db: sqlite3.Connection, reference: str) -> Project:
     """Return a registry, or a team's project, such as the older `model-registry`."""
     owner_name, _, name = reference.partition("/")
     owner = accounts.find_entity(db, owner_name)
-    found = projects.find(db, owner.id, name) if owner else None
-    if found is None:
+    project = projects.find(db, owner.id, name) if owner else None
+    if project is None:
         raise Invalid(f'registry "{reference}" not found: write it as acme/wandb-registry-model')
-    return found
+    return project
 
 
-def _registry(db: sqlite3.Connection, reference: str) -> Project:
-    found = _project(db, reference)
-    if not found.is_registry:
+def _require_registry(db: sqlite3.Connection, reference: str) -> Project:
+    project = _require_project(db, reference)
+    if not project.is_registry:
         raise Invalid(f'"{reference}" is not a registry: set roles in its team instead')
-    return found
+    return project

@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from modelgate_server.api import file_stream, file_transfer, graphql_api, internal
-from modelgate_server.api.handling import Services, failure, refuse, refuse_bug, refuse_fault
+from modelgate_server.api.handling import Services, build_failure, refuse, refuse_bug, refuse_fault
 from modelgate_server.errors import ServerError
 from modelgate_server.settings import RUN_SILENCE_S, WATCH_S
 from modelgate_server.store import artifacts, runs
-from modelgate_server.store.db import now
+from modelgate_server.store.db import format_now
 from modelgate_server.web import pages
 
 log = logging.getLogger("server")
@@ -30,7 +30,7 @@ ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
     # First, because thousands of these come in a row.
     Route("/storage/wandb_artifacts/{number}/{md5}", file_transfer.upload_blob, methods=["PUT"]),
-    Route("/graphql", graphql_api.endpoint, methods=["POST"]),
+    Route("/graphql", graphql_api.receive, methods=["POST"]),
     Route("/files/{entity}/{project}/{run}/file_stream", file_stream.receive, methods=["POST"]),
     Route("/storage/wandb_artifacts/{md5}", file_transfer.download_blob, methods=["GET"]),
     Route("/storage/manifests/{md5}/wandb_manifest.json", file_transfer.download_blob, methods=["GET"]),
@@ -40,25 +40,25 @@ ROUTES = [
     Route("/storage/{path:path}", file_transfer.allow_origin, methods=["OPTIONS"]),
     Route(ENTRY + "/{artifact}/{birth}/{md5}/{name}", file_transfer.download_entry, methods=["GET"]),
     Route(ENTRY + "/{birth}/{md5}/{name}", file_transfer.download_entry, methods=["GET"]),
-    Route("/_internal/healthcheck", internal.health),
-    Route("/_internal/operations", internal.operations),
-    Route("/ready", internal.health),
-    Route("/health", internal.health),
+    Route("/_internal/healthcheck", internal.check_health),
+    Route("/_internal/operations", internal.report_operations),
+    Route("/ready", internal.check_health),
+    Route("/health", internal.check_health),
 ]
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
+async def _answer_unknown(request: Request, error: Exception) -> Response:
     """Answer an address or a method that the server does not know."""
     if pages.is_for_a_person(request):
-        return pages.nothing_here()
+        return pages.refuse_address()
     status = error.status_code if isinstance(error, HTTPException) else ServerError.status
     return JSONResponse(
-        failure([(f"{request.method} {request.url.path} is not supported by this server", status)]), status
+        build_failure([(f"{request.method} {request.url.path} is not supported by this server", status)]), status
     )
 
 
 @asynccontextmanager
-async def _lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
+async def _run_lifespan(app: Starlette, services: Services) -> AsyncIterator[None]:
     watch = asyncio.create_task(_watch(services))
     yield
     watch.cancel()
@@ -73,16 +73,16 @@ async def _watch(services: Services) -> None:
     listening = Listening()
     while True:
         try:
-            await run_in_threadpool(_look_over, services, listening.long_enough())
+            await run_in_threadpool(_mark_and_expire, services, listening.has_heard_enough())
         except sqlite3.OperationalError as error:  # another process holds the database for long: try again later
             log.warning("runs and versions could not be checked: %s", error)
         await asyncio.sleep(WATCH_S)
 
 
-def _look_over(services: Services, heard_all: bool) -> None:
+def _mark_and_expire(services: Services, heard_all: bool) -> None:
     with services.database.write() as db:
         if heard_all:
-            runs.mark_crashed(db, now(ago_s=RUN_SILENCE_S))
+            runs.mark_crashed(db, format_now(ago_s=RUN_SILENCE_S))
         artifacts.expire(db)
 
 
@@ -96,7 +96,7 @@ class Listening:
         self._asked = time.time()
         self._paused = 0.0
 
-    def long_enough(self) -> bool:
+    def has_heard_enough(self) -> bool:
         """Called every `WATCH_S`; a gap of twice that was a pause."""
         before, self._asked = self._asked, time.time()
         if not 0 <= self._asked - before < 2 * WATCH_S:
@@ -107,13 +107,13 @@ class Listening:
 def create_app(services: Services, mount: Mount | None = None) -> Starlette:
     """mount: additional pages. They come before ours, so `/` may be one of them."""
     app = Starlette(
-        routes=[*ROUTES, *(mount(services) if mount else ()), *pages.routes(services)],
-        lifespan=partial(_lifespan, services=services),
+        routes=[*ROUTES, *(mount(services) if mount else ()), *pages.build_routes(services)],
+        lifespan=partial(_run_lifespan, services=services),
         exception_handlers={
             ServerError: refuse,
             sqlite3.Error: refuse_fault,
             OSError: refuse_fault,
-            HTTPException: _unknown,
+            HTTPException: _answer_unknown,
             Exception: refuse_bug,
         },
     )

@@ -16,10 +16,18 @@ from contextlib import closing
 from pathlib import Path
 
 from modelgate_server.errors import StartError
-from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say
+from modelgate_server.maintenance import (
+    Progress,
+    build_parser,
+    format_amount,
+    hold_folder,
+    locate_database,
+    print_result,
+    say,
+)
 from modelgate_server.store import references
 from modelgate_server.store.blobs import Blobs, fsync
-from modelgate_server.store.db import snapshot
+from modelgate_server.store.db import open_snapshot
 
 SECRETS = ("secret", "api_key")
 # Files that SQLite keeps next to a database while it writes.
@@ -27,7 +35,7 @@ BESIDE = (".new-journal", ".new-wal", ".new-shm")
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    made = parser(
+    made = build_parser(
         "backup",
         "Copy a complete data folder, as of one moment, while its server runs.",
         "--data .modelgate/server /backups/modelgate",
@@ -42,10 +50,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     args = parse_args(argv)
     source, target = args.data, args.target
-    database_of(source)
+    locate_database(source)
     _check_target(source, target)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with holding(source, alone=False), holding(target, alone=True):
+    with hold_folder(source, alone=False), hold_folder(target, alone=True):
         needed = _copy_database(source, target)
         copied, size, broken = _copy_blobs(Blobs(source / "blobs", make=False), Blobs(target / "blobs"), target, needed)
         for name in SECRETS:
@@ -55,8 +63,8 @@ def main(argv: list[str]) -> int:
         _remove_others(Blobs(target / "blobs"), needed)
     for md5 in broken:
         say(f"error: blob {md5} is missing or corrupt in {source}; see python -m modelgate_server check")
-    say(f"{len(needed)} blobs, of which {copied} were copied ({amount(size)}), and the database: {target}")
-    result({"blobs": len(needed), "copied": copied, "bytes": size, "broken": broken})
+    say(f"{len(needed)} blobs, of which {copied} were copied ({format_amount(size)}), and the database: {target}")
+    print_result({"blobs": len(needed), "copied": copied, "bytes": size, "broken": broken})
     return 1 if broken else 0
 
 
@@ -80,13 +88,13 @@ def _copy_database(source: Path, target: Path) -> set[str]:
     beside = target / "server.db.new"
     for end in (".new", *BESIDE):  # left by a backup that was killed
         (target / f"server.db{end}").unlink(missing_ok=True)
-    say(f"copying the database ({amount(database_of(source).stat().st_size)})")
+    say(f"copying the database ({format_amount(locate_database(source).stat().st_size)})")
     with closing(sqlite3.connect(beside, isolation_level=None)) as copy:
         beside.chmod(0o600)
-        with snapshot(database_of(source)) as db:
+        with open_snapshot(locate_database(source)) as db:
             db.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, nothing next to it
-        needed = references.blobs(copy)
+        needed = references.list_blobs(copy)
         known = {md5 for (md5,) in copy.execute("SELECT md5 FROM blobs WHERE durable")}
         copy.execute("BEGIN")
         references.forget(copy, known - needed)
@@ -98,12 +106,12 @@ def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) ->
     """Return (copied, their bytes, those that are missing or corrupt). What an earlier backup has is not copied
     again.
     """
-    earlier = _earlier(folder)
+    earlier = _read_earlier(folder)
     copied, size, broken = 0, 0, []
     progress = Progress("looked at", "blobs", len(needed))
     for md5 in sorted(needed):
         # A file that is not part of a complete backup was left by one that was killed: its bytes are read to be sure.
-        if target.size(md5) is not None and (md5 in earlier or target.is_right(md5)):
+        if target.get_size(md5) is not None and (md5 in earlier or target.is_right(md5)):
             progress.add(0)
             continue
         got = _copy_blob(source, target, md5)
@@ -116,26 +124,26 @@ def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) ->
     return copied, size, broken
 
 
-def _earlier(target: Path) -> set[str]:
+def _read_earlier(target: Path) -> set[str]:
     """Return what the last complete backup in the folder refers to; nothing if another version of the server made
     it.
     """
     if not (target / "server.db").exists():
         return set()
     try:
-        with snapshot(target / "server.db") as db:
-            return references.blobs(db)
+        with open_snapshot(target / "server.db") as db:
+            return references.list_blobs(db)
     except StartError:
         return set()
 
 
 def _copy_blob(source: Blobs, target: Blobs, md5: str) -> int | None:
-    if source.size(md5) is None:
+    if source.get_size(md5) is None:
         return None
-    with target.incoming() as copy:
-        for piece in source.pieces(md5):
+    with target.begin_upload() as copy:
+        for piece in source.read_pieces(md5):
             copy.write(piece)
-        if copy.md5() != md5:
+        if copy.compute_md5() != md5:
             return None
         copy.keep()
         return copy.size
@@ -158,6 +166,6 @@ def _publish(target: Path) -> None:
 
 
 def _remove_others(blobs: Blobs, needed: set[str]) -> None:
-    for found in [*blobs.everything(), *blobs.arriving()]:
-        if found.md5 not in needed:
-            found.path.unlink()
+    for file in [*blobs.walk(), *blobs.walk_arriving()]:
+        if file.md5 not in needed:
+            file.path.unlink()

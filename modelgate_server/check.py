@@ -17,11 +17,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say, upload_window
+from modelgate_server.maintenance import (
+    Progress,
+    build_parser,
+    compute_upload_window,
+    format_amount,
+    hold_folder,
+    locate_database,
+    print_result,
+    say,
+)
 from modelgate_server.store import artifacts, manifests, references
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.store.db import every, snapshot
+from modelgate_server.store.db import open_snapshot, select_all
 
 RESTORE = "stop the server and restore a backup: see docs/how-to/server.md"
 
@@ -48,7 +57,7 @@ class Report:
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    made = parser(
+    made = build_parser(
         "check",
         "Check that a data folder has everything that its rows refer to, undamaged, and nothing else. "
         "The server may be running.",
@@ -60,16 +69,16 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> int:
     folder = parse_args(argv).data
-    database_of(folder)
-    with holding(folder, alone=False):
+    locate_database(folder)
+    with hold_folder(folder, alone=False):
         report = check(folder)
     for finding in report.findings:
         say(f"{finding.kind}: {finding.what}\n  to do: {finding.todo}")
     say(
-        f"{report.versions} versions, {report.blobs} blobs, {amount(report.size)}: "
+        f"{report.versions} versions, {report.blobs} blobs, {format_amount(report.size)}: "
         + (f"{len(report.findings)} findings" if report.findings else "clean")
     )
-    result({"clean": not report.findings, **asdict(report)})
+    print_result({"clean": not report.findings, **asdict(report)})
     return 1 if report.findings else 0
 
 
@@ -77,27 +86,27 @@ def check(folder: Path) -> Report:
     report = Report([])
     blobs = Blobs(folder / "blobs", make=False)
     # The rows first: newer uploads are recent, and not looked for.
-    with snapshot(database_of(folder)) as db:
-        if not _database(db, report):
+    with open_snapshot(locate_database(folder)) as db:
+        if not _check_database(db, report):
             return report
-        if not _texts(db, report):
+        if not _check_texts(db, report):
             return report  # what follows reads these texts
-        _versions(db, report)
-        _references(db, report)
-        needed = references.sizes(db)
+        _check_versions(db, report)
+        _check_references(db, report)
+        needed = references.list_sizes(db)
         known = {md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable")}
-    broken = _files(blobs, needed, known, report)
-    with snapshot(database_of(folder)) as db:
+    broken = _check_files(blobs, needed, known, report)
+    with open_snapshot(locate_database(folder)) as db:
         for md5, kind in sorted(broken.items()):
-            path = blobs.path(md5)
+            path = blobs.locate(md5)
             todo = f'copy "blobs/{md5[:2]}/{md5}" of a backup to "{path}"'
             if kind == "corrupt":
                 todo += ", or remove it and log the correct file again"
-            report.add(kind, f"blob {md5}, {references.owner(db, md5)}", todo)
+            report.add(kind, f"blob {md5}, {references.describe_owner(db, md5)}", todo)
     return report
 
 
-def _database(db: sqlite3.Connection, report: Report) -> bool:
+def _check_database(db: sqlite3.Connection, report: Report) -> bool:
     """Report what SQLite itself finds; return False if nothing more can be read."""
     for (problem,) in db.execute("PRAGMA integrity_check(20)"):
         if problem != "ok":
@@ -109,16 +118,16 @@ def _database(db: sqlite3.Connection, report: Report) -> bool:
     return True
 
 
-def _versions(db: sqlite3.Connection, report: Report) -> None:
-    for found in every(db, Artifact, "WHERE state = 'COMMITTED' ORDER BY id"):
+def _check_versions(db: sqlite3.Connection, report: Report) -> None:
+    for artifact in select_all(db, Artifact, "WHERE state = 'COMMITTED' ORDER BY id"):
         report.versions += 1
-        entries = artifacts.entries(db, found.id)
-        digest = manifests.content_digest({entry.path: {"digest": entry.digest} for entry in entries})
+        entries = artifacts.list_entries(db, artifact.id)
+        digest = manifests.compute_digest({entry.path: {"digest": entry.digest} for entry in entries})
         whole = (digest, len(entries), sum(entry.size for entry in entries))
-        name = references.version_name(db, found.id)
-        if whole != (found.digest, found.file_count, found.size):
+        name = references.name_version(db, artifact.id)
+        if whole != (artifact.digest, artifact.file_count, artifact.size):
             report.add("row", f"version {name} does not match its digest, number of files and size", RESTORE)
-        if artifacts.membership(db, found.sequence_id, found.id) is None:
+        if artifacts.find_membership(db, artifact.sequence_id, artifact.id) is None:
             report.add("row", f"version {name} is not in its own collection", RESTORE)
 
 
@@ -140,14 +149,14 @@ TIMES = {
 }
 
 
-def _texts(db: sqlite3.Connection, report: Report) -> bool:
+def _check_texts(db: sqlite3.Connection, report: Report) -> bool:
     """SQLite checks its own pages, not the content of a text: for SQLite, a text with flipped bits is still a text."""
     before = len(report.findings)
     db.text_factory = bytes
     try:
         names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for table in (str(name, "utf-8") for (name,) in names):
-            for row, columns, values in _rows(db, table):
+            for row, columns, values in _read_rows(db, table):
                 for name, value in zip(columns, values, strict=True):
                     if not _is_right_text(table, name, value):
                         report.add("row", f"the text {name} of row {row} of {table} is damaged", RESTORE)
@@ -156,16 +165,16 @@ def _texts(db: sqlite3.Connection, report: Report) -> bool:
     return len(report.findings) == before
 
 
-def _rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[str, list[str], tuple[Any, ...]]]:
+def _read_rows(db: sqlite3.Connection, table: str) -> Iterator[tuple[str, list[str], tuple[Any, ...]]]:
     """Yield (name, columns, values) of each row of one of our tables."""
     columns = [str(row[1], "utf-8") for row in db.execute(f"PRAGMA table_info({table})")]
     keys = [str(row[1], "utf-8") for row in db.execute(f"PRAGMA table_info({table})") if row[5]]
     for values in db.execute(f"SELECT * FROM {table}"):  # noqa: S608  the table is in the schema
         named = dict(zip(columns, values, strict=True))
-        yield "/".join(_printable(named[key]) for key in keys), columns, values
+        yield "/".join(_format_value(named[key]) for key in keys), columns, values
 
 
-def _printable(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
@@ -183,47 +192,47 @@ def _is_right_text(table: str, name: str, value: Any) -> bool:
     return True
 
 
-def _references(db: sqlite3.Connection, report: Report) -> None:
-    for artifact_id, path in references.dangling(db):
-        what = f'file "{path}" of version {references.version_name(db, artifact_id)} is in a version that was deleted'
+def _check_references(db: sqlite3.Connection, report: Report) -> None:
+    for artifact_id, path in references.list_dangling(db):
+        what = f'file "{path}" of version {references.name_version(db, artifact_id)} is in a version that was deleted'
         report.add("missing", what, "log that version again and then this one, or delete this one")
 
 
-def _files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report: Report) -> dict[str, str]:
+def _check_files(blobs: Blobs, needed: dict[str, int | None], known: set[str], report: Report) -> dict[str, str]:
     """Check every file; return which needed blobs are missing or corrupt."""
-    old = upload_window(time.time())
+    old = compute_upload_window(time.time())
     broken = dict.fromkeys(needed, "missing")
-    here: set[str] = set()
+    present: set[str] = set()
     progress = Progress("checked", "blobs", len(needed))
-    for found in blobs.everything():
-        if found.md5 is None:
-            report.add("unknown", f'"{found.path}" is not a file of the server', "move it out of the folder")
+    for file in blobs.walk():
+        if file.md5 is None:
+            report.add("unknown", f'"{file.path}" is not a file of the server', "move it out of the folder")
             continue
-        here.add(found.md5)
-        if found.md5 not in needed:
-            if found.modified < old:
-                what = f"nothing refers to blob {found.md5} ({amount(found.size)})"
+        present.add(file.md5)
+        if file.md5 not in needed:
+            if file.modified < old:
+                what = f"nothing refers to blob {file.md5} ({format_amount(file.size)})"
                 report.add("extra", what, "python -m modelgate_server gc")
             else:
                 report.waiting += 1
-        elif not _is_right(blobs, found.md5) or needed[found.md5] not in (None, found.size):
-            broken[found.md5] = "corrupt"
+        elif not _is_right(blobs, file.md5) or needed[file.md5] not in (None, file.size):
+            broken[file.md5] = "corrupt"
         else:
-            del broken[found.md5]
+            del broken[file.md5]
             report.blobs += 1
-            report.size += found.size
-            progress.add(found.size)
-    for half in blobs.arriving():
+            report.size += file.size
+            progress.add(file.size)
+    for half in blobs.walk_arriving():
         if half.modified < old:
             todo = "python -m modelgate_server gc removes it, and so does the next start of the server"
-            report.add("half-written", f'"{half.path}" ({amount(half.size)})', todo)
-    for md5 in sorted(known - here - needed.keys()):
+            report.add("half-written", f'"{half.path}" ({format_amount(half.size)})', todo)
+    for md5 in sorted(known - present - needed.keys()):
         report.add("row", f"blob {md5} is recorded but missing; nothing refers to it", "python -m modelgate_server gc")
     return broken
 
 
 def _is_right(blobs: Blobs, md5: str) -> bool:
     try:
-        return blobs.md5_of(md5) == md5
+        return blobs.compute_md5(md5) == md5
     except OSError:  # a bad sector, or a file that this user may not read
         return False

@@ -57,7 +57,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self._in_body = True
         self._stop_clock()
-        self._clock = self.loop.call_later(BODY_SILENCE_S, self._look_at_body)
+        self._clock = self.loop.call_later(BODY_SILENCE_S, self._check_silence)
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -76,13 +76,13 @@ class Connection(HttpToolsProtocol):
         self._stop_clock()
         self._clock = self.loop.call_later(HEAD_S, self._give_up)
 
-    def _look_at_body(self) -> None:
+    def _check_silence(self) -> None:
         """Silence counts only while the server itself listens."""
         silent_s = self.loop.time() - self._heard
         if silent_s >= BODY_SILENCE_S and not self.flow.read_paused:
             self._give_up()
         else:
-            self._clock = self.loop.call_later(max(BODY_SILENCE_S - silent_s, 1.0), self._look_at_body)
+            self._clock = self.loop.call_later(max(BODY_SILENCE_S - silent_s, 1.0), self._check_silence)
 
     def _give_up(self) -> None:
         self._clock = None

@@ -19,13 +19,21 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from modelgate_server.api.shapes import number_of
+from modelgate_server.api.shapes import decode_id
 from modelgate_server.errors import NotFound, StartError
-from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say
+from modelgate_server.maintenance import (
+    Progress,
+    build_parser,
+    format_amount,
+    hold_folder,
+    locate_database,
+    print_result,
+    say,
+)
 from modelgate_server.store import accounts, alerts, artifacts, files, history, projects, references, runs, sweeps
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs, sync_file_system
-from modelgate_server.store.db import now, snapshot
+from modelgate_server.store.db import format_now, open_snapshot
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
 
@@ -58,7 +66,7 @@ class Shelf:
     _folders: set[str] = field(default_factory=set)
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
-    def place(self, name: str) -> str:
+    def assign_path(self, name: str) -> str:
         key = unicodedata.normalize("NFC", name).casefold()
         folders = {key[:i] for i, letter in enumerate(key) if letter == "/"}
         parts = name.split("/")
@@ -74,7 +82,7 @@ class Shelf:
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    made = parser(
+    made = build_parser(
         "export",
         "Write a project as plain files: JSON, JSON lines, and the files themselves. The server may be running.",
         "--data .modelgate/server local/mnist mnist-export",
@@ -87,12 +95,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> int:
     args = parse_args(argv)
-    path = database_of(args.data)
+    path = locate_database(args.data)
     part = args.target.with_name(f"{args.target.name}.part")
     _check_target(args.target, part)
-    with holding(args.data, alone=False):
-        with snapshot(path) as db:
-            export = Export(db, _project(db, args.project), part)
+    with hold_folder(args.data, alone=False):
+        with open_snapshot(path) as db:
+            export = Export(db, _require_project(db, args.project), part)
             export.write()
         broken = export.copy(Blobs(args.data / "blobs", make=False))
     sync_file_system(part)
@@ -101,7 +109,7 @@ def main(argv: list[str]) -> int:
         say(f"error: blob {md5} is missing or corrupt in {args.data}; see python -m modelgate_server check")
     say(f"{len(export.index['runs'])} runs and {len(export.index['versions'])} versions: {args.target}")
     numbers = {name: len(export.index[name]) for name in ("runs", "versions", "collections")}
-    result({**numbers, "files": len(export.files), "broken": broken})
+    print_result({**numbers, "files": len(export.files), "broken": broken})
     return 1 if broken else 0
 
 
@@ -115,15 +123,15 @@ def _check_target(target: Path, part: Path) -> None:
     part.mkdir(parents=True)
 
 
-def _project(db: sqlite3.Connection, name: str) -> Project:
+def _require_project(db: sqlite3.Connection, name: str) -> Project:
     entity, _, project = name.partition("/")
     owner = accounts.find_entity(db, entity)
-    found = projects.find(db, owner.id, project) if owner else None
-    if found is None:
+    match = projects.find(db, owner.id, project) if owner else None
+    if match is None:
         raise StartError(
             f'project "{name}" is not in this data folder', "write it as ENTITY/PROJECT, for example local/mnist"
         )
-    return found
+    return match
 
 
 class Export:
@@ -136,9 +144,9 @@ class Export:
         self.files: list[tuple[str, str]] = []  # MD5, and where the bytes go
         self.index: dict[str, Any] = {
             "format": FORMAT,
-            "exported_at": now(),
-            "entity": accounts.entity(db, project.entity_id).name,
-            "project": _fields(project, leave="id entity_id user_id views"),
+            "exported_at": format_now(),
+            "entity": accounts.get_entity(db, project.entity_id).name,
+            "project": _select_fields(project, leave="id entity_id user_id views"),
             "runs": [],
             "collections": [],
             "versions": [],
@@ -146,23 +154,23 @@ class Export:
 
     def write(self) -> None:
         (self.folder / "README.txt").write_text(READ_ME, encoding="utf-8")
-        self._json(INDEX, self.index)  # marks the folder as an export, in case this is killed
+        self._write_json(INDEX, self.index)  # marks the folder as an export, in case this is killed
         shelf = Shelf("runs")
-        for run in reversed(runs.of_project(self.db, self.project.id)):
-            self.index["runs"].append(folder := shelf.place(run.name))
-            self._run(run, folder)
-        self._json("sweeps.json", [_fields(one, leave="id project_id") for one in self._sweeps()])
+        for run in reversed(runs.list_by_project(self.db, self.project.id)):
+            self.index["runs"].append(folder := shelf.assign_path(run.name))
+            self._write_run(run, folder)
+        self._write_json("sweeps.json", [_select_fields(sweep, leave="id project_id") for sweep in self._list_sweeps()])
         shelf, versions = Shelf("artifacts"), []
-        for collection in artifacts.collections(self.db, self.project.id):
-            self.index["collections"].append(folder := shelf.place(collection.name))
-            self._collection(collection, folder)
+        for collection in artifacts.list_collections(self.db, self.project.id):
+            self.index["collections"].append(folder := shelf.assign_path(collection.name))
+            self._write_collection(collection, folder)
             if collection.kind == "sequence":
-                for there in artifacts.versions(self.db, collection.id):
-                    where = f"{folder}/v{there.version_index}"
-                    versions.append((there.artifact_id, where))
-                    self._version(artifacts.artifact(self.db, there.artifact_id), where)
+                for membership in artifacts.list_versions(self.db, collection.id):
+                    where = f"{folder}/v{membership.version_index}"
+                    versions.append((membership.artifact_id, where))
+                    self._write_version(artifacts.get_artifact(self.db, membership.artifact_id), where)
         self.index["versions"] = [where for _, where in sorted(versions)]
-        self._json(INDEX, self.index)
+        self._write_json(INDEX, self.index)
 
     def copy(self, blobs: Blobs) -> list[str]:
         """Copy the bytes, each read once and compared with its MD5; return those that are missing or corrupt."""
@@ -173,40 +181,40 @@ class Export:
             path = self.folder / where
             path.parent.mkdir(parents=True, exist_ok=True)
             if md5 in placed:
-                _same(placed[md5], path)
-            elif blobs.size(md5) is None or blobs.copy(md5, path) != md5:
+                _link_or_copy(placed[md5], path)
+            elif blobs.get_size(md5) is None or blobs.copy(md5, path) != md5:
                 broken.add(md5)
                 path.unlink(missing_ok=True)
                 continue
             placed.setdefault(md5, path)
             progress.add(path.stat().st_size)
-        say(f"{len(self.files)} files, {amount(sum(path.stat().st_size for path in placed.values()))}")
+        say(f"{len(self.files)} files, {format_amount(sum(path.stat().st_size for path in placed.values()))}")
         return sorted(broken)
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
-    def _run(self, run: Run, folder: str) -> None:
+    def _write_run(self, run: Run, folder: str) -> None:
         shelf = Shelf("files")
         listed = []
-        for one in files.listing(self.db, run.id):
-            where = shelf.place(one.name)
-            self.files.append((one.md5, f"{folder}/{where}"))
-            listed.append({**_fields(one, leave="id run_id"), "file": where})
-        lines = {stream: self._lines(run.id, stream, f"{folder}/{stream}.jsonl") for stream in history.TABLES}
-        self._text(f"{folder}/config.json", run.config)
-        self._text(f"{folder}/summary.json", run.summary)
-        fields = _fields(run, leave="id project_id user_id config summary tags stop_requested")
-        lineage = {direction: self._lineage(run, direction) for direction in ("input", "output")}
-        sent = [_fields(one, leave="id run_id") for one in reversed(alerts.of_run(self.db, run.id))]
-        document = {**fields, "tags": json.loads(run.tags), "user": self._user(run.user_id), "alerts": sent}
-        self._json(f"{folder}/run.json", {**document, "lines": lines, "files": listed, "artifacts": lineage})
+        for item in files.list_by_run(self.db, run.id):
+            where = shelf.assign_path(item.name)
+            self.files.append((item.md5, f"{folder}/{where}"))
+            listed.append({**_select_fields(item, leave="id run_id"), "file": where})
+        lines = {stream: self._write_lines(run.id, stream, f"{folder}/{stream}.jsonl") for stream in history.TABLES}
+        self._write_text(f"{folder}/config.json", run.config)
+        self._write_text(f"{folder}/summary.json", run.summary)
+        fields = _select_fields(run, leave="id project_id user_id config summary tags stop_requested")
+        lineage = {direction: self._list_lineage(run, direction) for direction in ("input", "output")}
+        sent = [_select_fields(item, leave="id run_id") for item in reversed(alerts.list_by_run(self.db, run.id))]
+        document = {**fields, "tags": json.loads(run.tags), "user": self._find_username(run.user_id), "alerts": sent}
+        self._write_json(f"{folder}/run.json", {**document, "lines": lines, "files": listed, "artifacts": lineage})
 
-    def _lines(self, run_id: int, stream: str, where: str) -> list[list[int]]:
+    def _write_lines(self, run_id: int, stream: str, where: str) -> list[list[int]]:
         """Write a stream's lines; returns [first number, how many] of each block, for a number may be missing."""
         blocks: list[list[int]] = []
-        self._text(where, "")
+        self._write_text(where, "")
         with (self.folder / where).open("w", encoding="utf-8", newline="\n") as file:
-            for number, line in history.numbered(self.db, run_id, stream):
+            for number, line in history.read_numbered(self.db, run_id, stream):
                 # A line break inside a JSON object can only be white space.
                 plain = json.dumps(line) if stream == "console" else line.replace("\r", " ").replace("\n", " ")
                 file.write(plain + "\n")
@@ -216,118 +224,120 @@ class Export:
                     blocks.append([number, 1])
         return blocks
 
-    def _lineage(self, run: Run, direction: str) -> list[dict[str, Any]]:
+    def _list_lineage(self, run: Run, direction: str) -> list[dict[str, Any]]:
         return [
-            {"version": references.version_name(self.db, one.id), "digest": one.digest}
-            for one in artifacts.of_run(self.db, run.id, direction)
+            {"version": references.name_version(self.db, artifact.id), "digest": artifact.digest}
+            for artifact in artifacts.list_by_run(self.db, run.id, direction)
         ]
 
-    def _sweeps(self) -> list[sweeps.Sweep]:
-        return list(reversed(sweeps.of_project(self.db, self.project.id)))
+    def _list_sweeps(self) -> list[sweeps.Sweep]:
+        return list(reversed(sweeps.list_by_project(self.db, self.project.id)))
 
     # --- artifacts --------------------------------------------------------------------------------------------------
 
-    def _collection(self, collection: Collection, folder: str) -> None:
+    def _write_collection(self, collection: Collection, folder: str) -> None:
         clients = self.db.execute("SELECT client_id FROM sequence_clients WHERE collection_id = ?", (collection.id,))
         document = {
-            **_fields(collection, leave="id project_id type_id"),
-            "type": artifacts.artifact_type(self.db, collection.type_id).name,
-            "tags": [tag.name for tag in artifacts.collection_tags(self.db, collection.id)],
+            **_select_fields(collection, leave="id project_id type_id"),
+            "type": artifacts.get_type(self.db, collection.type_id).name,
+            "tags": [tag.name for tag in artifacts.list_collection_tags(self.db, collection.id)],
             "client_ids": [name for (name,) in clients],
             # For a portfolio, what was linked into it; a sequence's versions have their own folders.
-            "links": self._linked(collection) if collection.kind == "portfolio" else [],
+            "links": self._list_links(collection) if collection.kind == "portfolio" else [],
         }
-        self._json(f"{folder}/collection.json", document)
+        self._write_json(f"{folder}/collection.json", document)
 
-    def _linked(self, collection: Collection) -> list[dict[str, Any]]:
-        return [self._link(there) for there in reversed(artifacts.versions(self.db, collection.id))]
+    def _list_links(self, collection: Collection) -> list[dict[str, Any]]:
+        return [
+            self._describe_link(membership) for membership in reversed(artifacts.list_versions(self.db, collection.id))
+        ]
 
-    def _link(self, membership: artifacts.Membership) -> dict[str, Any]:
+    def _describe_link(self, membership: artifacts.Membership) -> dict[str, Any]:
         """Return a version's place in a portfolio."""
-        portfolio = artifacts.collection(self.db, membership.collection_id)
-        home = projects.project(self.db, portfolio.project_id)
+        portfolio = artifacts.get_collection(self.db, membership.collection_id)
+        home = projects.get_project(self.db, portfolio.project_id)
         return {
-            "version": references.version_name(self.db, membership.artifact_id),
-            "digest": artifacts.artifact(self.db, membership.artifact_id).digest,
-            "entity": accounts.entity(self.db, home.entity_id).name,
+            "version": references.name_version(self.db, membership.artifact_id),
+            "digest": artifacts.get_artifact(self.db, membership.artifact_id).digest,
+            "entity": accounts.get_entity(self.db, home.entity_id).name,
             "project": home.name,
             "collection": portfolio.name,
             "number": membership.version_index,
-            "aliases": [alias.name for alias in artifacts.aliases_of(self.db, membership.id)],
+            "aliases": [alias.name for alias in artifacts.list_membership_aliases(self.db, membership.id)],
             "created_at": membership.created_at,
         }
 
-    def _version(self, artifact: Artifact, folder: str) -> None:
+    def _write_version(self, artifact: Artifact, folder: str) -> None:
         shelf, listed = Shelf("files"), []
         refers_to: dict[str, dict[str, str]] = {}
-        for entry in artifacts.entries(self.db, artifact.id):
+        for entry in artifacts.list_entries(self.db, artifact.id):
             where = None
             if entry.md5 is not None:
-                where = shelf.place(entry.path)
+                where = shelf.assign_path(entry.path)
                 self.files.append((entry.md5, f"{folder}/{where}"))
-            refers_to |= self._referred(entry.ref)
-            listed.append({**_fields(entry, leave="artifact_id"), "file": where})
+            refers_to |= self._resolve_reference(entry.ref)
+            listed.append({**_select_fields(entry, leave="artifact_id"), "file": where})
         self.files.append((str(artifact.manifest_md5), f"{folder}/manifest.json"))
-        home, *elsewhere = artifacts.memberships(self.db, artifact.id)
-        maker = artifacts.created_by(self.db, artifact.id)
+        home, *elsewhere = artifacts.list_memberships(self.db, artifact.id)
+        maker = artifacts.find_creator(self.db, artifact.id)
         clients = self.db.execute("SELECT client_id FROM artifact_clients WHERE artifact_id = ?", (artifact.id,))
-        fields = _fields(
+        fields = _select_fields(
             artifact, leave="id sequence_id state metadata manifest_md5 pending_aliases run_id user_id version_index"
         )
         document = {
             **fields,
             "number": artifact.version_index,
             "metadata": json.loads(artifact.metadata) if artifact.metadata else None,
-            "aliases": [alias.name for alias in artifacts.aliases_of(self.db, home.id)],
-            "tags": [tag.name for tag in artifacts.tags(self.db, artifact.id)],
-            "user": self._user(artifact.user_id),
+            "aliases": [alias.name for alias in artifacts.list_membership_aliases(self.db, home.id)],
+            "tags": [tag.name for tag in artifacts.list_tags(self.db, artifact.id)],
+            "user": self._find_username(artifact.user_id),
             # A run of another project is not exported.
             "run": maker.name if maker and maker.project_id == self.project.id else None,
             "client_ids": [name for (name,) in clients],
-            "links": [self._link(there) for there in elsewhere],
+            "links": [self._describe_link(membership) for membership in elsewhere],
             "refers_to": refers_to,
             "files": listed,
         }
-        self._json(f"{folder}/version.json", document)
+        self._write_json(f"{folder}/version.json", document)
 
-    def _referred(self, ref: str | None) -> dict[str, dict[str, str]]:
+    def _resolve_reference(self, ref: str | None) -> dict[str, dict[str, str]]:
         """Return what an address in another version refers to, because its id is only valid on this server."""
         match = REFERENCE.match(ref or "")
         if not match:
             return {}
         try:
-            found = artifacts.find_artifact(self.db, artifact_number(match[1]))
+            artifact = artifacts.find_artifact(self.db, decode_artifact_id(match[1]))
         except (NotFound, ValueError):
             return {}  # not an id of this project
-        if found is None or found.state != "COMMITTED":
+        if artifact is None or artifact.state != "COMMITTED":
             return {}
-        return {match[1]: {"version": references.version_name(self.db, found.id), "digest": found.digest}}
+        return {match[1]: {"version": references.name_version(self.db, artifact.id), "digest": artifact.digest}}
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def _user(self, user_id: int | None) -> str | None:
-        return accounts.user(self.db, user_id).username if user_id is not None else None
+    def _find_username(self, user_id: int | None) -> str | None:
+        return accounts.get_user(self.db, user_id).username if user_id is not None else None
 
-    def _json(self, where: str, value: Any) -> None:
-        self._text(where, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    def _write_json(self, where: str, value: Any) -> None:
+        self._write_text(where, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
-    def _text(self, where: str, text: str) -> None:
+    def _write_text(self, where: str, text: str) -> None:
         path = self.folder / where
         path.parent.mkdir(parents=True, exist_ok=True)
         # Half a surrogate pair, which a version's metadata may have, is not UTF-8: Python's escape of it is JSON's too.
         path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def artifact_number(hexadecimal: str) -> int:
+def decode_artifact_id(hexadecimal: str) -> int:
     """Return the row of an id as references write it: the id as base64, then in hex digits."""
-    return number_of("Artifact", base64.b64encode(bytes.fromhex(hexadecimal)).decode())
+    return decode_id("Artifact", base64.b64encode(bytes.fromhex(hexadecimal)).decode())
 
 
-def _fields(row: Any, *, leave: str) -> dict[str, Any]:
+def _select_fields(row: Any, *, leave: str) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if name not in leave.split()}
 
 
-def _same(source: Path, target: Path) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     """Give the same bytes a second name; on a file system without hard links, copy them."""
     try:
         target.hardlink_to(source)

@@ -11,7 +11,16 @@ standard error, and a JSON object with the freed bytes goes to standard output.
 import argparse
 import time
 
-from modelgate_server.maintenance import Progress, amount, database_of, holding, parser, result, say, upload_window
+from modelgate_server.maintenance import (
+    Progress,
+    build_parser,
+    compute_upload_window,
+    format_amount,
+    hold_folder,
+    locate_database,
+    print_result,
+    say,
+)
 from modelgate_server.settings import UPLOAD_TTL_S
 from modelgate_server.store import references
 from modelgate_server.store.blobs import Blobs, Found
@@ -22,7 +31,7 @@ BATCH = 500
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    made = parser(
+    made = build_parser(
         "gc",
         f"Remove the bytes that nothing refers to and that are older than {UPLOAD_TTL_S // 3600} hours. The server may"
         " be running.",
@@ -35,47 +44,47 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> int:
     args = parse_args(argv)
-    path = database_of(args.data)
-    with holding(args.data, alone=True):
+    path = locate_database(args.data)
+    with hold_folder(args.data, alone=True):
         database, blobs = Database(path), Blobs(args.data / "blobs")
         try:
-            before = upload_window(time.time())
+            before = compute_upload_window(time.time())
             files, size = (_count if args.dry_run else _collect)(database, blobs, before)
         finally:
             database.close()
-    say(f"{'would free' if args.dry_run else 'freed'} {amount(size)} in {files} files")
-    result({"files": files, "bytes": size, "dry_run": args.dry_run})
+    say(f"{'would free' if args.dry_run else 'freed'} {format_amount(size)} in {files} files")
+    print_result({"files": files, "bytes": size, "dry_run": args.dry_run})
     return 0
 
 
-def _unneeded(database: Database, blobs: Blobs, before: float) -> tuple[list[Found], list[Found]]:
+def _list_unneeded(database: Database, blobs: Blobs, before: float) -> tuple[list[Found], list[Found]]:
     """Remove blobs that nothing refers to, and partial uploads that no one can finish."""
     with database.read() as db:
-        needed = references.blobs(db)
-    extra = [one for one in blobs.everything() if one.md5 and one.md5 not in needed and one.modified < before]
-    return extra, [one for one in blobs.arriving() if one.modified < before]
+        needed = references.list_blobs(db)
+    extra = [file for file in blobs.walk() if file.md5 and file.md5 not in needed and file.modified < before]
+    return extra, [file for file in blobs.walk_arriving() if file.modified < before]
 
 
 def _count(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
-    extra, halves = _unneeded(database, blobs, before)
-    return len(extra) + len(halves), sum(one.size for one in extra + halves)
+    extra, halves = _list_unneeded(database, blobs, before)
+    return len(extra) + len(halves), sum(file.size for file in extra + halves)
 
 
 def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
     """
     Remove the blobs of each batch while no writer can begin to refer to them; then the rows that call them durable,
     because only then a full disk has room for this change. If gc is killed in between, a row of a missing blob is left:
-    the next gc removes it, and until then it is not trusted (manifests.births).
+    the next gc removes it, and until then it is not trusted (manifests.register_blobs).
     """
-    extra, halves = _unneeded(database, blobs, before)
+    extra, halves = _list_unneeded(database, blobs, before)
     for half in halves:
         half.path.unlink(missing_ok=True)
     files, freed = len(halves), sum(half.size for half in halves)
     progress = Progress("removed", "blobs", len(extra))
     for start in range(0, len(extra), BATCH):
-        batch = [str(one.md5) for one in extra[start : start + BATCH]]
+        batch = [str(file.md5) for file in extra[start : start + BATCH]]
         with database.write() as db:
-            for md5 in sorted(set(batch) - references.among(db, batch)):
+            for md5 in sorted(set(batch) - references.select_referenced(db, batch)):
                 size = blobs.remove(md5, before=before)
                 if size is not None:
                     references.forget(db, [md5])
@@ -88,9 +97,9 @@ def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]
 def _forget_absent(database: Database, blobs: Blobs) -> None:
     """Return rows that call a missing blob durable, and that nothing refers to."""
     with database.read() as db:
-        absent = [md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable") if blobs.size(md5) is None]
+        absent = [md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable") if blobs.get_size(md5) is None]
     for start in range(0, len(absent), BATCH):
         batch = absent[start : start + BATCH]
         with database.write() as db:
-            gone = {md5 for md5 in batch if blobs.size(md5) is None}
-            references.forget(db, gone - references.among(db, batch))
+            gone = {md5 for md5 in batch if blobs.get_size(md5) is None}
+            references.forget(db, gone - references.select_referenced(db, batch))

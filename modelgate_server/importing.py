@@ -19,10 +19,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from modelgate_server.api.shapes import node_id
+from modelgate_server.api.shapes import encode_id
 from modelgate_server.errors import Invalid, NotFound, ServerError, StartError
 from modelgate_server.exporting import FORMAT, INDEX, REFERENCE
-from modelgate_server.maintenance import Progress, database_of, holding, parser, result, say
+from modelgate_server.maintenance import Progress, build_parser, hold_folder, locate_database, print_result, say
 from modelgate_server.settings import MIB
 from modelgate_server.store import (
     accounts,
@@ -39,7 +39,7 @@ from modelgate_server.store import (
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.store.db import Database, insert, one, update
+from modelgate_server.store.db import Database, insert, select_one, update
 from modelgate_server.store.manifests import Draft
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
@@ -60,7 +60,7 @@ RUN_FIELDS = (
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    made = parser(
+    made = build_parser(
         "import",
         "Import what `export` wrote into a data folder. The server may be running; you can repeat an import.",
         "--data .modelgate/server mnist-export --to ann/mnist",
@@ -75,10 +75,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> int:
     args = parse_args(argv)
-    path = database_of(args.data)
+    path = locate_database(args.data)
     if not (args.source / INDEX).is_file():
         raise StartError(f'"{args.source}" is not an export: it has no {INDEX}', "use the folder that `export` made")
-    with holding(args.data, alone=False):
+    with hold_folder(args.data, alone=False):
         database = Database(path)
         try:
             done = Import(database, Blobs(args.data / "blobs"), Source(args.source), args.to)
@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
     for what in done.not_carried:
         say(f"not imported: {what}")
     say(f"{done.runs} runs and {done.versions} versions are new in {done.target}; {done.there} already existed")
-    result({"runs": done.runs, "versions": done.versions, "there": done.there, "not_carried": done.not_carried})
+    print_result({"runs": done.runs, "versions": done.versions, "there": done.there, "not_carried": done.not_carried})
     return 0
 
 
@@ -104,7 +104,7 @@ class Import:
         self.database = database
         self.blobs = blobs
         self.source = source
-        self.index = source.document(INDEX)
+        self.index = source.read_document(INDEX)
         if self.index["format"] != FORMAT:
             raise StartError(
                 f"the export's format is {self.index['format']}, not {FORMAT}", "use a server that fits it"
@@ -116,33 +116,33 @@ class Import:
 
     def read(self) -> None:
         folders = self.index["runs"]
-        collections = [self.source.document(f"{folder}/collection.json") for folder in self.index["collections"]]
-        versions = [(folder, self.source.document(f"{folder}/version.json")) for folder in self.index["versions"]]
+        collections = [self.source.read_document(f"{folder}/collection.json") for folder in self.index["collections"]]
+        versions = [(folder, self.source.read_document(f"{folder}/version.json")) for folder in self.index["versions"]]
         with self.database.write() as db:
-            user, project = self._project(db)
+            user, project = self._ensure_project(db)
             self._check_runs(db, project)
-            held = self._latest(db, project, collections)
-            self._sweeps(db, project)
+            held = self._find_latest(db, project, collections)
+            self._import_sweeps(db, project)
             for document in collections:
-                self._collection(db, project, document)
+                self._import_collection(db, project, document)
         progress = Progress("imported", "runs and versions", len(folders) + len(versions))
         for folder in folders:
-            self._run(project, user, folder)
+            self._import_run(project, user, folder)
             progress.add(0)
         for folder, document in versions:
-            self._version(project, user, folder, document)
+            self._import_version(project, user, folder, document)
             progress.add(0)
         links = [link for _, document in versions for link in document["links"]]
         links += [link for document in collections for link in document["links"]]
         with self.database.write() as db:
-            self._aliases(db, project, versions, held)
-            self._links(db, user, links)
+            self._assign_aliases(db, project, versions, held)
+            self._import_links(db, user, links)
             for folder in folders:
-                self._lineage(db, project, self.source.document(f"{folder}/run.json"))
+                self._import_lineage(db, project, self.source.read_document(f"{folder}/run.json"))
 
     # --- where to ---------------------------------------------------------------------------------------------------
 
-    def _project(self, db: sqlite3.Connection) -> tuple[User, Project]:
+    def _ensure_project(self, db: sqlite3.Connection) -> tuple[User, Project]:
         """Return the project, created if it is missing, and the user that replaces users who do not exist here."""
         entity, _, name = self.target.partition("/")
         owner = accounts.find_entity(db, entity)
@@ -151,13 +151,13 @@ class Import:
                 f'there is no entity "{entity}" in this data folder',
                 "make it (python -m modelgate_server admin --help), or give another with --to ENTITY/PROJECT",
             )
-        user = accounts.user(db, owner.user_id) if owner.user_id else accounts.find_user(db, accounts.LOCAL_USER)
+        user = accounts.get_user(db, owner.user_id) if owner.user_id else accounts.find_user(db, accounts.LOCAL_USER)
         if user is None:
             raise StartError("the data folder has no user yet", "start the server on it once")
-        found = projects.find(db, owner.id, name)
-        if found is None:
+        project = projects.find(db, owner.id, name)
+        if project is None:
             fields = self.index["project"]
-            found = projects.create(
+            project = projects.create(
                 db,
                 owner,
                 name,
@@ -166,73 +166,73 @@ class Import:
                 access=fields["access"],
                 allow_all_types=bool(fields["allow_all_types"]),
             )
-        return user, found
+        return user, project
 
     def _check_runs(self, db: sqlite3.Connection, project: Project) -> None:
         """Before anything is written: a run of the same name that is another one."""
         for folder in self.index["runs"]:
-            document = self.source.document(f"{folder}/run.json")
-            found = runs.find(db, project.id, document["name"])
-            if found is not None and found.created_at != document["created_at"]:
+            document = self.source.read_document(f"{folder}/run.json")
+            run = runs.find(db, project.id, document["name"])
+            if run is not None and run.created_at != document["created_at"]:
                 raise StartError(
-                    f'{self.target} has another run "{found.name}", of {found.created_at}',
+                    f'{self.target} has another run "{run.name}", of {run.created_at}',
                     "import into another project with --to ENTITY/PROJECT",
                 )
 
-    def _user(self, db: sqlite3.Connection, name: str | None) -> int | None:
-        found = accounts.find_user(db, name) if name else None
-        return found.id if found else None
+    def _find_user_id(self, db: sqlite3.Connection, name: str | None) -> int | None:
+        user = accounts.find_user(db, name) if name else None
+        return user.id if user else None
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
-    def _sweeps(self, db: sqlite3.Connection, project: Project) -> None:
-        for document in self.source.document("sweeps.json"):
+    def _import_sweeps(self, db: sqlite3.Connection, project: Project) -> None:
+        for document in self.source.read_document("sweeps.json"):
             if sweeps.find(db, project.id, document["name"]) is None:
                 sweeps.parse(document["config"])
                 insert(db, "sweeps", project_id=project.id, **{name: document[name] for name in SWEEP_FIELDS})
 
-    def _run(self, project: Project, user: User, folder: str) -> None:
-        document = self.source.document(f"{folder}/run.json")
-        self._bytes(folder, document["files"])
+    def _import_run(self, project: Project, user: User, folder: str) -> None:
+        document = self.source.read_document(f"{folder}/run.json")
+        self._copy_files(folder, document["files"])
         fields = {name: document[name] for name in RUN_FIELDS}
         for name in ("config", "summary"):
-            fields[name] = self.source.path(f"{folder}/{name}.json").read_text(encoding="utf-8")
+            fields[name] = self.source.locate(f"{folder}/{name}.json").read_text(encoding="utf-8")
         with self.database.write() as db:
-            found = runs.find(db, project.id, document["name"])
-            if found is None:
+            run = runs.find(db, project.id, document["name"])
+            if run is None:
                 self.runs += 1
-                found = runs.create(db, project, user, document["name"], fields)
+                run = runs.create(db, project, user, document["name"], fields)
             else:
                 self.there += 1
-                if found.heartbeat_at > document["heartbeat_at"]:
+                if run.heartbeat_at > document["heartbeat_at"]:
                     return  # it continued here
-                runs.edit(db, found, fields)
-            update(db, "runs", found.id, user_id=self._user(db, document["user"]))
-            sent = [] if alerts.of_run(db, found.id) else document.get("alerts", [])  # an older export has none
+                runs.edit(db, run, fields)
+            update(db, "runs", run.id, user_id=self._find_user_id(db, document["user"]))
+            sent = [] if alerts.list_by_run(db, run.id) else document.get("alerts", [])  # an older export has none
             for alert in sent:
-                insert(db, "alerts", run_id=found.id, **{name: alert[name] for name in ALERT_FIELDS})
+                insert(db, "alerts", run_id=run.id, **{name: alert[name] for name in ALERT_FIELDS})
             for listed in document["files"]:
-                size = self.blobs.size(listed["md5"]) or 0
-                files.put(db, found.id, listed["name"], md5=listed["md5"], size=size)
+                size = self.blobs.get_size(listed["md5"]) or 0
+                files.put(db, run.id, listed["name"], md5=listed["md5"], size=size)
         for table, stream in history.TABLES.items():
-            self._lines(found, stream, f"{folder}/{table}.jsonl", document["lines"][table])
+            self._import_lines(run, stream, f"{folder}/{table}.jsonl", document["lines"][table])
 
-    def _bytes(self, folder: str, listed: list[dict[str, Any]]) -> None:
+    def _copy_files(self, folder: str, listed: list[dict[str, Any]]) -> None:
         """Copy files into the blob folder, durably, unless they are there and intact."""
         needed = [(entry["md5"], entry["file"]) for entry in listed if entry["md5"] is not None]
         for md5, name in needed:
             if self.blobs.renew(md5) and self.blobs.is_right(md5):
                 continue
-            with self.blobs.incoming() as copy, self.source.path(f"{folder}/{name}").open("rb") as file:
+            with self.blobs.begin_upload() as copy, self.source.locate(f"{folder}/{name}").open("rb") as file:
                 while piece := file.read(MIB):
                     copy.write(piece)
-                if copy.md5() != md5:
-                    raise Invalid(f'"{folder}/{name}" is damaged: its MD5 is {copy.md5()}, not {md5}')
+                if copy.compute_md5() != md5:
+                    raise Invalid(f'"{folder}/{name}" is damaged: its MD5 is {copy.compute_md5()}, not {md5}')
                 copy.keep()
         self.blobs.make_durable([md5 for md5, _ in needed])
 
-    def _lines(self, run: Run, stream: str, where: str, blocks: list[list[int]]) -> None:
-        with self.source.path(where).open(encoding="utf-8", newline="\n") as file:
+    def _import_lines(self, run: Run, stream: str, where: str, blocks: list[list[int]]) -> None:
+        with self.source.locate(where).open(encoding="utf-8", newline="\n") as file:
             for first, number in blocks:
                 for start in range(first, first + number, LINES):
                     lines = [line.rstrip("\n") for line in islice(file, min(LINES, first + number - start))]
@@ -241,44 +241,44 @@ class Import:
                     with self.database.write() as db:
                         history.append(db, run.id, stream, start, lines, lowest=-history.MAX_NUMBER)
 
-    def _lineage(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
+    def _import_lineage(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
         run = runs.require(db, project, document["name"])
         for direction, listed in document["artifacts"].items():
             for said in listed:
-                found = self._find(db, said)
-                if found is None:
+                artifact = self._find(db, said)
+                if artifact is None:
                     self.not_carried.append(
                         f"the {direction} {said['version']} of run {run.name}: it does not exist here"
                     )
                 else:
-                    artifacts.record(db, run.id, found.id, direction)
+                    artifacts.record(db, run.id, artifact.id, direction)
 
     # --- artifacts --------------------------------------------------------------------------------------------------
 
-    def _collection(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
+    def _import_collection(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
         if artifacts.find_type(db, project.id, document["type"]) is None and not project.allow_all_types:
             registry.add_types(db, project, [document["type"]])
-        found = artifacts.ensure_collection(
+        collection = artifacts.ensure_collection(
             db, project, document["name"], document["type"], kind=document["kind"], description=document["description"]
         )
-        number = max(found.next_version, int(document["next_version"]))
-        update(db, "collections", found.id, next_version=number, created_at=document["created_at"])
-        artifacts.tag_collection(db, found.id, document["tags"])
+        number = max(collection.next_version, int(document["next_version"]))
+        update(db, "collections", collection.id, next_version=number, created_at=document["created_at"])
+        artifacts.tag_collection(db, collection.id, document["tags"])
         for client in document["client_ids"]:
-            db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", (client, found.id))
+            db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", (client, collection.id))
 
-    def _version(self, project: Project, user: User, folder: str, document: dict[str, Any]) -> None:
-        home = self._home(folder)
+    def _import_version(self, project: Project, user: User, folder: str, document: dict[str, Any]) -> None:
+        home = self._read_collection(folder)
         with self.database.read() as db:
             sequence = artifacts.find_collection(db, project.id, home["name"])
-            there = self._numbered(db, sequence, document["number"]) if sequence else None
-            if there is not None and there.digest != document["digest"]:
+            artifact = self._find_by_number(db, sequence, document["number"]) if sequence else None
+            if artifact is not None and artifact.digest != document["digest"]:
                 raise StartError(
                     f"{self.target}/{home['name']} has another v{document['number']}",
                     "import into another project with --to ENTITY/PROJECT",
                 )
-        self._bytes(folder, document["files"])  # even if the version exists: its bytes may be lost
-        if there is not None:
+        self._copy_files(folder, document["files"])  # even if the version exists: its bytes may be lost
+        if artifact is not None:
             self.there += 1
             return
         with self.database.write() as db:
@@ -296,51 +296,57 @@ class Import:
         document: dict[str, Any],
     ) -> int:
         """Create the version as a client would, with its old number; return its id."""
-        found = manifests.announce(db, project, user, _read_draft(home, document))
-        manifest = manifests.create(db, found, kind="FULL", digest="", base_id=None)
-        manifests.received(db, manifest.id, self.blobs.write(self._manifest(db, folder, document, found.id)))
-        self.blobs.note(found.id, [entry["md5"] for entry in document["files"] if entry["md5"] is not None])
-        with _number(db, found.sequence_id, int(document["number"])):
-            manifests.commit(db, self.blobs, user, found)
+        artifact = manifests.announce(db, project, user, _read_draft(home, document))
+        manifest = manifests.create(db, artifact, kind="FULL", digest="", base_id=None)
+        manifests.mark_received(
+            db, manifest.id, self.blobs.write(self._translate_manifest(db, folder, document, artifact.id))
+        )
+        self.blobs.record_uploads(
+            artifact.id, [entry["md5"] for entry in document["files"] if entry["md5"] is not None]
+        )
+        with _set_next_number(db, artifact.sequence_id, int(document["number"])):
+            manifests.commit(db, self.blobs, user, artifact)
         maker = runs.find(db, project.id, document["run"]) if document["run"] else None
         update(
             db,
             "artifacts",
-            found.id,
+            artifact.id,
             created_at=document["created_at"],
             updated_at=document["updated_at"],
             run_id=maker.id if maker else None,
-            user_id=self._user(db, document["user"]),
+            user_id=self._find_user_id(db, document["user"]),
         )
         for client in document["client_ids"]:
-            db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (client, found.id))
-        return found.id
+            db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (client, artifact.id))
+        return artifact.id
 
-    def _manifest(self, db: sqlite3.Connection, folder: str, document: dict[str, Any], artifact_id: int) -> bytes:
+    def _translate_manifest(
+        self, db: sqlite3.Connection, folder: str, document: dict[str, Any], artifact_id: int
+    ) -> bytes:
         """Return the version's manifest, with the ids of the other server replaced by those of this one."""
-        manifest = self.source.document(f"{folder}/manifest.json")
+        manifest = self.source.read_document(f"{folder}/manifest.json")
         for entry in manifest["contents"].values():
             if "birthArtifactID" in entry:
-                entry["birthArtifactID"] = node_id("Artifact", artifact_id)
+                entry["birthArtifactID"] = encode_id("Artifact", artifact_id)
             match = REFERENCE.match(entry.get("ref") or "")
             if match:
                 said = document["refers_to"].get(match[1])
-                found = self._find(db, said) if said else None
-                if found is None:
+                artifact = self._find(db, said) if said else None
+                if artifact is None:
                     what = said["version"] if said else entry["ref"]
                     self.not_carried.append(f"{folder} refers to {what}, which does not exist here")
                 else:
-                    own = base64.b64decode(node_id("Artifact", found.id)).hex()
+                    own = base64.b64decode(encode_id("Artifact", artifact.id)).hex()
                     entry["ref"] = entry["ref"].replace(match[1], own, 1)
         return json.dumps(manifest).encode()
 
-    def _home(self, folder: str) -> Any:
+    def _read_collection(self, folder: str) -> Any:
         """Return what is said about the collection that a version's folder is in."""
-        return self.source.document(f"{folder.rpartition('/')[0]}/collection.json")
+        return self.source.read_document(f"{folder.rpartition('/')[0]}/collection.json")
 
-    def _numbered(self, db: sqlite3.Connection, sequence: Collection, number: int) -> Artifact | None:
+    def _find_by_number(self, db: sqlite3.Connection, sequence: Collection, number: int) -> Artifact | None:
         """Return a version by its number, deleted or not: a number is never reused."""
-        return one(db, Artifact, "WHERE sequence_id = ? AND version_index = ?", sequence.id, number)
+        return select_one(db, Artifact, "WHERE sequence_id = ? AND version_index = ?", sequence.id, number)
 
     def _find(self, db: sqlite3.Connection, said: dict[str, str]) -> Artifact | None:
         """Return what has this name of the other server here; names of the exported project mean the imported one."""
@@ -350,24 +356,24 @@ class Import:
         owner = accounts.find_entity(db, entity)
         project = projects.find(db, owner.id, name) if owner else None
         collection = artifacts.find_collection(db, project.id, collection_name) if project else None
-        found = self._numbered(db, collection, int(number)) if collection else None
-        return found if found and found.digest == said["digest"] and found.state == "COMMITTED" else None
+        artifact = self._find_by_number(db, collection, int(number)) if collection else None
+        return artifact if artifact and artifact.digest == said["digest"] and artifact.state == "COMMITTED" else None
 
     # --- aliases and links ------------------------------------------------------------------------------------------
 
-    def _latest(
+    def _find_latest(
         self, db: sqlite3.Connection, project: Project, collections: list[dict[str, Any]]
     ) -> dict[str, artifacts.Membership]:
         """Return the `latest` version per collection, if this folder has newer ones than the export."""
         held = {}
         for document in collections:
-            found = artifacts.find_collection(db, project.id, document["name"])
-            latest = artifacts.resolve(db, found.id, LATEST) if found else None
+            collection = artifacts.find_collection(db, project.id, document["name"])
+            latest = artifacts.resolve(db, collection.id, LATEST) if collection else None
             if latest is not None and latest.version_index >= document["next_version"]:
                 held[document["name"]] = latest
         return held
 
-    def _aliases(
+    def _assign_aliases(
         self,
         db: sqlite3.Connection,
         project: Project,
@@ -375,18 +381,18 @@ class Import:
         held: dict[str, artifacts.Membership],
     ) -> None:
         for folder, document in versions:
-            name = self._home(folder)["name"]
+            name = self._read_collection(folder)["name"]
             sequence = artifacts.find_collection(db, project.id, name)
-            found = self._numbered(db, sequence, document["number"]) if sequence else None
-            if sequence is None or found is None or found.state != "COMMITTED":
+            artifact = self._find_by_number(db, sequence, document["number"]) if sequence else None
+            if sequence is None or artifact is None or artifact.state != "COMMITTED":
                 self.not_carried.append(f"{name}:v{document['number']}: it was deleted here")
                 continue
             for alias in document["aliases"]:
-                artifacts.assign(db, sequence, found.id, alias)
+                artifacts.assign(db, sequence, artifact.id, alias)
         for latest in held.values():
-            artifacts.assign(db, artifacts.collection(db, latest.collection_id), latest.artifact_id, LATEST)
+            artifacts.assign(db, artifacts.get_collection(db, latest.collection_id), latest.artifact_id, LATEST)
 
-    def _links(self, db: sqlite3.Connection, user: User, links: list[dict[str, Any]]) -> None:
+    def _import_links(self, db: sqlite3.Connection, user: User, links: list[dict[str, Any]]) -> None:
         """Import first the versions with their numbers, then the aliases; `latest` stays on a newer version of this
         folder.
         """
@@ -395,9 +401,9 @@ class Import:
         for link in sorted(links, key=lambda link: (link["collection"], link["number"])):
             db.execute("SAVEPOINT link")
             try:
-                portfolio, found = self._portfolio(db, user, link)
+                portfolio, artifact = self._ensure_portfolio(db, user, link)
                 latest = artifacts.resolve(db, portfolio.id, LATEST)
-                placed.append((link, self._place(db, user, portfolio, found, link)))
+                placed.append((link, self._link_version(db, user, portfolio, artifact, link)))
                 held.setdefault(portfolio.id, latest)
             except ServerError as error:
                 # Otherwise it leaves a collection without a version, or a number that was only reserved.
@@ -405,20 +411,26 @@ class Import:
                 where = f"{link['entity']}/{link['project']}/{link['collection']}"
                 self.not_carried.append(f"the link of {link['version']} in {where}: {error}")
             db.execute("RELEASE link")
-        for link, there in placed:
+        for link, membership in placed:
             for alias in link["aliases"]:
-                artifacts.assign(db, artifacts.collection(db, there.collection_id), there.artifact_id, alias)
+                artifacts.assign(
+                    db, artifacts.get_collection(db, membership.collection_id), membership.artifact_id, alias
+                )
         for portfolio_id, latest in held.items():
-            newest = max(there.version_index for _, there in placed if there.collection_id == portfolio_id)
+            newest = max(
+                membership.version_index for _, membership in placed if membership.collection_id == portfolio_id
+            )
             if latest is not None and latest.version_index > newest:
-                artifacts.assign(db, artifacts.collection(db, portfolio_id), latest.artifact_id, LATEST)
+                artifacts.assign(db, artifacts.get_collection(db, portfolio_id), latest.artifact_id, LATEST)
 
-    def _portfolio(self, db: sqlite3.Connection, user: User, link: dict[str, Any]) -> tuple[Collection, Artifact]:
+    def _ensure_portfolio(
+        self, db: sqlite3.Connection, user: User, link: dict[str, Any]
+    ) -> tuple[Collection, Artifact]:
         """Return the target of a link, created if it is missing, and the version. A registry is not created
         implicitly.
         """
-        found = self._find(db, link)
-        if found is None:
+        artifact = self._find(db, link)
+        if artifact is None:
             raise NotFound("the version does not exist here")
         entity, name = link["entity"], link["project"]
         if (entity, name) == (self.entity, self.name):
@@ -431,27 +443,27 @@ class Import:
             target = projects.create(db, owner, name, user)
         if target is None:
             raise NotFound(f'there is no registry "{entity}/{name}": create it and import again')
-        kind = artifacts.artifact_type(db, artifacts.collection(db, found.sequence_id).type_id).name
-        return artifacts.ensure_collection(db, target, link["collection"], kind, kind="portfolio"), found
+        kind = artifacts.get_type(db, artifacts.get_collection(db, artifact.sequence_id).type_id).name
+        return artifacts.ensure_collection(db, target, link["collection"], kind, kind="portfolio"), artifact
 
-    def _place(
+    def _link_version(
         self, db: sqlite3.Connection, user: User, portfolio: Collection, artifact: Artifact, link: dict[str, Any]
     ) -> artifacts.Membership:
         """Link a version with its old number, or with the next one if another version has that number."""
-        there = artifacts.membership(db, portfolio.id, artifact.id)
-        if there is not None:
-            return there
+        membership = artifacts.find_membership(db, portfolio.id, artifact.id)
+        if membership is not None:
+            return membership
         number = int(link["number"])
         if artifacts.resolve(db, portfolio.id, f"v{number}") is not None:
-            number = artifacts.collection(db, portfolio.id).next_version
+            number = artifacts.get_collection(db, portfolio.id).next_version
             self.not_carried.append(
                 f"v{link['number']} of {portfolio.name} belongs to another version here: this one is v{number}"
             )
-        with _number(db, portfolio.id, number):
-            target = projects.project(db, portfolio.project_id)
-            there = registry.link(db, user, artifact, target, portfolio.name, [])
-        update(db, "memberships", there.id, created_at=link["created_at"])
-        return there
+        with _set_next_number(db, portfolio.id, number):
+            target = projects.get_project(db, portfolio.project_id)
+            membership = registry.link(db, user, artifact, target, portfolio.name, [])
+        update(db, "memberships", membership.id, created_at=link["created_at"])
+        return membership
 
 
 class Source:
@@ -460,23 +472,23 @@ class Source:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
 
-    def path(self, where: str) -> Path:
+    def locate(self, where: str) -> Path:
         path = (self._folder / where).resolve()
         if not path.is_relative_to(self._folder) or not path.is_file():
             raise Invalid(f'the export has no file "{where}"')
         return path
 
-    def document(self, where: str) -> Any:
+    def read_document(self, where: str) -> Any:
         try:
-            return json.loads(self.path(where).read_text(encoding="utf-8"))
+            return json.loads(self.locate(where).read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise Invalid(f'"{where}" is damaged: {error}') from None
 
 
 @contextmanager
-def _number(db: sqlite3.Connection, collection_id: int, number: int) -> Iterator[None]:
+def _set_next_number(db: sqlite3.Connection, collection_id: int, number: int) -> Iterator[None]:
     """Give the next version of a collection this number; after that, the count continues as before."""
-    before = artifacts.collection(db, collection_id).next_version
+    before = artifacts.get_collection(db, collection_id).next_version
     update(db, "collections", collection_id, next_version=number)
     yield
     update(db, "collections", collection_id, next_version=max(before, number + 1))

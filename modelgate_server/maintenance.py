@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from modelgate_server.errors import StartError
-from modelgate_server.settings import GIB, KIB, MIB, UPLOAD_TTL_S, default_data
+from modelgate_server.settings import GIB, KIB, MIB, UPLOAD_TTL_S, get_default_data
 
 PROGRESS_S = 2.0
 
 
-def parser(command: str, description: str, example: str, *, data: str = "the server's data folder") -> Any:
+def build_parser(command: str, description: str, example: str, *, data: str = "the server's data folder") -> Any:
     made = argparse.ArgumentParser(
         prog=f"modelgate-server {command}",
         description=description,
@@ -29,10 +29,12 @@ def parser(command: str, description: str, example: str, *, data: str = "the ser
 
 
 def add_data(made: argparse.ArgumentParser, text: str = "the server's data folder") -> None:
-    made.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help=f"{text} (default: %(default)s)")
+    made.add_argument(
+        "--data", type=Path, default=get_default_data(), metavar="DIR", help=f"{text} (default: %(default)s)"
+    )
 
 
-def database_of(folder: Path) -> Path:
+def locate_database(folder: Path) -> Path:
     path = folder / "server.db"
     if not path.is_file():
         raise StartError(f'"{folder}" is not the data folder of a server', "start the server on it once")
@@ -40,7 +42,7 @@ def database_of(folder: Path) -> Path:
 
 
 @contextmanager
-def holding(folder: Path, *, alone: bool) -> Iterator[None]:
+def hold_folder(folder: Path, *, alone: bool) -> Iterator[None]:
     """
     Prevent garbage collection in the folder; `alone` is for the collector itself. The server does not need the lock,
     because it only adds. The lock is on the folder itself, so that a read-only folder can still be read.
@@ -71,12 +73,12 @@ class Progress:
         if time.monotonic() - self._said > PROGRESS_S:
             self._said = time.monotonic()
             say(
-                f"{self._done} {self._count} of {self._total} {self._what} | {amount(self._bytes)}"
+                f"{self._done} {self._count} of {self._total} {self._what} | {format_amount(self._bytes)}"
                 f" | {self._said - self._began:.0f} s"
             )
 
 
-def amount(size: int) -> str:
+def format_amount(size: int) -> str:
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -87,11 +89,11 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def result(fields: dict[str, Any]) -> None:
+def print_result(fields: dict[str, Any]) -> None:
     """Print the one JSON object on standard output."""
     sys.stdout.write(json.dumps(fields) + "\n")
 
 
-def upload_window(now_s: float) -> float:
+def compute_upload_window(now_s: float) -> float:
     """Return the moment before which no written file belongs to an upload any more: its address has expired."""
     return now_s - UPLOAD_TTL_S

@@ -42,10 +42,10 @@ def serve(
     Run until a signal ends it; return the exit code. `announce` gets the address; `mount` adds pages. Raise StartError.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    key = _checked_key(given_key)
+    key = _check_key(given_key)
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # logged data and hashes of keys are private, wherever the folder is
-    with data_folder(settings.data_dir), _listening(settings) as listener:
+    with lock_data_folder(settings.data_dir), _open_listener(settings) as listener:
         services = open_services(settings, key)
         host, port = listener.getsockname()[:2]
         config = uvicorn.Config(
@@ -103,15 +103,15 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._signalled.set)
 
 
-def _checked_key(key: str | None) -> str | None:
+def _check_key(key: str | None) -> str | None:
     try:
-        return accounts.checked_key(key) if key else None
+        return accounts.check_key(key) if key else None
     except Invalid as error:
         raise StartError(f"MODELGATE_SERVER_KEY cannot be used: {error}", KEY_HINT) from None
 
 
 @contextmanager
-def data_folder(folder: Path) -> Iterator[None]:
+def lock_data_folder(folder: Path) -> Iterator[None]:
     """Lock the folder for this process; create it if it is missing."""
     hint = "choose another folder with --data"
     if folder.exists() and not folder.is_dir():
@@ -132,7 +132,7 @@ def data_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
+def _open_listener(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # Declared as TCP; otherwise asyncio does not disable Nagle's algorithm, and an answer's body waits 40 ms behind its
     # headers.
@@ -165,9 +165,9 @@ def open_services(settings: Settings, key: str | None) -> Services:
     try:
         database = Database(folder / "server.db")
         blobs = Blobs(folder / "blobs")
-        blobs.sweep()
+        blobs.remove_leftovers()
         _admit(database, folder, key)
-        secret = _secret(folder / "secret")
+        secret = _read_secret(folder / "secret")
     except (sqlite3.DatabaseError, OSError, ValueError) as error:
         raise StartError(
             f'the data folder "{folder}" cannot be used: {error}', "choose another folder with --data, or repair it"
@@ -175,9 +175,9 @@ def open_services(settings: Settings, key: str | None) -> Services:
     return Services(settings, database, blobs, secret)
 
 
-def _secret(path: Path) -> bytes:
+def _read_secret(path: Path) -> bytes:
     """Return the secret that signs addresses and sessions. With an empty or short one, signatures could be guessed."""
-    text = _kept(path, secrets.token_hex(SECRET_BYTES))
+    text = _ensure_secret(path, secrets.token_hex(SECRET_BYTES))
     if not re.fullmatch(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", text):
         raise StartError(
             f'the file "{path}" must have {2 * SECRET_BYTES} hex digits',
@@ -191,20 +191,20 @@ def _admit(database: Database, folder: Path, key: str | None) -> None:
     with database.write() as db:
         local = accounts.find_user(db, accounts.LOCAL_USER)
         if local is None:
-            fresh = key or _kept(folder / "api_key", f"local-{secrets.token_hex(20)}")
+            fresh = key or _ensure_secret(folder / "api_key", f"local-{secrets.token_hex(20)}")
             try:
-                registry.create_local(db, accounts.checked_key(fresh))
+                registry.create_local(db, accounts.check_key(fresh))
             except Invalid as error:
                 where = folder / "api_key"
                 raise StartError(f'the key in "{where}" cannot be used: {error}', "remove the file") from None
-        elif key is not None and accounts.user_of_key(db, key) != local:
+        elif key is not None and accounts.find_user_by_key(db, key) != local:
             raise StartError(
                 f'MODELGATE_SERVER_KEY is not the key of the first start of the data folder "{folder}"',
                 "unset it or use the first key; a new folder with --data accepts a new key",
             )
 
 
-def _kept(path: Path, fresh: str) -> str:
+def _ensure_secret(path: Path, fresh: str) -> str:
     """Return a secret from a file that only its owner can read, created once."""
     if path.exists():
         return path.read_text().strip()

@@ -43,7 +43,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def settings(args: argparse.Namespace) -> Settings:
+def read_settings(args: argparse.Namespace) -> Settings:
     if args.port is not None and not 0 <= args.port < 65536:
         raise StartError(
             f"port {args.port} is not between 0 and 65535", "choose another with --port, or 0 for a free one"
@@ -56,7 +56,7 @@ def settings(args: argparse.Namespace) -> Settings:
 
 
 def main(argv: list[str]) -> int:
-    chosen = settings(parse_args(argv))
+    chosen = read_settings(parse_args(argv))
     from modelgate_server import process  # takes most of the start; a wrong flag is reported before it
 
     return process.serve(
@@ -68,12 +68,14 @@ def announce(chosen: Settings, host: str, port: int) -> None:
     """Print the address, and what a client's shell needs."""
     if port != DEFAULT_PORT and chosen.port is None:
         print(f"port {DEFAULT_PORT} is taken; listening on port {port} instead", file=sys.stderr)
-    print(f"modelgate server at {address(host, port)}", file=sys.stderr, flush=True)
-    print(f"export WANDB_BASE_URL={shlex.quote(chosen.external_url or address(WILDCARDS.get(host, host), port))}")
+    print(f"modelgate server at {format_address(host, port)}", file=sys.stderr, flush=True)
+    print(
+        f"export WANDB_BASE_URL={shlex.quote(chosen.external_url or format_address(WILDCARDS.get(host, host), port))}"
+    )
     key = (chosen.data_dir / "api_key").resolve()
     kept = f"$(cat {shlex.quote(str(key))})" if key.exists() else "$MODELGATE_SERVER_KEY"
     print(f'export WANDB_API_KEY="{kept}"', flush=True)
 
 
-def address(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host and "[" not in host else f"http://{host}:{port}"

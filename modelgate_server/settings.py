@@ -93,7 +93,7 @@ SHUTDOWN_S = 3
 DEFAULT_PORT = 8080
 
 
-def default_data() -> Path:
+def get_default_data() -> Path:
     """Return the user's own folder for it, by the XDG Base Directory Specification; without a home, one in the current
     folder.
     """

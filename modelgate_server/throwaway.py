@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from modelgate_server import process
-from modelgate_server.serve import address
+from modelgate_server.serve import format_address
 from modelgate_server.settings import Settings
 
 
@@ -22,7 +22,7 @@ def main() -> int:
     threading.Thread(target=end_with_standard_input, daemon=True).start()
     settings = Settings(Path(sys.argv[1]), any_entity=True)
     return process.serve(
-        settings, os.environ["MODELGATE_SERVER_KEY"], lambda host, port: print(address(host, port), flush=True)
+        settings, os.environ["MODELGATE_SERVER_KEY"], lambda host, port: print(format_address(host, port), flush=True)
     )
 
 

@@ -18,7 +18,7 @@ from modelgate_server.errors import StartError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings = serve.settings(serve.parse_args(list(sys.argv[1:] if argv is None else argv)))
+    settings = serve.read_settings(serve.parse_args(list(sys.argv[1:] if argv is None else argv)))
     from pages.routes import create_routes  # after the flags are checked, because this imports the SDK
 
     try:

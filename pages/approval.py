@@ -23,9 +23,9 @@ from modelgate.promotion.evidence import Evidence
 from modelgate_server.errors import Forbidden, Invalid, ServerError
 from modelgate_server.store import accounts, projects
 from modelgate_server.web import markdown
-from modelgate_server.web.access import Form, Visit, see_other
+from modelgate_server.web.access import Form, Visit, redirect
 from modelgate_server.web.login import THIS_MACHINE
-from modelgate_server.web.urls import picture_url
+from modelgate_server.web.urls import build_picture_url
 from pages import mistakes, records, shown, waiting
 from pages.promotion_process import PromotionProcess
 from pages.records import Version
@@ -75,7 +75,7 @@ def get_url(use_case: str) -> str:
 
 def show(promotion: PromotionProcess, visit: Visit) -> Response:
     """GET /-/approval, with `use_case` if several wait"""
-    return _render(promotion, visit, visit.asked("use_case"))
+    return _render(promotion, visit, visit.read_query("use_case"))
 
 
 def receive(promotion: PromotionProcess, visit: Visit, fields: Form) -> Response:
@@ -84,12 +84,12 @@ def receive(promotion: PromotionProcess, visit: Visit, fields: Form) -> Response
     state, progress = waiting.read(promotion.folder), promotion.read_progress()
     done = [name for name, one in state.answers.items() if one.evidence == evidence and not one.refused]
     if done:
-        return see_other(get_url(done[0]))
+        return redirect(get_url(done[0]))
     waits = next((item for item in state.waiting.values() if item.evidence == evidence), None)
     under_way = progress.evidence if progress and progress.code is None else ""
     if waits is None or under_way:
         if under_way == evidence:
-            return see_other(get_url(waits.use_case) if waits else URL)
+            return redirect(get_url(waits.use_case) if waits else URL)
         message = "The version that you read about no longer waits. Read the report of the one that waits now"
         if under_way:
             message = "Another version is being promoted. When that has ended, press the button again"
@@ -104,7 +104,7 @@ def receive(promotion: PromotionProcess, visit: Visit, fields: Form) -> Response
     except ServerError as error:
         return _render(promotion, visit, waits.use_case, error.status, str(error))
     promotion.start(waits.use_case, evidence, approver)
-    return see_other(get_url(waits.use_case))
+    return redirect(get_url(waits.use_case))
 
 
 def _render(promotion: PromotionProcess, visit: Visit, use_case: str, status: int = 200, message: str = "") -> Response:
@@ -161,8 +161,8 @@ def _find_refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, versi
         return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: {command}"
     if version is None:
         return f"{evidence.version.name} is gone, or you may not see it"
-    project = projects.project(visit.db, version.collection.project_id)
-    if projects.role(visit.db, visit.user, project) != "admin":
+    project = projects.get_project(visit.db, version.collection.project_id)
+    if projects.find_role(visit.db, visit.user, project) != "admin":
         return f'only an admin of "{project.name}" may approve, and {visit.user.username} is not one'
     client = visit.request.client
     if visit.request.url.hostname not in THIS_MACHINE or client is None or client.host not in THIS_MACHINE:
@@ -202,7 +202,7 @@ def _read_report(visit: Visit, evaluation: Version) -> str | None:
         return None
     _, port = visit.request.scope["server"]
     text = OUR_SERVER.sub(f"http://127.0.0.1:{port}/", text)  # when it was written, this server may have had another
-    return markdown.drawn(text[: markdown.MAX_CHARS], partial(picture_url, evaluation.below))
+    return markdown.render(text[: markdown.MAX_CHARS], partial(build_picture_url, evaluation.below))
 
 
 def _list_compared(evidence: Evidence) -> list[Compared]:

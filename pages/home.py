@@ -8,11 +8,11 @@ from pathlib import Path
 from starlette.responses import Response
 
 from modelgate_server.store import projects
-from modelgate_server.store.db import every
+from modelgate_server.store.db import select_all
 from modelgate_server.store.runs import Run
 from modelgate_server.web import filters
 from modelgate_server.web.access import Visit
-from modelgate_server.web.urls import place
+from modelgate_server.web.urls import get_place
 from pages import approval, production, shown, waiting
 
 RUNS = 8
@@ -46,13 +46,15 @@ def show(folder: Path, visit: Visit) -> Response:
 
 def _list_latest(visit: Visit) -> list[Run]:
     """Return the newest runs of all projects that this user may see."""
-    ids = projects.readable_ids(visit.db, visit.user)
+    ids = projects.list_readable_ids(visit.db, visit.user)
     marks = ", ".join("?" * len(ids))
-    return every(visit.db, Run, f"WHERE project_id IN ({marks}) ORDER BY created_at DESC, id DESC LIMIT {RUNS}", *ids)
+    return select_all(
+        visit.db, Run, f"WHERE project_id IN ({marks}) ORDER BY created_at DESC, id DESC LIMIT {RUNS}", *ids
+    )
 
 
 def _build_row(visit: Visit, run: Run) -> Row:
-    home = place(visit.db, projects.project(visit.db, run.project_id))
-    numbers = filters.numbers(filters.parsed(run.summary))
-    first = next(iter(filters.key_metrics([numbers], 1)), None)
-    return Row(run, home.run(run.name), home.project, home.url, (first, numbers[first]) if first else None)
+    home = get_place(visit.db, projects.get_project(visit.db, run.project_id))
+    numbers = filters.select_numbers(filters.parse_object(run.summary))
+    first = next(iter(filters.choose_metrics([numbers], 1)), None)
+    return Row(run, home.build_run_url(run.name), home.project, home.url, (first, numbers[first]) if first else None)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelgate_server.web.access import Visit
-from modelgate_server.web.filters import text_of
-from modelgate_server.web.urls import picture_url
+from modelgate_server.web.filters import format_value
+from modelgate_server.web.urls import build_picture_url
 from pages import records
 from pages.records import Version
 
@@ -70,7 +70,7 @@ def _build_mistake(columns: list[str], cells: list[Any], below: str) -> Mistake:
     path = picture.get("path") if isinstance(picture, dict) else None
     own = [(name, value) for name, value in row.items() if name == "text" or name.startswith("x_")]
     return Mistake(
-        url=picture_url(below, str(path)) if path else "",
+        url=build_picture_url(below, str(path)) if path else "",
         said=tuple((name.removeprefix("x_"), _format(value)) for name, value in own[:SHOWN_COLUMNS]),
         row=str(row["row"]),
         truth=str(row["label"]),
@@ -81,4 +81,4 @@ def _build_mistake(columns: list[str], cells: list[Any], below: str) -> Mistake:
 
 def _format(value: Any) -> str:
     """A cell of a row: a date without its midnight, and nothing if the value is missing."""
-    return "" if value is None else text_of(value).removesuffix(" 00:00:00")[:MAX_CHARS]
+    return "" if value is None else format_value(value).removesuffix(" 00:00:00")[:MAX_CHARS]

@@ -18,7 +18,7 @@ from modelgate_server.store import artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Collection, Membership
 from modelgate_server.web import filters, links
 from modelgate_server.web.access import Visit
-from modelgate_server.web.urls import Place, place
+from modelgate_server.web.urls import Place, get_place
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,23 @@ class Version:
 
     @property
     def url(self) -> str:
-        return self.place.version(self.kind, self.collection.name, self.membership.version_index)
+        return self.place.build_version_url(self.kind, self.collection.name, self.membership.version_index)
 
     @property
     def below(self) -> str:
         """The address that its files are below."""
-        return self.place.plain_version(self.kind, self.collection.name, self.membership.version_index)
+        return self.place.build_plain_version_url(self.kind, self.collection.name, self.membership.version_index)
 
 
 def find_collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
     """Return the collection `entity/project/name`; None if there is none whose files this user may have."""
     entity, _, rest = name.partition("/")
     project_name, _, short = rest.partition("/")
-    project = projects.readable(visit.db, visit.user, entity, project_name)
-    if project is None or projects.role(visit.db, visit.user, project) not in projects.READERS:
+    project = projects.find_readable(visit.db, visit.user, entity, project_name)
+    if project is None or projects.find_role(visit.db, visit.user, project) not in projects.READERS:
         return None
     known = artifacts.find_collection(visit.db, project.id, short)
-    return (known, place(visit.db, project)) if known else None
+    return (known, get_place(visit.db, project)) if known else None
 
 
 def find_version(visit: Visit, name: str) -> Version | None:
@@ -76,33 +76,35 @@ def list_versions(visit: Visit, name: str) -> list[Version]:
     """Return all versions of the collection `entity/project/name`, newest first."""
     if (known := find_collection(visit, name)) is None:
         return []
-    return [_build_version(visit, name, *known, membership) for membership in artifacts.versions(visit.db, known[0].id)]
+    return [
+        _build_version(visit, name, *known, membership) for membership in artifacts.list_versions(visit.db, known[0].id)
+    ]
 
 
 def _build_version(visit: Visit, home: str, known: Collection, where: Place, membership: Membership) -> Version:
     return Version(
         name=f"{home}:v{membership.version_index}",
         place=where,
-        kind=links.type_name(visit, known),
+        kind=links.get_type_name(visit, known),
         collection=known,
         membership=membership,
-        artifact=artifacts.artifact(visit.db, membership.artifact_id),
+        artifact=artifacts.get_artifact(visit.db, membership.artifact_id),
     )
 
 
 def list_aliases(visit: Visit, known: Version) -> list[str]:
-    return links.aliases(visit, known.membership)
+    return links.list_aliases(visit, known.membership)
 
 
 def read_metadata(known: Version) -> dict[str, Any]:
-    return filters.parsed(known.artifact.metadata)
+    return filters.parse_object(known.artifact.metadata)
 
 
 def read_file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:
     """Return the bytes of a file of a version; None if it is missing, damaged, a reference, or too large."""
-    entries = artifacts.entries(visit.db, known.artifact.id, paths=[path])
+    entries = artifacts.list_entries(visit.db, known.artifact.id, paths=[path])
     md5 = entries[0].md5 if entries else None
-    size = visit.blobs.size(md5) if md5 else None
+    size = visit.blobs.get_size(md5) if md5 else None
     if md5 is None or size is None or size > max_bytes:
         return None
     content = visit.blobs.read(md5)
@@ -124,7 +126,7 @@ def _read_entries(visit: Visit, place: str) -> list[Entry]:
 
 
 def has_project(visit: Visit, entity: str, name: str) -> bool:
-    return projects.readable(visit.db, visit.user, entity, name) is not None
+    return projects.find_readable(visit.db, visit.user, entity, name) is not None
 
 
 def read_evidence(visit: Visit, known: Version) -> Evidence | None:

@@ -25,11 +25,11 @@ def create_routes(folder: Path, services: Services) -> list[Route]:
     access = Access(services, Sessions(services.secret))
     promotion = PromotionProcess(folder, ROOT)
     return [
-        Route("/", access.page(partial(home.show, folder)), methods=["GET"]),
-        Route("/-/all", access.page(server_home.home), methods=["GET"]),
-        Route("/-/ledger/{use_case}", access.page(timeline.show), methods=["GET"]),
-        Route("/-/approval", access.page(partial(approval.show, promotion)), methods=["GET"]),
-        Route("/-/approval", access.form(partial(approval.receive, promotion)), methods=["POST"]),
+        Route("/", access.wrap_page(partial(home.show, folder)), methods=["GET"]),
+        Route("/-/all", access.wrap_page(server_home.show_home), methods=["GET"]),
+        Route("/-/ledger/{use_case}", access.wrap_page(timeline.show), methods=["GET"]),
+        Route("/-/approval", access.wrap_page(partial(approval.show, promotion)), methods=["GET"]),
+        Route("/-/approval", access.wrap_form(partial(approval.receive, promotion)), methods=["POST"]),
         *(Route(f"/-/{path.name}", partial(serve_static, path), methods=["GET"]) for path in sorted(STATIC.iterdir())),
     ]
 

@@ -15,7 +15,7 @@ from modelgate_server.web.access import HEADERS, Visit
 
 @cache
 def _create_environment() -> Environment:
-    server = access.environment()
+    server = access.load_environment()
     assert server.loader is not None  # noqa: S101 - a template environment of ours
     own = FileSystemLoader(Path(__file__).parent / "templates")
     return server.overlay(loader=ChoiceLoader([own, server.loader]))

@@ -16,7 +16,7 @@ from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding
 from modelgate_server.errors import NotFound
 from modelgate_server.web.access import Visit
-from modelgate_server.web.urls import local_path
+from modelgate_server.web.urls import keep_local_path
 from pages import production, records, shown
 
 # The title of each finding; its message has the details.
@@ -76,7 +76,7 @@ class Step:
 
 def show(visit: Visit) -> Response:
     """GET /-/ledger/{use_case}"""
-    name = visit.at("use_case")
+    name = visit.read_path("use_case")
     if name not in config.list_names():
         raise NotFound(f'there is no use case "{name}" in this repository')
     use_case = production.read_use_case(visit, name)
@@ -122,7 +122,7 @@ def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step
         is_rollback=_is_rollback(content),
         headline=evidence.headline if evidence else "",
         metric=production.find_metric(evidence) if evidence else None,
-        run=local_path(urlsplit(_keep_web_url(content.get("run_url"))).path or "/"),
+        run=keep_local_path(urlsplit(_keep_web_url(content.get("run_url"))).path or "/"),
         commit=_format(content.get("commit"))[:12],
         findings=about,
     )

@@ -9,20 +9,20 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType, UnionType
 
 from modelgate_server.api import runs as run_api
-from modelgate_server.api.artifact_collections import file_page, named_collection, visible_project
+from modelgate_server.api.artifact_collections import find_visible_project, paginate_files, require_named_collection
 from modelgate_server.api.shapes import (
     Call,
     File,
     Info,
-    blob_path,
-    manifest_blob_path,
-    manifest_path,
-    node_id,
-    number_of,
-    page,
-    storage_path,
-    upload_path,
-    whole,
+    build_blob_path,
+    build_manifest_blob_path,
+    build_manifest_path,
+    build_storage_path,
+    build_upload_path,
+    decode_id,
+    encode_id,
+    make_single_page,
+    paginate,
 )
 from modelgate_server.errors import Forbidden, Invalid, NotFound
 from modelgate_server.settings import SLICE
@@ -50,48 +50,51 @@ TYPES = (query, mutation, run, artifact, creator, manifest)
 # --- permissions -----------------------------------------------------------------------------------------------------
 
 
-def readable(call: Call, text: str) -> Artifact:
+def require_readable(call: Call, text: str) -> Artifact:
     """Return the version of an id, if the user may see a project that it is in."""
-    found = _seen(call, number_of("Artifact", text))
-    if found is not None:
-        return found
+    artifact = _find_visible(call, decode_id("Artifact", text))
+    if artifact is not None:
+        return artifact
     raise NotFound(f'artifact "{text[:80]}" not found')
 
 
-def usable(call: Call, text: str) -> Artifact:
+def require_usable(call: Call, text: str) -> Artifact:
     """Return the version of an id, if the user may read its files."""
-    found = readable(call, text)
-    projects.require_reader(_roles(call, found))
-    return found
+    artifact = require_readable(call, text)
+    projects.require_reader(_collect_roles(call, artifact))
+    return artifact
 
 
-def writable(call: Call, text: str) -> Artifact:
+def require_writable(call: Call, text: str) -> Artifact:
     """Return the version of an id, if the user may write to the project that it was logged to."""
-    found = readable(call, text)
-    if _source_role(call, found) not in projects.WRITERS:
+    artifact = require_readable(call, text)
+    if _find_source_role(call, artifact) not in projects.WRITERS:
         raise Forbidden("you may not change this artifact: you cannot write to its project")
-    return found
+    return artifact
 
 
-def _seen(call: Call, number: int) -> Artifact | None:
-    found = artifacts.find_artifact(call.db, number)
-    return found if found is not None and visible(call, found) else None
+def _find_visible(call: Call, number: int) -> Artifact | None:
+    artifact = artifacts.find_artifact(call.db, number)
+    return artifact if artifact is not None and is_visible(call, artifact) else None
 
 
-def visible(call: Call, artifact: Artifact) -> bool:
-    return bool(_roles(call, artifact))
+def is_visible(call: Call, artifact: Artifact) -> bool:
+    return bool(_collect_roles(call, artifact))
 
 
-def _source_role(call: Call, artifact: Artifact) -> str | None:
-    source = artifacts.collection(call.db, artifact.sequence_id)
-    return projects.role(call.db, call.user, projects.project(call.db, source.project_id))
+def _find_source_role(call: Call, artifact: Artifact) -> str | None:
+    source = artifacts.get_collection(call.db, artifact.sequence_id)
+    return projects.find_role(call.db, call.user, projects.get_project(call.db, source.project_id))
 
 
-def _roles(call: Call, artifact: Artifact) -> set[str]:
+def _collect_roles(call: Call, artifact: Artifact) -> set[str]:
     """Return the user's role in the project that it was logged to and in those that it is linked into."""
-    places = {artifact.sequence_id, *(there.collection_id for there in artifacts.memberships(call.db, artifact.id))}
-    homes = {artifacts.collection(call.db, place).project_id for place in places}
-    roles = (projects.role(call.db, call.user, projects.project(call.db, home)) for home in homes)
+    places = {
+        artifact.sequence_id,
+        *(membership.collection_id for membership in artifacts.list_memberships(call.db, artifact.id)),
+    }
+    homes = {artifacts.get_collection(call.db, place).project_id for place in places}
+    roles = (projects.find_role(call.db, call.user, projects.get_project(call.db, home)) for home in homes)
     return {role for role in roles if role is not None}
 
 
@@ -104,9 +107,9 @@ def create_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
     call = info.context
     if input.get("storage_region") not in REGIONS:
         raise Invalid(f'storage region "{input["storage_region"]}" is not available here')
-    there = projects.readable(call.db, call.user, input["entity_name"], input["project_name"])
-    draft = _draft(input)
-    if draft.deduplicate and not manifests.is_sound(call.db, call.blobs, there, draft):
+    project = projects.find_readable(call.db, call.user, input["entity_name"], input["project_name"])
+    draft = _read_draft(input)
+    if draft.deduplicate and not manifests.is_sound(call.db, call.blobs, project, draft):
         draft = replace(draft, deduplicate=False)
     with call.database.write() as db:
         home = projects.ensure(db, call.user, input["entity_name"], input["project_name"])
@@ -115,7 +118,7 @@ def create_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
         return {"artifact": manifests.announce(db, home, call.user, draft)}
 
 
-def _draft(input: dict[str, Any]) -> Draft:
+def _read_draft(input: dict[str, Any]) -> Draft:
     name = input.get("artifact_collection_name") or next(iter(input.get("artifact_collection_names") or []), "")
     return Draft(
         type_name=input["artifact_type_name"],
@@ -124,8 +127,8 @@ def _draft(input: dict[str, Any]) -> Draft:
         run=None,
         description=input.get("description"),
         metadata=input.get("metadata"),
-        aliases=[one["alias"] for one in input.get("aliases") or []],
-        tags=[one["tag_name"] for one in input.get("tags") or []],
+        aliases=[item["alias"] for item in input.get("aliases") or []],
+        tags=[item["tag_name"] for item in input.get("tags") or []],
         ttl_seconds=input.get("ttl_duration_seconds"),
         history_step=input.get("history_step"),
         deduplicate=bool(input.get("enable_digest_deduplication")),
@@ -140,10 +143,10 @@ def create_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Mani
     call = info.context
     made = manifests.create(
         call.db,
-        writable(call, input["artifact_id"]),
+        require_writable(call, input["artifact_id"]),
         kind=input.get("type") or "FULL",
         digest=input["digest"],
-        base_id=_base_id(call, input),
+        base_id=_find_base_id(call, input),
     )
     return {"artifact_manifest": made}
 
@@ -151,17 +154,17 @@ def create_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Mani
 @mutation.field("updateArtifactManifest")
 def update_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Manifest]:
     call = info.context
-    found = manifests.find(call.db, number_of("ArtifactManifest", input["artifact_manifest_id"]))
-    if found is None or _seen(call, found.artifact_id) is None:
+    manifest = manifests.find(call.db, decode_id("ArtifactManifest", input["artifact_manifest_id"]))
+    if manifest is None or _find_visible(call, manifest.artifact_id) is None:
         raise NotFound(f'manifest "{input["artifact_manifest_id"][:80]}" not found')
-    writable(call, node_id("Artifact", found.artifact_id))
-    changed = manifests.edit(call.db, found, digest=input.get("digest"), base_id=_base_id(call, input))
+    require_writable(call, encode_id("Artifact", manifest.artifact_id))
+    changed = manifests.edit(call.db, manifest, digest=input.get("digest"), base_id=_find_base_id(call, input))
     return {"artifact_manifest": changed}
 
 
-def _base_id(call: Call, input: dict[str, Any]) -> int | None:
+def _find_base_id(call: Call, input: dict[str, Any]) -> int | None:
     """Return the version that an incremental one starts from. The new one gets its contents."""
-    return usable(call, input["base_artifact_id"]).id if input.get("base_artifact_id") else None
+    return require_usable(call, input["base_artifact_id"]).id if input.get("base_artifact_id") else None
 
 
 @mutation.field("createArtifactFiles")
@@ -171,32 +174,32 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     """
     call = info.context
     specs = input["artifact_files"]
-    owners = {text: writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
+    owners = {text: require_writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
     for spec in specs:
-        names.entry_path(spec["name"])  # refused before the upload, not after it by the commit
-    wanted = [(owners[spec["artifact_id"]].id, manifests.md5_of_base64(spec["md5"])) for spec in specs]
-    unsound = call.blobs.unsound(md5 for _, md5 in wanted)
+        names.check_entry_path(spec["name"])  # refused before the upload, not after it by the commit
+    wanted = [(owners[spec["artifact_id"]].id, manifests.decode_md5(spec["md5"])) for spec in specs]
+    unsound = call.blobs.find_unsound(md5 for _, md5 in wanted)
     # A user must not learn whether someone else has the same bytes, so the client sends them again.
-    mine = manifests.entitled(call.db, call.blobs, call.user, wanted)
+    mine = manifests.select_entitled(call.db, call.blobs, call.user, wanted)
     with call.database.write() as db:
-        born = manifests.births(db, call.blobs, wanted, unsound)
-    seen = {birth: found for birth in {birth for birth, _ in born} if (found := _seen(call, birth))}
+        born = manifests.register_blobs(db, call.blobs, wanted, unsound)
+    seen = {birth: artifact for birth in {birth for birth, _ in born} if (artifact := _find_visible(call, birth))}
     nodes = []
-    for spec, (owner, md5), (birth, there) in zip(specs, wanted, born, strict=True):
-        path, here = blob_path(md5), there and (owner, md5) in mine
+    for spec, (owner, md5), (birth, is_stored) in zip(specs, wanted, born, strict=True):
+        path, is_sent = build_blob_path(md5), is_stored and (owner, md5) in mine
         nodes.append(
             File(
-                id=f"{node_id('ArtifactFile', owner)}:{spec['name']}",
+                id=f"{encode_id('ArtifactFile', owner)}:{spec['name']}",
                 name=spec["name"],
-                address=call.addresses.download(path) if here else None,
-                upload_url=None if here else call.addresses.upload(upload_path(owner, md5)),
+                address=call.addresses.download(path) if is_sent else None,
+                upload_url=None if is_sent else call.addresses.upload(build_upload_path(owner, md5)),
                 upload_headers=[f"Content-MD5:{spec['md5']}"],
                 digest=spec["md5"],
-                storage_path=storage_path(md5),
+                storage_path=build_storage_path(md5),
                 artifact=seen.get(birth, owners[spec["artifact_id"]]),
             )
         )
-    return {"files": whole(nodes)}
+    return {"files": make_single_page(nodes)}
 
 
 @mutation.field("commitArtifact")
@@ -207,29 +210,29 @@ def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
     visible, and the next try starts again.
     """
     call = info.context
-    with _one_at_a_time(input["artifact_id"]):
-        found = writable(call, input["artifact_id"])
-        with call.lanes.large(manifests.size(call.db, call.blobs, found)):
-            ready = manifests.prepare(call.db, call.blobs, call.user, found)
+    with _lock_commit(input["artifact_id"]):
+        artifact = require_writable(call, input["artifact_id"])
+        with call.lanes.hold_memory(manifests.sum_sizes(call.db, call.blobs, artifact)):
+            ready = manifests.prepare(call.db, call.blobs, call.user, artifact)
             if ready is not None:
-                found = _committed(call, input["artifact_id"], ready)
-        call.blobs.forget(found.id)
-    return {"artifact": found}
+                artifact = _commit_in_slices(call, input["artifact_id"], ready)
+        call.blobs.forget(artifact.id)
+    return {"artifact": artifact}
 
 
-def _committed(call: Call, text: str, ready: manifests.Ready) -> Artifact:
+def _commit_in_slices(call: Call, text: str, ready: manifests.Ready) -> Artifact:
     pieces = [ready.rows[start : start + SLICE] for start in range(0, len(ready.rows), SLICE)] or [[]]
     for number, piece in enumerate(pieces):
         with call.database.write() as db:
-            found = writable(replace(call, db=db), text)
-            manifests.write_entries(db, found.id, piece, first=number == 0)
+            artifact = require_writable(replace(call, db=db), text)
+            manifests.write_entries(db, artifact.id, piece, first=number == 0)
             if number == len(pieces) - 1:
-                found = manifests.finish(db, call.user, found, ready)
-    return found
+                artifact = manifests.finish(db, call.user, artifact, ready)
+    return artifact
 
 
 @contextmanager
-def _one_at_a_time(text: str) -> Iterator[None]:
+def _lock_commit(text: str) -> Iterator[None]:
     """A client that has waited for a long time asks again: the second try waits for the first, and then finds it
     done.
     """
@@ -254,10 +257,10 @@ _committing: dict[str, tuple[threading.Lock, int]] = {}
 @mutation.field("useArtifact")
 def use_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
-    user_run = run_api.writable(call, input["entity_name"], input["project_name"], input["run_name"])
-    found = usable(call, input["artifact_id"])
-    artifacts.record(call.db, user_run.id, found.id, "input")
-    return {"artifact": found}
+    user_run = run_api.require_writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    artifact = require_usable(call, input["artifact_id"])
+    artifacts.record(call.db, user_run.id, artifact.id, "input")
+    return {"artifact": artifact}
 
 
 # --- changing versions ----------------------------------------------------------------------------------------------
@@ -266,16 +269,16 @@ def use_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifac
 @mutation.field("updateArtifact")
 def update_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
-    found = writable(call, input["artifact_id"])
-    artifacts.add_tags(call.db, found.id, [one["tag_name"] for one in input.get("tags_to_add") or []])
-    artifacts.remove_tags(call.db, found.id, [one["tag_name"] for one in input.get("tags_to_delete") or []])
-    for one in input.get("aliases") or []:
-        artifacts.add_alias(call.db, call.user, found.sequence_id, found.id, one["alias"])
+    artifact = require_writable(call, input["artifact_id"])
+    artifacts.add_tags(call.db, artifact.id, [item["tag_name"] for item in input.get("tags_to_add") or []])
+    artifacts.remove_tags(call.db, artifact.id, [item["tag_name"] for item in input.get("tags_to_delete") or []])
+    for item in input.get("aliases") or []:
+        artifacts.add_alias(call.db, call.user, artifact.sequence_id, artifact.id, item["alias"])
     changed = artifacts.edit(
         call.db,
-        found,
+        artifact,
         description=input.get("description"),
-        metadata=artifacts.checked_metadata(input.get("metadata")),
+        metadata=artifacts.check_metadata(input.get("metadata")),
         ttl_seconds=input.get("ttl_duration_seconds"),
     )
     return {"artifact": changed}
@@ -284,26 +287,26 @@ def update_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
 @mutation.field("deleteArtifact")
 def delete_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
-    found = writable(call, input["artifact_id"])
-    artifacts.delete(call.db, call.user, found, with_aliases=bool(input.get("delete_aliases")))
-    return {"artifact": found}
+    artifact = require_writable(call, input["artifact_id"])
+    artifacts.delete(call.db, call.user, artifact, with_aliases=bool(input.get("delete_aliases")))
+    return {"artifact": artifact}
 
 
 @mutation.field("addAliases")
 def add_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    found = readable(call, input["artifact_id"])
-    for one in input["aliases"]:
-        artifacts.add_alias(call.db, call.user, named_collection(call, one).id, found.id, one["alias"])
+    artifact = require_readable(call, input["artifact_id"])
+    for item in input["aliases"]:
+        artifacts.add_alias(call.db, call.user, require_named_collection(call, item).id, artifact.id, item["alias"])
     return {"success": True}
 
 
 @mutation.field("deleteAliases")
 def delete_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    found = readable(call, input["artifact_id"])
-    for one in input["aliases"]:
-        artifacts.remove_alias(call.db, call.user, named_collection(call, one).id, found.id, one["alias"])
+    artifact = require_readable(call, input["artifact_id"])
+    for item in input["aliases"]:
+        artifacts.remove_alias(call.db, call.user, require_named_collection(call, item).id, artifact.id, item["alias"])
     return {"success": True}
 
 
@@ -312,14 +315,14 @@ def delete_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]
 
 @query.field("artifact")
 def resolve_artifact(_: Any, info: Info, id: str) -> Artifact | None:
-    return readable(info.context, id)
+    return require_readable(info.context, id)
 
 
 @query.field("clientIDMapping")
 def resolve_client_id(_: Any, info: Info, client_id: str) -> dict[str, str] | None:
     call = info.context
-    found = artifacts.of_client(call.db, client_id)
-    return {"server_id": node_id("Artifact", found.id)} if found and _source_role(call, found) else None
+    artifact = artifacts.find_by_client_id(call.db, client_id)
+    return {"server_id": encode_id("Artifact", artifact.id)} if artifact and _find_source_role(call, artifact) else None
 
 
 # --- a version's fields ---------------------------------------------------------------------------------------------
@@ -327,18 +330,18 @@ def resolve_client_id(_: Any, info: Info, client_id: str) -> dict[str, str] | No
 
 @artifact.field("id")
 def artifact_id(artifact: Artifact, info: Info) -> str:
-    return node_id("Artifact", artifact.id)
+    return encode_id("Artifact", artifact.id)
 
 
 @artifact.field("artifactSequence")
 def artifact_sequence(artifact: Artifact, info: Info) -> Collection:
-    return artifacts.collection(info.context.db, artifact.sequence_id)
+    return artifacts.get_collection(info.context.db, artifact.sequence_id)
 
 
 @artifact.field("artifactType")
 def artifact_artifact_type(artifact: Artifact, info: Info) -> ArtifactType:
-    home = artifacts.collection(info.context.db, artifact.sequence_id)
-    return artifacts.artifact_type(info.context.db, home.type_id)
+    home = artifacts.get_collection(info.context.db, artifact.sequence_id)
+    return artifacts.get_type(info.context.db, home.type_id)
 
 
 @artifact.field("ttlDurationSeconds")
@@ -353,7 +356,7 @@ def artifact_ttl_is_inherited(artifact: Artifact, info: Info) -> bool:
 
 @artifact.field("tags")
 def artifact_tags(artifact: Artifact, info: Info) -> list[Tag]:
-    return artifacts.tags(info.context.db, artifact.id)
+    return artifacts.list_tags(info.context.db, artifact.id)
 
 
 @artifact.field("digestAlgorithm")
@@ -364,25 +367,27 @@ def artifact_digest_algorithm(artifact: Artifact, info: Info) -> str:
 @artifact.field("commitHash")
 def artifact_commit_hash(artifact: Artifact, info: Info) -> str | None:
     """Return the manifest's MD5, for users who may read the manifest."""
-    return artifact.manifest_md5 if _roles(info.context, artifact) & set(projects.READERS) else None
+    return artifact.manifest_md5 if _collect_roles(info.context, artifact) & set(projects.READERS) else None
 
 
 @artifact.field("aliases")
 def artifact_aliases(artifact: Artifact, info: Info) -> list[Alias]:
     call = info.context
-    everything = artifacts.aliases(call.db, artifact.id)
-    return [one for one in everything if visible_project(call, artifacts.collection(call.db, one.collection_id))]
+    aliases = artifacts.list_aliases(call.db, artifact.id)
+    return [
+        alias for alias in aliases if find_visible_project(call, artifacts.get_collection(call.db, alias.collection_id))
+    ]
 
 
 @artifact.field("currentManifest")
 def artifact_manifest(artifact: Artifact, info: Info) -> dict[str, Any] | None:
     """Anyone who has it has the address of each file."""
     call = info.context
-    projects.require_reader(_roles(call, artifact))
+    projects.require_reader(_collect_roles(call, artifact))
     if artifact.manifest_md5 is None or artifact.state != "COMMITTED":
         return None
-    number = node_id("Manifest", artifact.id)
-    address = call.addresses.download(manifest_blob_path(artifact.manifest_md5))
+    number = encode_id("Manifest", artifact.id)
+    address = call.addresses.download(build_manifest_blob_path(artifact.manifest_md5))
     return {"id": number, "file": File(id=number, name="wandb_manifest.json", address=address)}
 
 
@@ -395,35 +400,37 @@ def artifact_files(
     first: int | None = None,
 ) -> dict[str, Any]:
     """For older releases; newer ones ask for those of a membership."""
-    projects.require_reader(_roles(info.context, artifact))
-    return file_page(info.context, artifact, names, after, first)
+    projects.require_reader(_collect_roles(info.context, artifact))
+    return paginate_files(info.context, artifact, names, after, first)
 
 
 @artifact.field("artifactMemberships")
 def artifact_memberships(artifact: Artifact, info: Info) -> dict[str, Any]:
     call = info.context
     homes = [
-        there
-        for there in artifacts.memberships(call.db, artifact.id)
-        if visible_project(call, artifacts.collection(call.db, there.collection_id))
+        membership
+        for membership in artifacts.list_memberships(call.db, artifact.id)
+        if find_visible_project(call, artifacts.get_collection(call.db, membership.collection_id))
     ]
-    return whole(homes)
+    return make_single_page(homes)
 
 
 @artifact.field("usedBy")
 def artifact_used_by(artifact: Artifact, info: Info) -> dict[str, Any]:
-    return whole([one for one in artifacts.used_by(info.context.db, artifact.id) if _visible_run(info.context, one)])
+    return make_single_page(
+        [run for run in artifacts.list_users(info.context.db, artifact.id) if _is_visible_run(info.context, run)]
+    )
 
 
 @artifact.field("createdBy")
 def artifact_created_by(artifact: Artifact, info: Info) -> Run | User | None:
     """Return null for a version that no run made: then the client does not ask further."""
-    maker = artifacts.created_by(info.context.db, artifact.id)
-    return maker if maker is not None and _visible_run(info.context, maker) else None
+    maker = artifacts.find_creator(info.context.db, artifact.id)
+    return maker if maker is not None and _is_visible_run(info.context, maker) else None
 
 
-def _visible_run(call: Call, run: Run) -> bool:
-    return projects.role(call.db, call.user, projects.project(call.db, run.project_id)) is not None
+def _is_visible_run(call: Call, run: Run) -> bool:
+    return projects.find_role(call.db, call.user, projects.get_project(call.db, run.project_id)) is not None
 
 
 @creator.type_resolver
@@ -435,19 +442,21 @@ def creator_type(creator: Run | User, *_: Any) -> str:
 def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
     """Return the visible ones: a run may have used versions that not everyone in its project may see."""
     call = info.context
-    used = artifacts.of_run(call.db, run.id, "input")
-    return page([one for one in used if _roles(call, one)], after, first, Order(lambda row: [row.id]))
+    used = artifacts.list_by_run(call.db, run.id, "input")
+    return paginate(
+        [artifact for artifact in used if _collect_roles(call, artifact)], after, first, Order(lambda row: [row.id])
+    )
 
 
 @run.field("outputArtifacts")
 def run_outputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    made = artifacts.of_run(info.context.db, run.id, "output")
-    return page(made, after, first, Order(lambda row: [row.id]))
+    made = artifacts.list_by_run(info.context.db, run.id, "output")
+    return paginate(made, after, first, Order(lambda row: [row.id]))
 
 
 @manifest.field("id")
 def manifest_id(manifest: Manifest | dict[str, Any], info: Info) -> str:
-    return node_id("ArtifactManifest", manifest.id) if isinstance(manifest, Manifest) else str(manifest["id"])
+    return encode_id("ArtifactManifest", manifest.id) if isinstance(manifest, Manifest) else str(manifest["id"])
 
 
 @manifest.field("file")
@@ -456,7 +465,7 @@ def manifest_file(manifest: Manifest | dict[str, Any], info: Info) -> File:
         file: File = manifest["file"]
         return file
     return File(
-        id=node_id("ManifestFile", manifest.id),
+        id=encode_id("ManifestFile", manifest.id),
         name="wandb_manifest.json",
-        upload_url=info.context.addresses.upload(manifest_path(manifest.id)),
+        upload_url=info.context.addresses.upload(build_manifest_path(manifest.id)),
     )

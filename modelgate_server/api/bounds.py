@@ -58,11 +58,11 @@ class Deadline:
         """Record that no one waits for the answer any more."""
         self._gone = True
 
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         return self._gone or time.monotonic() > self._end
 
     def check(self) -> None:
-        if self.over():
+        if self.is_over():
             raise TooLong("the request took too long: ask for less at a time")
 
     def spend(self, chars: int) -> None:
@@ -89,13 +89,13 @@ class Lanes:
     def health(self) -> anyio.CapacityLimiter:
         return anyio.CapacityLimiter(HEALTH_THREADS)
 
-    def of_user(self, user_id: int) -> anyio.CapacityLimiter:
+    def get_user_lane(self, user_id: int) -> anyio.CapacityLimiter:
         if user_id not in self._users:
             self._users[user_id] = anyio.CapacityLimiter(USER_THREADS)
         return self._users[user_id]
 
     @asynccontextmanager
-    async def large_body(self, user_id: int) -> AsyncIterator[None]:
+    async def hold_large_body(self, user_id: int) -> AsyncIterator[None]:
         """Hold a place while a user's large body arrives and is processed. The next ones wait, and are not read."""
         if user_id not in self._bodies:
             self._bodies[user_id] = anyio.CapacityLimiter(LARGE_BODIES)
@@ -110,7 +110,7 @@ class Lanes:
             limiter.release_on_behalf_of(borrower)
 
     @contextmanager
-    def large(self, size: int) -> Iterator[None]:
+    def hold_memory(self, size: int) -> Iterator[None]:
         """Hold the right to unpack this many bytes."""
         if size <= SMALL_BODY_BYTES:
             yield
@@ -170,7 +170,7 @@ class Budget:
                 raise Busy("the server has too many large requests at once: try again")
             largest.evict()
 
-    def arrived(self, held: "Held") -> None:
+    def complete(self, held: "Held") -> None:
         self._arriving.discard(held)
 
     def give_back(self, held: "Held") -> None:
@@ -191,9 +191,9 @@ class Held:
     def take(self, size: int) -> None:
         self._budget.take(self, size)
 
-    def arrived(self) -> None:
+    def complete(self) -> None:
         """Record that the body is complete, so it can no longer be dropped."""
-        self._budget.arrived(self)
+        self._budget.complete(self)
 
     def evict(self) -> None:
         self.evicted = True
@@ -203,9 +203,9 @@ class Held:
 
 
 @contextmanager
-def within(db: sqlite3.Connection, deadline: Deadline) -> Iterator[None]:
+def enforce_deadline(db: sqlite3.Connection, deadline: Deadline) -> Iterator[None]:
     """Let SQLite itself check the deadline every few milliseconds."""
-    db.set_progress_handler(deadline.over, STEPS)
+    db.set_progress_handler(deadline.is_over, STEPS)
     try:
         yield
     finally:

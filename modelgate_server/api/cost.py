@@ -26,7 +26,7 @@ HEAVY = {"historyKeys", "history", "events", "sampledHistory", "logLines"}
 SHORT_LIST = 3
 
 
-def heavy_fields(document: DocumentNode) -> int:
+def count_heavy_fields(document: DocumentNode) -> int:
     """Count how often a document names one of the heavy fields."""
     waiting: list[SelectionSetNode | None] = [getattr(node, "selection_set", None) for node in document.definitions]
     count = 0
@@ -42,36 +42,44 @@ def estimate(schema: GraphQLSchema, document: DocumentNode, variables: dict[str,
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     sums: dict[str, int] = {}
 
-    def within(selections: SelectionSetNode | None, kind: Any) -> int:
-        return sum(_one(node, kind) for node in selections.selections) if selections else 0
+    def sum_selections(selections: SelectionSetNode | None, kind: Any) -> int:
+        return sum(estimate_node(node, kind) for node in selections.selections) if selections else 0
 
-    def _one(node: Any, kind: Any) -> int:
+    def estimate_node(node: Any, kind: Any) -> int:
         if isinstance(node, FragmentSpreadNode):
             name = node.name.value
             if name not in sums:
-                sums[name] = within(fragments[name].selection_set, _condition(fragments[name], kind))
+                sums[name] = sum_selections(fragments[name].selection_set, resolve_condition(fragments[name], kind))
             return sums[name]
         if isinstance(node, InlineFragmentNode):
-            return within(node.selection_set, _condition(node, kind))
+            return sum_selections(node.selection_set, resolve_condition(node, kind))
         field = getattr(kind, "fields", {}).get(node.name.value)
         if field is None:
             return 1  # __typename
-        return 1 + _page(node, field, variables) * within(node.selection_set, get_named_type(field.type))
+        return 1 + _estimate_items(node, field, variables) * sum_selections(
+            node.selection_set, get_named_type(field.type)
+        )
 
-    def _condition(node: Any, kind: Any) -> Any:
+    def resolve_condition(node: Any, kind: Any) -> Any:
         return schema.type_map[node.type_condition.name.value] if node.type_condition else kind
 
     return sum(
-        within(node.selection_set, schema.mutation_type if node.operation.value == "mutation" else schema.query_type)
+        sum_selections(
+            node.selection_set, schema.mutation_type if node.operation.value == "mutation" else schema.query_type
+        )
         for node in document.definitions
         if isinstance(node, OperationDefinitionNode)
         and (operation is None or not node.name or node.name.value == operation)
     )
 
 
-def _page(node: FieldNode, field: GraphQLField, variables: dict[str, Any]) -> int:
+def _estimate_items(node: FieldNode, field: GraphQLField, variables: dict[str, Any]) -> int:
     """Return how many items one field may have."""
-    sizes = [_number(one.value, variables) for one in node.arguments or () if one.name.value in ("first", "last")]
+    sizes = [
+        _number(argument.value, variables)
+        for argument in node.arguments or ()
+        if argument.name.value in ("first", "last")
+    ]
     if "first" in field.args:
         return min(max((size for size in sizes if size is not None), default=DEFAULT_PAGE), MAX_PAGE)
     return SHORT_LIST if get_named_type(field.type).name.endswith("Connection") else 1
@@ -79,6 +87,6 @@ def _page(node: FieldNode, field: GraphQLField, variables: dict[str, Any]) -> in
 
 def _number(value: Any, variables: dict[str, Any]) -> int | None:
     if isinstance(value, VariableNode):
-        found = variables.get(value.name.value)
-        return found if isinstance(found, int) and found >= 0 else None
+        number = variables.get(value.name.value)
+        return number if isinstance(number, int) and number >= 0 else None
     return int(value.value) if isinstance(value, IntValueNode) else None

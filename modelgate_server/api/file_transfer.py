@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
-from modelgate_server.api.handling import addresses, authenticated, services
+from modelgate_server.api.handling import authenticate, get_addresses, get_services
 from modelgate_server.api.shapes import MAX_ID, check_signature
 from modelgate_server.errors import NotFound, TooLarge
 from modelgate_server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
@@ -29,34 +29,34 @@ MAX_AT_ONCE = 256 * KIB
 async def upload_blob(request: Request) -> Response:
     """PUT /storage/wandb_artifacts/{version}/{md5}: without SQL, because one version may need thousands of these."""
     _check(request)
-    here, number, md5 = services(request), _number(request), request.path_params["md5"]
-    with here.blobs.incoming() as upload:
+    services, number, md5 = get_services(request), _read_number(request), request.path_params["md5"]
+    with services.blobs.begin_upload() as upload:
         await _receive(request, upload, MAX_UPLOAD_BYTES)
-        await _kept(upload, md5)
-    here.blobs.note(number, [md5])
+        await _keep(upload, md5)
+    services.blobs.record_uploads(number, [md5])
     return Response(headers={"ETag": f'"{md5}"'})
 
 
 async def upload_manifest(request: Request) -> Response:
     """PUT /storage/manifests/{id}/wandb_manifest.json"""
     _check(request)
-    here, number = services(request), _number(request)
+    services, number = get_services(request), _read_number(request)
 
-    def expected() -> str | None:
-        with here.database.read() as db:
-            found = manifests.find(db, number)
-        if found is None:
+    def find_expected() -> str | None:
+        with services.database.read() as db:
+            manifest = manifests.find(db, number)
+        if manifest is None:
             raise NotFound("the manifest to upload no longer belongs to a version")
-        return manifests.md5_of_base64(found.digest) if found.digest else None
+        return manifests.decode_md5(manifest.digest) if manifest.digest else None
 
     def register(md5: str) -> None:
-        here.blobs.make_durable([md5])
-        with here.database.write() as db:
-            manifests.received(db, number, md5)
+        services.blobs.make_durable([md5])
+        with services.database.write() as db:
+            manifests.mark_received(db, number, md5)
 
-    with here.blobs.incoming() as upload:
+    with services.blobs.begin_upload() as upload:
         await _receive(request, upload, MAX_MANIFEST_BYTES)
-        md5 = await _kept(upload, await run_in_threadpool(expected))
+        md5 = await _keep(upload, await run_in_threadpool(find_expected))
     await run_in_threadpool(register, md5)
     return Response(headers={"ETag": f'"{md5}"'})
 
@@ -64,14 +64,14 @@ async def upload_manifest(request: Request) -> Response:
 async def upload_run_file(request: Request) -> Response:
     """PUT /storage/run_files/{run}/{name}"""
     _check(request)
-    here, run_id, name = services(request), _number(request), request.path_params["name"]
-    with here.blobs.incoming() as upload:
+    services, run_id, name = get_services(request), _read_number(request), request.path_params["name"]
+    with services.blobs.begin_upload() as upload:
         await _receive(request, upload, MAX_UPLOAD_BYTES)
-        md5, size = await _kept(upload), upload.size
+        md5, size = await _keep(upload), upload.size
 
     def register() -> None:
-        here.blobs.make_durable([md5])
-        with here.database.write() as db:
+        services.blobs.make_durable([md5])
+        with services.database.write() as db:
             if runs.find_by_id(db, run_id) is None:
                 raise NotFound(f'the run of file "{name}" was deleted')
             files.put(db, run_id, name, md5=md5, size=size)
@@ -92,7 +92,7 @@ async def _receive(request: Request, upload: Incoming, limit: int) -> None:
         upload.write(piece)
 
 
-async def _kept(upload: Incoming, expected: str | None = None) -> str:
+async def _keep(upload: Incoming, expected: str | None = None) -> str:
     """Use a thread if it is large, because it is compared with what is already there."""
     return upload.keep(expected) if upload.size <= MAX_AT_ONCE else await run_in_threadpool(upload.keep, expected)
 
@@ -100,51 +100,51 @@ async def _kept(upload: Incoming, expected: str | None = None) -> str:
 async def download_blob(request: Request) -> Response:
     """GET /storage/wandb_artifacts/{md5} and /storage/manifests/{md5}/wandb_manifest.json"""
     _check(request)
-    return _file(request, request.path_params["md5"], "application/octet-stream")
+    return _send_file(request, request.path_params["md5"], "application/octet-stream")
 
 
 async def download_run_file(request: Request) -> Response:
     """GET /storage/run_files/{run}/{name}"""
     _check(request)
-    here, run_id, name = services(request), _number(request), request.path_params["name"]
+    services, run_id, name = get_services(request), _read_number(request), request.path_params["name"]
 
-    def lookup() -> str | None:
-        with here.database.read() as db:
-            found = files.find(db, run_id, name)
-            return found.md5 if found else None
+    def find_md5() -> str | None:
+        with services.database.read() as db:
+            file = files.find(db, run_id, name)
+            return file.md5 if file else None
 
-    md5 = await run_in_threadpool(lookup)
+    md5 = await run_in_threadpool(find_md5)
     if md5 is None:
         raise NotFound(f'file "{name}" not found')
-    return _file(request, md5, mimetypes.guess_type(name)[0] or "application/octet-stream")
+    return _send_file(request, md5, mimetypes.guess_type(name)[0] or "application/octet-stream")
 
 
 async def download_entry(request: Request) -> Response:
     """GET /artifactsV2/...: the address that the SDK itself builds for a file of a version."""
-    here, at = services(request), request.path_params
+    services, at = get_services(request), request.path_params
 
-    def allowed() -> bool:
-        with here.database.read() as db:
-            user = authenticated(request, db)
-            home = projects.readable(db, user, at["entity"], at["project"])
-            reader = home is not None and projects.role(db, user, home) in projects.READERS
+    def is_allowed() -> bool:
+        with services.database.read() as db:
+            user = authenticate(request, db)
+            home = projects.find_readable(db, user, at["entity"], at["project"])
+            reader = home is not None and projects.find_role(db, user, home) in projects.READERS
             where = artifacts.find_collection(db, home.id, at["collection"]) if home and reader else None
-            return where is not None and artifacts.collection_has_blob(db, where.id, at["md5"])
+            return where is not None and artifacts.has_blob(db, where.id, at["md5"])
 
-    if not await run_in_threadpool(allowed):
+    if not await run_in_threadpool(is_allowed):
         raise NotFound(f'file "{at["name"]}" not found')
-    return _file(request, at["md5"], "application/octet-stream")
+    return _send_file(request, at["md5"], "application/octet-stream")
 
 
 async def allow_origin(request: Request) -> Response:
     """OPTIONS /storage/...: a browser asks which pages may fetch here. Only those of this server."""
-    ours = addresses(request).base
+    ours = get_addresses(request).base
     theirs = request.headers.get("origin") == ours
     allowed = {"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}
     return Response(headers=allowed if theirs else None)
 
 
-def _number(request: Request) -> int:
+def _read_number(request: Request) -> int:
     text: str = request.path_params["number"]
     if not text.isascii() or not text.isdigit() or int(text[:20]) > MAX_ID:
         raise NotFound(f'"{text[:20]}" is not a valid number')
@@ -156,16 +156,16 @@ def _check(request: Request) -> None:
     # Parsed by hand, as it was built: starlette's own parser takes a tenth of an upload's processor time.
     query: str = request.scope["query_string"].decode("latin-1")
     expires, _, signature = query.removeprefix("expires=").partition("&signature=")
-    check_signature(services(request).secret, method, request.scope["path"], expires, signature)
+    check_signature(get_services(request).secret, method, request.scope["path"], expires, signature)
 
 
-def _file(request: Request, md5: str, media_type: str) -> Response:
+def _send_file(request: Request, md5: str, media_type: str) -> Response:
     """Return the bytes, or the requested range of them."""
-    blobs = services(request).blobs
-    size = blobs.size(md5)
+    blobs = get_services(request).blobs
+    size = blobs.get_size(md5)
     if size is None:
         raise NotFound(f"the server does not have the bytes {md5}")
     if size <= MAX_AT_ONCE and request.method == "GET" and "range" not in request.headers:
         headers = HARMLESS | {"ETag": f'"{md5}"', "Accept-Ranges": "bytes"}
         return Response(blobs.read(md5), media_type=media_type, headers=headers)
-    return FileResponse(blobs.path(md5), media_type=media_type, headers=HARMLESS)
+    return FileResponse(blobs.locate(md5), media_type=media_type, headers=HARMLESS)

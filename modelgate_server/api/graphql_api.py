@@ -52,8 +52,16 @@ from modelgate_server.api import (
     teams,
     viewer,
 )
-from modelgate_server.api.bounds import Deadline, within
-from modelgate_server.api.handling import addresses, body, failure, identified, in_lane, is_shared, services
+from modelgate_server.api.bounds import Deadline, enforce_deadline
+from modelgate_server.api.handling import (
+    build_failure,
+    get_addresses,
+    get_services,
+    hold_body,
+    identify_user,
+    is_shared,
+    run_in_lane,
+)
 from modelgate_server.api.metrics import Metrics
 from modelgate_server.api.shapes import Call, Info
 from modelgate_server.errors import Broken, Invalid, ServerError, TooLarge, TooLong, UnknownEntity
@@ -70,8 +78,8 @@ from modelgate_server.settings import (
 from modelgate_server.store import accounts
 from modelgate_server.store.accounts import User
 from modelgate_server.store.db import Database
-from modelgate_server.store.documents import longest_list, sent
-from modelgate_server.store.faults import fault
+from modelgate_server.store.documents import measure_longest_list, parse_body
+from modelgate_server.store.faults import translate_error
 
 log = logging.getLogger("server")
 CACHED_DOCUMENTS = 256
@@ -107,8 +115,8 @@ class Asked:
     client: str
     metrics: Metrics
 
-    def answered(self) -> None:
-        self.metrics.answered(self.operation, self.client)
+    def count_answer(self) -> None:
+        self.metrics.count_answer(self.operation, self.client)
 
     def refuse(self, error: GraphQLError) -> str:
         """Log and count what is not supported; return the message for the client."""
@@ -116,17 +124,17 @@ class Asked:
             0
         ]  # what the client sent does not appear in the log or on the page
         log.warning("refused %s: %s", self.operation, named)
-        self.metrics.refused(self.operation, named, self.client)
+        self.metrics.count_refusal(self.operation, named, self.client)
         return error.message.replace("'", '"')  # older SDKs look for: Cannot query field "x" on type "Y".
 
 
 @lru_cache(None)
-def _snake_case(name: str) -> str:
+def _to_snake_case(name: str) -> str:
     """artifactID -> artifact_id, hexMD5 -> hex_md5."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _integer(value: Any) -> int:
+def _parse_integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise Invalid(f"{value!r} is not a whole number")
     if not -(2**63) <= value < 2**63:
@@ -134,7 +142,7 @@ def _integer(value: Any) -> int:
     return value
 
 
-def _text(value: Any) -> str:
+def _parse_text(value: Any) -> str:
     if not isinstance(value, str):
         raise Invalid("JSON is sent as a string here")
     return value
@@ -147,12 +155,12 @@ class Rows(SchemaBindable):
         for kind in schema.type_map.values():
             if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
                 for field in kind.fields.values():
-                    field.resolve = field.resolve or self.value
+                    field.resolve = field.resolve or self.read_value
 
     @staticmethod
-    def value(source: Any, info: Info, **_: Any) -> Any:
+    def read_value(source: Any, info: Info, **_: Any) -> Any:
         """Treat a missing value as a bug, not as null: no answer is incomplete."""
-        name = _snake_case(info.field_name)
+        name = _to_snake_case(info.field_name)
         value = source[name] if isinstance(source, dict) else getattr(source, name)
         if isinstance(value, str):
             if len(value) > LONG_CHARS:
@@ -168,24 +176,24 @@ class Once(SchemaBindable):
     def bind_to_schema(self, schema: GraphQLSchema) -> None:
         for field in schema.mutation_type.fields.values() if schema.mutation_type else ():
             if field.resolve is not None:
-                field.resolve = self.once(field.resolve)
+                field.resolve = self.wrap(field.resolve)
 
     @staticmethod
-    def once(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(resolve: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(resolve)
-        def done(source: Any, info: Info, **arguments: Any) -> Any:
+        def resolve_once(source: Any, info: Info, **arguments: Any) -> Any:
             payloads, key = info.context.payloads, info.path.key
             if key not in payloads:
                 payloads[key] = resolve(source, info, **arguments)
             return payloads[key]
 
-        return done
+        return resolve_once
 
 
 SCHEMA = make_executable_schema(
     (Path(__file__).parent / "schema.graphql").read_text(),
-    ScalarType("Int64", value_parser=_integer),
-    ScalarType("JSONString", value_parser=_text),
+    ScalarType("Int64", value_parser=_parse_integer),
+    ScalarType("JSONString", value_parser=_parse_text),
     *viewer.TYPES,
     *projects.TYPES,
     *runs.TYPES,
@@ -197,7 +205,7 @@ SCHEMA = make_executable_schema(
     *sweeps.TYPES,
     Once(),
     Rows(),  # last: only what the others have left
-    convert_names_case=lambda name, *_: _snake_case(name),
+    convert_names_case=lambda name, *_: _to_snake_case(name),
 )
 
 
@@ -213,40 +221,40 @@ def prepare(text: str) -> Prepared:
     except RecursionError:
         return Prepared(None, [GraphQLError("the query is nested too deep to be read")])
     errors = validate(SCHEMA, document)
-    if not errors and _depth(document) > MAX_GRAPHQL_DEPTH:
+    if not errors and _measure_depth(document) > MAX_GRAPHQL_DEPTH:
         errors = [GraphQLError(f"the query is nested deeper than {MAX_GRAPHQL_DEPTH}")]
-    if not errors and cost.heavy_fields(document) > MAX_HEAVY_FIELDS:
+    if not errors and cost.count_heavy_fields(document) > MAX_HEAVY_FIELDS:
         errors = [GraphQLError(f"the query asks for more than {MAX_HEAVY_FIELDS} histories: ask for fewer at a time")]
     if errors or not _is_mutation(document):
         return Prepared(document, errors)
     try:
-        return Prepared(document, [], _bare(document))
+        return Prepared(document, [], _strip_selections(document))
     except GraphQLError as error:
         return Prepared(document, [error])
 
 
-def _bare(document: DocumentNode) -> DocumentNode:
+def _strip_selections(document: DocumentNode) -> DocumentNode:
     """Return the same mutations without selected fields."""
     definitions = []
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
-            fields = [one for one in node.selection_set.selections if isinstance(one, FieldNode)]
+            fields = [field for field in node.selection_set.selections if isinstance(field, FieldNode)]
             if len(fields) < len(node.selection_set.selections) or len(fields) > MAX_MUTATIONS:
                 raise GraphQLError(f"a request may have at most {MAX_MUTATIONS} mutations, and none in a fragment")
-            bare = tuple(_changed(one, selection_set=NOTHING) if one.selection_set else one for one in fields)
-            node = _changed(node, selection_set=SelectionSetNode(selections=bare))
+            bare = tuple(_copy_node(field, selection_set=NOTHING) if field.selection_set else field for field in fields)
+            node = _copy_node(node, selection_set=SelectionSetNode(selections=bare))
         definitions.append(node)
     return DocumentNode(definitions=tuple(definitions))
 
 
-def _changed(node: NodeT, **changes: Any) -> NodeT:
+def _copy_node(node: NodeT, **changes: Any) -> NodeT:
     """Return a copy with these fields changed. Since graphql-core 3.3, nodes are dataclasses; the package also supports
     3.2.
     """
     return type(node)(**{key: getattr(node, key) for key in node.keys} | changes)
 
 
-def _depth(document: DocumentNode) -> int:
+def _measure_depth(document: DocumentNode) -> int:
     """For a valid document, whose fragments are not circular."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
 
@@ -270,35 +278,35 @@ def _depth(document: DocumentNode) -> int:
     )
 
 
-async def endpoint(request: Request) -> Response:
-    user = await identified(request)
-    async with body(request, MAX_GRAPHQL_BYTES, user) as received:
-        return await in_lane(request, user, partial(_respond, request, user, received))
+async def receive(request: Request) -> Response:
+    user = await identify_user(request)
+    async with hold_body(request, MAX_GRAPHQL_BYTES, user) as received:
+        return await run_in_lane(request, user, partial(_respond, request, user, received))
 
 
 def _respond(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
-    here = services(request)
-    with here.lanes.large(len(received)):
+    services = get_services(request)
+    with services.lanes.hold_memory(len(received)):
         deadline.start()
-        return _answered(request, user, received, deadline)
+        return _answer_request(request, user, received, deadline)
 
 
-def _answered(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
-    here = services(request)
-    text, variables, operation = _request(received)
-    asked = Asked(_operation_name(text), request.headers.get("user-agent", ""), here.metrics)
+def _answer_request(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
+    services = get_services(request)
+    text, variables, operation = _parse_request(received)
+    asked = Asked(_read_operation_name(text), request.headers.get("user-agent", ""), services.metrics)
     prepared = prepare(text)
     if prepared.document is None or prepared.errors:
-        status, answer = 400, failure([(asked.refuse(error), 400) for error in prepared.errors])
+        status, answer = 400, build_failure([(asked.refuse(error), 400) for error in prepared.errors])
     else:
         call = partial(
             Call,
-            blobs=here.blobs,
+            blobs=services.blobs,
             user=user,
-            addresses=addresses(request),
-            database=here.database,
+            addresses=get_addresses(request),
+            database=services.database,
             deadline=deadline,
-            lanes=here.lanes,
+            lanes=services.lanes,
             shared=is_shared(request),
         )
         asks = partial(execute_sync, SCHEMA, variable_values=variables, operation_name=operation)
@@ -308,11 +316,11 @@ def _answered(request: Request, user: User, received: bytes, deadline: Deadline)
 
         def execute() -> ExecutionResult:
             if prepared.bare is None:
-                return _read(here.database, deadline, lambda db: asks(document, context_value=call(db)))
-            return _change(here.database, prepared, asks, call)
+                return _read(services.database, deadline, lambda db: asks(document, context_value=call(db)))
+            return _change(services.database, prepared, asks, call)
 
         result = execute()
-        if here.settings.any_entity and _make_entities(here.database, user, result):
+        if services.settings.any_entity and _make_entities(services.database, user, result):
             result = execute()
         status, answer = _answer(result, asked)
     # Escaped, so that half a surrogate pair in logged data does not break the whole answer.
@@ -325,7 +333,7 @@ Asks = Callable[..., ExecutionResult]
 def _read(
     database: Database, deadline: Deadline, ask: Callable[[sqlite3.Connection], ExecutionResult]
 ) -> ExecutionResult:
-    with database.read() as db, within(db, deadline):
+    with database.read() as db, enforce_deadline(db, deadline):
         return ask(db)
 
 
@@ -334,7 +342,7 @@ def _change(
 ) -> ExecutionResult:
     """Run 1) the mutations in one transaction, without their selected fields, 2) the selected fields."""
 
-    def work(db: sqlite3.Connection) -> Call:
+    def mutate(db: sqlite3.Connection) -> Call:
         mine = call(db)
         result = asks(prepared.bare, context_value=mine)
         if result.errors:
@@ -342,12 +350,12 @@ def _change(
         return mine
 
     try:
-        if _transacts_itself(prepared.document):
-            mine = work(database.latest())
+        if _is_self_transacting(prepared.document):
+            mine = mutate(database.get_connection())
             mine.deadline.start()
-            with database.read() as db, within(db, mine.deadline):
+            with database.read() as db, enforce_deadline(db, mine.deadline):
                 return asks(prepared.document, context_value=replace(mine, db=db))
-        with database.write_then_read(work) as (db, mine), within(db, mine.deadline):
+        with database.write_then_read(mutate) as (db, mine), enforce_deadline(db, mine.deadline):
             for follow in mine.afterwards:
                 follow()
             return asks(prepared.document, context_value=replace(mine, db=db))
@@ -355,14 +363,14 @@ def _change(
         return failed.result
 
 
-def _transacts_itself(document: DocumentNode | None) -> bool:
+def _is_self_transacting(document: DocumentNode | None) -> bool:
     """Return whether the mutation uses several transactions, because one would block all other writers."""
     names = [
-        one.name.value
+        field.name.value
         for node in (document.definitions if document else ())
         if isinstance(node, OperationDefinitionNode)
-        for one in node.selection_set.selections
-        if isinstance(one, FieldNode)
+        for field in node.selection_set.selections
+        if isinstance(field, FieldNode)
     ]
     if SELF_TRANSACTING.isdisjoint(names):
         return False
@@ -381,8 +389,8 @@ def _make_entities(database: Database, user: User, result: ExecutionResult) -> b
     return bool(unknown)
 
 
-def _request(body: bytes) -> tuple[str, dict[str, Any], str | None]:
-    request = sent(body, "the request's body")
+def _parse_request(body: bytes) -> tuple[str, dict[str, Any], str | None]:
+    request = parse_body(body, "the request's body")
     if not isinstance(request.get("query"), str):
         raise Invalid('the request must be a JSON object with a string "query"')
     text, variables, operation = request["query"], request.get("variables") or {}, request.get("operationName") or None
@@ -390,7 +398,7 @@ def _request(body: bytes) -> tuple[str, dict[str, Any], str | None]:
         raise Invalid(f"the query has more than {MAX_GRAPHQL_DOCUMENT_CHARS} characters")
     if not isinstance(variables, dict) or not (operation is None or isinstance(operation, str)):
         raise Invalid('"variables" must be an object and "operationName" a string')
-    if longest_list(variables) > MAX_LIST_ITEMS:
+    if measure_longest_list(variables) > MAX_LIST_ITEMS:
         raise TooLarge(f"a list in the variables has more than {MAX_LIST_ITEMS} items")
     return text, variables, operation
 
@@ -402,26 +410,26 @@ def _is_mutation(document: DocumentNode) -> bool:
     )
 
 
-def _operation_name(text: str) -> str:
-    found = re.search(r"\b(?:query|mutation)\s+(\w+)", text)
-    return found[1] if found else "an unnamed operation"
+def _read_operation_name(text: str) -> str:
+    match = re.search(r"\b(?:query|mutation)\s+(\w+)", text)
+    return match[1] if match else "an unnamed operation"
 
 
 def _answer(result: ExecutionResult, asked: Asked) -> tuple[int, dict[str, Any]]:
     errors = result.errors or []
     if all(isinstance(error.original_error, ServerError) for error in errors):
-        asked.answered()  # known, with a value or a refusal
-    refusals = [_refusal(error, asked) for error in errors]
-    return (refusals[0][1], failure(refusals)) if refusals else (200, {"data": result.data})
+        asked.count_answer()  # known, with a value or a refusal
+    refusals = [_describe_refusal(error, asked) for error in errors]
+    return (refusals[0][1], build_failure(refusals)) if refusals else (200, {"data": result.data})
 
 
-def _refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
+def _describe_refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
     """Return the message for the client: the sentence of our own error, or only that there was a bug."""
     cause = error.original_error
     if isinstance(cause, ServerError):
         log.info("%s: %s", asked.operation, cause)
         return str(cause), cause.status
-    broken = fault(cause)
+    broken = translate_error(cause)
     if broken is not None:
         level = logging.ERROR if isinstance(broken, Broken) else logging.INFO
         log.log(level, "%s: %s (%s)", asked.operation, broken, cause)

@@ -24,7 +24,7 @@ from modelgate_server.store import accounts
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import Database
-from modelgate_server.store.faults import fault
+from modelgate_server.store.faults import translate_error
 
 log = logging.getLogger("server")
 # A host name, an IPv4 or a bracketed IPv6 address, and optionally a port. It becomes part of addresses that clients
@@ -45,38 +45,38 @@ class Services:
     budget: Budget = field(default_factory=Budget)
 
 
-def services(request: Request) -> Services:
-    found: Services = request.app.state.services
-    return found
+def get_services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
 
 
-def addresses(request: Request) -> Addresses:
+def get_addresses(request: Request) -> Addresses:
     """Return the address for this client: the configured one, or else the one by which it reached the server."""
-    here = services(request)
-    if here.settings.external_url:
-        return Addresses(here.settings.external_url, here.secret)
+    services = get_services(request)
+    if services.settings.external_url:
+        return Addresses(services.settings.external_url, services.secret)
     host = request.headers.get("host", "")
     if not HOST.fullmatch(host):
         raise Invalid("the request's Host header is not a valid host")
-    return Addresses(f"http://{host}", here.secret)
+    return Addresses(f"http://{host}", services.secret)
 
 
-async def identified(request: Request) -> User:
+async def identify_user(request: Request) -> User:
     """Return the user, before anything of the body is read."""
 
     def look() -> User:
-        with services(request).database.read() as db:
-            return authenticated(request, db)
+        with get_services(request).database.read() as db:
+            return authenticate(request, db)
 
     return await run_in_threadpool(look)
 
 
-async def in_lane(request: Request, user: User, work: Callable[[Deadline], Response]) -> Response:
+async def run_in_lane(request: Request, user: User, work: Callable[[Deadline], Response]) -> Response:
     """Run `work` in one of the user's threads, until its deadline."""
-    return await bounds.run(request, services(request).lanes.of_user(user.id), work)
+    return await bounds.run(request, get_services(request).lanes.get_user_lane(user.id), work)
 
 
-def authenticated(request: Request, db: sqlite3.Connection) -> User:
+def authenticate(request: Request, db: sqlite3.Connection) -> User:
     """Return the user of the API key in the request, which is the password of basic authentication."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     try:
@@ -85,10 +85,10 @@ def authenticated(request: Request, db: sqlite3.Connection) -> User:
         key = ""
     if scheme.lower() != "basic" or not key:
         raise Unauthenticated("an API key is required: set WANDB_API_KEY")
-    found = accounts.user_of_key(db, key)
-    if found is None:
+    user = accounts.find_user_by_key(db, key)
+    if user is None:
         raise Unauthenticated("the API key is not known to this server")
-    return found
+    return user
 
 
 def is_shared(request: Request) -> bool:
@@ -97,22 +97,22 @@ def is_shared(request: Request) -> bool:
 
 
 @asynccontextmanager
-async def body(request: Request, limit: int, user: User | None = None) -> AsyncIterator[bytes]:
+async def hold_body(request: Request, limit: int, user: User | None = None) -> AsyncIterator[bytes]:
     """Hold the whole body while it is needed. Raise TooLarge as soon as it exceeds the limit."""
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isascii() and announced.isdigit() else limit
     if size > limit:
         raise TooLarge(f"the request has {announced} bytes, at most {limit} are accepted")
-    here = services(request)
-    waiting = here.lanes.large_body(user.id) if user and size > SMALL_BODY_BYTES else nullcontext()
+    services = get_services(request)
+    waiting = services.lanes.hold_large_body(user.id) if user and size > SMALL_BODY_BYTES else nullcontext()
     async with waiting:
-        with here.budget.hold() as held:
-            received = await _received(request, limit, held)
-            held.arrived()
+        with services.budget.hold() as held:
+            received = await _receive_body(request, limit, held)
+            held.complete()
             yield received
 
 
-async def _received(request: Request, limit: int, held: Held) -> bytes:
+async def _receive_body(request: Request, limit: int, held: Held) -> bytes:
     pieces: list[bytes] = []
     try:
         async with asyncio.timeout(BODY_S):
@@ -132,7 +132,7 @@ async def _received(request: Request, limit: int, held: Held) -> bytes:
     return b"".join(pieces)
 
 
-def failure(refusals: list[tuple[str, int]]) -> dict[str, object]:
+def build_failure(refusals: list[tuple[str, int]]) -> dict[str, object]:
     """Return the error body that every version of the SDK understands; (message, status) of each error."""
     errors = [{"message": message, "path": [], "extensions": {"code": code}} for message, code in refusals]
     return {"errors": errors, "data": None}
@@ -142,19 +142,21 @@ async def refuse(request: Request, error: Exception) -> Response:
     """Return one of our refusals as JSON."""
     status = error.status if isinstance(error, ServerError) else ServerError.status
     log.info("%s %s: %s", request.method, request.url.path, error)
-    return JSONResponse(failure([(str(error), status)]), status)
+    return JSONResponse(build_failure([(str(error), status)]), status)
 
 
 async def refuse_fault(request: Request, error: Exception) -> Response:
     """Return the error of the disk or the database; any other error is a bug."""
-    broken = fault(error)
+    broken = translate_error(error)
     if broken is None:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return await refuse_bug(request, error)
     log.error("%s %s: %s (%s)", request.method, request.url.path, broken, error)
-    return JSONResponse(failure([(str(broken), broken.status)]), broken.status)
+    return JSONResponse(build_failure([(str(broken), broken.status)]), broken.status)
 
 
 async def refuse_bug(request: Request, error: Exception) -> Response:
     """A bug is also a 400: on a 500, the SDK would retry for minutes and hang. uvicorn logs the traceback."""
-    return JSONResponse(failure([("internal error: see the server's log", ServerError.status)]), ServerError.status)
+    return JSONResponse(
+        build_failure([("internal error: see the server's log", ServerError.status)]), ServerError.status
+    )

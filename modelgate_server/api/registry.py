@@ -5,19 +5,19 @@ from typing import Any
 from ariadne import MutationType, ObjectType
 
 from modelgate_server.api.artifact_collections import (
-    collection_order,
+    make_version_reader,
+    order_collections,
     select_collections,
     select_versions,
-    value_of_versions,
 )
-from modelgate_server.api.artifacts import readable, usable, visible
-from modelgate_server.api.projects import administered
-from modelgate_server.api.shapes import Call, Info, node_id, number_of, page
+from modelgate_server.api.artifacts import is_visible, require_readable, require_usable
+from modelgate_server.api.projects import require_administered
+from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, paginate
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import accounts, artifacts, filters, projects, registry
 from modelgate_server.store.accounts import Entity
 from modelgate_server.store.artifacts import Artifact, Collection, Membership
-from modelgate_server.store.documents import json_object
+from modelgate_server.store.documents import parse_object
 from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
 
@@ -40,28 +40,28 @@ def link_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     if not name or not input.get("project_name"):
         raise Invalid("to link a version, name the project and the portfolio")
     target = projects.ensure(call.db, call.user, input.get("entity_name"), input["project_name"])
-    aliases = [one["alias"] for one in input.get("aliases") or []]
-    there = registry.link(call.db, call.user, _linked(call, input), target, name, aliases)
-    return {"version_index": there.version_index, "artifact_membership": there}
+    aliases = [item["alias"] for item in input.get("aliases") or []]
+    membership = registry.link(call.db, call.user, _find_version_to_link(call, input), target, name, aliases)
+    return {"version_index": membership.version_index, "artifact_membership": membership}
 
 
-def _linked(call: Call, input: dict[str, Any]) -> Artifact:
+def _find_version_to_link(call: Call, input: dict[str, Any]) -> Artifact:
     """Return the version that an input names, by its id or by the client's own id."""
     if input.get("artifact_id"):
-        return usable(call, input["artifact_id"])
-    found = artifacts.of_client(call.db, input.get("client_id") or "")
-    if found is None or not visible(call, found):
+        return require_usable(call, input["artifact_id"])
+    artifact = artifacts.find_by_client_id(call.db, input.get("client_id") or "")
+    if artifact is None or not is_visible(call, artifact):
         raise NotFound("the version to link was not found")
-    return usable(call, node_id("Artifact", found.id))
+    return require_usable(call, encode_id("Artifact", artifact.id))
 
 
 @mutation.field("unlinkArtifact")
 def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
-    found = readable(call, input["artifact_id"])
-    where = artifacts.find_collection_by_id(call.db, number_of("ArtifactCollection", input["artifact_portfolio_id"]))
-    where = projects.writable_thing(call.db, call.user, where, "the portfolio was not found")
-    registry.unlink(call.db, call.user, found, where.id)
+    artifact = require_readable(call, input["artifact_id"])
+    where = artifacts.find_collection_by_id(call.db, decode_id("ArtifactCollection", input["artifact_portfolio_id"]))
+    where = projects.require_writable_item(call.db, call.user, where, "the portfolio was not found")
+    registry.unlink(call.db, call.user, artifact, where.id)
     return {"success": True, "artifact_id": input["artifact_id"], "client_mutation_id": None}
 
 
@@ -77,8 +77,8 @@ def entity_projects(
     first: int | None = None,
     order: str | None = None,
 ) -> dict[str, Any]:
-    newest_first = Order(lambda row: [row.id], backwards=True, by=order, value_of=_value_of_registries)
-    return page(_registries(info.context, entity, filters), after, first, newest_first)
+    newest_first = Order(lambda row: [row.id], backwards=True, by=order, value_of=_read_registry_field)
+    return paginate(_list_registries(info.context, entity, filters), after, first, newest_first)
 
 
 @entity.field("artifactCollections")
@@ -94,8 +94,12 @@ def entity_collections(
 ) -> dict[str, Any]:
     wanted = [kind.lower() for kind in collection_types or ["portfolio"]]
     call = info.context
-    chosen = [one for one in _collections(call, entity, project_filters, filters) if one.kind in wanted]
-    return page(chosen, after, first, collection_order(call, order))
+    chosen = [
+        collection
+        for collection in _list_collections(call, entity, project_filters, filters)
+        if collection.kind in wanted
+    ]
+    return paginate(chosen, after, first, order_collections(call, order))
 
 
 @entity.field("artifactMemberships")
@@ -110,32 +114,36 @@ def entity_memberships(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    homes = {one.id: one for one in _collections(call, entity, project_filters, collection_filters)}
-    versions = [there for home in homes for there in artifacts.versions(call.db, home)]
+    homes = {
+        collection.id: collection for collection in _list_collections(call, entity, project_filters, collection_filters)
+    }
+    versions = [membership for home in homes for membership in artifacts.list_versions(call.db, home)]
     in_turn = Order[Membership](
         lambda row: [homes[row.collection_id].project_id, homes[row.collection_id].name, row.version_index],
         by=order,
-        value_of=value_of_versions(call),
+        value_of=make_version_reader(call),
     )
-    return page(select_versions(call, versions, filters), after, first, in_turn)
+    return paginate(select_versions(call, versions, filters), after, first, in_turn)
 
 
-def _registries(call: Call, owner: Any, condition: str | None) -> list[Project]:
+def _list_registries(call: Call, owner: Any, condition: str | None) -> list[Project]:
     """Return those of an organization's entity that the user may see."""
-    found = registry.visible(call.db, call.user, owner) if isinstance(owner, Entity) else []
-    return filters.select(found, json_object(condition, "the filter for registries"), _value_of_registries)
+    registries = registry.list_visible(call.db, call.user, owner) if isinstance(owner, Entity) else []
+    return filters.select(registries, parse_object(condition, "the filter for registries"), _read_registry_field)
 
 
-def _value_of_registries(project: Project, name: str) -> Any:
+def _read_registry_field(project: Project, name: str) -> Any:
     if name in ("id", "name", "description", "created_at", "updated_at", "entity_id"):
         return getattr(project, name)
     raise Invalid(f'registries cannot be filtered or ordered by "{name}"')
 
 
-def _collections(call: Call, owner: Any, registry_condition: str | None, condition: str | None) -> list[Collection]:
-    homes = _registries(call, owner, registry_condition)
-    found = [one for home in homes for one in artifacts.collections(call.db, home.id)]
-    return select_collections(call, found, condition)
+def _list_collections(
+    call: Call, owner: Any, registry_condition: str | None, condition: str | None
+) -> list[Collection]:
+    homes = _list_registries(call, owner, registry_condition)
+    collections = [collection for home in homes for collection in artifacts.list_collections(call.db, home.id)]
+    return select_collections(call, collections, condition)
 
 
 # --- who is in registries -------------------------------------------------------------------------------------------
@@ -145,73 +153,77 @@ def _collections(call: Call, owner: Any, registry_condition: str | None, conditi
 def project_members(project: Project, info: Info) -> list[dict[str, Any]]:
     return [
         {
-            "id": node_id("User", user.id),
+            "id": encode_id("User", user.id),
             "name": user.name,
             "username": user.username,
             "email": user.email,
             "role": {"name": role},
         }
-        for user, role in registry.members(info.context.db, project)
+        for user, role in registry.list_members(info.context.db, project)
     ]
 
 
 @project.field("teamMembers")
 def project_team_members(project: Project, info: Info) -> list[dict[str, Any]]:
-    return [{"team": team, "role": {"name": role}} for team, role in registry.team_members(info.context.db, project)]
+    return [
+        {"team": team, "role": {"name": role}} for team, role in registry.list_team_members(info.context.db, project)
+    ]
 
 
 @mutation.field("createProjectMembers")
 def add_members(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    found = administered(call, input["project_id"])
-    for user_id in _users(call, input.get("user_ids")):
-        registry.set_member(call.db, found, user_id, DEFAULT_ROLE)
-    for team_id in _teams(call, found, input.get("team_ids")):
-        registry.set_team(call.db, found, team_id, DEFAULT_ROLE)
+    project = require_administered(call, input["project_id"])
+    for user_id in _require_users(call, input.get("user_ids")):
+        registry.set_member(call.db, project, user_id, DEFAULT_ROLE)
+    for team_id in _require_teams(call, project, input.get("team_ids")):
+        registry.set_team(call.db, project, team_id, DEFAULT_ROLE)
     return {"success": True}
 
 
 @mutation.field("deleteProjectMembers")
 def remove_members(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    found = administered(call, input["project_id"])
-    for user_id in _users(call, input.get("user_ids")):
-        registry.remove_member(call.db, found, user_id)
-    for team_id in _teams(call, found, input.get("team_ids")):
-        registry.remove_team(call.db, found, team_id)
+    project = require_administered(call, input["project_id"])
+    for user_id in _require_users(call, input.get("user_ids")):
+        registry.remove_member(call.db, project, user_id)
+    for team_id in _require_teams(call, project, input.get("team_ids")):
+        registry.remove_team(call.db, project, team_id)
     return {"success": True}
 
 
 @mutation.field("updateProjectMember")
 def set_member_role(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    found = administered(call, input["project_id"])
-    registry.set_member(call.db, found, _users(call, [input["user_id"]])[0], input["user_project_role"])
+    project = require_administered(call, input["project_id"])
+    registry.set_member(call.db, project, _require_users(call, [input["user_id"]])[0], input["user_project_role"])
     return {"success": True}
 
 
 @mutation.field("updateProjectTeamMember")
 def set_team_role(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    found = administered(call, input["project_id"])
-    registry.set_team(call.db, found, _teams(call, found, [input["team_id"]])[0], input["team_project_role"])
+    project = require_administered(call, input["project_id"])
+    registry.set_team(
+        call.db, project, _require_teams(call, project, [input["team_id"]])[0], input["team_project_role"]
+    )
     return {"success": True}
 
 
-def _users(call: Call, ids: list[str] | None) -> list[int]:
-    numbers = [number_of("User", text) for text in ids or []]
+def _require_users(call: Call, ids: list[str] | None) -> list[int]:
+    numbers = [decode_id("User", text) for text in ids or []]
     if not all(accounts.find_user_by_id(call.db, number) for number in numbers):
         raise NotFound("a user to add or remove was not found")
     return numbers
 
 
-def _teams(call: Call, home: Project, ids: list[str] | None) -> list[int]:
+def _require_teams(call: Call, home: Project, ids: list[str] | None) -> list[int]:
     """Return the teams of the registry's own organization, and the teams that the user is in."""
-    organization = accounts.entity(call.db, home.entity_id).organization_id
-    numbers = [number_of("Entity", text) for text in ids or []]
+    organization = accounts.get_entity(call.db, home.entity_id).organization_id
+    numbers = [decode_id("Entity", text) for text in ids or []]
     for number in numbers:
         team = accounts.find_team_by_id(call.db, number)
         ours = team is not None and organization is not None and team.organization_id == organization
-        if not ours and accounts.team_role(call.db, number, call.user.id) is None:
+        if not ours and accounts.find_team_role(call.db, number, call.user.id) is None:
             raise NotFound("a team to add or remove was not found")
     return numbers

@@ -4,13 +4,13 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from modelgate_server.api.runs import writable
-from modelgate_server.api.shapes import Call, File, Info, node_id, number_of, page, run_file_path
+from modelgate_server.api.runs import require_writable
+from modelgate_server.api.shapes import Call, File, Info, build_run_file_path, decode_id, encode_id, paginate
 from modelgate_server.errors import NotFound
 from modelgate_server.store import files, names, projects, runs
 from modelgate_server.store.files import RunFile
 from modelgate_server.store.filters import Order
-from modelgate_server.store.names import run_file as run_file_name
+from modelgate_server.store.names import normalize_run_file as run_file_name
 from modelgate_server.store.runs import Run
 
 # For a missing file that was requested by name.
@@ -27,15 +27,15 @@ def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any
     """Return an upload address for each file, in the order and under the names of the request."""
     call = info.context
     wanted = input["files"]
-    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    run = require_writable(call, input["entity_name"], input["project_name"], input["run_name"])
     return {
-        "run_id": node_id("Run", found.id),
+        "run_id": encode_id("Run", run.id),
         "upload_headers": [],
         "files": [
             File(
-                id=f"{node_id('Run', found.id)}:{name}",
+                id=f"{encode_id('Run', run.id)}:{name}",
                 name=name,
-                upload_url=call.addresses.upload(run_file_path(found.id, names.run_file(name))),
+                upload_url=call.addresses.upload(build_run_file_path(run.id, names.normalize_run_file(name))),
             )
             for name in wanted
         ],
@@ -46,8 +46,8 @@ def create_run_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any
 def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     """Do nothing: the upload itself has already registered them."""
     call = info.context
-    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
-    return {"success": len(files.named(call.db, found.id, input["files"])) == len(set(input["files"]))}
+    run = require_writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    return {"success": len(files.find_named(call.db, run.id, input["files"])) == len(set(input["files"]))}
 
 
 @mutation.field("deleteFiles")
@@ -55,14 +55,14 @@ def delete_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     """Deleting twice is the same as once, and files that the user may not see do not exist for them."""
     call = info.context
     for text in input["files"]:
-        found = files.find_by_id(call.db, number_of("File", text))
-        if found is None:
+        run_file = files.find_by_id(call.db, decode_id("File", text))
+        if run_file is None:
             continue
         try:
-            projects.writable_thing(call.db, call.user, runs.run(call.db, found.run_id), "")
+            projects.require_writable_item(call.db, call.user, runs.get_run(call.db, run_file.run_id), "")
         except NotFound:
             continue
-        files.delete(call.db, found.id)
+        files.delete(call.db, run_file.id)
     return {"success": True}
 
 
@@ -81,25 +81,27 @@ def run_files(
     pattern: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    listed = files.named(call.db, run.id, names) if names else files.listing(call.db, run.id, pattern=pattern)
+    listed = files.find_named(call.db, run.id, names) if names else files.list_by_run(call.db, run.id, pattern=pattern)
     # W&B also answers for a missing file that is requested by name: the SDK looks for the MD5 "0", in
     # wandb_run.restore.
-    missing = dict.fromkeys(run_file_name(name) for name in names or [] if name).keys() - {one.name for one in listed}
+    missing = dict.fromkeys(run_file_name(name) for name in names or [] if name).keys() - {
+        run_file.name for run_file in listed
+    }
     listed += [RunFile(0, run.id, name, MISSING_MD5, 0, run.heartbeat_at) for name in missing]
-    connection = page(listed, after, first, Order(lambda row: [row.name]))
+    connection = paginate(listed, after, first, Order(lambda row: [row.name]))
     for edge in connection["edges"]:
-        edge["node"] = _shape(call, edge["node"])
+        edge["node"] = _build_file(call, edge["node"])
     return connection
 
 
-def _shape(call: Call, run_file: RunFile) -> File:
+def _build_file(call: Call, run_file: RunFile) -> File:
     if run_file.md5 == MISSING_MD5:
         return File(
-            id=f"{node_id('Run', run_file.run_id)}:{run_file.name}", name=run_file.name, size_bytes=0, digest="0"
+            id=f"{encode_id('Run', run_file.run_id)}:{run_file.name}", name=run_file.name, size_bytes=0, digest="0"
         )
-    path = run_file_path(run_file.run_id, run_file.name)
+    path = build_run_file_path(run_file.run_id, run_file.name)
     return File(
-        id=node_id("File", run_file.id),
+        id=encode_id("File", run_file.id),
         name=run_file.name,
         address=call.addresses.download(path),
         upload_url=call.addresses.upload(path),

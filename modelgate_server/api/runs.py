@@ -10,11 +10,11 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from modelgate_server.api.shapes import Call, Info, finite, node_id, number_of, page, page_size
+from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, limit_page_size, paginate, replace_non_finite
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import accounts, alerts, artifacts, filters, history, projects, runs
 from modelgate_server.store.accounts import User
-from modelgate_server.store.documents import json_object
+from modelgate_server.store.documents import parse_object
 from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Listed, Run
@@ -69,15 +69,15 @@ FILTERS = {
 # --- finding ------------------------------------------------------------------------------------------------------
 
 
-def writable(call: Call, entity_name: str | None, project_name: str, run_name: str) -> Run:
-    found = projects.writable(call.db, call.user, entity_name, project_name)
-    return runs.require(call.db, found, run_name)
+def require_writable(call: Call, entity_name: str | None, project_name: str, run_name: str) -> Run:
+    project = projects.require_writable(call.db, call.user, entity_name, project_name)
+    return runs.require(call.db, project, run_name)
 
 
-def by_id(call: Call, text: str) -> Run:
+def require_writable_by_id(call: Call, text: str) -> Run:
     """Return the run of an id, for writing."""
-    found = runs.find_by_id(call.db, number_of("Run", text))
-    return projects.writable_thing(call.db, call.user, found, f'run "{text[:80]}" not found')
+    run = runs.find_by_id(call.db, decode_id("Run", text))
+    return projects.require_writable_item(call.db, call.user, run, f'run "{text[:80]}" not found')
 
 
 @project.field("run")
@@ -92,7 +92,7 @@ def project_bucket(project: Project, info: Info, name: str, missing_ok: bool | N
 
 @project.field("runCount")
 def project_run_count(project: Project, info: Info, filters: str | None = None) -> int:
-    return len(_selected(info.context, project, filters))
+    return len(_select_runs(info.context, project, filters))
 
 
 @project.field("runs")
@@ -106,32 +106,32 @@ def project_runs(
 ) -> dict[str, Any]:
     call = info.context
     newest_first = Order[Listed](
-        lambda row: [row.id], backwards=True, by=order or "+created_at", value_of=partial(_field, call)
+        lambda row: [row.id], backwards=True, by=order or "+created_at", value_of=partial(_read_field, call)
     )
-    paged = page(_selected(call, project, filters), after, first, newest_first)
+    paged = paginate(_select_runs(call, project, filters), after, first, newest_first)
     for edge in paged["edges"]:
-        edge["node"] = runs.run(call.db, edge["node"].id)
+        edge["node"] = runs.get_run(call.db, edge["node"].id)
     return paged
 
 
-def _selected(call: Call, project: Project, condition: str | None) -> list[Listed]:
-    everything = runs.listed(call.db, project.id)
-    return filters.select(everything, json_object(condition, "the filter for runs"), partial(_field, call))
+def _select_runs(call: Call, project: Project, condition: str | None) -> list[Listed]:
+    listed = runs.list_without_configs(call.db, project.id)
+    return filters.select(listed, parse_object(condition, "the filter for runs"), partial(_read_field, call))
 
 
-def _field(call: Call, listed: Listed, name: str) -> Any:
+def _read_field(call: Call, listed: Listed, name: str) -> Any:
     """Return the value of a field that runs may be filtered and ordered by."""
     kind, _, key = name.partition(".")
     if kind == "config" and key:
-        return history.lookup(runs.config(runs.run(call.db, listed.id)), key.removesuffix(".value"))
+        return history.look_up(runs.read_config(runs.get_run(call.db, listed.id)), key.removesuffix(".value"))
     if kind in ("summary_metrics", "summaryMetrics") and key:
-        return history.lookup(json.loads(listed.summary), key)
+        return history.look_up(json.loads(listed.summary), key)
     if name in FILTERS:
         return getattr(listed, FILTERS[name])
     if name == "tags":
         return json.loads(listed.tags)
     if name in ("username", "user.username"):
-        return accounts.user(call.db, listed.user_id).username if listed.user_id else None
+        return accounts.get_user(call.db, listed.user_id).username if listed.user_id else None
     raise Invalid(f'runs cannot be filtered or ordered by "{name}"')
 
 
@@ -144,16 +144,16 @@ def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     fields = {ours: input[theirs] for theirs, ours in FIELDS.items() if input.get(theirs) is not None}
     name = input.get("name")
     if input.get("id"):
-        found = by_id(call, input["id"])
-        changed = runs.resume(call.db, found, fields) if name else runs.edit(call.db, found, fields)
+        known = require_writable_by_id(call, input["id"])
+        changed = runs.resume(call.db, known, fields) if name else runs.edit(call.db, known, fields)
         return {"bucket": changed, "inserted": False}
     if not name:
         raise Invalid("a run needs a name or an id")
     target = projects.ensure(call.db, call.user, input.get("entity_name"), input.get("model_name") or DEFAULT_PROJECT)
-    there = runs.find(call.db, target.id, name)
-    if there is not None:
+    run = runs.find(call.db, target.id, name)
+    if run is not None:
         write = runs.join if call.shared else runs.resume
-        return {"bucket": write(call.db, there, fields), "inserted": False}
+        return {"bucket": write(call.db, run, fields), "inserted": False}
     return {"bucket": runs.begin(call.db, target, call.user, name, fields), "inserted": True}
 
 
@@ -162,29 +162,29 @@ def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     """Deleting twice is the same as once, and a run that the user may not see does not exist for them."""
     call = info.context
     try:
-        found = by_id(call, input["id"])
+        run = require_writable_by_id(call, input["id"])
     except NotFound:
         return {"client_mutation_id": None}
     if input.get("delete_artifacts"):
-        everything = artifacts.of_run(call.db, found.id, "output")
-        for made in everything:
-            ids = {one.id for one in everything}
+        logged = artifacts.list_by_run(call.db, run.id, "output")
+        for made in logged:
+            ids = {artifact.id for artifact in logged}
             artifacts.delete(call.db, call.user, made, with_aliases=True, together=ids)
-    runs.delete(call.db, found.id)
+    runs.delete(call.db, run.id)
     return {"client_mutation_id": None}
 
 
 @mutation.field("stopRun")
 def stop_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool | None]:
     call = info.context
-    runs.request_stop(call.db, by_id(call, input["id"]).id)
+    runs.request_stop(call.db, require_writable_by_id(call, input["id"]).id)
     return {"success": True, "client_mutation_id": None}
 
 
 @mutation.field("updateRunState")
 def update_run_state(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    runs.move_state(call.db, by_id(call, input["id"]), input["state"])
+    runs.move_state(call.db, require_writable_by_id(call, input["id"]), input["state"])
     return {"success": True}
 
 
@@ -193,23 +193,25 @@ def rewind_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Run]:
     call = info.context
     if input["metric_name"] != "_step":
         raise Invalid(f'a run can be rewound by "_step" only, not by "{input["metric_name"]}"')
-    found = writable(call, input.get("entity_name"), input.get("project_name") or DEFAULT_PROJECT, input["run_name"])
-    history.rewind(call.db, found.id, int(input["metric_value"]))
-    return {"rewound_run": runs.resume(call.db, found, {})}
+    run = require_writable(
+        call, input.get("entity_name"), input.get("project_name") or DEFAULT_PROJECT, input["run_name"]
+    )
+    history.rewind(call.db, run.id, int(input["metric_value"]))
+    return {"rewound_run": runs.resume(call.db, run, {})}
 
 
 @mutation.field("notifyScriptableRunAlert")
 def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     """It is shown on the pages of its project and its run, and in the server's log. No e-mail is sent."""
     call = info.context
-    found = writable(call, input["entity_name"], input["project_name"], input["run_name"])
+    run = require_writable(call, input["entity_name"], input["project_name"], input["run_name"])
     wait_ms = input.get("wait_duration") or 0
     if not isinstance(wait_ms, int) or not 0 <= wait_ms <= MAX_WAIT_MS:
         raise Invalid(f'an alert waits between 0 and {MAX_WAIT_MS} milliseconds, not "{str(wait_ms)[:80]}"')
     severity = input.get("severity") or "INFO"
-    if not alerts.add(call.db, found, severity, input["title"], input["text"], wait_s=wait_ms / 1000):
+    if not alerts.add(call.db, run, severity, input["title"], input["text"], wait_s=wait_ms / 1000):
         return {"success": True}
-    log.warning("alert (%s) of run %s: %r: %r", severity, found.name, input["title"][:200], input["text"][:1000])
+    log.warning("alert (%s) of run %s: %r: %r", severity, run.name, input["title"][:200], input["text"][:1000])
     return {"success": True}
 
 
@@ -218,7 +220,7 @@ def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
 
 @run.field("id")
 def run_id(run: Run, info: Info) -> str:
-    return node_id("Run", run.id)
+    return encode_id("Run", run.id)
 
 
 @run.field("projectId")
@@ -228,19 +230,19 @@ def run_project_id(run: Run, info: Info) -> str:
 
 @run.field("project")
 def run_project(run: Run, info: Info) -> Project:
-    return projects.project(info.context.db, run.project_id)
+    return projects.get_project(info.context.db, run.project_id)
 
 
 @run.field("user")
 def run_user(run: Run, info: Info) -> User | None:
-    return accounts.user(info.context.db, run.user_id) if run.user_id else None
+    return accounts.get_user(info.context.db, run.user_id) if run.user_id else None
 
 
 @run.field("readOnly")
 def run_read_only(run: Run, info: Info) -> bool:
     call = info.context
-    where = projects.project(call.db, run.project_id)
-    return projects.role(call.db, call.user, where) not in projects.WRITERS
+    where = projects.get_project(call.db, run.project_id)
+    return projects.find_role(call.db, call.user, where) not in projects.WRITERS
 
 
 @run.field("tags")
@@ -292,7 +294,7 @@ def run_summary(run: Run, info: Info) -> str:
 
 @run.field("systemMetrics")
 def run_system_metrics(run: Run, info: Info) -> str:
-    return history.last_event(info.context.db, run.id) or "{}"
+    return history.find_last_event(info.context.db, run.id) or "{}"
 
 
 @run.field("wandbConfig")
@@ -300,7 +302,7 @@ def run_wandb_config(run: Run, info: Info, keys: list[str] | None = None) -> str
     """Return a part of what the SDK stores about itself in the config. Without it, the client thinks that the run is
     new.
     """
-    internal = runs.config(run).get("_wandb") or {}
+    internal = runs.read_config(run).get("_wandb") or {}
     return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
 
 
@@ -314,29 +316,29 @@ def run_history_line_count(run: Run, info: Info) -> int:
 
 @run.field("eventsLineCount")
 def run_events_line_count(run: Run, info: Info) -> int:
-    return history.event_count(info.context.db, run.id)
+    return history.count_events(info.context.db, run.id)
 
 
 @run.field("logLineCount")
 def run_log_line_count(run: Run, info: Info) -> int:
-    return history.console_count(info.context.db, run.id)
+    return history.count_console(info.context.db, run.id)
 
 
 @run.field("historyTail")
 def run_history_tail(run: Run, info: Info) -> str:
-    last = history.last_line(info.context.db, run.id)
+    last = history.find_last_line(info.context.db, run.id)
     return json.dumps([last][:TAIL_LINES] if last else [])
 
 
 @run.field("eventsTail")
 def run_events_tail(run: Run, info: Info) -> str:
-    last = history.last_event(info.context.db, run.id)
+    last = history.find_last_event(info.context.db, run.id)
     return json.dumps([last][:TAIL_LINES] if last else [])
 
 
 @run.field("historyKeys")
 def run_history_keys(run: Run, info: Info) -> Any:
-    return finite(history.keys(info.context.db, run.id))
+    return replace_non_finite(history.summarize_keys(info.context.db, run.id))
 
 
 @run.field("history")
@@ -347,19 +349,22 @@ def run_history(
     max_step: int | None = None,
     samples: int | None = None,
 ) -> list[str]:
-    lines = history.lines(info.context.db, run.id, min_step=min_step or 0, max_step=max_step)
+    lines = history.read_lines(info.context.db, run.id, min_step=min_step or 0, max_step=max_step)
     return history.sample(lines, samples)
 
 
 @run.field("events")
 def run_events(run: Run, info: Info, samples: int | None = None) -> list[str]:
-    return history.sample(history.events(info.context.db, run.id), samples)
+    return history.sample(history.read_events(info.context.db, run.id), samples)
 
 
 @run.field("sampledHistory")
 def run_sampled_history(run: Run, info: Info, specs: list[str]) -> list[Any]:
     call = info.context
-    return [finite(history.sampled(call.db, run.id, json_object(spec, "a history spec"))) for spec in specs]
+    return [
+        replace_non_finite(history.sample_by_spec(call.db, run.id, parse_object(spec, "a history spec")))
+        for spec in specs
+    ]
 
 
 @run.field("parquetHistory")
@@ -368,7 +373,7 @@ def run_parquet_history(run: Run, info: Info, live_keys: list[str]) -> dict[str,
     There are no parquet files. The live data say at which step the client begins to read the live history. Without
     them, 0.27 and its `beta_scan_history` read nothing (core/internal/runhistoryreader/livedata.go).
     """
-    first = history.first_step(info.context.db, run.id)
+    first = history.find_first_step(info.context.db, run.id)
     return {"parquet_urls": [], "live_data": [] if first is None else [{"_step": first}]}
 
 
@@ -381,12 +386,12 @@ def run_log_lines(
     after: str | None = None,
     use_improved_pagination: bool | None = None,
 ) -> dict[str, Any]:
-    lines = [_log_line(number, text) for number, text in history.console(info.context.db, run.id)]
-    listed = lines[max(len(lines) - page_size(last), 0) :] if last is not None else lines
-    return page(listed, after, first or last, Order(lambda row: [row["number"]]))
+    lines = [_parse_log_line(number, text) for number, text in history.read_console(info.context.db, run.id)]
+    listed = lines[max(len(lines) - limit_page_size(last), 0) :] if last is not None else lines
+    return paginate(listed, after, first or last, Order(lambda row: [row["number"]]))
 
 
-def _log_line(number: int, text: str) -> dict[str, Any]:
+def _parse_log_line(number: int, text: str) -> dict[str, Any]:
     """Parse a stored line: `[ERROR ]<ISO time> text`."""
     match = re.match(r"(ERROR )?(\d{4}-\d\d-\d\dT[\d:.]+) ?", text)
     return {

@@ -58,14 +58,14 @@ Info = GraphQLResolveInfo[Call]
 # --- ids ----------------------------------------------------------------------------------------------------------
 
 
-def node_id(kind: str, number: int) -> str:
+def encode_id(kind: str, number: int) -> str:
     """Return an id. It is opaque to the client, which only requires base64 for artifacts: it writes their ids as hex in
     references.
     """
     return base64.b64encode(f"{kind}:{number}".encode()).decode()
 
 
-def number_of(kind: str, text: str) -> int:
+def decode_id(kind: str, text: str) -> int:
     """Return the row of an id; raise NotFound for anything that is not the id of such a row."""
     try:
         got, _, number = base64.b64decode(text, validate=True).decode("ascii").partition(":")
@@ -79,41 +79,41 @@ def number_of(kind: str, text: str) -> int:
 # --- pages --------------------------------------------------------------------------------------------------------
 
 
-def page(items: Iterable[T], after: str | None, first: int | None, order: Order[T]) -> dict[str, Any]:
+def paginate(items: Iterable[T], after: str | None, first: int | None, order: Order[T]) -> dict[str, Any]:
     """
     Return a relay connection over a list. The cursor is an item's place in the order, not its position. So a client
     that deletes items while listing them, or lists a growing collection, misses nothing and sees nothing twice.
     """
-    ordered = order.sorted(items)
-    start = order.after(ordered, _place(after)) if after else 0
-    stop = start + page_size(first)
-    edges = [{"node": item, "cursor": _cursor(order.place(item))} for item in ordered[start:stop]]
-    return connection(edges, has_next=stop < len(ordered), total=len(ordered))
+    ordered = order.sort(items)
+    start = order.count_until(ordered, _decode_cursor(after)) if after else 0
+    stop = start + limit_page_size(first)
+    edges = [{"node": item, "cursor": _encode_cursor(order.compute_place(item))} for item in ordered[start:stop]]
+    return make_connection(edges, has_next=stop < len(ordered), total=len(ordered))
 
 
-def _cursor(place: Place) -> str:
+def _encode_cursor(place: Place) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
-def _place(cursor: str) -> Any:
+def _decode_cursor(cursor: str) -> Any:
     try:
         return json.loads(base64.urlsafe_b64decode(cursor))
     except (ValueError, RecursionError):
         raise Invalid("the cursor does not belong to this list") from None
 
 
-def page_size(first: int | None) -> int:
+def limit_page_size(first: int | None) -> int:
     if first is not None and first < 0:
         raise Invalid(f"a page cannot have {first} items")
     return min(DEFAULT_PAGE if first is None else first, MAX_PAGE)
 
 
-def whole(items: Sequence[Any]) -> dict[str, Any]:
+def make_single_page(items: Sequence[Any]) -> dict[str, Any]:
     """Return a connection without pages."""
-    return connection([{"node": item, "cursor": str(i + 1)} for i, item in enumerate(items)], False, len(items))
+    return make_connection([{"node": item, "cursor": str(i + 1)} for i, item in enumerate(items)], False, len(items))
 
 
-def connection(edges: list[dict[str, Any]], has_next: bool, total: int) -> dict[str, Any]:
+def make_connection(edges: list[dict[str, Any]], has_next: bool, total: int) -> dict[str, Any]:
     end = edges[-1]["cursor"] if edges else None
     return {"edges": edges, "page_info": {"end_cursor": end, "has_next_page": has_next}, "total_count": total}
 
@@ -121,16 +121,16 @@ def connection(edges: list[dict[str, Any]], has_next: bool, total: int) -> dict[
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
-def finite(value: Any) -> Any:
+def replace_non_finite(value: Any) -> Any:
     """Return JSON without NaN and Infinity, which become strings: with them, the SDK's decoder would drop the whole
     answer.
     """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [finite(item) for item in value]
+        return [replace_non_finite(item) for item in value]
     return value
 
 
@@ -171,12 +171,12 @@ class Addresses:
     secret: bytes
 
     def upload(self, path: str) -> str:
-        return self._signed("PUT", path, UPLOAD_TTL_S)
+        return self._sign_address("PUT", path, UPLOAD_TTL_S)
 
     def download(self, path: str) -> str:
-        return self._signed("GET", path, DOWNLOAD_TTL_S)
+        return self._sign_address("GET", path, DOWNLOAD_TTL_S)
 
-    def _signed(self, method: str, path: str, ttl_s: int) -> str:
+    def _sign_address(self, method: str, path: str, ttl_s: int) -> str:
         expires = str(int(time.time()) + ttl_s)
         return f"{self.base}{quote(path)}?expires={expires}&signature={sign(self.secret, method, path, expires)}"
 
@@ -195,29 +195,29 @@ def check_signature(secret: bytes, method: str, path: str, expires: str, signatu
         raise Forbidden("the address has expired")
 
 
-def storage_path(md5: str) -> str:
+def build_storage_path(md5: str) -> str:
     """
     Return the path. The SDK's own tests look for `wandb_artifacts/` here.
     """
     return f"wandb_artifacts/{md5}"
 
 
-def blob_path(md5: str) -> str:
-    return f"{STORAGE}/{storage_path(md5)}"
+def build_blob_path(md5: str) -> str:
+    return f"{STORAGE}/{build_storage_path(md5)}"
 
 
-def upload_path(artifact_id: int, md5: str) -> str:
+def build_upload_path(artifact_id: int, md5: str) -> str:
     """Return the upload address of a version's file. What is uploaded there belongs only to this version."""
     return f"{STORAGE}/wandb_artifacts/{artifact_id}/{md5}"
 
 
-def manifest_path(manifest_id: int, name: str = "wandb_manifest.json") -> str:
+def build_manifest_path(manifest_id: int, name: str = "wandb_manifest.json") -> str:
     return f"{STORAGE}/manifests/{manifest_id}/{name}"
 
 
-def manifest_blob_path(md5: str) -> str:
+def build_manifest_blob_path(md5: str) -> str:
     return f"{STORAGE}/manifests/{md5}/wandb_manifest.json"
 
 
-def run_file_path(run_id: int, name: str) -> str:
+def build_run_file_path(run_id: int, name: str) -> str:
     return f"{STORAGE}/run_files/{run_id}/{name}"

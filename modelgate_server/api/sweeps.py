@@ -5,10 +5,10 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from modelgate_server.api.shapes import Call, Info, node_id, number_of, page, whole
+from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, make_single_page, paginate
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import filters, projects, sweeps
-from modelgate_server.store.documents import json_object
+from modelgate_server.store.documents import parse_object
 from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
 from modelgate_server.store.sweeps import Agent, Sweep
@@ -45,11 +45,11 @@ def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
         if input.get(name):
             raise Invalid(f"this server does not support {what}")
     if input.get("id"):
-        found = sweeps.find_by_id(call.db, number_of("Sweep", input["id"]))
-        found = projects.writable_thing(call.db, call.user, found, f'sweep "{input["id"][:80]}" not found')
+        sweep = sweeps.find_by_id(call.db, decode_id("Sweep", input["id"]))
+        sweep = projects.require_writable_item(call.db, call.user, sweep, f'sweep "{input["id"][:80]}" not found')
         names = ("state", "config", "display_name", "description")
-        changed = sweeps.edit(call.db, found, **{name: input.get(name) for name in names})
-        return {"sweep": changed, "config_validation_warnings": sweeps.warnings(sweeps.parse(changed.config))}
+        changed = sweeps.edit(call.db, sweep, **{name: input.get(name) for name in names})
+        return {"sweep": changed, "config_validation_warnings": sweeps.list_warnings(sweeps.parse(changed.config))}
     if not input.get("config"):
         raise Invalid("a sweep needs a configuration")
     home = projects.ensure(call.db, call.user, input.get("entity_name"), input.get("project_name") or "uncategorized")
@@ -60,31 +60,33 @@ def upsert_sweep(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
         display_name=input.get("display_name"),
         description=input.get("description"),
     )
-    return {"sweep": made, "config_validation_warnings": sweeps.warnings(sweeps.parse(made.config))}
+    return {"sweep": made, "config_validation_warnings": sweeps.list_warnings(sweeps.parse(made.config))}
 
 
 @mutation.field("createAgent")
 def create_agent(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Agent]:
     call = info.context
-    home = projects.writable(call.db, call.user, input.get("entity_name"), input.get("project_name") or "uncategorized")
-    found = sweeps.find(call.db, home.id, input["sweep"])
-    if found is None:
+    home = projects.require_writable(
+        call.db, call.user, input.get("entity_name"), input.get("project_name") or "uncategorized"
+    )
+    sweep = sweeps.find(call.db, home.id, input["sweep"])
+    if sweep is None:
         raise NotFound(f'sweep "{input["sweep"][:80]}" not found in project "{home.name}"')
-    return {"agent": sweeps.add_agent(call.db, found, input["host"])}
+    return {"agent": sweeps.add_agent(call.db, sweep, input["host"])}
 
 
 @mutation.field("agentHeartbeat")
 def agent_heartbeat(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     """Return the commands for the agent; a 404 tells it that its sweep is gone."""
     call = info.context
-    found = sweeps.find_agent(call.db, number_of("Agent", input["id"]))
-    its_sweep = sweeps.sweep(call.db, found.sweep_id) if found else None
-    projects.writable_thing(call.db, call.user, its_sweep, gone := "the agent's sweep was deleted")
-    if found is None:
+    agent = sweeps.find_agent(call.db, decode_id("Agent", input["id"]))
+    its_sweep = sweeps.get_sweep(call.db, agent.sweep_id) if agent else None
+    projects.require_writable_item(call.db, call.user, its_sweep, gone := "the agent's sweep was deleted")
+    if agent is None:
         raise NotFound(gone)
-    states = json_object(input.get("run_state"), "the state of the agent's runs")
-    command = sweeps.next_command(call.db, found, {name for name, state in states.items() if state})
-    return {"agent": found, "commands": json.dumps([command] if command else [])}
+    states = parse_object(input.get("run_state"), "the state of the agent's runs")
+    command = sweeps.choose_command(call.db, agent, {name for name, state in states.items() if state})
+    return {"agent": agent, "commands": json.dumps([command] if command else [])}
 
 
 @project.field("sweep")
@@ -94,7 +96,7 @@ def project_sweep(project: Project, info: Info, sweep_name: str) -> Sweep | None
 
 @project.field("totalSweeps")
 def project_total_sweeps(project: Project, info: Info) -> int:
-    return len(sweeps.of_project(info.context.db, project.id))
+    return len(sweeps.list_by_project(info.context.db, project.id))
 
 
 @project.field("sweeps")
@@ -102,27 +104,27 @@ def project_sweeps(
     project: Project, info: Info, after: str | None = None, first: int | None = None, filters: str | None = None
 ) -> dict[str, Any]:
     newest_first = Order[Sweep](lambda row: [row.id], backwards=True)
-    return page(_selected(info.context, project, filters), after, first, newest_first)
+    return paginate(_select_sweeps(info.context, project, filters), after, first, newest_first)
 
 
-def _selected(call: Call, project: Project, condition: str | None) -> list[Sweep]:
-    def value_of(sweep: Sweep, name: str) -> Any:
+def _select_sweeps(call: Call, project: Project, condition: str | None) -> list[Sweep]:
+    def read_field(sweep: Sweep, name: str) -> Any:
         if name not in FILTERS:
             raise Invalid(f'sweeps cannot be filtered by "{name}"')
         return getattr(sweep, FILTERS[name])
 
-    condition_object = json_object(condition, "the filter for sweeps")
-    return filters.select(sweeps.of_project(call.db, project.id), condition_object, value_of)
+    condition_object = parse_object(condition, "the filter for sweeps")
+    return filters.select(sweeps.list_by_project(call.db, project.id), condition_object, read_field)
 
 
 @sweep.field("id")
 def sweep_id(sweep: Sweep, info: Info) -> str:
-    return node_id("Sweep", sweep.id)
+    return encode_id("Sweep", sweep.id)
 
 
 @sweep.field("project")
 def sweep_project(sweep: Sweep, info: Info) -> Project:
-    return projects.project(info.context.db, sweep.project_id)
+    return projects.get_project(info.context.db, sweep.project_id)
 
 
 @sweep.field("method")
@@ -148,48 +150,50 @@ def sweep_early_stop(sweep: Sweep, info: Info) -> bool:
 
 @sweep.field("bestLoss")
 def sweep_best_loss(sweep: Sweep, info: Info) -> float | None:
-    return sweeps.best_loss(info.context.db, sweep)
+    return sweeps.find_best_loss(info.context.db, sweep)
 
 
 @sweep.field("runCount")
 def sweep_run_count(sweep: Sweep, info: Info) -> int:
-    return len(sweeps.runs_of(info.context.db, sweep))
+    return len(sweeps.list_runs(info.context.db, sweep))
 
 
 @sweep.field("runCountExpected")
 def sweep_run_count_expected(sweep: Sweep, info: Info) -> int | None:
-    return sweeps.expected_points(sweeps.parse(sweep.config))
+    return sweeps.count_expected_points(sweeps.parse(sweep.config))
 
 
 @sweep.field("runs")
 def sweep_runs(sweep: Sweep, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    return page(sweeps.runs_of(info.context.db, sweep), after, first, Order(lambda row: [row.id]))
+    return paginate(sweeps.list_runs(info.context.db, sweep), after, first, Order(lambda row: [row.id]))
 
 
 @sweep.field("agent")
 def sweep_agent(sweep: Sweep, info: Info, agent_name: str) -> Agent | None:
-    return next((one for one in sweeps.agents(info.context.db, sweep.id) if _name(one) == agent_name), None)
+    return next(
+        (agent for agent in sweeps.list_agents(info.context.db, sweep.id) if _get_name(agent) == agent_name), None
+    )
 
 
 @sweep.field("agents")
 def sweep_agents(sweep: Sweep, info: Info) -> dict[str, Any]:
-    return whole(sweeps.agents(info.context.db, sweep.id))
+    return make_single_page(sweeps.list_agents(info.context.db, sweep.id))
 
 
-def _name(agent: Agent) -> str:
+def _get_name(agent: Agent) -> str:
     return str(agent.id)
 
 
 @agent.field("id")
 def agent_id(agent: Agent, info: Info) -> str:
-    return node_id("Agent", agent.id)
+    return encode_id("Agent", agent.id)
 
 
 @agent.field("name")
 def agent_name(agent: Agent, info: Info) -> str:
-    return _name(agent)
+    return _get_name(agent)
 
 
 @agent.field("state")
 def agent_state(agent: Agent, info: Info) -> str:
-    return "RUNNING" if sweeps.sweep(info.context.db, agent.sweep_id).state == "RUNNING" else "STOPPED"
+    return "RUNNING" if sweeps.get_sweep(info.context.db, agent.sweep_id).state == "RUNNING" else "STOPPED"

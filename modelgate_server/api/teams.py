@@ -4,11 +4,11 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType
 
-from modelgate_server.api.shapes import Call, Info, node_id, number_of, whole
+from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, make_single_page
 from modelgate_server.errors import Forbidden, Invalid, NotFound
 from modelgate_server.store import accounts, projects
 from modelgate_server.store.accounts import Entity, User
-from modelgate_server.store.db import now
+from modelgate_server.store.db import format_now
 
 query = QueryType()
 mutation = MutationType()
@@ -20,8 +20,8 @@ TYPES = (query, mutation, entity)
 def find_users(_: Any, info: Info, query: str | None = None) -> dict[str, Any]:
     """Find users only by the whole username or address, so that no one can list the users of a server by guessing."""
     call = info.context
-    found = accounts.find_user(call.db, query or "") or accounts.find_user_by_email(call.db, query or "")
-    return whole([found] if found else [])
+    user = accounts.find_user(call.db, query or "") or accounts.find_user_by_email(call.db, query or "")
+    return make_single_page([user] if user else [])
 
 
 @mutation.field("updateUser")
@@ -29,7 +29,7 @@ def update_user(_: Any, info: Info, input: dict[str, Any]) -> dict[str, User]:
     call = info.context
     if input.get("default_entity"):
         accounts.set_default_entity(call.db, call.user, input["default_entity"])
-    return {"user": accounts.user(call.db, call.user.id)}
+    return {"user": accounts.get_user(call.db, call.user.id)}
 
 
 @mutation.field("createTeam")
@@ -42,9 +42,9 @@ def create_team(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Entity]:
         raise NotFound(f'user "{name}" not found')
     if admin.id != call.user.id and not call.user.admin:
         raise Forbidden("only an administrator of the server may create a team for someone else")
-    mine = accounts.organizations_of(call.db, call.user.id)
+    mine = accounts.list_organizations(call.db, call.user.id)
     home = mine[0].id if len(mine) == 1 else None
-    if home is not None and accounts.organization_role(call.db, home, call.user.id) not in projects.WRITERS:
+    if home is not None and accounts.find_organization_role(call.db, home, call.user.id) not in projects.WRITERS:
         raise Forbidden(f'you have only read access to organization "{mine[0].name}"')
     team = accounts.create_team(call.db, input["team_name"], home)
     accounts.set_team_member(call.db, team.id, admin.id, "admin")
@@ -54,41 +54,43 @@ def create_team(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Entity]:
 @mutation.field("createInvite")
 def invite(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
-    team = _administered(call, input["entity_name"])
+    team = _require_administered(call, input["entity_name"])
     name = input.get("username") or input.get("email") or ""
-    found = accounts.find_user(call.db, name) or accounts.find_user_by_email(call.db, name)
-    if found is None:
+    user = accounts.find_user(call.db, name) or accounts.find_user_by_email(call.db, name)
+    if user is None:
         raise NotFound(f'user "{name}" not found')
-    if accounts.team_role(call.db, team.id, found.id) is not None:
+    if accounts.find_team_role(call.db, team.id, user.id) is not None:
         raise Invalid(f'user "{name}" is already in team "{team.name}"')
-    accounts.set_team_member(call.db, team.id, found.id, "admin" if input.get("admin") else _role(call, team, found))
-    invited = {"id": node_id("Member", found.id), "name": found.username, "email": found.email, "to_user": found}
-    return {"invite": invited | {"created_at": now()}}
+    accounts.set_team_member(
+        call.db, team.id, user.id, "admin" if input.get("admin") else _choose_role(call, team, user)
+    )
+    invited = {"id": encode_id("Member", user.id), "name": user.username, "email": user.email, "to_user": user}
+    return {"invite": invited | {"created_at": format_now()}}
 
 
-def _role(call: Call, team: Entity, user: User) -> str:
+def _choose_role(call: Call, team: Entity, user: User) -> str:
     """Check the team: a user with only read access to the organization has only read access to its teams."""
-    role = accounts.organization_role(call.db, team.organization_id or 0, user.id)
+    role = accounts.find_organization_role(call.db, team.organization_id or 0, user.id)
     return "viewer" if role == "viewer" else "member"
 
 
 @mutation.field("deleteInvite")
 def remove_member(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
-    team = _administered(call, input.get("entity_name") or "")
-    accounts.remove_team_member(call.db, team.id, number_of("Member", input.get("id") or ""))
+    team = _require_administered(call, input.get("entity_name") or "")
+    accounts.remove_team_member(call.db, team.id, decode_id("Member", input.get("id") or ""))
     return {"success": True}
 
 
-def _administered(call: Call, name: str) -> Entity:
+def _require_administered(call: Call, name: str) -> Entity:
     """Return the team, if the user is its admin."""
-    found = accounts.find_entity(call.db, name)
-    role = accounts.team_role(call.db, found.id, call.user.id) if found is not None and found.kind == "team" else None
-    if found is None or role is None:
+    team = accounts.find_entity(call.db, name)
+    role = accounts.find_team_role(call.db, team.id, call.user.id) if team is not None and team.kind == "team" else None
+    if team is None or role is None:
         raise NotFound(f'team "{name}" not found')
     if role != "admin":
         raise Forbidden(f'only an admin of team "{name}" may do this')
-    return found
+    return team
 
 
 @entity.field("members")
@@ -98,7 +100,7 @@ def entity_members(entity: Any, info: Info) -> list[dict[str, Any]]:
     """
     return [
         {
-            "id": node_id("Member", user.id),
+            "id": encode_id("Member", user.id),
             "role": role,
             "admin": role == "admin",
             "pending": False,
@@ -109,18 +111,18 @@ def entity_members(entity: Any, info: Info) -> list[dict[str, Any]]:
             "account_type": "USER",
             "api_key": None,  # only hashes are stored
         }
-        for user, role in (_members(info.context, entity) if isinstance(entity, Entity) else [])
+        for user, role in (_list_members(info.context, entity) if isinstance(entity, Entity) else [])
     ]
 
 
-def _members(call: Call, entity: Entity) -> list[tuple[User, str]]:
+def _list_members(call: Call, entity: Entity) -> list[tuple[User, str]]:
     if entity.user_id == call.user.id:
         return [(call.user, "admin")]
     mine = (
-        accounts.team_role(call.db, entity.id, call.user.id),
-        accounts.organization_role(call.db, entity.organization_id or 0, call.user.id),
+        accounts.find_team_role(call.db, entity.id, call.user.id),
+        accounts.find_organization_role(call.db, entity.organization_id or 0, call.user.id),
     )
-    return accounts.team_members(call.db, entity.id) if any(mine) else []
+    return accounts.list_team_members(call.db, entity.id) if any(mine) else []
 
 
 @entity.field("readOnlyAdmin")

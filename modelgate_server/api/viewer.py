@@ -4,7 +4,7 @@ from typing import Any
 
 from ariadne import ObjectType, QueryType
 
-from modelgate_server.api.shapes import Info, node_id, whole
+from modelgate_server.api.shapes import Info, encode_id, make_single_page
 from modelgate_server.store import accounts, projects
 from modelgate_server.store.accounts import ApiKey, Entity, Organization, User
 from modelgate_server.store.projects import Project
@@ -61,7 +61,7 @@ def resolve_server_info(_: Any, info: Info) -> dict[str, Any]:
 def resolve_entity(_: Any, info: Info, name: str | None = None) -> Entity | dict[str, Any]:
     call = info.context
     if not name:
-        return accounts.default_entity(call.db, call.user)
+        return accounts.get_default_entity(call.db, call.user)
     # For an unknown name, this returns an object that says it is free, not null: the SDK reads its fields unchecked.
     return accounts.find_entity(call.db, name) or {"name": name}
 
@@ -69,19 +69,19 @@ def resolve_entity(_: Any, info: Info, name: str | None = None) -> Entity | dict
 @query.field("organization")
 def resolve_organization(_: Any, info: Info, name: str) -> Organization | None:
     call = info.context
-    found = accounts.find_organization(call.db, name)
-    if found is None:
+    organization = accounts.find_organization(call.db, name)
+    if organization is None:
         owner = accounts.find_entity(call.db, name)
         if owner is None or owner.kind != "organization" or owner.organization_id is None:
             return None
-        found = accounts.organization(call.db, owner.organization_id)
-    member = accounts.organization_role(call.db, found.id, call.user.id)
-    return found if member is not None else None
+        organization = accounts.get_organization(call.db, owner.organization_id)
+    member = accounts.find_organization_role(call.db, organization.id, call.user.id)
+    return organization if member is not None else None
 
 
 @user.field("id")
 def user_id(user: User, info: Info) -> str:
-    return node_id("User", user.id)
+    return encode_id("User", user.id)
 
 
 @user.field("flags")
@@ -96,13 +96,13 @@ def user_deleted_at(user: User, info: Info) -> None:
 
 @user.field("entity")
 def user_entity(user: User, info: Info) -> str:
-    return accounts.default_entity(info.context.db, user).name
+    return accounts.get_default_entity(info.context.db, user).name
 
 
 @user.field("apiKeys")
 def user_api_keys(user: User, info: Info) -> dict[str, Any]:
     call = info.context
-    return whole(accounts.keys(call.db, user.id) if user.id == call.user.id else [])
+    return make_single_page(accounts.list_keys(call.db, user.id) if user.id == call.user.id else [])
 
 
 @user.field("teams")
@@ -111,20 +111,20 @@ def user_teams(user: User, info: Info) -> dict[str, Any]:
     entity.
     """
     call = info.context
-    mine = {one.id for one in accounts.teams(call.db, call.user.id)}
-    return whole([one for one in accounts.teams(call.db, user.id) if one.id in mine])
+    mine = {team.id for team in accounts.list_teams(call.db, call.user.id)}
+    return make_single_page([team for team in accounts.list_teams(call.db, user.id) if team.id in mine])
 
 
 @user.field("organizations")
 def user_organizations(user: User, info: Info) -> list[Organization]:
     call = info.context
-    mine = accounts.organizations_of(call.db, call.user.id)
-    return [one for one in accounts.organizations_of(call.db, user.id) if one in mine]
+    mine = accounts.list_organizations(call.db, call.user.id)
+    return [organization for organization in accounts.list_organizations(call.db, user.id) if organization in mine]
 
 
 @api_key.field("id")
 def api_key_id(api_key: ApiKey, info: Info) -> str:
-    return node_id("ApiKey", api_key.id)
+    return encode_id("ApiKey", api_key.id)
 
 
 @api_key.field("name")
@@ -134,7 +134,7 @@ def api_key_name(api_key: ApiKey, info: Info) -> str:
 
 @entity.field("id")
 def entity_id(entity: Entity | dict[str, Any], info: Info) -> str:
-    return node_id("Entity", entity.id) if isinstance(entity, Entity) else ""
+    return encode_id("Entity", entity.id) if isinstance(entity, Entity) else ""
 
 
 @entity.field("available")
@@ -158,8 +158,8 @@ def entity_organization(entity: Entity | dict[str, Any], info: Info) -> Organiza
     call = info.context
     if not isinstance(entity, Entity) or entity.organization_id is None:
         return None
-    member = accounts.organization_role(call.db, entity.organization_id, call.user.id)
-    return accounts.organization(call.db, entity.organization_id) if member is not None else None
+    member = accounts.find_organization_role(call.db, entity.organization_id, call.user.id)
+    return accounts.get_organization(call.db, entity.organization_id) if member is not None else None
 
 
 @entity.field("user")
@@ -172,17 +172,17 @@ def entity_user(entity: Entity | dict[str, Any], info: Info) -> User | None:
 @entity.field("project")
 def entity_project(entity: Entity | dict[str, Any], info: Info, name: str | None = None) -> Project | None:
     call = info.context
-    return projects.readable(call.db, call.user, entity.name, name) if isinstance(entity, Entity) else None
+    return projects.find_readable(call.db, call.user, entity.name, name) if isinstance(entity, Entity) else None
 
 
 @organization.field("id")
 def organization_id(organization: Organization, info: Info) -> str:
-    return node_id("Organization", organization.id)
+    return encode_id("Organization", organization.id)
 
 
 @organization.field("orgEntity")
 def organization_entity(organization: Organization, info: Info) -> Entity:
-    return accounts.organization_entity(info.context.db, organization.id)
+    return accounts.get_organization_entity(info.context.db, organization.id)
 
 
 @organization.field("coreWeaveOrganizationId")

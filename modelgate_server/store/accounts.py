@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import names
-from modelgate_server.store.db import every, get, insert, now, one
+from modelgate_server.store.db import format_now, get, insert, select_all, select_one
 
 LOCAL_USER = "local"
 LOCAL_ORGANIZATION = "local-org"
@@ -66,7 +66,7 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def checked_key(key: str) -> str:
+def check_key(key: str) -> str:
     """Return a key that the SDK can send. Raise Invalid, without repeating the key."""
     secret = key.partition("-")[2] or key
     if len(secret) < MIN_KEY_CHARS:
@@ -87,7 +87,7 @@ def add_key(db: sqlite3.Connection, user_id: int, key: str, description: str | N
         hash=hashed,
         prefix=key[:KEY_PREFIX_CHARS],
         description=description,
-        created_at=now(),
+        created_at=format_now(),
     )
 
 
@@ -95,12 +95,12 @@ def revoke_keys(db: sqlite3.Connection, user_id: int) -> None:
     db.execute("DELETE FROM api_keys WHERE user_id = ?", (user_id,))
 
 
-def user_of_key(db: sqlite3.Connection, key: str) -> User | None:
-    return one(db, User, "JOIN api_keys ON api_keys.user_id = users.id WHERE api_keys.hash = ?", hash_key(key))
+def find_user_by_key(db: sqlite3.Connection, key: str) -> User | None:
+    return select_one(db, User, "JOIN api_keys ON api_keys.user_id = users.id WHERE api_keys.hash = ?", hash_key(key))
 
 
-def keys(db: sqlite3.Connection, user_id: int) -> list[ApiKey]:
-    return every(db, ApiKey, "WHERE user_id = ? ORDER BY id", user_id)
+def list_keys(db: sqlite3.Connection, user_id: int) -> list[ApiKey]:
+    return select_all(db, ApiKey, "WHERE user_id = ? ORDER BY id", user_id)
 
 
 # --- sessions of the pages ----------------------------------------------------------------------------------------
@@ -121,10 +121,10 @@ def is_ended(db: sqlite3.Connection, hashed: str) -> bool:
 
 def create_user(db: sqlite3.Connection, username: str, *, email: str = "", admin: bool = False) -> User:
     """Create a user and the personal entity of the same name, which is the user's default."""
-    names.plain(username, "username")
+    names.check_plain(username, "username")
     if find_entity(db, username) is not None:
         raise Invalid(f'the name "{username}" is taken')
-    created = now()
+    created = format_now()
     user_id = insert(
         db,
         "users",
@@ -139,31 +139,31 @@ def create_user(db: sqlite3.Connection, username: str, *, email: str = "", admin
     return get(db, User, user_id)
 
 
-def user(db: sqlite3.Connection, user_id: int) -> User:
+def get_user(db: sqlite3.Connection, user_id: int) -> User:
     return get(db, User, user_id)
 
 
 def find_user_by_email(db: sqlite3.Connection, email: str) -> User | None:
-    return one(db, User, "WHERE email = ?", email)
+    return select_one(db, User, "WHERE email = ?", email)
 
 
 def find_user_by_id(db: sqlite3.Connection, user_id: int) -> User | None:
-    return one(db, User, "WHERE id = ?", user_id)
+    return select_one(db, User, "WHERE id = ?", user_id)
 
 
 def find_user(db: sqlite3.Connection, username: str) -> User | None:
-    return one(db, User, "WHERE username = ?", username)
+    return select_one(db, User, "WHERE username = ?", username)
 
 
-def default_entity(db: sqlite3.Connection, user: User) -> Entity:
+def get_default_entity(db: sqlite3.Connection, user: User) -> Entity:
     if user.default_entity_id is None:
         raise LookupError(f"user {user.id} has no default entity")
     return get(db, Entity, user.default_entity_id)
 
 
-def teams(db: sqlite3.Connection, user_id: int) -> list[Entity]:
+def list_teams(db: sqlite3.Connection, user_id: int) -> list[Entity]:
     """Return the entities a user may log to: the personal one first."""
-    return every(
+    return select_all(
         db,
         Entity,
         "LEFT JOIN team_members AS member ON member.entity_id = entities.id AND member.user_id = ?1"
@@ -175,22 +175,22 @@ def teams(db: sqlite3.Connection, user_id: int) -> list[Entity]:
 # --- entities and organisations -----------------------------------------------------------------------------------
 
 
-def entity(db: sqlite3.Connection, entity_id: int) -> Entity:
+def get_entity(db: sqlite3.Connection, entity_id: int) -> Entity:
     return get(db, Entity, entity_id)
 
 
 def find_entity(db: sqlite3.Connection, name: str) -> Entity | None:
     """Find it by its name, or an organisation's entity by the organisation's name: people use both."""
-    found = one(db, Entity, "WHERE name = ?", name)
-    if found is None:
+    entity = select_one(db, Entity, "WHERE name = ?", name)
+    if entity is None:
         organization = find_organization(db, name)
-        found = organization_entity(db, organization.id) if organization else None
-    return found
+        entity = get_organization_entity(db, organization.id) if organization else None
+    return entity
 
 
 def create_organization(db: sqlite3.Connection, name: str, *, entity_name: str | None = None) -> Organization:
-    names.plain(name, "organization")
-    created = now()
+    names.check_plain(name, "organization")
+    created = format_now()
     organization_id = insert(db, "organizations", name=name, created_at=created)
     insert(
         db,
@@ -203,23 +203,23 @@ def create_organization(db: sqlite3.Connection, name: str, *, entity_name: str |
     return get(db, Organization, organization_id)
 
 
-def organization(db: sqlite3.Connection, organization_id: int) -> Organization:
+def get_organization(db: sqlite3.Connection, organization_id: int) -> Organization:
     return get(db, Organization, organization_id)
 
 
 def find_organization(db: sqlite3.Connection, name: str) -> Organization | None:
-    return one(db, Organization, "WHERE name = ?", name)
+    return select_one(db, Organization, "WHERE name = ?", name)
 
 
-def organization_entity(db: sqlite3.Connection, organization_id: int) -> Entity:
-    found = one(db, Entity, "WHERE organization_id = ? AND kind = 'organization'", organization_id)
-    if found is None:
+def get_organization_entity(db: sqlite3.Connection, organization_id: int) -> Entity:
+    entity = select_one(db, Entity, "WHERE organization_id = ? AND kind = 'organization'", organization_id)
+    if entity is None:
         raise LookupError(f"organization {organization_id} has no entity")
-    return found
+    return entity
 
 
-def organizations_of(db: sqlite3.Connection, user_id: int) -> list[Organization]:
-    return every(
+def list_organizations(db: sqlite3.Connection, user_id: int) -> list[Organization]:
+    return select_all(
         db,
         Organization,
         "JOIN organization_members ON organization_id = organizations.id WHERE user_id = ? ORDER BY organizations.name",
@@ -227,7 +227,7 @@ def organizations_of(db: sqlite3.Connection, user_id: int) -> list[Organization]
     )
 
 
-def organization_role(db: sqlite3.Connection, organization_id: int, user_id: int) -> str | None:
+def find_organization_role(db: sqlite3.Connection, organization_id: int, user_id: int) -> str | None:
     row = db.execute(
         "SELECT role FROM organization_members WHERE organization_id = ? AND user_id = ?", (organization_id, user_id)
     ).fetchone()
@@ -241,7 +241,7 @@ def set_organization_member(db: sqlite3.Connection, organization_id: int, user_i
     )
 
 
-def team_role(db: sqlite3.Connection, entity_id: int, user_id: int) -> str | None:
+def find_team_role(db: sqlite3.Connection, entity_id: int, user_id: int) -> str | None:
     row = db.execute(
         "SELECT role FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id)
     ).fetchone()
@@ -249,14 +249,16 @@ def team_role(db: sqlite3.Connection, entity_id: int, user_id: int) -> str | Non
 
 
 def find_team_by_id(db: sqlite3.Connection, entity_id: int) -> Entity | None:
-    return one(db, Entity, "WHERE id = ? AND kind = 'team'", entity_id)
+    return select_one(db, Entity, "WHERE id = ? AND kind = 'team'", entity_id)
 
 
 def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) -> Entity:
-    if find_entity(db, names.plain(name, "team")) is not None:
+    if find_entity(db, names.check_plain(name, "team")) is not None:
         raise Invalid(f'the name "{name}" is taken')
     return get(
-        db, Entity, insert(db, "entities", name=name, kind="team", organization_id=organization_id, created_at=now())
+        db,
+        Entity,
+        insert(db, "entities", name=name, kind="team", organization_id=organization_id, created_at=format_now()),
     )
 
 
@@ -289,21 +291,21 @@ def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> 
     db.execute(sql, (user_id, entity_id))
 
 
-def team_members(db: sqlite3.Connection, entity_id: int) -> list[tuple[User, str]]:
+def list_team_members(db: sqlite3.Connection, entity_id: int) -> list[tuple[User, str]]:
     """Return who is in a team, and as what."""
     rows = db.execute("SELECT user_id, role FROM team_members WHERE entity_id = ? ORDER BY user_id", (entity_id,))
-    return [(user(db, user_id), role) for user_id, role in rows.fetchall()]
+    return [(get_user(db, user_id), role) for user_id, role in rows.fetchall()]
 
 
-def organization_members(db: sqlite3.Connection, organization_id: int) -> list[tuple[User, str]]:
+def list_organization_members(db: sqlite3.Connection, organization_id: int) -> list[tuple[User, str]]:
     """Return who is in an organization, and as what."""
     sql = "SELECT user_id, role FROM organization_members WHERE organization_id = ? ORDER BY user_id"
-    return [(user(db, user_id), role) for user_id, role in db.execute(sql, (organization_id,)).fetchall()]
+    return [(get_user(db, user_id), role) for user_id, role in db.execute(sql, (organization_id,)).fetchall()]
 
 
 def set_default_entity(db: sqlite3.Connection, user: User, name: str) -> None:
     """Set the default entity for the user's runs. The user must have permission to log there."""
-    if name not in {mine.name for mine in teams(db, user.id)}:
+    if name not in {mine.name for mine in list_teams(db, user.id)}:
         raise NotFound(f'entity "{name}" is not one of yours')
-    owner = one(db, Entity, "WHERE name = ?", name)
+    owner = select_one(db, Entity, "WHERE name = ?", name)
     db.execute("UPDATE users SET default_entity_id = ? WHERE id = ?", (owner.id if owner else None, user.id))

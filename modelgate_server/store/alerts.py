@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from modelgate_server.errors import Invalid
 from modelgate_server.settings import KIB
-from modelgate_server.store.db import every, insert, now
+from modelgate_server.store.db import format_now, insert, select_all
 from modelgate_server.store.runs import Run
 
 # Of a run; the oldest are removed first. A loop that sends an alert with each step would fill the disk.
@@ -35,33 +35,33 @@ def add(db: sqlite3.Connection, run: Run, level: str, title: str, text: str, wai
     """
     if len(title) > MAX_TITLE_CHARS or len(text) > MAX_TEXT_CHARS:
         raise Invalid(f"an alert has at most {MAX_TITLE_CHARS} characters of title and {MAX_TEXT_CHARS} of text")
-    since = now(ago_s=wait_s)
+    since = format_now(ago_s=wait_s)
     sql = "SELECT 1 FROM alerts WHERE run_id = ? AND title = ? AND created_at > ?"
     if db.execute(sql, (run.id, title, since)).fetchone():
         return False
-    insert(db, "alerts", run_id=run.id, level=level, title=title, text=text, created_at=now())
+    insert(db, "alerts", run_id=run.id, level=level, title=title, text=text, created_at=format_now())
     kept = "SELECT id FROM alerts WHERE run_id = ? ORDER BY id DESC LIMIT ?"
     db.execute(f"DELETE FROM alerts WHERE run_id = ? AND id NOT IN ({kept})", (run.id, run.id, MAX_KEPT))  # noqa: S608
     return True
 
 
-def of_run(db: sqlite3.Connection, run_id: int, limit: int = MAX_KEPT) -> list[Alert]:
+def list_by_run(db: sqlite3.Connection, run_id: int, limit: int = MAX_KEPT) -> list[Alert]:
     """Newest first."""
-    return every(db, Alert, "WHERE run_id = ? ORDER BY id DESC LIMIT ?", run_id, limit)
+    return select_all(db, Alert, "WHERE run_id = ? ORDER BY id DESC LIMIT ?", run_id, limit)
 
 
-def count_of_run(db: sqlite3.Connection, run_id: int) -> int:
+def count_by_run(db: sqlite3.Connection, run_id: int) -> int:
     count: int = db.execute("SELECT count(*) FROM alerts WHERE run_id = ?", (run_id,)).fetchone()[0]
     return count
 
 
-def of_project(db: sqlite3.Connection, project_id: int, level: str, first: int, limit: int) -> list[Alert]:
+def list_by_project(db: sqlite3.Connection, project_id: int, level: str, first: int, limit: int) -> list[Alert]:
     """Return alerts, newest first, starting at place `first`; of one level, or of all levels if it is empty."""
     where = "JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ? AND ? IN ('', alerts.level)"
-    return every(db, Alert, f"{where} ORDER BY alerts.id DESC LIMIT ? OFFSET ?", project_id, level, limit, first)
+    return select_all(db, Alert, f"{where} ORDER BY alerts.id DESC LIMIT ? OFFSET ?", project_id, level, limit, first)
 
 
-def counts(db: sqlite3.Connection, project_id: int) -> dict[str, int]:
+def count_by_level(db: sqlite3.Connection, project_id: int) -> dict[str, int]:
     """Count the alerts of each level that has any."""
     sql = "SELECT level, count(*) FROM alerts JOIN runs ON runs.id = run_id WHERE project_id = ? GROUP BY level"
     return dict(db.execute(sql, (project_id,)).fetchall())

@@ -9,7 +9,8 @@ its row says that it was made durable, if this process itself wrote it, or if it
 An existing file is replaced only by bytes that are on the disk.
 
 The folder also records which bytes were uploaded for which version, one line per blob: knowing the MD5 of a file does
-not give access to it (manifests.py, `entitled`), and a transaction for each of thousands of uploads would take seconds.
+not give access to it (manifests.py, `select_entitled`), and a transaction for each of thousands of uploads would take
+seconds.
 """
 
 import ctypes
@@ -74,42 +75,42 @@ class Blobs:
                 (folder / f"{number:02x}").mkdir(exist_ok=True)
             fsync(folder)
 
-    def sweep(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove what the last process did not finish. Only for the process that holds the folder."""
         for leftover in self._incoming.iterdir():
             leftover.unlink()
 
-    def path(self, md5: str) -> Path:
+    def locate(self, md5: str) -> Path:
         """Return where a blob is, or would be. Raise Invalid for anything but 32 hex digits."""
-        return Path(self._name(md5))
+        return Path(self._build_path(md5))
 
-    def _name(self, md5: str) -> str:
+    def _build_path(self, md5: str) -> str:
         if not MD5.fullmatch(md5):
             raise Invalid(f'"{md5[:64]}" is not an MD5 in 32 hex digits')
         return f"{self._folder}/{md5[:2]}/{md5}"
 
-    def size(self, md5: str) -> int | None:
+    def get_size(self, md5: str) -> int | None:
         """Return the size of a blob in bytes, None if it is missing. A link does not count: it could lead out of the
         folder.
         """
         try:
-            found = os.lstat(self._name(md5))  # called thousands of times a commit
+            status = os.lstat(self._build_path(md5))  # called thousands of times a commit
         except FileNotFoundError:
             return None
-        return found.st_size if S_ISREG(found.st_mode) else None
+        return status.st_size if S_ISREG(status.st_mode) else None
 
     def read(self, md5: str) -> bytes:
-        return self.path(md5).read_bytes()
+        return self.locate(md5).read_bytes()
 
-    def md5_of(self, md5: str) -> str:
+    def compute_md5(self, md5: str) -> str:
         """Return the MD5 of the bytes in a blob's place."""
         digest = hashlib.md5(usedforsecurity=False)
-        for piece in self.pieces(md5):
+        for piece in self.read_pieces(md5):
             digest.update(piece)
         return digest.hexdigest()
 
-    def pieces(self, md5: str) -> Iterator[bytes]:
-        with self.path(md5).open("rb") as file:
+    def read_pieces(self, md5: str) -> Iterator[bytes]:
+        with self.locate(md5).open("rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield piece
 
@@ -117,7 +118,7 @@ class Blobs:
         """Copy a blob's bytes; return their real MD5."""
         digest = hashlib.md5(usedforsecurity=False)
         with path.open("wb") as file:
-            for piece in self.pieces(md5):
+            for piece in self.read_pieces(md5):
                 digest.update(piece)
                 file.write(piece)
         return digest.hexdigest()
@@ -127,19 +128,19 @@ class Blobs:
         it.
         """
         try:
-            os.utime(self._name(md5))
+            os.utime(self._build_path(md5))
         except FileNotFoundError:
             return False
         return True
 
-    def note(self, version: int, md5s: Iterable[str]) -> None:
+    def record_uploads(self, version: int, md5s: Iterable[str]) -> None:
         """Record that these blobs were uploaded for a version: to its addresses, or by a user who may have them."""
         lines = "".join([f"{md5}\n" for md5 in md5s]).encode()
         if lines:
             with self._noting:
-                os.write(self._notes_of(version), lines)
+                os.write(self._open_notes(version), lines)
 
-    def _notes_of(self, version: int) -> int:
+    def _open_notes(self, version: int) -> int:
         """The file of a version's notes, kept open: most PUTs are of the same version as the one before."""
         if self._notes is not None:
             last, file = self._notes
@@ -151,7 +152,7 @@ class Blobs:
         self._notes = version, file
         return file
 
-    def noted(self, version: int) -> set[str]:
+    def read_uploads(self, version: int) -> set[str]:
         """Return what was uploaded for a version. A partial line, left by a kill, does not count."""
         try:
             lines = (self._arrived / str(version)).read_text().split("\n")
@@ -175,19 +176,19 @@ class Blobs:
         correct.
         """
         if md5 not in self._unsynced:
-            if self.size(md5) is None or self.md5_of(md5) != md5:
+            if self.get_size(md5) is None or self.compute_md5(md5) != md5:
                 return False
             self._unsynced.add(md5)
             self._sound.add(md5)
         return True
 
-    def unsound(self, md5s: Iterable[str]) -> set[str]:
+    def find_unsound(self, md5s: Iterable[str]) -> set[str]:
         """
         Return those blobs that are missing, or that were damaged on the disk after they were durable. Each one is read
         once per process, small ones first, and `MAX_LOOKED_AT` bytes at a time; the command `check` reads the rest.
         """
-        sizes = {md5: self.size(md5) for md5 in set(md5s)}
-        found = {md5 for md5, size in sizes.items() if size is None}
+        sizes = {md5: self.get_size(md5) for md5 in set(md5s)}
+        unsound = {md5 for md5, size in sizes.items() if size is None}
         looked_at = 0
         for size, md5 in sorted((size, md5) for md5, size in sizes.items() if size is not None):
             if md5 in self._sound:
@@ -195,49 +196,49 @@ class Blobs:
             looked_at += size
             if looked_at > MAX_LOOKED_AT:
                 break
-            if self.md5_of(md5) == md5:
+            if self.compute_md5(md5) == md5:
                 self._sound.add(md5)
             else:
-                found.add(md5)
-        return found
+                unsound.add(md5)
+        return unsound
 
     def write(self, data: bytes) -> str:
         """Store what the server itself made; returns its MD5."""
-        with self.incoming() as upload:
+        with self.begin_upload() as upload:
             upload.write(data)
             return upload.keep()
 
-    def place(self, path: str, md5: str) -> None:
+    def put_in_place(self, path: str, md5: str) -> None:
         """Give a complete file its name."""
         self._unsynced.add(md5)
         self._sound.add(md5)
-        os.rename(path, self._name(md5))  # noqa: PTH104
+        os.rename(path, self._build_path(md5))  # noqa: PTH104
 
-    def incoming(self) -> "Incoming":
+    def begin_upload(self) -> "Incoming":
         return Incoming(self, f"{self._incoming}/{self._prefix}-{next(self._numbers)}")
 
     def make_durable(self, md5s: Collection[str]) -> None:
         """Return after the blobs, and their names in their folders, would survive a power failure."""
         if len(md5s) <= FEW or not sync_file_system(self._folder):
             for md5 in md5s:
-                fsync(self.path(md5))
+                fsync(self.locate(md5))
             for folder in {md5[:2] for md5 in md5s}:
                 fsync(self._folder / folder)
         self._unsynced.difference_update(md5s)
 
-    def everything(self) -> Iterator[Found]:
+    def walk(self) -> Iterator[Found]:
         """Every file in the blobs' places, folder by folder."""
         for folder in sorted(self._folder.glob("*")):
             if folder in (self._incoming, self._arrived):
                 continue
             for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
-                known = bool(MD5.fullmatch(path.name)) and path == self.path(path.name)
-                yield from _found(path, path.name if known else None)
+                known = bool(MD5.fullmatch(path.name)) and path == self.locate(path.name)
+                yield from _inspect_file(path, path.name if known else None)
 
-    def arriving(self) -> Iterator[Found]:
+    def walk_arriving(self) -> Iterator[Found]:
         """Yield every file of an upload in progress, and the leftovers of killed servers and of clients that left."""
         for path in [*sorted(self._incoming.glob("*")), *sorted(self._arrived.glob("*"))]:
-            yield from _found(path, None)
+            yield from _inspect_file(path, None)
 
     def remove(self, md5: str, *, before: float) -> int | None:
         """
@@ -248,15 +249,15 @@ class Blobs:
         """
         aside = Path(f"{self._incoming}/{uuid4().hex}")
         try:
-            self.path(md5).rename(aside)
+            self.locate(md5).rename(aside)
         except FileNotFoundError:
             return None
-        found = aside.stat()
-        if found.st_mtime >= before:
-            aside.rename(self.path(md5))
+        status = aside.stat()
+        if status.st_mtime >= before:
+            aside.rename(self.locate(md5))
             return None
         aside.unlink()
-        return found.st_size
+        return status.st_size
 
 
 class Incoming:
@@ -281,7 +282,7 @@ class Incoming:
         if self.size > MAX_IN_MEMORY:
             self._flush()
 
-    def md5(self) -> str:
+    def compute_md5(self) -> str:
         """Of what has been written so far."""
         return self._digest.hexdigest()
 
@@ -290,28 +291,28 @@ class Incoming:
         Put the blob in its place and return its MD5; raise Invalid if it is not the expected one. An existing file
         stays, unless it is damaged: someone may have made other bytes with the same MD5.
         """
-        md5 = self.md5()
+        md5 = self.compute_md5()
         if expected is not None and md5 != expected:
             raise Invalid(f"the received bytes have the MD5 {md5}, but {expected} was announced: nothing was stored")
-        here = self._blobs.renew(md5)
-        if here and self._is_there(md5):
+        exists = self._blobs.renew(md5)
+        if exists and self._is_there(md5):
             return md5
-        if here and self._blobs.md5_of(md5) == md5:
+        if exists and self._blobs.compute_md5(md5) == md5:
             raise Invalid(f"other bytes with the MD5 {md5} are already stored: nothing was stored")
         file = self._flush()
-        if here:
+        if exists:
             os.fsync(file)
         os.close(file)
         self._file = None
-        self._blobs.place(self._path, md5)
+        self._blobs.put_in_place(self._path, md5)
         return md5
 
     def _is_there(self, md5: str) -> bool:
         """Return whether the file of this name has exactly these bytes."""
         if self._file is None:
-            return self._blobs.size(md5) == self.size and self._blobs.read(md5) == b"".join(self._waiting)
+            return self._blobs.get_size(md5) == self.size and self._blobs.read(md5) == b"".join(self._waiting)
         self._flush()
-        return filecmp.cmp(self._path, self._blobs.path(md5), shallow=False)
+        return filecmp.cmp(self._path, self._blobs.locate(md5), shallow=False)
 
     def _flush(self) -> int:
         """Move what waits in memory to the file, created the first time."""
@@ -332,7 +333,7 @@ class Incoming:
             os.unlink(self._path)  # noqa: PTH108
 
 
-def _found(path: Path, md5: str | None) -> Iterator[Found]:
+def _inspect_file(path: Path, md5: str | None) -> Iterator[Found]:
     """Return a file, unless it was removed since its folder was read."""
     try:
         stat = path.lstat()

@@ -61,35 +61,35 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        db = self._reader()
-        with _transaction(db, "BEGIN"):
+        db = self._get_reader()
+        with _transact(db, "BEGIN"):
             yield db
 
-    def _reader(self) -> sqlite3.Connection:
+    def _get_reader(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = self._connect()
         return db
 
-    def latest(self) -> sqlite3.Connection:
+    def get_connection(self) -> sqlite3.Connection:
         """For code with its own transactions in between: each statement sees what is committed by then."""
-        return self._reader()
+        return self._get_reader()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Wait for the other writers of this process, and at most `BUSY_S` for one of another process."""
         began = time.monotonic()
-        with self._lock, self._turn(time.monotonic() - began) as db:
+        with self._lock, self._take_turn(time.monotonic() - began) as db:
             yield db
 
     @contextmanager
-    def _turn(self, waited_s: float = 0) -> Iterator[sqlite3.Connection]:
+    def _take_turn(self, waited_s: float = 0) -> Iterator[sqlite3.Connection]:
         """Of the one that has the lock."""
         if self._closed:
             raise Stopping("the server is stopping")
         left_s = max(BUSY_S - waited_s, LAST_TRY_S)
         self._writer.execute(f"PRAGMA busy_timeout = {left_s * 1000:.0f}")
-        with _transaction(self._writer, "BEGIN IMMEDIATE"):
+        with _transact(self._writer, "BEGIN IMMEDIATE"):
             yield self._writer
 
     @contextmanager
@@ -97,9 +97,9 @@ class Database:
         """`work` in a transaction; then, while the next writer has its turn, the snapshot right after it."""
         began = time.monotonic()
         with self._lock:
-            with self._turn(time.monotonic() - began) as db:
+            with self._take_turn(time.monotonic() - began) as db:
                 done = work(db)
-            reader = self._reader()
+            reader = self._get_reader()
             reader.execute("BEGIN")
             reader.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # the snapshot begins with the first row
         try:
@@ -143,7 +143,7 @@ class Turns:
 
 
 @contextmanager
-def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
+def _transact(db: sqlite3.Connection, begin: str) -> Iterator[None]:
     db.execute(begin)
     try:
         yield
@@ -159,31 +159,31 @@ def migrate(db: sqlite3.Connection) -> None:
     """Apply the numbered migrations that this file does not have, in one transaction, so that only one process does
     it.
     """
-    if format_of(db) == len(scripts()):
+    if read_format(db) == len(list_migrations()):
         return
-    with _transaction(db, "BEGIN IMMEDIATE"):
-        for number, script in enumerate(scripts()[format_of(db) :], format_of(db) + 1):
-            for statement in _statements(script.read_text()):
+    with _transact(db, "BEGIN IMMEDIATE"):
+        for number, script in enumerate(list_migrations()[read_format(db) :], read_format(db) + 1):
+            for statement in _split_statements(script.read_text()):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {number}")
 
 
-def scripts() -> list[Path]:
+def list_migrations() -> list[Path]:
     return sorted(MIGRATIONS.glob("[0-9]*.sql"))
 
 
-def format_of(db: sqlite3.Connection) -> int:
+def read_format(db: sqlite3.Connection) -> int:
     """Return how many migrations a file has. Raise StartError if it has more than this server knows."""
-    done = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if done > len(scripts()):
+    done, known = int(db.execute("PRAGMA user_version").fetchone()[0]), len(list_migrations())
+    if done > known:
         raise StartError(
-            f"the data folder was written by a newer server (its format is {done}, this one knows {len(scripts())})",
+            f"the data folder was written by a newer server (its format is {done}, this one knows {known})",
             "start the newer server, or choose another folder with --data",
         )
     return done
 
 
-def _statements(script: str) -> Iterator[str]:
+def _split_statements(script: str) -> Iterator[str]:
     """Run them one by one, because `executescript` would commit their transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
@@ -196,25 +196,25 @@ def _statements(script: str) -> Iterator[str]:
 
 
 @contextmanager
-def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+def open_snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a snapshot of a file that a server may be writing, for a command that only reads."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
         uri += "&immutable=1"  # SQLite could not create the files that it needs next to it
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     try:
-        if format_of(db) < len(scripts()):
+        if read_format(db) < len(list_migrations()):
             raise StartError(
-                f"{path} was written by an older server (its format is {format_of(db)})",
+                f"{path} was written by an older server (its format is {read_format(db)})",
                 "start this server on it once, which updates it",
             )
-        with _transaction(db, "BEGIN"):
+        with _transact(db, "BEGIN"):
             yield db
     finally:
         db.close()
 
 
-def now(ago_s: float = 0) -> str:
+def format_now(ago_s: float = 0) -> str:
     """Return the current time, or this many seconds ago, in the SDK's format: ISO 8601 in UTC, ending in Z."""
     return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -225,19 +225,19 @@ def _select(kind: type[Row]) -> str:
     return f"SELECT {columns} FROM {kind.TABLE} "  # noqa: S608  names of our own code
 
 
-def every(db: sqlite3.Connection, kind: type[R], where: str = "", *values: Any) -> list[R]:
+def select_all(db: sqlite3.Connection, kind: type[R], where: str = "", *values: Any) -> list[R]:
     """Return all rows, as `kind`; `where` may also join, order and limit."""
     return [kind(*row) for row in db.execute(_select(kind) + where, values)]
 
 
-def one(db: sqlite3.Connection, kind: type[R], where: str, *values: Any) -> R | None:
+def select_one(db: sqlite3.Connection, kind: type[R], where: str, *values: Any) -> R | None:
     row = db.execute(_select(kind) + where, values).fetchone()
     return None if row is None else kind(*row)
 
 
 def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
     """Return a row that must exist: a missing one is a bug."""
-    row = one(db, kind, "WHERE id = ?", row_id)
+    row = select_one(db, kind, "WHERE id = ?", row_id)
     if row is None:
         raise LookupError(f"{kind.TABLE} has no row {row_id}")
     return row
@@ -246,12 +246,12 @@ def get(db: sqlite3.Connection, kind: type[R], row_id: int) -> R:
 def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
     """Add a row; return its id, which no row of the table has had before."""
     names, marks = ", ".join(("id", *columns)), ", ".join("?" * (len(columns) + 1))
-    row_id = next_id(db, table)
+    row_id = find_next_id(db, table)
     db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", (row_id, *columns.values()))  # noqa: S608
     return row_id
 
 
-def next_id(db: sqlite3.Connection, table: str) -> int:
+def find_next_id(db: sqlite3.Connection, table: str) -> int:
     """SQLite itself would reuse the id of the last row if it was deleted."""
     ids = f"SELECT max(id) AS id FROM {table} UNION ALL SELECT id FROM last_ids WHERE name = ?"  # noqa: S608
     return int(db.execute(f"SELECT coalesce(max(id), 0) FROM ({ids})", (table,)).fetchone()[0]) + 1  # noqa: S608

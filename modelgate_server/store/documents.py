@@ -11,7 +11,7 @@ from modelgate_server.errors import Invalid
 MAX_JSON_DEPTH = 200
 
 
-def json_object(text: str | bytes | None, what: str) -> dict[str, Any]:
+def parse_object(text: str | bytes | None, what: str) -> dict[str, Any]:
     """Return the object in a text, {} for no text. Raise Invalid for anything else, but allow NaN and Infinity, which
     the SDK sends.
     """
@@ -36,11 +36,11 @@ def _as_it_is(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def sent(body: bytes, what: str) -> dict[str, Any]:
+def parse_body(body: bytes, what: str) -> dict[str, Any]:
     """
     Return the object that a request's body is. JSON can hold half a surrogate pair, which cannot be stored as text.
     """
-    value = json_object(body, what)
+    value = parse_object(body, what)
     if b"\\ud" in body or b"\\uD" in body:
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -49,24 +49,24 @@ def sent(body: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def longest_list(value: Any) -> int:
+def measure_longest_list(value: Any) -> int:
     """Return the length of the longest list in a document."""
-    return max((len(one) for level in _levels(value) for one in level if isinstance(one, list)), default=0)
+    return max((len(item) for level in _walk_levels(value) for item in level if isinstance(item, list)), default=0)
 
 
 def _is_deeper(value: Any, limit: int) -> bool:
-    return next(islice(_levels(value), limit, None), None) is not None
+    return next(islice(_walk_levels(value), limit, None), None) is not None
 
 
-def _levels(value: Any) -> Iterator[list[Any]]:
+def _walk_levels(value: Any) -> Iterator[list[Any]]:
     """Yield the document itself, its items, their items, and so on."""
     level = [value]
     while level:
         yield level
         inside: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                inside += one.values()
-            elif isinstance(one, list):
-                inside += one
+        for item in level:
+            if isinstance(item, dict):
+                inside += item.values()
+            elif isinstance(item, list):
+                inside += item
         level = inside

@@ -41,7 +41,7 @@ SYSTEM = {
 }
 
 
-def fault(error: BaseException | None) -> ServerError | None:
+def translate_error(error: BaseException | None) -> ServerError | None:
     """Return the refusal for an error of the machine or for a stopped statement; None for any other error."""
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
         return TooLong("the request took too long: ask for less at a time")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from modelgate_server.store import names, references
-from modelgate_server.store.db import every, next_id, now, one
+from modelgate_server.store.db import find_next_id, format_now, select_all, select_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +26,27 @@ def put(db: sqlite3.Connection, run_id: int, name: str, *, md5: str, size: int) 
         "INSERT INTO run_files (id, run_id, name, md5, size, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (run_id, name) DO UPDATE"
         " SET md5 = excluded.md5, size = excluded.size, updated_at = excluded.updated_at",
-        (next_id(db, "run_files"), run_id, names.run_file(name), md5, size, now()),
+        (find_next_id(db, "run_files"), run_id, names.normalize_run_file(name), md5, size, format_now()),
     )
     references.remember(db, [md5])
 
 
 def find_by_id(db: sqlite3.Connection, file_id: int) -> RunFile | None:
-    return one(db, RunFile, "WHERE id = ?", file_id)
+    return select_one(db, RunFile, "WHERE id = ?", file_id)
 
 
 def find(db: sqlite3.Connection, run_id: int, name: str) -> RunFile | None:
-    return one(db, RunFile, "WHERE run_id = ? AND name = ?", run_id, names.run_file(name))
+    return select_one(db, RunFile, "WHERE run_id = ? AND name = ?", run_id, names.normalize_run_file(name))
 
 
-def listing(db: sqlite3.Connection, run_id: int, *, pattern: str | None = None) -> list[RunFile]:
+def list_by_run(db: sqlite3.Connection, run_id: int, *, pattern: str | None = None) -> list[RunFile]:
     """By name; `pattern` is SQL's LIKE."""
-    return every(db, RunFile, "WHERE run_id = ? AND name LIKE ? ORDER BY name", run_id, pattern or "%")
+    return select_all(db, RunFile, "WHERE run_id = ? AND name LIKE ? ORDER BY name", run_id, pattern or "%")
 
 
-def named(db: sqlite3.Connection, run_id: int, wanted: Sequence[str]) -> list[RunFile]:
-    found = (find(db, run_id, name) for name in dict.fromkeys(names.run_file(name) for name in wanted))
-    return [one_file for one_file in found if one_file is not None]
+def find_named(db: sqlite3.Connection, run_id: int, wanted: Sequence[str]) -> list[RunFile]:
+    run_files = (find(db, run_id, name) for name in dict.fromkeys(names.normalize_run_file(name) for name in wanted))
+    return [run_file for run_file in run_files if run_file is not None]
 
 
 def count(db: sqlite3.Connection, run_id: int) -> int:

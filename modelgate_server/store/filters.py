@@ -32,7 +32,7 @@ def select(items: Iterable[T], condition: dict[str, Any], value_of: Callable[[T,
     """
     Return the items that meet a condition; `value_of(item, field)` raises Invalid for a field that it does not know.
     """
-    return [item for item in items if matches(condition, lambda name, item=item: value_of(item, name))]  # type: ignore[misc]
+    return [item for item in items if is_met(condition, lambda name, item=item: value_of(item, name))]  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -50,32 +50,32 @@ class Order(Generic[T]):
     by: str | None = None
     value_of: Callable[[T, str], Any] | None = None
 
-    def place(self, item: T) -> Place:
+    def compute_place(self, item: T) -> Place:
         rank: list[Any] = []
         if self.by and self.value_of is not None:
-            value = _comparable(self.value_of(item, self.by.lstrip("+-")))
+            value = _make_comparable(self.value_of(item, self.by.lstrip("+-")))
             if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
                 rank = [1, value, ""]
             else:
                 rank = [0, 0, ""] if value is None else [2, 0, str(value)]
         return [rank, self.unique(item)]
 
-    def key(self, place: Place) -> tuple[Any, Any]:
+    def compute_key(self, place: Place) -> tuple[Any, Any]:
         """Return what places are sorted by."""
         rank, unique = tuple(place[0]), tuple(place[1])
         down = bool(self.by) and str(self.by).startswith("-")
         return _Reversed(rank) if down else rank, _Reversed(unique) if self.backwards else unique
 
-    def sorted(self, items: Iterable[T]) -> list[T]:
-        return sorted(items, key=lambda item: self.key(self.place(item)))
+    def sort(self, items: Iterable[T]) -> list[T]:
+        return sorted(items, key=lambda item: self.compute_key(self.compute_place(item)))
 
-    def after(self, items: list[T], place: Any) -> int:
+    def count_until(self, items: list[T], place: Any) -> int:
         """Return how many of the sorted items are not behind a place. Raises Invalid for a place of another list."""
         if not items:
             return 0
-        if _kinds(place) != _kinds(self.place(items[0])):
+        if _describe_kinds(place) != _describe_kinds(self.compute_place(items[0])):
             raise Invalid("the cursor does not belong to this list")
-        return bisect_right(items, self.key(place), key=lambda item: self.key(self.place(item)))
+        return bisect_right(items, self.compute_key(place), key=lambda item: self.compute_key(self.compute_place(item)))
 
 
 class _Reversed:
@@ -96,62 +96,64 @@ class _Reversed:
         return hash(self._value)
 
 
-def _kinds(place: Any) -> Any:
+def _describe_kinds(place: Any) -> Any:
     """Return the shape of a place: numbers and texts cannot be compared with each other."""
     if isinstance(place, list):
-        return [_kinds(one) for one in place]
+        return [_describe_kinds(item) for item in place]
     return "number" if isinstance(place, int | float) else type(place).__name__
 
 
-def matches(condition: Any, lookup: Lookup, depth: int = 0) -> bool:
+def is_met(condition: Any, lookup: Lookup, depth: int = 0) -> bool:
     if not isinstance(condition, dict) or depth > MAX_DEPTH:
         raise Invalid(f"a filter must be an object, nested at most {MAX_DEPTH} deep")
-    return all(_part(name, wanted, lookup, depth + 1) for name, wanted in condition.items())
+    return all(_is_part_met(name, wanted, lookup, depth + 1) for name, wanted in condition.items())
 
 
-def _part(name: str, wanted: Any, lookup: Lookup, depth: int) -> bool:
+def _is_part_met(name: str, wanted: Any, lookup: Lookup, depth: int) -> bool:
     if name in ("$and", "$or", "$nor"):
         if not isinstance(wanted, list):
             raise Invalid(f"{name} in a filter needs a list")
-        met = (matches(part, lookup, depth) for part in wanted)
+        met = (is_met(part, lookup, depth) for part in wanted)
         return all(met) if name == "$and" else any(met) == (name == "$or")
     if name == "$not":
-        return not matches(wanted, lookup, depth)
+        return not is_met(wanted, lookup, depth)
     if name.startswith("$"):
         raise Invalid(f"the filter's operator {name} is not supported")
-    return _field(lookup(name), wanted, depth)
+    return _is_field_met(lookup(name), wanted, depth)
 
 
-def _field(value: Any, wanted: Any, depth: int) -> bool:
+def _is_field_met(value: Any, wanted: Any, depth: int) -> bool:
     if depth > MAX_DEPTH:
         raise Invalid(f"a filter may be nested at most {MAX_DEPTH} deep")
     if not isinstance(wanted, dict) or not any(key.startswith("$") for key in wanted):
-        return _any(value, lambda item: _equal(item, wanted))
-    return all(_operator(operator, value, operand, depth) for operator, operand in wanted.items())
+        return _match_any(value, lambda item: _are_equal(item, wanted))
+    return all(_apply_operator(operator, value, operand, depth) for operator, operand in wanted.items())
 
 
-def _operator(operator: str, value: Any, operand: Any, depth: int) -> bool:
+def _apply_operator(operator: str, value: Any, operand: Any, depth: int) -> bool:
     if operator == "$not":
-        return not _field(value, operand, depth + 1)
+        return not _is_field_met(value, operand, depth + 1)
     if operator == "$exists":
         return (value is not None and value != []) == bool(operand)
     if operator == "$ne":
-        return not _any(value, lambda item: _equal(item, operand))
+        return not _match_any(value, lambda item: _are_equal(item, operand))
     if operator in ("$in", "$nin"):
         if not isinstance(operand, list):
             raise Invalid(f"{operator} in a filter needs a list")
-        return _any(value, lambda item: any(_equal(item, one) for one in operand)) == (operator == "$in")
+        return _match_any(value, lambda item: any(_are_equal(item, option) for option in operand)) == (
+            operator == "$in"
+        )
     test = _TESTS.get(operator)
     if test is None:
         raise Invalid(f"the filter's operator {operator} is not supported")
-    return _any(value, lambda item: test(item, operand))
+    return _match_any(value, lambda item: test(item, operand))
 
 
-def _any(value: Any, test: Callable[[Any], bool]) -> bool:
+def _match_any(value: Any, test: Callable[[Any], bool]) -> bool:
     return any(test(item) for item in value) if isinstance(value, list) else test(value)
 
 
-def _comparable(value: Any) -> Any:
+def _make_comparable(value: Any) -> Any:
     """Times are compared as times, whichever way they are written."""
     if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value):
         try:
@@ -162,20 +164,20 @@ def _comparable(value: Any) -> Any:
     return value
 
 
-def _equal(value: Any, wanted: Any) -> bool:
-    return bool(_comparable(value) == _comparable(wanted))
+def _are_equal(value: Any, wanted: Any) -> bool:
+    return bool(_make_comparable(value) == _make_comparable(wanted))
 
 
-def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+def _make_comparison(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def compare(value: Any, wanted: Any) -> bool:
-        left, right = _comparable(value), _comparable(wanted)
+        left, right = _make_comparable(value), _make_comparable(wanted)
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         return (numbers or (isinstance(left, str) and isinstance(right, str))) and test(left, right)
 
     return compare
 
 
-def _regex(value: Any, pattern: Any) -> bool:
+def _match_regex(value: Any, pattern: Any) -> bool:
     if not isinstance(pattern, str) or len(pattern) > MAX_REGEX_CHARS:
         raise Invalid(f"$regex in a filter needs a string of at most {MAX_REGEX_CHARS} characters")
     try:
@@ -186,11 +188,11 @@ def _regex(value: Any, pattern: Any) -> bool:
 
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
-    "$eq": _equal,
-    "$gt": _ordered(lambda a, b: a > b),
-    "$gte": _ordered(lambda a, b: a >= b),
-    "$lt": _ordered(lambda a, b: a < b),
-    "$lte": _ordered(lambda a, b: a <= b),
+    "$eq": _are_equal,
+    "$gt": _make_comparison(lambda a, b: a > b),
+    "$gte": _make_comparison(lambda a, b: a >= b),
+    "$lt": _make_comparison(lambda a, b: a < b),
+    "$lte": _make_comparison(lambda a, b: a <= b),
     "$contains": lambda value, wanted: isinstance(value, str) and str(wanted) in value,
-    "$regex": _regex,
+    "$regex": _match_regex,
 }

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from modelgate_server.errors import Invalid
 from modelgate_server.store.db import update
-from modelgate_server.store.documents import json_object
+from modelgate_server.store.documents import parse_object
 
 # More lines or steps than any run has; SQLite could not hold a number of arbitrary length.
 MAX_NUMBER = 10**15
@@ -37,27 +37,27 @@ class Chunk:
     lines: list[str]
     steps: list[int]
 
-    def pieces(self, size: int) -> "Iterator[Chunk]":
+    def split(self, size: int) -> "Iterator[Chunk]":
         """The same in smaller ones."""
         for start in range(0, len(self.lines), size):
             stop = start + size
             yield Chunk(self.stream, self.offset + start, self.lines[start:stop], self.steps[start:stop])
 
 
-def chunk(stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> Chunk:
+def check_chunk(stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> Chunk:
     """Raises Invalid for a malformed stream or line. No database is needed for that."""
     if not lowest <= offset <= MAX_NUMBER:
         raise Invalid(f"stream {stream} has no line {offset}")
     if stream not in (HISTORY, EVENTS, CONSOLE, SUMMARY):
         raise Invalid(f'"{stream[:80]}" is not a stream of a run')
     if stream == SUMMARY and lines:
-        json_object(lines[-1], "the summary")
-    steps = [_step(offset + i, line) for i, line in enumerate(lines)] if stream == HISTORY else []
+        parse_object(lines[-1], "the summary")
+    steps = [_read_step(offset + i, line) for i, line in enumerate(lines)] if stream == HISTORY else []
     return Chunk(stream, offset, lines, steps)
 
 
-def _step(number: int, line: str) -> int:
-    step = json_object(line, "a line of history").get("_step", number)
+def _read_step(number: int, line: str) -> int:
+    step = parse_object(line, "a line of history").get("_step", number)
     if not isinstance(step, int) or abs(step) > MAX_NUMBER:
         raise Invalid(f"line {number} of the history has the step {step!r}, which is not a valid step")
     return step
@@ -65,7 +65,7 @@ def _step(number: int, line: str) -> int:
 
 def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> None:
     """Write `lines[i]` as line `offset + i`. Raises Invalid for a malformed stream or line."""
-    write(db, run_id, chunk(stream, offset, lines, lowest=lowest))
+    write(db, run_id, check_chunk(stream, offset, lines, lowest=lowest))
 
 
 def write(db: sqlite3.Connection, run_id: int, chunk: Chunk, writer: str | None = None) -> None:
@@ -80,7 +80,7 @@ def write(db: sqlite3.Connection, run_id: int, chunk: Chunk, writer: str | None 
         return
     numbers = list(range(chunk.offset, chunk.offset + len(chunk.lines)))
     if writer is not None:
-        numbers = _shared(db, run_id, writer, chunk.stream, numbers)
+        numbers = _assign_shared_lines(db, run_id, writer, chunk.stream, numbers)
         if chunk.stream == HISTORY:
             rows = zip(numbers, chunk.lines, strict=True)
             stepped = [json.dumps({**json.loads(line), "_step": number}) for number, line in rows]
@@ -94,19 +94,21 @@ def write(db: sqlite3.Connection, run_id: int, chunk: Chunk, writer: str | None 
 
 def _write_summary(db: sqlite3.Connection, run_id: int, text: str, *, laid_over: bool) -> None:
     if laid_over:
-        there = db.execute("SELECT summary FROM runs WHERE id = ?", (run_id,)).fetchone()
-        text = json.dumps({**json.loads(there[0] if there else "{}"), **json.loads(text)})
+        row = db.execute("SELECT summary FROM runs WHERE id = ?", (run_id,)).fetchone()
+        text = json.dumps({**json.loads(row[0] if row else "{}"), **json.loads(text)})
     update(db, "runs", run_id, summary=text)
 
 
-def _shared(db: sqlite3.Connection, run_id: int, writer: str, stream: str, numbers: list[int]) -> list[int]:
+def _assign_shared_lines(
+    db: sqlite3.Connection, run_id: int, writer: str, stream: str, numbers: list[int]
+) -> list[int]:
     """Return the stream's lines for those of one writer, given now if they are new."""
     if not numbers:
         return []
     where = "WHERE run_id = ? AND writer = ? AND stream = ? AND number BETWEEN ? AND ?"
     mine = (run_id, writer, stream, numbers[0], numbers[-1])
     known = dict(db.execute(f"SELECT number, line FROM shared_lines {where}", mine))  # noqa: S608  our own text
-    counts = {HISTORY: count, EVENTS: event_count, CONSOLE: console_count}
+    counts = {HISTORY: count, EVENTS: count_events, CONSOLE: count_console}
     fresh = itertools.count(counts[stream](db, run_id))
     given = {number: next(fresh) for number in numbers if number not in known}
     rows = [(run_id, writer, stream, number, line) for number, line in given.items()]
@@ -132,11 +134,11 @@ def count(db: sqlite3.Connection, run_id: int) -> int:
     return _count(db, "SELECT coalesce(max(line) + 1, 0) FROM history WHERE run_id = ?", run_id)
 
 
-def event_count(db: sqlite3.Connection, run_id: int) -> int:
+def count_events(db: sqlite3.Connection, run_id: int) -> int:
     return _count(db, "SELECT coalesce(max(line) + 1, 0) FROM events WHERE run_id = ?", run_id)
 
 
-def console_count(db: sqlite3.Connection, run_id: int) -> int:
+def count_console(db: sqlite3.Connection, run_id: int) -> int:
     return _count(db, "SELECT coalesce(max(line) + 1, 0) FROM console WHERE run_id = ?", run_id)
 
 
@@ -144,7 +146,7 @@ def _count(db: sqlite3.Connection, sql: str, *values: int) -> int:
     return int(db.execute(sql, values).fetchone()[0])
 
 
-def lines(db: sqlite3.Connection, run_id: int, *, min_step: int = 0, max_step: int | None = None) -> list[str]:
+def read_lines(db: sqlite3.Connection, run_id: int, *, min_step: int = 0, max_step: int | None = None) -> list[str]:
     """History as it was logged, `min_step <= _step < max_step`."""
     # The plus keeps SQLite from reading a whole run in the order of its lines to find the few of a page.
     order = "line" if max_step is None else "+line"
@@ -156,24 +158,24 @@ def lines(db: sqlite3.Connection, run_id: int, *, min_step: int = 0, max_step: i
 _WITHIN = f"FROM history WHERE run_id = ?1 AND step >= ?2 AND step < coalesce(?3, {2 * MAX_NUMBER})"
 
 
-def first_step(db: sqlite3.Connection, run_id: int) -> int | None:
+def find_first_step(db: sqlite3.Connection, run_id: int) -> int | None:
     """Return None for a run without history."""
     step: int | None = db.execute("SELECT min(step) FROM history WHERE run_id = ?", (run_id,)).fetchone()[0]
     return step
 
 
-def rows(db: sqlite3.Connection, run_id: int) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in lines(db, run_id)]
+def read_rows(db: sqlite3.Connection, run_id: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in read_lines(db, run_id)]
 
 
-def spread(db: sqlite3.Connection, run_id: int, wanted: int) -> Iterator[dict[str, Any]]:
+def sample_rows(db: sqlite3.Connection, run_id: int, wanted: int) -> Iterator[dict[str, Any]]:
     """At most so many rows, evenly spread, the first and the last among them; one at a time in memory."""
     numbers = [line for (line,) in db.execute("SELECT line FROM history WHERE run_id = ? ORDER BY line", (run_id,))]
     for line in sample(numbers, wanted):
-        yield json.loads(_line(db, run_id, line))
+        yield json.loads(_read_line(db, run_id, line))
 
 
-def spread_between(
+def sample_rows_between(
     db: sqlite3.Connection, run_id: int, wanted: int, keys: Sequence[str], first: int = 0, last: int | None = None
 ) -> list[dict[str, Any]]:
     """
@@ -181,13 +183,13 @@ def spread_between(
     logged rarely, adds the same number of rows, up to MAX_RARE times.
     """
     within = (run_id, first, last)
-    numbers = _every_line(db, within, []) or _listed(db, within)
-    picked = {line: json.loads(_line(db, run_id, line)) for line in sample(numbers, wanted)}
+    numbers = _find_range(db, within, []) or _list_lines(db, within)
+    picked = {line: json.loads(_read_line(db, run_id, line)) for line in sample(numbers, wanted)}
     if len(picked) < len(numbers):
-        for key in _rare(picked.values(), keys):
-            mentioned = _lines_that_mention(db, within, [key])
+        for key in _find_rare(picked.values(), keys):
+            mentioned = _find_mentions(db, within, [key])
             for line in sample(mentioned or [], wanted):
-                picked.setdefault(line, json.loads(_line(db, run_id, line)))
+                picked.setdefault(line, json.loads(_read_line(db, run_id, line)))
     return [row for _, row in sorted(picked.items())]
 
 
@@ -195,7 +197,7 @@ def spread_between(
 MAX_RARE = 8
 
 
-def _rare(rows: Collection[dict[str, Any]], keys: Sequence[str]) -> Iterator[str]:
+def _find_rare(rows: Collection[dict[str, Any]], keys: Sequence[str]) -> Iterator[str]:
     """Return the keys that most rows lack. After rows were added for one key, another key may no longer be rare."""
     left = MAX_RARE
     for key in keys:
@@ -208,35 +210,35 @@ def _rare(rows: Collection[dict[str, Any]], keys: Sequence[str]) -> Iterator[str
 FEW_ROWS = 100
 
 
-def last_line(db: sqlite3.Connection, run_id: int) -> str | None:
+def find_last_line(db: sqlite3.Connection, run_id: int) -> str | None:
     row = db.execute("SELECT data FROM history WHERE run_id = ? ORDER BY line DESC LIMIT 1", (run_id,)).fetchone()
     return None if row is None else str(row[0])
 
 
-def events(db: sqlite3.Connection, run_id: int) -> list[str]:
+def read_events(db: sqlite3.Connection, run_id: int) -> list[str]:
     return [row[0] for row in db.execute("SELECT data FROM events WHERE run_id = ? ORDER BY line", (run_id,))]
 
 
-def events_spread(db: sqlite3.Connection, run_id: int, wanted: int) -> list[str]:
+def sample_events(db: sqlite3.Connection, run_id: int, wanted: int) -> list[str]:
     """At most so many, evenly spread, the first and the last among them; no other is read."""
     sql = "SELECT data FROM events WHERE run_id = ? AND line = ?"
-    every = range(event_count(db, run_id))
+    every = range(count_events(db, run_id))
     read = (db.execute(sql, (run_id, line)).fetchone() for line in sample(every, wanted))
     return [row[0] for row in read if row]
 
 
-def last_event(db: sqlite3.Connection, run_id: int) -> str | None:
+def find_last_event(db: sqlite3.Connection, run_id: int) -> str | None:
     row = db.execute("SELECT data FROM events WHERE run_id = ? ORDER BY line DESC LIMIT 1", (run_id,)).fetchone()
     return None if row is None else str(row[0])
 
 
-def console(db: sqlite3.Connection, run_id: int, *, first: int = 0) -> list[tuple[int, str]]:
+def read_console(db: sqlite3.Connection, run_id: int, *, first: int = 0) -> list[tuple[int, str]]:
     """(number, line) from the line `first` on, in order; a number may be missing."""
     sql = "SELECT line, data FROM console WHERE run_id = ? AND line >= ? ORDER BY line"
     return db.execute(sql, (run_id, first)).fetchall()
 
 
-def numbered(db: sqlite3.Connection, run_id: int, table: str) -> Iterator[tuple[int, str]]:
+def read_numbered(db: sqlite3.Connection, run_id: int, table: str) -> Iterator[tuple[int, str]]:
     """(number, line) of a stream, by its table's name; not all in memory at once."""
     if table not in TABLES:
         raise LookupError(table)
@@ -260,24 +262,24 @@ def sample(items: Sequence[Item], wanted: int | None) -> list[Item]:
     return [items[round(i * stride)] for i in range(wanted)]
 
 
-def sampled(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[dict[str, Any]]:
+def sample_by_spec(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Return rows that have all of the spec's keys, with only those; both ends of the steps are included."""
     keys = spec.get("keys") or []
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise Invalid('"keys" of a history spec must be a list of strings')
-    first, last, wanted = (_number_in(spec, name) for name in ("minStep", "maxStep", "samples"))
+    first, last, wanted = (_read_number(spec, name) for name in ("minStep", "maxStep", "samples"))
     within = (run_id, first or 0, None if last is None else last + 1)
     if wanted:
         # A long history is not read for a few hundred points, if those that are picked turn out to have the keys.
-        for candidates in (_every_line, _lines_that_mention):
+        for candidates in (_find_range, _find_mentions):
             numbers = candidates(db, within, keys)
             if numbers is not None:
-                rows = [json.loads(_line(db, run_id, number)) for number in sample(numbers, wanted)]
-                picked = [values for row in rows if (values := _values(row, keys)) is not None]
+                rows = [json.loads(_read_line(db, run_id, number)) for number in sample(numbers, wanted)]
+                picked = [values for row in rows if (values := _select_values(row, keys)) is not None]
                 if len(picked) == len(rows):
                     return picked
-    found = lines(db, run_id, min_step=within[1], max_step=within[2])
-    return sample([values for line in found if (values := _values(json.loads(line), keys)) is not None], wanted)
+    logged = read_lines(db, run_id, min_step=within[1], max_step=within[2])
+    return sample([values for line in logged if (values := _select_values(json.loads(line), keys)) is not None], wanted)
 
 
 Within = tuple[int, int, int | None]
@@ -285,37 +287,37 @@ Within = tuple[int, int, int | None]
 _PLAIN = re.compile(r"[\w :-]+\Z", re.ASCII)
 
 
-def _every_line(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
+def _find_range(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
     """Return the numbers of the lines between these steps; None when they have gaps."""
     first, last, count = db.execute(f"SELECT min(line), max(line), count(*) {_WITHIN}", within).fetchone()
     return range(first, last + 1) if count and last - first + 1 == count else None
 
 
-def _listed(db: sqlite3.Connection, within: Within) -> Sequence[int]:
+def _list_lines(db: sqlite3.Connection, within: Within) -> Sequence[int]:
     return [line for (line,) in db.execute(f"SELECT line {_WITHIN} ORDER BY line", within)]
 
 
-def _lines_that_mention(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
+def _find_mentions(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
     """Return the numbers of the lines whose text contains the end of every key; None if a key has no plain end."""
     ends = [_PLAIN.search(key) for key in keys]
-    words = [f'{end[0]}"' for end in ends if end]
-    if len(words) < len(keys):
+    endings = [f'{end[0]}"' for end in ends if end]
+    if len(endings) < len(keys):
         return None
-    mentions = "".join(f" AND instr(data, ?{number})" for number in range(4, 4 + len(words)))
-    return [line for (line,) in db.execute(f"SELECT line {_WITHIN}{mentions} ORDER BY line", (*within, *words))]
+    mentions = "".join(f" AND instr(data, ?{number})" for number in range(4, 4 + len(endings)))
+    return [line for (line,) in db.execute(f"SELECT line {_WITHIN}{mentions} ORDER BY line", (*within, *endings))]
 
 
-def _line(db: sqlite3.Connection, run_id: int, number: int) -> str:
+def _read_line(db: sqlite3.Connection, run_id: int, number: int) -> str:
     return str(db.execute("SELECT data FROM history WHERE run_id = ? AND line = ?", (run_id, number)).fetchone()[0])
 
 
-def _values(row: dict[str, Any], keys: list[str]) -> dict[str, Any] | None:
+def _select_values(row: dict[str, Any], keys: list[str]) -> dict[str, Any] | None:
     """Return the values of these keys, of all keys for none; None when one is missing."""
     values = {key: _find(row, key) for key in keys} if keys else row
     return None if any(value is _MISSING for value in values.values()) else values
 
 
-def _number_in(spec: dict[str, Any], name: str) -> int | None:
+def _read_number(spec: dict[str, Any], name: str) -> int | None:
     value = spec.get(name)
     if value is not None and (not isinstance(value, int) or abs(value) > MAX_NUMBER):
         raise Invalid(f'"{name}" of a history spec must be a whole number')
@@ -325,7 +327,7 @@ def _number_in(spec: dict[str, Any], name: str) -> int | None:
 _MISSING = object()
 
 
-def lookup(tree: dict[str, Any], key: str) -> Any:
+def look_up(tree: dict[str, Any], key: str) -> Any:
     """Return a value by its key or dotted path, None when it is not there."""
     value = _find(tree, key)
     return None if value is _MISSING else value
@@ -343,19 +345,19 @@ def _find(row: dict[str, Any], key: str) -> Any:
     return value
 
 
-def keys(db: sqlite3.Connection, run_id: int) -> dict[str, Any]:
+def summarize_keys(db: sqlite3.Connection, run_id: int) -> dict[str, Any]:
     """Return which keys were logged, how often and as what, and the last step; in the words that the SDK reads."""
-    found: dict[str, _Logged] = {}
+    logged_keys: dict[str, _Logged] = {}
     last_step = -1
     logged = db.execute("SELECT data FROM history WHERE run_id = ? ORDER BY line", (run_id,))
     while some := logged.fetchmany(AT_ONCE):
         for row in json.loads(f"[{','.join(line for (line,) in some)}]"):
             last_step = max(last_step, row.get("_step", last_step))
-            for key, value in _flat(row):
-                if key not in found:
-                    found[key] = _Logged()
-                found[key].add(value)
-    return {"sets": [], "lastStep": last_step, "keys": {key: one.shape() for key, one in found.items()}}
+            for key, value in _flatten(row):
+                if key not in logged_keys:
+                    logged_keys[key] = _Logged()
+                logged_keys[key].add(value)
+    return {"sets": [], "lastStep": last_step, "keys": {key: known.describe() for key, known in logged_keys.items()}}
 
 
 class _Logged:
@@ -369,31 +371,31 @@ class _Logged:
         self._last: Any = None
 
     def add(self, value: Any) -> None:
-        kind = _type(value)
+        kind = _name_type(value)
         self._counts[kind] = self._counts.get(kind, 0) + 1
-        self._monotonic = self._monotonic and _not_below(value, self._last)
+        self._monotonic = self._monotonic and _is_not_below(value, self._last)
         self._last = value
 
-    def shape(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         counts = [{"type": kind, "count": number} for kind, number in self._counts.items()]
         return {"typeCounts": counts, "monotonic": self._monotonic, "previousValue": self._last}
 
 
-def _flat(row: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _flatten(row: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for key, value in row.items():
         if isinstance(value, dict) and value and "_type" not in value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
 
-def _not_below(value: Any, before: Any) -> bool:
+def _is_not_below(value: Any, before: Any) -> bool:
     if not isinstance(value, int | float):
         return False
     return not isinstance(before, int | float) or value >= before
 
 
-def _type(value: Any) -> str:
+def _name_type(value: Any) -> str:
     if isinstance(value, dict):
         return str(value.get("_type", "map"))
     return _TYPES.get(type(value), "unknown")

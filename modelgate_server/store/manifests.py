@@ -20,8 +20,8 @@ from modelgate_server.store import artifacts, names, projects, protection, refer
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact, Collection
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.store.db import every, get, insert, now, one, update
-from modelgate_server.store.documents import json_object
+from modelgate_server.store.db import format_now, get, insert, select_all, select_one, update
+from modelgate_server.store.documents import parse_object
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
 
@@ -64,7 +64,7 @@ class Draft:
     sequence_client_id: str | None
 
 
-def md5_of_base64(text: str) -> str:
+def decode_md5(text: str) -> str:
     """Return the hex digits of an MD5 in the wire's base64."""
     try:
         raw = base64.b64decode(text, validate=True)
@@ -83,49 +83,49 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     Return the PENDING version to upload to, or the one that is there already: of the same client's earlier try, of the
     same content in the same collection, or of the other writers of a distributed version.
     """
-    retried = artifacts.of_client(db, draft.client_id) if draft.client_id else None
-    if retried is not None and artifacts.collection(db, retried.sequence_id).project_id == project.id:
+    retried = artifacts.find_by_client_id(db, draft.client_id) if draft.client_id else None
+    if retried is not None and artifacts.get_collection(db, retried.sequence_id).project_id == project.id:
         return retried
     # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
-    protection.require(db, user, project.id, map(names.alias, draft.aliases), "add this alias to this artifact")
+    protection.require(db, user, project.id, map(names.check_alias, draft.aliases), "add this alias to this artifact")
     sequence = artifacts.ensure_collection(db, project, draft.collection_name, draft.type_name, kind="sequence")
     if draft.sequence_client_id:
         row = (draft.sequence_client_id, sequence.id)
         db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", row)
-    found = _shared(db, sequence, draft) or _same_content(db, user, sequence, draft)
-    if found is None:
-        found = _insert(db, sequence, user, draft)
+    artifact = _find_shared(db, sequence, draft) or _find_same_content(db, user, sequence, draft)
+    if artifact is None:
+        artifact = _insert(db, sequence, user, draft)
     if draft.client_id:
         # An id that belongs to another project keeps its meaning.
-        db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (draft.client_id, found.id))
+        db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (draft.client_id, artifact.id))
     if draft.run is not None:
-        artifacts.record(db, draft.run.id, found.id, "output")
-    artifacts.add_tags(db, found.id, draft.tags)
-    return found
+        artifacts.record(db, draft.run.id, artifact.id, "output")
+    artifacts.add_tags(db, artifact.id, draft.tags)
+    return artifact
 
 
-def _shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
+def _find_shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
     """Return the version that several writers fill together."""
     if not draft.distributed_id:
         return None
     where = "WHERE sequence_id = ? AND distributed_id = ? AND state = 'PENDING'"
-    return next(iter(every(db, Artifact, where, sequence.id, draft.distributed_id)), None)
+    return next(iter(select_all(db, Artifact, where, sequence.id, draft.distributed_id)), None)
 
 
-def _same_content(db: sqlite3.Connection, user: User, sequence: Collection, draft: Draft) -> Artifact | None:
+def _find_same_content(db: sqlite3.Connection, user: User, sequence: Collection, draft: Draft) -> Artifact | None:
     """Return the committed version with the same digest; the given aliases move to it at once."""
     if not draft.deduplicate:
         return None
-    found = _with_content(db, sequence, draft)
-    if found is not None:
+    artifact = _find_by_content(db, sequence, draft)
+    if artifact is not None:
         for alias in draft.aliases:
-            artifacts.add_alias(db, user, sequence.id, found.id, alias)
-    return found
+            artifacts.add_alias(db, user, sequence.id, artifact.id, alias)
+    return artifact
 
 
-def _with_content(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
+def _find_by_content(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:
     where = "WHERE sequence_id = ? AND digest = ? AND state = 'COMMITTED' ORDER BY version_index DESC LIMIT 1"
-    return one(db, Artifact, where, sequence.id, draft.digest)
+    return select_one(db, Artifact, where, sequence.id, draft.digest)
 
 
 def is_sound(db: sqlite3.Connection, blobs: Blobs, project: Project | None, draft: Draft) -> bool:
@@ -133,16 +133,16 @@ def is_sound(db: sqlite3.Connection, blobs: Blobs, project: Project | None, draf
     Return whether the bytes of the version with this draft's content are still intact, as far as a few seconds can
     show. Otherwise the client must log it again, which repairs it. Reads files: not for a transaction.
     """
-    found = artifacts.find_collection(db, project.id, draft.collection_name) if project else None
-    same = _with_content(db, found, draft) if found else None
+    collection = artifacts.find_collection(db, project.id, draft.collection_name) if project else None
+    same = _find_by_content(db, collection, draft) if collection else None
     if same is None:
         return True
-    md5s = [entry.md5 for entry in artifacts.entries(db, same.id) if entry.md5] + [str(same.manifest_md5)]
-    return not blobs.unsound(md5s)
+    md5s = [entry.md5 for entry in artifacts.list_entries(db, same.id) if entry.md5] + [str(same.manifest_md5)]
+    return not blobs.find_unsound(md5s)
 
 
 def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Draft) -> Artifact:
-    created = now()
+    created = format_now()
     artifact_id = insert(
         db,
         "artifacts",
@@ -150,7 +150,7 @@ def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Dra
         state="PENDING",
         digest=draft.digest,
         description=draft.description,
-        metadata=artifacts.checked_metadata(draft.metadata),
+        metadata=artifacts.check_metadata(draft.metadata),
         ttl_seconds=draft.ttl_seconds,
         history_step=draft.history_step,
         pending_aliases=json.dumps(draft.aliases),
@@ -160,10 +160,10 @@ def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Dra
         created_at=created,
         updated_at=created,
     )
-    return artifacts.artifact(db, artifact_id)
+    return artifacts.get_artifact(db, artifact_id)
 
 
-def births(
+def register_blobs(
     db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str]], unsound: Collection_[str] = ()
 ) -> list[tuple[int, bool]]:
     """
@@ -180,19 +180,19 @@ def births(
     )
     first: dict[str, int] = {}
     durable: set[str] = set()
-    for md5, birth, synced in _rows(db, md5s):
+    for md5, birth, synced in _read_blob_rows(db, md5s):
         if birth is not None:
             first[md5] = birth
         if synced:
             durable.add(md5)
-    here = {md5: md5 not in unsound and blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
+    stored = {md5: md5 not in unsound and blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
     # A gc that was killed may have left the row of a blob: what comes in its place is not durable yet.
-    lost = [(md5,) for md5 in durable if not here[md5]]
+    lost = [(md5,) for md5 in durable if not stored[md5]]
     db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", lost)
-    return [(first.get(md5, owner), here[md5]) for owner, md5 in wanted]
+    return [(first.get(md5, owner), stored[md5]) for owner, md5 in wanted]
 
 
-def entitled(
+def select_entitled(
     db: sqlite3.Connection, blobs: Blobs, user: User, wanted: Iterable[tuple[int, str]]
 ) -> set[tuple[int, str]]:
     """
@@ -204,17 +204,17 @@ def entitled(
     waiting: dict[int, set[str]] = {}
     for owner, md5 in wanted:
         waiting.setdefault(owner, set()).add(md5)
-    found: set[tuple[int, str]] = set()
+    entitled: set[tuple[int, str]] = set()
     homes: str | None = None
     for owner, md5s in waiting.items():
-        noted = blobs.noted(owner)
+        noted = blobs.read_uploads(owner)
         if rest := md5s - noted:
-            homes = homes or json.dumps(projects.readable_ids(db, user))
+            homes = homes or json.dumps(projects.list_readable_ids(db, user))
             read = {md5 for md5 in rest if db.execute(_IS_READ, (md5, homes)).fetchone()}
-            blobs.note(owner, read)
+            blobs.record_uploads(owner, read)
             noted |= read
-        found.update((owner, md5) for md5 in md5s & noted)
-    return found
+        entitled.update((owner, md5) for md5 in md5s & noted)
+    return entitled
 
 
 _IS_READ = (
@@ -223,7 +223,7 @@ _IS_READ = (
 )
 
 
-def _rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
+def _read_blob_rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
     """(md5, birth artifact if it is still there, durable) of each blob that has been announced."""
     for start in range(0, len(md5s), CHUNK):
         chunk = md5s[start : start + CHUNK]
@@ -242,15 +242,15 @@ def create(db: sqlite3.Connection, artifact: Artifact, *, kind: str, digest: str
     if artifact.state != "PENDING":
         raise Invalid("the version is committed: its manifest cannot be written again")
     manifest_id = insert(db, "manifests", artifact_id=artifact.id, base_artifact_id=base_id, kind=kind, digest=digest)
-    return manifest(db, manifest_id)
+    return get_manifest(db, manifest_id)
 
 
-def manifest(db: sqlite3.Connection, manifest_id: int) -> Manifest:
+def get_manifest(db: sqlite3.Connection, manifest_id: int) -> Manifest:
     return get(db, Manifest, manifest_id)
 
 
 def find(db: sqlite3.Connection, manifest_id: int) -> Manifest | None:
-    return one(db, Manifest, "WHERE id = ?", manifest_id)
+    return select_one(db, Manifest, "WHERE id = ?", manifest_id)
 
 
 def edit(db: sqlite3.Connection, target: Manifest, *, digest: str | None, base_id: int | None) -> Manifest:
@@ -261,10 +261,10 @@ def edit(db: sqlite3.Connection, target: Manifest, *, digest: str | None, base_i
         digest=target.digest if digest is None else digest,
         base_artifact_id=target.base_artifact_id if base_id is None else base_id,
     )
-    return manifest(db, target.id)
+    return get_manifest(db, target.id)
 
 
-def received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
+def mark_received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
     """The bytes of a manifest are in the blob folder, and are made durable before this is committed."""
     update(db, "manifests", manifest_id, md5=md5)
 
@@ -294,10 +294,10 @@ def commit(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact)
     return finish(db, user, artifact, ready)
 
 
-def size(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> int:
+def sum_sizes(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> int:
     """Return bytes of the manifests that a commit has to read."""
-    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL", artifact.id)
-    return sum(blobs.size(str(one.md5)) or 0 for one in arrived)
+    arrived = select_all(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL", artifact.id)
+    return sum(blobs.get_size(str(manifest.md5)) or 0 for manifest in arrived)
 
 
 def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact) -> Ready | None:
@@ -309,13 +309,13 @@ def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact
         return None
     if artifact.state == "DELETED":
         raise Invalid("the version was deleted and cannot be committed")
-    manifest_md5, contents, merged = _final_contents(db, blobs, artifact)
-    rows = [_entry(artifact.id, path, entry) for path, entry in contents.items()]
+    manifest_md5, contents, merged = _read_final_contents(db, blobs, artifact)
+    rows = [_build_row(artifact.id, path, entry) for path, entry in contents.items()]
     wanted = {md5 for *_, md5, _ref, _size in rows if md5} | {manifest_md5}
-    durable = {md5 for md5, _birth, synced in _rows(db, list(wanted)) if synced}
-    mine = entitled(db, blobs, user, [(artifact.id, md5) for *_, md5, _ref, _size in rows if md5])
+    durable = {md5 for md5, _birth, synced in _read_blob_rows(db, list(wanted)) if synced}
+    mine = select_entitled(db, blobs, user, [(artifact.id, md5) for *_, md5, _ref, _size in rows if md5])
     _check_blobs(blobs, rows, durable, {md5 for _, md5 in mine})
-    digest = content_digest(contents)
+    digest = compute_digest(contents)
     if not merged and digest != artifact.digest:
         raise Invalid(
             f"the manifest's digest is {digest}, but {artifact.digest} was announced: the version was not committed"
@@ -335,11 +335,11 @@ def write_entries(db: sqlite3.Connection, artifact_id: int, rows: Rows, *, first
 
 def finish(db: sqlite3.Connection, user: User, artifact: Artifact, ready: Ready) -> Artifact:
     """With all its files written, the version gets its number and its aliases, and is seen."""
-    if artifacts.artifact(db, artifact.id).state != "PENDING":
+    if artifacts.get_artifact(db, artifact.id).state != "PENDING":
         raise Invalid("the version was committed or deleted in the meantime")
     references.remember(db, ready.blobs)
-    sequence = artifacts.collection(db, artifact.sequence_id)
-    there = artifacts.add_to(db, sequence, artifact.id)
+    sequence = artifacts.get_collection(db, artifact.sequence_id)
+    membership = artifacts.add_to(db, sequence, artifact.id)
     for alias in json.loads(artifact.pending_aliases):
         artifacts.add_alias(db, user, sequence.id, artifact.id, alias)
     update(
@@ -348,17 +348,17 @@ def finish(db: sqlite3.Connection, user: User, artifact: Artifact, ready: Ready)
         artifact.id,
         state="COMMITTED",
         digest=ready.digest,
-        version_index=there.version_index,
+        version_index=membership.version_index,
         size=sum(row[-1] for row in ready.rows),
         file_count=len(ready.rows),
         manifest_md5=ready.manifest_md5,
         pending_aliases="[]",
-        updated_at=now(),
+        updated_at=format_now(),
     )
-    return artifacts.artifact(db, artifact.id)
+    return artifacts.get_artifact(db, artifact.id)
 
 
-def content_digest(contents: dict[str, Any]) -> str:
+def compute_digest(contents: dict[str, Any]) -> str:
     """Return the digest of a version: hex MD5 over its sorted paths and their digests."""
     digest = hashlib.md5(DIGEST_HEADER, usedforsecurity=False)
     for path in sorted(contents):
@@ -366,40 +366,40 @@ def content_digest(contents: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _final_contents(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> tuple[str, dict[str, Any], bool]:
+def _read_final_contents(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> tuple[str, dict[str, Any], bool]:
     """MD5 of the manifest to keep, its contents, and whether the server had to put it together from several."""
-    arrived = every(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL ORDER BY id", artifact.id)
+    arrived = select_all(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL ORDER BY id", artifact.id)
     if not arrived:
         raise Invalid("no manifest has arrived: the version was not committed")
     last = arrived[-1]
     if last.kind == "FULL":
-        return str(last.md5), _contents(_document(blobs, last.md5)), False
+        return str(last.md5), _check_contents(_read_document(blobs, last.md5)), False
     parts = [last] if last.kind == "INCREMENTAL" else [part for part in arrived if part.kind == "PATCH"]
-    merged = _document(blobs, last.md5)
-    contents = _base_contents(db, blobs, last)
+    merged = _read_document(blobs, last.md5)
+    contents = _read_base_contents(db, blobs, last)
     for part in parts:
-        contents |= _contents(_document(blobs, part.md5))
+        contents |= _check_contents(_read_document(blobs, part.md5))
     merged["contents"] = dict(sorted(contents.items()))
     return blobs.write(json.dumps(merged).encode()), contents, True
 
 
-def _base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> dict[str, Any]:
+def _read_base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> dict[str, Any]:
     """Return what an incremental version starts from."""
     base = artifacts.find_artifact(db, manifest.base_artifact_id) if manifest.base_artifact_id else None
     if manifest.kind != "INCREMENTAL" or base is None or base.manifest_md5 is None:
         return {}
-    return _contents(_document(blobs, base.manifest_md5))
+    return _check_contents(_read_document(blobs, base.manifest_md5))
 
 
-def _document(blobs: Blobs, md5: str | None) -> dict[str, Any]:
+def _read_document(blobs: Blobs, md5: str | None) -> dict[str, Any]:
     """Read it from the disk: after a power failure, the row may exist without the bytes."""
-    data = blobs.read(str(md5)) if blobs.size(str(md5)) is not None else b""
+    data = blobs.read(str(md5)) if blobs.get_size(str(md5)) is not None else b""
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
         raise Invalid("the manifest has not arrived: the version was not committed")
-    return json_object(data, "the manifest")
+    return parse_object(data, "the manifest")
 
 
-def _contents(document: dict[str, Any]) -> dict[str, Any]:
+def _check_contents(document: dict[str, Any]) -> dict[str, Any]:
     contents = document.get("contents")
     if document.get("version") != 1 or not isinstance(contents, dict):
         raise Invalid('the manifest must have version 1 and an object "contents"')
@@ -409,13 +409,13 @@ def _contents(document: dict[str, Any]) -> dict[str, Any]:
     return contents
 
 
-def _entry(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str, str, str | None, str | None, int]:
+def _build_row(artifact_id: int, path: str, entry: dict[str, Any]) -> tuple[int, str, str, str | None, str | None, int]:
     """Return a manifest's entry as a row of `entries`."""
     ref, size = entry.get("ref"), entry.get("size") or 0
     if not isinstance(size, int) or not 0 <= size <= MAX_ENTRY_BYTES or not (ref is None or isinstance(ref, str)):
         raise Invalid(f'the manifest\'s entry "{path[:80]}" has an invalid size or reference')
-    md5 = None if ref is not None else md5_of_base64(entry["digest"])
-    return artifact_id, names.entry_path(path), entry["digest"], md5, ref, size
+    md5 = None if ref is not None else decode_md5(entry["digest"])
+    return artifact_id, names.check_entry_path(path), entry["digest"], md5, ref, size
 
 
 def _check_blobs(
@@ -424,10 +424,10 @@ def _check_blobs(
     for _, path, _, md5, _, size in rows:
         if md5 is None:
             continue
-        here = blobs.size(md5)
-        if here is None or md5 not in mine or not (md5 in durable or blobs.is_right(md5)):
+        stored = blobs.get_size(md5)
+        if stored is None or md5 not in mine or not (md5 in durable or blobs.is_right(md5)):
             raise Invalid(f'the file "{path}" has not arrived: the version was not committed')
-        if here != size:
+        if stored != size:
             raise Invalid(
-                f'the file "{path}" has {here} bytes, but its manifest says {size}: the version was not committed'
+                f'the file "{path}" has {stored} bytes, but its manifest says {size}: the version was not committed'
             )

@@ -16,7 +16,7 @@ _NO_PATH = re.compile(r"[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def _limited(text: str, what: str) -> str:
+def _check_length(text: str, what: str) -> str:
     if not text or len(text) > MAX_NAME_CHARS or _CONTROL.search(text):
         raise Invalid(
             f'{what} "{text[:80]}" must have 1 to {MAX_NAME_CHARS} characters, none of them a control character'
@@ -24,66 +24,66 @@ def _limited(text: str, what: str) -> str:
     return text
 
 
-def plain(text: str, what: str) -> str:
+def check_plain(text: str, what: str) -> str:
     """Return a name that stands as one segment of a reference or a page's address: an entity, a project, a run."""
-    if not _NAME.fullmatch(_limited(text, what)) or text in {".", ".."}:
+    if not _NAME.fullmatch(_check_length(text, what)) or text in {".", ".."}:
         raise Invalid(f'{what} "{text}" may not contain / \\ # ? % : or be . or ..')
     return text
 
 
-def collection(text: str) -> str:
+def check_collection(text: str) -> str:
     """As W&B has it: anything but the two characters that end a name in a reference."""
     if "/" in text or ":" in text or text in {".", ".."}:
         raise Invalid(f'artifact name "{text}" may not contain / or : or be . or ..')
-    return _limited(text, "artifact name")
+    return _check_length(text, "artifact name")
 
 
-def artifact_type(text: str) -> str:
+def check_type(text: str) -> str:
     if "/" in text or ":" in text:
         raise Invalid(f'artifact type "{text}" may not contain / or :')
-    return _limited(text, "artifact type")
+    return _check_length(text, "artifact type")
 
 
-def alias(text: str) -> str:
+def check_alias(text: str) -> str:
     if "/" in text or ":" in text:
         raise Invalid(f'alias "{text}" may not contain / or :')
-    return _limited(text, "alias")
+    return _check_length(text, "alias")
 
 
-def tag(text: str) -> str:
-    if not _TAG.fullmatch(_limited(text, "tag")):
+def check_tag(text: str) -> str:
+    if not _TAG.fullmatch(_check_length(text, "tag")):
         raise Invalid(f'tag "{text}" may only have letters, digits, - and _, with spaces between')
     return text
 
 
-def run_tag(text: str) -> str:
-    return _limited(text, "tag")
+def check_run_tag(text: str) -> str:
+    return _check_length(text, "tag")
 
 
-def version(text: str) -> int | None:
+def parse_version(text: str) -> int | None:
     """3 for "v3", None for anything else."""
     match = _VERSION.fullmatch(text)
     return int(match[1]) if match else None
 
 
-def entry_path(text: str) -> str:
+def check_entry_path(text: str) -> str:
     """Return a logical path in an artifact: relative, and inside it."""
-    return _relative(_path(text, "path"), text)
+    return _check_relative(_check_path(text, "path"), text)
 
 
-def run_file(text: str) -> str:
+def normalize_run_file(text: str) -> str:
     """Return a run file's name, normalised: the SDK asks for "./a.txt" what it stored as "a.txt"."""
-    return _relative(str(PurePosixPath(_path(text, "file name"))), text)
+    return _check_relative(str(PurePosixPath(_check_path(text, "file name"))), text)
 
 
-def _path(text: str, what: str) -> str:
+def _check_path(text: str, what: str) -> str:
     """Allow whatever a file system allows in a file's name, including a tab or a line break."""
     if not text or len(text) > MAX_PATH_CHARS or _NO_PATH.search(text):
         raise Invalid(f'{what} "{text[:80]}" must have 1 to {MAX_PATH_CHARS} characters, none of them a NUL')
     return text
 
 
-def _relative(path: str, given: str) -> str:
+def _check_relative(path: str, given: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise Invalid(f'path "{given[:80]}" must be relative and may not contain ..')
     return path

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from modelgate_server.errors import Forbidden, Invalid, NotFound, UnknownEntity
 from modelgate_server.store import accounts, names
 from modelgate_server.store.accounts import Entity, User
-from modelgate_server.store.db import every, get, insert, now, one, update
+from modelgate_server.store.db import format_now, get, insert, select_all, select_one, update
 
 REGISTRY_PREFIX = "wandb-registry-"
 # W&B's terms for "everyone in the organisation" and "only named members".
@@ -50,31 +50,31 @@ class Project:
         return self.name.startswith(REGISTRY_PREFIX)
 
 
-def project(db: sqlite3.Connection, project_id: int) -> Project:
+def get_project(db: sqlite3.Connection, project_id: int) -> Project:
     return get(db, Project, project_id)
 
 
 def find_by_id(db: sqlite3.Connection, project_id: int) -> Project | None:
-    return one(db, Project, "WHERE id = ?", project_id)
+    return select_one(db, Project, "WHERE id = ?", project_id)
 
 
 def find(db: sqlite3.Connection, entity_id: int, name: str) -> Project | None:
-    return one(db, Project, "WHERE entity_id = ? AND name = ?", entity_id, name)
+    return select_one(db, Project, "WHERE entity_id = ? AND name = ?", entity_id, name)
 
 
-def of_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
-    return every(db, Project, "WHERE entity_id = ? ORDER BY id DESC", entity_id)
+def list_by_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
+    return select_all(db, Project, "WHERE entity_id = ? ORDER BY id DESC", entity_id)
 
 
-def role(db: sqlite3.Connection, user: User, project: Project) -> str | None:
+def find_role(db: sqlite3.Connection, user: User, project: Project) -> str | None:
     """Return what a user is in a project, None for a stranger."""
-    owner = accounts.entity(db, project.entity_id)
+    owner = accounts.get_entity(db, project.entity_id)
     if owner.kind == "organization":
-        return _registry_role(db, user, project, owner)
-    return _team_role(db, user, project, entity_role(db, user, owner))
+        return _find_registry_role(db, user, project, owner)
+    return _find_team_role(db, user, project, find_entity_role(db, user, owner))
 
 
-def _team_role(db: sqlite3.Connection, user: User, project: Project, in_team: str | None) -> str | None:
+def _find_team_role(db: sqlite3.Connection, user: User, project: Project, in_team: str | None) -> str | None:
     """Return the role: one in a project overrides that in its team, but a team's admin is admin of all its projects."""
     if in_team in (None, "admin"):
         return in_team
@@ -83,7 +83,7 @@ def _team_role(db: sqlite3.Connection, user: User, project: Project, in_team: st
     return str(row[0]) if row else in_team
 
 
-def _registry_role(db: sqlite3.Connection, user: User, project: Project, owner: Entity) -> str | None:
+def _find_registry_role(db: sqlite3.Connection, user: User, project: Project, owner: Entity) -> str | None:
     granted = [
         str(row[0])
         for row in db.execute(
@@ -94,37 +94,37 @@ def _registry_role(db: sqlite3.Connection, user: User, project: Project, owner: 
         )
     ]
     if not granted and project.access != RESTRICTED_ACCESS and owner.organization_id is not None:
-        granted = [accounts.organization_role(db, owner.organization_id, user.id) or ""]
+        granted = [accounts.find_organization_role(db, owner.organization_id, user.id) or ""]
     return min((name for name in granted if name in ROLES), key=ROLES.index, default=None)
 
 
-def readable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str | None) -> Project | None:
+def find_readable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str | None) -> Project | None:
     """Return the project if it exists and the user may see it. No entity means the user's own."""
-    owner = accounts.find_entity(db, entity_name) if entity_name else accounts.default_entity(db, user)
-    found = owner and name and find(db, owner.id, name)
-    return found if found and role(db, user, found) is not None else None
+    owner = accounts.find_entity(db, entity_name) if entity_name else accounts.get_default_entity(db, user)
+    project = owner and name and find(db, owner.id, name)
+    return project if project and find_role(db, user, project) is not None else None
 
 
-def readable_ids(db: sqlite3.Connection, user: User) -> list[int]:
+def list_readable_ids(db: sqlite3.Connection, user: User) -> list[int]:
     """Return the projects whose files a user may have."""
-    mine = json.dumps([owner.id for owner in accounts.teams(db, user.id)])
-    everything = "SELECT id FROM projects WHERE entity_id IN (SELECT value FROM json_each(?))"
-    registries = every(db, Project, "JOIN entities ON entities.id = entity_id WHERE kind = 'organization'")
-    return [project_id for (project_id,) in db.execute(everything, (mine,))] + [
-        found.id for found in registries if role(db, user, found) in READERS
+    mine = json.dumps([owner.id for owner in accounts.list_teams(db, user.id)])
+    sql = "SELECT id FROM projects WHERE entity_id IN (SELECT value FROM json_each(?))"
+    registries = select_all(db, Project, "JOIN entities ON entities.id = entity_id WHERE kind = 'organization'")
+    return [project_id for (project_id,) in db.execute(sql, (mine,))] + [
+        registry.id for registry in registries if find_role(db, user, registry) in READERS
     ]
 
 
-def writable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
+def require_writable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
     """Return the project to write to; raises NotFound or Forbidden."""
-    owner = writable_entity(db, user, entity_name, name)
+    owner = require_writable_entity(db, user, entity_name, name)
     missing = f'project "{owner.name}/{name}" not found'
     return require_writer(db, user, find(db, owner.id, name), missing)
 
 
 def require_writer(db: sqlite3.Connection, user: User, project: Project | None, missing: str) -> Project:
     """NotFound in the same words, `missing`, for a project that is not there and for one that the user may not see."""
-    its_role = role(db, user, project) if project is not None else None
+    its_role = find_role(db, user, project) if project is not None else None
     if project is None or its_role is None:
         raise NotFound(missing)
     if its_role not in WRITERS:
@@ -132,9 +132,9 @@ def require_writer(db: sqlite3.Connection, user: User, project: Project | None, 
     return project
 
 
-def writable_thing(db: sqlite3.Connection, user: User, thing: T | None, missing: str) -> T:
+def require_writable_item(db: sqlite3.Connection, user: User, thing: T | None, missing: str) -> T:
     """Return a run, sweep or collection, when the user may write to its project; else as `require_writer` has it."""
-    home = require_writer(db, user, project(db, thing.project_id) if thing is not None else None, missing)
+    home = require_writer(db, user, get_project(db, thing.project_id) if thing is not None else None, missing)
     if thing is None:
         raise LookupError(f"project {home.id} is not of anything")
     return thing
@@ -147,10 +147,10 @@ def require_reader(roles: set[str]) -> None:
 
 def ensure(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
     """Return the project to write to, made if it is missing. Registries are not made in passing."""
-    owner = writable_entity(db, user, entity_name, name)
-    found = find(db, owner.id, name)
-    if found is not None or owner.kind == "organization":
-        return require_writer(db, user, found, f'registry "{owner.name}/{name}" not found')
+    owner = require_writable_entity(db, user, entity_name, name)
+    project = find(db, owner.id, name)
+    if project is not None or owner.kind == "organization":
+        return require_writer(db, user, project, f'registry "{owner.name}/{name}" not found')
     return create(db, owner, name, user)
 
 
@@ -164,12 +164,12 @@ def create(
     access: str = ORGANIZATION_ACCESS,
     allow_all_types: bool = True,
 ) -> Project:
-    created = now()
+    created = format_now()
     project_id = insert(
         db,
         "projects",
         entity_id=owner.id,
-        name=names.plain(name, "project"),
+        name=names.check_plain(name, "project"),
         description=description,
         access=access,
         allow_all_types=int(allow_all_types),
@@ -177,7 +177,7 @@ def create(
         created_at=created,
         updated_at=created,
     )
-    return project(db, project_id)
+    return get_project(db, project_id)
 
 
 def edit(db: sqlite3.Connection, target: Project, **changes: Any) -> Project:
@@ -187,12 +187,12 @@ def edit(db: sqlite3.Connection, target: Project, **changes: Any) -> Project:
     if given.get("access", ORGANIZATION_ACCESS) not in allowed:
         kind = "registry" if target.is_registry else "project"
         raise Invalid(f'the access of a {kind} cannot be "{given["access"]}" here (it can be: {", ".join(allowed)})')
-    update(db, "projects", target.id, updated_at=now(), **given)
-    return project(db, target.id)
+    update(db, "projects", target.id, updated_at=format_now(), **given)
+    return get_project(db, target.id)
 
 
 def rename(db: sqlite3.Connection, project: Project, name: str) -> Project:
-    if name != project.name and find(db, project.entity_id, names.plain(name, "project")) is not None:
+    if name != project.name and find(db, project.entity_id, names.check_plain(name, "project")) is not None:
         raise Invalid(f'the name "{name}" is taken')
     if project.is_registry != name.startswith(REGISTRY_PREFIX):
         raise Invalid(f"a registry's name starts with \"{REGISTRY_PREFIX}\", and only a registry's")
@@ -205,15 +205,15 @@ def delete(db: sqlite3.Connection, project: Project) -> None:
 
 
 def require_admin(db: sqlite3.Connection, user: User, project: Project) -> Project:
-    if role(db, user, project) != "admin":
+    if find_role(db, user, project) != "admin":
         raise Forbidden(f'only an admin of "{project.name}" may do this')
     return project
 
 
-def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:
+def require_writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:
     """Return the entity, when the user may write there at all; in an organization each registry decides for itself."""
-    owner = accounts.find_entity(db, entity_name) if entity_name else accounts.default_entity(db, user)
-    its_role = entity_role(db, user, owner) if owner else None
+    owner = accounts.find_entity(db, entity_name) if entity_name else accounts.get_default_entity(db, user)
+    its_role = find_entity_role(db, user, owner) if owner else None
     if owner is None or (its_role is None and owner.kind != "organization"):
         name = entity_name or (owner.name if owner else "")
         message = f'entity "{name}" not found while looking for project "{project_name}"'
@@ -223,10 +223,10 @@ def writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None,
     return owner
 
 
-def entity_role(db: sqlite3.Connection, user: User, owner: Entity) -> str | None:
+def find_entity_role(db: sqlite3.Connection, user: User, owner: Entity) -> str | None:
     """Return what a user is in a user's own entity, in a team or in an organization; None for a stranger."""
     if owner.kind == "user":
         return "admin" if owner.user_id == user.id else None
     if owner.kind == "team":
-        return accounts.team_role(db, owner.id, user.id)
-    return accounts.organization_role(db, owner.organization_id or 0, user.id)
+        return accounts.find_team_role(db, owner.id, user.id)
+    return accounts.find_organization_role(db, owner.organization_id or 0, user.id)

@@ -20,7 +20,7 @@ from modelgate_server.store.projects import Project
 
 def protect(db: sqlite3.Connection, home: Project, alias: str) -> None:
     """Protecting twice is the same as once. The version that has the alias keeps it."""
-    if names.alias(alias) == names.LATEST or names.version(alias) is not None:
+    if names.check_alias(alias) == names.LATEST or names.parse_version(alias) is not None:
         raise Invalid(f'"{alias}" is given by the server itself and cannot be protected')
     db.execute("INSERT OR IGNORE INTO protected_aliases VALUES (?, ?)", (home.id, alias))
 
@@ -29,29 +29,29 @@ def unprotect(db: sqlite3.Connection, home: Project, alias: str) -> None:
     db.execute("DELETE FROM protected_aliases WHERE project_id = ? AND name = ?", (home.id, alias))
 
 
-def protected(db: sqlite3.Connection, project_id: int) -> list[str]:
+def list_protected(db: sqlite3.Connection, project_id: int) -> list[str]:
     sql = "SELECT name FROM protected_aliases WHERE project_id = ? ORDER BY name"
     return [name for (name,) in db.execute(sql, (project_id,))]
 
 
-def everywhere(db: sqlite3.Connection) -> list[tuple[Project, str]]:
+def list_all(db: sqlite3.Connection) -> list[tuple[Project, str]]:
     rows = db.execute("SELECT project_id, name FROM protected_aliases ORDER BY project_id, name").fetchall()
-    return [(projects.project(db, project_id), name) for project_id, name in rows]
+    return [(projects.get_project(db, project_id), name) for project_id, name in rows]
 
 
-def among(db: sqlite3.Connection, project_id: int, aliases: Iterable[str]) -> dict[str, str]:
+def match_protected(db: sqlite3.Connection, project_id: int, aliases: Iterable[str]) -> dict[str, str]:
     """Return those of some aliases that are protected or look so, each with the protected one."""
-    guarded = {shape(name): name for name in protected(db, project_id)}
-    return {alias: guarded[shape(alias)] for alias in aliases if shape(alias) in guarded} if guarded else {}
+    guarded = {normalize(name): name for name in list_protected(db, project_id)}
+    return {alias: guarded[normalize(alias)] for alias in aliases if normalize(alias) in guarded} if guarded else {}
 
 
 def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterable[str], action: str) -> None:
     """Raise Forbidden if the change affects a protected alias and the user is not an admin where it is protected."""
-    touched = sorted(among(db, project_id, aliases).values())
+    touched = sorted(match_protected(db, project_id, aliases).values())
     if not touched:
         return
-    home = projects.project(db, project_id)
-    role = projects.role(db, user, home)
+    home = projects.get_project(db, project_id)
+    role = projects.find_role(db, user, home)
     if role != "admin":
         # W&B's server's own words are not published: the first half is what the SDK puts before them
         # (sdk/artifacts/artifact.py, _add_aliases). A stranger to the registry does not learn its name.
@@ -62,14 +62,14 @@ def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterab
         )
 
 
-def shape(alias: str) -> str:
+def normalize(alias: str) -> str:
     """
     Return what an alias looks like: without case, accents, spaces, punctuation and what cannot be seen, and with
     similar letters replaced by ASCII letters. https://www.unicode.org/reports/tr39/#Confusable_Detection
     """
-    seen = (one for one in unicodedata.normalize("NFKD", alias) if unicodedata.category(one)[0] in "LNS")
+    seen = (char for char in unicodedata.normalize("NFKD", alias) if unicodedata.category(char)[0] in "LNS")
     folded = unicodedata.normalize("NFKD", "".join(seen).casefold())
-    ascii_only = "".join(_look_alikes().get(one, one) for one in folded)
+    ascii_only = "".join(_load_look_alikes().get(char, char) for char in folded)
     return ascii_only.translate(_SAME_IN_ASCII).replace("rn", "m").replace("vv", "w")
 
 
@@ -78,7 +78,7 @@ _SAME_IN_ASCII = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
 
 
 @cache
-def _look_alikes() -> dict[str, str]:
+def _load_look_alikes() -> dict[str, str]:
     lines = (Path(__file__).parent / "lookalikes.txt").read_text(encoding="utf-8").splitlines()
     groups = (line.split(" ", 1) for line in lines if not line.startswith("#"))
-    return {one: letters for letters, others in groups for one in others}
+    return {char: letters for letters, others in groups for char in others}

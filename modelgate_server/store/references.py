@@ -17,20 +17,20 @@ _BLOBS = (
 _CHUNK = 500
 
 
-def blobs(db: sqlite3.Connection) -> set[str]:
+def list_blobs(db: sqlite3.Connection) -> set[str]:
     """Return the MD5 of every blob that something refers to."""
     return {md5 for (md5,) in db.execute(" UNION ".join(_BLOBS))}
 
 
-def among(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
+def select_referenced(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
     """Return those of some blobs that something refers to."""
-    found: set[str] = set()
+    referenced: set[str] = set()
     for start in range(0, len(md5s), _CHUNK):
         chunk = md5s[start : start + _CHUNK]
         marks = ", ".join("?" * len(chunk))
         sql = f"SELECT md5 FROM ({' UNION ALL '.join(_BLOBS)}) WHERE md5 IN ({marks})"  # noqa: S608  our own text
-        found.update(md5 for (md5,) in db.execute(sql, chunk))
-    return found
+        referenced.update(md5 for (md5,) in db.execute(sql, chunk))
+    return referenced
 
 
 def remember(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
@@ -44,19 +44,19 @@ def forget(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
     db.executemany("DELETE FROM blobs WHERE md5 = ?", [(md5,) for md5 in md5s])
 
 
-def sizes(db: sqlite3.Connection) -> dict[str, int | None]:
+def list_sizes(db: sqlite3.Connection) -> dict[str, int | None]:
     """For every blob that something refers to: how many bytes it has to have, where a row says so."""
-    found: dict[str, int | None] = dict.fromkeys(blobs(db))
-    found.update(db.execute("SELECT md5, size FROM run_files"))
-    found.update(db.execute("SELECT md5, size FROM entries WHERE md5 IS NOT NULL"))
-    return found
+    sizes: dict[str, int | None] = dict.fromkeys(list_blobs(db))
+    sizes.update(db.execute("SELECT md5, size FROM run_files"))
+    sizes.update(db.execute("SELECT md5, size FROM entries WHERE md5 IS NOT NULL"))
+    return sizes
 
 
-def owner(db: sqlite3.Connection, md5: str) -> str:
+def describe_owner(db: sqlite3.Connection, md5: str) -> str:
     """One of those that refer to a blob, in words."""
     entry = db.execute("SELECT path, artifact_id FROM entries WHERE md5 = ?", (md5,)).fetchone()
     if entry:
-        return f'file "{entry[0]}" of version {version_name(db, entry[1])}'
+        return f'file "{entry[0]}" of version {name_version(db, entry[1])}'
     file = db.execute(
         "SELECT run_files.name, entities.name || '/' || projects.name || '/' || runs.name"
         " FROM run_files JOIN runs ON runs.id = run_id JOIN projects ON projects.id = project_id"
@@ -66,14 +66,14 @@ def owner(db: sqlite3.Connection, md5: str) -> str:
     if file:
         return f'file "{file[0]}" of run {file[1]}'
     version = db.execute("SELECT id FROM artifacts WHERE manifest_md5 = ?", (md5,)).fetchone()
-    return f"the manifest of version {version_name(db, version[0])}" if version else "the manifest of a draft"
+    return f"the manifest of version {name_version(db, version[0])}" if version else "the manifest of a draft"
 
 
 # How the SDK writes a file of another version: its id in hex, and the path (storage_handlers/wb_artifact_handler.py).
 _SCHEME = "wandb-artifact://"
 
 
-def referring(db: sqlite3.Connection, artifact_id: int) -> list[int]:
+def list_referring(db: sqlite3.Connection, artifact_id: int) -> list[int]:
     """Return the versions that have files of a version, as a table has the pictures that were logged elsewhere."""
     start = f"{_SCHEME}{f'Artifact:{artifact_id}'.encode().hex()}"
     sql = (
@@ -81,27 +81,27 @@ def referring(db: sqlite3.Connection, artifact_id: int) -> list[int]:
         " WHERE ref >= ? AND ref < ? AND state = 'COMMITTED' AND artifact_id != ? ORDER BY artifact_id"
     )
     # "0" comes right after "/"
-    return [found for (found,) in db.execute(sql, (f"{start}/", f"{start}0", artifact_id))]
+    return [referring_id for (referring_id,) in db.execute(sql, (f"{start}/", f"{start}0", artifact_id))]
 
 
-def dangling(db: sqlite3.Connection) -> list[tuple[int, str]]:
+def list_dangling(db: sqlite3.Connection) -> list[tuple[int, str]]:
     """(version, path) of files that are in a version which is not there any more."""
     sql = (
         "SELECT artifact_id, path, ref FROM entries JOIN artifacts ON artifacts.id = artifact_id"
         " WHERE state = 'COMMITTED' AND ref >= ? AND ref < ? ORDER BY artifact_id, path"
     )
-    there = {
+    committed = {
         f"Artifact:{artifact_id}".encode().hex()
         for (artifact_id,) in db.execute("SELECT id FROM artifacts WHERE state = 'COMMITTED'")
     }
     return [
         (artifact_id, path)
         for artifact_id, path, ref in db.execute(sql, (_SCHEME, f"{_SCHEME[:-1]}0"))
-        if ref.removeprefix(_SCHEME).partition("/")[0].lower() not in there
+        if ref.removeprefix(_SCHEME).partition("/")[0].lower() not in committed
     ]
 
 
-def version_name(db: sqlite3.Connection, artifact_id: int) -> str:
+def name_version(db: sqlite3.Connection, artifact_id: int) -> str:
     """As people write it: entity/project/name:v3."""
     sql = (
         "SELECT entities.name || '/' || projects.name || '/' || collections.name || ':v' || version_index"

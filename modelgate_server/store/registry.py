@@ -9,7 +9,7 @@ from modelgate_server.errors import Forbidden, Invalid
 from modelgate_server.store import accounts, artifacts, names, projects
 from modelgate_server.store.accounts import Entity, User
 from modelgate_server.store.artifacts import Artifact, Membership
-from modelgate_server.store.db import insert, now
+from modelgate_server.store.db import format_now, insert
 from modelgate_server.store.projects import Project
 
 MODEL_REGISTRY = "wandb-registry-model"
@@ -21,39 +21,39 @@ def link(
     """Return the version's place in the portfolio, made if it is missing. Linking twice is the same as once."""
     if artifact.state != "COMMITTED":
         raise Invalid("only a committed version can be linked")
-    source = artifacts.collection(db, artifact.sequence_id)
-    _check_organization(db, projects.project(db, source.project_id), target)
-    type_name = artifacts.artifact_type(db, source.type_id).name
+    source = artifacts.get_collection(db, artifact.sequence_id)
+    _check_organization(db, projects.get_project(db, source.project_id), target)
+    type_name = artifacts.get_type(db, source.type_id).name
     # A registry may have stopped to take a type after the collection was made.
     artifacts.ensure_type(db, target, type_name)
-    collection = artifacts.ensure_collection(db, target, names.collection(portfolio), type_name, kind="portfolio")
-    there = artifacts.add_to(db, collection, artifact.id)
+    collection = artifacts.ensure_collection(db, target, names.check_collection(portfolio), type_name, kind="portfolio")
+    membership = artifacts.add_to(db, collection, artifact.id)
     for alias in aliases:
         artifacts.add_alias(db, user, collection.id, artifact.id, alias)
-    return there
+    return membership
 
 
 def unlink(db: sqlite3.Connection, user: User, artifact: Artifact, portfolio_id: int) -> None:
     """Take a version out of a portfolio; twice is the same as once."""
-    if artifacts.collection(db, portfolio_id).kind != "portfolio":
+    if artifacts.get_collection(db, portfolio_id).kind != "portfolio":
         raise Invalid("a version cannot be unlinked from the collection that it was logged to")
-    there = artifacts.membership(db, portfolio_id, artifact.id)
-    if there is not None:
-        artifacts.remove_from(db, user, there, "unlink this artifact")
+    membership = artifacts.find_membership(db, portfolio_id, artifact.id)
+    if membership is not None:
+        artifacts.remove_from(db, user, membership, "unlink this artifact")
 
 
 def _check_organization(db: sqlite3.Connection, source: Project, target: Project) -> None:
     """A registry holds only what its own organisation made."""
-    owner = accounts.entity(db, target.entity_id)
+    owner = accounts.get_entity(db, target.entity_id)
     if owner.kind != "organization":
         return
-    if owner.organization_id not in _organizations(db, accounts.entity(db, source.entity_id)):
+    if owner.organization_id not in _list_organizations(db, accounts.get_entity(db, source.entity_id)):
         raise Forbidden(f'"{source.name}" does not belong to the organization that owns registry "{target.name}"')
 
 
-def _organizations(db: sqlite3.Connection, source: Entity) -> set[int | None]:
+def _list_organizations(db: sqlite3.Connection, source: Entity) -> set[int | None]:
     if source.kind == "user" and source.user_id is not None:
-        return {found.id for found in accounts.organizations_of(db, source.user_id)}
+        return {organization.id for organization in accounts.list_organizations(db, source.user_id)}
     return {source.organization_id}
 
 
@@ -74,7 +74,7 @@ def create(
             f'an organization\'s projects are registries, whose names start with "{projects.REGISTRY_PREFIX}"'
         )
     organization_id = owner.organization_id or 0
-    if accounts.organization_role(db, organization_id, user.id) not in projects.WRITERS:
+    if accounts.find_organization_role(db, organization_id, user.id) not in projects.WRITERS:
         raise Forbidden(f'you may not create registries in "{owner.name}"')
     made = projects.create(db, owner, name, user, allow_all_types=types is None)
     set_member(db, made, user.id, "admin")
@@ -85,46 +85,46 @@ def create(
 def add_types(db: sqlite3.Connection, project: Project, types: list[str]) -> None:
     """What the registry takes from now on; a type is never taken back."""
     for name in types:
-        if artifacts.find_type(db, project.id, names.artifact_type(name)) is None:
-            insert(db, "artifact_types", project_id=project.id, name=name, created_at=now())
+        if artifacts.find_type(db, project.id, names.check_type(name)) is None:
+            insert(db, "artifact_types", project_id=project.id, name=name, created_at=format_now())
 
 
-def visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Project]:
+def list_visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Project]:
     """Return the registries of an organization's entity that a user may see."""
     return [
-        found
-        for found in projects.of_entity(db, owner.id)
-        if found.is_registry and projects.role(db, user, found) is not None
+        project
+        for project in projects.list_by_entity(db, owner.id)
+        if project.is_registry and projects.find_role(db, user, project) is not None
     ]
 
 
-def members(db: sqlite3.Connection, project: Project) -> list[tuple[User, str]]:
+def list_members(db: sqlite3.Connection, project: Project) -> list[tuple[User, str]]:
     """Return the members of a registry with their roles: the named ones, and for an open registry everyone in the
     organization.
     """
     sql = "SELECT user_id, role FROM project_members WHERE project_id = ? ORDER BY user_id"
-    named = [(accounts.user(db, user_id), role) for user_id, role in db.execute(sql, (project.id,)).fetchall()]
-    owner = accounts.entity(db, project.entity_id)
+    named = [(accounts.get_user(db, user_id), role) for user_id, role in db.execute(sql, (project.id,)).fetchall()]
+    owner = accounts.get_entity(db, project.entity_id)
     if project.access == projects.RESTRICTED_ACCESS or owner.organization_id is None:
         return named
     known = {user.id for user, _ in named}
-    others = accounts.organization_members(db, owner.organization_id)
+    others = accounts.list_organization_members(db, owner.organization_id)
     return named + [(user, role) for user, role in others if user.id not in known]
 
 
-def team_members(db: sqlite3.Connection, project: Project) -> list[tuple[Entity, str]]:
+def list_team_members(db: sqlite3.Connection, project: Project) -> list[tuple[Entity, str]]:
     sql = "SELECT entity_id, role FROM project_teams WHERE project_id = ? ORDER BY entity_id"
-    return [(accounts.entity(db, entity_id), role) for entity_id, role in db.execute(sql, (project.id,)).fetchall()]
+    return [(accounts.get_entity(db, entity_id), role) for entity_id, role in db.execute(sql, (project.id,)).fetchall()]
 
 
 def set_member(db: sqlite3.Connection, project: Project, user_id: int, role: str) -> None:
     sql = "INSERT INTO project_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role"
-    db.execute(sql, (project.id, user_id, _checked_role(role)))
+    db.execute(sql, (project.id, user_id, _check_role(role)))
 
 
 def set_team(db: sqlite3.Connection, project: Project, entity_id: int, role: str) -> None:
     sql = "INSERT INTO project_teams VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role"
-    db.execute(sql, (project.id, entity_id, _checked_role(role)))
+    db.execute(sql, (project.id, entity_id, _check_role(role)))
 
 
 def remove_member(db: sqlite3.Connection, project: Project, user_id: int) -> None:
@@ -136,7 +136,7 @@ def remove_team(db: sqlite3.Connection, project: Project, entity_id: int) -> Non
     db.execute("DELETE FROM project_teams WHERE project_id = ? AND entity_id = ?", (project.id, entity_id))
 
 
-def _checked_role(role: str) -> str:
+def _check_role(role: str) -> str:
     if role not in projects.ROLES:
         raise Invalid(f'role "{role}" is not one of {", ".join(projects.ROLES)}')
     return role
@@ -148,4 +148,4 @@ def create_local(db: sqlite3.Connection, key: str) -> None:
     accounts.add_key(db, user.id, key, "created at the first start")
     organization = accounts.create_organization(db, accounts.LOCAL_ORGANIZATION)
     accounts.set_organization_member(db, organization.id, user.id, "admin")
-    create(db, accounts.organization_entity(db, organization.id), MODEL_REGISTRY, user, types=["model"])
+    create(db, accounts.get_organization_entity(db, organization.id), MODEL_REGISTRY, user, types=["model"])

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import history, names
 from modelgate_server.store.accounts import User
-from modelgate_server.store.db import every, get, insert, now, one, update
-from modelgate_server.store.documents import json_object
+from modelgate_server.store.db import format_now, get, insert, select_all, select_one, update
+from modelgate_server.store.documents import parse_object
 from modelgate_server.store.projects import Project
 
 STATES = ("running", "finished", "failed", "crashed", "killed", "pending", "preempting", "preempted")
@@ -65,42 +65,42 @@ class Listed:
     heartbeat_at: str
 
 
-def run(db: sqlite3.Connection, run_id: int) -> Run:
+def get_run(db: sqlite3.Connection, run_id: int) -> Run:
     return get(db, Run, run_id)
 
 
 def find(db: sqlite3.Connection, project_id: int, name: str) -> Run | None:
-    return one(db, Run, "WHERE project_id = ? AND name = ?", project_id, name)
+    return select_one(db, Run, "WHERE project_id = ? AND name = ?", project_id, name)
 
 
 def find_by_id(db: sqlite3.Connection, run_id: int) -> Run | None:
-    return one(db, Run, "WHERE id = ?", run_id)
+    return select_one(db, Run, "WHERE id = ?", run_id)
 
 
 def require(db: sqlite3.Connection, project: Project, name: str) -> Run:
-    found = find(db, project.id, name)
-    if found is None:
+    run = find(db, project.id, name)
+    if run is None:
         raise NotFound(f'run "{name}" not found in project "{project.name}"')
-    return found
+    return run
 
 
-def of_project(db: sqlite3.Connection, project_id: int) -> list[Run]:
+def list_by_project(db: sqlite3.Connection, project_id: int) -> list[Run]:
     """Newest first."""
-    return every(db, Run, "WHERE project_id = ? ORDER BY id DESC", project_id)
+    return select_all(db, Run, "WHERE project_id = ? ORDER BY id DESC", project_id)
 
 
-def listed(db: sqlite3.Connection, project_id: int) -> list[Listed]:
+def list_without_configs(db: sqlite3.Connection, project_id: int) -> list[Listed]:
     """Newest first."""
-    return every(db, Listed, "WHERE project_id = ? ORDER BY id DESC", project_id)
+    return select_all(db, Listed, "WHERE project_id = ? ORDER BY id DESC", project_id)
 
 
-def config_text(db: sqlite3.Connection, run_id: int) -> str:
+def read_config_text(db: sqlite3.Connection, run_id: int) -> str:
     """Return the config as JSON text; empty if there is no such run."""
     row = db.execute("SELECT config FROM runs WHERE id = ?", (run_id,)).fetchone()
     return str(row[0]) if row else ""
 
 
-def extent(db: sqlite3.Connection, project_id: int) -> tuple[int, str]:
+def summarize_project(db: sqlite3.Connection, project_id: int) -> tuple[int, str]:
     """Return how many runs a project has, and when one of them was last heard of."""
     sql = "SELECT count(*), coalesce(max(heartbeat_at), '') FROM runs WHERE project_id = ?"
     count, latest = db.execute(sql, (project_id,)).fetchone()
@@ -109,15 +109,15 @@ def extent(db: sqlite3.Connection, project_id: int) -> tuple[int, str]:
 
 def create(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
     """Return a new run, `running` unless told otherwise."""
-    created = now()
-    given = _columns(fields)
+    created = format_now()
+    given = _check_fields(fields)
     run_id = insert(
         db,
         "runs",
         **{
             "project_id": project.id,
-            "name": names.plain(name, "run id"),
-            "display_name": _display_name(db, project.id),
+            "name": names.check_plain(name, "run id"),
+            "display_name": _make_display_name(db, project.id),
             "state": "running",
             "user_id": user.id,
             "created_at": created,
@@ -125,101 +125,103 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
             **given,
         },
     )
-    return run(db, run_id)
+    return get_run(db, run_id)
 
 
 def begin(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
     """Return a new run of the SDK: if it is a fork, with the past and the config of the run that it begins with."""
-    source = _source(db, project, name, fields)
+    source = _find_source(db, project, name, fields)
     if source is None:
         return create(db, project, user, name, fields)
     below = {key: value for key, value in json.loads(source[0].config).items() if key != "_wandb"}
-    made = create(db, project, user, name, fields | {"config": _laid_over(below, fields)})
+    made = create(db, project, user, name, fields | {"config": _merge_configs(below, fields)})
     history.fork(db, source[0].id, made.id, source[1])
     return made
 
 
-def _source(db: sqlite3.Connection, project: Project, name: str, given: dict[str, Any]) -> tuple[Run, int] | None:
+def _find_source(db: sqlite3.Connection, project: Project, name: str, given: dict[str, Any]) -> tuple[Run, int] | None:
     """Return the run and the step that a new run begins with (`fork_from`): the SDK leaves them in the config."""
-    json_object(given.get("config"), "a run's config")
-    point = _branch_point(given)
+    parse_object(given.get("config"), "a run's config")
+    point = _read_branch_point(given)
     if point is None or point.get("run_id") == name:
         return None
-    found, step = find(db, project.id, str(point.get("run_id"))), point.get("step")
-    if found is None or not isinstance(step, int):
+    run, step = find(db, project.id, str(point.get("run_id"))), point.get("step")
+    if run is None or not isinstance(step, int):
         raise Invalid(f'the run to fork from, "{str(point.get("run_id"))[:80]}", is not in project "{project.name}"')
-    return found, step
+    return run, step
 
 
-def _branch_point(given: dict[str, Any]) -> dict[str, Any] | None:
+def _read_branch_point(given: dict[str, Any]) -> dict[str, Any] | None:
     internal = json.loads(given.get("config") or "{}").get("_wandb")
     value = internal.get("value") if isinstance(internal, dict) else None
     point = value.get("branch_point") if isinstance(value, dict) else None
     return point if isinstance(point, dict) else None
 
 
-def _laid_over(below: dict[str, Any], given: dict[str, Any]) -> str:
+def _merge_configs(below: dict[str, Any], given: dict[str, Any]) -> str:
     """Merge two configs: the first overrides the second. The parts that the SDK adds about itself are merged one by
     one.
     """
-    return json.dumps(_merged(below, json.loads(given.get("config") or "{}"), within=("_wandb",)))
+    return json.dumps(_merge(below, json.loads(given.get("config") or "{}"), within=("_wandb",)))
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
+def _merge(below: dict[str, Any], above: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:
     merged = below | above
     for key in below.keys() & above.keys():
         if (not within or key in within) and isinstance(below[key], dict) and isinstance(above[key], dict):
-            merged[key] = _merged(below[key], above[key])
+            merged[key] = _merge(below[key], above[key])
     return merged
 
 
 def join(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
     """One of several processes that write this run at once says so. What the others said stays, also that it ended."""
-    changes = _columns(fields)
+    changes = _check_fields(fields)
     if "config" in changes:
-        changes["config"] = _laid_over(json.loads(target.config), changes)
-    update(db, "runs", target.id, heartbeat_at=now(), **changes)
-    return run(db, target.id)
+        changes["config"] = _merge_configs(json.loads(target.config), changes)
+    update(db, "runs", target.id, heartbeat_at=format_now(), **changes)
+    return get_run(db, target.id)
 
 
 def resume(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
     """Record that a process writes this run: the first time after an end, or again while it runs."""
-    changes = {"heartbeat_at": now(), **_columns(fields)}
-    point = _branch_point(changes)
+    changes = {"heartbeat_at": format_now(), **_check_fields(fields)}
+    point = _read_branch_point(changes)
     if point is not None and point.get("run_id") != target.name:
-        changes["config"] = _laid_over(json.loads(target.config), changes)  # the client knows only its own part
+        changes["config"] = _merge_configs(json.loads(target.config), changes)  # the client knows only its own part
     if target.state != "running":
         changes = {"state": "running", "exit_code": None, "stop_requested": 0, **changes}
     update(db, "runs", target.id, **changes)
-    return run(db, target.id)
+    return get_run(db, target.id)
 
 
 def edit(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
     """Change the given fields; null means "no change", and so does a missing state."""
-    update(db, "runs", target.id, **_columns(fields))
-    return run(db, target.id)
+    update(db, "runs", target.id, **_check_fields(fields))
+    return get_run(db, target.id)
 
 
-def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+def _check_fields(fields: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in fields.items() if value is not None}
     if "tags" in given:
-        given["tags"] = json.dumps([names.run_tag(tag) for tag in given["tags"]])
+        given["tags"] = json.dumps([names.check_run_tag(tag) for tag in given["tags"]])
     for name in ("config", "summary"):
         if name in given:
-            json_object(given[name], f"a run's {name}")
+            parse_object(given[name], f"a run's {name}")
     if given.get("state", STATES[0]) not in STATES:
         raise Invalid(f'run state "{given["state"]}" is not one of {", ".join(STATES)}')
     return given
 
 
-def _display_name(db: sqlite3.Connection, project_id: int) -> str:
+def _make_display_name(db: sqlite3.Connection, project_id: int) -> str:
     number = db.execute("SELECT count(*) FROM runs WHERE project_id = ?", (project_id,)).fetchone()[0] + 1
     return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}-{number}"
 
 
-def heartbeat(db: sqlite3.Connection, run: Run, *, complete: bool, exit_code: int | None, preempting: bool) -> None:
+def record_heartbeat(
+    db: sqlite3.Connection, run: Run, *, complete: bool, exit_code: int | None, preempting: bool
+) -> None:
     """A sign of life from the run's process, perhaps its last."""
-    changes: dict[str, Any] = {"heartbeat_at": now()}
+    changes: dict[str, Any] = {"heartbeat_at": format_now()}
     if run.state == "crashed":
         changes["state"] = "running"  # it was only silent for long: a suspended machine, a server that was down
     if preempting:
@@ -254,7 +256,7 @@ def delete(db: sqlite3.Connection, run_id: int) -> None:
     db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 
-def config(run: Run) -> dict[str, Any]:
+def read_config(run: Run) -> dict[str, Any]:
     """Return the config's values; the SDK wraps each as {"value": ...}."""
     return {
         key: entry["value"] if isinstance(entry, dict) and "value" in entry else entry

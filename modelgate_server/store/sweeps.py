@@ -22,7 +22,7 @@ import yaml  # type: ignore[import-untyped]
 from modelgate_server.errors import Invalid
 from modelgate_server.settings import MAX_NAME_CHARS, MAX_SWEEP_CHARS
 from modelgate_server.store import runs
-from modelgate_server.store.db import every, get, insert, now, one, update
+from modelgate_server.store.db import format_now, get, insert, select_all, select_one, update
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
 
@@ -61,36 +61,36 @@ class Agent:
     heartbeat_at: str
 
 
-def sweep(db: sqlite3.Connection, sweep_id: int) -> Sweep:
+def get_sweep(db: sqlite3.Connection, sweep_id: int) -> Sweep:
     return get(db, Sweep, sweep_id)
 
 
 def find_by_id(db: sqlite3.Connection, sweep_id: int) -> Sweep | None:
-    return one(db, Sweep, "WHERE id = ?", sweep_id)
+    return select_one(db, Sweep, "WHERE id = ?", sweep_id)
 
 
 def find(db: sqlite3.Connection, project_id: int, name: str) -> Sweep | None:
-    return one(db, Sweep, "WHERE project_id = ? AND name = ?", project_id, name)
+    return select_one(db, Sweep, "WHERE project_id = ? AND name = ?", project_id, name)
 
 
-def of_project(db: sqlite3.Connection, project_id: int) -> list[Sweep]:
-    return every(db, Sweep, "WHERE project_id = ? ORDER BY id DESC", project_id)
+def list_by_project(db: sqlite3.Connection, project_id: int) -> list[Sweep]:
+    return select_all(db, Sweep, "WHERE project_id = ? ORDER BY id DESC", project_id)
 
 
-def runs_of(db: sqlite3.Connection, sweep: Sweep) -> list[Run]:
-    return every(db, Run, "WHERE project_id = ? AND sweep_name = ? ORDER BY id", sweep.project_id, sweep.name)
+def list_runs(db: sqlite3.Connection, sweep: Sweep) -> list[Run]:
+    return select_all(db, Run, "WHERE project_id = ? AND sweep_name = ? ORDER BY id", sweep.project_id, sweep.name)
 
 
 def create(
     db: sqlite3.Connection, project: Project, config: str, *, display_name: str | None, description: str | None
 ) -> Sweep:
-    parsed = checked(config)
-    created = now()
+    parsed = check_config(config)
+    created = format_now()
     sweep_id = insert(
         db,
         "sweeps",
         project_id=project.id,
-        name=_name(),
+        name=_make_name(),
         display_name=display_name or parsed.get("name"),
         description=description,
         config=config,
@@ -98,7 +98,7 @@ def create(
         created_at=created,
         updated_at=created,
     )
-    return sweep(db, sweep_id)
+    return get_sweep(db, sweep_id)
 
 
 def edit(
@@ -114,14 +114,14 @@ def edit(
     if state is not None and state not in STATES:
         raise Invalid(f'sweep state "{state}" is not one of {", ".join(STATES)}')
     if config is not None:
-        checked(config)
+        check_config(config)
     changes = {"state": state, "config": config, "display_name": display_name, "description": description}
     given = {name: value for name, value in changes.items() if value is not None}
-    update(db, "sweeps", target.id, updated_at=now(), **given)
-    return sweep(db, target.id)
+    update(db, "sweeps", target.id, updated_at=format_now(), **given)
+    return get_sweep(db, target.id)
 
 
-def _name() -> str:
+def _make_name() -> str:
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(NAME_CHARS))
 
 
@@ -133,7 +133,7 @@ def parse(text: str) -> dict[str, Any]:
     if len(text) > MAX_SWEEP_CHARS:
         raise Invalid(f"the sweep's configuration has more than {MAX_SWEEP_CHARS} characters")
     try:
-        config = _loaded(text)
+        config = _load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # of a date in the 13th month, for instance
         raise Invalid("the sweep's configuration is not YAML") from None
     _check_values(config)
@@ -141,10 +141,10 @@ def parse(text: str) -> dict[str, Any]:
         raise Invalid('the sweep\'s configuration must be an object with an object "parameters"')
     if config.get("method") not in METHODS:
         raise Invalid(f'sweep method "{config.get("method")}" is not available here ({", ".join(METHODS)})')
-    with _refusing():
+    with _refuse_undrawable():
         _draw(config["parameters"], random.Random(0))  # noqa: S311  a try, to refuse what cannot be drawn
         if config["method"] == "grid":
-            grid_size(config["parameters"])
+            count_grid_points(config["parameters"])
     return config
 
 
@@ -163,7 +163,7 @@ KNOWN = ("method", "parameters", "metric", "run_cap", "program", "command", "nam
 GOALS = ("minimize", "maximize")
 
 
-def checked(text: str) -> dict[str, Any]:
+def check_config(text: str) -> dict[str, Any]:
     """Return the configuration of a new sweep. Raise Invalid, with the name, for keys that would have no effect."""
     config = parse(text)
     for key, what in NOT_HERE.items():
@@ -179,7 +179,7 @@ def checked(text: str) -> dict[str, Any]:
     return config
 
 
-def warnings(config: dict[str, Any]) -> list[str]:
+def list_warnings(config: dict[str, Any]) -> list[str]:
     """Return the keys of a configuration that have no effect, for the person who wrote it."""
     unknown = sorted(str(key) for key in config if key not in KNOWN and key not in NOT_HERE)
     return [
@@ -192,22 +192,22 @@ def _check_values(config: Any) -> None:
     """YAML may hold what JSON cannot, in a circle, or a few lines that unfold to billions."""
     waiting, seen = [config], 0
     while waiting:
-        one = waiting.pop()
+        item = waiting.pop()
         seen += 1
         if seen > MAX_GRID_POINTS:
             raise Invalid(f"the sweep's configuration has more than {MAX_GRID_POINTS} values")
-        if isinstance(one, dict):
-            waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, list):
-            waiting += one
-        elif not isinstance(one, str | int | float | None):
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            waiting += item
+        elif not isinstance(item, str | int | float | None):
             raise Invalid(
-                f'the sweep\'s configuration has a value of type "{type(one).__name__}", which JSON does not have'
+                f'the sweep\'s configuration has a value of type "{type(item).__name__}", which JSON does not have'
             )
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _refuse_undrawable() -> Iterator[None]:
     """Whatever a configuration can have that no point can be drawn from: a sigma of text, weights of another number."""
     try:
         yield
@@ -215,52 +215,52 @@ def _refusing() -> Iterator[None]:
         raise Invalid(f"no point can be drawn from the sweep's configuration: {error}") from None
 
 
-def _loaded(text: str) -> Any:
+def _load(text: str) -> Any:
     try:
         return json.loads(text)  # most JSON is YAML, but YAML takes 1e-05 for a string
     except ValueError:
         return yaml.safe_load(text)
 
 
-def grid_size(parameters: dict[str, Any]) -> int:
-    size = math.prod(len(choices) for _, choices in _axes(parameters))
+def count_grid_points(parameters: dict[str, Any]) -> int:
+    size = math.prod(len(choices) for _, choices in _list_axes(parameters))
     if size > MAX_GRID_POINTS:
         raise Invalid(f"the grid has {size} points, but at most {MAX_GRID_POINTS} are allowed")
     return size
 
 
-def expected_points(config: dict[str, Any]) -> int | None:
+def count_expected_points(config: dict[str, Any]) -> int | None:
     """Return how many runs the sweep is good for; None is without end."""
-    limits = [grid_size(config["parameters"])] if config["method"] == "grid" else []
+    limits = [count_grid_points(config["parameters"])] if config["method"] == "grid" else []
     if isinstance(config.get("run_cap"), int):
         limits.append(config["run_cap"])
     return min(limits, default=None)
 
 
-def values_of(sweep: Sweep, point: int) -> dict[str, Any] | None:
+def compute_values(sweep: Sweep, point: int) -> dict[str, Any] | None:
     """Return the parameters of a point, None behind the last one."""
     config = parse(sweep.config)
-    expected = expected_points(config)
+    expected = count_expected_points(config)
     if expected is not None and point >= expected:
         return None
-    with _refusing():
+    with _refuse_undrawable():
         if config["method"] == "grid":
-            return _grid_point(config["parameters"], point)
+            return _compute_grid_point(config["parameters"], point)
         return _draw(config["parameters"], random.Random(f"{sweep.id}:{point}"))  # noqa: S311  no secret
 
 
-def _axes(parameters: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[Any]]]:
+def _list_axes(parameters: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], list[Any]]]:
     axes = []
     for name, spec in parameters.items():
-        here = (*path, str(name))
+        place = (*path, str(name))
         if isinstance(spec, dict) and isinstance(spec.get("parameters"), dict):
-            axes += _axes(spec["parameters"], here)
+            axes += _list_axes(spec["parameters"], place)
         else:
-            axes.append((here, _choices(here[-1], spec)))
+            axes.append((place, _list_choices(place[-1], spec)))
     return axes
 
 
-def _choices(name: str, spec: Any) -> list[Any]:
+def _list_choices(name: str, spec: Any) -> list[Any]:
     if isinstance(spec, dict):
         if "value" in spec:
             return [spec["value"]]
@@ -272,8 +272,8 @@ def _choices(name: str, spec: Any) -> list[Any]:
     raise Invalid(f'a grid needs "value", "values" or whole numbers "min" and "max" for parameter "{name}"')
 
 
-def _grid_point(parameters: dict[str, Any], point: int) -> dict[str, Any]:
-    axes = _axes(parameters)
+def _compute_grid_point(parameters: dict[str, Any], point: int) -> dict[str, Any]:
+    axes = _list_axes(parameters)
     chosen = next(itertools.islice(itertools.product(*(choices for _, choices in axes)), point, None))
     values: dict[str, Any] = {}
     for (path, _), value in zip(axes, chosen, strict=True):
@@ -325,15 +325,15 @@ def _draw_number(name: str, spec: dict[str, Any], source: random.Random) -> floa
 
 
 def find_agent(db: sqlite3.Connection, agent_id: int) -> Agent | None:
-    return one(db, Agent, "WHERE id = ?", agent_id)
+    return select_one(db, Agent, "WHERE id = ?", agent_id)
 
 
-def agents(db: sqlite3.Connection, sweep_id: int) -> list[Agent]:
-    return every(db, Agent, "WHERE sweep_id = ? ORDER BY id", sweep_id)
+def list_agents(db: sqlite3.Connection, sweep_id: int) -> list[Agent]:
+    return select_all(db, Agent, "WHERE sweep_id = ? ORDER BY id", sweep_id)
 
 
 def add_agent(db: sqlite3.Connection, sweep: Sweep, host: str) -> Agent:
-    created = now()
+    created = format_now()
     agent_id = insert(
         db,
         "agents",
@@ -347,50 +347,50 @@ def add_agent(db: sqlite3.Connection, sweep: Sweep, host: str) -> Agent:
     return get(db, Agent, agent_id)
 
 
-def next_command(db: sqlite3.Connection, agent: Agent, running: set[str]) -> dict[str, Any] | None:
+def choose_command(db: sqlite3.Connection, agent: Agent, running: set[str]) -> dict[str, Any] | None:
     """Return what an agent is to do now, that has these runs under way: run a point, stop a run, exit, or nothing."""
-    update(db, "agents", agent.id, heartbeat_at=now())
-    found = sweep(db, agent.sweep_id)
+    update(db, "agents", agent.id, heartbeat_at=format_now())
+    sweep = get_sweep(db, agent.sweep_id)
     if running:
-        stop = found.state == "CANCELED" and agent.run_name in running
+        stop = sweep.state == "CANCELED" and agent.run_name in running
         return {"type": "stop", "run_id": agent.run_name} if stop else None
-    if found.state in ("FINISHED", "CANCELED", "STOPPED"):
+    if sweep.state in ("FINISHED", "CANCELED", "STOPPED"):
         return {"type": "exit"}
-    if found.state == "PAUSED":
+    if sweep.state == "PAUSED":
         return None
-    lost = agent.run_name is not None and runs.find(db, found.project_id, agent.run_name) is None
-    point = agent.point if lost and agent.point is not None else found.points
-    values = values_of(found, point)
-    if values is None or _target_is_reached(db, found):
-        edit(db, found, state="FINISHED")
+    lost = agent.run_name is not None and runs.find(db, sweep.project_id, agent.run_name) is None
+    point = agent.point if lost and agent.point is not None else sweep.points
+    values = compute_values(sweep, point)
+    if values is None or _is_target_reached(db, sweep):
+        edit(db, sweep, state="FINISHED")
         return {"type": "exit"}
-    run_name = str(agent.run_name) if lost else _name()
+    run_name = str(agent.run_name) if lost else _make_name()
     if not lost:
-        update(db, "sweeps", found.id, points=point + 1)
+        update(db, "sweeps", sweep.id, points=point + 1)
         update(db, "agents", agent.id, run_name=run_name, point=point, total_runs=agent.total_runs + 1)
-    return _run_command(run_name, parse(found.config).get("program"), values)
+    return _build_run_command(run_name, parse(sweep.config).get("program"), values)
 
 
-def _run_command(run_name: str, program: Any, values: dict[str, Any]) -> dict[str, Any]:
+def _build_run_command(run_name: str, program: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Without a program the agent's own command must do without one: a null would be an error without end."""
     arguments = {name: {"value": value} for name, value in values.items()}
     return {"type": "run", "run_id": run_name, "program": str(program or ""), "args": arguments, "logs": []}
 
 
-def _target_is_reached(db: sqlite3.Connection, sweep: Sweep) -> bool:
+def _is_target_reached(db: sqlite3.Connection, sweep: Sweep) -> bool:
     metric = parse(sweep.config).get("metric")
-    best = best_loss(db, sweep)
+    best = find_best_loss(db, sweep)
     if best is None or not isinstance(metric, dict) or not isinstance(metric.get("target"), int | float):
         return False
     return bool(best >= metric["target"] if metric.get("goal") == "maximize" else best <= metric["target"])
 
 
-def best_loss(db: sqlite3.Connection, sweep: Sweep) -> float | None:
+def find_best_loss(db: sqlite3.Connection, sweep: Sweep) -> float | None:
     """Return the best value of the sweep's metric among its runs."""
     metric = parse(sweep.config).get("metric")
     if not isinstance(metric, dict):
         return None
-    summaries = (json.loads(run.summary).get(metric.get("name")) for run in runs_of(db, sweep))
+    summaries = (json.loads(run.summary).get(metric.get("name")) for run in list_runs(db, sweep))
     values = [value for value in summaries if isinstance(value, int | float) and math.isfinite(value)]
     best = max if metric.get("goal") == "maximize" else min
     return best(values, default=None)

@@ -16,15 +16,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from modelgate_server.api import bounds
-from modelgate_server.api.bounds import Deadline, within
-from modelgate_server.api.handling import Services, body, services
+from modelgate_server.api.bounds import Deadline, enforce_deadline
+from modelgate_server.api.handling import Services, get_services, hold_body
 from modelgate_server.errors import Forbidden, Invalid, NotFound, ServerError
 from modelgate_server.settings import KIB
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
-from modelgate_server.store.faults import fault
+from modelgate_server.store.faults import translate_error
 from modelgate_server.web import filters, urls
-from modelgate_server.web.session import Links, Session, Sessions, same
+from modelgate_server.web.session import Links, Session, Sessions, is_same
 
 # No script, style or picture but our own files, no questions but to us; no forms to elsewhere, no frames of elsewhere.
 HEADERS = {
@@ -46,7 +46,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @cache
-def environment() -> Environment:
+def load_environment() -> Environment:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -54,22 +54,29 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template_filters: list[Callable[..., Any]] = [
-        filters.size, filters.number, filters.is_number, filters.text_of, filters.moment, filters.duration,
-        filters.between, filters.pretty, filters.console_line, filters.first_facts, filters.branches,
-        filters.is_branch, filters.is_address, filters.sentence,
-    ]  # fmt: skip
-    templates.filters |= {one.__name__: one for one in template_filters}
+    templates.filters |= {
+        "between": filters.format_between,
+        "branches": filters.sort_branches,
+        "console_line": filters.clean_console_line,
+        "facts": filters.list_facts,
+        "is_address": filters.is_address,
+        "is_branch": filters.is_branch,
+        "is_number": filters.is_number,
+        "number": filters.format_number,
+        "size": filters.format_size,
+        "text": filters.format_value,
+        "time": filters.format_time,
+    }
     return templates
 
 
-def html(template: str, status: int = 200, *, session: Session | None = None, **values: Any) -> Response:
-    text = environment().get_template(template).render(session=session, **values)
+def render_html(template: str, status: int = 200, *, session: Session | None = None, **values: Any) -> Response:
+    text = load_environment().get_template(template).render(session=session, **values)
     # Logged text may contain half a surrogate pair, which no page can show.
     return HTMLResponse(text.encode("utf-8", "replace"), status, HEADERS)
 
 
-def see_other(path: str) -> Response:
+def redirect(path: str) -> Response:
     """Redirect after a form: the browser requests the page again, and a reload repeats nothing."""
     return RedirectResponse(path, 303, HEADERS)
 
@@ -88,22 +95,22 @@ class Visit:
     def user(self) -> User:
         return self.session.user
 
-    def at(self, name: str) -> str:
+    def read_path(self, name: str) -> str:
         """Return a part of the address's path."""
         return str(self.request.path_params[name])
 
-    def asked(self, name: str) -> str:
+    def read_query(self, name: str) -> str:
         """Return a parameter of the address, empty when it is not given."""
         return self.request.query_params.get(name, "")
 
     @property
     def page(self) -> int:
         """Which page of a long list, from 1."""
-        text = self.asked("page")
+        text = self.read_query("page")
         return max(int(text), 1) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
-        return html(template, status, session=self.session, **values)
+        return render_html(template, status, session=self.session, **values)
 
 
 @dataclass(frozen=True)
@@ -112,53 +119,53 @@ class Access:
     sessions: Sessions
     links: Links = field(default_factory=Links)
 
-    def session(self, request: Request, db: sqlite3.Connection) -> Session | None:
+    def find_session(self, request: Request, db: sqlite3.Connection) -> Session | None:
         return self.sessions.find(db, request.cookies.get(self.sessions.cookie, ""))
 
-    def page(self, view: Callable[[Visit], Response]) -> Endpoint:
+    def wrap_page(self, view: Callable[[Visit], Response]) -> Endpoint:
         """Return `view` for logged-in users; others are asked to log in first."""
 
         def answer(request: Request, deadline: Deadline) -> Response:
-            with self.services.database.read() as db, within(db, deadline):
-                session = self.session(request, db)
+            with self.services.database.read() as db, enforce_deadline(db, deadline):
+                session = self.find_session(request, db)
                 if session is None:
-                    return see_other(f"/login?{urls.query(next=_wanted(request))}")
+                    return redirect(f"/login?{urls.encode_query(next=_read_target(request))}")
                 try:
                     return view(Visit(request, db, self.services.blobs, session, deadline))
                 except ServerError as error:
-                    return refusal(error, session)
+                    return render_refusal(error, session)
                 except sqlite3.OperationalError as error:
-                    broken = fault(error)
+                    broken = translate_error(error)
                     if broken is None:
                         raise
-                    return refusal(broken, session)
+                    return render_refusal(broken, session)
 
         async def endpoint(request: Request) -> Response:
             return await bounds.run(request, self.services.lanes.pages, partial(answer, request))
 
         return endpoint
 
-    def form(self, view: Callable[[Visit, Form], Response]) -> Endpoint:
+    def wrap_form(self, view: Callable[[Visit, Form], Response]) -> Endpoint:
         """`view`, in a transaction, for a form that this session was shown."""
 
         def answer(request: Request, fields: Form, deadline: Deadline) -> Response:
             session: Session | None = None
             try:
                 with self.services.database.write() as db:
-                    session = self.session(request, db)
+                    session = self.find_session(request, db)
                     if session is None:
-                        return see_other("/login")
-                    if not same(session.csrf, fields.get("csrf", "")):
+                        return redirect("/login")
+                    if not is_same(session.csrf, fields.get("csrf", "")):
                         raise Forbidden("this form belongs to another session: reload the page and send it again")
                     return view(Visit(request, db, self.services.blobs, session, deadline), fields)
             except ServerError as error:
-                return refusal(error, session)
+                return render_refusal(error, session)
 
         async def endpoint(request: Request) -> Response:
             try:
                 fields = await read_form(request)
             except ServerError as error:
-                return refusal(error, None)
+                return render_refusal(error, None)
             return await bounds.run(request, self.services.lanes.pages, partial(answer, request, fields))
 
         return endpoint
@@ -167,27 +174,27 @@ class Access:
 async def read_form(request: Request) -> Form:
     """Return the fields of a form that was sent from a page of this very server."""
     origin = request.headers.get("origin")
-    ours = {request.headers.get("host"), urlsplit(services(request).settings.external_url or "").netloc}
+    ours = {request.headers.get("host"), urlsplit(get_services(request).settings.external_url or "").netloc}
     if origin is not None and origin.partition("://")[2] not in ours - {""}:
         raise Forbidden("the form was sent from a page of another site")
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise Invalid("these pages do not have this form")
     try:
-        async with body(request, MAX_FORM_BYTES) as received:
+        async with hold_body(request, MAX_FORM_BYTES) as received:
             return dict(parse_qsl(received.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
         raise Invalid("these pages do not have this form") from None
 
 
-def refusal(error: ServerError, session: Session | None) -> Response:
+def render_refusal(error: ServerError, session: Session | None) -> Response:
     """What was refused and why, as a page."""
     titles = {NotFound: "Not found", Forbidden: "Not allowed"}
     title = titles.get(type(error), "That did not work")
-    return html("error.html", error.status, session=session, title=title, message=str(error))
+    return render_html("error.html", error.status, session=session, title=title, message=str(error))
 
 
-def _wanted(request: Request) -> str:
+def _read_target(request: Request) -> str:
     """Return the asked page with its parameters, to come back to after the login."""
     question = request.url.query
     path = bytes(request.scope["raw_path"]).partition(b"?")[0].decode("ascii", "replace")
-    return urls.local_path(f"{path}?{question}" if question else path)
+    return urls.keep_local_path(f"{path}?{question}" if question else path)

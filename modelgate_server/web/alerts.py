@@ -21,22 +21,22 @@ class Row:
 
 def show(visit: Visit) -> Response:
     """GET /{entity}/{project}/alerts"""
-    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
-    counts = alerts.counts(visit.db, found.id)
-    level = visit.asked("level") if visit.asked("level") in alerts.LEVELS else ""
+    project, home = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
+    counts = alerts.count_by_level(visit.db, project.id)
+    level = visit.read_query("level") if visit.read_query("level") in alerts.LEVELS else ""
     count = counts.get(level, 0) if level else sum(counts.values())
     page = min(visit.page, max(count - 1, 0) // ALERTS_A_PAGE + 1)
     first = (page - 1) * ALERTS_A_PAGE
     rows = []
-    for alert in alerts.of_project(visit.db, found.id, level, first, ALERTS_A_PAGE):
-        run = runs.run(visit.db, alert.run_id)
-        rows.append(Row(alert, run.display_name, home.run(run.name)))
+    for alert in alerts.list_by_project(visit.db, project.id, level, first, ALERTS_A_PAGE):
+        run = runs.get_run(visit.db, alert.run_id)
+        rows.append(Row(alert, run.display_name, home.build_run_url(run.name)))
     return visit.show(
         "alerts.html",
         place=home,
         rows=rows,
         level=level,
-        levels=[(one, counts[one]) for one in alerts.LEVELS if one in counts],
+        levels=[(name, counts[name]) for name in alerts.LEVELS if name in counts],
         count=count,
         total=sum(counts.values()),
         page=page,

@@ -93,32 +93,32 @@ class Histogram:
     label: str
 
 
-def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: bool = False) -> Chart | None:
+def draw_chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: bool = False) -> Chart | None:
     """
     Return None if there is nothing to draw. series: name -> finite (x, y), in the order in which they are connected.
     """
-    kept = {name: _spread(points) for name, points in list(series.items())[:MAX_LINES] if points}
+    kept = {name: _sample_points(points) for name, points in list(series.items())[:MAX_LINES] if points}
     if not kept:
         return None
     every = [point for points in kept.values() for point in points]
     x_low, x_high = min(x for x, _ in every), max(x for x, _ in every)
     y_low, y_high = min(y for _, y in every), max(y for _, y in every)
-    x_marks, y_marks = ticks(x_low, x_high), ticks(y_low, y_high)
-    left = _margin(x_marks, y_marks)
+    x_marks, y_marks = choose_ticks(x_low, x_high), choose_ticks(y_low, y_high)
+    left = _compute_margin(x_marks, y_marks)
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
-        across = _scaled(point[0], x_low, x_high, left, WIDTH - RIGHT)
-        return across, _scaled(point[1], y_low, y_high, HEIGHT - BOTTOM, TOP)
+        across = _scale(point[0], x_low, x_high, left, WIDTH - RIGHT)
+        return across, _scale(point[1], y_low, y_high, HEIGHT - BOTTOM, TOP)
 
-    last = "; ".join(f"{name or y}: last {filters.number(points[-1][1])}" for name, points in kept.items())
+    last = "; ".join(f"{name or y}: last {filters.format_number(points[-1][1])}" for name, points in kept.items())
     return Chart(
         title=title,
         x=x,
         y=y,
         lines=[Line(name, [place(point) for point in points]) for name, points in kept.items()],
         dots=dots,
-        x_ticks=[_below(place((mark, y_low))[0], text) for mark, text in labels(x_marks)],
-        y_ticks=[Tick(place((x_low, mark))[1], text) for mark, text in labels(y_marks)],
+        x_ticks=[_make_tick(place((mark, y_low))[0], text) for mark, text in label_ticks(x_marks)],
+        y_ticks=[Tick(place((x_low, mark))[1], text) for mark, text in label_ticks(y_marks)],
         left=left,
         data=json.dumps(
             {
@@ -129,38 +129,39 @@ def chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: boo
                 "series": [[name, [x for x, _ in points], [y for _, y in points]] for name, points in kept.items()],
             }
         ),
-        label=f"{title}: {filters.number(y_low)} to {filters.number(y_high)} over {x}; {last}",
+        label=f"{title}: {filters.format_number(y_low)} to {filters.format_number(y_high)} over {x}; {last}",
     )
 
 
-def histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float]) -> Histogram | None:
+def draw_histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float]) -> Histogram | None:
     """Return None if there is nothing to draw. `edges` are one more than `counts`, rising, all finite."""
     if not counts or len(edges) != len(counts) + 1:
         return None
     top = max(*counts, 1)
-    x_marks, y_marks = ticks(edges[0], edges[-1]), ticks(0, top)
-    left = _margin(x_marks, y_marks)
+    x_marks, y_marks = choose_ticks(edges[0], edges[-1]), choose_ticks(0, top)
+    left = _compute_margin(x_marks, y_marks)
     bars = []
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
-        start, end = (_scaled(edge, edges[0], edges[-1], left, WIDTH - RIGHT) for edge in (low, high))
-        y = _scaled(count, 0, top, HEIGHT - BOTTOM, TOP)
-        text = f"{filters.number(low)} to {filters.number(high)}: {filters.number(count)}"
+        start, end = (_scale(edge, edges[0], edges[-1], left, WIDTH - RIGHT) for edge in (low, high))
+        y = _scale(count, 0, top, HEIGHT - BOTTOM, TOP)
+        text = f"{filters.format_number(low)} to {filters.format_number(high)}: {filters.format_number(count)}"
         bars.append(Bar(start, y, max(round(end - start - 0.5, 1), 0.5), round(HEIGHT - BOTTOM - y, 1), text))
     return Histogram(
         title=title,
         x=x,
         bars=bars,
         x_ticks=[
-            _below(_scaled(mark, edges[0], edges[-1], left, WIDTH - RIGHT), text) for mark, text in labels(x_marks)
+            _make_tick(_scale(mark, edges[0], edges[-1], left, WIDTH - RIGHT), text)
+            for mark, text in label_ticks(x_marks)
         ],
-        y_ticks=[Tick(_scaled(mark, 0, top, HEIGHT - BOTTOM, TOP), text) for mark, text in labels(y_marks)],
+        y_ticks=[Tick(_scale(mark, 0, top, HEIGHT - BOTTOM, TOP), text) for mark, text in label_ticks(y_marks)],
         left=left,
-        label=f"{title}: {filters.number(sum(counts))} values"
-        f" from {filters.number(edges[0])} to {filters.number(edges[-1])}",
+        label=f"{title}: {filters.format_number(sum(counts))} values"
+        f" from {filters.format_number(edges[0])} to {filters.format_number(edges[-1])}",
     )
 
 
-def binned(values: Sequence[float]) -> tuple[list[float], list[int]]:
+def bin_values(values: Sequence[float]) -> tuple[list[float], list[int]]:
     """Edges and counts of finite values; at least one of them is needed."""
     low, high = min(values), max(values)
     if high == low:
@@ -172,7 +173,7 @@ def binned(values: Sequence[float]) -> tuple[list[float], list[int]]:
     return [low + (high - low) * number / bins for number in range(bins + 1)], counts
 
 
-def ticks(low: float, high: float) -> list[float]:
+def choose_ticks(low: float, high: float) -> list[float]:
     """Round numbers between two, about TICKS of them; the ends themselves if there is none between."""
     if not high > low:
         return [low]
@@ -186,42 +187,42 @@ def ticks(low: float, high: float) -> list[float]:
     return [mark for mark in marks if mark <= high + step * 1e-9] or [low, high]
 
 
-def labels(marks: Sequence[float]) -> list[tuple[float, str]]:
+def label_ticks(marks: Sequence[float]) -> list[tuple[float, str]]:
     """Each mark with its text: as few digits as tell them apart."""
-    texts = [filters.number(mark) for mark in marks]
+    texts = [filters.format_number(mark) for mark in marks]
     digits = 5
     while len(set(texts)) < len(set(marks)) and digits <= 17:
         texts, digits = [f"{mark:.{digits}g}" for mark in marks], digits + 1
     return list(zip(marks, texts, strict=True))
 
 
-def of_run(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[Chart]:
+def draw_metrics(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[Chart]:
     """Return a chart of each metric that has two finite values or more. `axes`: see axes_of."""
     series: dict[str, Points] = {}
     steps = set(axes.values())
     axis_names: dict[str, str] = {}
     for index, row in enumerate(rows):
-        values = filters.numbers(row)
+        values = filters.select_numbers(row)
         for key, value in values.items():
             if key in steps or not filters.is_finite(value):
                 continue
             if key not in axis_names:
                 if len(axis_names) == MAX_KEYS:
                     continue
-                axis_names[key] = axis_of(key, axes)
+                axis_names[key] = find_axis(key, axes)
             x = values.get(axis_names[key], row.get("_step"))
             series.setdefault(key, []).append((x if filters.is_finite(x) else index, value))
     kept = [key for key in sorted(series) if len(series[key]) > 1][:MAX_CHARTS]
-    drawn = (chart(key, short(axis_names[key]), key, {"": series[key]}) for key in kept)
-    return [one for one in drawn if one is not None]
+    drawn = (draw_chart(key, shorten(axis_names[key]), key, {"": series[key]}) for key in kept)
+    return [drawing for drawing in drawn if drawing is not None]
 
 
-def short(axis: str) -> str:
+def shorten(axis: str) -> str:
     """ "epoch/epoch" is "epoch", "_step" is "step"."""
     return axis.rpartition("/")[2].removeprefix("_")
 
 
-def axes_of(config: dict[str, Any]) -> dict[str, str]:
+def read_axes(config: dict[str, Any]) -> dict[str, str]:
     """Name or pattern of a metric -> the metric it is drawn over, as `define_metric` left it in the config."""
     wandb = config.get("_wandb")
     value = wandb.get("value") if isinstance(wandb, dict) else None
@@ -236,11 +237,11 @@ def axes_of(config: dict[str, Any]) -> dict[str, str]:
     return axes
 
 
-def axis_of(key: str, axes: dict[str, str]) -> str:
+def find_axis(key: str, axes: dict[str, str]) -> str:
     return next((axis for pattern, axis in axes.items() if fnmatch.fnmatchcase(key, pattern)), "_step")
 
 
-def _spread(values: Points) -> Points:
+def _sample_points(values: Points) -> Points:
     """At most MAX_POINTS, evenly, both ends among them."""
     if len(values) <= MAX_POINTS:
         return values
@@ -248,18 +249,18 @@ def _spread(values: Points) -> Points:
     return [values[round(i * stride)] for i in range(MAX_POINTS)]
 
 
-def _margin(x_marks: Sequence[float], y_marks: Sequence[float]) -> float:
+def _compute_margin(x_marks: Sequence[float], y_marks: Sequence[float]) -> float:
     """Room for every label at the left, and for the half of the first one below that reaches beyond the axis."""
-    beside = max(len(text) for _, text in labels(y_marks)) * CHAR_PX + 12
-    return round(max(beside, len(labels(x_marks)[0][1]) * CHAR_PX / 2), 1)
+    beside = max(len(text) for _, text in label_ticks(y_marks)) * CHAR_PX + 12
+    return round(max(beside, len(label_ticks(x_marks)[0][1]) * CHAR_PX / 2), 1)
 
 
-def _below(at: float, text: str) -> Tick:
+def _make_tick(at: float, text: str) -> Tick:
     """Return a label of the lower axis, which does not reach beyond the picture."""
     return Tick(at, text, "end" if at + len(text) * CHAR_PX / 2 > WIDTH else "middle")
 
 
-def _scaled(value: float, low: float, high: float, start: float, end: float) -> float:
+def _scale(value: float, low: float, high: float, start: float, end: float) -> float:
     """`low` to `start` and `high` to `end`; a flat line is in the middle."""
     share = (value - low) / (high - low) if high > low else 0.5
     return round(start + share * (end - start), 1)

@@ -36,19 +36,19 @@ class Condition:
     compare: str
     value: str
 
-    def test(self) -> Callable[[Any], bool]:
+    def build_test(self) -> Callable[[Any], bool]:
         """Compare numbers as numbers, and everything else as text without case. Without a value, only != is true."""
         compare, without = _COMPARE[self.compare], self.compare == "!="
-        number, text = _number(self.value), self.value.casefold()
+        number, text = _parse_number(self.value), self.value.casefold()
 
-        def holds(value: Any) -> bool:
+        def is_met(value: Any) -> bool:
             if value is None:
                 return without
             if number is not None and filters.is_number(value):
                 return compare(value, number)
-            return compare(filters.text_of(value).casefold(), text)
+            return compare(filters.format_value(value).casefold(), text)
 
-        return holds
+        return is_met
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Filter:
     @cached_property
     def tests(self) -> list[tuple[str, Callable[[Any], bool]]]:
         """Of each condition: the name, and whether it holds for a value of it."""
-        return [(condition.name, condition.test()) for condition in self.conditions]
+        return [(condition.name, condition.build_test()) for condition in self.conditions]
 
-    def holds(self, look_up: Callable[[str], Any], text: Callable[[], str]) -> bool:
+    def is_met(self, look_up: Callable[[str], Any], text: Callable[[], str]) -> bool:
         """`look_up` gives the value of a name, `text` what words are searched in."""
         return all(test(look_up(name)) for name, test in self.tests) and self.has_texts(text)
 
@@ -83,39 +83,39 @@ def parse(text: str) -> Filter:
             compare = tokens.pop(0)
             if not tokens or tokens[0] in _COMPARE:
                 raise Invalid(f'there is no value after "{name} {compare}" in the filter')
-            conditions.append(Condition(_bare(name), compare, _bare(tokens.pop(0))))
+            conditions.append(Condition(_unquote(name), compare, _unquote(tokens.pop(0))))
         else:
-            texts.append(_bare(name).casefold())
+            texts.append(_unquote(name).casefold())
     if len(conditions) + len(texts) > MAX_TERMS:
         raise Invalid(f"a filter has at most {MAX_TERMS} conditions")
     return Filter(conditions, texts)
 
 
-def _bare(token: str) -> str:
+def _unquote(token: str) -> str:
     return re.sub(r"\\(.)", r"\1", token[1:-1]) if len(token) > 1 and token[0] == token[-1] == '"' else token
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def arranged(items: list[Any], value: Callable[[Any], Any], *, descending: bool) -> list[Any]:
+def arrange(items: list[Any], value: Callable[[Any], Any], *, descending: bool) -> list[Any]:
     """Sorted by a value: numbers, texts (without case), and last what has none; equal ones keep their order."""
     numbers: list[tuple[float, Any]] = []
     texts: list[tuple[str, Any]] = []
     without: list[tuple[Any, Any]] = []
     for item in items:
-        found = value(item)
-        if filters.is_number(found):
-            known = found == found  # a NaN is not equal to itself
-            (numbers if known else without).append((found, item))
-        elif found is not None:
-            texts.append((filters.text_of(found).casefold(), item))
+        key = value(item)
+        if filters.is_number(key):
+            known = key == key  # a NaN is not equal to itself
+            (numbers if known else without).append((key, item))
+        elif key is not None:
+            texts.append((filters.format_value(key).casefold(), item))
         else:
-            without.append((found, item))
+            without.append((key, item))
     for some in (numbers, texts):
         some.sort(key=itemgetter(0), reverse=descending)
     both = [*texts, *numbers] if descending else [*numbers, *texts]

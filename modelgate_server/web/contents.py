@@ -65,51 +65,53 @@ def show(
     check: Callable[[], None] = lambda: None,
 ) -> Shown:
     """Look into the file `name`; `check` is called now and then, and may stop this."""
-    size = blobs.size(md5) if md5 else None
+    size = blobs.get_size(md5) if md5 else None
     if md5 is None or size is None:
         return Shown(reason="The server does not have the bytes of this file.")
-    path = blobs.path(md5)
+    path = blobs.locate(md5)
     if name.endswith(tables.SUFFIX):
-        return _table(path, size, question, picture_url, check)
+        return _show_table(path, size, question, picture_url, check)
     try:
-        model = model_file.summary(path, name)
+        model = model_file.summarize(path, name)
     except Invalid as error:
-        return Shown(reason=filters.sentence(str(error)))
+        return Shown(reason=filters.make_sentence(str(error)))
     if model is not None:
         return Shown(model=model)
     with path.open("rb") as file:
         head = file.read(MAX_TEXT_BYTES + 1)
-    if picture_type(head):
+    if detect_picture_type(head):
         return Shown(picture=True)
-    text = _text(head)
+    text = _decode_text(head)
     if text is None:
         return Shown(reason="This is not text.")
     cut = size > MAX_TEXT_BYTES
     if name.endswith(markdown.SUFFIXES) and len(text) <= markdown.MAX_CHARS:
         folder = name.rpartition("/")[0]
         return Shown(
-            document=markdown.drawn(text, lambda path: picture_url(posixpath.normpath(f"{folder}/{path}").lstrip("/"))),
+            document=markdown.render(
+                text, lambda path: picture_url(posixpath.normpath(f"{folder}/{path}").lstrip("/"))
+            ),
             text=text,
         )
     is_page = name.endswith((".html", ".htm")) and not cut
-    return Shown(text=_indented(text) if name.endswith(".json") and not cut else text, cut=cut, is_page=is_page)
+    return Shown(text=_indent(text) if name.endswith(".json") and not cut else text, cut=cut, is_page=is_page)
 
 
-def _table(
+def _show_table(
     path: Path, size: int, question: Question, picture_url: Callable[[str], str], check: Callable[[], None]
 ) -> Shown:
     if size > tables.MAX_TABLE_BYTES:
-        return Shown(reason=f"The table is too large to be shown ({filters.size(size)}).")
+        return Shown(reason=f"The table is too large to be shown ({filters.format_size(size)}).")
     try:
         return Shown(table=tables.read(path, question, picture_url, check))
     except Invalid as error:
         if not question.filter and not question.sort:
-            return Shown(reason=filters.sentence(str(error)))
-        plain = _table(path, size, Question(size=question.size), picture_url, check)
-        return replace(plain, note=filters.sentence(str(error)))
+            return Shown(reason=filters.make_sentence(str(error)))
+        plain = _show_table(path, size, Question(size=question.size), picture_url, check)
+        return replace(plain, note=filters.make_sentence(str(error)))
 
 
-def _text(head: bytes) -> str | None:
+def _decode_text(head: bytes) -> str | None:
     """Return the start of the file as text, None when it is not text."""
     try:
         # Incremental, because the last character of a longer file may be cut in two.
@@ -120,42 +122,42 @@ def _text(head: bytes) -> str | None:
     return None if "\0" in text else text
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     try:
-        return filters.pretty(json.loads(text))
+        return filters.format_json(json.loads(text))
     except (ValueError, RecursionError):
         return text
 
 
-def picture_type(head: bytes) -> str | None:
+def detect_picture_type(head: bytes) -> str | None:
     return next((kind for magic, kind in PICTURES.items() if head.startswith(magic)), None)
 
 
-def picture(blobs: Blobs, md5: str | None) -> Response:
+def send_picture(blobs: Blobs, md5: str | None) -> Response:
     """The picture, to stand in a page; NotFound for anything else."""
-    if md5 is not None and blobs.size(md5) is not None:
-        path = blobs.path(md5)
+    if md5 is not None and blobs.get_size(md5) is not None:
+        path = blobs.locate(md5)
         with path.open("rb") as file:
-            kind = picture_type(file.read(16))
+            kind = detect_picture_type(file.read(16))
         if kind is not None:
             return FileResponse(path, media_type=kind, headers=SAFE_HEADERS)
     raise NotFound("this is not a PNG, JPEG or GIF")
 
 
-def framed(blobs: Blobs, md5: str | None) -> Response:
+def send_frame(blobs: Blobs, md5: str | None) -> Response:
     """A whole HTML page, for a frame: no script in it runs, and it reaches nothing."""
-    size = blobs.size(md5) if md5 else None
+    size = blobs.get_size(md5) if md5 else None
     if md5 is None or size is None or size > MAX_TEXT_BYTES:
         raise NotFound("this page cannot be shown")
-    return FileResponse(blobs.path(md5), media_type="text/html; charset=utf-8", headers=SAFE_HEADERS | FRAMED)
+    return FileResponse(blobs.locate(md5), media_type="text/html; charset=utf-8", headers=SAFE_HEADERS | FRAMED)
 
 
-def download(blobs: Blobs, md5: str | None, name: str) -> Response:
+def send_download(blobs: Blobs, md5: str | None, name: str) -> Response:
     """The bytes, to be saved and not opened."""
-    if md5 is None or blobs.size(md5) is None:
+    if md5 is None or blobs.get_size(md5) is None:
         raise NotFound(f'the server does not have the bytes of "{name}"')
     return FileResponse(
-        blobs.path(md5),
+        blobs.locate(md5),
         media_type="application/octet-stream",
         filename=PurePosixPath(name).name,
         content_disposition_type="attachment",

@@ -14,7 +14,7 @@ from modelgate_server.store.artifacts import Artifact, Entry
 from modelgate_server.web import filters, tables, versions
 from modelgate_server.web.access import Visit
 from modelgate_server.web.tables import Table
-from modelgate_server.web.urls import picture_url
+from modelgate_server.web.urls import build_picture_url
 from modelgate_server.web.versions import Version
 
 # Files that are named; all are counted.
@@ -34,7 +34,7 @@ class Files:
     changed: list[tuple[Entry, Entry]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def note(self, kind: str, kept: list[Any], item: Any) -> None:
+    def add(self, kind: str, kept: list[Any], item: Any) -> None:
         self.counts[kind] += 1
         if len(kept) < MAX_FILES:
             kept.append(item)
@@ -53,26 +53,32 @@ class Rows:
 def show(visit: Visit) -> Response:
     """GET .../diff?with=VERSION: from that version to the one of the address."""
     after = versions.find(visit)
-    before = _other(visit, after)
-    may_read = projects.role(visit.db, visit.user, after.project) in projects.READERS
-    files = compared(visit.db, before.artifact, after.artifact) if may_read else Files()
+    before = _find_other(visit, after)
+    may_read = projects.find_role(visit.db, visit.user, after.project) in projects.READERS
+    files = compare_files(visit.db, before.artifact, after.artifact) if may_read else Files()
     return visit.show(
         "diff.html",
         before=before,
         after=after,
-        others=[one.version_index for one in artifacts.versions(visit.db, after.collection.id)],
+        others=[membership.version_index for membership in artifacts.list_versions(visit.db, after.collection.id)],
         files=files,
-        tables=[_rows(visit, before, after, *pair) for pair in files.changed if _is_table(pair[1])][:MAX_TABLES],
-        metadata=_metadata(before.artifact, after.artifact),
+        tables=[_compare_rows(visit, before, after, *pair) for pair in files.changed if _is_table(pair[1])][
+            :MAX_TABLES
+        ],
+        metadata=_compare_metadata(before.artifact, after.artifact),
         may_read=may_read,
     )
 
 
-def _other(visit: Visit, after: Version) -> Version:
-    wanted = visit.asked("with")
+def _find_other(visit: Visit, after: Version) -> Version:
+    wanted = visit.read_query("with")
     if not wanted:
         number = after.membership.version_index
-        older = (one for one in artifacts.versions(visit.db, after.collection.id) if one.version_index < number)
+        older = (
+            membership
+            for membership in artifacts.list_versions(visit.db, after.collection.id)
+            if membership.version_index < number
+        )
         previous = next(older, None)
         if previous is None:
             raise NotFound(f'"{after.name}" is the oldest version: choose the version to compare it with (?with=v1)')
@@ -80,21 +86,21 @@ def _other(visit: Visit, after: Version) -> Version:
     return versions.find_version(visit, after.project, after.place, after.collection.name, wanted)
 
 
-def compared(db: sqlite3.Connection, before: Artifact, after: Artifact) -> Files:
+def compare_files(db: sqlite3.Connection, before: Artifact, after: Artifact) -> Files:
     """Compare the files of both, which are sorted by path, so one loop over the two lists is enough."""
     files = Files()
-    old = artifacts.files_only_in(db, before.id, after.id)
-    new = artifacts.files_only_in(db, after.id, before.id)
+    old = artifacts.walk_changed_entries(db, before.id, after.id)
+    new = artifacts.walk_changed_entries(db, after.id, before.id)
     left, right = next(old, None), next(new, None)
     while left is not None or right is not None:
         if right is None or (left is not None and left.path < right.path):
-            files.note("removed", files.removed, left)
+            files.add("removed", files.removed, left)
             left = next(old, None)
         elif left is None or right.path < left.path:
-            files.note("added", files.added, right)
+            files.add("added", files.added, right)
             right = next(new, None)
         else:
-            files.note("changed", files.changed, (left, right))
+            files.add("changed", files.changed, (left, right))
             left, right = next(old, None), next(new, None)
     files.counts["same"] = after.file_count - files.counts["added"] - files.counts["changed"]
     return files
@@ -104,32 +110,34 @@ def _is_table(entry: Entry) -> bool:
     return entry.path.endswith(tables.SUFFIX)
 
 
-def _rows(visit: Visit, before: Version, after: Version, left: Entry, right: Entry) -> Rows:
-    sizes = [visit.blobs.size(entry.md5) if entry.md5 else None for entry in (left, right)]
+def _compare_rows(visit: Visit, before: Version, after: Version, left: Entry, right: Entry) -> Rows:
+    sizes = [visit.blobs.get_size(entry.md5) if entry.md5 else None for entry in (left, right)]
     if None in sizes:
         return Rows(right.path, reason="The server does not have the bytes of one of the two.")
     if max(size or 0 for size in sizes) > tables.MAX_TABLE_BYTES:
         return Rows(right.path, reason="The tables are too large to be compared.")
     try:
-        old, new = (tables.index(visit.blobs.path(str(entry.md5)), visit.deadline.check) for entry in (left, right))
+        old, new = (
+            tables.load_index(visit.blobs.locate(str(entry.md5)), visit.deadline.check) for entry in (left, right)
+        )
     except Invalid as error:
-        return Rows(right.path, reason=filters.sentence(str(error)))
+        return Rows(right.path, reason=filters.make_sentence(str(error)))
     if max(len(old.starts), len(new.starts)) > MAX_ROWS:
         return Rows(right.path, reason=f"More than {MAX_ROWS:,} rows are not compared.")
     if old.columns != new.columns:
         return Rows(right.path, reason=f"The columns were {', '.join(old.columns)}; they are {', '.join(new.columns)}.")
-    missing, fresh = tables.differing(old, new)
+    missing, fresh = tables.find_differing(old, new)
     return Rows(
         right.path,
-        added=tables.some(new, fresh, SHOWN_ROWS, partial(picture_url, after.below)),
-        removed=tables.some(old, missing, SHOWN_ROWS, partial(picture_url, before.below)),
+        added=tables.select_rows(new, fresh, SHOWN_ROWS, partial(build_picture_url, after.below)),
+        removed=tables.select_rows(old, missing, SHOWN_ROWS, partial(build_picture_url, before.below)),
     )
 
 
-def _metadata(before: Artifact, after: Artifact) -> list[tuple[str, Any, Any]]:
-    old, new = (filters.flat(filters.parsed(one.metadata)) for one in (before, after))
+def _compare_metadata(before: Artifact, after: Artifact) -> list[tuple[str, Any, Any]]:
+    old, new = (filters.flatten(filters.parse_object(artifact.metadata)) for artifact in (before, after))
     keys = sorted(old.keys() | new.keys())
     pairs = [(key, old.get(key), new.get(key)) for key in keys]
-    return [(key, was, is_) for key, was, is_ in pairs if filters.text_of(was) != filters.text_of(is_)][
+    return [(key, was, is_) for key, was, is_ in pairs if filters.format_value(was) != filters.format_value(is_)][
         : filters.MAX_FACTS
     ]

@@ -12,7 +12,7 @@ _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONSOLE_LINE = re.compile(r"(ERROR )?(\d{4}-\d\d-\d\dT[\d:.]+) ?")
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """Return bytes in decimal units: 70419 is "70.4 kB"."""
     if count < 1000:
         return f"{count} B"
@@ -24,7 +24,7 @@ def size(count: int) -> str:
     return f"{value:.3g} {unit}"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Four digits are enough to compare, and a whole number is written whole."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -44,19 +44,19 @@ def is_finite(value: Any) -> TypeGuard[float]:
     return is_number(value) and -1e300 < value < 1e300
 
 
-def text_of(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Any JSON value on one line."""
     if is_number(value):
-        return number(value)
+        return format_number(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def moment(iso: str) -> str:
+def format_time(iso: str) -> str:
     """ "2026-11-23T20:43:31.5Z" is "2026-11-23 20:43 UTC"; where scripts run, the browser makes it local time."""
     return f"{iso[:10]} {iso[11:16]} UTC"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """ "7 s", "1 min 12 s", "3 h 5 min" """
     whole = max(0, int(seconds))
     if whole < 60:
@@ -66,43 +66,43 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def between(start: str, end: str) -> str:
+def format_between(start: str, end: str) -> str:
     """Return the duration between two times of the store."""
-    return duration(seconds_between(start, end))
+    return format_duration(measure_seconds(start, end))
 
 
-def seconds_between(start: str, end: str) -> float:
+def measure_seconds(start: str, end: str) -> float:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
-def pretty(value: Any) -> str:
+def format_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def console_line(text: str) -> str:
+def clean_console_line(text: str) -> str:
     """Return what the process printed: without the time that the SDK puts before it, and without a terminal's codes."""
     return _TERMINAL.sub("", _CONSOLE_LINE.sub("", text, count=1)).rpartition("\r")[2]
 
 
-def unwrapped(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
     """Unwrap each config value, which the SDK stores as {"value": ...}."""
     return value["value"] if isinstance(value, dict) and "value" in value else value
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested objects as dotted keys; a media object (`_type`) stays whole, the SDK's own keys (`_...`) are left out."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         if key.startswith("_"):
             continue
         if isinstance(value, dict) and value and "_type" not in value:
-            found |= flat(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = value
-    return found
+            flat[prefix + key] = value
+    return flat
 
 
-def visible(tree: dict[str, Any], *, without_media: bool = False) -> dict[str, Any]:
+def select_visible(tree: dict[str, Any], *, without_media: bool = False) -> dict[str, Any]:
     """Without the SDK's own keys (`_...`), and perhaps without pictures and tables."""
     return {
         key: value
@@ -111,7 +111,7 @@ def visible(tree: dict[str, Any], *, without_media: bool = False) -> dict[str, A
     }
 
 
-def branches(tree: dict[str, Any]) -> list[tuple[str, Any]]:
+def sort_branches(tree: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return values by key, as many as a page shows; nested objects come last."""
     return sorted(tree.items(), key=lambda item: (is_branch(item[1]), item[0]))[:MAX_FACTS]
 
@@ -125,7 +125,7 @@ def is_address(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"https?://[^\s<>\"']{4,2000}", value) is not None
 
 
-def sentence(text: str) -> str:
+def make_sentence(text: str) -> str:
     """ "it is late" is "It is late." """
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
@@ -134,17 +134,17 @@ def sentence(text: str) -> str:
 MAX_FACTS = 500
 
 
-def first_facts(values: dict[str, Any]) -> list[tuple[str, Any]]:
+def list_facts(values: dict[str, Any]) -> list[tuple[str, Any]]:
     """By their keys, as many as a page shows."""
     return sorted(values.items(), key=lambda item: item[0])[:MAX_FACTS]
 
 
-def numbers(tree: dict[str, Any]) -> dict[str, float]:
+def select_numbers(tree: dict[str, Any]) -> dict[str, float]:
     """Only what can be compared, by dotted key."""
-    return {key: value for key, value in flat(tree).items() if is_number(value)}
+    return {key: value for key, value in flatten(tree).items() if is_number(value)}
 
 
-def parsed(text: str | None) -> dict[str, Any]:
+def parse_object(text: str | None) -> dict[str, Any]:
     """Return a stored JSON object, empty when there is none."""
     value = json.loads(text) if text else None
     return value if isinstance(value, dict) else {}
@@ -154,7 +154,7 @@ def parsed(text: str | None) -> dict[str, Any]:
 _TELLING = ("accuracy", "loss", "f1", "auc", "error", "score")
 
 
-def key_metrics(rows: list[dict[str, float]], limit: int = 4) -> list[str]:
+def choose_metrics(rows: list[dict[str, float]], limit: int = 4) -> list[str]:
     """Return the keys to make columns of: those that tell how good something is, then those that most rows have."""
 
     def rank(key: str) -> tuple[int, int, str]:

@@ -43,37 +43,37 @@ class Document:
         """How many characters have been taken."""
         return self._dropped + self._at
 
-    def members(self, long_list: str, take: Take) -> dict[str, Any]:
+    def read_members(self, long_list: str, take: Take) -> dict[str, Any]:
         """
         Return the object's members, but of the one called `long_list` the rows' places go to `take`, some at a time.
         Raises TypeError for an item of it that is not a list.
         """
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         self._expect("{")
-        while self._next() != "}":
-            name = self._value()
+        while self._peek() != "}":
+            name = self._read_value()
             self._expect(":")
-            if name == long_list and self._next() == "[":
-                self._rows(take)
+            if name == long_list and self._peek() == "[":
+                self._read_rows(take)
             else:
-                found[str(name)] = self._value()
-            if self._next() != "}":
+                members[str(name)] = self._read_value()
+            if self._peek() != "}":
                 self._expect(",")
-        return found
+        return members
 
-    def _rows(self, take: Take) -> None:
+    def _read_rows(self, take: Take) -> None:
         self._expect("[")
         take([], [])
         between = ""
-        while self._next() != "]":
-            if between and self._next() == "[" and not self._take_plain(between, take):
+        while self._peek() != "]":
+            if between and self._peek() == "[" and not self._take_plain(between, take):
                 self._take_nested(take)
-            if not isinstance(self._value(), list):
+            if not isinstance(self._read_value(), list):
                 raise TypeError("a row is not a list")
             take([self.started], [self.position])
-            found = _BETWEEN.match(self._text, self._at - 1)
-            between = found[0] if found else between
-            if self._next() != "]":
+            match = _BETWEEN.match(self._text, self._at - 1)
+            between = match[0] if match else between
+            if self._peek() != "]":
                 self._expect(",")
         self._expect("]")
 
@@ -111,36 +111,36 @@ class Document:
         self._at = at
         take(starts, ends)
 
-    def _next(self) -> str:
+    def _peek(self) -> str:
         """Return the next character that is not a space; it stays."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
             if self._at < len(self._text):
                 return self._text[self._at]
-            if not self._more():
+            if not self._read_more():
                 raise ValueError("the document ends too early")
 
     def _expect(self, character: str) -> None:
-        if self._next() != character:
+        if self._peek() != character:
             raise ValueError(f"{character} is missing")
         self._at += 1
 
-    def _value(self) -> Any:
-        self._next()
+    def _read_value(self) -> Any:
+        self._peek()
         self.started = self.position
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except ValueError:
-                if not self._more():
+                if not self._read_more():
                     raise
                 continue
-            if end < len(self._text) or not self._more():  # a number at the end may continue
+            if end < len(self._text) or not self._read_more():  # a number at the end may continue
                 self._at = end
                 return value
 
-    def _more(self) -> bool:
+    def _read_more(self) -> bool:
         """Read on; twice as much each time that a value is still not whole."""
         waiting = len(self._text) - self._at
         if waiting > MAX_VALUE_CHARS:

@@ -52,11 +52,11 @@ class Node:
 
     @property
     def shown(self) -> str:
-        return _cut(self.label)
+        return _shorten(self.label)
 
     @property
     def shown_note(self) -> str:
-        return _cut(self.about)
+        return _shorten(self.about)
 
     @property
     def text_width(self) -> float:
@@ -85,17 +85,17 @@ class Graph:
 
 def show(visit: Visit) -> Response:
     """GET .../lineage?zoom=PERCENT"""
-    found = versions.find(visit)
-    zoom = next((zoom for zoom in ZOOMS if str(zoom) == visit.asked("zoom")), None)
-    graph = drawn(visit, found.artifact)
-    return visit.show("lineage.html", found=found, graph=graph, zoom=zoom, zooms=ZOOMS)
+    version = versions.find(visit)
+    zoom = next((zoom for zoom in ZOOMS if str(zoom) == visit.read_query("zoom")), None)
+    graph = draw(visit, version.artifact)
+    return visit.show("lineage.html", found=version, graph=graph, zoom=zoom, zooms=ZOOMS)
 
 
-def drawn(visit: Visit, start: Artifact) -> Graph:
+def draw(visit: Visit, start: Artifact) -> Graph:
     walk = _Walk(visit, start)
-    nodes = {key: node for key in walk.order if (node := walk.node(key)) is not None}
+    nodes = {key: node for key in walk.order if (node := walk.build_node(key)) is not None}
     pairs = [(tail, head) for tail, head in dict.fromkeys(walk.edges) if tail in nodes and head in nodes]
-    return _laid_out(nodes, pairs, walk.is_cut)
+    return _arrange(nodes, pairs, walk.is_cut)
 
 
 class _Walk:
@@ -110,11 +110,11 @@ class _Walk:
         self.edges: list[tuple[Key, Key]] = []
         self.is_cut = False
         self.order: dict[Key, None] = {self._start: None}
-        for step in (self._before, self._after):
-            self._spread(step)
+        for step in (self._find_before, self._find_after):
+            self._walk(step)
         self._link()
 
-    def _spread(self, step: Callable[[Key], Iterator[Key]]) -> None:
+    def _walk(self, step: Callable[[Key], Iterator[Key]]) -> None:
         waiting, seen = deque([self._start]), {self._start}
         while waiting:
             self._visit.deadline.check()
@@ -128,90 +128,90 @@ class _Walk:
                 self.order[key] = None
                 waiting.append(key)
 
-    def _before(self, key: Key) -> Iterator[Key]:
+    def _find_before(self, key: Key) -> Iterator[Key]:
         kind, number = key
         if kind == "artifact":
-            maker = artifacts.created_by(self._visit.db, number)
+            maker = artifacts.find_creator(self._visit.db, number)
             if maker is not None:
-                yield self._run(maker)
+                yield self._add_run(maker)
         else:
-            yield from self._of_run(number, "input")
+            yield from self._find_versions(number, "input")
 
-    def _after(self, key: Key) -> Iterator[Key]:
+    def _find_after(self, key: Key) -> Iterator[Key]:
         kind, number = key
         if kind == "artifact":
-            users = artifacts.used_by(self._visit.db, number)
+            users = artifacts.list_users(self._visit.db, number)
             self.is_cut = self.is_cut or len(users) > MAX_NEIGHBOURS
             for run in users[:MAX_NEIGHBOURS]:
-                yield self._run(run)
+                yield self._add_run(run)
         else:
-            yield from self._of_run(number, "output")
+            yield from self._find_versions(number, "output")
 
-    def _run(self, run: Run) -> Key:
+    def _add_run(self, run: Run) -> Key:
         self._runs[run.id] = run
         return "run", run.id
 
-    def _of_run(self, run_id: int, direction: str) -> Iterator[Key]:
-        for version in artifacts.of_run(self._visit.db, run_id, direction)[:MAX_NEIGHBOURS]:
-            if self._kind(version) != BY_THE_WAY:
+    def _find_versions(self, run_id: int, direction: str) -> Iterator[Key]:
+        for version in artifacts.list_by_run(self._visit.db, run_id, direction)[:MAX_NEIGHBOURS]:
+            if self._find_kind(version) != BY_THE_WAY:
                 self._artifacts[version.id] = version
                 yield "artifact", version.id
 
-    def _kind(self, version: Artifact) -> str:
+    def _find_kind(self, version: Artifact) -> str:
         if version.sequence_id not in self._kinds:
-            home = artifacts.collection(self._visit.db, version.sequence_id)
-            self._kinds[version.sequence_id] = links.type_name(self._visit, home)
+            home = artifacts.get_collection(self._visit.db, version.sequence_id)
+            self._kinds[version.sequence_id] = links.get_type_name(self._visit, home)
         return self._kinds[version.sequence_id]
 
     def _link(self) -> None:
         """All edges between what is in it, and the places of its versions in registries."""
         for kind, number in list(self.order):
             if kind == "run":
-                self.edges += [(key, (kind, number)) for key in self._of_run(number, "input")]
-                self.edges += [((kind, number), key) for key in self._of_run(number, "output")]
+                self.edges += [(key, (kind, number)) for key in self._find_versions(number, "input")]
+                self.edges += [((kind, number), key) for key in self._find_versions(number, "output")]
                 continue
-            maker = artifacts.created_by(self._visit.db, number)
+            maker = artifacts.find_creator(self._visit.db, number)
             if maker is not None:
                 self.edges.append((("run", maker.id), (kind, number)))
-            for membership in artifacts.memberships(self._visit.db, number)[1:]:
+            for membership in artifacts.list_memberships(self._visit.db, number)[1:]:
                 self.order["link", membership.id] = None
                 self.edges.append(((kind, number), ("link", membership.id)))
 
-    def node(self, key: Key) -> Node | None:
+    def build_node(self, key: Key) -> Node | None:
         """Return None for what this user may not see."""
         kind, number = key
         if kind == "run":
-            link = links.to_run(self._visit, self._runs[number])
+            link = links.link_to_run(self._visit, self._runs[number])
             return Node(key, "run", link.text, link.note, link.url) if link else None
         if kind == "link":
-            membership = artifacts.membership_by_id(self._visit.db, number)
-            link = links.to_membership(self._visit, membership)
-            names = links.aliases(self._visit, membership)
+            membership = artifacts.get_membership(self._visit.db, number)
+            link = links.link_to_membership(self._visit, membership)
+            names = links.list_aliases(self._visit, membership)
             chips = [name for name in names if name != LATEST and not name.startswith(INPUTS)]
             kind = "production" if "production" in chips else "link"
             return Node(key, kind, link.text, "in the registry", link.url, chips) if link else None
-        link = next(iter(links.to_artifacts(self._visit, [self._artifacts[number]])), None)
+        link = next(iter(links.link_to_artifacts(self._visit, [self._artifacts[number]])), None)
         if link is None:
             return None
         return Node(key, "version", link.text, link.note, link.url, is_self=key == self._start)
 
 
-def _laid_out(nodes: dict[Key, Node], pairs: list[tuple[Key, Key]], is_cut: bool) -> Graph:
-    layers = _layers(list(nodes), pairs)
-    columns, chains = _columns(layers, pairs)
+def _arrange(nodes: dict[Key, Node], pairs: list[tuple[Key, Key]], is_cut: bool) -> Graph:
+    layers = _assign_layers(list(nodes), pairs)
+    columns, chains = _build_columns(layers, pairs)
     _untangle(columns, chains)
-    places = _placed(columns, nodes)
+    places = _assign_places(columns, nodes)
     placed = {
         key: replace(node, x=places[key]["x"], y=places[key]["y"], width=places[key]["width"])
         for key, node in nodes.items()
     }
-    edges = [Edge(placed[tail], placed[head], _path(chain, places)) for (tail, head), chain in chains.items()]
+    edges = [Edge(placed[tail], placed[head], _draw_path(chain, places)) for (tail, head), chain in chains.items()]
     width = max((node.x + node.width for node in placed.values()), default=0) + MARGIN
     height = max((node.y + HEIGHT for node in placed.values()), default=0) + MARGIN
     return Graph(list(placed.values()), edges, width, height, is_cut)
 
 
-def _layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
+def _assign_layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
     """
     Place each node to the right of all nodes that it depends on. Honest runs cannot form a cycle; a cycle is broken.
     """
@@ -237,7 +237,7 @@ def _layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
     return layers
 
 
-def _columns(
+def _build_columns(
     layers: dict[Key, int], pairs: list[tuple[Key, Key]]
 ) -> tuple[list[list[Key]], dict[tuple[Key, Key], list[Key]]]:
     """Return the nodes of each layer, and for each edge the way it takes: a bend in every layer that it passes."""
@@ -275,7 +275,7 @@ def _untangle(columns: list[list[Key]], chains: dict[tuple[Key, Key], list[Key]]
             row |= {key: place / max(len(column), 1) for place, key in enumerate(column)}
 
 
-def _placed(columns: list[list[Key]], nodes: dict[Key, Node]) -> dict[Key, dict[str, float]]:
+def _assign_places(columns: list[list[Key]], nodes: dict[Key, Node]) -> dict[Key, dict[str, float]]:
     """x, y and width of each node and bend; the columns are centred on each other."""
     heights = [sum((HEIGHT if key in nodes else 0) + GAP for key in column) for column in columns]
     tallest = max(heights, default=0)
@@ -291,7 +291,7 @@ def _placed(columns: list[list[Key]], nodes: dict[Key, Node]) -> dict[Key, dict[
     return places
 
 
-def _path(chain: list[Key], places: dict[Key, dict[str, float]]) -> str:
+def _draw_path(chain: list[Key], places: dict[Key, dict[str, float]]) -> str:
     """From the right side of the first to the left side of the last, straight through each bend."""
     first, *others = chain
     x, y = places[first]["x"] + places[first]["width"], places[first]["y"] + HEIGHT / 2
@@ -309,5 +309,5 @@ def _path(chain: list[Key], places: dict[Key, dict[str, float]]) -> str:
     return path
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…"

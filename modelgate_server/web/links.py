@@ -10,7 +10,7 @@ from modelgate_server.store.artifacts import Artifact, Collection, Membership
 from modelgate_server.store.projects import REGISTRY_PREFIX, Project
 from modelgate_server.store.runs import Run
 from modelgate_server.web.access import Visit
-from modelgate_server.web.urls import Place, place, visible_place
+from modelgate_server.web.urls import Place, find_visible_place, get_place
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,27 @@ class Link:
     note: str
 
 
-def project(visit: Visit, entity: str, name: str) -> tuple[Project, Place]:
+def require_project(visit: Visit, entity: str, name: str) -> tuple[Project, Place]:
     """Return the project that an address names; NotFound, the same whether it is missing or not this user's."""
-    found = projects.readable(visit.db, visit.user, entity, name)
-    if found is None:
+    project = projects.find_readable(visit.db, visit.user, entity, name)
+    if project is None:
         raise NotFound(f'there is no project "{entity}/{name}" that you may see')
-    return found, place(visit.db, found)
+    return project, get_place(visit.db, project)
 
 
-def to_run(visit: Visit, run: Run) -> Link | None:
+def link_to_run(visit: Visit, run: Run) -> Link | None:
     """Return None for a run that this user may not see."""
-    home = visible_place(visit.db, visit.user, run.project_id)
-    return Link(run.display_name, home.run(run.name), run.job_type or "run") if home else None
+    home = find_visible_place(visit.db, visit.user, run.project_id)
+    return Link(run.display_name, home.build_run_url(run.name), run.job_type or "run") if home else None
 
 
-def registry(visit: Visit, name: str) -> Place | None:
+def find_registry(visit: Visit, name: str) -> Place | None:
     """Return the registry that an organization of this user calls so."""
-    for organization in accounts.organizations_of(visit.db, visit.user.id):
-        owner = accounts.organization_entity(visit.db, organization.id)
-        found = projects.readable(visit.db, visit.user, owner.name, REGISTRY_PREFIX + name)
-        if found is not None:
-            return place(visit.db, found)
+    for organization in accounts.list_organizations(visit.db, visit.user.id):
+        owner = accounts.get_organization_entity(visit.db, organization.id)
+        project = projects.find_readable(visit.db, visit.user, owner.name, REGISTRY_PREFIX + name)
+        if project is not None:
+            return get_place(visit.db, project)
     return None
 
 
@@ -54,7 +54,7 @@ _REMOTE = re.compile(
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
-def commit(sha: str | None, remote: str | None) -> Link | None:
+def link_commit(sha: str | None, remote: str | None) -> Link | None:
     """Return the commit that a run was started from, with the address that GitHub and its like give it."""
     if not _COMMIT.fullmatch(sha or ""):
         return None
@@ -62,35 +62,35 @@ def commit(sha: str | None, remote: str | None) -> Link | None:
     return Link(f"{sha}"[:10], f"https://{match[1]}/{match[2]}/commit/{sha}" if match else "", f"{sha}")
 
 
-def to_membership(visit: Visit, membership: Membership) -> Link | None:
+def link_to_membership(visit: Visit, membership: Membership) -> Link | None:
     """Return a version in one of its collections; None where this user may not see it."""
-    collection = artifacts.collection(visit.db, membership.collection_id)
-    kind = type_name(visit, collection)
-    home = visible_place(visit.db, visit.user, collection.project_id)
+    collection = artifacts.get_collection(visit.db, membership.collection_id)
+    kind = get_type_name(visit, collection)
+    home = find_visible_place(visit.db, visit.user, collection.project_id)
     name = f"{collection.name}:v{membership.version_index}"
-    return Link(name, home.version(kind, collection.name, membership.version_index), kind) if home else None
+    return Link(name, home.build_version_url(kind, collection.name, membership.version_index), kind) if home else None
 
 
-def to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
+def link_to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
     """Return those that this user may see somewhere: where they were logged, or else where they are linked."""
-    found = (_to_artifact(visit, one) for one in versions)
-    return [link for link in found if link is not None]
+    linked = (_link_to_artifact(visit, version) for version in versions)
+    return [link for link in linked if link is not None]
 
 
-def _to_artifact(visit: Visit, artifact: Artifact) -> Link | None:
+def _link_to_artifact(visit: Visit, artifact: Artifact) -> Link | None:
     """Without an address when it was deleted since."""
-    places = artifacts.memberships(visit.db, artifact.id)
+    places = artifacts.list_memberships(visit.db, artifact.id)
     if places:
-        return next((link for there in places if (link := to_membership(visit, there))), None)
-    collection = artifacts.collection(visit.db, artifact.sequence_id)
-    if visible_place(visit.db, visit.user, collection.project_id) is None:
+        return next((link for membership in places if (link := link_to_membership(visit, membership))), None)
+    collection = artifacts.get_collection(visit.db, artifact.sequence_id)
+    if find_visible_place(visit.db, visit.user, collection.project_id) is None:
         return None
-    return Link(f"{collection.name} (deleted)", "", type_name(visit, collection))
+    return Link(f"{collection.name} (deleted)", "", get_type_name(visit, collection))
 
 
-def type_name(visit: Visit, collection: Collection) -> str:
-    return artifacts.artifact_type(visit.db, collection.type_id).name
+def get_type_name(visit: Visit, collection: Collection) -> str:
+    return artifacts.get_type(visit.db, collection.type_id).name
 
 
-def aliases(visit: Visit, membership: Membership) -> list[str]:
-    return [alias.name for alias in artifacts.aliases_of(visit.db, membership.id)]
+def list_aliases(visit: Visit, membership: Membership) -> list[str]:
+    return [alias.name for alias in artifacts.list_membership_aliases(visit.db, membership.id)]

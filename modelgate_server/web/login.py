@@ -4,12 +4,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modelgate_server.api.handling import authenticated
+from modelgate_server.api.handling import authenticate
 from modelgate_server.errors import Forbidden, ServerError
 from modelgate_server.store import accounts
-from modelgate_server.web.access import HEADERS, Access, Form, Visit, html, read_form, refusal, see_other
+from modelgate_server.web.access import HEADERS, Access, Form, Visit, read_form, redirect, render_html, render_refusal
 from modelgate_server.web.session import LINK_TTL_S, SESSION_TTL_S
-from modelgate_server.web.urls import local_path
+from modelgate_server.web.urls import keep_local_path
 
 UNKNOWN_KEY = "This server does not know that key."
 USED_LINK = "This link was already used, or is too old. Log in with the key, or get a new link."
@@ -18,17 +18,17 @@ THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 def show(access: Access, request: Request) -> Response:
-    target = local_path(request.query_params.get("next", "/"))
+    target = keep_local_path(request.query_params.get("next", "/"))
     with access.services.database.read() as db:
-        if access.session(request, db) is not None:
-            return see_other(target)
-    return _page(access, target)
+        if access.find_session(request, db) is not None:
+            return redirect(target)
+    return _show_page(access, target)
 
 
-def _page(access: Access, target: str = "/", status: int = 200, message: str = "") -> Response:
+def _show_page(access: Access, target: str = "/", status: int = 200, message: str = "") -> Response:
     settings = access.services.settings
     made = (settings.data_dir / "api_key").exists()
-    return html("login.html", status, next=target, message=message, key_file=settings.key_file, made=made)
+    return render_html("login.html", status, next=target, message=message, key_file=settings.key_file, made=made)
 
 
 async def receive(access: Access, request: Request) -> Response:
@@ -36,25 +36,25 @@ async def receive(access: Access, request: Request) -> Response:
     try:
         fields = await read_form(request)
     except ServerError as error:
-        return refusal(error, None)
-    target = local_path(fields.get("next", "/"))
+        return render_refusal(error, None)
+    target = keep_local_path(fields.get("next", "/"))
 
-    def token() -> str | None:
+    def start_session() -> str | None:
         with access.services.database.read() as db:
-            user = accounts.user_of_key(db, fields.get("key", "").strip())
+            user = accounts.find_user_by_key(db, fields.get("key", "").strip())
             return access.sessions.start(db, user) if user else None
 
-    started = await run_in_threadpool(token)
+    started = await run_in_threadpool(start_session)
     if started is None:
-        return _page(access, target, 401, UNKNOWN_KEY)
-    return _signed_in(access, request, started, target)
+        return _show_page(access, target, 401, UNKNOWN_KEY)
+    return _sign_in(access, request, started, target)
 
 
 def offer(access: Access, request: Request) -> Response:
     """POST, with the API key as the SDK sends it: the address of a link that signs this user in, once."""
     _require_this_machine(request)
     with access.services.database.read() as db:
-        name = access.links.make(access.sessions.start(db, authenticated(request, db)))
+        name = access.links.make(access.sessions.start(db, authenticate(request, db)))
     return JSONResponse({"path": f"/login/{name}", "seconds": LINK_TTL_S}, headers=HEADERS)
 
 
@@ -65,12 +65,12 @@ def follow(access: Access, request: Request) -> Response:
     try:
         _require_this_machine(request)
     except ServerError as error:
-        return refusal(error, None)
+        return render_refusal(error, None)
     started = access.links.take(request.path_params["name"])
     with access.services.database.read() as db:
         if started is None or access.sessions.find(db, started) is None:
-            return _page(access, status=401, message=USED_LINK)
-    return _signed_in(access, request, started, "/")
+            return _show_page(access, status=401, message=USED_LINK)
+    return _sign_in(access, request, started, "/")
 
 
 def _require_this_machine(request: Request) -> None:
@@ -78,8 +78,8 @@ def _require_this_machine(request: Request) -> None:
         raise Forbidden("a link signs in only on the server's own machine, at the address 127.0.0.1")
 
 
-def _signed_in(access: Access, request: Request, started: str, target: str) -> Response:
-    answer = see_other(target)
+def _sign_in(access: Access, request: Request, started: str, target: str) -> Response:
+    answer = redirect(target)
     url = access.services.settings.external_url or str(request.url)
     answer.set_cookie(
         access.sessions.cookie,
@@ -95,6 +95,6 @@ def _signed_in(access: Access, request: Request, started: str, target: str) -> R
 def leave(access: Access, visit: Visit, fields: Form) -> Response:
     """POST: this session ends, here and in the browser."""
     access.sessions.end(visit.db, visit.request.cookies[access.sessions.cookie])
-    answer = see_other("/login")
+    answer = redirect("/login")
     answer.delete_cookie(access.sessions.cookie, httponly=True, samesite="strict")
     return answer

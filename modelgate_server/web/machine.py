@@ -28,15 +28,15 @@ class Machine:
     metrics: list[Metric] = field(default_factory=list)
 
 
-def of_run(visit: Visit, run: Run) -> Machine:
-    rows = series.system_rows(visit, run, MEASUREMENTS)
+def summarize_run(visit: Visit, run: Run) -> Machine:
+    rows = series.read_system_rows(visit, run, MEASUREMENTS)
     values: dict[str, list[float]] = {}
     for row in rows:
-        for key, value in filters.numbers(row).items():
+        for key, value in filters.select_numbers(row).items():
             if filters.is_finite(value):
                 values.setdefault(key, []).append(value)
     metrics = [
         Metric(key.removeprefix("system."), measured[-1], min(measured), max(measured))
-        for key, measured in filters.first_facts(values)
+        for key, measured in filters.list_facts(values)
     ]
-    return Machine(history.event_count(visit.db, run.id), len(rows), metrics)
+    return Machine(history.count_events(visit.db, run.id), len(rows), metrics)

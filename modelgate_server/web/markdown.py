@@ -23,36 +23,36 @@ MAX_CHARS = 128 * KIB
 MAX_NESTING = 20
 
 
-def drawn(text: str, picture_url: Callable[[str], str]) -> str:
+def render(text: str, picture_url: Callable[[str], str]) -> str:
     """HTML, escaped by the parser. `picture_url` turns a path in the version into an address."""
-    html = str(_parser().render(text, {"picture_url": picture_url}))
+    html = str(_build_parser().render(text, {"picture_url": picture_url}))
     return html.replace("<th></th>", "<td></td>")  # an empty cell is not a heading
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _build_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING}).enable(["table", "strikethrough"])
-    parser.add_render_rule("image", _image)
-    parser.add_render_rule("link_open", _link)
+    parser.add_render_rule("image", _render_image)
+    parser.add_render_rule("link_open", _render_link)
     for name in ("heading_open", "heading_close"):
-        parser.add_render_rule(name, _heading)
+        parser.add_render_rule(name, _render_heading)
     return parser
 
 
-def _image(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    source, words = str(tokens[at].attrGet("src") or ""), escape(tokens[at].content or "picture")
+def _render_image(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    source, caption = str(tokens[at].attrGet("src") or ""), escape(tokens[at].content or "picture")
     parts = urlsplit(source)
     if parts.scheme or parts.netloc or source.startswith("/"):
-        return f'<a href="{escape(source)}" rel="noreferrer noopener nofollow">{words}</a>'
-    return f'<img src="{escape(env["picture_url"](parts.path))}" alt="{words}">'
+        return f'<a href="{escape(source)}" rel="noreferrer noopener nofollow">{caption}</a>'
+    return f'<img src="{escape(env["picture_url"](parts.path))}" alt="{caption}">'
 
 
-def _link(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+def _render_link(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
     tokens[at].attrSet("rel", "noreferrer noopener nofollow")
     return self.renderToken(tokens, at, options, env)
 
 
-def _heading(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+def _render_heading(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
     """Lower the headings: the page has its own title, and the card a heading."""
     token = tokens[at]
     token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"

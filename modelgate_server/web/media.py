@@ -57,11 +57,11 @@ class Medium:
     histogram: Histogram | None = None
 
 
-def of_run(summary: dict[str, Any], skipped: set[str]) -> list[Medium]:
+def list_media(summary: dict[str, Any], skipped: set[str]) -> list[Medium]:
     """The last that was logged under each key, pictures first, without the keys in `skipped`."""
-    values = filters.flat(summary)
+    values = filters.flatten(summary)
     media = [
-        _medium(key, value)
+        _read_medium(key, value)
         for key, value in sorted(values.items())
         if isinstance(value, dict) and isinstance(value.get("_type"), str) and key not in skipped
     ]
@@ -69,43 +69,43 @@ def of_run(summary: dict[str, Any], skipped: set[str]) -> list[Medium]:
     return order[:MAX_MEDIA]
 
 
-def _medium(key: str, value: dict[str, Any]) -> Medium:
+def _read_medium(key: str, value: dict[str, Any]) -> Medium:
     kind = value["_type"]
     name = KINDS.get(kind, kind)
-    paths = _paths(value)
+    paths = _read_paths(value)
     if kind == "histogram":
-        return Medium(key, name, [], histogram=_histogram(key, value))
+        return Medium(key, name, [], histogram=_read_histogram(key, value))
     if kind in TABLES and paths:
         rows = value.get("nrows")
         return Medium(key, name, paths, rows=rows if isinstance(rows, int) else 0, is_table=True)
     if kind.startswith("image"):
-        return Medium(key, name, paths, pictures=_pictures(value, paths))
+        return Medium(key, name, paths, pictures=_read_pictures(value, paths))
     return Medium(key, name, paths, is_page=kind == "html-file")
 
 
-def _paths(value: dict[str, Any]) -> list[str]:
+def _read_paths(value: dict[str, Any]) -> list[str]:
     paths = value.get("filenames") or [value.get("path")]
     return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
 
 
-def _pictures(value: dict[str, Any], paths: list[str]) -> list[Picture]:
+def _read_pictures(value: dict[str, Any], paths: list[str]) -> list[Picture]:
     captions = value.get("captions")
     texts = captions if isinstance(captions, list) else [value.get("caption")]
     height = value.get("height")
     small = isinstance(height, int) and height <= SMALL_PICTURE_PX
     numbered = enumerate(paths[:MAX_PICTURES])
-    return [Picture(path, _caption(texts[at] if at < len(texts) else ""), small) for at, path in numbered]
+    return [Picture(path, _read_caption(texts[at] if at < len(texts) else ""), small) for at, path in numbered]
 
 
-def _caption(text: Any) -> str:
+def _read_caption(text: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _histogram(key: str, value: dict[str, Any]) -> Histogram | None:
+def _read_histogram(key: str, value: dict[str, Any]) -> Histogram | None:
     """Read a histogram: the SDK sends the counts and the edges between them."""
     counts, edges = value.get("values"), value.get("bins")
     if not isinstance(counts, list) or not isinstance(edges, list) or len(counts) > 512:
         return None
     if not all(filters.is_finite(number) for number in [*counts, *edges]) or edges != sorted(set(edges)):
         return None
-    return charts.histogram(key, key, edges, counts)
+    return charts.draw_histogram(key, key, edges, counts)

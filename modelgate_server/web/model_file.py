@@ -34,7 +34,7 @@ class Summary:
     cut: bool
 
 
-def summary(path: Path, name: str) -> Summary | None:
+def summarize(path: Path, name: str) -> Summary | None:
     """Return None for a file that is of neither format; Invalid, in words, for one that only has the name."""
     read = next((function for suffix, function in _FORMATS.items() if name.endswith(suffix)), None)
     if read is None:
@@ -49,7 +49,7 @@ def summary(path: Path, name: str) -> Summary | None:
         raise Invalid(f"the file is named {kind}, but cannot be read as such: download it to see what it is") from None
 
 
-def _json(archive: zipfile.ZipFile, member: str) -> dict[str, Any]:
+def _read_json(archive: zipfile.ZipFile, member: str) -> dict[str, Any]:
     with archive.open(member) as file:
         text = file.read(MAX_JSON_BYTES + 1)
     if len(text) > MAX_JSON_BYTES:
@@ -60,22 +60,24 @@ def _json(archive: zipfile.ZipFile, member: str) -> dict[str, Any]:
     return value
 
 
-def _keras(archive: zipfile.ZipFile) -> Summary:
-    config = _json(archive, "config.json")
-    about = _json(archive, "metadata.json") if "metadata.json" in archive.namelist() else {}
+def _summarize_keras(archive: zipfile.ZipFile) -> Summary:
+    config = _read_json(archive, "config.json")
+    about = _read_json(archive, "metadata.json") if "metadata.json" in archive.namelist() else {}
     compiled = config.get("compile_config")
-    layers = _of(config, "config").get("layers")
-    rows = [_layer(layer) for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    layers = _get_object(config, "config").get("layers")
+    rows = [_describe_layer(layer) for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
     facts = {
         "Format": "Keras",
         "Class": config.get("class_name"),
-        "Name": _of(config, "config").get("name"),
+        "Name": _get_object(config, "config").get("name"),
         "Keras version": about.get("keras_version"),
-        "Optimizer": _of(_of(config, "compile_config"), "optimizer").get("class_name") if compiled else None,
-        "Loss": _of(config, "compile_config").get("loss") if compiled else None,
-        "Weights": _bytes_of(archive, ".h5"),
+        "Optimizer": _get_object(_get_object(config, "compile_config"), "optimizer").get("class_name")
+        if compiled
+        else None,
+        "Loss": _get_object(config, "compile_config").get("loss") if compiled else None,
+        "Weights": _measure_files(archive, ".h5"),
     }
-    return _summary(facts, "Layers", rows)
+    return _build_summary(facts, "Layers", rows)
 
 
 _SHOWN_OF_A_LAYER = (
@@ -84,27 +86,27 @@ _SHOWN_OF_A_LAYER = (
 )  # fmt: skip
 
 
-def _layer(layer: dict[str, Any]) -> tuple[int, str, str]:
-    config = _of(layer, "config")
+def _describe_layer(layer: dict[str, Any]) -> tuple[int, str, str]:
+    config = _get_object(layer, "config")
     shown = {key: config[key] for key in _SHOWN_OF_A_LAYER if config.get(key) is not None}
     name = config.get("name")
-    return 0, f"{layer.get('class_name')}" + (f" {name}" if isinstance(name, str) else ""), _settings(shown)
+    return 0, f"{layer.get('class_name')}" + (f" {name}" if isinstance(name, str) else ""), _format_settings(shown)
 
 
-def _skops(archive: zipfile.ZipFile) -> Summary:
-    schema = _json(archive, "schema.json")
-    rows = list(islice(_estimators(schema, 0, ""), MAX_ROWS + 1))
+def _summarize_skops(archive: zipfile.ZipFile) -> Summary:
+    schema = _read_json(archive, "schema.json")
+    rows = list(islice(_walk_estimators(schema, 0, ""), MAX_ROWS + 1))
     facts = {
         "Format": "skops",
-        "Class": _type(schema),
+        "Class": _format_type(schema),
         "skops version": schema.get("_skops_version"),
         "Arrays": sum(name.endswith(".npy") for name in archive.namelist()),
-        "Array data": _bytes_of(archive, ".npy"),
+        "Array data": _measure_files(archive, ".npy"),
     }
-    return _summary(facts, "Estimators", rows)
+    return _build_summary(facts, "Estimators", rows)
 
 
-def _estimators(node: Any, depth: int, name: str) -> Iterator[tuple[int, str, str]]:
+def _walk_estimators(node: Any, depth: int, name: str) -> Iterator[tuple[int, str, str]]:
     """Every object of a class that is not Python's or NumPy's own, with its plain settings."""
     if not isinstance(node, dict) or depth > MAX_DEPTH:
         return
@@ -112,43 +114,45 @@ def _estimators(node: Any, depth: int, name: str) -> Iterator[tuple[int, str, st
     inside = content.get("content") if isinstance(content, dict) and "__class__" in content else content
     is_estimator = str(node.get("__loader__")) == "ObjectNode"
     if is_estimator:
-        values = {key: _plain(value) for key, value in inside.items()} if isinstance(inside, dict) else {}
+        values = {key: _read_plain(value) for key, value in inside.items()} if isinstance(inside, dict) else {}
         settings = {key: value for key, value in values.items() if value is not None and not key.startswith("_")}
-        yield depth, _type(node) + (f" ({name})" if name else ""), _settings(settings)
+        yield depth, _format_type(node) + (f" ({name})" if name else ""), _format_settings(settings)
     children = inside.items() if isinstance(inside, dict) else enumerate(inside) if isinstance(inside, list) else ()
     for key, child in children:
-        yield from _estimators(child, depth + is_estimator, str(key) if isinstance(key, str) else name)
+        yield from _walk_estimators(child, depth + is_estimator, str(key) if isinstance(key, str) else name)
 
 
-def _plain(node: Any) -> Any:
+def _read_plain(node: Any) -> Any:
     """Return the value of a node that is JSON itself: skops keeps it as text."""
     if isinstance(node, dict) and node.get("__loader__") == "JsonNode" and isinstance(node.get("content"), str):
         return json.loads(node["content"])
     return None
 
 
-def _type(node: dict[str, Any]) -> str:
+def _format_type(node: dict[str, Any]) -> str:
     module, name = node.get("__module__"), node.get("__class__")
     return f"{module}.{name}" if module else str(name)
 
 
-def _of(tree: dict[str, Any], key: str) -> dict[str, Any]:
+def _get_object(tree: dict[str, Any], key: str) -> dict[str, Any]:
     value = tree.get(key)
     return value if isinstance(value, dict) else {}
 
 
-def _bytes_of(archive: zipfile.ZipFile, suffix: str) -> str:
-    return filters.size(sum(member.file_size for member in archive.infolist() if member.filename.endswith(suffix)))
+def _measure_files(archive: zipfile.ZipFile, suffix: str) -> str:
+    return filters.format_size(
+        sum(member.file_size for member in archive.infolist() if member.filename.endswith(suffix))
+    )
 
 
-def _settings(values: dict[str, Any]) -> str:
-    text = ", ".join(f"{key} {filters.text_of(value)}" for key, value in values.items())
+def _format_settings(values: dict[str, Any]) -> str:
+    text = ", ".join(f"{key} {filters.format_value(value)}" for key, value in values.items())
     return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "…"
 
 
-def _summary(facts: dict[str, Any], title: str, rows: list[tuple[int, str, str]]) -> Summary:
+def _build_summary(facts: dict[str, Any], title: str, rows: list[tuple[int, str, str]]) -> Summary:
     known = {key: value for key, value in facts.items() if value is not None}
     return Summary(known, title, rows[:MAX_ROWS], len(rows) > MAX_ROWS)
 
 
-_FORMATS: dict[str, Callable[[zipfile.ZipFile], Summary]] = {".keras": _keras, ".skops": _skops}
+_FORMATS: dict[str, Callable[[zipfile.ZipFile], Summary]] = {".keras": _summarize_keras, ".skops": _summarize_skops}

@@ -22,7 +22,7 @@ from modelgate_server.web import (
     status,
     versions,
 )
-from modelgate_server.web.access import HEADERS, Access, refusal
+from modelgate_server.web.access import HEADERS, Access, render_refusal
 from modelgate_server.web.session import Sessions
 
 STATIC = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
@@ -33,53 +33,53 @@ COLLECTION = PROJECT + "/artifacts/{type}/{name}"
 VERSION = COLLECTION + "/{version}"
 
 
-def routes(services: Services) -> list[Route]:
+def build_routes(services: Services) -> list[Route]:
     """To come last in an application: some take any address of one or two segments."""
     access = Access(services, Sessions(services.secret))
-    page, form = access.page, access.form
+    page, form = access.wrap_page, access.wrap_form
     return [
         Route("/login", partial(login.show, access), methods=["GET"]),
         Route("/login", partial(login.receive, access), methods=["POST"]),
         Route("/login/link", partial(login.offer, access), methods=["POST"]),
         Route("/login/{name}", partial(login.follow, access), methods=["GET"]),
         Route("/logout", form(partial(login.leave, access)), methods=["POST"]),
-        Route("/-/{name}", static, methods=["GET"]),
+        Route("/-/{name}", send_static, methods=["GET"]),
         Route("/_internal/status", page(partial(status.show, services.metrics)), methods=["GET"]),
-        Route("/", page(home.home), methods=["GET"]),
-        Route("/orgs/{organization}/registry/{registry}", page(registries.registry), methods=["GET"]),
-        Route("/{entity}/registry/model", page(registries.legacy), methods=["GET"]),
-        Route("/{entity}", page(home.entity), methods=["GET"]),
+        Route("/", page(home.show_home), methods=["GET"]),
+        Route("/orgs/{organization}/registry/{registry}", page(registries.show_registry), methods=["GET"]),
+        Route("/{entity}/registry/model", page(registries.show_legacy), methods=["GET"]),
+        Route("/{entity}", page(home.show_entity), methods=["GET"]),
         Route(PROJECT, page(project_page.show), methods=["GET"]),
         Route(PROJECT + "/workspace", page(project_page.show), methods=["GET"]),
-        Route(PROJECT + "/series", page(project_page.points), methods=["GET"]),
+        Route(PROJECT + "/series", page(project_page.send_points), methods=["GET"]),
         Route(PROJECT + "/alerts", page(alerts.show), methods=["GET"]),
         Route(RUN, page(run_page.show), methods=["GET"]),
         Route(RUN + "/rename", form(run_page.rename), methods=["POST"]),
         Route(RUN + "/delete", page(run_page.ask), methods=["GET"]),
         Route(RUN + "/delete", form(run_page.delete), methods=["POST"]),
-        Route(RUN + "/series", page(run_page.points), methods=["GET"]),
-        Route(RUN + "/file", page(run_page.file), methods=["GET"]),
-        Route(RUN + "/frame", page(run_page.framed), methods=["GET"]),
-        Route(RUN + "/picture", page(run_page.picture), methods=["GET"]),
-        Route(RUN + "/download", page(run_page.download), methods=["GET"]),
+        Route(RUN + "/series", page(run_page.send_points), methods=["GET"]),
+        Route(RUN + "/file", page(run_page.show_file), methods=["GET"]),
+        Route(RUN + "/frame", page(run_page.send_frame), methods=["GET"]),
+        Route(RUN + "/picture", page(run_page.send_picture), methods=["GET"]),
+        Route(RUN + "/download", page(run_page.send_download), methods=["GET"]),
         Route(PROJECT + "/artifacts/{type}", page(kinds.show), methods=["GET"]),
-        Route(COLLECTION, page(versions.collection), methods=["GET"]),
-        Route(VERSION, page(versions.version), methods=["GET"]),
+        Route(COLLECTION, page(versions.open_collection), methods=["GET"]),
+        Route(VERSION, page(versions.open_version), methods=["GET"]),
         Route(VERSION + "/diff", page(differences.show), methods=["GET"]),
         Route(VERSION + "/lineage", page(lineage.show), methods=["GET"]),
         Route(VERSION + "/aliases", form(versions.change_alias), methods=["POST"]),
-        Route(VERSION + "/file", page(versions.file), methods=["GET"]),
-        Route(VERSION + "/frame", page(versions.framed), methods=["GET"]),
-        Route(VERSION + "/picture", page(versions.picture), methods=["GET"]),
-        Route(VERSION + "/download", page(versions.download), methods=["GET"]),
+        Route(VERSION + "/file", page(versions.show_file), methods=["GET"]),
+        Route(VERSION + "/frame", page(versions.send_frame), methods=["GET"]),
+        Route(VERSION + "/picture", page(versions.send_picture), methods=["GET"]),
+        Route(VERSION + "/download", page(versions.send_download), methods=["GET"]),
     ]
 
 
-def static(request: Request) -> Response:
+def send_static(request: Request) -> Response:
     """GET /-/{name}: our own style, scripts and icon, and uPlot's."""
     path = STATIC.get(request.path_params["name"])
     if path is None:
-        return nothing_here()
+        return refuse_address()
     # Asked again each time: they are small, and must be those of the server that made the page.
     return FileResponse(path, headers=HEADERS | {"Cache-Control": "no-cache"})
 
@@ -89,5 +89,5 @@ def is_for_a_person(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def nothing_here() -> Response:
-    return refusal(NotFound("there is nothing at this address"), None)
+def refuse_address() -> Response:
+    return render_refusal(NotFound("there is nothing at this address"), None)

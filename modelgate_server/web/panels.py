@@ -58,29 +58,33 @@ class Panel:
         return type(self.drawn).__name__.lower()
 
 
-def of_run(config: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]) -> list[Panel]:
+def draw_panels(config: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]) -> list[Panel]:
     """Return the custom charts of a run. `read` gives a table's columns and rows by its path, or says why it cannot."""
-    wanted = list(_visualized(config))[:MAX_PANELS]
-    return [_panel(key, settings, summary, read) for key, settings in wanted]
+    wanted = list(_read_charts(config))[:MAX_PANELS]
+    return [_draw_panel(key, settings, summary, read) for key, settings in wanted]
 
 
-def table_keys(config: dict[str, Any]) -> set[str]:
+def list_table_keys(config: dict[str, Any]) -> set[str]:
     """Return the summary's keys of tables that only belong to a custom chart."""
-    return {_table_key(settings) for _, settings in _visualized(config)}
+    return {_find_table_key(settings) for _, settings in _read_charts(config)}
 
 
-def _visualized(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    internal = _dict(_dict(config.get("_wandb")).get("value"))
-    for key, panel in sorted(_dict(internal.get("visualize")).items()):
-        settings = _dict(_dict(panel).get("panel_config"))
+def _read_charts(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    internal = _as_dict(_as_dict(config.get("_wandb")).get("value"))
+    for key, panel in sorted(_as_dict(internal.get("visualize")).items()):
+        settings = _as_dict(_as_dict(panel).get("panel_config"))
         if settings:
             yield key, settings
 
 
-def _panel(key: str, settings: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]) -> Panel:
-    words_of = {name: value for name, value in _dict(settings.get("stringSettings")).items() if isinstance(value, str)}
+def _draw_panel(
+    key: str, settings: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]
+) -> Panel:
+    words_of = {
+        name: value for name, value in _as_dict(settings.get("stringSettings")).items() if isinstance(value, str)
+    }
     title = words_of.get("title") or key
-    table = summary.get(_table_key(settings))
+    table = summary.get(_find_table_key(settings))
     path = table.get("path") if isinstance(table, dict) else None
     if not isinstance(path, str):
         return Panel(key, title, "", reason="Its table was not logged.")
@@ -91,28 +95,28 @@ def _panel(key: str, settings: dict[str, Any], summary: dict[str, Any], read: Ca
     draw = PRESETS.get(preset.rpartition("/v")[0])
     if draw is None:
         return Panel(key, title, path, reason=f'"{preset}" is a chart of W&B\'s app; here is its table.')
-    fields = {name: value for name, value in _dict(settings.get("fieldSettings")).items() if isinstance(value, str)}
+    fields = {name: value for name, value in _as_dict(settings.get("fieldSettings")).items() if isinstance(value, str)}
     drawn = draw(title, _Columns(*content, fields), words_of)
     if drawn is None:
         return Panel(key, title, path, reason="Its table has nothing to draw.")
     return Panel(key, title, path, drawn)
 
 
-def _table_key(settings: dict[str, Any]) -> str:
+def _find_table_key(settings: dict[str, Any]) -> str:
     """panel_config.userQuery.queryFields[].fields[].args: name "tableKey"."""
-    for query in _dicts(_dict(settings.get("userQuery")).get("queryFields")):
-        for field in _dicts(query.get("fields")):
-            for argument in _dicts(field.get("args")):
+    for query in _as_dicts(_as_dict(settings.get("userQuery")).get("queryFields")):
+        for field in _as_dicts(query.get("fields")):
+            for argument in _as_dicts(field.get("args")):
                 if argument.get("name") == "tableKey":
                     return str(argument.get("value"))
     return ""
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def _as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
+def _as_dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -137,40 +141,46 @@ class _Columns:
                     yield tuple(row[place] for place in places)
 
 
-def _lines(columns: _Columns, x: str, y: str, name: str | None) -> dict[str, charts.Points]:
+def _collect_lines(columns: _Columns, x: str, y: str, name: str | None) -> dict[str, charts.Points]:
     has_names = name is not None and columns.name(name) in columns.columns
     series: dict[str, charts.Points] = {}
     for across, up, *of in columns.select(x, y, *([name] if has_names and name else [])):
         if filters.is_finite(across) and filters.is_finite(up):
-            series.setdefault(filters.text_of(of[0]) if of else "", []).append((across, up))
+            series.setdefault(filters.format_value(of[0]) if of else "", []).append((across, up))
     return series
 
 
-def _line(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
-    return charts.chart(title, columns.name("x"), columns.name("y"), _lines(columns, "x", "y", "stroke"))
+def _draw_line(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+    return charts.draw_chart(title, columns.name("x"), columns.name("y"), _collect_lines(columns, "x", "y", "stroke"))
 
 
-def _line_series(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
-    return charts.chart(title, strings.get("xname") or "x", "", _lines(columns, "step", "lineVal", "lineKey"))
+def _draw_line_series(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+    return charts.draw_chart(
+        title, strings.get("xname") or "x", "", _collect_lines(columns, "step", "lineVal", "lineKey")
+    )
 
 
-def _curve(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+def _draw_curve(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
     x, y = strings.get("x-axis-title") or columns.name("x"), strings.get("y-axis-title") or columns.name("y")
-    return charts.chart(title, x, y, _lines(columns, "x", "y", "class"))
+    return charts.draw_chart(title, x, y, _collect_lines(columns, "x", "y", "class"))
 
 
-def _scatter(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
-    return charts.chart(title, columns.name("x"), columns.name("y"), _lines(columns, "x", "y", None), dots=True)
+def _draw_scatter(title: str, columns: _Columns, strings: dict[str, str]) -> Chart | None:
+    return charts.draw_chart(
+        title, columns.name("x"), columns.name("y"), _collect_lines(columns, "x", "y", None), dots=True
+    )
 
 
-def _histogram(title: str, columns: _Columns, strings: dict[str, str]) -> Histogram | None:
+def _draw_histogram(title: str, columns: _Columns, strings: dict[str, str]) -> Histogram | None:
     values = [value for (value,) in columns.select("value") if filters.is_finite(value)]
-    return charts.histogram(title, columns.name("value"), *charts.binned(values)) if values else None
+    return charts.draw_histogram(title, columns.name("value"), *charts.bin_values(values)) if values else None
 
 
-def _bars(title: str, columns: _Columns, strings: dict[str, str]) -> Bars | None:
+def _draw_bars(title: str, columns: _Columns, strings: dict[str, str]) -> Bars | None:
     rows = [
-        (filters.text_of(label), value) for label, value in columns.select("label", "value") if filters.is_finite(value)
+        (filters.format_value(label), value)
+        for label, value in columns.select("label", "value")
+        if filters.is_finite(value)
     ]
     if not rows:
         return None
@@ -179,12 +189,12 @@ def _bars(title: str, columns: _Columns, strings: dict[str, str]) -> Bars | None
     return Bars(columns.name("label"), columns.name("value"), shown, len(rows) - len(shown))
 
 
-def _matrix(title: str, columns: _Columns, strings: dict[str, str]) -> Matrix | None:
+def _draw_matrix(title: str, columns: _Columns, strings: dict[str, str]) -> Matrix | None:
     counts: dict[tuple[str, str], float] = {}
     names: dict[str, None] = {}
     for actual, predicted, count in columns.select("Actual", "Predicted", "nPredictions"):
         if filters.is_finite(count):
-            pair = filters.text_of(actual), filters.text_of(predicted)
+            pair = filters.format_value(actual), filters.format_value(predicted)
             counts[pair] = counts.get(pair, 0) + count
             names |= dict.fromkeys(pair)
     if not 0 < len(names) <= MAX_CLASSES:
@@ -198,11 +208,11 @@ def _matrix(title: str, columns: _Columns, strings: dict[str, str]) -> Matrix | 
 
 
 PRESETS: dict[str, Callable[[str, _Columns, dict[str, str]], Drawn | None]] = {
-    "wandb/line": _line,
-    "wandb/lineseries": _line_series,
-    "wandb/area-under-curve": _curve,
-    "wandb/scatter": _scatter,
-    "wandb/histogram": _histogram,
-    "wandb/bar": _bars,
-    "wandb/confusion_matrix": _matrix,
+    "wandb/line": _draw_line,
+    "wandb/lineseries": _draw_line_series,
+    "wandb/area-under-curve": _draw_curve,
+    "wandb/scatter": _draw_scatter,
+    "wandb/histogram": _draw_histogram,
+    "wandb/bar": _draw_bars,
+    "wandb/confusion_matrix": _draw_matrix,
 }

@@ -5,21 +5,23 @@ from starlette.responses import Response
 from modelgate_server.errors import NotFound
 from modelgate_server.store import alerts
 from modelgate_server.web import kinds, links, run_table, series
-from modelgate_server.web.access import Visit, see_other
+from modelgate_server.web.access import Visit, redirect
 
 
 def show(visit: Visit) -> Response:
     """GET /{entity}/{project}, and /registry/model for people, who know no organization by heart."""
     try:
-        found, home = links.project(visit, visit.at("entity"), visit.at("project"))
+        project, home = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
     except NotFound:
-        registry = links.registry(visit, visit.at("project")) if visit.at("entity") == "registry" else None
+        registry = (
+            links.find_registry(visit, visit.read_path("project")) if visit.read_path("entity") == "registry" else None
+        )
         if registry is None:
             raise
-        return see_other(registry.url)
+        return redirect(registry.url)
     if home.organization is not None:
-        return see_other(home.url)
-    listed, compared = run_table.listing(visit, found.id, run_table.Choice.read(visit), home.run)
+        return redirect(home.url)
+    listed, compared = run_table.list_runs(visit, project.id, run_table.Choice.read(visit), home.build_run_url)
     return visit.show(
         "project.html",
         place=home,
@@ -27,12 +29,12 @@ def show(visit: Visit) -> Response:
         compared=compared,
         groups=run_table.GROUPS,
         page_size=run_table.RUNS_A_PAGE,
-        kinds=kinds.of_project(visit, found, home),
-        alerts=sum(alerts.counts(visit.db, found.id).values()),
+        kinds=kinds.list_by_project(visit, project, home),
+        alerts=sum(alerts.count_by_level(visit.db, project.id).values()),
     )
 
 
-def points(visit: Visit) -> Response:
+def send_points(visit: Visit) -> Response:
     """GET /{entity}/{project}/series?run=&run=: the points of several runs, for one chart of each metric."""
-    found, _ = links.project(visit, visit.at("entity"), visit.at("project"))
-    return series.answer(visit, run_table.picked(visit, found.id, visit.request.query_params.getlist("run")))
+    project, _ = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
+    return series.answer(visit, run_table.find_picked(visit, project.id, visit.request.query_params.getlist("run")))

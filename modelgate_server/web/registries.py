@@ -13,31 +13,37 @@ from modelgate_server.web.access import Visit
 from modelgate_server.web.urls import LEGACY_REGISTRY, Place
 
 
-def registry(visit: Visit) -> Response:
+def show_registry(visit: Visit) -> Response:
     """GET /orgs/{organization}/registry/{registry}"""
-    organization = accounts.find_organization(visit.db, visit.at("organization"))
-    owner = accounts.organization_entity(visit.db, organization.id).name if organization else visit.at("organization")
-    return _show(visit, *links.project(visit, owner, REGISTRY_PREFIX + visit.at("registry")))
+    organization = accounts.find_organization(visit.db, visit.read_path("organization"))
+    owner = (
+        accounts.get_organization_entity(visit.db, organization.id).name
+        if organization
+        else visit.read_path("organization")
+    )
+    return _show(visit, *links.require_project(visit, owner, REGISTRY_PREFIX + visit.read_path("registry")))
 
 
-def legacy(visit: Visit) -> Response:
+def show_legacy(visit: Visit) -> Response:
     """GET /{entity}/registry/model: the registry that an entity had before there were organisations'."""
-    return _show(visit, *links.project(visit, visit.at("entity"), LEGACY_REGISTRY))
+    return _show(visit, *links.require_project(visit, visit.read_path("entity"), LEGACY_REGISTRY))
 
 
 def _show(visit: Visit, project: Project, home: Place) -> Response:
-    selected = visit.asked("selectionPath")
+    selected = visit.read_query("selectionPath")
     if not selected:
         return visit.show(
             "registry.html",
             place=home,
-            kinds=kinds.of_project(visit, project, home),
-            protected=protection.protected(visit.db, project.id),
-            is_admin=projects.role(visit.db, visit.user, project) == "admin",
+            kinds=kinds.list_by_project(visit, project, home),
+            protected=protection.list_protected(visit.db, project.id),
+            is_admin=projects.find_role(visit.db, visit.user, project) == "admin",
         )
     where, _, name = selected.rpartition("/")
     if where != f"{home.entity}/{home.project}":
         raise NotFound(f'there is no collection "{selected}" in this registry')
-    if visit.asked("version"):
-        return versions.show_version(visit, versions.find_version(visit, project, home, name, visit.asked("version")))
+    if visit.read_query("version"):
+        return versions.show_version(
+            visit, versions.find_version(visit, project, home, name, visit.read_query("version"))
+        )
     return versions.show_collection(visit, home, versions.find_collection(visit, project, name))

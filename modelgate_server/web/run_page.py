@@ -14,10 +14,10 @@ from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.runs import Run
 from modelgate_server.web import charts, contents, filters, links, machine, media, panels, series, tables, versions
-from modelgate_server.web.access import Form, Visit, see_other
+from modelgate_server.web.access import Form, Visit, redirect
 from modelgate_server.web.contents import Shown
 from modelgate_server.web.media import Medium
-from modelgate_server.web.urls import Place, picture_url
+from modelgate_server.web.urls import Place, build_picture_url
 
 # The end of a log says how it ended; the whole is in the file output.log.
 CONSOLE_LINES = 500
@@ -40,54 +40,55 @@ MAX_CHARTED_BYTES = 4 * 1024 * KIB
 
 def show(visit: Visit) -> Response:
     """GET /{entity}/{project}/runs/{run}"""
-    return _show(visit, *_run(visit))
+    return _show(visit, *_require_run(visit))
 
 
 def _show(visit: Visit, run: Run, home: Place, *, status: int = 200, message: str = "", typed: str = "") -> Response:
-    config, summary = filters.parsed(run.config), filters.parsed(run.summary)
-    lines = history.console_count(visit.db, run.id)
-    console = [line for _, line in history.console(visit.db, run.id, first=lines - CONSOLE_LINES)]
-    listed = files.listing(visit.db, run.id)
-    metrics = series.metric_rows(visit, run, CHART_ROWS)
-    url = home.run(run.name)
-    made = links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "output"))
-    logged = media.of_run(summary, panels.table_keys(config))
+    config, summary = filters.parse_object(run.config), filters.parse_object(run.summary)
+    lines = history.count_console(visit.db, run.id)
+    console = [line for _, line in history.read_console(visit.db, run.id, first=lines - CONSOLE_LINES)]
+    listed = files.list_by_run(visit.db, run.id)
+    metrics = series.read_metric_rows(visit, run, CHART_ROWS)
+    url = home.build_run_url(run.name)
+    made = links.link_to_artifacts(visit, artifacts.list_by_run(visit.db, run.id, "output"))
+    logged = media.list_media(summary, panels.list_table_keys(config))
     return visit.show(
         "run.html",
         status,
         place=home,
         run=run,
         url=url,
-        config=filters.visible({key: filters.unwrapped(value) for key, value in config.items()}),
-        summary=filters.visible(summary, without_media=True),
-        charts=charts.of_run(metrics, charts.axes_of(config)),
-        panels=panels.of_run(config, summary, _reader(visit, run)),
+        config=filters.select_visible({key: filters.unwrap(value) for key, value in config.items()}),
+        summary=filters.select_visible(summary, without_media=True),
+        charts=charts.draw_metrics(metrics, charts.read_axes(config)),
+        panels=panels.draw_panels(config, summary, _make_reader(visit, run)),
         media=logged,
-        shown=_tables(visit, run, url, logged),
-        used=links.to_artifacts(visit, artifacts.of_run(visit.db, run.id, "input")),
+        shown=_show_tables(visit, run, url, logged),
+        used=links.link_to_artifacts(visit, artifacts.list_by_run(visit.db, run.id, "input")),
         logged=sorted(made, key=lambda link: link.note == versions.BY_THE_WAY),
         rows=history.count(visit.db, run.id),
-        machine=machine.of_run(visit, run),
+        machine=machine.summarize_run(visit, run),
         files=listed[:FILES],
         count=len(listed),
         console=console,
         hidden_lines=max(lines - len(console), 0),
-        commit=links.commit(run.git_commit, run.repo),
-        workflow=_workflow(config),
-        alerts=alerts.of_run(visit.db, run.id, ALERTS),
-        alert_count=alerts.count_of_run(visit.db, run.id),
-        may_write=projects.role(visit.db, visit.user, projects.project(visit.db, run.project_id)) in projects.WRITERS,
+        commit=links.link_commit(run.git_commit, run.repo),
+        workflow=_find_workflow(config),
+        alerts=alerts.list_by_run(visit.db, run.id, ALERTS),
+        alert_count=alerts.count_by_run(visit.db, run.id),
+        may_write=projects.find_role(visit.db, visit.user, projects.get_project(visit.db, run.project_id))
+        in projects.WRITERS,
         max_name=MAX_NAME_CHARS,
         message=message,
         typed=typed,
     )
 
 
-def _run(visit: Visit) -> tuple[Run, Place]:
-    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
-    run = runs.find(visit.db, found.id, visit.at("run"))
+def _require_run(visit: Visit) -> tuple[Run, Place]:
+    project, home = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
+    run = runs.find(visit.db, project.id, visit.read_path("run"))
     if run is None:
-        raise NotFound(f'there is no run "{visit.at("run")}" in "{home.entity}/{home.project}"')
+        raise NotFound(f'there is no run "{visit.read_path("run")}" in "{home.entity}/{home.project}"')
     return run, home
 
 
@@ -96,54 +97,58 @@ def _run(visit: Visit) -> tuple[Run, Place]:
 
 def rename(visit: Visit, fields: Form) -> Response:
     """POST .../rename: `name`. As the SDK does with `run.name = ...`; the run's id and its address stay."""
-    run, home = _writable(visit)
+    run, home = _require_writable(visit)
     name = fields.get("name", "").strip()
     if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
         message = f"A run's name has 1 to {MAX_NAME_CHARS} characters, all on one line."
         return _show(visit, run, home, status=400, message=message, typed=name)
     runs.edit(visit.db, run, {"display_name": name})
-    return see_other(home.run(run.name))
+    return redirect(home.build_run_url(run.name))
 
 
 def ask(visit: Visit) -> Response:
     """GET .../delete: what would be lost, before anything is."""
-    run, home = _writable(visit)
+    run, home = _require_writable(visit)
     made = [
-        (link, _aliases(visit, version))
-        for version in artifacts.of_run(visit.db, run.id, "output")
-        for link in links.to_artifacts(visit, [version])
+        (link, _list_aliases(visit, version))
+        for version in artifacts.list_by_run(visit.db, run.id, "output")
+        for link in links.link_to_artifacts(visit, [version])
         if link.note != versions.BY_THE_WAY
     ]
     return visit.show(
         "delete.html",
         place=home,
         run=run,
-        url=home.run(run.name),
+        url=home.build_run_url(run.name),
         rows=history.count(visit.db, run.id),
-        files=len(files.listing(visit.db, run.id)),
-        alerts=alerts.count_of_run(visit.db, run.id),
+        files=len(files.list_by_run(visit.db, run.id)),
+        alerts=alerts.count_by_run(visit.db, run.id),
         made=made,
         latest=LATEST,
         is_production=any(PRODUCTION in aliases for _, aliases in made),
     )
 
 
-def _aliases(visit: Visit, version: Artifact) -> list[str]:
+def _list_aliases(visit: Visit, version: Artifact) -> list[str]:
     """Everywhere that this user may see it."""
-    places = [one for one in artifacts.memberships(visit.db, version.id) if links.to_membership(visit, one)]
-    return sorted({alias for one in places for alias in links.aliases(visit, one)})
+    places = [
+        membership
+        for membership in artifacts.list_memberships(visit.db, version.id)
+        if links.link_to_membership(visit, membership)
+    ]
+    return sorted({alias for membership in places for alias in links.list_aliases(visit, membership)})
 
 
 def delete(visit: Visit, fields: Form) -> Response:
     """POST .../delete: as the SDK's `run.delete()`; the versions that the run logged stay."""
-    run, home = _writable(visit)
+    run, home = _require_writable(visit)
     runs.delete(visit.db, run.id)
-    return see_other(home.base)
+    return redirect(home.base)
 
 
-def _writable(visit: Visit) -> tuple[Run, Place]:
-    run, home = _run(visit)
-    project = projects.project(visit.db, run.project_id)
+def _require_writable(visit: Visit) -> tuple[Run, Place]:
+    run, home = _require_run(visit)
+    project = projects.get_project(visit.db, run.project_id)
     projects.require_writer(visit.db, visit.user, project, f'there is no run "{run.name}"')
     return run, home
 
@@ -152,82 +157,82 @@ def _writable(visit: Visit) -> tuple[Run, Place]:
 _WORKFLOW = re.compile(r"https://[\w.:-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]{1,18}(/attempts/[0-9]{1,9})?")
 
 
-def _workflow(config: dict[str, Any]) -> str:
+def _find_workflow(config: dict[str, Any]) -> str:
     """The address of the workflow run that started this run, if its config has one."""
-    values = (filters.unwrapped(value) for value in config.values())
+    values = (filters.unwrap(value) for value in config.values())
     return next((text for text in values if isinstance(text, str) and _WORKFLOW.fullmatch(text)), "")
 
 
-def _reader(visit: Visit, run: Run) -> Callable[[str], panels.Rows | str]:
+def _make_reader(visit: Visit, run: Run) -> Callable[[str], panels.Rows | str]:
     """Reads the run's tables for its charts, as many as one page may take."""
     left = MAX_CHARTED_BYTES
 
     def read(path: str) -> panels.Rows | str:
         nonlocal left
         file = files.find(visit.db, run.id, path)
-        size = visit.blobs.size(file.md5) if file else None
+        size = visit.blobs.get_size(file.md5) if file else None
         if file is None or size is None:
             return "The server does not have the bytes of its table."
         left -= size
         if left < 0:
             return "Its table is too large to be drawn here."
-        return tables.rows(visit.blobs.path(file.md5), panels.MAX_ROWS, visit.deadline.check)
+        return tables.read_rows(visit.blobs.locate(file.md5), panels.MAX_ROWS, visit.deadline.check)
 
     return read
 
 
-def _tables(visit: Visit, run: Run, url: str, logged: list[Medium]) -> dict[str, Shown]:
+def _show_tables(visit: Visit, run: Run, url: str, logged: list[Medium]) -> dict[str, Shown]:
     """Return the first rows of the small tables of a run, by key."""
     shown: dict[str, Shown] = {}
     for medium in logged:
         if medium.is_table and len(shown) < TABLES:
             file = files.find(visit.db, run.id, medium.paths[0])
             if file is not None and file.size <= MAX_SHOWN_BYTES:
-                shown[medium.key] = _shown(visit, url, file, TABLE_ROWS)
+                shown[medium.key] = _show_content(visit, url, file, TABLE_ROWS)
     return shown
 
 
-def _shown(visit: Visit, url: str, file: files.RunFile, rows: int = tables.ROWS_A_PAGE) -> Shown:
+def _show_content(visit: Visit, url: str, file: files.RunFile, rows: int = tables.ROWS_A_PAGE) -> Shown:
     asked = tables.Question(visit.page if rows == tables.ROWS_A_PAGE else 1, rows)
-    return contents.show(visit.blobs, file.md5, file.name, asked, partial(picture_url, url), visit.deadline.check)
+    return contents.show(visit.blobs, file.md5, file.name, asked, partial(build_picture_url, url), visit.deadline.check)
 
 
-def points(visit: Visit) -> Response:
+def send_points(visit: Visit) -> Response:
     """GET .../series?from=STEP&to=STEP, or ?stream=events for what the SDK measured of the machine."""
-    run, _ = _run(visit)
-    return series.answer(visit, [run], system=visit.asked("stream") == "events")
+    run, _ = _require_run(visit)
+    return series.answer(visit, [run], system=visit.read_query("stream") == "events")
 
 
-def file(visit: Visit) -> Response:
+def show_file(visit: Visit) -> Response:
     """GET .../file?path="""
-    run, home = _run(visit)
-    found = _file(visit, run)
-    url = home.run(run.name)
+    run, home = _require_run(visit)
+    run_file = _require_file(visit, run)
+    url = home.build_run_url(run.name)
     trail = [(home.entity, f"/{home.base.split('/')[1]}"), (home.project, home.base), (run.display_name, url)]
     return visit.show(
-        "file.html", trail=trail, url=url, path=found.name, size=found.size, digest=found.md5,
-        shown=_shown(visit, url, found), page=visit.page,
+        "file.html", trail=trail, url=url, path=run_file.name, size=run_file.size, digest=run_file.md5,
+        shown=_show_content(visit, url, run_file), page=visit.page,
     )  # fmt: skip
 
 
-def picture(visit: Visit) -> Response:
+def send_picture(visit: Visit) -> Response:
     """GET .../picture?path="""
-    return contents.picture(visit.blobs, _file(visit, _run(visit)[0]).md5)
+    return contents.send_picture(visit.blobs, _require_file(visit, _require_run(visit)[0]).md5)
 
 
-def framed(visit: Visit) -> Response:
+def send_frame(visit: Visit) -> Response:
     """GET .../frame?path=: an HTML page that the run logged, for a frame without any right."""
-    return contents.framed(visit.blobs, _file(visit, _run(visit)[0]).md5)
+    return contents.send_frame(visit.blobs, _require_file(visit, _require_run(visit)[0]).md5)
 
 
-def download(visit: Visit) -> Response:
+def send_download(visit: Visit) -> Response:
     """GET .../download?path="""
-    found = _file(visit, _run(visit)[0])
-    return contents.download(visit.blobs, found.md5, found.name)
+    run_file = _require_file(visit, _require_run(visit)[0])
+    return contents.send_download(visit.blobs, run_file.md5, run_file.name)
 
 
-def _file(visit: Visit, run: Run) -> files.RunFile:
-    found = files.find(visit.db, run.id, visit.asked("path"))
-    if found is None:
-        raise NotFound(f'there is no file "{visit.asked("path")}" of run "{run.name}"')
-    return found
+def _require_file(visit: Visit, run: Run) -> files.RunFile:
+    run_file = files.find(visit.db, run.id, visit.read_query("path"))
+    if run_file is None:
+        raise NotFound(f'there is no file "{visit.read_query("path")}" of run "{run.name}"')
+    return run_file

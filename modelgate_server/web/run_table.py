@@ -41,15 +41,15 @@ class Choice:
     def read(cls, visit: Visit) -> "Choice":
         every = visit.request.query_params.getlist
         return cls(
-            filter=visit.asked("filter"),
-            sort=visit.asked("sort"),
-            group=visit.asked("group"),
+            filter=visit.read_query("filter"),
+            sort=visit.read_query("sort"),
+            group=visit.read_query("group"),
             columns=tuple(dict.fromkeys(every("column")))[:MAX_COLUMNS],
             runs=tuple(dict.fromkeys(every("run")))[: charts.MAX_LINES],
             page=visit.page,
         )
 
-    def url(self, **changes: Any) -> str:
+    def build_url(self, **changes: Any) -> str:
         """Return the query of the same choice with some changes, which begin on the first page."""
         other = replace(self, **{"page": 1, **changes})
         pairs = [("filter", other.filter), ("sort", other.sort), ("group", other.group)]
@@ -57,7 +57,7 @@ class Choice:
         pairs += [("page", str(other.page) if other.page > 1 else "")]
         return "?" + urlencode([(name, value) for name, value in pairs if value])
 
-    def sorted_by(self, name: str) -> str:
+    def describe_sort(self, name: str) -> str:
         """ "ascending", "descending" or nothing: how a column is sorted."""
         return {name: "ascending", f"-{name}": "descending"}.get(self.sort, "")
 
@@ -72,14 +72,14 @@ class Row:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        return filters.flat(filters.parsed(self.run.summary))
+        return filters.flatten(filters.parse_object(self.run.summary))
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        tree = filters.parsed(runs.config_text(self.db, self.run.id))
-        return filters.flat({key: filters.unwrapped(value) for key, value in tree.items()})
+        tree = filters.parse_object(runs.read_config_text(self.db, self.run.id))
+        return filters.flatten({key: filters.unwrap(value) for key, value in tree.items()})
 
-    def value(self, name: str) -> Any:
+    def read_value(self, name: str) -> Any:
         """By a column's name: a fact about the run, a key of its summary, or one of its config."""
         if name in FACTS:
             return FACTS[name](self.run)
@@ -90,7 +90,7 @@ class Row:
         value = self.summary.get(name)
         return value if value is not None else self.config.get(name)
 
-    def text(self) -> str:
+    def join_texts(self) -> str:
         """Return what words are searched in."""
         run = self.run
         return " ".join(
@@ -105,7 +105,7 @@ FACTS: dict[str, Callable[[Listed], Any]] = {
     "job_type": lambda run: run.job_type,
     "group": lambda run: run.group_name,
     "created": lambda run: run.created_at,
-    "duration": lambda run: filters.seconds_between(run.created_at, run.heartbeat_at),
+    "duration": lambda run: filters.measure_seconds(run.created_at, run.heartbeat_at),
 }
 GROUPS = ("job_type", "state", "group")
 
@@ -139,15 +139,15 @@ class Comparison:
     pictures: list[tuple[str, list[list[Picture]]]] = field(default_factory=list)
 
 
-def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], str]) -> tuple[Listing, Comparison]:
+def list_runs(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], str]) -> tuple[Listing, Comparison]:
     """Raises nothing for a choice that cannot be understood: everything is shown then, and why."""
-    every = [Row(run, url(run.name), visit.db) for run in runs.listed(visit.db, project_id)]
+    every = [Row(run, url(run.name), visit.db) for run in runs.list_without_configs(visit.db, project_id)]
     message = ""
     try:
-        chosen = _chosen(every, choice, visit.deadline.check)
+        chosen = _select_rows(every, choice, visit.deadline.check)
     except Invalid as error:
-        message, chosen = filters.sentence(str(error)), every
-    groups = _groups(chosen, choice.group)
+        message, chosen = filters.make_sentence(str(error)), every
+    groups = _group_rows(chosen, choice.group)
     page = min(choice.page, max(len(chosen) - 1, 0) // RUNS_A_PAGE + 1)
     first = (page - 1) * RUNS_A_PAGE
     rows = chosen[first : first + RUNS_A_PAGE]
@@ -156,43 +156,43 @@ def listing(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], 
     made = Listing(
         choice=replace(choice, page=page, runs=tuple(row.run.name for row in compared)),
         rows=rows,
-        columns=list(choice.columns) or filters.key_metrics([_numbers(row.summary) for row in rows], METRICS),
-        keys=_keys(rows),
+        columns=list(choice.columns) or filters.choose_metrics([_select_numbers(row.summary) for row in rows], METRICS),
+        keys=_list_keys(rows),
         groups={place - first: group for place, group in groups.items() if first <= place < first + RUNS_A_PAGE}
-        | ({0: _group_at(groups, first)} if groups and rows else {}),
+        | ({0: _find_group(groups, first)} if groups and rows else {}),
         first=first,
         count=len(chosen),
         total=len(every),
         message=message,
     )
-    return made, Comparison(compared, _differing(compared), _pictures(compared))
+    return made, Comparison(compared, _compare_values(compared), _list_pictures(compared))
 
 
-def _chosen(every: list[Row], choice: Choice, check: Callable[[], None]) -> list[Row]:
+def _select_rows(every: list[Row], choice: Choice, check: Callable[[], None]) -> list[Row]:
     wanted = conditions.parse(choice.filter)
     kept = []
     for number, row in enumerate(every):
         if number % 100 == 0:
             check()
-        if wanted.holds(row.value, row.text):
+        if wanted.is_met(row.read_value, row.join_texts):
             kept.append(row)
     if choice.sort:
         name = choice.sort.removeprefix("-")
-        kept = conditions.arranged(kept, lambda row: row.value(name), descending=choice.sort.startswith("-"))
+        kept = conditions.arrange(kept, lambda row: row.read_value(name), descending=choice.sort.startswith("-"))
     if choice.group:
-        kept = conditions.arranged(kept, lambda row: row.value(choice.group), descending=False)
+        kept = conditions.arrange(kept, lambda row: row.read_value(choice.group), descending=False)
     return kept
 
 
-def _groups(rows: list[Row], name: str) -> dict[int, tuple[str, int]]:
+def _group_rows(rows: list[Row], name: str) -> dict[int, tuple[str, int]]:
     """Return where each group begins: its value, and how many runs it has."""
     groups: dict[int, tuple[str, int]] = {}
     if not name:
         return groups
     begin, before = 0, None
     for place, row in enumerate(rows):
-        value = row.value(name)
-        text = "without" if value is None or value == "" else filters.text_of(value)
+        value = row.read_value(name)
+        text = "without" if value is None or value == "" else filters.format_value(value)
         if text != before:
             begin, before = place, text
             groups[begin] = text, 0
@@ -200,37 +200,39 @@ def _groups(rows: list[Row], name: str) -> dict[int, tuple[str, int]]:
     return groups
 
 
-def _group_at(groups: dict[int, tuple[str, int]], place: int) -> tuple[str, int]:
+def _find_group(groups: dict[int, tuple[str, int]], place: int) -> tuple[str, int]:
     return groups[max(begin for begin in groups if begin <= place)]
 
 
-def _keys(rows: list[Row]) -> list[str]:
+def _list_keys(rows: list[Row]) -> list[str]:
     """Return what the runs of a page have that fits a cell."""
     keys = {key for row in rows for key, value in row.summary.items() if not isinstance(value, dict)}
     settings = {CONFIG + key for row in rows for key, value in row.config.items() if not isinstance(value, dict)}
     return [*sorted(keys), *sorted(settings)][:MAX_KEYS]
 
 
-def _numbers(values: dict[str, Any]) -> dict[str, float]:
+def _select_numbers(values: dict[str, Any]) -> dict[str, float]:
     return {key: value for key, value in values.items() if filters.is_number(value)}
 
 
-def _differing(rows: list[Row]) -> list[tuple[str, list[Any]]]:
+def _compare_values(rows: list[Row]) -> list[tuple[str, list[Any]]]:
     values = []
-    for key in _keys(rows):
-        cells = [row.value(key) for row in rows]
-        if len({filters.text_of(cell) for cell in cells}) > 1:
+    for key in _list_keys(rows):
+        cells = [row.read_value(key) for row in rows]
+        if len({filters.format_value(cell) for cell in cells}) > 1:
             values.append((key, cells))
     return values
 
 
-def _pictures(rows: list[Row]) -> list[tuple[str, list[list[Picture]]]]:
-    logged = [{one.key: one.pictures[:PICTURES] for one in media.of_run(row.summary, set())} for row in rows]
+def _list_pictures(rows: list[Row]) -> list[tuple[str, list[list[Picture]]]]:
+    logged = [
+        {medium.key: medium.pictures[:PICTURES] for medium in media.list_media(row.summary, set())} for row in rows
+    ]
     keys = sorted({key for pictures in logged for key, some in pictures.items() if some})[:PICTURE_KEYS]
     return [(key, [pictures.get(key, []) for pictures in logged]) for key in keys]
 
 
-def picked(visit: Visit, project_id: int, names: Iterable[str]) -> list[runs.Run]:
+def find_picked(visit: Visit, project_id: int, names: Iterable[str]) -> list[runs.Run]:
     """Return the runs to compare, in the order in which they were chosen."""
     every = (runs.find(visit.db, project_id, name) for name in list(dict.fromkeys(names))[: charts.MAX_LINES])
     return [run for run in every if run is not None]

@@ -26,15 +26,19 @@ STEP, RUNTIME, TIMESTAMP = "_step", "_runtime", "_timestamp"
 
 def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response:
     """{"charts": [[key, axis]], "axes": [...], "runs": [{"name", "label", "state", "rows", "columns"}]}"""
-    first, last = _step(visit, "from"), _step(visit, "to")
+    first, last = _read_step(visit, "from"), _read_step(visit, "to")
     charted: dict[str, str] = {}
     runs = []
     for run in chosen:
-        rows = system_rows(visit, run) if system else metric_rows(visit, run, MAX_ROWS, len(chosen), first or 0, last)
-        axes = {"*": RUNTIME} if system else charts.axes_of(filters.parsed(run.config))
+        rows = (
+            read_system_rows(visit, run)
+            if system
+            else read_metric_rows(visit, run, MAX_ROWS, len(chosen), first or 0, last)
+        )
+        axes = {"*": RUNTIME} if system else charts.read_axes(filters.parse_object(run.config))
         least = 1 if system or run.state == "running" or len(chosen) > 1 else 2
-        keys = metric_keys(rows, set(axes.values()), least)
-        charted |= {key: charts.axis_of(key, axes) for key in keys if key not in charted}
+        keys = list_metric_keys(rows, set(axes.values()), least)
+        charted |= {key: charts.find_axis(key, axes) for key in keys if key not in charted}
         wanted = list(dict.fromkeys([STEP, RUNTIME, TIMESTAMP, *axes.values(), *keys]))
         runs.append(
             {
@@ -42,7 +46,7 @@ def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response
                 "label": run.display_name,
                 "state": run.state,
                 "rows": history.count(visit.db, run.id),
-                "columns": columns(rows, wanted, MAX_CELLS // max(len(chosen), 1)),
+                "columns": build_columns(rows, wanted, MAX_CELLS // max(len(chosen), 1)),
             }
         )
     axes_used = list(dict.fromkeys([*charted.values(), STEP, RUNTIME, TIMESTAMP]))
@@ -52,40 +56,40 @@ def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response
     return Response(text, media_type="application/json", headers=HEADERS)
 
 
-def metric_rows(
+def read_metric_rows(
     visit: Visit, run: Run, most: int = MAX_ROWS, runs: int = 1, first: int = 0, last: int | None = None
 ) -> list[dict[str, Any]]:
     """What a run logged between two steps: all of it, or rows spread over it."""
-    keys = sorted(filters.numbers(filters.parsed(run.summary)))
+    keys = sorted(filters.select_numbers(filters.parse_object(run.summary)))
     wanted = min(most, max(MAX_CELLS // max(len(keys) + 3, 1) // runs, 50))
-    return history.spread_between(visit.db, run.id, wanted, keys, first, last)
+    return history.sample_rows_between(visit.db, run.id, wanted, keys, first, last)
 
 
-def system_rows(visit: Visit, run: Run, most: int = 300) -> list[dict[str, Any]]:
+def read_system_rows(visit: Visit, run: Run, most: int = 300) -> list[dict[str, Any]]:
     """What the SDK measured of the machine: processor, memory, network, disk."""
-    return [row for row in map(filters.parsed, history.events_spread(visit.db, run.id, most)) if row]
+    return [row for row in map(filters.parse_object, history.sample_events(visit.db, run.id, most)) if row]
 
 
-def metric_keys(rows: Iterable[dict[str, Any]], steps: set[str], least: int) -> list[str]:
+def list_metric_keys(rows: Iterable[dict[str, Any]], steps: set[str], least: int) -> list[str]:
     """The keys of numbers that have so many values at least, without those that others are drawn over."""
-    counts = Counter(key for row in rows for key in filters.numbers(row))
+    counts = Counter(key for row in rows for key in filters.select_numbers(row))
     return sorted(key for key, count in counts.items() if count >= least and key not in steps)[: charts.MAX_KEYS]
 
 
-def columns(rows: list[dict[str, Any]], wanted: list[str], cells: int) -> dict[str, list[float | None]]:
+def build_columns(rows: list[dict[str, Any]], wanted: list[str], cells: int) -> dict[str, list[float | None]]:
     """Columns without any number are left out, and rows when there would be too many cells."""
     kept = history.sample(rows, max(cells // max(len(wanted), 1), 2))
-    flat = [filters.numbers(row) | {key: row.get(key) for key in (STEP, RUNTIME, TIMESTAMP)} for row in kept]
-    made = {key: [_finite(row.get(key)) for row in flat] for key in wanted}
+    flat = [filters.select_numbers(row) | {key: row.get(key) for key in (STEP, RUNTIME, TIMESTAMP)} for row in kept]
+    made = {key: [_keep_finite(row.get(key)) for row in flat] for key in wanted}
     return {key: values for key, values in made.items() if any(value is not None for value in values)}
 
 
-def _finite(value: Any) -> float | None:
+def _keep_finite(value: Any) -> float | None:
     return value if filters.is_finite(value) else None
 
 
-def _step(visit: Visit, name: str) -> int | None:
-    text = visit.asked(name)
+def _read_step(visit: Visit, name: str) -> int | None:
+    text = visit.read_query(name)
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > len(str(MAX_NUMBER)):

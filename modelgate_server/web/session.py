@@ -41,7 +41,7 @@ class Sessions:
     def start(self, db: sqlite3.Connection, user: User) -> str:
         """Return a token for the cookie."""
         facts = f"{user.id}.{int(time.time()) + SESSION_TTL_S}.{secrets.token_urlsafe(16)}"
-        return f"{facts}.{self._signature(db, user, facts)}"
+        return f"{facts}.{self._sign_session(db, user, facts)}"
 
     def find(self, db: sqlite3.Connection, token: str) -> Session | None:
         """Return the session of a token; None if it is not (or no longer) valid."""
@@ -51,7 +51,7 @@ class Sessions:
         if not _is_number(number) or not _is_number(expires) or int(expires) < time.time():
             return None
         user = accounts.find_user_by_id(db, int(number))
-        if user is None or not same(self._signature(db, user, facts), signature):
+        if user is None or not is_same(self._sign_session(db, user, facts), signature):
             return None
         if accounts.is_ended(db, _hash(token)):
             return None
@@ -61,8 +61,8 @@ class Sessions:
         now = int(time.time())
         accounts.end_session(db, _hash(token), now + SESSION_TTL_S, now)
 
-    def _signature(self, db: sqlite3.Connection, user: User, facts: str) -> str:
-        keys = "\n".join(f"{key.id} {key.prefix} {key.created_at}" for key in accounts.keys(db, user.id))
+    def _sign_session(self, db: sqlite3.Connection, user: User, facts: str) -> str:
+        keys = "\n".join(f"{key.id} {key.prefix} {key.created_at}" for key in accounts.list_keys(db, user.id))
         return self._sign(f"session\n{facts}\n{hashlib.sha256(keys.encode()).hexdigest()}")
 
     def _sign(self, message: str) -> str:
@@ -97,7 +97,7 @@ def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def same(expected: str, given: str) -> bool:
+def is_same(expected: str, given: str) -> bool:
     """Compare in a time that says nothing about where they differ."""
     return hmac.compare_digest(expected.encode(), given.encode())
 

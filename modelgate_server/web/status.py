@@ -10,10 +10,10 @@ from modelgate_server.web.access import Visit
 
 def show(metrics: Metrics, visit: Visit) -> Response:
     """GET /_internal/status"""
-    counts = metrics.listing()
+    counts = metrics.list_counts()
     return visit.show(
         "status.html",
         since=metrics.since,
-        refused=[one for one in counts if one.refused],
-        answered=[one for one in counts if not one.refused],
+        refused=[count for count in counts if count.refused],
+        answered=[count for count in counts if not count.refused],
     )

@@ -87,24 +87,24 @@ class Index:
     ends: "array[int]"
     orders: "dict[tuple[str, str], array[int]]" = field(default_factory=dict)
 
-    def rows(self, numbers: Iterable[int]) -> Iterator[list[Any]]:
+    def read_rows(self, numbers: Iterable[int]) -> Iterator[list[Any]]:
         """Raises Invalid for a row that is not JSON."""
         with self.path.open("rb") as file:
             for number in numbers:
-                yield _decoded(_between(file, self.starts[number], self.ends[number]))
+                yield _decode(_read_between(file, self.starts[number], self.ends[number]))
 
-    def pieces(self, check: "Check") -> Iterator[tuple[int, list[list[Any]]]]:
+    def read_pieces(self, check: "Check") -> Iterator[tuple[int, list[list[Any]]]]:
         """All rows, some at a time, with the first one's number: decoded at once, they take a third of the time."""
         with self.path.open("rb") as file:
             for first in range(0, len(self.starts), ROWS_A_PIECE):
                 check()
                 last = min(first + ROWS_A_PIECE, len(self.starts)) - 1
-                rows = _decoded(b"[" + _between(file, self.starts[first], self.ends[last]) + b"]")
+                rows = _decode(b"[" + _read_between(file, self.starts[first], self.ends[last]) + b"]")
                 if len(rows) != last - first + 1:
                     raise Invalid(NO_TABLE)
                 yield first, rows
 
-    def hashes(self) -> list[int]:
+    def hash_rows(self) -> list[int]:
         """
         Of each row as it is written in the file. Python keys them with a secret of this process, so no one can make two
         rows with the same hash.
@@ -117,12 +117,12 @@ class Index:
         return 2 * len(self.starts) + sum(map(len, self.orders.values()))
 
 
-def _between(file: BinaryIO, start: int, end: int) -> bytes:
+def _read_between(file: BinaryIO, start: int, end: int) -> bytes:
     file.seek(start)
     return file.read(end - start)
 
 
-def _decoded(text: bytes) -> list[Any]:
+def _decode(text: bytes) -> list[Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -134,14 +134,14 @@ _indexes: dict[Path, Index] = {}
 _lock = threading.Lock()
 
 
-def index(path: Path, check: Check) -> Index:
+def load_index(path: Path, check: Check) -> Index:
     """Raises Invalid for a file that is not a table."""
     with _lock:
         kept = _indexes.pop(path, None)
         if kept is not None:
             _indexes[path] = kept  # the last to go
             return kept
-    made = _indexed(path, check)
+    made = _build_index(path, check)
     _keep(made)
     return made
 
@@ -149,11 +149,11 @@ def index(path: Path, check: Check) -> Index:
 def _keep(made: Index) -> None:
     with _lock:
         _indexes[made.path] = made
-        while sum(one.weight for one in _indexes.values()) > MAX_KEPT:
+        while sum(index.weight for index in _indexes.values()) > MAX_KEPT:
             del _indexes[next(iter(_indexes))]
 
 
-def _indexed(path: Path, check: Check) -> Index:
+def _build_index(path: Path, check: Check) -> Index:
     starts, ends = array("Q"), array("Q")
     is_list = False
 
@@ -167,18 +167,18 @@ def _indexed(path: Path, check: Check) -> Index:
     try:
         # So each byte is a character, and a character's place is the byte's; rows are read again when they are shown.
         with path.open(encoding="ascii", errors="surrogateescape", newline="") as file:
-            members = json_stream.Document(file).members("data", take)
-        arrays = _arrays(members)
+            members = json_stream.Document(file).read_members("data", take)
+        arrays = _describe_arrays(members)
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise Invalid(NO_TABLE) from None
     columns = members.get("columns")
     if not isinstance(columns, list) or not is_list:
         raise Invalid("the table has no columns or no rows: download it to see what it is")
-    names = [filters.text_of(_utf8(name)) for name in columns]
-    return Index(path, names, {_utf8(name): text for name, text in arrays.items()}, starts, ends)
+    names = [filters.format_value(_decode_utf8(name)) for name in columns]
+    return Index(path, names, {_decode_utf8(name): text for name, text in arrays.items()}, starts, ends)
 
 
-def _utf8(text: Any) -> Any:
+def _decode_utf8(text: Any) -> Any:
     """Return what was read a byte at a time, as the text that it is."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(text, str) else text
@@ -191,26 +191,26 @@ def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) 
     Return a page of the table; Invalid when it is not one or the question cannot be understood. `picture_url` turns a
     media path into an address, `check` is called now and then, and may stop this.
     """
-    found = index(path, check)
-    numbers = _order(found, question, check)
+    index = load_index(path, check)
+    numbers = _order_rows(index, question, check)
     last_page = max(len(numbers) - 1, 0) // question.size
     first = min(question.page - 1, last_page) * question.size
     shown = list(numbers[first : first + question.size])
-    rows = [_cells(found, row, picture_url) for row in found.rows(shown)]
-    return Table(found.columns, rows, shown, first, len(numbers), len(found.starts), question)
+    rows = [_build_cells(index, row, picture_url) for row in index.read_rows(shown)]
+    return Table(index.columns, rows, shown, first, len(numbers), len(index.starts), question)
 
 
-def differing(old: Index, new: Index) -> tuple[list[int], list[int]]:
+def find_differing(old: Index, new: Index) -> tuple[list[int], list[int]]:
     """Return the numbers of the rows that only one of two tables has; of a row that is there twice, each has to be."""
-    before, after = old.hashes(), new.hashes()
+    before, after = old.hash_rows(), new.hash_rows()
     more = Counter(before)
     more.subtract(after)
     missing = {row: count for row, count in more.items() if count > 0}
     fresh = {row: -count for row, count in more.items() if count < 0}
-    return _last(before, missing), _last(after, fresh)
+    return _find_last(before, missing), _find_last(after, fresh)
 
 
-def _last(rows: list[int], counts: dict[int, int]) -> list[int]:
+def _find_last(rows: list[int], counts: dict[int, int]) -> list[int]:
     """Return the numbers of so many of each of these rows, the last ones."""
     numbers = []
     for number in reversed([number for number, row in enumerate(rows) if row in counts]):
@@ -220,34 +220,34 @@ def _last(rows: list[int], counts: dict[int, int]) -> list[int]:
     return numbers[::-1]
 
 
-def some(index: Index, numbers: list[int], limit: int, picture_url: PictureUrl) -> Table:
+def select_rows(index: Index, numbers: list[int], limit: int, picture_url: PictureUrl) -> Table:
     """Return the first of these rows."""
-    rows = [_cells(index, row, picture_url) for row in index.rows(numbers[:limit])]
+    rows = [_build_cells(index, row, picture_url) for row in index.read_rows(numbers[:limit])]
     return Table(index.columns, rows, numbers[:limit], 0, len(numbers), len(index.starts), Question())
 
 
-def rows(path: Path, limit: int, check: Check) -> tuple[list[str], list[list[Any]]] | str:
+def read_rows(path: Path, limit: int, check: Check) -> tuple[list[str], list[list[Any]]] | str:
     """Return the columns and the first rows as values, or in words why there are none."""
     try:
-        found = index(path, check)
-        return found.columns, list(found.rows(range(min(limit, len(found.starts)))))
+        index = load_index(path, check)
+        return index.columns, list(index.read_rows(range(min(limit, len(index.starts)))))
     except Invalid as error:
         return str(error)
 
 
-def _order(index: Index, question: Question, check: Check) -> "range | array[int]":
+def _order_rows(index: Index, question: Question, check: Check) -> "range | array[int]":
     if not question.filter.strip() and not question.sort:
         return range(len(index.starts))
     key = question.filter, question.sort
     if key not in index.orders:
-        made = array("L", _chosen(index, question, check))
+        made = array("L", _select_numbers(index, question, check))
         with _lock:
             index.orders[key] = made
         _keep(index)
     return index.orders[key]
 
 
-def _chosen(index: Index, question: Question, check: Check) -> list[int]:
+def _select_numbers(index: Index, question: Question, check: Check) -> list[int]:
     """Return the numbers of the rows that the filter lets through, in the order that was asked for."""
     wanted = conditions.parse(question.filter)
     places = {name: place for place, name in reversed(list(enumerate(index.columns)))}
@@ -257,23 +257,23 @@ def _chosen(index: Index, question: Question, check: Check) -> list[int]:
             raise Invalid(f'the table has no column "{known}" (it has: {", ".join(index.columns[:20])})')
     tests = [(places[known], test) for known, test in wanted.tests]
     chosen: list[tuple[int, Any]] = []
-    for first, rows in index.pieces(check):
+    for first, rows in index.read_pieces(check):
         kept = list(enumerate(rows, first))
         for place, test in tests:
-            kept = [(number, row) for number, row in kept if test(_at(row, place))]
+            kept = [(number, row) for number, row in kept if test(_get_cell(row, place))]
         if wanted.texts:
-            kept = [(number, row) for number, row in kept if wanted.has_texts(partial(filters.text_of, row))]
-        chosen += [(number, _at(row, places[name]) if name else None) for number, row in kept]
+            kept = [(number, row) for number, row in kept if wanted.has_texts(partial(filters.format_value, row))]
+        chosen += [(number, _get_cell(row, places[name]) if name else None) for number, row in kept]
     if name:
-        chosen = conditions.arranged(chosen, itemgetter(1), descending=descending)
+        chosen = conditions.arrange(chosen, itemgetter(1), descending=descending)
     return [number for number, _ in chosen]
 
 
-def _at(row: list[Any], place: int) -> Any:
+def _get_cell(row: list[Any], place: int) -> Any:
     return row[place] if place < len(row) else None
 
 
-def _arrays(document: dict[str, Any]) -> dict[str, str]:
+def _describe_arrays(document: dict[str, Any]) -> dict[str, str]:
     """Column -> "array 28 x 28 x 1" for columns that are kept next to the table."""
     types = document.get("column_types", {}).get("params", {}).get("type_map", {})
     return {
@@ -283,20 +283,20 @@ def _arrays(document: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _cells(index: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
+def _build_cells(index: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
     """Return a cell, or nothing: a row may have fewer cells than there are columns."""
     named = zip(index.columns, row, strict=False)
-    return [_cell(value, index.arrays.get(name, ""), picture_url) for name, value in named]
+    return [_build_cell(value, index.arrays.get(name, ""), picture_url) for name, value in named]
 
 
-def _cell(value: Any, array_text: str, picture_url: PictureUrl) -> Cell:
+def _build_cell(value: Any, array_text: str, picture_url: PictureUrl) -> Cell:
     if value is None:
         return Cell("empty", array_text or "-")
     if filters.is_number(value):
-        return Cell("number", filters.number(value))
+        return Cell("number", filters.format_number(value))
     if isinstance(value, dict) and value.get("_type") == "image-file" and isinstance(value.get("path"), str):
         height = value.get("height")
         small = isinstance(height, int) and height <= SMALL_PICTURE_PX
         return Cell("picture", url=picture_url(value["path"]), pixelated=small)
-    text = filters.text_of(value)
+    text = filters.format_value(value)
     return Cell("text", text if len(text) <= MAX_CELL_CHARS else text[:MAX_CELL_CHARS] + "…")

@@ -16,18 +16,18 @@ from modelgate_server.store.projects import REGISTRY_PREFIX, Project
 LEGACY_REGISTRY = "model-registry"
 
 
-def segment(text: str) -> str:
+def quote_segment(text: str) -> str:
     """One segment of a path. A browser would resolve "..": types may be called so, and stand there only for people."""
     return "-" if text in {".", ".."} else quote(text, safe="")
 
 
-def query(**values: str) -> str:
+def encode_query(**values: str) -> str:
     return urlencode({key: value for key, value in values.items() if value})
 
 
-def picture_url(below: str, path: str) -> str:
+def build_picture_url(below: str, path: str) -> str:
     """Return a picture among the files of a run or a version, whose page is at `below`."""
-    return f"{below}/picture?{query(path=path)}"
+    return f"{below}/picture?{encode_query(path=path)}"
 
 
 @dataclass(frozen=True)
@@ -49,49 +49,49 @@ class Place:
 
     @property
     def base(self) -> str:
-        return f"/{segment(self.entity)}/{segment(self.project)}"
+        return f"/{quote_segment(self.entity)}/{quote_segment(self.project)}"
 
     @property
     def url(self) -> str:
         if self.organization is not None:
-            return f"/orgs/{segment(self.organization)}/registry/{segment(self.title)}"
-        return f"/{segment(self.entity)}/registry/model" if self.is_registry else self.base
+            return f"/orgs/{quote_segment(self.organization)}/registry/{quote_segment(self.title)}"
+        return f"/{quote_segment(self.entity)}/registry/model" if self.is_registry else self.base
 
-    def run(self, name: str) -> str:
-        return f"{self.base}/runs/{segment(name)}"
+    def build_run_url(self, name: str) -> str:
+        return f"{self.base}/runs/{quote_segment(name)}"
 
-    def collection(self, type_name: str, name: str) -> str:
+    def build_collection_url(self, type_name: str, name: str) -> str:
         if self.is_registry:
-            return f"{self.url}?{query(selectionPath=f'{self.entity}/{self.project}/{name}')}"
-        return f"{self.base}/artifacts/{segment(type_name)}/{segment(name)}"
+            return f"{self.url}?{encode_query(selectionPath=f'{self.entity}/{self.project}/{name}')}"
+        return f"{self.base}/artifacts/{quote_segment(type_name)}/{quote_segment(name)}"
 
-    def version(self, type_name: str, name: str, number: int) -> str:
+    def build_version_url(self, type_name: str, name: str, number: int) -> str:
         if self.is_registry:
-            return f"{self.collection(type_name, name)}&view=membership&version=v{number}"
-        return self.plain_version(type_name, name, number)
+            return f"{self.build_collection_url(type_name, name)}&view=membership&version=v{number}"
+        return self.build_plain_version_url(type_name, name, number)
 
-    def plain_version(self, type_name: str, name: str, number: int) -> str:
+    def build_plain_version_url(self, type_name: str, name: str, number: int) -> str:
         """Return the address of what is below a version (its files, its form), which is the same in a registry."""
-        return f"{self.base}/artifacts/{segment(type_name)}/{segment(name)}/v{number}"
+        return f"{self.base}/artifacts/{quote_segment(type_name)}/{quote_segment(name)}/v{number}"
 
 
-def place(db: sqlite3.Connection, project: Project) -> Place:
-    owner = accounts.entity(db, project.entity_id)
+def get_place(db: sqlite3.Connection, project: Project) -> Place:
+    owner = accounts.get_entity(db, project.entity_id)
     organization = (
-        accounts.organization(db, owner.organization_id)
+        accounts.get_organization(db, owner.organization_id)
         if project.is_registry and owner.kind == "organization" and owner.organization_id is not None
         else None
     )
     return Place(owner.name, project.name, organization.name if organization else None)
 
 
-def visible_place(db: sqlite3.Connection, user: User, project_id: int) -> Place | None:
+def find_visible_place(db: sqlite3.Connection, user: User, project_id: int) -> Place | None:
     """Return the place of a project that this user may see."""
-    found = projects.project(db, project_id)
-    return place(db, found) if projects.role(db, user, found) is not None else None
+    project = projects.get_project(db, project_id)
+    return get_place(db, project) if projects.find_role(db, user, project) is not None else None
 
 
-def local_path(text: str) -> str:
+def keep_local_path(text: str) -> str:
     """`text` when it is a path on this server, else "/": `//host` and `/\\host` lead elsewhere, so do lost newlines."""
     local = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
     return text if local and text.isascii() else "/"

@@ -13,11 +13,11 @@ from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
 from modelgate_server.web import contents, filters, links
-from modelgate_server.web.access import Form, Visit, see_other
+from modelgate_server.web.access import Form, Visit, redirect
 from modelgate_server.web.contents import Shown
 from modelgate_server.web.links import Link
 from modelgate_server.web.tables import Question
-from modelgate_server.web.urls import Place, picture_url
+from modelgate_server.web.urls import Place, build_picture_url
 
 FILES_A_PAGE = 100
 MAX_FOLDERS = 1_000
@@ -54,15 +54,15 @@ class Version:
 
     @property
     def url(self) -> str:
-        return self.place.version(self.type_name, self.collection.name, self.membership.version_index)
+        return self.place.build_version_url(self.type_name, self.collection.name, self.membership.version_index)
 
     @property
     def below(self) -> str:
-        return self.place.plain_version(self.type_name, self.collection.name, self.membership.version_index)
+        return self.place.build_plain_version_url(self.type_name, self.collection.name, self.membership.version_index)
 
     @property
     def collection_url(self) -> str:
-        return self.place.collection(self.type_name, self.collection.name)
+        return self.place.build_collection_url(self.type_name, self.collection.name)
 
 
 @dataclass(frozen=True)
@@ -92,76 +92,81 @@ class Use:
 # --- collections ----------------------------------------------------------------------------------------------------
 
 
-def collection(visit: Visit) -> Response:
+def open_collection(visit: Visit) -> Response:
     """GET /{entity}/{project}/artifacts/{type}/{name}: only the name identifies it; the type is for people."""
-    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
-    return show_collection(visit, home, find_collection(visit, found, visit.at("name")))
+    project, home = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
+    return show_collection(visit, home, find_collection(visit, project, visit.read_path("name")))
 
 
 def find_collection(visit: Visit, project: Project, name: str) -> Collection:
-    found = artifacts.find_collection(visit.db, project.id, name)
-    if found is None:
+    collection = artifacts.find_collection(visit.db, project.id, name)
+    if collection is None:
         raise NotFound(f'there is no collection "{name}" in "{project.name}"')
-    return found
+    return collection
 
 
 def show_collection(visit: Visit, home: Place, collection: Collection) -> Response:
-    kind = links.type_name(visit, collection)
+    kind = links.get_type_name(visit, collection)
     rows: list[Row] = []
-    for one in artifacts.versions(visit.db, collection.id):
+    for membership in artifacts.list_versions(visit.db, collection.id):
         visit.deadline.check()
-        version = artifacts.artifact(visit.db, one.artifact_id)
-        url = home.version(kind, collection.name, one.version_index)
-        metrics = filters.numbers(filters.parsed(version.metadata))
-        uses = _users(visit, version)[-USES:] if len(rows) < VERSIONS_WITH_USES else []
-        rows.append(Row(one.version_index, url, links.aliases(visit, one), version, metrics, uses))
+        version = artifacts.get_artifact(visit.db, membership.artifact_id)
+        url = home.build_version_url(kind, collection.name, membership.version_index)
+        metrics = filters.select_numbers(filters.parse_object(version.metadata))
+        uses = _list_users(visit, version)[-USES:] if len(rows) < VERSIONS_WITH_USES else []
+        rows.append(Row(membership.version_index, url, links.list_aliases(visit, membership), version, metrics, uses))
     return visit.show(
         "collection.html",
         place=home,
         collection=collection,
         type_name=kind,
         rows=rows,
-        metrics=_differing([row.metrics for row in rows]),
+        metrics=_choose_metrics([row.metrics for row in rows]),
     )
 
 
-def _differing(rows: list[dict[str, float]]) -> list[str]:
+def _choose_metrics(rows: list[dict[str, float]]) -> list[str]:
     """Return the numbers that distinguish versions, the most useful ones first."""
     keys = {key for row in rows for key in row if len(rows) == 1 or len({repr(other.get(key)) for other in rows}) > 1}
-    return filters.key_metrics([{key: row[key] for key in keys & row.keys()} for row in rows])
+    return filters.choose_metrics([{key: row[key] for key in keys & row.keys()} for row in rows])
 
 
 # --- a version ------------------------------------------------------------------------------------------------------
 
 
-def version(visit: Visit) -> Response:
+def open_version(visit: Visit) -> Response:
     """GET /{entity}/{project}/artifacts/{type}/{name}/{version}"""
     return show_version(visit, find(visit))
 
 
 def find(visit: Visit) -> Version:
     """Return the version that the address names."""
-    found, home = links.project(visit, visit.at("entity"), visit.at("project"))
-    return find_version(visit, found, home, visit.at("name"), visit.at("version"))
+    project, home = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
+    return find_version(visit, project, home, visit.read_path("name"), visit.read_path("version"))
 
 
 def find_version(visit: Visit, project: Project, home: Place, name: str, wanted: str) -> Version:
     """`wanted` is a number like v3, an alias or a digest."""
-    found = find_collection(visit, project, name)
-    there = artifacts.resolve(visit.db, found.id, wanted)
-    if there is None:
+    collection = find_collection(visit, project, name)
+    membership = artifacts.resolve(visit.db, collection.id, wanted)
+    if membership is None:
         raise NotFound(f'there is no version "{wanted}" of "{name}" in "{project.name}"')
     return Version(
-        project, home, found, links.type_name(visit, found), there, artifacts.artifact(visit.db, there.artifact_id)
+        project,
+        home,
+        collection,
+        links.get_type_name(visit, collection),
+        membership,
+        artifacts.get_artifact(visit.db, membership.artifact_id),
     )
 
 
 def show_version(visit: Visit, version: Version, *, status: int = 200, message: str = "", typed: str = "") -> Response:
     artifact = version.artifact
-    role = projects.role(visit.db, visit.user, version.project)
-    shown = _folder(visit, artifact, visit.asked("folder")) if role in projects.READERS else Folder([], [], 0)
-    aliases = links.aliases(visit, version.membership)
-    report = next(iter(artifacts.entries(visit.db, artifact.id, paths=[REPORT])), None)
+    role = projects.find_role(visit.db, visit.user, version.project)
+    shown = _read_folder(visit, artifact, visit.read_query("folder")) if role in projects.READERS else Folder([], [], 0)
+    aliases = links.list_aliases(visit, version.membership)
+    report = next(iter(artifacts.list_entries(visit.db, artifact.id, paths=[REPORT])), None)
     report = report if role in projects.READERS else None
     return visit.show(
         "version.html",
@@ -169,27 +174,27 @@ def show_version(visit: Visit, version: Version, *, status: int = 200, message: 
         found=version,
         artifact=artifact,
         aliases=aliases,
-        others=_other_aliases(visit, version),
+        others=_list_other_aliases(visit, version),
         latest=LATEST,
-        tags=[tag.name for tag in artifacts.tags(visit.db, artifact.id)],
+        tags=[tag.name for tag in artifacts.list_tags(visit.db, artifact.id)],
         may_write=role in projects.WRITERS,
         is_admin=role == "admin",
-        protected=protection.protected(visit.db, version.project.id),
-        guarded=protection.among(visit.db, version.project.id, aliases),
+        protected=protection.list_protected(visit.db, version.project.id),
+        guarded=protection.match_protected(visit.db, version.project.id, aliases),
         may_read=role in projects.READERS,
-        metadata=filters.visible(filters.parsed(artifact.metadata)),
-        older=_older(visit, version),
-        made_by=_maker(visit, artifact),
-        used_by=_users(visit, artifact),
-        also=_elsewhere(visit, version),
-        folder=visit.asked("folder"),
+        metadata=filters.select_visible(filters.parse_object(artifact.metadata)),
+        older=_find_older(visit, version),
+        made_by=_find_maker(visit, artifact),
+        used_by=_list_users(visit, artifact),
+        also=_list_elsewhere(visit, version),
+        folder=visit.read_query("folder"),
         folders=shown.folders,
         files=shown.files,
         count=shown.count,
         page=visit.page,
         page_size=FILES_A_PAGE,
         first=(visit.page - 1) * FILES_A_PAGE,
-        report=_shown(visit, version, report) if report else None,
+        report=_show_content(visit, version, report) if report else None,
         message=message,
         typed=typed,
     )
@@ -204,81 +209,90 @@ class Folder:
     count: int
 
 
-def _folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
+def _read_folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
     """Of a folder ("" or "media/images/"). A version may have more files than fit into memory: one at a time."""
-    found = Folder([], [], 0)
+    content = Folder([], [], 0)
     first = (visit.page - 1) * FILES_A_PAGE
-    for entry in artifacts.entries_in(visit.db, artifact.id, folder):
+    for entry in artifacts.walk_entries(visit.db, artifact.id, folder):
         name, deeper, _ = entry.path[len(folder) :].partition("/")
         if not deeper:
-            if first <= found.count < first + FILES_A_PAGE:
-                found.files.append(entry)
-            found.count += 1
+            if first <= content.count < first + FILES_A_PAGE:
+                content.files.append(entry)
+            content.count += 1
             continue
         path = f"{folder}{name}/"
-        if not found.folders or found.folders[-1][0] != path:
-            if len(found.folders) == MAX_FOLDERS:
+        if not content.folders or content.folders[-1][0] != path:
+            if len(content.folders) == MAX_FOLDERS:
                 continue
-            found.folders.append([path, 0, 0])
-        found.folders[-1][1] += 1
-        found.folders[-1][2] += entry.size
-    return found
+            content.folders.append([path, 0, 0])
+        content.folders[-1][1] += 1
+        content.folders[-1][2] += entry.size
+    return content
 
 
-def _older(visit: Visit, version: Version) -> int | None:
-    numbers = (one.version_index for one in artifacts.versions(visit.db, version.collection.id))
+def _find_older(visit: Visit, version: Version) -> int | None:
+    numbers = (membership.version_index for membership in artifacts.list_versions(visit.db, version.collection.id))
     return next((number for number in numbers if number < version.membership.version_index), None)
 
 
-def _other_aliases(visit: Visit, version: Version) -> list[tuple[str, int]]:
+def _list_other_aliases(visit: Visit, version: Version) -> list[tuple[str, int]]:
     """Aliases that other versions of the collection hold, with the version: adding one here takes it from there."""
-    numbers = {one.id: one.version_index for one in artifacts.versions(visit.db, version.collection.id)}
-    everything = artifacts.aliases_in(visit.db, version.collection.id)
+    numbers = {
+        membership.id: membership.version_index
+        for membership in artifacts.list_versions(visit.db, version.collection.id)
+    }
+    aliases = artifacts.list_collection_aliases(visit.db, version.collection.id)
     return [
         (alias.name, numbers[alias.membership_id])
-        for alias in everything
+        for alias in aliases
         if alias.membership_id != version.membership.id and alias.name != LATEST and not alias.name.startswith(INPUTS)
     ]
 
 
-def _maker(visit: Visit, artifact: Artifact) -> Use | None:
-    run = artifacts.created_by(visit.db, artifact.id)
-    return _use(visit, run, "input", artifact) if run else None
+def _find_maker(visit: Visit, artifact: Artifact) -> Use | None:
+    run = artifacts.find_creator(visit.db, artifact.id)
+    return _describe_use(visit, run, "input", artifact) if run else None
 
 
-def _users(visit: Visit, artifact: Artifact) -> list[Use]:
-    uses = (_use(visit, run, "output", artifact) for run in artifacts.used_by(visit.db, artifact.id))
+def _list_users(visit: Visit, artifact: Artifact) -> list[Use]:
+    uses = (_describe_use(visit, run, "output", artifact) for run in artifacts.list_users(visit.db, artifact.id))
     return [use for use in uses if use is not None]
 
 
-def _use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | None:
+def _describe_use(visit: Visit, run: Run, direction: str, artifact: Artifact) -> Use | None:
     """Return None for a run that this user may not see."""
-    link = links.to_run(visit, run)
+    link = links.link_to_run(visit, run)
     if link is None:
         return None
-    others = artifacts.of_run(visit.db, run.id, direction)
-    numbers = filters.numbers(filters.parsed(run.summary))
-    telling = [key for key in filters.key_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
+    others = artifacts.list_by_run(visit.db, run.id, direction)
+    numbers = filters.select_numbers(filters.parse_object(run.summary))
+    telling = [key for key in filters.choose_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
     return Use(
         run=link,
-        who=accounts.user(visit.db, run.user_id).username if run.user_id is not None else "",
+        who=accounts.get_user(visit.db, run.user_id).username if run.user_id is not None else "",
         state=run.state,
-        others=[other for other in links.to_artifacts(visit, others) if other.note != BY_THE_WAY],
+        others=[other for other in links.link_to_artifacts(visit, others) if other.note != BY_THE_WAY],
         metrics={key: numbers[key] for key in telling},
-        verdict=next((verdict for other in others if (verdict := _verdict(other))), ""),
+        verdict=next((verdict for other in others if (verdict := _read_verdict(other))), ""),
     )
 
 
-def _verdict(version: Artifact) -> str:
+def _read_verdict(version: Artifact) -> str:
     """Return what an evaluation says about the version that it judged, from its metadata."""
-    verdict = filters.parsed(version.metadata).get("verdict")
+    verdict = filters.parse_object(version.metadata).get("verdict")
     return verdict if isinstance(verdict, str) and len(verdict) <= MAX_VERDICT_CHARS else ""
 
 
-def _elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str]]]:
+def _list_elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str]]]:
     """Return the same version in other collections: where it was logged, where it is linked."""
-    others = (one for one in artifacts.memberships(visit.db, version.artifact.id) if one.id != version.membership.id)
-    named = ((links.to_membership(visit, one), links.aliases(visit, one)) for one in others)
+    others = (
+        membership
+        for membership in artifacts.list_memberships(visit.db, version.artifact.id)
+        if membership.id != version.membership.id
+    )
+    named = (
+        (links.link_to_membership(visit, membership), links.list_aliases(visit, membership)) for membership in others
+    )
     return [(link, aliases) for link, aliases in named if link is not None]
 
 
@@ -287,63 +301,63 @@ def _elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str]]]:
 
 def change_alias(visit: Visit, fields: Form) -> Response:
     """POST .../aliases: `alias`, and `do` = add or remove. Twice is the same as once."""
-    found = find(visit)
-    projects.require_writer(visit.db, visit.user, found.project, f'there is no version "{found.name}"')
+    version = find(visit)
+    projects.require_writer(visit.db, visit.user, version.project, f'there is no version "{version.name}"')
     name = fields.get("alias", "").strip()
     try:
         if fields.get("do") == "remove":
-            artifacts.remove_alias(visit.db, visit.user, found.collection.id, found.artifact.id, name)
+            artifacts.remove_alias(visit.db, visit.user, version.collection.id, version.artifact.id, name)
         else:
-            artifacts.add_alias(visit.db, visit.user, found.collection.id, found.artifact.id, name)
+            artifacts.add_alias(visit.db, visit.user, version.collection.id, version.artifact.id, name)
     except (Invalid, Forbidden) as error:
-        return show_version(visit, found, status=error.status, message=str(error), typed=name)
-    return see_other(f"{found.url}#aliases")
+        return show_version(visit, version, status=error.status, message=str(error), typed=name)
+    return redirect(f"{version.url}#aliases")
 
 
 # --- its files ------------------------------------------------------------------------------------------------------
 
 
-def file(visit: Visit) -> Response:
+def show_file(visit: Visit) -> Response:
     """GET .../file?path="""
-    found = find(visit)
-    entry = _entry(visit, found)
-    place = found.place
+    version = find(visit)
+    entry = _require_entry(visit, version)
+    place = version.place
     trail = [(place.entity, f"/{place.base.split('/')[1]}"), (place.title, place.url)]
-    trail += [(found.collection.name, found.collection_url), (f"v{found.membership.version_index}", found.url)]
+    trail += [(version.collection.name, version.collection_url), (f"v{version.membership.version_index}", version.url)]
     return visit.show(
-        "file.html", trail=trail, url=found.below, path=entry.path, size=entry.size, digest=entry.digest,
-        shown=_shown(visit, found, entry), page=visit.page,
+        "file.html", trail=trail, url=version.below, path=entry.path, size=entry.size, digest=entry.digest,
+        shown=_show_content(visit, version, entry), page=visit.page,
     )  # fmt: skip
 
 
-def _shown(visit: Visit, version: Version, entry: Entry) -> Shown:
-    question = Question(visit.page, filter=visit.asked("filter"), sort=visit.asked("sort"))
+def _show_content(visit: Visit, version: Version, entry: Entry) -> Shown:
+    question = Question(visit.page, filter=visit.read_query("filter"), sort=visit.read_query("sort"))
     return contents.show(
-        visit.blobs, entry.md5, entry.path, question, partial(picture_url, version.below), visit.deadline.check
+        visit.blobs, entry.md5, entry.path, question, partial(build_picture_url, version.below), visit.deadline.check
     )
 
 
-def framed(visit: Visit) -> Response:
+def send_frame(visit: Visit) -> Response:
     """GET .../frame?path="""
-    return contents.framed(visit.blobs, _entry(visit, find(visit)).md5)
+    return contents.send_frame(visit.blobs, _require_entry(visit, find(visit)).md5)
 
 
-def picture(visit: Visit) -> Response:
+def send_picture(visit: Visit) -> Response:
     """GET .../picture?path="""
-    return contents.picture(visit.blobs, _entry(visit, find(visit)).md5)
+    return contents.send_picture(visit.blobs, _require_entry(visit, find(visit)).md5)
 
 
-def download(visit: Visit) -> Response:
+def send_download(visit: Visit) -> Response:
     """GET .../download?path="""
-    entry = _entry(visit, find(visit))
-    return contents.download(visit.blobs, entry.md5, entry.path)
+    entry = _require_entry(visit, find(visit))
+    return contents.send_download(visit.blobs, entry.md5, entry.path)
 
 
-def _entry(visit: Visit, version: Version) -> Entry:
-    path = visit.asked("path")
-    if projects.role(visit.db, visit.user, version.project) not in projects.READERS:
+def _require_entry(visit: Visit, version: Version) -> Entry:
+    path = visit.read_query("path")
+    if projects.find_role(visit.db, visit.user, version.project) not in projects.READERS:
         raise Forbidden("a restricted viewer may see versions, but not open or download their files")
-    entries = artifacts.entries(visit.db, version.artifact.id, paths=[path])
+    entries = artifacts.list_entries(visit.db, version.artifact.id, paths=[path])
     if not path or not entries:
         raise NotFound(f'there is no file "{path}" in "{version.name}"')
     return entries[0]

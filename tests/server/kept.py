@@ -66,7 +66,7 @@ def data(made: Path, tmp_path: Path) -> Path:
 
 
 def blob(data: Path, contents: bytes) -> Path:
-    return Blobs(data / "blobs").path(md5(contents))
+    return Blobs(data / "blobs").locate(md5(contents))
 
 
 def flip(data: Path) -> None:

@@ -10,14 +10,14 @@ from tests.serving import ROOT
 ENDING = """
 import itertools, os, signal, sys
 import modelgate_server.store.blobs as blobs
-place, last, numbers = blobs.Blobs.place, int(sys.argv.pop(1)), itertools.count(1)
+place, last, numbers = blobs.Blobs.put_in_place, int(sys.argv.pop(1)), itertools.count(1)
 def placing(self, *arguments):
     number = next(numbers)
     if number < last or last % 2:
         place(self, *arguments)
     if number == last:
         os.kill(os.getpid(), signal.SIGKILL)
-blobs.Blobs.place = placing
+blobs.Blobs.put_in_place = placing
 from modelgate_server.__main__ import main
 sys.exit(main())
 """

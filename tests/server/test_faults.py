@@ -433,7 +433,7 @@ def test_a_manifest_that_was_acknowledged_outlives_a_power_cut(tmp_path: Path) -
     lost = [path for path in (data / "blobs").glob("[0-9a-f][0-9a-f]/*") if str(path) not in kept]
     for path in lost:
         os.truncate(path, 0)
-    assert lost == [Blobs(data / "blobs").path(hashlib.md5(b"a").hexdigest())]  # noqa: S324
+    assert lost == [Blobs(data / "blobs").locate(hashlib.md5(b"a").hexdigest())]  # noqa: S324
     assert check(data).findings == []
     with serving(data, port=port):
         upload.put_files(artifact)

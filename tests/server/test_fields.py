@@ -122,7 +122,7 @@ def resolvers() -> dict[str, Any]:
     for kind in SCHEMA.type_map.values():
         if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
             for name, field in kind.fields.items():
-                if field.resolve is not graphql_api.Rows.value:
+                if field.resolve is not graphql_api.Rows.read_value:
                     found[f"{kind.name}.{name}"] = field.resolve
     return found
 
@@ -155,7 +155,7 @@ def test_every_field_of_a_mutations_answer_is_given() -> None:
         if not place.startswith("Mutation."):
             continue
         payload = get_named_type(SCHEMA.mutation_type.fields[place.partition(".")[2]].type)
-        wanted = {graphql_api._snake_case(name) for name in payload.fields}
+        wanted = {graphql_api._to_snake_case(name) for name in payload.fields}
         module = functions(inspect.getmodule(function))
         body = module[function.__name__]
         called = [module[name] for name in names(body) & set(module)]
@@ -171,7 +171,7 @@ def test_a_field_without_anything_behind_it_would_be_a_bug(planted: str) -> None
         field_name = planted
 
     if planted == "there":
-        assert graphql_api.Rows.value({"there": None}, Asked()) is None  # type: ignore[arg-type]
+        assert graphql_api.Rows.read_value({"there": None}, Asked()) is None  # type: ignore[arg-type]
     else:
         with pytest.raises(KeyError):
-            graphql_api.Rows.value({"there": None}, Asked())  # type: ignore[arg-type]
+            graphql_api.Rows.read_value({"there": None}, Asked())  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ ALLOWED = {200, 206, 303, 307, 400, 401, 403, 404, 405, 413, 416}
 OPERATIONS = [("query", name) for name in SCHEMA.query_type.fields]  # type: ignore[union-attr]
 OPERATIONS += [("mutation", name) for name in SCHEMA.mutation_type.fields]  # type: ignore[union-attr]
 NOBODY = Services(Settings(Path()), None, None, b"")  # of the pages only the addresses are read
-WHERE = [route.path for route in ROUTES + pages.routes(NOBODY)]
+WHERE = [route.path for route in ROUTES + pages.build_routes(NOBODY)]
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
 # Of a data folder: nothing else may ever are there.
 PLACES = re.compile(

@@ -109,7 +109,7 @@ def write(data: Path, sql: str) -> None:
 
 
 def leave_extra(data: Path) -> None:
-    age(Blobs(data / "blobs").path(Blobs(data / "blobs").write(b"extra")))
+    age(Blobs(data / "blobs").locate(Blobs(data / "blobs").write(b"extra")))
 
 
 def leave_half(data: Path) -> None:
@@ -334,8 +334,8 @@ def test_a_row_that_a_killed_gc_left_makes_nobody_believe_what_comes_in_the_plac
 
 
 def test_gc_waits_for_no_backup_but_says_that_one_is_at_work(data: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from modelgate_server.maintenance import holding\n"
-    code += "with holding(Path(sys.argv[1]), alone=False): print('held', flush=True); time.sleep(600)"
+    code = "import sys, time; from pathlib import Path; from modelgate_server.maintenance import hold_folder\n"
+    code += "with hold_folder(Path(sys.argv[1]), alone=False): print('held', flush=True); time.sleep(600)"
     line = [sys.executable, "-c", code, str(data)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
         try:

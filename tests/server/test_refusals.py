@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from modelgate_server.api.shapes import node_id
+from modelgate_server.api.shapes import encode_id
 from tests.server.wire import CREATE_ARTIFACT, CREATE_FILES, MEMBERSHIP, UPSERT_BUCKET, Upload, Wire, md5_base64
 from tests.serving import Server
 
@@ -312,7 +312,7 @@ def test_a_manifest_with_other_bytes_than_announced_is_refused(wire: Wire, proje
     url = upload.manifest_url(artifact, b"other")
     assert_refused(requests.put(url, data=data, timeout=60), 400, "MD5")
     number = int(url.partition("/manifests/")[2].partition("/")[0])
-    found = {"artifactManifestID": node_id("ArtifactManifest", number), "digest": md5_base64(data)}
+    found = {"artifactManifestID": encode_id("ArtifactManifest", number), "digest": md5_base64(data)}
     wire.done("updateArtifactManifest", "artifactManifest { id }", **found)
     assert requests.put(url, data=data, timeout=60).status_code == 200
 

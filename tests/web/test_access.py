@@ -16,7 +16,7 @@ from modelgate_server.store.accounts import User
 from modelgate_server.store.db import Database
 from modelgate_server.web import session as session_module
 from modelgate_server.web.session import MAX_LINKS, Links, Sessions
-from modelgate_server.web.urls import local_path
+from modelgate_server.web.urls import keep_local_path
 from tests.serving import Server, serving
 from tests.web.conftest import REGISTRY, Visitor, alias_form, registry_version
 
@@ -75,7 +75,7 @@ def test_the_cookie_is_out_of_reach_and_has_no_key_in_it(stranger: Visitor) -> N
     ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", "evil"],
 )
 def test_next_leads_to_no_other_site(stranger: Visitor, target: str) -> None:
-    assert local_path(target) == "/"
+    assert keep_local_path(target) == "/"
     assert stranger.post("/login", key=stranger.server.key, next=target).headers["location"] == "/"
 
 

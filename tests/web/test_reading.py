@@ -93,9 +93,9 @@ def test_each_row_is_found_whatever_is_in_it(
         document = {"data": rows, "columns": ["a", "b", "c"], "more": [[1], [2], [3]], "text": "], ["}
         path = tmp_path / str(share)
         path.write_text(json.dumps(document, separators=separators, ensure_ascii=share > 0.1), encoding="utf-8")
-        index = tables.index(path, lambda: None)
-        assert list(index.rows(range(len(index.starts)))) == rows
-        assert [row for _, some in index.pieces(lambda: None) for row in some] == rows
+        index = tables.load_index(path, lambda: None)
+        assert list(index.read_rows(range(len(index.starts)))) == rows
+        assert [row for _, some in index.read_pieces(lambda: None) for row in some] == rows
 
 
 def test_a_row_that_is_no_json_is_refused_where_it_is_read(read: Read) -> None:
@@ -141,15 +141,15 @@ def test_a_filter_that_says_nothing_is_refused_in_words(read: Read, question: di
 
 def test_a_chart_leaves_out_what_cannot_be_drawn() -> None:
     values: list[object] = [1.0, math.nan, math.inf, 10**4000, "text", True, None, 3.0]
-    (drawn,) = charts.of_run([{"_step": step, "loss": value} for step, value in enumerate(values)], {})
+    (drawn,) = charts.draw_metrics([{"_step": step, "loss": value} for step, value in enumerate(values)], {})
     assert json.loads(drawn.data)["series"] == [["", [0, 7], [1.0, 3.0]]]
     assert len(drawn.lines[0].points) == 2
 
 
 def test_a_flat_chart_lies_in_the_middle_and_a_long_one_is_thinned() -> None:
-    flat = charts.chart("x", "step", "x", {"": [(0, 5.0), (1, 5.0)]})
+    flat = charts.draw_chart("x", "step", "x", {"": [(0, 5.0), (1, 5.0)]})
     assert flat is not None and {y for _, y in flat.lines[0].points} == {92.0}
-    long = charts.chart("x", "step", "x", {"": [(step, float(step)) for step in range(10_000)]})
+    long = charts.draw_chart("x", "step", "x", {"": [(step, float(step)) for step in range(10_000)]})
     assert long is not None
     (_, xs, _) = json.loads(long.data)["series"][0]
     assert (len(xs), xs[0], xs[-1]) == (charts.MAX_POINTS, 0, 9999)
@@ -161,7 +161,7 @@ def test_a_flat_chart_lies_in_the_middle_and_a_long_one_is_thinned() -> None:
      (-1e300, 1e300, [-1e300, -5e299, 0, 5e299, 1e300])],
 )  # fmt: skip
 def test_ticks_are_round_numbers(low: float, high: float, marks: list[float]) -> None:
-    assert charts.ticks(low, high) == pytest.approx(marks)
+    assert charts.choose_ticks(low, high) == pytest.approx(marks)
 
 
 def test_no_label_of_an_axis_is_wider_than_its_margin() -> None:
@@ -175,7 +175,7 @@ def test_no_label_of_an_axis_is_wider_than_its_margin() -> None:
         (-2e-5, -1e-5),
     ):
         for across, up in (((0.0, 1.0), (low, high)), ((low, high), (0.0, 1.0))):
-            drawn = charts.chart("x", "step", "x", {"": list(zip(across, up, strict=True))})
+            drawn = charts.draw_chart("x", "step", "x", {"": list(zip(across, up, strict=True))})
             assert drawn is not None
             assert max(len(tick.text) for tick in drawn.y_ticks) * 7 + 6 < drawn.left
             ends = [(tick.at, len(tick.text) * 7 / (2 if tick.anchor == "middle" else 1)) for tick in drawn.x_ticks]
@@ -188,21 +188,21 @@ def test_no_label_of_an_axis_is_wider_than_its_margin() -> None:
 
 
 def test_the_labels_of_an_axis_differ() -> None:
-    assert [text for _, text in charts.labels([0.019611, 0.019612])] == ["0.019611", "0.019612"]
-    assert [text for _, text in charts.labels([123_456.78, 123_456.8])] == ["123456.78", "123456.8"]
-    assert [text for _, text in charts.labels([0.5, 0.5])] == ["0.5", "0.5"]
+    assert [text for _, text in charts.label_ticks([0.019611, 0.019612])] == ["0.019611", "0.019612"]
+    assert [text for _, text in charts.label_ticks([123_456.78, 123_456.8])] == ["123456.78", "123456.8"]
+    assert [text for _, text in charts.label_ticks([0.5, 0.5])] == ["0.5", "0.5"]
 
 
 def test_a_metric_is_drawn_over_its_own_step() -> None:
     config = {"_wandb": {"value": {"m": [{"1": "epoch/epoch"}, {"2": "epoch/*", "5": 1}]}}}
     rows = [{"_step": step * 7, "epoch/epoch": step, "epoch/loss": 1 / (step + 1)} for step in range(3)]
-    (drawn,) = charts.of_run(rows, charts.axes_of(config))
+    (drawn,) = charts.draw_metrics(rows, charts.read_axes(config))
     assert (drawn.title, drawn.x, json.loads(drawn.data)["series"][0][1]) == ("epoch/loss", "epoch", [0, 1, 2])
 
 
 @pytest.mark.parametrize("config", [{"_wandb": 1}, {"_wandb": {"value": {"m": [1, {"1": "a", "5": 99}]}}}])
 def test_a_config_that_makes_no_sense_changes_no_chart(config: dict[str, object]) -> None:
-    assert len(charts.of_run([{"_step": 0, "a": 1}, {"_step": 1, "a": 2}], charts.axes_of(config))) == 1
+    assert len(charts.draw_metrics([{"_step": 0, "a": 1}, {"_step": 1, "a": 2}], charts.read_axes(config))) == 1
 
 
 HOSTILE_PANELS: list[Any] = [1, [], {"a": 1}, {"a": {"panel_config": 1}}, {"a": {"panel_config": {"userQuery": [1]}}}]
@@ -210,7 +210,7 @@ HOSTILE_PANELS: list[Any] = [1, [], {"a": 1}, {"a": {"panel_config": 1}}, {"a": 
 
 @pytest.mark.parametrize("visualize", HOSTILE_PANELS)
 def test_a_custom_chart_that_makes_no_sense_is_none(visualize: Any) -> None:
-    drawn = panels.of_run({"_wandb": {"value": {"visualize": visualize}}}, {}, lambda path: "never read")
+    drawn = panels.draw_panels({"_wandb": {"value": {"visualize": visualize}}}, {}, lambda path: "never read")
     assert all(panel.drawn is None for panel in drawn)
 
 
@@ -221,7 +221,7 @@ def test_a_custom_chart_of_columns_that_are_not_there_says_so() -> None:
         "userQuery": {"queryFields": [{"fields": [{"args": [{"name": "tableKey", "value": "t"}]}]}]},
     }
     config = {"_wandb": {"value": {"visualize": {"chart": {"panel_config": settings}}}}}
-    (panel,) = panels.of_run(config, {"t": {"path": "p"}}, lambda path: (["a"], [[1], [2]]))
+    (panel,) = panels.draw_panels(config, {"t": {"path": "p"}}, lambda path: (["a"], [[1], [2]]))
     assert panel.reason == "Its table has nothing to draw."
 
 
@@ -244,7 +244,7 @@ def test_a_custom_chart_of_columns_that_are_not_there_says_so() -> None:
     ],
 )
 def test_markdown_runs_no_script(text: str) -> None:
-    drawn = markdown.drawn(text, lambda path: f"/picture?{urlencode({'path': path})}")
+    drawn = markdown.render(text, lambda path: f"/picture?{urlencode({'path': path})}")
     tags = re.findall(r"<(?:[^>\"]|\"[^\"]*\")*>", drawn)
     bare = [re.sub(r'"[^"]*"', '""', tag) for tag in tags]
     assert not any(re.search(r"<script|\son\w+=", tag) for tag in bare), drawn
@@ -253,7 +253,7 @@ def test_markdown_runs_no_script(text: str) -> None:
 
 def test_markdown_shows_tables_and_the_versions_own_pictures() -> None:
     text = "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n![wrong](media/a.png) ![out](https://example.org/a.png)"
-    drawn = markdown.drawn(text, lambda path: f"/picture?path={path}")
+    drawn = markdown.render(text, lambda path: f"/picture?path={path}")
     assert "<h3>Title</h3>" in drawn and "<td>2</td>" in drawn
     assert '<img src="/picture?path=media/a.png" alt="wrong">' in drawn
     assert '<a href="https://example.org/a.png" rel="noreferrer noopener nofollow">out</a>' in drawn
@@ -270,7 +270,7 @@ def test_a_keras_file_is_told_by_its_layers(tmp_path: Path) -> None:
     layer = {"class_name": "Dense", "config": {"name": "dense", "units": 10, "activation": "softmax"}}
     config = {"class_name": "Sequential", "config": {"name": "mine", "layers": [layer]}}
     path = zipped(tmp_path / "a", config__json=config, metadata__json={"keras_version": "3.9"}, model__weights__h5="x")
-    summary = model_file.summary(path, "model.keras")
+    summary = model_file.summarize(path, "model.keras")
     assert summary is not None and summary.facts["Keras version"] == "3.9"
     assert summary.rows == [(0, "Dense dense", "units 10, activation softmax")]
 
@@ -283,7 +283,7 @@ def test_a_skops_file_of_scikit_learn_is_told_by_its_estimators(tmp_path: Path) 
 
     path = tmp_path / "model"
     path.write_bytes(skops.dumps(make_pipeline(StandardScaler(), LogisticRegression(C=0.5)).fit([[0], [1]], [0, 1])))
-    summary = model_file.summary(path, "model.skops")
+    summary = model_file.summarize(path, "model.skops")
     assert summary is not None and summary.facts["Class"] == "sklearn.pipeline.Pipeline"
     (settings,) = [settings for _, kind, settings in summary.rows if "LogisticRegression" in kind]
     assert "C 0.5" in settings
@@ -303,7 +303,7 @@ def test_a_model_file_that_is_none_or_a_bomb_is_refused(tmp_path: Path, name: st
         zipped(tmp_path / "many", **{f"m{number}": "" for number in range(model_file.MAX_MEMBERS + 1)}),
     ):
         with pytest.raises(Invalid, match="download it"):
-            model_file.summary(path, name)
+            model_file.summarize(path, name)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_model_file_that_is_none_or_a_bomb_is_refused(tmp_path: Path, name: st
     ],
 )
 def test_a_commit_leads_to_its_page(remote: str) -> None:
-    link = links.commit("b4d80e03a070", remote)
+    link = links.link_commit("b4d80e03a070", remote)
     assert link is not None and link.url == "https://github.com/acme/models/commit/b4d80e03a070"
 
 
@@ -324,9 +324,9 @@ def test_a_commit_leads_to_its_page(remote: str) -> None:
     "remote", [None, "", "/srv/models", "javascript:alert(1)", "file:///etc/passwd", "https://a/b c"]
 )
 def test_a_commit_of_no_public_repository_is_text(remote: str | None) -> None:
-    link = links.commit("b4d80e03a070", remote)
+    link = links.link_commit("b4d80e03a070", remote)
     assert link is not None and link.url == ""
-    assert links.commit("<script>", remote) is None
+    assert links.link_commit("<script>", remote) is None
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
@@ -349,16 +349,16 @@ def test_a_commit_of_no_public_repository_is_text(remote: str | None) -> None:
     ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
-    assert filters.number(value) == text
+    assert filters.format_number(value) == text
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (70419, "70.4 kB"), (999_999, "1 MB")])
 def test_sizes_are_short(count: int, text: str) -> None:
-    assert filters.size(count) == text
+    assert filters.format_size(count) == text
 
 
 def test_a_console_line_is_what_the_process_printed() -> None:
-    assert filters.console_line("ERROR 2026-11-23T20:42:44.373330 \x1b[31m50 %\r100 %\x1b[0m") == "100 %"
+    assert filters.clean_console_line("ERROR 2026-11-23T20:42:44.373330 \x1b[31m50 %\r100 %\x1b[0m") == "100 %"
 
 
 def test_binary_is_not_shown_as_text_and_a_cut_character_does_no_harm(tmp_path) -> None:

@@ -114,9 +114,9 @@ def test_the_fixtures_of_wandb_are_users_teams_and_organizations_here(server: Se
             send("db/organization", command="up", orgName="other-org", username="nobody")
     database = Database(server.data / "server.db")
     with database.read() as db:
-        user = accounts.user_of_key(db, name)
+        user = accounts.find_user_by_key(db, name)
         assert user is not None and user.username == name
-        assert [one.name for one in accounts.teams(db, user.id)] == [name, "fixture-team"]
+        assert [one.name for one in accounts.list_teams(db, user.id)] == [name, "fixture-team"]
     database.close()
 
 

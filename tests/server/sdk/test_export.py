@@ -21,7 +21,7 @@ from modelgate_server.__main__ import main
 from modelgate_server.check import check
 from modelgate_server.exporting import Shelf
 from modelgate_server.store import accounts, artifacts, projects, registry
-from modelgate_server.store.db import Database, snapshot
+from modelgate_server.store.db import Database, open_snapshot
 from tests.server.killing import kill_at_blob
 from tests.server.wire import UPSERT_BUCKET, Upload, Wire
 from tests.serving import KEY, ROOT, Server, serving
@@ -152,7 +152,7 @@ def second(folder: Path) -> Iterator[Server]:
 
 
 def alerts(server: Server) -> list[Any]:
-    with snapshot(server.data / "server.db") as db:
+    with open_snapshot(server.data / "server.db") as db:
         return db.execute(
             "SELECT name, level, title, text, a.created_at FROM alerts a JOIN runs ON run_id = runs.id"
         ).fetchall()
@@ -434,7 +434,7 @@ def test_an_export_that_was_killed_is_begun_again(first: Server, tmp_path: Path)
 def test_a_name_that_no_file_can_have_gets_a_number() -> None:
     shelf = Shelf("files")
     names = ["a", "a/b", "A", "b/c", "b", "x//y", "./z", "n" * 300, "ä" * 128, "q?", "deep/" * 300 + "x"]
-    placed = [shelf.place(name) for name in names]
+    placed = [shelf.assign_path(name) for name in names]
     assert placed[0] == "files/a" and placed[3] == "files/b/c"
     assert [one for one in placed if one.startswith("files/")] == ["files/a", "files/b/c"]
     assert len(set(placed)) == len(names)

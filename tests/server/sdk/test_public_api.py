@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import wandb
 
-from modelgate_server.store.db import snapshot
+from modelgate_server.store.db import open_snapshot
 from tests.server.sdk.conftest import StartRun
 from tests.server.wire import Wire
 from tests.serving import Server
@@ -168,7 +168,7 @@ def test_a_run_is_watched_from_elsewhere(start_run: StartRun, api: Any, project:
     said = [line.content for line in found.console_logs(per_page=2)]
     assert [line for line in said if line.startswith("line ")] == [f"line {number}" for number in range(5)]
     assert [line.content for line in found.console_logs(last=100)] == said
-    with snapshot(server.data / "server.db") as db:
+    with open_snapshot(server.data / "server.db") as db:
         sent = db.execute(
             "SELECT level, title, text FROM alerts JOIN runs ON run_id = runs.id WHERE name = ?", (run.id,)
         )

@@ -32,7 +32,7 @@ class Maker:
         plain = Draft(
             type_name="model",
             collection_name=self.name,
-            digest=manifests.content_digest(self.contents(texts)),
+            digest=manifests.compute_digest(self.contents(texts)),
             run=None,
             description=None,
             metadata=None,
@@ -52,10 +52,10 @@ class Maker:
 
     def send(self, artifact: Artifact, texts: dict[str, str], kind: str = "FULL", base: int | None = None) -> None:
         for text in texts.values():
-            self.blobs.note(artifact.id, [self.blobs.write(text.encode())])
+            self.blobs.record_uploads(artifact.id, [self.blobs.write(text.encode())])
         made = manifests.create(self.db, artifact, kind=kind, digest="", base_id=base)
         document = {"version": 1, "contents": self.contents(texts)}
-        manifests.received(self.db, made.id, self.blobs.write(json.dumps(document).encode()))
+        manifests.mark_received(self.db, made.id, self.blobs.write(json.dumps(document).encode()))
 
     def log(self, texts: dict[str, str], **changes: Any) -> Artifact:
         found = self.announce(texts, **changes)
@@ -66,8 +66,8 @@ class Maker:
 
 def aliases(db: sqlite3.Connection, collection_id: int) -> dict[str, int]:
     """Which version each alias names."""
-    found = {there.id: there.version_index for there in artifacts.versions(db, collection_id)}
-    return {alias.name: found[alias.membership_id] for alias in artifacts.aliases_in(db, collection_id)}
+    found = {there.id: there.version_index for there in artifacts.list_versions(db, collection_id)}
+    return {alias.name: found[alias.membership_id] for alias in artifacts.list_collection_aliases(db, collection_id)}
 
 
 def registry_of(db: sqlite3.Connection) -> Project:

@@ -17,5 +17,5 @@ def test_the_newest_alerts_of_a_run_are_read_without_the_rest(
     for number in range(5):
         alerts.add(db, noisy, "INFO", f"alert {number}", "")
         alerts.add(db, other, "INFO", "another run's", "")
-    assert [alert.title for alert in alerts.of_run(db, noisy.id, 3)] == ["alert 4", "alert 3", "alert 2"]
-    assert alerts.count_of_run(db, noisy.id) == 5
+    assert [alert.title for alert in alerts.list_by_run(db, noisy.id, 3)] == ["alert 4", "alert 3", "alert 2"]
+    assert alerts.count_by_run(db, noisy.id) == 5

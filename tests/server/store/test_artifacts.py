@@ -33,7 +33,7 @@ def test_versions_are_numbered_in_the_order_of_their_commits(maker: Maker, db: s
 def test_committing_twice_is_the_same_as_once(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
     assert manifests.commit(db, maker.blobs, maker.user, found) == found
-    assert len(artifacts.versions(db, found.sequence_id)) == 1
+    assert len(artifacts.list_versions(db, found.sequence_id)) == 1
 
 
 def test_the_same_content_is_the_same_version_and_takes_the_aliases(maker: Maker, db: sqlite3.Connection) -> None:
@@ -51,7 +51,7 @@ def test_a_client_that_asks_again_gets_the_same_draft(maker: Maker) -> None:
 
 def test_a_pending_version_is_not_to_be_seen(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.announce({"a": "1"}, aliases=["best"])
-    assert artifacts.versions(db, found.sequence_id) == []
+    assert artifacts.list_versions(db, found.sequence_id) == []
     assert artifacts.resolve(db, found.sequence_id, "best") is None
 
 
@@ -63,10 +63,10 @@ def test_the_aliases_of_a_draft_take_effect_at_its_commit(maker: Maker, db: sqli
 def test_a_version_without_all_of_its_blobs_is_not_committed(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.announce({"a": "1"})
     maker.send(found, {"a": "1"})
-    maker.blobs.path(hashlib.md5(b"1").hexdigest()).unlink()  # noqa: S324
+    maker.blobs.locate(hashlib.md5(b"1").hexdigest()).unlink()  # noqa: S324
     with pytest.raises(Invalid, match="has not arrived"):
         manifests.commit(db, maker.blobs, maker.user, found)
-    assert artifacts.versions(db, found.sequence_id) == []
+    assert artifacts.list_versions(db, found.sequence_id) == []
 
 
 def test_an_incremental_version_overlays_its_base(maker: Maker, db: sqlite3.Connection) -> None:
@@ -75,8 +75,8 @@ def test_an_incremental_version_overlays_its_base(maker: Maker, db: sqlite3.Conn
     maker.send(found, {"b": "2", "c": "3"}, "INCREMENTAL", base.id)
     done = manifests.commit(db, maker.blobs, maker.user, found)
     whole = maker.contents({"a": "1", "b": "2", "c": "3"})
-    assert done.digest == manifests.content_digest(whole) and done.file_count == 3
-    assert {entry.path: entry.digest for entry in artifacts.entries(db, done.id)} == {
+    assert done.digest == manifests.compute_digest(whole) and done.file_count == 3
+    assert {entry.path: entry.digest for entry in artifacts.list_entries(db, done.id)} == {
         path: entry["digest"] for path, entry in whole.items()
     }
 
@@ -87,7 +87,7 @@ def test_patches_of_several_writers_become_one_version(maker: Maker, db: sqlite3
     for text, writer in zip("ab", writers, strict=True):
         maker.send(writer, {text: text}, "PATCH")
     done = manifests.commit(db, maker.blobs, maker.user, writers[0])
-    assert [entry.path for entry in artifacts.entries(db, done.id)] == ["a", "b"]
+    assert [entry.path for entry in artifacts.list_entries(db, done.id)] == ["a", "b"]
 
 
 def test_latest_goes_to_the_newest_that_is_left(maker: Maker, db: sqlite3.Connection) -> None:
@@ -139,7 +139,7 @@ def test_a_deleted_version_leaves_the_registry_too(maker: Maker, db: sqlite3.Con
     found = maker.log({"a": "1"})
     there = registry.link(db, maker.user, found, registry_of(db), "MNIST-dev", ["candidate"])
     artifacts.delete(db, maker.user, found, with_aliases=True)
-    assert artifacts.versions(db, there.collection_id) == []
+    assert artifacts.list_versions(db, there.collection_id) == []
 
 
 def test_a_registry_takes_only_its_own_types_and_organization(
@@ -157,15 +157,15 @@ def test_a_registry_takes_only_its_own_types_and_organization(
 
 def test_a_stranger_sees_no_project(db: sqlite3.Connection, project: Project) -> None:
     stranger = accounts.create_user(db, "stranger")
-    assert projects.readable(db, stranger, "local", "p") is None
-    assert projects.readable(db, stranger, "local-org", registry.MODEL_REGISTRY) is None
+    assert projects.find_readable(db, stranger, "local", "p") is None
+    assert projects.find_readable(db, stranger, "local-org", registry.MODEL_REGISTRY) is None
     with pytest.raises(NotFound, match='entity "local" not found'):
         projects.ensure(db, stranger, "local", "p")
 
 
 def test_no_id_is_given_twice(maker: Maker, project: Project, db: sqlite3.Connection) -> None:
     first = maker.log({"a": "1"})
-    artifacts.delete_collections(db, maker.user, [artifacts.collection(db, first.sequence_id)])
+    artifacts.delete_collections(db, maker.user, [artifacts.get_collection(db, first.sequence_id)])
     second = maker.log({"a": "1"})
     assert second.id > first.id and second.sequence_id > first.sequence_id
     other = projects.ensure(db, maker.user, None, "other")
@@ -176,10 +176,10 @@ def test_no_id_is_given_twice(maker: Maker, project: Project, db: sqlite3.Connec
 def test_bytes_outlive_the_version_that_they_came_with(maker: Maker, db: sqlite3.Connection) -> None:
     first = maker.log({"a": "1"})
     md5 = hashlib.md5(b"1").hexdigest()  # noqa: S324
-    manifests.births(db, maker.blobs, [(first.id, md5)])
-    artifacts.delete_collections(db, maker.user, [artifacts.collection(db, first.sequence_id)])
+    manifests.register_blobs(db, maker.blobs, [(first.id, md5)])
+    artifacts.delete_collections(db, maker.user, [artifacts.get_collection(db, first.sequence_id)])
     second = maker.log({"a": "1"})
-    assert manifests.births(db, maker.blobs, [(second.id, md5)]) == [(second.id, True)]
+    assert manifests.register_blobs(db, maker.blobs, [(second.id, md5)]) == [(second.id, True)]
 
 
 class Watched(Blobs):
@@ -200,6 +200,6 @@ def test_a_version_of_a_runs_file_does_not_have_it_read_again(
     blobs.make_durable([md5])
     files.put(db, runs.create(db, project, user, "run-1", {}).id, "model.h5", md5=md5, size=7)
     first, second = (Maker(db, blobs, user, project, name).announce({"a": name}) for name in ("first", "second"))
-    assert manifests.births(db, blobs, [(first.id, md5)]) == [(first.id, True)]
-    assert manifests.births(db, blobs, [(second.id, md5)]) == [(first.id, True)]
+    assert manifests.register_blobs(db, blobs, [(first.id, md5)]) == [(first.id, True)]
+    assert manifests.register_blobs(db, blobs, [(second.id, md5)]) == [(first.id, True)]
     assert blobs.reads == 0

@@ -17,7 +17,7 @@ import pytest
 from modelgate_server.errors import StartError, Stopping
 from modelgate_server.settings import KEPT_WAL_BYTES
 from modelgate_server.store.db import MIGRATIONS, Database, insert
-from modelgate_server.store.faults import fault
+from modelgate_server.store.faults import translate_error
 from tests.serving import ROOT
 
 
@@ -94,7 +94,7 @@ def test_a_database_that_another_process_keeps_is_waited_for_five_seconds_in_all
             with database.write() as db:
                 add_user(db, "ann")
         except sqlite3.OperationalError as error:
-            refused.append(str(fault(error)))
+            refused.append(str(translate_error(error)))
         took_s.append(time.monotonic() - began)
 
     with closing(connect(tmp_path)) as other:

@@ -97,11 +97,11 @@ def order(by: str | None = None, *, backwards: bool = False) -> filters.Order[di
 
 
 def test_order_goes_both_ways() -> None:
-    assert [row["name"] for row in order("-at").sorted(ROWS)] == ["c", "b", "a"]
-    assert [row["name"] for row in order("+n").sorted(ROWS)] == ["c", "a", "b"]
-    assert [row["name"] for row in order(backwards=True).sorted(ROWS)] == ["c", "b", "a"]
+    assert [row["name"] for row in order("-at").sort(ROWS)] == ["c", "b", "a"]
+    assert [row["name"] for row in order("+n").sort(ROWS)] == ["c", "a", "b"]
+    assert [row["name"] for row in order(backwards=True).sort(ROWS)] == ["c", "b", "a"]
     huge = [{"n": 10**400, "name": "a"}, {"n": 1.5, "name": "b"}, {"n": math.nan, "name": "c"}]
-    assert order("+n").sorted(huge)[:2] == [huge[1], huge[0]]
+    assert order("+n").sort(huge)[:2] == [huge[1], huge[0]]
 
 
 @pytest.mark.parametrize("by", [None, "+n", "-n", "+at", "-name", "+tags"])
@@ -109,15 +109,15 @@ def test_order_goes_both_ways() -> None:
 def test_a_place_is_kept_when_items_go_and_others_come(by: str | None, backwards: bool) -> None:
     rows = [{"name": f"r{i:02}", "n": [None, 1, 2.5, "x"][i % 4], "at": None, "tags": []} for i in range(40)]
     ways = order(by, backwards=backwards)
-    ordered = ways.sorted(rows)
+    ordered = ways.sort(rows)
     for i in range(len(ordered)):
-        place = json.loads(json.dumps(ways.place(ordered[i])))
-        assert ways.after(ordered, place) == i + 1
+        place = json.loads(json.dumps(ways.compute_place(ordered[i])))
+        assert ways.count_until(ordered, place) == i + 1
         gone = [row for row in ordered if row not in ordered[max(0, i - 5) : i + 1]]
-        assert gone[ways.after(gone, place) :] == ordered[i + 1 :]
+        assert gone[ways.count_until(gone, place) :] == ordered[i + 1 :]
 
 
 @pytest.mark.parametrize("place", [None, 1, "", [], [[]], [[], []], [[1], ["a"]], [[], [1]], [["a"], ["b"]], {}])
 def test_a_place_of_another_list_is_refused(place: Any) -> None:
     with pytest.raises(Invalid, match="cursor"):
-        order().after(ROWS, place)
+        order().count_until(ROWS, place)

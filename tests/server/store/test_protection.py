@@ -51,13 +51,13 @@ def scene(db: sqlite3.Connection, blobs: Blobs, user: User) -> Scene:
     home = registry_of(db)
     protection.protect(db, home, "production")
     links = [registry.link(db, user, one, home, "MNIST-dev", []) for one in versions]
-    found = Scene(db, user, member, maker, versions, home, artifacts.collection(db, links[0].collection_id))
+    found = Scene(db, user, member, maker, versions, home, artifacts.get_collection(db, links[0].collection_id))
     found.add(user, 0)
     return found
 
 
 def delete_sequence(scene: Scene, user: User) -> None:
-    artifacts.delete_collections(scene.db, user, [artifacts.collection(scene.db, scene.versions[0].sequence_id)])
+    artifacts.delete_collections(scene.db, user, [artifacts.get_collection(scene.db, scene.versions[0].sequence_id)])
 
 
 WAYS: dict[str, Callable[[Scene, User], None]] = {
@@ -86,12 +86,12 @@ def void(_: object) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_only_an_admin_takes_a_protected_alias_away(scene: Scene, way: str) -> None:
-    before = (scene.holder, artifacts.collection(scene.db, scene.portfolio.id).name)
+    before = (scene.holder, artifacts.get_collection(scene.db, scene.portfolio.id).name)
     scene.db.execute("SAVEPOINT before")
     with pytest.raises(Forbidden, match='the alias "production" is protected in "wandb-registry-model"'):
         WAYS[way](scene, scene.member)
     scene.db.execute("ROLLBACK TO before")
-    assert before == (0, "MNIST-dev") == (scene.holder, artifacts.collection(scene.db, scene.portfolio.id).name)
+    assert before == (0, "MNIST-dev") == (scene.holder, artifacts.get_collection(scene.db, scene.portfolio.id).name)
     WAYS[way](scene, scene.admin)
     left = artifacts.find_collection_by_id(scene.db, scene.portfolio.id)
     assert (scene.holder, left and left.name) != before
@@ -146,7 +146,7 @@ def test_who_cannot_see_the_registry_is_not_told_its_name(scene: Scene) -> None:
 def test_protecting_and_unprotecting_may_be_repeated(scene: Scene) -> None:
     for _ in range(2):
         protection.protect(scene.db, scene.registry, "staging")
-    assert protection.protected(scene.db, scene.registry.id) == ["production", "staging"]
+    assert protection.list_protected(scene.db, scene.registry.id) == ["production", "staging"]
     for _ in range(2):
         protection.unprotect(scene.db, scene.registry, "production")
     scene.add(scene.member, 1)

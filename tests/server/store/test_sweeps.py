@@ -28,8 +28,8 @@ def create(db: sqlite3.Connection, project: Project, config: object) -> Sweep:
 
 def test_a_grid_is_walked_once_from_end_to_end(db: sqlite3.Connection, project: Project) -> None:
     found = create(db, project, GRID)
-    assert sweeps.expected_points(GRID) == 4
-    assert [sweeps.values_of(found, point) for point in range(5)] == [
+    assert sweeps.count_expected_points(GRID) == 4
+    assert [sweeps.compute_values(found, point) for point in range(5)] == [
         {"a": 1, "b": {"c": "x"}},
         {"a": 1, "b": {"c": "y"}},
         {"a": 2, "b": {"c": "x"}},
@@ -40,8 +40,8 @@ def test_a_grid_is_walked_once_from_end_to_end(db: sqlite3.Connection, project: 
 
 def test_a_random_point_is_drawn_again_the_same(db: sqlite3.Connection, project: Project) -> None:
     found = create(db, project, RANDOM)
-    drawn = [sweeps.values_of(found, point) for point in range(4)]
-    assert drawn == [sweeps.values_of(found, point) for point in range(4)]
+    drawn = [sweeps.compute_values(found, point) for point in range(4)]
+    assert drawn == [sweeps.compute_values(found, point) for point in range(4)]
     assert drawn[3] is None and drawn[0] != drawn[1]
     assert all(values is None or 1e-5 <= values["lr"] <= 1 for values in drawn)
 
@@ -53,7 +53,7 @@ def test_an_agent_gets_each_point_once_and_then_an_end(db: sqlite3.Connection, p
     def ask(running: set[str]) -> "dict[str, object] | None":
         agent = sweeps.find_agent(db, agent_id)
         assert agent is not None
-        return sweeps.next_command(db, agent, running)
+        return sweeps.choose_command(db, agent, running)
 
     given = []
     for _ in range(4):
@@ -62,29 +62,31 @@ def test_an_agent_gets_each_point_once_and_then_an_end(db: sqlite3.Connection, p
         assert ask({str(command["run_id"])}) is None
         runs.create(db, project, user, str(command["run_id"]), {"sweep_name": found.name})
         given.append(command["args"])
-    assert given == [{name: {"value": v} for name, v in (sweeps.values_of(found, n) or {}).items()} for n in range(4)]
+    assert given == [
+        {name: {"value": v} for name, v in (sweeps.compute_values(found, n) or {}).items()} for n in range(4)
+    ]
     assert ask(set()) == {"type": "exit"}
-    assert sweeps.sweep(db, found.id).state == "FINISHED"
-    assert len(sweeps.runs_of(db, found)) == 4
+    assert sweeps.get_sweep(db, found.id).state == "FINISHED"
+    assert len(sweeps.list_runs(db, found)) == 4
 
 
 def test_a_point_whose_delivery_was_lost_is_given_again(db: sqlite3.Connection, project: Project) -> None:
     agent = sweeps.add_agent(db, create(db, project, GRID), "host")
-    first = sweeps.next_command(db, agent, set())
+    first = sweeps.choose_command(db, agent, set())
     asked_again = sweeps.find_agent(db, agent.id)
     assert asked_again is not None
-    assert sweeps.next_command(db, asked_again, set()) == first
+    assert sweeps.choose_command(db, asked_again, set()) == first
 
 
 def test_a_cancelled_sweep_stops_its_runs(db: sqlite3.Connection, project: Project) -> None:
     found = create(db, project, GRID)
     agent = sweeps.add_agent(db, found, "host")
-    command = sweeps.next_command(db, agent, set())
+    command = sweeps.choose_command(db, agent, set())
     assert command is not None
     sweeps.edit(db, found, state="CANCELED")
-    agent = sweeps.agents(db, found.id)[0]
-    assert sweeps.next_command(db, agent, {command["run_id"]}) == {"type": "stop", "run_id": command["run_id"]}
-    assert sweeps.next_command(db, agent, set()) == {"type": "exit"}
+    agent = sweeps.list_agents(db, found.id)[0]
+    assert sweeps.choose_command(db, agent, {command["run_id"]}) == {"type": "stop", "run_id": command["run_id"]}
+    assert sweeps.choose_command(db, agent, set()) == {"type": "exit"}
 
 
 @pytest.mark.parametrize(
