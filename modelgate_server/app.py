@@ -24,11 +24,11 @@ from modelgate_server.store.db import format_now
 from modelgate_server.web import pages
 
 log = logging.getLogger("server")
-# Additional pages: from the services to their routes.
+# Returns the routes of additional pages.
 Mount = Callable[[Services], Sequence[BaseRoute]]
 ENTRY = "/artifactsV2/{region}/{entity}/{project}/{collection}"
 ROUTES = [
-    # First, because thousands of these come in a row.
+    # First, because thousands of these requests come in a row.
     Route("/storage/wandb_artifacts/{number}/{md5}", file_transfer.upload_blob, methods=["PUT"]),
     Route("/graphql", graphql_api.receive, methods=["POST"]),
     Route("/files/{entity}/{project}/{run}/file_stream", file_stream.receive, methods=["POST"]),
@@ -67,14 +67,14 @@ async def _run_lifespan(app: Starlette, services: Services) -> AsyncIterator[Non
 
 async def _watch(services: Services) -> None:
     """
-    Do what happens by itself over time. A run whose process was killed sends nothing any more: it is marked as crashed,
-    as in W&B. Versions whose time to live is over are deleted.
+    Mark runs as crashed, as W&B does, if they have sent nothing for too long: their process was killed. Delete versions
+    whose time to live is over.
     """
     listening = Listening()
     while True:
         try:
             await run_in_threadpool(_mark_and_expire, services, listening.has_heard_enough())
-        except sqlite3.OperationalError as error:  # another process holds the database for long: try again later
+        except sqlite3.OperationalError as error:  # another process has held the database for too long: try again later
             log.warning("runs and versions could not be checked: %s", error)
         await asyncio.sleep(WATCH_S)
 
@@ -88,8 +88,8 @@ def _mark_and_expire(services: Services, heard_all: bool) -> None:
 
 class Listening:
     """
-    Whether this process has run without a pause for as long as a run may be silent. While a machine is suspended or a
-    process is stopped, the server hears nothing, and that says nothing about the runs.
+    Tells whether this process has run without a pause for as long as a run may be silent. While a machine is suspended
+    or a process is stopped, the server receives nothing, which says nothing about the runs.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Listening:
         self._paused = 0.0
 
     def has_heard_enough(self) -> bool:
-        """Called every `WATCH_S`; a gap of twice that was a pause."""
+        """Expect a call every `WATCH_S` seconds; a gap of twice that was a pause."""
         before, self._asked = self._asked, time.time()
         if not 0 <= self._asked - before < 2 * WATCH_S:
             self._paused = self._asked
@@ -105,7 +105,7 @@ class Listening:
 
 
 def create_app(services: Services, mount: Mount | None = None) -> Starlette:
-    """mount: additional pages. They come before ours, so `/` may be one of them."""
+    """Build the application. `mount` returns additional pages. They come before ours, so `/` may be one of them."""
     app = Starlette(
         routes=[*ROUTES, *(mount(services) if mount else ()), *pages.build_routes(services)],
         lifespan=partial(_run_lifespan, services=services),

@@ -103,14 +103,15 @@ def _copy_database(source: Path, target: Path) -> set[str]:
 
 
 def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) -> tuple[int, int, list[str]]:
-    """Return (copied, their bytes, those that are missing or corrupt). What an earlier backup has is not copied
-    again.
+    """
+    Return how many were copied, their bytes, and those that are missing or corrupt. What an earlier backup has is not
+    copied again.
     """
     earlier = _read_earlier(folder)
     copied, size, broken = 0, 0, []
     progress = Progress("looked at", "blobs", len(needed))
     for md5 in sorted(needed):
-        # A file that is not part of a complete backup was left by one that was killed: its bytes are read to be sure.
+        # A file that is not part of a complete backup was left by a backup that was killed, so its bytes are checked.
         if target.get_size(md5) is not None and (md5 in earlier or target.is_right(md5)):
             progress.add(0)
             continue
@@ -125,8 +126,8 @@ def _copy_blobs(source: Blobs, target: Blobs, folder: Path, needed: set[str]) ->
 
 
 def _read_earlier(target: Path) -> set[str]:
-    """Return what the last complete backup in the folder refers to; nothing if another version of the server made
-    it.
+    """
+    Return what the last complete backup in the folder refers to; nothing if another version of the server made it.
     """
     if not (target / "server.db").exists():
         return set()

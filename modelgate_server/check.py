@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
 def check(folder: Path) -> Report:
     report = Report([])
     blobs = Blobs(folder / "blobs", make=False)
-    # The rows first: newer uploads are recent, and not looked for.
+    # The rows come first: blobs that arrive afterwards are recent, and are not reported.
     with open_snapshot(locate_database(folder)) as db:
         if not _check_database(db, report):
             return report
@@ -150,7 +150,10 @@ TIMES = {
 
 
 def _check_texts(db: sqlite3.Connection, report: Report) -> bool:
-    """SQLite checks its own pages, not the content of a text: for SQLite, a text with flipped bits is still a text."""
+    """
+    Check the texts: SQLite checks its own pages, not the content of a text, and a text with flipped bits is still a
+    text.
+    """
     before = len(report.findings)
     db.text_factory = bytes
     try:

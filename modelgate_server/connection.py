@@ -5,8 +5,8 @@ uvicorn writes the head of an answer and its body one after the other. If the se
 client has only the head, and the SDK does not ask again for a body that never arrives. One piece also saves a system
 call.
 
-uvicorn accepts any number of headers, and waits for a head or a body without a limit. Here, both have limits, because a
-client needs no key for either.
+uvicorn accepts any number of headers, and waits for a head or a body without a limit. Both are limited here, because a
+client can send either without a key.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER_BYTES:
-            raise ValueError("the head of the request is too large")  # which the parser makes a 400
+            raise ValueError("the head of the request is too large")  # which the parser turns into a 400
         super().on_headers_complete()
         self._in_body = True
         self._stop_clock()
@@ -65,7 +65,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A client that still sends the body of an answered request gets the answer first, and then must stop."""
+        """Give a client that is still sending the body of an answered request time to read the answer, then close."""
         super().on_response_complete()
         if self._in_body:
             self._stop_clock()
@@ -77,7 +77,7 @@ class Connection(HttpToolsProtocol):
         self._clock = self.loop.call_later(HEAD_S, self._give_up)
 
     def _check_silence(self) -> None:
-        """Silence counts only while the server itself listens."""
+        """Close a connection on which no body arrives. Silence counts only while the server itself is reading."""
         silent_s = self.loop.time() - self._heard
         if silent_s >= BODY_SILENCE_S and not self.flow.read_paused:
             self._give_up()
@@ -95,8 +95,8 @@ class Connection(HttpToolsProtocol):
 
 
 class Gathering:
-    """A transport that collects everything written in one turn of the event loop, and sends it at the end of that
-    turn.
+    """
+    A transport that collects everything written in one turn of the event loop, and sends it at the end of that turn.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

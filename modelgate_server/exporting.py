@@ -59,7 +59,10 @@ To import it into another server: python -m modelgate_server import --data DIR T
 
 @dataclass
 class Shelf:
-    """Gives each name from outside its own file, on any file system: under its name, or else under a number."""
+    """
+    Gives each name from outside its own file, on any file system: under its name if that is possible, else under a
+    number.
+    """
 
     natural: str
     _files: set[str] = field(default_factory=set)
@@ -210,12 +213,12 @@ class Export:
         self._write_json(f"{folder}/run.json", {**document, "lines": lines, "files": listed, "artifacts": lineage})
 
     def _write_lines(self, run_id: int, stream: str, where: str) -> list[list[int]]:
-        """Write a stream's lines; returns [first number, how many] of each block, for a number may be missing."""
+        """Write a stream's lines. Return [first number, count] of each block, because numbers may be missing."""
         blocks: list[list[int]] = []
         self._write_text(where, "")
         with (self.folder / where).open("w", encoding="utf-8", newline="\n") as file:
             for number, line in history.read_numbered(self.db, run_id, stream):
-                # A line break inside a JSON object can only be white space.
+                # Within JSON, a line break can only be white space.
                 plain = json.dumps(line) if stream == "console" else line.replace("\r", " ").replace("\n", " ")
                 file.write(plain + "\n")
                 if blocks and sum(blocks[-1]) == number:
@@ -242,7 +245,7 @@ class Export:
             "type": artifacts.get_type(self.db, collection.type_id).name,
             "tags": [tag.name for tag in artifacts.list_collection_tags(self.db, collection.id)],
             "client_ids": [name for (name,) in clients],
-            # For a portfolio, what was linked into it; a sequence's versions have their own folders.
+            # The links of a portfolio; the versions of a sequence have their own folders.
             "links": self._list_links(collection) if collection.kind == "portfolio" else [],
         }
         self._write_json(f"{folder}/collection.json", document)
@@ -301,7 +304,7 @@ class Export:
         self._write_json(f"{folder}/version.json", document)
 
     def _resolve_reference(self, ref: str | None) -> dict[str, dict[str, str]]:
-        """Return what an address in another version refers to, because its id is only valid on this server."""
+        """Return the version and digest that an address refers to, because its id is valid only on this server."""
         match = REFERENCE.match(ref or "")
         if not match:
             return {}
@@ -324,12 +327,12 @@ class Export:
     def _write_text(self, where: str, text: str) -> None:
         path = self.folder / where
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Half a surrogate pair, which a version's metadata may have, is not UTF-8: Python's escape of it is JSON's too.
+        # Metadata may have half a surrogate pair, which is not UTF-8. Python's escape of it is also JSON's.
         path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def decode_artifact_id(hexadecimal: str) -> int:
-    """Return the row of an id as references write it: the id as base64, then in hex digits."""
+    """Return the row number of an id as references write it: the id as base64, then in hex digits."""
     return decode_id("Artifact", base64.b64encode(bytes.fromhex(hexadecimal)).decode())
 
 
@@ -338,7 +341,7 @@ def _select_fields(row: Any, *, leave: str) -> dict[str, Any]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Give the same bytes a second name; on a file system without hard links, copy them."""
+    """Give the same bytes a second name, or copy them on a file system without hard links."""
     try:
         target.hardlink_to(source)
     except OSError:

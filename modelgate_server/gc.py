@@ -26,7 +26,7 @@ from modelgate_server.store import references
 from modelgate_server.store.blobs import Blobs, Found
 from modelgate_server.store.db import Database
 
-# This many at a time, so that the server's own writers get their turn in between.
+# This many blobs at a time, so that the server's own writers get their turn in between.
 BATCH = 500
 
 
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
 
 
 def _list_unneeded(database: Database, blobs: Blobs, before: float) -> tuple[list[Found], list[Found]]:
-    """Remove blobs that nothing refers to, and partial uploads that no one can finish."""
+    """Return the blobs that nothing refers to, and the partial uploads that no one can finish."""
     with database.read() as db:
         needed = references.list_blobs(db)
     extra = [file for file in blobs.walk() if file.md5 and file.md5 not in needed and file.modified < before]
@@ -72,9 +72,9 @@ def _count(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
 
 def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]:
     """
-    Remove the blobs of each batch while no writer can begin to refer to them; then the rows that call them durable,
-    because only then a full disk has room for this change. If gc is killed in between, a row of a missing blob is left:
-    the next gc removes it, and until then it is not trusted (manifests.register_blobs).
+    Remove the blobs of each batch while no writer can begin to refer to them. Remove the rows that call them durable
+    only after that, because a full disk has room for this change only then. If gc is killed in between, the row of a
+    missing blob is left: the next gc removes it, and until then it is not trusted (manifests.register_blobs).
     """
     extra, halves = _list_unneeded(database, blobs, before)
     for half in halves:
@@ -95,7 +95,7 @@ def _collect(database: Database, blobs: Blobs, before: float) -> tuple[int, int]
 
 
 def _forget_absent(database: Database, blobs: Blobs) -> None:
-    """Return rows that call a missing blob durable, and that nothing refers to."""
+    """Remove the rows that call a missing blob durable and that nothing refers to."""
     with database.read() as db:
         absent = [md5 for (md5,) in db.execute("SELECT md5 FROM blobs WHERE durable") if blobs.get_size(md5) is None]
     for start in range(0, len(absent), BATCH):

@@ -143,7 +143,7 @@ class Import:
     # --- where to ---------------------------------------------------------------------------------------------------
 
     def _ensure_project(self, db: sqlite3.Connection) -> tuple[User, Project]:
-        """Return the project, created if it is missing, and the user that replaces users who do not exist here."""
+        """Return the project, created if it is missing, and the user who stands in for users that do not exist here."""
         entity, _, name = self.target.partition("/")
         owner = accounts.find_entity(db, entity)
         if owner is None or not name:
@@ -169,7 +169,7 @@ class Import:
         return user, project
 
     def _check_runs(self, db: sqlite3.Connection, project: Project) -> None:
-        """Before anything is written: a run of the same name that is another one."""
+        """Before anything is written, refuse a project that has another run of the same name."""
         for folder in self.index["runs"]:
             document = self.source.read_document(f"{folder}/run.json")
             run = runs.find(db, project.id, document["name"])
@@ -205,7 +205,7 @@ class Import:
             else:
                 self.there += 1
                 if run.heartbeat_at > document["heartbeat_at"]:
-                    return  # it continued here
+                    return  # it has continued here
                 runs.edit(db, run, fields)
             update(db, "runs", run.id, user_id=self._find_user_id(db, document["user"]))
             sent = [] if alerts.list_by_run(db, run.id) else document.get("alerts", [])  # an older export has none
@@ -341,7 +341,7 @@ class Import:
         return json.dumps(manifest).encode()
 
     def _read_collection(self, folder: str) -> Any:
-        """Return what is said about the collection that a version's folder is in."""
+        """Return the document of the collection that a version's folder is in."""
         return self.source.read_document(f"{folder.rpartition('/')[0]}/collection.json")
 
     def _find_by_number(self, db: sqlite3.Connection, sequence: Collection, number: int) -> Artifact | None:
@@ -349,7 +349,10 @@ class Import:
         return select_one(db, Artifact, "WHERE sequence_id = ? AND version_index = ?", sequence.id, number)
 
     def _find(self, db: sqlite3.Connection, said: dict[str, str]) -> Artifact | None:
-        """Return what has this name of the other server here; names of the exported project mean the imported one."""
+        """
+        Return the version that has this name on the other server. Names in the exported project are looked up in the
+        target.
+        """
         home, _, version = said["version"].rpartition("/")
         entity, _, name = (self.target if home == f"{self.entity}/{self.name}" else home).partition("/")
         collection_name, _, number = version.rpartition(":v")
@@ -393,7 +396,8 @@ class Import:
             artifacts.assign(db, artifacts.get_collection(db, latest.collection_id), latest.artifact_id, LATEST)
 
     def _import_links(self, db: sqlite3.Connection, user: User, links: list[dict[str, Any]]) -> None:
-        """Import first the versions with their numbers, then the aliases; `latest` stays on a newer version of this
+        """
+        Link the versions with their numbers first, then assign the aliases. `latest` stays on a newer version of this
         folder.
         """
         held: dict[int, artifacts.Membership | None] = {}
@@ -406,7 +410,7 @@ class Import:
                 placed.append((link, self._link_version(db, user, portfolio, artifact, link)))
                 held.setdefault(portfolio.id, latest)
             except ServerError as error:
-                # Otherwise it leaves a collection without a version, or a number that was only reserved.
+                # Otherwise a collection without a version would remain, or a number that was only reserved.
                 db.execute("ROLLBACK TO link")
                 where = f"{link['entity']}/{link['project']}/{link['collection']}"
                 self.not_carried.append(f"the link of {link['version']} in {where}: {error}")
@@ -426,8 +430,8 @@ class Import:
     def _ensure_portfolio(
         self, db: sqlite3.Connection, user: User, link: dict[str, Any]
     ) -> tuple[Collection, Artifact]:
-        """Return the target of a link, created if it is missing, and the version. A registry is not created
-        implicitly.
+        """
+        Return the target of a link, created if it is missing, and the version. A registry is never created this way.
         """
         artifact = self._find(db, link)
         if artifact is None:
@@ -467,7 +471,7 @@ class Import:
 
 
 class Source:
-    """The folder of an export. It is input from outside, so it cannot name a file outside the folder."""
+    """The folder of an export. It comes from outside, so it must not name a file outside the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
@@ -495,7 +499,7 @@ def _set_next_number(db: sqlite3.Connection, collection_id: int, number: int) ->
 
 
 def _read_draft(home: dict[str, Any], document: dict[str, Any]) -> Draft:
-    """Return a version as a client would announce it. home: its collection."""
+    """Return a version as a client would announce it. `home` is its collection."""
     return Draft(
         type_name=home["type"],
         collection_name=home["name"],

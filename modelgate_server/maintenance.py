@@ -1,4 +1,4 @@
-"""Provide what the commands on a data folder share: the folder and its lock, lines of progress, the result as JSON."""
+"""Provide what the commands on a data folder share: the folder and its lock, progress lines, the result as JSON."""
 
 import argparse
 import fcntl
@@ -60,7 +60,7 @@ def hold_folder(folder: Path, *, alone: bool) -> Iterator[None]:
 
 
 class Progress:
-    """Print a line now and then on standard error: `checked 1200 of 5000 blobs | 3.1 GB | 12 s`."""
+    """Prints a line on standard error every few seconds: `checked 1200 of 5000 blobs | 3.1 GB | 12 s`."""
 
     def __init__(self, done: str, what: str, total: int) -> None:
         self._done, self._what, self._total = done, what, total
@@ -95,5 +95,5 @@ def print_result(fields: dict[str, Any]) -> None:
 
 
 def compute_upload_window(now_s: float) -> float:
-    """Return the moment before which no written file belongs to an upload any more: its address has expired."""
+    """Return the time before which a file cannot belong to an upload in progress: its address has expired."""
     return now_s - UPLOAD_TTL_S

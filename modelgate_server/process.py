@@ -30,7 +30,7 @@ from modelgate_server.store.blobs import Blobs, fsync
 from modelgate_server.store.db import Database
 
 SECRET_BYTES = 32
-# How often uvicorn's own work is due: the date that answers carry.
+# How often uvicorn does its own work: it updates the date that answers carry.
 TICK_S = 1.0
 KEY_HINT = 'unset MODELGATE_SERVER_KEY to get a new key, or set it to "local-" and 40 hex digits'
 
@@ -39,7 +39,8 @@ def serve(
     settings: Settings, given_key: str | None, announce: Callable[[str, int], None], mount: Mount | None = None
 ) -> int:
     """
-    Run until a signal ends it; return the exit code. `announce` gets the address; `mount` adds pages. Raise StartError.
+    Run until a signal ends it, and return the exit code. `announce` gets the address; `mount` adds pages. Raise
+    StartError if the server cannot start.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     key = _check_key(given_key)
@@ -69,7 +70,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, once it does; ends at once when a signal comes: uvicorn takes 0.1 s twice."""
+    """Announces where it listens once it does, and ends at once on a signal; uvicorn waits for 0.1 s twice."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -89,7 +90,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.server_state.connections or self.server_state.tasks:
-            await super().shutdown(sockets)  # which gives them time
+            await super().shutdown(sockets)  # gives them time to finish
             return
         for server in self.servers:
             server.close()
@@ -134,8 +135,8 @@ def lock_data_folder(folder: Path) -> Iterator[None]:
 @contextmanager
 def _open_listener(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # Declared as TCP; otherwise asyncio does not disable Nagle's algorithm, and an answer's body waits 40 ms behind its
-    # headers.
+    # Declared as TCP; otherwise asyncio does not disable Nagle's algorithm, and an answer's body is sent 40 ms after
+    # its headers.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -158,7 +159,8 @@ def _open_listener(settings: Settings) -> Iterator[socket.socket]:
 
 
 def open_services(settings: Settings, key: str | None) -> Services:
-    """Open the database and blobs of a folder, created at the first start. Raise StartError if the key is a different
+    """
+    Open the database and blobs of a folder, created at the first start. Raise StartError if the key is not the first
     one.
     """
     folder = settings.data_dir
@@ -176,7 +178,7 @@ def open_services(settings: Settings, key: str | None) -> Services:
 
 
 def _read_secret(path: Path) -> bytes:
-    """Return the secret that signs addresses and sessions. With an empty or short one, signatures could be guessed."""
+    """Return the secret that signs addresses and sessions. If it were empty or short, signatures could be guessed."""
     text = _ensure_secret(path, secrets.token_hex(SECRET_BYTES))
     if not re.fullmatch(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", text):
         raise StartError(

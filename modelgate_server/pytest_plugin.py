@@ -54,7 +54,7 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WandbServ
             pytest.fail(f"the W&B server did not start:\n{(folder / 'server.log').read_text()}", pytrace=False)
         yield WandbServer(url, key)
     finally:
-        process.stdin.close()  # on which it ends
+        process.stdin.close()  # which ends it
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:

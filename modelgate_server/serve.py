@@ -57,7 +57,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 def main(argv: list[str]) -> int:
     chosen = read_settings(parse_args(argv))
-    from modelgate_server import process  # takes most of the start; a wrong flag is reported before it
+    from modelgate_server import process  # takes most of the start-up time, so a wrong flag is reported first
 
     return process.serve(
         chosen, os.environ.get("MODELGATE_SERVER_KEY"), lambda host, port: announce(chosen, host, port)
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
 
 
 def announce(chosen: Settings, host: str, port: int) -> None:
-    """Print the address, and what a client's shell needs."""
+    """Print the address, and the two lines that a client's shell needs."""
     if port != DEFAULT_PORT and chosen.port is None:
         print(f"port {DEFAULT_PORT} is taken; listening on port {port} instead", file=sys.stderr)
     print(f"modelgate server at {format_address(host, port)}", file=sys.stderr, flush=True)

@@ -143,7 +143,9 @@ def project_membership(project: Project, info: Info, name: str) -> Membership | 
 
 
 def _resolve_name(call: Call, project: Project, name: str) -> Membership | None:
-    """`collection:alias`, `collection:v3` or `collection:digest`; without the second half it is `latest`."""
+    """
+    Find a version by `collection:alias`, `collection:v3` or `collection:digest`; `collection` alone means `latest`.
+    """
     collection_name, _, version = name.partition(":")
     where = artifacts.find_collection(call.db, project.id, collection_name)
     return artifacts.resolve(call.db, where.id, version or LATEST) if where else None
@@ -221,7 +223,7 @@ def type_collection(artifact_type: ArtifactType, info: Info, name: str) -> Colle
 
 @artifact_type.field("artifactSequence")
 def type_sequence(artifact_type: ArtifactType, info: Info, name: str) -> Collection | None:
-    """Older releases ask this way whether a collection is a sequence or a portfolio."""
+    """Return the collection if it is a sequence. Older releases use this to tell a sequence from a portfolio."""
     collection = type_collection(artifact_type, info, name)
     return collection if collection is not None and collection.kind == "sequence" else None
 
@@ -236,14 +238,14 @@ def type_artifact(artifact_type: ArtifactType, info: Info, name: str) -> Artifac
 
 
 def select_collections(call: Call, collections: list[Collection], condition: str | None) -> list[Collection]:
-    """Filtered as the SDK asks."""
+    """Return the collections that match the SDK's filter."""
     return filters.select(
         collections, parse_object(condition, "the filter for collections"), _make_collection_reader(call)
     )
 
 
 def order_collections(call: Call, by: str | None) -> Order[Collection]:
-    """As the SDK asks, or by name in each registry."""
+    """Return the order that the SDK asks for; by default, by name within each registry."""
     return Order(lambda row: [row.project_id, row.name], by=by, value_of=_make_collection_reader(call))
 
 
@@ -275,7 +277,7 @@ def collection_type(collection: Collection, *_: Any) -> str:
 
 
 def find_visible_project(call: Call, collection: Collection) -> Project | None:
-    """Return null for users who may not see it: they learn only the name of a linked version's source."""
+    """Return None for users who may not see it: they learn only the name of a linked version's source."""
     return _find_visible(call, collection.project_id)
 
 
@@ -350,12 +352,12 @@ def collection_artifacts(
 
 
 def select_versions(call: Call, memberships: list[Membership], condition: str | None) -> list[Membership]:
-    """Filtered as the SDK asks."""
+    """Return the versions that match the SDK's filter."""
     return filters.select(memberships, parse_object(condition, "the filter for versions"), make_version_reader(call))
 
 
 def make_version_reader(call: Call) -> Callable[[Membership, str], Any]:
-    """Return the value of a field that versions may be filtered and ordered by."""
+    """Return a function that reads the fields by which versions may be filtered and ordered."""
 
     def read_field(membership: Membership, name: str) -> Any:
         artifact = artifacts.get_artifact(call.db, membership.artifact_id)
@@ -430,7 +432,10 @@ def membership_files(
 def paginate_files(
     call: Call, owner: Artifact, names: list[str] | None, after: str | None, first: int | None
 ) -> dict[str, Any]:
-    """Return every entry of the manifest, including references: downloads follow this list. The cursor is the path."""
+    """
+    Return every entry of the manifest, including references, because downloads follow this list. The cursor is the
+    path.
+    """
     size = limit_page_size(first)
     entries = artifacts.list_entries(call.db, owner.id, after=after or "", limit=size + 1, paths=names or None)
     edges = [{"node": _build_file(call, owner, entry), "cursor": entry.path} for entry in entries[:size]]
@@ -472,4 +477,4 @@ def tag_id(tag: Tag | CollectionTag, info: Info) -> str:
 
 @tag.field("tagCategoryName")
 def tag_category(tag: Tag | CollectionTag, info: Info) -> None:
-    """Tags have only names."""
+    """Return None: tags have only names."""

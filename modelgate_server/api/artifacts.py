@@ -33,7 +33,7 @@ from modelgate_server.store.filters import Order
 from modelgate_server.store.manifests import Draft, Manifest
 from modelgate_server.store.runs import Run
 
-# The places where the SDK may ask to store files: all of them mean this server's folder.
+# The storage regions that the SDK may name: all of them mean this server's folder.
 REGIONS = (None, "", "default", "minio-local")
 # The SDK's number for "never expires".
 NO_TTL = -2
@@ -51,7 +51,7 @@ TYPES = (query, mutation, run, artifact, creator, manifest)
 
 
 def require_readable(call: Call, text: str) -> Artifact:
-    """Return the version of an id, if the user may see a project that it is in."""
+    """Return the version with this id if the user may see a project that it is in."""
     artifact = _find_visible(call, decode_id("Artifact", text))
     if artifact is not None:
         return artifact
@@ -59,14 +59,14 @@ def require_readable(call: Call, text: str) -> Artifact:
 
 
 def require_usable(call: Call, text: str) -> Artifact:
-    """Return the version of an id, if the user may read its files."""
+    """Return the version with this id if the user may read its files."""
     artifact = require_readable(call, text)
     projects.require_reader(_collect_roles(call, artifact))
     return artifact
 
 
 def require_writable(call: Call, text: str) -> Artifact:
-    """Return the version of an id, if the user may write to the project that it was logged to."""
+    """Return the version with this id if the user may write to the project that it was logged to."""
     artifact = require_readable(call, text)
     if _find_source_role(call, artifact) not in projects.WRITERS:
         raise Forbidden("you may not change this artifact: you cannot write to its project")
@@ -103,7 +103,7 @@ def _collect_roles(call: Call, artifact: Artifact) -> set[str]:
 
 @mutation.field("createArtifact")
 def create_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
-    """Before the transaction, check that the version with the same content, if there is one, is still intact."""
+    """If a version with the same content exists, check that it is still intact, before the transaction begins."""
     call = info.context
     if input.get("storage_region") not in REGIONS:
         raise Invalid(f'storage region "{input["storage_region"]}" is not available here')
@@ -163,20 +163,20 @@ def update_manifest(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Mani
 
 
 def _find_base_id(call: Call, input: dict[str, Any]) -> int | None:
-    """Return the version that an incremental one starts from. The new one gets its contents."""
+    """Return the id of the version that an incremental one starts from. The new version gets its contents."""
     return require_usable(call, input["base_artifact_id"]).id if input.get("base_artifact_id") else None
 
 
 @mutation.field("createArtifactFiles")
 def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """Return one edge per file, in the order of the request, without an upload address if the bytes are already
-    here.
+    """
+    Return one edge per file, in the order of the request. A file whose bytes are already stored gets no upload address.
     """
     call = info.context
     specs = input["artifact_files"]
     owners = {text: require_writable(call, text) for text in {spec["artifact_id"] for spec in specs}}
     for spec in specs:
-        names.check_entry_path(spec["name"])  # refused before the upload, not after it by the commit
+        names.check_entry_path(spec["name"])  # refused before the upload, not by the commit after it
     wanted = [(owners[spec["artifact_id"]].id, manifests.decode_md5(spec["md5"])) for spec in specs]
     unsound = call.blobs.find_unsound(md5 for _, md5 in wanted)
     # A user must not learn whether someone else has the same bytes, so the client sends them again.
@@ -205,9 +205,9 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
 @mutation.field("commitArtifact")
 def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     """
-    This uses several transactions (operations.SELF_TRANSACTING): the manifest is read outside them, its files are
-    written in batches, and the last one makes the version visible. If the server is killed in between, nothing is
-    visible, and the next try starts again.
+    Use several transactions (graphql_api.SELF_TRANSACTING): the manifest is read outside of them, its files are written
+    in batches, and the last one makes the version visible. If the server is killed in between, nothing is visible, and
+    the next try starts again.
     """
     call = info.context
     with _lock_commit(input["artifact_id"]):
@@ -233,8 +233,9 @@ def _commit_in_slices(call: Call, text: str, ready: manifests.Ready) -> Artifact
 
 @contextmanager
 def _lock_commit(text: str) -> Iterator[None]:
-    """A client that has waited for a long time asks again: the second try waits for the first, and then finds it
-    done.
+    """
+    Let only one request commit a version. A client that has waited for a long time asks again: its second request waits
+    for the first one, and then finds the version committed.
     """
     with _committing_lock:
         mine, waiting = _committing.get(text, (threading.Lock(), 0))
@@ -381,7 +382,7 @@ def artifact_aliases(artifact: Artifact, info: Info) -> list[Alias]:
 
 @artifact.field("currentManifest")
 def artifact_manifest(artifact: Artifact, info: Info) -> dict[str, Any] | None:
-    """Anyone who has it has the address of each file."""
+    """Return the address of the manifest. Anyone who has the manifest has the address of each file."""
     call = info.context
     projects.require_reader(_collect_roles(call, artifact))
     if artifact.manifest_md5 is None or artifact.state != "COMMITTED":
@@ -399,7 +400,7 @@ def artifact_files(
     after: str | None = None,
     first: int | None = None,
 ) -> dict[str, Any]:
-    """For older releases; newer ones ask for those of a membership."""
+    """Return the files for older releases; newer ones ask for the files of a membership."""
     projects.require_reader(_collect_roles(info.context, artifact))
     return paginate_files(info.context, artifact, names, after, first)
 
@@ -424,7 +425,7 @@ def artifact_used_by(artifact: Artifact, info: Info) -> dict[str, Any]:
 
 @artifact.field("createdBy")
 def artifact_created_by(artifact: Artifact, info: Info) -> Run | User | None:
-    """Return null for a version that no run made: then the client does not ask further."""
+    """Return None for a version that no run created: then the client does not ask further."""
     maker = artifacts.find_creator(info.context.db, artifact.id)
     return maker if maker is not None and _is_visible_run(info.context, maker) else None
 
@@ -440,7 +441,7 @@ def creator_type(creator: Run | User, *_: Any) -> str:
 
 @run.field("inputArtifacts")
 def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    """Return the visible ones: a run may have used versions that not everyone in its project may see."""
+    """Return the visible versions: a run may have used versions that not everyone in its project may see."""
     call = info.context
     used = artifacts.list_by_run(call.db, run.id, "input")
     return paginate(

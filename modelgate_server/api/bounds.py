@@ -37,12 +37,15 @@ T = TypeVar("T")
 
 
 def keep_what_is_loaded() -> None:
-    """From now on, the garbage collector skips it: scanning it added 50 ms to the page of a large table."""
+    """
+    Exclude everything that is loaded so far from garbage collection: scanning it added 50 ms to the page of a large
+    table.
+    """
     gc.freeze()
 
 
 class Deadline:
-    """Everything that can take long checks it now and then, including SQLite while it looks for rows."""
+    """Everything that can take long checks the deadline regularly, including SQLite while it searches for rows."""
 
     def __init__(self, seconds: float = REQUEST_S) -> None:
         self._end = time.monotonic() + seconds
@@ -50,12 +53,12 @@ class Deadline:
         self._chars = 0
 
     def start(self, seconds: float = REQUEST_S) -> None:
-        """Start the time now; before this, the request waited for a thread."""
+        """Restart the clock: until now, the request was waiting for a thread."""
         self._end = time.monotonic() + seconds
         self.check()
 
     def stop(self) -> None:
-        """Record that no one waits for the answer any more."""
+        """Record that no one is waiting for the answer any more."""
         self._gone = True
 
     def is_over(self) -> bool:
@@ -66,14 +69,14 @@ class Deadline:
             raise TooLong("the request took too long: ask for less at a time")
 
     def spend(self, chars: int) -> None:
-        """Count this much more in the answer."""
+        """Add to the size of the answer."""
         self._chars += chars
         if self._chars > MAX_ANSWER_CHARS:
             raise TooLong(f"the answer would have more than {MAX_ANSWER_CHARS} characters: ask for less at a time")
 
 
 class Lanes:
-    """Threads. Python runs only one computing thread at a time, so a few per user are enough."""
+    """Limits on threads. Python runs only one computing thread at a time, so a few per user are enough."""
 
     def __init__(self) -> None:
         self._users: dict[int, anyio.CapacityLimiter] = {}
@@ -96,7 +99,7 @@ class Lanes:
 
     @asynccontextmanager
     async def hold_large_body(self, user_id: int) -> AsyncIterator[None]:
-        """Hold a place while a user's large body arrives and is processed. The next ones wait, and are not read."""
+        """Hold a slot while a user's large body arrives and is processed. Further bodies wait, and are not read."""
         if user_id not in self._bodies:
             self._bodies[user_id] = anyio.CapacityLimiter(LARGE_BODIES)
         limiter, borrower = self._bodies[user_id], object()
@@ -111,7 +114,7 @@ class Lanes:
 
     @contextmanager
     def hold_memory(self, size: int) -> Iterator[None]:
-        """Hold the right to unpack this many bytes."""
+        """Hold the right to unpack this many bytes. Only one request at a time may unpack a large body."""
         if size <= SMALL_BODY_BYTES:
             yield
             return
@@ -142,8 +145,8 @@ async def _watch(request: Request, deadline: Deadline) -> None:
 
 class Budget:
     """
-    Bytes of bodies in memory. If there are too many, the largest one that is still arriving is dropped. So a small
-    request is served even if many others have begun large ones and do not continue.
+    Bytes of bodies in memory. If there are too many, the largest body that is still arriving is dropped. So a small
+    request is served even if many other clients have begun to send large ones and then stopped.
     """
 
     def __init__(self, limit: int = MAX_BODIES_BYTES) -> None:

@@ -1,4 +1,4 @@
-"""Count what a GraphQL document asks for, before anything is looked up."""
+"""Estimate how much a GraphQL document asks for, before it is executed."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from graphql import (
 from modelgate_server.api.shapes import DEFAULT_PAGE
 from modelgate_server.settings import MAX_PAGE
 
-# For each of these fields, everything that a run has logged may have to be read.
+# Each of these fields may require reading everything that a run has logged.
 HEAVY = {"historyKeys", "history", "events", "sampledHistory", "logLines"}
 # Lists without pages: most have one or two items.
 SHORT_LIST = 3
@@ -38,7 +38,7 @@ def count_heavy_fields(document: DocumentNode) -> int:
 
 
 def estimate(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], operation: str | None) -> int:
-    """Count the values in the answer if every page were full: the sizes of nested pages are multiplied."""
+    """Count the values that the answer would have if every page were full: the sizes of nested pages are multiplied."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     sums: dict[str, int] = {}
 
@@ -74,7 +74,7 @@ def estimate(schema: GraphQLSchema, document: DocumentNode, variables: dict[str,
 
 
 def _estimate_items(node: FieldNode, field: GraphQLField, variables: dict[str, Any]) -> int:
-    """Return how many items one field may have."""
+    """Return the most items that one field may have."""
     sizes = [
         _number(argument.value, variables)
         for argument in node.arguments or ()

@@ -1,6 +1,5 @@
 """
-Serve POST /files/{entity}/{project}/{run}/file_stream: history, system events, summary and console of a running
-process.
+Serve POST /files/{entity}/{project}/{run}/file_stream: history, system events, summary and console of a run.
 
 The SDK repeats a failed request for up to a week. This is harmless, because each line is stored under its number
 (store/history.py).
@@ -32,7 +31,10 @@ async def receive(request: Request) -> Response:
 
 
 def _store(request: Request, user: User, received: bytes, deadline: Deadline) -> Response:
-    """Read everything, then write it: many lines in several transactions, so that others get their turn in between."""
+    """
+    Read everything, then write it: many lines are split into several transactions, so that other writers get their
+    turn.
+    """
     services, writer = get_services(request), read_shared_writer(request)
     with services.database.read() as db:
         _require_run(request, user, db)  # a client without permission is refused before the work
@@ -100,7 +102,7 @@ def _unpack_beginning(request: Request, received: bytes) -> tuple[bytes, Packed]
 
 def read_shared_writer(request: Request) -> str | None:
     """
-    Return which of several writers sends this, if the run is in shared mode: each one counts its lines from 0.
+    Return which of several writers sent this, if the run is in shared mode, where each writer counts its lines from 0.
 
     https://docs.wandb.ai/models/track/log/distributed-training; the headers are set in the SDK's `core/`.
     """

@@ -18,7 +18,7 @@ from modelgate_server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
 from modelgate_server.store import artifacts, files, manifests, projects, runs
 from modelgate_server.store.blobs import Incoming
 
-# Uploads are shown unchanged, and may be HTML that a run wrote, so they get no rights on our pages.
+# Uploads are served unchanged, and may be HTML that a run wrote, so they get no rights on our pages.
 HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 HARMLESS |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "private"}
 # Files up to this size are read at once: a version may have thousands of them, and passing each to a thread takes
@@ -27,7 +27,9 @@ MAX_AT_ONCE = 256 * KIB
 
 
 async def upload_blob(request: Request) -> Response:
-    """PUT /storage/wandb_artifacts/{version}/{md5}: without SQL, because one version may need thousands of these."""
+    """
+    PUT /storage/wandb_artifacts/{version}/{md5}: uses no SQL, because one version may need thousands of these requests.
+    """
     _check(request)
     services, number, md5 = get_services(request), _read_number(request), request.path_params["md5"]
     with services.blobs.begin_upload() as upload:
@@ -82,7 +84,7 @@ async def upload_run_file(request: Request) -> Response:
 
 async def _receive(request: Request, upload: Incoming, limit: int) -> None:
     more = True
-    while more:  # starlette's own way, a generator, takes twice the processor time for a small file
+    while more:  # starlette's own generator takes twice the processor time for a small file
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -93,7 +95,7 @@ async def _receive(request: Request, upload: Incoming, limit: int) -> None:
 
 
 async def _keep(upload: Incoming, expected: str | None = None) -> str:
-    """Use a thread if it is large, because it is compared with what is already there."""
+    """Store the upload: in a thread if it is large, because it is compared with what is already stored."""
     return upload.keep(expected) if upload.size <= MAX_AT_ONCE else await run_in_threadpool(upload.keep, expected)
 
 
@@ -137,7 +139,7 @@ async def download_entry(request: Request) -> Response:
 
 
 async def allow_origin(request: Request) -> Response:
-    """OPTIONS /storage/...: a browser asks which pages may fetch here. Only those of this server."""
+    """OPTIONS /storage/...: a browser asks which pages may fetch from this address: only those of this server."""
     ours = get_addresses(request).base
     theirs = request.headers.get("origin") == ours
     allowed = {"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, PUT"}
@@ -153,7 +155,7 @@ def _read_number(request: Request) -> int:
 
 def _check(request: Request) -> None:
     method = "GET" if request.method == "HEAD" else request.method
-    # Parsed by hand, as it was built: starlette's own parser takes a tenth of an upload's processor time.
+    # Parsed by hand, just as it was built: starlette's own parser takes a tenth of an upload's processor time.
     query: str = request.scope["query_string"].decode("latin-1")
     expires, _, signature = query.removeprefix("expires=").partition("&signature=")
     check_signature(get_services(request).secret, method, request.scope["path"], expires, signature)

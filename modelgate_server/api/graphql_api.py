@@ -1,11 +1,11 @@
 """
 Serve POST /graphql: each request uses one snapshot of the database, or one transaction.
 
-A mutation does only its work in the transaction, because all other writers wait for it. The fields of its answer are
-read after that, in the snapshot right after it.
+The transaction of a mutation covers only its own work, because all other writers wait for it. The fields of the answer
+are read afterwards, in the snapshot that directly follows the transaction.
 
-Documents are parsed and validated once: the SDK sends the same few dozen again and again. An error becomes a body with
-`errors` and a status on which the SDK does not retry (see errors.py).
+Documents are parsed and validated once, because the SDK sends the same few dozen again and again. An error becomes a
+body with `errors` and a status on which the SDK does not retry (see errors.py).
 """
 
 import json
@@ -83,9 +83,9 @@ from modelgate_server.store.faults import translate_error
 
 log = logging.getLogger("server")
 CACHED_DOCUMENTS = 256
-# Only longer texts are counted; short ones cannot add up to the limit.
+# Only longer texts are counted; shorter ones cannot add up to the limit.
 LONG_CHARS = 1_000
-# Mutations that read files, or have too much work for one transaction.
+# Mutations that read files, or do too much work for one transaction.
 SELF_TRANSACTING = {"commitArtifact", "createArtifact", "createArtifactFiles"}
 NOTHING = SelectionSetNode(selections=(FieldNode(name=NameNode(value="__typename"), arguments=(), directives=()),))
 
@@ -100,7 +100,9 @@ class MutationFailed(Exception):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document that may be executed, or why it may not; for a mutation, also the document without selected fields."""
+    """
+    A document that may be executed, or the reason why not; for a mutation, also the document without selected fields.
+    """
 
     document: DocumentNode | None
     errors: list[GraphQLError]
@@ -159,7 +161,7 @@ class Rows(SchemaBindable):
 
     @staticmethod
     def read_value(source: Any, info: Info, **_: Any) -> Any:
-        """Treat a missing value as a bug, not as null: no answer is incomplete."""
+        """Treat a missing value as a bug, not as null, so that no answer is incomplete."""
         name = _to_snake_case(info.field_name)
         value = source[name] if isinstance(source, dict) else getattr(source, name)
         if isinstance(value, str):
@@ -204,7 +206,7 @@ SCHEMA = make_executable_schema(
     *teams.TYPES,
     *sweeps.TYPES,
     Once(),
-    Rows(),  # last: only what the others have left
+    Rows(),  # last, because it resolves only the remaining fields
     convert_names_case=lambda name, *_: _to_snake_case(name),
 )
 
@@ -248,14 +250,14 @@ def _strip_selections(document: DocumentNode) -> DocumentNode:
 
 
 def _copy_node(node: NodeT, **changes: Any) -> NodeT:
-    """Return a copy with these fields changed. Since graphql-core 3.3, nodes are dataclasses; the package also supports
-    3.2.
+    """
+    Return a copy with these fields changed. In graphql-core 3.3, nodes are dataclasses; the package also supports 3.2.
     """
     return type(node)(**{key: getattr(node, key) for key in node.keys} | changes)
 
 
 def _measure_depth(document: DocumentNode) -> int:
-    """For a valid document, whose fragments are not circular."""
+    """Return how deep a valid document is nested. Its fragments are not circular."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
 
     @lru_cache(None)
@@ -418,13 +420,13 @@ def _read_operation_name(text: str) -> str:
 def _answer(result: ExecutionResult, asked: Asked) -> tuple[int, dict[str, Any]]:
     errors = result.errors or []
     if all(isinstance(error.original_error, ServerError) for error in errors):
-        asked.count_answer()  # known, with a value or a refusal
+        asked.count_answer()  # known to this server, whether answered or refused
     refusals = [_describe_refusal(error, asked) for error in errors]
     return (refusals[0][1], build_failure(refusals)) if refusals else (200, {"data": result.data})
 
 
 def _describe_refusal(error: GraphQLError, asked: Asked) -> tuple[str, int]:
-    """Return the message for the client: the sentence of our own error, or only that there was a bug."""
+    """Return the message and the status for the client. A bug is only reported as a bug, without details."""
     cause = error.original_error
     if isinstance(cause, ServerError):
         log.info("%s: %s", asked.operation, cause)

@@ -1,4 +1,4 @@
-"""Provide what every handler needs: the services, the user, a body within the limit, an error as JSON."""
+"""Provide what every handler needs: the services, the user, a body within the limit, errors as JSON."""
 
 import asyncio
 import base64
@@ -27,8 +27,8 @@ from modelgate_server.store.db import Database
 from modelgate_server.store.faults import translate_error
 
 log = logging.getLogger("server")
-# A host name, an IPv4 or a bracketed IPv6 address, and optionally a port. It becomes part of addresses that clients
-# call.
+# A host name, an IPv4 address or a bracketed IPv6 address, and optionally a port. It becomes part of the addresses that
+# clients call.
 HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
 
 
@@ -51,7 +51,9 @@ def get_services(request: Request) -> Services:
 
 
 def get_addresses(request: Request) -> Addresses:
-    """Return the address for this client: the configured one, or else the one by which it reached the server."""
+    """
+    Return the addresses for this client: at the configured URL, or else at the one by which it reached the server.
+    """
     services = get_services(request)
     if services.settings.external_url:
         return Addresses(services.settings.external_url, services.secret)
@@ -62,7 +64,7 @@ def get_addresses(request: Request) -> Addresses:
 
 
 async def identify_user(request: Request) -> User:
-    """Return the user, before anything of the body is read."""
+    """Return the user, before any of the body is read."""
 
     def look() -> User:
         with get_services(request).database.read() as db:
@@ -77,7 +79,7 @@ async def run_in_lane(request: Request, user: User, work: Callable[[Deadline], R
 
 
 def authenticate(request: Request, db: sqlite3.Connection) -> User:
-    """Return the user of the API key in the request, which is the password of basic authentication."""
+    """Return the user of the request's API key, which is the password of basic authentication."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     try:
         _, _, key = base64.b64decode(encoded, validate=True).decode().partition(":")
@@ -92,13 +94,13 @@ def authenticate(request: Request, db: sqlite3.Connection) -> User:
 
 
 def is_shared(request: Request) -> bool:
-    """Return whether this is one of several processes that log to the run at once (`mode="shared"`)."""
+    """Return whether several processes log to the run at once (`mode="shared"`), and this is one of them."""
     return request.headers.get("x-wandb-use-async-filestream", "").lower() == "true"
 
 
 @asynccontextmanager
 async def hold_body(request: Request, limit: int, user: User | None = None) -> AsyncIterator[bytes]:
-    """Hold the whole body while it is needed. Raise TooLarge as soon as it exceeds the limit."""
+    """Hold the whole body in memory while it is needed. Raise TooLarge as soon as it exceeds the limit."""
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isascii() and announced.isdigit() else limit
     if size > limit:
@@ -133,7 +135,7 @@ async def _receive_body(request: Request, limit: int, held: Held) -> bytes:
 
 
 def build_failure(refusals: list[tuple[str, int]]) -> dict[str, object]:
-    """Return the error body that every version of the SDK understands; (message, status) of each error."""
+    """Return an error body that every version of the SDK understands, from the (message, status) of each error."""
     errors = [{"message": message, "path": [], "extensions": {"code": code}} for message, code in refusals]
     return {"errors": errors, "data": None}
 
@@ -146,7 +148,7 @@ async def refuse(request: Request, error: Exception) -> Response:
 
 
 async def refuse_fault(request: Request, error: Exception) -> Response:
-    """Return the error of the disk or the database; any other error is a bug."""
+    """Answer an error of the disk or the database; any other error is a bug."""
     broken = translate_error(error)
     if broken is None:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -156,7 +158,7 @@ async def refuse_fault(request: Request, error: Exception) -> Response:
 
 
 async def refuse_bug(request: Request, error: Exception) -> Response:
-    """A bug is also a 400: on a 500, the SDK would retry for minutes and hang. uvicorn logs the traceback."""
+    """Answer a bug with a 400: on a 500, the SDK would retry for minutes and hang. uvicorn logs the traceback."""
     return JSONResponse(
         build_failure([("internal error: see the server's log", ServerError.status)]), ServerError.status
     )

@@ -1,6 +1,4 @@
-"""Serve what is not part of W&B's API: the health check, and what was requested. It is separate from the emulated
-API.
-"""
+"""Serve what is not part of W&B's API: the health check, and the counts of what clients have requested."""
 
 from dataclasses import asdict
 
@@ -19,7 +17,7 @@ async def check_health(request: Request) -> Response:
         with get_services(request).database.read() as db:
             db.execute("SELECT 1").fetchone()
 
-    # Answers under any load, so that a supervisor does not think that the server is dead.
+    # This answers under any load, so that a supervisor does not think that the server is dead.
     await anyio.to_thread.run_sync(ask, limiter=get_services(request).lanes.health)
     return JSONResponse({"status": "ok"})
 

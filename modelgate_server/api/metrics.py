@@ -14,7 +14,9 @@ from modelgate_server.store.db import format_now
 
 @dataclass(frozen=True)
 class Count:
-    """`refused` is the reason in the answer's words, empty for an operation that was answered; `client` is the last."""
+    """
+    `refused` is the reason as the answer states it, empty for an operation that was answered; `client` is the last one.
+    """
 
     operation: str
     refused: str

@@ -19,7 +19,10 @@ TYPES = (query, mutation, project)
 
 
 def require_project(call: Call, entity_name: str | None, name: str) -> Project:
-    """Return the project to read from; raise NotFound also for strangers, who must not learn that it exists."""
+    """
+    Return the project to read from. Users who may not see it also get NotFound, so that they do not learn that it
+    exists.
+    """
     project = projects.find_readable(call.db, call.user, entity_name, name)
     if project is None:
         raise NotFound(f'project "{entity_name or ""}/{name}" not found')
@@ -97,14 +100,14 @@ def rename_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
     project = require_administered(call, input["id"])
-    # In other collections, `latest` then names the newest remaining version.
+    # In other collections, `latest` moves to the newest remaining version.
     artifacts.delete_collections(call.db, call.user, artifacts.list_collections(call.db, project.id))
     projects.delete(call.db, project)
     return {"success": True}
 
 
 def require_administered(call: Call, text: str) -> Project:
-    """Return the project of an id, if the user is its admin."""
+    """Return the project with this id if the user is its admin."""
     project = projects.find_by_id(call.db, decode_id("Project", text))
     if project is None or projects.find_role(call.db, call.user, project) is None:
         raise NotFound(f'project "{text[:80]}" not found')
@@ -118,7 +121,7 @@ def project_id(project: Project, info: Info) -> str:
 
 @project.field("internalId")
 def project_internal_id(project: Project, info: Info) -> str:
-    """Return the client decodes it and compares filters with the number inside."""
+    """Return an id that the client decodes: it compares the number inside with its filters."""
     return base64.b64encode(f"ProjectInternalId:{project.id}".encode()).decode()
 
 

@@ -26,7 +26,7 @@ entity = ObjectType("Entity")
 project = ObjectType("Project")
 TYPES = (mutation, entity, project)
 
-# The default role of a person who is added to a registry.
+# The default role of someone who is added to a registry.
 DEFAULT_ROLE = "member"
 
 
@@ -127,7 +127,7 @@ def entity_memberships(
 
 
 def _list_registries(call: Call, owner: Any, condition: str | None) -> list[Project]:
-    """Return those of an organization's entity that the user may see."""
+    """Return the registries of an organization's entity that the user may see."""
     registries = registry.list_visible(call.db, call.user, owner) if isinstance(owner, Entity) else []
     return filters.select(registries, parse_object(condition, "the filter for registries"), _read_registry_field)
 
@@ -218,7 +218,7 @@ def _require_users(call: Call, ids: list[str] | None) -> list[int]:
 
 
 def _require_teams(call: Call, home: Project, ids: list[str] | None) -> list[int]:
-    """Return the teams of the registry's own organization, and the teams that the user is in."""
+    """Return the ids of teams that are in the registry's organization, or that the user is in."""
     organization = accounts.get_entity(call.db, home.entity_id).organization_id
     numbers = [decode_id("Entity", text) for text in ids or []]
     for number in numbers:

@@ -1,4 +1,6 @@
-"""The files of runs: announced by GraphQL, uploaded to a signed address (file_transfer.py), listed and downloaded."""
+"""
+Serve the files of runs: announced by GraphQL, uploaded to a signed address (file_transfer.py), listed and downloaded.
+"""
 
 from typing import Any
 
@@ -13,7 +15,7 @@ from modelgate_server.store.filters import Order
 from modelgate_server.store.names import normalize_run_file as run_file_name
 from modelgate_server.store.runs import Run
 
-# For a missing file that was requested by name.
+# The MD5 of a missing file that was requested by name.
 MISSING_MD5 = "0"
 
 mutation = MutationType()
@@ -52,7 +54,7 @@ def mark_run_files_uploaded(_: Any, info: Info, input: dict[str, Any]) -> dict[s
 
 @mutation.field("deleteFiles")
 def delete_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """Deleting twice is the same as once, and files that the user may not see do not exist for them."""
+    """Delete files. A file that is already deleted, or that the user may not see, is skipped."""
     call = info.context
     for text in input["files"]:
         run_file = files.find_by_id(call.db, decode_id("File", text))
@@ -82,8 +84,8 @@ def run_files(
 ) -> dict[str, Any]:
     call = info.context
     listed = files.find_named(call.db, run.id, names) if names else files.list_by_run(call.db, run.id, pattern=pattern)
-    # W&B also answers for a missing file that is requested by name: the SDK looks for the MD5 "0", in
-    # wandb_run.restore.
+    # W&B also returns a file that is requested by name but missing: wandb_run.restore in the SDK checks for the MD5
+    # "0".
     missing = dict.fromkeys(run_file_name(name) for name in names or [] if name).keys() - {
         run_file.name for run_file in listed
     }

@@ -21,7 +21,7 @@ from modelgate_server.store.runs import Listed, Run
 
 log = logging.getLogger("server")
 DEFAULT_PROJECT = "uncategorized"
-# The part of its past that a resumed run needs: the last row.
+# The part of its history that a resumed run needs: the last row.
 TAIL_LINES = 1
 # The longest `wait_duration` before an alert with the same title is stored again: a year.
 MAX_WAIT_MS = 366 * 24 * 3_600_000
@@ -31,7 +31,7 @@ project = ObjectType("Project")
 run = ObjectType("Run")
 TYPES = (mutation, project, run)
 
-# The names in the input, and in the store.
+# The name of each field in the input, and in the store.
 FIELDS = {
     "display_name": "display_name",
     "description": "description",
@@ -75,7 +75,7 @@ def require_writable(call: Call, entity_name: str | None, project_name: str, run
 
 
 def require_writable_by_id(call: Call, text: str) -> Run:
-    """Return the run of an id, for writing."""
+    """Return the run with this id if the user may write to its project."""
     run = runs.find_by_id(call.db, decode_id("Run", text))
     return projects.require_writable_item(call.db, call.user, run, f'run "{text[:80]}" not found')
 
@@ -159,7 +159,7 @@ def upsert_bucket(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 @mutation.field("deleteRun")
 def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """Deleting twice is the same as once, and a run that the user may not see does not exist for them."""
+    """Delete a run. If it is already deleted, or the user may not see it, do nothing."""
     call = info.context
     try:
         run = require_writable_by_id(call, input["id"])
@@ -202,7 +202,9 @@ def rewind_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Run]:
 
 @mutation.field("notifyScriptableRunAlert")
 def notify_alert(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
-    """It is shown on the pages of its project and its run, and in the server's log. No e-mail is sent."""
+    """
+    Store an alert. It is shown on the pages of its project and its run, and in the server's log. No e-mail is sent.
+    """
     call = info.context
     run = require_writable(call, input["entity_name"], input["project_name"], input["run_name"])
     wait_ms = input.get("wait_duration") or 0
@@ -225,7 +227,7 @@ def run_id(run: Run, info: Info) -> str:
 
 @run.field("projectId")
 def run_project_id(run: Run, info: Info) -> str:
-    return str(run.project_id)  # the client makes an int of it
+    return str(run.project_id)  # the client converts it to an int
 
 
 @run.field("project")
@@ -299,9 +301,7 @@ def run_system_metrics(run: Run, info: Info) -> str:
 
 @run.field("wandbConfig")
 def run_wandb_config(run: Run, info: Info, keys: list[str] | None = None) -> str:
-    """Return a part of what the SDK stores about itself in the config. Without it, the client thinks that the run is
-    new.
-    """
+    """Return a part of what the SDK stores about itself in the config. Without it, the client treats the run as new."""
     internal = runs.read_config(run).get("_wandb") or {}
     return json.dumps({key: value for key, value in internal.items() if keys is None or key in keys})
 
@@ -370,7 +370,7 @@ def run_sampled_history(run: Run, info: Info, specs: list[str]) -> list[Any]:
 @run.field("parquetHistory")
 def run_parquet_history(run: Run, info: Info, live_keys: list[str]) -> dict[str, list[Any]]:
     """
-    There are no parquet files. The live data say at which step the client begins to read the live history. Without
+    Return no parquet files. The live data name the step at which the client begins to read the live history. Without
     them, 0.27 and its `beta_scan_history` read nothing (core/internal/runhistoryreader/livedata.go).
     """
     first = history.find_first_step(info.context.db, run.id)

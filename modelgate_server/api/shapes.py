@@ -1,8 +1,8 @@
 """
-Implement the wire's conventions, each in one place: ids, pages, addresses that contain their own permission.
+Implement the conventions of the wire, each in one place: ids, pages, addresses that contain their own permission.
 
-A row of the store goes to GraphQL unchanged: its fields are found by their snake_case names. Fields that differ have a
-resolver in the file of their noun.
+A row of the store goes to GraphQL unchanged: its fields are found by their snake_case names. A field with a different
+name has a resolver in the file of its type.
 """
 
 import base64
@@ -38,7 +38,7 @@ MAX_ID = 2**63 - 1
 
 @dataclass(frozen=True)
 class Call:
-    """What a resolver works with: `info.context`."""
+    """The context of a resolver: `info.context`."""
 
     db: sqlite3.Connection
     blobs: Blobs
@@ -48,8 +48,8 @@ class Call:
     deadline: Deadline
     lanes: Lanes
     shared: bool = False  # several processes write to the run at once
-    afterwards: list[Callable[[], None]] = field(default_factory=list)  # when the transaction is on the disk
-    payloads: dict[str | int, Any] = field(default_factory=dict)  # the answers of the request's mutations
+    afterwards: list[Callable[[], None]] = field(default_factory=list)  # run once the transaction is on the disk
+    payloads: dict[str | int, Any] = field(default_factory=dict)  # the results of the request's mutations
 
 
 Info = GraphQLResolveInfo[Call]
@@ -59,14 +59,15 @@ Info = GraphQLResolveInfo[Call]
 
 
 def encode_id(kind: str, number: int) -> str:
-    """Return an id. It is opaque to the client, which only requires base64 for artifacts: it writes their ids as hex in
-    references.
+    """
+    Return an id. It is opaque to the client, which only requires base64 for artifacts: references contain their ids in
+    hex.
     """
     return base64.b64encode(f"{kind}:{number}".encode()).decode()
 
 
 def decode_id(kind: str, text: str) -> int:
-    """Return the row of an id; raise NotFound for anything that is not the id of such a row."""
+    """Return the row number of an id. Raise NotFound for anything that is not an id of this kind."""
     try:
         got, _, number = base64.b64decode(text, validate=True).decode("ascii").partition(":")
         if got == kind and number.isdigit() and int(number) <= MAX_ID:
@@ -82,7 +83,7 @@ def decode_id(kind: str, text: str) -> int:
 def paginate(items: Iterable[T], after: str | None, first: int | None, order: Order[T]) -> dict[str, Any]:
     """
     Return a relay connection over a list. The cursor is an item's place in the order, not its position. So a client
-    that deletes items while listing them, or lists a growing collection, misses nothing and sees nothing twice.
+    that deletes items while it lists them, or lists a growing collection, neither misses an item nor gets one twice.
     """
     ordered = order.sort(items)
     start = order.count_until(ordered, _decode_cursor(after)) if after else 0
@@ -109,7 +110,7 @@ def limit_page_size(first: int | None) -> int:
 
 
 def make_single_page(items: Sequence[Any]) -> dict[str, Any]:
-    """Return a connection without pages."""
+    """Return a connection with all items on one page."""
     return make_connection([{"node": item, "cursor": str(i + 1)} for i, item in enumerate(items)], False, len(items))
 
 
@@ -122,9 +123,7 @@ def make_connection(edges: list[dict[str, Any]], has_next: bool, total: int) -> 
 
 
 def replace_non_finite(value: Any) -> Any:
-    """Return JSON without NaN and Infinity, which become strings: with them, the SDK's decoder would drop the whole
-    answer.
-    """
+    """Return JSON with NaN and Infinity as strings: otherwise the SDK's decoder would drop the whole answer."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
@@ -159,7 +158,7 @@ class File:
 
 # --- addresses ----------------------------------------------------------------------------------------------------
 
-# Uploads have no credentials: the address itself is signed for what it permits.
+# Uploads carry no credentials: the address is signed for what it permits.
 STORAGE = "/storage"
 
 
@@ -186,7 +185,7 @@ def sign(secret: bytes, method: str, path: str, expires: str) -> str:
 
 
 def check_signature(secret: bytes, method: str, path: str, expires: str, signature: str) -> None:
-    """Raise Forbidden unless the server itself made exactly this address, for this method, and not too long ago."""
+    """Raise Forbidden unless the server itself made exactly this address, for this method, and it has not expired."""
     if not re.fullmatch(r"\d{1,12}", expires, re.ASCII) or not hmac.compare_digest(
         sign(secret, method, path, expires).encode(), signature.encode()
     ):
@@ -196,9 +195,7 @@ def check_signature(secret: bytes, method: str, path: str, expires: str, signatu
 
 
 def build_storage_path(md5: str) -> str:
-    """
-    Return the path. The SDK's own tests look for `wandb_artifacts/` here.
-    """
+    """Return the path of a blob. The SDK's own tests look for `wandb_artifacts/` in it."""
     return f"wandb_artifacts/{md5}"
 
 
@@ -207,7 +204,7 @@ def build_blob_path(md5: str) -> str:
 
 
 def build_upload_path(artifact_id: int, md5: str) -> str:
-    """Return the upload address of a version's file. What is uploaded there belongs only to this version."""
+    """Return the upload path of a version's file. What is uploaded to it belongs only to this version."""
     return f"{STORAGE}/wandb_artifacts/{artifact_id}/{md5}"
 
 

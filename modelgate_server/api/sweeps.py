@@ -77,7 +77,7 @@ def create_agent(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Agent]:
 
 @mutation.field("agentHeartbeat")
 def agent_heartbeat(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
-    """Return the commands for the agent; a 404 tells it that its sweep is gone."""
+    """Return the commands for the agent. A 404 tells it that its sweep is gone."""
     call = info.context
     agent = sweeps.find_agent(call.db, decode_id("Agent", input["id"]))
     its_sweep = sweeps.get_sweep(call.db, agent.sweep_id) if agent else None
@@ -140,7 +140,7 @@ def sweep_heartbeat_at(sweep: Sweep, info: Info) -> str:
 @sweep.field("controller")
 @sweep.field("scheduler")
 def sweep_controller(sweep: Sweep, info: Info) -> None:
-    """Only this server hands out the points of a sweep."""
+    """Return None: only this server assigns the points of a sweep."""
 
 
 @sweep.field("earlyStopJobRunning")

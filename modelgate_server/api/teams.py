@@ -1,4 +1,4 @@
-"""Serve teams and their members. No e-mail is sent: an invited person is in the team at once."""
+"""Serve teams and their members. No e-mail is sent: someone who is invited is in the team at once."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ TYPES = (query, mutation, entity)
 
 @query.field("users")
 def find_users(_: Any, info: Info, query: str | None = None) -> dict[str, Any]:
-    """Find users only by the whole username or address, so that no one can list the users of a server by guessing."""
+    """Find users only by their whole username or e-mail address, so that no one can list users by guessing."""
     call = info.context
     user = accounts.find_user(call.db, query or "") or accounts.find_user_by_email(call.db, query or "")
     return make_single_page([user] if user else [])
@@ -34,7 +34,7 @@ def update_user(_: Any, info: Info, input: dict[str, Any]) -> dict[str, User]:
 
 @mutation.field("createTeam")
 def create_team(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Entity]:
-    """Create it in the organization of the user who asks, if there is exactly one."""
+    """Create a team, in the organization of the user who asks if there is exactly one."""
     call = info.context
     name = input.get("team_admin_user_name")
     admin = accounts.find_user(call.db, name) if name else call.user
@@ -69,7 +69,9 @@ def invite(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choose_role(call: Call, team: Entity, user: User) -> str:
-    """Check the team: a user with only read access to the organization has only read access to its teams."""
+    """
+    Return the role in the team: a user with only read access to the organization has only read access to its teams.
+    """
     role = accounts.find_organization_role(call.db, team.organization_id or 0, user.id)
     return "viewer" if role == "viewer" else "member"
 
@@ -83,7 +85,7 @@ def remove_member(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
 
 
 def _require_administered(call: Call, name: str) -> Entity:
-    """Return the team, if the user is its admin."""
+    """Return the team if the user is its admin."""
     team = accounts.find_entity(call.db, name)
     role = accounts.find_team_role(call.db, team.id, call.user.id) if team is not None and team.kind == "team" else None
     if team is None or role is None:
@@ -95,8 +97,9 @@ def _require_administered(call: Call, name: str) -> Entity:
 
 @entity.field("members")
 def entity_members(entity: Any, info: Info) -> list[dict[str, Any]]:
-    """Return the members: of a team, for its members and those of its organization; of one's own entity, oneself; of a
-    free name, no one.
+    """
+    Return the members: of a team, to its members and to those of its organization; of your own entity, yourself; of a
+    name that is not taken, no one.
     """
     return [
         {
@@ -130,7 +133,7 @@ def _list_members(call: Call, entity: Entity) -> list[tuple[User, str]]:
 @entity.field("codeSavingEnabled")
 @entity.field("isPaid")
 def entity_has_not(entity: Any, info: Info) -> bool:
-    """Return settings of W&B's teams that this server does not have."""
+    """Return False for settings of W&B's teams that this server does not have."""
     return False
 
 
@@ -138,7 +141,7 @@ def entity_has_not(entity: Any, info: Info) -> bool:
 @entity.field("readOnly")
 @entity.field("limits")
 def entity_says_nothing(entity: Any, info: Info) -> None:
-    """Return what W&B's pages show, and what no client uses for a decision."""
+    """Return None for what W&B's pages show and no client uses for a decision."""
 
 
 @entity.field("storageBytes")

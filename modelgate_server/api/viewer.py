@@ -1,4 +1,4 @@
-"""Serve the current user, the features of this server, and the entities and organisations."""
+"""Serve the current user, the features of this server, and the entities and organizations."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ entity = ObjectType("Entity")
 organization = ObjectType("Organization")
 TYPES = (query, user, api_key, entity, organization)
 
-# The supported features that the SDK asks about; a feature that is not listed is off. Off on purpose:
-# ARTIFACT_DIGEST_ALGORITHM (all digests are MD5), STRUCTURED_CONSOLE_LOGS (lines stay text).
+# The features that the SDK asks about and this server supports. Not listed on purpose: ARTIFACT_DIGEST_ALGORITHM (all
+# digests are MD5), STRUCTURED_CONSOLE_LOGS (lines stay text).
 FEATURES = (
     "ARTIFACT_COLLECTIONS_FILTERING_SORTING",
     "ARTIFACT_COLLECTION_MEMBERSHIP_FILES",
@@ -37,7 +37,7 @@ FEATURES = (
     "UPDATE_RUN_STATE",
     "USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION",
 )
-# The SDK compares its own version with these: no version is too old or too new.
+# The SDK compares its own version with these, so that no version is too old or too new.
 CLI_VERSIONS = {"max_cli_version": "99.0.0", "min_cli_version": "0.10.0"}
 
 
@@ -62,7 +62,8 @@ def resolve_entity(_: Any, info: Info, name: str | None = None) -> Entity | dict
     call = info.context
     if not name:
         return accounts.get_default_entity(call.db, call.user)
-    # For an unknown name, this returns an object that says it is free, not null: the SDK reads its fields unchecked.
+    # For an unknown name, return an object that says that the name is available, not null: the SDK reads its fields
+    # unchecked.
     return accounts.find_entity(call.db, name) or {"name": name}
 
 
@@ -91,7 +92,7 @@ def user_flags(user: User, info: Info) -> str:
 
 @user.field("deletedAt")
 def user_deleted_at(user: User, info: Info) -> None:
-    """Users are not deleted, only their keys."""
+    """Return None: users are not deleted, only their keys."""
 
 
 @user.field("entity")
@@ -107,8 +108,8 @@ def user_api_keys(user: User, info: Info) -> dict[str, Any]:
 
 @user.field("teams")
 def user_teams(user: User, info: Info) -> dict[str, Any]:
-    """Return those that the asking user is also in; the SDK expects a user's own list to contain the personal
-    entity.
+    """
+    Return the teams that the asking user is also in. The SDK expects a user's own list to contain the personal entity.
     """
     call = info.context
     mine = {team.id for team in accounts.list_teams(call.db, call.user.id)}

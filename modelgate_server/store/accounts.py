@@ -1,4 +1,4 @@
-"""Store users, their keys, and the entities that own projects: a user's own, a team, an organisation."""
+"""Store users, their keys, and the entities that own projects: a user's own, a team, an organization."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from modelgate_server.store.db import format_now, get, insert, select_all, selec
 
 LOCAL_USER = "local"
 LOCAL_ORGANIZATION = "local-org"
-# The SDK (sdk/lib/wbauth/validation.py) itself refuses a key in which less than this follows the first dash.
+# The SDK itself refuses a key with fewer characters than this after its first dash (sdk/lib/wbauth/validation.py).
 MIN_KEY_CHARS = 40
 KEY_PREFIX_CHARS = 10
 
@@ -62,7 +62,7 @@ class Organization:
 
 
 def hash_key(key: str) -> str:
-    """Return the hash of a key. Keys are long and random, so a plain hash cannot be reversed by search."""
+    """Return the hash of a key. Keys are long and random, so a plain hash cannot be reversed by guessing."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -107,7 +107,10 @@ def list_keys(db: sqlite3.Connection, user_id: int) -> list[ApiKey]:
 
 
 def end_session(db: sqlite3.Connection, hashed: str, until: int, now_s: int) -> None:
-    """Record a session that ended early, and remove those whose time is over; seconds since 1970."""
+    """
+    Record a session that ended early, and remove the records of sessions that have expired; times in seconds since
+    1970.
+    """
     db.execute("DELETE FROM ended_sessions WHERE until < ?", (now_s,))
     db.execute("INSERT OR REPLACE INTO ended_sessions VALUES (?, ?)", (hashed, until))
 
@@ -162,7 +165,7 @@ def get_default_entity(db: sqlite3.Connection, user: User) -> Entity:
 
 
 def list_teams(db: sqlite3.Connection, user_id: int) -> list[Entity]:
-    """Return the entities a user may log to: the personal one first."""
+    """Return the entities that a user may log to, the personal one first."""
     return select_all(
         db,
         Entity,
@@ -180,7 +183,7 @@ def get_entity(db: sqlite3.Connection, entity_id: int) -> Entity:
 
 
 def find_entity(db: sqlite3.Connection, name: str) -> Entity | None:
-    """Find it by its name, or an organisation's entity by the organisation's name: people use both."""
+    """Find an entity by its name, or an organization's entity by the organization's name, because people use both."""
     entity = select_one(db, Entity, "WHERE name = ?", name)
     if entity is None:
         organization = find_organization(db, name)
@@ -263,7 +266,7 @@ def create_team(db: sqlite3.Connection, name: str, organization_id: int | None) 
 
 
 def ensure_team(db: sqlite3.Connection, name: str, admin: User) -> None:
-    """Return a team of the first start's organization, created with its admin if the name is free."""
+    """Create a team in the organization of the first start, with its admin, if the name is not taken."""
     if find_entity(db, name) is None:
         organization = find_organization(db, LOCAL_ORGANIZATION)
         made = create_team(db, name, organization.id if organization else None)
@@ -271,7 +274,7 @@ def ensure_team(db: sqlite3.Connection, name: str, admin: User) -> None:
 
 
 def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: str) -> None:
-    """Members of a team are also members of its organization."""
+    """Set a member's role. Members of a team are also members of its organization."""
     db.execute(
         "INSERT INTO team_members VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role",
         (entity_id, user_id, role),
@@ -284,7 +287,7 @@ def set_team_member(db: sqlite3.Connection, entity_id: int, user_id: int, role: 
 
 
 def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> None:
-    """Users whose default entity was this team get their own entity as default again."""
+    """Remove a member. If this team was their default entity, their own entity is their default again."""
     db.execute("DELETE FROM team_members WHERE entity_id = ? AND user_id = ?", (entity_id, user_id))
     own = "SELECT id FROM entities WHERE entities.user_id = users.id"
     sql = f"UPDATE users SET default_entity_id = ({own}) WHERE id = ? AND default_entity_id = ?"  # noqa: S608  our own text
@@ -292,19 +295,19 @@ def remove_team_member(db: sqlite3.Connection, entity_id: int, user_id: int) -> 
 
 
 def list_team_members(db: sqlite3.Connection, entity_id: int) -> list[tuple[User, str]]:
-    """Return who is in a team, and as what."""
+    """Return the members of a team with their roles."""
     rows = db.execute("SELECT user_id, role FROM team_members WHERE entity_id = ? ORDER BY user_id", (entity_id,))
     return [(get_user(db, user_id), role) for user_id, role in rows.fetchall()]
 
 
 def list_organization_members(db: sqlite3.Connection, organization_id: int) -> list[tuple[User, str]]:
-    """Return who is in an organization, and as what."""
+    """Return the members of an organization with their roles."""
     sql = "SELECT user_id, role FROM organization_members WHERE organization_id = ? ORDER BY user_id"
     return [(get_user(db, user_id), role) for user_id, role in db.execute(sql, (organization_id,)).fetchall()]
 
 
 def set_default_entity(db: sqlite3.Connection, user: User, name: str) -> None:
-    """Set the default entity for the user's runs. The user must have permission to log there."""
+    """Set the default entity for the user's runs. It must be one that the user may log to."""
     if name not in {mine.name for mine in list_teams(db, user.id)}:
         raise NotFound(f'entity "{name}" is not one of yours')
     owner = select_one(db, Entity, "WHERE name = ?", name)

@@ -9,7 +9,7 @@ from modelgate_server.settings import KIB
 from modelgate_server.store.db import format_now, insert, select_all
 from modelgate_server.store.runs import Run
 
-# Of a run; the oldest are removed first. A loop that sends an alert with each step would fill the disk.
+# Alerts per run; the oldest are removed first. A loop that sends an alert with each step would fill the disk.
 MAX_KEPT = 1_000
 LEVELS = ("ERROR", "WARN", "INFO")
 # W&B allows 64 characters for a title; a text may be a traceback.
@@ -30,8 +30,9 @@ class Alert:
 
 
 def add(db: sqlite3.Connection, run: Run, level: str, title: str, text: str, wait_s: float = 0) -> bool:
-    """Return False if the run has sent one with the same title within the last `wait_s` seconds; then it is not stored
-    again.
+    """
+    Store an alert. Return False, without storing it, if the run has sent one with the same title within `wait_s`
+    seconds.
     """
     if len(title) > MAX_TITLE_CHARS or len(text) > MAX_TEXT_CHARS:
         raise Invalid(f"an alert has at most {MAX_TITLE_CHARS} characters of title and {MAX_TEXT_CHARS} of text")
@@ -46,7 +47,7 @@ def add(db: sqlite3.Connection, run: Run, level: str, title: str, text: str, wai
 
 
 def list_by_run(db: sqlite3.Connection, run_id: int, limit: int = MAX_KEPT) -> list[Alert]:
-    """Newest first."""
+    """Return a run's alerts, newest first."""
     return select_all(db, Alert, "WHERE run_id = ? ORDER BY id DESC LIMIT ?", run_id, limit)
 
 
@@ -56,12 +57,12 @@ def count_by_run(db: sqlite3.Connection, run_id: int) -> int:
 
 
 def list_by_project(db: sqlite3.Connection, project_id: int, level: str, first: int, limit: int) -> list[Alert]:
-    """Return alerts, newest first, starting at place `first`; of one level, or of all levels if it is empty."""
+    """Return alerts, newest first, after skipping `first` of them; of one level, or of all if `level` is empty."""
     where = "JOIN runs ON runs.id = alerts.run_id WHERE runs.project_id = ? AND ? IN ('', alerts.level)"
     return select_all(db, Alert, f"{where} ORDER BY alerts.id DESC LIMIT ? OFFSET ?", project_id, level, limit, first)
 
 
 def count_by_level(db: sqlite3.Connection, project_id: int) -> dict[str, int]:
-    """Count the alerts of each level that has any."""
+    """Count the alerts of each level. A level without alerts is left out."""
     sql = "SELECT level, count(*) FROM alerts JOIN runs ON runs.id = run_id WHERE project_id = ? GROUP BY level"
     return dict(db.execute(sql, (project_id,)).fetchall())

@@ -179,14 +179,14 @@ def list_shelved(db: sqlite3.Connection, type_id: int, *, limit: int, first: int
 
 
 def count_collections(db: sqlite3.Connection, project_id: int) -> dict[int, int]:
-    """Return how many collections there are, by the type's id; types without any are left out."""
+    """Count collections by the id of their type. Types without collections are left out."""
     return dict(
         db.execute("SELECT type_id, count(*) FROM collections WHERE project_id = ? GROUP BY type_id", (project_id,))
     )
 
 
 def list_numbered_aliases(db: sqlite3.Connection, collection_id: int) -> list[tuple[str, int]]:
-    """(alias, number of its version)"""
+    """Return each alias with the number of its version."""
     sql = (
         "SELECT name, version_index FROM aliases JOIN memberships ON memberships.id = membership_id"
         " WHERE aliases.collection_id = ? ORDER BY aliases.id"
@@ -242,7 +242,8 @@ def move_collection(db: sqlite3.Connection, project: Project, target: Collection
 
 
 def delete_collections(db: sqlite3.Connection, user: User, collections: list[Collection]) -> None:
-    """Deleting a sequence deletes its versions, wherever they are linked; deleting a portfolio only removes its
+    """
+    Delete collections. With a sequence, its versions are deleted, wherever they are linked; with a portfolio, only its
     links.
     """
     for home in collections:
@@ -291,7 +292,7 @@ def find_by_client_id(db: sqlite3.Connection, client_id: str) -> Artifact | None
 
 
 def list_versions(db: sqlite3.Connection, collection_id: int) -> list[Membership]:
-    """Newest first."""
+    """Return a collection's versions, newest first."""
     return select_all(db, Membership, "WHERE collection_id = ? ORDER BY version_index DESC", collection_id)
 
 
@@ -300,7 +301,7 @@ def find_latest(db: sqlite3.Connection, collection_id: int) -> Membership | None
 
 
 def list_memberships(db: sqlite3.Connection, artifact_id: int) -> list[Membership]:
-    """Return where a version is: its sequence first, then the portfolios in the order of linking."""
+    """Return the collections that a version is in: its sequence first, then the portfolios in the order of linking."""
     return select_all(db, Membership, "WHERE artifact_id = ? ORDER BY id", artifact_id)
 
 
@@ -328,7 +329,9 @@ def resolve(db: sqlite3.Connection, collection_id: int, name: str) -> Membership
 
 
 def add_to(db: sqlite3.Connection, target: Collection, artifact_id: int) -> Membership:
-    """Give a version the next number of a collection, and `latest`; no change if it is already there."""
+    """
+    Give a version the next number of a collection, and `latest`. If it is already in the collection, change nothing.
+    """
     membership = find_membership(db, target.id, artifact_id)
     if membership is not None:
         return membership
@@ -364,7 +367,7 @@ def delete(
 ) -> None:
     """
     Remove a version from every collection. Its number is never reused. Raise Invalid while another version has files of
-    it, unless that is also deleted (`together`: the ids of all deleted ones) or the user cannot see it.
+    it, unless that one is deleted too (`together` has the ids of all deleted ones) or the user may not see it.
     """
     mine = [alias.name for alias in list_aliases(db, target.id) if alias.name != LATEST]
     if mine and not with_aliases:
@@ -385,8 +388,8 @@ def _forget(db: sqlite3.Connection, artifact: Artifact) -> None:
 
 def expire(db: sqlite3.Connection) -> int:
     """
-    Delete the versions whose time to live is over; return how many. A version stays if it is linked, has an alias that
-    someone gave it, or if another version has files of it: it is still in use.
+    Delete the versions whose time to live is over, and return how many. A version is still in use, and stays, if it is
+    linked, if someone gave it an alias, or if another version has files of it.
     """
     over = (
         "WHERE ttl_seconds > 0 AND state = 'COMMITTED'"
@@ -418,7 +421,7 @@ def edit(
     metadata: str | None = None,
     ttl_seconds: int | None = None,
 ) -> Artifact:
-    """Change what is given."""
+    """Change the given fields."""
     changes: dict[str, Any] = {"description": description, "metadata": metadata, "ttl_seconds": ttl_seconds}
     given = {name: value for name, value in changes.items() if value is not None}
     update(db, "artifacts", target.id, updated_at=format_now(), **given)
@@ -426,7 +429,7 @@ def edit(
 
 
 def check_metadata(text: str | None) -> str | None:
-    """Return a JSON object as text, or nothing."""
+    """Return a JSON object as text, or None."""
     if text is None or text == "null":
         return None
     parse_object(text, "an artifact's metadata")
@@ -436,7 +439,7 @@ def check_metadata(text: str | None) -> str | None:
 def list_entries(
     db: sqlite3.Connection, artifact_id: int, *, after: str = "", limit: int = -1, paths: list[str] | None = None
 ) -> list[Entry]:
-    """Return the files of a version by path, starting after `after`, or only the given paths."""
+    """Return the files of a version by path: those after `after`, or only the given paths."""
     if paths:
         entries = (select_one(db, Entry, "WHERE artifact_id = ? AND path = ?", artifact_id, path) for path in paths)
         return [entry for entry in entries if entry is not None]
@@ -444,7 +447,9 @@ def list_entries(
 
 
 def walk_entries(db: sqlite3.Connection, artifact_id: int, folder: str) -> Iterator[Entry]:
-    """The files of a version whose paths begin with `folder`, by path; one at a time in memory."""
+    """
+    Yield the files of a version whose paths begin with `folder`, by path, so that only one is in memory at a time.
+    """
     columns = "artifact_id, path, digest, md5, ref, size"
     sql = f"SELECT {columns} FROM entries WHERE artifact_id = ? AND path >= ? ORDER BY path"  # noqa: S608  our own text
     for row in db.execute(sql, (artifact_id, folder)):
@@ -454,7 +459,10 @@ def walk_entries(db: sqlite3.Connection, artifact_id: int, folder: str) -> Itera
 
 
 def walk_changed_entries(db: sqlite3.Connection, artifact_id: int, other_id: int) -> Iterator[Entry]:
-    """The files of a version that another does not have with the same bytes, by path; one at a time in memory."""
+    """
+    Yield the files of a version that another does not have with the same bytes, by path, so that only one is in memory
+    at a time.
+    """
     columns = "artifact_id, path, digest, md5, ref, size"
     other = "SELECT digest FROM entries AS other WHERE other.artifact_id = ? AND other.path = entries.path"
     sql = f"SELECT {columns} FROM entries WHERE artifact_id = ? AND digest IS NOT ({other}) ORDER BY path"  # noqa: S608
@@ -470,7 +478,7 @@ def has_blob(db: sqlite3.Connection, collection_id: int, md5: str) -> bool:
 
 
 def list_aliases(db: sqlite3.Connection, artifact_id: int) -> list[Alias]:
-    """In all collections."""
+    """Return a version's aliases in all collections."""
     where = "JOIN memberships ON memberships.id = membership_id WHERE artifact_id = ? ORDER BY aliases.id"
     return select_all(db, Alias, where, artifact_id)
 
@@ -492,7 +500,7 @@ def add_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_i
 
 
 def remove_alias(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
-    """Remove an alias from this version. If another version has it, it stays there."""
+    """Remove an alias from this version. If another version has the alias, it stays there."""
     collection = get_collection(db, collection_id)
     if _has_alias(db, collection, artifact_id, name):
         protection.require(db, user, collection.project_id, [name], "delete this alias from this artifact")
@@ -505,8 +513,8 @@ def _has_alias(db: sqlite3.Connection, collection: Collection, artifact_id: int,
 
 
 def assign(db: sqlite3.Connection, collection: Collection, artifact_id: int, name: str) -> None:
-    """Move the alias `name` without a check of permissions: for the server itself, and for the owner of its data
-    folder.
+    """
+    Move the alias `name` without checking permissions: for the server itself, and for the owner of its data folder.
     """
     membership = find_membership(db, collection.id, artifact_id)
     if membership is None:
@@ -543,7 +551,7 @@ def remove_tags(db: sqlite3.Connection, artifact_id: int, given: list[str]) -> N
 
 
 def record(db: sqlite3.Connection, run_id: int, artifact_id: int, direction: str) -> None:
-    """A run used (`input`) or made (`output`) a version."""
+    """Record that a run used (`input`) or made (`output`) a version."""
     db.execute(
         "INSERT OR IGNORE INTO run_artifacts VALUES (?, ?, ?, ?)", (run_id, artifact_id, direction, format_now())
     )

@@ -1,15 +1,15 @@
 """
 Store bytes by their MD5, because the protocol's digests are MD5.
 
-A file in the folder is complete: it is written next to its place, checked and renamed. Its name always consists of 32
-hex digits, and never comes from outside.
+A file in the folder is complete: it is written elsewhere, checked, and then renamed. Its name always consists of 32 hex
+digits, and never comes from outside.
 
 A complete file is not yet durable: after a power failure, the name may exist without the bytes. So a blob is trusted if
 its row says that it was made durable, if this process itself wrote it, or if its bytes were just read and are correct.
 An existing file is replaced only by bytes that are on the disk.
 
 The folder also records which bytes were uploaded for which version, one line per blob: knowing the MD5 of a file does
-not give access to it (manifests.py, `select_entitled`), and a transaction for each of thousands of uploads would take
+not give access to it (manifests.py, `select_entitled`). A transaction for each of thousands of uploads would take
 seconds.
 """
 
@@ -32,19 +32,19 @@ from modelgate_server.errors import Invalid
 from modelgate_server.settings import GIB, KIB, MIB
 
 MD5 = re.compile(r"[0-9a-f]{32}")
-# Up to this many files are synced one by one. For thousands, this takes many seconds, but syncing all at once less than
-# one.
+# Up to this many files are synced one by one. For thousands of files, this takes many seconds, but syncing the whole
+# file system takes less than one.
 FEW = 16
-# Of each of the 128 uploads that one client may have under way.
+# The bytes of one upload that may stay in memory. A client may have 128 uploads in progress.
 MAX_IN_MEMORY = 256 * KIB
 PIECE_BYTES = MIB
-# The most bytes to check before telling a client that it does not need to send a file: some seconds.
+# The most bytes to check before telling a client that it does not need to send a file. This takes some seconds.
 MAX_LOOKED_AT = GIB
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file in the folder: `md5` is its name, or None if the name is not one of ours."""
+    """A file in the folder: `md5` is its name, or None if the server does not use such names."""
 
     path: Path
     md5: str | None
@@ -58,14 +58,14 @@ class Blobs:
         self._folder = folder
         self._incoming = folder / "incoming"
         self._arrived = folder / "arrived"
-        self._unsynced: set[str] = set()  # in their places and right, but perhaps not yet on the disk
-        self._sound: set[str] = set()  # found right by this process
+        self._unsynced: set[str] = set()  # correct and in place, but perhaps not yet on the disk
+        self._sound: set[str] = set()  # checked by this process
         self._prefix, self._numbers = (
             uuid4().hex,
             itertools.count(),
-        )  # name what arrives; other processes may write here
+        )  # for the names of uploads; other processes may write here
         self._noting = threading.Lock()
-        self._notes: tuple[int, int] | None = None  # the version that was noted for last, and its open file
+        self._notes: tuple[int, int] | None = None  # the version of the last note, and its open file
         if not make:
             return
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -76,12 +76,12 @@ class Blobs:
             fsync(folder)
 
     def remove_leftovers(self) -> None:
-        """Remove what the last process did not finish. Only for the process that holds the folder."""
+        """Remove what the last process did not finish. Only the process that holds the folder may call this."""
         for leftover in self._incoming.iterdir():
             leftover.unlink()
 
     def locate(self, md5: str) -> Path:
-        """Return where a blob is, or would be. Raise Invalid for anything but 32 hex digits."""
+        """Return the path of a blob, whether it exists or not. Raise Invalid for anything but 32 hex digits."""
         return Path(self._build_path(md5))
 
     def _build_path(self, md5: str) -> str:
@@ -90,11 +90,12 @@ class Blobs:
         return f"{self._folder}/{md5[:2]}/{md5}"
 
     def get_size(self, md5: str) -> int | None:
-        """Return the size of a blob in bytes, None if it is missing. A link does not count: it could lead out of the
-        folder.
+        """
+        Return the size of a blob in bytes, None if it is missing. A link does not count, because it could lead out of
+        the folder.
         """
         try:
-            status = os.lstat(self._build_path(md5))  # called thousands of times a commit
+            status = os.lstat(self._build_path(md5))  # called thousands of times per commit
         except FileNotFoundError:
             return None
         return status.st_size if S_ISREG(status.st_mode) else None
@@ -103,7 +104,7 @@ class Blobs:
         return self.locate(md5).read_bytes()
 
     def compute_md5(self, md5: str) -> str:
-        """Return the MD5 of the bytes in a blob's place."""
+        """Return the MD5 of the bytes that are stored under a name."""
         digest = hashlib.md5(usedforsecurity=False)
         for piece in self.read_pieces(md5):
             digest.update(piece)
@@ -115,7 +116,7 @@ class Blobs:
                 yield piece
 
     def copy(self, md5: str, path: Path) -> str:
-        """Copy a blob's bytes; return their real MD5."""
+        """Copy a blob's bytes, and return their real MD5."""
         digest = hashlib.md5(usedforsecurity=False)
         with path.open("wb") as file:
             for piece in self.read_pieces(md5):
@@ -124,8 +125,8 @@ class Blobs:
         return digest.hexdigest()
 
     def renew(self, md5: str) -> bool:
-        """Return whether a blob exists, and if so, mark it as recent as an upload, because someone is about to refer to
-        it.
+        """
+        Return whether a blob exists. If so, mark it as recent as an upload, because someone is about to refer to it.
         """
         try:
             os.utime(self._build_path(md5))
@@ -134,17 +135,17 @@ class Blobs:
         return True
 
     def record_uploads(self, version: int, md5s: Iterable[str]) -> None:
-        """Record that these blobs were uploaded for a version: to its addresses, or by a user who may have them."""
+        """Record that these blobs were uploaded for a version: to its addresses, or by a user who may read them."""
         lines = "".join([f"{md5}\n" for md5 in md5s]).encode()
         if lines:
             with self._noting:
                 os.write(self._open_notes(version), lines)
 
     def _open_notes(self, version: int) -> int:
-        """The file of a version's notes, kept open: most PUTs are of the same version as the one before."""
+        """Return the open file of a version's notes: most uploads are for the same version as the one before."""
         if self._notes is not None:
             last, file = self._notes
-            if last == version and os.fstat(file).st_nlink:  # else `forget` or gc has removed it
+            if last == version and os.fstat(file).st_nlink:  # otherwise `forget` or gc has removed it
                 return file
             os.close(file)
             self._notes = None
@@ -153,7 +154,7 @@ class Blobs:
         return file
 
     def read_uploads(self, version: int) -> set[str]:
-        """Return what was uploaded for a version. A partial line, left by a kill, does not count."""
+        """Return the blobs that were uploaded for a version. A partial line, left by a kill, does not count."""
         try:
             lines = (self._arrived / str(version)).read_text().split("\n")
         except FileNotFoundError:
@@ -161,7 +162,7 @@ class Blobs:
         return {line for line in lines if MD5.fullmatch(line)}
 
     def forget(self, version: int) -> None:
-        """Drop the notes of a version that is committed."""
+        """Drop the notes of a version that was committed."""
         with self._noting:
             (self._arrived / str(version)).unlink(missing_ok=True)
             if self._notes is not None and self._notes[0] == version:
@@ -172,7 +173,8 @@ class Blobs:
         return md5 in self._unsynced
 
     def is_right(self, md5: str) -> bool:
-        """Return whether a blob that no row calls durable matches its name: this process wrote it, or its bytes are
+        """
+        Return whether a blob that no row calls durable matches its name: this process wrote it, or its bytes are
         correct.
         """
         if md5 not in self._unsynced:
@@ -203,7 +205,7 @@ class Blobs:
         return unsound
 
     def write(self, data: bytes) -> str:
-        """Store what the server itself made; returns its MD5."""
+        """Store bytes that the server itself made, and return their MD5."""
         with self.begin_upload() as upload:
             upload.write(data)
             return upload.keep()
@@ -218,7 +220,7 @@ class Blobs:
         return Incoming(self, f"{self._incoming}/{self._prefix}-{next(self._numbers)}")
 
     def make_durable(self, md5s: Collection[str]) -> None:
-        """Return after the blobs, and their names in their folders, would survive a power failure."""
+        """Return once the blobs, and their names in their folders, would survive a power failure."""
         if len(md5s) <= FEW or not sync_file_system(self._folder):
             for md5 in md5s:
                 fsync(self.locate(md5))
@@ -227,7 +229,7 @@ class Blobs:
         self._unsynced.difference_update(md5s)
 
     def walk(self) -> Iterator[Found]:
-        """Every file in the blobs' places, folder by folder."""
+        """Yield every file in the folders of the blobs."""
         for folder in sorted(self._folder.glob("*")):
             if folder in (self._incoming, self._arrived):
                 continue
@@ -262,9 +264,9 @@ class Blobs:
 
 class Incoming:
     """
-    A blob that is arriving: write its pieces, then call `keep()`. Without `keep()`, nothing is stored.
+    An upload in progress: write its pieces, then call `keep()`. Without `keep()`, nothing is stored.
 
-    Most are small and wait in memory until they are checked.
+    Most uploads are small and stay in memory until they are checked.
     """
 
     def __init__(self, blobs: Blobs, path: str) -> None:
@@ -283,13 +285,13 @@ class Incoming:
             self._flush()
 
     def compute_md5(self) -> str:
-        """Of what has been written so far."""
+        """Return the MD5 of what has been written so far."""
         return self._digest.hexdigest()
 
     def keep(self, expected: str | None = None) -> str:
         """
-        Put the blob in its place and return its MD5; raise Invalid if it is not the expected one. An existing file
-        stays, unless it is damaged: someone may have made other bytes with the same MD5.
+        Store the blob and return its MD5. Raise Invalid if it is not the expected one. An existing file stays, unless
+        it is damaged: someone may have made other bytes with the same MD5.
         """
         md5 = self.compute_md5()
         if expected is not None and md5 != expected:
@@ -308,14 +310,14 @@ class Incoming:
         return md5
 
     def _is_there(self, md5: str) -> bool:
-        """Return whether the file of this name has exactly these bytes."""
+        """Return whether the stored file of this name has exactly these bytes."""
         if self._file is None:
             return self._blobs.get_size(md5) == self.size and self._blobs.read(md5) == b"".join(self._waiting)
         self._flush()
         return filecmp.cmp(self._path, self._blobs.locate(md5), shallow=False)
 
     def _flush(self) -> int:
-        """Move what waits in memory to the file, created the first time."""
+        """Move the bytes in memory to the file, created the first time."""
         if self._file is None:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         rest = memoryview(b"".join(self._waiting))
@@ -334,7 +336,7 @@ class Incoming:
 
 
 def _inspect_file(path: Path, md5: str | None) -> Iterator[Found]:
-    """Return a file, unless it was removed since its folder was read."""
+    """Yield the file, unless it was removed since its folder was read."""
     try:
         stat = path.lstat()
     except FileNotFoundError:
@@ -352,7 +354,9 @@ def fsync(path: Path) -> None:
 
 
 def sync_file_system(folder: Path) -> bool:
-    """Wait until all of a file system is on the disk, with Linux's syncfs(2). Return False if there is no such call."""
+    """
+    Wait until all of a file system is on the disk, with Linux's syncfs(2). Return False if the system does not have it.
+    """
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:
         return False

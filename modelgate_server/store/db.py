@@ -1,7 +1,7 @@
 """
-Use SQLite: many readers, one writer, every mutation one transaction.
+Use SQLite: many readers, one writer, one transaction per mutation.
 
-The rows of a table are frozen dataclasses whose fields are its columns (or some of them); the statements that select,
+The rows of a table are frozen dataclasses whose fields are its columns (or some of them). The statements that select,
 insert and update them are built here, from names in this package's code, which never come from outside.
 """
 
@@ -22,12 +22,12 @@ from modelgate_server.errors import StartError, Stopping
 from modelgate_server.settings import BUSY_S, KEPT_WAL_BYTES
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# However long a writer has waited for this process's writers, it gives another process some time to finish.
+# However long a writer has waited for other writers of this process, it gives another process this much time to finish.
 LAST_TRY_S = 0.1
 
 
 class Row(Protocol):
-    """A dataclass of column names and the table they are in."""
+    """A dataclass of column names, and the table that they are in."""
 
     TABLE: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """One file. `read()` gives a snapshot on the thread's own connection, `write()` the one writer in a transaction."""
+    """One file. `read()` opens a snapshot on the thread's own connection, `write()` a transaction of the one writer."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -72,19 +72,22 @@ class Database:
         return db
 
     def get_connection(self) -> sqlite3.Connection:
-        """For code with its own transactions in between: each statement sees what is committed by then."""
+        """
+        Return the thread's connection for code with its own transactions: each statement sees what is committed by
+        then.
+        """
         return self._get_reader()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Wait for the other writers of this process, and at most `BUSY_S` for one of another process."""
+        """Wait for the other writers of this process, and at most `BUSY_S` seconds for one of another process."""
         began = time.monotonic()
         with self._lock, self._take_turn(time.monotonic() - began) as db:
             yield db
 
     @contextmanager
     def _take_turn(self, waited_s: float = 0) -> Iterator[sqlite3.Connection]:
-        """Of the one that has the lock."""
+        """Open the transaction of the writer that holds the lock."""
         if self._closed:
             raise Stopping("the server is stopping")
         left_s = max(BUSY_S - waited_s, LAST_TRY_S)
@@ -94,7 +97,9 @@ class Database:
 
     @contextmanager
     def write_then_read(self, work: Callable[[sqlite3.Connection], T]) -> Iterator[tuple[sqlite3.Connection, T]]:
-        """`work` in a transaction; then, while the next writer has its turn, the snapshot right after it."""
+        """
+        Run `work` in a transaction. Then, while the next writer has its turn, open the snapshot that directly follows.
+        """
         began = time.monotonic()
         with self._lock:
             with self._take_turn(time.monotonic() - began) as db:
@@ -137,7 +142,7 @@ class Turns:
     def __exit__(self, *_: object) -> None:
         with self._mutex:
             if self._waiting:
-                self._waiting.popleft().release()  # now the next one holds it
+                self._waiting.popleft().release()  # now the next one holds the lock
             else:
                 self._held = False
 
@@ -149,15 +154,15 @@ def _transact(db: sqlite3.Connection, begin: str) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        # Not after a full disk or a failed write, where SQLite itself has rolled back, but after a failed COMMIT.
+        # This is needed after a failed COMMIT. After a full disk or a failed write, SQLite itself has rolled back.
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Apply the numbered migrations that this file does not have, in one transaction, so that only one process does
-    it.
+    """
+    Apply the numbered migrations that this file does not have, in one transaction, so that only one process does it.
     """
     if read_format(db) == len(list_migrations()):
         return
@@ -184,7 +189,7 @@ def read_format(db: sqlite3.Connection) -> int:
 
 
 def _split_statements(script: str) -> Iterator[str]:
-    """Run them one by one, because `executescript` would commit their transaction."""
+    """Yield the statements one by one, because `executescript` would commit their transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -200,7 +205,7 @@ def open_snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a snapshot of a file that a server may be writing, for a command that only reads."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        uri += "&immutable=1"  # SQLite could not create the files that it needs next to it
+        uri += "&immutable=1"  # because SQLite could not create the files that it needs next to it
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     try:
         if read_format(db) < len(list_migrations()):
@@ -252,7 +257,9 @@ def insert(db: sqlite3.Connection, table: str, **columns: Any) -> int:
 
 
 def find_next_id(db: sqlite3.Connection, table: str) -> int:
-    """SQLite itself would reuse the id of the last row if it was deleted."""
+    """
+    Return an id that no row of the table has had. SQLite itself would reuse the id of the last row if it was deleted.
+    """
     ids = f"SELECT max(id) AS id FROM {table} UNION ALL SELECT id FROM last_ids WHERE name = ?"  # noqa: S608
     return int(db.execute(f"SELECT coalesce(max(id), 0) FROM ({ids})", (table,)).fetchone()[0]) + 1  # noqa: S608
 

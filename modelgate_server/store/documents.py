@@ -7,13 +7,14 @@ from typing import Any
 
 from modelgate_server.errors import Invalid
 
-# Answers and pages walk a document recursively, and Python allows 1,000 nested calls; people nest a dozen levels.
+# Answers and pages walk a document recursively, and Python allows 1,000 nested calls. People nest a dozen levels.
 MAX_JSON_DEPTH = 200
 
 
 def parse_object(text: str | bytes | None, what: str) -> dict[str, Any]:
-    """Return the object in a text, {} for no text. Raise Invalid for anything else, but allow NaN and Infinity, which
-    the SDK sends.
+    """
+    Return the object in a text, {} if there is no text. Raise Invalid for anything else, but allow NaN and Infinity,
+    which the SDK sends.
     """
     try:
         value = json.loads(text, object_hook=_as_it_is) if text else {}
@@ -30,16 +31,14 @@ def parse_object(text: str | bytes | None, what: str) -> dict[str, Any]:
 
 def _as_it_is(value: dict[str, Any]) -> dict[str, Any]:
     """
-    Called for each object of a text that is parsed. Between two calls, other threads get their turn; otherwise they
-    would wait until the end of a manifest with 300,000 entries.
+    Return the object unchanged. Python calls this for each object that it parses, and so lets other threads run in
+    between; otherwise they would wait until the end of a manifest with 300,000 entries.
     """
     return value
 
 
 def parse_body(body: bytes, what: str) -> dict[str, Any]:
-    """
-    Return the object that a request's body is. JSON can hold half a surrogate pair, which cannot be stored as text.
-    """
+    """Return the object in a request's body. JSON can hold half a surrogate pair, which cannot be stored as text."""
     value = parse_object(body, what)
     if b"\\ud" in body or b"\\uD" in body:
         try:

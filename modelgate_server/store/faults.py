@@ -1,9 +1,9 @@
 """
 Turn errors of the machine into messages that say what to do about them.
 
-The server has already waited for temporary problems (`BUSY_S`). The remaining ones last, and become a status on which
-the SDK gives up: on a 5xx, its process would hang, for minutes in `log_artifact` and for days in `finish`. The run is
-complete in the client's own folder, and `wandb sync` sends it from there.
+The server has already waited for temporary problems (`BUSY_S`). The remaining ones are permanent, and get a status on
+which the SDK gives up: on a 5xx, its process would hang, for minutes in `log_artifact` and for days in `finish`. The
+run is complete in the client's own folder, and `wandb sync` sends it from there.
 """
 
 import errno
@@ -42,7 +42,7 @@ SYSTEM = {
 
 
 def translate_error(error: BaseException | None) -> ServerError | None:
-    """Return the refusal for an error of the machine or for a stopped statement; None for any other error."""
+    """Return the refusal for an error of the machine or an interrupted statement; None for any other error."""
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
         return TooLong("the request took too long: ask for less at a time")
     if isinstance(error, sqlite3.Error):

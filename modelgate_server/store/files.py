@@ -1,4 +1,4 @@
-"""Store the files of a run: mutable by name, with their bytes in the blob folder."""
+"""Store the files of a run. A name can get new content; the bytes are in the blob folder."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class RunFile:
 
 
 def put(db: sqlite3.Connection, run_id: int, name: str, *, md5: str, size: int) -> None:
-    """Set the content of a name. Its bytes are already durable."""
+    """Set the content of a name. The bytes must already be durable."""
     db.execute(
         "INSERT INTO run_files (id, run_id, name, md5, size, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (run_id, name) DO UPDATE"
@@ -40,7 +40,7 @@ def find(db: sqlite3.Connection, run_id: int, name: str) -> RunFile | None:
 
 
 def list_by_run(db: sqlite3.Connection, run_id: int, *, pattern: str | None = None) -> list[RunFile]:
-    """By name; `pattern` is SQL's LIKE."""
+    """Return a run's files by name; `pattern` is one of SQL's LIKE."""
     return select_all(db, RunFile, "WHERE run_id = ? AND name LIKE ? ORDER BY name", run_id, pattern or "%")
 
 

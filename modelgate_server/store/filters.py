@@ -20,10 +20,10 @@ from modelgate_server.errors import Invalid
 T = TypeVar("T")
 Lookup = Callable[[str], Any]
 Place = list[list[Any]]
-# A filter is written by a person; deeper is a mistake or an attack on the stack.
+# A filter is written by hand; deeper nesting is a mistake or an attack on the stack.
 MAX_DEPTH = 32
 MAX_REGEX_CHARS = 256
-# Python's own `re` can take years over "(a+)+$"; RE2 takes a time in proportion to the text, and little memory.
+# Python's own `re` can take years for "(a+)+$". RE2 takes time in proportion to the text, and little memory.
 _LINEAR = re2.Options()
 _LINEAR.log_errors = False
 
@@ -38,10 +38,10 @@ def select(items: Iterable[T], condition: dict[str, Any], value_of: Callable[[T,
 @dataclass(frozen=True)
 class Order(Generic[T]):
     """
-    The order of a list: by "+field" or "-field" when that is given (items without the field first), and among equals
-    by `unique`, whole numbers and texts that no two items share.
+    The order of a list: by "+field" or "-field" if `by` is given (items without the field come first), and then by
+    `unique`, whole numbers and texts that no two items share.
 
-    An item's place in the order is enough to continue behind it, even if the item itself is gone by then, or there are
+    An item's place in the order is enough to continue after it, even if the item has been deleted by then, or there are
     new ones.
     """
 
@@ -61,7 +61,7 @@ class Order(Generic[T]):
         return [rank, self.unique(item)]
 
     def compute_key(self, place: Place) -> tuple[Any, Any]:
-        """Return what places are sorted by."""
+        """Return the key by which places are sorted."""
         rank, unique = tuple(place[0]), tuple(place[1])
         down = bool(self.by) and str(self.by).startswith("-")
         return _Reversed(rank) if down else rank, _Reversed(unique) if self.backwards else unique
@@ -70,7 +70,7 @@ class Order(Generic[T]):
         return sorted(items, key=lambda item: self.compute_key(self.compute_place(item)))
 
     def count_until(self, items: list[T], place: Any) -> int:
-        """Return how many of the sorted items are not behind a place. Raises Invalid for a place of another list."""
+        """Return how many of the sorted items are not after a place. Raise Invalid for a place of another list."""
         if not items:
             return 0
         if _describe_kinds(place) != _describe_kinds(self.compute_place(items[0])):
@@ -79,7 +79,7 @@ class Order(Generic[T]):
 
 
 class _Reversed:
-    """Sorts the other way round."""
+    """Sorts in reverse."""
 
     __slots__ = ("_value",)
 
@@ -97,7 +97,7 @@ class _Reversed:
 
 
 def _describe_kinds(place: Any) -> Any:
-    """Return the shape of a place: numbers and texts cannot be compared with each other."""
+    """Return the types in a place, because numbers and texts cannot be compared with each other."""
     if isinstance(place, list):
         return [_describe_kinds(item) for item in place]
     return "number" if isinstance(place, int | float) else type(place).__name__
@@ -154,7 +154,7 @@ def _match_any(value: Any, test: Callable[[Any], bool]) -> bool:
 
 
 def _make_comparable(value: Any) -> Any:
-    """Times are compared as times, whichever way they are written."""
+    """Convert times to numbers, so that they are compared as times in whatever format they are written."""
     if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value):
         try:
             at = datetime.fromisoformat(value.replace("Z", "+00:00"))

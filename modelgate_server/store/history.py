@@ -1,6 +1,6 @@
 """
 Store a run's streams: history, system events and console. A line is stored under its number, so a repeated request has
-no effect. Lines are stored as text: they may contain NaN and Infinity, which JSON does not have.
+no effect. Lines are stored as text, because they may contain NaN and Infinity, which JSON does not have.
 """
 
 import itertools
@@ -17,20 +17,20 @@ from modelgate_server.store.documents import parse_object
 
 # More lines or steps than any run has; SQLite could not hold a number of arbitrary length.
 MAX_NUMBER = 10**15
-# They are copied in one transaction, which blocks all other writers.
+# Rows that are copied in one transaction, which blocks all other writers.
 MAX_FORKED_ROWS = 200_000
-# Rows that are parsed together: many at once are faster, all at once would take much memory.
+# Rows that are parsed together: many at once are faster, but all at once would take too much memory.
 AT_ONCE = 1000
 # The SDK's own names for the streams.
 HISTORY, EVENTS, SUMMARY, CONSOLE = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"
-# The tables of those that have numbered lines.
+# The tables of the streams with numbered lines.
 TABLES = {"history": HISTORY, "events": EVENTS, "console": CONSOLE}
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Lines of one stream as they came, checked: `lines[i]` is line `offset + i`; of history, `steps[i]` its step."""
+    """Checked lines of one stream: `lines[i]` is line `offset + i`; in the history, `steps[i]` is its step."""
 
     stream: str
     offset: int
@@ -38,14 +38,14 @@ class Chunk:
     steps: list[int]
 
     def split(self, size: int) -> "Iterator[Chunk]":
-        """The same in smaller ones."""
+        """Yield the same lines in smaller chunks."""
         for start in range(0, len(self.lines), size):
             stop = start + size
             yield Chunk(self.stream, self.offset + start, self.lines[start:stop], self.steps[start:stop])
 
 
 def check_chunk(stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> Chunk:
-    """Raises Invalid for a malformed stream or line. No database is needed for that."""
+    """Return checked lines. Raise Invalid for a malformed stream or line. This needs no database."""
     if not lowest <= offset <= MAX_NUMBER:
         raise Invalid(f"stream {stream} has no line {offset}")
     if stream not in (HISTORY, EVENTS, CONSOLE, SUMMARY):
@@ -64,15 +64,15 @@ def _read_step(number: int, line: str) -> int:
 
 
 def append(db: sqlite3.Connection, run_id: int, stream: str, offset: int, lines: list[str], *, lowest: int = 0) -> None:
-    """Write `lines[i]` as line `offset + i`. Raises Invalid for a malformed stream or line."""
+    """Write `lines[i]` as line `offset + i`. Raise Invalid for a malformed stream or line."""
     write(db, run_id, check_chunk(stream, offset, lines, lowest=lowest))
 
 
 def write(db: sqlite3.Connection, run_id: int, chunk: Chunk, writer: str | None = None) -> None:
     """
-    Writing twice is the same as once. `writer` is one of several processes that log to the run at once: its lines are
-    added at the end and get new steps, because two rows with one step would look like a single row; its summary is
-    merged into the existing one.
+    Write the lines. Writing them again changes nothing. `writer` is one of several processes that log to the run at
+    once: its lines are added at the end and get new steps, because two rows with the same step would look like a single
+    row; its summary is merged into the existing one.
     """
     if chunk.stream == SUMMARY:
         if chunk.lines:
@@ -102,7 +102,7 @@ def _write_summary(db: sqlite3.Connection, run_id: int, text: str, *, laid_over:
 def _assign_shared_lines(
     db: sqlite3.Connection, run_id: int, writer: str, stream: str, numbers: list[int]
 ) -> list[int]:
-    """Return the stream's lines for those of one writer, given now if they are new."""
+    """Return the stream's line numbers for those of one writer, assigned now if they are new."""
     if not numbers:
         return []
     where = "WHERE run_id = ? AND writer = ? AND stream = ? AND number BETWEEN ? AND ?"
@@ -118,8 +118,8 @@ def _assign_shared_lines(
 
 def fork(db: sqlite3.Connection, source_id: int, run_id: int, last_step: int) -> None:
     """
-    Begin a run with what another one has logged up to a step. The new run counts its own lines from 0, so what comes
-    before has numbers below that.
+    Begin a run with what another run has logged up to a step. The new run counts its own lines from 0, so earlier lines
+    have negative numbers.
     """
     within = "FROM history WHERE run_id = ? AND step <= ?"
     number = _count(db, f"SELECT count(*) {within}", source_id, last_step)
@@ -130,7 +130,7 @@ def fork(db: sqlite3.Connection, source_id: int, run_id: int, last_step: int) ->
 
 
 def count(db: sqlite3.Connection, run_id: int) -> int:
-    """Count the lines of history: a resumed run continues there."""
+    """Count the lines of history: a resumed run continues after them."""
     return _count(db, "SELECT coalesce(max(line) + 1, 0) FROM history WHERE run_id = ?", run_id)
 
 
@@ -147,19 +147,19 @@ def _count(db: sqlite3.Connection, sql: str, *values: int) -> int:
 
 
 def read_lines(db: sqlite3.Connection, run_id: int, *, min_step: int = 0, max_step: int | None = None) -> list[str]:
-    """History as it was logged, `min_step <= _step < max_step`."""
-    # The plus keeps SQLite from reading a whole run in the order of its lines to find the few of a page.
+    """Return the history as it was logged, with `min_step <= _step < max_step`."""
+    # Without the plus, SQLite would read a whole run in the order of its lines to find the few of a page.
     order = "line" if max_step is None else "+line"
     sql = f"SELECT data {_WITHIN} ORDER BY {order}"
     return [row[0] for row in db.execute(sql, (run_id, min_step, max_step))]
 
 
-# A bound that may be missing, in a form that an index can follow.
+# The upper bound may be missing; in this form, SQLite can use an index for it.
 _WITHIN = f"FROM history WHERE run_id = ?1 AND step >= ?2 AND step < coalesce(?3, {2 * MAX_NUMBER})"
 
 
 def find_first_step(db: sqlite3.Connection, run_id: int) -> int | None:
-    """Return None for a run without history."""
+    """Return the first step, None for a run without history."""
     step: int | None = db.execute("SELECT min(step) FROM history WHERE run_id = ?", (run_id,)).fetchone()[0]
     return step
 
@@ -169,7 +169,10 @@ def read_rows(db: sqlite3.Connection, run_id: int) -> list[dict[str, Any]]:
 
 
 def sample_rows(db: sqlite3.Connection, run_id: int, wanted: int) -> Iterator[dict[str, Any]]:
-    """At most so many rows, evenly spread, the first and the last among them; one at a time in memory."""
+    """
+    Yield at most `wanted` rows, evenly spread, including the first and the last, so that only one is in memory at a
+    time.
+    """
     numbers = [line for (line,) in db.execute("SELECT line FROM history WHERE run_id = ? ORDER BY line", (run_id,))]
     for line in sample(numbers, wanted):
         yield json.loads(_read_line(db, run_id, line))
@@ -179,8 +182,8 @@ def sample_rows_between(
     db: sqlite3.Connection, run_id: int, wanted: int, keys: Sequence[str], first: int = 0, last: int | None = None
 ) -> list[dict[str, Any]]:
     """
-    At most `wanted` rows, evenly spread, with `first <= _step < last`. A key that most of them lack, because it is
-    logged rarely, adds the same number of rows, up to MAX_RARE times.
+    Return at most `wanted` rows, evenly spread, with `first <= _step < last`. For a key that most of them lack, because
+    it is logged rarely, the same number of rows is added, for at most MAX_RARE keys.
     """
     within = (run_id, first, last)
     numbers = _find_range(db, within, []) or _list_lines(db, within)
@@ -193,12 +196,12 @@ def sample_rows_between(
     return [row for _, row in sorted(picked.items())]
 
 
-# Each costs a look at all lines; keys that are logged together cost one.
+# Each rare key takes a search of all lines; keys that are logged together take one search.
 MAX_RARE = 8
 
 
 def _find_rare(rows: Collection[dict[str, Any]], keys: Sequence[str]) -> Iterator[str]:
-    """Return the keys that most rows lack. After rows were added for one key, another key may no longer be rare."""
+    """Yield the keys that most rows lack. After rows were added for one key, another key may no longer be rare."""
     left = MAX_RARE
     for key in keys:
         if left and sum(_find(row, key) is not _MISSING for row in rows) < min(len(rows) / 2, FEW_ROWS):
@@ -206,7 +209,7 @@ def _find_rare(rows: Collection[dict[str, Any]], keys: Sequence[str]) -> Iterato
             yield key
 
 
-# So many points of a key make a line.
+# This many points are enough to draw a line.
 FEW_ROWS = 100
 
 
@@ -220,7 +223,7 @@ def read_events(db: sqlite3.Connection, run_id: int) -> list[str]:
 
 
 def sample_events(db: sqlite3.Connection, run_id: int, wanted: int) -> list[str]:
-    """At most so many, evenly spread, the first and the last among them; no other is read."""
+    """Return at most `wanted` events, evenly spread, including the first and the last. No other event is read."""
     sql = "SELECT data FROM events WHERE run_id = ? AND line = ?"
     every = range(count_events(db, run_id))
     read = (db.execute(sql, (run_id, line)).fetchone() for line in sample(every, wanted))
@@ -233,27 +236,27 @@ def find_last_event(db: sqlite3.Connection, run_id: int) -> str | None:
 
 
 def read_console(db: sqlite3.Connection, run_id: int, *, first: int = 0) -> list[tuple[int, str]]:
-    """(number, line) from the line `first` on, in order; a number may be missing."""
+    """Return (number, line) from the line `first` on, in order. Numbers may be missing."""
     sql = "SELECT line, data FROM console WHERE run_id = ? AND line >= ? ORDER BY line"
     return db.execute(sql, (run_id, first)).fetchall()
 
 
 def read_numbered(db: sqlite3.Connection, run_id: int, table: str) -> Iterator[tuple[int, str]]:
-    """(number, line) of a stream, by its table's name; not all in memory at once."""
+    """Yield (number, line) of a stream, given its table's name, without all of them in memory at once."""
     if table not in TABLES:
         raise LookupError(table)
     yield from db.execute(f"SELECT line, data FROM {table} WHERE run_id = ? ORDER BY line", (run_id,))  # noqa: S608
 
 
 def rewind(db: sqlite3.Connection, run_id: int, last_step: int) -> None:
-    """Forget what was logged after a step."""
+    """Delete what was logged after a step."""
     if abs(last_step) > MAX_NUMBER:
         raise Invalid(f"a history has no step {last_step}")
     db.execute("DELETE FROM history WHERE run_id = ? AND step > ?", (run_id, last_step))
 
 
 def sample(items: Sequence[Item], wanted: int | None) -> list[Item]:
-    """At most so many, evenly spread, the first and the last among them."""
+    """Return at most `wanted` items, evenly spread, including the first and the last."""
     if not wanted or wanted <= 0 or len(items) <= wanted:
         return list(items)
     if wanted == 1:
@@ -263,14 +266,14 @@ def sample(items: Sequence[Item], wanted: int | None) -> list[Item]:
 
 
 def sample_by_spec(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return rows that have all of the spec's keys, with only those; both ends of the steps are included."""
+    """Return rows that have all of the spec's keys, with only those keys. Both bounds of the steps are inclusive."""
     keys = spec.get("keys") or []
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise Invalid('"keys" of a history spec must be a list of strings')
     first, last, wanted = (_read_number(spec, name) for name in ("minStep", "maxStep", "samples"))
     within = (run_id, first or 0, None if last is None else last + 1)
     if wanted:
-        # A long history is not read for a few hundred points, if those that are picked turn out to have the keys.
+        # A long history is not read in full for a few hundred points if the sampled rows have all of the keys.
         for candidates in (_find_range, _find_mentions):
             numbers = candidates(db, within, keys)
             if numbers is not None:
@@ -283,12 +286,12 @@ def sample_by_spec(db: sqlite3.Connection, run_id: int, spec: dict[str, Any]) ->
 
 
 Within = tuple[int, int, int | None]
-# The end of a key that appears unescaped in the JSON of the SDK.
+# Matches the end of a key that is unescaped in the SDK's JSON.
 _PLAIN = re.compile(r"[\w :-]+\Z", re.ASCII)
 
 
 def _find_range(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
-    """Return the numbers of the lines between these steps; None when they have gaps."""
+    """Return the numbers of the lines between these steps, None if there are gaps."""
     first, last, count = db.execute(f"SELECT min(line), max(line), count(*) {_WITHIN}", within).fetchone()
     return range(first, last + 1) if count and last - first + 1 == count else None
 
@@ -298,7 +301,7 @@ def _list_lines(db: sqlite3.Connection, within: Within) -> Sequence[int]:
 
 
 def _find_mentions(db: sqlite3.Connection, within: Within, keys: list[str]) -> Sequence[int] | None:
-    """Return the numbers of the lines whose text contains the end of every key; None if a key has no plain end."""
+    """Return the numbers of the lines whose text contains the end of every key, None if a key has no such end."""
     ends = [_PLAIN.search(key) for key in keys]
     endings = [f'{end[0]}"' for end in ends if end]
     if len(endings) < len(keys):
@@ -312,7 +315,7 @@ def _read_line(db: sqlite3.Connection, run_id: int, number: int) -> str:
 
 
 def _select_values(row: dict[str, Any], keys: list[str]) -> dict[str, Any] | None:
-    """Return the values of these keys, of all keys for none; None when one is missing."""
+    """Return the values of these keys, or of all keys if there are none. Return None if a key is missing."""
     values = {key: _find(row, key) for key in keys} if keys else row
     return None if any(value is _MISSING for value in values.values()) else values
 
@@ -328,7 +331,7 @@ _MISSING = object()
 
 
 def look_up(tree: dict[str, Any], key: str) -> Any:
-    """Return a value by its key or dotted path, None when it is not there."""
+    """Return a value by its key or dotted path, None if it is missing."""
     value = _find(tree, key)
     return None if value is _MISSING else value
 
@@ -346,7 +349,10 @@ def _find(row: dict[str, Any], key: str) -> Any:
 
 
 def summarize_keys(db: sqlite3.Connection, run_id: int) -> dict[str, Any]:
-    """Return which keys were logged, how often and as what, and the last step; in the words that the SDK reads."""
+    """
+    Return which keys were logged, how often and with which types, and the last step, under the names that the SDK
+    reads.
+    """
     logged_keys: dict[str, _Logged] = {}
     last_step = -1
     logged = db.execute("SELECT data FROM history WHERE run_id = ? ORDER BY line", (run_id,))
@@ -361,7 +367,7 @@ def summarize_keys(db: sqlite3.Connection, run_id: int) -> dict[str, Any]:
 
 
 class _Logged:
-    """What is known of one key after some rows."""
+    """What is known about one key after some rows."""
 
     __slots__ = ("_counts", "_last", "_monotonic")
 

@@ -1,8 +1,8 @@
 """
-Create a version: it is announced (PENDING), its blobs and manifest arrive, then it is committed in one transaction.
+Create a version: it is announced (PENDING), its blobs and manifest arrive, and then it is committed.
 
 A version is complete or does not exist: the commit checks that every blob has arrived, makes them durable, and only
-then gives the version its number. https://github.com/wandb/wandb `core/pkg/artifacts` is the client's half.
+then gives the version its number. The client's half is in `core/pkg/artifacts` of https://github.com/wandb/wandb.
 """
 
 import base64
@@ -27,7 +27,7 @@ from modelgate_server.store.runs import Run
 
 KINDS = ("FULL", "INCREMENTAL", "PATCH")
 DIGEST_HEADER = b"wandb-artifact-manifest-v1\n"
-# A reference may name anything, but not more than there is: an exabyte.
+# A reference may have any size up to an exabyte.
 MAX_ENTRY_BYTES = 10**18
 # SQLite takes at most 999 values in one statement by default.
 CHUNK = 500
@@ -46,7 +46,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a client says about a version before its contents."""
+    """What a client tells about a version before it sends the contents."""
 
     type_name: str
     collection_name: str
@@ -80,13 +80,13 @@ def decode_md5(text: str) -> str:
 
 def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft) -> Artifact:
     """
-    Return the PENDING version to upload to, or the one that is there already: of the same client's earlier try, of the
-    same content in the same collection, or of the other writers of a distributed version.
+    Return the PENDING version to upload to, or an existing one: from an earlier try of the same client, with the same
+    content in the same collection, or from the other writers of a distributed version.
     """
     retried = artifacts.find_by_client_id(db, draft.client_id) if draft.client_id else None
     if retried is not None and artifacts.get_collection(db, retried.sequence_id).project_id == project.id:
         return retried
-    # The aliases are given at the commit; one that may not be is refused before anything is uploaded for it.
+    # Aliases are assigned at the commit. One that the user may not set is refused before anything is uploaded.
     protection.require(db, user, project.id, map(names.check_alias, draft.aliases), "add this alias to this artifact")
     sequence = artifacts.ensure_collection(db, project, draft.collection_name, draft.type_name, kind="sequence")
     if draft.sequence_client_id:
@@ -113,7 +113,7 @@ def _find_shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> 
 
 
 def _find_same_content(db: sqlite3.Connection, user: User, sequence: Collection, draft: Draft) -> Artifact | None:
-    """Return the committed version with the same digest; the given aliases move to it at once."""
+    """Return the committed version with the same digest. The given aliases move to it at once."""
     if not draft.deduplicate:
         return None
     artifact = _find_by_content(db, sequence, draft)
@@ -130,8 +130,8 @@ def _find_by_content(db: sqlite3.Connection, sequence: Collection, draft: Draft)
 
 def is_sound(db: sqlite3.Connection, blobs: Blobs, project: Project | None, draft: Draft) -> bool:
     """
-    Return whether the bytes of the version with this draft's content are still intact, as far as a few seconds can
-    show. Otherwise the client must log it again, which repairs it. Reads files: not for a transaction.
+    Return whether the stored version with this draft's content is still intact, as far as a few seconds can show. If
+    not, the client must log it again, which repairs it. This reads files, so do not call it in a transaction.
     """
     collection = artifacts.find_collection(db, project.id, draft.collection_name) if project else None
     same = _find_by_content(db, collection, draft) if collection else None
@@ -167,10 +167,11 @@ def register_blobs(
     db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str]], unsound: Collection_[str] = ()
 ) -> list[tuple[int, bool]]:
     """
-    For each (artifact id, md5): the artifact that the blob was first announced for, and whether its bytes are here.
+    Return, for each (artifact id, md5), the artifact that the blob was first announced for, and whether its bytes are
+    stored.
 
-    The client will not send what is here, so that must be right, and stay until the client commits. `unsound` are
-    those that turned out to be damaged: they are sent again.
+    The client does not send what is stored, so this must be right, and the bytes must stay until the client commits.
+    `unsound` are damaged blobs: they are sent again.
     """
     md5s = list(dict.fromkeys(md5 for _, md5 in wanted))
     db.executemany(
@@ -186,7 +187,7 @@ def register_blobs(
         if synced:
             durable.add(md5)
     stored = {md5: md5 not in unsound and blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
-    # A gc that was killed may have left the row of a blob: what comes in its place is not durable yet.
+    # A gc that was killed may have left the row of a blob. The bytes that replace it are not durable yet.
     lost = [(md5,) for md5 in durable if not stored[md5]]
     db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", lost)
     return [(first.get(md5, owner), stored[md5]) for owner, md5 in wanted]
@@ -196,10 +197,11 @@ def select_entitled(
     db: sqlite3.Connection, blobs: Blobs, user: User, wanted: Iterable[tuple[int, str]]
 ) -> set[tuple[int, str]]:
     """
-    Return those of some (artifact id, md5) that the version may be made of: the bytes came by its own addresses, or are
-    in a version that the user may read. Else to know an MD5 would be to have the file.
+    Return those of some (artifact id, md5) that the version may contain: the bytes came through its own addresses, or
+    are in a version that the user may read. Otherwise, knowing an MD5 would be enough to get the file.
 
-    What the user may read now is noted, so that it stays when that version is deleted before the client commits.
+    What the user may read now is recorded, so that it still counts if that version is deleted before the client
+    commits.
     """
     waiting: dict[int, set[str]] = {}
     for owner, md5 in wanted:
@@ -224,7 +226,7 @@ _IS_READ = (
 
 
 def _read_blob_rows(db: sqlite3.Connection, md5s: list[str]) -> Iterator[tuple[str, int | None, int]]:
-    """(md5, birth artifact if it is still there, durable) of each blob that has been announced."""
+    """Yield (md5, birth artifact if it still exists, durable) of each blob that has been announced."""
     for start in range(0, len(md5s), CHUNK):
         chunk = md5s[start : start + CHUNK]
         marks = ", ".join("?" * len(chunk))
@@ -265,7 +267,7 @@ def edit(db: sqlite3.Connection, target: Manifest, *, digest: str | None, base_i
 
 
 def mark_received(db: sqlite3.Connection, manifest_id: int, md5: str) -> None:
-    """The bytes of a manifest are in the blob folder, and are made durable before this is committed."""
+    """Record that a manifest has arrived. Its bytes must be durable before this is committed."""
     update(db, "manifests", manifest_id, md5=md5)
 
 
@@ -277,7 +279,9 @@ Rows = list[tuple[int, str, str, str | None, str | None, int]]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A version whose bytes are all here and durable, to be committed: its files as rows of `entries`."""
+    """
+    A version that can be committed, because all of its bytes are stored and durable: its files as rows of `entries`.
+    """
 
     manifest_md5: str
     digest: str
@@ -286,7 +290,7 @@ class Ready:
 
 
 def commit(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact) -> Artifact:
-    """Make a version visible, whole. Repeating it changes nothing; Invalid when anything is missing."""
+    """Make a complete version visible. Repeating it changes nothing. Raise Invalid if anything is missing."""
     ready = prepare(db, blobs, user, artifact)
     if ready is None:
         return artifact
@@ -295,15 +299,15 @@ def commit(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact)
 
 
 def sum_sizes(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> int:
-    """Return bytes of the manifests that a commit has to read."""
+    """Return the size of the manifests that a commit has to read."""
     arrived = select_all(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL", artifact.id)
     return sum(blobs.get_size(str(manifest.md5)) or 0 for manifest in arrived)
 
 
 def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact) -> Ready | None:
     """
-    Do all of a commit that takes long: read and compare the manifest, check the bytes and make them durable.
-    It changes no row and needs no transaction. None for a version that is committed already.
+    Do the slow part of a commit: read and compare the manifest, check the bytes and make them durable. This changes no
+    row and needs no transaction. Return None for a version that is already committed.
     """
     if artifact.state == "COMMITTED":
         return None
@@ -320,21 +324,21 @@ def prepare(db: sqlite3.Connection, blobs: Blobs, user: User, artifact: Artifact
         raise Invalid(
             f"the manifest's digest is {digest}, but {artifact.digest} was announced: the version was not committed"
         )
-    # Synced before the row that says so is committed; those that an earlier commit has synced are left.
+    # Blobs are synced before the row that says so is committed. Those that an earlier commit has synced are skipped.
     fresh = {md5 for md5 in wanted if md5 not in durable or blobs.is_unsynced(md5)}
     blobs.make_durable(fresh)
     return Ready(manifest_md5, digest, rows, fresh)
 
 
 def write_entries(db: sqlite3.Connection, artifact_id: int, rows: Rows, *, first: bool) -> None:
-    """Some of the files of a version that no one sees yet; with the first, what an earlier try has left goes."""
+    """Write some files of a version that is not visible yet. With `first`, remove what an earlier try has left."""
     if first:
         db.execute("DELETE FROM entries WHERE artifact_id = ?", (artifact_id,))
     db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def finish(db: sqlite3.Connection, user: User, artifact: Artifact, ready: Ready) -> Artifact:
-    """With all its files written, the version gets its number and its aliases, and is seen."""
+    """Once all files are written, give the version its number and its aliases, and make it visible."""
     if artifacts.get_artifact(db, artifact.id).state != "PENDING":
         raise Invalid("the version was committed or deleted in the meantime")
     references.remember(db, ready.blobs)
@@ -367,7 +371,7 @@ def compute_digest(contents: dict[str, Any]) -> str:
 
 
 def _read_final_contents(db: sqlite3.Connection, blobs: Blobs, artifact: Artifact) -> tuple[str, dict[str, Any], bool]:
-    """MD5 of the manifest to keep, its contents, and whether the server had to put it together from several."""
+    """Return the MD5 of the manifest to keep, its contents, and whether the server had to merge it from several."""
     arrived = select_all(db, Manifest, "WHERE artifact_id = ? AND md5 IS NOT NULL ORDER BY id", artifact.id)
     if not arrived:
         raise Invalid("no manifest has arrived: the version was not committed")
@@ -384,7 +388,7 @@ def _read_final_contents(db: sqlite3.Connection, blobs: Blobs, artifact: Artifac
 
 
 def _read_base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> dict[str, Any]:
-    """Return what an incremental version starts from."""
+    """Return the contents that an incremental version starts from."""
     base = artifacts.find_artifact(db, manifest.base_artifact_id) if manifest.base_artifact_id else None
     if manifest.kind != "INCREMENTAL" or base is None or base.manifest_md5 is None:
         return {}
@@ -392,7 +396,7 @@ def _read_base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest
 
 
 def _read_document(blobs: Blobs, md5: str | None) -> dict[str, Any]:
-    """Read it from the disk: after a power failure, the row may exist without the bytes."""
+    """Read a manifest from the disk and check it: after a power failure, the row may exist without the bytes."""
     data = blobs.read(str(md5)) if blobs.get_size(str(md5)) is not None else b""
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
         raise Invalid("the manifest has not arrived: the version was not committed")

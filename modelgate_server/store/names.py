@@ -1,4 +1,4 @@
-"""Check names. Each rule returns its value, or raises one sentence."""
+"""Check names. Each function returns its value, or raises an error of one sentence."""
 
 import re
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ LATEST = "latest"
 _NAME = re.compile(r"[^/\\#?%:]+")
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 _VERSION = re.compile(r"v(\d{1,9})", re.ASCII)
-# Half a surrogate pair can be written in JSON and not in UTF-8.
+# Half a surrogate pair can be written in JSON, but not in UTF-8.
 _NO_PATH = re.compile(r"[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -25,14 +25,14 @@ def _check_length(text: str, what: str) -> str:
 
 
 def check_plain(text: str, what: str) -> str:
-    """Return a name that stands as one segment of a reference or a page's address: an entity, a project, a run."""
+    """Return a name that is valid as one segment of a reference or a page's address: an entity, a project, a run."""
     if not _NAME.fullmatch(_check_length(text, what)) or text in {".", ".."}:
         raise Invalid(f'{what} "{text}" may not contain / \\ # ? % : or be . or ..')
     return text
 
 
 def check_collection(text: str) -> str:
-    """As W&B has it: anything but the two characters that end a name in a reference."""
+    """Return a name as W&B allows it: without the two characters that end a name in a reference."""
     if "/" in text or ":" in text or text in {".", ".."}:
         raise Invalid(f'artifact name "{text}" may not contain / or : or be . or ..')
     return _check_length(text, "artifact name")
@@ -61,7 +61,7 @@ def check_run_tag(text: str) -> str:
 
 
 def parse_version(text: str) -> int | None:
-    """3 for "v3", None for anything else."""
+    """Return 3 for "v3", None for anything else."""
     match = _VERSION.fullmatch(text)
     return int(match[1]) if match else None
 
@@ -72,12 +72,12 @@ def check_entry_path(text: str) -> str:
 
 
 def normalize_run_file(text: str) -> str:
-    """Return a run file's name, normalised: the SDK asks for "./a.txt" what it stored as "a.txt"."""
+    """Return a run file's name, normalized: the SDK asks for "./a.txt" after it stored "a.txt"."""
     return _check_relative(str(PurePosixPath(_check_path(text, "file name"))), text)
 
 
 def _check_path(text: str, what: str) -> str:
-    """Allow whatever a file system allows in a file's name, including a tab or a line break."""
+    """Allow whatever a file system allows in a file's name, including tabs and line breaks."""
     if not text or len(text) > MAX_PATH_CHARS or _NO_PATH.search(text):
         raise Invalid(f'{what} "{text[:80]}" must have 1 to {MAX_PATH_CHARS} characters, none of them a NUL')
     return text

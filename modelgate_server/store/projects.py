@@ -1,4 +1,4 @@
-"""Store projects, and decide who may do what in them. A registry is a project of an organisation's entity."""
+"""Store projects, and decide who may do what in them. A registry is a project of an organization's entity."""
 
 import json
 import sqlite3
@@ -11,18 +11,18 @@ from modelgate_server.store.accounts import Entity, User
 from modelgate_server.store.db import format_now, get, insert, select_all, select_one, update
 
 REGISTRY_PREFIX = "wandb-registry-"
-# W&B's terms for "everyone in the organisation" and "only named members".
+# W&B's terms for "everyone in the organization" and "only named members".
 ORGANIZATION_ACCESS = "PRIVATE"
 RESTRICTED_ACCESS = "RESTRICTED"
 WRITERS = ("admin", "member")
-# Who may have the files; a restricted viewer only sees what there is.
+# Who may read the files; a restricted viewer only sees what exists.
 READERS = (*WRITERS, "viewer")
-# From most to least: if a user has two roles, the higher one counts.
+# From the highest to the lowest: if a user has two roles, the higher one counts.
 ROLES = ("admin", "member", "viewer", "restricted_viewer")
 
 
 class InProject(Protocol):
-    """What belongs to a project."""
+    """Something that belongs to a project."""
 
     @property
     def project_id(self) -> int: ...
@@ -67,7 +67,7 @@ def list_by_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
 
 
 def find_role(db: sqlite3.Connection, user: User, project: Project) -> str | None:
-    """Return what a user is in a project, None for a stranger."""
+    """Return a user's role in a project, None if they have no access."""
     owner = accounts.get_entity(db, project.entity_id)
     if owner.kind == "organization":
         return _find_registry_role(db, user, project, owner)
@@ -99,14 +99,14 @@ def _find_registry_role(db: sqlite3.Connection, user: User, project: Project, ow
 
 
 def find_readable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str | None) -> Project | None:
-    """Return the project if it exists and the user may see it. No entity means the user's own."""
+    """Return the project if it exists and the user may see it. Without an entity, look in the user's own."""
     owner = accounts.find_entity(db, entity_name) if entity_name else accounts.get_default_entity(db, user)
     project = owner and name and find(db, owner.id, name)
     return project if project and find_role(db, user, project) is not None else None
 
 
 def list_readable_ids(db: sqlite3.Connection, user: User) -> list[int]:
-    """Return the projects whose files a user may have."""
+    """Return the ids of the projects whose files a user may read."""
     mine = json.dumps([owner.id for owner in accounts.list_teams(db, user.id)])
     sql = "SELECT id FROM projects WHERE entity_id IN (SELECT value FROM json_each(?))"
     registries = select_all(db, Project, "JOIN entities ON entities.id = entity_id WHERE kind = 'organization'")
@@ -116,14 +116,17 @@ def list_readable_ids(db: sqlite3.Connection, user: User) -> list[int]:
 
 
 def require_writable(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
-    """Return the project to write to; raises NotFound or Forbidden."""
+    """Return the project to write to. Raise NotFound or Forbidden."""
     owner = require_writable_entity(db, user, entity_name, name)
     missing = f'project "{owner.name}/{name}" not found'
     return require_writer(db, user, find(db, owner.id, name), missing)
 
 
 def require_writer(db: sqlite3.Connection, user: User, project: Project | None, missing: str) -> Project:
-    """NotFound in the same words, `missing`, for a project that is not there and for one that the user may not see."""
+    """
+    Return the project. Raise NotFound with the same message, `missing`, if it does not exist or the user may not see
+    it.
+    """
     its_role = find_role(db, user, project) if project is not None else None
     if project is None or its_role is None:
         raise NotFound(missing)
@@ -133,7 +136,9 @@ def require_writer(db: sqlite3.Connection, user: User, project: Project | None, 
 
 
 def require_writable_item(db: sqlite3.Connection, user: User, thing: T | None, missing: str) -> T:
-    """Return a run, sweep or collection, when the user may write to its project; else as `require_writer` has it."""
+    """
+    Return a run, sweep or collection if the user may write to its project; otherwise raise as `require_writer` does.
+    """
     home = require_writer(db, user, get_project(db, thing.project_id) if thing is not None else None, missing)
     if thing is None:
         raise LookupError(f"project {home.id} is not of anything")
@@ -146,7 +151,7 @@ def require_reader(roles: set[str]) -> None:
 
 
 def ensure(db: sqlite3.Connection, user: User, entity_name: str | None, name: str) -> Project:
-    """Return the project to write to, made if it is missing. Registries are not made in passing."""
+    """Return the project to write to, created if it is missing. Registries are not created this way."""
     owner = require_writable_entity(db, user, entity_name, name)
     project = find(db, owner.id, name)
     if project is not None or owner.kind == "organization":
@@ -181,7 +186,7 @@ def create(
 
 
 def edit(db: sqlite3.Connection, target: Project, **changes: Any) -> Project:
-    """Change the columns that are given."""
+    """Change the given columns."""
     given = {name: value for name, value in changes.items() if value is not None}
     allowed = (ORGANIZATION_ACCESS, RESTRICTED_ACCESS) if target.is_registry else (ORGANIZATION_ACCESS,)
     if given.get("access", ORGANIZATION_ACCESS) not in allowed:
@@ -200,7 +205,7 @@ def rename(db: sqlite3.Connection, project: Project, name: str) -> Project:
 
 
 def delete(db: sqlite3.Connection, project: Project) -> None:
-    """With all that is in it."""
+    """Delete a project with all its contents."""
     db.execute("DELETE FROM projects WHERE id = ?", (project.id,))
 
 
@@ -211,7 +216,7 @@ def require_admin(db: sqlite3.Connection, user: User, project: Project) -> Proje
 
 
 def require_writable_entity(db: sqlite3.Connection, user: User, entity_name: str | None, project_name: str) -> Entity:
-    """Return the entity, when the user may write there at all; in an organization each registry decides for itself."""
+    """Return the entity if the user may write there at all. In an organization, each registry decides for itself."""
     owner = accounts.find_entity(db, entity_name) if entity_name else accounts.get_default_entity(db, user)
     its_role = find_entity_role(db, user, owner) if owner else None
     if owner is None or (its_role is None and owner.kind != "organization"):
@@ -224,7 +229,7 @@ def require_writable_entity(db: sqlite3.Connection, user: User, entity_name: str
 
 
 def find_entity_role(db: sqlite3.Connection, user: User, owner: Entity) -> str | None:
-    """Return what a user is in a user's own entity, in a team or in an organization; None for a stranger."""
+    """Return a user's role in a user's own entity, a team or an organization; None if they have no access."""
     if owner.kind == "user":
         return "admin" if owner.user_id == user.id else None
     if owner.kind == "team":

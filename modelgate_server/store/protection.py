@@ -1,8 +1,8 @@
 """
-Protect aliases such as `production`, which only an admin of the registry may set, move or remove, in any way. Each is
-protected in all collections of its registry: https://docs.wandb.ai/models/registry/aliases
+Protect aliases such as `production`, which only an admin of the registry may set, move or remove, in any way. An alias
+is protected in all collections of its registry: https://docs.wandb.ai/models/registry/aliases
 
-A person reads "Production" or "pr0duction" as `production`, so an alias that looks like a protected one needs the same
+People read "Production" or "pr0duction" as `production`, so an alias that looks like a protected one needs the same
 permission.
 """
 
@@ -19,7 +19,7 @@ from modelgate_server.store.projects import Project
 
 
 def protect(db: sqlite3.Connection, home: Project, alias: str) -> None:
-    """Protecting twice is the same as once. The version that has the alias keeps it."""
+    """Protect an alias. Repeating it changes nothing. The version that has the alias keeps it."""
     if names.check_alias(alias) == names.LATEST or names.parse_version(alias) is not None:
         raise Invalid(f'"{alias}" is given by the server itself and cannot be protected')
     db.execute("INSERT OR IGNORE INTO protected_aliases VALUES (?, ?)", (home.id, alias))
@@ -40,21 +40,21 @@ def list_all(db: sqlite3.Connection) -> list[tuple[Project, str]]:
 
 
 def match_protected(db: sqlite3.Connection, project_id: int, aliases: Iterable[str]) -> dict[str, str]:
-    """Return those of some aliases that are protected or look so, each with the protected one."""
+    """Return those of some aliases that are protected, or look like a protected one, each with the protected one."""
     guarded = {normalize(name): name for name in list_protected(db, project_id)}
     return {alias: guarded[normalize(alias)] for alias in aliases if normalize(alias) in guarded} if guarded else {}
 
 
 def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterable[str], action: str) -> None:
-    """Raise Forbidden if the change affects a protected alias and the user is not an admin where it is protected."""
+    """Raise Forbidden if the change affects a protected alias and the user is not an admin of its registry."""
     touched = sorted(match_protected(db, project_id, aliases).values())
     if not touched:
         return
     home = projects.get_project(db, project_id)
     role = projects.find_role(db, user, home)
     if role != "admin":
-        # W&B's server's own words are not published: the first half is what the SDK puts before them
-        # (sdk/artifacts/artifact.py, _add_aliases). A stranger to the registry does not learn its name.
+        # The message of W&B's server is not published: the first half is what the SDK puts before it
+        # (sdk/artifacts/artifact.py, _add_aliases). Users without access to the registry do not learn its name.
         where = f'"{home.name}"' if role else "a registry"
         raise Forbidden(
             f'you do not have permission to {action}: the alias "{touched[0]}" is protected in {where}, and only an'
@@ -64,7 +64,7 @@ def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterab
 
 def normalize(alias: str) -> str:
     """
-    Return what an alias looks like: without case, accents, spaces, punctuation and what cannot be seen, and with
+    Return what an alias looks like: without case, accents, spaces, punctuation and invisible characters, and with
     similar letters replaced by ASCII letters. https://www.unicode.org/reports/tr39/#Confusable_Detection
     """
     seen = (char for char in unicodedata.normalize("NFKD", alias) if unicodedata.category(char)[0] in "LNS")
@@ -73,7 +73,7 @@ def normalize(alias: str) -> str:
     return ascii_only.translate(_SAME_IN_ASCII).replace("rn", "m").replace("vv", "w")
 
 
-# One character represents each group: to a quick reader, they look the same.
+# One character represents each group of characters that look the same to a quick reader.
 _SAME_IN_ASCII = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
 
 

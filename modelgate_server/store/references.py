@@ -1,11 +1,12 @@
 """
-Find what refers to blobs and to versions. Any other blob belongs to an upload in progress, or is no longer needed.
+Find what refers to blobs and to versions. A blob that nothing refers to belongs to an upload in progress, or is no
+longer needed.
 """
 
 import sqlite3
 from collections.abc import Iterable
 
-# A version that is still announced keeps the manifests that it has: they are small, and what they name may follow.
+# A pending version keeps the manifests that it has: they are small, and the blobs that they name may still arrive.
 _BLOBS = (
     "SELECT md5 FROM entries WHERE md5 IS NOT NULL",
     "SELECT md5 FROM run_files",
@@ -34,18 +35,18 @@ def select_referenced(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
 
 
 def remember(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
-    """Note that blobs were made durable: no one has to read their bytes to believe in them."""
+    """Record that blobs were made durable, so that no one has to read their bytes to trust them."""
     sql = "INSERT INTO blobs (md5, durable) VALUES (?, 1) ON CONFLICT DO UPDATE SET durable = 1"
     db.executemany(sql, [(md5,) for md5 in md5s])
 
 
 def forget(db: sqlite3.Connection, md5s: Iterable[str]) -> None:
-    """Remove the records of blobs: the next upload makes a blob durable again."""
+    """Remove the records of blobs, so that the next upload makes them durable again."""
     db.executemany("DELETE FROM blobs WHERE md5 = ?", [(md5,) for md5 in md5s])
 
 
 def list_sizes(db: sqlite3.Connection) -> dict[str, int | None]:
-    """For every blob that something refers to: how many bytes it has to have, where a row says so."""
+    """Return, for every blob that something refers to, how many bytes it must have, if a row says so."""
     sizes: dict[str, int | None] = dict.fromkeys(list_blobs(db))
     sizes.update(db.execute("SELECT md5, size FROM run_files"))
     sizes.update(db.execute("SELECT md5, size FROM entries WHERE md5 IS NOT NULL"))
@@ -53,7 +54,7 @@ def list_sizes(db: sqlite3.Connection) -> dict[str, int | None]:
 
 
 def describe_owner(db: sqlite3.Connection, md5: str) -> str:
-    """One of those that refer to a blob, in words."""
+    """Describe something that refers to a blob."""
     entry = db.execute("SELECT path, artifact_id FROM entries WHERE md5 = ?", (md5,)).fetchone()
     if entry:
         return f'file "{entry[0]}" of version {name_version(db, entry[1])}'
@@ -69,12 +70,13 @@ def describe_owner(db: sqlite3.Connection, md5: str) -> str:
     return f"the manifest of version {name_version(db, version[0])}" if version else "the manifest of a draft"
 
 
-# How the SDK writes a file of another version: its id in hex, and the path (storage_handlers/wb_artifact_handler.py).
+# The SDK refers to a file of another version by the version's id in hex and the path
+# (storage_handlers/wb_artifact_handler.py).
 _SCHEME = "wandb-artifact://"
 
 
 def list_referring(db: sqlite3.Connection, artifact_id: int) -> list[int]:
-    """Return the versions that have files of a version, as a table has the pictures that were logged elsewhere."""
+    """Return the versions that contain files of a version, like a table with pictures that were logged elsewhere."""
     start = f"{_SCHEME}{f'Artifact:{artifact_id}'.encode().hex()}"
     sql = (
         "SELECT DISTINCT artifact_id FROM entries JOIN artifacts ON artifacts.id = artifact_id"
@@ -85,7 +87,7 @@ def list_referring(db: sqlite3.Connection, artifact_id: int) -> list[int]:
 
 
 def list_dangling(db: sqlite3.Connection) -> list[tuple[int, str]]:
-    """(version, path) of files that are in a version which is not there any more."""
+    """Return (version, path) of files that are in a version that no longer exists."""
     sql = (
         "SELECT artifact_id, path, ref FROM entries JOIN artifacts ON artifacts.id = artifact_id"
         " WHERE state = 'COMMITTED' AND ref >= ? AND ref < ? ORDER BY artifact_id, path"
@@ -102,7 +104,7 @@ def list_dangling(db: sqlite3.Connection) -> list[tuple[int, str]]:
 
 
 def name_version(db: sqlite3.Connection, artifact_id: int) -> str:
-    """As people write it: entity/project/name:v3."""
+    """Return a version's name as people write it: entity/project/name:v3."""
     sql = (
         "SELECT entities.name || '/' || projects.name || '/' || collections.name || ':v' || version_index"
         " FROM artifacts JOIN collections ON collections.id = sequence_id"

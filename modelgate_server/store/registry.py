@@ -1,6 +1,6 @@
 """
 Store registries, which are projects of an organization with their own members, and links, which put a version into a
-portfolio of a project or registry under a separate number.
+portfolio of a project or registry under its own number.
 """
 
 import sqlite3
@@ -18,13 +18,13 @@ MODEL_REGISTRY = "wandb-registry-model"
 def link(
     db: sqlite3.Connection, user: User, artifact: Artifact, target: Project, portfolio: str, aliases: list[str]
 ) -> Membership:
-    """Return the version's place in the portfolio, made if it is missing. Linking twice is the same as once."""
+    """Return the version's membership in the portfolio, created if it is missing. Linking again changes nothing."""
     if artifact.state != "COMMITTED":
         raise Invalid("only a committed version can be linked")
     source = artifacts.get_collection(db, artifact.sequence_id)
     _check_organization(db, projects.get_project(db, source.project_id), target)
     type_name = artifacts.get_type(db, source.type_id).name
-    # A registry may have stopped to take a type after the collection was made.
+    # A registry may have stopped accepting a type after the collection was created.
     artifacts.ensure_type(db, target, type_name)
     collection = artifacts.ensure_collection(db, target, names.check_collection(portfolio), type_name, kind="portfolio")
     membership = artifacts.add_to(db, collection, artifact.id)
@@ -34,7 +34,7 @@ def link(
 
 
 def unlink(db: sqlite3.Connection, user: User, artifact: Artifact, portfolio_id: int) -> None:
-    """Take a version out of a portfolio; twice is the same as once."""
+    """Remove a version from a portfolio. Repeating it changes nothing."""
     if artifacts.get_collection(db, portfolio_id).kind != "portfolio":
         raise Invalid("a version cannot be unlinked from the collection that it was logged to")
     membership = artifacts.find_membership(db, portfolio_id, artifact.id)
@@ -43,7 +43,7 @@ def unlink(db: sqlite3.Connection, user: User, artifact: Artifact, portfolio_id:
 
 
 def _check_organization(db: sqlite3.Connection, source: Project, target: Project) -> None:
-    """A registry holds only what its own organisation made."""
+    """Check that a registry contains only what its own organization made."""
     owner = accounts.get_entity(db, target.entity_id)
     if owner.kind != "organization":
         return
@@ -68,7 +68,9 @@ def create(
     *,
     types: list[str] | None = None,
 ) -> Project:
-    """Return a registry of an organization, made by one of its people; without types it takes all of them."""
+    """
+    Return a new registry of an organization, created by one of its members. Without types, it accepts all of them.
+    """
     if not name.startswith(projects.REGISTRY_PREFIX):
         raise Invalid(
             f'an organization\'s projects are registries, whose names start with "{projects.REGISTRY_PREFIX}"'
@@ -83,7 +85,7 @@ def create(
 
 
 def add_types(db: sqlite3.Connection, project: Project, types: list[str]) -> None:
-    """What the registry takes from now on; a type is never taken back."""
+    """Add types that the registry accepts. A type is never removed."""
     for name in types:
         if artifacts.find_type(db, project.id, names.check_type(name)) is None:
             insert(db, "artifact_types", project_id=project.id, name=name, created_at=format_now())
@@ -99,7 +101,8 @@ def list_visible(db: sqlite3.Connection, user: User, owner: Entity) -> list[Proj
 
 
 def list_members(db: sqlite3.Connection, project: Project) -> list[tuple[User, str]]:
-    """Return the members of a registry with their roles: the named ones, and for an open registry everyone in the
+    """
+    Return the members of a registry with their roles: the named ones and, for an open registry, everyone in the
     organization.
     """
     sql = "SELECT user_id, role FROM project_members WHERE project_id = ? ORDER BY user_id"
@@ -128,7 +131,7 @@ def set_team(db: sqlite3.Connection, project: Project, entity_id: int, role: str
 
 
 def remove_member(db: sqlite3.Connection, project: Project, user_id: int) -> None:
-    """Removing who is not in it changes nothing."""
+    """Remove a member. Removing someone who is not a member changes nothing."""
     db.execute("DELETE FROM project_members WHERE project_id = ? AND user_id = ?", (project.id, user_id))
 
 
@@ -143,7 +146,7 @@ def _check_role(role: str) -> str:
 
 
 def create_local(db: sqlite3.Connection, key: str) -> None:
-    """What a first start makes: the user `local`, an organization, and its registry for models."""
+    """Create what a first start needs: the user `local`, an organization, and its registry for models."""
     user = accounts.create_user(db, accounts.LOCAL_USER, admin=True)
     accounts.add_key(db, user.id, key, "created at the first start")
     organization = accounts.create_organization(db, accounts.LOCAL_ORGANIZATION)

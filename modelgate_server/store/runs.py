@@ -1,4 +1,4 @@
-"""Store runs: their names, their configs, their results."""
+"""Store runs: their names, configs and results."""
 
 import json
 import secrets
@@ -47,7 +47,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A run without its config, of which the SDK makes some 10 kB."""
+    """A run without its config, which is some 10 kB with the SDK's additions."""
 
     TABLE: ClassVar[str] = "runs"
     id: int
@@ -85,12 +85,12 @@ def require(db: sqlite3.Connection, project: Project, name: str) -> Run:
 
 
 def list_by_project(db: sqlite3.Connection, project_id: int) -> list[Run]:
-    """Newest first."""
+    """Return a project's runs, newest first."""
     return select_all(db, Run, "WHERE project_id = ? ORDER BY id DESC", project_id)
 
 
 def list_without_configs(db: sqlite3.Connection, project_id: int) -> list[Listed]:
-    """Newest first."""
+    """Return a project's runs without their configs, newest first."""
     return select_all(db, Listed, "WHERE project_id = ? ORDER BY id DESC", project_id)
 
 
@@ -101,14 +101,14 @@ def read_config_text(db: sqlite3.Connection, run_id: int) -> str:
 
 
 def summarize_project(db: sqlite3.Connection, project_id: int) -> tuple[int, str]:
-    """Return how many runs a project has, and when one of them was last heard of."""
+    """Return how many runs a project has, and the time of the latest heartbeat."""
     sql = "SELECT count(*), coalesce(max(heartbeat_at), '') FROM runs WHERE project_id = ?"
     count, latest = db.execute(sql, (project_id,)).fetchone()
     return int(count), str(latest)
 
 
 def create(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
-    """Return a new run, `running` unless told otherwise."""
+    """Return a new run, `running` unless `fields` says otherwise."""
     created = format_now()
     given = _check_fields(fields)
     run_id = insert(
@@ -129,7 +129,9 @@ def create(db: sqlite3.Connection, project: Project, user: User, name: str, fiel
 
 
 def begin(db: sqlite3.Connection, project: Project, user: User, name: str, fields: dict[str, Any]) -> Run:
-    """Return a new run of the SDK: if it is a fork, with the past and the config of the run that it begins with."""
+    """
+    Return a new run of the SDK. If it is a fork, it gets the history and the config of the run that it starts from.
+    """
     source = _find_source(db, project, name, fields)
     if source is None:
         return create(db, project, user, name, fields)
@@ -140,7 +142,7 @@ def begin(db: sqlite3.Connection, project: Project, user: User, name: str, field
 
 
 def _find_source(db: sqlite3.Connection, project: Project, name: str, given: dict[str, Any]) -> tuple[Run, int] | None:
-    """Return the run and the step that a new run begins with (`fork_from`): the SDK leaves them in the config."""
+    """Return the run and the step that a new run starts from (`fork_from`), which the SDK leaves in the config."""
     parse_object(given.get("config"), "a run's config")
     point = _read_branch_point(given)
     if point is None or point.get("run_id") == name:
@@ -159,9 +161,7 @@ def _read_branch_point(given: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _merge_configs(below: dict[str, Any], given: dict[str, Any]) -> str:
-    """Merge two configs: the first overrides the second. The parts that the SDK adds about itself are merged one by
-    one.
-    """
+    """Merge two configs: `given` overrides `below`. The parts that the SDK adds about itself are merged key by key."""
     return json.dumps(_merge(below, json.loads(given.get("config") or "{}"), within=("_wandb",)))
 
 
@@ -174,7 +174,10 @@ def _merge(below: dict[str, Any], above: dict[str, Any], within: tuple[str, ...]
 
 
 def join(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
-    """One of several processes that write this run at once says so. What the others said stays, also that it ended."""
+    """
+    Record that one of several processes writes this run. What the others have sent stays, including that the run has
+    ended.
+    """
     changes = _check_fields(fields)
     if "config" in changes:
         changes["config"] = _merge_configs(json.loads(target.config), changes)
@@ -183,7 +186,7 @@ def join(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
 
 
 def resume(db: sqlite3.Connection, target: Run, fields: dict[str, Any]) -> Run:
-    """Record that a process writes this run: the first time after an end, or again while it runs."""
+    """Record that a process writes this run: for the first time after it ended, or again while it runs."""
     changes = {"heartbeat_at": format_now(), **_check_fields(fields)}
     point = _read_branch_point(changes)
     if point is not None and point.get("run_id") != target.name:
@@ -220,10 +223,10 @@ def _make_display_name(db: sqlite3.Connection, project_id: int) -> str:
 def record_heartbeat(
     db: sqlite3.Connection, run: Run, *, complete: bool, exit_code: int | None, preempting: bool
 ) -> None:
-    """A sign of life from the run's process, perhaps its last."""
+    """Record a sign of life from the run's process, which may be its last."""
     changes: dict[str, Any] = {"heartbeat_at": format_now()}
     if run.state == "crashed":
-        changes["state"] = "running"  # it was only silent for long: a suspended machine, a server that was down
+        changes["state"] = "running"  # it was only silent for a long time: a suspended machine, a server that was down
     if preempting:
         changes["state"] = "preempting"
     if complete:
@@ -232,12 +235,12 @@ def record_heartbeat(
 
 
 def mark_crashed(db: sqlite3.Connection, silent_since: str) -> None:
-    """Runs that no one has heard of since then are not running any more: their process was killed."""
+    """Mark running runs as crashed if no one has heard of them since then: their process was killed."""
     db.execute("UPDATE runs SET state = 'crashed' WHERE state = 'running' AND heartbeat_at < ?", (silent_since,))
 
 
 def request_stop(db: sqlite3.Connection, run_id: int) -> None:
-    """The run's process learns of it with its next heartbeat."""
+    """Ask a run to stop. Its process learns of it with its next heartbeat."""
     update(db, "runs", run_id, stop_requested=1)
 
 
@@ -252,7 +255,7 @@ def move_state(db: sqlite3.Connection, run: Run, state: str) -> None:
 
 
 def delete(db: sqlite3.Connection, run_id: int) -> None:
-    """The run and its streams; the artifacts it made stay."""
+    """Delete a run and its streams. The artifacts that it made stay."""
     db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 

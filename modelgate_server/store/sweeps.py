@@ -29,7 +29,7 @@ from modelgate_server.store.runs import Run
 STATES = ("RUNNING", "PAUSED", "CANCELED", "FINISHED", "STOPPED", "PENDING")
 METHODS = ("grid", "random")
 NAME_CHARS = 8
-# A grid is walked in memory.
+# A grid is iterated in memory.
 MAX_GRID_POINTS = 1_000_000
 
 
@@ -110,7 +110,7 @@ def edit(
     display_name: str | None = None,
     description: str | None = None,
 ) -> Sweep:
-    """Change what is given."""
+    """Change the given fields."""
     if state is not None and state not in STATES:
         raise Invalid(f'sweep state "{state}" is not one of {", ".join(STATES)}')
     if config is not None:
@@ -129,12 +129,12 @@ def _make_name() -> str:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return a sweep's configuration, which the client sends as YAML. Raises Invalid for what cannot be run here."""
+    """Return a sweep's configuration, which the client sends as YAML. Raise Invalid for what cannot be run here."""
     if len(text) > MAX_SWEEP_CHARS:
         raise Invalid(f"the sweep's configuration has more than {MAX_SWEEP_CHARS} characters")
     try:
         config = _load(text)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # of a date in the 13th month, for instance
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # for example, for a date in the 13th month
         raise Invalid("the sweep's configuration is not YAML") from None
     _check_values(config)
     if not isinstance(config, dict) or not isinstance(config.get("parameters"), dict):
@@ -148,7 +148,8 @@ def parse(text: str) -> dict[str, Any]:
     return config
 
 
-# What W&B does with these keys is not done here. A sweep that took them and did nothing would not be the one asked for.
+# This server does not support these keys. A sweep that accepted and ignored them would not be the one that was asked
+# for.
 NOT_HERE = {
     "early_terminate": "stopping runs early",
     "controller": "a sweep with its own controller",
@@ -158,7 +159,7 @@ NOT_HERE = {
     "queue": "a sweep on a launch queue",
     "launch": "a sweep on launch",
 }
-# What this server or the agent reads.
+# The keys that this server or the agent reads.
 KNOWN = ("method", "parameters", "metric", "run_cap", "program", "command", "name", "description", "project", "entity")
 GOALS = ("minimize", "maximize")
 
@@ -180,7 +181,7 @@ def check_config(text: str) -> dict[str, Any]:
 
 
 def list_warnings(config: dict[str, Any]) -> list[str]:
-    """Return the keys of a configuration that have no effect, for the person who wrote it."""
+    """Return warnings about keys of a configuration that have no effect, for the person who wrote it."""
     unknown = sorted(str(key) for key in config if key not in KNOWN and key not in NOT_HERE)
     return [
         f'"{key[:80]}" in the sweep\'s configuration is not supported by this server and has no effect'
@@ -189,7 +190,9 @@ def list_warnings(config: dict[str, Any]) -> list[str]:
 
 
 def _check_values(config: Any) -> None:
-    """YAML may hold what JSON cannot, in a circle, or a few lines that unfold to billions."""
+    """
+    Refuse values that JSON does not have. YAML may also hold a cycle, or a few lines that expand to billions of values.
+    """
     waiting, seen = [config], 0
     while waiting:
         item = waiting.pop()
@@ -208,7 +211,9 @@ def _check_values(config: Any) -> None:
 
 @contextmanager
 def _refuse_undrawable() -> Iterator[None]:
-    """Whatever a configuration can have that no point can be drawn from: a sigma of text, weights of another number."""
+    """
+    Refuse a configuration from which no point can be drawn, such as a sigma of text or the wrong number of weights.
+    """
     try:
         yield
     except (ValueError, TypeError, ArithmeticError, RecursionError, AttributeError) as error:
@@ -217,7 +222,7 @@ def _refuse_undrawable() -> Iterator[None]:
 
 def _load(text: str) -> Any:
     try:
-        return json.loads(text)  # most JSON is YAML, but YAML takes 1e-05 for a string
+        return json.loads(text)  # most JSON is YAML, but YAML reads 1e-05 as a string
     except ValueError:
         return yaml.safe_load(text)
 
@@ -230,7 +235,7 @@ def count_grid_points(parameters: dict[str, Any]) -> int:
 
 
 def count_expected_points(config: dict[str, Any]) -> int | None:
-    """Return how many runs the sweep is good for; None is without end."""
+    """Return how many runs the sweep will have, None if there is no limit."""
     limits = [count_grid_points(config["parameters"])] if config["method"] == "grid" else []
     if isinstance(config.get("run_cap"), int):
         limits.append(config["run_cap"])
@@ -238,7 +243,7 @@ def count_expected_points(config: dict[str, Any]) -> int | None:
 
 
 def compute_values(sweep: Sweep, point: int) -> dict[str, Any] | None:
-    """Return the parameters of a point, None behind the last one."""
+    """Return the parameters of a point, None after the last one."""
     config = parse(sweep.config)
     expected = count_expected_points(config)
     if expected is not None and point >= expected:
@@ -348,7 +353,7 @@ def add_agent(db: sqlite3.Connection, sweep: Sweep, host: str) -> Agent:
 
 
 def choose_command(db: sqlite3.Connection, agent: Agent, running: set[str]) -> dict[str, Any] | None:
-    """Return what an agent is to do now, that has these runs under way: run a point, stop a run, exit, or nothing."""
+    """Return what an agent with these running runs does next: run a point, stop a run, exit, or nothing."""
     update(db, "agents", agent.id, heartbeat_at=format_now())
     sweep = get_sweep(db, agent.sweep_id)
     if running:
@@ -372,7 +377,10 @@ def choose_command(db: sqlite3.Connection, agent: Agent, running: set[str]) -> d
 
 
 def _build_run_command(run_name: str, program: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Without a program the agent's own command must do without one: a null would be an error without end."""
+    """
+    Build the command for a point. Without a program, the agent uses its own command; a null would cause an endless
+    error.
+    """
     arguments = {name: {"value": value} for name, value in values.items()}
     return {"type": "run", "run_id": run_name, "program": str(program or ""), "args": arguments, "logs": []}
 

@@ -1,6 +1,6 @@
 """
-Control access: a page needs a login, and a form must come from a page that showed it. And protect answers: every answer
-has the headers that keep uploaded content from running as a script on our pages.
+Control access: a page needs a login, and a form must come from a page that showed it. Protect answers: every answer has
+the headers that keep uploaded content from running as a script on our pages.
 """
 
 import sqlite3
@@ -26,18 +26,18 @@ from modelgate_server.store.faults import translate_error
 from modelgate_server.web import filters, urls
 from modelgate_server.web.session import Links, Session, Sessions, is_same
 
-# No script, style or picture but our own files, no questions but to us; no forms to elsewhere, no frames of elsewhere.
+# Scripts, styles, pictures, requests, forms and frames only from and to this server.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not `no-referrer`: with it a browser hides from us where a form came from.
+    # Not `no-referrer`: with it, a browser would not tell this server where a form came from.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# A form here has an alias and a token, or a key.
+# The forms here have an alias and a token, or a key.
 MAX_FORM_BYTES = 16 * KIB
 MAX_FORM_FIELDS = 10
 
@@ -83,7 +83,7 @@ def redirect(path: str) -> Response:
 
 @dataclass(frozen=True)
 class Visit:
-    """One request of a logged-in user, with everything that a page needs."""
+    """A request of a logged-in user, with everything that a page needs."""
 
     request: Request
     db: sqlite3.Connection
@@ -100,12 +100,12 @@ class Visit:
         return str(self.request.path_params[name])
 
     def read_query(self, name: str) -> str:
-        """Return a parameter of the address, empty when it is not given."""
+        """Return a query parameter of the address, empty if it is missing."""
         return self.request.query_params.get(name, "")
 
     @property
     def page(self) -> int:
-        """Which page of a long list, from 1."""
+        """Return the number of the page of a long list, from 1."""
         text = self.read_query("page")
         return max(int(text), 1) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
@@ -123,7 +123,7 @@ class Access:
         return self.sessions.find(db, request.cookies.get(self.sessions.cookie, ""))
 
     def wrap_page(self, view: Callable[[Visit], Response]) -> Endpoint:
-        """Return `view` for logged-in users; others are asked to log in first."""
+        """Return an endpoint that shows `view` to logged-in users, and asks others to log in first."""
 
         def answer(request: Request, deadline: Deadline) -> Response:
             with self.services.database.read() as db, enforce_deadline(db, deadline):
@@ -146,7 +146,7 @@ class Access:
         return endpoint
 
     def wrap_form(self, view: Callable[[Visit, Form], Response]) -> Endpoint:
-        """`view`, in a transaction, for a form that this session was shown."""
+        """Return an endpoint that runs `view`, in a transaction, for a form that this session was shown."""
 
         def answer(request: Request, fields: Form, deadline: Deadline) -> Response:
             session: Session | None = None
@@ -172,7 +172,7 @@ class Access:
 
 
 async def read_form(request: Request) -> Form:
-    """Return the fields of a form that was sent from a page of this very server."""
+    """Return the fields of a form that was sent from a page of this server."""
     origin = request.headers.get("origin")
     ours = {request.headers.get("host"), urlsplit(get_services(request).settings.external_url or "").netloc}
     if origin is not None and origin.partition("://")[2] not in ours - {""}:
@@ -187,14 +187,14 @@ async def read_form(request: Request) -> Form:
 
 
 def render_refusal(error: ServerError, session: Session | None) -> Response:
-    """What was refused and why, as a page."""
+    """Return a page that says what was refused and why."""
     titles = {NotFound: "Not found", Forbidden: "Not allowed"}
     title = titles.get(type(error), "That did not work")
     return render_html("error.html", error.status, session=session, title=title, message=str(error))
 
 
 def _read_target(request: Request) -> str:
-    """Return the asked page with its parameters, to come back to after the login."""
+    """Return the requested page with its parameters, to return to after the login."""
     question = request.url.query
     path = bytes(request.scope["raw_path"]).partition(b"?")[0].decode("ascii", "replace")
     return urls.keep_local_path(f"{path}?{question}" if question else path)

@@ -16,7 +16,7 @@ from modelgate_server.web import filters
 
 WIDTH, HEIGHT = 360, 210
 RIGHT, TOP, BOTTOM = 14, 10, 36
-# Of the labels of an axis, drawn at 11 px: a digit of the widest font that a browser may take.
+# The width of a digit in the labels of an axis, drawn at 11 px, in the widest font that a browser may use.
 CHAR_PX = 7.0
 # More points than the width of a chart cannot be distinguished.
 MAX_POINTS = 300
@@ -24,9 +24,9 @@ MAX_POINTS = 300
 MAX_CHARTS = 60
 # More lines than that cannot be distinguished, and there are this many colours.
 MAX_LINES = 8
-# Each key is compared with each rule. Those that come later have no effect on the page.
+# Each key is compared with each rule. Later rules have no effect on the page.
 MAX_RULES = 300
-# Keys of which points are kept; the charts are those of the first of them in the order of the alphabet.
+# Keys whose points are kept. The first of them in alphabetical order get the charts.
 MAX_KEYS = 2_000
 TICKS = 4
 BINS = 30
@@ -36,7 +36,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Tick:
-    """`anchor` is SVG's: which part of the text is at its place."""
+    """`anchor` is SVG's: the part of the text that is at its place."""
 
     at: float
     text: str
@@ -57,7 +57,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of lines, or of dots. `data` is the same as JSON for charts.js."""
+    """A chart of lines or dots. `data` is the same as JSON for charts.js."""
 
     title: str
     x: str
@@ -95,7 +95,8 @@ class Histogram:
 
 def draw_chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots: bool = False) -> Chart | None:
     """
-    Return None if there is nothing to draw. series: name -> finite (x, y), in the order in which they are connected.
+    Return None if there is nothing to draw. `series` maps names to finite (x, y), in the order in which they are
+    connected.
     """
     kept = {name: _sample_points(points) for name, points in list(series.items())[:MAX_LINES] if points}
     if not kept:
@@ -134,7 +135,9 @@ def draw_chart(title: str, x: str, y: str, series: Mapping[str, Points], *, dots
 
 
 def draw_histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[float]) -> Histogram | None:
-    """Return None if there is nothing to draw. `edges` are one more than `counts`, rising, all finite."""
+    """
+    Return None if there is nothing to draw. `edges` has one item more than `counts`; they increase, and are finite.
+    """
     if not counts or len(edges) != len(counts) + 1:
         return None
     top = max(*counts, 1)
@@ -162,7 +165,7 @@ def draw_histogram(title: str, x: str, edges: Sequence[float], counts: Sequence[
 
 
 def bin_values(values: Sequence[float]) -> tuple[list[float], list[int]]:
-    """Edges and counts of finite values; at least one of them is needed."""
+    """Return the edges and counts of finite values. There must be at least one value."""
     low, high = min(values), max(values)
     if high == low:
         low, high = low - 0.5, high + 0.5
@@ -174,7 +177,7 @@ def bin_values(values: Sequence[float]) -> tuple[list[float], list[int]]:
 
 
 def choose_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two, about TICKS of them; the ends themselves if there is none between."""
+    """Return round numbers between two, about TICKS of them; the two themselves if there are none in between."""
     if not high > low:
         return [low]
     rough = (high - low) / TICKS
@@ -188,7 +191,7 @@ def choose_ticks(low: float, high: float) -> list[float]:
 
 
 def label_ticks(marks: Sequence[float]) -> list[tuple[float, str]]:
-    """Each mark with its text: as few digits as tell them apart."""
+    """Return each tick with its label, in as few digits as distinguish them."""
     texts = [filters.format_number(mark) for mark in marks]
     digits = 5
     while len(set(texts)) < len(set(marks)) and digits <= 17:
@@ -197,7 +200,7 @@ def label_ticks(marks: Sequence[float]) -> list[tuple[float, str]]:
 
 
 def draw_metrics(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[Chart]:
-    """Return a chart of each metric that has two finite values or more. `axes`: see axes_of."""
+    """Return a chart of each metric that has at least two finite values. `axes` is what `read_axes` returns."""
     series: dict[str, Points] = {}
     steps = set(axes.values())
     axis_names: dict[str, str] = {}
@@ -218,12 +221,14 @@ def draw_metrics(rows: Iterable[dict[str, Any]], axes: dict[str, str]) -> list[C
 
 
 def shorten(axis: str) -> str:
-    """ "epoch/epoch" is "epoch", "_step" is "step"."""
+    """Shorten "epoch/epoch" to "epoch", "_step" to "step"."""
     return axis.rpartition("/")[2].removeprefix("_")
 
 
 def read_axes(config: dict[str, Any]) -> dict[str, str]:
-    """Name or pattern of a metric -> the metric it is drawn over, as `define_metric` left it in the config."""
+    """
+    Map the name or pattern of a metric to the metric that it is drawn over, as `define_metric` stored it in the config.
+    """
     wandb = config.get("_wandb")
     value = wandb.get("value") if isinstance(wandb, dict) else None
     defined = value.get("m") if isinstance(value, dict) else None
@@ -242,7 +247,7 @@ def find_axis(key: str, axes: dict[str, str]) -> str:
 
 
 def _sample_points(values: Points) -> Points:
-    """At most MAX_POINTS, evenly, both ends among them."""
+    """Return at most MAX_POINTS, evenly spread, including both ends."""
     if len(values) <= MAX_POINTS:
         return values
     stride = (len(values) - 1) / (MAX_POINTS - 1)
@@ -250,17 +255,17 @@ def _sample_points(values: Points) -> Points:
 
 
 def _compute_margin(x_marks: Sequence[float], y_marks: Sequence[float]) -> float:
-    """Room for every label at the left, and for the half of the first one below that reaches beyond the axis."""
+    """Return room for every label at the left, and for half of the first label below, which extends beyond the axis."""
     beside = max(len(text) for _, text in label_ticks(y_marks)) * CHAR_PX + 12
     return round(max(beside, len(label_ticks(x_marks)[0][1]) * CHAR_PX / 2), 1)
 
 
 def _make_tick(at: float, text: str) -> Tick:
-    """Return a label of the lower axis, which does not reach beyond the picture."""
+    """Return a label of the lower axis that does not extend beyond the picture."""
     return Tick(at, text, "end" if at + len(text) * CHAR_PX / 2 > WIDTH else "middle")
 
 
 def _scale(value: float, low: float, high: float, start: float, end: float) -> float:
-    """`low` to `start` and `high` to `end`; a flat line is in the middle."""
+    """Map `low` to `start` and `high` to `end`; a flat line is in the middle."""
     share = (value - low) / (high - low) if high > low else 0.5
     return round(start + share * (end - start), 1)

@@ -1,5 +1,5 @@
 """
-Parse what a person writes into a filter: `accuracy > 0.9 state = finished digits`. Every condition and every word must
+Parse the filters that people write: `accuracy > 0.9 state = finished digits`. Every condition and every text must
 match.
 
 A name or a value with spaces is in double quotes.
@@ -37,7 +37,9 @@ class Condition:
     value: str
 
     def build_test(self) -> Callable[[Any], bool]:
-        """Compare numbers as numbers, and everything else as text without case. Without a value, only != is true."""
+        """
+        Compare numbers as numbers, and everything else as text, ignoring case. If there is no value, only != is true.
+        """
         compare, without = _COMPARE[self.compare], self.compare == "!="
         number, text = _parse_number(self.value), self.value.casefold()
 
@@ -58,11 +60,11 @@ class Filter:
 
     @cached_property
     def tests(self) -> list[tuple[str, Callable[[Any], bool]]]:
-        """Of each condition: the name, and whether it holds for a value of it."""
+        """The name of each condition, and the test of its value."""
         return [(condition.name, condition.build_test()) for condition in self.conditions]
 
     def is_met(self, look_up: Callable[[str], Any], text: Callable[[], str]) -> bool:
-        """`look_up` gives the value of a name, `text` what words are searched in."""
+        """Return whether a row matches. `look_up` returns the value of a name, `text` the text that is searched."""
         return all(test(look_up(name)) for name, test in self.tests) and self.has_texts(text)
 
     def has_texts(self, text: Callable[[], str]) -> bool:
@@ -70,7 +72,7 @@ class Filter:
 
 
 def parse(text: str) -> Filter:
-    """Raises Invalid for what cannot be understood."""
+    """Return the parsed filter. Raise Invalid if it cannot be understood."""
     if len(text) > MAX_CHARS:
         raise Invalid(f"a filter has at most {MAX_CHARS} characters")
     tokens = [match[1] for match in _TOKEN.finditer(text)]
@@ -103,7 +105,7 @@ def _parse_number(text: str) -> float | None:
 
 
 def arrange(items: list[Any], value: Callable[[Any], Any], *, descending: bool) -> list[Any]:
-    """Sorted by a value: numbers, texts (without case), and last what has none; equal ones keep their order."""
+    """Sort by a value: numbers, texts (ignoring case), and last the items without one. Equal items keep their order."""
     numbers: list[tuple[float, Any]] = []
     texts: list[tuple[str, Any]] = []
     without: list[tuple[Any, Any]] = []

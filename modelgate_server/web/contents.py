@@ -19,7 +19,7 @@ from modelgate_server.web import filters, markdown, model_file, tables
 from modelgate_server.web.model_file import Summary
 from modelgate_server.web.tables import Question, Table
 
-# Shown of a text; the rest is in the download.
+# How much of a text is shown; the rest is in the download.
 MAX_TEXT_BYTES = 512 * KIB
 PICTURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -34,7 +34,7 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "private, max-age=3600",
 }
-# A page of a run shows it with its own styles and the pictures in it, and nothing else.
+# A run's page shows a logged HTML page with its own styles and embedded pictures, and nothing else.
 FRAMED = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'self'"
@@ -43,7 +43,9 @@ FRAMED = {
 
 @dataclass(frozen=True)
 class Shown:
-    """What can be shown of a file: one of these, or (`reason` says why) nothing. `note` is about what is not shown."""
+    """
+    What can be shown of a file: one of these or nothing, for the given `reason`. `note` is about what is not shown.
+    """
 
     table: Table | None = None
     model: Summary | None = None
@@ -64,7 +66,7 @@ def show(
     picture_url: Callable[[str], str],
     check: Callable[[], None] = lambda: None,
 ) -> Shown:
-    """Look into the file `name`; `check` is called now and then, and may stop this."""
+    """Look into the file `name`. `check` is called regularly, and may stop this."""
     size = blobs.get_size(md5) if md5 else None
     if md5 is None or size is None:
         return Shown(reason="The server does not have the bytes of this file.")
@@ -112,9 +114,9 @@ def _show_table(
 
 
 def _decode_text(head: bytes) -> str | None:
-    """Return the start of the file as text, None when it is not text."""
+    """Return the start of the file as text, None if it is not text."""
     try:
-        # Incremental, because the last character of a longer file may be cut in two.
+        # Incremental, because the last character of a longer file may be incomplete.
         decoder = codecs.getincrementaldecoder("utf-8")()
         text = decoder.decode(head[:MAX_TEXT_BYTES], final=len(head) <= MAX_TEXT_BYTES)
     except UnicodeDecodeError:
@@ -134,7 +136,7 @@ def detect_picture_type(head: bytes) -> str | None:
 
 
 def send_picture(blobs: Blobs, md5: str | None) -> Response:
-    """The picture, to stand in a page; NotFound for anything else."""
+    """Send a picture for use in a page. Raise NotFound for anything else."""
     if md5 is not None and blobs.get_size(md5) is not None:
         path = blobs.locate(md5)
         with path.open("rb") as file:
@@ -145,7 +147,7 @@ def send_picture(blobs: Blobs, md5: str | None) -> Response:
 
 
 def send_frame(blobs: Blobs, md5: str | None) -> Response:
-    """A whole HTML page, for a frame: no script in it runs, and it reaches nothing."""
+    """Send a whole HTML page for a frame. No script in it runs, and it cannot load anything."""
     size = blobs.get_size(md5) if md5 else None
     if md5 is None or size is None or size > MAX_TEXT_BYTES:
         raise NotFound("this page cannot be shown")
@@ -153,7 +155,7 @@ def send_frame(blobs: Blobs, md5: str | None) -> Response:
 
 
 def send_download(blobs: Blobs, md5: str | None, name: str) -> Response:
-    """The bytes, to be saved and not opened."""
+    """Send the bytes as a file to save, not to open."""
     if md5 is None or blobs.get_size(md5) is None:
         raise NotFound(f'the server does not have the bytes of "{name}"')
     return FileResponse(

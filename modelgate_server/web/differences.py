@@ -17,9 +17,9 @@ from modelgate_server.web.tables import Table
 from modelgate_server.web.urls import build_picture_url
 from modelgate_server.web.versions import Version
 
-# Files that are named; all are counted.
+# Files that are listed; all are counted.
 MAX_FILES = 200
-# Tables that are compared row by row, rows that are read of each, rows that are shown.
+# How many tables are compared row by row, how many rows of each are read, and how many are shown.
 MAX_TABLES = 4
 MAX_ROWS = 100_000
 SHOWN_ROWS = 20
@@ -51,7 +51,7 @@ class Rows:
 
 
 def show(visit: Visit) -> Response:
-    """GET .../diff?with=VERSION: from that version to the one of the address."""
+    """GET .../diff?with=VERSION: the changes from that version to the one in the address."""
     after = versions.find(visit)
     before = _find_other(visit, after)
     may_read = projects.find_role(visit.db, visit.user, after.project) in projects.READERS
@@ -87,7 +87,7 @@ def _find_other(visit: Visit, after: Version) -> Version:
 
 
 def compare_files(db: sqlite3.Connection, before: Artifact, after: Artifact) -> Files:
-    """Compare the files of both, which are sorted by path, so one loop over the two lists is enough."""
+    """Compare the files of both versions. They are sorted by path, so one loop over the two lists is enough."""
     files = Files()
     old = artifacts.walk_changed_entries(db, before.id, after.id)
     new = artifacts.walk_changed_entries(db, after.id, before.id)

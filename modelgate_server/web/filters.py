@@ -1,4 +1,4 @@
-"""Template filters: how pages show numbers, sizes, times and other values."""
+"""Provide the template filters: how pages show numbers, sizes, times and other values."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, TypeGuard
 
 SIZE_UNITS = ("kB", "MB", "GB", "TB")
-# Colour and cursor codes that a progress bar leaves in a console log.
+# Color and cursor codes that a progress bar leaves in a console log.
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONSOLE_LINE = re.compile(r"(ERROR )?(\d{4}-\d\d-\d\dT[\d:.]+) ?")
 
@@ -25,7 +25,7 @@ def format_size(count: int) -> str:
 
 
 def format_number(value: float) -> str:
-    """Four digits are enough to compare, and a whole number is written whole."""
+    """Format a number with four digits, which are enough to compare; a whole number is written in full."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
@@ -36,28 +36,32 @@ def format_number(value: float) -> str:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and value is not True and value is not False  # fast: it is asked per cell
+    return (
+        isinstance(value, (int, float)) and value is not True and value is not False
+    )  # fast, because it is called for each cell
 
 
 def is_finite(value: Any) -> TypeGuard[float]:
-    """Return a number that can be drawn: no NaN, no infinity, and none of JSON's integers that no float can hold."""
+    """Return whether a number can be drawn: it is not NaN, not infinite, and not an integer too large for a float."""
     return is_number(value) and -1e300 < value < 1e300
 
 
 def format_value(value: Any) -> str:
-    """Any JSON value on one line."""
+    """Format any JSON value on one line."""
     if is_number(value):
         return format_number(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def format_time(iso: str) -> str:
-    """ "2026-11-23T20:43:31.5Z" is "2026-11-23 20:43 UTC"; where scripts run, the browser makes it local time."""
+    """
+    Format "2026-11-23T20:43:31.5Z" as "2026-11-23 20:43 UTC". If scripts run, the browser converts it to local time.
+    """
     return f"{iso[:10]} {iso[11:16]} UTC"
 
 
 def format_duration(seconds: float) -> str:
-    """ "7 s", "1 min 12 s", "3 h 5 min" """
+    """Format seconds like "7 s", "1 min 12 s", "3 h 5 min"."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -80,17 +84,20 @@ def format_json(value: Any) -> str:
 
 
 def clean_console_line(text: str) -> str:
-    """Return what the process printed: without the time that the SDK puts before it, and without a terminal's codes."""
+    """Return what the process printed, without the time that the SDK adds before it and without terminal codes."""
     return _TERMINAL.sub("", _CONSOLE_LINE.sub("", text, count=1)).rpartition("\r")[2]
 
 
 def unwrap(value: Any) -> Any:
-    """Unwrap each config value, which the SDK stores as {"value": ...}."""
+    """Return a config's value, which the SDK stores as {"value": ...}."""
     return value["value"] if isinstance(value, dict) and "value" in value else value
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested objects as dotted keys; a media object (`_type`) stays whole, the SDK's own keys (`_...`) are left out."""
+    """
+    Return nested objects as dotted keys. A media object (`_type`) stays whole; the SDK's own keys (`_...`) are left
+    out.
+    """
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if key.startswith("_"):
@@ -103,7 +110,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def select_visible(tree: dict[str, Any], *, without_media: bool = False) -> dict[str, Any]:
-    """Without the SDK's own keys (`_...`), and perhaps without pictures and tables."""
+    """Return the values without the SDK's own keys (`_...`), and optionally without pictures and tables."""
     return {
         key: value
         for key, value in tree.items()
@@ -112,7 +119,7 @@ def select_visible(tree: dict[str, Any], *, without_media: bool = False) -> dict
 
 
 def sort_branches(tree: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return values by key, as many as a page shows; nested objects come last."""
+    """Return values by key, as many as a page shows. Nested objects come last."""
     return sorted(tree.items(), key=lambda item: (is_branch(item[1]), item[0]))[:MAX_FACTS]
 
 
@@ -121,41 +128,41 @@ def is_branch(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def is_address(value: Any) -> bool:
-    """Return a whole web address, which a page may make a link."""
+    """Return whether this is a whole web address, which a page may turn into a link."""
     return isinstance(value, str) and re.fullmatch(r"https?://[^\s<>\"']{4,2000}", value) is not None
 
 
 def make_sentence(text: str) -> str:
-    """ "it is late" is "It is late." """
+    """Turn "it is late" into "It is late." """
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-# Facts about one thing on one page: more are for machines.
+# How many facts about one object a page shows.
 MAX_FACTS = 500
 
 
 def list_facts(values: dict[str, Any]) -> list[tuple[str, Any]]:
-    """By their keys, as many as a page shows."""
+    """Return values by key, as many as a page shows."""
     return sorted(values.items(), key=lambda item: item[0])[:MAX_FACTS]
 
 
 def select_numbers(tree: dict[str, Any]) -> dict[str, float]:
-    """Only what can be compared, by dotted key."""
+    """Return only the numbers, by dotted key."""
     return {key: value for key, value in flatten(tree).items() if is_number(value)}
 
 
 def parse_object(text: str | None) -> dict[str, Any]:
-    """Return a stored JSON object, empty when there is none."""
+    """Return a stored JSON object, empty if there is none."""
     value = json.loads(text) if text else None
     return value if isinstance(value, dict) else {}
 
 
-# What people look for first, best first; the rest follows in the order of the alphabet.
+# What people look for first, in this order; the rest follows in alphabetical order.
 _TELLING = ("accuracy", "loss", "f1", "auc", "error", "score")
 
 
 def choose_metrics(rows: list[dict[str, float]], limit: int = 4) -> list[str]:
-    """Return the keys to make columns of: those that tell how good something is, then those that most rows have."""
+    """Return the keys to use as columns: those that say how good something is, then those that most rows have."""
 
     def rank(key: str) -> tuple[int, int, str]:
         telling = next((i for i, word in enumerate(_TELLING) if word in key.lower()), len(_TELLING))

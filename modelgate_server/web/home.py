@@ -1,4 +1,4 @@
-"""The first page: projects and registries."""
+"""Show the first page: projects and registries."""
 
 from dataclasses import dataclass
 

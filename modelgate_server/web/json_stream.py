@@ -1,8 +1,8 @@
 """
-Reads JSON piece by piece: a table of sixty megabytes as one object would take more than half a gigabyte.
+Read JSON piece by piece: parsing a table of sixty megabytes in one go would take more than half a gigabyte.
 
-Only the outermost object and one long list of rows in it are taken apart; whatever is in them has to fit into memory.
-Of the rows it is learned where they begin and end. To decode them all would take four times as long.
+Only the outermost object and one long list of rows in it are read in pieces; each item in them must fit into memory.
+This finds where the rows begin and end. Decoding all of them would take four times as long.
 """
 
 import json
@@ -14,16 +14,16 @@ from typing import Any, TextIO
 from modelgate_server.settings import KIB, MIB
 
 PIECE_CHARS = 64 * KIB
-# A row of a table, or what else is one value. Nothing that a person looks at is longer.
+# The longest value, such as a row of a table. Nothing that people look at is longer.
 MAX_VALUE_CHARS = 8 * MIB
 _DECODER = json.JSONDecoder()
-# What is between two rows, with the ends of both; and the same without them.
+# The text between two rows, with the brackets of both; and without them.
 _BETWEEN = re.compile(r"\][ \t\r\n]*,[ \t\r\n]*\[")
 _COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=\[)")
-# With one of these before it, a quote does not end a text.
+# A quote does not end a text if one of these comes before it.
 _ESCAPES = ('\\"', "\\\\")
 
-# Takes where some rows begin, and where they end.
+# Receives where some rows begin, and where they end.
 Take = Callable[[list[int], list[int]], None]
 
 
@@ -36,17 +36,17 @@ class Document:
         self._at = 0
         self._dropped = 0  # characters before those in memory
         self._ended = False
-        self.started = 0  # where the value begins that was read last
+        self.started = 0  # where the last value begins
 
     @property
     def position(self) -> int:
-        """How many characters have been taken."""
+        """How many characters have been consumed."""
         return self._dropped + self._at
 
     def read_members(self, long_list: str, take: Take) -> dict[str, Any]:
         """
-        Return the object's members, but of the one called `long_list` the rows' places go to `take`, some at a time.
-        Raises TypeError for an item of it that is not a list.
+        Return the object's members except `long_list`. The places of its rows go to `take`, some at a time. Raise
+        TypeError if one of its items is not a list.
         """
         members: dict[str, Any] = {}
         self._expect("{")
@@ -79,8 +79,8 @@ class Document:
 
     def _take_plain(self, between: str, take: Take) -> bool:
         """
-        Take the rows in memory but for the last, which may not be whole, if each is a list without a list in it. A row
-        then ends at the first bracket that is not in a text, and so after an even number of quotes.
+        Take the rows in memory except the last one, which may be incomplete, if each is a list without a nested list.
+        Such a row ends at the first bracket outside of a text, that is, after an even number of quotes.
         """
         start, stop = self._at + 1, self._text.rfind(between, self._at)
         if stop < start:
@@ -98,7 +98,7 @@ class Document:
         return True
 
     def _take_nested(self, take: Take) -> None:
-        """Take the rows in memory but for the last, whatever is in them: each has to be decoded to find its end."""
+        """Take the rows in memory except the last one, whatever they contain: each must be decoded to find its end."""
         text, at = self._text, self._at
         starts, ends = [], []
         try:
@@ -107,12 +107,12 @@ class Document:
                 ends.append(self._dropped + end)
                 at = after.end()
         except ValueError:
-            pass  # the last one
+            pass  # the last row is incomplete
         self._at = at
         take(starts, ends)
 
     def _peek(self) -> str:
-        """Return the next character that is not a space; it stays."""
+        """Return the next character that is not a space, without consuming it."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
@@ -141,7 +141,7 @@ class Document:
                 return value
 
     def _read_more(self) -> bool:
-        """Read on; twice as much each time that a value is still not whole."""
+        """Read more, twice as much each time that a value is still incomplete."""
         waiting = len(self._text) - self._at
         if waiting > MAX_VALUE_CHARS:
             raise ValueError("a value is too long")

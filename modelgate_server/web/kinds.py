@@ -12,14 +12,14 @@ from modelgate_server.web import links
 from modelgate_server.web.access import Visit
 from modelgate_server.web.urls import Place, quote_segment
 
-# Of each type on a page with several; a run may log dozens of tables, each in its own collection.
+# Collections per type on a page with several types; a run may log dozens of tables, each in its own collection.
 FIRST = 30
 A_PAGE = 100
 
 
 @dataclass(frozen=True)
 class Row:
-    """A collection by its newest version; `latest` is None when all were deleted."""
+    """A collection with its newest version; `latest` is None if all versions were deleted."""
 
     name: str
     url: str
@@ -39,7 +39,7 @@ class Kind:
 
 
 def list_by_project(visit: Visit, project: Project, home: Place) -> list[Kind]:
-    """Return the first collections of each type; what the SDK logs by itself (`run_table`) comes last."""
+    """Return the first collections of each type. What the SDK logs by itself (`run_table`) comes last."""
     counts = artifacts.count_collections(visit.db, project.id)
     types = [kind for kind in artifacts.list_types(visit.db, project.id) if kind.id in counts]
     types.sort(key=lambda kind: (kind.name.startswith("run_"), kind.name))

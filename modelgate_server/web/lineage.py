@@ -2,8 +2,8 @@
 Draw where a version comes from and what was made from it: a graph of versions and runs, as an SVG whose nodes are
 links.
 
-It has what the version was made from, step by step, and what was made from it, with all edges between them. Each node
-is to the right of what it depends on. https://en.wikipedia.org/wiki/Layered_graph_drawing
+The graph has everything that the version was made from, step by step, and everything that was made from it, with all
+edges in between. Each node is to the right of what it depends on. https://en.wikipedia.org/wiki/Layered_graph_drawing
 """
 
 from collections import defaultdict, deque
@@ -21,11 +21,11 @@ from modelgate_server.web import links, versions
 from modelgate_server.web.access import Visit
 from modelgate_server.web.versions import BY_THE_WAY, INPUTS
 
-# More cannot be read, and each takes some queries.
+# A larger graph is not readable, and each node takes some queries.
 MAX_NODES = 300
 # A dataset may be used by thousands of runs.
 MAX_NEIGHBOURS = 200
-# Of a label and of the smaller line below it.
+# The width of a character in a label, and in the smaller line below it.
 CHAR_PX, NOTE_PX = 8.8, 6.6
 HEIGHT, GAP, BETWEEN, MARGIN = 44, 14, 56, 12
 MAX_LABEL = 44
@@ -37,7 +37,10 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True)
 class Node:
-    """A version ("artifact"), a run, or a version's place in a registry ("link"); in pixels when it has its place."""
+    """
+    A version ("artifact"), a run, or a version's place in a registry ("link"), with its position in pixels once it has
+    one.
+    """
 
     key: Key
     kind: str
@@ -99,7 +102,7 @@ def draw(visit: Visit, start: Artifact) -> Graph:
 
 
 class _Walk:
-    """Breadth first, against the direction of work to what a version depends on, and along it to what depends on it."""
+    """Searches breadth first: backward to what a version depends on, and forward to what depends on it."""
 
     def __init__(self, visit: Visit, start: Artifact) -> None:
         self._visit = visit
@@ -164,7 +167,7 @@ class _Walk:
         return self._kinds[version.sequence_id]
 
     def _link(self) -> None:
-        """All edges between what is in it, and the places of its versions in registries."""
+        """Add all edges between the nodes, and the places of their versions in registries."""
         for kind, number in list(self.order):
             if kind == "run":
                 self.edges += [(key, (kind, number)) for key in self._find_versions(number, "input")]
@@ -213,7 +216,8 @@ def _arrange(nodes: dict[Key, Node], pairs: list[tuple[Key, Key]], is_cut: bool)
 
 def _assign_layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, int]:
     """
-    Place each node to the right of all nodes that it depends on. Honest runs cannot form a cycle; a cycle is broken.
+    Place each node to the right of all nodes that it depends on. Real runs cannot form a cycle; a forged cycle is
+    broken.
     """
     heads: dict[Key, list[Key]] = defaultdict(list)
     waiting_for = dict.fromkeys(keys, 0)
@@ -240,7 +244,7 @@ def _assign_layers(keys: list[Key], pairs: list[tuple[Key, Key]]) -> dict[Key, i
 def _build_columns(
     layers: dict[Key, int], pairs: list[tuple[Key, Key]]
 ) -> tuple[list[list[Key]], dict[tuple[Key, Key], list[Key]]]:
-    """Return the nodes of each layer, and for each edge the way it takes: a bend in every layer that it passes."""
+    """Return the nodes of each layer, and the path of each edge, with a bend in every layer that it crosses."""
     columns: list[list[Key]] = [[] for _ in range(max(layers.values(), default=-1) + 1)]
     for key, layer in layers.items():
         columns[layer].append(key)
@@ -254,7 +258,7 @@ def _build_columns(
 
 
 def _untangle(columns: list[list[Key]], chains: dict[tuple[Key, Key], list[Key]]) -> None:
-    """Order each layer by where its neighbours are, from left to right and back, so that few edges cross."""
+    """Order each layer by the positions of its neighbors, from left to right and back, so that few edges cross."""
     before: dict[Key, list[Key]] = defaultdict(list)
     after: dict[Key, list[Key]] = defaultdict(list)
     for chain in chains.values():
@@ -276,7 +280,7 @@ def _untangle(columns: list[list[Key]], chains: dict[tuple[Key, Key], list[Key]]
 
 
 def _assign_places(columns: list[list[Key]], nodes: dict[Key, Node]) -> dict[Key, dict[str, float]]:
-    """x, y and width of each node and bend; the columns are centred on each other."""
+    """Return x, y and width of each node and bend. The columns are centered on each other."""
     heights = [sum((HEIGHT if key in nodes else 0) + GAP for key in column) for column in columns]
     tallest = max(heights, default=0)
     places: dict[Key, dict[str, float]] = {}
@@ -292,7 +296,7 @@ def _assign_places(columns: list[list[Key]], nodes: dict[Key, Node]) -> dict[Key
 
 
 def _draw_path(chain: list[Key], places: dict[Key, dict[str, float]]) -> str:
-    """From the right side of the first to the left side of the last, straight through each bend."""
+    """Return a path from the right side of the first node to the left side of the last, straight through each bend."""
     first, *others = chain
     x, y = places[first]["x"] + places[first]["width"], places[first]["y"] + HEIGHT / 2
     path = f"M{x:g},{y:g}"

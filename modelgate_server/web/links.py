@@ -1,4 +1,4 @@
-"""Name runs and versions on a page: a text, and an address if this user may open it."""
+"""Describe runs and versions on a page: a text, and an address if this user may open it."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from modelgate_server.web.urls import Place, find_visible_place, get_place
 
 @dataclass(frozen=True)
 class Link:
-    """`url` is empty for what was deleted; `note` is the job type or the artifact's type."""
+    """`url` is empty if the target was deleted; `note` is the job type or the artifact's type."""
 
     text: str
     url: str
@@ -23,7 +23,7 @@ class Link:
 
 
 def require_project(visit: Visit, entity: str, name: str) -> tuple[Project, Place]:
-    """Return the project that an address names; NotFound, the same whether it is missing or not this user's."""
+    """Return the project in an address. Raise the same NotFound if it is missing or this user may not see it."""
     project = projects.find_readable(visit.db, visit.user, entity, name)
     if project is None:
         raise NotFound(f'there is no project "{entity}/{name}" that you may see')
@@ -37,7 +37,7 @@ def link_to_run(visit: Visit, run: Run) -> Link | None:
 
 
 def find_registry(visit: Visit, name: str) -> Place | None:
-    """Return the registry that an organization of this user calls so."""
+    """Return the registry of this name in one of this user's organizations."""
     for organization in accounts.list_organizations(visit.db, visit.user.id):
         owner = accounts.get_organization_entity(visit.db, organization.id)
         project = projects.find_readable(visit.db, visit.user, owner.name, REGISTRY_PREFIX + name)
@@ -46,8 +46,8 @@ def find_registry(visit: Visit, name: str) -> Place | None:
     return None
 
 
-# A repository's address as git knows it: https://host/path.git, git@host:path.git, ssh://git@host/path.git. A password
-# in it stays behind.
+# A repository's address in the forms of git: https://host/path.git, git@host:path.git, ssh://git@host/path.git. A
+# password in it is dropped.
 _REMOTE = re.compile(
     r"(?:https?://(?:[^@/\s]*@)?|ssh://[\w.-]+@|[\w.-]+@)([\w.-]+)[:/]([\w.~-]+(?:/[\w.~-]+)+)", re.ASCII
 )
@@ -55,7 +55,7 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 def link_commit(sha: str | None, remote: str | None) -> Link | None:
-    """Return the commit that a run was started from, with the address that GitHub and its like give it."""
+    """Return the commit that a run was started from, with its address on GitHub and similar hosts."""
     if not _COMMIT.fullmatch(sha or ""):
         return None
     match = _REMOTE.fullmatch((remote or "")[:500].removesuffix("/").removesuffix(".git"))
@@ -63,7 +63,7 @@ def link_commit(sha: str | None, remote: str | None) -> Link | None:
 
 
 def link_to_membership(visit: Visit, membership: Membership) -> Link | None:
-    """Return a version in one of its collections; None where this user may not see it."""
+    """Return a version in one of its collections, None if this user may not see it."""
     collection = artifacts.get_collection(visit.db, membership.collection_id)
     kind = get_type_name(visit, collection)
     home = find_visible_place(visit.db, visit.user, collection.project_id)
@@ -72,13 +72,13 @@ def link_to_membership(visit: Visit, membership: Membership) -> Link | None:
 
 
 def link_to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
-    """Return those that this user may see somewhere: where they were logged, or else where they are linked."""
+    """Return those that this user may see: where they were logged, or else where they are linked."""
     linked = (_link_to_artifact(visit, version) for version in versions)
     return [link for link in linked if link is not None]
 
 
 def _link_to_artifact(visit: Visit, artifact: Artifact) -> Link | None:
-    """Without an address when it was deleted since."""
+    """Return the link, without an address if the version was deleted."""
     places = artifacts.list_memberships(visit.db, artifact.id)
     if places:
         return next((link for membership in places if (link := link_to_membership(visit, membership))), None)

@@ -1,4 +1,4 @@
-"""Log in with an API key, or with a link that works once, and out again."""
+"""Log in with an API key or with a link that works once, and log out."""
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -32,7 +32,7 @@ def _show_page(access: Access, target: str = "/", status: int = 200, message: st
 
 
 async def receive(access: Access, request: Request) -> Response:
-    """POST: the key, and where to go then. The key is compared by its hash, in the store."""
+    """POST: log in with a key, then go to the given page. The store compares the hash of the key."""
     try:
         fields = await read_form(request)
     except ServerError as error:
@@ -51,7 +51,7 @@ async def receive(access: Access, request: Request) -> Response:
 
 
 def offer(access: Access, request: Request) -> Response:
-    """POST, with the API key as the SDK sends it: the address of a link that signs this user in, once."""
+    """POST, with the API key as the SDK sends it: return the address of a link that logs this user in, once."""
     _require_this_machine(request)
     with access.services.database.read() as db:
         name = access.links.make(access.sessions.start(db, authenticate(request, db)))
@@ -59,7 +59,7 @@ def offer(access: Access, request: Request) -> Response:
 
 
 def follow(access: Access, request: Request) -> Response:
-    """GET: the link. A look at it (HEAD) does not use it up."""
+    """GET: log in with a link. A HEAD request does not use it up."""
     if request.method == "HEAD":
         return Response(headers=HEADERS)
     try:
@@ -93,7 +93,7 @@ def _sign_in(access: Access, request: Request, started: str, target: str) -> Res
 
 
 def leave(access: Access, visit: Visit, fields: Form) -> Response:
-    """POST: this session ends, here and in the browser."""
+    """POST: end this session, here and in the browser."""
     access.sessions.end(visit.db, visit.request.cookies[access.sessions.cookie])
     answer = redirect("/login")
     answer.delete_cookie(access.sessions.cookie, httponly=True, samesite="strict")

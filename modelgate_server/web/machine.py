@@ -7,7 +7,8 @@ from modelgate_server.store.runs import Run
 from modelgate_server.web import filters, series
 from modelgate_server.web.access import Visit
 
-# The SDK measures every 15 seconds: four hours are read whole, of a longer run as many measurements spread over it.
+# The SDK measures every 15 seconds: up to four hours are read in full; for a longer run, as many measurements are
+# sampled.
 MEASUREMENTS = 1_000
 
 
@@ -21,7 +22,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Machine:
-    """`read` of `count` measurements. There are no metrics when nothing was measured."""
+    """`read` of `count` measurements were read. Without measurements, there are no metrics."""
 
     count: int = 0
     read: int = 0

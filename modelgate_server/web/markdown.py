@@ -1,7 +1,7 @@
 """
 Render uploaded Markdown as HTML. The parser escapes HTML in it, and refuses links to `javascript:` and similar, so no
-sanitizer is needed. Pictures are files of the same version; an external one would tell its host who reads this, so it
-becomes a link.
+sanitizer is needed. Pictures are files of the same version. An external picture becomes a link, because loading it
+would tell its host who reads the page.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ from markdown_it.token import Token
 from modelgate_server.settings import KIB
 
 SUFFIXES = (".md", ".markdown")
-# A report is some kilobytes; some megabytes of brackets would take seconds.
+# A report has some kilobytes; some megabytes of brackets would take seconds.
 MAX_CHARS = 128 * KIB
-# Lists in lists in quotes: deeper, and no one can read it.
+# Lists in lists in quotes: no one can read deeper nesting.
 MAX_NESTING = 20
 
 
 def render(text: str, picture_url: Callable[[str], str]) -> str:
-    """HTML, escaped by the parser. `picture_url` turns a path in the version into an address."""
+    """Return HTML, escaped by the parser. `picture_url` converts a path in the version to an address."""
     html = str(_build_parser().render(text, {"picture_url": picture_url}))
     return html.replace("<th></th>", "<td></td>")  # an empty cell is not a heading
 
@@ -53,7 +53,7 @@ def _render_link(self: RendererHTML, tokens: Sequence[Token], at: int, options: 
 
 
 def _render_heading(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    """Lower the headings: the page has its own title, and the card a heading."""
+    """Lower the level of the heading: the page has its own title, and the card a heading."""
     token = tokens[at]
     token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
     return self.renderToken(tokens, at, options, env)

@@ -1,5 +1,6 @@
-"""Show what a run logged in addition to numbers: tables, pictures, HTML, histograms; for anything else, its kind and
-its file.
+"""
+Show what a run logged in addition to numbers: tables, pictures, HTML, histograms; for anything else, its type and its
+file.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from modelgate_server.web.tables import SMALL_PICTURE_PX
 
 MAX_MEDIA = 60
 MAX_PICTURES = 24
-# The SDK's types (wandb/sdk/data_types/*.py), as people call them.
+# The SDK's types (wandb/sdk/data_types/*.py), and what people call them.
 KINDS = {
     "table-file": "table",
     "partitioned-table": "table in parts",
@@ -45,7 +46,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Medium:
-    """What is under one key: `paths` are the run's files of it."""
+    """The value of one key: `paths` are its files."""
 
     key: str
     kind: str
@@ -58,7 +59,7 @@ class Medium:
 
 
 def list_media(summary: dict[str, Any], skipped: set[str]) -> list[Medium]:
-    """The last that was logged under each key, pictures first, without the keys in `skipped`."""
+    """Return the last value of each key, pictures first, without the keys in `skipped`."""
     values = filters.flatten(summary)
     media = [
         _read_medium(key, value)

@@ -1,5 +1,5 @@
 """
-Show what is in a model's file, from the text inside it. Both formats are ZIP files with JSON: nothing is loaded, built
+Show what is in a model's file, from the text inside it. Both formats are ZIP files with JSON. Nothing is loaded, built
 or run, and the JSON is read up to a limit.
 
 keras: https://keras.io/api/saving/ (config.json, metadata.json); skops: https://skops.readthedocs.io (schema.json).
@@ -26,7 +26,7 @@ MAX_TEXT_CHARS = 120
 
 @dataclass(frozen=True)
 class Summary:
-    """`facts` about the whole, and a row of each layer or estimator: [indent, what it is, its settings]."""
+    """`facts` about the whole model, and a row for each layer or estimator: [indent, what it is, its settings]."""
 
     facts: dict[str, Any]
     title: str
@@ -35,7 +35,9 @@ class Summary:
 
 
 def summarize(path: Path, name: str) -> Summary | None:
-    """Return None for a file that is of neither format; Invalid, in words, for one that only has the name."""
+    """
+    Return None for a file of another format. Raise Invalid for a file that only has the name of one of the formats.
+    """
     read = next((function for suffix, function in _FORMATS.items() if name.endswith(suffix)), None)
     if read is None:
         return None
@@ -107,7 +109,7 @@ def _summarize_skops(archive: zipfile.ZipFile) -> Summary:
 
 
 def _walk_estimators(node: Any, depth: int, name: str) -> Iterator[tuple[int, str, str]]:
-    """Every object of a class that is not Python's or NumPy's own, with its plain settings."""
+    """Yield every object whose class is not Python's or NumPy's own, with its plain settings."""
     if not isinstance(node, dict) or depth > MAX_DEPTH:
         return
     content = node.get("content")
@@ -123,7 +125,7 @@ def _walk_estimators(node: Any, depth: int, name: str) -> Iterator[tuple[int, st
 
 
 def _read_plain(node: Any) -> Any:
-    """Return the value of a node that is JSON itself: skops keeps it as text."""
+    """Return the value of a node that is itself JSON: skops stores it as text."""
     if isinstance(node, dict) and node.get("__loader__") == "JsonNode" and isinstance(node.get("content"), str):
         return json.loads(node["content"])
     return None

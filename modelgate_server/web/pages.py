@@ -1,4 +1,4 @@
-"""The routes of all pages, on one screen."""
+"""Define the routes of all pages, on one screen."""
 
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ VERSION = COLLECTION + "/{version}"
 
 
 def build_routes(services: Services) -> list[Route]:
-    """To come last in an application: some take any address of one or two segments."""
+    """Return the routes. They must come last: some match any address of one or two segments."""
     access = Access(services, Sessions(services.secret))
     page, form = access.wrap_page, access.wrap_form
     return [
@@ -80,7 +80,7 @@ def send_static(request: Request) -> Response:
     path = STATIC.get(request.path_params["name"])
     if path is None:
         return refuse_address()
-    # Asked again each time: they are small, and must be those of the server that made the page.
+    # Browsers ask again each time: the files are small, and must match the server that made the page.
     return FileResponse(path, headers=HEADERS | {"Cache-Control": "no-cache"})
 
 

@@ -1,7 +1,7 @@
 """
-Draw custom charts, which `wandb.plot.*` logged. The SDK sends a table and, in the config, which of W&B's own presets
-draws which of its columns (sdk: wandb/plot/*.py, plot/custom_chart.py). A custom preset exists only in W&B's app; then
-the page shows the table.
+Draw the custom charts of `wandb.plot.*`. The SDK logs a table and, in the config, which of W&B's own presets draws
+which of its columns (sdk: wandb/plot/*.py, plot/custom_chart.py). A custom preset exists only in W&B's app, so the page
+shows the table instead.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from modelgate_server.web import charts, filters
 from modelgate_server.web.charts import Chart, Histogram
 
 MAX_PANELS = 30
-# Rows that are read to draw one; `wandb.plot` itself keeps 10,000.
+# Rows that are read for one chart; `wandb.plot` itself keeps 10,000.
 MAX_ROWS = 10_000
 MAX_BARS = 40
 MAX_CLASSES = 40
@@ -33,7 +33,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows are what is true, columns what was answered; each cell has a count and a shade from 0 to SHADES."""
+    """Rows are the true classes, columns the predicted ones. Each cell has a count and a shade from 0 to SHADES."""
 
     names: list[str]
     rows: list[tuple[str, list[tuple[float, int]]]]
@@ -44,7 +44,7 @@ Drawn = Chart | Histogram | Bars | Matrix
 
 @dataclass(frozen=True)
 class Panel:
-    """A custom chart, or `reason` says why there is none. `table` is the file with its rows."""
+    """A custom chart, or the `reason` why there is none. `table` is the file with its rows."""
 
     key: str
     title: str
@@ -54,18 +54,20 @@ class Panel:
 
     @property
     def kind(self) -> str:
-        """ "chart", "histogram", "bars" or "matrix": the macro that draws it."""
+        """The macro that draws it: "chart", "histogram", "bars" or "matrix"."""
         return type(self.drawn).__name__.lower()
 
 
 def draw_panels(config: dict[str, Any], summary: dict[str, Any], read: Callable[[str], Rows | str]) -> list[Panel]:
-    """Return the custom charts of a run. `read` gives a table's columns and rows by its path, or says why it cannot."""
+    """
+    Return the custom charts of a run. `read` returns a table's columns and rows by its path, or says why it cannot.
+    """
     wanted = list(_read_charts(config))[:MAX_PANELS]
     return [_draw_panel(key, settings, summary, read) for key, settings in wanted]
 
 
 def list_table_keys(config: dict[str, Any]) -> set[str]:
-    """Return the summary's keys of tables that only belong to a custom chart."""
+    """Return the keys of tables in the summary that only belong to a custom chart."""
     return {_find_table_key(settings) for _, settings in _read_charts(config)}
 
 
@@ -103,7 +105,7 @@ def _draw_panel(
 
 
 def _find_table_key(settings: dict[str, Any]) -> str:
-    """panel_config.userQuery.queryFields[].fields[].args: name "tableKey"."""
+    """Return the argument "tableKey" in panel_config.userQuery.queryFields[].fields[].args."""
     for query in _as_dicts(_as_dict(settings.get("userQuery")).get("queryFields")):
         for field in _as_dicts(query.get("fields")):
             for argument in _as_dicts(field.get("args")):
@@ -122,7 +124,7 @@ def _as_dicts(value: Any) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Columns:
-    """A table by what its columns are for: `fields` is purpose -> column."""
+    """A table whose columns are found by their purpose: `fields` maps purposes to columns."""
 
     columns: list[str]
     rows: list[list[Any]]
@@ -132,7 +134,7 @@ class _Columns:
         return self.fields.get(purpose, purpose)
 
     def select(self, *purposes: str) -> Iterator[tuple[Any, ...]]:
-        """The values of these columns, row by row; nothing when one is missing."""
+        """Yield the values of these columns, row by row; nothing if a column is missing."""
         names = [self.name(purpose) for purpose in purposes]
         if all(name in self.columns for name in names):
             places = [self.columns.index(name) for name in names]

@@ -1,4 +1,4 @@
-"""The page of a project: the table of its runs (run_table.py), and its artifacts by type."""
+"""Show the page of a project: the table of its runs (run_table.py), and its artifacts by type."""
 
 from starlette.responses import Response
 
@@ -9,7 +9,7 @@ from modelgate_server.web.access import Visit, redirect
 
 
 def show(visit: Visit) -> Response:
-    """GET /{entity}/{project}, and /registry/model for people, who know no organization by heart."""
+    """GET /{entity}/{project}; also /registry/model, for people who do not know the organization's name."""
     try:
         project, home = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
     except NotFound:

@@ -25,7 +25,7 @@ def show_registry(visit: Visit) -> Response:
 
 
 def show_legacy(visit: Visit) -> Response:
-    """GET /{entity}/registry/model: the registry that an entity had before there were organisations'."""
+    """GET /{entity}/registry/model: the registry that an entity had before organizations had registries."""
     return _show(visit, *links.require_project(visit, visit.read_path("entity"), LEGACY_REGISTRY))
 
 

@@ -19,13 +19,13 @@ from modelgate_server.web.contents import Shown
 from modelgate_server.web.media import Medium
 from modelgate_server.web.urls import Place, build_picture_url
 
-# The end of a log says how it ended; the whole is in the file output.log.
+# The end of a log says how the run ended; the whole log is in the file output.log.
 CONSOLE_LINES = 500
 # Rows that the static charts are drawn from; they have 300 points.
 CHART_ROWS = 400
-# A run with more has them for machines.
+# A run with more files has them for machines.
 FILES = 500
-# The largest table on the run's own page; a larger one has its own page.
+# Tables on the run's own page; the others have their own pages.
 TABLES = 12
 # A text of 64 KiB is allowed, and a run may have 1,000 of them.
 ALERTS = 3
@@ -96,7 +96,7 @@ def _require_run(visit: Visit) -> tuple[Run, Place]:
 
 
 def rename(visit: Visit, fields: Form) -> Response:
-    """POST .../rename: `name`. As the SDK does with `run.name = ...`; the run's id and its address stay."""
+    """POST .../rename: set the `name`, as the SDK does with `run.name = ...`. The run's id and its address stay."""
     run, home = _require_writable(visit)
     name = fields.get("name", "").strip()
     if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
@@ -107,7 +107,7 @@ def rename(visit: Visit, fields: Form) -> Response:
 
 
 def ask(visit: Visit) -> Response:
-    """GET .../delete: what would be lost, before anything is."""
+    """GET .../delete: show what would be lost."""
     run, home = _require_writable(visit)
     made = [
         (link, _list_aliases(visit, version))
@@ -130,7 +130,7 @@ def ask(visit: Visit) -> Response:
 
 
 def _list_aliases(visit: Visit, version: Artifact) -> list[str]:
-    """Everywhere that this user may see it."""
+    """Return the version's aliases in all collections that this user may see."""
     places = [
         membership
         for membership in artifacts.list_memberships(visit.db, version.id)
@@ -140,7 +140,7 @@ def _list_aliases(visit: Visit, version: Artifact) -> list[str]:
 
 
 def delete(visit: Visit, fields: Form) -> Response:
-    """POST .../delete: as the SDK's `run.delete()`; the versions that the run logged stay."""
+    """POST .../delete: delete the run, as the SDK's `run.delete()` does. The versions that it logged stay."""
     run, home = _require_writable(visit)
     runs.delete(visit.db, run.id)
     return redirect(home.base)
@@ -153,18 +153,18 @@ def _require_writable(visit: Visit) -> tuple[Run, Place]:
     return run, home
 
 
-# The page of a workflow run on GitHub or GitHub Enterprise Server.
+# The address of a workflow run on GitHub or GitHub Enterprise Server.
 _WORKFLOW = re.compile(r"https://[\w.:-]+/[\w.-]+/[\w.-]+/actions/runs/[0-9]{1,18}(/attempts/[0-9]{1,9})?")
 
 
 def _find_workflow(config: dict[str, Any]) -> str:
-    """The address of the workflow run that started this run, if its config has one."""
+    """Return the address of the workflow run that started this run, if its config has one."""
     values = (filters.unwrap(value) for value in config.values())
     return next((text for text in values if isinstance(text, str) and _WORKFLOW.fullmatch(text)), "")
 
 
 def _make_reader(visit: Visit, run: Run) -> Callable[[str], panels.Rows | str]:
-    """Reads the run's tables for its charts, as many as one page may take."""
+    """Return a function that reads the run's tables for its charts, as many as one page may read."""
     left = MAX_CHARTED_BYTES
 
     def read(path: str) -> panels.Rows | str:
@@ -198,7 +198,7 @@ def _show_content(visit: Visit, url: str, file: files.RunFile, rows: int = table
 
 
 def send_points(visit: Visit) -> Response:
-    """GET .../series?from=STEP&to=STEP, or ?stream=events for what the SDK measured of the machine."""
+    """GET .../series?from=STEP&to=STEP, or ?stream=events for the system metrics."""
     run, _ = _require_run(visit)
     return series.answer(visit, [run], system=visit.read_query("stream") == "events")
 
@@ -221,7 +221,7 @@ def send_picture(visit: Visit) -> Response:
 
 
 def send_frame(visit: Visit) -> Response:
-    """GET .../frame?path=: an HTML page that the run logged, for a frame without any right."""
+    """GET .../frame?path=: an HTML page that the run logged, for a frame without any rights."""
     return contents.send_frame(visit.blobs, _require_file(visit, _require_run(visit)[0]).md5)
 
 

@@ -1,6 +1,6 @@
 """
-The table that lists a project's runs: filtered, sorted, grouped, with the columns that the user chose, some runs
-compared. Every choice is in the URL, so a user can share it.
+Show the table of a project's runs: filtered, sorted, grouped, with the columns that the user chose, and a comparison of
+some runs. Every choice is in the URL, so users can share it.
 """
 
 import sqlite3
@@ -18,12 +18,12 @@ from modelgate_server.web.access import Visit
 from modelgate_server.web.media import Picture
 
 RUNS_A_PAGE = 50
-# Columns next to a run's name, state and times when no one has chosen any: more do not fit a screen.
+# The default number of metrics next to a run's name, state and times: more columns do not fit on a screen.
 METRICS = 3
 MAX_COLUMNS = 20
 # Keys that are offered as columns.
 MAX_KEYS = 200
-# Of a key that runs are compared by: pictures of each run, and such keys.
+# Pictures of each run per compared key, and the number of such keys.
 PICTURES, PICTURE_KEYS = 4, 12
 CONFIG, SUMMARY = "config.", "summary."
 
@@ -50,7 +50,7 @@ class Choice:
         )
 
     def build_url(self, **changes: Any) -> str:
-        """Return the query of the same choice with some changes, which begin on the first page."""
+        """Return the query of the same choice with some changes, which start on the first page."""
         other = replace(self, **{"page": 1, **changes})
         pairs = [("filter", other.filter), ("sort", other.sort), ("group", other.group)]
         pairs += [("column", name) for name in other.columns] + [("run", name) for name in other.runs]
@@ -58,13 +58,13 @@ class Choice:
         return "?" + urlencode([(name, value) for name, value in pairs if value])
 
     def describe_sort(self, name: str) -> str:
-        """ "ascending", "descending" or nothing: how a column is sorted."""
+        """Return "ascending", "descending" or nothing: how a column is sorted."""
         return {name: "ascending", f"-{name}": "descending"}.get(self.sort, "")
 
 
 @dataclass
 class Row:
-    """A run with what is known of it, read when it is asked for."""
+    """A run whose summary and config are read when they are needed."""
 
     run: Listed
     url: str
@@ -80,7 +80,7 @@ class Row:
         return filters.flatten({key: filters.unwrap(value) for key, value in tree.items()})
 
     def read_value(self, name: str) -> Any:
-        """By a column's name: a fact about the run, a key of its summary, or one of its config."""
+        """Return the value of a column: a fact about the run, a key of its summary, or a key of its config."""
         if name in FACTS:
             return FACTS[name](self.run)
         if name.startswith(CONFIG):
@@ -91,7 +91,7 @@ class Row:
         return value if value is not None else self.config.get(name)
 
     def join_texts(self) -> str:
-        """Return what words are searched in."""
+        """Return the text that a filter's words are searched in."""
         run = self.run
         return " ".join(
             filter(None, [run.display_name, run.name, run.job_type, run.group_name, run.tags, run.notes, run.state])
@@ -126,13 +126,13 @@ class Listing:
 
     @property
     def first_runs(self) -> tuple[str, ...]:
-        """As many as one chart has colours for."""
+        """The first runs, as many as one chart has colors for."""
         return tuple(row.run.name for row in self.rows[: charts.MAX_LINES])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Some runs side by side: values that they share are left out. `pictures` has some of each run's, by key."""
+    """Some runs side by side: values that they all share are left out. `pictures` has some of each run's, by key."""
 
     rows: list[Row] = field(default_factory=list)
     values: list[tuple[str, list[Any]]] = field(default_factory=list)
@@ -140,7 +140,7 @@ class Comparison:
 
 
 def list_runs(visit: Visit, project_id: int, choice: Choice, url: Callable[[str], str]) -> tuple[Listing, Comparison]:
-    """Raises nothing for a choice that cannot be understood: everything is shown then, and why."""
+    """Return the table. If a choice cannot be understood, show everything, and say why."""
     every = [Row(run, url(run.name), visit.db) for run in runs.list_without_configs(visit.db, project_id)]
     message = ""
     try:
@@ -205,7 +205,7 @@ def _find_group(groups: dict[int, tuple[str, int]], place: int) -> tuple[str, in
 
 
 def _list_keys(rows: list[Row]) -> list[str]:
-    """Return what the runs of a page have that fits a cell."""
+    """Return the keys of a page's runs whose values fit into a cell."""
     keys = {key for row in rows for key, value in row.summary.items() if not isinstance(value, dict)}
     settings = {CONFIG + key for row in rows for key, value in row.config.items() if not isinstance(value, dict)}
     return [*sorted(keys), *sorted(settings)][:MAX_KEYS]

@@ -16,11 +16,12 @@ from modelgate_server.store.runs import Run
 from modelgate_server.web import charts, filters
 from modelgate_server.web.access import HEADERS, Visit
 
-# Of one run; more points than the pixels of a wide screen are useless. Zooming in requests the visible part again.
+# Points of one run; more points than the pixels of a wide screen are useless. Zooming in requests the visible part
+# again.
 MAX_ROWS = 1_000
-# Of an answer: some 150 kB of JSON.
+# Values in an answer: some 150 kB of JSON.
 MAX_CELLS = 12_000
-# W&B's own: steps, seconds since the start, seconds since 1970.
+# W&B's own keys: steps, seconds since the start, seconds since 1970.
 STEP, RUNTIME, TIMESTAMP = "_step", "_runtime", "_timestamp"
 
 
@@ -50,7 +51,7 @@ def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response
             }
         )
     axes_used = list(dict.fromkeys([*charted.values(), STEP, RUNTIME, TIMESTAMP]))
-    # A NaN is null in here: it cannot be drawn.
+    # A NaN becomes null here, because it cannot be drawn.
     body = {"charts": list(charted.items())[: charts.MAX_CHARTS], "axes": axes_used, "runs": runs}
     text = json.dumps(body, allow_nan=False, separators=(",", ":"))
     return Response(text, media_type="application/json", headers=HEADERS)
@@ -59,25 +60,25 @@ def answer(visit: Visit, chosen: list[Run], *, system: bool = False) -> Response
 def read_metric_rows(
     visit: Visit, run: Run, most: int = MAX_ROWS, runs: int = 1, first: int = 0, last: int | None = None
 ) -> list[dict[str, Any]]:
-    """What a run logged between two steps: all of it, or rows spread over it."""
+    """Return what a run logged between two steps: all of it, or rows sampled from it."""
     keys = sorted(filters.select_numbers(filters.parse_object(run.summary)))
     wanted = min(most, max(MAX_CELLS // max(len(keys) + 3, 1) // runs, 50))
     return history.sample_rows_between(visit.db, run.id, wanted, keys, first, last)
 
 
 def read_system_rows(visit: Visit, run: Run, most: int = 300) -> list[dict[str, Any]]:
-    """What the SDK measured of the machine: processor, memory, network, disk."""
+    """Return the SDK's measurements of the machine: processor, memory, network, disk."""
     return [row for row in map(filters.parse_object, history.sample_events(visit.db, run.id, most)) if row]
 
 
 def list_metric_keys(rows: Iterable[dict[str, Any]], steps: set[str], least: int) -> list[str]:
-    """The keys of numbers that have so many values at least, without those that others are drawn over."""
+    """Return the keys with at least `least` numbers, without those that others are drawn over."""
     counts = Counter(key for row in rows for key in filters.select_numbers(row))
     return sorted(key for key, count in counts.items() if count >= least and key not in steps)[: charts.MAX_KEYS]
 
 
 def build_columns(rows: list[dict[str, Any]], wanted: list[str], cells: int) -> dict[str, list[float | None]]:
-    """Columns without any number are left out, and rows when there would be too many cells."""
+    """Return the columns. Columns without any number are left out, and rows if there would be too many cells."""
     kept = history.sample(rows, max(cells // max(len(wanted), 1), 2))
     flat = [filters.select_numbers(row) | {key: row.get(key) for key in (STEP, RUNTIME, TIMESTAMP)} for row in kept]
     made = {key: [_keep_finite(row.get(key)) for row in flat] for key in wanted}

@@ -1,8 +1,8 @@
 """
-Keep sessions: a random token in a cookie, signed with the server's secret, that expires.
+Keep sessions: a random token in a cookie that is signed with the server's secret and expires.
 
-The signature covers the user's keys, so that a revoked key takes its sessions with it. The API key itself is in no
-cookie. A logout is kept in the database until the token would have ended by itself.
+The signature covers the user's keys, so that revoking a key ends its sessions. No cookie contains the API key itself. A
+logout is kept in the database until the token would have expired.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from modelgate_server.store.accounts import User
 # A working day: a user who forgets to log out is logged out by the next morning.
 SESSION_TTL_S = 12 * 3600
 
-# A link is for the person who sees it printed, now.
+# A link is for the person who sees it printed right now.
 LINK_TTL_S = 300
-# No one waits for so many; the oldest go first.
+# No one needs more; the oldest links are dropped first.
 MAX_LINKS = 100
 
 
 @dataclass(frozen=True)
 class Session:
-    """`csrf` is what a form of this session must carry; another site can neither read nor guess it."""
+    """`csrf` is what a form of this session must contain; another site can neither read nor guess it."""
 
     user: User
     csrf: str
@@ -35,7 +35,8 @@ class Session:
 class Sessions:
     def __init__(self, secret: bytes) -> None:
         self._secret = hmac.digest(secret, b"sessions of the pages", "sha256")
-        # Cookies know no ports: two servers of one machine would overwrite each other's under one name.
+        # Cookies are shared between ports: with the same name, two servers on one machine would overwrite each other's
+        # cookies.
         self.cookie = f"modelgate_{self._sign('cookie')[:8]}"
 
     def start(self, db: sqlite3.Connection, user: User) -> str:
@@ -44,7 +45,7 @@ class Sessions:
         return f"{facts}.{self._sign_session(db, user, facts)}"
 
     def find(self, db: sqlite3.Connection, token: str) -> Session | None:
-        """Return the session of a token; None if it is not (or no longer) valid."""
+        """Return the session of a token, None if it is not (or no longer) valid."""
         facts, _, signature = token.rpartition(".")
         number, _, rest = facts.partition(".")
         expires = rest.partition(".")[0]
@@ -71,9 +72,9 @@ class Sessions:
 
 class Links:
     """
-    Links that sign in once: each has a session that was started when the link was made.
+    Links that log in once: each has a session that was started when the link was made.
 
-    They are kept in memory, so they end with the server. A session of a revoked key does not count, nor does its link.
+    They are kept in memory, so they end with the server. If a key is revoked, its sessions end, and so do their links.
     """
 
     def __init__(self) -> None:
@@ -88,7 +89,7 @@ class Links:
         return made
 
     def take(self, name: str) -> str | None:
-        """Return the session's token, once and in time; None afterwards, and for what was never made."""
+        """Return the session's token, only once and only in time; otherwise None."""
         session, until = self._sessions.pop(name, ("", 0.0))
         return session if time.monotonic() < until else None
 
@@ -98,7 +99,7 @@ def _hash(token: str) -> str:
 
 
 def is_same(expected: str, given: str) -> bool:
-    """Compare in a time that says nothing about where they differ."""
+    """Compare two texts in a time that does not depend on where they differ."""
     return hmac.compare_digest(expected.encode(), given.encode())
 
 

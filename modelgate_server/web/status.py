@@ -1,6 +1,4 @@
-"""Show what clients have requested, and what this server does not support, for people who wonder why something does not
-work.
-"""
+"""Show what clients have requested, and what this server does not support, for people whose client does not work."""
 
 from starlette.responses import Response
 

@@ -1,10 +1,10 @@
 """
 Show a W&B Table as rows of cells. https://github.com/wandb/wandb `sdk/data_types/table.py` writes the JSON.
 
-A file is read once, one row at a time, to learn where each row begins; after that, a page reads only its own rows. A
+A file is read once, one row at a time, to find where each row begins. After that, a page reads only its own rows. A
 blob never changes, so this index stays correct, and the server keeps it for the most recent tables.
 
-Arrays are not in the JSON but in a file next to it: their cells say only what they are.
+Arrays are not in the JSON but in a file next to it: their cells only say what they are.
 """
 
 import json
@@ -28,9 +28,9 @@ ROWS_A_PAGE = 50
 # 60,000 rows with an image each are about 15 MB.
 MAX_TABLE_BYTES = 64 * MIB
 MAX_CELL_CHARS = 300
-# So many pixels high are small pictures shown, so that one sees what they are.
+# The height at which small pictures are shown, so that you see what they are.
 SMALL_PICTURE_PX = 64
-# Row numbers and places of rows that are kept in memory, of all tables: 8 bytes each.
+# Row numbers and places of rows that are kept in memory for all tables: 8 bytes each.
 MAX_KEPT = 2_000_000
 # Rows that are decoded at once; after each batch, the deadline is checked.
 ROWS_A_PIECE = 500
@@ -42,7 +42,7 @@ Check = Callable[[], None]
 
 @dataclass(frozen=True)
 class Question:
-    """What of a table to show: `sort` is a column's name, with a minus before it for the largest first."""
+    """What to show of a table: `sort` is a column's name, with a minus before it for descending order."""
 
     page: int = 1
     size: int = ROWS_A_PAGE
@@ -52,7 +52,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Cell:
-    """`kind` is text, number, picture or empty; `pixelated` for a picture so small that it is enlarged."""
+    """`kind` is text, number, picture or empty; `pixelated` means a picture so small that it is enlarged."""
 
     kind: str
     text: str = ""
@@ -63,7 +63,7 @@ class Cell:
 @dataclass(frozen=True)
 class Table:
     """
-    One page: `numbers` are those of its rows in the file, `count` is how many rows the filter lets through, `total` how
+    One page: `numbers` are the numbers of its rows in the file, `count` is how many rows match the filter, `total` how
     many there are.
     """
 
@@ -88,13 +88,15 @@ class Index:
     orders: "dict[tuple[str, str], array[int]]" = field(default_factory=dict)
 
     def read_rows(self, numbers: Iterable[int]) -> Iterator[list[Any]]:
-        """Raises Invalid for a row that is not JSON."""
+        """Yield these rows. Raise Invalid for a row that is not JSON."""
         with self.path.open("rb") as file:
             for number in numbers:
                 yield _decode(_read_between(file, self.starts[number], self.ends[number]))
 
     def read_pieces(self, check: "Check") -> Iterator[tuple[int, list[list[Any]]]]:
-        """All rows, some at a time, with the first one's number: decoded at once, they take a third of the time."""
+        """
+        Yield all rows in batches, with the number of the first one: decoding a batch at once takes a third of the time.
+        """
         with self.path.open("rb") as file:
             for first in range(0, len(self.starts), ROWS_A_PIECE):
                 check()
@@ -106,8 +108,8 @@ class Index:
 
     def hash_rows(self) -> list[int]:
         """
-        Of each row as it is written in the file. Python keys them with a secret of this process, so no one can make two
-        rows with the same hash.
+        Return a hash of each row as it is written in the file. Python keys the hashes with a secret of this process, so
+        no one can make two rows with the same hash.
         """
         with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return list(map(hash, map(data.__getitem__, map(slice, self.starts, self.ends))))
@@ -135,11 +137,11 @@ _lock = threading.Lock()
 
 
 def load_index(path: Path, check: Check) -> Index:
-    """Raises Invalid for a file that is not a table."""
+    """Return the index of a table. Raise Invalid for a file that is not a table."""
     with _lock:
         kept = _indexes.pop(path, None)
         if kept is not None:
-            _indexes[path] = kept  # the last to go
+            _indexes[path] = kept  # the last one to be dropped
             return kept
     made = _build_index(path, check)
     _keep(made)
@@ -165,7 +167,8 @@ def _build_index(path: Path, check: Check) -> Index:
         ends.extend(ended)
 
     try:
-        # So each byte is a character, and a character's place is the byte's; rows are read again when they are shown.
+        # With this encoding, each byte is one character, so their positions are the same; rows are read again when they
+        # are shown.
         with path.open(encoding="ascii", errors="surrogateescape", newline="") as file:
             members = json_stream.Document(file).read_members("data", take)
         arrays = _describe_arrays(members)
@@ -179,7 +182,7 @@ def _build_index(path: Path, check: Check) -> Index:
 
 
 def _decode_utf8(text: Any) -> Any:
-    """Return what was read a byte at a time, as the text that it is."""
+    """Decode a text that was read one byte per character."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(text, str) else text
     except UnicodeEncodeError:
@@ -188,8 +191,8 @@ def _decode_utf8(text: Any) -> Any:
 
 def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) -> Table:
     """
-    Return a page of the table; Invalid when it is not one or the question cannot be understood. `picture_url` turns a
-    media path into an address, `check` is called now and then, and may stop this.
+    Return a page of the table. Raise Invalid if it is not a table or the question cannot be understood. `picture_url`
+    converts a media path to an address; `check` is called regularly, and may stop this.
     """
     index = load_index(path, check)
     numbers = _order_rows(index, question, check)
@@ -201,7 +204,9 @@ def read(path: Path, question: Question, picture_url: PictureUrl, check: Check) 
 
 
 def find_differing(old: Index, new: Index) -> tuple[list[int], list[int]]:
-    """Return the numbers of the rows that only one of two tables has; of a row that is there twice, each has to be."""
+    """
+    Return the numbers of the rows that only one of two tables has. A row that occurs twice must occur twice in both.
+    """
     before, after = old.hash_rows(), new.hash_rows()
     more = Counter(before)
     more.subtract(after)
@@ -211,7 +216,7 @@ def find_differing(old: Index, new: Index) -> tuple[list[int], list[int]]:
 
 
 def _find_last(rows: list[int], counts: dict[int, int]) -> list[int]:
-    """Return the numbers of so many of each of these rows, the last ones."""
+    """Return the numbers of the last occurrences of these rows, as many of each as `counts` says."""
     numbers = []
     for number in reversed([number for number, row in enumerate(rows) if row in counts]):
         if counts[rows[number]]:
@@ -221,7 +226,7 @@ def _find_last(rows: list[int], counts: dict[int, int]) -> list[int]:
 
 
 def select_rows(index: Index, numbers: list[int], limit: int, picture_url: PictureUrl) -> Table:
-    """Return the first of these rows."""
+    """Return the first of these rows as a table."""
     rows = [_build_cells(index, row, picture_url) for row in index.read_rows(numbers[:limit])]
     return Table(index.columns, rows, numbers[:limit], 0, len(numbers), len(index.starts), Question())
 
@@ -248,7 +253,7 @@ def _order_rows(index: Index, question: Question, check: Check) -> "range | arra
 
 
 def _select_numbers(index: Index, question: Question, check: Check) -> list[int]:
-    """Return the numbers of the rows that the filter lets through, in the order that was asked for."""
+    """Return the numbers of the rows that match the filter, in the requested order."""
     wanted = conditions.parse(question.filter)
     places = {name: place for place, name in reversed(list(enumerate(index.columns)))}
     name, descending = question.sort.removeprefix("-"), question.sort.startswith("-")
@@ -274,7 +279,7 @@ def _get_cell(row: list[Any], place: int) -> Any:
 
 
 def _describe_arrays(document: dict[str, Any]) -> dict[str, str]:
-    """Column -> "array 28 x 28 x 1" for columns that are kept next to the table."""
+    """Map each column that is stored next to the table to a text like "array 28 x 28 x 1"."""
     types = document.get("column_types", {}).get("params", {}).get("type_map", {})
     return {
         name: "array " + " x ".join(str(length) for length in kind.get("params", {}).get("shape", []))
@@ -284,7 +289,7 @@ def _describe_arrays(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _build_cells(index: Index, row: list[Any], picture_url: PictureUrl) -> list[Cell]:
-    """Return a cell, or nothing: a row may have fewer cells than there are columns."""
+    """Return the cells of a row. There may be fewer than there are columns."""
     named = zip(index.columns, row, strict=False)
     return [_build_cell(value, index.arrays.get(name, ""), picture_url) for name, value in named]
 

@@ -2,7 +2,8 @@
 Build the addresses of the pages, which the SDK also prints, from names that come from outside.
 
 sdk/artifacts/artifact.py (Artifact.url), sdk/wandb_settings.py (run_url, project_url), apis/public/projects.py.
-A file's path is a query parameter: in an address's path the browser would resolve "a/./b" and lose the file.
+
+A file's path is a query parameter: in an address's path, the browser would resolve "a/./b" and lose the file.
 """
 
 import sqlite3
@@ -17,7 +18,10 @@ LEGACY_REGISTRY = "model-registry"
 
 
 def quote_segment(text: str) -> str:
-    """One segment of a path. A browser would resolve "..": types may be called so, and stand there only for people."""
+    """
+    Quote one segment of a path. A browser would resolve "..", which may be the name of a type. The type is only there
+    for people.
+    """
     return "-" if text in {".", ".."} else quote(text, safe="")
 
 
@@ -26,13 +30,13 @@ def encode_query(**values: str) -> str:
 
 
 def build_picture_url(below: str, path: str) -> str:
-    """Return a picture among the files of a run or a version, whose page is at `below`."""
+    """Return the address of a picture in a run or a version whose page is at `below`."""
     return f"{below}/picture?{encode_query(path=path)}"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A project as a part of addresses; `organization` is set for a registry."""
+    """A project in addresses; `organization` is set for a registry."""
 
     entity: str
     project: str
@@ -44,7 +48,7 @@ class Place:
 
     @property
     def title(self) -> str:
-        """A registry's name is short; its project's has a prefix."""
+        """The name to show: for a registry, its project's name without the prefix."""
         return self.project.removeprefix(REGISTRY_PREFIX) if self.organization else self.project
 
     @property
@@ -71,7 +75,7 @@ class Place:
         return self.build_plain_version_url(type_name, name, number)
 
     def build_plain_version_url(self, type_name: str, name: str, number: int) -> str:
-        """Return the address of what is below a version (its files, its form), which is the same in a registry."""
+        """Return the address below which a version's files and form are; it is the same in a registry."""
         return f"{self.base}/artifacts/{quote_segment(type_name)}/{quote_segment(name)}/v{number}"
 
 
@@ -86,12 +90,15 @@ def get_place(db: sqlite3.Connection, project: Project) -> Place:
 
 
 def find_visible_place(db: sqlite3.Connection, user: User, project_id: int) -> Place | None:
-    """Return the place of a project that this user may see."""
+    """Return the place of a project if this user may see it."""
     project = projects.get_project(db, project_id)
     return get_place(db, project) if projects.find_role(db, user, project) is not None else None
 
 
 def keep_local_path(text: str) -> str:
-    """`text` when it is a path on this server, else "/": `//host` and `/\\host` lead elsewhere, so do lost newlines."""
+    """
+    Return `text` if it is a path on this server, else "/": `//host`, `/\\host` and removed newlines would lead
+    elsewhere.
+    """
     local = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
     return text if local and text.isascii() else "/"

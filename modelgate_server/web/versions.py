@@ -21,11 +21,11 @@ from modelgate_server.web.urls import Place, build_picture_url
 
 FILES_A_PAGE = 100
 MAX_FOLDERS = 1_000
-# What is written for people, and so shown at once.
+# A file that is written for people, so it is shown directly.
 REPORT = "report.md"
-# Tables that the SDK logs by itself, one a call of run.log(): in a lineage they only stand in the way.
+# Tables that the SDK logs by itself, one per call of run.log(): in a lineage, they would only be in the way.
 BY_THE_WAY = "run_table"
-# Of the newest versions in a list it is said which runs used them last.
+# For this many of the newest versions, the list shows which runs used them last.
 VERSIONS_WITH_USES = 20
 USES = 5
 MAX_VERDICT_CHARS = 20
@@ -35,7 +35,7 @@ INPUTS = "inputs-"
 
 @dataclass(frozen=True)
 class Version:
-    """A version in one of its collections, and where its pages are."""
+    """A version in one of its collections, and the addresses of its pages."""
 
     project: Project
     place: Place
@@ -79,7 +79,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Use:
-    """A run in a version's lineage, with what is on its other side, and what it came to: numbers, perhaps a verdict."""
+    """A run in a version's lineage, with the versions on its other side and its results: numbers, perhaps a verdict."""
 
     run: Link
     who: str
@@ -146,7 +146,7 @@ def find(visit: Visit) -> Version:
 
 
 def find_version(visit: Visit, project: Project, home: Place, name: str, wanted: str) -> Version:
-    """`wanted` is a number like v3, an alias or a digest."""
+    """Return a version; `wanted` is a number like v3, an alias or a digest."""
     collection = find_collection(visit, project, name)
     membership = artifacts.resolve(visit.db, collection.id, wanted)
     if membership is None:
@@ -202,7 +202,10 @@ def show_version(visit: Visit, version: Version, *, status: int = 200, message: 
 
 @dataclass
 class Folder:
-    """What is directly in a folder of a version: folders as [path, files, bytes], the files of one page, all files."""
+    """
+    What is directly in a folder of a version: folders as [path, files, bytes], the files of one page, and the number of
+    all files.
+    """
 
     folders: list[list[Any]]
     files: list[Entry]
@@ -210,7 +213,9 @@ class Folder:
 
 
 def _read_folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
-    """Of a folder ("" or "media/images/"). A version may have more files than fit into memory: one at a time."""
+    """
+    Read a folder ("" or "media/images/") one entry at a time, because a version's files may not all fit into memory.
+    """
     content = Folder([], [], 0)
     first = (visit.page - 1) * FILES_A_PAGE
     for entry in artifacts.walk_entries(visit.db, artifact.id, folder):
@@ -236,7 +241,10 @@ def _find_older(visit: Visit, version: Version) -> int | None:
 
 
 def _list_other_aliases(visit: Visit, version: Version) -> list[tuple[str, int]]:
-    """Aliases that other versions of the collection hold, with the version: adding one here takes it from there."""
+    """
+    Return the aliases of other versions in the collection, with the version. Adding one to this version removes it
+    there.
+    """
     numbers = {
         membership.id: membership.version_index
         for membership in artifacts.list_versions(visit.db, version.collection.id)
@@ -278,13 +286,13 @@ def _describe_use(visit: Visit, run: Run, direction: str, artifact: Artifact) ->
 
 
 def _read_verdict(version: Artifact) -> str:
-    """Return what an evaluation says about the version that it judged, from its metadata."""
+    """Return the verdict in the metadata of an evaluation."""
     verdict = filters.parse_object(version.metadata).get("verdict")
     return verdict if isinstance(verdict, str) and len(verdict) <= MAX_VERDICT_CHARS else ""
 
 
 def _list_elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str]]]:
-    """Return the same version in other collections: where it was logged, where it is linked."""
+    """Return the same version in other collections: where it was logged, and where it is linked."""
     others = (
         membership
         for membership in artifacts.list_memberships(visit.db, version.artifact.id)
@@ -300,7 +308,7 @@ def _list_elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str
 
 
 def change_alias(visit: Visit, fields: Form) -> Response:
-    """POST .../aliases: `alias`, and `do` = add or remove. Twice is the same as once."""
+    """POST .../aliases: `alias`, and `do` = add or remove. Repeating it changes nothing."""
     version = find(visit)
     projects.require_writer(visit.db, visit.user, version.project, f'there is no version "{version.name}"')
     name = fields.get("alias", "").strip()
