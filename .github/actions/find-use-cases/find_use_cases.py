@@ -67,19 +67,19 @@ def find(inputs: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the use cases, each with what its jobs need; ValueError with what a person has to change."""
     known = list_use_cases()
     check_environments(known)
-    event, named = inputs["GITHUB_EVENT_NAME"], inputs["USE_CASE"] or inputs["ONLY"]
-    if named and named not in known:
-        raise ValueError(f"there is no use case {json.dumps(named)}; there are: {', '.join(known)}")
+    event, requested = inputs["GITHUB_EVENT_NAME"], inputs["USE_CASE"] or inputs["ONLY"]
+    if requested and requested not in known:
+        raise ValueError(f"there is no use case {json.dumps(requested)}; there are: {', '.join(known)}")
     if event == "merge_group":
         return []  # each was judged in its pull request, and will be judged again after the merge
     if event == "schedule":
-        return [describe(name, "HEAD", []) for name in ([named] if named else known)]
+        return [describe(name, "HEAD", []) for name in ([requested] if requested else known)]
     if event == "repository_dispatch":
         return [read_proposal(known, json.loads(Path(inputs["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8")))]
     if event not in ("push", "pull_request"):
-        return [describe(named or find_default(), "HEAD", [])]
+        return [describe(requested or find_default(), "HEAD", [])]
     before, judge = ("HEAD^1", "HEAD^1") if event == "pull_request" else (inputs["BEFORE"], "HEAD")
-    wanted, changed = [named] if named else known, list_changes(before)
+    wanted, changed = [requested] if requested else known, list_changes(before)
     names = wanted if changed is None else find_touched(wanted, before, changed)
     return [describe(name, judge, changed or []) for name in names]
 
@@ -189,10 +189,10 @@ def read_rollback(name: str) -> dict[str, str]:
     if (text := run_git("show", f"HEAD:{file}")) is None:
         return {}
     try:
-        asked = tomllib.loads(text)
+        request = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{file} is not TOML: {error}") from error
-    version, reason = asked.get("version"), asked.get("reason")
+    version, reason = request.get("version"), request.get("reason")
     if not (isinstance(version, str) and re.fullmatch(r"v[0-9]{1,9}", version)):
         raise ValueError(f'{file} must name a version of the use case: version = "v3"')
     if not (isinstance(reason, str) and reason.strip() and reason.isprintable()):
@@ -224,9 +224,9 @@ def get_labels(settings: dict[str, Any], step: str) -> list[str]:
     return wanted if good else [DEFAULT_LABEL]
 
 
-def run_git(*words: str) -> str | None:
+def run_git(*args: str) -> str | None:
     """Return what git answers; None if it fails."""
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else None
 
 

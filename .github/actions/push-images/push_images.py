@@ -41,27 +41,27 @@ def main() -> int:
     repository = os.environ["REPOSITORY"].lower()  # names on GitHub may have capitals, names of images may not
     use_case = read_config(os.environ["USE_CASE"])
     of_use_case = ("--use-case", use_case["name"], "--repository", repository)
-    asked = os.environ.get("IMAGES", "").split() or STEPS
-    every = list_images("--list", *of_use_case, *asked)
-    wanted = {name: every[name] for name in asked}
+    requested = os.environ.get("IMAGES", "").split() or STEPS
+    references = list_images("--list", *of_use_case, *requested)
+    wanted = {name: references[name] for name in requested}
     already_pushed = {name: find_digest(reference) for name, reference in wanted.items() if name != ALWAYS}
     lacking = [name for name in wanted if already_pushed.get(name) is None and name != ALWAYS]
     for name, reference in wanted.items():
         print(f"{reference}: {'to be pushed' if already_pushed.get(name) is None else 'exists'}", flush=True)
     # First the one that is built each time, in seconds: a denied push fails before anything else is built.
-    always = [name for name in asked if name == ALWAYS]
+    always = [name for name in requested if name == ALWAYS]
     pushed = build(of_use_case, always, {}) if always else {}
     if lacking:
         pushed |= build(of_use_case, lacking, fetch_bases(of_use_case, lacking))
     digests = already_pushed | {name: pushed[name] for name in (*always, *lacking)}
-    names = {name: reference.rpartition(":")[0] for name, reference in every.items()}
+    names = {name: reference.rpartition(":")[0] for name, reference in references.items()}
     pinned = {name: f"{names[name]}@{digests[name]}" for name in wanted}
-    made = [{"name": names[name], "digest": value} for name, value in pushed.items()]
+    pushed_digests = [{"name": names[name], "digest": value} for name, value in pushed.items()]
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(f"use-case={use_case['name']}\n")
         file.write(f"data-env={json.dumps(use_case['data']['env'])}\n")
         file.write(f"images={json.dumps(pinned)}\n")
-        file.write(f"pushed={json.dumps(made)}\n")
+        file.write(f"pushed={json.dumps(pushed_digests)}\n")
     return 0
 
 

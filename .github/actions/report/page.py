@@ -39,20 +39,20 @@ CLASS = r"[\w .-]{1,40}"
 SENTENCE = r"(?:[A-Za-z0-9 ,;%()]|(?<=[0-9])\.(?=[0-9])|(?<=[a-z])_(?=[a-z])|:(?= )){1,300}"
 
 
-def write_page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, given: Any) -> str:
+def write_page(use_case: str, result: dict[str, Any], evidence: dict[str, Any], report: str, variables: Any) -> str:
     """Return the whole comment on a model."""
     verdict = match_form(result.get("verdict"), "|".join(SIGNS))
     rules = group_rules(evidence)
-    stranger = given["FROM_STRANGER"] != "false"
+    stranger = variables["FROM_STRANGER"] != "false"
     # The W&B of a stranger's run is gone, and its addresses may lead anywhere.
-    links = [f"[workflow run]({given['RUN_URL']})", *([] if stranger else list_links(result, evidence))]
+    links = [f"[workflow run]({variables['RUN_URL']})", *([] if stranger else list_links(result, evidence))]
     parts = [
         get_marker(use_case),
         (f"`{use_case}` " if use_case else "")
-        + (write_first_line(result, verdict) or f"⚠️ **no verdict**: {describe_stop(given['JOBS'])}"),
-        given["THEN"] if verdict == "pass" else write_refusals(evidence),
+        + (write_first_line(result, verdict) or f"⚠️ **no verdict**: {describe_stop(variables['JOBS'])}"),
+        variables["THEN"] if verdict == "pass" else write_refusals(evidence),
         write_warnings(evidence, stranger),
-        " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', given['SHA'])[:12]}`",
+        " · ".join(links) + f" · commit `{re.sub(r'[^0-9a-f]', '', variables['SHA'])[:12]}`",
     ]
     if verdict:
         parts += [
@@ -83,8 +83,8 @@ def write_first_line(result: dict[str, Any], verdict: str | None) -> str:
     """Return the headline that evaluate wrote, if it is a sentence about this verdict."""
     if verdict is None:
         return ""
-    about, _, rest = (match_form(result.get("headline"), SENTENCE) or "").partition(": ")
-    return f"{SIGNS[verdict]} **{verdict}**" + (f": {rest}" if about == verdict and rest else "")
+    prefix, _, rest = (match_form(result.get("headline"), SENTENCE) or "").partition(": ")
+    return f"{SIGNS[verdict]} **{verdict}**" + (f": {rest}" if prefix == verdict and rest else "")
 
 
 def describe_stop(jobs: str) -> str:
@@ -129,9 +129,9 @@ def write_comparison(evidence: dict[str, Any]) -> str:
     """
     lines = ["| | candidate (change) | production |", "|---|---|---|"]
     other = get_at(evidence, "metrics", "candidate", "other")
-    named = sorted(match_form(name, METRIC) or "" for name in other)[:MAX_ROWS] if isinstance(other, dict) else []
-    for path in (("accuracy",), ("loss",), *(("other", name) for name in named if name)):
-        ours, theirs = (get_number(get_at(evidence, "metrics", who, *path)) for who in ("candidate", "production"))
+    metrics = sorted(match_form(name, METRIC) or "" for name in other)[:MAX_ROWS] if isinstance(other, dict) else []
+    for path in (("accuracy",), ("loss",), *(("other", name) for name in metrics if name)):
+        ours, theirs = (get_number(get_at(evidence, "metrics", role, *path)) for role in ("candidate", "production"))
         if ours is not None and theirs is not None:
             label = path[-1].replace("_", " ")
             lines.append(f"| {label} | {ours:.4f} ({ours - theirs:+.4f}) | {theirs:.4f} |")
@@ -153,7 +153,7 @@ def list_links(result: dict[str, Any], evidence: dict[str, Any]) -> list[str]:
 
 def group_rules(evidence: dict[str, Any]) -> dict[str, list[str]]:
     """Return how a rule can end, to the names of those that did."""
-    groups: dict[str, list[str]] = {how: [] for how in COLOURS}
+    groups: dict[str, list[str]] = {outcome: [] for outcome in COLOURS}
     for rule in list_items(evidence, "rules")[:MAX_RULES]:
         name, passed, blocking = match_form(rule.get("rule"), RULE), rule.get("passed"), rule.get("blocking")
         if name and isinstance(passed, bool) and isinstance(blocking, bool):
@@ -173,13 +173,13 @@ def write_refusals(evidence: dict[str, Any]) -> str:
 
 def draw_gate(rules: dict[str, list[str]], verdict: str) -> str:
     """Return the rules by how they ended, one box for each end: a picture as narrow as a telephone can show."""
-    ends = [how for how in COLOURS if rules[how]]
+    ends = [outcome for outcome in COLOURS if rules[outcome]]
     if not ends:
         return ""
-    boxes = [f'  r{i}["<b>{how}</b><br/>{"<br/>".join(rules[how])}"]:::c{i}' for i, how in enumerate(ends)]
+    boxes = [f'  r{i}["<b>{outcome}</b><br/>{"<br/>".join(rules[outcome])}"]:::c{i}' for i, outcome in enumerate(ends)]
     lines = ["```mermaid", "flowchart TB", *boxes, f'  v{{"{verdict}"}}']
     lines.append("  " + " --> ".join([*(f"r{i}" for i in range(len(ends))), "v"]))
-    lines += [f"  classDef c{i} {COLOURS[how]},color:#1f2328" for i, how in enumerate(ends)]
+    lines += [f"  classDef c{i} {COLOURS[outcome]},color:#1f2328" for i, outcome in enumerate(ends)]
     return "**The gate**\n\n" + "\n".join([*lines, "```"])
 
 
@@ -214,11 +214,11 @@ def draw_confusion(evidence: dict[str, Any]) -> str:
 
 def draw_lineage(result: dict[str, Any], evidence: dict[str, Any], verdict: str) -> str:
     """From the dataset to the evidence that waits for approval."""
-    names = {what: match_form(get_at(evidence, what, "name"), NAME) for what in ("dataset", "version", "production")}
+    names = {key: match_form(get_at(evidence, key, "name"), NAME) for key in ("dataset", "version", "production")}
     judged = match_form(result.get("evidence"), NAME)
     if not (names["dataset"] and names["version"] and judged):
         return ""
-    short = {what: name.rpartition("/")[2] for what, name in names.items() if name}
+    short = {key: name.rpartition("/")[2] for key, name in names.items() if name}
     lines = [
         "```mermaid",
         "flowchart TB",

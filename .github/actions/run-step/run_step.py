@@ -40,21 +40,21 @@ TELLS += tuple(f"PROMOTION_WEBHOOK_{name}" for name in ("ALLOW", "SECRET", "TEMP
 
 
 def main() -> int:
-    given = os.environ
-    out = Path(given["OUT"]).resolve()
+    variables = os.environ
+    out = Path(variables["OUT"]).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    flags = json.loads(given["FLAGS"]) | {"out": INSIDE}
+    flags = json.loads(variables["FLAGS"]) | {"out": INSIDE}
     try:
-        flags |= parse_hyperparameters(given["HYPERPARAMETERS"], flags)
+        flags |= parse_hyperparameters(variables["HYPERPARAMETERS"], flags)
     except ValueError as error:
-        print(write_annotation(f"{given['STEP']}: hyperparameters", str(error)), flush=True)
+        print(write_annotation(f"{variables['STEP']}: hyperparameters", str(error)), flush=True)
         return WRONG_USE
-    if given["IMAGES"]:
-        (out / "images.json").write_text(given["IMAGES"], encoding="utf-8")
+    if variables["IMAGES"]:
+        (out / "images.json").write_text(variables["IMAGES"], encoding="utf-8")
         flags["images"] = f"{INSIDE}/images.json"
-    names = [*WANDB, *TELLS, *(f"GITHUB_{name}" for name in GITHUB if given["ASKS_GITHUB"] == "true")]
-    names += pass_source_variables(json.loads(given["DATA_ENV"]), json.loads(given["VARIABLES"]))
-    command = build_command(given["IMAGE"], names, given["NETWORK"], out, flags, given["MODULE"])
+    names = [*WANDB, *TELLS, *(f"GITHUB_{name}" for name in GITHUB if variables["ASKS_GITHUB"] == "true")]
+    names += pass_source_variables(json.loads(variables["DATA_ENV"]), json.loads(variables["VARIABLES"]))
+    command = build_command(variables["IMAGE"], names, variables["NETWORK"], out, flags, variables["MODULE"])
     code, stdout = run(command)
     remove_links(out)
     try:
@@ -64,11 +64,11 @@ def main() -> int:
     if not isinstance(result, dict):
         result = {}
     write_outputs(result)
-    write_summary(out / "report.md", given["STEP"], result)
-    for line in write_commands(given["STEP"], code, result):
+    write_summary(out / "report.md", variables["STEP"], result)
+    for line in write_commands(variables["STEP"], code, result):
         print(line, flush=True)
-    no = result.get("verdict") == "fail" or bool(result.get("findings"))
-    return 0 if code == NO and no else code
+    refused = result.get("verdict") == "fail" or bool(result.get("findings"))
+    return 0 if code == NO and refused else code
 
 
 def parse_hyperparameters(text: str, flags: Mapping[str, Any]) -> dict[str, str]:
@@ -217,9 +217,9 @@ def write_annotation(title: str, message: str) -> str:
     return f"::error title={escape(title, ',:')}::{escape(message)}"
 
 
-def escape(text: str, also: str = "") -> str:
+def escape(text: str, extra: str = "") -> str:
     """As GitHub's toolkit escapes data and properties of a command."""
-    for char in "%\r\n" + also:
+    for char in "%\r\n" + extra:
         text = text.replace(char, f"%{ord(char):02X}")
     return text
 

@@ -30,16 +30,16 @@ def main() -> int:
         return 0
     names = list(list_files(pull["number"]))
     before = ask("GET", f"compare/{pull['base']['sha']}...{sha}?per_page=1")["merge_base_commit"]["sha"]
-    why = find_reasons(
+    reasons = find_reasons(
         names, pull["base"]["ref"], lambda side, name: read_text(name, before if side == "before" else sha)
     )
     if len(names) >= MAX_FILES:
-        why.append(f"changes {MAX_FILES} files or more, and GitHub does not list the rest")
-    title = "promote from main, after the merge" if why else "it may be promoted from its own workflow run"
-    lines = "\n".join(f"    {line}" for line in why[:MAX_SHOWN])  # as code: nothing in it is Markdown
-    output = {"title": title, "summary": f"This pull request:\n\n{lines}" if why else "It changes only models."}
+        reasons.append(f"changes {MAX_FILES} files or more, and GitHub does not list the rest")
+    title = "promote from main, after the merge" if reasons else "it may be promoted from its own workflow run"
+    lines = "\n".join(f"    {line}" for line in reasons[:MAX_SHOWN])  # as code: nothing in it is Markdown
+    output = {"title": title, "summary": f"This pull request:\n\n{lines}" if reasons else "It changes only models."}
     check = {"name": NAME, "head_sha": sha, "status": "completed", "output": output}
-    ask("POST", "check-runs", check | {"conclusion": "failure" if why else "success"})
+    ask("POST", "check-runs", check | {"conclusion": "failure" if reasons else "success"})
     print(f"{NAME}: {title}")
     return 0
 

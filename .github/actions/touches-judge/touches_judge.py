@@ -32,13 +32,13 @@ CONFIG = "usecases/*/config.toml"  # the flags of train, and next to them the ga
 
 
 def main() -> int:
-    why = []
+    reasons = []
     if os.environ["GITHUB_EVENT_NAME"] == "pull_request":
-        why = find_reasons(list_changed(), os.environ["GITHUB_BASE_REF"], read_from_checkout)
-    for reason in why:
+        reasons = find_reasons(list_changed(), os.environ["GITHUB_BASE_REF"], read_from_checkout)
+    for reason in reasons:
         print(reason)
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
-        file.write(f"touches={'true' if why else 'false'}\n")
+        file.write(f"touches={'true' if reasons else 'false'}\n")
     return 0
 
 
@@ -51,10 +51,10 @@ def list_changed() -> list[str]:
 
 def find_reasons(names: Iterable[str], base: str, text: Text) -> list[str]:
     """Return why a pull request with these files, into this branch, touches its judge; empty if it does not."""
-    why = [f"touches what judges a model: {json.dumps(name)}" for name in names if is_part_of_judge(name, text)]
+    reasons = [f"touches what judges a model: {json.dumps(name)}" for name in names if is_part_of_judge(name, text)]
     if base != MAIN:
-        why.append(f"would be merged into {json.dumps(base)}, which has its own judge")
-    return why
+        reasons.append(f"would be merged into {json.dumps(base)}, which has its own judge")
+    return reasons
 
 
 def is_part_of_judge(name: str, text: Text) -> bool:
@@ -89,8 +89,8 @@ def read_from_checkout(side: str, name: str) -> str | None:
         return None
 
 
-def run_git(*words: str) -> str:
-    return subprocess.run(["git", *words], stdout=subprocess.PIPE, text=True, check=True).stdout
+def run_git(*args: str) -> str:
+    return subprocess.run(["git", *args], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 if __name__ == "__main__":
