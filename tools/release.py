@@ -25,9 +25,11 @@ def read_notes(tag: str, root: Path) -> str:
         raise Disagreement(f"the tag {tag!r} is not a version", "use a tag like v0.2.0")
     version = tag.removeprefix("v")
     for package in PACKAGES:
-        stated = tomllib.loads((root / package).read_text(encoding="utf-8"))["project"]["version"]
-        if stated != version:
-            raise Disagreement(f"{package} has version {stated}, but the tag is {tag}", f'write version = "{version}"')
+        package_version = tomllib.loads((root / package).read_text(encoding="utf-8"))["project"]["version"]
+        if package_version != version:
+            raise Disagreement(
+                f"{package} has version {package_version}, but the tag is {tag}", f'write version = "{version}"'
+            )
     return find_section(version, (root / "CHANGELOG.md").read_text(encoding="utf-8"))
 
 
@@ -46,8 +48,8 @@ def main() -> int:
     try:
         print(read_notes(sys.argv[1], Path()))
     except Disagreement as problem:
-        what, hint = problem.args
-        print(f"error: {what}\nhint: {hint}", file=sys.stderr)
+        message, hint = problem.args
+        print(f"error: {message}\nhint: {hint}", file=sys.stderr)
         return 2
     except OSError as problem:
         print(f"error: {problem.filename} does not exist\nhint: run this at the root of a checkout", file=sys.stderr)

@@ -13,8 +13,8 @@ from tools.github.wanted import Difference
 OTHERS_ACTIONS = ("docker/login-action@*",)
 
 
-def check_actions(at: str) -> Iterator[Difference]:
-    path = f"{at}/actions/permissions"
+def check_actions(api: str) -> Iterator[Difference]:
+    path = f"{api}/actions/permissions"
     settings = get(path)
     if not settings["enabled"]:
         yield Difference(
@@ -52,12 +52,12 @@ def find_forbidden_actions(path: str, allowed: str) -> list[str]:
     return github + [name for name in OTHERS_ACTIONS if not {name, f"{name.partition('/')[0]}/*"} & patterns]
 
 
-def check_workflows(at: str) -> Iterator[Difference]:
+def check_workflows(api: str) -> Iterator[Difference]:
     """GitHub disables the workflows of a fork, and scheduled ones after 60 days. A person can disable them, too."""
-    for row in read_list(f"{at}/actions/workflows", "workflows"):
+    for row in read_list(f"{api}/actions/workflows", "workflows"):
         if row["state"].startswith("disabled"):
             yield Difference(
                 f"the workflow {row['path']} is disabled ({row['state']})",
                 "it does not run",
-                (Call(("api", "--method", "PUT", f"{at}/actions/workflows/{row['id']}/enable")),),
+                (Call(("api", "--method", "PUT", f"{api}/actions/workflows/{row['id']}/enable")),),
             )

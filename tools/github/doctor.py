@@ -18,9 +18,9 @@ def find_differences(wanted: Wanted) -> Iterator[Difference]:
         )
     if not repository.get("permissions", {}).get("admin"):
         raise Refused(f"you do not administer {wanted.repository}", "log in as an administrator: gh auth login")
-    at = f"repos/{wanted.repository}"
-    whose = ("", "organization-")
-    current = variables.Variables(*(variables.read_values(f"{at}/actions/{prefix}variables") for prefix in whose))
+    api = f"repos/{wanted.repository}"
+    prefixes = ("", "organization-")
+    current = variables.Variables(*(variables.read_values(f"{api}/actions/{prefix}variables") for prefix in prefixes))
     approval = wanted.approval or current.get("APPROVAL") or "github"
     # What the merge approves is on main by then.
     promote_from = "main" if approval == "merge" else wanted.promote_from or current.get("PROMOTE_FROM") or "pr"
@@ -28,15 +28,15 @@ def find_differences(wanted: Wanted) -> Iterator[Difference]:
         raise Refused(
             "PROMOTE_FROM=pr does not go with APPROVAL=merge", "leave it out: here, the merge is the approval"
         )
-    yield from actions.check_actions(at)
-    yield from actions.check_workflows(at)
+    yield from actions.check_actions(api)
+    yield from actions.check_workflows(api)
     limits = list(environments.check_plan(repository, approval))
     yield from limits
     for part in (
-        environments.check_environments(at, wanted, approval, promote_from),
-        keys.check_secrets(at, wanted.repository, current),
-        variables.check_variables(at, wanted, current, approval),
-        rules.check_default_branch(at, repository["default_branch"], approval),
+        environments.check_environments(api, wanted, approval, promote_from),
+        keys.check_secrets(api, wanted.repository, current),
+        variables.check_variables(api, wanted, current, approval),
+        rules.check_default_branch(api, repository["default_branch"], approval),
     ):
         try:
             yield from part

@@ -19,16 +19,16 @@ def check_plan(repository: dict[str, Any], approval: str) -> Iterator[Difference
         return
     plan = find_plan(repository["owner"])
     on_plan = f"the plan {plan}" if plan else "a plan that GitHub does not show you"
-    where = f"for a {repository['visibility']} repository on {on_plan}"
+    scope = f"for a {repository['visibility']} repository on {on_plan}"
     if plan == "free":
         yield Difference(
-            f"environments are not available {where}",
+            f"environments are not available {scope}",
             "no job gets its key, and no one is asked",
             by_hand="make the repository public, or choose a plan that has them: Pro, Team or Enterprise",
         )
     elif approval == "github" and plan != "enterprise":
         yield Difference(
-            f"required reviewers are not available {where}",
+            f"required reviewers are not available {scope}",
             "without them, the environment lets every job in, and promote refuses each job",
             by_hand="approve by the review of the merged pull request (APPROVAL=merge), or make the repository public",
         )
@@ -43,20 +43,20 @@ def find_plan(owner: dict[str, Any]) -> str | None:
     return str(name) if name else None
 
 
-def check_environments(at: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
-    if get(f"{at}/environments/training") is None:
+def check_environments(api: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
+    if get(f"{api}/environments/training") is None:
         yield Difference(
             "the environment training is missing",
             "GitHub creates it at the first run, without the key that the steps need",
-            (put(f"{at}/environments/training", {}),),
+            (put(f"{api}/environments/training", {}),),
         )
     for name in list_environments():
-        yield from check_production(at, name, wanted, approval, promote_from)
+        yield from check_production(api, name, wanted, approval, promote_from)
 
 
-def check_production(at: str, name: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
+def check_production(api: str, name: str, wanted: Wanted, approval: str, promote_from: str) -> Iterator[Difference]:
     """Check the environment whose reviewers approve a model."""
-    path = f"{at}/environments/{name}"
+    path = f"{api}/environments/{name}"
     current = get(path)
     protection = {rule["type"]: rule for rule in (current or {}).get("protection_rules", [])}
     reviewers = list_reviewers(protection)
@@ -82,8 +82,8 @@ def check_production(at: str, name: str, wanted: Wanted, approval: str, promote_
             by_hand="say who may approve: REVIEWERS='login org/team'",
         )
     elif approval == "github" and (list_ids(chosen) != list_ids(reviewers) or self_review):
-        what = "lets people approve their own run" if list_ids(chosen) == list_ids(reviewers) else "has other reviewers"
-        yield Difference(f"the environment {name} {what}", "people other than those you named could approve", fix)
+        text = "lets people approve their own run" if list_ids(chosen) == list_ids(reviewers) else "has other reviewers"
+        yield Difference(f"the environment {name} {text}", "people other than those you named could approve", fix)
     elif (current.get("deployment_branch_policy") or {}).get("custom_branch_policies") is not True:
         yield Difference(f"the environment {name} is open to every branch", "any branch could ask for an approval", fix)
     elif current.get("can_admins_bypass", True):

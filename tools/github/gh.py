@@ -28,20 +28,20 @@ class NotOnPlan(Refused):
 class Call(NamedTuple):
     """One call of gh. secret: the name of the secret to ask for on standard input."""
 
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     body: Any = None
     secret: str = ""
 
     def __str__(self) -> str:
-        line = shlex.join(["gh", *self.words])
+        line = shlex.join(["gh", *self.arguments])
         if self.secret:
             return f"{line}   # asks for {self.secret} without echo"
         return line if self.body is None else f"{line} <<< {shlex.quote(json.dumps(self.body))}"
 
 
-def run(arguments: tuple[str, ...], given: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(arguments: tuple[str, ...], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(["gh", *arguments], input=given or "", capture_output=True, text=True, check=False)
+        return subprocess.run(["gh", *arguments], input=stdin or "", capture_output=True, text=True, check=False)
     except OSError as error:
         raise Refused(f"`gh` is not installed ({error.strerror})", "install it: https://cli.github.com", 3) from error
 
@@ -85,8 +85,8 @@ def answer_fresh(path: str) -> Any:
     if (owner and not name) or "/teams/" in path:
         return {"id": f"the id of {path.partition('/')[2]}"}
     if path in [f"repos/{repository}" for repository in assumed]:
-        about = {"visibility": "public", "default_branch": MAIN, "permissions": {"admin": True}}
-        return about | {"owner": {"login": owner, "type": "Organization"}}
+        fields = {"visibility": "public", "default_branch": MAIN, "permissions": {"admin": True}}
+        return fields | {"owner": {"login": owner, "type": "Organization"}}
     if path.endswith("/actions/permissions"):
         return {"enabled": True, "allowed_actions": "all"}
     if path.endswith("/actions/permissions/workflow"):

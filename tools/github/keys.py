@@ -21,10 +21,10 @@ MAX_SHOWN = 10
 DATA_TOKEN = "DATA_TOKEN"  # noqa: S105 - the name of the secret that a use case may declare
 
 
-def check_secrets(at: str, repository: str, variables: Variables) -> Iterator[Difference]:
-    places = [("training", TRAINING_KEY), *((name, SECOND_KEY) for name in list_environments())]
-    for environment, (name, purpose) in places:
-        secrets = {row["name"] for row in read_list(f"{at}/environments/{environment}/secrets", "secrets")}
+def check_secrets(api: str, repository: str, variables: Variables) -> Iterator[Difference]:
+    keys = [("training", TRAINING_KEY), *((name, SECOND_KEY) for name in list_environments())]
+    for environment, (name, purpose) in keys:
+        secrets = {row["name"] for row in read_list(f"{api}/environments/{environment}/secrets", "secrets")}
         if name not in secrets:
             call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
             yield Difference(f"the environment {environment} has no secret {name}", purpose, (call,))
@@ -34,9 +34,9 @@ def check_secrets(at: str, repository: str, variables: Variables) -> Iterator[Di
                 "training and production must have different keys",
                 (Call(("secret", "delete", other, "--env", environment, "--repo", repository)),),
             )
-        yield from check_notifications(at, repository, environment, secrets, variables)
+        yield from check_notifications(api, repository, environment, secrets, variables)
     ours = {DATA_TOKEN, *TELLS, TRAINING_KEY[0], SECOND_KEY[0]}
-    repository_wide = [row["name"] for row in read_list(f"{at}/actions/secrets", "secrets")]
+    repository_wide = [row["name"] for row in read_list(f"{api}/actions/secrets", "secrets")]
     for name in repository_wide:
         if name in ours:
             yield Difference(
@@ -50,7 +50,7 @@ def check_secrets(at: str, repository: str, variables: Variables) -> Iterator[Di
             INHERITED,
             by_hand="put each one into an environment that its job uses",
         )
-    organization_wide = [row["name"] for row in read_list(f"{at}/actions/organization-secrets", "secrets")]
+    organization_wide = [row["name"] for row in read_list(f"{api}/actions/organization-secrets", "secrets")]
     if others := format_names(organization_wide, set()):
         yield Difference(
             f"the organization has secrets for every job of this repository: {others}",
@@ -60,7 +60,7 @@ def check_secrets(at: str, repository: str, variables: Variables) -> Iterator[Di
 
 
 def check_notifications(
-    at: str, repository: str, environment: str, secrets: set[str], variables: Variables
+    api: str, repository: str, environment: str, secrets: set[str], variables: Variables
 ) -> Iterator[Difference]:
     """Return what an environment lacks to send the messages that are set up, or has without needing it."""
     if environment == "training":
@@ -73,7 +73,7 @@ def check_notifications(
         return
     if not TELLS & secrets and not variables.get(DISPATCH_REPOSITORY):
         return  # no messages are set up
-    own = read_values(f"{at}/environments/{environment}/variables")
+    own = read_values(f"{api}/environments/{environment}/variables")
     known = {name: own.get(name) or variables.get(name) or "" for name in (TEMPLATE, DISPATCH_REPOSITORY)}
     lacking = set()
     if WEBHOOK_URL in secrets and not known[TEMPLATE]:
@@ -82,10 +82,10 @@ def check_notifications(
         )
     if "/" in known[DISPATCH_REPOSITORY] and known[DISPATCH_REPOSITORY] != repository:
         lacking.add((DISPATCH_TOKEN, f"the workflow's own token cannot start anything in {known[DISPATCH_REPOSITORY]}"))
-    for name, why in sorted(lacking):
+    for name, reason in sorted(lacking):
         if name not in secrets:
             call = Call(("secret", "set", name, "--env", environment, "--repo", repository), secret=name)
-            yield Difference(f"the environment {environment} has no secret {name}", why, (call,))
+            yield Difference(f"the environment {environment} has no secret {name}", reason, (call,))
 
 
 def format_names(names: list[str], ours: set[str]) -> str:

@@ -15,20 +15,20 @@ CHECK = {
 }  # GitHub Actions; otherwise anyone with write access could set the status
 
 
-def check_default_branch(at: str, branch: str, approval: str) -> Iterator[Difference]:
+def check_default_branch(api: str, branch: str, approval: str) -> Iterator[Difference]:
     if branch != MAIN:
         yield Difference(
             f"the default branch is {branch}",
             "the workflows and the environment expect main",
-            (put(f"{at}/branches/{branch}/rename", {"new_name": MAIN}, "POST"),),
+            (put(f"{api}/branches/{branch}/rename", {"new_name": MAIN}, "POST"),),
         )
-    for error in (get(f"{at}/codeowners/errors") or {"errors": []})["errors"]:
+    for error in (get(f"{api}/codeowners/errors") or {"errors": []})["errors"]:
         yield Difference(
             f"{error['path']}, line {error['line']}: {error['kind']}",
             "a line that GitHub cannot read protects nothing",
             by_hand="write a user or team with write access there, and merge it",
         )
-    rules = read_list(f"{at}/rules/branches/{branch}")
+    rules = read_list(f"{api}/rules/branches/{branch}")
     # If several rulesets have a rule of the same kind, all of them apply.
     reviews = [rule["parameters"] for rule in rules if rule["type"] == "pull_request"]
     checks = [rule["parameters"] for rule in rules if rule["type"] == "required_status_checks"]
@@ -40,7 +40,7 @@ def check_default_branch(at: str, branch: str, approval: str) -> Iterator[Differ
         yield Difference(
             f"{branch} can be changed without the check `done` of GitHub Actions and the review of a code owner",
             "anyone who can change the steps or the workflows can change what judges a model",
-            (write_ruleset(f"{at}/rulesets"),),
+            (write_ruleset(f"{api}/rulesets"),),
         )
 
 

@@ -31,15 +31,15 @@ def set_up(wanted: Wanted, dry_run: bool, ask: Callable[[str], str]) -> int:
 
 def make(call: Call, ask: Callable[[str], str]) -> bool:
     """Make a call, and say why if it was not made."""
-    given = json.dumps(call.body) if call.body is not None else None
+    stdin = json.dumps(call.body) if call.body is not None else None
     if call.secret:
-        given = ask(call.secret)
-        if not given:
+        stdin = ask(call.secret)
+        if not stdin:
             print(f"  not set: there is no value for {call.secret}; run this in a terminal, or run the line above")
             return False
-    done = gh.run(call.words, given)
+    done = gh.run(call.arguments, stdin)
     if done.returncode != 0:
-        message = (done.stderr.strip() or "nothing").replace(given or "\0", "***")
+        message = (done.stderr.strip() or "nothing").replace(stdin or "\0", "***")
         print(f"  refused: {message}")
     return done.returncode == 0
 

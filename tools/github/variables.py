@@ -27,19 +27,19 @@ def read_values(path: str) -> dict[str, str]:
     return {row["name"]: row["value"] for row in read_list(path, "variables", VARIABLES_PAGE)}
 
 
-def check_variables(at: str, wanted: Wanted, variables: Variables, approval: str) -> Iterator[Difference]:
+def check_variables(api: str, wanted: Wanted, variables: Variables, approval: str) -> Iterator[Difference]:
     values = variables.organization | variables.own
-    asked = {
+    wanted_values = {
         "WANDB_ENTITY": wanted.entity,
         "WANDB_BASE_URL": wanted.base_url,
         "APPROVAL": wanted.approval,
         "PROMOTE_FROM": "main" if approval == "merge" else wanted.promote_from,
     }
-    for name, value in asked.items():
+    for name, value in wanted_values.items():
         if value is not None and values.get(name) != value:
             body = {"name": name, "value": value}
             exists = name in variables.own
-            path = f"{at}/actions/variables{'/' + name if exists else ''}"
+            path = f"{api}/actions/variables{'/' + name if exists else ''}"
             yield Difference(
                 f"the variable {name} is {repr(values[name]) if name in values else 'not set'}, but must be {value!r}",
                 "the workflows read it",
