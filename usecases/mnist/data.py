@@ -41,9 +41,9 @@ def load(rows: int, eval_rows: int) -> Dataset:
     """Return the first `rows` of Keras's training rows and the first `eval_rows` of its test rows."""
     _, path = _file()
     arrays = _read(path)
-    for flag, asked, there in (("rows", rows, arrays["x_train"]), ("eval-rows", eval_rows, arrays["x_test"])):
-        if asked > len(there):
-            raise NotEnoughRows(f"{path} has {len(there)} rows for --{flag}; asked for {asked}")
+    for flag, count, images in (("rows", rows, arrays["x_train"]), ("eval-rows", eval_rows, arrays["x_test"])):
+        if count > len(images):
+            raise NotEnoughRows(f"{path} has {len(images)} rows for --{flag}; asked for {count}")
     return Dataset(
         _scaled(arrays["x_train"][:rows]),
         arrays["y_train"][:rows].astype(np.int64),
@@ -62,10 +62,10 @@ def picture(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 def _file() -> tuple[str, Path]:
     """Return the file to read, and a name for its origin."""
-    if named := os.environ.get("MNIST_NPZ"):
-        if not Path(named).is_file():
-            raise SourceUnavailable(f"MNIST_NPZ names {named!r}, but this file does not exist", _HINT)
-        return "MNIST_NPZ", Path(named)
+    if path := os.environ.get("MNIST_NPZ"):
+        if not Path(path).is_file():
+            raise SourceUnavailable(f"MNIST_NPZ names {path!r}, but this file does not exist", _HINT)
+        return "MNIST_NPZ", Path(path)
     cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "mnist.npz"
     # If Keras's cache has other bytes, Keras must fix it. It is not used here.
     if not cached.is_file() or _sha256(cached) != SHA256:
@@ -86,8 +86,8 @@ def _download(target: Path) -> None:
                 while chunk := answer.read(1 << 20):
                     partial.write(chunk)
                 partial.flush()
-                if (found := _sha256(part)) != SHA256:
-                    raise SourceUnavailable(f"{ADDRESS} answered with other bytes (sha256 {found})", _HINT)
+                if (sha256 := _sha256(part)) != SHA256:
+                    raise SourceUnavailable(f"{ADDRESS} answered with other bytes (sha256 {sha256})", _HINT)
                 part.replace(target)
             finally:
                 part.unlink(missing_ok=True)
@@ -101,8 +101,8 @@ def _read(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
     with path.open("rb") as file:
         head = file.read(16)
     if not head.startswith(b"PK"):
-        why = f"begins with {head!r}" if head else "is empty"
-        raise SourceUnreadable(f"{path} is not Keras's mnist.npz: it {why}", _HINT)
+        problem = f"begins with {head!r}" if head else "is empty"
+        raise SourceUnreadable(f"{path} is not Keras's mnist.npz: it {problem}", _HINT)
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: np.asarray(stored[name]) for name in _ARRAYS}  # a member that is not an array is bytes

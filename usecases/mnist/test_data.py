@@ -44,11 +44,11 @@ def keras_home(tmp_path, monkeypatch):
 @pytest.fixture
 def address(npz, monkeypatch):
     """Keras's address, answered by a local server with the bytes of `npz`; yields what it was asked for."""
-    asked = []
+    paths = []
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(npz.read_bytes())
@@ -60,7 +60,7 @@ def address(npz, monkeypatch):
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         monkeypatch.setattr(mnist, "ADDRESS", f"http://127.0.0.1:{listening.server_port}/mnist.npz")
         monkeypatch.setattr(mnist, "SHA256", hashlib.sha256(npz.read_bytes()).hexdigest())
-        yield asked
+        yield paths
         listening.shutdown()
 
 
@@ -109,10 +109,10 @@ def saved(path, **changes):
     np.savez(path, **{name: array for name, array in (stored(path) | changes).items() if array is not None})
 
 
-def flipped(path, at):
+def flipped(path, offset):
     """One byte changed, so that a checksum of the zip is wrong."""
     data = bytearray(path.read_bytes())
-    data[at] ^= 0xFF
+    data[offset] ^= 0xFF
     path.write_bytes(data)
 
 
@@ -186,9 +186,9 @@ def test_a_file_that_is_not_what_it_should_be_ends_with_exit_3_and_one_sentence(
     with pytest.raises(StepError) as refused:
         build.read_source(mnist)
         build.read_rows(mnist, "image-classification", 10, 10)
-    said = str(refused.value)
+    message = str(refused.value)
     assert refused.value.exit_code == UNREACHABLE
-    assert str(npz) in said and len(said) < 600 and said.isprintable()
+    assert str(npz) in message and len(message) < 600 and message.isprintable()
     assert "MNIST_NPZ" in refused.value.hint
     # A person chose this file: no other use case replaces this one.
     assert refused.value.name == ("source_unreadable" if npz.is_file() else "source_unavailable")
