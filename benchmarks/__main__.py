@@ -119,8 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Failed as error:
             log(f"error: {error}")
             return FAILED
-    for words in left_out:
-        log(f"\nERROR: LEFT OUT: {words}\n")
+    for message in left_out:
+        log(f"\nERROR: LEFT OUT: {message}\n")
     facts = machine.read_facts()
     try:
         samples = measure(names, args.repeat, python)
@@ -133,8 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{'repetitions':<12}{args.repeat}, interleaved, of the load 1; medians, and ranges in parentheses")
     reports = page.list_reports(samples)
     print("\n".join(to_text(report) for report in reports))
-    for words in left_out:
-        print(f"\nLEFT OUT: {words}")
+    for message in left_out:
+        print(f"\nLEFT OUT: {message}")
     keep_figures({"machine": facts, "samples": samples}, args.out)
     if left_out:
         return UNREACHABLE

@@ -47,18 +47,18 @@ class Sides(NamedTuple):
 
 def sample(project: Project) -> dict[str, Any]:
     """Of a model of images and of one of a table: p99 of a single row in ms, and rows a second in batches."""
-    taken: dict[str, Any] = {"images": copy_use_case(), "table": TABLE}
+    results: dict[str, Any] = {"images": copy_use_case(), "table": TABLE}
     for kind in P99_AT_MOST:
-        name = taken[kind]
+        name = results[kind]
         project.run(name=name)
         with tempfile.TemporaryDirectory() as log, run_service(project, name, Path(log)) as port:
             single = time_singles(Client(port, name, 1))
             batch = time_batches(*(Client(port, name, BATCH) for _ in range(CLIENTS)))
         for side in Sides._fields:
-            taken[f"{kind}_{side}_p99"] = 1000 * np.quantile(getattr(single, side), 0.99)
-            taken[f"{kind}_{side}_median"] = 1000 * statistics.median(getattr(single, side))
-            taken[f"{kind}_{side}_rows"] = statistics.median(getattr(batch, side))
-    return taken
+            results[f"{kind}_{side}_p99"] = 1000 * np.quantile(getattr(single, side), 0.99)
+            results[f"{kind}_{side}_median"] = 1000 * statistics.median(getattr(single, side))
+            results[f"{kind}_{side}_rows"] = statistics.median(getattr(batch, side))
+    return results
 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
@@ -69,9 +69,9 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
             p99 = get_column(samples, f"{kind}_{side}_p99")
             median = statistics.median(get_column(samples, f"{kind}_{side}_median"))
             lines.append(Line(f"  one row, {side}, p99", f"{format_values(p99, 'ms')}, median {median:.1f} ms"))
-        ratios = [taken[f"{kind}_service_p99"] / taken[f"{kind}_bare_p99"] for taken in samples]
+        ratios = [row[f"{kind}_service_p99"] / row[f"{kind}_bare_p99"] for row in samples]
         lines.append(expect_at_most("  one row, service / bare", ratios, limit, "x", 2))
-        shares = [100 * taken[f"{kind}_service_rows"] / taken[f"{kind}_bare_rows"] for taken in samples]
+        shares = [100 * row[f"{kind}_service_rows"] / row[f"{kind}_bare_rows"] for row in samples]
         rows = statistics.median(get_column(samples, f"{kind}_service_rows"))
         lines.append(Line(f"  batches of {BATCH}, service", f"{rows:,.0f} rows/s"))
         lines.append(expect_at_least(f"  batches of {BATCH}, of the bare calls'", shares, THROUGHPUT_AT_LEAST, "%", 0))
@@ -110,12 +110,12 @@ class Client:
 
     def time_requests(self, calls: int) -> list[float]:
         """Return seconds of each request, one after the other."""
-        taken = []
+        seconds = []
         for _ in range(calls):
             began = time.perf_counter()
             self._ask("POST", self._path, self._body, self._headers)
-            taken.append(time.perf_counter() - began)
-        return taken
+            seconds.append(time.perf_counter() - began)
+        return seconds
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -130,18 +130,18 @@ class Client:
 
 def time_singles(client: Client) -> Sides:
     """Return seconds of each call, the sides in turn."""
-    taken = Sides([], [])
+    times = Sides([], [])
     for number in range(ROUNDS + 1):
         bare, service = client.time_bare(SINGLE_CALLS), client.time_requests(SINGLE_CALLS)
         if number:
-            taken.bare.extend(bare)
-            taken.service.extend(service)
-    return taken
+            times.bare.extend(bare)
+            times.service.extend(service)
+    return times
 
 
 def time_batches(*clients: Client) -> Sides:
     """Return rows a second in each round, the sides in turn; the requests come from all clients at once."""
-    taken = Sides([], [])
+    rates = Sides([], [])
     for number in range(ROUNDS + 1):
         bare_s = sum(clients[0].time_bare(BATCH_CALLS * len(clients)))
         for client in clients:
@@ -152,9 +152,9 @@ def time_batches(*clients: Client) -> Sides:
         service_s = time.perf_counter() - began
         if number:  # the first is for both to warm up
             rows = BATCH * BATCH_CALLS * len(clients)
-            taken.bare.append(rows / bare_s)
-            taken.service.append(rows / service_s)
-    return taken
+            rates.bare.append(rows / bare_s)
+            rates.service.append(rows / service_s)
+    return rates
 
 
 def _request(example: Mapping[str, Any], rows: int) -> tuple[bytes, dict[str, str]]:

@@ -39,8 +39,8 @@ class WithBareCalls:
         if scope["type"] != "http" or scope["path"] != "/bare":
             await self._app(scope, receive, send)
             return
-        asked = Request(scope).query_params
-        seconds = await asyncio.to_thread(self._call, int(asked["rows"]), int(asked["calls"]))
+        query = Request(scope).query_params
+        seconds = await asyncio.to_thread(self._call, int(query["rows"]), int(query["calls"]))
         await JSONResponse(seconds)(scope, receive, send)
 
     def _call(self, rows: int, calls: int) -> list[float]:
@@ -50,12 +50,12 @@ class WithBareCalls:
         model, interface = running.model, self._follower.interface
         example = [repeat_row(item, rows) for item in interface.build_example()["inputs"]]
         x = model.order_columns(interface.read_rows({item["name"]: tensors.read(item) for item in example}))
-        taken = []
+        seconds = []
         for _ in range(calls):
             began = time.perf_counter()
             model.model_format.predict(model.loaded, x)
-            taken.append(time.perf_counter() - began)
-        return taken
+            seconds.append(time.perf_counter() - began)
+        return seconds
 
 
 def repeat_row(item: dict[str, Any], rows: int) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def sample(size: Size = Size()) -> dict[str, Any]:  # noqa: B008  an immutable o
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder) / "server", size)
         with serving.serve_ours(Path(folder), "pages") as server:
-            taken = {name: _time_page(server, path) for name, path in list_pages(size).items()}
-    return {**size._asdict(), "pages": taken}
+            pages = {name: _time_page(server, path) for name, path in list_pages(size).items()}
+    return {**size._asdict(), "pages": pages}
 
 
 def list_pages(size: Size) -> dict[str, str]:
@@ -75,10 +75,10 @@ def list_pages(size: Size) -> dict[str, str]:
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     lines: list[Line] = []
     for name in samples[0]["pages"]:
-        every = [item["pages"][name] for item in samples]
-        lines.append(expect_under(name, [ms for page in every for ms in page["ms"][1:]], PAGE_MS, "ms", 0))
-        lines.append(expect_under("    the first time", [page["ms"][0] for page in every], PAGE_MS, "ms", 0))
-        lines.append(expect_under("    size", [page["kB"] for page in every], PAGE_KB, "kB", 0))
+        pages = [item["pages"][name] for item in samples]
+        lines.append(expect_under(name, [ms for page in pages for ms in page["ms"][1:]], PAGE_MS, "ms", 0))
+        lines.append(expect_under("    the first time", [page["ms"][0] for page in pages], PAGE_MS, "ms", 0))
+        lines.append(expect_under("    size", [page["kB"] for page in pages], PAGE_KB, "kB", 0))
     return Report("Large pages, on the server", lines)
 
 
@@ -119,7 +119,7 @@ def _fill(folder: Path, size: Size) -> None:
 
 def _create_version(db: Any, blobs: Blobs, home: artifacts.Collection, number: int, size: Size) -> None:
     table = blobs.write(_create_table(size.table, number).encode())
-    files = [(f"media/{place // 100:03}/{place:05}.png", f"digest-{place}") for place in range(size.files - 1)]
+    files = [(f"media/{i // 100:03}/{i:05}.png", f"digest-{i}") for i in range(size.files - 1)]
     files[:10] = [(path, f"{digest}-{number}") for path, digest in files[:10]]
     common = {
         "created_at": format_now(),

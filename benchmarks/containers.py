@@ -39,33 +39,33 @@ def prepare() -> dict[str, str]:
     )
     if done.returncode != 0:
         # Before it comes the progress of the builds.
-        why = f"\n{done.stderr}".partition("\nerror: ")[2].strip() or done.stderr.strip()
-        raise Unavailable(why.splitlines()[0]) if done.returncode == NO_ENGINE else Failed(why)
+        reason = f"\n{done.stderr}".partition("\nerror: ")[2].strip() or done.stderr.strip()
+        raise Unavailable(reason.splitlines()[0]) if done.returncode == NO_ENGINE else Failed(reason)
     return dict(line.split("=", 1) for line in done.stdout.splitlines())
 
 
-def sample(place: Project, other: Project, ours_first: bool) -> dict[str, Any]:
+def sample(project_a: Project, project_b: Project, ours_first: bool) -> dict[str, Any]:
     """
     Return seconds of the loop from nothing to the promotion, and of the same command again: in containers and as
     processes; and MB of each image over the base that all of them share.
 
     place, other: two copies of the project that nothing was run in.
     """
-    sides = [("container", place, ("--docker",)), ("process", other, ())]
-    taken: dict[str, Any] = {"use_case": copy_use_case(), "image_mb": _read_sizes(prepare())}
+    sides = [("container", project_a, ("--docker",)), ("process", project_b, ())]
+    results: dict[str, Any] = {"use_case": copy_use_case(), "image_mb": _read_sizes(prepare())}
     for side, project, flags in sides if ours_first else reversed(sides):
-        taken[f"{side}_cold"] = project.run(*flags).seconds
-        taken[f"{side}_warm"] = project.run(*flags).seconds
+        results[f"{side}_cold"] = project.run(*flags).seconds
+        results[f"{side}_warm"] = project.run(*flags).seconds
         if (verdict := project.answer("evaluate")["verdict"]) != "unchanged":
             raise Failed(f"the second run ended {verdict!r}, not 'unchanged'")
-    return taken
+    return results
 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     lines = []
     for text, kind in (("from nothing", "cold"), ("nothing changed", "warm")):
         container, process = get_column(samples, f"container_{kind}"), get_column(samples, f"process_{kind}")
-        over = [one - other for one, other in zip(container, process, strict=True)]
+        over = [container_s - process_s for container_s, process_s in zip(container, process, strict=True)]
         if kind == "warm":
             lines.append(expect_at_most(f"{text}: containers", container, UNCHANGED_S, "s"))
         else:

@@ -95,19 +95,19 @@ def plant_drop(trainings: Trainings, drop: float, plants: int, seed: int = 0) ->
     """
     rng = np.random.default_rng(seed)
     pairs = list(trainings.list_pairs())
-    rows, caught, stated = len(trainings.labels), 0, 0.0
+    rows, caught, power = len(trainings.labels), 0, 0.0
     for _ in range(plants):
         ours, theirs = pairs[rng.integers(len(pairs))]
         swapped = rng.random(rows) < 0.5
         candidate, production = np.where(swapped, theirs, ours), np.where(swapped, ours, theirs)
         right = np.flatnonzero(candidate[0] == trainings.labels)
-        spoiled = rng.choice(right, rng.binomial(rows, drop), replace=False)
+        indices = rng.choice(right, rng.binomial(rows, drop), replace=False)
         candidate = candidate.copy()
-        candidate[0, spoiled] = (candidate[0, spoiled] + 1 + spoiled % 9) % 10
+        candidate[0, indices] = (candidate[0, indices] + 1 + indices % 9) % 10
         churn = ((ours[0] == trainings.labels) != (theirs[0] == trainings.labels)).mean()
         caught += not rules.no_worse(trainings.build_scores(candidate, production), POLICY).passed
-        stated += statistics.compute_power(drop, float(churn), rows, MARGIN)
-    return caught / plants, stated / plants
+        power += statistics.compute_power(drop, float(churn), rows, MARGIN)
+    return caught / plants, power / plants
 
 
 def format_line(name: str, refusals: list[tuple[str, ...]]) -> str:
@@ -138,8 +138,8 @@ def print_trainings() -> None:
     print(format_line("retraining noise: another seed", compare_retrained(trainings)))
     print("\n| planted drop | refused by `no_worse` | stated power |\n| --- | --- | --- |")
     for drop in DROPS:
-        caught, stated = plant_drop(trainings, drop, PLANTS)
-        print(f"| {100 * drop:.0f} points | {100 * caught:.0f} % | {100 * stated:.0f} % |")
+        caught, power = plant_drop(trainings, drop, PLANTS)
+        print(f"| {100 * drop:.0f} points | {100 * caught:.0f} % | {100 * power:.0f} % |")
 
 
 def print_populations(draws: int) -> None:
@@ -156,8 +156,8 @@ def print_populations(draws: int) -> None:
         print(format_line(case.name, populations.simulate_null(case, 1000, draws)), flush=True)
     print("\n| planted, 1,000 rows | drop | refused by `no_worse` | stated power |\n| --- | --- | --- | --- |")
     for case in CASES:
-        drop, caught, stated = populations.plant_drop(case, 1000, draws)
-        print(f"| {case.name} | {drop:.4f} | {100 * caught:.0f} % | {100 * stated:.0f} % |", flush=True)
+        drop, caught, power = populations.plant_drop(case, 1000, draws)
+        print(f"| {case.name} | {drop:.4f} | {100 * caught:.0f} % | {100 * power:.0f} % |", flush=True)
 
 
 def is_enough(case: populations.Case, rows: int) -> bool:

@@ -73,8 +73,8 @@ def _draw_numbers(random: np.random.Generator, rows: int, worse: float) -> tuple
 
 
 ALL = {
-    one.name: one
-    for one in (
+    population.name: population
+    for population in (
         Population("images: 10 classes", "image-classification", _create_classes((0.1,) * 10, 2.4)),
         Population("tables: 2 classes, 10 % of the second", "tabular-classification", _create_classes((0.9, 0.1), 1.6)),
         Population(
@@ -190,7 +190,7 @@ def simulate_null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tupl
 
 def list_refusing(scores: Scores, policy: Policy) -> tuple[str, ...]:
     """Return the rules that refuse."""
-    return tuple(one.rule for one in rules.judge(scores, policy) if one.blocking and not one.passed)
+    return tuple(outcome.rule for outcome in rules.judge(scores, policy) if outcome.blocking and not outcome.passed)
 
 
 def plant_drop(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, float, float]:
@@ -201,17 +201,17 @@ def plant_drop(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float,
 
     random = np.random.default_rng(seed)
     drop = measure_truth(case.population, case.policy, case.worse).drop
-    caught, stated = 0, 0.0
+    caught, power = 0, 0.0
     for _ in range(draws):
         scores = case.build_scores(random, rows, case.worse)
         compared = _compute_difference(scores, case.policy)
         caught += compared.at_least > 0
         if metrics.get_metric(case.policy).made_of == metrics.SHARE:
             churn = 2 * min(comparison.count_moved(scores, case.policy)) / rows
-            stated += statistics.compute_power(drop, churn, rows, 0.0)
+            power += statistics.compute_power(drop, churn, rows, 0.0)
         else:
-            stated += float(ndtr(drop / compared.error - statistics.Z_95))
-    return drop, caught / draws, stated / draws
+            power += float(ndtr(drop / compared.error - statistics.Z_95))
+    return drop, caught / draws, power / draws
 
 
 def _compute_difference(scores: Scores, policy: Policy) -> comparison.Difference:

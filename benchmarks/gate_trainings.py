@@ -106,7 +106,7 @@ def create_texts() -> Task:
     random = np.random.default_rng(2)
     names = sorted(WORDS)
     y = random.choice(4, 2200, p=[0.4, 0.3, 0.2, 0.1])
-    everywhere = [word for words in WORDS.values() for word in words]
+    everywhere = [word for vocabulary in WORDS.values() for word in vocabulary]
     x = []
     for label in y:
         own = random.choice(WORDS[names[label]], 2).tolist()
@@ -123,12 +123,12 @@ def create_numbers() -> Task:
     """Delays in minutes, with a long tail, of three carriers."""
     random = np.random.default_rng(3)
     count = 3000
-    carrier = random.integers(0, 3, count)
-    given = random.standard_normal((count, 3))
-    signal = 8 * given[:, 0] - 5 * given[:, 1] + np.array([0.0, 12.0, -6.0])[carrier]
+    category = random.integers(0, 3, count)
+    features = random.standard_normal((count, 3))
+    signal = 8 * features[:, 0] - 5 * features[:, 1] + np.array([0.0, 12.0, -6.0])[category]
     y = signal + 5 * random.standard_t(5, count)
-    names = np.array(["blue", "green", "red"])[carrier]
-    rows = Rows(np.column_stack([given, np.eye(3)[carrier]]), y, {"carrier": names, "wind": given[:, 0]})
+    names = np.array(["blue", "green", "red"])[category]
+    rows = Rows(np.column_stack([features, np.eye(3)[category]]), y, {"carrier": names, "wind": features[:, 0]})
     share = Policy("no_worse", 0.5, 0.02, metric="within_tolerance", tolerance=5.0)
     limits = (("mean_absolute_error", 6.0, None), ("mean_squared_error", 90.0, None), ("pinball", 3.0, 0.5))
     errors = [
@@ -142,15 +142,15 @@ ALL: tuple[Callable[[], Task], ...] = (create_images, create_tables, create_text
 
 
 def _split(name: str, rows: Rows, evaluated: int, policies: tuple[Policy, ...], fit: Any) -> Task:
-    every = np.arange(len(rows.y))
-    return Task(name, rows.take(every[evaluated:]), rows.take(every[:evaluated]), policies, fit)
+    indices = np.arange(len(rows.y))
+    return Task(name, rows.take(indices[evaluated:]), rows.take(indices[:evaluated]), policies, fit)
 
 
 def _fit_classifier(rows: Rows) -> Callable[[Rows], Any]:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=300).fit(rows.x, rows.y)
-    return lambda asked: model.predict_proba(asked.x).astype(np.float32)
+    return lambda rows: model.predict_proba(rows.x).astype(np.float32)
 
 
 def _fit_text_classifier(rows: Rows) -> Callable[[Rows], Any]:
@@ -159,11 +159,11 @@ def _fit_text_classifier(rows: Rows) -> Callable[[Rows], Any]:
     from sklearn.pipeline import make_pipeline
 
     model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=300)).fit(rows.x, rows.y)
-    return lambda asked: model.predict_proba(asked.x).astype(np.float32)
+    return lambda rows: model.predict_proba(rows.x).astype(np.float32)
 
 
 def _fit_regressor(rows: Rows) -> Callable[[Rows], Any]:
     from sklearn.linear_model import LinearRegression
 
     model = LinearRegression().fit(rows.x, rows.y)
-    return lambda asked: model.predict(asked.x).astype(np.float64)
+    return lambda rows: model.predict(rows.x).astype(np.float64)

@@ -47,11 +47,11 @@ class Size(NamedTuple):
 
 def sample(size: Size = Size()) -> dict[str, Any]:  # noqa: B008  an immutable one
     with tempfile.TemporaryDirectory() as folder, serving.serve_ours(Path(folder)) as server:
-        taken: dict[str, Any] = {**size._asdict(), "idle": server.read_memory().get("now")}
-        taken |= _log_runs(server, Path(folder), size)
-        taken |= _time_chart(server, size)
-        taken |= _log_files(server, Path(folder), size)
-        return taken | {"peak": server.read_memory().get("peak")}
+        results: dict[str, Any] = {**size._asdict(), "idle": server.read_memory().get("now")}
+        results |= _log_runs(server, Path(folder), size)
+        results |= _time_chart(server, size)
+        results |= _log_files(server, Path(folder), size)
+        return results | {"peak": server.read_memory().get("peak")}
 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
@@ -61,7 +61,10 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
         Line(f"{size.runs} runs of {size.steps:,} steps at once", format_values(steps, "steps/s", 0)),
         _expect_all("  rows read back, each compared", get_column(samples, "read_back"), size.runs * size.steps),
         expect_under(
-            f"chart of a history of {size.rows:,} rows", [ms for one in samples for ms in one["chart"]], CHART_MS, "ms"
+            f"chart of a history of {size.rows:,} rows",
+            [ms for item in samples for ms in item["chart"]],
+            CHART_MS,
+            "ms",
         ),
         Line(f"{size.files:,} files in a version: log", format_values(get_column(samples, "logs"))),
         Line("  before it: read and hash", format_values(get_column(samples, "prepares"))),
@@ -74,8 +77,10 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
     return Report("One server under load", lines)
 
 
-def _expect_all(what: str, counts: Sequence[float], expected: int) -> Line:
-    return Line(what, format_values(counts, "rows", 0), f"all {expected:,}", all(count == expected for count in counts))
+def _expect_all(label: str, counts: Sequence[float], expected: int) -> Line:
+    return Line(
+        label, format_values(counts, "rows", 0), f"all {expected:,}", all(count == expected for count in counts)
+    )
 
 
 def _log_runs(server: Server, folder: Path, size: Size) -> dict[str, Any]:
@@ -84,8 +89,8 @@ def _log_runs(server: Server, folder: Path, size: Size) -> dict[str, Any]:
     logged = _run_together("log", names, server, folder, str(size.steps))
     counted = _run_together("count", names, server, folder)
     return {
-        "logging": max(one["ended"] for one in logged) - min(one["began"] for one in logged),
-        "read_back": sum(one["rows"] for one in counted),
+        "logging": max(item["ended"] for item in logged) - min(item["began"] for item in logged),
+        "read_back": sum(item["rows"] for item in counted),
     }
 
 

@@ -53,13 +53,13 @@ def fetch(folder: Path, files: int) -> dict[str, float]:
     ended = time.perf_counter()
     if listed != {get_path(number): len(create_content(number)) for number in range(files)}:
         sys.exit(f"{len(listed)} files are listed, but not the {files} that were logged")
-    asked = time.perf_counter()
+    requested = time.perf_counter()
     artifact.download(root=str(folder), skip_cache=True)
     arrived = time.perf_counter()
     for number in range(files):
         if (folder / get_path(number)).read_bytes() != create_content(number):
             sys.exit(f"{get_path(number)} came back with other bytes")
-    return {"lists": ended - began, "downloads": arrived - asked}
+    return {"lists": ended - began, "downloads": arrived - requested}
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ PAGE = ROOT / "docs" / "reference" / "performance.md"
 
 
 def list_reports(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Report]:
-    return [MEASUREMENTS[name].report(taken) for name, taken in samples.items() if taken]
+    return [MEASUREMENTS[name].report(values) for name, values in samples.items() if values]
 
 
 def keep(figures: Mapping[str, Any], path: Path | None, name: str) -> Path:
@@ -50,10 +50,10 @@ def keep(figures: Mapping[str, Any], path: Path | None, name: str) -> Path:
     return path
 
 
-def render(kept: Mapping[str, Any]) -> str:
+def render(record: Mapping[str, Any]) -> str:
     """Return the machine, and a table of each measurement."""
-    machine = [f"- {name}: {value}" for name, value in kept["machine"].items()]
-    return "\n".join([*machine, *(to_markdown(report) for report in list_reports(kept["samples"]))])
+    machine = [f"- {name}: {value}" for name, value in record["machine"].items()]
+    return "\n".join([*machine, *(to_markdown(report) for report in list_reports(record["samples"]))])
 
 
 def replace_between(text: str, mark: str, fresh: str) -> str:
@@ -65,9 +65,9 @@ def replace_between(text: str, mark: str, fresh: str) -> str:
     return changed
 
 
-def list_lacking(kept: Mapping[str, Any]) -> list[str]:
+def list_lacking(record: Mapping[str, Any]) -> list[str]:
     """Return the measurements that a file of `make bench` does not have, and whose rows the page would lose."""
-    return [name for name in MEASUREMENTS if not kept["samples"].get(name)]
+    return [name for name in MEASUREMENTS if not record["samples"].get(name)]
 
 
 def main() -> int:
@@ -75,11 +75,11 @@ def main() -> int:
     if path is None:
         print(f"error: there are no figures of everything in {KEPT}\nhint: `make bench` makes them", file=sys.stderr)
         return 2
-    kept = json.loads(path.read_text())
-    if absent := list_lacking(kept):
+    record = json.loads(path.read_text())
+    if absent := list_lacking(record):
         print(f"error: {path} has no figures of {', '.join(absent)}\nhint: `make bench` makes all", file=sys.stderr)
         return 2
-    PAGE.write_text(replace_between(PAGE.read_text(encoding="utf-8"), "bench", render(kept)), encoding="utf-8")
+    PAGE.write_text(replace_between(PAGE.read_text(encoding="utf-8"), "bench", render(record)), encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)} has the figures of {path.name}")
     return 0
 

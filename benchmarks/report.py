@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 class Line(NamedTuple):
     """`met` is None where nothing was aimed at."""
 
-    what: str
+    label: str
     figure: str
     target: str = ""
     met: bool | None = None
@@ -34,34 +34,34 @@ def format_values(values: Sequence[float], unit: str = "s", digits: int = 1) -> 
 
 def compute_ratio(values: Sequence[float], others: Sequence[float]) -> list[float]:
     """Within each repetition."""
-    return [one / other for one, other in zip(values, others, strict=True)]
+    return [value / other for value, other in zip(values, others, strict=True)]
 
 
-def expect_under(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
+def expect_under(label: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
     """Return a line whose median must stay under a limit."""
     met = statistics.median(values) < limit
-    return Line(what, format_values(values, unit, digits), f"under {limit:g} {unit}", met)
+    return Line(label, format_values(values, unit, digits), f"under {limit:g} {unit}", met)
 
 
-def expect_at_least(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
+def expect_at_least(label: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
     met = statistics.median(values) >= limit
-    return Line(what, format_values(values, unit, digits), f"at least {limit:g} {unit}", met)
+    return Line(label, format_values(values, unit, digits), f"at least {limit:g} {unit}", met)
 
 
-def expect_at_most(what: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
+def expect_at_most(label: str, values: Sequence[float], limit: float, unit: str, digits: int = 1) -> Line:
     met = statistics.median(values) <= limit
-    return Line(what, format_values(values, unit, digits), f"at most {limit:g} {unit}", met)
+    return Line(label, format_values(values, unit, digits), f"at most {limit:g} {unit}", met)
 
 
 def to_text(report: Report) -> str:
-    rows = [f"  {line.what:<38}{line.figure:<32}{_format_outcome(line)}".rstrip() for line in report.lines]
+    rows = [f"  {line.label:<38}{line.figure:<32}{_format_outcome(line)}".rstrip() for line in report.lines]
     return "\n".join([f"\n{report.title}", *rows])
 
 
 def to_markdown(report: Report) -> str:
     head = [f"\n**{report.title}**\n", "| what | measured | target | |", "|---|---|---|---|"]
     outcome = {None: "", True: "met", False: "**missed**"}
-    rows = [f"| {line.what.strip()} | {line.figure} | {line.target} | {outcome[line.met]} |" for line in report.lines]
+    rows = [f"| {line.label.strip()} | {line.figure} | {line.target} | {outcome[line.met]} |" for line in report.lines]
     return "\n".join([*head, *rows])
 
 

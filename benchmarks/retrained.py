@@ -30,11 +30,11 @@ def run_trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
     size = config.load(use_case).build
     dataset: Dataset = usecase.load_part(use_case, "data").load(size.rows, size.eval_rows)
     groups = usecase.load_part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
-    given = []
+    answers = []
     for seed in seeds:
-        given.append(train_and_ask(use_case, dataset, seed))
-        print(f"seed {seed}: accuracy {(given[-1][0] == dataset.y_eval).mean():.4f}", flush=True)
-    return Trainings(dataset.y_eval, groups["ink"], np.stack(given).astype(np.int64))
+        answers.append(train_and_ask(use_case, dataset, seed))
+        print(f"seed {seed}: accuracy {(answers[-1][0] == dataset.y_eval).mean():.4f}", flush=True)
+    return Trainings(dataset.y_eval, groups["ink"], np.stack(answers).astype(np.int64))
 
 
 def train_and_ask(use_case: str, dataset: Dataset, seed: int) -> Any:
@@ -47,14 +47,14 @@ def train_and_ask(use_case: str, dataset: Dataset, seed: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         keras_format.save(model, path)
-        asked = predictions.ask(keras_format, path, dataset.x_eval, variations)
-    return np.stack([asked.answers.argmax(axis=1), *asked.varied.values()])
+        predicted = predictions.ask(keras_format, path, dataset.x_eval, variations)
+    return np.stack([predicted.answers.argmax(axis=1), *predicted.varied.values()])
 
 
 def main(argv: list[str]) -> int:
     (target,) = argv
-    made = run_trainings("mnist")
-    np.savez_compressed(target, **{name: values.astype(np.uint8) for name, values in vars(made).items()})
+    trainings = run_trainings("mnist")
+    np.savez_compressed(target, **{name: values.astype(np.uint8) for name, values in vars(trainings).items()})
     return 0
 
 

@@ -49,7 +49,7 @@ def sample(project: Project, rows: int = ROWS, eval_rows: int = EVAL_ROWS) -> di
     Return seconds, and GiB at their highest, of each step with what it starts. project: a copy that nothing was run in.
     """
     _write_use_case(project.root)
-    taken: dict[str, Any] = {"rows": rows + eval_rows}
+    results: dict[str, Any] = {"rows": rows + eval_rows}
     with tempfile.TemporaryDirectory() as name, serving.serve_ours(Path(name)) as server:
         env = serving.build_client_environment(server, Path(name) / "client")
         answers: dict[str, Any] = {}
@@ -62,10 +62,10 @@ def sample(project: Project, rows: int = ROWS, eval_rows: int = EVAL_ROWS) -> di
             }[step]
             command = [sys.executable, "-m", f"steps.{step}", "--use-case", "million", *flags]
             began = time.perf_counter()
-            answer, taken[f"{step}_gib"] = _measure(command, env, project.root)
-            taken[step] = time.perf_counter() - began
+            answer, results[f"{step}_gib"] = _measure(command, env, project.root)
+            results[step] = time.perf_counter() - began
             answers |= answer
-    return taken
+    return results
 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:

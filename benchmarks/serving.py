@@ -56,8 +56,8 @@ def build_client_environment(server: Server, folder: Path) -> dict[str, str]:
     """Return the environment of a wandb client of `ours`, whose caches begin empty in `folder`."""
     folder.mkdir(exist_ok=True)
     env = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
-    places = {f"WANDB_{kind}": str(folder) for kind in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
-    return build_environment(folder) | env | places
+    folders = {f"WANDB_{kind}": str(folder) for kind in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
+    return build_environment(folder) | env | folders
 
 
 def find_free_port() -> int:

@@ -43,5 +43,5 @@ def run_timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Time
 def build_environment(home: Path) -> dict[str, str]:
     """Return the environment without variables that could affect one of the sides, and with a separate HOME."""
     steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE", "RUNNER")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
-    return {"DOCKER_CONFIG": str(Path.home() / ".docker")} | kept | {"HOME": str(home)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    return {"DOCKER_CONFIG": str(Path.home() / ".docker")} | inherited | {"HOME": str(home)}

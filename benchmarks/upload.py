@@ -49,12 +49,12 @@ def sample(files: Path, mlflow: Path | None, ours_first: bool, pause_s: float = 
     ]
     if mlflow is not None:
         sides.append(lambda: _upload_mlflow(files, mlflow))
-    taken = {"files": sum(path.is_file() for path in files.rglob("*"))}
+    results = {"files": sum(path.is_file() for path in files.rglob("*"))}
     for side in sides if ours_first else reversed(sides):
         os.sync()
         time.sleep(pause_s)
-        taken |= side()
-    return taken
+        results |= side()
+    return results
 
 
 def report(samples: Sequence[Mapping[str, Any]]) -> Report:
@@ -65,7 +65,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
         Line("  before it: read, hash, copy", format_values(get_column(samples, "wandb_prepares"))),
         Line("wandb, every PUT thrown away", format_values(discarding, "files/s", 0)),
         expect_at_least(
-            "ours / thrown away", [100 * one for one in compute_ratio(ours, discarding)], OF_DISCARDING, "%", 0
+            "ours / thrown away", [100 * ratio for ratio in compute_ratio(ours, discarding)], OF_DISCARDING, "%", 0
         ),
     ]
     if "mlflow" in samples[0]:  # else it is said where the environment is made

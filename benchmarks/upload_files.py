@@ -25,8 +25,8 @@ ROWS, EVAL_ROWS = 6000, 1000
 def load_dataset(rows: int, eval_rows: int) -> Dataset:
     """MNIST; without it as many images of its size: the glyphs enlarged, with noise that makes each one its own."""
     if copy_use_case() == MNIST:
-        given: Dataset = usecase.load_part(MNIST, "data").load(rows, eval_rows)
-        return given
+        dataset: Dataset = usecase.load_part(MNIST, "data").load(rows, eval_rows)
+        return dataset
     own.install()
     small: Dataset = usecase.load_part(own.USE_CASE, "data").load(1300, 497)
     chance = np.random.default_rng(0)

@@ -39,7 +39,7 @@ def test_the_upload_is_measured_against_a_server_that_throws_it_away(tmp_path):
     sample = upload.sample(files, None, ours_first=True, pause_s=0)
     assert sample["files"] == 36  # a PNG per row, two tables, their images as arrays, two files of rows
     assert min(sample["wandb"], sample["discarding"]) > 0
-    assert [line.what for line in upload.report([sample]).lines][-1] == "ours / thrown away"
+    assert [line.label for line in upload.report([sample]).lines][-1] == "ours / thrown away"
 
 
 def test_the_load_is_measured_and_each_row_and_file_compared():
@@ -47,7 +47,7 @@ def test_the_load_is_measured_and_each_row_and_file_compared():
     report = load.report([sample])
     assert sample["read_back"] == 30
     assert len(sample["chart"]) == load.CHARTS
-    assert {line.what: line.met for line in report.lines}["  rows read back, each compared"] is True
+    assert {line.label: line.met for line in report.lines}["  rows read back, each compared"] is True
 
 
 def test_a_row_that_is_missing_is_a_missed_target():
@@ -144,6 +144,6 @@ def test_a_page_without_marks_is_refused():
 @pytest.mark.prove
 def test_a_large_table_is_measured_step_by_step(tmp_path):
     sample = rows.sample(Project(tmp_path), 4000, 1000)
-    lines = {line.what: line for line in rows.report([sample]).lines}
+    lines = {line.label: line for line in rows.report([sample]).lines}
     assert all(0.05 < sample[f"{step}_gib"] < 2 and lines[f"{step}, memory"].met for step in rows.STEPS)
     assert rows.report([sample | {"train_gib": 5.0}]).lines[2].met is False
