@@ -28,10 +28,10 @@ CONNECTIONS = 1000
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    about, _, rest = (__doc__ or "").strip().partition("\n")
+    title, _, rest = (__doc__ or "").strip().partition("\n")
     parser = argparse.ArgumentParser(
         prog="python -m serving",
-        description=f"{about}\n{rest}",
+        description=f"{title}\n{rest}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

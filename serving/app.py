@@ -27,7 +27,7 @@ from modelgate import __name__ as product
 from modelgate.errors import StepError
 from modelgate.incoming import Refused
 from serving import tensors
-from serving.batching import Together
+from serving.batching import Batcher
 from serving.errors import Refusal
 from serving.follow import Follower, Running
 from serving.telemetry import Metrics, log
@@ -47,7 +47,7 @@ _HEADERS = {
 
 
 @dataclass
-class _Asked:
+class _InferRequest:
     """A request's body. parsed: its content, after it was read."""
 
     body: bytes
@@ -62,7 +62,7 @@ class Service:
         self.name = name
         self._follower = follower
         self._metrics = metrics
-        self._together = Together(follower.interface.join)
+        self._together = Batcher(follower.interface.join)
         self._waiting = 0
 
     # --- health and metadata -----------------------------------------------------------------------------------------
@@ -72,14 +72,14 @@ class Service:
 
     async def answer_ready(self, request: Request) -> Response:
         """Return 200 while a verified version answers. The body says which one, and why a newer one does not."""
-        if (asked := request.path_params.get("version")) is not None:
-            self._require_running(request.path_params["model"], asked)
+        if (version := request.path_params.get("version")) is not None:
+            self._require_running(request.path_params["model"], version)
         elif "model" in request.path_params:
             self._require_name(request.path_params["model"])
         running, problem = self._follower.running, self._follower.problem
         state: dict[str, Any] = {"ready": running is not None, "use_case": self.name}
         if running:
-            state |= {**running.about, "verified_at": running.verified_at, "from_disk": running.from_disk}
+            state |= {**running.description, "verified_at": running.verified_at, "from_disk": running.from_disk}
         state["problem"] = problem.as_json()["error"] if problem else None
         return JSONResponse(state, 200 if running else 503)
 
@@ -92,7 +92,7 @@ class Service:
         inputs = [item.as_json() for item in interface.inputs]
         metadata = {"name": self.name, "versions": [running.name], "platform": f"{product}_{interface.task}"}
         return JSONResponse(
-            {**metadata, "inputs": inputs, "outputs": interface.describe_outputs(), "parameters": running.about}
+            {**metadata, "inputs": inputs, "outputs": interface.describe_outputs(), "parameters": running.description}
         )
 
     async def answer_metrics(self, _: Request) -> Response:
@@ -122,9 +122,9 @@ class Service:
         if self._waiting >= MAX_WAITING:
             raise Refusal(f"{MAX_WAITING} requests are already waiting", 503, name="too_many_requests")
         self._waiting += 1
-        asked = _Asked(body, request.headers.get(tensors.HEADER_LENGTH))
+        parsed = _InferRequest(body, request.headers.get(tensors.HEADER_LENGTH))
         future = asyncio.wrap_future(
-            self._together.submit(running.model, partial(self._read, asked), partial(self._write, asked, running))
+            self._together.submit(running.model, partial(self._read, parsed), partial(self._write, parsed, running))
         )
         future.add_done_callback(self._count_down)
         try:
@@ -144,11 +144,11 @@ class Service:
 
     # In the model's thread:
 
-    def _read(self, asked: _Asked) -> Any:
+    def _read(self, infer_request: _InferRequest) -> Any:
         """Return the rows of a request after they passed the model's checks."""
-        asked.parsed = tensors.parse(asked.body, asked.header_length)
+        infer_request.parsed = tensors.parse(infer_request.body, infer_request.header_length)
         try:
-            rows = self._follower.interface.read_rows(asked.parsed.inputs)
+            rows = self._follower.interface.read_rows(infer_request.parsed.inputs)
             if len(rows) > MAX_ROWS:
                 raise Refusal(
                     f"there are {len(rows)} rows, and {MAX_ROWS} are allowed in a request", 413, name="too_many_rows"
@@ -158,13 +158,13 @@ class Service:
             raise Refusal(str(error), name=error.name, column=error.column) from error
         return rows
 
-    def _write(self, asked: _Asked, running: Running, given: Any) -> tuple[bytes, int | None]:
+    def _write(self, infer_request: _InferRequest, running: Running, answers: Any) -> tuple[bytes, int | None]:
         """Return the body of the answer."""
-        self._metrics.rows.inc(len(given))
-        about = {"model_name": self.name, "model_version": running.name, "parameters": running.about}
-        if asked.parsed.id is not None:
-            about["id"] = asked.parsed.id
-        return tensors.answer(about, self._follower.interface.build_answers(given), asked.parsed)
+        self._metrics.rows.inc(len(answers))
+        fields = {"model_name": self.name, "model_version": running.name, "parameters": running.description}
+        if infer_request.parsed.id is not None:
+            fields["id"] = infer_request.parsed.id
+        return tensors.answer(fields, self._follower.interface.build_answers(answers), infer_request.parsed)
 
     def _require_name(self, model: str) -> None:
         if model != self.name:
@@ -234,7 +234,7 @@ def create_app(name: str, follower: Follower, metrics: Metrics) -> ASGIApp:
         ClientDisconnect: _answer_gone,
         Exception: _answer_failure,
     }
-    return _Told(Starlette(routes=routes, lifespan=run_lifespan, exception_handlers=handlers), metrics)
+    return _RequestLog(Starlette(routes=routes, lifespan=run_lifespan, exception_handlers=handlers), metrics)
 
 
 def _create_file_route(name: str) -> Callable[[Request], Awaitable[Response]]:
@@ -263,7 +263,7 @@ async def _answer_failure(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the service failed; see its log", "name": "failed"}, 500)
 
 
-class _Told:
+class _RequestLog:
     """Counts and logs each request. It is pure ASGI, because Starlette's own middleware takes more time than a row."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -28,7 +28,7 @@ class Work(NamedTuple):
     future: Future[Any]
 
 
-class Together:
+class Batcher:
     """joined: joins the rows of several requests, which have the same columns and types."""
 
     def __init__(self, joined: Callable[[Sequence[Any]], Any]) -> None:
@@ -51,7 +51,7 @@ class Together:
 
     def _take(self) -> list[tuple[Work, Any]]:
         """Return the next request and those that wait behind it, with their rows."""
-        taken, count = [], 0
+        batch, count = [], 0
         work: Work | None = self._queue.get()
         while work:
             if work.future.set_running_or_notify_cancel():
@@ -60,10 +60,10 @@ class Together:
                 except Exception as error:
                     work.future.set_exception(error)
                 else:
-                    taken.append((work, rows))
+                    batch.append((work, rows))
                     count += len(rows)
             work = self._queue.get() if count < ENOUGH_ROWS and not self._queue.empty() else None
-        return taken
+        return batch
 
     def _answer(self, works: Sequence[Work], rows: Sequence[Any]) -> None:
         try:
@@ -84,14 +84,14 @@ class Together:
             first += len(own)
 
 
-def _group_alike(taken: Sequence[tuple[Work, Any]]) -> Iterator[tuple[list[Work], list[Any]]]:
+def _group_alike(batch: Sequence[tuple[Work, Any]]) -> Iterator[tuple[list[Work], list[Any]]]:
     """Yield groups of neighbours that one call can answer: the same model, and for tables the same columns and
     types.
     """
-    if len(taken) == 1:
-        yield [taken[0][0]], [taken[0][1]]
+    if len(batch) == 1:
+        yield [batch[0][0]], [batch[0][1]]
         return
-    for _, pairs in groupby(taken, lambda pair: (id(pair[0].model), _get_form(pair[1]))):
+    for _, pairs in groupby(batch, lambda pair: (id(pair[0].model), _get_form(pair[1]))):
         works, rows = zip(*pairs, strict=True)
         yield list(works), list(rows)
 

@@ -23,12 +23,12 @@ from modelgate.promotion.deployed import Deployed
 RECORD = "record.json"
 
 
-class Kept(NamedTuple):
-    """A verified version on this disk. about: what answers say about it. verified_at: the time, in the ledger's
+class CachedModel(NamedTuple):
+    """A verified version on this disk. description: what answers say about it. verified_at: the time, in the ledger's
     format.
     """
 
-    about: dict[str, Any]
+    description: dict[str, Any]
     collection: str
     model: Path
     verified_at: str
@@ -52,13 +52,18 @@ class Folder:
             shutil.rmtree(left, ignore_errors=True)
         return tempfile.TemporaryDirectory(prefix="staging-", dir=self.path, ignore_cleanup_errors=True)
 
-    def keep(self, version: Deployed, collection: str) -> Kept:
+    def keep(self, version: Deployed, collection: str) -> CachedModel:
         """Keep a verified version, and remove the previous one after the record names this one."""
         home, staging = self.path / version.sha256, version.model.parent
         home.mkdir(exist_ok=True)
         model = version.model.replace(home / version.model.name)
-        kept = Kept(version.as_json(), collection, model, ledger.format_now())
-        record = {"about": kept.about, "collection": collection, "model": model.name, "verified_at": kept.verified_at}
+        cached = CachedModel(version.as_json(), collection, model, ledger.format_now())
+        record = {
+            "about": cached.description,
+            "collection": collection,
+            "model": model.name,
+            "verified_at": cached.verified_at,
+        }
         with (staging / RECORD).open("w", encoding="utf-8") as file:
             json.dump(record, file, indent=2)
             file.flush()
@@ -67,17 +72,20 @@ class Folder:
         for other in self.path.iterdir():
             if other.is_dir() and other != home and not other.name.startswith("staging-"):
                 shutil.rmtree(other, ignore_errors=True)
-        return kept
+        return cached
 
-    def read(self) -> Kept | None:
+    def read(self) -> CachedModel | None:
         """Return the kept version if its file is the one that was verified; None if there is no such version."""
         try:
             record = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
-            about, name = dict(record["about"]), Path(record["model"]).name
-            kept = Kept(
-                about, str(record["collection"]), self.path / about["sha256"] / name, str(record["verified_at"])
+            description, name = dict(record["about"]), Path(record["model"]).name
+            cached = CachedModel(
+                description,
+                str(record["collection"]),
+                self.path / description["sha256"] / name,
+                str(record["verified_at"]),
             )
-            with kept.model.open("rb") as file:
+            with cached.model.open("rb") as file:
                 now = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return None
@@ -85,7 +93,7 @@ class Folder:
             raise StepError(
                 "copy_unreadable", f"{self.path}: {error}", "it will be downloaded again from W&B"
             ) from error
-        if now != about["sha256"]:
-            message = f"{kept.model} is {now}, but {about['sha256']} was verified"
+        if now != description["sha256"]:
+            message = f"{cached.model} is {now}, but {description['sha256']} was verified"
             raise StepError("copy_changed", message, "it will be downloaded again from W&B")
-        return kept
+        return cached

@@ -24,7 +24,7 @@ from modelgate.promotion import deployed, ledger
 from modelgate.tracking import client
 from modelgate.tracking.references import Reference
 from serving import tensors
-from serving.cache import Folder, Kept
+from serving.cache import CachedModel, Folder
 from serving.interface import Interface
 from serving.telemetry import Metrics, log
 
@@ -38,11 +38,11 @@ LONGEST_WAIT_S = 20.0  # between two tries while there is a problem; short enoug
 @dataclass(frozen=True)
 class Running:
     """
-    A version that answers. about: what each answer says about it. from_disk: it was verified before this process began,
-    and W&B has not been asked since then.
+    A version that answers. description: what each answer says about it. from_disk: it was verified before this process
+    began, and W&B has not been asked since then.
     """
 
-    about: dict[str, Any]
+    description: dict[str, Any]
     collection: str
     model: Model
     verified_at: str
@@ -51,13 +51,13 @@ class Running:
     @property
     def name(self) -> str:
         """Return its number in the registry, such as `v3`: the protocol's `model_version`."""
-        return str(self.about["version"]).rpartition(":")[2]
+        return str(self.description["version"]).rpartition(":")[2]
 
     def is_still(self, holder: Artifact | None) -> bool:
         """Return whether the version in production is this one, and still has its seal."""
-        seal = ledger.seal(self.about["ledger_entry"], self.about["ledger_sha256"])
-        named = holder is not None and str(Reference.pin(holder)) == self.about["version"]
-        return named and holder.digest == self.about["digest"] and seal in holder.aliases  # type: ignore[union-attr]
+        seal = ledger.seal(self.description["ledger_entry"], self.description["ledger_sha256"])
+        same_version = holder is not None and str(Reference.pin(holder)) == self.description["version"]
+        return same_version and holder.digest == self.description["digest"] and seal in holder.aliases  # type: ignore[union-attr]
 
 
 class Follower:
@@ -109,10 +109,10 @@ class Follower:
             wait_s = min(2 * wait_s, max(LONGEST_WAIT_S, self._poll_s)) if self.problem else self._poll_s
             self._ended.wait(wait_s)
 
-    def _try(self, what: Callable[[], None]) -> None:
+    def _try(self, action: Callable[[], None]) -> None:
         """Do it. An error becomes the reported problem, and never stops the service."""
         try:
-            what()
+            action()
         except StepError as error:
             self._has_problem(error)
         except Exception as error:  # from the SDK or a framework: it is logged with its traceback, and tried again
@@ -130,8 +130,8 @@ class Follower:
         self._metrics.has_problem(error.name if error else None)
 
     def _load_copy(self) -> None:
-        if kept := self._kept.read():
-            self._answer_with(kept, from_disk=True)
+        if cached := self._kept.read():
+            self._answer_with(cached, from_disk=True)
 
     def _ask(self) -> None:
         self._api = self._api or self._connect()
@@ -145,31 +145,31 @@ class Follower:
             self._has_problem(None)
             return
         project = client.get_project(self._settings.project)
-        places = ledger.find_names(self._api, client.get_entity(self._api), project, self._settings.name)
-        entries = ledger.read(self._api, *places, registry=self._settings.registry)
+        ledgers = ledger.find_names(self._api, client.get_entity(self._api), project, self._settings.name)
+        entries = ledger.read(self._api, *ledgers, registry=self._settings.registry)
         self._metrics.asked.set(time.time())
         collection = deployed.find_collection(self._api, self._settings.registry, self._collection)
         file = frameworks.MODEL_FILES[self._settings.framework]
         with self._kept.create_staging() as staging:
             version = deployed.verify(self._api, entries, collection, file, Path(staging))
-            kept = self._kept.keep(version, collection)
-        self._answer_with(kept, from_disk=False)
+            cached = self._kept.keep(version, collection)
+        self._answer_with(cached, from_disk=False)
         self._has_problem(None)
 
-    def _answer_with(self, kept: Kept, *, from_disk: bool) -> None:
+    def _answer_with(self, cached: CachedModel, *, from_disk: bool) -> None:
         """Load a verified version, let it answer once, and then let it answer all requests."""
         before = self.running
-        if before and before.about == kept.about:
+        if before and before.description == cached.description:
             model = before.model
         else:
             began = time.monotonic()
-            model = self._load(kept.model)
-            log("loaded", seconds=round(time.monotonic() - began, 3), from_disk=from_disk, **kept.about)
-        self.running = Running(kept.about, kept.collection, model, kept.verified_at, from_disk)
-        self._metrics.set_running(kept.about)
-        if before and before.about["version"] != kept.about["version"]:
+            model = self._load(cached.model)
+            log("loaded", seconds=round(time.monotonic() - began, 3), from_disk=from_disk, **cached.description)
+        self.running = Running(cached.description, cached.collection, model, cached.verified_at, from_disk)
+        self._metrics.set_running(cached.description)
+        if before and before.description["version"] != cached.description["version"]:
             self._metrics.swaps.inc()
-            log("swapped", before=before.about["version"], now=kept.about["version"])
+            log("swapped", before=before.description["version"], now=cached.description["version"])
 
     def _load(self, path: Path) -> Model:
         if self._format is None:

@@ -115,11 +115,11 @@ class Interface:
                 columns[name] = array.astype(dtype.type, copy=False)
                 continue
             # In binary, a text cannot be missing, so an empty text counts as missing if SCHEMA allows it.
-            held = [text or None for text in array] if self._columns[name].nullable else array
+            texts = [text or None for text in array] if self._columns[name].nullable else array
             if is_time(dtype):
-                columns[name] = read_times(pd.Series(held, name=name, dtype="str"), dtype)
+                columns[name] = read_times(pd.Series(texts, name=name, dtype="str"), dtype)
             else:
-                columns[name] = pd.array(held, dtype="str" if str(dtype).startswith("str") else dtype.type)
+                columns[name] = pd.array(texts, dtype="str" if str(dtype).startswith("str") else dtype.type)
         return pd.DataFrame(columns)
 
     def join(self, parts: Sequence[Any]) -> Any:
@@ -132,12 +132,12 @@ class Interface:
 
         return pd.concat(parts, ignore_index=True)
 
-    def build_answers(self, given: Any) -> list[Tensor]:
+    def build_answers(self, scores: Any) -> list[Tensor]:
         """Return the model's answers as tensors."""
         if not self.classes:
-            return [Tensor(ANSWER, "FP64", given)]
-        names = np.array(self.classes, dtype=object)[given.argmax(axis=1)]
-        return [Tensor(ANSWER, "BYTES", names), Tensor(PROBABILITIES, "FP32", given.astype(np.float32, copy=False))]
+            return [Tensor(ANSWER, "FP64", scores)]
+        names = np.array(self.classes, dtype=object)[scores.argmax(axis=1)]
+        return [Tensor(ANSWER, "BYTES", names), Tensor(PROBABILITIES, "FP32", scores.astype(np.float32, copy=False))]
 
 
 def _read_values(item: Input, tensor: Tensor) -> Any:

@@ -22,8 +22,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
 
-        def create(kind: Any, name: str, about: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
-            return kind(f"modelgate_{name}", about, labels, registry=self.registry, **more)
+        def create(kind: Any, name: str, text: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
+            return kind(f"modelgate_{name}", text, labels, registry=self.registry, **more)
 
         self.requests = create(Counter, "requests", "Requests by route and status", ("route", "status"))
         self.seconds = create(Histogram, "request_seconds", "How long requests took", ("route",), buckets=_SECONDS)
@@ -35,10 +35,10 @@ class Metrics:
         self.problem = create(Gauge, "problem", "1 for the problem that keeps a version from being loaded", ("name",))
         self.asked = create(Gauge, "wandb_answered_timestamp_seconds", "When W&B last answered")
 
-    def set_running(self, about: Mapping[str, Any]) -> None:
+    def set_running(self, description: Mapping[str, Any]) -> None:
         """Record that a version answers from now on."""
         self.running.clear()
-        self.running.labels(about["version"], about["ledger_entry"], about["sha256"]).set(1)
+        self.running.labels(description["version"], description["ledger_entry"], description["sha256"]).set(1)
 
     def has_problem(self, name: str | None) -> None:
         """Record why the version in production cannot be loaded; None if it is loaded."""

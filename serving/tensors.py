@@ -167,9 +167,9 @@ def _read_json(name: str, datatype: str, data: Any, count: int) -> Any:
     if kind == "B":
         return np.array(flat, dtype=object)
     # A missing number is null in JSON, which has no NaN.
-    held = [math.nan if value is None else value for value in flat] if kind == "f" else flat
+    numbers = [math.nan if value is None else value for value in flat] if kind == "f" else flat
     try:
-        return np.array(held, dtype=NUMBERS[datatype])
+        return np.array(numbers, dtype=NUMBERS[datatype])
     except (OverflowError, ValueError, TypeError) as error:
         raise Refusal(f"{name!r} has values that are not {datatype}", column=name) from error
 
@@ -191,14 +191,14 @@ def _read_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
         if len(raw) != count * dtype.itemsize:
             raise Refusal(f"{name!r} has {len(raw)} bytes, but its shape says {count * dtype.itemsize}", column=name)
         return np.frombuffer(raw, dtype=dtype)
-    texts, at = [], 0
+    texts, offset = [], 0
     try:
-        while at < len(raw):
-            begin = at + 4
-            at = begin + _LENGTH(raw, at)[0]
-            if at > len(raw):
+        while offset < len(raw):
+            begin = offset + 4
+            offset = begin + _LENGTH(raw, offset)[0]
+            if offset > len(raw):
                 raise ValueError("a text is longer than the remaining bytes")
-            texts.append(raw[begin:at].decode())
+            texts.append(raw[begin:offset].decode())
     except (struct.error, ValueError) as error:
         raise Refusal(f"{name!r} is not a sequence of UTF-8 texts, each after its length", column=name) from error
     if len(texts) != count:
@@ -206,8 +206,8 @@ def _read_binary(name: str, datatype: str, raw: bytes, count: int) -> Any:
     return np.array(texts, dtype=object)
 
 
-def answer(about: Mapping[str, Any], outputs: Sequence[Tensor], request: Request) -> tuple[bytes, int | None]:
-    """Return an answer's body, and how many of its bytes are JSON if binary tensors follow. about: its fields except
+def answer(fields: Mapping[str, Any], outputs: Sequence[Tensor], request: Request) -> tuple[bytes, int | None]:
+    """Return an answer's body, and how many of its bytes are JSON if binary tensors follow. fields: its fields except
     `outputs`.
     """
     known = {output.name: output for output in outputs}
@@ -222,5 +222,5 @@ def answer(about: Mapping[str, Any], outputs: Sequence[Tensor], request: Request
         else:
             head = known[name].as_json()
         described.append(head)
-    text = json.dumps({**about, "outputs": described}, allow_nan=False).encode()
+    text = json.dumps({**fields, "outputs": described}, allow_nan=False).encode()
     return text + b"".join(raw), len(text) if raw else None

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.batching import ENOUGH_ROWS, Together
+from serving.batching import ENOUGH_ROWS, Batcher
 
 
 class Doubling:
@@ -41,7 +41,7 @@ def model():
 @pytest.fixture
 def ask(model):
     """Submit rows behind a first request, which the model is answering; `answers` lets it continue."""
-    together = Together(lambda parts: pd.concat(parts) if hasattr(parts[0], "columns") else np.concatenate(parts))
+    together = Batcher(lambda parts: pd.concat(parts) if hasattr(parts[0], "columns") else np.concatenate(parts))
     futures = [together.submit(model, lambda: np.zeros(1), list)]
     assert model.is_asked.wait(30)
 

@@ -275,7 +275,7 @@ def test_a_copy_that_was_changed_is_not_loaded(service, tmp_path):
     shutil.copytree(service.data, tmp_path / "kept")
     folder = Folder(tmp_path / "kept", USE_CASE)
     kept = folder.read()
-    assert kept is not None and kept.about["version"] == service.ready["version"]
+    assert kept is not None and kept.description["version"] == service.ready["version"]
     kept.model.write_bytes(kept.model.read_bytes() + b"x")
     with pytest.raises(StepError) as stopped:
         folder.read()
