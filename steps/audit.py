@@ -88,11 +88,11 @@ def add_service_flags(parser: StepParser) -> None:
 
 def state(entry: Entry) -> str:
     """Return what became of an entry."""
-    why = {
+    explanations = {
         "void": "another promotion came first" if ledger.is_readable(entry.content) else "says nothing",
         "unfinished": "the alias has not moved",
     }
-    return f"{entry.state}: {why[entry.state]}" if entry.state in why else entry.state
+    return f"{entry.state}: {explanations[entry.state]}" if entry.state in explanations else entry.state
 
 
 def describe_entry(entry: Entry) -> str:
@@ -160,9 +160,11 @@ def read_registry(api: wandb.Api, entries: Sequence[Entry], collection: str, hol
         collection = Reference.pin(holder).collection
     elif not any(ledger.is_readable(entry.content) for entry in entries):
         return Registered()
-    named = {str(Reference.pin(version)): version.aliases for version in client.list_versions(api, "model", collection)}
-    seals = tuple(seal for name, aliases in named.items() for seal in verify.parse_seals(aliases, name))
-    return Registered(frozenset(named), seals, str(Reference.pin(holder)) if holder else None)
+    aliases_by_version = {
+        str(Reference.pin(version)): version.aliases for version in client.list_versions(api, "model", collection)
+    }
+    seals = tuple(seal for name, aliases in aliases_by_version.items() for seal in verify.parse_seals(aliases, name))
+    return Registered(frozenset(aliases_by_version), seals, str(Reference.pin(holder)) if holder else None)
 
 
 def read_stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dict[str, Any]:
@@ -191,11 +193,11 @@ def read_stored(api: wandb.Api, entries: Sequence[Entry], framework: str) -> dic
     return {"digests": digests, "sha256": sha256}
 
 
-def read_writers(api: wandb.Api, entries: Sequence[Entry], collection: str, also: Sequence[str]) -> dict[str, Any]:
+def read_writers(api: wandb.Api, entries: Sequence[Entry], collection: str, accounts: Sequence[str]) -> dict[str, Any]:
     """Return who wrote each entry and who may promote, as fields of Registered."""
     writers = {entry.number: ledger.find_writer(api, entry) for entry in entries if not entry.void}
     admins = client.list_admins(api, collection) if writers else frozenset()
-    return {"writers": writers, "promoters": admins | set(also) if admins else None}
+    return {"writers": writers, "promoters": admins | set(accounts) if admins else None}
 
 
 def check_ledger(
@@ -203,13 +205,13 @@ def check_ledger(
     entries: Sequence[Entry],
     known: Registered,
     collection: str,
-    also: Sequence[str],
+    accounts: Sequence[str],
     framework: str,
 ) -> tuple[list[Entry], list[verify.Finding]]:
     """Return the entries as the registry and their writers confirm them, and what is wrong with them."""
-    by = read_writers(api, entries, collection, also)
-    held = read_stored(api, entries, framework)
-    return verify.verify(entries, replace(known, **held, **by))
+    writers = read_writers(api, entries, collection, accounts)
+    stored = read_stored(api, entries, framework)
+    return verify.verify(entries, replace(known, **stored, **writers))
 
 
 def check_services(
@@ -224,11 +226,11 @@ def check_services(
 
 
 def list_unsent(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, also: Sequence[str]
+    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], collection: str, accounts: Sequence[str]
 ) -> list[dict[str, str]]:
     """Return the messages about promotions that were not sent yet, with their channels."""
-    owed = notifications.list_owed(api, places, entries, collection, also)
-    return [{"entry": f"v{item.entry.number}", "channel": item.channel} for item in owed]
+    messages = notifications.list_owed(api, ledgers, entries, collection, accounts)
+    return [{"entry": f"v{item.entry.number}", "channel": item.channel} for item in messages]
 
 
 def find_links(api: wandb.Api, entries: Sequence[Entry]) -> dict[str, audit_page.Linked]:
@@ -253,8 +255,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = client.connect()
     settings = config.load(args.use_case)
     project = client.get_project(settings.project)
-    places = ledger.find_names(api, client.get_entity(api), project, args.use_case)
-    entries = ledger.read(api, *places, registry=settings.registry)
+    ledgers = ledger.find_names(api, client.get_entity(api), project, args.use_case)
+    entries = ledger.read(api, *ledgers, registry=settings.registry)
     registry = client.find_registry(api, settings.registry) or settings.registry
     collection = ledger.get_collection(entries, registry, args.collection)
     holder = client.find_production(api, collection)
@@ -269,7 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.deployed:
         findings += check_services(args.deployed, args.use_case, entries, collection, now, args.stale_after)
     answer["entries"] = [as_json(entry) for entry in entries]
-    answer["not_told"] = list_unsent(api, places, entries, collection, args.account)
+    answer["not_told"] = list_unsent(api, ledgers, entries, collection, args.account)
 
     # 2) what the ledger says
     if then:
@@ -280,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log(f"message not sent yet: entry {item['entry']} through {item['channel']}; the next promote sends it")
     if args.verify or args.deployed:
         answer["findings"] = [vars(finding) for finding in findings]
-        log_findings(findings, len(entries), verified=args.verify, asked=bool(args.deployed))
+        log_findings(findings, len(entries), verified=args.verify, with_services=bool(args.deployed))
     if args.html:
         write_page(args.html, audit_page.write_page(args.use_case, now, entries, findings, find_links(api, entries)))
         log(f"wrote {args.html}")
@@ -305,13 +307,13 @@ def log_entries(entries: Sequence[Entry], use_case: str, production: str | None)
     log(f"in production now, according to the registry: {production or 'nothing'}")
 
 
-def log_findings(findings: Sequence[verify.Finding], count: int, verified: bool, asked: bool) -> None:
-    """Log what was found; if that is nothing, log what agrees. asked: services were asked what they run."""
+def log_findings(findings: Sequence[verify.Finding], count: int, verified: bool, with_services: bool) -> None:
+    """Log what was found; if that is nothing, log what agrees. with_services: services were asked what they run."""
     for finding in findings:
         log(f"found {finding.name}: {to_line(finding.message)}")
     if not findings and verified:
         log("1 entry; it agrees with the registry" if count == 1 else f"{count} entries; they agree with the registry")
-    if not findings and asked:
+    if not findings and with_services:
         log("every service runs what the ledger says")
 
 

@@ -96,14 +96,14 @@ def read_rows(data: ModuleType, task: str, count: int, eval_count: int, *, may_r
     if findings:
         message = "; ".join(f"{finding.check}: {finding.message}" for finding in findings)
         hint = f"fix {data.__name__} or its source; nothing was recorded"
-        place = f".{_split_of(findings[0])}{'.iloc' if rows.KINDS[task] == 'tables' else ''}[ROW]"
-        look = f"import {data.__name__} as data; print(data.load({count}, {eval_count}){place})"
-        numbered = f". Rows count from 0 in each split. To see one: .venv/bin/python -c '{look}'"
+        expression = f".{get_split(findings[0])}{'.iloc' if rows.KINDS[task] == 'tables' else ''}[ROW]"
+        command = f"import {data.__name__} as data; print(data.load({count}, {eval_count}){expression})"
+        numbered = f". Rows count from 0 in each split. To see one: .venv/bin/python -c '{command}'"
         raise StepError(findings[0].check, message, hint + (numbered if " row" in message else ""))
     return dataset
 
 
-def _split_of(finding: Finding) -> str:
+def get_split(finding: Finding) -> str:
     """Return the split that a finding is about: x_train or x_eval."""
     return "x_train" if finding.message.partition(" ")[0].endswith("_train") else "x_eval"
 
@@ -134,7 +134,7 @@ def sample(count: int) -> npt.NDArray[np.int64]:
 def describe(settings: config.Config, dataset: Dataset, data: ModuleType, source: Source) -> Mapping[str, Any]:
     """Return the metadata of a version: where its rows come from, how many there are, and how many per class."""
     splits = {"train": dataset.training, "eval": dataset.evaluation}
-    about: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "source": source.name,
         "sha256": source.sha256,
         "rows": len(dataset.x_train),
@@ -142,13 +142,13 @@ def describe(settings: config.Config, dataset: Dataset, data: ModuleType, source
         "table_rows": {split: len(sample(len(part.y))) for split, part in splits.items()},
     }
     if classes := [str(name) for name in getattr(data, "CLASSES", ())]:
-        about["class_counts"] = {
+        metadata["class_counts"] = {
             split: dict(zip(classes, np.bincount(part.y, minlength=len(classes)).tolist(), strict=True))
             for split, part in splits.items()
         }
     if settings.data.rows_may_repeat:
-        about["eval_rows_in_training"] = len(datasets.find_seen(dataset.x_eval, [dataset.x_train]))
-    return about
+        metadata["eval_rows_in_training"] = len(datasets.find_seen(dataset.x_eval, [dataset.x_train]))
+    return metadata
 
 
 def create_artifact(

@@ -92,8 +92,8 @@ def choose_version(text: str, promotions: Sequence[Entry]) -> Reference:
     """
     if text != "previous" and not re.fullmatch(r"v\d+", text):
         return Reference.parse(text, "--version")
-    named = promotions and promotions[-1].content["from" if text == "previous" else "to"]
-    if not named:
+    target = promotions and promotions[-1].content["from" if text == "previous" else "to"]
+    if not target:
         raise StepError(
             "no_previous_version" if promotions else "nothing_promoted",
             f"--version {text}: the version in production is the first one, there is none before it"
@@ -104,7 +104,7 @@ def choose_version(text: str, promotions: Sequence[Entry]) -> Reference:
             else "promote a first version: make run",
             WRONG_USE,
         )
-    reference = Reference.parse(named["name"], "--version")
+    reference = Reference.parse(target["name"], "--version")
     return reference if text == "previous" else replace(reference, number=int(text[1:]))
 
 
@@ -189,18 +189,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     github = approval.read_context(settings.approval.environment)
     git = form.parse_git(args.commit, approval.commit())
     inputs = fingerprint_inputs(case, args.commit, images, github)
-    about = describe_case(case, args.commit, git, images, github)
-    changed = list_changes(case, about)
+    description = describe_case(case, args.commit, git, images, github)
+    changed = list_changes(case, description)
     reusable = github is None and not args.no_cache
     earlier = client.find(api, f"{case.evaluations}:{inputs}") if reusable else None
-    if earlier and (confirmed := confirm_earlier(case, earlier, about, changed, inputs)):
+    if earlier and (confirmed := confirm_earlier(case, earlier, description, changed, inputs)):
         log(f"reused {Reference.pin(earlier)}: the same inputs were evaluated before ({inputs})")
         return give(confirmed[0], earlier, True, client.get_page(version), args.out, confirmed[1])
 
     # 3) judge, and record what was judged
     declared = {"version": str(case.reference), "dataset": case.rows.name}
     with client.start_run(api, "evaluate_model", project, declared) as run:
-        evidence, logged, report = judge(case, run, about, changed, inputs)
+        evidence, logged, report = judge(case, run, description, changed, inputs)
     return give(evidence, logged, False, client.get_page(version), args.out, report)
 
 
@@ -209,8 +209,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def read_entries(api: wandb.Api, settings: config.Config, project: str) -> list[Entry]:
     """Return the entries of the ledger that someone wrote who may promote."""
-    places = ledger.find_names(api, client.get_entity(api), project, settings.name)
-    return ledger.keep_by_promoters(api, ledger.read(api, *places, registry=settings.registry), settings.registry)
+    ledgers = ledger.find_names(api, client.get_entity(api), project, settings.name)
+    return ledger.keep_by_promoters(api, ledger.read(api, *ledgers, registry=settings.registry), settings.registry)
 
 
 def find_version(api: wandb.Api, args: argparse.Namespace, promotions: Sequence[Entry]) -> Artifact:
@@ -301,19 +301,21 @@ def describe_case(
     }
 
 
-def list_changes(case: Case, about: Mapping[str, Any]) -> tuple[str, ...]:
+def list_changes(case: Case, description: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what the candidate was made from and production was not, for the warnings of the evidence."""
-    made = changes.describe_making(case.trained_by, about, case.rows, client.get_account(case.api))
+    provenance = changes.describe_making(case.trained_by, description, case.rows, client.get_account(case.api))
     of_train = {*case.settings.train, "threads", *frameworks.load_format(case.settings.framework).ABOUT}
-    return changes.list_changes(made, changes.find_production(case.api, case.production, case.promotions), of_train)
+    return changes.list_changes(
+        provenance, changes.find_production(case.api, case.production, case.promotions), of_train
+    )
 
 
 def confirm_earlier(
-    case: Case, earlier: Artifact, about: Mapping[str, Any], changed: Sequence[str], inputs: str
+    case: Case, earlier: Artifact, description: Mapping[str, Any], changed: Sequence[str], inputs: str
 ) -> tuple[Evidence, str] | None:
     """Return the evidence and the report of an earlier evaluation; None if a new one would say something else."""
     try:
-        evidence, report = confirm_evidence(case, earlier, about)
+        evidence, report = confirm_evidence(case, earlier, description)
         require_warnings(evidence, changed)
     except StepError as error:
         if error.name not in ("not_confirmed", "evidence_unreadable"):
@@ -335,7 +337,7 @@ def require_warnings(evidence: Evidence, changed: Sequence[str]) -> None:
 
 
 def judge(
-    case: Case, run: Run, about: Mapping[str, Any], changed: Sequence[str], inputs: str
+    case: Case, run: Run, description: Mapping[str, Any], changed: Sequence[str], inputs: str
 ) -> tuple[Evidence, Artifact, str]:
     """Let the models answer every row, and log the evidence. Return it, its version in W&B, and the report."""
     answers, scores = compare(case, lambda name: run.use_artifact(str(name)), np.arange)
@@ -345,7 +347,7 @@ def judge(
     concluded["warnings"] += judging.list_warnings(answers, case.settings.data.rows_may_repeat) + tuple(changed)
     evidence = Evidence(
         schema=2,
-        **about,
+        **description,
         **concluded,
         sha256=answers.sha256,
         trained_on=answers.trained_on,

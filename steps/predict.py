@@ -78,9 +78,9 @@ def answer_all(
     with Answers(to, model.classes, version) as answers:
         for x in row_files.read_batches(path, settings.task, data):
             expected.require(x, counted.rows)
-            given = model.answer(x)
-            answers.write(given, counted.rows)
-            counted.add(given)
+            predicted = model.answer(x)
+            answers.write(predicted, counted.rows)
+            counted.add(predicted)
             if (now := time.monotonic()) - last_logged >= TELL_EVERY_S:
                 last_logged = now
                 log(describe_progress(counted.rows, total, now - began))
@@ -197,8 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         other.require_in(args.collection, args.use_case)
     api = client.connect()
     project = client.get_project(settings.project)
-    places = ledger.find_names(api, client.get_entity(api), project, args.use_case)
-    entries = ledger.read(api, *places, registry=settings.registry)
+    ledgers = ledger.find_names(api, client.get_entity(api), project, args.use_case)
+    entries = ledger.read(api, *ledgers, registry=settings.registry)
 
     with tempfile.TemporaryDirectory() as folder, replace_file(args.output) as part:
         # 1) may the version answer?
@@ -215,8 +215,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         counted = answer_all(args.input, settings, data, model, version, part)
 
         # 3) first the run, then the file: a file of answers always has its run
-        about = {"use_case": args.use_case, "input": to_line(args.input.name)} | version.as_json()
-        with client.start_run(api, JOB_TYPE, project, about) as run:
+        run_config = {"use_case": args.use_case, "input": to_line(args.input.name)} | version.as_json()
+        with client.start_run(api, JOB_TYPE, project, run_config) as run:
             run.use_artifact(version.version)
             run.summary.update(summarize(counted))
             answer = {**version.as_json(), **counted, "output": str(args.output), "run_url": run.url}

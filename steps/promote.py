@@ -145,12 +145,12 @@ def check_bytes(judged: form.Hashes, now: form.Hashes) -> None:
         )
 
 
-def check_digest(api: wandb.Api, what: str, judged: Named | Dataset) -> Artifact:
+def check_digest(api: wandb.Api, kind: str, judged: Named | Dataset) -> Artifact:
     """Check that `version`, `model` or `dataset` of the evidence still exists with the digest that was judged."""
     now = client.find(api, judged.name)
     if now is None or now.digest != judged.digest:
         raise StepError(
-            f"{what}_changed",
+            f"{kind}_changed",
             f"{judged.name} is {'gone' if now is None else now.digest}, but {judged.digest} was evaluated",
             "evaluate again",
         )
@@ -218,10 +218,10 @@ def check_model(evidence: Evidence) -> None:
 def check_age(evidence: Evidence, source: Artifact, max_hours: float) -> None:
     """Check that the evidence is recent enough, by its own time and by when W&B received it."""
     try:
-        made = min(ledger.parse_time(evidence.evaluated_at), ledger.parse_time(source.created_at))
+        created = min(ledger.parse_time(evidence.evaluated_at), ledger.parse_time(source.created_at))
     except ValueError as error:
         raise StepError("evidence_unreadable", f"the evidence has no time: {error}", "evaluate again") from error
-    hours = (ledger.parse_time(ledger.format_now()) - made).total_seconds() / 3600
+    hours = (ledger.parse_time(ledger.format_now()) - created).total_seconds() / 3600
     if hours > max_hours:
         raise StepError(
             "evidence_too_old",
@@ -263,8 +263,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = config.load(args.use_case)
     api = client.connect()
     source = client.get(api, reference, "--evidence")
-    places = ledger.find_names(api, client.get_entity(api), client.get_project(settings.project), args.use_case)
-    entries = ledger.read(api, *places, registry=args.registry)
+    ledgers = ledger.find_names(api, client.get_entity(api), client.get_project(settings.project), args.use_case)
+    entries = ledger.read(api, *ledgers, registry=args.registry)
 
     # 1) the evidence is valid, and someone approved it
     judged = verify_evidence(api, source, settings, args, entries)
@@ -281,18 +281,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 3) the entry, then the alias with the seal of the entry
     if done is None:
-        about = {"evidence": str(reference), "approver": approved.approver}
+        run_config = {"evidence": str(reference), "approver": approved.approver}
         # With the nonce, no one else can create this run first.
         content |= {"time": ledger.format_now(), "nonce": secrets.token_hex(16)} | notifications.list_channels()
-        content = follow_last(content, entries, places[0])
+        content = follow_last(content, entries, ledgers[0])
         with client.start_run(
-            api, "promote_model", places[0].split("/")[1], about, ledger.compute_run_id(content)
+            api, "promote_model", ledgers[0].split("/")[1], run_config, ledger.compute_run_id(content)
         ) as run:
-            done = write_entry(run, api, places, args, content | {"run_url": run.url})
+            done = write_entry(run, api, ledgers, args, content | {"run_url": run.url})
     finish(api, judged.target, done)
 
     # 4) the messages that were not sent yet, about this promotion and earlier ones
-    sent = send_messages(api, settings, places, entries, done)
+    sent = send_messages(api, settings, ledgers, entries, done)
     emit(build_result(judged.evidence, done.content, judged.version) | sent, args.out)
     return 0
 
@@ -421,13 +421,13 @@ def is_passed_over(last: Entry, content: Mapping[str, Any]) -> bool:
 
 
 def write_entry(
-    run: Run, api: wandb.Api, places: Sequence[str], args: argparse.Namespace, content: dict[str, Any]
+    run: Run, api: wandb.Api, ledgers: Sequence[str], args: argparse.Namespace, content: dict[str, Any]
 ) -> Entry:
     """Write the entry and check whether it won. It is void if another promotion came first."""
     run.use_artifact(content["evidence"]["name"])
     run.use_artifact(content["to"]["name"])
     version = ledger.append(run, args.use_case, content)
-    entries = ledger.read(api, *places, registry=args.registry)
+    entries = ledger.read(api, *ledgers, registry=args.registry)
     written = next(entry for entry in entries if entry.version == version)
     if written.void:
         raise StepError(
@@ -454,16 +454,16 @@ def move_alias(api: wandb.Api, target: Reference, entry: Entry) -> None:
 
 
 def send_messages(
-    api: wandb.Api, settings: config.Config, places: Sequence[str], entries: Sequence[Entry], done: Entry
+    api: wandb.Api, settings: config.Config, ledgers: Sequence[str], entries: Sequence[Entry], done: Entry
 ) -> dict[str, Any]:
     """Send the messages about the promotion. If one fails, it is reported; the promotion is done anyway."""
     target = Reference.parse(done.content["to"]["name"], "the ledger")
-    every = {entry.version: entry for entry in (*entries, done)}.values()
+    all_entries = {entry.version: entry for entry in (*entries, done)}.values()
     try:
         outcomes = notifications.send_owed(
             api,
-            places,
-            ledger.chain(every, str(target)),
+            ledgers,
+            ledger.chain(all_entries, str(target)),
             target.collection,
             settings.name,
             settings.approval.environment,
@@ -472,8 +472,8 @@ def send_messages(
         log(f"messages not sent: {error}; {error.hint}")
         return {"notifications": [], "not_told": str(error)}
     for outcome in outcomes:
-        about = f"entry v{outcome.owed.entry.number} by {outcome.owed.channel}"
-        log(f"message not sent: {about}: {outcome.problem}" if outcome.problem else f"message sent: {about}")
+        label = f"entry v{outcome.owed.entry.number} by {outcome.owed.channel}"
+        log(f"message not sent: {label}: {outcome.problem}" if outcome.problem else f"message sent: {label}")
     return {"notifications": [outcome.as_json() for outcome in outcomes]} if outcomes else {}
 
 

@@ -140,9 +140,9 @@ def is_of_same_training(api: wandb.Api, version: Artifact, config: Mapping[str, 
     return False
 
 
-def create_artifact(use_case: str, path: Path, about: Mapping[str, Any]) -> Artifact:
+def create_artifact(use_case: str, path: Path, metadata: Mapping[str, Any]) -> Artifact:
     """Return the artifact of a trained model, with its file."""
-    artifact = wandb.Artifact(f"{use_case}_model", type="model", metadata=dict(about))
+    artifact = wandb.Artifact(f"{use_case}_model", type="model", metadata=dict(metadata))
     artifact.add_file(str(path), name=path.name)
     return artifact
 
@@ -182,11 +182,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             model = model_format.fit(training, model_part, hyperparameters, settings.task, create_recorder(run))
 
         # 4) the output
-        about = recorded | model_format.describe_versions() | {"dataset_digest": dataset_version.digest}
+        metadata = recorded | model_format.describe_versions() | {"dataset_digest": dataset_version.digest}
         path = Path(folder) / model_format.MODEL_FILE
         model_format.save(model, path)
         require_loadable(model_format, path, args.use_case)
-        logged = client.log(run, create_artifact(args.use_case, path, about), ["latest", inputs])
+        logged = client.log(run, create_artifact(args.use_case, path, metadata), ["latest", inputs])
         answer = client.describe_version("model", logged, run.url)
     emit(answer, args.out)
     return 0

@@ -138,7 +138,7 @@ def test_evidence_that_was_replaced_under_its_digest_is_named(desk, monkeypatch)
     content = dict(desk.entries[0].content)
     content["evidence"] = {**content["evidence"], "sha256": "0" * 64}
     assert ledger.is_readable(content)
-    entry = Entry(0, content, noted={"entry": content}, version=desk.entries[0].version)
+    entry = Entry(0, content, metadata={"entry": content}, version=desk.entries[0].version)
     known = audit.read_stored(wandb.Api(), [entry], "keras")
     _, findings = verify.verify([entry], verify.Registered(production=content["to"]["name"], **known))
     assert "evidence_bytes_changed" in {finding.name for finding in findings}
