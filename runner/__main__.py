@@ -52,24 +52,24 @@ def parse_options(args: argparse.Namespace, argv: Sequence[str], environ: Mappin
         raise WrongUse(f"WANDB={wandb!r} is neither `embedded` nor `own`", "leave it out for the embedded server")
     if (runner := environ.get("RUNNER") or "processes") not in ("processes", "docker"):
         raise WrongUse(f"RUNNER={runner!r} is neither `processes` nor `docker`", "leave it out for processes")
-    asked = read_setting("use_case", "USE_CASE")
-    if asked is not None:
-        config.require(asked)
+    use_case = read_setting("use_case", "USE_CASE")
+    if use_case is not None:
+        config.require(use_case)
     approver = read_setting("approver", "APPROVE")
     names = [flag[2:].replace("-", "_") for flag, _, _ in STEP_FLAGS] + ["no_cache"]
-    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    flags = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if args.command in ("run", "plan"):
         # A hyperparameter that is true needs a value, like all others. True itself would become a bare flag.
-        tuned = {name: getattr(args, name) for name in choose(asked).train if getattr(args, name) is not None}
-        given |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in tuned.items()}
+        tuned = {name: getattr(args, name) for name in choose(use_case).train if getattr(args, name) is not None}
+        flags |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in tuned.items()}
     return Options(
         root=ROOT,
         folder=Folder(ROOT / ".modelgate"),
         stop=stop,
         environ=environ,
-        typed=tuple(argv),
-        use_case=asked,
-        given=given,
+        argv=tuple(argv),
+        use_case=use_case,
+        flags=flags,
         approver=None if approver is None else approval.require_name(approver),
         in_browser=getattr(args, "in_browser", False),
         evidence=getattr(args, "evidence", None),
@@ -86,10 +86,10 @@ def make_images(args: argparse.Namespace, environ: Mapping[str, str], stop: Stop
     """
     if unknown := sorted(set(args.only) - set(images.NAMES)):
         raise WrongUse(f"there is no image {unknown[0]!r}", f"there are: {', '.join(images.NAMES)}")
-    asked = args.use_case or environ.get("USE_CASE") or None
-    name = None if args.only == [images.SERVER] else choose(asked).name
-    every = images.wanted(ROOT, name, base=environ.get("BASE_IMAGE") or None, repository=args.repository)
-    wanted = [image for name, image in every.items() if not args.only or name in args.only]
+    requested = args.use_case or environ.get("USE_CASE") or None
+    name = None if args.only == [images.SERVER] else choose(requested).name
+    available = images.wanted(ROOT, name, base=environ.get("BASE_IMAGE") or None, repository=args.repository)
+    wanted = [image for name, image in available.items() if not args.only or name in args.only]
     if not args.list:
         engine.require()
         images.prepare(ROOT, wanted, stop)
@@ -185,13 +185,13 @@ def run_command(argv: Sequence[str], stop: Stop) -> int:
             return clean(options)
         case "audit" | "predict":
             step = pipeline.AUDIT if args.command == "audit" else pipeline.PREDICT
-            given = {name: value for name in step.flags if (value := getattr(args, name)) is not None}
-            return status.answer(options, step, loop.use_case_of(options).name, given)
+            flags = {name: value for name in step.flags if (value := getattr(args, name)) is not None}
+            return status.answer(options, step, loop.choose_use_case(options).name, flags)
         case "serve-model":
-            return serve_model(options, loop.use_case_of(options).name, args.port)
+            return serve_model(options, loop.choose_use_case(options).name, args.port)
         case "prune":
-            given = {"older_than": args.older_than} if args.older_than else {}
-            return prune(options, loop.use_case_of(options, changes=True).name, given)
+            flags = {"older_than": args.older_than} if args.older_than else {}
+            return prune(options, loop.choose_use_case(options, changes=True).name, flags)
     return status.tell(options)
 
 
@@ -202,8 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run_command(argv, stop)
     except Interrupted as interrupted:
-        what = str(interrupted) or f"nothing is lost; to continue: {typed.format_again(argv, os.environ, None)}"
-        sys.stderr.write(f"\nstopped: {what}\n")
+        message = str(interrupted) or f"nothing is lost; to continue: {typed.format_again(argv, os.environ, None)}"
+        sys.stderr.write(f"\nstopped: {message}\n")
         return 130
     except StepExplained as explained:
         return explained.code

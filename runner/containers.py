@@ -76,8 +76,8 @@ class Mount(NamedTuple):
 class Flag(NamedTuple):
     """One setting of a container: as you type it in a shell, and as the docker SDK takes it."""
 
-    typed: str
-    taken: Mapping[str, Any]
+    text: str
+    keywords: Mapping[str, Any]
 
 
 # Rights that no container has. The workflows' run_step.py, which needs only Python, uses the same flags.
@@ -95,7 +95,7 @@ class Container(NamedTuple):
     name: str
     role: str
     image: str
-    words: Sequence[str]
+    command: Sequence[str]
     variables: Variables
     mounts: Sequence[Mount]
     network: str | None
@@ -118,17 +118,17 @@ class Container(NamedTuple):
 
     def format_command(self) -> str:
         """Return `docker run ...`, to paste into a shell. It does not contain the value of a secret."""
-        flags = [flag.typed for flag in self.list_flags() if flag.typed]
-        return " ".join(["docker run --rm", *flags, shlex.join([self.image, *self.words])])
+        flags = [flag.text for flag in self.list_flags() if flag.text]
+        return " ".join(["docker run --rm", *flags, shlex.join([self.image, *self.command])])
 
-    def create(self, client: Any, labels: Mapping[str, str], **other: Any) -> Any:
+    def create(self, client: Any, labels: Mapping[str, str], **options: Any) -> Any:
         """
         Return the docker SDK's container, not started: a runner that is killed here leaves nothing running.
 
         other: what differs from the line that you would type.
         """
-        taken = {name: value for flag in self.list_flags() for name, value in flag.taken.items()}
-        wanted = {"command": list(self.words), **taken, **other}
+        keywords = {name: value for flag in self.list_flags() for name, value in flag.keywords.items()}
+        wanted = {"command": list(self.command), **keywords, **options}
         return client.containers.create(
             self.image,
             name=self.name,
@@ -147,7 +147,7 @@ class Engine:
         self._address = address
         self._beginning = threading.Lock()
         self.labels = {LABEL: str(folder.path)}
-        self.name = name_of(folder)
+        self.name = get_resource_name(folder)
 
     def list_containers(self, role: str | None = None) -> list[Any]:
         """Return the containers of this folder, or those of one role."""
@@ -208,7 +208,7 @@ class Engine:
         return networks
 
 
-def name_of(folder: Folder) -> str:
+def get_resource_name(folder: Folder) -> str:
     """Return the name of everything that belongs to a folder in an engine. The whole machine shares these names."""
     return f"modelgate-{hashlib.sha256(str(folder.path).encode()).hexdigest()[:8]}"
 
@@ -314,7 +314,7 @@ class StepImages(NamedTuple):
     source: tuple[Variables, Sequence[Mount]]
     network: str | None
     out: Path
-    telling: Variables = Variables({})
+    notification: Variables = Variables({})
 
     def build_container(self, step: Step, flags: Sequence[str]) -> Container:
         mounts = [Mount(self.out / step.name, "/out", writable=True)]
@@ -323,7 +323,7 @@ class StepImages(NamedTuple):
             variables = variables.add(self.source[0])
             mounts += self.source[1]
         if step.tells:
-            variables = variables.add(self.telling)
+            variables = variables.add(self.notification)
         return Container(
             f"{self.name}-{step.name}",
             "step",
@@ -381,7 +381,7 @@ class StepContainers:
             while not starting.done():
                 self._stop.pause()
             container, ending, stdin = starting.result()
-            order = json.dumps({"argv": self._steps.build_container(step, flags).words})
+            order = json.dumps({"argv": self._steps.build_container(step, flags).command})
             with suppress(OSError):  # it has ended already: its exit code says so
                 os.write(stdin.fileno(), order.encode() + b"\n")
             while (code := ending.read_code()) is None:

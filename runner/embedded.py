@@ -66,18 +66,18 @@ def as_process(folder: Folder, *, root: Path, env: Mapping[str, str], module: st
     return start
 
 
-def make_way(folder: Folder, end_left: Callable[[], bool], say: Callable[[str], None]) -> None:
+def make_way(folder: Folder, end_left: Callable[[], bool], log: Callable[[str], None]) -> None:
     """Stop the server that a killed runner left behind, of either kind: it holds the port. `server.lock` is held."""
     if end_leftover(folder.server_record) | end_left():
-        say("stopped the server that an earlier runner left behind")
+        log("stopped the server that an earlier runner left behind")
 
 
-def choose_port(folder: Folder, say: Callable[[str], None]) -> int:
+def choose_port(folder: Folder, log: Callable[[str], None]) -> int:
     """Return the port of the last time, or a free one if another program has taken it, and record it."""
     port = folder.read_last_port() or FIRST_PORT
     if not is_free(port):
-        taken, port = port, _find_free_port()
-        say(f"port {taken} is in use by another program; the server uses {port}, also for what was made at {taken}")
+        used, port = port, _find_free_port()
+        log(f"port {used} is in use by another program; the server uses {port}, also for what was made at {used}")
     write_whole(folder.port_file, f"{port}\n")
     return port
 
@@ -254,11 +254,11 @@ def _is_key_accepted(port: int, key: str) -> bool:
     )
 
 
-def _request_status(port: int, what: str, headers: Mapping[str, str], body: str = "") -> bytes:
+def _request_status(port: int, target: str, headers: Mapping[str, str], body: str = "") -> bytes:
     """Return the status of one HTTP answer, empty if there is none. A socket: importing http.client takes longer than
     asking.
     """
-    lines = [f"{what} HTTP/1.0", f"Host: {HOST}:{port}", f"Content-Length: {len(body)}"]
+    lines = [f"{target} HTTP/1.0", f"Host: {HOST}:{port}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     try:
         with socket.create_connection((HOST, port), timeout=2) as connection:

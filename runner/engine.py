@@ -15,10 +15,10 @@ from runner.errors import EngineUnusable
 WITHOUT = "start it, or run without containers: make run"
 
 
-def ask(*words: str) -> subprocess.CompletedProcess[str]:
+def ask(*args: str) -> subprocess.CompletedProcess[str]:
     """Run the `docker` command with these arguments."""
     try:
-        return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+        return subprocess.run(["docker", *args], capture_output=True, text=True, check=False)
     except OSError as error:
         raise EngineUnusable(
             f"the `docker` command is not installed ({error.strerror})",
@@ -51,8 +51,8 @@ def _build_unreachable(address: str, answer: str) -> EngineUnusable:
             f"you are not permitted to use the Docker engine at {address}",
             "ask to be added to the group `docker` (this is as powerful as root), or run without containers: make run",
         )
-    why = answer.splitlines()[-1] if answer else "there was no answer"
-    return EngineUnusable(f"no Docker engine answers at {address}: {why}", WITHOUT)
+    reason = answer.splitlines()[-1] if answer else "there was no answer"
+    return EngineUnusable(f"no Docker engine answers at {address}: {reason}", WITHOUT)
 
 
 def _find_address() -> str:

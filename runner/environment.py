@@ -143,13 +143,13 @@ def select_notification(inherited: Mapping[str, str]) -> dict[str, str]:
 
 def find_credentials(inherited: Mapping[str, str]) -> list[str]:
     """Return where the user has a W&B key (never the key itself): the variable, or the netrc file."""
-    places = []
+    sources = []
     if inherited.get("WANDB_API_KEY"):
-        places.append("WANDB_API_KEY in your environment")
+        sources.append("WANDB_API_KEY in your environment")
     netrc = Path(inherited.get("NETRC") or Path(inherited.get("HOME", "/")) / ".netrc")
     try:
         if "wandb.ai" in netrc.read_text(errors="replace"):
-            places.append(f"an entry for wandb.ai in {netrc}")
+            sources.append(f"an entry for wandb.ai in {netrc}")
     except OSError:
         pass
-    return places
+    return sources

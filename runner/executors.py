@@ -104,8 +104,10 @@ def open_server(options: Options) -> Iterator[EmbeddedServer]:
     """
     with ExitStack() as stack:
         if options.docker:
-            engine, every = stack.enter_context(_open_engine(options, None, [images.SERVER]))
-            yield stack.enter_context(_create_server(options, _as_container(options.folder, engine, every["server"])))
+            engine, available = stack.enter_context(_open_engine(options, None, [images.SERVER]))
+            yield stack.enter_context(
+                _create_server(options, _as_container(options.folder, engine, available["server"]))
+            )
         else:
             yield stack.enter_context(_create_server(options, _as_process(options, "pages")))
 
@@ -157,7 +159,7 @@ def _create_processes(
     return StepProcesses(
         env=env,
         source=environment.select_declared(options.environ, settings.data.env) if settings else {},
-        telling=environment.select_notification(options.environ) if options.own else {},
+        notification=environment.select_notification(options.environ) if options.own else {},
         root=options.root,
         out=folder.out,
         record=record or folder.step_record,
@@ -183,11 +185,11 @@ def _as_process(options: Options, module: str = "modelgate_server") -> embedded.
 
 def _prepare_containers(options: Options, settings: Config, steps: Sequence[Step], stack: ExitStack) -> Ready:
     names = [name for name in images.LOOP if not (options.own and name == "server")]
-    engine, every = stack.enter_context(_open_engine(options, settings.name, names))
+    engine, available = stack.enter_context(_open_engine(options, settings.name, names))
     folder = options.folder
 
     def connected(url: str = "", key: str = "") -> StepContainers:
-        wanted = _create_step_images(options, settings, every, url, key)
+        wanted = _create_step_images(options, settings, available, url, key)
         return stack.enter_context(StepContainers(engine, wanted, stop=options.stop, expected=steps))
 
     if options.own:
@@ -195,7 +197,7 @@ def _prepare_containers(options: Options, settings: Config, steps: Sequence[Step
         return lambda: execute
     _refuse_process(folder, engine)
     # The steps' containers start while the server's does. They end before it, also if it does not start.
-    running = _create_server(options, _as_container(folder, engine, every["server"]))
+    running = _create_server(options, _as_container(folder, engine, available["server"]))
     expected = running.url
     execute = connected(expected, running.key)
     stack.enter_context(running)
@@ -223,10 +225,10 @@ def _refuse_process(folder: Folder, engine: Engine) -> None:
 
 
 def _create_step_images(
-    options: Options, settings: Config, every: Mapping[str, Image], url: str = "", key: str = ""
+    options: Options, settings: Config, available: Mapping[str, Image], url: str = "", key: str = ""
 ) -> StepImages:
     """Return the steps' containers. url, key: of the embedded server, unless the user's own W&B was asked for."""
-    folder, name = options.folder, containers.name_of(options.folder)
+    folder, name = options.folder, containers.get_resource_name(options.folder)
     host, network = "", None
     variables = environment.build_own_in_container(options.environ)
     if not options.own:
@@ -237,7 +239,7 @@ def _create_step_images(
     source = containers.prepare_source(options.environ, settings.data.env, options.root, folder, host)
     theirs = environment.select_notification(options.environ) if options.own else {}
     notification = environment.Variables(theirs, inherited=frozenset(theirs))
-    return StepImages(name, every, variables, source, network, folder.out, notification)
+    return StepImages(name, available, variables, source, network, folder.out, notification)
 
 
 @contextmanager
@@ -247,10 +249,10 @@ def _open_engine(
     """Open the engine with these images in it. What is created there for the folder is removed at the end."""
     options.folder.make()
     engine = containers.connect_engine(options.folder)
-    every = images.wanted(options.root, use_case, base=options.base_image)
-    images.prepare(options.root, [every[name] for name in names], options.stop)
+    available = images.wanted(options.root, use_case, base=options.base_image)
+    images.prepare(options.root, [available[name] for name in names], options.stop)
     try:
-        yield engine, every
+        yield engine, available
     finally:
         _finish(options.folder, engine)
 

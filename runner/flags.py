@@ -76,14 +76,14 @@ def read_use_case(argv: Sequence[str], environ: Mapping[str, str]) -> config.Con
 
 def _explain_unknown(flag: str, parser: argparse.ArgumentParser, line: str) -> WrongUse:
     """Return the error about a flag that a command does not have, with the one that may be meant."""
-    every = f"to list the flags: {line} ARGS=--help"
+    hint = f"to list the flags: {line} ARGS=--help"
     if not flag.startswith("-"):
-        return WrongUse(f"{flag!r} is not a flag, nor the value of one", every)
+        return WrongUse(f"{flag!r} is not a flag, nor the value of one", hint)
     name = flag.partition("=")[0]
     flags = re.findall(r"--[\w-]+", parser.format_usage())
     close = difflib.get_close_matches(name.replace("_", "-"), flags, n=1)
     return WrongUse(
-        f"{parser.prog.split()[-1]} has no flag {name}", f"did you mean {close[0]}? {every}" if close else every
+        f"{parser.prog.split()[-1]} has no flag {name}", f"did you mean {close[0]}? {hint}" if close else hint
     )
 
 
@@ -92,8 +92,8 @@ def _explain_unknown(flag: str, parser: argparse.ArgumentParser, line: str) -> W
 
 def _add_use_case_flag(to: argparse.ArgumentParser, default: str) -> None:
     known = ", ".join(config.list_names())
-    about = f"a folder of usecases/: {known} (default: $USE_CASE, or {default})"
-    to.add_argument("--use-case", metavar="NAME", help=about)
+    text = f"a folder of usecases/: {known} (default: $USE_CASE, or {default})"
+    to.add_argument("--use-case", metavar="NAME", help=text)
 
 
 def _add_approver_flag(to: argparse.ArgumentParser) -> None:

@@ -89,14 +89,14 @@ class Folder:
     # --- who may use it ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def lock(self, doing: str) -> Iterator[None]:
+    def lock(self, purpose: str) -> Iterator[None]:
         """Hold the right to run the pipeline here; raise Busy while another runner has it."""
         file = self.try_lock("lock")
         if file is None:
             raise Busy(f"another runner uses {self.path} ({self._read_holder()})", "wait until it ends, or stop it")
         try:
             os.ftruncate(file, 0)
-            os.pwrite(file, f"process {os.getpid()}: {doing}".encode(), 0)
+            os.pwrite(file, f"process {os.getpid()}: {purpose}".encode(), 0)
             yield
         finally:
             os.close(file)

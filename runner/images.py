@@ -81,14 +81,14 @@ def wanted(
     framework = _read_framework(root, use_case)
     frameworks = {name: _create_framework_image(root, repository, name, use_case, on) for name in (framework, OF_BUILD)}
     stand_on = {"build": frameworks[OF_BUILD]} | dict.fromkeys(WITH_MODEL, frameworks[framework])
-    made = {}
+    images = {}
     for name in NAMES:
         arguments = {} if name == SERVER else {"USE_CASE": use_case}
         if image := stand_on.get(name):
-            made[name] = _create_image(root, repository, name, name, arguments | {"FRAMEWORK": framework}, image)
+            images[name] = _create_image(root, repository, name, name, arguments | {"FRAMEWORK": framework}, image)
         else:
-            made[name] = _create_image(root, repository, name, name, arguments | on)
-    return made
+            images[name] = _create_image(root, repository, name, name, arguments | on)
+    return images
 
 
 def add_bases(images: Sequence[Image]) -> list[Image]:
@@ -114,11 +114,11 @@ def _read_framework(root: Path, use_case: str) -> str:
 
 def read_lock(root: Path, use_case: str) -> str | None:
     """Return the lock of what a use case adds to its framework's packages, if any; raise WrongUse if it is missing."""
-    lock, asked = (f"usecases/{use_case}/requirements.{kind}" for kind in ("txt", "in"))
+    lock, source = (f"usecases/{use_case}/requirements.{kind}" for kind in ("txt", "in"))
     if (root / lock).is_file():
         return lock
-    if (root / asked).is_file():
-        raise WrongUse(f"{asked} has no lock next to it ({lock})", "create the lock: make lock")
+    if (root / source).is_file():
+        raise WrongUse(f"{source} has no lock next to it ({lock})", "create the lock: make lock")
     return None
 
 
@@ -185,8 +185,12 @@ def list_copied(text: str, arguments: Mapping[str, str]) -> list[str]:
     """Return the sources of a Dockerfile's COPY lines, with each ARG replaced by its argument or its default."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     instructions = [line.split() for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
-    defaults = dict(words[1].split("=", 1) for words in instructions if words[0] == "ARG" and "=" in words[1])
-    sources = [source for words in instructions if words[0] == "COPY" for source in words[1:-1]]
+    defaults = dict(
+        instruction[1].split("=", 1)
+        for instruction in instructions
+        if instruction[0] == "ARG" and "=" in instruction[1]
+    )
+    sources = [source for instruction in instructions if instruction[0] == "COPY" for source in instruction[1:-1]]
     known = defaults | dict(arguments)
     return [re.sub(r"\$\{(\w+)\}", lambda match: known[match[1]], source) for source in sources]
 
@@ -198,10 +202,10 @@ def fetch_base(root: Path, chosen: str | None = None) -> str:
 
     chosen: its name, if it is not the one in the Dockerfiles.
     """
-    named = re.findall(
+    names = re.findall(
         r"^FROM (\S+) AS pinned$", (root / get_dockerfile("link")).read_text(encoding="utf-8"), re.MULTILINE
     )
-    name = chosen or named[0]
+    name = chosen or names[0]
     if engine.ask("image", "inspect", name).returncode != 0:
         engine.ask("pull", "--quiet", name)
     return name
@@ -264,7 +268,7 @@ class _Build:
     def __init__(self, root: Path, image: Image, labels: Mapping[str, str], report: progress.BuildReport) -> None:
         self.image = image
         self._report = report
-        self._said: deque[str] = deque(maxlen=LOG_LINES)
+        self._output: deque[str] = deque(maxlen=LOG_LINES)
         self._began = time.monotonic()
         arguments = dict(labels) | dict(image.arguments)
         command = [
@@ -297,7 +301,7 @@ class _Build:
             pass  # it ended before it read everything: its output says why
         for raw in self._process.stdout:
             line = raw.decode(errors="replace").rstrip()
-            self._said.append(line)
+            self._output.append(line)
             if step := _STEP.match(line):
                 self._report(self.image.name, int(step[1]), int(step[2]), " ".join(step[3].split()))
 
@@ -307,11 +311,11 @@ class _Build:
     def check(self) -> None:
         if self._process.returncode == 0:
             return
-        words = "".join(f"\n  | {line}" for line in self._said)
+        output = "".join(f"\n  | {line}" for line in self._output)
         hint = "fix the problem in the lines above, or run without containers: make run"
-        if "buildx" in words or "BuildKit" in words:
+        if "buildx" in output or "BuildKit" in output:
             hint = "install docker-buildx, which this `docker` command needs, or run without containers: make run"
-        raise BuildFailed(f"the image of {self.image.name} could not be built{words}", hint)
+        raise BuildFailed(f"the image of {self.image.name} could not be built{output}", hint)
 
     def end(self) -> None:
         self._process.terminate()
@@ -344,9 +348,9 @@ def _strip_credentials(address: str) -> str:
     return f"https://{url.hostname}{url.path.removesuffix('.git')}" if url.hostname else ""
 
 
-def _run_git(root: Path, *words: str) -> str:
+def _run_git(root: Path, *args: str) -> str:
     try:
-        answer = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+        answer = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, check=False)
     except OSError:
         return ""
     return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -100,7 +100,7 @@ def _choose_stand_in(options: Options, settings: Config, failure: StepFailed) ->
     """
     if options.use_case or failure.error.get("name") != SOURCE_UNAVAILABLE:
         return None
-    other = choose_stand_in(settings, options.given)
+    other = choose_stand_in(settings, options.flags)
     if other is None:
         return None
     say(f"\n{settings.name} is not available here: {failure.error.get('message', '')}")
@@ -115,9 +115,9 @@ def _choose_stand_in(options: Options, settings: Config, failure: StepFailed) ->
 
 def roll_back(options: Options, *, version: str, reason: str) -> int:
     """Evaluate an earlier version under the policy `rollback`; then ask for the approval and promote."""
-    settings = use_case_of(options, changes=True)
+    settings = choose_use_case(options, changes=True)
     outputs = {"version": version}
-    options = options._replace(given={"policy": "rollback"})
+    options = options._replace(flags={"policy": "rollback"})
     with options.folder.lock("rollback"):
         _greet(options)
         executors.choose_port(options)
@@ -165,8 +165,8 @@ def _choose_evaluation(options: Options) -> Known | None:
     waits; raise WrongUse if several wait, or if only other evidence or other use cases wait.
     """
     state = options.folder.state()
-    every = state.list_pending()
-    ours = [known for known in every if options.use_case in (None, known["use_case"])]
+    pending = state.list_pending()
+    ours = [known for known in pending if options.use_case in (None, known["use_case"])]
     if options.evidence:
         ours = [known for known in ours if known["evidence"] == options.evidence]
         answer = state.get_known(options.use_case or state.last).get("answer") or {}
@@ -177,9 +177,9 @@ def _choose_evaluation(options: Options) -> Known | None:
             )
     elif len(ours) > 1:
         raise WrongUse("several versions wait for an approval, and none was approved", _format_waiting(ours))
-    elif every and not ours and not state.get_known(options.use_case).get("answer"):
+    elif pending and not ours and not state.get_known(options.use_case).get("answer"):
         raise WrongUse(
-            f"nothing of {options.use_case} waits for an approval; nothing was approved", _format_waiting(every)
+            f"nothing of {options.use_case} waits for an approval; nothing was approved", _format_waiting(pending)
         )
     return ours[0] if ours else None
 
@@ -187,7 +187,7 @@ def _choose_evaluation(options: Options) -> Known | None:
 def _format_waiting(waiting: Sequence[Known]) -> str:
     """What waits, with the line that approves each."""
     lines = [
-        f"\n  {_shorten(one['version'])} of {one['use_case']}: {typed.approve(one['use_case'])}" for one in waiting
+        f"\n  {_shorten(item['version'])} of {item['use_case']}: {typed.approve(item['use_case'])}" for item in waiting
     ]
     return "these wait; type the line of the one that you mean:" + "".join(lines)
 
@@ -214,20 +214,20 @@ def _run(
     last = {"use_case": use_case, "started": _format_now(), "reached": None, "again": options.format_again(use_case)}
     options.folder.remember(use_case, run=last)
     done: list[Finished] = []
-    finished = pipeline.run(steps, use_case, options.given, execute=announce, clock=time.monotonic, outputs=outputs)
+    finished = pipeline.run(steps, use_case, options.flags, execute=announce, clock=time.monotonic, outputs=outputs)
     try:
-        for one in finished:
-            progress.print_finished(one)
-            done.append(one)
-            options.folder.remember(use_case, run=last | {"reached": one.step.name})
+        for step_done in finished:
+            progress.print_finished(step_done)
+            done.append(step_done)
+            options.folder.remember(use_case, run=last | {"reached": step_done.step.name})
     except Interrupted:
-        what = f"{running.name} was interrupted. Nothing is lost: the finished steps are reused"
-        raise Interrupted(f"{what}. To continue: {last['again']}") from None
+        message = f"{running.name} was interrupted. Nothing is lost: the finished steps are reused"
+        raise Interrupted(f"{message}. To continue: {last['again']}") from None
     return done
 
 
 def _add_commit(options: Options) -> Options:
-    return options._replace(given=dict(options.given) | _commit(options))
+    return options._replace(flags=dict(options.flags) | _commit(options))
 
 
 def _commit(options: Options) -> dict[str, str]:
@@ -245,11 +245,11 @@ def _commit(options: Options) -> dict[str, str]:
     return {"commit": f"{commit}-dirty" if read and not commit.endswith("-dirty") else commit}
 
 
-def _run_git(options: Options, *words: str) -> str | None:
+def _run_git(options: Options, *args: str) -> str | None:
     """Return git's answer, or None if there is none."""
     try:
         answer = subprocess.run(
-            ["git", *words],
+            ["git", *args],
             cwd=options.root,
             env=environment.build_base(options.environ),
             capture_output=True,
@@ -288,8 +288,8 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         _print_summary(options, done)
         say(f"\n{evaluated['headline']}")
         say(f"{_shorten(version)} is not promoted, and production does not change. Refused by:")
-        for why in evaluated.get("reasons", []):
-            say(f"  - {why}")
+        for sentence in evaluated.get("reasons", []):
+            say(f"  - {sentence}")
         return 1
     pending = _describe_pending(options, use_case, done) | {"reason": reason, "report": report}
     options.folder.remember(use_case, **changes | {"pending": pending})
@@ -307,8 +307,8 @@ def _describe_pending(options: Options, use_case: str, done: list[Finished]) -> 
         "version": evaluated["version"],
         "production": evaluated.get("production"),
         "page": next((step.result["url"] for step in reversed(done) if step.result.get("url")), None),
-        "registry": options.given.get("registry"),
-        "collection": options.given.get("collection"),
+        "registry": options.flags.get("registry"),
+        "collection": options.flags.get("collection"),
         "host": options.host,
     }
 
@@ -363,10 +363,10 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
     say(f"\napproved by {name}")
     use_case = pending["use_case"]
     approved = {key: pending.get(key) for key in ("evidence_sha256", "reason", "registry", "collection")}
-    given: dict[str, str | bool] = {"approver": name} | {key: value for key, value in approved.items() if value}
+    flags: dict[str, str | bool] = {"approver": name} | {key: value for key, value in approved.items() if value}
     if options.in_browser:
-        given["in_browser"] = True
-    promote = options._replace(given=given)
+        flags["in_browser"] = True
+    promote = options._replace(flags=flags)
     try:
         promoted = _run_promotion(promote, use_case, execute, pending["evidence"], len(done) + 1)
     except StepFailed as failure:
@@ -389,14 +389,14 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
 def _run_promotion(options: Options, use_case: str, execute: Executor, evidence: str, number: int) -> Finished:
     """Run promote, the last of `number` steps."""
     step = pipeline.PROMOTE
-    command = execute.format_command(step, pipeline.build_flags(step, use_case, options.given, {"evidence": evidence}))
+    command = execute.format_command(step, pipeline.build_flags(step, use_case, options.flags, {"evidence": evidence}))
     say(f"\n[{number}/{number}] promote: {step.purpose}\n  + {command}")
     outputs = {"evidence": evidence}
-    steps = pipeline.run((step,), use_case, options.given, execute=execute, clock=time.monotonic, outputs=outputs)
+    steps = pipeline.run((step,), use_case, options.flags, execute=execute, clock=time.monotonic, outputs=outputs)
     try:
         (finished,) = steps
     except Interrupted:
-        line = typed.approve(use_case, str(options.given["approver"]))
+        line = typed.approve(use_case, str(options.flags["approver"]))
         raise Interrupted(f"promote was interrupted. Nothing is lost. To complete the promotion: {line}") from None
     progress.print_finished(finished)
     return finished
@@ -418,9 +418,9 @@ def _explain_nothing_waits(options: Options) -> int:
     use_case = options.use_case or state.last
     run, answer = state.get_known(use_case).get("run"), state.get_known(use_case).get("answer")
     if not run:
-        what = f"nothing of {use_case}" if use_case else "nothing"
+        subject = f"nothing of {use_case}" if use_case else "nothing"
         first = f"make run USE_CASE={use_case}" if use_case else "make run"
-        raise WrongUse(f"nothing waits for an approval: {what} has run here yet", f"begin with: {first}")
+        raise WrongUse(f"nothing waits for an approval: {subject} has run here yet", f"begin with: {first}")
     if answer and "refused" in answer:
         say(f"Nothing waits for an approval: {_shorten(answer['version'])} was approved, but promote refused it:")
         say(f"  {answer['refused']}")
@@ -461,20 +461,20 @@ def _greet(options: Options) -> None:
         say(f"Everything goes to your own W&B, as set in your environment: {options.host}")
         return
     say(f"Everything goes to the embedded server of {options.folder.path}; nothing leaves this machine.")
-    for place in environment.find_credentials(options.environ):
-        say(f"Found {place}; not used. To use your own W&B: make run WANDB=own")
+    for source in environment.find_credentials(options.environ):
+        say(f"Found {source}; not used. To use your own W&B: make run WANDB=own")
 
 
 def _print_plan(options: Options, steps: Sequence[Step], settings: Config, outputs: Mapping[str, str]) -> None:
     """Print the steps and the lines that will run. A NAME in capitals is the output of an earlier step."""
-    every = (*steps, pipeline.PROMOTE)
-    made = {name: name.upper() for step in every for name in step.outputs} | dict(outputs)
-    given = dict(options.given) | {"approver": options.approver or "YOU"}
+    all_steps = (*steps, pipeline.PROMOTE)
+    names = {name: name.upper() for step in all_steps for name in step.outputs} | dict(outputs)
+    flags = dict(options.flags) | {"approver": options.approver or "YOU"}
     command = executors.create_command(options, settings)
-    commands = [command(step, pipeline.build_flags(step, settings.name, given, made)) for step in every]
+    commands = [command(step, pipeline.build_flags(step, settings.name, flags, names)) for step in all_steps]
     other = "" if options.use_case or options.approver or steps is pipeline.ROLLBACK else settings.data.fallback
     fallback = f" ({other} if its rows are not available)" if other else ""
-    progress.plan(every, f"{settings.name}{fallback}", commands)
+    progress.plan(all_steps, f"{settings.name}{fallback}", commands)
     say(
         "  Before promote, you see the report and are asked to approve."
         if not options.approver
@@ -492,8 +492,8 @@ def _ask_consent(options: Options, settings: Config) -> None:
     say(f"  host      {options.host}")
     say(f"  entity    {options.environ.get('WANDB_ENTITY') or 'the default entity of your API key'}")
     say(f"  project   {options.environ.get('WANDB_PROJECT') or settings.project}")
-    collection = options.given.get("collection") or settings.collection
-    say(f"  registry  {options.given.get('registry') or settings.registry}/{collection}")
+    collection = options.flags.get("collection") or settings.collection
+    say(f"  registry  {options.flags.get('registry') or settings.registry}/{collection}")
     if options.yes:
         return
     if not approval.is_on_terminal():
@@ -504,7 +504,7 @@ def _ask_consent(options: Options, settings: Config) -> None:
         raise Interrupted("nothing was written")
 
 
-def use_case_of(options: Options, *, changes: bool = False) -> Config:
+def choose_use_case(options: Options, *, changes: bool = False) -> Config:
     """
     Return the use case that was asked for, or else that of the last run here, and say so if several have run.
 
@@ -514,7 +514,7 @@ def use_case_of(options: Options, *, changes: bool = False) -> Config:
     if options.use_case is None and len(names := state.list_made()) > 1:
         if changes and (options.approver or options.yes or not approval.is_on_terminal()):
             raise WrongUse(
-                f"{options.typed[0]} needs a use case: {', '.join(names)} have run here",
+                f"{options.argv[0]} needs a use case: {', '.join(names)} have run here",
                 f"name one: {options.format_again('NAME')}",
             )
         progress.say_aside(f"{state.last} ran last, so this is about {state.last}. For another, add USE_CASE=NAME.")

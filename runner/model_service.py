@@ -87,9 +87,9 @@ def _describe_taken_port(options: Options, use_case: str, port: int) -> WrongUse
 
 def _describe_state(state: Mapping[str, Any]) -> str:
     problem = state.get("problem")
-    why = f"; not up to date: {problem['message']}" if problem else ""
+    reason = f"; not up to date: {problem['message']}" if problem else ""
     if state["ready"]:
-        return f"{SERVING}{state['version'].rpartition('/')[2]} (ledger entry {state['ledger_entry']}){why}"
+        return f"{SERVING}{state['version'].rpartition('/')[2]} (ledger entry {state['ledger_entry']}){reason}"
     return f"Not answering yet: {problem['message']}" if problem else ""
 
 

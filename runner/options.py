@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from runner import typed
 from runner.folder import Folder
-from runner.pipeline import Given
+from runner.pipeline import Flags
 from runner.processes import Stop
 
 OWN_DEFAULT_HOST = "https://api.wandb.ai"
@@ -21,9 +21,9 @@ class Options(NamedTuple):
     folder: Folder
     stop: Stop
     environ: Mapping[str, str]
-    typed: tuple[str, ...] = ()  # the command and its flags, as they were typed
+    argv: tuple[str, ...] = ()  # the command and its flags, as they were typed
     use_case: str | None = None  # None: not given
-    given: Given = {}  # noqa: RUF012
+    flags: Flags = {}  # noqa: RUF012
     approver: str | None = None
     in_browser: bool = False  # the approver pressed the button on the pages, under the report
     evidence: str | None = None  # the evidence that is approved; None: the one that waits
@@ -38,7 +38,7 @@ class Options(NamedTuple):
 
     def format_again(self, use_case: str | None) -> str:
         """The line that runs the same command again, for this use case."""
-        return typed.format_again(self.typed, self.environ, use_case)
+        return typed.format_again(self.argv, self.environ, use_case)
 
     @property
     def base_image(self) -> str | None:

@@ -84,7 +84,7 @@ def list_candidate_steps(hyperparameters: Iterable[str]) -> tuple[Step, ...]:
 # The version to go back to already exists; evaluate finds its dataset in the ledger.
 ROLLBACK: tuple[Step, ...] = (EVALUATE._replace(inputs=("version",)),)
 
-Given = Mapping[str, str | int | float | bool | list[str]]
+Flags = Mapping[str, str | int | float | bool | list[str]]
 
 
 class Outcome(NamedTuple):
@@ -105,7 +105,7 @@ class Finished(NamedTuple):
 Execute = Callable[[Step, Sequence[str]], Outcome]
 
 
-def build_flags(step: Step, use_case: str, given: Given, outputs: Mapping[str, str]) -> list[str]:
+def build_flags(step: Step, use_case: str, values_by_name: Flags, outputs: Mapping[str, str]) -> list[str]:
     """
     Return the command line of a step: the use case, what earlier steps made, and the flags that were set.
 
@@ -115,9 +115,9 @@ def build_flags(step: Step, use_case: str, given: Given, outputs: Mapping[str, s
     arguments = [f"--use-case={use_case}"]
     arguments += [f"--{name.replace('_', '-')}={outputs[name]}" for name in step.inputs]
     for name in step.flags:
-        if name in given:
+        if name in values_by_name:
             flag = f"--{name.replace('_', '-')}"
-            value = given[name]
+            value = values_by_name[name]
             values = value if isinstance(value, list) else [value]
             arguments += [flag if word is True else f"{flag}={word}" for word in values]
     return arguments
@@ -126,7 +126,7 @@ def build_flags(step: Step, use_case: str, given: Given, outputs: Mapping[str, s
 def run(
     steps: Sequence[Step],
     use_case: str,
-    given: Given,
+    flags: Flags,
     *,
     execute: Execute,
     clock: Callable[[], float],
@@ -137,13 +137,13 @@ def run(
 
     Raise StepFailed at the first step that did not do its work. A verdict `fail` is work done: it is yielded.
     """
-    made = dict(outputs or {})
+    available = dict(outputs or {})
     for step in steps:
         began = clock()
-        outcome = execute(step, build_flags(step, use_case, given, made))
+        outcome = execute(step, build_flags(step, use_case, flags, available))
         result = parse_result(step, outcome)
         yield Finished(step, result, clock() - began)
-        made |= {name: result[name] for name in step.outputs if result[name] is not None}
+        available |= {name: result[name] for name in step.outputs if result[name] is not None}
 
 
 def parse_result(step: Step, outcome: Outcome) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def main() -> None:
 def fork_for_each(orders: Iterable[str], answers: int) -> None:
     """Run each step in a fork of this process."""
     interpreter = os.getpid()
-    folders = [thing for thing in gc.get_objects() if isinstance(thing, TemporaryDirectory)]
+    folders = [item for item in gc.get_objects() if isinstance(item, TemporaryDirectory)]
     keep_what_is_imported()
     early: dict[str, Early] = {}
     try:
@@ -112,7 +112,7 @@ def fork_for_each(orders: Iterable[str], answers: int) -> None:
             def meanwhile(order: Any = order) -> None:
                 import_ahead()
                 if (follower := NEXT.get(order["module"])) and follower not in early:
-                    early[follower] = fork(interpreter, folders, answers, use_case_of(order["argv"]))
+                    early[follower] = fork(interpreter, folders, answers, parse_use_case(order["argv"]))
 
             os.write(answers, b"%d\n" % wait_for(step.pid, meanwhile))
     finally:
@@ -196,7 +196,7 @@ def become_step(pipe: int, folders: Iterable[TemporaryDirectory[str]], use_case:
         leave(0)
 
 
-def use_case_of(argv: Iterable[str]) -> str | None:
+def parse_use_case(argv: Iterable[str]) -> str | None:
     return next((word.partition("=")[2] for word in argv if word.startswith("--use-case=")), None)
 
 
@@ -291,20 +291,20 @@ def leave_out_descriptions() -> None:
     fields.extract_docstrings_from_cls = read_others  # type: ignore[attr-defined]
 
 
-def wait_for(step: int, meanwhile: Callable[[], None]) -> int:
+def wait_for(step: int, work: Callable[[], None]) -> int:
     """Return the step's exit code. If this process is asked to end, it asks the step to end, then ends too."""
-    asked = []
+    signals = []
 
     def ask(number: int, frame: object) -> None:
-        asked.append(number)
+        signals.append(number)
         os.kill(step, number)
 
     signal.signal(signal.SIGTERM, ask)
-    meanwhile()
+    work()
     os.waitid(os.P_PID, step, os.WEXITED | os.WNOWAIT)  # until it is waited for below, no other process has its id
     signal.signal(signal.SIGTERM, end)
     _, status = os.waitpid(step, 0)
-    if asked:
+    if signals:
         end()
     return os.waitstatus_to_exitcode(status)
 

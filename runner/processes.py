@@ -196,8 +196,8 @@ class StepProcesses:
     to ours unless `quiet` is set. One interpreter runs them all, each in a fork; see `prepared.py`. Use it in a `with`
     block.
 
-    source: variables that only build sees: those that its use case declares for `data.py`. telling: variables that only
-    promote sees. out: gets a folder for each step (its `--out`). Files of an earlier run are removed.
+    source: variables that only build sees: those that its use case declares for `data.py`. notification: variables
+    that only promote sees. out: gets a folder for each step (its `--out`). Files of an earlier run are removed.
     """
 
     def __init__(
@@ -209,12 +209,12 @@ class StepProcesses:
         out: Path,
         record: Path,
         stop: Stop,
-        telling: Mapping[str, str] | None = None,
+        notification: Mapping[str, str] | None = None,
         quiet: bool = False,
     ) -> None:
         self._env = env
         self._source = source
-        self._telling = telling or {}
+        self._notification = notification or {}
         self._root = root
         self._out = out
         self._record = record
@@ -248,7 +248,7 @@ class StepProcesses:
         options = {
             "module": f"steps.{step.name}",
             "argv": build_arguments(step, flags, self._root, self._out),
-            "environ": {**(self._source if step.reads_source else {}), **(self._telling if step.tells else {})},
+            "environ": {**(self._source if step.reads_source else {}), **(self._notification if step.tells else {})},
             "stdout": str(stdout),
         }
         self._interpreter.send(json.dumps(options))

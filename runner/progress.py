@@ -54,7 +54,7 @@ def show_builds(names: Sequence[str]) -> Iterator[BuildReport]:
         with _show_bars(names) as report:
             yield report
     else:
-        yield lambda name, step, steps, words: say_aside(f"  {name:<9} {step:>2}/{steps}  {words[:100]}")
+        yield lambda name, step, steps, text: say_aside(f"  {name:<9} {step:>2}/{steps}  {text[:100]}")
     say_aside(f"built {', '.join(names)} in {time.monotonic() - began:.0f} s")
 
 

@@ -12,7 +12,7 @@ from runner.pipeline import PRUNE
 from runner.progress import say
 
 
-def prune(options: Options, use_case: str, given: pipeline.Given) -> int:
+def prune(options: Options, use_case: str, flags: pipeline.Flags) -> int:
     """List, ask, delete. Return 1 if the answer was no, or if something could not be deleted."""
     if not options.own and not options.folder.server_data.is_dir():
         say("Nothing has run here yet. To begin: make run")
@@ -21,7 +21,7 @@ def prune(options: Options, use_case: str, given: pipeline.Given) -> int:
 
         def ask(**more: str) -> Mapping[str, Any]:
             return pipeline.parse_result(
-                PRUNE, execute(PRUNE, pipeline.build_flags(PRUNE, use_case, {**given, **more}, {}))
+                PRUNE, execute(PRUNE, pipeline.build_flags(PRUNE, use_case, {**flags, **more}, {}))
             )
 
         plan = ask()

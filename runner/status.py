@@ -31,7 +31,7 @@ def tell(options: Options) -> int:
     state = folder.state()
     use_cases = [options.use_case] if options.use_case else sorted({*state.list_made(), *filter(None, [state.last])})
     known = {name: state.get_known(name) for name in use_cases}
-    seen = {name: one["production"] for name, one in known.items() if one.get("production")}
+    seen = {name: known_state["production"] for name, known_state in known.items() if known_state.get("production")}
     names = [name for name in use_cases if name not in seen or seen[name].get("host") == options.host]
     answers, problem = _ask(options, names)
     for use_case in use_cases:
@@ -46,9 +46,9 @@ def tell(options: Options) -> int:
         say(f"  W&B could not be reached: {problem}")
     if not use_cases:
         say("production: nothing yet")
-    waiting = [one["pending"] for one in known.values() if one.get("pending")]
-    for one in waiting:
-        say(f"waits for an approval: {one['version']}   ({typed.approve(one['use_case'])})")
+    waiting = [known_state["pending"] for known_state in known.values() if known_state.get("pending")]
+    for known_state in waiting:
+        say(f"waits for an approval: {known_state['version']}   ({typed.approve(known_state['use_case'])})")
     if not waiting:
         say("waits for an approval: nothing")
     _tell_last_run(folder, known.get(options.use_case or state.last or "", {}).get("run"))
@@ -56,13 +56,13 @@ def tell(options: Options) -> int:
     return UNREACHABLE if problem else 0
 
 
-def answer(options: Options, step: pipeline.Step, use_case: str, given: pipeline.Given) -> int:
+def answer(options: Options, step: pipeline.Step, use_case: str, flags: pipeline.Flags) -> int:
     """Run a step that changes nothing in W&B's registry, in the same place as `run`. Return its exit code."""
     if not options.own and not options.folder.server_data.is_dir():
         say("Nothing has run here yet. To begin: make run")
         return 0
     with executors.open_quiet(options, quiet=False) as execute:
-        outcome = execute(step, pipeline.build_flags(step, use_case, given, {}))
+        outcome = execute(step, pipeline.build_flags(step, use_case, flags, {}))
     if not sys.stdout.isatty():  # on a terminal, the step's own lines on standard error say it
         sys.stdout.write(outcome.stdout)
     return outcome.code if outcome.code >= 0 else 1
@@ -104,9 +104,9 @@ def _describe_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str
     if seen is None:
         return "not asked"
     host = seen.get("host")
-    where = f" in the W&B at {host}" if host else ""
-    how = "make status WANDB=own asks it" if host and not options.own else "not asked now"
-    return f"{seen['version']}, when last seen{where} at {seen['time']}; {how}"
+    source = f" in the W&B at {host}" if host else ""
+    advice = "make status WANDB=own asks it" if host and not options.own else "not asked now"
+    return f"{seen['version']}, when last seen{source} at {seen['time']}; {advice}"
 
 
 # --- what this folder records ----------------------------------------------------------------------------------------

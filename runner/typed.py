@@ -14,13 +14,13 @@ def approve(use_case: str, name: str = NAME) -> str:
     return f"make approve USE_CASE={use_case} APPROVE={_quote(name)}"
 
 
-def format_again(typed: Sequence[str], environ: Mapping[str, str], use_case: str | None) -> str:
+def format_again(argv: Sequence[str], environ: Mapping[str, str], use_case: str | None) -> str:
     """The command that was typed, with its flags, for this use case; None: as it was typed."""
-    command, *flags = typed
-    words = [f"make {command}"] + ([f"USE_CASE={use_case}"] if use_case else [])
-    words += [f"{name}={_quote(environ[name])}" for name in VARIABLES if environ.get(name)]
+    command, *flags = argv
+    parts = [f"make {command}"] + ([f"USE_CASE={use_case}"] if use_case else [])
+    parts += [f"{name}={_quote(environ[name])}" for name in VARIABLES if environ.get(name)]
     others = _drop_use_case(flags) if use_case else flags
-    return " ".join([*words, f"ARGS={_quote(shlex.join(others), always=True)}"] if others else words)
+    return " ".join([*parts, f"ARGS={_quote(shlex.join(others), always=True)}"] if others else parts)
 
 
 def _drop_use_case(flags: Sequence[str]) -> list[str]:
