@@ -58,14 +58,14 @@ class Case:
     refusal: str
 
 
-def may_see(visit: Visit, about: Waiting | Answer) -> bool:
+def may_see(visit: Visit, record: Waiting | Answer) -> bool:
     """Return whether this user may read about an evaluation: by its record on this server, or with the machine's own
     key.
     """
     if visit.user.username == accounts.LOCAL_USER:
         return True
-    elsewhere = isinstance(about, Waiting) and about.host is not None
-    return not elsewhere and records.find_collection(visit, about.evidence.partition(":")[0]) is not None
+    elsewhere = isinstance(record, Waiting) and record.host is not None
+    return not elsewhere and records.find_collection(visit, record.evidence.partition(":")[0]) is not None
 
 
 def get_url(use_case: str) -> str:
@@ -82,7 +82,7 @@ def receive(promotion: PromotionProcess, visit: Visit, fields: Form) -> Response
     """POST /-/approval: `evidence`, and `approver` if the session's account is no one's name. Twice is once."""
     evidence = fields.get("evidence", "")
     state, progress = waiting.read(promotion.folder), promotion.read_progress()
-    done = [name for name, one in state.answers.items() if one.evidence == evidence and not one.refused]
+    done = [name for name, known in state.answers.items() if known.evidence == evidence and not known.refused]
     if done:
         return redirect(get_url(done[0]))
     waits = next((item for item in state.waiting.values() if item.evidence == evidence), None)
@@ -114,13 +114,13 @@ def _render(promotion: PromotionProcess, visit: Visit, use_case: str, status: in
     state = waiting.read(promotion.folder)
     use_case = use_case or next(iter(state.waiting), state.last)
     waits, answer = state.waiting.get(use_case), state.answers.get(use_case)
-    about = waits or answer
-    sees = about is None or may_see(visit, about)
-    if not sees or (progress and progress.code is not None and about and about.evidence != progress.evidence):
+    record = waits or answer
+    visible = record is None or may_see(visit, record)
+    if not visible or (progress and progress.code is not None and record and record.evidence != progress.evidence):
         progress = None  # of another candidate than the page is about, or not for this reader
-    case = _build_case(visit, waits) if waits and sees else None
+    case = _build_case(visit, waits) if waits and visible else None
     new, count = mistakes.list_new(visit, case.evaluation) if case and case.evaluation else ([], 0)
-    answer = answer if sees else None
+    answer = answer if visible else None
     others = [item for item in state.waiting.values() if item != waits and may_see(visit, item)]
     return shown.render(
         visit,
@@ -129,7 +129,7 @@ def _render(promotion: PromotionProcess, visit: Visit, use_case: str, status: in
         message=message,
         use_case=use_case,
         others=[(item, get_url(item.use_case)) for item in others],
-        hidden=waits is not None and not sees,
+        hidden=waits is not None and not visible,
         case=case,
         report=_read_report(visit, case.evaluation) if case and case.evaluation else None,
         compared=_list_compared(case.evidence) if case and case.evidence else [],

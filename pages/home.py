@@ -20,13 +20,13 @@ RUNS = 8
 
 @dataclass(frozen=True)
 class Row:
-    """A run in the list. telling: its first metric, by name."""
+    """A run in the list. metric: the first one, by name."""
 
     run: Run
     url: str
     project: str
     project_url: str
-    telling: tuple[str, float] | None
+    metric: tuple[str, float] | None
 
 
 def show(folder: Path, visit: Visit) -> Response:

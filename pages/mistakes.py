@@ -33,7 +33,7 @@ class Mistake:
     """
 
     url: str
-    said: tuple[tuple[str, str], ...]
+    fields: tuple[tuple[str, str], ...]
     row: str
     truth: str
     answer: str
@@ -71,7 +71,7 @@ def _build_mistake(columns: list[str], cells: list[Any], below: str) -> Mistake:
     own = [(name, value) for name, value in row.items() if name == "text" or name.startswith("x_")]
     return Mistake(
         url=build_picture_url(below, str(path)) if path else "",
-        said=tuple((name.removeprefix("x_"), _format(value)) for name, value in own[:SHOWN_COLUMNS]),
+        fields=tuple((name.removeprefix("x_"), _format(value)) for name, value in own[:SHOWN_COLUMNS]),
         row=str(row["row"]),
         truth=str(row["label"]),
         answer=str(row["answer"]),

@@ -81,10 +81,10 @@ def list_versions(visit: Visit, name: str) -> list[Version]:
     ]
 
 
-def _build_version(visit: Visit, home: str, known: Collection, where: Place, membership: Membership) -> Version:
+def _build_version(visit: Visit, home: str, known: Collection, place: Place, membership: Membership) -> Version:
     return Version(
         name=f"{home}:v{membership.version_index}",
-        place=where,
+        place=place,
         kind=links.get_type_name(visit, known),
         collection=known,
         membership=membership,
@@ -111,17 +111,17 @@ def read_file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes 
     return content if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5 else None
 
 
-def read_entries(visit: Visit, places: Sequence[str]) -> list[Entry]:
+def read_entries(visit: Visit, names: Sequence[str]) -> list[Entry]:
     """
-    Return the ledger, oldest first, void entries marked; what took effect `verify` says. places: `entity/project/name`.
+    Return the ledger, oldest first, void entries marked; what took effect `verify` says. names: `entity/project/name`.
     """
-    return ledger.chain(ledger.join(*(_read_entries(visit, place) for place in places)))
+    return ledger.chain(ledger.join(*(_read_entries(visit, name) for name in names)))
 
 
-def _read_entries(visit: Visit, place: str) -> list[Entry]:
+def _read_entries(visit: Visit, name: str) -> list[Entry]:
     return [
         ledger.parse_entry(known.name, read_file(visit, known, ledger.FILE, ledger.MAX_BYTES), read_metadata(known))
-        for known in list_versions(visit, place)
+        for known in list_versions(visit, name)
     ]
 
 

@@ -80,15 +80,15 @@ def show(visit: Visit) -> Response:
     if name not in config.list_names():
         raise NotFound(f'there is no use case "{name}" in this repository')
     use_case = production.read_use_case(visit, name)
-    every = use_case.entries[::-1]
+    entries = use_case.entries[::-1]
     first = (visit.page - 1) * ENTRIES_A_PAGE
     return shown.render(
         visit,
         "timeline.html",
         use_case=use_case,
         states=STATES,
-        steps=[_build_step(visit, entry, use_case.findings) for entry in every[first : first + ENTRIES_A_PAGE]],
-        count=len(every),
+        steps=[_build_step(visit, entry, use_case.findings) for entry in entries[first : first + ENTRIES_A_PAGE]],
+        count=len(entries),
         first=first,
         page=visit.page,
         page_size=ENTRIES_A_PAGE,
@@ -101,10 +101,10 @@ def get_title(finding: Finding) -> str:
 
 
 def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
-    about = tuple(get_title(finding) for finding in findings if finding.entry == entry.number)
+    titles = tuple(get_title(finding) for finding in findings if finding.entry == entry.number)
     content = entry.content
     if not ledger.is_readable(content):
-        return Step(entry.number, "unreadable", findings=about)
+        return Step(entry.number, "unreadable", findings=titles)
     evaluation = records.find_named(visit, content["evidence"])
     evidence = records.read_evidence(visit, evaluation) if evaluation else None
     return Step(
@@ -124,7 +124,7 @@ def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step
         metric=production.find_metric(evidence) if evidence else None,
         run=keep_local_path(urlsplit(_keep_web_url(content.get("run_url"))).path or "/"),
         commit=_format(content.get("commit"))[:12],
-        findings=about,
+        findings=titles,
     )
 
 

@@ -49,18 +49,26 @@ def read(folder: Path) -> State:
         return State()
     known = _use_cases(state) if isinstance(state, dict) else {}
     return State(
-        {name: _parse(one["pending"]) for name, one in sorted(known.items()) if isinstance(one.get("pending"), dict)},
-        {name: _answer(one["answer"]) for name, one in known.items() if isinstance(one.get("answer"), dict)},
+        {
+            name: _parse(known_state["pending"])
+            for name, known_state in sorted(known.items())
+            if isinstance(known_state.get("pending"), dict)
+        },
+        {
+            name: _answer(known_state["answer"])
+            for name, known_state in known.items()
+            if isinstance(known_state.get("answer"), dict)
+        },
         _read_text(state, "last") if isinstance(state, dict) else "",
     )
 
 
 def _use_cases(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """What is known of each use case. Older runners kept the last run alone."""
-    if isinstance(every := state.get("use_cases"), dict):
-        return {name: known for name, known in every.items() if isinstance(known, dict)}
-    named = [item for item in (state.get("pending"), state.get("run")) if isinstance(item, dict)]
-    return {_read_text(named[0], "use_case"): state} if named else {}
+    if isinstance(use_cases := state.get("use_cases"), dict):
+        return {name: known for name, known in use_cases.items() if isinstance(known, dict)}
+    items = [item for item in (state.get("pending"), state.get("run")) if isinstance(item, dict)]
+    return {_read_text(items[0], "use_case"): state} if items else {}
 
 
 def _parse(pending: Mapping[str, Any]) -> Waiting:
